@@ -1,0 +1,67 @@
+# Every target makes what it needs; a second run finds it made.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
+UVPIP  := $(UV) pip install --quiet --python $(BIN)/python
+EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
+HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run desktop test bench lint docs lock chaos clean
+
+help:            ## Show what there is
+	@grep -hE '^[a-z]+: .*##|^[a-z]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+
+# The editable install needs the build backend from the same lock, so nothing is fetched that has no hash.
+$(VENV)/.server: requirements/server.txt pyproject.toml | $(BIN)/python
+	$(UVPIP) --require-hashes -r requirements/server.txt
+	$(UVPIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(UVPIP) --require-hashes -r requirements/dev.txt
+	$(UVPIP) --no-deps --no-build-isolation --editable .
+	touch $@ $(VENV)/.server
+
+$(VENV)/.desktop: requirements/desktop.txt pyproject.toml | $(BIN)/python
+	$(UVPIP) --require-hashes -r requirements/desktop.txt
+	$(UVPIP) --no-deps --no-build-isolation --editable .
+	touch $@ $(VENV)/.server
+
+demo: $(VENV)/.server      ## Synthetic tomogram through all services: mask, score, picture
+	$(BIN)/cryomamba demo --out demo
+
+run: $(VENV)/.server       ## Start broker, inference and gateway; Ctrl-C ends them
+	$(HONCHO) start
+
+desktop: $(VENV)/.desktop  ## Open the desktop (napari)
+	$(BIN)/cryomamba desktop $(ARGS)
+
+test: $(VENV)/.dev         ## The whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev        ## Measure, and write the results page
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(VENV)/.dev         ## Style, strict types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev         ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
+	echo "uv" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/bootstrap.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra desktop --group build -c requirements/dev.txt -o requirements/desktop.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
+
+clean:           ## Remove the environment and everything made
+	rm -rf $(VENV) demo site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""CryoMamba for napari."""

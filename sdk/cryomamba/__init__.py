@@ -1,0 +1,1 @@
+"""CryoMamba: segment cryo-electron tomograms anywhere and watch the mask grow."""

@@ -1,0 +1,1 @@
+"""Broker: knows every job and forwards every frame."""

@@ -1,0 +1,1 @@
+"""Gateway: HTTP and WebSocket in front of the bus."""

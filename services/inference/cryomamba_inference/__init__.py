@@ -1,0 +1,1 @@
+"""Inference: runs engines over volumes tile by tile."""
