@@ -1,0 +1,143 @@
+"""Where the bus is: endpoints, the rule of loopback, and the connection file."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cryomamba.errors import InvalidRequestError, UnavailableError
+from cryomamba.settings import Settings
+from cryomamba.wire.constants import PROTOCOL_VERSION
+
+
+class BusEndpoints(BaseModel):
+    """The four sockets of a broker, as ZeroMQ endpoints."""
+
+    model_config = ConfigDict(frozen=True)
+
+    jobs: str
+    preview_in: str
+    preview_out: str
+    events: str
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> BusEndpoints:
+        """Return the endpoints that the environment names."""
+        return cls(
+            jobs=settings.bus_jobs,
+            preview_in=settings.bus_preview_in,
+            preview_out=settings.bus_preview_out,
+            events=settings.bus_events,
+        )
+
+
+class ConnectionFile(BaseModel):
+    """What ``bus.json`` says: how to reach the broker that wrote it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    protocol: int = PROTOCOL_VERSION
+    epoch: int
+    pid: int
+    endpoints: BusEndpoints
+    public_key: str | None = None
+
+    def write(self, path: Path) -> None:
+        """Write aside with mode 0600 and rename, so that a reader never sees half a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".bus-", suffix=".json")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(self.model_dump_json(indent=2))
+        Path(name).replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> ConnectionFile:
+        """Read a connection file.
+
+        Raises
+        ------
+        UnavailableError
+            There is none, or it is not one.
+        """
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UnavailableError(
+                "No broker has left its connection file here.",
+                hint="Start the services with 'honcho start', or set CRYOMAMBA_HOME to the folder they use.",
+            ) from None
+        except (ValueError, ValidationError, OSError):
+            raise UnavailableError(
+                "The broker's connection file cannot be read.",
+                hint="Restart the broker; it writes the file anew.",
+            ) from None
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether an address can only be reached from this machine; a name other than localhost cannot be trusted to."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_local_endpoint(endpoint: str) -> bool:
+    """Whether a ZeroMQ endpoint stays on this machine (``ipc://``, ``inproc://`` or loopback TCP)."""
+    scheme, separator, rest = endpoint.partition("://")
+    if not separator:
+        return False
+    if scheme in {"ipc", "inproc"}:
+        return True
+    return scheme == "tcp" and is_loopback_host(rest.rpartition(":")[0])
+
+
+def require_loopback(where: str, *, variable: str) -> None:
+    """Refuse an address that others could reach.
+
+    Parameters
+    ----------
+    where : str
+        A host, or a ZeroMQ endpoint.
+    variable : str
+        The setting it came from, named in the message.
+
+    Raises
+    ------
+    InvalidRequestError
+        The address is not on loopback.
+    """
+    local = is_local_endpoint(where) if "://" in where else is_loopback_host(where)
+    if not local:
+        raise InvalidRequestError(
+            f"{variable} is '{where}', which other machines could reach.",
+            hint="Use 127.0.0.1, localhost, [::1] or an ipc:// endpoint, and an SSH tunnel to reach it from elsewhere.",
+        )
+
+
+def check_bus_url(url: str) -> str:
+    """Return a ``tcp://host:port`` or ``ipc://path`` endpoint as it is, or say what is wrong with it.
+
+    Raises
+    ------
+    InvalidRequestError
+        The text is not such an endpoint.
+    """
+    parts = urlsplit(url)
+    try:
+        usable = bool(parts.path) if parts.scheme == "ipc" else bool(parts.hostname and parts.port)
+    except ValueError:
+        usable = False
+    if parts.scheme not in {"tcp", "ipc"} or not usable:
+        raise InvalidRequestError(
+            f"'{url}' is not an address of a bus.",
+            hint="Write tcp://HOST:PORT (the broker's jobs socket, 5560 by default) or ipc://PATH.",
+        )
+    return url

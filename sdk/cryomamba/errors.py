@@ -1,0 +1,220 @@
+"""Every error a person or program can get from CryoMamba, and how it travels.
+
+The tree::
+
+    CryoMambaError
+    ├── InvalidRequestError   the request itself is wrong; sending it again cannot help
+    │   └── VolumeError       the volume cannot be used: missing, truncated, unsupported, not finite
+    ├── NotFoundError         no such job, artifact or route
+    ├── ConflictError         the thing exists in a state that does not allow this
+    ├── AccessError           not allowed, or too often
+    ├── UnavailableError      a service is away, slow or full; the same call may work later
+    ├── ProtocolError         bytes on a socket that are not the bus protocol
+    ├── JobFailedError        the work was accepted and ended without a result
+    └── InternalError         a defect in CryoMamba
+
+An error carries ``code`` (from a closed list), ``message`` (a sentence), ``hint`` (what to try), ``retryable`` and
+``details``. The same five fields cross the bus, HTTP and WebSocket, so every client sees the same error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class ErrorCode(StrEnum):
+    """The closed list of error codes, part of the API's contract."""
+
+    BAD_REQUEST = "bad_request"
+    INVALID_PARAMETERS = "invalid_parameters"
+    UNKNOWN_ENGINE = "unknown_engine"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    PATH_FORBIDDEN = "path_forbidden"
+    TOO_LARGE = "too_large"
+    VOLUME_NOT_FOUND = "volume_not_found"
+    VOLUME_UNREADABLE = "volume_unreadable"
+    VOLUME_UNSUPPORTED = "volume_unsupported"
+    VOLUME_NOT_FINITE = "volume_not_finite"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
+    CONFLICT = "conflict"
+    JOB_FINAL = "job_final"
+    STALE_ATTEMPT = "stale_attempt"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    NO_WORKER = "no_worker"
+    TIMEOUT = "timeout"
+    INSUFFICIENT_STORAGE = "insufficient_storage"
+    PROTOCOL = "protocol"
+    ENGINE_FAILED = "engine_failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_LOST = "worker_lost"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class CryoMambaError(Exception):
+    """The root of the tree.
+
+    Parameters
+    ----------
+    message : str
+        A sentence a biologist can read. It names no server path, token or traceback.
+    code : ErrorCode, optional
+        Defaults to the class's own code.
+    hint : str
+        What to try next, a sentence.
+    retryable : bool, optional
+        Whether the very same call may succeed later. Defaults to the class's own answer.
+    details : mapping, optional
+        Facts for programs (plain msgpack and JSON types only).
+    """
+
+    default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+    default_retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ErrorCode | None = None,
+        hint: str = "",
+        retryable: bool | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.hint = hint
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.details: dict[str, Any] = dict(details or {})
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (error_from_payload, (self.payload(),))
+
+    def payload(self) -> dict[str, Any]:
+        """Return the five fields as plain types, as they cross bus and HTTP."""
+        return {
+            "code": str(self.code),
+            "message": self.message,
+            "hint": self.hint,
+            "retryable": self.retryable,
+            "details": self.details,
+        }
+
+
+class InvalidRequestError(CryoMambaError):
+    """The request is wrong as it stands: malformed, out of range, an unknown engine, a forbidden path."""
+
+    default_code = ErrorCode.BAD_REQUEST
+
+
+class VolumeError(InvalidRequestError):
+    """The volume is missing, truncated, of an unsupported kind, or holds voxels that are not numbers."""
+
+    default_code = ErrorCode.VOLUME_UNREADABLE
+
+
+class NotFoundError(CryoMambaError):
+    """There is no such job, artifact, preview or route."""
+
+    default_code = ErrorCode.NOT_FOUND
+
+
+class ConflictError(CryoMambaError):
+    """The thing is in a state that does not allow this: a final job, a reused key, a stale attempt."""
+
+    default_code = ErrorCode.CONFLICT
+
+
+class AccessError(CryoMambaError):
+    """The caller is not known, not allowed, or asks too often."""
+
+    default_code = ErrorCode.FORBIDDEN
+
+
+class UnavailableError(CryoMambaError):
+    """A service is away, too slow or full; the same call may work later."""
+
+    default_code = ErrorCode.UNAVAILABLE
+    default_retryable = True
+
+
+class ProtocolError(CryoMambaError):
+    """Bytes that are not a message of this bus version."""
+
+    default_code = ErrorCode.PROTOCOL
+
+
+class JobFailedError(CryoMambaError):
+    """A job was accepted and ended without a mask: it failed or was cancelled."""
+
+    default_code = ErrorCode.ENGINE_FAILED
+
+
+class InternalError(CryoMambaError):
+    """A defect in CryoMamba itself; worth a bug report."""
+
+    default_code = ErrorCode.INTERNAL
+
+
+_CLASS_OF: dict[ErrorCode, type[CryoMambaError]] = {
+    ErrorCode.BAD_REQUEST: InvalidRequestError,
+    ErrorCode.INVALID_PARAMETERS: InvalidRequestError,
+    ErrorCode.UNKNOWN_ENGINE: InvalidRequestError,
+    ErrorCode.ENGINE_UNAVAILABLE: InvalidRequestError,
+    ErrorCode.PATH_FORBIDDEN: InvalidRequestError,
+    ErrorCode.TOO_LARGE: InvalidRequestError,
+    ErrorCode.VOLUME_NOT_FOUND: VolumeError,
+    ErrorCode.VOLUME_UNREADABLE: VolumeError,
+    ErrorCode.VOLUME_UNSUPPORTED: VolumeError,
+    ErrorCode.VOLUME_NOT_FINITE: VolumeError,
+    ErrorCode.NOT_FOUND: NotFoundError,
+    ErrorCode.METHOD_NOT_ALLOWED: InvalidRequestError,
+    ErrorCode.RANGE_NOT_SATISFIABLE: InvalidRequestError,
+    ErrorCode.CONFLICT: ConflictError,
+    ErrorCode.JOB_FINAL: ConflictError,
+    ErrorCode.STALE_ATTEMPT: ConflictError,
+    ErrorCode.CHECKSUM_MISMATCH: ConflictError,
+    ErrorCode.UNAUTHORIZED: AccessError,
+    ErrorCode.FORBIDDEN: AccessError,
+    ErrorCode.RATE_LIMITED: AccessError,
+    ErrorCode.UNAVAILABLE: UnavailableError,
+    ErrorCode.NO_WORKER: UnavailableError,
+    ErrorCode.TIMEOUT: UnavailableError,
+    ErrorCode.INSUFFICIENT_STORAGE: UnavailableError,
+    ErrorCode.PROTOCOL: ProtocolError,
+    ErrorCode.ENGINE_FAILED: JobFailedError,
+    ErrorCode.OUT_OF_MEMORY: JobFailedError,
+    ErrorCode.WORKER_LOST: JobFailedError,
+    ErrorCode.CANCELLED: JobFailedError,
+    ErrorCode.INTERNAL: InternalError,
+}
+
+
+def error_from_payload(payload: Mapping[str, Any]) -> CryoMambaError:
+    """Rebuild the typed error that :meth:`CryoMambaError.payload` described.
+
+    An unknown code (a newer server) becomes :class:`InternalError` and keeps its message, so nothing is swallowed.
+    """
+    try:
+        code = ErrorCode(str(payload.get("code", "")))
+    except ValueError:
+        code = ErrorCode.INTERNAL
+    details = payload.get("details")
+    return _CLASS_OF[code](
+        str(payload.get("message") or "The service reported an error without a message."),
+        code=code,
+        hint=str(payload.get("hint") or ""),
+        retryable=bool(payload.get("retryable", False)),
+        details=details if isinstance(details, Mapping) else None,
+    )

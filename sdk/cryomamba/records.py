@@ -1,0 +1,300 @@
+"""The nouns: jobs, progress, artifacts, engines and workers, as every client sees them on bus and HTTP alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from cryomamba.errors import CryoMambaError, ErrorCode, error_from_payload
+
+Shape = tuple[int, int, int]
+Spacing = tuple[float, float, float]
+
+PARAMS_MAX_BYTES = 16 * 1024
+DEMO_SIDE_MAX = 4096
+NAME_MAX = 200
+
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
+JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
+EngineName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.-]+$")]
+Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX)]
+
+
+class Record(BaseModel):
+    """The base of all records: immutable, and tolerant of fields that a newer peer adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Request(BaseModel):
+    """The base of all requests: immutable, and strict about unknown fields, so that a typing error is seen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobState(StrEnum):
+    """Where a job stands; the last three are final."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to the job, unless it is retried."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class VolumeSource(Request):
+    """Which volume to segment: exactly one of `path`, `file_id` and `shape`.
+
+    Attributes
+    ----------
+    path : str, optional
+        A file that the server can read, below one of its allowed roots.
+    file_id : str, optional
+        An uploaded file.
+    shape : tuple of int, optional
+        ZYX shape of a demo job, which needs no file.
+    voxel_size_A : tuple of float, optional
+        Voxel size (z, y, x) in ångström that replaces the header's.
+    """
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    file_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    shape: tuple[Side, Side, Side] | None = None
+    voxel_size_A: tuple[Voxel, Voxel, Voxel] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.path, self.file_id, self.shape)) != 1:
+            msg = "give exactly one of path, file_id and shape"
+            raise ValueError(msg)
+        return self
+
+
+class PreviewOptions(Request):
+    """How often and how finely the growing mask is shown."""
+
+    interval_s: float = Field(1.0, ge=0.05, le=60, description="Least seconds between two frames.")
+    max_voxels: int = Field(128**3, ge=64, le=256**3, description="Most voxels of a frame.")
+
+
+class SubmitRequest(Request):
+    """A job as a client asks for it.
+
+    Attributes
+    ----------
+    volume : VolumeSource
+    engine : str
+        Name of an engine; the server's default if empty.
+    params : dict
+        The engine's parameters; those left out take their defaults.
+    preview : PreviewOptions
+    name : str
+        A label for people.
+    priority : int
+        Higher goes first; −100 to 100.
+    client_key : str, optional
+        Repeating a submit with the same key gives the same job.
+    """
+
+    volume: VolumeSource
+    engine: EngineName | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    preview: PreviewOptions = Field(default_factory=PreviewOptions)
+    name: Label = ""
+    priority: int = Field(0, ge=-100, le=100)
+    client_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+
+
+class VolumeSummary(Record):
+    """What a job record says of its volume; `path` is what the client gave."""
+
+    name: str
+    shape: Shape
+    voxel_size_A: Spacing
+    path: str | None = None
+    file_id: str | None = None
+    dtype: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Progress(Record):
+    """How far a running job is.
+
+    Attributes
+    ----------
+    fraction : float
+        0 to 1 over the whole job.
+    done_tiles, total_tiles : int
+    stage : str
+        What is being done, in a word or two.
+    eta_s : float or None
+        Seconds to go as far as one can tell.
+    """
+
+    fraction: float = Field(0.0, ge=0, le=1)
+    done_tiles: int = Field(0, ge=0)
+    total_tiles: int = Field(0, ge=0)
+    stage: Annotated[str, StringConstraints(max_length=64)] = ""
+    eta_s: float | None = Field(None, ge=0)
+
+
+class Artifact(Record):
+    """A finished file of a job."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z_][0-9A-Za-z_.-]*$")]
+    size_bytes: int = Field(ge=0)
+    media_type: str = "application/octet-stream"
+    sha256: str = ""
+
+
+class JobError(Record):
+    """What went wrong in one attempt, in the words of :mod:`cryomamba.errors`."""
+
+    code: ErrorCode
+    message: Annotated[str, StringConstraints(max_length=2000)]
+    hint: Annotated[str, StringConstraints(max_length=1000)] = ""
+    retryable: bool = False
+    attempt: int = Field(0, ge=0)
+
+    def error(self) -> CryoMambaError:
+        """Return it as an exception."""
+        return error_from_payload(self.model_dump(mode="json"))
+
+
+class JobEvent(Record):
+    """One line of a job's history; `n` counts all events of the broker and never repeats."""
+
+    n: int
+    type: Literal[
+        "job_created",
+        "job_started",
+        "job_requeued",
+        "job_cancel_requested",
+        "job_retried",
+        "job_completed",
+        "job_failed",
+        "job_cancelled",
+    ]
+    job_id: str
+    state: JobState
+    attempt: int
+    at: datetime
+    reason: str = ""
+
+
+class JobRecord(Record):
+    """A job as it stands."""
+
+    job_id: str
+    state: JobState
+    name: str
+    engine: str
+    params: dict[str, Any]
+    volume: VolumeSummary
+    preview: PreviewOptions = Field(default_factory=PreviewOptions)
+    priority: int = 0
+    progress: Progress = Field(default_factory=Progress)
+    attempt: int = 0
+    cancel_requested: bool = False
+    artifacts: tuple[Artifact, ...] = ()
+    errors: tuple[JobError, ...] = ()
+    created_at: datetime
+    started_at: datetime | None = None
+    updated_at: datetime
+    completed_at: datetime | None = None
+    history: tuple[JobEvent, ...] = ()
+
+    @property
+    def mask(self) -> str | None:
+        """Name of the finished mask, if there is one."""
+        return next((a.name for a in self.artifacts if a.name == "mask.mrc"), None)
+
+    def raise_for_state(self) -> None:
+        """Raise the last error of a job that failed, or say that it was cancelled.
+
+        Raises
+        ------
+        CryoMambaError
+            The job failed or was cancelled.
+        """
+        if self.state is JobState.FAILED and self.errors:
+            raise self.errors[-1].error()
+        if self.state in {JobState.FAILED, JobState.CANCELLED}:
+            code = ErrorCode.CANCELLED if self.state is JobState.CANCELLED else ErrorCode.ENGINE_FAILED
+            raise error_from_payload(
+                {
+                    "code": code,
+                    "message": f"The job was {self.state}." if code is ErrorCode.CANCELLED else "The job failed.",
+                    "hint": f"Run it again with 'cryomamba retry {self.job_id}'.",
+                }
+            )
+
+
+class JobPage(Record):
+    """One page of a listing, newest first; `cursor` continues it."""
+
+    jobs: tuple[JobRecord, ...]
+    cursor: str | None = None
+
+
+class EngineInfo(Record):
+    """An engine as a worker offers it.
+
+    Attributes
+    ----------
+    parameters : dict
+        JSON schema of its parameters, from which forms are made.
+    available : bool
+        Whether it can run on that worker.
+    reason, hint : str
+        Why not, and what to install.
+    """
+
+    name: EngineName
+    summary: str
+    parameters: dict[str, Any]
+    needs_volume: bool = True
+    default: bool = False
+    available: bool = True
+    reason: str = ""
+    hint: str = ""
+
+
+class WorkerInfo(Record):
+    """An inference service that is connected to the broker."""
+
+    worker: str
+    host: str
+    pid: int
+    version: str
+    engines: tuple[str, ...]
+    job_id: str | None = None
+    seen_at: datetime
+
+
+class ServerInfo(Record):
+    """What a client learns of the other side in one call."""
+
+    service: str = "cryomamba"
+    version: str
+    protocol: int
+    status: Literal["ok", "degraded"]
+    epoch: int
+    timestamp: datetime
+    started_at: datetime
+    default_engine: str | None = None
+    engines: tuple[EngineInfo, ...] = ()
+    workers: tuple[WorkerInfo, ...] = ()
+    endpoints: dict[str, str] = Field(default_factory=dict)

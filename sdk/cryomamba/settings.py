@@ -1,0 +1,92 @@
+"""Typed settings, read once from the environment; the same names in every service and client."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cryomamba.errors import InvalidRequestError
+
+
+class Settings(BaseSettings):
+    """What a CryoMamba process needs to know; every field is the variable ``CRYOMAMBA_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="CRYOMAMBA_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("cryomamba"),
+        description="Folder of all state: database, uploads, work files, artifacts, connection file, keys.",
+    )
+    gateway_host: str = Field("127.0.0.1", description="Address on which the gateway listens.")
+    gateway_port: int = Field(8000, ge=0, le=65535, description="Port of the gateway; 0 picks a free one.")
+    bus_jobs: str = Field("tcp://127.0.0.1:5560", description="Endpoint of requests and replies.")
+    bus_preview_in: str = Field("tcp://127.0.0.1:5561", description="Endpoint to which inference publishes previews.")
+    bus_preview_out: str = Field("tcp://127.0.0.1:5562", description="Endpoint from which previews are read.")
+    bus_events: str = Field("tcp://127.0.0.1:5563", description="Endpoint of job states and progress.")
+    roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default_factory=lambda: (Path.home(),),
+        description=f"Folders from which volumes may be read by path, separated by '{os.pathsep}'. "
+        "The home folder unless set.",
+    )
+    log: str = Field("info", description="Level, and optionally the form: 'info', 'debug,json', 'warning,text'.")
+    lease_s: float = Field(30.0, gt=0, description="Seconds a claimed job is held without a sign of life.")
+    processes: int = Field(0, ge=0, description="Processes over which tiles are spread; 0 means one per core.")
+    preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
+        "auto", description="How previews are packed; 'auto' is raw on this machine and deflate beyond it."
+    )
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def database(self) -> Path:
+        """The broker's job store."""
+        return self.home / "jobs.sqlite"
+
+    @property
+    def artifacts(self) -> Path:
+        """Finished files, one folder per job."""
+        return self.home / "artifacts"
+
+    @property
+    def work(self) -> Path:
+        """Unfinished files, one folder per job and attempt."""
+        return self.home / "work"
+
+    @property
+    def connection_file(self) -> Path:
+        """Where the broker says how it can be reached."""
+        return self.home / "bus.json"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises
+    ------
+    InvalidRequestError
+        A variable does not fit; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = f"CRYOMAMBA_{first['loc'][0]}".upper() if first["loc"] else "The configuration"
+        raise InvalidRequestError(
+            f"{variable} is not usable: {first['msg']}.",
+            hint="Correct the variable in the environment or in .env; docs/reference/configuration.md lists them all.",
+        ) from None

@@ -1,0 +1,1 @@
+"""The bus protocol: envelope, buffers, topics, preview frames and message bodies. No sockets, no clock, no disk."""

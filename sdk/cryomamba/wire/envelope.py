@@ -1,0 +1,219 @@
+"""The envelope: the msgpack header that goes before every payload on the bus."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from cryomamba.errors import ErrorCode, ProtocolError
+from cryomamba.wire.buffers import BufferSpec
+from cryomamba.wire.constants import BUFFERS_MAX, HEADER_MAX_BYTES, PROTOCOL_VERSION
+
+_TEXT_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message's header.
+
+    Attributes
+    ----------
+    type : str
+        What the message is, for example ``job.submit`` or ``preview``.
+    id : str
+        Unique per message.
+    src, epoch : str, int
+        Who sent it, and the random number it drew when it started: a change means it restarted.
+    seq : int
+        Counts per source, epoch and topic, so that a gap is seen.
+    ts : float
+        Seconds since 1970 on the sender's clock.
+    corr : str or None
+        The `id` of the request that this answers.
+    job, attempt : str or None, int or None
+        The job concerned.
+    body : dict
+        The message's own fields.
+    buffers : tuple of BufferSpec
+        One per payload part that follows.
+    """
+
+    type: str
+    id: str
+    src: str
+    epoch: int
+    seq: int
+    ts: float
+    corr: str | None = None
+    job: str | None = None
+    attempt: int | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    buffers: tuple[BufferSpec, ...] = ()
+
+
+class Stamp:
+    """A sender's identity: makes envelopes with its name, epoch and running numbers. Not thread-safe.
+
+    Parameters
+    ----------
+    src : str
+        The sender's name, unique on the bus.
+    """
+
+    def __init__(self, src: str) -> None:
+        self.src = src
+        self.epoch = secrets.randbits(48)
+        self._seq: defaultdict[bytes, int] = defaultdict(int)
+
+    def envelope(
+        self,
+        type_: str,
+        body: Mapping[str, Any],
+        *,
+        ts: float,
+        topic: bytes = b"",
+        corr: str | None = None,
+        job: str | None = None,
+        attempt: int | None = None,
+        buffers: Sequence[BufferSpec] = (),
+    ) -> Envelope:
+        """Make the next envelope for a topic (or for the request channel, the empty topic)."""
+        self._seq[topic] += 1
+        return Envelope(
+            type=type_,
+            id=str(uuid.uuid4()),
+            src=self.src,
+            epoch=self.epoch,
+            seq=self._seq[topic],
+            ts=ts,
+            corr=corr,
+            job=job,
+            attempt=attempt,
+            body=body,
+            buffers=tuple(buffers),
+        )
+
+    def last_seq(self, topic: bytes) -> int:
+        """Return the number of the last envelope made for a topic, 0 if there was none."""
+        return self._seq.get(topic, 0)
+
+    def forget(self, topic: bytes) -> None:
+        """Stop counting a topic that has ended."""
+        self._seq.pop(topic, None)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Pack an envelope.
+
+    Raises
+    ------
+    ProtocolError
+        The header would be larger than 64 KiB or holds something that msgpack has no type for.
+    """
+    fields = {
+        "v": PROTOCOL_VERSION,
+        "type": envelope.type,
+        "id": envelope.id,
+        "src": envelope.src,
+        "epoch": envelope.epoch,
+        "seq": envelope.seq,
+        "ts": envelope.ts,
+        "body": envelope.body,
+    }
+    if envelope.corr is not None:
+        fields["corr"] = envelope.corr
+    if envelope.job is not None:
+        fields["job"] = envelope.job
+    if envelope.attempt is not None:
+        fields["attempt"] = envelope.attempt
+    if envelope.buffers:
+        fields["buffers"] = [spec.to_wire() for spec in envelope.buffers]
+    try:
+        raw = msgpack.packb(fields, use_bin_type=True)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ProtocolError(f"The message cannot be packed: {error}.") from None
+    if len(raw) > HEADER_MAX_BYTES:
+        raise ProtocolError(
+            f"The message header has {len(raw)} bytes, more than the {HEADER_MAX_BYTES} that are allowed.",
+            code=ErrorCode.TOO_LARGE,
+        )
+    return bytes(raw)
+
+
+def decode(raw: bytes | memoryview) -> Envelope:
+    """Unpack a header, whatever the bytes are.
+
+    Raises
+    ------
+    ProtocolError
+        The bytes are not an envelope of a version that this program speaks.
+    """
+    if len(raw) > HEADER_MAX_BYTES:
+        raise ProtocolError("The message header is larger than 64 KiB.", code=ErrorCode.TOO_LARGE)
+    try:
+        fields = msgpack.unpackb(raw, raw=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException, RecursionError, TypeError):
+        raise ProtocolError("The message header is not msgpack.") from None
+    if not isinstance(fields, dict):
+        raise ProtocolError("The message header is not a map.")
+    version = fields.get("v")
+    if version != PROTOCOL_VERSION or isinstance(version, bool):
+        raise ProtocolError(
+            f"The message is of bus version {str(version)[:16]}; this program speaks version {PROTOCOL_VERSION}.",
+            hint="Install the same release of CryoMamba on both sides.",
+            details={"supported": [PROTOCOL_VERSION]},
+        )
+    return Envelope(
+        type=_text(fields, "type"),
+        id=_text(fields, "id"),
+        src=_text(fields, "src"),
+        epoch=_whole(fields, "epoch"),
+        seq=_whole(fields, "seq"),
+        ts=_number(fields, "ts"),
+        corr=_text(fields, "corr") if fields.get("corr") is not None else None,
+        job=_text(fields, "job") if fields.get("job") is not None else None,
+        attempt=_whole(fields, "attempt") if fields.get("attempt") is not None else None,
+        body=_map(fields, "body"),
+        buffers=_buffers(fields),
+    )
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX:
+        raise ProtocolError(f"The header field '{key}' is not a short text.")
+    return value
+
+
+def _whole(fields: Mapping[str, Any], key: str) -> int:
+    value = fields.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ProtocolError(f"The header field '{key}' is not a whole number from 0.")
+    return value
+
+
+def _number(fields: Mapping[str, Any], key: str) -> float:
+    value = fields.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ProtocolError(f"The header field '{key}' is not a number.")
+    return float(value)
+
+
+def _map(fields: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = fields.get(key, {})
+    if not isinstance(value, dict):
+        raise ProtocolError(f"The header field '{key}' is not a map.")
+    return value
+
+
+def _buffers(fields: Mapping[str, Any]) -> tuple[BufferSpec, ...]:
+    specs = fields.get("buffers", [])
+    if not isinstance(specs, list) or len(specs) > BUFFERS_MAX:
+        raise ProtocolError(f"The header field 'buffers' is not a list of at most {BUFFERS_MAX}.")
+    return tuple(BufferSpec.from_wire(spec) for spec in specs)

@@ -1,0 +1,170 @@
+"""Preview frames: the whole mask of a running job, downsampled by an integer factor, ready to lie over the tomogram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.errors import ErrorCode, ProtocolError
+from cryomamba.records import Shape, Spacing
+from cryomamba.wire.buffers import BufferSpec, Codec, decode_labels, encode_labels
+from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
+from cryomamba.wire.envelope import Envelope
+
+PREVIEW = "preview"
+_LABELS_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewFrame:
+    """One frame; it stands on its own.
+
+    Attributes
+    ----------
+    job_id : str
+    mask : ndarray of uint8 or uint16, ZYX
+        Labels; 0 is background. Writable and not shared with anybody.
+    scale : tuple of int
+        Tomogram voxels per preview voxel along z, y, x: preview voxel ``i`` covers ``i·f … i·f + f − 1``.
+    volume_shape : tuple of int
+        ZYX shape of the tomogram.
+    voxel_size_A : tuple of float
+        Voxel size of the *tomogram* in ångström (z, y, x).
+    progress : float
+        0 to 1.
+    engine : str
+    labels : mapping of int to str
+        Names of the labels.
+    attempt : int
+    final : bool
+        Whether this is the finished mask.
+    coarse : bool
+        Whether this is the first look, made from a binned copy, which full resolution replaces.
+    seq : int
+        Number of the frame as its sender counts.
+    ts : float
+        Seconds since 1970 when it was made, on the sender's clock.
+    """
+
+    job_id: str
+    mask: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    scale: Shape
+    volume_shape: Shape
+    voxel_size_A: Spacing
+    progress: float
+    engine: str
+    labels: Mapping[int, str] = field(default_factory=dict)
+    attempt: int = 1
+    final: bool = False
+    coarse: bool = False
+    seq: int = 0
+    ts: float = 0.0
+
+    @property
+    def scale_A(self) -> Spacing:
+        """Size of a preview voxel in ångström (z, y, x)."""
+        z, y, x = (size * factor for size, factor in zip(self.voxel_size_A, self.scale, strict=True))
+        return z, y, x
+
+    @property
+    def translate_A(self) -> Spacing:
+        """Centre of the first preview voxel, in ångström from the centre of the tomogram's first voxel (z, y, x)."""
+        z, y, x = (size * (factor - 1) / 2 for size, factor in zip(self.voxel_size_A, self.scale, strict=True))
+        return z, y, x
+
+
+def preview_body(frame: PreviewFrame) -> dict[str, Any]:
+    """Return the envelope body that describes a frame."""
+    return {
+        "axes": "zyx",
+        "shape": list(frame.volume_shape),
+        "scale": list(frame.scale),
+        "voxel_size_A": list(frame.voxel_size_A),
+        "progress": frame.progress,
+        "engine": frame.engine,
+        "labels": {str(number): name for number, name in frame.labels.items()},
+        "attempt": frame.attempt,
+        "final": frame.final,
+        "coarse": frame.coarse,
+    }
+
+
+def encode_frame(frame: PreviewFrame, *, codec: Codec) -> tuple[dict[str, Any], BufferSpec, bytes]:
+    """Pack a frame into body, buffer description and payload.
+
+    Raises
+    ------
+    ProtocolError
+        The payload would be larger than 1 MiB; choose a larger factor.
+    """
+    spec, part = encode_labels(frame.mask, codec=codec)
+    if len(part) > PREVIEW_WIRE_MAX_BYTES:
+        raise ProtocolError("A preview frame is larger than 1 MiB.", code=ErrorCode.TOO_LARGE)
+    return preview_body(frame), spec, part
+
+
+def decode_frame(envelope: Envelope, part: bytes | memoryview) -> PreviewFrame:
+    """Unpack a frame, whatever the bytes are.
+
+    Raises
+    ------
+    ProtocolError
+        Header and payload do not make a frame.
+    """
+    if envelope.type != PREVIEW or envelope.job is None or len(envelope.buffers) != 1:
+        raise ProtocolError("The message is not a preview frame.")
+    body, spec = envelope.body, envelope.buffers[0]
+    scale, volume_shape = _whole3(body.get("scale")), _whole3(body.get("shape"))
+    expected = tuple(-(-size // factor) for size, factor in zip(volume_shape, scale, strict=True))
+    if body.get("axes") != "zyx" or spec.shape != expected:
+        raise ProtocolError("A preview's shape does not fit its tomogram and factor.")
+    return PreviewFrame(
+        job_id=envelope.job,
+        mask=decode_labels(spec, part),
+        scale=scale,
+        volume_shape=volume_shape,
+        voxel_size_A=_spacing(body.get("voxel_size_A")),
+        progress=_fraction(body.get("progress")),
+        engine=str(body.get("engine", ""))[:64],
+        labels=_names(body.get("labels", {})),
+        attempt=envelope.attempt or 0,
+        final=body.get("final") is True,
+        coarse=body.get("coarse") is True,
+        seq=envelope.seq,
+        ts=envelope.ts,
+    )
+
+
+def _whole3(value: object) -> Shape:
+    ok = isinstance(value, list) and len(value) == 3
+    if not ok or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value):  # type: ignore[attr-defined]
+        raise ProtocolError("A preview's shape or factor is not three whole numbers above 0.")
+    return tuple(value)  # type: ignore[arg-type,return-value]
+
+
+def _spacing(value: object) -> Spacing:
+    ok = isinstance(value, list) and len(value) == 3
+    if not ok or not all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in value):  # type: ignore[attr-defined]
+        raise ProtocolError("A preview's voxel size is not three numbers above 0.")
+    z, y, x = (float(n) for n in value)  # type: ignore[attr-defined]
+    return z, y, x
+
+
+def _fraction(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ProtocolError("A preview's progress is not a number from 0 to 1.")
+    return float(value)
+
+
+def _names(value: object) -> dict[int, str]:
+    if not isinstance(value, dict) or len(value) > _LABELS_MAX:
+        raise ProtocolError("A preview's label names are not a short map.")
+    try:
+        return {int(number): str(name)[:64] for number, name in value.items()}
+    except ValueError:
+        raise ProtocolError("A preview's label names are not keyed by numbers.") from None

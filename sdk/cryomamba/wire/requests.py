@@ -1,0 +1,200 @@
+"""The bodies of requests and replies on the jobs socket; :data:`REQUESTS` names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import Field, ValidationError
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.records import (
+    Artifact,
+    EngineInfo,
+    JobError,
+    JobEvent,
+    JobId,
+    JobRecord,
+    JobState,
+    Progress,
+    Record,
+    Request,
+    SubmitRequest,
+)
+
+REPLY: Final = "reply"
+ERROR: Final = "error"
+
+Zyx = tuple[float, float, float]
+
+
+class Empty(Request):
+    """A request without fields: ``ping`` and ``server.info``."""
+
+
+class JobRef(Request):
+    """The job that a request is about."""
+
+    job: JobId
+
+
+class ListRequest(Request):
+    """``job.list``: newest first; a page ends early when the reply is full."""
+
+    state: JobState | None = None
+    limit: int = Field(50, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=200)
+
+
+class FocusRequest(JobRef):
+    """``job.focus``: the tomogram voxel (z, y, x) around which tiles should come first."""
+
+    position: Zyx
+
+
+class EventsSince(Request):
+    """``events.since``: what happened after event `n`, of one job or of all."""
+
+    n: int = Field(ge=0)
+    job: JobId | None = None
+    limit: int = Field(200, ge=1, le=1000)
+
+
+class EventPage(Record):
+    """The reply to ``events.since``; `last` is the newest event that the broker has."""
+
+    events: tuple[JobEvent, ...]
+    last: int
+
+
+class ArtifactRead(JobRef):
+    """``artifact.read``: a piece of a finished file; the bytes come as payload."""
+
+    name: str = Field(min_length=1, max_length=128)
+    offset: int = Field(ge=0)
+    length: int = Field(ge=1, le=4 * 1024 * 1024)
+
+
+class PreviewRead(JobRef):
+    """``preview.get``: the newest frame of a job; header fields in the body, labels as payload."""
+
+
+class WorkerHello(Request):
+    """``worker.hello``: a worker introduces itself, at its start and after every broker restart."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    host: str = Field(max_length=256)
+    pid: int
+    version: str = Field(max_length=64)
+    engines: tuple[EngineInfo, ...]
+
+
+class Claim(Request):
+    """``job.claim``: a free worker asks for work and waits up to `wait_s`; repeating it is safe."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    engines: tuple[str, ...]
+    wait_s: float = Field(10.0, ge=0, le=60)
+
+
+class Claimed(Record):
+    """The reply to ``job.claim``: a job under a lease, or nothing yet."""
+
+    job: JobRecord | None = None
+    attempt: int = 0
+    lease_s: float = 0.0
+    focus: Zyx | None = None
+
+
+class Renew(JobRef):
+    """``job.renew``: the worker is alive and this far."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    attempt: int = Field(ge=1)
+    progress: Progress
+
+
+class Renewed(Record):
+    """The reply to ``job.renew``: whether to go on, and where the viewer looks."""
+
+    cancel: bool = False
+    lease_s: float
+    focus: Zyx | None = None
+
+
+class Finish(JobRef):
+    """``job.finish``: the attempt's artifacts stand under their final names."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    attempt: int = Field(ge=1)
+    artifacts: tuple[Artifact, ...]
+
+
+class Fail(JobRef):
+    """``job.fail``: the attempt ended with an error; a ``cancelled`` code answers a cancel."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    attempt: int = Field(ge=1)
+    error: JobError
+
+
+class Release(JobRef):
+    """``job.release``: the worker shuts down and gives the lease back; the attempt does not count."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    attempt: int = Field(ge=1)
+
+
+REQUESTS: Final[Mapping[str, type[Request]]] = {
+    "ping": Empty,
+    "server.info": Empty,
+    "job.submit": SubmitRequest,
+    "job.get": JobRef,
+    "job.list": ListRequest,
+    "job.cancel": JobRef,
+    "job.retry": JobRef,
+    "job.focus": FocusRequest,
+    "events.since": EventsSince,
+    "artifact.read": ArtifactRead,
+    "preview.get": PreviewRead,
+    "worker.hello": WorkerHello,
+    "job.claim": Claim,
+    "job.renew": Renew,
+    "job.finish": Finish,
+    "job.fail": Fail,
+    "job.release": Release,
+}
+
+
+def parse_request(type_: str, body: Mapping[str, Any]) -> Request:
+    """Check a request's body.
+
+    Raises
+    ------
+    InvalidRequestError
+        There is no such request, or a field does not fit; the message names the field.
+    """
+    model = REQUESTS.get(type_)
+    if model is None:
+        raise InvalidRequestError(
+            f"There is no request '{type_[:64]}'.", hint="The broker may be older than this client."
+        )
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise invalid_fields(error) from None
+
+
+def invalid_fields(error: ValidationError, *, code: ErrorCode = ErrorCode.BAD_REQUEST) -> InvalidRequestError:
+    """Say in a sentence what a validation error found, with every field in the details."""
+    problems = [
+        {"field": ".".join(str(part) for part in item["loc"]) or "body", "problem": item["msg"]}
+        for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
+    ]
+    first = problems[0]
+    return InvalidRequestError(
+        f"'{first['field']}' does not fit: {first['problem']}.",
+        code=code,
+        hint="Correct the fields named in the details.",
+        details={"fields": problems},
+    )

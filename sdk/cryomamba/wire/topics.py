@@ -1,0 +1,87 @@
+"""Topics of the two publishing sockets.
+
+A topic ends with ``/`` because a ZeroMQ subscription is a byte prefix: without it, job ``…1`` would leak into ``…10``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Literal
+
+from cryomamba.errors import ProtocolError
+
+Kind = Literal["preview", "event"]
+
+ALL_EVENTS = b"v1/event/"
+ALL_PREVIEWS = b"v1/preview/"
+_SYNC = b"sync/"
+_TOPIC_MAX_BYTES = 256
+
+
+def preview_topic(job_id: str) -> bytes:
+    """Return the topic of one job's preview frames."""
+    return f"v1/preview/{job_id}/".encode()
+
+
+def event_topic(job_id: str) -> bytes:
+    """Return the topic of one job's states and progress."""
+    return f"v1/event/{job_id}/".encode()
+
+
+def sync_topic(topic: bytes, nonce: str) -> bytes:
+    """Return the private topic on which a late joiner of `topic` is sent the present state."""
+    return _SYNC + nonce.encode() + b"/" + topic
+
+
+def new_nonce() -> str:
+    """Return a fresh word for :func:`sync_topic`."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic taken apart.
+
+    Attributes
+    ----------
+    kind : {'preview', 'event'}
+    job_id : str
+        Empty for the topic of all jobs.
+    nonce : str or None
+        Set on a ``sync/`` topic.
+    """
+
+    kind: Kind
+    job_id: str
+    nonce: str | None = None
+
+
+def parse_topic(raw: bytes) -> Topic:
+    """Take a topic apart.
+
+    Raises
+    ------
+    ProtocolError
+        It is not a topic of this version.
+    """
+    if len(raw) > _TOPIC_MAX_BYTES:
+        raise ProtocolError("The topic is too long.")
+    try:
+        parts = raw.decode("ascii").split("/")
+    except UnicodeDecodeError:
+        raise ProtocolError("The topic is not ASCII text.") from None
+    nonce = None
+    if parts[0] == "sync" and len(parts) > 2:
+        nonce, parts = parts[1], parts[2:]
+    job_id = parts[2] if len(parts) == 4 else ""
+    well_formed = len(parts) in {3, 4} and parts[0] == "v1" and parts[-1] == "" and nonce != ""
+    if not well_formed or (len(parts) == 4 and not job_id):
+        raise ProtocolError("The topic is not one of this bus version.")
+    match parts[1]:
+        case "preview":
+            return Topic("preview", job_id, nonce)
+        case "event":
+            return Topic("event", job_id, nonce)
+        case _:
+            raise ProtocolError("The topic is not one of this bus version.")
