@@ -1,0 +1,10 @@
+"""Phantoms: synthetic tomograms whose truth is known exactly.
+
+`synthesize` turns a `PhantomSpec` into a density and its labels; `score_mask` says how well a mask found them.
+"""
+
+from cryomamba.synth._phantom import Phantom, synthesize
+from cryomamba.synth.scoring import MaskScore, score_mask
+from cryomamba.synth.spec import LABELS, PhantomSpec
+
+__all__ = ["LABELS", "MaskScore", "Phantom", "PhantomSpec", "score_mask", "synthesize"]
