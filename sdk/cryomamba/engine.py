@@ -1,0 +1,332 @@
+"""Engines: what a segmentation method is, and how one is found.
+
+A method is a class with a name, parameters in physical units and :meth:`Engine.predict`. It knows nothing of files,
+tile order, jobs or sockets; the runner owns those. A package of its own offers one through the entry point group
+``cryomamba.engines``::
+
+    [project.entry-points."cryomamba.engines"]
+    mine = "my_package:MyEngine"
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.records import EngineInfo, Shape, Spacing
+
+if TYPE_CHECKING:
+    from cryomamba.volumes.statistics import Statistics
+
+GROUP = "cryomamba.engines"
+DEFAULT_ENGINES = ("membrane", "threshold")
+
+Slices = tuple[slice, slice, slice]
+Voxels = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+class EngineParameters(BaseModel):
+    """The base of an engine's parameters; its JSON schema is what forms are made from.
+
+    Give each field a ``title``, a ``description``, bounds, and its unit as ``json_schema_extra={"unit": "Å"}``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+P = TypeVar("P", bound=EngineParameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether an engine can run on this machine, and if not, why and what to install."""
+
+    ok: bool = True
+    reason: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an engine may know of the volume before the first tile.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ZYX.
+    voxel_size_A : tuple of float
+        Ångström along z, y, x.
+    statistics : Statistics or None
+        Of the whole volume; None for an engine that needs no volume.
+    read : callable
+        ``read((z, y, x) slices) -> float32 ZYX`` for samples. What is read must depend on the shape alone, so that
+        the same volume always gives the same answer.
+    """
+
+    shape: Shape
+    voxel_size_A: Spacing
+    statistics: Statistics | None
+    read: Callable[[Slices], Voxels]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A piece of the volume with its halo.
+
+    Attributes
+    ----------
+    data : ndarray of float32, ZYX
+        The core and as much halo as the volume has: at the volume's border there is none. Empty (0, 0, 0) for an
+        engine that needs no volume. Not to be kept or written to.
+    core : tuple of slice
+        Where the core lies in `data`.
+    start : tuple of int
+        The tomogram voxel of the core's first voxel, on the grid of the pass.
+    shape : tuple of int
+        ZYX shape of the core.
+    factor : int
+        Binning of the pass: 1 is full resolution.
+    step : int
+        Number of the pass, from 0.
+    """
+
+    data: Voxels
+    core: Slices
+    start: Shape
+    shape: Shape
+    factor: int = 1
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One walk over the whole volume; the last one of an engine is the result, the ones before are looks ahead.
+
+    Attributes
+    ----------
+    stage : str
+        What people read while it runs.
+    factor : int
+        The volume is binned by this (mean) before tiles are cut; 1 is full resolution. 0 lets the runner take the
+        preview's factor.
+    seconds : float
+        The least time the pass takes; the runner waits, and a cancel ends the wait.
+    """
+
+    stage: str = "segmenting"
+    factor: int = 1
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCut:
+    """How scores become labels.
+
+    Attributes
+    ----------
+    high, low : int
+        Hysteresis on uint8 scores: a component of voxels with at least `low` stays if one has at least `high`.
+        Equal values make a plain threshold.
+    min_voxels : int
+        Smaller components go.
+    """
+
+    high: int
+    low: int
+    min_voxels: int = 0
+
+
+class Engine(ABC, Generic[P]):
+    """A segmentation method.
+
+    The constructor must be cheap; :meth:`prepare` does what takes time. An engine is prepared in one process and may
+    then be pickled into others, so it holds plain data only. :meth:`predict` may be called in any order and in several
+    processes, and must give the same answer each time.
+
+    Attributes
+    ----------
+    name : str
+        As given to ``--engine``: lower case, no spaces.
+    summary : str
+        One line for people.
+    Parameters : type
+        Model of the parameters.
+    labels : mapping of int to str
+        What each label means, without 0, the background.
+    needs_volume : bool
+        False for an engine that works from the shape alone.
+    output : {'labels', 'scores'}
+        What `predict` returns: labels, or uint8 scores that :meth:`cut` turns into label 1.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Parameters: ClassVar[type[EngineParameters]]
+    labels: ClassVar[Mapping[int, str]]
+    needs_volume: ClassVar[bool] = True
+    output: ClassVar[Literal["labels", "scores"]] = "labels"
+
+    def __init__(self, parameters: P) -> None:
+        self.parameters = parameters
+
+    @classmethod
+    def availability(cls) -> Availability:
+        """Say whether it can run here; the default says yes."""
+        return Availability()
+
+    def passes(self) -> Sequence[Pass]:
+        """Return the walks over the volume, the result last."""
+        return (Pass(),)
+
+    def halo(self, voxel_size_A: Spacing) -> Shape:  # noqa: ARG002 (part of the interface)
+        """Return how many voxels (z, y, x) around a core can change its answer, on the grid of that voxel size."""
+        return (0, 0, 0)
+
+    def align(self, voxel_size_A: Spacing) -> Shape:  # noqa: ARG002 (part of the interface)
+        """Return the grid (z, y, x, in voxels) on which cores and halos must start, for engines that bin."""
+        return (1, 1, 1)
+
+    def prepare(self, scene: Scene) -> None:
+        """Learn what is needed from statistics and samples; called once, before the first tile."""
+
+    def cut(self) -> ScoreCut:
+        """Return how scores become labels; only asked of engines whose output is scores, after :meth:`prepare`."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def predict(self, tile: Tile) -> Labels:
+        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a fresh array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The engines of this environment, by name; those that cannot be imported are kept with the reason."""
+
+    engines: Mapping[str, type[Engine[Any]]]
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def discover(cls) -> Registry:
+        """Import every engine that an installed package offers; a broken one is set aside, not raised."""
+        engines: dict[str, type[Engine[Any]]] = {}
+        broken: dict[str, str] = {}
+        for point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+            try:
+                engines[point.name] = point.load()
+            except Exception as error:  # noqa: BLE001 (a third party's import may raise anything)
+                broken[point.name] = f"{type(error).__name__}: {error}"
+        return cls(engines, broken)
+
+    @property
+    def default(self) -> str | None:
+        """Name of the engine to use when a person names none."""
+        ready = [name for name, engine in self.engines.items() if engine.availability().ok]
+        return next((name for name in (*DEFAULT_ENGINES, *ready) if name in ready), None)
+
+    def get(self, name: str | None) -> type[Engine[Any]]:
+        """Return an engine that can run here; the default one for None.
+
+        Raises
+        ------
+        InvalidRequestError
+            There is no such engine, or it cannot run here; the hint says which there are or what to install.
+        """
+        chosen = name or self.default
+        if chosen is not None and chosen in self.broken:
+            raise InvalidRequestError(
+                f"The engine '{chosen}' cannot be loaded: {self.broken[chosen]}.",
+                code=ErrorCode.ENGINE_UNAVAILABLE,
+                hint="Reinstall the package that offers it.",
+            )
+        if chosen is None or chosen not in self.engines:
+            raise unknown_engine(name or "", sorted(self.engines))
+        engine = self.engines[chosen]
+        can = engine.availability()
+        if not can.ok:
+            raise InvalidRequestError(
+                f"The engine '{chosen}' cannot run here: {can.reason}",
+                code=ErrorCode.ENGINE_UNAVAILABLE,
+                hint=can.hint,
+            )
+        return engine
+
+    def create(self, name: str | None, params: Mapping[str, Any]) -> Engine[Any]:
+        """Make an engine with checked parameters.
+
+        Raises
+        ------
+        InvalidRequestError
+            The engine is unknown or unavailable, or a parameter does not fit; the message names it.
+        """
+        engine = self.get(name)
+        try:
+            parameters = engine.Parameters.model_validate(dict(params))
+        except ValidationError as error:
+            raise invalid_parameters(engine.name, error) from None
+        return engine(parameters)
+
+    def infos(self) -> tuple[EngineInfo, ...]:
+        """Describe all engines, the broken ones too, sorted by name."""
+        found = [describe(engine, default=name == self.default) for name, engine in self.engines.items()]
+        found += [
+            EngineInfo(
+                name=name,
+                summary="",
+                parameters={},
+                available=False,
+                reason=f"It cannot be loaded: {why}.",
+                hint="Reinstall the package that offers it.",
+            )
+            for name, why in self.broken.items()
+        ]
+        return tuple(sorted(found, key=lambda info: info.name))
+
+
+def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
+    """Return what clients are told of an engine."""
+    can = engine.availability()
+    return EngineInfo(
+        name=engine.name,
+        summary=engine.summary,
+        parameters=engine.Parameters.model_json_schema(),
+        needs_volume=engine.needs_volume,
+        default=default,
+        available=can.ok,
+        reason=can.reason,
+        hint=can.hint,
+    )
+
+
+def unknown_engine(name: str, known: Sequence[str]) -> InvalidRequestError:
+    """Return the error for an engine that nobody offers."""
+    listed = ", ".join(known) or "none"
+    return InvalidRequestError(
+        f"There is no engine '{name[:64]}'.",
+        code=ErrorCode.UNKNOWN_ENGINE,
+        hint=f"Engines here: {listed}. 'cryomamba engines' describes them.",
+        details={"engines": list(known)},
+    )
+
+
+def invalid_parameters(engine: str, error: ValidationError) -> InvalidRequestError:
+    """Return the error for parameters that do not fit an engine's model, naming each."""
+    problems = [
+        {"field": ".".join(str(part) for part in item["loc"]), "problem": item["msg"]}
+        for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
+    ]
+    first = problems[0]
+    return InvalidRequestError(
+        f"The parameter '{first['field']}' of '{engine}' does not fit: {first['problem']}.",
+        code=ErrorCode.INVALID_PARAMETERS,
+        hint=f"'cryomamba engines {engine}' lists its parameters with units and bounds.",
+        details={"fields": problems},
+    )
