@@ -90,7 +90,7 @@ class Sheet:
         angles = offset @ self.waves.T + self.phases
         value = offset @ self.normal - np.sin(angles) @ self.heights
         gradient = self.normal - (np.cos(angles) * self.heights) @ self.waves
-        return value, gradient
+        return np.asarray(value, np.float32), gradient
 
 
 def first_order_distance(surface: Surface, points: Points) -> Points:

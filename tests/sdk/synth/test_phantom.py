@@ -1,0 +1,162 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from cryomamba.synth import LABELS, PhantomSpec, score_mask, synthesize
+from cryomamba.synth.scene import build_scene
+from cryomamba.synth.surfaces import Sheet, Vesicle, distance
+from cryomamba.synth.wedge import apply_wedge
+
+SMALL = PhantomSpec(shape=(48, 96, 96), noise=1.0)
+
+
+def test_same_recipe_gives_the_same_arrays_and_another_seed_does_not() -> None:
+    """A phantom is a pure function of its recipe."""
+    first, again = synthesize(SMALL), synthesize(SMALL)
+    other = synthesize(SMALL.model_copy(update={"seed": 1}))
+    assert np.array_equal(first.density, again.density)
+    assert np.array_equal(first.truth, again.truth)
+    assert not np.array_equal(first.truth, other.truth)
+
+
+def test_arrays_have_the_promised_shape_and_dtype() -> None:
+    """Density is float32 and truth uint8, both ZYX in the shape asked for, with known labels only."""
+    phantom = synthesize(SMALL)
+    assert phantom.density.shape == phantom.truth.shape == SMALL.shape
+    assert phantom.density.dtype == np.float32
+    assert phantom.truth.dtype == np.uint8
+    assert set(np.unique(phantom.truth)) <= set(LABELS)
+    assert np.isfinite(phantom.density).all()
+
+
+def test_distance_from_a_sphere_is_exact() -> None:
+    """The distance behind the truth agrees with geometry where geometry has a formula."""
+    sphere = Vesicle(
+        np.array([10, 20, 30], np.float32),
+        np.eye(3, dtype=np.float32) / np.float32(300**2),
+        np.zeros((1, 3), np.float32),
+        np.zeros(1, np.float32),
+    )
+    points = np.random.default_rng(0).uniform(-400, 400, (5000, 3)).astype(np.float32)
+    expected = np.linalg.norm(points - sphere.centre, axis=1) - 300
+    near = np.abs(expected) < 60
+    found, normal = distance(sphere, points[near])
+    assert np.abs(found - expected[near]).max() < 0.01
+    assert np.allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-5)
+
+
+def test_distance_from_a_deformed_vesicle_leads_back_to_it() -> None:
+    """Walking the distance along the normal ends on the surface, for the bumpy shapes too."""
+    vesicle = next(m.surface for m in build_scene(SMALL).membranes if isinstance(m.surface, Vesicle))
+    rng = np.random.default_rng(1)
+    direction = rng.standard_normal((2000, 3)).astype(np.float32)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    radii = vesicle.radius(direction) + rng.uniform(-24, 24, 2000).astype(np.float32)
+    points = vesicle.centre + direction * radii[:, None]
+    away, normal = distance(vesicle, points)
+    value, gradient = vesicle.implicit(points - normal * away[:, None])
+    assert np.abs(value / np.linalg.norm(gradient, axis=1)).max() < 0.3
+
+
+@pytest.mark.parametrize("voxel", [8.0, 16.0])
+def test_scene_does_not_depend_on_the_voxel_size(voxel: float) -> None:
+    """The share of membrane and its place in Å are the same at any voxel size."""
+    extent = 768.0
+    spec = PhantomSpec(shape=(int(extent / voxel),) * 3, voxel_size_A=voxel, noise=0)
+    reference = PhantomSpec(shape=(64, 64, 64), voxel_size_A=12.0, noise=0)
+    ours, theirs = (build_scene(s).membranes[0].surface for s in (spec, reference))
+    assert isinstance(ours, Sheet)
+    assert isinstance(theirs, Sheet)
+    assert np.array_equal(ours.origin, theirs.origin)
+    shares = [np.isin(synthesize(s).truth, (1, 5)).mean() for s in (spec, reference)]
+    assert shares[0] == pytest.approx(shares[1], rel=0.08)
+
+
+def test_truth_has_the_thickness_of_the_membrane() -> None:
+    """Membrane volume over area gives the thickness asked for."""
+    spec = PhantomSpec(
+        shape=(64, 64, 64),
+        noise=0,
+        vesicles=0,
+        sheets=1,
+        gold=0,
+        lamella=1,
+        thickness_A=(45, 45),
+        missing_wedge_deg=None,
+    )
+    truth = synthesize(spec).truth
+    sheet = build_scene(spec).membranes[0].surface
+    assert isinstance(sheet, Sheet)
+    along = int(np.argmax(np.abs(sheet.normal)))
+    columns = (truth == 1).sum(axis=along)
+    grid = np.stack(np.meshgrid(*[np.arange(64) * 10.0] * 3, indexing="ij"), -1).reshape(-1, 3)
+    _, gradient = sheet.implicit(grid.astype(np.float32))
+    slope = np.abs(gradient[:, along] / np.linalg.norm(gradient, axis=1)).mean()
+    assert np.median(columns[columns > 0]) * 10 * slope == pytest.approx(45, abs=8)
+
+
+def test_wedge_takes_away_what_a_tilt_series_does_not_measure() -> None:
+    """Inside the wedge nothing is left, outside nothing is changed."""
+    rng = np.random.default_rng(2)
+    volume = rng.standard_normal((24, 20, 32)).astype(np.float32)
+    before = np.fft.fftn(volume)
+    apply_wedge(volume, (10.0, 10.0, 10.0), 60.0)
+    after = np.fft.fftn(volume)
+    kz, _, kx = np.meshgrid(*(np.fft.fftfreq(n) for n in volume.shape), indexing="ij")
+    missing = np.abs(kz) > np.abs(kx) * np.tan(np.radians(60)) + 1e-9
+    interior = np.abs(kx) < 0.49
+    assert np.abs(after[missing & interior]).max() < 1e-3
+    assert np.allclose(after[~missing & interior], before[~missing & interior], atol=1e-3)
+
+
+def test_contrast_only_flips_the_sign() -> None:
+    """Dark and bright phantoms are negatives of each other."""
+    bright = synthesize(SMALL.model_copy(update={"contrast": "bright"}))
+    assert np.array_equal(bright.density, -synthesize(SMALL).density)
+
+
+def test_membranes_are_dark_in_a_dark_phantom() -> None:
+    """By convention matter is darker than its surroundings."""
+    phantom = synthesize(PhantomSpec(shape=(48, 96, 96), noise=0, missing_wedge_deg=None, gold=0, lamella=1))
+    assert phantom.density[phantom.truth == 1].mean() < phantom.density[phantom.truth == 0].mean()
+
+
+def test_particles_and_filaments_are_labelled_where_they_are_said_to_be() -> None:
+    """Every listed centre lies in a voxel with its own label."""
+    spec = PhantomSpec(shape=(64, 128, 128), particles=8, filaments=1, noise=0, vesicles=2, gold=0)
+    phantom = synthesize(spec)
+    assert len(phantom.particles_A) == 8
+    centres = np.rint(phantom.particles_A / 10).astype(int)
+    assert (phantom.truth[tuple(centres.T)] == 2).all()
+    assert (phantom.truth == 3).sum() > 1000
+
+
+def test_score_counts_what_it_says() -> None:
+    """Precision and recall of masks whose answer is known by hand."""
+    truth = np.zeros((9, 9, 9), np.uint8)
+    truth[4] = 1
+    assert score_mask(truth, truth).f1 == 1
+    assert score_mask(np.roll(truth, 1, axis=0), truth).f1 == 1
+    assert score_mask(np.roll(truth, 2, axis=0), truth).f1 == 0
+    half = truth.copy()
+    half[:, 5:] = 0
+    assert score_mask(half, truth).recall == pytest.approx(6 / 9)
+    assert score_mask(np.zeros_like(truth), truth).f1 == 0
+
+
+def test_score_leaves_out_what_the_wedge_hides() -> None:
+    """Unseen membrane is neither asked for nor held against a mask."""
+    truth = np.zeros((9, 9, 9), np.uint8)
+    truth[4, :5], truth[4, 5:] = 1, 5
+    seen_only = truth == 1
+    assert score_mask(seen_only, truth).f1 == 1
+    assert score_mask(truth > 0, truth).f1 == 1
+
+
+@pytest.mark.parametrize("wrong", [{"shape": (4, 9, 9)}, {"thickness_A": (50, 40)}, {"missing_wedge_deg": 90}])
+def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
+    """A recipe that cannot be drawn is refused before any array is made."""
+    with pytest.raises(ValidationError):
+        PhantomSpec(**wrong)
