@@ -1,0 +1,63 @@
+"""Write MRC2014 headers: little-endian, version 20141, no extended header. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
+
+from cryomamba._version import __version__
+
+from .facts import HeaderFacts
+from .moments import Moments
+
+_LABELS, _LABEL_NBYTES = 10, 80
+_VERSION = 20141
+
+
+def encode_header(facts: HeaderFacts, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
+    """Return the 1024 bytes for voxels laid out as ``facts`` says.
+
+    Parameters
+    ----------
+    facts : HeaderFacts
+        Shape, mode and place; written little-endian, whatever ``byte_order`` says.
+    labels : tuple of str
+        Text labels; the first ten are kept.
+    moments : Moments, optional
+        Of the voxels; without it the statistics are marked as undetermined.
+    """
+    record = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
+    record["nz"], record["ny"], record["nx"] = facts.file_shape
+    record["mode"] = facts.mode
+    record["nxstart"], record["nystart"], record["nzstart"] = facts.nstart
+    record["mx"], record["my"], record["mz"] = facts.grid
+    record["cella"] = facts.cell_A
+    record["cellb"] = facts.angles
+    record["mapc"], record["mapr"], record["maps"] = facts.axes
+    record["ispg"] = facts.space_group
+    record["nversion"] = _VERSION
+    record["origin"] = facts.standard_origin_A
+    record["map"] = b"MAP "
+    record["machst"] = (0x44, 0x44, 0, 0)
+    record["dmin"], record["dmax"], record["dmean"], record["rms"] = _statistics(moments)
+    kept = [_ascii(label) for label in labels if _ascii(label)][:_LABELS]
+    record["nlabl"] = len(kept)
+    record["label"][: len(kept)] = kept
+    return record.tobytes()
+
+
+def own_label(what: str) -> str:
+    """Return the label line that says which program and version wrote a file."""
+    return f"CryoMamba {__version__}: {what}"
+
+
+def _statistics(moments: Moments | None) -> tuple[float, float, float, float]:
+    if moments is None or not moments.count:
+        # MRC2014's way to say "not determined": a maximum below the minimum, a mean below both, a negative rms.
+        return 0.0, -1.0, -2.0, -1.0
+    return moments.minimum, moments.maximum, moments.mean, moments.std
+
+
+def _ascii(text: str) -> bytes:
+    printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    return printable.encode()[:_LABEL_NBYTES].rstrip()

@@ -1,0 +1,1 @@
+"""Masks and volumes in the formats of other programs."""

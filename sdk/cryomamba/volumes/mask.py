@@ -1,0 +1,148 @@
+"""Write a mask that lies exactly on its tomogram: same grid, cell, start, origin and axes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .aside import AsideFile
+from .encode import encode_header, own_label
+from .facts import HeaderFacts
+from .moments import Moments
+from .mrc import Volume
+from .stored import StoredVoxels, spans
+
+_LARGEST_BYTE_LABEL = 127
+Labels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+class MaskWriter:
+    """A label mask that grows on disk block by block; a context manager.
+
+    The file holds int8 (mode 0) for labels up to 127, else uint16 (mode 6), in the tomogram's own order of axes,
+    without its extended header. It is written aside and appears under its name on ``close``; leaving the ``with``
+    block by an exception leaves nothing behind. Blocks never written are 0. Memory stays flat; calls from several
+    threads are safe.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the mask shall appear; its folder exists.
+    like : Volume or HeaderFacts
+        The tomogram; :func:`~cryomamba.volumes.blank_header` for a shape without a file. A voxel size given when
+        the volume was opened is written into the mask's cell.
+    labels : int
+        Largest label that will be written, 1 to 65535.
+    engine : str
+        Name for the header's label line.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        What ``read`` returns and ``write`` takes best: uint8 or uint16.
+    moments : Moments or None
+        Minimum, maximum, mean and spread of the whole mask, after ``close``.
+
+    Raises
+    ------
+    UnavailableError
+        ``insufficient_storage``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], like: Volume | HeaderFacts, *, labels: int, engine: str) -> None:
+        if not 0 < labels <= 0xFFFF:
+            raise ValueError(f"labels must be between 1 and 65535, not {labels}")
+        source = like.facts if isinstance(like, Volume) else like
+        small = labels <= _LARGEST_BYTE_LABEL
+        self.facts = dataclasses.replace(
+            source,
+            byte_order="<",
+            mode=0 if small else 6,
+            dtype="|i1" if small else "<u2",
+            nibbles=False,
+            extended_type="",
+            extended_nbytes=0,
+            labels=(*source.labels[:9], own_label(f"{engine} mask")),
+        )
+        self.dtype = np.dtype(np.uint8 if small else np.uint16)
+        self.moments: Moments | None = None
+        self._largest = labels
+        self._aside = AsideFile(Path(path), self.facts.data_offset + self.facts.data_nbytes)
+        self._stored = StoredVoxels(self._aside.file, self.facts)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        return self.facts.shape
+
+    def write(self, z: int, y: int, x: int, block: Labels) -> None:
+        """Write a block with its first voxel at (z, y, x).
+
+        Parameters
+        ----------
+        z, y, x : int
+            Offset in voxels.
+        block : ndarray of uint8 or uint16
+            Labels, axes z, y, x; lies within the volume.
+
+        Raises
+        ------
+        ValueError
+            The block reaches out of the volume or holds a label above ``labels``.
+        """
+        zyx = tuple((start, start + size) for start, size in zip((z, y, x), block.shape, strict=True))
+        if any(start < 0 or stop > size for (start, stop), size in zip(zyx, self.shape, strict=True)):
+            raise ValueError(f"a block of {block.shape} at {(z, y, x)} reaches out of a mask of {self.shape}")
+        if block.size and int(block.max()) > self._largest:
+            raise ValueError(f"label {int(block.max())} is above the largest announced, {self._largest}")
+        self._stored.write_from(block.transpose(self._to_file), *self._ordered(zyx))
+
+    def read(self, z: slice, y: slice, x: slice, out: Labels | None = None) -> Labels:
+        """Return what a block holds so far, shape (z, y, x), C-contiguous, of the mask's ``dtype``."""
+        zyx = tuple(spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True))
+        if out is None:
+            out = np.empty(tuple(stop - start for start, stop in zyx), self.dtype)
+        self._stored.read_into(out.transpose(self._to_file), *self._ordered(zyx))
+        return out
+
+    def close(self) -> None:
+        """Complete the header's statistics, put the file on disk and under its name. Closing twice is no error."""
+        if self._aside.file.closed:
+            return
+        moments = Moments()
+        for chunk in self._stored.chunks():
+            moments.add(chunk)
+        self._aside.file.seek(0)
+        self._aside.file.write(encode_header(self.facts, self.facts.labels, moments))
+        self._aside.commit()
+        self.moments = moments
+
+    def discard(self) -> None:
+        """Remove what was written; after ``close`` the mask stays."""
+        self._aside.discard()
+
+    @property
+    def _to_file(self) -> tuple[int, int, int]:
+        order = self.facts.to_zyx
+        return order.index(0), order.index(1), order.index(2)
+
+    def _ordered(self, zyx: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return tuple(zyx[axis] for axis in self._to_file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self.discard()

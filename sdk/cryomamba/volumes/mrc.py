@@ -1,0 +1,236 @@
+"""Open an MRC volume: look at its header, read tiles, walk through all voxels, with flat memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryomamba.errors import ErrorCode, VolumeError
+
+from . import packed
+from .facts import HEADER_NBYTES, HeaderFacts
+from .grid import Triple
+from .header import parse_header
+from .meta import VolumeMeta
+from .stored import BUFFER_NBYTES, Array, StoredVoxels, spans
+
+
+def inspect(path: str | os.PathLike[str], *, voxel_size_A: float | Triple | None = None) -> VolumeMeta:
+    """Return what the header of a volume says; no voxel is read.
+
+    Parameters
+    ----------
+    path : path-like
+        An MRC file, plain or packed with gzip or bzip2 (told by its first bytes, not its name).
+    voxel_size_A : float or tuple of float, optional
+        Å (one, or along z, y, x) that replace the header's.
+
+    Raises
+    ------
+    VolumeError
+        ``volume_not_found``, ``volume_unreadable`` or ``volume_unsupported``.
+    """
+    with _open_file(Path(path)) as file:
+        facts = _facts(file, voxel_size_A)
+        return facts.describe(Path(path).name, _size(file), packed.compression_of(_head(file)))
+
+
+def open_volume(
+    path: str | os.PathLike[str],
+    *,
+    voxel_size_A: float | Triple | None = None,
+    scratch: Path | None = None,
+) -> Volume:
+    """Open a volume for reading; a context manager.
+
+    Parameters
+    ----------
+    path : path-like
+        As for :func:`inspect`.
+    voxel_size_A : float or tuple of float, optional
+        Å (one, or along z, y, x) that replace the header's.
+    scratch : Path, optional
+        Existing folder where a packed file is unpacked, once: the unpacked file stays there for the next opening
+        and belongs to whoever owns the folder. Without it, a temporary one is used and removed on closing.
+
+    Raises
+    ------
+    VolumeError
+        ``volume_not_found``, ``volume_unreadable`` or ``volume_unsupported``.
+    UnavailableError
+        ``insufficient_storage``: no room to unpack.
+    """
+    path = Path(path)
+    with ExitStack() as stack:
+        source = stack.enter_context(_open_file(path))
+        facts = _facts(source, voxel_size_A)
+        compression = packed.compression_of(_head(source))
+        meta = facts.describe(path.name, _size(source), compression)
+        plain, plain_path = source, path
+        if compression is not None:
+            if scratch is None:
+                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cryomamba-")))
+            nbytes = facts.data_offset + facts.data_nbytes
+            plain_path = packed.unpack(source, compression, nbytes, scratch)
+            plain = stack.enter_context(_open_file(plain_path))
+        return Volume(facts, meta, plain, plain_path, source.fileno(), stack.pop_all())
+
+
+class Volume:
+    """An open volume; made by :func:`open_volume`.
+
+    Axes are z, y, x whatever the order in the file. Reads are safe from several threads. ``chunks`` and ``read``
+    cost a buffer of 1 MiB and no growing resident memory; ``array`` is a memory map, whose touched pages count as
+    resident until the system wants them back.
+
+    Attributes
+    ----------
+    meta : VolumeMeta
+        What clients may see.
+    facts : HeaderFacts
+        What a mask of this volume is written like.
+    """
+
+    def __init__(
+        self,
+        facts: HeaderFacts,
+        meta: VolumeMeta,
+        file: io.FileIO,
+        path: Path,
+        source: int,
+        resources: ExitStack,
+    ) -> None:
+        self.facts = facts
+        self.meta = meta
+        self._path = path
+        self._source = source
+        self._resources = resources
+        self._stored = StoredVoxels(file, facts)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        return self.facts.shape
+
+    @property
+    def voxel_size_A(self) -> Triple:
+        """Å along z, y, x."""
+        return self.facts.voxel_size_A
+
+    @property
+    def array(self) -> Array | None:
+        """The voxels as a lazy (z, y, x) view in their stored dtype, read-only; None for voxels of 4 bits.
+
+        A view of its own each time: keep it no longer than needed.
+        """
+        if self.facts.nibbles:
+            return None
+        mapped = np.memmap(
+            self._path, self.facts.dtype, "r", offset=self.facts.data_offset, shape=self.facts.file_shape
+        )
+        return mapped.transpose(self.facts.to_zyx)
+
+    def read(self, z: slice, y: slice, x: slice, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Return a block of voxels.
+
+        Parameters
+        ----------
+        z, y, x : slice
+            Slices of step 1 in voxels; clipped to the volume as for any array.
+        out : ndarray of float32, optional
+            C-contiguous array of the block's shape to fill and return.
+
+        Returns
+        -------
+        ndarray of float32
+            Shape (z, y, x), C-contiguous.
+
+        Raises
+        ------
+        VolumeError
+            The file became shorter.
+        ValueError
+            ``out`` does not fit.
+        """
+        zyx = tuple(spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True))
+        shape = tuple(stop - start for start, stop in zyx)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(f"out must be a C-contiguous float32 array of shape {shape}")
+        order = self.facts.to_zyx
+        sections, rows, columns = (zyx[order.index(axis)] for axis in range(3))
+        self._stored.read_into(out.transpose(np.argsort(order)), sections, rows, columns)
+        return out
+
+    def chunks(self, nbytes: int = BUFFER_NBYTES, *, every: int = 1) -> Iterator[Array]:
+        """Yield all voxels once, flat, in the file's order, stored dtype and the machine's byte order.
+
+        Every chunk lies in one reused buffer of about ``nbytes`` and is valid until the next one. With ``every``
+        above 1, only the first of so many chunks is read: a sample spread over the file.
+        """
+        return self._stored.chunks(nbytes, every)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file as it was given (packed or not), to check what was really opened."""
+        return self._source
+
+    def close(self) -> None:
+        """Close the file and remove what was unpacked into a temporary folder. Closing twice is no error."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open_file(path: Path) -> io.FileIO:
+    try:
+        # A FIFO or a device would block or never end, so it is refused before it is opened.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise VolumeError(f"{path.name} is not a file.", hint="Give the path of an MRC file.")
+        return io.FileIO(path, "rb")
+    except FileNotFoundError as error:
+        raise VolumeError(
+            f"There is no file {path.name}.",
+            code=ErrorCode.VOLUME_NOT_FOUND,
+            hint="Look at the spelling and whether the machine that reads it sees the same folder.",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise VolumeError(
+            f"{path.name} cannot be opened.", hint="Look at the permissions of the file and its folder."
+        ) from error
+
+
+def _size(file: io.FileIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _head(file: io.FileIO) -> bytes:
+    file.seek(0)
+    return file.read(HEADER_NBYTES)
+
+
+def _facts(file: io.FileIO, voxel_size_A: float | Triple | None) -> HeaderFacts:
+    head, size = _head(file), _size(file)
+    compression = packed.compression_of(head)
+    if compression is None:
+        facts = parse_header(head, size)
+    else:
+        facts = parse_header(packed.head(file, compression, HEADER_NBYTES), None)
+        packed.check_ratio(compression, size, facts.data_offset + facts.data_nbytes)
+    return facts if voxel_size_A is None else facts.with_voxel_size(voxel_size_A)

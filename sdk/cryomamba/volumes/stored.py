@@ -1,0 +1,182 @@
+"""Voxels in a file, read and written by position in small pieces.
+
+A memory map would be simpler, but its pages count as resident memory of the process. Positioned reads into one
+small buffer are as fast and cost that buffer.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryomamba.errors import VolumeError
+
+from .facts import HeaderFacts
+
+BUFFER_NBYTES = 1 << 20
+# Up to here it is cheaper to read across the gap between two runs of a tile than to ask the system twice.
+_BRIDGED_NBYTES = 8 << 10
+
+Span = tuple[int, int]
+Array = NDArray[np.generic]
+
+
+class StoredVoxels:
+    """The voxels of one open file, addressed as (sections, rows, columns).
+
+    Parameters
+    ----------
+    file : io.FileIO
+        Open and unbuffered; closed by whoever opened it.
+    facts : HeaderFacts
+        Layout of the file.
+
+    Notes
+    -----
+    Safe to use from several threads: each call positions and transfers under a lock.
+    """
+
+    def __init__(self, file: io.FileIO, facts: HeaderFacts) -> None:
+        self._file = file
+        self._facts = facts
+        self._dtype = np.dtype(facts.dtype)
+        self._lock = threading.RLock()
+
+    def read_into(self, target: Array, sections: Span, rows: Span, columns: Span) -> None:
+        """Fill ``target``, of the block's shape in file order and any numeric dtype, strided or not."""
+        whole = self._facts.file_shape[2]
+        first, last = (0, whole) if self._bridges(columns) else columns
+        inner = slice(columns[0] - first, columns[1] - first)
+        direct = inner == slice(0, last - first) and self._takes_bytes(target)
+        buffer = np.empty(0, np.uint8) if direct else self._buffer(rows, (first, last))
+        for section in range(*sections):
+            plane = target[section - sections[0]]
+            for group in self._row_groups(rows, (first, last)):
+                lines = plane[group[0] - rows[0] : group[1] - rows[0]]
+                if direct:
+                    self._transfer_rows(lines.view(np.uint8).reshape(-1), section, group, (first, last))
+                else:
+                    lines[...] = self._decoded(buffer, section, group, (first, last))[:, inner]
+
+    def write_from(self, source: Array, sections: Span, rows: Span, columns: Span) -> None:
+        """Write ``source``, a block in file order of the file's own dtype (not for modes of 4 bits)."""
+        whole = self._facts.file_shape[2]
+        first, last = (0, whole) if self._bridges(columns) else columns
+        inner = slice(columns[0] - first, columns[1] - first)
+        buffer = self._buffer(rows, (first, last))
+        for section in range(*sections):
+            plane = source[section - sections[0]]
+            for group in self._row_groups(rows, (first, last)):
+                # Rows are shared with neighbouring tiles, so nobody may come between reading and writing them.
+                with self._lock:
+                    if inner != slice(0, last - first):
+                        self._transfer_rows(buffer, section, group, (first, last))
+                    view = self._view(buffer, group, (first, last))
+                    view[:, inner] = plane[group[0] - rows[0] : group[1] - rows[0]]
+                    self._put(view.reshape(-1).view(np.uint8), self._offset(section, group[0], first))
+
+    def chunks(self, nbytes: int = BUFFER_NBYTES, every: int = 1) -> Iterator[Array]:
+        """Yield every voxel once (or one chunk of ``every``), flat, in file order and the machine's byte order.
+
+        All chunks share one buffer: each is valid until the next is asked for.
+        """
+        facts = self._facts
+        unit = facts.row_nbytes if facts.nibbles else self._dtype.itemsize
+        size = max(nbytes // unit, 1) * unit
+        buffer = np.empty(min(size, facts.data_nbytes), np.uint8)
+        for start in range(0, facts.data_nbytes, size * every):
+            piece = buffer[: min(size, facts.data_nbytes - start)]
+            self._get(piece, facts.data_offset + start)
+            if facts.nibbles:
+                yield unpack_nibbles(piece.reshape(-1, unit), facts.file_shape[2]).reshape(-1)
+                continue
+            values = piece.view(self._dtype)
+            if not self._dtype.isnative:
+                values = values.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
+            yield values
+
+    def _bridges(self, columns: Span) -> bool:
+        gap = self._facts.file_shape[2] - (columns[1] - columns[0])
+        return self._facts.nibbles or gap * self._dtype.itemsize <= _BRIDGED_NBYTES
+
+    def _takes_bytes(self, target: Array) -> bool:
+        same = not self._facts.nibbles and self._dtype.isnative and target.dtype == self._dtype
+        return same and all(plane.flags.c_contiguous for plane in target[:1])
+
+    def _run_nbytes(self, columns: Span) -> int:
+        return self._facts.row_nbytes if self._facts.nibbles else (columns[1] - columns[0]) * self._dtype.itemsize
+
+    def _rows_at_once(self, columns: Span) -> int:
+        if columns[1] - columns[0] < self._facts.file_shape[2]:
+            return 1
+        return max(BUFFER_NBYTES // self._run_nbytes(columns), 1)
+
+    def _row_groups(self, rows: Span, columns: Span) -> Iterator[Span]:
+        step = self._rows_at_once(columns)
+        for row in range(rows[0], rows[1], step):
+            yield row, min(row + step, rows[1])
+
+    def _buffer(self, rows: Span, columns: Span) -> NDArray[np.uint8]:
+        count = min(self._rows_at_once(columns), rows[1] - rows[0])
+        return np.empty(max(count, 0) * self._run_nbytes(columns), np.uint8)
+
+    def _view(self, buffer: NDArray[np.uint8], group: Span, columns: Span) -> Array:
+        count, length = group[1] - group[0], self._run_nbytes(columns)
+        raw = buffer[: count * length]
+        if self._facts.nibbles:
+            return unpack_nibbles(raw.reshape(count, length), self._facts.file_shape[2])
+        return raw.view(self._dtype).reshape(count, -1)
+
+    def _decoded(self, buffer: NDArray[np.uint8], section: int, group: Span, columns: Span) -> Array:
+        self._transfer_rows(buffer, section, group, columns)
+        return self._view(buffer, group, columns)
+
+    def _transfer_rows(self, buffer: NDArray[np.uint8], section: int, group: Span, columns: Span) -> None:
+        nbytes = (group[1] - group[0]) * self._run_nbytes(columns)
+        self._get(buffer[:nbytes], self._offset(section, group[0], columns[0]))
+
+    def _offset(self, section: int, row: int, column: int) -> int:
+        facts = self._facts
+        line = section * facts.file_shape[1] + row
+        return facts.data_offset + line * facts.row_nbytes + column * self._dtype.itemsize
+
+    def _get(self, buffer: NDArray[np.uint8], offset: int) -> None:
+        view, done = buffer.data, 0
+        with self._lock:
+            self._file.seek(offset)
+            while done < len(view):
+                count = self._file.readinto(view[done:])
+                if not count:
+                    raise VolumeError(
+                        "The volume's file became shorter while it was read.",
+                        hint="Wait until it is completely written, then try again.",
+                        retryable=True,
+                    )
+                done += count
+
+    def _put(self, data: NDArray[np.uint8], offset: int) -> None:
+        view, done = data.data, 0
+        with self._lock:
+            self._file.seek(offset)
+            while done < len(view):
+                done += self._file.write(view[done:]) or 0
+
+
+def unpack_nibbles(rows: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """Return voxels of 4 bits, stored two per byte with the low half first, as (rows, columns) of uint8."""
+    values = np.empty((rows.shape[0], rows.shape[1], 2), np.uint8)
+    np.bitwise_and(rows, 15, out=values[:, :, 0])
+    np.right_shift(rows, 4, out=values[:, :, 1])
+    return values.reshape(rows.shape[0], -1)[:, :columns]
+
+
+def spans(index: slice, size: int) -> Span:
+    """Return start and stop of a slice of step 1 within an axis; anything else is an ``IndexError``."""
+    start, stop, step = index.indices(size)
+    if step != 1:
+        raise IndexError("only slices of step 1 can be read from a volume")
+    return start, max(start, stop)

@@ -1,0 +1,79 @@
+"""Write a volume slab by slab."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .aside import AsideFile
+from .encode import encode_header, own_label
+from .facts import blank_header
+from .grid import Triple
+from .moments import Moments
+from .stored import StoredVoxels
+
+_MODES = {"i1": 0, "i2": 1, "f4": 2, "u2": 6, "f2": 12}
+
+
+def write_volume(
+    path: str | os.PathLike[str],
+    voxels: NDArray[np.generic] | Iterable[NDArray[np.generic]],
+    voxel_size_A: float | Triple,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    dtype: str = "float32",
+    label: str = "volume",
+) -> None:
+    """Write an MRC file that appears under its name when it is whole.
+
+    Parameters
+    ----------
+    path : path-like
+        Where; the folder exists.
+    voxels : ndarray or iterable of ndarray
+        The volume (z, y, x), or slabs of it, each (z, y, x) with full y and x, from z = 0 on.
+    voxel_size_A : float or tuple of float
+        Å, one for all or along z, y, x.
+    shape : tuple of int, optional
+        Voxels along z, y, x; required for slabs.
+    dtype : str
+        numpy name of the stored type: float32, float16, int8, int16 or uint16.
+    label : str
+        Text for the header's label line, after program and version.
+
+    Raises
+    ------
+    ValueError
+        Slabs that do not add up to the shape, or a dtype that MRC lacks.
+    UnavailableError
+        ``insufficient_storage``.
+    """
+    stored = np.dtype(dtype)
+    if stored.str[1:] not in _MODES:
+        raise ValueError(f"MRC has no mode for {dtype}")
+    if isinstance(voxels, np.ndarray):
+        shape, voxels = voxels.shape, (voxels,)
+    if shape is None:
+        raise ValueError("slabs need the shape of the whole volume")
+    facts = blank_header(shape, voxel_size_A, mode=_MODES[stored.str[1:]])
+    aside = AsideFile(Path(path), facts.data_offset + facts.data_nbytes)
+    try:
+        target, moments, z = StoredVoxels(aside.file, facts), Moments(), 0
+        for slab in voxels:
+            if slab.shape[1:] != tuple(shape[1:]) or z + slab.shape[0] > shape[0]:
+                raise ValueError(f"a slab of {slab.shape} at z = {z} does not fit a volume of {shape}")
+            target.write_from(slab, (z, z + slab.shape[0]), (0, shape[1]), (0, shape[2]))
+            z += slab.shape[0]
+        if z != shape[0]:
+            raise ValueError(f"the slabs hold {z} sections, the volume {shape[0]}")
+        for chunk in target.chunks():
+            moments.add(chunk)
+        aside.file.seek(0)
+        aside.file.write(encode_header(facts, (own_label(label),), moments))
+        aside.commit()
+    finally:
+        aside.discard()
