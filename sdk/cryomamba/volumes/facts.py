@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from .meta import Compression, ExtendedHeader, VolumeMeta, VolumeWarning
 HEADER_NBYTES = 1024
 MAX_SIDE = 1 << 24
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2", 101: "u1"}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,17 @@ class HeaderFacts:
     def to_zyx(self) -> tuple[int, int, int]:
         """Order of the file's (section, row, column) axes that makes z, y, x."""
         return grid.to_zyx(self.axes)
+
+    @property
+    def from_zyx(self) -> tuple[int, int, int]:
+        """Order of z, y, x that makes the file's (section, row, column)."""
+        order = self.to_zyx
+        return order.index(0), order.index(1), order.index(2)
+
+    def in_file_order(self, zyx: Sequence[T]) -> tuple[T, T, T]:
+        """Return three things given for z, y, x in the order section, row, column."""
+        section, row, column = self.from_zyx
+        return zyx[section], zyx[row], zyx[column]
 
     @property
     def shape(self) -> tuple[int, int, int]:

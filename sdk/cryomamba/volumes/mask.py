@@ -96,19 +96,19 @@ class MaskWriter:
         ValueError
             The block reaches out of the volume or holds a label above ``labels``.
         """
-        zyx = tuple((start, start + size) for start, size in zip((z, y, x), block.shape, strict=True))
+        zyx = [(start, start + size) for start, size in zip((z, y, x), block.shape, strict=True)]
         if any(start < 0 or stop > size for (start, stop), size in zip(zyx, self.shape, strict=True)):
             raise ValueError(f"a block of {block.shape} at {(z, y, x)} reaches out of a mask of {self.shape}")
         if block.size and int(block.max()) > self._largest:
             raise ValueError(f"label {int(block.max())} is above the largest announced, {self._largest}")
-        self._stored.write_from(block.transpose(self._to_file), *self._ordered(zyx))
+        self._stored.write_from(block.transpose(self.facts.from_zyx), *self.facts.in_file_order(zyx))
 
     def read(self, z: slice, y: slice, x: slice, out: Labels | None = None) -> Labels:
         """Return what a block holds so far, shape (z, y, x), C-contiguous, of the mask's ``dtype``."""
-        zyx = tuple(spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True))
+        zyx = [spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True)]
         if out is None:
             out = np.empty(tuple(stop - start for start, stop in zyx), self.dtype)
-        self._stored.read_into(out.transpose(self._to_file), *self._ordered(zyx))
+        self._stored.read_into(out.transpose(self.facts.from_zyx), *self.facts.in_file_order(zyx))
         return out
 
     def close(self) -> None:
@@ -126,14 +126,6 @@ class MaskWriter:
     def discard(self) -> None:
         """Remove what was written; after ``close`` the mask stays."""
         self._aside.discard()
-
-    @property
-    def _to_file(self) -> tuple[int, int, int]:
-        order = self.facts.to_zyx
-        return order.index(0), order.index(1), order.index(2)
-
-    def _ordered(self, zyx: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        return tuple(zyx[axis] for axis in self._to_file)
 
     def __enter__(self) -> Self:
         return self

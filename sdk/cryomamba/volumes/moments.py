@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROW = 4096
+_ONES = np.ones(_ROW, np.float32)
 
 
 class Moments:
@@ -73,8 +74,12 @@ class Moments:
             np.subtract(values, centre, out=shifted, casting="unsafe")
             whole = values.size - values.size % _ROW
             rows, rest = shifted[:whole].reshape(-1, _ROW), shifted[whole:]
-            squares = np.vecdot(rows, rows).sum(dtype=np.float64) + np.float64(np.vecdot(rest, rest))
-            return float(shifted.sum()), float(squares)
+            # A product with ones sums twice as fast as ``sum`` and, over short rows, as exactly.
+            totals, squares = np.vecdot(rows, _ONES), np.vecdot(rows, rows)
+            return (
+                float(totals.sum(dtype=np.float64) + rest.sum()),
+                float(squares.sum(dtype=np.float64) + np.vecdot(rest, rest)),
+            )
 
     def _merge(self, count: int, mean: float, squares: float) -> None:
         if not self.count:

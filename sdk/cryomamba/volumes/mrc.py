@@ -22,7 +22,7 @@ from .facts import HEADER_NBYTES, HeaderFacts
 from .grid import Triple
 from .header import parse_header
 from .meta import VolumeMeta
-from .stored import BUFFER_NBYTES, Array, StoredVoxels, spans
+from .stored import BUFFER_NBYTES, Array, Block, StoredVoxels, spans
 
 
 def inspect(path: str | os.PathLike[str], *, voxel_size_A: float | Triple | None = None) -> VolumeMeta:
@@ -162,16 +162,24 @@ class Volume:
         ValueError
             ``out`` does not fit.
         """
-        zyx = tuple(spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True))
-        shape = tuple(stop - start for start, stop in zyx)
+        block, shape = self._block(z, y, x)
         if out is None:
             out = np.empty(shape, np.float32)
         elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(f"out must be a C-contiguous float32 array of shape {shape}")
-        order = self.facts.to_zyx
-        sections, rows, columns = (zyx[order.index(axis)] for axis in range(3))
-        self._stored.read_into(out.transpose(np.argsort(order)), sections, rows, columns)
+        self._stored.read_into(out.transpose(self.facts.from_zyx), *block)
         return out
+
+    def read_native(self, z: slice, y: slice, x: slice) -> Array:
+        """Return a block as :meth:`read` does, but in the stored dtype and the machine's byte order."""
+        block, shape = self._block(z, y, x)
+        out = np.empty(shape, np.dtype(self.facts.dtype).newbyteorder("="))
+        self._stored.read_into(out.transpose(self.facts.from_zyx), *block)
+        return out
+
+    def _block(self, z: slice, y: slice, x: slice) -> tuple[Block, tuple[int, ...]]:
+        zyx = [spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True)]
+        return self.facts.in_file_order(zyx), tuple(stop - start for start, stop in zyx)
 
     def chunks(self, nbytes: int = BUFFER_NBYTES, *, every: int = 1) -> Iterator[Array]:
         """Yield all voxels once, flat, in the file's order, stored dtype and the machine's byte order.

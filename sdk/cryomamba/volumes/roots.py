@@ -39,7 +39,7 @@ def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
     if not inside:
         raise _forbidden(text)
     for real in inside:
-        if real.is_file():
+        if os.path.isfile(real):
             return real
     raise VolumeError(
         f"There is no file {Path(text).name}.",

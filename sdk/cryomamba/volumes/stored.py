@@ -22,6 +22,7 @@ BUFFER_NBYTES = 1 << 20
 _BRIDGED_NBYTES = 8 << 10
 
 Span = tuple[int, int]
+Block = tuple[Span, Span, Span]
 Array = NDArray[np.generic]
 
 
