@@ -1,0 +1,292 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from cryomamba.client.transport import Transport
+from cryomamba.endpoints import BusEndpoints, ConnectionFile
+from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
+from cryomamba.events import Event, StateEvent
+from cryomamba.records import (
+    Artifact,
+    JobPage,
+    JobRecord,
+    JobState,
+    PreviewOptions,
+    ServerInfo,
+    Shape,
+    Spacing,
+    SubmitRequest,
+    VolumeSource,
+)
+from cryomamba.settings import load_settings
+from cryomamba.wire.preview import PreviewFrame
+from cryomamba.wire.requests import invalid_fields
+
+SERVER_VARIABLE = "CRYOMAMBA_SERVER"
+
+
+def default_server() -> tuple[str, BusEndpoints | None]:
+    """Return where to connect when nobody says: ``CRYOMAMBA_SERVER``, this home's broker, or the local gateway."""
+    if url := os.environ.get(SERVER_VARIABLE):
+        return url, None
+    settings = load_settings()
+    if settings.connection_file.exists():
+        endpoints = ConnectionFile.read(settings.connection_file).endpoints
+        return endpoints.jobs, endpoints
+    return f"http://{settings.gateway_host}:{settings.gateway_port}", None
+
+
+def make_transport(url: str | None) -> Transport:
+    """Return the transport for an address: ``http(s)://`` is a gateway, ``tcp://`` and ``ipc://`` are a bus.
+
+    Raises
+    ------
+    InvalidRequestError
+        The address is neither.
+    """
+    endpoints = None
+    if url is None:
+        url, endpoints = default_server()
+    scheme = url.partition("://")[0]
+    if scheme in {"http", "https"}:
+        from cryomamba.client.http import HttpTransport
+
+        return HttpTransport(url)
+    if scheme in {"tcp", "ipc"}:
+        from cryomamba.client.bus import BusTransport
+
+        return BusTransport(url, endpoints=endpoints)
+    raise InvalidRequestError(
+        f"'{url}' is not an address of a CryoMamba server.",
+        hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a bus.",
+    )
+
+
+async def aconnect(url: str | None = None) -> AsyncClient:
+    """Connect to a server.
+
+    Parameters
+    ----------
+    url : str, optional
+        ``http://…`` for a gateway, ``tcp://…`` or ``ipc://…`` straight to the bus; see :func:`default_server`.
+        The server need not be there yet.
+
+    Raises
+    ------
+    InvalidRequestError
+        The address is neither.
+    """
+    return AsyncClient(make_transport(url))
+
+
+class AsyncClient:
+    """A client for one event loop; close it, or use it as ``async with``.
+
+    All methods raise :class:`~cryomamba.errors.CryoMambaError`: :class:`~cryomamba.errors.UnavailableError` when the
+    server is away, and the type that fits otherwise.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    @property
+    def url(self) -> str:
+        """Where it is connected to."""
+        return self.transport.url
+
+    async def info(self) -> ServerInfo:
+        """Return version, status, engines and workers of the server."""
+        return await self.transport.info()
+
+    async def submit(
+        self,
+        volume: str | os.PathLike[str] | None = None,
+        *,
+        shape: Shape | None = None,
+        file_id: str | None = None,
+        voxel_size_A: Spacing | None = None,
+        engine: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        preview: PreviewOptions | None = None,
+        name: str = "",
+        priority: int = 0,
+        client_key: str | None = None,
+    ) -> JobRecord:
+        """Hand in a job.
+
+        Parameters
+        ----------
+        volume : path, optional
+            A tomogram that the *server* can read; or give `file_id` or, for a demo job, `shape` (ZYX).
+        voxel_size_A : tuple of float, optional
+            Ångström (z, y, x), in place of the header's.
+        engine : str, optional
+            The server's default if not given.
+        params : mapping, optional
+            The engine's parameters.
+        preview : PreviewOptions, optional
+            How often and how finely the growing mask is shown.
+        name : str
+            A label for people.
+        priority : int
+            −100 to 100, higher first.
+        client_key : str, optional
+            Two submits with the same key make one job. A fresh key is made if not given.
+        """
+        try:
+            source = VolumeSource(
+                path=os.fspath(volume) if volume is not None else None,
+                shape=shape,
+                file_id=file_id,
+                voxel_size_A=voxel_size_A,
+            )
+            request = SubmitRequest(
+                volume=source,
+                engine=engine,
+                params=dict(params or {}),
+                preview=preview or PreviewOptions(),
+                name=name,
+                priority=priority,
+                client_key=client_key or uuid.uuid4().hex,
+            )
+        except ValidationError as error:
+            raise invalid_fields(error) from None
+        return await self.transport.submit(request)
+
+    async def get(self, job_id: str) -> JobRecord:
+        """Return a job as it stands."""
+        return await self.transport.get(job_id)
+
+    async def page(self, *, state: JobState | None = None, limit: int = 50, cursor: str | None = None) -> JobPage:
+        """Return one page of the jobs, newest first."""
+        return await self.transport.page(state=state, limit=limit, cursor=cursor)
+
+    async def list(self, *, state: JobState | None = None, limit: int = 50) -> list[JobRecord]:
+        """Return up to `limit` jobs, newest first."""
+        jobs: list[JobRecord] = []
+        cursor = None
+        while len(jobs) < limit:
+            page = await self.page(state=state, limit=min(limit - len(jobs), 500), cursor=cursor)
+            jobs += page.jobs
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return jobs
+
+    async def cancel(self, job_id: str) -> JobRecord:
+        """Cancel a job; a final one raises :class:`~cryomamba.errors.ConflictError`."""
+        return await self.transport.cancel(job_id)
+
+    async def retry(self, job_id: str) -> JobRecord:
+        """Put a failed or cancelled job back into the queue."""
+        return await self.transport.retry(job_id)
+
+    async def focus(self, job_id: str, position: tuple[float, float, float]) -> None:
+        """Say at which tomogram voxel (z, y, x) the person looks: tiles there come first."""
+        await self.transport.focus(job_id, position)
+
+    def watch(self, job_id: str, *, previews: bool = True) -> AsyncGenerator[Event, None]:
+        """Follow a job: the present state and the newest preview at once, then what happens, to its end.
+
+        The last event is the final :class:`~cryomamba.events.StateEvent`. Previews and progress that were not fetched
+        in time are replaced by newer ones. A lost connection is told as :class:`~cryomamba.events.LinkEvent` and made
+        good.
+        """
+        return self.transport.watch(job_id, previews=previews)
+
+    def watch_all(self) -> AsyncGenerator[Event, None]:
+        """Follow the states and progress of all jobs, for ever."""
+        return self.transport.watch(None, previews=False)
+
+    async def wait(self, job_id: str) -> JobRecord:
+        """Wait until a job is final and return it.
+
+        Raises
+        ------
+        JobFailedError
+            It failed or was cancelled.
+        """
+        record: JobRecord | None = None
+        async for event in self.watch(job_id, previews=False):
+            if isinstance(event, StateEvent):
+                record = event.record
+        record = record or await self.get(job_id)
+        record.raise_for_state()
+        return record
+
+    async def preview(self, job_id: str) -> PreviewFrame:
+        """Return the newest preview of a job."""
+        return await self.transport.preview(job_id)
+
+    async def download(
+        self,
+        job_id: str,
+        name: str = "mask.mrc",
+        to: str | os.PathLike[str] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Fetch a finished file, checked against its SHA-256, written aside and renamed.
+
+        Parameters
+        ----------
+        job_id, name : str
+        to : path, optional
+            A file or a folder; the working folder if not given.
+        progress : callable, optional
+            Called with bytes done and bytes in all.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+        """
+        record = await self.get(job_id)
+        artifact = next((a for a in record.artifacts if a.name == name), None) or Artifact(name=name, size_bytes=0)
+        target = Path(to) if to is not None else Path(name)
+        if target.is_dir():
+            target = target / name
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        digest, done = hashlib.sha256(), 0
+        try:
+            with aside.open("wb") as file:
+                async for piece in self.transport.artifact(job_id, name):
+                    file.write(piece)
+                    digest.update(piece)
+                    done += len(piece)
+                    if progress is not None:
+                        progress(done, artifact.size_bytes)
+            if artifact.sha256 and digest.hexdigest() != artifact.sha256:
+                raise ConflictError(
+                    f"'{name}' was damaged on its way.", code=ErrorCode.CHECKSUM_MISMATCH, hint="Download it again."
+                )
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+        return target
+
+    async def latency(self) -> float:
+        """Return the seconds that one small question takes."""
+        return await self.transport.latency()
+
+    async def close(self) -> None:
+        """Give every socket back."""
+        await self.transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,315 @@
+"""The transport straight to the bus: requests on one socket, events and previews on two others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket as os_socket
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import ValidationError
+
+from cryomamba.client import hub as published
+from cryomamba.client.channel import BusChannel
+from cryomamba.client.hub import BusHub, BusMessage, Subscription
+from cryomamba.client.ledger import Ledger
+from cryomamba.endpoints import BusEndpoints, check_bus_url
+from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
+from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, Progress, Record, ServerInfo, SubmitRequest
+from cryomamba.wire.buffers import decode_bytes
+from cryomamba.wire.preview import PreviewFrame, decode_frame
+from cryomamba.wire.requests import (
+    ArtifactRead,
+    Empty,
+    EventPage,
+    EventsSince,
+    FocusRequest,
+    JobRef,
+    ListRequest,
+    PreviewRead,
+)
+
+R = TypeVar("R", bound=Record)
+
+PIECE_BYTES = 1024 * 1024
+QUIET_S = 10.0
+
+
+class BusTransport:
+    """A :class:`~cryomamba.client.transport.Transport` over ZeroMQ.
+
+    Parameters
+    ----------
+    url : str
+        The broker's jobs socket, ``tcp://HOST:PORT`` or ``ipc://PATH``.
+    endpoints : BusEndpoints, optional
+        All four sockets, where they are known; otherwise the broker is asked.
+
+    Raises
+    ------
+    InvalidRequestError
+        The address is not one of a bus.
+    """
+
+    name = "bus"
+
+    def __init__(self, url: str, *, endpoints: BusEndpoints | None = None) -> None:
+        self.url = check_bus_url(url)
+        self.channel = BusChannel(url, src=f"client-{os_socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        self._endpoints = endpoints
+        self._hub: BusHub | None = None
+        self._hub_lock = asyncio.Lock()
+
+    async def hub(self) -> BusHub:
+        """Return the subscriptions' side, connected on first use."""
+        async with self._hub_lock:
+            if self._hub is None:
+                endpoints = self._endpoints or await self._ask_endpoints()
+                self._hub = BusHub(endpoints)
+            return self._hub
+
+    async def _ask_endpoints(self) -> BusEndpoints:
+        info = await self.info()
+        reached = {name: _as_reached(endpoint, self.url) for name, endpoint in info.endpoints.items()}
+        return BusEndpoints.model_validate(reached)
+
+    async def info(self) -> ServerInfo:
+        """Ask who is there."""
+        reply = await self.channel.request("server.info", Empty(), timeout=5.0)
+        return _parsed(ServerInfo, reply.body)
+
+    async def submit(self, request: SubmitRequest) -> JobRecord:
+        """Hand in a job."""
+        return await self._job("job.submit", request)
+
+    async def get(self, job_id: str) -> JobRecord:
+        """Return a job."""
+        return await self._job("job.get", _ref(job_id))
+
+    async def page(self, *, state: JobState | None, limit: int, cursor: str | None) -> JobPage:
+        """Return one page of the listing."""
+        reply = await self.channel.request("job.list", ListRequest(state=state, limit=limit, cursor=cursor))
+        return _parsed(JobPage, reply.body)
+
+    async def cancel(self, job_id: str) -> JobRecord:
+        """Cancel a job."""
+        return await self._job("job.cancel", _ref(job_id))
+
+    async def retry(self, job_id: str) -> JobRecord:
+        """Put a failed or cancelled job back into the queue."""
+        return await self._job("job.retry", _ref(job_id))
+
+    async def focus(self, job_id: str, position: tuple[float, float, float]) -> None:
+        """Say where the person looks."""
+        await self.channel.request("job.focus", FocusRequest(job=_ref(job_id).job, position=position))
+
+    async def _job(self, type_: str, body: JobRef | SubmitRequest) -> JobRecord:
+        reply = await self.channel.request(type_, body)
+        return _parsed(JobRecord, reply.body)
+
+    async def preview(self, job_id: str) -> PreviewFrame:
+        """Return the newest frame that the broker keeps."""
+        return decode_message(await self.preview_message(job_id))
+
+    async def preview_message(self, job_id: str) -> BusMessage:
+        """Return the newest frame as it was published, for relaying."""
+        reply = await self.channel.request("preview.get", PreviewRead(job=_ref(job_id).job))
+        return BusMessage(reply.envelope, b"", reply.parts[0] if reply.parts else b"")
+
+    async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
+        """Read a finished file in pieces of 1 MiB."""
+        record = await self.get(job_id)
+        size = next((a.size_bytes for a in record.artifacts if a.name == name), None)
+        if size is None:
+            listed = ", ".join(a.name for a in record.artifacts) or "none yet"
+            raise NotFoundError(f"The job has no file '{name}'.", hint=f"Its files: {listed}.")
+        offset = 0
+        while offset < size:
+            length = min(PIECE_BYTES, size - offset)
+            reply = await self.channel.request(
+                "artifact.read", ArtifactRead(job=job_id, name=name, offset=offset, length=length), timeout=30.0
+            )
+            if not reply.parts or not reply.envelope.buffers:
+                raise ProtocolError("The broker sent a piece of a file without its bytes.")
+            piece = decode_bytes(reply.envelope.buffers[0], reply.parts[0])
+            offset += len(piece)
+            yield piece
+
+    async def latency(self) -> float:
+        """Return the seconds that a ping takes."""
+        started = time.perf_counter()
+        await self.channel.request("ping", Empty(), timeout=5.0)
+        return time.perf_counter() - started
+
+    async def watch(self, job_id: str | None, *, previews: bool) -> AsyncGenerator[Event, None]:
+        """Follow a job to its end, or the states of all jobs."""
+        follow = self._watch_all() if job_id is None else self._watch_job(job_id, previews=previews)
+        async with contextlib.aclosing(follow) as events:
+            async for event in events:
+                yield event
+
+    async def _watch_job(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
+        hub = await self.hub()
+        subscription = hub.open(_ref(job_id).job, previews=previews)
+        ledger = Ledger()
+        shown = 0
+        finished = False
+        try:
+            for event in ledger.take(await self.get(job_id)):
+                if not ledger.ended:
+                    yield event
+            while not ledger.ended:
+                async for event in self._next(subscription, ledger, job_id):
+                    if isinstance(event, PreviewEvent):
+                        shown, finished = event.frame.seq, event.frame.final
+                    if not (isinstance(event, StateEvent) and event.record.state.final and event.event.state.final):
+                        yield event
+            if previews and not finished:
+                async for event in self._last_preview(job_id, after=shown):
+                    yield event
+            if ledger.record is not None:
+                yield StateEvent(ledger.record.history[-1], ledger.record)
+        finally:
+            hub.close_subscription(subscription)
+
+    async def _next(self, subscription: Subscription, ledger: Ledger, job_id: str) -> AsyncIterator[Event]:
+        try:
+            got = await asyncio.wait_for(subscription.mailbox.get(), QUIET_S)
+        except TimeoutError:
+            with contextlib.suppress(UnavailableError):
+                for event in ledger.take(await self.get(job_id)):
+                    yield event
+            return
+        if got is None:
+            raise UnavailableError("The client was closed while it was watching.")
+        message, skipped = got
+        if isinstance(message, LinkEvent):
+            yield message
+            return
+        with contextlib.suppress(ProtocolError, ValidationError):
+            for event in read_message(message, ledger, skipped):
+                yield event
+
+    async def _last_preview(self, job_id: str, *, after: int) -> AsyncIterator[Event]:
+        with contextlib.suppress(NotFoundError, UnavailableError, ProtocolError):
+            frame = await self.preview(job_id)
+            if frame.final or frame.seq > after:
+                yield PreviewEvent(frame)
+
+    async def _watch_all(self) -> AsyncGenerator[Event, None]:
+        hub = await self.hub()
+        subscription = hub.open(None, previews=False)
+        last: int | None = None
+        try:
+            while True:
+                got = await subscription.mailbox.get()
+                if got is None:
+                    return
+                message, _ = got
+                if isinstance(message, LinkEvent):
+                    yield message
+                    continue
+                newest = _newest(message)
+                if newest is not None and last is not None:
+                    async for event in self._missed(last, newest):
+                        yield event
+                        last = event.event.n
+                with contextlib.suppress(ProtocolError, ValidationError):
+                    for found in read_message(message, None, 0):
+                        if not isinstance(found, StateEvent) or last is None or found.event.n > last:
+                            yield found
+                if newest is not None:
+                    last = max(last or 0, newest if message.envelope.type == published.STATE else newest - 1)
+        finally:
+            hub.close_subscription(subscription)
+
+    async def _missed(self, last: int, newest: int) -> AsyncIterator[StateEvent]:
+        """Fetch the events between the last one seen and a newer one that has just come."""
+        while newest > last + 1:
+            reply = await self.channel.request("events.since", EventsSince(n=last))
+            events = [event for event in _parsed(EventPage, reply.body).events if event.n < newest]
+            if not events:
+                return
+            for event in events:
+                yield StateEvent(event, await self.get(event.job_id))
+            last = events[-1].n
+
+    async def close(self) -> None:
+        """Give every socket back."""
+        if self._hub is not None:
+            await self._hub.close()
+        await self.channel.close()
+
+
+def read_message(message: BusMessage, ledger: Ledger | None, skipped: int) -> list[Event]:
+    """Turn a published message into events; without a ledger every state message counts.
+
+    Raises
+    ------
+    ProtocolError, pydantic.ValidationError
+        The message is malformed.
+    """
+    envelope = message.envelope
+    match envelope.type:
+        case published.STATE:
+            record = JobRecord.model_validate(envelope.body.get("record"))
+            if ledger is not None:
+                return ledger.take(record)
+            return [StateEvent(JobEvent.model_validate(envelope.body.get("event")), record)]
+        case published.PROGRESS:
+            progress = Progress.model_validate(envelope.body.get("progress"))
+            return [ProgressEvent(envelope.job or "", envelope.attempt or 0, progress)]
+        case published.PREVIEW:
+            return [PreviewEvent(decode_message(message), skipped)]
+        case _:
+            return []
+
+
+def decode_message(message: BusMessage) -> PreviewFrame:
+    """Unpack a preview message."""
+    return decode_frame(message.envelope, message.payload)
+
+
+def _newest(message: BusMessage) -> int | None:
+    """Return the number up to which everything before should be known."""
+    body = message.envelope.body
+    if message.envelope.type == published.HEAD:
+        last = body.get("last")
+        return last + 1 if isinstance(last, int) else None
+    event = body.get("event")
+    n = event.get("n") if isinstance(event, dict) else None
+    return n if isinstance(n, int) else None
+
+
+def _ref(job_id: str) -> JobRef:
+    try:
+        return JobRef(job=job_id)
+    except ValidationError:
+        raise NotFoundError(
+            f"There is no job '{job_id[:64]}'.", hint="'cryomamba jobs' lists those that there are."
+        ) from None
+
+
+def _parsed(model: type[R], body: object) -> R:
+    try:
+        return model.model_validate(body)
+    except ValidationError:
+        raise ProtocolError(
+            "The broker's answer is not what this client expects.",
+            hint="Install the same release of CryoMamba on both sides.",
+        ) from None
+
+
+def _as_reached(endpoint: str, url: str) -> str:
+    """Take the host of `url` for an endpoint: the broker knows where it bound, not how it is reached."""
+    mine, asked = urlsplit(endpoint), urlsplit(url)
+    if mine.scheme != "tcp" or asked.scheme != "tcp" or not asked.hostname:
+        return endpoint
+    host = f"[{asked.hostname}]" if ":" in asked.hostname else asked.hostname
+    return urlunsplit(mine._replace(netloc=f"{host}:{mine.port}"))

@@ -1,0 +1,199 @@
+"""Subscriptions: one pair of SUB sockets per process, shared by all who watch, with one mailbox each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import zmq
+import zmq.asyncio
+from zmq.utils.monitor import parse_monitor_message
+
+from cryomamba.client.channel import keep_alive
+from cryomamba.endpoints import BusEndpoints
+from cryomamba.errors import ProtocolError
+from cryomamba.events import LinkEvent
+from cryomamba.mailbox import Mailbox
+from cryomamba.wire.constants import EVENTS_HWM, PREVIEW_OUT_HWM
+from cryomamba.wire.envelope import Envelope, decode
+from cryomamba.wire.preview import PREVIEW
+from cryomamba.wire.topics import (
+    ALL_EVENTS,
+    ALL_PREVIEWS,
+    Topic,
+    event_topic,
+    new_nonce,
+    parse_topic,
+    preview_topic,
+    sync_topic,
+)
+
+__all__ = ["HEAD", "PREVIEW", "PROGRESS", "STATE", "BusHub", "BusMessage", "Subscription"]
+
+PROGRESS = "job.progress"
+STATE = "job.state"
+HEAD = "bus.head"
+
+
+@dataclass(slots=True)
+class BusMessage:
+    """A published message as it came: envelope, the header's own bytes, and the payload."""
+
+    envelope: Envelope
+    header: bytes
+    payload: bytes = b""
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """One watcher's place: what it follows and what it has not read yet.
+
+    Attributes
+    ----------
+    topics : tuple of bytes
+    mailbox : Mailbox of BusMessage or LinkEvent
+        Progress and previews are replaced by newer ones; states are never dropped.
+    """
+
+    topics: tuple[bytes, ...]
+    nonce: str = field(default_factory=new_nonce)
+    mailbox: Mailbox[BusMessage | LinkEvent] = field(default_factory=Mailbox)
+
+    def deliver(self, message: BusMessage) -> None:
+        """Put a message into the mailbox."""
+        replaceable = message.envelope.type in {PROGRESS, PREVIEW}
+        key = (message.envelope.type, message.envelope.job) if replaceable else None
+        self.mailbox.put(message, key=key)
+
+
+class BusHub:
+    """Reads both publishing sockets and hands every message to those who follow its topic. For one event loop.
+
+    A watcher that joins late subscribes to its topic and to a private ``sync/`` topic; the broker answers there with
+    the present state, at once and again after every reconnect.
+    """
+
+    def __init__(self, endpoints: BusEndpoints) -> None:
+        self.endpoints = endpoints
+        self.malformed = 0
+        self.link = LinkEvent("lost", "Not connected yet.")
+        self._epoch: int | None = None
+        self._context = zmq.asyncio.Context()
+        self._events = self._socket(endpoints.events, EVENTS_HWM)
+        self._previews = self._socket(endpoints.preview_out, PREVIEW_OUT_HWM)
+        self._monitor = self._events.get_monitor_socket(
+            zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CONNECT_RETRIED
+        )
+        self._events.connect(endpoints.events)
+        self._previews.connect(endpoints.preview_out)
+        self._subscriptions: set[Subscription] = set()
+        self._followers: Counter[bytes] = Counter()
+        self._tasks = [
+            asyncio.create_task(self._read(self._events), name="bus-events"),
+            asyncio.create_task(self._read(self._previews), name="bus-previews"),
+            asyncio.create_task(self._watch_link(), name="bus-link"),
+        ]
+
+    def _socket(self, endpoint: str, high_water_mark: int) -> zmq.asyncio.Socket:
+        socket = self._context.socket(zmq.SUB)
+        keep_alive(socket)
+        socket.setsockopt(zmq.RCVHWM, high_water_mark)
+        if endpoint.startswith("tcp://["):
+            socket.setsockopt(zmq.IPV6, 1)
+        return socket
+
+    def open(self, job_id: str | None, *, previews: bool) -> Subscription:
+        """Start to follow a job (or, with None, the states of all jobs)."""
+        if job_id is None:
+            wanted = [ALL_EVENTS]
+        else:
+            wanted = [event_topic(job_id)] + [preview_topic(job_id)] * previews
+        subscription = Subscription(tuple(wanted))
+        self._subscriptions.add(subscription)
+        for topic in wanted:
+            socket = self._socket_of(topic)
+            self._followers[topic] += 1
+            if self._followers[topic] == 1:
+                socket.subscribe(topic)
+            socket.subscribe(sync_topic(topic, subscription.nonce))
+        return subscription
+
+    def close_subscription(self, subscription: Subscription) -> None:
+        """Stop following; closing twice is no error."""
+        if subscription not in self._subscriptions:
+            return
+        self._subscriptions.remove(subscription)
+        for topic in subscription.topics:
+            socket = self._socket_of(topic)
+            socket.unsubscribe(sync_topic(topic, subscription.nonce))
+            self._followers[topic] -= 1
+            if not self._followers[topic]:
+                del self._followers[topic]
+                socket.unsubscribe(topic)
+        subscription.mailbox.close()
+
+    def _socket_of(self, topic: bytes) -> zmq.asyncio.Socket:
+        return self._previews if topic.startswith(ALL_PREVIEWS) else self._events
+
+    async def _read(self, socket: zmq.asyncio.Socket) -> None:
+        while True:
+            parts = await socket.recv_multipart()
+            try:
+                self._deliver(parts)
+            except (ProtocolError, IndexError):
+                self.malformed += 1
+
+    def _deliver(self, parts: list[bytes]) -> None:
+        topic = parse_topic(parts[0])
+        message = BusMessage(decode(parts[1]), parts[1], parts[2] if len(parts) > 2 else b"")
+        if topic.kind == "event":
+            self._notice_epoch(message.envelope.epoch)
+        wants = self._matcher(parts[0], topic)
+        for subscription in self._subscriptions:
+            if wants(subscription):
+                subscription.deliver(message)
+
+    def _notice_epoch(self, epoch: int) -> None:
+        if self._epoch not in {None, epoch}:
+            self._tell(LinkEvent("restarted", "The broker was restarted; watching goes on."))
+        self._epoch = epoch
+
+    @staticmethod
+    def _matcher(raw: bytes, topic: Topic) -> Callable[[Subscription], bool]:
+        if topic.nonce is not None:
+            return lambda subscription: subscription.nonce == topic.nonce
+        return lambda subscription: any(raw.startswith(followed) for followed in subscription.topics)
+
+    async def _watch_link(self) -> None:
+        while True:
+            event = parse_monitor_message(await self._monitor.recv_multipart())
+            if event["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._tell(LinkEvent("connected", f"Connected to {self.endpoints.events}."))
+            elif event["event"] == zmq.Event.CONNECT_RETRIED:
+                wait = event["value"] / 1000
+                self._tell(LinkEvent("lost", f"No broker answers; trying again in {wait:.1f} s.", wait))
+            else:
+                self._tell(LinkEvent("lost", "The connection to the broker was lost; reconnecting."))
+
+    def _tell(self, link: LinkEvent) -> None:
+        self.link = link
+        for subscription in self._subscriptions:
+            subscription.mailbox.put(link, key="link")
+
+    async def close(self) -> None:
+        """End the readers, close every mailbox and give the sockets back."""
+        for subscription in list(self._subscriptions):
+            self.close_subscription(subscription)
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._events.disable_monitor()
+        self._monitor.close(linger=0)
+        self._events.close()
+        self._previews.close()
+        self._context.term()
