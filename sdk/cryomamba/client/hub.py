@@ -107,10 +107,7 @@ class BusHub:
 
     def open(self, job_id: str | None, *, previews: bool) -> Subscription:
         """Start to follow a job (or, with None, the states of all jobs)."""
-        if job_id is None:
-            wanted = [ALL_EVENTS]
-        else:
-            wanted = [event_topic(job_id)] + [preview_topic(job_id)] * previews
+        wanted = [ALL_EVENTS] if job_id is None else [event_topic(job_id)] + [preview_topic(job_id)] * previews
         subscription = Subscription(tuple(wanted))
         self._subscriptions.add(subscription)
         for topic in wanted:
