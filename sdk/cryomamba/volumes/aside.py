@@ -6,19 +6,23 @@ import io
 import os
 import shutil
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from cryomamba.errors import ErrorCode, UnavailableError
 
 
 class AsideFile:
-    """Open ``<name>.part`` next to ``path`` for reading and writing; ``commit`` renames it, ``discard`` removes it.
+    """A file ``<name>.part`` next to ``path``, open for reading and writing.
+
+    ``commit`` puts it under its name, ``discard`` removes it; as a context manager it does the one or the other.
 
     Parameters
     ----------
     path : Path
         Final name; its folder exists. What is there is replaced by ``commit``.
     nbytes : int
-        Length of the file, set at once (without writing) so that any part of it can be written first.
+        Length of the file where it is known, set at once so that any part of it can be written first.
 
     Raises
     ------
@@ -26,12 +30,16 @@ class AsideFile:
         ``insufficient_storage``: the disk has less room than that.
     """
 
-    def __init__(self, path: Path, nbytes: int) -> None:
+    def __init__(self, path: Path, nbytes: int = 0) -> None:
         self._path = path
         self._aside = path.with_name(path.name + ".part")
         _check_room(path.parent, nbytes)
         self.file = io.FileIO(self._aside, "w+b")
         self.file.truncate(nbytes)
+
+    def stream(self) -> io.BufferedWriter:
+        """Return a buffered stream from where the file stands; to be closed before ``commit``."""
+        return io.BufferedWriter(io.FileIO(self.file.fileno(), "wb", closefd=False))
 
     def commit(self) -> None:
         """Put the bytes on disk and the file under its name."""
@@ -44,6 +52,18 @@ class AsideFile:
         if not self.file.closed:
             self.file.close()
             self._aside.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and not self.file.closed:
+                self.commit()
+        finally:
+            self.discard()
 
 
 def _check_room(folder: Path, nbytes: int) -> None:

@@ -39,7 +39,7 @@ def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
     if not inside:
         raise _forbidden(text)
     for real in inside:
-        if os.path.isfile(real):
+        if _is_file(real):
             return real
     raise VolumeError(
         f"There is no file {Path(text).name}.",
@@ -69,6 +69,13 @@ def _real(path: Path) -> Path:
         return Path(os.path.realpath(path))
     except (OSError, ValueError) as error:
         raise _forbidden(path.name) from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _forbidden(text: str) -> InvalidRequestError:

@@ -60,8 +60,7 @@ def write_volume(
     if shape is None:
         raise ValueError("slabs need the shape of the whole volume")
     facts = blank_header(shape, voxel_size_A, mode=_MODES[stored.str[1:]])
-    aside = AsideFile(Path(path), facts.data_offset + facts.data_nbytes)
-    try:
+    with AsideFile(Path(path), facts.data_offset + facts.data_nbytes) as aside:
         target, moments, z = StoredVoxels(aside.file, facts), Moments(), 0
         for slab in voxels:
             if slab.shape[1:] != tuple(shape[1:]) or z + slab.shape[0] > shape[0]:
@@ -74,6 +73,3 @@ def write_volume(
             moments.add(chunk)
         aside.file.seek(0)
         aside.file.write(encode_header(facts, (own_label(label),), moments))
-        aside.commit()
-    finally:
-        aside.discard()

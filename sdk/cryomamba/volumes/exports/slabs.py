@@ -1,0 +1,63 @@
+"""What every export shares: slabs of bounded size, the type to store, and libraries that may be missing."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import numpy as np
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.volumes.mrc import Volume
+from cryomamba.volumes.stored import Array
+
+SLAB_NBYTES = 32 << 20
+Progress = Callable[[float], None]
+
+
+def slabs(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | None = None) -> Iterator[Array]:
+    """Yield the volume from z = 0 on as C-contiguous (z, y, x) slabs of about 32 MiB.
+
+    Parameters
+    ----------
+    volume : Volume
+        Open volume.
+    dtype : numpy.dtype
+        What to yield; must hold the stored values.
+    progress : callable, optional
+        Called with the fraction handed out; an exception from it ends the export.
+    """
+    depth, height, width = volume.shape
+    step = max(SLAB_NBYTES // (height * width * 4), 1)
+    everything = slice(None)
+    for z in range(0, depth, step):
+        yield volume.read_native(slice(z, z + step), everything, everything).astype(dtype, copy=False)
+        if progress is not None:
+            progress(min(z + step, depth) / depth)
+
+
+def stored_dtype(volume: Volume, *, labels: bool) -> np.dtype[np.generic]:
+    """Return the little-endian type that other programs read: unsigned for labels, never 16-bit floats."""
+    dtype = np.dtype(volume.facts.dtype)
+    if dtype == np.int8 and labels:
+        return np.dtype(np.uint8)
+    return np.dtype(np.float32) if dtype.kind == "f" else dtype.newbyteorder("<")
+
+
+def library(name: str) -> ModuleType:
+    """Import a library of the ``server`` extra, or say how to get it.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``engine_unavailable``: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InvalidRequestError(
+            f"This export needs the library {name}, which is not installed here.",
+            code=ErrorCode.ENGINE_UNAVAILABLE,
+            hint="Install it with: pip install 'cryomamba[server]'.",
+        ) from error
