@@ -1,0 +1,198 @@
+"""What a submit is checked against before it is queued. Reads file headers, so it runs in a thread."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
+from cryomamba.records import PARAMS_MAX_BYTES, EngineInfo, Shape, Spacing, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.volumes.mrc import inspect, open_volume
+from cryomamba.volumes.roots import resolve_below, verify_opened
+from cryomamba.volumes.statistics import check_finite_sample
+
+from .store import NewJob
+from .store.rows import cut, wire_nbytes
+
+DEMO_VOXEL_A: Final[Spacing] = (10.0, 10.0, 10.0)
+DEMO_VOXELS_MAX: Final = 2**31
+PATH_MAX_BYTES: Final = 4096
+_WARNINGS_MAX: Final = 8
+_PROBLEMS_MAX: Final = 20
+
+
+def require_plain(request: SubmitRequest) -> None:
+    """Refuse parameters that are too long or that JSON cannot hold.
+
+    Raises
+    ------
+    InvalidRequestError
+        Bytes, times, NaN, text that is not UTF-8, deep nesting, or more than 16 KiB.
+    """
+    try:
+        json.dumps(request.params, allow_nan=False)
+        nbytes = wire_nbytes(request.params)
+        request.model_dump_json().encode()
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        raise InvalidRequestError(
+            "The job's fields hold something other than plain text and finite numbers.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint="Give finite numbers, texts, booleans, lists and maps only.",
+        ) from None
+    if nbytes > PARAMS_MAX_BYTES:
+        raise InvalidRequestError(
+            f"The parameters take {nbytes} bytes; {PARAMS_MAX_BYTES} are allowed.", code=ErrorCode.TOO_LARGE
+        )
+
+
+def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence[Path]) -> NewJob:
+    """Check a submit and return the job that it makes.
+
+    Raises
+    ------
+    UnavailableError
+        ``no_worker``: no worker has ever told what engines there are.
+    InvalidRequestError
+        The engine, a parameter or the volume does not fit; see the code.
+    """
+    if request.volume.file_id is not None:
+        raise InvalidRequestError(
+            "This server takes no uploads yet, so there is no file with this id.",
+            hint="Give the path of a file that the server can read.",
+        )
+    engine = choose_engine(request, engines)
+    check_parameters(engine, request.params)
+    if request.volume.path is not None:
+        volume = _file_summary(request.volume, request.volume.path, roots)
+    else:
+        volume = _demo_summary(request.volume, engine)
+    return NewJob(request, engine.name, volume)
+
+
+def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> EngineInfo:
+    """Return the engine that a request names, or the default one.
+
+    A request for a shape alone takes the default only if that needs no volume, and else the first engine that needs
+    none.
+    """
+    if not engines:
+        raise UnavailableError(
+            "No inference service has connected yet, so nothing can be segmented.",
+            code=ErrorCode.NO_WORKER,
+            hint="Start the inference service: 'python -m cryomamba_inference', or 'honcho start' for all.",
+        )
+    if request.engine is not None:
+        return _named(request.engine, engines)
+    ready = [info for info in engines if info.available]
+    ready.sort(key=lambda info: not info.default)
+    if request.volume.shape is not None:
+        ready.sort(key=lambda info: info.needs_volume)
+    if not ready:
+        raise InvalidRequestError(
+            "No engine can run on this server.",
+            code=ErrorCode.ENGINE_UNAVAILABLE,
+            hint="'cryomamba engines' says what each one needs.",
+        )
+    return ready[0]
+
+
+def _named(name: str, engines: Iterable[EngineInfo]) -> EngineInfo:
+    known = {info.name: info for info in engines}
+    info = known.get(name)
+    if info is None:
+        raise InvalidRequestError(
+            f"There is no engine '{name}'.",
+            code=ErrorCode.UNKNOWN_ENGINE,
+            hint=f"Engines here: {', '.join(sorted(known))}. 'cryomamba engines' describes them.",
+            details={"engines": sorted(known)},
+        )
+    if not info.available:
+        raise InvalidRequestError(
+            f"The engine '{name}' cannot run here: {info.reason}".rstrip(": "),
+            code=ErrorCode.ENGINE_UNAVAILABLE,
+            hint=info.hint,
+        )
+    return info
+
+
+def check_parameters(engine: EngineInfo, params: dict[str, Any]) -> None:
+    """Check parameters against the engine's JSON schema.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``invalid_parameters``; the message names the first that does not fit, the details all.
+    """
+    # The empty registry keeps a schema's references from being fetched over the network.
+    validator = Draft202012Validator(engine.parameters, registry=Registry())
+    try:
+        errors = sorted(validator.iter_errors(params), key=lambda error: [str(part) for part in error.absolute_path])
+    except (Unresolvable, RecursionError):
+        raise InvalidRequestError(
+            f"The parameters of '{engine.name}' cannot be checked: its description is broken.",
+            code=ErrorCode.ENGINE_UNAVAILABLE,
+            hint="Report this to the authors of the engine.",
+        ) from None
+    problems = [problem for error in errors[:_PROBLEMS_MAX] for problem in _problems(error)]
+    if problems:
+        raise InvalidRequestError(
+            f"The parameter '{problems[0]['field']}' of '{engine.name}' does not fit: {problems[0]['problem']}.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint=f"'cryomamba engines {engine.name}' lists its parameters with units and bounds.",
+            details={"fields": problems[:_PROBLEMS_MAX]},
+        )
+
+
+def _problems(error: ValidationError) -> list[dict[str, str]]:
+    above = [str(part) for part in error.absolute_path]
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        allowed = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        names = [str(name) for name in error.instance if name not in allowed]
+        return [
+            {"field": cut(".".join([*above, name]), 100), "problem": "there is no such parameter"} for name in names
+        ]
+    return [{"field": cut(".".join(above), 100) or "params", "problem": cut(error.message, 200)}]
+
+
+def _demo_summary(volume: VolumeSource, engine: EngineInfo) -> VolumeSummary:
+    shape: Shape = volume.shape or (1, 1, 1)
+    if engine.needs_volume:
+        raise InvalidRequestError(
+            f"The engine '{engine.name}' needs a tomogram, but only a shape was given.",
+            hint="Give the path of a tomogram, or take an engine that needs none, such as 'demo'.",
+        )
+    if math.prod(shape) > DEMO_VOXELS_MAX:
+        raise InvalidRequestError(
+            f"A volume of {shape[0]} × {shape[1]} × {shape[2]} voxels is too large for a demo.",
+            code=ErrorCode.TOO_LARGE,
+            hint="Take a smaller shape; 2048 × 1024 × 1024 is the most.",
+        )
+    return VolumeSummary(name="demo", shape=shape, voxel_size_A=volume.voxel_size_A or DEMO_VOXEL_A)
+
+
+def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path]) -> VolumeSummary:
+    if len(path.encode("utf-8", "replace")) > PATH_MAX_BYTES:
+        raise InvalidRequestError("The path is too long.", code=ErrorCode.PATH_FORBIDDEN)
+    real = resolve_below(path, roots)
+    meta = inspect(real, voxel_size_A=volume.voxel_size_A)
+    # A packed file would have to be unpacked whole; the worker, which does that anyway, looks at its voxels.
+    if meta.compression is None:
+        with open_volume(real) as opened:
+            verify_opened(opened.fileno(), real, roots)
+            check_finite_sample(opened)
+    return VolumeSummary(
+        name=cut(meta.name, 255),
+        shape=meta.shape,
+        voxel_size_A=meta.voxel_size_A,
+        path=path,
+        dtype=meta.dtype,
+        warnings=tuple(cut(warning.message, 300) for warning in meta.warnings[:_WARNINGS_MAX]),
+    )

@@ -1,0 +1,64 @@
+"""The last preview frame of each job, bounded in bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from cryomamba.wire.envelope import Envelope
+
+CACHE_MAX_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFrame:
+    """A frame as it came: its envelope, the header's own bytes, and the payload."""
+
+    envelope: Envelope
+    header: bytes
+    payload: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return len(self.header) + len(self.payload)
+
+
+class PreviewCache:
+    """Newest frame per job; those not asked for or renewed for the longest time go first.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Bound on headers and payloads together.
+    """
+
+    def __init__(self, max_bytes: int = CACHE_MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        self._frames: OrderedDict[str, CachedFrame] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def put(self, job_id: str, frame: CachedFrame) -> None:
+        """Keep a frame in place of the job's last one."""
+        self.drop(job_id)
+        self._frames[job_id] = frame
+        self.nbytes += frame.nbytes
+        while self.nbytes > self.max_bytes:
+            self.drop(next(iter(self._frames)))
+
+    def get(self, job_id: str) -> CachedFrame | None:
+        """Return the job's last frame, if it is still there."""
+        frame = self._frames.get(job_id)
+        if frame is not None:
+            self._frames.move_to_end(job_id)
+        return frame
+
+    def drop(self, job_id: str) -> None:
+        """Forget a job's frame."""
+        frame = self._frames.pop(job_id, None)
+        if frame is not None:
+            self.nbytes -= frame.nbytes

@@ -1,0 +1,144 @@
+"""One SQLite connection: opened, migrated, and written to in whole transactions only."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
+
+from .schema import APPLICATION_ID, MIGRATIONS, SCHEMA
+
+_OLDEST_SQLITE: Final = (3, 37, 0)
+_NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Two clocks: `wall` (seconds since 1970) for people, `steady` for leases, which no change of time may end."""
+
+    wall: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+
+
+class Database:
+    """A connection to the job store, for one thread.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made if it is not there.
+    clock : Clock
+
+    Raises
+    ------
+    ConflictError
+        The file was written by a newer CryoMamba, or is no job store.
+    UnavailableError
+        It cannot be opened or read.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise UnavailableError(
+                f"SQLite {sqlite3.sqlite_version} is too old for the job store.",
+                hint="Use a Python whose SQLite is 3.37 or newer.",
+            )
+        self.clock = clock
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        except (OSError, sqlite3.Error) as error:
+            raise _unreadable(error) from error
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _unreadable(error) from error
+        except ConflictError:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._check_owner()
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        with self.write() as connection:
+            version = self._check_owner()
+            for migration in MIGRATIONS[version:]:
+                for statement in migration.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _check_owner(self) -> int:
+        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        owner = int(self._connection.execute("PRAGMA application_id").fetchone()[0])
+        tables = int(self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+        if (tables or version) and owner != APPLICATION_ID:
+            raise ConflictError(
+                "The file of the job store belongs to another program.",
+                hint="Set CRYOMAMBA_HOME to a folder of its own.",
+            )
+        if version > SCHEMA:
+            raise ConflictError(
+                f"The job store was written by a newer CryoMamba (schema {version}; this one knows {SCHEMA}).",
+                hint="Update CryoMamba, or set CRYOMAMBA_HOME to another folder.",
+                details={"schema": version, "known": SCHEMA},
+            )
+        return version
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Run a transaction that may write; it is on disk when the block ends, or has not happened.
+
+        Raises
+        ------
+        UnavailableError
+            The disk is full or fails.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A full disk makes SQLite roll back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise _cannot_write(error) from error
+
+    @property
+    def read(self) -> sqlite3.Connection:
+        """The connection, for single statements that read."""
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded in."""
+        self._connection.close()
+
+
+def _unreadable(error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"The job store cannot be opened: {error}.",
+        retryable=False,
+        hint="Check that CRYOMAMBA_HOME is a folder that may be written to and that its disk is not full.",
+    )
+
+
+def _cannot_write(error: sqlite3.OperationalError) -> UnavailableError:
+    if error.sqlite_errorcode & 0xFF in _NO_ROOM:
+        return UnavailableError(
+            "The job store cannot be written to: the disk is full or fails.",
+            code=ErrorCode.INSUFFICIENT_STORAGE,
+            hint="Make room on the server's disk; nothing was lost.",
+        )
+    return UnavailableError(f"The job store is busy: {error}.", hint="Try again in a moment.")

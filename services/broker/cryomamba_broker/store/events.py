@@ -1,0 +1,83 @@
+"""What happened, in order: one row per change of state, written with the change itself."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from cryomamba.errors import NotFoundError
+from cryomamba.records import JobEvent, JobState
+from cryomamba.wire.requests import EventPage
+from cryomamba_broker.states import EventType
+
+from .database import Database
+from .rows import HISTORY_SHOWN, REPLY_BUDGET, cut_reason, event_of, wire_nbytes
+
+
+class EventLog:
+    """Read side of the events, and the one function that appends to them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, connection: sqlite3.Connection, job: sqlite3.Row, type_: EventType, reason: str = "") -> JobEvent:
+        """Add an event in the running transaction; `job` is the row as it is after the change."""
+        now = self._database.clock.wall()
+        cursor = connection.execute(
+            "INSERT INTO events (job, type, state, attempt, at, reason) VALUES (?, ?, ?, ?, ?, ?) RETURNING *, ? AS id",
+            (job["serial"], type_, job["state"], job["attempt"], now, cut_reason(reason), job["id"]),
+        )
+        return event_of(cursor.fetchone())
+
+    def history(self, serial: int) -> tuple[JobEvent, ...]:
+        """Return the newest events of a job, oldest of them first."""
+        rows = self._database.read.execute(
+            "SELECT events.*, jobs.id FROM events JOIN jobs ON jobs.serial = events.job "
+            "WHERE job = ? ORDER BY n DESC LIMIT ?",
+            (serial, HISTORY_SHOWN),
+        ).fetchall()
+        return tuple(event_of(row) for row in reversed(rows))
+
+    def last(self) -> int:
+        """Return the number of the newest event, 0 if there is none."""
+        row = self._database.read.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        return int(row["seq"]) if row else 0
+
+    def since(self, n: int, *, job_id: str | None = None, limit: int = 200) -> EventPage:
+        """Return the events after number `n`, oldest first, as many as fit into a reply.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        """
+        read = self._database.read
+        serial = None
+        if job_id is not None:
+            found = read.execute("SELECT serial FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if found is None:
+                raise no_such_job(job_id)
+            serial = found["serial"]
+        rows = read.execute(
+            "SELECT events.*, jobs.id FROM events JOIN jobs ON jobs.serial = events.job "
+            "WHERE n > ? AND (? IS NULL OR job = ?) ORDER BY n LIMIT ?",
+            (n, serial, serial, limit),
+        )
+        events: list[JobEvent] = []
+        room = REPLY_BUDGET
+        for row in rows:
+            event = event_of(row)
+            room -= wire_nbytes(event.model_dump(mode="json"))
+            if room < 0:
+                break
+            events.append(event)
+        return EventPage(events=tuple(events), last=self.last())
+
+    def active(self) -> int:
+        """Return how many jobs are not final."""
+        states = (JobState.PENDING, JobState.RUNNING)
+        return int(self._database.read.execute("SELECT count(*) FROM jobs WHERE state IN (?, ?)", states).fetchone()[0])
+
+
+def no_such_job(job_id: str) -> NotFoundError:
+    """Return the error for a job that is not in the store."""
+    return NotFoundError(f"There is no job '{job_id}'.", hint="'cryomamba jobs' lists those that there are.")

@@ -1,0 +1,239 @@
+"""The client's side of the job store: submit, look, list, cancel, retry, focus."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from cryomamba.errors import ConflictError, InvalidRequestError
+from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, SubmitRequest, VolumeSummary
+from cryomamba.wire.requests import ListRequest, Zyx
+from cryomamba_broker.states import EVENT_OF, Trigger, next_state
+
+from .database import Database
+from .events import EventLog, no_such_job
+from .rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a call did: the job as it stands now, and the event, if there was one."""
+
+    record: JobRecord
+    event: JobEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A submit that was found good: the request, the engine it will run with, and what its volume is."""
+
+    request: SubmitRequest
+    engine: str
+    volume: VolumeSummary
+
+
+def fingerprint(request: SubmitRequest) -> str:
+    """Return a digest of everything in a request but its key: equal requests have equal ones."""
+    fields = request.model_dump(mode="json", exclude={"client_key"})
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+class Jobs:
+    """Jobs as clients see and change them. All methods belong to the store's thread."""
+
+    def __init__(self, database: Database, events: EventLog) -> None:
+        self._database = database
+        self._events = events
+
+    def find(self, request: SubmitRequest) -> JobRecord | None:
+        """Return the job that an earlier submit with the same key made.
+
+        Raises
+        ------
+        ConflictError
+            The key belongs to another request.
+        """
+        if request.client_key is None:
+            return None
+        row = self._database.read.execute("SELECT * FROM jobs WHERE client_key = ?", (request.client_key,)).fetchone()
+        if row is None:
+            return None
+        if row["fingerprint"] != fingerprint(request):
+            raise ConflictError(
+                "This key was already used for another job.",
+                hint="Use a new key for a new job, or repeat the first request as it was.",
+                details={"job_id": row["id"]},
+            )
+        return self.record(row)
+
+    def submit(self, new: NewJob) -> Change:
+        """Queue a job, once per client key.
+
+        Raises
+        ------
+        ConflictError
+            The key belongs to another request.
+        """
+        request = new.request
+        with self._database.write() as connection:
+            if (known := self.find(request)) is not None:
+                return Change(known)
+            now = self._database.clock.wall()
+            row = connection.execute(
+                "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
+                "fingerprint, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                (
+                    str(uuid.uuid4()),
+                    JobState.PENDING,
+                    request.name,
+                    new.engine,
+                    to_json(request.params),
+                    new.volume.model_dump_json(),
+                    request.preview.model_dump_json(),
+                    request.priority,
+                    request.client_key,
+                    fingerprint(request),
+                    now,
+                    now,
+                ),
+            ).fetchone()
+            event = self._events.append(connection, row, "job_created")
+            return Change(self.record(row), event)
+
+    def get(self, job_id: str) -> JobRecord:
+        """Return a job with its newest errors and events.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        """
+        return self.record(self.row(job_id))
+
+    def page(self, query: ListRequest) -> JobPage:
+        """Return jobs without their history, newest first, as many as fit into a reply.
+
+        Raises
+        ------
+        InvalidRequestError
+            The cursor is not one that a page gave.
+        """
+        rows = self._database.read.execute(
+            "SELECT * FROM jobs WHERE serial < ? AND (? IS NULL OR state = ?) ORDER BY serial DESC LIMIT ?",
+            (_serial(query.cursor), query.state, query.state, query.limit + 1),
+        ).fetchall()
+        jobs: list[JobRecord] = []
+        room = REPLY_BUDGET
+        for row in rows[: query.limit]:
+            record = record_of(row, self._errors(row["serial"]))
+            room -= wire_nbytes(record.model_dump(mode="json"))
+            if room < 0:
+                break
+            jobs.append(record)
+        cursor = str(rows[len(jobs) - 1]["serial"]) if jobs and len(jobs) < len(rows) else None
+        return JobPage(jobs=tuple(jobs), cursor=cursor)
+
+    def cancel(self, job_id: str) -> Change:
+        """Cancel a waiting job, or ask a running one to stop; a job that is cancelled already stays so.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        IllegalTransitionError
+            The job has ended otherwise.
+        """
+        with self._database.write() as connection:
+            row = self.row(job_id)
+            state = JobState(row["state"])
+            if state is JobState.CANCELLED or row["cancel_requested"]:
+                return Change(self.record(row))
+            after = next_state(state, Trigger.CANCEL)
+            now = self._database.clock.wall()
+            if state is JobState.RUNNING:
+                statement = "UPDATE jobs SET cancel_requested = 1, updated_at = ?1 WHERE serial = ?3 RETURNING *"
+            else:
+                statement = (
+                    "UPDATE jobs SET state = ?2, completed_at = ?1, updated_at = ?1 WHERE serial = ?3 RETURNING *"
+                )
+            row = connection.execute(statement, (now, after, row["serial"])).fetchone()
+            type_ = EVENT_OF[Trigger.CANCEL] if after == row["state"] else "job_cancel_requested"
+            event = self._events.append(connection, row, type_)
+            return Change(self.record(row), event)
+
+    def retry(self, job_id: str) -> Change:
+        """Put a failed or cancelled job back into the queue with its attempts given anew.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        IllegalTransitionError
+            The job is running or completed.
+        """
+        with self._database.write() as connection:
+            row = self.row(job_id)
+            if row["state"] == JobState.PENDING:
+                return Change(self.record(row))
+            after = next_state(JobState(row["state"]), Trigger.RETRY)
+            row = connection.execute(
+                "UPDATE jobs SET state = ?, tries = 0, not_before = 0, cancel_requested = 0, progress = '{}', "
+                "started_at = NULL, completed_at = NULL, updated_at = ? WHERE serial = ? RETURNING *",
+                (after, self._database.clock.wall(), row["serial"]),
+            ).fetchone()
+            event = self._events.append(connection, row, EVENT_OF[Trigger.RETRY])
+            return Change(self.record(row), event)
+
+    def focus(self, job_id: str, position: Zyx) -> JobRecord:
+        """Keep where the viewer looks; a job that has ended takes no notice.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        """
+        with self._database.write() as connection:
+            row = self.row(job_id)
+            connection.execute("UPDATE jobs SET focus = ? WHERE serial = ?", (to_json(position), row["serial"]))
+            return self.record(row)
+
+    def row(self, job_id: str) -> sqlite3.Row:
+        """Return a job's row.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        """
+        row: sqlite3.Row | None = self._database.read.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise no_such_job(job_id)
+        return row
+
+    def record(self, row: sqlite3.Row) -> JobRecord:
+        """Return the record of a row with as much of its history as fits into a header."""
+        record = record_of(row, self._errors(row["serial"]), self._events.history(row["serial"]))
+        while record.history and wire_nbytes(record.model_dump(mode="json")) > REPLY_BUDGET:
+            record = record.model_copy(update={"history": record.history[len(record.history) // 2 + 1 :]})
+        return record
+
+    def _errors(self, serial: int) -> list[Any]:
+        rows = self._database.read.execute(
+            "SELECT error FROM attempts WHERE job = ? AND error IS NOT NULL ORDER BY attempt DESC LIMIT ?",
+            (serial, ERRORS_SHOWN),
+        ).fetchall()
+        return [row["error"] for row in reversed(rows)]
+
+
+def _serial(cursor: str | None) -> int:
+    if cursor is None:
+        return 2**62
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidRequestError(
+            "The cursor is not one that a listing gave.", hint="Begin the listing anew, without a cursor."
+        )
+    return int(cursor)

@@ -1,0 +1,285 @@
+"""The worker's side of the job store: claim, renew, and the ways in which an attempt ends."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
+from cryomamba.records import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
+from cryomamba.wire.requests import Zyx
+from cryomamba_broker.states import EVENT_OF, LeasePolicy, Trigger, next_state
+
+from .database import Database
+from .events import EventLog
+from .jobs import Change, Jobs
+from .rows import cut_error, to_json, wire_nbytes
+
+ARTIFACTS_MAX_BYTES = 12 * 1024
+
+Outcome = Literal["finish", "fail", "release", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who speaks of which attempt of which job."""
+
+    job_id: str
+    worker: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease as it stands: the job, where the viewer looks, and the event of a fresh claim."""
+
+    record: JobRecord
+    focus: Zyx | None
+    event: JobEvent | None = None
+
+    @property
+    def cancel(self) -> bool:
+        """Whether the worker should stop."""
+        return self.record.cancel_requested
+
+
+class Leases:
+    """Jobs as workers take and give them back. All methods belong to the store's thread."""
+
+    def __init__(self, database: Database, events: EventLog, jobs: Jobs, policy: LeasePolicy) -> None:
+        self._database = database
+        self._events = events
+        self._jobs = jobs
+        self._policy = policy
+
+    def claim(self, worker: str, engines: Sequence[str]) -> Held | None:
+        """Give a worker the next job that it can run, or the one that it holds already.
+
+        A worker that asks while it holds a job has not got the answer to its last question, so it is given again.
+        """
+        now, lease = self._database.clock.steady(), self._lease_until()
+        with self._database.write() as connection:
+            held = connection.execute(
+                "UPDATE jobs SET lease_until = ? WHERE state = 'running' AND worker = ? RETURNING *", (lease, worker)
+            ).fetchone()
+            if held is not None:
+                return Held(self._jobs.record(held), focus_of(held))
+            row = connection.execute(
+                "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
+                "lease_until = :lease, progress = '{}', started_at = coalesce(started_at, :wall), updated_at = :wall "
+                "WHERE serial = (SELECT serial FROM jobs WHERE state = 'pending' AND not_before <= :now "
+                "AND engine IN (SELECT value FROM json_each(:engines)) ORDER BY priority DESC, serial LIMIT 1) "
+                "RETURNING *",
+                {
+                    "worker": worker,
+                    "lease": lease,
+                    "now": now,
+                    "wall": self._database.clock.wall(),
+                    "engines": json.dumps(list(engines)),
+                },
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute(
+                "INSERT INTO attempts (job, attempt, worker, started_at) VALUES (?, ?, ?, ?)",
+                (row["serial"], row["attempt"], worker, self._database.clock.wall()),
+            )
+            event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
+            return Held(self._jobs.record(row), focus_of(row), event)
+
+    def renew(self, attempt: Attempt, progress: Progress) -> Held:
+        """Hold a lease on, and note how far the job is.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            There is no such job, or the lease is not the caller's (``stale_attempt``).
+        """
+        with self._database.write() as connection:
+            row = self._held(attempt)
+            row = connection.execute(
+                "UPDATE jobs SET lease_until = ?, progress = ?, updated_at = ? WHERE serial = ? RETURNING *",
+                (self._lease_until(), progress.model_dump_json(), self._database.clock.wall(), row["serial"]),
+            ).fetchone()
+            return Held(self._jobs.record(row), focus_of(row))
+
+    def finish(self, attempt: Attempt, artifacts: Sequence[Artifact]) -> Change:
+        """Complete a job; repeating it changes nothing.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            There is no such job, or the lease is not the caller's (``stale_attempt``).
+        InvalidRequestError
+            The list of artifacts is too long.
+        """
+        listed = [artifact.model_dump(mode="json") for artifact in artifacts]
+        if wire_nbytes(listed) > ARTIFACTS_MAX_BYTES:
+            raise InvalidRequestError("The list of artifacts is longer than a job record can hold.")
+        with self._database.write() as connection:
+            if (row := self._repeated(attempt, "finish")) is not None:
+                return Change(self._jobs.record(row))
+            row = self._held(attempt)
+            self._close_attempt(connection, row, "finish", None)
+            progress = Progress.model_validate_json(row["progress"])
+            done = progress.model_copy(
+                update={"fraction": 1.0, "done_tiles": progress.total_tiles, "stage": "completed", "eta_s": 0.0}
+            )
+            return self._leave(connection, row, Trigger.FINISH, artifacts=to_json(listed), progress=done)
+
+    def fail(self, attempt: Attempt, error: JobError) -> Change:
+        """End an attempt with an error: back into the queue if another try may help, else failed or cancelled.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            There is no such job, or the lease is not the caller's (``stale_attempt``).
+        """
+        with self._database.write() as connection:
+            if (row := self._repeated(attempt, "fail")) is not None:
+                return Change(self._jobs.record(row))
+            return self._end_with_error(connection, self._held(attempt), "fail", error)
+
+    def release(self, attempt: Attempt) -> Change:
+        """Give a lease back; the attempt does not count, and its number is not used again.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            There is no such job, or the lease is not the caller's (``stale_attempt``).
+        """
+        with self._database.write() as connection:
+            if (row := self._repeated(attempt, "release")) is not None:
+                return Change(self._jobs.record(row))
+            row = self._held(attempt)
+            self._close_attempt(connection, row, "release", None)
+            if row["cancel_requested"]:
+                return self._leave(connection, row, Trigger.CANCEL)
+            return self._leave(
+                connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason="The worker gave the job back."
+            )
+
+    def expire(self) -> list[Change]:
+        """End every attempt whose lease has run out."""
+        now = self._database.clock.steady()
+        overdue = "SELECT * FROM jobs WHERE state = 'running' AND lease_until < ? ORDER BY serial"
+        if self._database.read.execute(overdue, (now,)).fetchone() is None:
+            return []
+        with self._database.write() as connection:
+            rows = connection.execute(overdue, (now,)).fetchall()
+            return [self._end_with_error(connection, row, "lost", _worker_lost(row)) for row in rows]
+
+    def grace(self) -> list[JobRecord]:
+        """Give every running job one whole lease and let waiting ones start: what a broker does when it starts.
+
+        Returns
+        -------
+        list of JobRecord
+            The running jobs.
+        """
+        with self._database.write() as connection:
+            connection.execute("UPDATE jobs SET not_before = 0 WHERE state = 'pending' AND not_before > 0")
+            rows = connection.execute(
+                "UPDATE jobs SET lease_until = ? WHERE state = 'running' RETURNING *", (self._lease_until(),)
+            ).fetchall()
+            return [self._jobs.record(row) for row in rows]
+
+    def _lease_until(self) -> float:
+        return self._database.clock.steady() + self._policy.lease_s
+
+    def _held(self, attempt: Attempt) -> sqlite3.Row:
+        row = self._jobs.row(attempt.job_id)
+        holds = row["state"] == JobState.RUNNING and row["attempt"] == attempt.number
+        if not holds or row["worker"] != attempt.worker:
+            raise ConflictError(
+                f"Attempt {attempt.number} of the job is over; the job is {row['state']}.",
+                code=ErrorCode.STALE_ATTEMPT,
+                hint="The worker was silent for longer than its lease. Nothing it sends for this attempt counts.",
+                details={"state": row["state"], "attempt": row["attempt"]},
+            )
+        return row
+
+    def _repeated(self, attempt: Attempt, outcome: Outcome) -> sqlite3.Row | None:
+        row = self._jobs.row(attempt.job_id)
+        same = self._database.read.execute(
+            "SELECT 1 FROM attempts WHERE job = ? AND attempt = ? AND worker = ? AND outcome = ?",
+            (row["serial"], attempt.number, attempt.worker, outcome),
+        ).fetchone()
+        return row if same else None
+
+    def _end_with_error(
+        self, connection: sqlite3.Connection, row: sqlite3.Row, outcome: Outcome, error: JobError
+    ) -> Change:
+        cancelled = bool(row["cancel_requested"])
+        trigger = self._policy.after_error(row["tries"], retryable=error.retryable, cancel_requested=cancelled)
+        kept = None if cancelled and error.code is ErrorCode.CANCELLED else cut_error(error, row["attempt"])
+        self._close_attempt(connection, row, outcome, kept)
+        return self._leave(connection, row, trigger, reason="" if kept is None else kept.message)
+
+    def _close_attempt(
+        self, connection: sqlite3.Connection, row: sqlite3.Row, outcome: Outcome, error: JobError | None
+    ) -> None:
+        connection.execute(
+            "UPDATE attempts SET ended_at = ?, outcome = ?, error = ? WHERE job = ? AND attempt = ?",
+            (
+                self._database.clock.wall(),
+                outcome,
+                None if error is None else error.model_dump_json(),
+                row["serial"],
+                row["attempt"],
+            ),
+        )
+
+    def _leave(
+        self,
+        connection: sqlite3.Connection,
+        row: sqlite3.Row,
+        trigger: Trigger,
+        *,
+        tries: int | None = None,
+        artifacts: str = "[]",
+        progress: Progress | None = None,
+        reason: str = "",
+    ) -> Change:
+        """Take a job out of the state `running`."""
+        after = next_state(JobState(row["state"]), trigger)
+        now, again = self._database.clock.wall(), trigger is Trigger.REQUEUE
+        pause = self._policy.pause(row["tries"]) if again and tries is None else 0.0
+        kept = "{}" if again else row["progress"]
+        changed = connection.execute(
+            "UPDATE jobs SET state = ?, worker = NULL, lease_until = NULL, tries = ?, not_before = ?, artifacts = ?, "
+            "progress = ?, completed_at = ?, updated_at = ? WHERE serial = ? RETURNING *",
+            (
+                after,
+                row["tries"] if tries is None else tries,
+                self._database.clock.steady() + pause if pause else 0.0,
+                artifacts,
+                kept if progress is None else progress.model_dump_json(),
+                now if after.final else None,
+                now,
+                row["serial"],
+            ),
+        ).fetchone()
+        event = self._events.append(connection, changed, EVENT_OF[trigger], reason)
+        return Change(self._jobs.record(changed), event)
+
+
+def focus_of(row: sqlite3.Row) -> Zyx | None:
+    """Return where the viewer looks, if anybody does."""
+    if row["focus"] is None:
+        return None
+    position: list[Any] = json.loads(row["focus"])
+    return float(position[0]), float(position[1]), float(position[2])
+
+
+def _worker_lost(row: sqlite3.Row) -> JobError:
+    return JobError(
+        code=ErrorCode.WORKER_LOST,
+        message="The worker that ran the job was not heard of for longer than its lease.",
+        hint="It crashed, was stopped or lost its connection; its log tells. The job is tried again by itself.",
+        retryable=True,
+        attempt=row["attempt"],
+    )

@@ -1,0 +1,98 @@
+"""Between rows and records: what is written as JSON, what is cut so that a record always fits into a header."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgpack
+
+from cryomamba.records import JobError, JobEvent, JobRecord
+from cryomamba.wire.constants import HEADER_MAX_BYTES
+
+REPLY_BUDGET: Final = HEADER_MAX_BYTES - 2048
+ERRORS_SHOWN: Final = 5
+HISTORY_SHOWN: Final = 50
+_MESSAGE_BYTES: Final = 1000
+_HINT_BYTES: Final = 500
+_REASON_BYTES: Final = 200
+
+
+def to_time(seconds: float) -> datetime:
+    """Return seconds since 1970 as a time in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def to_json(value: object) -> str:
+    """Return compact JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def cut(text: str, nbytes: int) -> str:
+    """Cut a text to at most `nbytes` of UTF-8, marking the cut."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= nbytes:
+        return raw.decode("utf-8")
+    return raw[: nbytes - 3].decode("utf-8", "ignore") + "…"
+
+
+def cut_error(error: JobError, attempt: int) -> JobError:
+    """Return the error as it is kept: of the given attempt, and short."""
+    return error.model_copy(
+        update={
+            "attempt": attempt,
+            "message": cut(error.message, _MESSAGE_BYTES),
+            "hint": cut(error.hint, _HINT_BYTES),
+        }
+    )
+
+
+def cut_reason(reason: str) -> str:
+    """Return a reason as it is kept with an event."""
+    return cut(reason, _REASON_BYTES)
+
+
+def event_of(row: sqlite3.Row) -> JobEvent:
+    """Make an event from a row of ``events`` joined with its job's id."""
+    return JobEvent(
+        n=row["n"],
+        type=row["type"],
+        job_id=row["id"],
+        state=row["state"],
+        attempt=row["attempt"],
+        at=to_time(row["at"]),
+        reason=row["reason"],
+    )
+
+
+def record_of(row: sqlite3.Row, errors: Iterable[str], history: Iterable[JobEvent] = ()) -> JobRecord:
+    """Make a record from a row of ``jobs``, the JSON of its newest errors, and its newest events."""
+    fields: dict[str, Any] = {
+        "job_id": row["id"],
+        "state": row["state"],
+        "name": row["name"],
+        "engine": row["engine"],
+        "params": json.loads(row["params"]),
+        "volume": json.loads(row["volume"]),
+        "preview": json.loads(row["preview"]),
+        "priority": row["priority"],
+        "progress": json.loads(row["progress"]),
+        "attempt": row["attempt"],
+        "cancel_requested": bool(row["cancel_requested"]),
+        "artifacts": json.loads(row["artifacts"]),
+        "errors": [json.loads(error) for error in errors],
+        "created_at": to_time(row["created_at"]),
+        "updated_at": to_time(row["updated_at"]),
+        "started_at": None if row["started_at"] is None else to_time(row["started_at"]),
+        "completed_at": None if row["completed_at"] is None else to_time(row["completed_at"]),
+        "history": tuple(history),
+    }
+    return JobRecord.model_validate(fields)
+
+
+def wire_nbytes(value: object) -> int:
+    """Return how many bytes plain types take in a header."""
+    return len(msgpack.packb(value, use_bin_type=True))

@@ -1,0 +1,72 @@
+"""The job store's tables, as a list of migrations: entry ``i`` leads from schema ``i`` to schema ``i + 1``.
+
+``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set anew when a broker
+starts; all other times are seconds since 1970.
+"""
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x43724D62
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE jobs (
+        serial INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
+        name TEXT NOT NULL,
+        engine TEXT NOT NULL,
+        params TEXT NOT NULL,
+        volume TEXT NOT NULL,
+        preview TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        client_key TEXT UNIQUE,
+        fingerprint TEXT NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        tries INTEGER NOT NULL DEFAULT 0,
+        not_before REAL NOT NULL DEFAULT 0,
+        worker TEXT,
+        lease_until REAL,
+        cancel_requested INTEGER NOT NULL DEFAULT 0,
+        progress TEXT NOT NULL DEFAULT '{}',
+        focus TEXT,
+        artifacts TEXT NOT NULL DEFAULT '[]',
+        created_at REAL NOT NULL,
+        started_at REAL,
+        updated_at REAL NOT NULL,
+        completed_at REAL,
+        CHECK ((state = 'running') = (lease_until IS NOT NULL)),
+        CHECK ((state = 'running') = (worker IS NOT NULL))
+    ) STRICT;
+    CREATE INDEX jobs_waiting ON jobs (priority DESC, serial) WHERE state = 'pending';
+    CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
+    CREATE INDEX jobs_by_state ON jobs (state, serial);
+    CREATE TABLE attempts (
+        job INTEGER NOT NULL REFERENCES jobs (serial) ON DELETE CASCADE,
+        attempt INTEGER NOT NULL,
+        worker TEXT NOT NULL,
+        started_at REAL NOT NULL,
+        ended_at REAL,
+        outcome TEXT CHECK (outcome IN ('finish', 'fail', 'release', 'lost')),
+        error TEXT,
+        PRIMARY KEY (job, attempt)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE events (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        job INTEGER NOT NULL REFERENCES jobs (serial) ON DELETE CASCADE,
+        type TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        at REAL NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_of_job ON events (job, n);
+    CREATE TABLE engines (
+        name TEXT PRIMARY KEY,
+        info TEXT NOT NULL,
+        seen_at REAL NOT NULL
+    ) STRICT;
+    """,
+)
+
+SCHEMA: Final = len(MIGRATIONS)

@@ -1,0 +1,136 @@
+"""Who is there to work, and what engines there are. Pure state; the clock is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.records import EngineInfo, WorkerInfo
+from cryomamba.wire.requests import WorkerHello
+
+from .store.rows import wire_nbytes
+
+CATALOGUE_MAX_BYTES: Final = 40 * 1024
+WORKERS_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    hello: WorkerHello
+    at: datetime
+    steady: float
+    job_id: str | None = None
+
+
+class Workers:
+    """The workers that were heard of lately, and the catalogue of engines.
+
+    Parameters
+    ----------
+    known : iterable of EngineInfo
+        Engines that were offered before this broker started.
+    silent_s : float
+        Seconds of silence after which a worker is not counted any more.
+    """
+
+    def __init__(self, known: Iterable[EngineInfo], *, silent_s: float) -> None:
+        self._known = {engine.name: engine for engine in known}
+        self._silent_s = silent_s
+        self._seen: dict[str, _Seen] = {}
+
+    def hello(self, hello: WorkerHello, *, at: datetime, steady: float) -> tuple[EngineInfo, ...]:
+        """Take in a worker and its engines, and return the catalogue as it is then.
+
+        Raises
+        ------
+        InvalidRequestError
+            The catalogue would not fit into a message, or there are too many workers.
+        """
+        checked = hello.model_copy(update={"engines": tuple(_with_checked_schema(info) for info in hello.engines)})
+        known = dict(self._known)
+        for info in checked.engines:
+            if info.available or not self._offered_by_another(info.name, hello.worker):
+                known[info.name] = info
+        if wire_nbytes([info.model_dump(mode="json") for info in known.values()]) > CATALOGUE_MAX_BYTES:
+            raise InvalidRequestError(
+                "The descriptions of all engines together are too long for the bus.",
+                code=ErrorCode.TOO_LARGE,
+                hint="Shorten the texts of the engine's parameters, or offer fewer engines.",
+            )
+        if hello.worker not in self._seen and len(self._seen) >= WORKERS_MAX:
+            raise InvalidRequestError(f"There are {WORKERS_MAX} workers already.", code=ErrorCode.TOO_LARGE)
+        self._known = known
+        self._seen[hello.worker] = _Seen(checked, at, steady)
+        return self.engines()
+
+    def _offered_by_another(self, engine: str, worker: str) -> bool:
+        return any(
+            info.name == engine and info.available
+            for name, seen in self._seen.items()
+            if name != worker
+            for info in seen.hello.engines
+        )
+
+    def seen(self, worker: str, *, at: datetime, steady: float, job_id: str | None) -> None:
+        """Note a sign of life; a worker that has not introduced itself to this broker is not listed."""
+        known = self._seen.get(worker)
+        if known is not None:
+            self._seen[worker] = replace(known, at=at, steady=steady, job_id=job_id)
+
+    def prune(self, steady: float) -> list[str]:
+        """Forget workers that have been silent for too long, and return their names."""
+        silent = [name for name, seen in self._seen.items() if seen.steady < steady - self._silent_s]
+        for name in silent:
+            del self._seen[name]
+        return silent
+
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """Return the catalogue, sorted by name, with exactly one default if any engine can run."""
+        default = self.default()
+        infos = (info.model_copy(update={"default": name == default}) for name, info in sorted(self._known.items()))
+        return tuple(infos)
+
+    def default(self) -> str | None:
+        """Return the engine for a job that names none."""
+        ready = [info for _, info in sorted(self._known.items()) if info.available]
+        chosen = [info.name for info in ready if info.default] or [info.name for info in ready]
+        return chosen[0] if chosen else None
+
+    def infos(self) -> tuple[WorkerInfo, ...]:
+        """Return the workers that are there."""
+        return tuple(
+            WorkerInfo(
+                worker=name,
+                host=seen.hello.host,
+                pid=seen.hello.pid,
+                version=seen.hello.version,
+                engines=tuple(info.name for info in seen.hello.engines if info.available),
+                job_id=seen.job_id,
+                seen_at=seen.at,
+            )
+            for name, seen in sorted(self._seen.items())
+        )
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+
+def _with_checked_schema(info: EngineInfo) -> EngineInfo:
+    try:
+        Draft202012Validator.check_schema(info.parameters)
+    except SchemaError as error:
+        return info.model_copy(
+            update={
+                "parameters": {},
+                "available": False,
+                "reason": f"Its parameters are not described by a valid JSON schema: {error.message[:200]}.",
+                "hint": "Report this to the authors of the engine.",
+            }
+        )
+    return info
