@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.mrc import Volume
@@ -18,7 +19,7 @@ from cryomamba.volumes.stored import Array
 
 from .slabs import Progress, library, stored_dtype
 
-_CHUNK = 64
+_CHUNK = 128
 _BLOCK = 256
 _SMALLEST = 64
 
@@ -31,7 +32,7 @@ def write_ome_zarr(
     Each level halves the axes that are longer than 64 voxels, until none is; labels by the largest of a block, so
     that a thin membrane does not vanish, densities by the mean. A voxel of an axis halved k times is 2**k voxels
     wide and its centre lies (2**k - 1) / 2 voxels further, so that all levels coincide. Units are ångström. Memory
-    is bounded by one block of 64 × 256 × 256 voxels.
+    is bounded by one block of 128 × 256 × 256 voxels.
 
     Parameters
     ----------
@@ -113,14 +114,18 @@ def _blocks(shape: tuple[int, int, int]) -> Iterator[tuple[slice, slice, slice]]
 
 
 def _reduced(block: Array, steps: list[int], *, labels: bool) -> Array:
-    # Repeating the last voxel of an odd side changes neither the largest of a block nor who is in its mean.
-    even = np.pad(block, [(0, -side % step) for side, step in zip(block.shape, steps, strict=True)], mode="edge")
-    z, y, x = (side // step for side, step in zip(even.shape, steps, strict=True))
-    cubes = even.reshape(z, steps[0], y, steps[1], x, steps[2])
-    if labels:
-        return np.asarray(cubes.max(axis=(1, 3, 5)))
-    mean = cubes.mean(axis=(1, 3, 5), dtype=np.float32)
-    return np.asarray(mean if block.dtype.kind == "f" else np.rint(mean)).astype(block.dtype)
+    # Repeating the last voxel of an odd side changes neither the largest of a pair nor their mean.
+    values: NDArray[Any] = block if labels else block.astype(np.float32)
+    for axis, step in enumerate(steps):
+        if step == 1:
+            continue
+        pairs = np.moveaxis(values, axis, 0)
+        first, second = pairs[::2], pairs[1::2]
+        if len(first) > len(second):
+            second = np.concatenate([second, first[-1:]])
+        joined = np.maximum(first, second) if labels else (first + second) * np.float32(0.5)
+        values = np.moveaxis(joined, 0, axis)
+    return (values if labels or block.dtype.kind == "f" else np.rint(values)).astype(block.dtype)
 
 
 def _metadata(volume: Volume, levels: list[_Level]) -> dict[str, object]:
