@@ -42,7 +42,7 @@ def wait_until(condition: Callable[[], T], *, timeout: float = 20.0, what: str =
 async def wait_until_async(
     condition: Callable[[], Awaitable[T]],
     *,
-    timeout: float = 20.0,
+    timeout: float = 20.0,  # noqa: ASYNC109
     what: str = "the condition",
 ) -> T:
     """Do what :func:`wait_until` does, without blocking the event loop."""
