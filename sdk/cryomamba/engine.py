@@ -90,7 +90,7 @@ class Tile:
     core : tuple of slice
         Where the core lies in `data`.
     start : tuple of int
-        The tomogram voxel of the core's first voxel, on the grid of the pass.
+        The core's first voxel (z, y, x), on the grid of the pass.
     shape : tuple of int
         ZYX shape of the core.
     factor : int
@@ -111,13 +111,17 @@ class Tile:
 class Pass:
     """One walk over the whole volume; the last one of an engine is the result, the ones before are looks ahead.
 
+    A look ahead (any factor but 1) runs on a small binned copy before the volume has been read once, so that people
+    see something within a second. It has an engine of its own, made with the same parameters and prepared on the copy
+    as if that were the volume, with the copy's larger voxels; the whole copy is one tile.
+
     Attributes
     ----------
     stage : str
         What people read while it runs.
     factor : int
-        The volume is binned by this (mean) before tiles are cut; 1 is full resolution. 0 lets the runner take the
-        preview's factor.
+        The volume is binned by this along every axis; 1 is full resolution, which the last pass must have. 0 lets the
+        runner take the preview's factor, which is also the least that a look ahead gets.
     seconds : float
         The least time the pass takes; the runner waits, and a cancel ends the wait.
     """
@@ -164,8 +168,14 @@ class Engine(ABC, Generic[P]):
         What each label means, without 0, the background.
     needs_volume : bool
         False for an engine that works from the shape alone.
+    priority : sequence of int or None
+        All labels, the one that a preview shows over the others last; None lets the higher label win.
+    tile_bytes : int
+        Most bytes of a tile's data, halo included, unless one cell of :meth:`align` with its halo has more. What the
+        engine allocates besides is its own affair, but counts.
     output : {'labels', 'scores'}
-        What `predict` returns: labels, or uint8 scores that :meth:`cut` turns into label 1.
+        What `predict` returns: labels, or uint8 scores that :meth:`cut` turns into label 1. The constructor may set
+        it by the parameters.
     """
 
     name: ClassVar[str]
@@ -173,7 +183,9 @@ class Engine(ABC, Generic[P]):
     Parameters: ClassVar[type[EngineParameters]]
     labels: ClassVar[Mapping[int, str]]
     needs_volume: ClassVar[bool] = True
-    output: ClassVar[Literal["labels", "scores"]] = "labels"
+    priority: ClassVar[Sequence[int] | None] = None
+    tile_bytes: ClassVar[int] = 16 * 1024 * 1024
+    output: Literal["labels", "scores"] = "labels"
 
     def __init__(self, parameters: P) -> None:
         self.parameters = parameters

@@ -1,0 +1,87 @@
+"""Thresholds on a histogram. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Method = Literal["otsu", "yen", "li"]
+
+_BINS = 512
+_LI_STEPS = 100
+
+Floats = npt.NDArray[np.float64]
+
+
+def find_threshold(sample: npt.NDArray[np.float32], method: Method) -> float:
+    """Return a threshold; voxels at it or above are the upper class.
+
+    Parameters
+    ----------
+    sample : ndarray of float32
+        Flat; values beyond the 0.01 and 99.99 percentiles are clipped, so that single hot voxels do not stretch the
+        histogram.
+    method : {'otsu', 'yen', 'li'}
+        Otsu, "A threshold selection method from gray-level histograms" (1979): greatest variance between classes.
+        Yen, Chang and Chang, "A new criterion for automatic multilevel thresholding" (1995): greatest correlation.
+        Li and Tam, "An iterative algorithm for minimum cross entropy thresholding" (1998).
+
+    Returns
+    -------
+    float
+        For a constant sample a value above it: nothing is a feature there.
+    """
+    low, high = (float(value) for value in np.percentile(sample, (0.01, 99.99)))
+    if not high > low:
+        return float(np.nextafter(np.float32(sample.max()), np.float32(np.inf)))
+    counts, edges = np.histogram(np.clip(sample, low, high), _BINS, (low, high))
+    share = counts / counts.sum()
+    match method:
+        case "otsu":
+            return float(edges[_otsu(share) + 1])
+        case "yen":
+            return float(edges[_yen(share) + 1])
+        case "li":
+            return _li(share, (edges[:-1] + edges[1:]) / 2)
+
+
+def _otsu(share: Floats) -> int:
+    places = np.arange(share.size)
+    below = np.cumsum(share)[:-1]
+    moment = np.cumsum(share * places)[:-1]
+    total = float(np.sum(share * places))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (total * below - moment) ** 2 / (below * (1 - below))
+    between[~np.isfinite(between)] = -1
+    # Empty bins between two classes make a plateau; its middle is the fairest place.
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
+    return int(best[best.size // 2])
+
+
+def _yen(share: Floats) -> int:
+    below = np.cumsum(share)[:-1]
+    square_below = np.cumsum(share**2)[:-1]
+    square_above = np.cumsum(share[::-1] ** 2)[::-1][1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        criterion = 2 * np.log(below * (1 - below)) - np.log(square_below * square_above)
+    criterion[~np.isfinite(criterion)] = -np.inf
+    return int(np.argmax(criterion))
+
+
+def _li(share: Floats, centres: Floats) -> float:
+    shift = float(centres[0]) - (float(centres[1]) - float(centres[0]))
+    values = centres - shift
+    threshold = float(np.sum(share * values))
+    for _ in range(_LI_STEPS):
+        upper = values >= threshold
+        if not share[upper].any() or not share[~upper].any():
+            break
+        above = float(np.average(values[upper], weights=share[upper]))
+        below = float(np.average(values[~upper], weights=share[~upper]))
+        following = (above - below) / (np.log(above) - np.log(below))
+        if abs(following - threshold) <= 1e-9 * abs(following):
+            break
+        threshold = float(following)
+    return threshold + shift

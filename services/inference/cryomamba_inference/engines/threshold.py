@@ -1,0 +1,167 @@
+"""Gaussian smoothing, then a threshold on a sampled histogram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scipy import ndimage
+
+from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Slices, Tile, Voxels
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.records import Shape, Spacing
+from cryomamba_inference.engines.histogram import Method, find_threshold
+
+_TRUNCATE = 3.0
+_SAMPLE_SIDE = 32
+_SAMPLES = 27
+_LOW, _HIGH = 128, 192
+
+
+class ThresholdParameters(EngineParameters):
+    """How the threshold is found."""
+
+    sigma_A: float = Field(
+        10.0,
+        ge=0,
+        le=1000,
+        title="Smoothing",
+        description="Standard deviation of the Gaussian that is applied first; 0 for none.",
+        json_schema_extra={"unit": "Å"},
+    )
+    method: Literal["otsu", "yen", "li", "value"] = Field(
+        "otsu", title="Method", description="How the threshold is found on the histogram; 'value' takes yours."
+    )
+    value: float | None = Field(
+        None,
+        title="Value",
+        description="The threshold for the method 'value', in the density units of the file, after smoothing.",
+    )
+    contrast: Literal["dark", "bright", "auto"] = Field(
+        "auto",
+        title="Contrast",
+        description="Whether the features are darker or brighter than the background; 'auto' takes the rarer side.",
+    )
+    hysteresis: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Hysteresis",
+        description="Also keeps weaker voxels that are connected to strong ones, down to this far from the threshold "
+        "towards the mean of the background; 0 for none.",
+    )
+    min_volume_nm3: float = Field(
+        0.0,
+        ge=0,
+        title="Smallest piece",
+        description="Connected pieces smaller than this are removed.",
+        json_schema_extra={"unit": "nm³"},
+    )
+
+
+class ThresholdEngine(Engine[ThresholdParameters]):
+    """A global threshold on the smoothed density.
+
+    Methods: Otsu (1979), Yen, Chang and Chang (1995), Li and Tam (1998), on the histogram of smoothed samples that lie
+    on a regular grid over the volume.
+    """
+
+    name: ClassVar[str] = "threshold"
+    summary: ClassVar[str] = "Smooths, then keeps what is darker or brighter than a threshold found on the histogram."
+    Parameters: ClassVar[type[EngineParameters]] = ThresholdParameters
+    labels: ClassVar[Mapping[int, str]] = {1: "feature"}
+
+    def __init__(self, parameters: ThresholdParameters) -> None:
+        super().__init__(parameters)
+        if parameters.method == "value" and parameters.value is None:
+            raise InvalidRequestError(
+                "The method 'value' needs a value.",
+                code=ErrorCode.INVALID_PARAMETERS,
+                hint="Give value=…, or another method.",
+            )
+        if parameters.hysteresis or parameters.min_volume_nm3:
+            self.output = "scores"
+        self._sigma: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self._sign = 1.0
+        self._low = self._high = math.inf
+        self._min_voxels = 0
+
+    def passes(self) -> Sequence[Pass]:
+        """Return a first look and the result."""
+        return (Pass("first look", factor=0), Pass("segmenting"))
+
+    def halo(self, voxel_size_A: Spacing) -> Shape:
+        """Return the reach of the Gaussian."""
+        z, y, x = (math.ceil(_TRUNCATE * sigma + 0.5) for sigma in self._sigmas(voxel_size_A))
+        return (z, y, x) if self.parameters.sigma_A else (0, 0, 0)
+
+    def prepare(self, scene: Scene) -> None:
+        """Find contrast and threshold on smoothed samples."""
+        self._sigma = self._sigmas(scene.voxel_size_A)
+        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
+        sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(scene)])
+        bright = self.parameters.contrast == "bright"
+        if self.parameters.contrast == "auto":
+            bright = float(np.mean(sample > self._threshold(sample))) <= 0.5
+        self._sign = 1.0 if bright else -1.0
+        self._high = self._sign * self._threshold(sample)
+        background = sample[self._sign * sample < self._high]
+        base = self._sign * float(background.mean(dtype=np.float64)) if background.size else self._high
+        self._low = self._high - self.parameters.hysteresis * (self._high - base)
+
+    def cut(self) -> ScoreCut:
+        """Return where :meth:`predict` puts the two thresholds."""
+        return ScoreCut(_HIGH, _LOW if self._low < self._high else _HIGH, self._min_voxels)
+
+    def predict(self, tile: Tile) -> Labels:
+        """Smooth the tile and compare it."""
+        density = self._smooth(tile.data)[tile.core]
+        if self._sign < 0:
+            density = -density
+        high = density >= np.float32(self._high)
+        if self.output == "labels":
+            return high.view(np.uint8)
+        scores = np.where(density >= np.float32(self._low), np.uint8(_LOW), np.uint8(0))
+        scores[high] = _HIGH
+        return scores
+
+    def _sigmas(self, voxel_size_A: Spacing) -> tuple[float, float, float]:
+        z, y, x = (self.parameters.sigma_A / size for size in voxel_size_A)
+        return z, y, x
+
+    def _smooth(self, data: Voxels) -> npt.NDArray[np.float32]:
+        if not self.parameters.sigma_A:
+            return data
+        return ndimage.gaussian_filter(data, self._sigma, truncate=_TRUNCATE)
+
+    def _threshold(self, sample: npt.NDArray[np.float32]) -> float:
+        if self.parameters.method == "value" and self.parameters.value is not None:
+            return self.parameters.value
+        method: Method = self.parameters.method  # type: ignore[assignment]
+        return find_threshold(sample, method)
+
+    def _samples(self, scene: Scene) -> list[tuple[Voxels, Slices]]:
+        """Return blocks on a regular grid, each with its halo and the slices of its core."""
+        halo = self.halo(scene.voxel_size_A)
+        if math.prod(scene.shape) <= _SAMPLES * _SAMPLE_SIDE**3:
+            z, y, x = (slice(0, size) for size in scene.shape)
+            return [(scene.read((z, y, x)), (z, y, x))]
+        spans = [_spans(size, width) for size, width in zip(scene.shape, halo, strict=True)]
+        return [
+            (scene.read((z[0], y[0], x[0])), (z[1], y[1], x[1])) for z in spans[0] for y in spans[1] for x in spans[2]
+        ]
+
+
+def _spans(size: int, halo: int) -> list[tuple[slice, slice]]:
+    """Return up to three places along an axis: what to read, and where the sample lies in it."""
+    side = min(size, _SAMPLE_SIDE)
+    starts = sorted({round(at * (size - side)) for at in (1 / 6, 1 / 2, 5 / 6)})
+    spans = []
+    for start in starts:
+        first, last = max(start - halo, 0), min(start + side + halo, size)
+        spans.append((slice(first, last), slice(start - first, start - first + side)))
+    return spans

@@ -1,0 +1,77 @@
+"""What the runner knows of an executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cryomamba.engine import Engine, Labels, Tile
+from cryomamba.errors import ErrorCode, JobFailedError
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished tile.
+
+    Attributes
+    ----------
+    index : int
+        As given to :meth:`TileExecutor.submit`.
+    labels : ndarray, ZYX
+        What the engine returned for the core.
+    """
+
+    index: int
+    labels: Labels
+
+
+class TileExecutor(Protocol):
+    """Computes tiles for one engine at a time; for one thread.
+
+    ``begin``, then as many ``submit`` as ``room`` allows and ``completed`` in turn, then ``end``. After ``end`` another
+    engine may begin; ``close`` frees everything.
+    """
+
+    def warm_up(self) -> None:
+        """Start what takes time to start, without waiting for it."""
+
+    def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
+        """Take a prepared engine, and the largest tile and core that will come."""
+
+    @property
+    def room(self) -> int:
+        """How many more tiles may be submitted now."""
+
+    def submit(self, index: int, tile: Tile) -> None:
+        """Hand over a tile; its data may be reused as soon as this returns."""
+
+    def completed(self, timeout_s: float) -> list[Result]:
+        """Return what is finished, after waiting for it at most so long (or for one tile).
+
+        Raises
+        ------
+        CryoMambaError
+            The engine failed, or (``worker_lost``, retryable) a process of the executor is gone.
+        """
+
+    def end(self) -> None:
+        """Drop what is not finished; nothing of this engine comes any more."""
+
+    def close(self) -> None:
+        """Free processes and memory. Closing twice is no error."""
+
+
+def check_result(tile_shape: tuple[int, int, int], labels: Labels) -> None:
+    """Refuse what an engine must not return.
+
+    Raises
+    ------
+    JobFailedError
+        Shape or type is not that of the tile's core.
+    """
+    if tuple(labels.shape) != tuple(tile_shape) or labels.dtype.name not in {"uint8", "uint16"}:
+        raise JobFailedError(
+            f"The engine returned {labels.dtype} of shape {labels.shape} for a tile of shape {tile_shape}.",
+            code=ErrorCode.ENGINE_FAILED,
+            hint="Report this to the author of the engine.",
+        )

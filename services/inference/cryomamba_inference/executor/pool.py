@@ -1,0 +1,185 @@
+"""Tiles over several processes: data goes and labels come back through shared memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import send_handle
+from typing import Any
+
+import numpy as np
+
+from cryomamba.engine import Engine, Tile
+from cryomamba.errors import ErrorCode, JobFailedError
+from cryomamba_inference.executor.base import Result
+from cryomamba_inference.executor.memory import SharedBlock
+from cryomamba_inference.executor.worker import work
+
+_SLOTS = 2
+# The labels' place in a slot begins on a boundary that suits every type.
+_ALIGNMENT = 64
+_END_S = 2.0
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A tile's place in shared memory: data first, the core's labels behind it."""
+
+    block: SharedBlock
+    output: int
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One process, its pipe, and which slots are busy with which tile."""
+
+    process: SpawnProcess
+    pipe: Connection
+    slots: list[_Slot] = field(default_factory=list)
+    free: deque[int] = field(default_factory=deque)
+    busy: dict[int, int] = field(default_factory=dict)
+
+
+class ProcessExecutor:
+    """An executor over spawned processes, which start with the first engine and stay for the next.
+
+    Each process has two tiles in hand, so that it need not wait for the next. The memory has no name: whatever is
+    killed, none is left behind.
+
+    Parameters
+    ----------
+    processes : int
+    """
+
+    def __init__(self, processes: int) -> None:
+        self._count = processes
+        self._workers: list[_Worker] = []
+        self._serial = 0
+
+    def warm_up(self) -> None:
+        """Start the processes now, so that they are ready when the first engine is."""
+        while len(self._workers) < self._count:
+            self._workers.append(_start())
+
+    def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
+        """Send the prepared engine to every process and make room for its tiles."""
+        self.warm_up()
+        self._serial += 1
+        output = -(-tile_voxels * 4 // _ALIGNMENT) * _ALIGNMENT
+        with _losses():
+            for worker in self._workers:
+                worker.slots = [_Slot(SharedBlock.create(output + core_voxels * 2), output) for _ in range(_SLOTS)]
+                worker.free = deque(range(_SLOTS))
+                worker.pipe.send(("begin", self._serial, engine, worker.slots[0].block.nbytes, output))
+                for slot in worker.slots:
+                    send_handle(worker.pipe, slot.block.descriptor, worker.process.pid or 0)
+
+    @property
+    def room(self) -> int:
+        """Free slots over all processes."""
+        return sum(len(worker.free) for worker in self._workers)
+
+    def submit(self, index: int, tile: Tile) -> None:
+        """Copy the tile into a slot of the least busy process."""
+        worker = max(self._workers, key=lambda found: len(found.free))
+        number = worker.free.popleft()
+        slot = worker.slots[number]
+        slot.block.array(0, tile.data.shape, np.float32)[...] = tile.data
+        worker.busy[number] = index
+        core = [(axis.start, axis.stop) for axis in tile.core]
+        with _losses():
+            worker.pipe.send(("tile", number, tile.data.shape, core, tile.start, tile.shape, tile.factor, tile.step))
+
+    def completed(self, timeout_s: float) -> list[Result]:
+        """Return what is finished, after waiting at most so long."""
+        by_pipe = {worker.pipe: worker for worker in self._workers}
+        ready = wait([*by_pipe, *(worker.process.sentinel for worker in self._workers)], timeout_s)
+        results: list[Result] = []
+        with _losses():
+            for pipe, worker in by_pipe.items():
+                if pipe in ready:
+                    results.extend(self._take(worker))
+            if not results and any(not worker.process.is_alive() for worker in self._workers):
+                raise EOFError
+        return results
+
+    def end(self) -> None:
+        """Drop what is not finished; processes that still compute are ended and replaced when needed."""
+        idle = [worker for worker in self._workers if not worker.busy]
+        _stop([worker for worker in self._workers if worker.busy], at_once=True)
+        for worker in idle:
+            try:
+                worker.pipe.send(("end",))
+            except OSError:
+                _stop([worker], at_once=True)
+                continue
+            _free_slots(worker)
+        self._workers = [worker for worker in idle if worker.process.is_alive()]
+
+    def close(self) -> None:
+        """End all processes."""
+        _stop(self._workers, at_once=any(worker.busy for worker in self._workers))
+        self._workers = []
+
+    def _take(self, worker: _Worker) -> Iterator[Result]:
+        while worker.pipe.poll():
+            kind, serial, *rest = worker.pipe.recv()
+            if serial != self._serial:
+                continue
+            if kind == "failed":
+                raise rest[0]
+            number, shape, dtype = rest
+            slot = worker.slots[number]
+            labels = slot.block.array(slot.output, shape, dtype).copy()
+            worker.free.append(number)
+            yield Result(worker.busy.pop(number), labels)
+
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    """Turn a broken pipe into the error that a lost process is."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise JobFailedError(
+            "A process that was computing tiles ended unexpectedly.",
+            code=ErrorCode.WORKER_LOST,
+            hint="It may have been out of memory; fewer processes (CRYOMAMBA_PROCESSES) need less.",
+            retryable=True,
+        ) from error
+
+
+def _start() -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=True)
+    process = context.Process(target=work, args=(theirs, os.getpid()), name="cryomamba-tiles", daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _free_slots(worker: _Worker) -> None:
+    for slot in worker.slots:
+        slot.block.close()
+    worker.slots, worker.free, worker.busy = [], deque(), {}
+
+
+def _stop(workers: list[_Worker], *, at_once: bool) -> None:
+    for worker in workers:
+        if at_once:
+            worker.process.kill()
+        with suppress(OSError):
+            worker.pipe.close()
+    for worker in workers:
+        worker.process.join(_END_S)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
+        _free_slots(worker)

@@ -1,0 +1,92 @@
+"""What runs in a process of the pool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from cryomamba.engine import Engine, Slices, Tile
+from cryomamba.errors import CryoMambaError
+from cryomamba_inference.executor.base import check_result
+from cryomamba_inference.executor.memory import SharedBlock
+from cryomamba_inference.failures import as_error
+from cryomamba_inference.lifeline import die_with_parent, leave_signals_to_parent
+
+_SLOTS = 2
+
+
+def work(pipe: Connection, parent: int) -> None:
+    """Compute tiles until the pipe is closed."""
+    die_with_parent(parent)
+    leave_signals_to_parent()
+    # As many processes as cores already: more threads would only wait for each other.
+    os.environ["NUMBA_NUM_THREADS"] = "1"
+    with threadpool_limits(1), suppress(EOFError, OSError):
+        _Loop(pipe).run()
+
+
+class _Loop:
+    """The engine of the moment and its slots."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._serial = 0
+        self._engine: Engine[Any] | None = None
+        self._blocks: list[SharedBlock] = []
+        self._output = 0
+
+    def run(self) -> None:
+        """Do what the pipe says, until it is closed."""
+        while True:
+            kind, *rest = self._pipe.recv()
+            if kind == "begin":
+                self._end()
+                self._begin(*rest)
+            elif kind == "tile":
+                self._tile(*rest)
+            else:
+                self._end()
+
+    def _begin(self, serial: int, engine: Engine[Any], nbytes: int, output: int) -> None:
+        self._serial, self._engine, self._output = serial, engine, output
+        self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(_SLOTS)]
+
+    def _end(self) -> None:
+        for block in self._blocks:
+            block.close()
+        self._engine, self._blocks = None, []
+
+    def _tile(
+        self,
+        number: int,
+        data_shape: Sequence[int],
+        core: Sequence[tuple[int, int]],
+        start: tuple[int, int, int],
+        shape: tuple[int, int, int],
+        factor: int,
+        step: int,
+    ) -> None:
+        if self._engine is None:
+            return
+        block = self._blocks[number]
+        data = block.array(0, tuple(data_shape), np.float32)
+        data.flags.writeable = False
+        z, y, x = (slice(first, last) for first, last in core)
+        where: Slices = (z, y, x)
+        try:
+            labels = self._engine.predict(Tile(data, where, start, shape, factor, step))
+            check_result(shape, labels)
+        except CryoMambaError as error:
+            self._pipe.send(("failed", self._serial, error))
+        except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
+            self._pipe.send(("failed", self._serial, as_error(error)))
+        else:
+            block.array(self._output, labels.shape, labels.dtype)[...] = labels
+            self._pipe.send(("done", self._serial, number, labels.shape, labels.dtype.str))

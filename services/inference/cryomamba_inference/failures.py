@@ -1,0 +1,50 @@
+"""What an unexpected exception is called when it reaches people."""
+
+from __future__ import annotations
+
+import errno
+
+from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, UnavailableError
+
+
+def as_error(error: BaseException) -> CryoMambaError:
+    """Return the typed error for whatever ended a job; typed ones as they are."""
+    if isinstance(error, CryoMambaError):
+        return error
+    if isinstance(error, MemoryError):
+        return JobFailedError(
+            "The machine ran out of memory.",
+            code=ErrorCode.OUT_OF_MEMORY,
+            hint="Close other programs or set CRYOMAMBA_PROCESSES to a smaller number, then retry.",
+            retryable=True,
+        )
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return UnavailableError(
+            "The disk that holds the results is full.",
+            code=ErrorCode.INSUFFICIENT_STORAGE,
+            hint="Free some space, or set CRYOMAMBA_HOME to a larger disk.",
+        )
+    return JobFailedError(
+        f"The engine failed: {type(error).__name__}.",
+        code=ErrorCode.ENGINE_FAILED,
+        hint="The log of the inference service has the details.",
+    )
+
+
+def cancelled_error() -> JobFailedError:
+    """Return the error that a cancelled job ends with."""
+    return JobFailedError("The job was cancelled.", code=ErrorCode.CANCELLED, hint="Retry it to run it again.")
+
+
+def lost_error(exit_code: int | None) -> JobFailedError:
+    """Return the error of a computing process that ended by itself, by its exit code (negative: a signal)."""
+    by_kernel = exit_code == -9
+    return JobFailedError(
+        "The computing process was killed." if by_kernel else "The computing process crashed.",
+        code=ErrorCode.WORKER_LOST,
+        hint="Linux kills processes when memory runs out; the job is tried again."
+        if by_kernel
+        else "The job is tried again; the log of the inference service has the details.",
+        retryable=True,
+        details={"exit_code": exit_code},
+    )

@@ -1,0 +1,29 @@
+"""A process that must not outlive its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel (Linux) to end this process when its parent ends; elsewhere the closed pipe must do.
+
+    Parameters
+    ----------
+    parent : int
+        Process id of the parent; if that one has already ended, so does this process.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def leave_signals_to_parent() -> None:
+    """Ignore Ctrl-C, which a terminal sends to the whole group; the parent decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

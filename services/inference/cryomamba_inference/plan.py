@@ -1,0 +1,217 @@
+"""How a volume is cut into tiles, and in which order they are done. Pure.
+
+Every voxel lies in the core of exactly one tile, whatever the shape. Cores and halos begin on the engine's grid, so
+that an engine that bins sees the same bins in every tile. The cut depends on the shape, the engine and a number of
+bytes alone, never on the preview or the number of processes, so the same job always gives the same tiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cryomamba.engine import Slices
+from cryomamba.records import Shape
+
+_VOXEL_NBYTES: Final = 4
+_CHOICES_MAX: Final = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One tile of a plan; ZYX voxels.
+
+    Attributes
+    ----------
+    index : int
+        Number of the tile, z slowest.
+    start, shape : tuple of int
+        The core.
+    read_start, read_stop : tuple of int
+        The core with its halo, clipped to the volume.
+    """
+
+    index: int
+    start: Shape
+    shape: Shape
+    read_start: Shape
+    read_stop: Shape
+
+    @property
+    def read(self) -> Slices:
+        """What to read of the volume."""
+        return _slices(self.read_start, self.read_stop)
+
+    @property
+    def target(self) -> Slices:
+        """Where the core lies in the volume."""
+        return _slices(self.start, _add(self.start, self.shape))
+
+    @property
+    def core(self) -> Slices:
+        """Where the core lies in what was read."""
+        first = _add(self.start, self.read_start, sign=-1)
+        return _slices(first, _add(first, self.shape))
+
+    @property
+    def centre(self) -> tuple[float, float, float]:
+        """Centre of the core in voxels."""
+        z, y, x = (first + (size - 1) / 2 for first, size in zip(self.start, self.shape, strict=True))
+        return z, y, x
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """A regular grid of cores over a volume.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ZYX shape of the volume.
+    core : tuple of int
+        Shape of a core; the last ones along an axis may be smaller.
+    halo : tuple of int
+        Voxels read around a core, where the volume has them.
+    """
+
+    shape: Shape
+    core: Shape
+    halo: Shape
+
+    @property
+    def counts(self) -> Shape:
+        """Tiles along z, y, x."""
+        z, y, x = (-(-size // core) for size, core in zip(self.shape, self.core, strict=True))
+        return z, y, x
+
+    @property
+    def tile_voxels(self) -> int:
+        """Most voxels that a tile has, halo included."""
+        return math.prod(
+            min(core + 2 * halo, size) for size, core, halo in zip(self.shape, self.core, self.halo, strict=True)
+        )
+
+    @property
+    def core_voxels(self) -> int:
+        """Most voxels that a core has."""
+        return math.prod(min(size, core) for size, core in zip(self.shape, self.core, strict=True))
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    def __iter__(self) -> Iterator[Piece]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Piece:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        _, rows, columns = self.counts
+        place = (index // (rows * columns), index // columns % rows, index % columns)
+        start = _shape(at * core for at, core in zip(place, self.core, strict=True))
+        stop = _shape(min(at + core, size) for at, core, size in zip(start, self.core, self.shape, strict=True))
+        return Piece(
+            index=index,
+            start=start,
+            shape=_add(stop, start, sign=-1),
+            read_start=_shape(max(at - halo, 0) for at, halo in zip(start, self.halo, strict=True)),
+            read_stop=_shape(min(at + halo, size) for at, halo, size in zip(stop, self.halo, self.shape, strict=True)),
+        )
+
+
+def plan_tiles(shape: Shape, *, halo: Shape = (0, 0, 0), align: Shape = (1, 1, 1), tile_bytes: int) -> TilePlan:
+    """Cut a volume into the tiles that read the least.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ZYX shape of the volume.
+    halo : tuple of int
+        Voxels around a core that can change its answer; rounded up to the grid.
+    align : tuple of int
+        Grid on which cores and halos begin.
+    tile_bytes : int
+        Most bytes of a tile as float32, halo included; kept unless one grid cell with its halo has more.
+
+    Returns
+    -------
+    TilePlan
+        The cut with the fewest voxels to read; of equals the one with the longest rows, then the fewest tiles.
+    """
+    halo = _shape(-(-width // grid) * grid for width, grid in zip(halo, align, strict=True))
+    axes = [_choices(size, grid) for size, grid in zip(shape, align, strict=True)]
+    tile, total = 1.0, 1.0
+    for axis, (size, width, cores) in enumerate(zip(shape, halo, axes, strict=True)):
+        along = [1, 1, 1]
+        along[axis] = len(cores)
+        wide = np.minimum(cores + 2 * width, size).astype(float).reshape(along)
+        tile = tile * wide
+        total = total * wide * np.ceil(size / cores).reshape(along)
+    fits = tile * _VOXEL_NBYTES <= max(tile_bytes, 0)
+    if not fits.any():
+        return TilePlan(shape, _shape(int(cores[0]) for cores in axes), halo)
+    cost = np.where(fits, total, np.inf)
+    # A cut that reads a few per cent more but in whole rows and planes is the faster one.
+    best = np.argwhere(cost <= cost.min() * 1.05)
+    sizes = [axes[axis][best[:, axis]] for axis in range(3)]
+    chosen = np.lexsort((sizes[0], sizes[1], sizes[2]))[-1]
+    return TilePlan(shape, _shape(int(size[chosen]) for size in sizes), halo)
+
+
+def _choices(size: int, grid: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return core sizes worth looking at along an axis, ascending: the axis in equal parts, on the grid."""
+    cells = -(-size // grid)
+    parts = np.unique(np.geomspace(1, cells, num=_CHOICES_MAX).round().astype(np.int64))
+    return np.unique(-(-cells // parts)) * grid
+
+
+class TileOrder:
+    """Which tile comes next; the same plan and focus always give the same order.
+
+    Parameters
+    ----------
+    plan : TilePlan
+    focus : tuple of float, optional
+        Voxel (z, y, x) around which tiles come first. Without it, from the middle of z outward.
+    """
+
+    def __init__(self, plan: TilePlan, focus: tuple[float, float, float] | None = None) -> None:
+        self._plan = plan
+        self._left = list(range(len(plan)))
+        self.focus(focus)
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def focus(self, position: tuple[float, float, float] | None) -> None:
+        """Order what is left around a new place."""
+        middle = tuple((size - 1) / 2 for size in self._plan.shape)
+
+        def key(index: int) -> tuple[float, int]:
+            centre = self._plan[index].centre
+            if position is None:
+                return abs(centre[0] - middle[0]), index
+            return math.dist(centre, position), index
+
+        self._left.sort(key=key, reverse=True)
+
+    def next(self) -> Piece:
+        """Take the next tile; ``IndexError`` when none is left."""
+        return self._plan[self._left.pop()]
+
+
+def _slices(start: Shape, stop: Shape) -> Slices:
+    z, y, x = (slice(first, last) for first, last in zip(start, stop, strict=True))
+    return z, y, x
+
+
+def _add(left: Shape, right: Shape, *, sign: int = 1) -> Shape:
+    return _shape(a + sign * b for a, b in zip(left, right, strict=True))
+
+
+def _shape(values: Iterator[int] | Sequence[int]) -> Shape:
+    z, y, x = values
+    return z, y, x

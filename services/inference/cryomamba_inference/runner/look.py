@@ -1,0 +1,70 @@
+"""A small copy of a volume, quickly: what a first look is made from."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.engine import Voxels
+from cryomamba.records import Shape
+from cryomamba.volumes import Histogram, Statistics, Volume
+from cryomamba.volumes.statistics import PERCENTILES
+
+_BINS = 256
+
+
+def binned_copy(volume: Volume, factor: int) -> Voxels:
+    """Return a copy binned by `factor` along every axis, made from few planes.
+
+    Of each `factor` planes the middle one is read and averaged in y and x. So a look at 512³ voxels reads a quarter of
+    the file and is there before the first full pass would be.
+
+    Returns
+    -------
+    ndarray of float32, ZYX
+        Shape ``ceil(shape / factor)``.
+    """
+    depth, height, width = volume.shape
+    rows, columns = slice(0, height), slice(0, width)
+    planes = []
+    for first in range(0, depth, factor):
+        middle = (first + min(first + factor, depth) - 1) // 2
+        plane = volume.read(slice(middle, middle + 1), rows, columns)[0]
+        planes.append(_mean_pairs(_mean_pairs(plane, factor).T, factor).T)
+    return np.stack(planes)
+
+
+def _mean_pairs(plane: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+    """Average each `factor` rows; the last group may have fewer."""
+    whole = plane.shape[0] // factor
+    folded = np.zeros((-(-plane.shape[0] // factor), plane.shape[1]), np.float32)
+    for place in range(factor):
+        rows = plane[place::factor]
+        folded[: len(rows)] += rows
+    folded[:whole] *= np.float32(1 / factor)
+    folded[whole:] *= np.float32(1 / max(plane.shape[0] - whole * factor, 1))
+    return folded
+
+
+def array_statistics(data: Voxels) -> Statistics:
+    """Return the statistics of a small array of finite values."""
+    values = np.percentile(data, PERCENTILES)
+    low, high = float(values[0]), float(values[-1])
+    high = high if high > low else low + 1.0
+    counts, _ = np.histogram(np.clip(data, low, high), _BINS, (low, high))
+    return Statistics(
+        count=data.size,
+        non_finite=0,
+        minimum=float(data.min()),
+        maximum=float(data.max()),
+        mean=float(data.mean(dtype=np.float64)),
+        std=float(data.std(dtype=np.float64)),
+        percentiles={key: float(value) for key, value in zip(PERCENTILES, values, strict=True)},
+        histogram=Histogram(low=low, high=high, counts=tuple(int(count) for count in counts)),
+    )
+
+
+def binned_shape(shape: Shape, factor: int) -> Shape:
+    """Return the ZYX shape of a binned copy."""
+    z, y, x = (-(-size // factor) for size in shape)
+    return z, y, x

@@ -1,0 +1,329 @@
+"""One job from its first look to its finished mask and artifacts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from cryomamba.engine import Engine, Labels, Pass, Scene, Slices, Tile, Voxels
+from cryomamba.errors import (
+    CryoMambaError,
+    ErrorCode,
+    InternalError,
+    InvalidRequestError,
+    JobFailedError,
+    VolumeError,
+)
+from cryomamba.records import PreviewOptions, Shape, Spacing
+from cryomamba.volumes import HeaderFacts, MaskWriter, Statistics, Volume, blank_header, stream_statistics
+from cryomamba.wire.buffers import bits_for
+from cryomamba_inference.blocks import BlockFile
+from cryomamba_inference.downsample import PreviewCanvas, magnify, preview_factor
+from cryomamba_inference.executor import InlineExecutor, TileExecutor
+from cryomamba_inference.labelling import Scores, cut_scores, write_mask
+from cryomamba_inference.plan import Piece, TilePlan, plan_tiles
+from cryomamba_inference.runner.control import Control, Position, Watcher
+from cryomamba_inference.runner.feed import FrameTitle, PreviewFeed
+from cryomamba_inference.runner.look import array_statistics, binned_copy, binned_shape
+from cryomamba_inference.runner.progress import Meter, Stage
+from cryomamba_inference.runner.walk import walk_tiles
+
+log = logging.getLogger(__name__)
+
+MASK = "mask.mrc"
+_SCORES = "scores.bin"
+_MEASURING = "reading the volume"
+_JOINING = "joining pieces"
+WRITING = "writing files"
+_LOOK_WEIGHT = 2
+_TILES_WEIGHT = 60
+# Below so few tiles, starting processes takes longer than they save.
+_SPREAD_FROM = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done.
+
+    Attributes
+    ----------
+    engine : Engine
+        With its parameters, not prepared.
+    volume : Volume or None
+        Open; None for an engine that works from a shape.
+    shape, voxel_size_A : tuple, optional
+        ZYX shape and ångström (z, y, x) where there is no volume.
+    preview : PreviewOptions
+    focus : tuple of float, optional
+        Voxel (z, y, x) around which tiles come first.
+    job_id, attempt : str, int
+        Written into previews.
+    """
+
+    engine: Engine[Any]
+    volume: Volume | None = None
+    shape: Shape | None = None
+    voxel_size_A: Spacing = (1.0, 1.0, 1.0)
+    preview: PreviewOptions = field(default_factory=PreviewOptions)
+    focus: Position | None = None
+    job_id: str = "local"
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished mask on disk, what is known of the volume it came from, and the meter, for what comes after."""
+
+    mask: Path
+    facts: HeaderFacts
+    statistics: Statistics | None
+    meter: Meter
+
+
+def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher) -> Outcome:
+    """Make the mask of a task.
+
+    Parameters
+    ----------
+    task : Task
+    folder : Path
+        Existing folder for ``mask.mrc`` and scratch files, which are removed.
+    executor : TileExecutor
+        Used for large volumes; small ones are done in this thread.
+    control : Control
+    watcher : Watcher
+        Told of progress and previews, in this thread.
+
+    Raises
+    ------
+    VolumeError
+        ``volume_not_finite``.
+    JobFailedError
+        ``cancelled``, or the engine or a process of the executor failed.
+    InvalidRequestError
+        The engine needs a volume and there is none.
+    """
+    return _Run(task, folder, executor, control, watcher).run()
+
+
+class _Run:
+    def __init__(
+        self, task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher
+    ) -> None:
+        self._task, self._folder, self._control = task, folder, control
+        self._executor = executor
+        self._engine = task.engine
+        self._volume = task.volume if task.engine.needs_volume else None
+        self._facts = _facts(task)
+        self._highest = max(self._engine.labels)
+        self._scores = self._engine.output == "scores"
+        self._looks, self._result = _split(self._engine.passes())
+        self._meter = Meter(self._stages(), clock=time.monotonic, tell=watcher.progress)
+        self._feed, self._scale = self._make_feed(watcher)
+
+    def run(self) -> Outcome:
+        plan = self._plan()
+        self._meter.total_tiles = len(plan) + len(self._looks)
+        self._run_looks()
+        executor = self._executor if self._volume is not None and len(plan) >= _SPREAD_FROM else InlineExecutor()
+        executor.warm_up()
+        statistics = self._measure()
+        self._engine.prepare(self._scene(statistics))
+        with MaskWriter(
+            self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name
+        ) as mask:
+            if self._scores:
+                self._run_scores(plan, executor, mask)
+            else:
+                self._feed.begin(None)
+                self._walk(plan, executor, lambda piece, labels: mask.write(*piece.start, labels))
+        self._feed.finish(self._meter.fraction)
+        return Outcome(self._folder / MASK, self._facts, statistics, self._meter)
+
+    def _run_looks(self) -> None:
+        for step, look in enumerate(self._looks):
+            self._meter.enter(look.stage)
+            until = time.monotonic() + look.seconds
+            labels = self._look(look, step)
+            if labels is not None:
+                self._feed.look(labels, self._meter.fraction)
+            self._control.wait(until, self._tick)
+            self._meter.within(1.0, tiles=1)
+
+    def _look(self, look: Pass, step: int) -> Labels | None:
+        """Run an engine of its own over a binned copy; None where that cannot be done."""
+        factor = max(look.factor, *self._scale)
+        if factor == 1 and self._volume is not None:
+            return None
+        shape = binned_shape(self._facts.shape, factor)
+        z, y, x = self._facts.voxel_size_A
+        voxel_size_A = (z * factor, y * factor, x * factor)
+        core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+        try:
+            copy = None if self._volume is None else binned_copy(self._volume, factor)
+            if copy is not None and not np.isfinite(copy).all():
+                return None
+            engine = type(self._engine)(self._engine.parameters)
+            engine.prepare(_scene(shape, voxel_size_A, copy))
+            data = np.empty((0, 0, 0), np.float32) if copy is None else copy
+            with threadpool_limits(1):
+                labels = engine.predict(Tile(data, core, (0, 0, 0), shape, factor, step))
+            if engine.output == "scores":
+                cut = engine.cut()
+                labels = cut_scores(labels.astype(np.uint8), replace(cut, min_voxels=cut.min_voxels // factor**3))
+        except CryoMambaError as error:
+            log.info("No first look: %s", error)
+            return None
+        return magnify(labels, self._facts.shape, factor, self._scale)
+
+    def _measure(self) -> Statistics | None:
+        if self._volume is None:
+            return None
+        self._meter.enter(_MEASURING)
+        statistics = stream_statistics(
+            self._volume, progress=self._within, cancelled=lambda: self._control.cancelled
+        )
+        if statistics.non_finite:
+            raise VolumeError(
+                f"{statistics.non_finite:,} voxels of the volume are not finite numbers (NaN or infinite).",
+                code=ErrorCode.VOLUME_NOT_FINITE,
+                hint="Replace them first, for example by the mean; they often stand in the padding of a rotated "
+                "tomogram.",
+                details={"non_finite": statistics.non_finite, "sampled": False},
+            )
+        return statistics
+
+    def _run_scores(self, plan: TilePlan, executor: TileExecutor, mask: MaskWriter) -> None:
+        cut = self._engine.cut()
+        path = self._folder / _SCORES
+        try:
+            with BlockFile(path, self._facts.shape) as scores:
+                self._feed.begin(cut)
+                self._walk(plan, executor, lambda piece, block: scores.write(piece.target, _as_scores(block)))
+                self._meter.enter(_JOINING)
+                self._feed.begin(None)
+                _, height, width = self._facts.shape
+
+                def read(z: slice) -> Scores:
+                    return scores.read((z, slice(0, height), slice(0, width)))
+
+                def write(z: int, block: Scores) -> None:
+                    mask.write(z, 0, 0, block)
+                    self._feed.put((z, 0, 0), block)
+
+                write_mask(self._facts.shape, read, write, cut, step=self._within)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _walk(self, plan: TilePlan, executor: TileExecutor, keep: Callable[[Piece, Labels], None]) -> None:
+        self._meter.enter(self._result.stage)
+        until = time.monotonic() + self._result.seconds
+        done = 0
+
+        def put(piece: Piece, labels: Labels) -> None:
+            nonlocal done
+            keep(piece, labels)
+            self._feed.put(piece.start, labels)
+            done += 1
+            self._meter.within(done / len(plan), tiles=1)
+
+        executor.begin(self._engine, tile_voxels=plan.tile_voxels, core_voxels=plan.core_voxels)
+        try:
+            walk_tiles(
+                plan,
+                self._volume,
+                executor,
+                self._control,
+                step=len(self._looks),
+                focus=self._task.focus,
+                put=put,
+                meanwhile=self._tick,
+            )
+        finally:
+            executor.end()
+        self._control.wait(until, self._tick)
+
+    def _within(self, fraction: float) -> None:
+        self._control.check()
+        self._meter.within(fraction)
+        self._tick()
+
+    def _tick(self) -> None:
+        self._feed.tick(self._meter.fraction)
+
+    def _plan(self) -> TilePlan:
+        size = self._facts.voxel_size_A
+        return plan_tiles(
+            self._facts.shape,
+            halo=self._engine.halo(size),
+            align=self._engine.align(size),
+            tile_bytes=self._engine.tile_bytes,
+        )
+
+    def _scene(self, statistics: Statistics | None) -> Scene:
+        read = _nothing if self._volume is None else _reader(self._volume)
+        return Scene(self._facts.shape, self._facts.voxel_size_A, statistics, read)
+
+    def _stages(self) -> list[Stage]:
+        looks = [Stage(look.stage, look.seconds * _TILES_WEIGHT or _LOOK_WEIGHT) for look in self._looks]
+        measuring = [] if self._volume is None else [Stage(_MEASURING, 8)]
+        result = [Stage(self._result.stage, self._result.seconds * _TILES_WEIGHT or _TILES_WEIGHT)]
+        joining = [Stage(_JOINING, 12)] if self._scores else []
+        return [*looks, *measuring, *result, *joining, Stage(WRITING, 12)]
+
+    def _make_feed(self, watcher: Watcher) -> tuple[PreviewFeed, Shape]:
+        engine, facts, options = self._engine, self._facts, self._task.preview
+        scale = preview_factor(facts.shape, max_voxels=options.max_voxels, bits=bits_for(self._highest))
+        title = FrameTitle(
+            self._task.job_id, self._task.attempt, engine.name, engine.labels, facts.shape, facts.voxel_size_A
+        )
+        dtype = np.uint8 if self._highest < 256 else np.uint16
+        priority = None if self._scores else engine.priority
+        canvas = PreviewCanvas(facts.shape, scale, dtype=dtype, priority=priority)
+        return PreviewFeed(title, canvas, interval_s=options.interval_s, show=watcher.preview), scale
+
+
+def _facts(task: Task) -> HeaderFacts:
+    if task.volume is not None:
+        return task.volume.facts
+    if task.engine.needs_volume or task.shape is None:
+        raise InvalidRequestError(
+            f"The engine '{task.engine.name}' needs a tomogram.", hint="Give the path of an MRC file."
+        )
+    return blank_header(task.shape, task.voxel_size_A)
+
+
+def _split(passes: Sequence[Pass]) -> tuple[list[Pass], Pass]:
+    *looks, result = passes
+    if result.factor != 1 or any(look.factor == 1 for look in looks):
+        raise InternalError("An engine's last pass, and no other, must be at full resolution.")
+    return looks, result
+
+
+def _scene(shape: Shape, voxel_size_A: Spacing, copy: Voxels | None) -> Scene:
+    if copy is None:
+        return Scene(shape, voxel_size_A, None, _nothing)
+    return Scene(shape, voxel_size_A, array_statistics(copy), lambda where: copy[where])
+
+
+def _reader(volume: Volume) -> Callable[[Slices], Voxels]:
+    return lambda where: volume.read(*where)
+
+
+def _nothing(_where: Slices) -> Voxels:
+    raise InternalError("An engine that needs no volume has read one.")
+
+
+def _as_scores(block: Labels) -> Scores:
+    if block.dtype != np.uint8:
+        raise JobFailedError(
+            f"The engine returned scores as {block.dtype}, not as uint8.", hint="Report this to the engine's author."
+        )
+    return block.astype(np.uint8, copy=False)
