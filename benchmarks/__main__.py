@@ -1,0 +1,82 @@
+"""Run benchmarks and write their tables to ``docs/benchmarks.md``.
+
+Each module beside this one is a program that prints what it measures; its first docstring line is the title.
+``python -m benchmarks`` runs all of them, ``python -m benchmarks NAME …`` some; the others keep their last result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryomamba import __version__
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+INTRODUCTION = """# Benchmarks
+
+What is fast, what is small, and against what it was measured. Every table compares with a peer or a limit *in the same
+run*, because absolute times say more about a machine than about a program. `make bench` runs them all again;
+`make bench ARGS=NAME` runs one.
+"""
+
+
+def names() -> list[str]:
+    """Return the benchmarks there are."""
+    return sorted(path.stem for path in HERE.glob("[a-z]*.py"))
+
+
+def title_of(name: str) -> str:
+    docstring = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))) or name
+    return docstring.splitlines()[0].rstrip(".")
+
+
+def run(name: str) -> str | None:
+    """Run one and return its section of the page, or None if it failed."""
+    print(f"== {name}: {title_of(name)}", flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}"], cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=False
+    )
+    print(done.stdout, flush=True)
+    if done.returncode:
+        print(f"{name} ended with status {done.returncode}", file=sys.stderr)
+        return None
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return (
+        f"## {title_of(name)}\n\n`make bench ARGS={name}` · {datetime.now(UTC):%Y-%m-%d} · version {__version__} · "
+        f"{machine}\n\n```text\n{done.stdout.rstrip()}\n```\n"
+    )
+
+
+def sections() -> dict[str, str]:
+    """Return the page's present sections by benchmark."""
+    if not PAGE.exists():
+        return {}
+    parts = re.split(r"(?m)^(?=## )", PAGE.read_text(encoding="utf-8"))[1:]
+    found = {match[1]: part for part in parts if (match := re.search(r"`make bench ARGS=(\w+)`", part))}
+    return {name: part.rstrip() + "\n" for name, part in found.items() if name in names()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="*", choices=[[], *names()], help="benchmarks to run; all if none is named")
+    chosen = parser.parse_args().name or names()
+    page, failed = sections(), False
+    for name in chosen:
+        section = run(name)
+        failed |= section is None
+        if section is not None:
+            page[name] = section
+            PAGE.write_text("\n".join([INTRODUCTION, *(page[key] for key in sorted(page))]), encoding="utf-8")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
