@@ -1,0 +1,1 @@
+"""What the desktop knows, without Qt: plain state with methods, tested without a screen."""

@@ -1,0 +1,166 @@
+"""From an engine's JSON schema to the fields of a form, and from the form back to parameters."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jsonschema import Draft202012Validator
+
+Kind = Literal["integer", "number", "boolean", "choice", "text", "json"]
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """One parameter of an engine.
+
+    Attributes
+    ----------
+    name, title, description, unit : str
+    kind : str
+        What is asked for; ``json`` is whatever no simple field fits.
+    default : object
+    optional : bool
+        Whether it may be left empty (None).
+    minimum, maximum : float or None
+        Bounds, inclusive unless `exclusive` names them.
+    exclusive : frozenset of {'minimum', 'maximum'}
+    choices : tuple
+        Of a choice.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    default: Any = None
+    description: str = ""
+    unit: str = ""
+    optional: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    exclusive: frozenset[str] = frozenset()
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return the title with its unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def bounds_text(self) -> str:
+        """Return the bounds in words, empty if there are none."""
+        low = "above" if "minimum" in self.exclusive else "at least"
+        high = "below" if "maximum" in self.exclusive else "at most"
+        parts = [f"{low} {self.minimum:g}"] if self.minimum is not None else []
+        parts += [f"{high} {self.maximum:g}"] if self.maximum is not None else []
+        return " and ".join(parts)
+
+
+class FormModel:
+    """The form of one engine.
+
+    Parameters
+    ----------
+    schema : mapping
+        JSON schema of the engine's parameters, as :class:`~cryomamba.records.EngineInfo` holds it.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.fields = tuple(_fields(schema))
+        self._validator = Draft202012Validator(dict(schema))
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What the engine takes when nothing is said."""
+        return {field.name: field.default for field in self.fields}
+
+    def problems(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return what does not fit, by field name; empty if everything does."""
+        found: dict[str, str] = {}
+        for field in self.fields:
+            value = values.get(field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                found[field.name] = "Give a number."
+        for error in self._validator.iter_errors(dict(values)):
+            name = str(error.absolute_path[0]) if error.absolute_path else _missing(error.message)
+            found.setdefault(name, self._sentence(name, error.message))
+        return found
+
+    def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that are not the engine's defaults: what a job has to say."""
+        defaults = self.defaults
+        return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+    def _sentence(self, name: str, message: str) -> str:
+        field = next((field for field in self.fields if field.name == name), None)
+        if field is not None and field.bounds_text and field.kind in {"integer", "number"}:
+            return f"{field.title} must be {field.bounds_text}{f' {field.unit}' if field.unit else ''}."
+        return f"{message[:1].upper()}{message[1:]}."
+
+
+def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever the JSON is)
+    """Return what the text of a ``json`` field says; text that is no JSON stands for itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _fields(schema: Schema) -> Iterator[FormField]:
+    for name, raw in schema.get("properties", {}).items():
+        resolved, optional = _resolve(raw, schema)
+        yield FormField(
+            name=name,
+            title=str(raw.get("title") or resolved.get("title") or name.replace("_", " ").capitalize()),
+            kind=_kind(resolved),
+            default=raw.get("default", resolved.get("default")),
+            description=str(raw.get("description", resolved.get("description", ""))),
+            unit=str(raw.get("unit", resolved.get("unit", ""))),
+            optional=optional,
+            minimum=resolved.get("minimum", resolved.get("exclusiveMinimum")),
+            maximum=resolved.get("maximum", resolved.get("exclusiveMaximum")),
+            exclusive=frozenset(
+                side for side in ("minimum", "maximum") if f"exclusive{side.capitalize()}" in resolved
+            ),
+            choices=tuple(resolved.get("enum", (resolved["const"],) if "const" in resolved else ())),
+        )
+
+
+def _resolve(raw: Schema, root: Schema) -> tuple[Schema, bool]:
+    """Follow a reference and take the null out of ``anyOf``; say whether there was one."""
+    if "$ref" in raw:
+        target = root.get("$defs", {}).get(str(raw["$ref"]).rpartition("/")[2], {})
+        return _resolve({**target, **{key: value for key, value in raw.items() if key != "$ref"}}, root)
+    options = raw.get("anyOf")
+    if not options:
+        return raw, False
+    real = [option for option in options if option.get("type") != "null"]
+    if len(real) != 1:
+        return raw, len(real) < len(options)
+    resolved, _ = _resolve(real[0], root)
+    return resolved, len(real) < len(options)
+
+
+def _kind(schema: Schema) -> Kind:
+    if "enum" in schema or "const" in schema:
+        return "choice"
+    match schema.get("type"):
+        case "integer":
+            return "integer"
+        case "number":
+            return "number"
+        case "boolean":
+            return "boolean"
+        case "string":
+            return "text"
+        case _:
+            return "json"
+
+
+def _missing(message: str) -> str:
+    return message.split("'")[1] if message.count("'") >= 2 else ""

@@ -1,0 +1,57 @@
+"""Colours and names of labels: what a person chose stays, whatever array lies beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+Color = tuple[float, float, float, float]
+
+# Okabe and Ito's palette, told apart by people who see fewer colours; the order puts what shows best on grey first.
+COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
+
+
+def color_of(label: int) -> str:
+    """Return the colour that a label has unless somebody chose another."""
+    return COLORS[(label - 1) % len(COLORS)]
+
+
+@dataclass(slots=True)
+class Palette:
+    """Names and colours by label; background (0) has neither."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    chosen: dict[int, str] = field(default_factory=dict)
+
+    def learn(self, names: Mapping[int, str]) -> bool:
+        """Take the names that a job gives; names that a person gave stay. Say whether anything is new."""
+        fresh = {label: name for label, name in names.items() if label > 0 and label not in self.names}
+        self.names.update(fresh)
+        return bool(fresh)
+
+    def rename(self, label: int, name: str) -> None:
+        """Give a label a name."""
+        self.names[label] = name.strip() or f"label {label}"
+
+    def paint(self, label: int, color: str) -> None:
+        """Give a label a colour, ``#rrggbb``."""
+        self.chosen[label] = color
+
+    def color(self, label: int) -> str:
+        """Return the colour of a label, ``#rrggbb``."""
+        return self.chosen.get(label, color_of(label))
+
+    def name(self, label: int) -> str:
+        """Return the name of a label."""
+        return self.names.get(label, f"label {label}")
+
+    @property
+    def labels(self) -> list[int]:
+        """The labels that have a name, in order."""
+        return sorted(self.names)
+
+    def color_dict(self, labels: Iterable[int]) -> dict[int | None, str]:
+        """Return what napari's ``DirectLabelColormap`` takes; unknown labels get a colour too."""
+        colors: dict[int | None, str] = {None: COLORS[0], 0: "#00000000"}
+        colors.update({label: self.color(label) for label in {*self.labels, *labels} if label > 0})
+        return colors

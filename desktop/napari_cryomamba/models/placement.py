@@ -1,0 +1,59 @@
+"""Where things lie in napari's world: nanometres from the centre of the tomogram's first voxel, axes z, y, x."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cryomamba.records import Shape, Spacing
+from cryomamba.wire.preview import PreviewFrame
+
+NM_PER_A = 0.1
+UNITS = ("nm", "nm", "nm")
+AXES = ("z", "y", "x")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Scale and translate of a layer, in nm (z, y, x)."""
+
+    scale: Spacing
+    translate: Spacing = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of_volume(cls, voxel_size_A: Spacing) -> Placement:
+        """Return where a tomogram lies, or a mask of full resolution."""
+        return cls(_nm(voxel_size_A))
+
+    @classmethod
+    def of_preview(cls, frame: PreviewFrame, voxel_size_A: Spacing | None = None) -> Placement:
+        """Return where a preview lies, so that its voxels cover the tomogram's voxels they stand for.
+
+        Parameters
+        ----------
+        frame : PreviewFrame
+        voxel_size_A : tuple of float, optional
+            The voxel size with which the tomogram is shown, if it is not the frame's.
+        """
+        size = voxel_size_A or frame.voxel_size_A
+        z, y, x = (s * f for s, f in zip(size, frame.scale, strict=True))
+        tz, ty, tx = (s * (f - 1) / 2 for s, f in zip(size, frame.scale, strict=True))
+        return cls(_nm((z, y, x)), _nm((tz, ty, tx)))
+
+    def layer_arguments(self) -> dict[str, Any]:
+        """Return what ``add_image`` and ``add_labels`` take."""
+        return {"scale": self.scale, "translate": self.translate, "units": UNITS, "axis_labels": AXES}
+
+
+def voxel_at(point_nm: Spacing, voxel_size_A: Spacing, shape: Shape) -> Spacing:
+    """Return the tomogram voxel (z, y, x) at a point of the world, within the volume."""
+    z, y, x = (
+        min(max(nm / NM_PER_A / size, 0.0), float(side - 1))
+        for nm, size, side in zip(point_nm, voxel_size_A, shape, strict=True)
+    )
+    return z, y, x
+
+
+def _nm(length_A: Spacing) -> Spacing:
+    z, y, x = (length * NM_PER_A for length in length_A)
+    return z, y, x

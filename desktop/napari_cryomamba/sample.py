@@ -1,0 +1,45 @@
+"""Sample data: a synthetic tomogram, written once into the home folder so that services can read it too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryomamba.settings import load_settings
+from cryomamba.synth import LABELS, PhantomSpec, synthesize
+from cryomamba.volumes import write_volume
+
+from .models.palette import Palette
+from .models.placement import Placement
+from .reader import LayerTuple
+from .tomogram import open_tomogram
+
+SPEC = PhantomSpec(shape=(96, 192, 192), voxel_size_A=(10.0, 10.0, 10.0), seed=7, noise=1.5)
+
+
+def sample_path(folder: Path | None = None) -> Path:
+    """Return the sample's file, made if it is not there; that takes a few seconds."""
+    path = (folder or load_settings().home / "samples") / "synthetic_vesicles.mrc"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_volume(path, synthesize(SPEC).density, SPEC.voxel_size_A, label="synthetic tomogram")
+    return path
+
+
+def synthetic_tomogram() -> list[LayerTuple]:
+    """Return the sample as a layer."""
+    return [open_tomogram(sample_path()).layer()]
+
+
+def synthetic_tomogram_with_truth() -> list[LayerTuple]:
+    """Return the sample and the labels of what is in it."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    palette = Palette({label: name for label, name in LABELS.items() if label})
+    phantom = synthesize(SPEC)
+    truth = {
+        "name": "truth",
+        "opacity": 0.5,
+        "colormap": DirectLabelColormap(color_dict=palette.color_dict(())),
+        **Placement.of_volume(SPEC.voxel_size_A).layer_arguments(),
+    }
+    return [*synthetic_tomogram(), (phantom.truth, truth, "labels")]
