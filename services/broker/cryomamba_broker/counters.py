@@ -73,5 +73,5 @@ class Throttle:
             self._left_out += 1
             return
         suffix = f" ({self._left_out} more since the last line)" if self._left_out else ""
-        self._logger.warning(message + "%s", *values, suffix)
+        self._logger.warning("%s%s", message % values, suffix)
         self._next, self._left_out = now + self._interval_s, 0

@@ -1,0 +1,64 @@
+"""How a service runs and ends: SIGTERM and Ctrl-C set an event, and the program's own code cleans up."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[asyncio.Event]:
+    """Give an event that SIGTERM or SIGINT sets; for the main thread, inside a running event loop.
+
+    Without it, SIGTERM would end the process without a ``finally`` being run.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    for number in SIGNALS:
+        _handle(loop, number, stop)
+    try:
+        yield stop
+    finally:
+        for number in SIGNALS:
+            _leave(loop, number)
+
+
+def _handle(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio.Event) -> None:
+    if sys.platform != "win32":
+        loop.add_signal_handler(number, stop.set)
+        return
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    signal.signal(number, handler)
+
+
+def _leave(loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
+    if sys.platform != "win32":
+        loop.remove_signal_handler(number)
+        return
+    signal.signal(number, signal.SIG_DFL)
+
+
+def run_service(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run ``main(stop)`` in a new event loop, with signals that set ``stop``.
+
+    ZeroMQ needs a loop that watches file descriptors, which on Windows is not the default one.
+    """
+
+    async def with_signals() -> None:
+        with stop_on_signals() as stop:
+            await main(stop)
+
+    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(with_signals())

@@ -1,0 +1,55 @@
+"""Pieces of finished files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from cryomamba.errors import ErrorCode, InvalidRequestError, NotFoundError
+from cryomamba.records import JobRecord
+from cryomamba.wire.buffers import BufferSpec, encode_bytes
+from cryomamba.wire.requests import ArtifactRead
+
+
+def require_listed(record: JobRecord, name: str) -> None:
+    """Refuse a file that the job's record does not list.
+
+    Raises
+    ------
+    NotFoundError
+        The job has no such file; only listed names ever become part of a path.
+    """
+    if all(artifact.name != name for artifact in record.artifacts):
+        listed = ", ".join(artifact.name for artifact in record.artifacts) or "none yet"
+        raise NotFoundError("The job has no such file.", hint=f"Its files: {listed}.")
+
+
+def read_piece(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, int]:
+    """Read a piece of a job's file, and say how long the file is. Blocks, so it belongs into a thread.
+
+    Raises
+    ------
+    NotFoundError
+        The file is gone.
+    InvalidRequestError
+        ``range_not_satisfiable``: the piece begins behind the end.
+    """
+    try:
+        with (folder / request.job / request.name).open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise _gone(request.name)
+            if request.offset > status.st_size:
+                raise InvalidRequestError(
+                    f"'{request.name}' has {status.st_size} bytes.", code=ErrorCode.RANGE_NOT_SATISFIABLE
+                )
+            file.seek(request.offset)
+            spec, piece = encode_bytes(file.read(request.length))
+            return spec, piece, status.st_size
+    except OSError:
+        raise _gone(request.name) from None
+
+
+def _gone(name: str) -> NotFoundError:
+    return NotFoundError(f"'{name}' is not on the server any more.", hint="Run the job again to make it anew.")

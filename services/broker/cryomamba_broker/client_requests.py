@@ -1,0 +1,170 @@
+"""What clients ask of the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from cryomamba._version import __version__
+from cryomamba.errors import NotFoundError
+from cryomamba.records import JobRecord, ServerInfo, SubmitRequest
+from cryomamba.wire.constants import PROTOCOL_VERSION
+from cryomamba.wire.requests import (
+    ArtifactRead,
+    Empty,
+    EventsSince,
+    FocusRequest,
+    JobRef,
+    ListRequest,
+    PreviewRead,
+)
+
+from .admission import admit, require_plain
+from .artifacts import read_piece, require_listed
+from .dispatch import Answer, Handler
+from .house import House
+from .store.rows import to_time
+
+
+class ClientRequests:
+    """Handlers of the requests that need no lease.
+
+    Parameters
+    ----------
+    house : House
+        What all handlers share.
+    roots : tuple of Path
+        Folders below which volumes may lie.
+    artifacts : Path
+        Folder of the finished files.
+    files : ThreadPoolExecutor
+        Where files are read.
+    """
+
+    def __init__(self, house: House, *, roots: tuple[Path, ...], artifacts: Path, files: ThreadPoolExecutor) -> None:
+        self._house = house
+        self._roots = roots
+        self._artifacts = artifacts
+        self._files = files
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return the handlers by request type."""
+        return {
+            "ping": self.ping,
+            "server.info": self.info,
+            "job.submit": self.submit,
+            "job.get": self.get,
+            "job.list": self.page,
+            "job.cancel": self.cancel,
+            "job.retry": self.retry,
+            "job.focus": self.focus,
+            "events.since": self.events_since,
+            "artifact.read": self.artifact,
+            "preview.get": self.preview,
+        }
+
+    async def ping(self, _: Empty) -> Answer:
+        """Say that the broker lives."""
+        return Answer(
+            {
+                "version": __version__,
+                "protocol": PROTOCOL_VERSION,
+                "epoch": self._house.epoch,
+                "workers": len(self._house.workers),
+            }
+        )
+
+    async def info(self, _: Empty) -> Answer:
+        """Say who is there."""
+        house = self._house
+        info = ServerInfo(
+            version=__version__,
+            protocol=PROTOCOL_VERSION,
+            status="ok" if len(house.workers) else "degraded",
+            epoch=house.epoch,
+            timestamp=to_time(house.clock.wall()),
+            started_at=to_time(house.started),
+            default_engine=house.workers.default(),
+            engines=house.workers.engines(),
+            workers=house.workers.infos(),
+            endpoints=house.endpoints.model_dump(),
+        )
+        return Answer(info.model_dump(mode="json"))
+
+    async def submit(self, request: SubmitRequest) -> Answer:
+        """Check a job and queue it."""
+        require_plain(request)
+        known = await self._house.store.call(lambda store: store.jobs.find(request))
+        if known is not None:
+            return job_answer(known)
+        engines = self._house.workers.engines()
+        loop = asyncio.get_running_loop()
+        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._roots))
+        record = await self._house.change(lambda store: store.jobs.submit(new))
+        self._house.waiting.call_all()
+        return job_answer(record)
+
+    async def get(self, request: JobRef) -> Answer:
+        """Return a job."""
+        return job_answer(await self._house.store.call(lambda store: store.jobs.get(request.job)))
+
+    async def page(self, request: ListRequest) -> Answer:
+        """Return a page of jobs."""
+        page = await self._house.store.call(lambda store: store.jobs.page(request))
+        return Answer(page.model_dump(mode="json"))
+
+    async def cancel(self, request: JobRef) -> Answer:
+        """Cancel a job."""
+        return job_answer(await self._house.change(lambda store: store.jobs.cancel(request.job)))
+
+    async def retry(self, request: JobRef) -> Answer:
+        """Queue a failed or cancelled job again."""
+        record = await self._house.change(lambda store: store.jobs.retry(request.job))
+        self._house.waiting.call_all()
+        return job_answer(record)
+
+    async def focus(self, request: FocusRequest) -> Answer:
+        """Note where the viewer looks."""
+        return job_answer(await self._house.store.call(lambda store: store.jobs.focus(request.job, request.position)))
+
+    async def events_since(self, request: EventsSince) -> Answer:
+        """Return what happened after an event."""
+        page = await self._house.store.call(
+            lambda store: store.events.since(request.n, job_id=request.job, limit=request.limit)
+        )
+        return Answer(page.model_dump(mode="json"))
+
+    async def artifact(self, request: ArtifactRead) -> Answer:
+        """Return a piece of a finished file."""
+        record = await self._house.store.call(lambda store: store.jobs.get(request.job))
+        require_listed(record, request.name)
+        loop = asyncio.get_running_loop()
+        spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._artifacts, request)
+        body = {"name": request.name, "offset": request.offset, "size_bytes": size}
+        return Answer(body, buffers=(spec,), parts=(piece,), job=request.job, attempt=record.attempt)
+
+    async def preview(self, request: PreviewRead) -> Answer:
+        """Return the newest frame of a job."""
+        frame = self._house.cache.get(request.job)
+        if frame is None:
+            await self._house.store.call(lambda store: store.jobs.row(request.job)["id"])
+            raise NotFoundError(
+                "There is no preview of this job.",
+                hint="A job that has not begun has none yet, and those of old jobs are not kept.",
+            )
+        envelope = frame.envelope
+        return Answer(
+            {**envelope.body, "seq": envelope.seq, "ts": envelope.ts},
+            buffers=envelope.buffers,
+            parts=(frame.payload,),
+            job=envelope.job,
+            attempt=envelope.attempt,
+        )
+
+
+def job_answer(record: JobRecord) -> Answer:
+    """Return the answer that is a job."""
+    return Answer(record.model_dump(mode="json"), job=record.job_id, attempt=record.attempt)

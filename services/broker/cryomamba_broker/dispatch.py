@@ -1,0 +1,200 @@
+"""The jobs socket: a request in, a task, a reply out; each request is executed once, however often it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgpack
+import zmq
+import zmq.asyncio
+
+from cryomamba.errors import CryoMambaError, InternalError, ProtocolError
+from cryomamba.wire.buffers import BufferSpec
+from cryomamba.wire.constants import HEADER_MAX_BYTES
+from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
+from cryomamba.wire.requests import ERROR, REPLY, parse_request
+
+from .counters import Counters, Throttle
+
+IN_FLIGHT_MAX: Final = 1024
+REPLIES_KEPT: Final = 1024
+CHANGING: Final = frozenset(
+    {"job.submit", "job.cancel", "job.retry", "job.claim", "job.finish", "job.fail", "job.release"}
+)
+
+logger = logging.getLogger(__name__)
+
+
+async def _nothing() -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler gives back.
+
+    Attributes
+    ----------
+    body : mapping
+    buffers, parts : tuple
+        Payload and its description.
+    job, attempt : str or None, int or None
+        For the reply's envelope.
+    undo : callable
+        Awaited if the peer is gone, so that what it was given is not lost.
+    """
+
+    body: Mapping[str, Any]
+    buffers: tuple[BufferSpec, ...] = ()
+    parts: tuple[bytes, ...] = ()
+    job: str | None = None
+    attempt: int | None = None
+    undo: Callable[[], Awaitable[None]] = field(default=_nothing)
+
+
+Handler = Callable[[Any], Awaitable[Answer]]
+Key = tuple[bytes, str]
+
+
+def readable_id(raw: bytes) -> str | None:
+    """Return the id of a header that is not an envelope of this version, if it can be made out."""
+    try:
+        fields = msgpack.unpackb(raw[:HEADER_MAX_BYTES], raw=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException, RecursionError, TypeError):
+        return None
+    found = fields.get("id") if isinstance(fields, dict) else None
+    return found if isinstance(found, str) and 0 < len(found) <= 128 else None
+
+
+class Dispatcher:
+    """Reads the ROUTER socket.
+
+    Parameters
+    ----------
+    socket : zmq.asyncio.Socket
+    stamp : Stamp
+        The broker's.
+    handlers : mapping
+        One per request type; given the checked body.
+    counters : Counters
+    wall : callable
+        Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        socket: zmq.asyncio.Socket,
+        stamp: Stamp,
+        handlers: Mapping[str, Handler],
+        counters: Counters,
+        wall: Callable[[], float],
+    ) -> None:
+        self._socket = socket
+        self._stamp = stamp
+        self._handlers = handlers
+        self._counters = counters
+        self._wall = wall
+        self._log = Throttle(logger)
+        self._working: set[Key] = set()
+        self._replies: OrderedDict[Key, bytes] = OrderedDict()
+
+    async def run(self) -> None:
+        """Serve requests, for ever; at most 1024 at a time, the others wait in the socket."""
+        room = asyncio.Semaphore(IN_FLIGHT_MAX)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await room.acquire()
+                identity, *parts = await self._socket.recv_multipart()
+                task = tasks.create_task(self._serve(identity, parts))
+                task.add_done_callback(lambda _: room.release())
+                await asyncio.sleep(0)
+
+    async def _serve(self, identity: bytes, parts: list[bytes]) -> None:
+        try:
+            if len(parts) != 1:
+                raise ProtocolError("A request does not have exactly one part.")
+            request = decode(parts[0])
+        except ProtocolError as error:
+            await self._refuse(identity, parts, error)
+            return
+        key = (identity, request.id)
+        if key in self._working:
+            self._counters.repeated += 1
+        elif (kept := self._replies.get(key)) is not None:
+            self._counters.repeated += 1
+            await self._send([identity, kept])
+        else:
+            self._working.add(key)
+            try:
+                await self._execute(key, request)
+            finally:
+                self._working.discard(key)
+
+    async def _refuse(self, identity: bytes, parts: list[bytes], error: ProtocolError) -> None:
+        self._counters.malformed += 1
+        self._log.warning("A message on the jobs socket was dropped: %s", error.message)
+        corr = readable_id(parts[0]) if parts else None
+        if corr is not None:
+            await self._send([identity, self._error(corr, error)])
+
+    async def _execute(self, key: Key, request: Envelope) -> None:
+        identity, _ = key
+        self._counters.requests += 1
+        try:
+            body = parse_request(request.type, request.body)
+            answer = await self._handlers[request.type](body)
+            header = self._reply(request, answer)
+        except CryoMambaError as error:
+            self._counters.refused += 1
+            await self._send([identity, self._error(request.id, error)])
+            return
+        except Exception:
+            logger.exception("The request %s ended with a defect.", request.type)
+            await self._send([identity, self._error(request.id, _defect())])
+            return
+        if request.type in CHANGING:
+            self._keep(key, header)
+        if not await self._send([identity, header, *answer.parts]):
+            await answer.undo()
+
+    def _reply(self, request: Envelope, answer: Answer) -> bytes:
+        return encode(
+            self._stamp.envelope(
+                REPLY,
+                answer.body,
+                ts=self._wall(),
+                corr=request.id,
+                job=answer.job,
+                attempt=answer.attempt,
+                buffers=answer.buffers,
+            )
+        )
+
+    def _error(self, corr: str, error: CryoMambaError) -> bytes:
+        return encode(self._stamp.envelope(ERROR, error.payload(), ts=self._wall(), corr=corr))
+
+    def _keep(self, key: Key, header: bytes) -> None:
+        self._replies[key] = header
+        if len(self._replies) > REPLIES_KEPT:
+            self._replies.popitem(last=False)
+
+    async def _send(self, parts: list[bytes]) -> bool:
+        try:
+            await self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            # Gone (EHOSTUNREACH), or it does not read (EAGAIN): waiting for it would hold up everybody else.
+            self._counters.undelivered += 1
+            logger.debug("A reply could not be delivered: %s", error.strerror)
+            return False
+        return True
+
+
+def _defect() -> InternalError:
+    return InternalError(
+        "Something went wrong inside the broker.", hint="The broker's log has the details; please report it."
+    )

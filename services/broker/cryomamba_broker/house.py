@@ -1,0 +1,63 @@
+"""What all request handlers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cryomamba.endpoints import BusEndpoints
+from cryomamba.records import JobRecord
+
+from .cache import PreviewCache
+from .publisher import EventPublisher
+from .relay import Fence
+from .store import Change, Clock, Store
+from .store_thread import StoreThread
+from .waiting import WaitingRoom
+from .workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The broker's parts, as handlers use them.
+
+    Attributes
+    ----------
+    epoch : int
+        The random number of this start.
+    started : float
+        Seconds since 1970.
+    endpoints : BusEndpoints
+        As bound.
+    lease_s : float
+    clock : Clock
+    store : StoreThread
+    publisher : EventPublisher
+    cache : PreviewCache
+    fence : Fence
+    workers : Workers
+    waiting : WaitingRoom
+    """
+
+    epoch: int
+    started: float
+    endpoints: BusEndpoints
+    lease_s: float
+    clock: Clock
+    store: StoreThread
+    publisher: EventPublisher
+    cache: PreviewCache
+    fence: Fence
+    workers: Workers
+    waiting: WaitingRoom = field(default_factory=WaitingRoom)
+
+    async def change(self, work: Callable[[Store], Change]) -> JobRecord:
+        """Change a job, publish the event if there is one, and return the job."""
+        change = await self.store.call(work)
+        await self.announce(change)
+        return change.record
+
+    async def announce(self, change: Change) -> None:
+        """Publish a change that the store has made."""
+        if change.event is not None:
+            await self.publisher.publish_state(change.event, change.record)

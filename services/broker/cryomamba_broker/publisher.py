@@ -1,0 +1,134 @@
+"""Job states and progress to whoever follows them, and the present state to late joiners."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import zmq
+import zmq.asyncio
+
+from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
+from cryomamba.records import JobEvent, JobRecord
+from cryomamba.wire.envelope import Envelope, Stamp, encode
+from cryomamba.wire.topics import event_topic, parse_topic
+
+from .counters import Counters, Throttle
+from .store_thread import StoreThread
+
+STATE: Final = "job.state"
+PROGRESS: Final = "job.progress"
+HEAD: Final = "bus.head"
+ENDED_TOPICS: Final = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+class EventPublisher:
+    """The XPUB socket of `events`.
+
+    Parameters
+    ----------
+    socket : zmq.asyncio.Socket
+    stamp : Stamp
+        The broker's.
+    store : StoreThread
+        Asked for the state that a late joiner is sent.
+    counters : Counters
+    wall : callable
+        Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        socket: zmq.asyncio.Socket,
+        stamp: Stamp,
+        store: StoreThread,
+        counters: Counters,
+        wall: Callable[[], float],
+    ) -> None:
+        self._socket = socket
+        self._stamp = stamp
+        self._store = store
+        self._counters = counters
+        self._wall = wall
+        self._log = Throttle(logger)
+        self._ended: OrderedDict[bytes, None] = OrderedDict()
+
+    async def publish_state(self, event: JobEvent, record: JobRecord) -> None:
+        """Publish a change of state."""
+        topic = event_topic(record.job_id)
+        await self._send(topic, self._envelope(STATE, _state_body(event, record), topic, record))
+        self._counters.events += 1
+        self._ended.pop(topic, None)
+        if record.state.final:
+            self._end(topic)
+
+    async def publish_progress(self, record: JobRecord) -> None:
+        """Publish how far a running job is."""
+        topic = event_topic(record.job_id)
+        body = {
+            "progress": record.progress.model_dump(mode="json"),
+            "attempt": record.attempt,
+            "state": str(record.state),
+        }
+        await self._send(topic, self._envelope(PROGRESS, body, topic, record))
+
+    async def run_subscriptions(self) -> None:
+        """Answer subscriptions to ``sync/`` topics with the present state, for ever."""
+        while True:
+            raw = await self._socket.recv()
+            if raw[:1] == b"\x01" and raw.startswith(b"sync/", 1):
+                await self._answer(raw[1:])
+            await asyncio.sleep(0)
+
+    async def _answer(self, wanted: bytes) -> None:
+        try:
+            topic = parse_topic(wanted)
+            if topic.kind != "event":
+                raise ProtocolError("Previews are not on the events socket.")
+            if topic.job_id:
+                await self._send_snapshot(wanted, topic.job_id)
+            else:
+                await self._send_head(wanted)
+        except NotFoundError:
+            return
+        except CryoMambaError as error:
+            self._counters.malformed += isinstance(error, ProtocolError)
+            self._log.warning("A subscription to the events got no answer: %s", error.message)
+
+    async def _send_snapshot(self, wanted: bytes, job_id: str) -> None:
+        record = await self._store.call(lambda store: store.jobs.get(job_id))
+        body = _state_body(record.history[-1], record)
+        # The number of the last public message, so that a gap after the snapshot is seen.
+        seq = self._stamp.last_seq(event_topic(job_id))
+        await self._send(wanted, replace(self._envelope(STATE, body, wanted, record), seq=seq))
+        self._stamp.forget(wanted)
+        self._counters.syncs += 1
+
+    async def _send_head(self, wanted: bytes) -> None:
+        last, active = await self._store.call(lambda store: (store.events.last(), store.events.active()))
+        await self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted, None))
+        self._stamp.forget(wanted)
+        self._counters.syncs += 1
+
+    def _envelope(self, type_: str, body: Mapping[str, Any], topic: bytes, record: JobRecord | None) -> Envelope:
+        job, attempt = (None, None) if record is None else (record.job_id, record.attempt)
+        return self._stamp.envelope(type_, body, ts=self._wall(), topic=topic, job=job, attempt=attempt)
+
+    async def _send(self, topic: bytes, envelope: Envelope) -> None:
+        await self._socket.send_multipart([topic, encode(envelope)], flags=zmq.NOBLOCK)
+
+    def _end(self, topic: bytes) -> None:
+        self._ended[topic] = None
+        if len(self._ended) > ENDED_TOPICS:
+            oldest, _ = self._ended.popitem(last=False)
+            self._stamp.forget(oldest)
+
+
+def _state_body(event: JobEvent, record: JobRecord) -> dict[str, Any]:
+    return {"event": event.model_dump(mode="json"), "record": record.model_dump(mode="json")}

@@ -1,0 +1,167 @@
+"""The broker as a whole: its parts put together, started and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import zmq.asyncio
+
+from cryomamba.endpoints import BusEndpoints, ConnectionFile
+from cryomamba.errors import UnavailableError
+from cryomamba.settings import Settings
+from cryomamba.wire.constants import RENEWALS_PER_LEASE
+from cryomamba.wire.envelope import Stamp
+
+from .cache import PreviewCache
+from .client_requests import ClientRequests
+from .counters import Counters
+from .dispatch import Dispatcher
+from .house import House
+from .lock import HomeLock
+from .publisher import EventPublisher
+from .relay import PreviewRelay
+from .sockets import BusSockets, bind_sockets
+from .states import LeasePolicy
+from .store import Clock, Store
+from .store_thread import StoreThread
+from .worker_requests import WorkerRequests
+from .workers import Workers
+
+FILE_THREADS = 4
+SOURCE = "broker"
+
+logger = logging.getLogger(__name__)
+
+
+class Broker:
+    """A running broker, as an async context manager.
+
+    Parameters
+    ----------
+    settings : Settings
+    policy : LeasePolicy, optional
+        The lease of the settings, three attempts and growing pauses unless given.
+    clock : Clock, optional
+
+    Raises
+    ------
+    CryoMambaError
+        On entering: an endpoint is taken or can be reached from other machines, another broker uses the home folder,
+        or its job store cannot be used.
+    """
+
+    def __init__(self, settings: Settings, *, policy: LeasePolicy | None = None, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.policy = policy or LeasePolicy(lease_s=settings.lease_s)
+        self.clock = clock or Clock()
+        self.stamp = Stamp(SOURCE)
+        self.counters = Counters()
+        self._stack = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._house: House | None = None
+
+    @property
+    def endpoints(self) -> BusEndpoints:
+        """The endpoints as bound."""
+        return self._running.endpoints
+
+    @property
+    def _running(self) -> House:
+        if self._house is None:
+            raise UnavailableError("The broker is not running.")
+        return self._house
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        logger.info("The broker listens at %s.", self.endpoints.jobs)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+        logger.info("The broker has ended: %s.", self.counters)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        home = self.settings.home
+        stack.callback(HomeLock(home).release)
+        store = await StoreThread.open(lambda: Store(self.settings.database, self.clock, self.policy))
+        stack.push_async_callback(store.close)
+        context = zmq.asyncio.Context()
+        stack.callback(context.term)
+        sockets = bind_sockets(context, BusEndpoints.from_settings(self.settings))
+        stack.callback(sockets.close)
+        files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
+        stack.callback(files.shutdown, wait=False, cancel_futures=True)
+        await self._assemble(stack, store, sockets, files)
+        ConnectionFile(epoch=self.stamp.epoch, pid=os.getpid(), endpoints=sockets.endpoints).write(
+            self.settings.connection_file
+        )
+        stack.callback(self._remove_connection_file)
+
+    async def _assemble(
+        self, stack: AsyncExitStack, store: StoreThread, sockets: BusSockets, files: ThreadPoolExecutor
+    ) -> None:
+        cache = PreviewCache()
+        relay = PreviewRelay(sockets.preview_in, sockets.preview_out, cache, self.counters)
+        publisher = EventPublisher(sockets.events, self.stamp, store, self.counters, self.clock.wall)
+        known = await store.call(lambda opened: opened.engines.load())
+        for record in await store.call(lambda opened: opened.leases.grace()):
+            relay.fence.raise_to(record.job_id, record.attempt)
+        lease_s = self.policy.lease_s
+        self._house = House(
+            epoch=self.stamp.epoch,
+            started=self.clock.wall(),
+            endpoints=sockets.endpoints,
+            lease_s=lease_s,
+            clock=self.clock,
+            store=store,
+            publisher=publisher,
+            cache=cache,
+            fence=relay.fence,
+            workers=Workers(known, silent_s=2 * lease_s),
+        )
+        clients = ClientRequests(self._house, roots=self.settings.roots, artifacts=self.settings.artifacts, files=files)
+        workers = WorkerRequests(self._house)
+        handlers = {**clients.handlers(), **workers.handlers()}
+        dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall)
+        stack.push_async_callback(self._end_tasks)
+        self._begin("requests", dispatcher.run())
+        self._begin("frames", relay.run_frames())
+        self._begin("preview subscriptions", relay.run_subscriptions())
+        self._begin("event subscriptions", publisher.run_subscriptions())
+        self._begin("leases", workers.look_after(min(1.0, lease_s / RENEWALS_PER_LEASE)))
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _remove_connection_file(self) -> None:
+        path = self.settings.connection_file
+        with contextlib.suppress(UnavailableError):
+            if ConnectionFile.read(path).epoch == self.stamp.epoch:
+                path.unlink(missing_ok=True)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; raises if a part of the broker ends by a defect."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            stopping.cancel()

@@ -1,0 +1,137 @@
+"""The broker's four sockets: options and binding."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any, Final
+
+import zmq
+import zmq.asyncio
+
+from cryomamba.endpoints import BusEndpoints, require_loopback
+from cryomamba.errors import InvalidRequestError, UnavailableError
+from cryomamba.wire.constants import (
+    EVENTS_HWM,
+    HEADER_MAX_BYTES,
+    HEARTBEAT_MS,
+    HEARTBEAT_TIMEOUT_MS,
+    JOBS_HWM,
+    PREVIEW_IN_HWM,
+    PREVIEW_OUT_HWM,
+    PREVIEW_WIRE_MAX_BYTES,
+)
+from cryomamba.wire.topics import ALL_PREVIEWS
+
+LINGER_MS: Final = 200
+_SUBSCRIPTION_MAX_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class BusSockets:
+    """The bound sockets, and the endpoints that they really have."""
+
+    jobs: zmq.asyncio.Socket
+    preview_in: zmq.asyncio.Socket
+    preview_out: zmq.asyncio.Socket
+    events: zmq.asyncio.Socket
+    endpoints: BusEndpoints
+
+    def close(self) -> None:
+        """Close all; replies that are on their way get a moment."""
+        for one in (self.jobs, self.preview_in, self.preview_out, self.events):
+            one.close(linger=LINGER_MS)
+
+
+def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints) -> BusSockets:
+    """Make and bind the sockets; port 0 takes a free one.
+
+    Raises
+    ------
+    InvalidRequestError
+        An endpoint can be reached from other machines, or is not one.
+    UnavailableError
+        An endpoint is in use.
+    """
+    for field, endpoint in wanted.model_dump().items():
+        require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
+    made = {
+        "jobs": _jobs(context),
+        "preview_in": _preview_in(context),
+        "preview_out": _publishing(context, PREVIEW_OUT_HWM),
+        "events": _publishing(context, EVENTS_HWM),
+    }
+    try:
+        bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
+    except (InvalidRequestError, UnavailableError):
+        for one in made.values():
+            one.close(linger=0)
+        raise
+    return BusSockets(**made, endpoints=BusEndpoints(**bound))
+
+
+def _socket(context: zmq.asyncio.Context, kind: int, *, max_bytes: int) -> zmq.asyncio.Socket:
+    one = context.socket(kind)
+    one.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    one.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    one.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    one.setsockopt(zmq.LINGER, LINGER_MS)
+    return one
+
+
+def _jobs(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
+    # A header that is a little too large should get an answer; one that is much too large ends the connection.
+    one = _socket(context, zmq.ROUTER, max_bytes=4 * HEADER_MAX_BYTES)
+    one.setsockopt(zmq.SNDHWM, JOBS_HWM)
+    one.setsockopt(zmq.RCVHWM, JOBS_HWM)
+    one.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    # A peer that reconnects under its name is taken for itself, however long its old connection seems to live.
+    one.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    return one
+
+
+def _preview_in(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
+    one = _socket(context, zmq.SUB, max_bytes=2 * PREVIEW_WIRE_MAX_BYTES)
+    one.setsockopt(zmq.RCVHWM, PREVIEW_IN_HWM)
+    one.setsockopt(zmq.SUBSCRIBE, ALL_PREVIEWS)
+    return one
+
+
+def _publishing(context: zmq.asyncio.Context, high_water_mark: int) -> zmq.asyncio.Socket:
+    one = _socket(context, zmq.XPUB, max_bytes=_SUBSCRIPTION_MAX_BYTES)
+    one.setsockopt(zmq.SNDHWM, high_water_mark)
+    one.setsockopt(zmq.XPUB_VERBOSE, 1)
+    return one
+
+
+def _bind(one: zmq.asyncio.Socket, endpoint: str) -> str:
+    # ZeroMQ binds to addresses, not to names.
+    numeric = endpoint.replace("tcp://localhost:", "tcp://127.0.0.1:")
+    if numeric.startswith("tcp://["):
+        one.setsockopt(zmq.IPV6, 1)
+    try:
+        _refuse_taken_ipc(numeric)
+        one.bind(numeric)
+    except (zmq.ZMQError, OSError) as error:
+        if error.errno in {zmq.EADDRINUSE, zmq.EADDRNOTAVAIL}:
+            raise UnavailableError(
+                f"{endpoint} is in use already.",
+                retryable=False,
+                hint="Another broker runs there. Stop it, or set CRYOMAMBA_BUS_JOBS, CRYOMAMBA_BUS_PREVIEW_IN, "
+                "CRYOMAMBA_BUS_PREVIEW_OUT and CRYOMAMBA_BUS_EVENTS to other ports.",
+            ) from None
+        raise InvalidRequestError(
+            f"The bus cannot be bound to {endpoint}: {error.strerror}.",
+            hint="Write tcp://127.0.0.1:PORT or ipc://PATH.",
+        ) from None
+    last: Any = one.getsockopt(zmq.LAST_ENDPOINT)
+    return str(last.rstrip(b"\0").decode())
+
+
+def _refuse_taken_ipc(endpoint: str) -> None:
+    """ZeroMQ takes the socket file of a living program away; ask first whether somebody answers there."""
+    if not endpoint.startswith("ipc://") or not hasattr(socket, "AF_UNIX"):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(endpoint.removeprefix("ipc://")) == 0:
+            raise OSError(zmq.EADDRINUSE, "in use")

@@ -1,0 +1,43 @@
+"""The job store on a thread of its own, so that a slow disk never stops the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from .store import Store
+
+T = TypeVar("T")
+
+
+class StoreThread:
+    """Runs calls on the store one after the other, in the order in which they were made.
+
+    Results come back in the same order, so whoever publishes a change right after its call publishes in order.
+    """
+
+    def __init__(self, store: Store, executor: ThreadPoolExecutor) -> None:
+        self._store = store
+        self._executor = executor
+
+    @classmethod
+    async def open(cls, make: Callable[[], Store]) -> StoreThread:
+        """Start the thread and open the store on it; raises what `make` raises."""
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        try:
+            store = await asyncio.get_running_loop().run_in_executor(executor, make)
+        except BaseException:
+            executor.shutdown(wait=False)
+            raise
+        return cls(store, executor)
+
+    async def call(self, work: Callable[[Store], T]) -> T:
+        """Run `work` on the store's thread and return what it returns, or raise what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, self._store)
+
+    async def close(self) -> None:
+        """Close the store and end the thread, after everything that was asked for."""
+        await self.call(Store.close)
+        self._executor.shutdown(wait=True)

@@ -1,0 +1,77 @@
+"""Workers that asked for a job when there was none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+NAMES_KEPT: Final = 1024
+
+
+class Place:
+    """One worker's claim while it waits.
+
+    Attributes
+    ----------
+    replaced : bool
+        The worker has asked again since, so this claim gets nothing.
+    """
+
+    def __init__(self) -> None:
+        self.replaced = False
+        self._called = asyncio.Event()
+
+    def call(self) -> None:
+        """Say that it is worth looking again."""
+        self._called.set()
+
+    async def wait(self, deadline: float) -> bool:
+        """Wait to be called until `deadline` (the loop's time); False if that passed first."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._called.wait()
+        except TimeoutError:
+            return False
+        self._called.clear()
+        return True
+
+
+class WaitingRoom:
+    """The claims that wait, one per worker: a newer one takes the place of the older."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Place] = {}
+        self._newest: OrderedDict[str, Place] = OrderedDict()
+
+    @contextmanager
+    def place(self, worker: str) -> Iterator[Place]:
+        """Hold a place while a claim is served."""
+        older = self._waiting.get(worker)
+        if older is not None:
+            older.replaced = True
+            older.call()
+        place = self._waiting[worker] = self._newest[worker] = Place()
+        self._newest.move_to_end(worker)
+        if len(self._newest) > NAMES_KEPT:
+            self._newest.popitem(last=False)
+        try:
+            yield place
+        finally:
+            if self._waiting.get(worker) is place:
+                del self._waiting[worker]
+
+    def is_newest(self, worker: str, place: Place) -> bool:
+        """Whether the worker has not asked again since."""
+        return self._newest.get(worker) is place
+
+    def call_all(self) -> None:
+        """Say that there may be a job."""
+        for place in self._waiting.values():
+            place.call()
+
+    def workers(self) -> tuple[str, ...]:
+        """Return who waits."""
+        return tuple(self._waiting)
