@@ -24,6 +24,11 @@ class Settings(BaseSettings):
     )
     gateway_host: str = Field("127.0.0.1", description="Address on which the gateway listens.")
     gateway_port: int = Field(8000, ge=0, le=65535, description="Port of the gateway; 0 picks a free one.")
+    gateway_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of web pages, such as https://lab.example.org, that may use the gateway besides its own, "
+        "separated by commas.",
+    )
     bus_jobs: str = Field("tcp://127.0.0.1:5560", description="Endpoint of requests and replies.")
     bus_preview_in: str = Field("tcp://127.0.0.1:5561", description="Endpoint to which inference publishes previews.")
     bus_preview_out: str = Field("tcp://127.0.0.1:5562", description="Endpoint from which previews are read.")
@@ -45,6 +50,13 @@ class Settings(BaseSettings):
     def _split_roots(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("gateway_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
         return value
 
     @field_validator("home", mode="after")

@@ -9,6 +9,7 @@ import socket as os_socket
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -120,7 +121,12 @@ class BusTransport:
     async def preview_message(self, job_id: str) -> BusMessage:
         """Return the newest frame as it was published, for relaying."""
         reply = await self.channel.request("preview.get", PreviewRead(job=_ref(job_id).job))
-        return BusMessage(reply.envelope, b"", reply.parts[0] if reply.parts else b"")
+        # The reply has a number and time of its own; those of the frame are in the body.
+        seq, ts = reply.body.get("seq"), reply.body.get("ts")
+        if not isinstance(seq, int) or not isinstance(ts, int | float):
+            raise ProtocolError("The broker sent a preview without its number and time.")
+        envelope = replace(reply.envelope, type=published.PREVIEW, seq=seq, ts=float(ts))
+        return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
 
     async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in pieces of 1 MiB."""
@@ -149,7 +155,7 @@ class BusTransport:
 
     async def watch(self, job_id: str | None, *, previews: bool) -> AsyncGenerator[Event, None]:
         """Follow a job to its end, or the states of all jobs."""
-        follow = self._watch_all() if job_id is None else self._watch_job(job_id, previews=previews)
+        follow = self.watch_all() if job_id is None else self._watch_job(job_id, previews=previews)
         async with contextlib.aclosing(follow) as events:
             async for event in events:
                 yield event
@@ -202,10 +208,11 @@ class BusTransport:
             if frame.final or frame.seq > after:
                 yield PreviewEvent(frame)
 
-    async def _watch_all(self) -> AsyncGenerator[Event, None]:
+    async def watch_all(self, *, since: int | None = None) -> AsyncGenerator[Event, None]:
+        """Follow the states of all jobs, if asked from the event after number `since` on."""
         hub = await self.hub()
         subscription = hub.open(None, previews=False)
-        last: int | None = None
+        last = since
         try:
             while True:
                 got = await subscription.mailbox.get()

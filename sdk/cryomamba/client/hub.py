@@ -118,6 +118,12 @@ class BusHub:
             socket.subscribe(sync_topic(topic, subscription.nonce))
         return subscription
 
+    def open_link(self) -> Subscription:
+        """Start to follow the connection alone."""
+        subscription = Subscription(())
+        self._subscriptions.add(subscription)
+        return subscription
+
     def close_subscription(self, subscription: Subscription) -> None:
         """Stop following; closing twice is no error."""
         if subscription not in self._subscriptions:
