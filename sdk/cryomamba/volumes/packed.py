@@ -96,11 +96,14 @@ def unpack(file: io.FileIO, compression: Compression, nbytes: int, folder: Path)
 
 def _copy(stream: gzip.GzipFile | bz2.BZ2File, output: IO[bytes], nbytes: int, compression: Compression) -> None:
     left = nbytes
-    while left:
+    while True:
         try:
-            piece = stream.read(min(left, _PIECE_NBYTES))
+            # Reading a little beyond the voxels makes the stream reach its end and verify its checksum.
+            piece = stream.read(min(left, _PIECE_NBYTES) or _PIECE_NBYTES)
         except _BROKEN as error:
             raise _damaged(compression) from error
+        if not left:
+            return
         if not piece:
             raise VolumeError(
                 f"The file is cut short: it unpacks to {nbytes - left:,} bytes, its header promises {nbytes:,}.",

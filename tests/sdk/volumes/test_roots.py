@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.volumes import resolve_below, verify_opened
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root" / "sub").mkdir(parents=True)
+    (tmp_path / "root" / "sub" / "a.mrc").write_text("inside")
+    (tmp_path / "rootless").mkdir()
+    (tmp_path / "rootless" / "a.mrc").write_text("outside")
+    (tmp_path / "secret.mrc").write_text("outside")
+    return tmp_path / "root"
+
+
+def test_files_below_a_root_are_found_absolute_and_relative(root: Path, tmp_path: Path) -> None:
+    """A path below any root resolves to the real file."""
+    real = (root / "sub" / "a.mrc").resolve()
+    other = tmp_path / "other"
+    for path in ("sub/a.mrc", "sub/../sub/a.mrc", real, str(root / "sub" / "a.mrc")):
+        assert resolve_below(path, [other, root]) == real
+
+
+def test_a_root_that_is_a_link_counts_as_what_it_points_to(root: Path, tmp_path: Path) -> None:
+    """Mounts are often links; files below them are allowed by either name."""
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    real = (root / "sub" / "a.mrc").resolve()
+    assert resolve_below(link / "sub" / "a.mrc", [link]) == resolve_below(real, [link]) == real
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../secret.mrc", "sub/../../secret.mrc", "/etc/passwd", "", "a\0b", "../rootless/a.mrc", "../nowhere.mrc", ".."],
+)
+def test_paths_out_of_the_roots_are_refused(root: Path, path: str) -> None:
+    """Traversal, absolute paths, a sibling with the root's name as its beginning: all forbidden, existing or not."""
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve_below(path, [root])
+    assert caught.value.code == ErrorCode.PATH_FORBIDDEN
+    assert str(root) not in str(caught.value)
+
+
+def test_links_out_of_the_roots_are_refused(root: Path, tmp_path: Path) -> None:
+    """A link to a file or a folder outside is outside."""
+    (root / "file.mrc").symlink_to(tmp_path / "secret.mrc")
+    (root / "folder").symlink_to(tmp_path / "rootless")
+    for path in ("file.mrc", "folder/a.mrc"):
+        with pytest.raises(InvalidRequestError) as caught:
+            resolve_below(path, [root])
+        assert caught.value.code == ErrorCode.PATH_FORBIDDEN
+
+
+def test_missing_files_folders_and_loops_below_a_root_are_not_found(root: Path) -> None:
+    """Below a root the answer is that there is no such file."""
+    (root / "loop").symlink_to(root / "loop")
+    for path in ("gone.mrc", "sub", "loop", "x" * 5000):
+        with pytest.raises(VolumeError) as caught:
+            resolve_below(path, [root])
+        assert caught.value.code == ErrorCode.VOLUME_NOT_FOUND
+
+
+def test_without_roots_nothing_may_be_read(root: Path) -> None:
+    """An empty list of roots allows nothing."""
+    with pytest.raises(InvalidRequestError):
+        resolve_below(root / "sub" / "a.mrc", [])
+
+
+def test_a_file_swapped_after_resolving_is_noticed(root: Path, tmp_path: Path) -> None:
+    """What was opened must be what was resolved, and still below a root."""
+    path = resolve_below("sub/a.mrc", [root])
+    with path.open() as file:
+        verify_opened(file.fileno(), path, [root])
+        path.unlink()
+        path.symlink_to(tmp_path / "secret.mrc")
+        with pytest.raises(InvalidRequestError):
+            verify_opened(file.fileno(), path, [root])
+    with path.open() as file:
+        path.unlink()
+        path.write_text("another")
+        with pytest.raises(InvalidRequestError):
+            verify_opened(file.fileno(), path, [root])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.sampled_from("./\\~ab\0\ud800\u00e5:%"), max_size=30))
+def test_no_text_leads_out_of_a_root(root: Path, text: str) -> None:
+    """Whatever a client sends, the answer is a file below the root or a typed error."""
+    try:
+        assert resolve_below(text, [root]).is_relative_to(root.resolve())
+    except CryoMambaError as error:
+        assert error.hint

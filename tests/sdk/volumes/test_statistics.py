@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from cryomamba.errors import CryoMambaError, ErrorCode, VolumeError
+from cryomamba.volumes import Statistics, check_finite_sample, open_volume, statistics, stream_statistics
+from cryomamba.volumes.moments import Moments
+
+Make = Callable[..., Path]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "float32", "float16"])
+def test_statistics_equal_numpys_in_double_precision(make_file: Make, dtype: str) -> None:
+    """Extremes are exact, mean and spread as good as a pass in 64 bits, over several chunks."""
+    array = np.random.default_rng(5).normal(60, 12, (30, 100, 200)).astype(dtype)
+    with open_volume(make_file(array, mapc=3, mapr=1, maps=2)) as volume:
+        found = stream_statistics(volume)
+    wide = array.astype(np.float64)
+    assert (found.count, found.non_finite) == (array.size, 0)
+    assert (found.minimum, found.maximum) == (wide.min(), wide.max())
+    assert found.mean == pytest.approx(wide.mean(), rel=1e-7)
+    assert found.std == pytest.approx(wide.std(), rel=1e-6)
+
+
+def test_a_small_spread_on_a_large_mean_is_not_lost(make_file: Make) -> None:
+    """Values about a mean 10,000 times their spread keep their standard deviation, which sums of squares lose."""
+    array = np.random.default_rng(5).normal(10000, 1, (40, 128, 128)).astype(np.float32)
+    with open_volume(make_file(array)) as volume:
+        found = stream_statistics(volume)
+    assert found.std == pytest.approx(array.astype(np.float64).std(), rel=1e-5)
+
+
+def test_percentiles_and_histogram_describe_the_sample(make_file: Make) -> None:
+    """For a volume below the sample's size they are numpy's own, and every voxel is in the histogram."""
+    array = np.random.default_rng(5).normal(size=(16, 32, 32)).astype(np.float32)
+    with open_volume(make_file(array)) as volume:
+        found = stream_statistics(volume)
+    expected = np.percentile(array.astype(np.float64), list(found.percentiles))
+    assert list(found.percentiles.values()) == pytest.approx(expected)
+    assert sum(found.histogram.counts) == array.size
+    assert (found.histogram.low, found.histogram.high) == (found.percentiles[0.1], found.percentiles[99.9])
+    assert Statistics.model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_sample_does_not_fall_into_step_with_the_rows(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each column has its own value, a regular sample still sees all columns alike."""
+    monkeypatch.setattr(statistics, "_SAMPLE", 1 << 12)
+    array = np.broadcast_to(np.arange(64, dtype=np.float32), (64, 64, 64))
+    with open_volume(make_file(array)) as volume:
+        found = stream_statistics(volume)
+    assert found.percentiles[25.0] == pytest.approx(15.75, abs=1)
+    assert found.percentiles[75.0] == pytest.approx(47.25, abs=1)
+
+
+def test_a_constant_volume_has_no_spread(make_file: Make) -> None:
+    """A volume of one value gives that value and a histogram with all of it."""
+    with open_volume(make_file(np.full((4, 5, 6), 3.5, np.float32))) as volume:
+        found = stream_statistics(volume)
+    assert (found.minimum, found.maximum, found.mean, found.std) == (3.5, 3.5, 3.5, 0.0)
+    assert sum(found.histogram.counts) == 120
+
+
+def test_non_finite_voxels_are_counted_and_left_out(make_file: Make) -> None:
+    """NaN and infinities enter the count and nothing else."""
+    array = np.arange(120, dtype=np.float32).reshape(4, 5, 6)
+    array[0, 0, 0], array[1, 1, 1], array[3, 4, 5] = np.nan, np.inf, -np.inf
+    with open_volume(make_file(array)) as volume:
+        found = stream_statistics(volume)
+        with pytest.raises(VolumeError, match="3 voxels are not finite") as caught:
+            check_finite_sample(volume)
+    finite = array[np.isfinite(array)]
+    assert found.non_finite == 3
+    assert (found.minimum, found.maximum) == (1, 118)
+    assert found.mean == pytest.approx(finite.mean())
+    assert caught.value.code == ErrorCode.VOLUME_NOT_FINITE
+    assert caught.value.details == {"non_finite": 3, "sampled": False}
+
+
+def test_a_volume_without_a_number_has_no_statistics(make_file: Make) -> None:
+    """All NaN is an error of the volume."""
+    with open_volume(make_file(np.full((2, 3, 4), np.nan, np.float32))) as volume, pytest.raises(VolumeError):
+        stream_statistics(volume)
+
+
+def test_a_large_volume_is_sampled_for_numbers(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit only spread pieces are read, and the error says so."""
+    monkeypatch.setattr(statistics, "_SMALL_NBYTES", 1 << 20)
+    monkeypatch.setattr(statistics, "_SAMPLED_PIECES", 2)
+    array = np.zeros((4, 512, 512), np.float32)
+    path = make_file(array)
+    with open_volume(path) as volume:
+        check_finite_sample(volume)
+    array[2] = np.nan
+    with open_volume(make_file(array)) as volume, pytest.raises(VolumeError, match="looked at") as caught:
+        check_finite_sample(volume)
+    assert caught.value.details == {"non_finite": 512 * 512, "sampled": True}
+
+
+def test_integers_need_no_look(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An integer volume is not read at all."""
+    with open_volume(make_file(np.zeros((2, 3, 4), np.int16))) as volume:
+        monkeypatch.setattr(volume, "chunks", None)
+        check_finite_sample(volume)
+
+
+def test_progress_rises_to_one_and_cancelling_ends_the_pass(make_file: Make) -> None:
+    """The caller is told how far it is and can end it between two chunks."""
+    told: list[float] = []
+    with open_volume(make_file(np.zeros((5, 512, 512), np.float32))) as volume:
+        stream_statistics(volume, progress=told.append)
+        with pytest.raises(CryoMambaError) as caught:
+            stream_statistics(volume, cancelled=lambda: True)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert len(told) == 5
+    assert caught.value.code == ErrorCode.CANCELLED
+
+
+@given(
+    st.lists(
+        hnp.arrays(np.float32, hnp.array_shapes(max_dims=1, max_side=50), elements=st.floats(width=32)), max_size=5
+    )
+)
+def test_moments_of_any_floats_are_those_of_the_finite_ones(pieces: list[np.ndarray]) -> None:
+    """NaN, infinities, the largest and the smallest floats: count, extremes and mean are right and nothing warns."""
+    moments = Moments()
+    for piece in pieces:
+        moments.add(piece)
+    everything = np.concatenate([*pieces, np.empty(0, np.float32)]).astype(np.float64)
+    finite = everything[np.isfinite(everything)]
+    assert moments.count == finite.size
+    assert moments.non_finite == everything.size - finite.size
+    if finite.size:
+        assert (moments.minimum, moments.maximum) == (finite.min(), finite.max())
+        scale = np.abs(finite).max()
+        assert moments.mean == pytest.approx(finite.mean(), rel=1e-5, abs=scale * 1e-5)
+        assert moments.std == pytest.approx(finite.std(), rel=1e-4, abs=scale * 1e-5)
