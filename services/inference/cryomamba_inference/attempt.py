@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryomamba.client.channel import BusChannel, Reply
@@ -13,6 +14,7 @@ from cryomamba.errors import (
     ConflictError,
     CryoMambaError,
     ErrorCode,
+    InvalidRequestError,
     NotFoundError,
     UnavailableError,
     error_from_payload,
@@ -37,11 +39,10 @@ _AGAIN_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How the child's work ended: with files or with an error; `healthy` if it may be given another job."""
+    """How the child's work ended: with files or with an error."""
 
     artifacts: tuple[Artifact, ...] = ()
     error: CryoMambaError | None = None
-    healthy: bool = True
 
 
 class _LeaseLost(Exception):  # noqa: N818 (not an error: somebody else has the job now)
@@ -77,14 +78,14 @@ class Attempt:
         self._settings = settings
         self._channel = channel
         self._child = child
-        self._progress = Progress()
+        self._progress = Progress(stage="starting")
+        self._forced = False
         self._ended: asyncio.Future[_Ended] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
 
-    async def carry_out(self) -> bool:
-        """Have the job computed, publish its files and report; return whether the child may be used again."""
+    async def carry_out(self) -> None:
+        """Have the job computed, publish its files and report; a child that is not to be trusted any more is ended."""
         log.info("Job %s, attempt %d: %s on %s.", self.job_id, self.number, self._job.engine, self._job.volume.name)
-        ended = _Ended(healthy=False)
         try:
             folder = self._resources.enter_context(Workspace(self._settings.work, self.job_id, self.number)).path
             self._child.run(
@@ -97,22 +98,37 @@ class Attempt:
             )
             ended = await self._guard()
             if ended.error is None:
-                await self._renew()
-                publish(folder, self._settings.artifacts / self.job_id, ended.artifacts)
-                finish = Finish(job=self.job_id, worker=self._worker, attempt=self.number, artifacts=ended.artifacts)
-                await self._insist("job.finish", finish)
-                log.info("Job %s is finished.", self.job_id)
+                await self._finish(folder, ended.artifacts)
             else:
-                await self._report(ended.error)
+                await self._fail(ended.error)
         except _LeaseLost:
             log.warning("Job %s, attempt %d, is not ours any more; its files are deleted.", self.job_id, self.number)
-            return False
+            await self._child.end()
         except (CryoMambaError, OSError) as error:
             log.exception("Job %s could not be finished.", self.job_id)
             with contextlib.suppress(_LeaseLost):
-                await self._report(as_error(error))
-            return False
-        return ended.healthy
+                await self._fail(as_error(error))
+
+    async def _finish(self, folder: Path, artifacts: tuple[Artifact, ...]) -> None:
+        # Files of an attempt that is over must not appear under their final names.
+        await self._renew()
+        publish(folder, self._settings.artifacts / self.job_id, artifacts)
+        body = Finish(job=self.job_id, worker=self._worker, attempt=self.number, artifacts=artifacts)
+        await self._insist("job.finish", body)
+        log.info("Job %s is finished.", self.job_id)
+
+    async def _fail(self, error: CryoMambaError) -> None:
+        if not isinstance(error, InvalidRequestError) and (error.code is not ErrorCode.CANCELLED or self._forced):
+            await self._child.end()
+        log.info("Job %s, attempt %d, ended: %s", self.job_id, self.number, error)
+        told = JobError(
+            code=error.code,
+            message=error.message[:2000],
+            hint=error.hint[:1000],
+            retryable=error.retryable,
+            attempt=self.number,
+        )
+        await self._insist("job.fail", Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=told))
 
     def heard(self, message: Message) -> None:
         """Take a message of the child."""
@@ -125,10 +141,9 @@ class Attempt:
                 artifacts = tuple(Artifact.model_validate(artifact) for artifact in message["artifacts"])
                 self._ended.set_result(_Ended(artifacts))
             case "failed":
-                error = error_from_payload(message["error"])
-                self._ended.set_result(_Ended(error=error, healthy=error.code is ErrorCode.CANCELLED))
+                self._ended.set_result(_Ended(error=error_from_payload(message["error"])))
             case "gone":
-                self._ended.set_result(_Ended(error=lost_error(self._child.exit_code), healthy=False))
+                self._ended.set_result(_Ended(error=lost_error(self._child.exit_code)))
 
     def close(self) -> None:
         """Remove what is left of the attempt's folder. Closing twice is no error."""
@@ -147,7 +162,8 @@ class Attempt:
                 cancelled_at = loop.time()
                 self._child.cancel()
             if cancelled_at is not None and loop.time() - cancelled_at > GRACE_S:
-                return _Ended(error=cancelled_error(), healthy=False)
+                self._forced = True
+                return _Ended(error=cancelled_error())
             await asyncio.wait([self._ended], timeout=min(self._lease_s / RENEWALS_PER_LEASE, _RENEW_MAX_S))
         return self._ended.result()
 
@@ -172,17 +188,6 @@ class Attempt:
         renewed = Renewed.model_validate(dict(reply.body))
         self._lease_s = renewed.lease_s
         return renewed
-
-    async def _report(self, error: CryoMambaError) -> None:
-        log.info("Job %s, attempt %d, ended: %s", self.job_id, self.number, error)
-        told = JobError(
-            code=error.code,
-            message=error.message[:2000],
-            hint=error.hint[:1000],
-            retryable=error.retryable,
-            attempt=self.number,
-        )
-        await self._insist("job.fail", Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=told))
 
     async def _insist(self, type_: str, body: Request) -> Reply:
         """Ask until the broker answers: work that is done must not be lost because it restarts."""

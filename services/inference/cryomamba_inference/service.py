@@ -128,20 +128,17 @@ class InferenceService:
             if (claimed := await self._claim()) is None or claimed.job is None:
                 continue
             self._attempt = Attempt(claimed, self.worker, self._settings, self._channel, child)
-            healthy = await self._attempt.carry_out()
+            await self._attempt.carry_out()
             self._attempt.close()
             self._attempt = None
             self._frames.forget(claimed.job.job_id)
-            if not healthy or child.jobs >= _JOBS_PER_CHILD or not child.alive:
+            if child.jobs >= _JOBS_PER_CHILD:
                 await child.end()
-                self._child = None
 
     async def _warm_child(self) -> ComputingChild:
         """Return a child that has imported everything and waits for a job."""
         pause = _RESTART_S
         while self._child is None or not self._child.alive:
-            if self._child is not None:
-                await self._child.end()
             self._child = ComputingChild(self._settings, self._codec, self._heard)
             engines = await self._child.ready
             if engines is None:

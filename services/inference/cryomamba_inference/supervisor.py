@@ -90,12 +90,11 @@ class ComputingChild:
         self._send("focus", position=list(position))
 
     async def end(self) -> None:
-        """End the process at once, and wait until it is gone; nothing more is heard of it."""
-        self._process.kill()
+        """End the process at once, and wait until it is gone. Ending twice is no error."""
+        if self.alive:
+            self._process.kill()
         await self._ended.wait()
         self._reader.join()
-        self._process.join(_JOIN_S)
-        self._process.close()
 
     def _send(self, type_: str, **fields: object) -> None:
         # A child that is gone is reported by the reader.

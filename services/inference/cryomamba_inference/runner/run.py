@@ -163,7 +163,7 @@ class _Run:
         voxel_size_A = (z * factor, y * factor, x * factor)
         core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
         try:
-            copy = None if self._volume is None else binned_copy(self._volume, factor)
+            copy = None if self._volume is None else binned_copy(self._volume, factor, self._control.check)
             if copy is not None and not np.isfinite(copy).all():
                 return None
             engine = type(self._engine)(self._engine.parameters)
@@ -175,6 +175,8 @@ class _Run:
                 cut = engine.cut()
                 labels = cut_scores(labels.astype(np.uint8), replace(cut, min_voxels=cut.min_voxels // factor**3))
         except CryoMambaError as error:
+            # What does not work on the coarse copy may well work on the volume, but a cancel holds for both.
+            self._control.check()
             log.info("No first look: %s", error)
             return None
         return magnify(labels, self._facts.shape, factor, self._scale)
