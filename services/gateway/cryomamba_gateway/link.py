@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from cryomamba.client.bus import BusTransport
 from cryomamba.client.hub import BusHub, Subscription
@@ -106,16 +105,17 @@ class BusLink:
         """
         await self._require_up()
         asking: asyncio.Future[T] = asyncio.ensure_future(question(self.transport))
-        lost = asyncio.ensure_future(self._until_lost())
+        lost: asyncio.Future[None] = asyncio.ensure_future(self._until_lost())
+        waited: set[asyncio.Future[Any]] = {asking, lost}
         try:
-            await asyncio.wait({asking, lost}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if asking.done() and not asking.cancelled():
                 return asking.result()
             raise self._away()
         finally:
-            for task in (asking, lost):
+            for task in waited:
                 task.cancel()
-            await asyncio.gather(asking, lost, return_exceptions=True)
+            await asyncio.gather(*waited, return_exceptions=True)
 
     async def _require_up(self) -> None:
         """Wait for a link that has just been lost; one that has been down for longer is an error at once."""
@@ -191,7 +191,7 @@ class BusLink:
 
     def _file_stamp(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._settings.connection_file)
+            found = self._settings.connection_file.stat()
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns

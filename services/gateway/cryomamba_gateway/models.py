@@ -92,7 +92,7 @@ class ArtifactOut(Artifact):
 class JobOut(JobRecord):
     """A job as it stands."""
 
-    artifacts: tuple[ArtifactOut, ...] = ()  # type: ignore[assignment]
+    artifacts: tuple[ArtifactOut, ...] = ()
 
     @classmethod
     def of(cls, record: JobRecord, **more: Any) -> Self:  # noqa: ANN401
@@ -101,7 +101,8 @@ class JobOut(JobRecord):
             ArtifactOut.model_construct(**dict(artifact), url=artifact_url(record.job_id, artifact.name))
             for artifact in record.artifacts
         )
-        return cls.model_construct(**{**dict(record), "artifacts": artifacts, **more})
+        made: Self = cls.model_construct(**{**dict(record), "artifacts": artifacts, **more})
+        return made
 
 
 def artifact_url(job_id: str, name: str) -> str:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,10 +42,11 @@ class EnvelopedH11(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer and close; `msg` is uvicorn's own wording."""
         del msg
-        body = error_body(of_status(400), request="").model_dump_json().encode()
+        request = str(uuid.uuid4())
+        body = error_body(of_status(400), request=request).model_dump_json().encode()
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
+            f"x-request-id: {request}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         if not self.transport.is_closing():
             self.transport.write(head.encode() + body)
@@ -52,7 +54,17 @@ class EnvelopedH11(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server whose end does not wait for clients that do not read, and that leaves signals to the program."""
+    """A server whose end does not wait for clients that do not read, and that leaves signals to the program.
+
+    Attributes
+    ----------
+    listening : asyncio.Event
+        Set once connections are taken.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,6 +77,7 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             raise UnavailableError("The gateway could not start; its log says why.", retryable=False) from None
+        self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in good order, then cut what is left."""
@@ -107,7 +120,7 @@ def listen(host: str, port: int) -> socket.socket:
             hint="End the program that uses the port, or set CRYOMAMBA_GATEWAY_PORT to another one.",
             retryable=False,
         ) from None
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 (its only parameter)
     return listener
 
 
@@ -173,21 +186,25 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         if not is_chosen_later(endpoint):
             check_bus_url(endpoint)
     listener = listen(settings.gateway_host, settings.gateway_port)
-    url = url_of(listener)
     server = Server(_config(settings))
     running = asyncio.create_task(server.serve([listener]), name="gateway")
-    stopping = asyncio.create_task(stop.wait())
     try:
-        with announced(settings.home / "gateway.json", url):
-            while not server.started and not running.done():
-                await asyncio.sleep(0.01)
-            logger.info("The gateway listens at %s.", url)
-            if ready is not None:
-                ready.set_result(url)
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if await _first(running, server.listening):
+            with announced(settings.home / "gateway.json", url_of(listener)):
+                logger.info("The gateway listens at %s.", url_of(listener))
+                if ready is not None:
+                    ready.set_result(url_of(listener))
+                await _first(running, stop)
     finally:
-        stopping.cancel()
         server.should_exit = True
         await running
         listener.close()
         logger.info("The gateway has ended.")
+
+
+async def _first(running: asyncio.Task[None], event: asyncio.Event) -> bool:
+    """Wait for an event while a task runs; False if the task ended before."""
+    waiting: asyncio.Task[Any] = asyncio.create_task(event.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    return event.is_set()

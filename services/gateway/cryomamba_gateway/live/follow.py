@@ -12,8 +12,8 @@ from cryomamba.client.hub import BusMessage, Subscription
 from cryomamba.client.ledger import Ledger
 from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, ProgressEvent, StateEvent
+from cryomamba_gateway.link import BusLink
 
-from ..link import BusLink
 from . import messages
 from .messages import Translator
 from .outbox import Outbox

@@ -19,8 +19,7 @@ from cryomamba.events import LinkEvent, ProgressEvent, StateEvent
 from cryomamba.records import JobId, JobRecord, Progress, Request
 from cryomamba.wire.requests import invalid_fields
 from cryomamba.wire.webframe import encode_web_frame, frame_header
-
-from ..models import JobOut
+from cryomamba_gateway.models import JobOut
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from cryomamba.errors import (
     ProtocolError,
     UnavailableError,
 )
+from cryomamba_gateway.context import Gateway
 
-from ..context import Gateway
 from . import messages
 from .follow import AllFollower, JobFollower
 from .outbox import Outbox

@@ -17,9 +17,9 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from cryomamba.errors import ErrorCode, NotFoundError
 from cryomamba.records import Artifact, JobId
+from cryomamba_gateway.context import Context, Gateway
+from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 
-from ..context import Context, Gateway
-from ..examples import BUS, REQUEST_ID_HEADER, errors
 from .jobs import JOB
 
 router = APIRouter(tags=["artifacts"])

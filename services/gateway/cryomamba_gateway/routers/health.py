@@ -10,11 +10,10 @@ from starlette.responses import Response
 
 from cryomamba._version import __version__
 from cryomamba.errors import ErrorCode, UnavailableError
-
-from ..context import Context
-from ..examples import BUS, REQUEST_ID_HEADER, errors
-from ..metrics import CONTENT_TYPE_LATEST
-from ..models import Health, Readiness
+from cryomamba_gateway.context import Context
+from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.metrics import CONTENT_TYPE_LATEST
+from cryomamba_gateway.models import Health, Readiness
 
 router = APIRouter(tags=["health"])
 

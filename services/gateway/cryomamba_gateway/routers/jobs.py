@@ -12,10 +12,9 @@ from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobId, JobRecord
-
-from ..context import Context
-from ..examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, errors
-from ..models import CREATED, ClientKey, CreatedJob, FocusBody, JobOut, JobPageOut, JobQuery, JobRequest
+from cryomamba_gateway.context import Context
+from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, errors
+from cryomamba_gateway.models import CREATED, ClientKey, CreatedJob, FocusBody, JobOut, JobPageOut, JobQuery, JobRequest
 
 router = APIRouter(tags=["jobs"])
 

@@ -13,11 +13,11 @@ from cryomamba.client.hub import BusMessage
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobId
 from cryomamba.wire.webframe import MEDIA_TYPE, encode_web_frame
+from cryomamba_gateway.context import Context
+from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
+from cryomamba_gateway.models import PreviewQuery
+from cryomamba_gateway.png import slice_png
 
-from ..context import Context
-from ..examples import REQUEST_ID_HEADER, errors
-from ..models import PreviewQuery
-from ..png import slice_png
 from .jobs import JOB
 
 router = APIRouter(tags=["previews"])

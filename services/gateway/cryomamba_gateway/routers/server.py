@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from ..context import Context
-from ..examples import BUS, REQUEST_ID_HEADER, errors
-from ..limits import BODY_MAX_BYTES
-from ..live.session import JOBS_MAX, MESSAGE_MAX_BYTES
-from ..models import GatewayInfo, Limits
+from cryomamba_gateway.context import Context
+from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.limits import BODY_MAX_BYTES
+from cryomamba_gateway.live.session import JOBS_MAX, MESSAGE_MAX_BYTES
+from cryomamba_gateway.models import GatewayInfo, Limits
 
 router = APIRouter(tags=["server"])
 

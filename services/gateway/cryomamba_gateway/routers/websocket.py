@@ -6,11 +6,10 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
 from cryomamba.wire.webframe import SUBPROTOCOL
-
-from ..context import Gateway
-from ..live.session import NOT_ALLOWED, Session
-from ..middleware import foreign_origin
-from ..origins import origin_allowed
+from cryomamba_gateway.context import Gateway
+from cryomamba_gateway.live.session import NOT_ALLOWED, Session
+from cryomamba_gateway.middleware import foreign_origin
+from cryomamba_gateway.origins import origin_allowed
 
 router = APIRouter()
 
