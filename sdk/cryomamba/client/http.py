@@ -119,7 +119,7 @@ class HttpTransport:
             events = watch_all(self._socket_url("/v1/ws"), proxy=not self._local)
         else:
             await self.get(job_id)
-            address = self._socket_url(f"/v1/ws/jobs/{quote(job_id, safe='')}")
+            address = self._socket_url(f"/v1/ws/jobs/{job_id}") + ("" if previews else "?previews=false")
             events = watch_job(address, job_id, previews=previews, proxy=not self._local)
         async with contextlib.aclosing(events) as following:
             async for event in following:

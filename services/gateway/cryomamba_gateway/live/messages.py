@@ -45,6 +45,7 @@ class Subscribe(Request):
     type: Literal["subscribe"]
     job_id: JobId | Literal["*"]
     since: int | None = Field(None, ge=0, le=2**63)
+    previews: bool = True
 
 
 class Unsubscribe(Request):

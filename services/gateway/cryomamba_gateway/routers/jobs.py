@@ -14,7 +14,17 @@ from cryomamba.errors import ErrorCode
 from cryomamba.records import JobId
 from cryomamba_gateway.context import Context
 from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, errors
-from cryomamba_gateway.models import ClientKey, CreatedJob, FocusBody, JobOut, JobPageOut, JobQuery, JobRequest
+from cryomamba_gateway.models import (
+    ClientKey,
+    CreatedJob,
+    FocusBody,
+    JobOut,
+    JobPageOut,
+    JobQuery,
+    JobRequest,
+    created_job,
+    job_out,
+)
 
 router = APIRouter(tags=["jobs"])
 
