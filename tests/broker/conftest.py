@@ -100,6 +100,7 @@ async def worker(connect: Connect) -> BusChannel:
 async def subscribe() -> AsyncIterator[Subscribe]:
     """Subscribe to topics, or make another raw socket, without the SDK's own reader."""
     context = zmq.asyncio.Context()
+    made: list[zmq.asyncio.Socket] = []
 
     def make(endpoint: str, *topics: bytes, kind: int = zmq.SUB, hwm: int = 1000) -> zmq.asyncio.Socket:
         socket = context.socket(kind)
@@ -108,7 +109,10 @@ async def subscribe() -> AsyncIterator[Subscribe]:
         socket.connect(endpoint)
         for topic in topics:
             socket.subscribe(topic)
+        made.append(socket)
         return socket
 
     yield make
-    context.destroy(linger=0)
+    for socket in made:
+        socket.close(linger=0)
+    context.term()
