@@ -29,7 +29,7 @@ from .link import is_chosen_later, known_endpoints
 from .live.session import MESSAGE_MAX_BYTES
 
 STUCK_MS: Final = 20_000
-GRACE_S: Final = 2
+GRACE_S: Final = 1
 PING_S: Final = 20.0
 BACKLOG: Final = 512
 
@@ -158,6 +158,7 @@ def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
         ws_ping_timeout=PING_S,
         lifespan="on",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -186,6 +187,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         if not is_chosen_later(endpoint):
             check_bus_url(endpoint)
     listener = listen(settings.gateway_host, settings.gateway_port)
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     server = Server(_config(settings))
     running = asyncio.create_task(server.serve([listener]), name="gateway")
     try:
@@ -200,6 +202,11 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         await running
         listener.close()
         logger.info("The gateway has ended.")
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record is worth a line: a request that was cut off at the end is no defect."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 async def _first(running: asyncio.Task[None], event: asyncio.Event) -> bool:
