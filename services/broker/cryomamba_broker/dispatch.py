@@ -50,7 +50,7 @@ class Answer:
 
     body: Mapping[str, Any]
     buffers: tuple[BufferSpec, ...] = ()
-    parts: tuple[bytes, ...] = ()
+    parts: tuple[bytes | memoryview, ...] = ()
     job: str | None = None
     attempt: int | None = None
     undo: Callable[[], Awaitable[None]] = field(default=_nothing)

@@ -139,8 +139,7 @@ class Broker:
         dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall)
         stack.push_async_callback(self._end_tasks)
         self._begin("requests", dispatcher.run())
-        self._begin("frames", relay.run_frames())
-        self._begin("preview subscriptions", relay.run_subscriptions())
+        self._begin("previews", relay.run())
         self._begin("event subscriptions", publisher.run_subscriptions())
         self._begin("leases", workers.look_after(min(1.0, lease_s / RENEWALS_PER_LEASE)))
 

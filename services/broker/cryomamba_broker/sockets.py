@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import zmq
 import zmq.asyncio
@@ -23,17 +23,19 @@ from cryomamba.wire.constants import (
 )
 from cryomamba.wire.topics import ALL_PREVIEWS
 
+S = TypeVar("S", bound=zmq.Socket[Any])
+
 LINGER_MS: Final = 200
 _SUBSCRIPTION_MAX_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class BusSockets:
-    """The bound sockets, and the endpoints that they really have."""
+    """The bound sockets, and the endpoints that they really have; those of previews are for the relay's thread."""
 
     jobs: zmq.asyncio.Socket
-    preview_in: zmq.asyncio.Socket
-    preview_out: zmq.asyncio.Socket
+    preview_in: zmq.Socket[bytes]
+    preview_out: zmq.Socket[bytes]
     events: zmq.asyncio.Socket
     endpoints: BusEndpoints
 
@@ -55,11 +57,11 @@ def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints) -> BusSocke
     """
     for field, endpoint in wanted.model_dump().items():
         require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
-    made = {
+    made: dict[str, Any] = {
         "jobs": _jobs(context),
         "preview_in": _preview_in(context),
-        "preview_out": _publishing(context, PREVIEW_OUT_HWM),
-        "events": _publishing(context, EVENTS_HWM),
+        "preview_out": _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM),
+        "events": _publishing(context.socket(zmq.XPUB), EVENTS_HWM),
     }
     try:
         bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
@@ -70,8 +72,7 @@ def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints) -> BusSocke
     return BusSockets(**made, endpoints=BusEndpoints(**bound))
 
 
-def _socket(context: zmq.asyncio.Context, kind: int, *, max_bytes: int) -> zmq.asyncio.Socket:
-    one = context.socket(kind)
+def _prepared(one: S, *, max_bytes: int) -> S:
     one.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     one.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     one.setsockopt(zmq.MAXMSGSIZE, max_bytes)
@@ -81,7 +82,7 @@ def _socket(context: zmq.asyncio.Context, kind: int, *, max_bytes: int) -> zmq.a
 
 def _jobs(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
     # A header that is a little too large should get an answer; one that is much too large ends the connection.
-    one = _socket(context, zmq.ROUTER, max_bytes=4 * HEADER_MAX_BYTES)
+    one = _prepared(context.socket(zmq.ROUTER), max_bytes=4 * HEADER_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, JOBS_HWM)
     one.setsockopt(zmq.RCVHWM, JOBS_HWM)
     one.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -90,21 +91,21 @@ def _jobs(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
     return one
 
 
-def _preview_in(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
-    one = _socket(context, zmq.SUB, max_bytes=2 * PREVIEW_WIRE_MAX_BYTES)
+def _preview_in(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
+    one: zmq.Socket[bytes] = _prepared(zmq.Socket(context, zmq.SUB), max_bytes=2 * PREVIEW_WIRE_MAX_BYTES)
     one.setsockopt(zmq.RCVHWM, PREVIEW_IN_HWM)
     one.setsockopt(zmq.SUBSCRIBE, ALL_PREVIEWS)
     return one
 
 
-def _publishing(context: zmq.asyncio.Context, high_water_mark: int) -> zmq.asyncio.Socket:
-    one = _socket(context, zmq.XPUB, max_bytes=_SUBSCRIPTION_MAX_BYTES)
+def _publishing(one: S, high_water_mark: int) -> S:
+    _prepared(one, max_bytes=_SUBSCRIPTION_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, high_water_mark)
     one.setsockopt(zmq.XPUB_VERBOSE, 1)
     return one
 
 
-def _bind(one: zmq.asyncio.Socket, endpoint: str) -> str:
+def _bind(one: zmq.Socket[Any], endpoint: str) -> str:
     # ZeroMQ binds to addresses, not to names.
     numeric = endpoint.replace("tcp://localhost:", "tcp://127.0.0.1:")
     if numeric.startswith("tcp://["):
