@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -182,7 +182,7 @@ class Dispatcher:
         if len(self._replies) > REPLIES_KEPT:
             self._replies.popitem(last=False)
 
-    async def _send(self, parts: list[bytes]) -> bool:
+    async def _send(self, parts: Sequence[bytes | memoryview]) -> bool:
         try:
             await self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
         except zmq.ZMQError as error:
