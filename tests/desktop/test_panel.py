@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import JobState, VolumeSummary
@@ -34,13 +35,7 @@ def opened(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> CryoMambaW
 
 
 def texts(panel: CryoMambaWidget) -> str:
-    form = panel.tomogram.form
-    labels = [
-        form.itemAt(row, role)
-        for row in range(form.rowCount())
-        for role in (form.ItemRole.LabelRole, form.ItemRole.FieldRole)
-    ]
-    return "\n".join(item.widget().text() for item in labels if item is not None and item.widget() is not None)
+    return "\n".join(label.text() for label in panel.tomogram.findChildren(QLabel))
 
 
 def test_metadata_and_statistics_are_shown(opened: CryoMambaWidget) -> None:
@@ -203,7 +198,9 @@ def test_looks_of_the_mask_can_be_changed(
     mask.width_box.setValue(3)
     mask.shown.setChecked(False)
     mask.set_color(1, "#00ff00")
-    mask.labels.item(0, 1).setText("ER")
+    name = mask.labels.item(0, 1)
+    assert name is not None
+    name.setText("ER")
     assert (layer.opacity, layer.contour, layer.visible) == (0.25, 3, False)
     np.testing.assert_allclose(layer.colormap.map(1), [0, 1, 0, 1])
     assert desk.overlays["job-1"].palette.name(1) == "ER"
@@ -221,7 +218,9 @@ def test_a_failed_job_shows_its_error_and_can_be_taken_away(panel: CryoMambaWidg
     panel.desk._take(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
     assert panel.jobs.error.text() == "It broke. Mend it."
     assert panel.jobs.retry_button.isEnabled()
-    assert panel.messages.list.item(0).text().endswith("It broke.\n→ Mend it.")
+    newest = panel.messages.list.item(0)
+    assert newest is not None
+    assert newest.text().endswith("It broke.\n→ Mend it.")
     panel.jobs.remove_button.click()
     assert panel.desk.jobs.rows == []
     again = SettingsFile(panel.desk.file.path).load()

@@ -159,7 +159,7 @@ class StatisticsPanel(QWidget):
         centre = self.rows[item.data(Qt.ItemDataRole.UserRole)].centroid_nm
         viewer = self._desk.viewer
         viewer.dims.set_point(range(viewer.dims.ndim)[-3:], centre)
-        viewer.camera.center = centre
+        viewer.scene.camera.center = centre
 
 
 def _write(path: Path, text: str) -> None:
