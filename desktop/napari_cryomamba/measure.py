@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,7 @@ def measure(
         if not pieces:
             continue
         _check_size(cut)
-        components = cc3d.connected_components(cut, connectivity=_CONNECTIVITY)
+        components = _components(cut)
         statistics = cc3d.statistics(components, no_slice_conversion=True)
         order = np.argsort(-statistics["voxel_counts"][1:].astype(np.int64), kind="stable") + 1
         for number, piece in enumerate(order, start=1):
@@ -150,15 +150,13 @@ def other_pieces(mask: Array, at: Shape) -> tuple[npt.NDArray[np.intp], ...]:
     InvalidRequestError
         There is background.
     """
-    import cc3d
-
     label = int(mask[at])
     if not label:
         raise InvalidRequestError(
             "There is no label at that voxel.", hint="Move the cursor onto the piece to keep, then press the key again."
         )
     here = _label(mask, label)
-    components = cc3d.connected_components(here, connectivity=_CONNECTIVITY)
+    components = _components(here)
     return np.nonzero(here & (components != components[at]))
 
 
@@ -166,6 +164,16 @@ def _label(mask: Array, label: int) -> Bool:
     here: Bool = np.ascontiguousarray(mask == label)
     _check_size(here)
     return here
+
+
+def _components(here: Bool) -> npt.NDArray[np.unsignedinteger[Any]]:
+    import cc3d
+
+    # As uint8: for booleans, cc3d 4 counts too few provisional labels in very thin arrays such as (1, 3, 1), and fails.
+    found: npt.NDArray[np.unsignedinteger[Any]] = cc3d.connected_components(
+        here.view(np.uint8), connectivity=_CONNECTIVITY
+    )
+    return found
 
 
 def _check_size(array: Bool) -> None:
