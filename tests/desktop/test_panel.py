@@ -87,21 +87,24 @@ def test_everything_local_works_without_a_server(opened: CryoMambaWidget, qtbot:
     mask.statistics.button.click()
     rows = wait_for(lambda: mask.statistics.rows, qtbot)
     whole = int(np.count_nonzero(overlay.layer.data))
-    assert rows[0].voxels == whole
-    assert mask.statistics.table.rowCount() == min(len(rows), 5000)
+    assert rows[0].cells[3] == whole
+    assert mask.statistics.table.rowCount() == len(rows)
+    mask.statistics.save_csv(tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text().startswith("kind,label,name")
 
-    mask.edit.smallest.setValue(10_000)
+    least = 1000 * 2.197
+    mask.edit.smallest.setValue(least)
     mask.edit.small.click()
-    wait_for(lambda: mask.edit.isEnabled(), qtbot)
+    wait_for(mask.edit.isEnabled, qtbot)
     left = int(np.count_nonzero(overlay.layer.data))
-    assert left == sum(row.voxels for row in rows if row.piece and row.voxels >= 10_000) < whole
+    assert left == sum(row.cells[3] for row in rows if row.cells[2] != "all" and row.cells[4] >= least) < whole
     overlay.layer.undo()
     assert int(np.count_nonzero(overlay.layer.data)) == whole
 
     saved = tmp_path / "kept.mrc"
     mask.keep.save_to(saved)
     wait_for(saved.exists, qtbot)
-    mask.keep.export_to(tmp_path / "kept.star", "star")
+    mask.keep.export_to(tmp_path / "kept.star")
     wait_for((tmp_path / "kept.star").exists, qtbot)
 
 
