@@ -105,7 +105,7 @@ class ClientRequests:
             return job_answer(known)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._roots))
+        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._roots, self._artifacts))
         record = await self._core.change(lambda store: store.jobs.submit(new))
         self._core.waiting.call_all()
         return job_answer(record)

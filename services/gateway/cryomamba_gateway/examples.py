@@ -31,6 +31,10 @@ FOCUS: Final[dict[str, Any]] = {
     "corner": {"summary": "Near the first voxel", "value": {"position": [10.0, 20.0, 30.0]}}
 }
 
+THRESHOLD: Final[dict[str, Any]] = {
+    "stricter": {"summary": "Fewer and larger pieces", "value": {"high": 220, "low": 160, "min_volume_nm3": 5000.0}}
+}
+
 _WORDS: Final[dict[ErrorCode, tuple[str, str, bool]]] = {
     ErrorCode.BAD_REQUEST: (
         "'priority' does not fit: Input should be less than or equal to 100.",

@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ProtocolError
 from cryomamba.logs import configure_logging
-from cryomamba.records import JobRecord, Progress
+from cryomamba.records import SCORES, JobRecord, Progress
 from cryomamba.settings import Settings
 from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec
@@ -107,7 +108,7 @@ class _Child:
         control: Control = order["control"]
         engine = self._registry.create(record.engine, record.params)
         teller = _Teller(self._pipe, self._codec)
-        volume = None if record.volume.path is None else self._open(record, folder)
+        volume = self._open(record, folder)
         try:
             task = Task(
                 engine=engine,
@@ -118,6 +119,7 @@ class _Child:
                 focus=None if order["focus"] is None else tuple(order["focus"]),
                 job_id=record.job_id,
                 attempt=order["attempt"],
+                keep_scores=True,
             )
             outcome = run_task(task, folder, self._executor, control, teller)
         finally:
@@ -127,9 +129,16 @@ class _Child:
         artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check)
         return [artifact.model_dump(mode="json") for artifact in artifacts]
 
-    def _open(self, record: JobRecord, folder: Path) -> Volume:
+    def _open(self, record: JobRecord, folder: Path) -> Volume | None:
         """Open the job's volume, below the allowed folders only, with the voxel size that the job has."""
-        path = resolve_below(record.volume.path or "", self._settings.roots)
+        if record.volume.job_id is not None:
+            roots: Sequence[Path] = (self._settings.artifacts,)
+            path = resolve_below(f"{record.volume.job_id}/{SCORES}", roots)
+        elif record.volume.path is not None:
+            roots = self._settings.roots
+            path = resolve_below(record.volume.path, roots)
+        else:
+            return None
         scratch = folder / "unpacked"
         scratch.mkdir()
         volume = open_volume(path, scratch=scratch)
@@ -137,7 +146,7 @@ class _Child:
             volume.close()
             volume = open_volume(path, voxel_size_A=record.volume.voxel_size_A, scratch=scratch)
         try:
-            verify_opened(volume.fileno(), path, self._settings.roots)
+            verify_opened(volume.fileno(), path, roots)
         except CryoMambaError:
             volume.close()
             raise

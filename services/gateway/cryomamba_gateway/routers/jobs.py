@@ -13,7 +13,7 @@ from starlette.responses import Response
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobId
 from cryomamba_gateway.context import Context
-from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, errors
+from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, THRESHOLD, errors
 from cryomamba_gateway.models import (
     ClientKey,
     CreatedJob,
@@ -22,6 +22,7 @@ from cryomamba_gateway.models import (
     JobPageOut,
     JobQuery,
     JobRequest,
+    ThresholdBody,
     created_job,
     job_out,
 )
@@ -144,6 +145,27 @@ async def cancel_job(gateway: Context, job_id: JobId) -> Response:
 async def retry_job(gateway: Context, job_id: JobId) -> Response:
     """Put a failed or cancelled job back into the queue."""
     return _json(job_out(await gateway.bus.ask(lambda transport: transport.retry(job_id))))
+
+
+@router.post(
+    "/jobs/{job_id}/threshold",
+    operation_id="thresholdJob",
+    status_code=201,
+    response_model=CreatedJob,
+    responses={201: _ok("The job is queued", **_LOCATION), **errors(*_SUBMIT_ERRORS, ErrorCode.NOT_FOUND)},
+)
+async def threshold_job(
+    gateway: Context,
+    job_id: JobId,
+    body: Annotated[ThresholdBody, Body(openapi_examples=THRESHOLD)],
+    idempotency_key: Annotated[
+        ClientKey | None, Header(description="Two requests with the same key make one job.", examples=["f3b1c2"])
+    ] = None,
+) -> Response:
+    """Cut the scores of a finished job at another threshold, in a job of its own; the engine does not run again."""
+    request = body.submit(job_id, idempotency_key)
+    record = await gateway.bus.ask(lambda transport: transport.submit(request))
+    return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
 
 
 @router.put(
