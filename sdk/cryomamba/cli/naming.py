@@ -47,6 +47,8 @@ def require_free(path: Path, *, force: bool) -> None:
     InvalidRequestError
         The folder does not exist, or the name is a folder.
     """
+    if path.suffix == ".zarr" and path.is_dir() and force:
+        return
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
         raise InvalidRequestError(f"'{path}' {what}.", hint="Give the name of a file in a folder that exists.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,7 @@ from cryomamba.cli.options import Force, Json, Parameters, VoxelSize, voxel_size
 from cryomamba.cli.parameters import parse
 from cryomamba.cli.reporter import Reporter, stderr_reporter
 from cryomamba.cli.signals import Interrupts, interruptible
-from cryomamba.cli.work import Work, exports, label_lines, run_here, run_there
+from cryomamba.cli.work import Work, conversions, convert, exports, label_lines, run_here, run_there
 from cryomamba.errors import InvalidRequestError, JobFailedError
 
 if TYPE_CHECKING:
@@ -52,6 +51,12 @@ def segment(
     scores: Annotated[
         bool, typer.Option("--scores", help="Write the scores as well, for 'cryomamba threshold'.")
     ] = False,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", metavar="ENDING", help="Convert the mask too: ome.zarr, tif, stl, obj …; may be repeated."
+        ),
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -62,18 +67,21 @@ def segment(
     """
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
-    form = partial(exports, nifti=nifti, nrrd=nrrd, scores=scores)
-    make = partial(Work, engine=info.name, params=params, voxel_size_A=voxel_size(size), name=name)
+    override = voxel_size(size)
+
+    def make(path: Path, target: Path) -> Work:
+        also = exports(target, nifti=nifti, nrrd=nrrd, scores=scores)
+        return Work(path, target, info.name, params, override, name, also, conversions(target, formats or ()))
+
     if out_dir is None:
         path = _only(tomogram)
-        target = mask_path(path, out, info.name)
-        _one(make(tomogram=path, target=target, exports=form(target)), server, force=force, json=json)
+        _one(make(path, mask_path(path, out, info.name)), server, force=force, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out names one mask, --out-dir a folder.", hint="Give one of them.")
     places = targets(expand(tomogram), out_dir, info.name)
     out_dir.mkdir(parents=True, exist_ok=True)
-    works = [make(tomogram=path, target=target, exports=form(target)) for path, target in places.items()]
+    works = [make(path, target) for path, target in places.items()]
     _many(works, info, server, out_dir / SUMMARY, force=force, json=json)
 
 
@@ -85,8 +93,7 @@ def _only(tomograms: Sequence[str]) -> Path:
 
 
 def _one(work: Work, server: str | None, *, force: bool, json: bool) -> None:
-    files = (work.target, *work.exports.values())
-    for path in files:
+    for path in work.files:
         require_free(path, force=force)
     display = stderr_reporter(json=json)
     try:
@@ -95,19 +102,22 @@ def _one(work: Work, server: str | None, *, force: bool, json: bool) -> None:
     finally:
         display.close()
     if json:
-        saved = {"files": [str(path) for path in files], "statistics": statistics}
+        saved = {"files": [str(path) for path in work.files], "statistics": statistics}
         output.line({"type": "saved", "job_id": None, "data": saved})
         return
     for line in label_lines(statistics):
         output.note(line)
-    for path in files:
+    for path in work.files:
         output.say(str(path))
 
 
 def _run(work: Work, server: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
     if server is None:
-        return run_here(work, display, interrupts)
-    return run_there(work, server, display, interrupts)
+        statistics = run_here(work, display, interrupts)
+    else:
+        statistics = run_there(work, server, display, interrupts)
+    convert(work)
+    return statistics
 
 
 def _many(
