@@ -40,6 +40,17 @@ class Settings(BaseSettings):
     )
     log: str = Field("info", description="Level, and optionally the form: 'info', 'debug,json', 'warning,text'.")
     lease_s: float = Field(30.0, gt=0, description="Seconds a claimed job is held without a sign of life.")
+    disk_reserve: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="Bytes that must stay free on the disk of the home folder; jobs that would go below are refused.",
+    )
+    job_memory: int = Field(
+        0,
+        ge=0,
+        description="Bytes of memory that a job's processes may hold together before they are ended; 0 means no limit.",
+    )
+    job_seconds: float = Field(0.0, ge=0, description="Seconds that one attempt at a job may take; 0 means no limit.")
     processes: int = Field(0, ge=0, description="Processes over which tiles are spread; 0 means one per core.")
     preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
         "auto", description="How previews are packed; 'auto' is raw on this machine and deflate beyond it."

@@ -133,7 +133,13 @@ class Broker:
             fence=relay.fence,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        clients = ClientRequests(self._core, roots=self.settings.roots, artifacts=self.settings.artifacts, files=files)
+        clients = ClientRequests(
+            self._core,
+            roots=self.settings.roots,
+            artifacts=self.settings.artifacts,
+            files=files,
+            reserve=self.settings.disk_reserve,
+        )
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}
         dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall)
