@@ -15,7 +15,6 @@ from cryomamba.masks.seams import Connectivity
 from cryomamba.masks.slabs import LabelSource, windows
 from cryomamba.volumes import open_volume, write_volume
 
-
 CONNECTIVITIES: st.SearchStrategy[Connectivity] = st.sampled_from([6, 26])
 
 
