@@ -32,14 +32,15 @@ def shell(outer: float, inner: float, size: tuple[float, float, float]) -> np.nd
     axes = [(np.arange(int(2 * outer / step) + 12) - (int(2 * outer / step) + 11) / 2) * step for step in size]
     z, y, x = np.meshgrid(*axes, indexing="ij")
     square = z * z + y * y + x * x
-    return (square < outer**2) & (square >= inner**2)
+    inside: np.ndarray = (square < outer**2) & (square >= inner**2)
+    return inside
 
 
 def marching_cubes(mask: np.ndarray, size: tuple[float, float, float]) -> float:
-    from skimage.measure import marching_cubes, mesh_surface_area
+    from skimage import measure as peer
 
-    vertices, faces, _, _ = marching_cubes(mask.astype(np.float32), 0.5, spacing=size)
-    return float(mesh_surface_area(vertices, faces))
+    vertices, faces, _, _ = peer.marching_cubes(mask.astype(np.float32), 0.5, spacing=size)  # type: ignore[no-untyped-call]
+    return float(peer.mesh_surface_area(vertices, faces))  # type: ignore[no-untyped-call]
 
 
 def accuracy() -> None:
