@@ -278,3 +278,21 @@ async def test_a_disk_without_room_refuses_jobs(start_broker: StartBroker) -> No
         assert (await channel.request("job.list", {})).body["jobs"] == []
     finally:
         await channel.close()
+
+
+async def test_a_job_is_forgotten_only_when_it_has_ended(
+    client: BusChannel, worker: BusChannel, settings: Settings
+) -> None:
+    """A waiting job cannot be deleted; an ended one goes with its files and events, and repeating says it is gone."""
+    record = await submitted(client)
+    with pytest.raises(ConflictError):
+        await client.request("job.delete", {"job": record.job_id})
+    await client.request("job.cancel", {"job": record.job_id})
+    folder = settings.artifacts / record.job_id
+    folder.mkdir(parents=True)
+    (folder / "mask.mrc").write_bytes(b"1")
+    assert (await client.request("job.delete", {"job": record.job_id})).body["state"] == "cancelled"
+    assert not folder.exists()
+    assert (await client.request("events.since", {"n": 0})).body["events"] == []
+    with pytest.raises(NotFoundError):
+        await client.request("job.delete", {"job": record.job_id})

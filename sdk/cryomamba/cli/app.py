@@ -12,6 +12,7 @@ from cryomamba.cli.demo import demo
 from cryomamba.cli.desktop import desktop
 from cryomamba.cli.doctor import doctor
 from cryomamba.cli.engines import engines
+from cryomamba.cli.gc import gc
 from cryomamba.cli.guard import Commands
 from cryomamba.cli.info import info
 from cryomamba.cli.jobs import cancel, jobs, retry, show, watch
@@ -104,4 +105,5 @@ _add(
     context={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
 _add(MACHINE, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
+_add(MACHINE, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
 _add(MACHINE, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

@@ -107,6 +107,10 @@ class BusTransport:
         """Put a failed or cancelled job back into the queue."""
         return await self._job("job.retry", _ref(job_id))
 
+    async def delete(self, job_id: str) -> JobRecord:
+        """Have the broker forget a job that has ended, and remove its files."""
+        return await self._job("job.delete", _ref(job_id))
+
     async def focus(self, job_id: str, position: tuple[float, float, float]) -> None:
         """Say where the person looks."""
         await self.channel.request("job.focus", FocusRequest(job=_ref(job_id).job, position=position))

@@ -153,6 +153,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     "job.list": ListRequest,
     "job.cancel": JobRef,
     "job.retry": JobRef,
+    "job.delete": JobRef,
     "job.focus": FocusRequest,
     "events.since": EventsSince,
     "artifact.read": ArtifactRead,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def read_piece(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, 
             return spec, piece, status.st_size
     except OSError:
         raise _gone(request.name) from None
+
+
+def remove_files(folder: Path) -> None:
+    """Remove a job's files; what cannot be removed is left to ``cryomamba gc``."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _gone(name: str) -> NotFoundError:

@@ -22,7 +22,7 @@ from cryomamba.wire.requests import (
 )
 
 from .admission import admit, require_plain
-from .artifacts import read_piece, require_listed
+from .artifacts import read_piece, remove_files, require_listed
 from .core import Core
 from .dispatch import Answer, Handler
 from .room import require_room
@@ -66,6 +66,7 @@ class ClientRequests:
             "job.list": self.page,
             "job.cancel": self.cancel,
             "job.retry": self.retry,
+            "job.delete": self.delete,
             "job.focus": self.focus,
             "events.since": self.events_since,
             "artifact.read": self.artifact,
@@ -138,6 +139,15 @@ class ClientRequests:
         """Queue a failed or cancelled job again."""
         record = await self._core.change(lambda store: store.jobs.retry(request.job))
         self._core.waiting.call_all()
+        return job_answer(record)
+
+    async def delete(self, request: JobRef) -> Answer:
+        """Forget a job that has ended, and remove its files."""
+        record = await self._core.store.call(lambda store: store.jobs.delete(request.job))
+        self._core.cache.drop(request.job)
+        # The row goes first: a job that is listed has its files, whenever the broker dies.
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._files, remove_files, self._artifacts / record.job_id)
         return job_answer(record)
 
     async def focus(self, request: FocusRequest) -> Answer:

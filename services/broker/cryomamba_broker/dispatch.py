@@ -23,7 +23,7 @@ from .counters import Counters, Throttle
 IN_FLIGHT_MAX: Final = 1024
 REPLIES_KEPT: Final = 1024
 CHANGING: Final = frozenset(
-    {"job.submit", "job.cancel", "job.retry", "job.claim", "job.finish", "job.fail", "job.release"}
+    {"job.submit", "job.cancel", "job.retry", "job.delete", "job.claim", "job.finish", "job.fail", "job.release"}
 )
 
 logger = logging.getLogger(__name__)

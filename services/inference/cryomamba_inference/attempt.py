@@ -23,11 +23,12 @@ from cryomamba.records import Artifact, JobError, Progress, Request
 from cryomamba.settings import Settings
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.requests import Claimed, Fail, Finish, Renew, Renewed
+from cryomamba.workspace import Workspace
 from cryomamba_inference.artifacts import publish
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
+from cryomamba_inference.limits import exceeded
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.supervisor import ComputingChild
-from cryomamba_inference.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Attempt:
                     "folder": str(folder),
                 }
             )
-            ended = await self._guard()
+            ended = await self._guard_within_limits()
             if ended.error is None:
                 await self._finish(folder, ended.artifacts)
             else:
@@ -148,6 +149,18 @@ class Attempt:
     def close(self) -> None:
         """Remove what is left of the attempt's folder. Closing twice is no error."""
         self._resources.close()
+
+    async def _guard_within_limits(self) -> _Ended:
+        watching = asyncio.create_task(self._watch_limits(), name="job-limits")
+        try:
+            return await self._guard()
+        finally:
+            watching.cancel()
+
+    async def _watch_limits(self) -> None:
+        error = await exceeded(self._settings, self._child.pid or 0)
+        if not self._ended.done():
+            self._ended.set_result(_Ended(error=error))
 
     async def _guard(self) -> _Ended:
         """Keep the lease until the child has ended its work, and pass on what the broker wants."""

@@ -16,18 +16,18 @@ from cryomamba._version import __version__
 from cryomamba.client.channel import BusChannel, keep_alive
 from cryomamba.endpoints import is_local_endpoint, require_loopback
 from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
-from cryomamba.records import EngineInfo
+from cryomamba.records import EngineInfo, Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import BufferSpec, Codec
-from cryomamba.wire.constants import PREVIEW_IN_HWM
+from cryomamba.wire.constants import PREVIEW_IN_HWM, RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import Stamp, encode
 from cryomamba.wire.preview import PREVIEW
-from cryomamba.wire.requests import Claim, Claimed, Empty, Release, WorkerHello
+from cryomamba.wire.requests import Claim, Claimed, Empty, Release, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
+from cryomamba.workspace import sweep
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.supervisor import ComputingChild
-from cryomamba_inference.workspace import sweep
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +129,7 @@ class InferenceService:
             await self._warm_child()
             if (claimed := await self._claim()) is None or claimed.job is None:
                 continue
-            # The one that was there before the wait may have died in it.
-            child = await self._warm_child()
+            child = await self._warm_child_for(claimed, claimed.job.job_id)
             self._attempt = Attempt(claimed, self.worker, self._settings, self._channel, child)
             await self._attempt.carry_out()
             self._attempt.close()
@@ -153,6 +152,19 @@ class InferenceService:
                 self._engines = engines
                 self._ready.set()
         return self._child
+
+    async def _warm_child_for(self, claimed: Claimed, job_id: str) -> ComputingChild:
+        """Return the child, or another if it has died while it waited, whose start may take longer than a lease."""
+        warming = asyncio.create_task(self._warm_child(), name="warming")
+        renew = Renew(job=job_id, worker=self.worker, attempt=claimed.attempt, progress=Progress(stage="starting"))
+        try:
+            while not (await asyncio.wait([warming], timeout=claimed.lease_s / RENEWALS_PER_LEASE))[0]:
+                # A lease that is lost shows when the attempt begins.
+                with contextlib.suppress(CryoMambaError):
+                    await self._channel.request("job.renew", renew, timeout=claimed.lease_s)
+            return warming.result()
+        finally:
+            warming.cancel()
 
     async def _claim(self) -> Claimed | None:
         names = tuple(info.name for info in self._engines if info.available)

@@ -189,6 +189,26 @@ class Jobs:
             event = self._events.append(connection, row, EVENT_OF[Trigger.RETRY])
             return Change(self.record(row), event)
 
+    def delete(self, job_id: str) -> JobRecord:
+        """Forget a job that has ended, with its attempts and events, and return it as it was.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        ConflictError
+            It has not ended.
+        """
+        with self._database.write() as connection:
+            row = self.row(job_id)
+            record = self.record(row)
+            if not record.state.final:
+                raise ConflictError(
+                    f"The job is {record.state}, so it cannot be removed.", hint="Cancel it first, or let it end."
+                )
+            connection.execute("DELETE FROM jobs WHERE serial = ?", (row["serial"],))
+            return record
+
     def focus(self, job_id: str, position: Zyx) -> JobRecord:
         """Keep where the viewer looks; a job that has ended takes no notice.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cryomamba.errors import UnavailableError
-from cryomamba_inference.workspace import Workspace, sweep
+from cryomamba.workspace import Workspace, stale, sweep
 
 
 def abandoned(work: Path, name: str, *, locked: bool, age_s: float = 0) -> Path:
@@ -52,6 +52,7 @@ def test_a_sweep_takes_what_nobody_holds(tmp_path: Path) -> None:
     old = abandoned(tmp_path, "old", locked=False, age_s=3600)
     young = abandoned(tmp_path, "young", locked=False)
     with Workspace(tmp_path, "alive", 1) as space:
+        assert stale(tmp_path) == [dead, old]
         assert sweep(tmp_path) == 2
         assert space.path.is_dir()
     assert (dead.exists(), old.exists(), young.exists()) == (False, False, True)

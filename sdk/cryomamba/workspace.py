@@ -104,6 +104,27 @@ def _empty(folder: Path) -> None:
             leftover.unlink()
 
 
+def stale(work: Path) -> list[Path]:
+    """Return the attempts' folders that no living process holds."""
+    return [folder for folder in sorted(work.glob("*/*")) if folder.is_dir() and not _is_held(folder)]
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        # About to be locked, or about to go.
+        return time.time() - folder.stat().st_mtime < _YOUNG_S if folder.exists() else True
+    try:
+        _flock(descriptor)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def sweep(work: Path) -> int:
     """Remove attempts' folders that no living process holds, and return how many there were.
 
