@@ -102,7 +102,8 @@ class BusChannel:
         while True:
             await self._socket.send(raw)
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(future), RESEND_S)
+                async with asyncio.timeout(RESEND_S):
+                    return await asyncio.shield(future)
 
     def _no_answer(self) -> UnavailableError:
         if self.broker_epoch is None:

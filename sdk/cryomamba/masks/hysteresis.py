@@ -154,7 +154,9 @@ def write_mask(
 
 
 def _components(scores: Scores, cut: ScoreCut) -> Components:
-    components: Components = library("cc3d").connected_components(scores >= cut.low, connectivity=26)
+    # As bytes: of a boolean array that is a few voxels thin, cc3d makes an error.
+    weak = (scores >= cut.low).view(np.uint8)
+    components: Components = library("cc3d").connected_components(weak, connectivity=26)
     return components
 
 

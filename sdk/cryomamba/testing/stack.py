@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -106,7 +107,8 @@ class Stack:
         try:
             with urllib.request.urlopen(f"{self.http_url}/v1/readyz", timeout=5) as reply:  # noqa: S310 (loopback)
                 return bool(reply.status == 200)
-        except OSError:
+        except (OSError, http.client.HTTPException):
+            # Nobody there yet, or for a moment another program on a port that was free.
             return False
 
     def kill(self, service: str) -> None:

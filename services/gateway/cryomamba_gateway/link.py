@@ -121,7 +121,8 @@ class BusLink:
         """Wait for a link that has just been lost; one that has been down for longer is an error at once."""
         left = self._lost_at + GRACE_S - asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), max(left, 0.0))
+            async with asyncio.timeout(max(left, 0.0)):
+                await self._up.wait()
         if not self.connected:
             raise self._away()
 
@@ -129,7 +130,8 @@ class BusLink:
         while True:
             await self._down.wait()
             try:
-                await asyncio.wait_for(self._up.wait(), GRACE_S)
+                async with asyncio.timeout(GRACE_S):
+                    await self._up.wait()
             except TimeoutError:
                 return
 

@@ -91,7 +91,8 @@ class JobFollower:
     async def _listen(self, subscription: Subscription) -> None:
         while not self._ledger.ended:
             try:
-                got = await asyncio.wait_for(subscription.mailbox.get(), QUIET_S)
+                async with asyncio.timeout(QUIET_S):
+                    got = await subscription.mailbox.get()
             except TimeoutError:
                 await self._look(subscription)
                 continue
@@ -138,7 +139,8 @@ class JobFollower:
                 self._show(await self._bus.ask(lambda transport: transport.preview_message(self._job_id)))
         if completed and self._shown is not None and not self._finished:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._final_frame(subscription), FINAL_FRAME_S)
+                async with asyncio.timeout(FINAL_FRAME_S):
+                    await self._final_frame(subscription)
         self._outbox.release(self._job_id)
 
     async def _final_frame(self, subscription: Subscription) -> None:
