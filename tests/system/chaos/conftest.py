@@ -25,7 +25,7 @@ def seed() -> int:
 @pytest.fixture
 def job_count() -> int:
     """How many jobs there are; ``CHAOS_JOBS`` sets it."""
-    return int(os.environ.get("CHAOS_JOBS", "24"))
+    return int(os.environ.get("CHAOS_JOBS", "20"))
 
 
 @pytest.fixture

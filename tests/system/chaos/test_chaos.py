@@ -55,9 +55,9 @@ class Faults:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._chance.uniform(1.0, 3.0)):
+        while not self._stop.wait(self._chance.uniform(0.5, 2.0)):
             fault = self._chance.choice(
-                [self._kill_service, self._kill_child, self._cut, self._delay, self._black_hole]
+                [self._kill_service, self._kill_service, self._kill_child, self._cut, self._delay, self._black_hole]
             )
             fault()
 
@@ -162,7 +162,7 @@ async def carry(client: AsyncClient, seen: Watched, key: str, *, cancel: bool) -
 
 def make_specs(volumes: list[Path]) -> list[Spec]:
     threshold = [{"volume": path, "engine": "threshold"} for path in volumes]
-    demo = [{"shape": (24, 32, 40), "engine": "demo", "params": {"seconds": seconds}} for seconds in (0, 1)]
+    demo = [{"shape": (24, 32, 40), "engine": "demo", "params": {"seconds": seconds}} for seconds in (1, 2)]
     return [*threshold, *demo]
 
 
@@ -255,7 +255,7 @@ async def test_chaos_loses_nothing(
             async with asyncio.TaskGroup() as tasks:
                 for number, seen in enumerate(watched):
                     client = (by_bus, by_http)[number % 2]
-                    tasks.create_task(carry(client, seen, f"chaos-{number}", cancel=chance.random() < 0.08))
+                    tasks.create_task(carry(client, seen, f"chaos-{number}", cancel=chance.random() < 0.06))
         took = time.monotonic() - started
         events = await all_events(by_bus)
         records = [await by_bus.get(seen.job_id) for seen in watched]
