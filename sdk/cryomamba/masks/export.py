@@ -26,6 +26,7 @@ _VOXELS: Final[Mapping[str, Callable[..., None]]] = {
     ".tif": write_tiff,
 }
 _MESHES: Final[Mapping[str, Callable[..., None]]] = {".stl": write_stl, ".obj": write_obj}
+_MESH_SLAB_VOXELS: Final = 4 * 1024 * 1024
 ENDINGS: Final = (*_VOXELS, ".mrc", *_MESHES)
 
 
@@ -69,7 +70,8 @@ def export(volume: Volume, path: Path, *, label: int | None = None, step: Step |
     """
     ending = ending_of(path)
     if ending in _MESHES:
-        parts = mesh_parts(LabelSource.of_volume(volume), label, placement_A=volume.facts.placement_A, step=step)
+        source = LabelSource.of_volume(volume, slab_voxels=_MESH_SLAB_VOXELS)
+        parts = mesh_parts(source, label, placement_A=volume.facts.placement_A, step=step)
         _MESHES[ending](parts, path)
     elif ending == ".mrc":
         source = LabelSource.of_volume(volume)

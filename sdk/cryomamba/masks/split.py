@@ -21,7 +21,7 @@ from cryomamba.masks.instances import Instances, find_instances
 from cryomamba.masks.slabs import Labels, LabelSource, Step
 from cryomamba.records import Spacing
 
-LARGEST_BOX: Final = 32 * 1024 * 1024
+LARGEST_BOX: Final = 8 * 1024 * 1024
 _MOST: Final = 0xFFFF
 # Below so much of the smaller top's height, a dip between two tops is roughness of one thing.
 _DIP: Final = 0.15
@@ -39,7 +39,7 @@ def split_instances(source: LabelSource, *, split: bool = True, step: Step | Non
     ----------
     source : LabelSource
     split : bool
-        Take touching things apart; without it, each connected piece is one. Pieces whose box has more than 32
+        Take touching things apart; without it, each connected piece is one. Pieces whose box has more than 8
         million voxels stay whole, so that memory stays flat; so do sheets and nets, which have no tops to start from.
     step : callable, optional
         Called with the fraction done; may raise to stop.
