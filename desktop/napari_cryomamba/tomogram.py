@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,27 @@ class Source:
         What a mask of it is written like.
     is_mask : bool
         Whether it is a mask that CryoMamba wrote.
+    corrected : bool
+        Whether a person replaced the header's voxel size.
     """
 
     path: Path
     meta: VolumeMeta
     facts: HeaderFacts
     is_mask: bool = False
+    corrected: bool = False
+
+    def with_voxel_size(self, voxel_size_A: Spacing) -> Source:
+        """Return the same source with a voxel size (Å; z, y, x) that a person knows better than the header.
+
+        Raises
+        ------
+        VolumeError
+            It is not a plausible size.
+        """
+        facts = self.facts.with_voxel_size(voxel_size_A)
+        meta = facts.describe(self.meta.name, self.meta.size_bytes, self.meta.compression)
+        return replace(self, facts=facts, meta=meta, corrected=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +144,10 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
             volume.close()
 
 
-def open_mask(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """Return a finished mask (z, y, x) that may be painted on: changed pages are copied, the file stays as it is.
+def open_mask(path: str | os.PathLike[str]) -> Array:
+    """Return a finished mask (z, y, x; uint8 or uint16) that may be painted on.
+
+    It is mapped, not read; what is painted is kept in memory, and the file stays as it is.
 
     Raises
     ------
@@ -168,17 +185,20 @@ def _is_own_mask(meta: VolumeMeta) -> bool:
     return any(label.startswith("CryoMamba ") and label.rstrip().endswith(" mask") for label in meta.labels)
 
 
-def _editable(volume: Volume) -> Any:  # noqa: ANN401 (an array of uint8 or uint16)
+def _editable(volume: Volume) -> Array:
     mapped = volume.array
     if mapped is None:
         return volume.read_native(*[slice(None)] * 3)
-    private = np.memmap(
+    facts = volume.facts
+    # mypy sees no overload for a file name that numpy types as Any.
+    private: Array = np.memmap(  # type: ignore[call-overload]
         mapped.filename,  # type: ignore[attr-defined]
-        volume.facts.dtype,
-        "c",
-        offset=volume.facts.data_offset,
-        shape=volume.facts.file_shape,
-    ).transpose(volume.facts.to_zyx)
+        dtype=np.dtype(facts.dtype),
+        mode="c",
+        offset=facts.data_offset,
+        shape=facts.file_shape,
+    )
+    private = private.transpose(facts.to_zyx)
     return private.view(np.uint8) if private.dtype == np.int8 else private
 
 

@@ -124,9 +124,7 @@ def _fields(schema: Schema) -> Iterator[FormField]:
             optional=optional,
             minimum=resolved.get("minimum", resolved.get("exclusiveMinimum")),
             maximum=resolved.get("maximum", resolved.get("exclusiveMaximum")),
-            exclusive=frozenset(
-                side for side in ("minimum", "maximum") if f"exclusive{side.capitalize()}" in resolved
-            ),
+            exclusive=frozenset(side for side in ("minimum", "maximum") if f"exclusive{side.capitalize()}" in resolved),
             choices=tuple(resolved.get("enum", (resolved["const"],) if "const" in resolved else ())),
         )
 

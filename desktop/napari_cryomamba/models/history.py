@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from cryomamba.errors import CryoMambaError
 
 HISTORY_MAX = 500
+_UNDATED = datetime.min.replace(tzinfo=UTC)
 _REPORTED_PACKAGES = ("cryomamba", "napari", "numpy", "PyQt6", "pyzmq", "httpx", "vispy")
 
 
@@ -54,7 +55,7 @@ class Notice:
     code: str = ""
     request_id: str = ""
     detail: str = ""
-    at: datetime = datetime.min.replace(tzinfo=UTC)
+    at: datetime = _UNDATED
     count: int = 1
 
     @classmethod
@@ -124,7 +125,11 @@ def bug_report(notices: Iterable[Notice], *, server: str = "") -> str:
     """Return a text to send to the developers: versions, system, server and the messages. It holds no file path."""
     lines = ["CryoMamba bug report", ""]
     lines += [f"{name} {_version_of(name)}" for name in _REPORTED_PACKAGES]
-    lines += [f"Python {platform.python_version()} on {platform.system()} {platform.release()}", f"Server: {server}", ""]
+    lines += [
+        f"Python {platform.python_version()} on {platform.system()} {platform.release()}",
+        f"Server: {server}",
+        "",
+    ]
     for notice in notices:
         times = f" (×{notice.count})" if notice.count > 1 else ""
         lines.append(f"{notice.at:%Y-%m-%d %H:%M:%S}Z {notice.level.upper()} {notice.context}: {notice.text}{times}")

@@ -172,7 +172,11 @@ class JobTable:
         for event in fresh:
             if event.type == "job_requeued":
                 why = event.reason or "its worker was lost"
-                notices.append(Notice(Level.WARNING, f"Attempt {event.attempt} ended: {why}", "It is tried again by itself.", context))
+                notices.append(
+                    Notice(
+                        Level.WARNING, f"Attempt {event.attempt} ended: {why}", "It is tried again by itself.", context
+                    )
+                )
         if record.state is JobState.FAILED and known.record.state is not JobState.FAILED:
             error = record.errors[-1] if record.errors else None
             notices.append(

@@ -14,7 +14,7 @@ from cryomamba.synth.surfaces import Sheet, distance, first_order_distance
 _BLOCK = 8
 _BLOCKS_AT_ONCE = 64
 _HOLLOW_FROM_A = 150.0
-_ICE_DENSITY = 1.0
+_ICE_DENSITY = 0.6
 Points = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
@@ -168,7 +168,7 @@ def hollow_out_vacuum(canvas: Canvas, faces: tuple[Sheet, Sheet]) -> None:
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     flat = np.stack([np.zeros(rows.size), rows.ravel() * size[1], columns.ravel() * size[2]], 1)
     bottom, top = ((-f.implicit(flat.astype(np.float32))[0] / f.normal[0]).reshape(height, width) for f in faces)
-    edge = 30.0 + canvas.blur_A
+    edge = 50.0 + canvas.blur_A
     for z, (plane, labels) in enumerate(zip(canvas.density, canvas.truth, strict=True)):
         depth = np.minimum(z * size[0] - bottom, top - z * size[0])
         inside = _filled(-depth.astype(np.float32), edge)

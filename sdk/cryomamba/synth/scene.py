@@ -173,7 +173,7 @@ def _crowd(spec: PhantomSpec, rng: np.random.Generator) -> Balls:
     return Balls(
         rng.uniform(low, high, (count, 3)).astype(np.float32),
         rng.uniform(50, 160, count).astype(np.float32),
-        rng.uniform(0.4, 1.0, count).astype(np.float32),
+        rng.uniform(0.3, 0.7, count).astype(np.float32),
     )
 
 
@@ -181,7 +181,7 @@ def _gold(spec: PhantomSpec, rng: np.random.Generator) -> Balls:
     count = max(1, round(_volume_A3(spec) / 3e9)) if spec.gold is None else spec.gold
     centres = rng.uniform(0, spec.extent_A, (count, 3)).astype(np.float32)
     diameters = spec.gold_diameter_A * rng.uniform(0.8, 1.2, count)
-    return Balls(centres, diameters.astype(np.float32), np.full(count, 15, np.float32))
+    return Balls(centres, diameters.astype(np.float32), np.full(count, 12, np.float32))
 
 
 def _particles(spec: PhantomSpec, rng: np.random.Generator, membranes: list[Membrane]) -> Balls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -13,7 +14,7 @@ from cryomamba.errors import ErrorCode, UnavailableError
 
 
 class AsideFile:
-    """A file ``<name>.part`` next to ``path``, open for reading and writing.
+    """A file ``<name>.<process>.part`` next to ``path``, open for reading and writing.
 
     ``commit`` puts it under its name, ``discard`` removes it; as a context manager it does the one or the other.
 
@@ -32,10 +33,14 @@ class AsideFile:
 
     def __init__(self, path: Path, nbytes: int = 0) -> None:
         self._path = path
-        self._aside = path.with_name(path.name + ".part")
+        self._aside = path.with_name(f"{path.name}.{os.getpid()}.part")
         _check_room(path.parent, nbytes)
         self.file = io.FileIO(self._aside, "w+b")
-        self.file.truncate(nbytes)
+        try:
+            self.file.truncate(nbytes)
+        except OSError:
+            self.discard()
+            raise
 
     def stream(self) -> io.BufferedWriter:
         """Return a buffered stream from where the file stands; to be closed before ``commit``."""
@@ -45,7 +50,11 @@ class AsideFile:
         """Put the bytes on disk and the file under its name."""
         os.fsync(self.file.fileno())
         self.file.close()
-        self._aside.replace(self._path)
+        try:
+            self._aside.replace(self._path)
+        except OSError:
+            self._aside.unlink(missing_ok=True)
+            raise
 
     def discard(self) -> None:
         """Forget everything. After ``commit``, nothing happens."""
@@ -64,12 +73,25 @@ class AsideFile:
                 self.commit()
         finally:
             self.discard()
+        if isinstance(error, OSError) and is_full(error):
+            raise no_room() from error
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether a write failed because the disk, or what one may use of it, is full."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def no_room(nbytes: int | None = None) -> UnavailableError:
+    """Return the error for a disk without room for a file (of ``nbytes``)."""
+    size = "" if nbytes is None else f" of {nbytes:,} bytes"
+    return UnavailableError(
+        f"The disk has no room for a file{size}.",
+        code=ErrorCode.INSUFFICIENT_STORAGE,
+        hint="Free some space on the disk that it is written to.",
+    )
 
 
 def _check_room(folder: Path, nbytes: int) -> None:
     if shutil.disk_usage(folder).free < nbytes:
-        raise UnavailableError(
-            f"The disk has no room for a file of {nbytes:,} bytes.",
-            code=ErrorCode.INSUFFICIENT_STORAGE,
-            hint="Free some space where results are written.",
-        )
+        raise no_room(nbytes)

@@ -7,13 +7,12 @@ import gzip
 import hashlib
 import io
 import os
-import shutil
 import zlib
 from pathlib import Path
-from typing import IO
 
-from cryomamba.errors import ErrorCode, UnavailableError, VolumeError
+from cryomamba.errors import VolumeError
 
+from .aside import AsideFile
 from .meta import Compression
 
 _PIECE_NBYTES = 1 << 20
@@ -37,11 +36,8 @@ def head(file: io.FileIO, compression: Compression, nbytes: int) -> bytes:
     VolumeError
         The stream is damaged.
     """
-    try:
-        with _stream(file, compression) as stream:
-            return stream.read(nbytes)
-    except _BROKEN as error:
-        raise _damaged(compression) from error
+    with _stream(file, compression) as stream:
+        return _read(stream, nbytes, compression)
 
 
 def check_ratio(compression: Compression, packed_nbytes: int, nbytes: int) -> None:
@@ -76,41 +72,32 @@ def unpack(file: io.FileIO, compression: Compression, nbytes: int, folder: Path)
     target = folder / f"{key.hexdigest()[:24]}.mrc"
     if target.exists() and target.stat().st_size == nbytes:
         return target
-    if shutil.disk_usage(folder).free < nbytes:
-        raise UnavailableError(
-            f"There is no room to unpack the volume: it takes {nbytes:,} bytes.",
-            code=ErrorCode.INSUFFICIENT_STORAGE,
-            hint="Free some space on the disk of the work folder, or unpack the file yourself.",
-        )
-    aside = target.with_suffix(f".{os.getpid()}.part")
-    try:
-        with _stream(file, compression) as stream, aside.open("wb") as output:
-            _copy(stream, output, nbytes, compression)
-        aside.replace(target)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(compression) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    with AsideFile(target, nbytes) as aside, _stream(file, compression) as stream:
+        _copy(stream, aside, nbytes, compression)
     return target
 
 
-def _copy(stream: gzip.GzipFile | bz2.BZ2File, output: IO[bytes], nbytes: int, compression: Compression) -> None:
+def _copy(stream: gzip.GzipFile | bz2.BZ2File, aside: AsideFile, nbytes: int, compression: Compression) -> None:
     left = nbytes
-    while True:
-        try:
-            # Reading a little beyond the voxels makes the stream reach its end and verify its checksum.
-            piece = stream.read(min(left, _PIECE_NBYTES) or _PIECE_NBYTES)
-        except _BROKEN as error:
-            raise _damaged(compression) from error
-        if not left:
-            return
-        if not piece:
-            raise VolumeError(
-                f"The file is cut short: it unpacks to {nbytes - left:,} bytes, its header promises {nbytes:,}.",
-                hint="Copy or pack the file again; it was probably interrupted.",
-            )
-        output.write(piece)
-        left -= len(piece)
+    with aside.stream() as output:
+        while left:
+            piece = _read(stream, min(left, _PIECE_NBYTES), compression)
+            if not piece:
+                raise VolumeError(
+                    f"The file is cut short: it unpacks to {nbytes - left:,} bytes, its header promises {nbytes:,}.",
+                    hint="Copy or pack the file again; it was probably interrupted.",
+                )
+            output.write(piece)
+            left -= len(piece)
+    # Reading a little beyond the voxels makes the stream reach its end and verify its checksum.
+    _read(stream, _PIECE_NBYTES, compression)
+
+
+def _read(stream: gzip.GzipFile | bz2.BZ2File, nbytes: int, compression: Compression) -> bytes:
+    try:
+        return stream.read(nbytes)
+    except _BROKEN as error:
+        raise _damaged(compression) from error
 
 
 def _stream(file: io.FileIO, compression: Compression) -> gzip.GzipFile | bz2.BZ2File:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cryomamba.errors import VolumeError
 
+from .aside import is_full, no_room
 from .facts import HeaderFacts
 
 BUFFER_NBYTES = 1 << 20
@@ -164,7 +165,12 @@ class StoredVoxels:
         with self._lock:
             self._file.seek(offset)
             while done < len(view):
-                done += self._file.write(view[done:]) or 0
+                try:
+                    done += self._file.write(view[done:]) or 0
+                except OSError as error:
+                    if is_full(error):
+                        raise no_room() from error
+                    raise
 
 
 def unpack_nibbles(rows: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:

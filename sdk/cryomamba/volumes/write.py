@@ -61,15 +61,20 @@ def write_volume(
         raise ValueError("slabs need the shape of the whole volume")
     facts = blank_header(shape, voxel_size_A, mode=_MODES[stored.str[1:]])
     with AsideFile(Path(path), facts.data_offset + facts.data_nbytes) as aside:
-        target, moments, z = StoredVoxels(aside.file, facts), Moments(), 0
-        for slab in voxels:
-            if slab.shape[1:] != tuple(shape[1:]) or z + slab.shape[0] > shape[0]:
-                raise ValueError(f"a slab of {slab.shape} at z = {z} does not fit a volume of {shape}")
-            target.write_from(slab, (z, z + slab.shape[0]), (0, shape[1]), (0, shape[2]))
-            z += slab.shape[0]
-        if z != shape[0]:
-            raise ValueError(f"the slabs hold {z} sections, the volume {shape[0]}")
+        target, moments = StoredVoxels(aside.file, facts), Moments()
+        _write_slabs(target, voxels, shape)
         for chunk in target.chunks():
             moments.add(chunk)
         aside.file.seek(0)
         aside.file.write(encode_header(facts, (own_label(label),), moments))
+
+
+def _write_slabs(target: StoredVoxels, slabs: Iterable[NDArray[np.generic]], shape: tuple[int, int, int]) -> None:
+    z = 0
+    for slab in slabs:
+        if slab.shape[1:] != tuple(shape[1:]) or z + slab.shape[0] > shape[0]:
+            raise ValueError(f"a slab of {slab.shape} at z = {z} does not fit a volume of {shape}")
+        target.write_from(slab, (z, z + slab.shape[0]), (0, shape[1]), (0, shape[2]))
+        z += slab.shape[0]
+    if z != shape[0]:
+        raise ValueError(f"the slabs hold {z} sections, the volume {shape[0]}")

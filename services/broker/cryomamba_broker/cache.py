@@ -9,6 +9,7 @@ from typing import Final
 from cryomamba.wire.envelope import Envelope
 
 CACHE_MAX_BYTES: Final = 64 * 1024 * 1024
+_OVERHEAD_BYTES: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class CachedFrame:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds."""
-        return len(self.header) + len(self.payload)
+        """Bytes that it holds, the objects around them included."""
+        return len(self.header) + len(self.payload) + _OVERHEAD_BYTES
 
 
 class PreviewCache:

@@ -24,9 +24,9 @@ from cryomamba.wire.requests import (
 
 from .admission import admit, require_plain
 from .artifacts import read_piece, require_listed
+from .core import Core
 from .dispatch import Answer, Handler
-from .house import House
-from .store.rows import to_time
+from .store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
 
 class ClientRequests:
@@ -34,7 +34,7 @@ class ClientRequests:
 
     Parameters
     ----------
-    house : House
+    core : Core
         What all handlers share.
     roots : tuple of Path
         Folders below which volumes may lie.
@@ -44,8 +44,8 @@ class ClientRequests:
         Where files are read.
     """
 
-    def __init__(self, house: House, *, roots: tuple[Path, ...], artifacts: Path, files: ThreadPoolExecutor) -> None:
-        self._house = house
+    def __init__(self, core: Core, *, roots: tuple[Path, ...], artifacts: Path, files: ThreadPoolExecutor) -> None:
+        self._core = core
         self._roots = roots
         self._artifacts = artifacts
         self._files = files
@@ -72,74 +72,77 @@ class ClientRequests:
             {
                 "version": __version__,
                 "protocol": PROTOCOL_VERSION,
-                "epoch": self._house.epoch,
-                "workers": len(self._house.workers),
+                "epoch": self._core.epoch,
+                "workers": len(self._core.workers),
             }
         )
 
     async def info(self, _: Empty) -> Answer:
         """Say who is there."""
-        house = self._house
+        core = self._core
         info = ServerInfo(
             version=__version__,
             protocol=PROTOCOL_VERSION,
-            status="ok" if len(house.workers) else "degraded",
-            epoch=house.epoch,
-            timestamp=to_time(house.clock.wall()),
-            started_at=to_time(house.started),
-            default_engine=house.workers.default(),
-            engines=house.workers.engines(),
-            workers=house.workers.infos(),
-            endpoints=house.endpoints.model_dump(),
+            status="ok" if len(core.workers) else "degraded",
+            epoch=core.epoch,
+            timestamp=to_time(core.clock.wall()),
+            started_at=to_time(core.started),
+            default_engine=core.workers.default(),
+            engines=core.workers.engines(),
+            workers=core.workers.infos(),
+            endpoints=core.endpoints.model_dump(),
         )
-        return Answer(info.model_dump(mode="json"))
+        body = info.model_dump(mode="json")
+        while body["workers"] and wire_nbytes(body) > REPLY_BUDGET:
+            body["workers"].pop()
+        return Answer(body)
 
     async def submit(self, request: SubmitRequest) -> Answer:
         """Check a job and queue it."""
         require_plain(request)
-        known = await self._house.store.call(lambda store: store.jobs.find(request))
+        known = await self._core.store.call(lambda store: store.jobs.find(request))
         if known is not None:
             return job_answer(known)
-        engines = self._house.workers.engines()
+        engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
         new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._roots))
-        record = await self._house.change(lambda store: store.jobs.submit(new))
-        self._house.waiting.call_all()
+        record = await self._core.change(lambda store: store.jobs.submit(new))
+        self._core.waiting.call_all()
         return job_answer(record)
 
     async def get(self, request: JobRef) -> Answer:
         """Return a job."""
-        return job_answer(await self._house.store.call(lambda store: store.jobs.get(request.job)))
+        return job_answer(await self._core.store.call(lambda store: store.jobs.get(request.job)))
 
     async def page(self, request: ListRequest) -> Answer:
         """Return a page of jobs."""
-        page = await self._house.store.call(lambda store: store.jobs.page(request))
+        page = await self._core.store.call(lambda store: store.jobs.page(request))
         return Answer(page.model_dump(mode="json"))
 
     async def cancel(self, request: JobRef) -> Answer:
         """Cancel a job."""
-        return job_answer(await self._house.change(lambda store: store.jobs.cancel(request.job)))
+        return job_answer(await self._core.change(lambda store: store.jobs.cancel(request.job)))
 
     async def retry(self, request: JobRef) -> Answer:
         """Queue a failed or cancelled job again."""
-        record = await self._house.change(lambda store: store.jobs.retry(request.job))
-        self._house.waiting.call_all()
+        record = await self._core.change(lambda store: store.jobs.retry(request.job))
+        self._core.waiting.call_all()
         return job_answer(record)
 
     async def focus(self, request: FocusRequest) -> Answer:
         """Note where the viewer looks."""
-        return job_answer(await self._house.store.call(lambda store: store.jobs.focus(request.job, request.position)))
+        return job_answer(await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position)))
 
     async def events_since(self, request: EventsSince) -> Answer:
         """Return what happened after an event."""
-        page = await self._house.store.call(
+        page = await self._core.store.call(
             lambda store: store.events.since(request.n, job_id=request.job, limit=request.limit)
         )
         return Answer(page.model_dump(mode="json"))
 
     async def artifact(self, request: ArtifactRead) -> Answer:
         """Return a piece of a finished file."""
-        record = await self._house.store.call(lambda store: store.jobs.get(request.job))
+        record = await self._core.store.call(lambda store: store.jobs.get(request.job))
         require_listed(record, request.name)
         loop = asyncio.get_running_loop()
         spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._artifacts, request)
@@ -148,9 +151,9 @@ class ClientRequests:
 
     async def preview(self, request: PreviewRead) -> Answer:
         """Return the newest frame of a job."""
-        frame = self._house.cache.get(request.job)
+        frame = self._core.cache.get(request.job)
         if frame is None:
-            await self._house.store.call(lambda store: store.jobs.row(request.job)["id"])
+            await self._core.store.call(lambda store: store.jobs.row(request.job)["id"])
             raise NotFoundError(
                 "There is no preview of this job.",
                 hint="A job that has not begun has none yet, and those of old jobs are not kept.",

@@ -15,7 +15,6 @@ import zmq.asyncio
 
 from cryomamba.errors import CryoMambaError, InternalError, ProtocolError
 from cryomamba.wire.buffers import BufferSpec
-from cryomamba.wire.constants import HEADER_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
 from cryomamba.wire.requests import ERROR, REPLY, parse_request
 
@@ -64,7 +63,7 @@ Key = tuple[bytes, str]
 def readable_id(raw: bytes) -> str | None:
     """Return the id of a header that is not an envelope of this version, if it can be made out."""
     try:
-        fields = msgpack.unpackb(raw[:HEADER_MAX_BYTES], raw=False, strict_map_key=True)
+        fields = msgpack.unpackb(raw, raw=False, strict_map_key=True)
     except (ValueError, msgpack.UnpackException, RecursionError, TypeError):
         return None
     found = fields.get("id") if isinstance(fields, dict) else None

@@ -18,6 +18,7 @@ from cryomamba.wire.envelope import Envelope, Stamp, encode
 from cryomamba.wire.topics import event_topic, parse_topic
 
 from .counters import Counters, Throttle
+from .relay import is_sync_wish
 from .store_thread import StoreThread
 
 STATE: Final = "job.state"
@@ -82,8 +83,10 @@ class EventPublisher:
         """Answer subscriptions to ``sync/`` topics with the present state, for ever."""
         while True:
             raw = await self._socket.recv()
-            if raw[:1] == b"\x01" and raw.startswith(b"sync/", 1):
+            if is_sync_wish(raw):
                 await self._answer(raw[1:])
+            elif raw[:1] not in {b"\x00", b"\x01"}:
+                self._counters.malformed += 1
             await asyncio.sleep(0)
 
     async def _answer(self, wanted: bytes) -> None:

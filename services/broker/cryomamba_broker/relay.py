@@ -46,6 +46,11 @@ def check_frame(parts: Sequence[zmq.Frame]) -> tuple[str, Envelope]:
     return topic.job_id, envelope
 
 
+def is_sync_wish(raw: bytes) -> bool:
+    """Whether a message of an XPUB socket is a subscription to a private topic."""
+    return raw.startswith(b"\x01sync/")
+
+
 class Fence:
     """The newest attempt of each job, so that frames of an attempt that is over are not shown."""
 
@@ -110,8 +115,10 @@ class PreviewRelay:
         """Answer subscriptions to ``sync/`` topics with the last frame, for ever."""
         while True:
             raw = await self._target.recv()
-            if raw[:1] == b"\x01" and raw.startswith(b"sync/", 1):
+            if is_sync_wish(raw):
                 await self._answer(raw[1:])
+            elif raw[:1] not in {b"\x00", b"\x01"}:
+                self._malformed(ProtocolError("A message is not a subscription."))
             await asyncio.sleep(0)
 
     async def _answer(self, wanted: bytes) -> None:

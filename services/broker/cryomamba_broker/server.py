@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import zmq.asyncio
 
@@ -22,9 +22,9 @@ from cryomamba.wire.envelope import Stamp
 
 from .cache import PreviewCache
 from .client_requests import ClientRequests
+from .core import Core
 from .counters import Counters
 from .dispatch import Dispatcher
-from .house import House
 from .lock import HomeLock
 from .publisher import EventPublisher
 from .relay import PreviewRelay
@@ -35,8 +35,10 @@ from .store_thread import StoreThread
 from .worker_requests import WorkerRequests
 from .workers import Workers
 
-FILE_THREADS = 4
-SOURCE = "broker"
+FILE_THREADS: Final = 4
+DRAIN_S: Final = 2.0
+SOURCE: Final = "broker"
+_DRAIN_LOOK_S: Final = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Broker:
         self.counters = Counters()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
-        self._house: House | None = None
+        self._core: Core | None = None
 
     @property
     def endpoints(self) -> BusEndpoints:
@@ -74,10 +76,10 @@ class Broker:
         return self._running.endpoints
 
     @property
-    def _running(self) -> House:
-        if self._house is None:
+    def _running(self) -> Core:
+        if self._core is None:
             raise UnavailableError("The broker is not running.")
-        return self._house
+        return self._core
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -119,7 +121,7 @@ class Broker:
         for record in await store.call(lambda opened: opened.leases.grace()):
             relay.fence.raise_to(record.job_id, record.attempt)
         lease_s = self.policy.lease_s
-        self._house = House(
+        self._core = Core(
             epoch=self.stamp.epoch,
             started=self.clock.wall(),
             endpoints=sockets.endpoints,
@@ -131,8 +133,8 @@ class Broker:
             fence=relay.fence,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        clients = ClientRequests(self._house, roots=self.settings.roots, artifacts=self.settings.artifacts, files=files)
-        workers = WorkerRequests(self._house)
+        clients = ClientRequests(self._core, roots=self.settings.roots, artifacts=self.settings.artifacts, files=files)
+        workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}
         dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall)
         stack.push_async_callback(self._end_tasks)
@@ -157,11 +159,24 @@ class Broker:
                 path.unlink(missing_ok=True)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; raises if a part of the broker ends by a defect."""
-        stopping = asyncio.create_task(stop.wait())
+        """Run until `stop` is set and leases are given back; raises if a part of the broker ends by a defect."""
+        await self._unless_defect(stop.wait())
+        await self._unless_defect(self._drain())
+
+    async def _unless_defect(self, work: Coroutine[Any, Any, Any]) -> None:
+        working = asyncio.create_task(work)
         try:
-            done, _ = await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stopping}:
+            done, _ = await asyncio.wait([working, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
                 task.result()
         finally:
-            stopping.cancel()
+            working.cancel()
+
+    async def _drain(self) -> None:
+        """Hand out nothing more, and give workers that end at the same time a moment to give their leases back."""
+        core = self._running
+        core.waiting.closed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while len(core.workers) and await core.store.call(lambda store: store.leases.running()):  # noqa: ASYNC110
+                    await asyncio.sleep(_DRAIN_LOOK_S)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from .store import Store
+from .store.database import store_error
 
 T = TypeVar("T")
 
@@ -34,8 +36,17 @@ class StoreThread:
         return cls(store, executor)
 
     async def call(self, work: Callable[[Store], T]) -> T:
-        """Run `work` on the store's thread and return what it returns, or raise what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, self._store)
+        """Run `work` on the store's thread and return what it returns, or raise what it raises.
+
+        Raises
+        ------
+        UnavailableError
+            The database cannot be read or written.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, self._store)
+        except sqlite3.Error as error:
+            raise store_error(error) from error
 
     async def close(self) -> None:
         """Close the store and end the thread, after everything that was asked for."""

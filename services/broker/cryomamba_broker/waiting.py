@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 NAMES_KEPT: Final = 1024
+PLACES_MAX: Final = 512
 
 
 class Place:
@@ -40,9 +41,16 @@ class Place:
 
 
 class WaitingRoom:
-    """The claims that wait, one per worker: a newer one takes the place of the older."""
+    """The claims that wait, one per worker: a newer one takes the place of the older.
+
+    Attributes
+    ----------
+    closed : bool
+        No job is handed out any more, because the broker is about to end.
+    """
 
     def __init__(self) -> None:
+        self.closed = False
         self._waiting: dict[str, Place] = {}
         self._newest: OrderedDict[str, Place] = OrderedDict()
 
@@ -62,6 +70,11 @@ class WaitingRoom:
         finally:
             if self._waiting.get(worker) is place:
                 del self._waiting[worker]
+
+    @property
+    def full(self) -> bool:
+        """Whether no more claims should wait."""
+        return len(self._waiting) >= PLACES_MAX
 
     def is_newest(self, worker: str, place: Place) -> bool:
         """Whether the worker has not asked again since."""

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from cryomamba.errors import ConflictError
+from cryomamba.errors import CryoMambaError
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Release, Renew, Renewed, WorkerHello
 
 from .client_requests import job_answer
+from .core import Core
+from .counters import Throttle
 from .dispatch import Answer, Handler
-from .house import House
 from .store import Attempt, Change, Held
 from .store.rows import to_time
 from .waiting import Place
@@ -24,12 +25,13 @@ class WorkerRequests:
 
     Parameters
     ----------
-    house : House
+    core : Core
         What all handlers share.
     """
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._log = Throttle(logger, interval_s=60.0)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
@@ -44,92 +46,105 @@ class WorkerRequests:
 
     async def hello(self, request: WorkerHello) -> Answer:
         """Take in a worker and its engines."""
-        clock = self._house.clock
-        engines = self._house.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady())
-        await self._house.store.call(lambda store: store.engines.save(engines))
+        clock = self._core.clock
+        engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady())
+        await self._core.store.call(lambda store: store.engines.save(engines))
         logger.info("Worker %s is there with %d engines.", request.worker, len(request.engines))
-        return Answer({"lease_s": self._house.lease_s, "epoch": self._house.epoch})
+        return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
 
     async def claim(self, request: Claim) -> Answer:
         """Give a worker a job, or let it wait for one."""
         deadline = asyncio.get_running_loop().time() + request.wait_s
-        with self._house.waiting.place(request.worker) as place:
+        with self._core.waiting.place(request.worker) as place:
             while not place.replaced:
                 self._seen(request.worker, None)
-                held = await self._house.store.call(lambda store: store.leases.claim(request.worker, request.engines))
+                held = await self._next_job(request)
                 if held is not None:
                     return await self._hand_out(request.worker, held, place)
-                if not await place.wait(deadline):
+                if self._core.waiting.full or not await place.wait(deadline):
                     break
         return Answer(Claimed().model_dump(mode="json"))
 
+    async def _next_job(self, request: Claim) -> Held | None:
+        if self._core.waiting.closed:
+            return None
+        return await self._core.store.call(lambda store: store.leases.claim(request.worker, request.engines))
+
     async def _hand_out(self, worker: str, held: Held, place: Place) -> Answer:
         record = held.record
-        self._house.fence.raise_to(record.job_id, record.attempt)
-        await self._house.announce(Change(record, held.event))
+        self._core.fence.raise_to(record.job_id, record.attempt)
+        await self._core.announce(Change(record, held.event))
         self._seen(worker, record.job_id)
-        claimed = Claimed(job=record, attempt=record.attempt, lease_s=self._house.lease_s, focus=held.focus)
+        claimed = Claimed(job=record, attempt=record.attempt, lease_s=self._core.lease_s, focus=held.focus)
 
         async def undo() -> None:
-            if self._house.waiting.is_newest(worker, place):
+            if self._core.waiting.is_newest(worker, place):
                 await self._take_back(Attempt(record.job_id, worker, record.attempt))
 
         return Answer(claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, undo=undo)
 
     async def _take_back(self, attempt: Attempt) -> None:
         try:
-            await self._house.change(lambda store: store.leases.release(attempt))
-        except ConflictError:
+            await self._core.change(lambda store: store.leases.release(attempt))
+        except CryoMambaError as error:
+            # Its lease is over already, or will run out.
+            logger.info("Job %s could not be taken back at once: %s", attempt.job_id, error.message)
             return
-        self._house.waiting.call_all()
+        self._core.waiting.call_all()
 
     async def renew(self, request: Renew) -> Answer:
         """Hold a lease on."""
         attempt = _attempt(request)
-        held = await self._house.store.call(lambda store: store.leases.renew(attempt, request.progress))
+        held = await self._core.store.call(lambda store: store.leases.renew(attempt, request.progress))
         self._seen(request.worker, request.job)
-        await self._house.publisher.publish_progress(held.record)
-        renewed = Renewed(cancel=held.cancel, lease_s=self._house.lease_s, focus=held.focus)
+        await self._core.publisher.publish_progress(held.record)
+        renewed = Renewed(cancel=held.cancel, lease_s=self._core.lease_s, focus=held.focus)
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
 
     async def finish(self, request: Finish) -> Answer:
         """Complete a job."""
         attempt = _attempt(request)
-        record = await self._house.change(lambda store: store.leases.finish(attempt, request.artifacts))
+        record = await self._core.change(lambda store: store.leases.finish(attempt, request.artifacts))
         self._seen(request.worker, None)
         return job_answer(record)
 
     async def fail(self, request: Fail) -> Answer:
         """End an attempt with an error."""
         attempt = _attempt(request)
-        record = await self._house.change(lambda store: store.leases.fail(attempt, request.error))
+        record = await self._core.change(lambda store: store.leases.fail(attempt, request.error))
         self._seen(request.worker, None)
         return job_answer(record)
 
     async def release(self, request: Release) -> Answer:
         """Take a lease back."""
         attempt = _attempt(request)
-        record = await self._house.change(lambda store: store.leases.release(attempt))
+        record = await self._core.change(lambda store: store.leases.release(attempt))
         self._seen(request.worker, None)
-        self._house.waiting.call_all()
+        self._core.waiting.call_all()
         return job_answer(record)
 
     async def look_after(self, interval_s: float) -> None:
         """End leases that have run out, and forget workers that are silent, for ever."""
         while True:
             await asyncio.sleep(interval_s)
-            for change in await self._house.store.call(lambda store: store.leases.expire()):
-                await self._house.announce(change)
-                logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state)
-            for worker in self._house.waiting.workers():
+            try:
+                await self._end_overdue()
+            except CryoMambaError as error:
+                self._log.warning("Leases could not be looked after: %s", error)
+            for worker in self._core.waiting.workers():
                 self._seen(worker, None)
-            for worker in self._house.workers.prune(self._house.clock.steady()):
+            for worker in self._core.workers.prune(self._core.clock.steady()):
                 logger.info("Worker %s has been silent and is not counted any more.", worker)
-            self._house.waiting.call_all()
+            self._core.waiting.call_all()
+
+    async def _end_overdue(self) -> None:
+        for change in await self._core.store.call(lambda store: store.leases.expire()):
+            await self._core.announce(change)
+            logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state)
 
     def _seen(self, worker: str, job_id: str | None) -> None:
-        clock = self._house.clock
-        self._house.workers.seen(worker, at=to_time(clock.wall()), steady=clock.steady(), job_id=job_id)
+        clock = self._core.clock
+        self._core.workers.seen(worker, at=to_time(clock.wall()), steady=clock.steady(), job_id=job_id)
 
 
 def _attempt(request: Renew | Finish | Fail | Release) -> Attempt:

@@ -17,7 +17,7 @@ from cryomamba.wire.requests import WorkerHello
 from .store.rows import wire_nbytes
 
 CATALOGUE_MAX_BYTES: Final = 40 * 1024
-WORKERS_MAX: Final = 64
+WORKERS_MAX: Final = 512
 
 
 @dataclass(frozen=True, slots=True)

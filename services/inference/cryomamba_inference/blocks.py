@@ -89,9 +89,7 @@ def _reserve(file: int, nbytes: int) -> None:
     os.ftruncate(file, nbytes)
 
 
-def _runs(
-    shape: Shape, where: Slices, block: npt.NDArray[np.uint8]
-) -> list[tuple[int, npt.NDArray[np.uint8]]]:
+def _runs(shape: Shape, where: Slices, block: npt.NDArray[np.uint8]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
     """Pair each stretch of the file that a block covers with the stretch of the block, as few as possible."""
     _, height, width = shape
     z, y, x = where

@@ -125,14 +125,9 @@ class PreviewCanvas:
         self._reached = np.zeros(self._below.shape, np.bool_)
         self._rank, self._label = _priority_tables(priority, self._below.dtype)
 
-    @property
-    def begun(self) -> bool:
-        """Whether a tile has been put into the present layer."""
-        return bool(self._reached.any())
-
     def new_layer(self, below: Labels) -> None:
         """Start a new layer over a preview of this canvas' shape."""
-        self._below = below.astype(self._below.dtype, copy=False)
+        self._below[...] = below
         self._layer[...] = 0
         self._reached[...] = False
 
@@ -153,7 +148,9 @@ class PreviewCanvas:
 
     def over(self, layer: Labels) -> Labels:
         """Return a fresh preview: `layer` where this layer was reached, what is below elsewhere."""
-        return np.where(self._reached, layer, self._below).astype(self._below.dtype, copy=False)
+        picture = self._below.copy()
+        np.copyto(picture, layer, where=self._reached)
+        return picture
 
 
 def _priority_tables(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import cc3d
 import numpy as np
@@ -22,7 +22,7 @@ from cryomamba.engine import ScoreCut
 from cryomamba.records import Shape
 
 SLAB_VOXELS = 4 * 1024 * 1024
-_NEIGHBOURS = 26
+_NEIGHBOURS: Final = 26
 
 Scores = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -195,7 +195,7 @@ def _slabs(shape: Shape) -> Iterator[slice]:
 
 
 def _components(scores: Scores, cut: ScoreCut) -> Components:
-    return cc3d.connected_components(scores >= cut.low, connectivity=_NEIGHBOURS)  # type: ignore[no-any-return]
+    return cc3d.connected_components(scores >= cut.low, connectivity=_NEIGHBOURS, return_N=False)
 
 
 def _label(scores: Scores, cut: ScoreCut) -> tuple[Components, Flags, Numbers]:

@@ -25,5 +25,14 @@ def die_with_parent(parent: int) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore Ctrl-C, which a terminal sends to the whole group; the parent decides."""
+    """Ignore Ctrl-C and SIGTERM, which a terminal or honcho sends to the whole group; the parent decides.
+
+    Processes that this one starts inherit it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def leave_interrupt_to_parent() -> None:
+    """Ignore Ctrl-C only."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

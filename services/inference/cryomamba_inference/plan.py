@@ -143,7 +143,7 @@ def plan_tiles(shape: Shape, *, halo: Shape = (0, 0, 0), align: Shape = (1, 1, 1
     """
     halo = _shape(-(-width // grid) * grid for width, grid in zip(halo, align, strict=True))
     axes = [_choices(size, grid) for size, grid in zip(shape, align, strict=True)]
-    tile, total = 1.0, 1.0
+    tile, total = np.ones((1, 1, 1)), np.ones((1, 1, 1))
     for axis, (size, width, cores) in enumerate(zip(shape, halo, axes, strict=True)):
         along = [1, 1, 1]
         along[axis] = len(cores)

@@ -114,7 +114,7 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.OperationalError as error:
-            raise _cannot_write(error) from error
+            raise store_error(error) from error
 
     @property
     def read(self) -> sqlite3.Connection:
@@ -134,11 +134,13 @@ def _unreadable(error: Exception) -> UnavailableError:
     )
 
 
-def _cannot_write(error: sqlite3.OperationalError) -> UnavailableError:
-    if error.sqlite_errorcode & 0xFF in _NO_ROOM:
+def store_error(error: sqlite3.Error) -> UnavailableError:
+    """Return what a failure of the database is for clients."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code & 0xFF in _NO_ROOM:
         return UnavailableError(
             "The job store cannot be written to: the disk is full or fails.",
             code=ErrorCode.INSUFFICIENT_STORAGE,
             hint="Make room on the server's disk; nothing was lost.",
         )
-    return UnavailableError(f"The job store is busy: {error}.", hint="Try again in a moment.")
+    return UnavailableError(f"The job store does not answer: {error}.", hint="Try again in a moment.")

@@ -172,6 +172,10 @@ class Leases:
             rows = connection.execute(overdue, (now,)).fetchall()
             return [self._end_with_error(connection, row, "lost", _worker_lost(row)) for row in rows]
 
+    def running(self) -> int:
+        """Return how many jobs are under a lease."""
+        return int(self._database.read.execute("SELECT count(*) FROM jobs WHERE state = 'running'").fetchone()[0])
+
     def grace(self) -> list[JobRecord]:
         """Give every running job one whole lease and let waiting ones start: what a broker does when it starts.
 

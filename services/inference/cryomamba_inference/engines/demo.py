@@ -63,7 +63,7 @@ class DemoEngine(Engine[DemoParameters]):
         # In units of the volume's sides, so the mask has the same look at every factor; thick enough to be seen there.
         radius = np.sqrt(z[:, None, None] + y[:, None] + x)
         thickness = max(_SHELL * 0.25, 1.5 / min(self._shape))
-        labels = (np.abs(radius - 0.25) < thickness).astype(np.uint8)
+        labels: npt.NDArray[np.uint8] = (np.abs(radius - 0.25) < thickness).astype(np.uint8)
         labels[radius < 0.25 * _SHELL * 3] = 2
         return labels
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Slices, Tile, Voxels
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import Shape, Spacing
-from cryomamba_inference.engines.histogram import Method, find_threshold
+from cryomamba_inference.engines.histogram import find_threshold
 
 _TRUNCATE = 3.0
 _SAMPLE_SIDE = 32
@@ -104,13 +104,11 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         self._sigma = self._sigmas(scene.voxel_size_A)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
         sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(scene)])
-        bright = self.parameters.contrast == "bright"
-        if self.parameters.contrast == "auto":
-            bright = float(np.mean(sample > self._threshold(sample))) <= 0.5
-        self._sign = 1.0 if bright else -1.0
-        self._high = self._sign * self._threshold(sample)
-        background = sample[self._sign * sample < self._high]
-        base = self._sign * float(background.mean(dtype=np.float64)) if background.size else self._high
+        self._sign = self._direction(sample)
+        sample = sample * np.float32(self._sign)
+        self._high = self._threshold(sample, self._sign)
+        background = sample[sample < self._high]
+        base = float(background.mean(dtype=np.float64)) if background.size else self._high
         self._low = self._high - self.parameters.hysteresis * (self._high - base)
 
     def cut(self) -> ScoreCut:
@@ -138,11 +136,23 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             return data
         return ndimage.gaussian_filter(data, self._sigma, truncate=_TRUNCATE)
 
-    def _threshold(self, sample: npt.NDArray[np.float32]) -> float:
-        if self.parameters.method == "value" and self.parameters.value is not None:
-            return self.parameters.value
-        method: Method = self.parameters.method  # type: ignore[assignment]
-        return find_threshold(sample, method)
+    def _direction(self, sample: npt.NDArray[np.float32]) -> float:
+        """Return 1 for bright features and -1 for dark ones."""
+        match self.parameters.contrast:
+            case "bright":
+                return 1.0
+            case "dark":
+                return -1.0
+            case "auto":
+                return 1.0 if float(np.mean(sample >= self._threshold(sample, 1.0))) <= 0.5 else -1.0
+
+    def _threshold(self, sample: npt.NDArray[np.float32], sign: float) -> float:
+        """Return the threshold above which features lie, once densities are multiplied with `sign`."""
+        match self.parameters.method:
+            case "value":
+                return sign * (self.parameters.value or 0.0)
+            case method:
+                return find_threshold(sample, method)
 
     def _samples(self, scene: Scene) -> list[tuple[Voxels, Slices]]:
         """Return blocks on a regular grid, each with its halo and the slices of its core."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from cryomamba.engine import Engine, Tile
 from cryomamba_inference.executor.base import Result, check_result
+from cryomamba_inference.threads import one_thread
 
 
 class InlineExecutor:
@@ -40,7 +39,7 @@ class InlineExecutor:
             return []
         index, tile = self._waiting.popleft()
         # One thread, as in the processes of the pool: sums in another order would make other bytes.
-        with threadpool_limits(1):
+        with one_thread():
             labels = self._engine.predict(tile)
         check_result(tile.shape, labels)
         return [Result(index, labels)]

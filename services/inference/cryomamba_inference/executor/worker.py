@@ -10,14 +10,14 @@ from multiprocessing.reduction import recv_handle
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from cryomamba.engine import Engine, Slices, Tile
 from cryomamba.errors import CryoMambaError
 from cryomamba_inference.executor.base import check_result
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import as_error
-from cryomamba_inference.lifeline import die_with_parent, leave_signals_to_parent
+from cryomamba_inference.lifeline import die_with_parent, leave_interrupt_to_parent
+from cryomamba_inference.threads import one_thread
 
 _SLOTS = 2
 
@@ -25,10 +25,10 @@ _SLOTS = 2
 def work(pipe: Connection, parent: int) -> None:
     """Compute tiles until the pipe is closed."""
     die_with_parent(parent)
-    leave_signals_to_parent()
+    leave_interrupt_to_parent()
     # As many processes as cores already: more threads would only wait for each other.
     os.environ["NUMBA_NUM_THREADS"] = "1"
-    with threadpool_limits(1), suppress(EOFError, OSError):
+    with one_thread(), suppress(EOFError, OSError):
         _Loop(pipe).run()
 
 

@@ -49,13 +49,13 @@ class PreviewFeed:
         self._show = show
         self._due = 0.0
         self._changed = False
-        self._looked = False
+        self._coarse = False
         self._cut: ScoreCut | None = None
 
     def look(self, labels: Labels, progress: float) -> None:
         """Show a first look, a whole preview made from a binned copy."""
         self._canvas.new_layer(labels)
-        self._looked = True
+        self._coarse = True
         self._changed = True
         self.tick(progress)
 
@@ -67,6 +67,7 @@ class PreviewFeed:
     def put(self, start: Shape, labels: Labels) -> None:
         """Take in a finished block of labels or scores."""
         self._canvas.put(start, labels)
+        self._coarse = False
         self._changed = True
 
     def tick(self, progress: float) -> None:
@@ -90,7 +91,7 @@ class PreviewFeed:
             labels=self._title.labels,
             attempt=self._title.attempt,
             final=final,
-            coarse=self._looked and not self._canvas.begun,
+            coarse=self._coarse,
             ts=time.time(),
         )
         self._changed = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,11 +15,11 @@ from cryomamba.volumes.statistics import PERCENTILES
 _BINS = 256
 
 
-def binned_copy(volume: Volume, factor: int) -> Voxels:
+def binned_copy(volume: Volume, factor: int, check: Callable[[], None]) -> Voxels:
     """Return a copy binned by `factor` along every axis, made from few planes.
 
     Of each `factor` planes the middle one is read and averaged in y and x. So a look at 512³ voxels reads a quarter of
-    the file and is there before the first full pass would be.
+    the file and is there before the first full pass would be. `check` is called before each plane; it raises to stop.
 
     Returns
     -------
@@ -28,6 +30,7 @@ def binned_copy(volume: Volume, factor: int) -> Voxels:
     rows, columns = slice(0, height), slice(0, width)
     planes = []
     for first in range(0, depth, factor):
+        check()
         middle = (first + min(first + factor, depth) - 1) // 2
         plane = volume.read(slice(middle, middle + 1), rows, columns)[0]
         planes.append(_mean_pairs(_mean_pairs(plane, factor).T, factor).T)

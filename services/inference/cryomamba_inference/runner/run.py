@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from cryomamba.engine import Engine, Labels, Pass, Scene, Slices, Tile, Voxels
 from cryomamba.errors import (
@@ -34,6 +33,7 @@ from cryomamba_inference.runner.feed import FrameTitle, PreviewFeed
 from cryomamba_inference.runner.look import array_statistics, binned_copy, binned_shape
 from cryomamba_inference.runner.progress import Meter, Stage
 from cryomamba_inference.runner.walk import walk_tiles
+from cryomamba_inference.threads import one_thread
 
 log = logging.getLogger(__name__)
 
@@ -114,9 +114,7 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
 
 
 class _Run:
-    def __init__(
-        self, task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher
-    ) -> None:
+    def __init__(self, task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher) -> None:
         self._task, self._folder, self._control = task, folder, control
         self._executor = executor
         self._engine = task.engine
@@ -136,9 +134,7 @@ class _Run:
         executor.warm_up()
         statistics = self._measure()
         self._engine.prepare(self._scene(statistics))
-        with MaskWriter(
-            self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name
-        ) as mask:
+        with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
                 self._run_scores(plan, executor, mask)
             else:
@@ -167,18 +163,20 @@ class _Run:
         voxel_size_A = (z * factor, y * factor, x * factor)
         core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
         try:
-            copy = None if self._volume is None else binned_copy(self._volume, factor)
+            copy = None if self._volume is None else binned_copy(self._volume, factor, self._control.check)
             if copy is not None and not np.isfinite(copy).all():
                 return None
             engine = type(self._engine)(self._engine.parameters)
             engine.prepare(_scene(shape, voxel_size_A, copy))
             data = np.empty((0, 0, 0), np.float32) if copy is None else copy
-            with threadpool_limits(1):
+            with one_thread():
                 labels = engine.predict(Tile(data, core, (0, 0, 0), shape, factor, step))
             if engine.output == "scores":
                 cut = engine.cut()
                 labels = cut_scores(labels.astype(np.uint8), replace(cut, min_voxels=cut.min_voxels // factor**3))
         except CryoMambaError as error:
+            # What does not work on the coarse copy may well work on the volume, but a cancel holds for both.
+            self._control.check()
             log.info("No first look: %s", error)
             return None
         return magnify(labels, self._facts.shape, factor, self._scale)
@@ -187,9 +185,7 @@ class _Run:
         if self._volume is None:
             return None
         self._meter.enter(_MEASURING)
-        statistics = stream_statistics(
-            self._volume, progress=self._within, cancelled=lambda: self._control.cancelled
-        )
+        statistics = stream_statistics(self._volume, progress=self._within, cancelled=lambda: self._control.cancelled)
         if statistics.non_finite:
             raise VolumeError(
                 f"{statistics.non_finite:,} voxels of the volume are not finite numbers (NaN or infinite).",

@@ -18,8 +18,8 @@ from .workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """The broker's parts, as handlers use them.
+class Core:
+    """The broker's parts, as request handlers use them.
 
     Attributes
     ----------

@@ -1,0 +1,200 @@
+"""The conversation with one server at a time; asyncio only, no Qt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from cryomamba.client import AsyncClient, aconnect
+from cryomamba.errors import CryoMambaError, NotFoundError, UnavailableError
+from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
+from napari_cryomamba.models.frames import NewestFrame
+from napari_cryomamba.models.link import LinkModel, Phase
+
+from .messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Message, Told
+
+POLL_S = 3.0
+LISTED_JOBS = 100
+
+Connector = Callable[[str], Coroutine[Any, Any, AsyncClient]]
+
+
+class Session:
+    """Keeps the connection, follows all jobs, and watches the previews of some. For one event loop.
+
+    Everything that is learned is handed to `post`, in the loop's thread. Watching is a wish that survives lost
+    connections and restarts of any service; it ends with the job.
+
+    Parameters
+    ----------
+    post : callable
+        Takes a :data:`~napari_cryomamba.net.messages.Message`; must not block.
+    connector : callable
+        Makes a client for an address.
+    """
+
+    def __init__(self, post: Callable[[Message], None], *, connector: Connector = aconnect) -> None:
+        self._post = post
+        self._connector = connector
+        self._model = LinkModel()
+        self._client: AsyncClient | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._frames: dict[str, NewestFrame] = {}
+        self._wake = asyncio.Event()
+        self._usable = asyncio.Event()
+        self._epoch: int | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def client(self) -> AsyncClient:
+        """The client of the present server.
+
+        Raises
+        ------
+        UnavailableError
+            There is none.
+        """
+        if self._client is None:
+            raise UnavailableError("No server is connected.", hint="Enter an address, or use 'Run here'.")
+        return self._client
+
+    def frame_place(self, job_id: str) -> NewestFrame:
+        """Return the place where a job's previews are left; safe from any thread once it exists."""
+        return self._frames.setdefault(job_id, NewestFrame())
+
+    async def open(self, url: str) -> None:
+        """Talk to this server from now on; the one before is let go. The server need not be there yet."""
+        async with self._opening:
+            await self._let_go()
+            self._model.open(url)
+            self._tell_link()
+            try:
+                self._client = await self._connector(url)
+            except CryoMambaError as error:
+                self._take(self._model.failed(error, now=time.monotonic()))
+                return
+            self._tasks = [
+                asyncio.create_task(self._keep(), name="desktop-link"),
+                asyncio.create_task(self._follow(), name="desktop-jobs"),
+            ]
+
+    async def close(self) -> None:
+        """Let the server go; jobs go on over there."""
+        async with self._opening:
+            await self._let_go()
+            self._model.close()
+            self._tell_link()
+
+    def reconnect_now(self) -> None:
+        """Try at once instead of waiting."""
+        self._wake.set()
+
+    def watch(self, job_id: str) -> None:
+        """Follow a job's previews until it ends; watching twice is watching once."""
+        if job_id not in self._watches or self._watches[job_id].done():
+            self.frame_place(job_id)
+            self._watches[job_id] = asyncio.create_task(self._watch(job_id), name=f"desktop-watch-{job_id}")
+
+    def unwatch(self, job_id: str) -> None:
+        """Stop following a job's previews."""
+        task = self._watches.pop(job_id, None)
+        if task is not None:
+            task.cancel()
+
+    async def _let_go(self) -> None:
+        tasks = [*self._tasks, *self._watches.values()]
+        self._tasks, self._watches = [], {}
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._usable.clear()
+        self._epoch = None
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def _keep(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                info = await self.client.info()
+                latency = await self.client.latency()
+            except CryoMambaError as error:
+                self._usable.clear()
+                self._take(self._model.failed(error, now=time.monotonic()))
+            else:
+                name = "bus" if self.client.transport.name == "bus" else "gateway"
+                self._take(self._model.answered(info, transport=name, latency_s=latency))
+                if not self._usable.is_set() or self._epoch != info.epoch:
+                    self._epoch = info.epoch
+                    self._usable.set()
+                    await self._list()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._pause())
+
+    def _pause(self) -> float:
+        link = self._model.link
+        return POLL_S if link.retry_at is None else max(link.retry_at - time.monotonic(), 0.0)
+
+    async def _list(self) -> None:
+        try:
+            for record in await self.client.list(limit=LISTED_JOBS):
+                self._post(JobChanged(record))
+        except CryoMambaError as error:
+            self._take(self._model.failed(error, now=time.monotonic()))
+
+    async def _follow(self) -> None:
+        while True:
+            await self._usable.wait()
+            with contextlib.suppress(CryoMambaError):
+                async with contextlib.aclosing(self.client.watch_all()) as events:
+                    async for event in events:
+                        self._take_event(event)
+            # The keeper learns why, and sets the flag again when it is worth another try.
+            self._usable.clear()
+            self._wake.set()
+
+    async def _watch(self, job_id: str) -> None:
+        while True:
+            await self._usable.wait()
+            try:
+                async with contextlib.aclosing(self.client.watch(job_id)) as events:
+                    async for event in events:
+                        self._take_event(event)
+                return
+            except NotFoundError:
+                return
+            except CryoMambaError:
+                self._usable.clear()
+                self._wake.set()
+
+    def _take_event(self, event: Event) -> None:
+        match event:
+            case PreviewEvent():
+                if self.frame_place(event.job_id).put(event.frame, skipped=event.skipped):
+                    self._post(FrameWaits(event.job_id))
+            case StateEvent():
+                self._post(JobChanged(event.record))
+            case ProgressEvent():
+                self._post(JobProgressed(event.job_id, event.attempt, event.progress))
+            case LinkEvent(status="lost"):
+                if self._model.link.phase.usable:
+                    self._take(self._model.lost(event.message, now=time.monotonic()))
+                    self._wake.set()
+            case LinkEvent():
+                if self._model.link.phase is not Phase.CONNECTED:
+                    self._wake.set()
+
+    def _take(self, notices: list[Any]) -> None:
+        self._tell_link()
+        for notice in notices:
+            self._post(Told(notice))
+
+    def _tell_link(self) -> None:
+        self._post(LinkChanged(self._model.link))

@@ -1,0 +1,145 @@
+"""A job's mask as a Labels layer: the growing preview first, the finished mask after it, on the same layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cryomamba.records import JobRecord
+from cryomamba.wire.preview import PreviewFrame
+
+from .models.palette import Palette
+from .models.placement import Placement
+from .tomogram import METADATA_KEY, Array, Source, source_of
+
+JOB_KEY = "cryomamba_job"
+
+
+class Overlay:
+    """The Labels layer of one job. For the GUI thread.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    record : JobRecord
+    tomogram : napari.layers.Image, optional
+        The layer that the mask lies on; a demo job has none.
+    palette : Palette, optional
+        Names and colours to begin with.
+    opacity, contour : float, int
+        Of a new layer.
+
+    Attributes
+    ----------
+    final : bool
+        Whether it shows the finished mask at full resolution.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        record: JobRecord,
+        *,
+        tomogram: Any = None,  # noqa: ANN401
+        palette: Palette | None = None,
+        opacity: float = 0.6,
+        contour: int = 0,
+    ) -> None:
+        self.viewer = viewer
+        self.job_id = record.job_id
+        self.tomogram = tomogram
+        self.palette = palette or Palette()
+        self.final = False
+        self.layer: Any = None
+        self._name = f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+        self._style = {"opacity": opacity, "contour": contour}
+        self._colored: set[int] = set()
+
+    @property
+    def in_viewer(self) -> bool:
+        """Whether the layer is (still) in the viewer."""
+        return self.layer is not None and self.layer in self.viewer.layers
+
+    def show(self, frame: PreviewFrame) -> None:
+        """Draw a preview; a frame that comes after the finished mask is not drawn."""
+        if self.final:
+            return
+        self.palette.learn(frame.labels)
+        self._put(frame.mask, Placement.of_preview(frame, self._voxel_size_A(frame)))
+
+    def finish(self, mask: Array, voxel_size_A: tuple[float, float, float]) -> None:
+        """Put the finished mask (z, y, x) in the preview's place; colours, opacity and names stay."""
+        self.final = True
+        self._put(mask, Placement.of_volume(self._shown_voxel_size_A() or voxel_size_A))
+
+    def recolor(self) -> None:
+        """Apply the palette again."""
+        from napari.utils.colormaps import DirectLabelColormap
+
+        self.layer.colormap = DirectLabelColormap(color_dict=self.palette.color_dict(self._colored))
+
+    def remove(self) -> None:
+        """Take the layer out of the viewer."""
+        if self.in_viewer:
+            self.viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def _voxel_size_A(self, frame: PreviewFrame) -> tuple[float, float, float]:
+        return self._shown_voxel_size_A() or frame.voxel_size_A
+
+    def _shown_voxel_size_A(self) -> tuple[float, float, float] | None:
+        """Return the voxel size with which the tomogram is shown: the person may have corrected it meanwhile."""
+        source: Source | None = source_of(self.tomogram) if self.tomogram is not None else None
+        return source.meta.voxel_size_A if source is not None else None
+
+    def _put(self, mask: Array, placement: Placement) -> None:
+        self._learn_labels(mask)
+        if not self.in_viewer:
+            self._add(mask, placement)
+            return
+        layer = self.layer
+        same = layer.data.shape == mask.shape and layer.data.dtype == mask.dtype and not self.final
+        if same and layer.data.flags.writeable:
+            # In place and without the thumbnail: half the cost of handing napari a new array.
+            np.copyto(layer.data, mask)
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+        else:
+            layer.data = mask
+            layer.scale, layer.translate = placement.scale, placement.translate
+
+    def _learn_labels(self, mask: Array) -> None:
+        """Know the labels of a preview, so that each gets a colour of its own; a finished mask has no new ones."""
+        if mask.dtype == np.uint8 and not self.final:
+            found = set(np.flatnonzero(np.bincount(mask.reshape(-1), minlength=256)).tolist()) - {0}
+        else:
+            found = set(self.palette.labels)
+        fresh = found - self._colored
+        self._colored |= fresh
+        if fresh and self.in_viewer:
+            self.recolor()
+
+    def _add(self, mask: Array, placement: Placement) -> None:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        style = dict(self._style)
+        contour = style.pop("contour")
+        self.layer = self.viewer.add_labels(
+            mask,
+            name=self._name,
+            colormap=DirectLabelColormap(color_dict=self.palette.color_dict(self._colored)),
+            metadata={JOB_KEY: self.job_id, METADATA_KEY: None},
+            **style,
+            **placement.layer_arguments(),
+        )
+        self.layer.contour = int(contour)
+        self._lift()
+
+    def _lift(self) -> None:
+        """Put the overlay right above its tomogram, not above unrelated ones."""
+        if self.tomogram is None or self.tomogram not in self.viewer.layers:
+            return
+        at = self.viewer.layers.index(self.layer)
+        above = self.viewer.layers.index(self.tomogram) + 1
+        if at != above:
+            self.viewer.layers.move(at, above)

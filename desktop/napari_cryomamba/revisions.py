@@ -1,0 +1,149 @@
+"""Edited masks on disk: every save is a new file that lies on its tomogram; and their exports."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cryomamba.records import Shape, Spacing
+from cryomamba.volumes import HeaderFacts, MaskWriter, blank_header, open_volume
+from cryomamba.volumes.exports import write_nifti, write_nrrd, write_ome_zarr, write_tiff
+
+from .measure import Measurement
+from .models.placement import NM_PER_A
+from .tomogram import Array
+
+Format = Literal["mrc", "nifti", "nrrd", "ome-zarr", "tiff", "star"]
+SUFFIXES: dict[Format, str] = {
+    "mrc": ".mrc",
+    "nifti": ".nii.gz",
+    "nrrd": ".nrrd",
+    "ome-zarr": ".ome.zarr",
+    "tiff": ".ome.tif",
+    "star": ".star",
+}
+TITLES: dict[Format, str] = {
+    "mrc": "MRC: IMOD, ChimeraX, Dynamo",
+    "nifti": "NIfTI: ITK-SNAP, 3D Slicer",
+    "nrrd": "NRRD: 3D Slicer",
+    "ome-zarr": "OME-Zarr: multiscale, for web viewers",
+    "tiff": "OME-TIFF: Fiji",
+    "star": "STAR: centres of the pieces, for RELION",
+}
+_WRITERS = {"nifti": write_nifti, "nrrd": write_nrrd, "ome-zarr": write_ome_zarr, "tiff": write_tiff}
+_SLAB_VOXELS = 1 << 24
+
+
+def stem_of(name: str) -> str:
+    """Return a file's name without the suffixes of a volume."""
+    return re.sub(r"\.(gz|bz2)$", "", name, flags=re.IGNORECASE).rpartition(".")[0] or name
+
+
+def next_revision(folder: Path, tomogram: str, feature: str) -> Path:
+    """Return the next free name ``<tomogram>__<feature>_v<n>.mrc`` in a folder."""
+    safe = re.sub(r"[^0-9A-Za-z.-]+", "-", feature).strip("-") or "mask"
+    start = f"{stem_of(tomogram)}__{safe}_v"
+    taken = [
+        int(m[1]) for path in folder.glob("*.mrc") if (m := re.fullmatch(re.escape(start) + r"(\d+)\.mrc", path.name))
+    ]
+    return folder / f"{start}{max(taken, default=0) + 1}.mrc"
+
+
+def save_mask(
+    path: Path,
+    mask: Array,
+    like: HeaderFacts | None,
+    voxel_size_A: Spacing,
+    *,
+    engine: str,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Write a mask slab by slab; it appears under its name when it is whole. May be called from any thread.
+
+    Parameters
+    ----------
+    path : Path
+    mask : ndarray of uint8 or uint16, ZYX
+    like : HeaderFacts or None
+        The tomogram that it lies on; None for a mask without one.
+    voxel_size_A : tuple of float
+        Of the mask (z, y, x), where there is no tomogram.
+    engine : str
+        For the header's label line.
+    progress : callable, optional
+        Called with the fraction done.
+
+    Raises
+    ------
+    UnavailableError
+        The disk has no room.
+    """
+    depth, height, width = mask.shape
+    facts = (
+        like if like is not None and like.shape == mask.shape else blank_header((depth, height, width), voxel_size_A)
+    )
+    planes = max(_SLAB_VOXELS // (height * width), 1)
+    top = max((int(mask[z : z + planes].max()) for z in range(0, depth, planes)), default=0)
+    with MaskWriter(path, facts, labels=max(top, 1), engine=engine) as writer:
+        for z in range(0, depth, planes):
+            writer.write(z, 0, 0, np.ascontiguousarray(mask[z : z + planes]).astype(writer.dtype, copy=False))
+            if progress is not None:
+                progress(min(z + planes, depth) / depth)
+
+
+def export_mask(
+    path: Path, form: Format, mask: Array, like: HeaderFacts | None, voxel_size_A: Spacing, *, engine: str
+) -> None:
+    """Write a mask in another program's format, by way of an MRC file aside. May be called from any thread.
+
+    Raises
+    ------
+    UnavailableError
+        The disk has no room.
+    InvalidRequestError
+        A library is missing.
+    """
+    if form == "mrc":
+        save_mask(path, mask, like, voxel_size_A, engine=engine)
+        return
+    with tempfile.TemporaryDirectory(prefix="cryomamba-", dir=path.parent) as folder:
+        aside = Path(folder) / f"{stem_of(path.name)}.mrc"
+        save_mask(aside, mask, like, voxel_size_A, engine=engine)
+        with open_volume(aside) as volume:
+            _WRITERS[form](volume, path, labels=True)
+
+
+def write_star(path: Path, rows: Sequence[Measurement], tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:
+    """Write the centres of connected pieces as a STAR file of RELION 5 and return how many.
+
+    Coordinates are ``rlnCenteredCoordinate{X,Y,Z}Angst``: ångström from the tomogram's centre, which RELION puts at
+    half its number of voxels, counted from 0.
+
+    Parameters
+    ----------
+    path : Path
+    rows : sequence of Measurement
+        Whole labels (piece 0) are left out.
+    tomogram : str
+        File name; goes into ``rlnTomoName`` without its suffix.
+    shape, voxel_size_A : tuple
+        Of the tomogram, z, y, x.
+    """
+    columns = ("TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst")
+    lines = ["", "data_particles", "", "loop_", *(f"_rln{name} #{n}" for n, name in enumerate(columns, start=1))]
+    pieces = [row for row in rows if row.piece]
+    name = re.sub(r"\s+", "_", stem_of(tomogram))
+    for row in pieces:
+        z, y, x = (
+            nm / NM_PER_A - side / 2 * size for nm, side, size in zip(row.centroid_nm, shape, voxel_size_A, strict=True)
+        )
+        lines.append(f"{name} {x:.3f} {y:.3f} {z:.3f}")
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    aside.replace(path)
+    return len(pieces)

@@ -1,0 +1,124 @@
+"""What goes to stdout and stderr: documents and tables for the answer, sentences for the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from cryomamba.errors import CryoMambaError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_PIPE_WIDTH = 1000
+
+
+def document(value: object) -> None:
+    """Print one JSON document on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def line(value: object) -> None:
+    """Print one JSON line on stdout and hand it on at once."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """Print a sentence on stdout: part of the answer."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Print a sentence on stderr: not part of the answer."""
+    typer.echo(text, err=True)
+
+
+def complain(error: CryoMambaError) -> None:
+    """Say on stderr what went wrong and what to try."""
+    note(f"error: {error.message} ({error.code})")
+    fields = error.details.get("fields")
+    for item in fields[1:] if isinstance(fields, list) else []:
+        note(f"       {item.get('field')}: {item.get('problem')}")
+    if error.hint:
+        note(f"hint: {error.hint}")
+
+
+def console() -> Console:
+    """Return a console on stdout that wraps lines on a terminal and never in a pipe."""
+    from rich.console import Console
+
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their heads in columns; numbers and names as they are given, no markup."""
+    from rich.text import Text
+
+    grid = _grid()
+    for head in heads:
+        grid.add_column(head, header_style="bold", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    _print(grid)
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names with their values, one a line, the values below each other."""
+    from rich.text import Text
+
+    grid = _grid(show_header=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(Text(name), Text(value))
+    _print(grid)
+
+
+def _print(grid: Table) -> None:
+    shown = console()
+    with shown.capture() as capture:
+        shown.print(grid)
+    for row in capture.get().splitlines():
+        typer.echo(row.rstrip())
+
+
+def _grid(*, show_header: bool = True) -> Table:
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=show_header)
+
+
+def _plain(value: object) -> object:
+    """Turn records and paths into JSON types."""
+    dump: Callable[..., object] = getattr(value, "model_dump", lambda **_: str(value))
+    return dump(mode="json")
+
+
+def triple(values: Sequence[float], *, digits: int = 4) -> str:
+    """Write three numbers (z, y, x) as people do: ``4.2 × 4.2 × 4.2``."""
+    return " × ".join(f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in values)
+
+
+def nbytes(count: int) -> str:
+    """Write a number of bytes with a unit of 1000."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def seconds(value: float) -> str:
+    """Write a duration: ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,196 @@
+"""Parameters as people type them: a JSON schema told in words, and ``key=value`` parsed by it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+
+Schema = Mapping[str, Any]
+
+_TRUE: Final = frozenset({"true", "yes", "on", "1"})
+_FALSE: Final = frozenset({"false", "no", "off", "0"})
+_NONE: Final = frozenset({"none", "null", ""})
+_WORDS: Final = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "string": "text",
+    "array": "list",
+    "object": "JSON object",
+    "null": "none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter, in words.
+
+    Attributes
+    ----------
+    name, kind, unit, bounds, description : str
+        `kind` is the type for people, for example ``whole number`` or ``dark | bright``.
+    default : str
+        As one would type it; empty if the parameter must be given.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    bounds: str
+    default: str
+    description: str
+
+
+def describe(schema: Schema) -> list[Parameter]:
+    """Return the parameters of a schema in its order."""
+    required = schema.get("required", ())
+    return [
+        Parameter(
+            name=name,
+            kind=" or ".join(dict.fromkeys(_kind(form) for form in _forms(field, schema))),
+            unit=str(field.get("unit", "")),
+            bounds=next(filter(None, (_bounds(form) for form in _forms(field, schema))), ""),
+            default="" if name in required else typed(field.get("default")),
+            description=str(field.get("description") or field.get("title") or ""),
+        )
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def typed(value: object) -> str:
+    """Return a value as one would type it after ``key=``."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def parse(pairs: Iterable[str], schema: Schema, *, owner: str) -> dict[str, Any]:
+    """Read ``key=value`` texts by a schema.
+
+    Parameters
+    ----------
+    pairs : iterable of str
+        For example ``sigma_A=20``; lists as ``1,2,3`` or as JSON.
+    schema : mapping
+        JSON schema of an object.
+    owner : str
+        Whose parameters they are, for the messages.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``invalid_parameters``: not of the form, an unknown name, given twice, or of another type.
+    """
+    values: dict[str, Any] = {}
+    known = schema.get("properties", {})
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise _invalid(f"'{pair}' is not of the form name=value.", f"Write for example -p {_example(known)}.")
+        if name not in known:
+            raise _unknown(name, list(known), owner)
+        if name in values:
+            raise _invalid(f"The parameter '{name}' is given twice.", "Give it once.")
+        values[name] = _value(name, text.strip(), known[name], schema)
+    return values
+
+
+def _value(name: str, text: str, field: Schema, root: Schema) -> object:
+    forms = _forms(field, root)
+    # An absent value and the narrow types go first, so that "none" and "3" are not taken for texts.
+    for form in sorted(forms, key=lambda form: form.get("type") == "string" and "enum" not in form):
+        try:
+            return _as(text, form)
+        except ValueError:
+            continue
+    wanted = " or ".join(dict.fromkeys(_kind(form) for form in forms))
+    unit = f" in {field['unit']}" if field.get("unit") else ""
+    raise _invalid(f"'{text}' does not fit the parameter '{name}'.", f"It takes: {wanted}{unit}.")
+
+
+def _as(text: str, form: Schema) -> object:
+    """Read a text as one form of a schema, or raise ValueError."""
+    choices = _choices(form)
+    if choices:
+        matching = [choice for choice in choices if typed(choice) == text]
+        return matching[0] if matching else _refuse(text)
+    match form.get("type"):
+        case "null":
+            return None if text.lower() in _NONE else _refuse(text)
+        case "boolean":
+            return _boolean(text)
+        case "integer":
+            return int(text)
+        case "number":
+            return float(text)
+        case "string":
+            return text
+        case "array":
+            return json.loads(text if text.startswith("[") else f"[{text}]")
+        case _:
+            return json.loads(text)
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        _refuse(text)
+    return word in _TRUE
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def _forms(field: Schema, root: Schema) -> list[Schema]:
+    """Return the alternatives that a field allows, references followed."""
+    if "$ref" in field:
+        name = str(field["$ref"]).rsplit("/", 1)[-1]
+        return _forms(root.get("$defs", {}).get(name, {}), root)
+    alternatives = field.get("anyOf") or field.get("oneOf") or (field.get("allOf") or ())[:1]
+    return [form for one in alternatives for form in _forms(one, root)] if alternatives else [field]
+
+
+def _choices(form: Schema) -> list[Any]:
+    return [form["const"]] if "const" in form else list(form.get("enum", ()))
+
+
+def _kind(form: Schema) -> str:
+    choices = _choices(form)
+    if choices:
+        return " | ".join(typed(choice) for choice in choices)
+    kind = _WORDS.get(str(form.get("type")), "JSON")
+    count = form.get("minItems")
+    return f"list of {count}" if kind == "list" and count and count == form.get("maxItems") else kind
+
+
+def _bounds(form: Schema) -> str:
+    low, above = form.get("minimum"), form.get("exclusiveMinimum")
+    high, below = form.get("maximum"), form.get("exclusiveMaximum")
+    parts = [
+        f"≥ {low:g}" if low is not None else f"> {above:g}" if above is not None else "",
+        f"≤ {high:g}" if high is not None else f"< {below:g}" if below is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _example(known: Mapping[str, Any]) -> str:
+    name = next(iter(known), "name")
+    return f"{name}={typed(known.get(name, {}).get('default', 'value'))}"
+
+
+def _unknown(name: str, known: list[str], owner: str) -> InvalidRequestError:
+    near = difflib.get_close_matches(name, known, 1)
+    listed = ", ".join(known) or "none"
+    guess = f"Did you mean '{near[0]}'? " if near else ""
+    return _invalid(f"'{owner}' has no parameter '{name}'.", f"{guess}Its parameters: {listed}.")
+
+
+def _invalid(message: str, hint: str) -> InvalidRequestError:
+    return InvalidRequestError(message, code=ErrorCode.INVALID_PARAMETERS, hint=hint)

@@ -1,0 +1,115 @@
+"""Segmentation without any service, in the calling process, where the server extra is installed.
+
+The implementation comes through the entry point group ``cryomamba.runners``, so that this package needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.events import PreviewEvent, ProgressEvent
+from cryomamba.records import EngineInfo, SubmitRequest
+
+GROUP = "cryomamba.runners"
+NAME = "local"
+LOCAL_JOB = "local"
+
+ExportFormat = Literal["nifti", "nrrd"]
+LocalEvent = ProgressEvent | PreviewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What a local run has written.
+
+    Attributes
+    ----------
+    mask : Path
+        The mask, an MRC file.
+    exports : tuple of Path
+        The mask in the other formats that were asked for, in that order.
+    statistics : dict
+        What a server writes into ``stats.json``: engine, parameters, voxel size, and for each label voxels, volume,
+        centroid and box.
+    """
+
+    mask: Path
+    exports: tuple[Path, ...]
+    statistics: dict[str, Any]
+
+
+class LocalRunner(Protocol):
+    """Runs an engine over a volume in this process."""
+
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """Describe the engines that this environment has, by name."""
+
+    def run(
+        self,
+        source: Path | None,
+        request: SubmitRequest,
+        *,
+        output: Path,
+        on_event: Callable[[LocalEvent], None],
+        cancelled: Callable[[], bool],
+        formats: Sequence[ExportFormat] = (),
+    ) -> LocalResult:
+        """Segment a volume; blocks until it is done. Several runs may go on at once, each in a thread of its own.
+
+        Parameters
+        ----------
+        source : Path or None
+            The tomogram; any path that this process can read. None for a request that names a shape only.
+        request : SubmitRequest
+            Engine, parameters, preview options, and the volume's ``voxel_size_A`` and ``shape``; its ``path`` is not
+            used.
+        output : Path
+            Where the mask appears when it is complete; a file that is there is replaced. Its folder exists, and holds
+            unfinished files meanwhile.
+        on_event : callable
+            Called in this thread with progress and previews, whose job is called ``local``.
+        cancelled : callable
+            Asked often, in this thread, at least between any two tiles.
+        formats : sequence of {'nifti', 'nrrd'}
+            Further files next to the mask, named like it.
+
+        Raises
+        ------
+        VolumeError
+            The volume cannot be used.
+        InvalidRequestError
+            There is no such engine, or a parameter does not fit.
+        JobFailedError
+            ``cancelled``, or the engine failed. Nothing is left behind.
+        """
+
+
+def find_local_runner() -> LocalRunner:
+    """Return what runs engines in this process.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``engine_unavailable``: this environment has none.
+    """
+    found = next(iter(entry_points(group=GROUP, name=NAME)), None)
+    if found is None:
+        raise _missing()
+    try:
+        runner: LocalRunner = found.load()()
+    except ImportError as error:
+        raise _missing() from error
+    return runner
+
+
+def _missing() -> InvalidRequestError:
+    return InvalidRequestError(
+        "Engines cannot run in this environment: parts of CryoMamba are not installed.",
+        code=ErrorCode.ENGINE_UNAVAILABLE,
+        hint="Install them with: pip install 'cryomamba[server]'; or name a server with --server.",
+    )

@@ -1,0 +1,191 @@
+"""The error envelope: every status from 400 up carries it, whoever raised the error."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cryomamba.errors import (
+    AccessError,
+    CryoMambaError,
+    ErrorCode,
+    InternalError,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
+)
+
+RETRY_AFTER_S: Final = 2
+_FIELDS_MAX: Final = 20
+
+logger = logging.getLogger(__name__)
+
+STATUS: Final[dict[ErrorCode, int]] = {
+    ErrorCode.BAD_REQUEST: 400,
+    ErrorCode.INVALID_PARAMETERS: 422,
+    ErrorCode.UNKNOWN_ENGINE: 422,
+    ErrorCode.ENGINE_UNAVAILABLE: 422,
+    ErrorCode.PATH_FORBIDDEN: 403,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.VOLUME_NOT_FOUND: 422,
+    ErrorCode.VOLUME_UNREADABLE: 422,
+    ErrorCode.VOLUME_UNSUPPORTED: 422,
+    ErrorCode.VOLUME_NOT_FINITE: 422,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.RANGE_NOT_SATISFIABLE: 416,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.JOB_FINAL: 409,
+    ErrorCode.STALE_ATTEMPT: 409,
+    ErrorCode.CHECKSUM_MISMATCH: 409,
+    ErrorCode.UNAUTHORIZED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.UNAVAILABLE: 503,
+    ErrorCode.NO_WORKER: 503,
+    ErrorCode.TIMEOUT: 504,
+    ErrorCode.INSUFFICIENT_STORAGE: 507,
+    ErrorCode.PROTOCOL: 502,
+    ErrorCode.ENGINE_FAILED: 500,
+    ErrorCode.OUT_OF_MEMORY: 500,
+    ErrorCode.WORKER_LOST: 500,
+    ErrorCode.CANCELLED: 409,
+    ErrorCode.INTERNAL: 500,
+}
+
+
+class ErrorBody(BaseModel):
+    """What every answer with a status from 400 up looks like."""
+
+    code: ErrorCode = Field(description="What went wrong, from a closed list.")
+    message: str = Field(description="A sentence for people.")
+    hint: str = Field(description="What to try next.")
+    retryable: bool = Field(description="Whether the very same request may succeed later.")
+    details: dict[str, Any] = Field(description="Facts for programs.")
+    request_id: str = Field(description="The X-Request-ID of the answer, to find it in the logs.")
+
+
+def request_id(scope: Any) -> str:  # noqa: ANN401 (an ASGI scope)
+    """Return the id that the middleware gave to a request."""
+    return str(scope.get("cryomamba.request_id", ""))
+
+
+def error_body(error: CryoMambaError, *, request: str) -> ErrorBody:
+    """Return the envelope of an error; text that cannot be sent as UTF-8 is made harmless."""
+    fields = _sendable(error.payload())
+    return ErrorBody(**fields, request_id=request)
+
+
+def envelope(scope: Any, error: CryoMambaError, headers: dict[str, str] | None = None) -> Response:  # noqa: ANN401
+    """Return the answer to a request that ended with an error."""
+    own = {"X-Request-ID": request_id(scope), "Cache-Control": "no-store"}
+    status = STATUS[error.code]
+    if status in {429, 503}:
+        own["Retry-After"] = str(RETRY_AFTER_S)
+    body = error_body(error, request=own["X-Request-ID"]).model_dump_json()
+    return Response(body, status, {**(headers or {}), **own}, media_type="application/json")
+
+
+def _sendable(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_sendable(str(key)): _sendable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sendable(item) for item in value]
+    return value
+
+
+def of_status(status: int) -> CryoMambaError:
+    """Return the error that a bare status from the framework stands for."""
+    match status:
+        case 404:
+            return NotFoundError("There is nothing at this address.", hint="The routes are listed in /openapi.json.")
+        case 405:
+            return InvalidRequestError(
+                "This address does not take this method.",
+                code=ErrorCode.METHOD_NOT_ALLOWED,
+                hint="The header 'Allow' names those that it takes.",
+            )
+        case 413:
+            return InvalidRequestError(
+                "The body of the request is too large.",
+                code=ErrorCode.TOO_LARGE,
+                hint="A JSON body may have 1 MiB; volumes are not sent in it.",
+            )
+        case 416:
+            return InvalidRequestError(
+                "The file does not have the range that was asked for.",
+                code=ErrorCode.RANGE_NOT_SATISFIABLE,
+                hint="The header 'Content-Range' tells the file's size.",
+            )
+        case 401 | 403:
+            return AccessError("This is not allowed.", hint="Use an account that may do this.")
+        case 503:
+            return UnavailableError("The gateway is too busy.", hint="Try again in a moment.")
+        case _ if status < 500:
+            return InvalidRequestError("The request cannot be read.", hint="Send well-formed JSON in UTF-8.")
+        case _:
+            return defect()
+
+
+def defect() -> InternalError:
+    """Return what a client is told of an unforeseen exception: that there was one, and nothing else."""
+    return InternalError(
+        "The gateway met a defect of its own.",
+        hint="Please report it with the request id; the gateway's log has more under that id.",
+    )
+
+
+def invalid_request(error: RequestValidationError) -> CryoMambaError:
+    """Say in a sentence what does not fit, with every field in the details; an impossible id is simply not found."""
+    found = error.errors()
+    if found and all(item["loc"][:1] == ("path",) for item in found):
+        return NotFoundError(
+            "There is nothing of this name.", hint="Ids are the texts that the listing and the job record show."
+        )
+    if any(item["type"] == "json_invalid" for item in found):
+        return InvalidRequestError("The body is not JSON.", hint="Send a JSON object in UTF-8, or no body at all.")
+    problems = [
+        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "problem": item["msg"]}
+        for item in found[:_FIELDS_MAX]
+    ]
+    return InvalidRequestError(
+        f"'{problems[0]['field'][:100]}' does not fit: {problems[0]['problem']}.",
+        hint="Correct the fields named in the details; /openapi.json says what each takes.",
+        details={"fields": problems},
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make the envelope the only form of an error."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        if not isinstance(error, CryoMambaError):
+            raise error
+        return envelope(request.scope, error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        return envelope(request.scope, invalid_request(error))
+
+    async def bare(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        return envelope(request.scope, of_status(error.status_code), dict(error.headers or {}))
+
+    async def unforeseen(request: Request, _error: Exception) -> Response:
+        return envelope(request.scope, defect())
+
+    app.add_exception_handler(CryoMambaError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, bare)
+    app.add_exception_handler(Exception, unforeseen)

@@ -1,0 +1,146 @@
+"""The examples of the API's description: one for every request and every error."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cryomamba.errors import ErrorCode, error_from_payload
+
+from .errors import STATUS, ErrorBody, error_body
+
+JOB_ID: Final = "0b9f5c1e-6f0a-4f3e-9a57-3c1f6f7f2a10"
+REQUEST_ID: Final = "5e0c3a52-8a4e-4d0e-bd7a-0c6c3f0d9b77"
+
+SUBMIT: Final[dict[str, Any]] = {
+    "tomogram": {
+        "summary": "A tomogram that the server can read",
+        "value": {
+            "volume": {"path": "tomograms/TS_01.mrc", "voxel_size_A": [10.0, 10.0, 10.0]},
+            "engine": "threshold",
+            "params": {},
+            "preview": {"interval_s": 1.0, "max_voxels": 2097152},
+            "name": "TS_01, first try",
+            "priority": 0,
+        },
+    },
+    "demo": {"summary": "A demo job", "value": {"volume": {"shape": [64, 64, 64]}}},
+    "first": {"summary": "The first-documented form", "value": {"volume_shape": [64, 64, 64], "params": {}}},
+    "empty": {"summary": "Everything left out", "value": {}},
+}
+FOCUS: Final[dict[str, Any]] = {
+    "corner": {"summary": "Near the first voxel", "value": {"position": [10.0, 20.0, 30.0]}}
+}
+
+_WORDS: Final[dict[ErrorCode, tuple[str, str, bool]]] = {
+    ErrorCode.BAD_REQUEST: (
+        "'priority' does not fit: Input should be less than or equal to 100.",
+        "Correct the fields named in the details; /openapi.json says what each takes.",
+        False,
+    ),
+    ErrorCode.INVALID_PARAMETERS: (
+        "The parameter 'sigma' of 'threshold' does not fit: -1 is less than the minimum of 0.",
+        "'cryomamba engines threshold' lists its parameters with units and bounds.",
+        False,
+    ),
+    ErrorCode.UNKNOWN_ENGINE: (
+        "There is no engine 'membran'.",
+        "Engines here: demo, threshold. 'cryomamba engines' describes them.",
+        False,
+    ),
+    ErrorCode.ENGINE_UNAVAILABLE: ("No engine can run on this server.", "'cryomamba engines' says why.", False),
+    ErrorCode.PATH_FORBIDDEN: (
+        "The path is outside the folders that this server may read.",
+        "Put the file below one of the allowed folders.",
+        False,
+    ),
+    ErrorCode.FORBIDDEN: (
+        "This web page may not use this gateway.",
+        "Name its origin in CRYOMAMBA_GATEWAY_ORIGINS to allow it.",
+        False,
+    ),
+    ErrorCode.TOO_LARGE: ("The body of the request is too large.", "A JSON body may have 1 MiB.", False),
+    ErrorCode.VOLUME_NOT_FOUND: ("There is no file of this name.", "Check the path.", False),
+    ErrorCode.VOLUME_UNREADABLE: ("The file is truncated.", "Copy it again.", False),
+    ErrorCode.VOLUME_UNSUPPORTED: ("The volume holds complex numbers.", "Give a real-space volume.", False),
+    ErrorCode.VOLUME_NOT_FINITE: ("The volume holds voxels that are not numbers.", "Repair it first.", False),
+    ErrorCode.NOT_FOUND: ("There is no such job.", "GET /v1/jobs lists those that there are.", False),
+    ErrorCode.RANGE_NOT_SATISFIABLE: (
+        "The file does not have the range that was asked for.",
+        "The header 'Content-Range' tells the file's size.",
+        False,
+    ),
+    ErrorCode.CONFLICT: ("The key was used for another request.", "Take a fresh Idempotency-Key.", False),
+    ErrorCode.JOB_FINAL: ("The job is completed already.", "Hand in a new one.", False),
+    ErrorCode.UNAVAILABLE: ("The broker cannot be reached.", "Check that it runs.", True),
+    ErrorCode.NO_WORKER: (
+        "No inference service has connected yet, so nothing can be segmented.",
+        "Start the inference service.",
+        True,
+    ),
+    ErrorCode.TIMEOUT: ("The broker did not answer in time.", "Try again in a moment.", True),
+    ErrorCode.PROTOCOL: (
+        "The broker's answer is not what this client expects.",
+        "Install the same release of CryoMamba on both sides.",
+        False,
+    ),
+    ErrorCode.INSUFFICIENT_STORAGE: ("The disk of the server is full.", "Free some space.", True),
+    ErrorCode.INTERNAL: (
+        "The gateway met a defect of its own.",
+        "Please report it with the request id; the gateway's log has more under that id.",
+        False,
+    ),
+}
+
+_TITLES: Final[dict[int, str]] = {
+    400: "The request does not fit the schema",
+    403: "Not allowed",
+    404: "Not there",
+    409: "The thing is in a state that does not allow this",
+    413: "Too large",
+    416: "The file has no such range",
+    422: "The request is well-formed and cannot be carried out",
+    500: "A defect",
+    502: "The broker answered something else",
+    503: "The broker or a worker is away",
+    504: "The broker did not answer in time",
+    507: "The disk is full",
+}
+
+BUS: Final = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.PROTOCOL)
+CHANGE: Final = (ErrorCode.FORBIDDEN, ErrorCode.TOO_LARGE)
+REQUEST_ID_HEADER: Final[dict[str, Any]] = {
+    "X-Request-ID": {
+        "description": "The request's id; that of the request if it had one.",
+        "schema": {"type": "string", "examples": [REQUEST_ID]},
+    }
+}
+
+
+def error_example(code: ErrorCode) -> dict[str, Any]:
+    """Return an error of a kind as it looks on the wire."""
+    message, hint, retryable = _WORDS[code]
+    error = error_from_payload({"code": code, "message": message, "hint": hint, "retryable": retryable})
+    return error_body(error, request=REQUEST_ID).model_dump(mode="json")
+
+
+def errors(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route that can end with these errors, or with a defect."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in (*codes, ErrorCode.INTERNAL):
+        status = STATUS[code]
+        entry = found.setdefault(
+            status,
+            {
+                "model": ErrorBody,
+                "description": _TITLES[status],
+                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if status == 503 else {}),
+                "content": {"application/json": {"examples": {}}},
+            },
+        )
+        entry["content"]["application/json"]["examples"][str(code)] = {"value": error_example(code)}
+    return found
+
+
+_RETRY_AFTER: Final[dict[str, Any]] = {
+    "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer", "minimum": 0}}
+}

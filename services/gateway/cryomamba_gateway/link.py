@@ -1,0 +1,217 @@
+"""The gateway's side of the bus: one transport for all requests, replaced when the broker comes back elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from cryomamba.client.bus import BusTransport
+from cryomamba.client.hub import BusHub, Subscription
+from cryomamba.endpoints import BusEndpoints, ConnectionFile
+from cryomamba.errors import UnavailableError
+from cryomamba.events import LinkEvent
+from cryomamba.settings import Settings
+
+T = TypeVar("T")
+
+GRACE_S: Final = 1.5
+FILE_POLL_S: Final = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+def known_endpoints(settings: Settings) -> BusEndpoints:
+    """Return where the broker should be: the environment first, then its connection file, then the defaults.
+
+    An endpoint with port 0 in the environment lets the broker choose, so the connection file decides.
+    """
+    named = BusEndpoints.from_settings(settings).model_dump()
+    try:
+        found = ConnectionFile.read(settings.connection_file).endpoints.model_dump()
+    except UnavailableError:
+        return BusEndpoints(**named)
+    fixed = {
+        name: endpoint
+        for name, endpoint in named.items()
+        if f"bus_{name}" in settings.model_fields_set and not is_chosen_later(endpoint)
+    }
+    return BusEndpoints(**{**found, **fixed})
+
+
+def is_chosen_later(endpoint: str) -> bool:
+    """Whether an endpoint leaves the port to the broker."""
+    return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
+
+
+class BusLink:
+    """Requests and subscriptions for all clients of the gateway; for one event loop.
+
+    A request for a broker that has been away longer than a moment is refused at once. A broker that is restarted, be
+    it on other ports, is found again.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._endpoints: BusEndpoints | None = None
+        self._transport: BusTransport | None = None
+        self._found = asyncio.Event()
+        self._up = asyncio.Event()
+        self._down = asyncio.Event()
+        self._down.set()
+        self._lost_at = asyncio.get_running_loop().time()
+        self._closed = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there as far as is known."""
+        return self._up.is_set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the gateway is shutting down."""
+        return self._closed
+
+    async def start(self) -> None:
+        """Connect, and keep looking where the broker is.
+
+        Raises
+        ------
+        InvalidRequestError
+            An endpoint of the configuration is none.
+        """
+        await self._move(known_endpoints(self._settings))
+        self._tasks = [
+            asyncio.create_task(self._follow_link(), name="gateway-link"),
+            asyncio.create_task(self._follow_file(), name="gateway-connection-file"),
+        ]
+
+    async def ask(self, question: Callable[[BusTransport], Awaitable[T]]) -> T:
+        """Ask the broker something, and give up as soon as it is known to be away.
+
+        Raises
+        ------
+        UnavailableError
+            The broker is away, or did not answer in time (code ``timeout``).
+        CryoMambaError
+            The broker's own error.
+        """
+        await self._require_up()
+        asking: asyncio.Future[T] = asyncio.ensure_future(question(self.transport))
+        lost: asyncio.Future[None] = asyncio.ensure_future(self._until_lost())
+        waited: set[asyncio.Future[Any]] = {asking, lost}
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done() and not asking.cancelled():
+                return asking.result()
+            raise self._away()
+        finally:
+            for task in waited:
+                task.cancel()
+            await asyncio.gather(*waited, return_exceptions=True)
+
+    async def _require_up(self) -> None:
+        """Wait for a link that has just been lost; one that has been down for longer is an error at once."""
+        left = self._lost_at + GRACE_S - asyncio.get_running_loop().time()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._up.wait(), max(left, 0.0))
+        if not self.connected:
+            raise self._away()
+
+    async def _until_lost(self) -> None:
+        while True:
+            await self._down.wait()
+            try:
+                await asyncio.wait_for(self._up.wait(), GRACE_S)
+            except TimeoutError:
+                return
+
+    @staticmethod
+    def _away() -> UnavailableError:
+        return UnavailableError(
+            "The broker cannot be reached.",
+            hint="Check that it runs ('honcho start' starts all services); the gateway finds it again by itself.",
+        )
+
+    async def open(self, job_id: str) -> tuple[BusHub, Subscription]:
+        """Start to follow a job; its mailbox is closed when the broker has moved, so open anew then."""
+        hub = await self.transport.hub()
+        return hub, hub.open(job_id, previews=True)
+
+    @property
+    def transport(self) -> BusTransport:
+        """The transport to the broker as it is now.
+
+        Raises
+        ------
+        UnavailableError
+            No broker has said yet where it is.
+        """
+        if self._transport is None:
+            raise self._away()
+        return self._transport
+
+    async def _follow_link(self) -> None:
+        while True:
+            await self._found.wait()
+            hub = await self.transport.hub()
+            subscription = hub.open_link()
+            self._note(hub.link)
+            while (got := await subscription.mailbox.get()) is not None:
+                if isinstance(got[0], LinkEvent):
+                    self._note(got[0])
+
+    def _note(self, link: LinkEvent) -> None:
+        if link.status == "lost" and self.connected:
+            self._up.clear()
+            self._down.set()
+            self._lost_at = asyncio.get_running_loop().time()
+            logger.warning("The connection to the broker was lost.")
+        elif link.status != "lost" and not self.connected:
+            self._down.clear()
+            self._up.set()
+            logger.info("Connected to the broker at %s.", self.transport.url)
+
+    async def _follow_file(self) -> None:
+        seen: tuple[int, int] | None = None
+        while True:
+            await asyncio.sleep(FILE_POLL_S)
+            stamp = self._file_stamp()
+            # A file that is gone says nothing new: the broker has ended and may come back where it was.
+            if stamp not in {None, seen}:
+                seen = stamp
+                await self._move(known_endpoints(self._settings))
+
+    def _file_stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._settings.connection_file.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    async def _move(self, endpoints: BusEndpoints) -> None:
+        if endpoints == self._endpoints or is_chosen_later(endpoints.jobs):
+            return
+        logger.info("Looking for the broker at %s.", endpoints.jobs)
+        before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints)
+        self._endpoints = endpoints
+        self._found.set()
+        self._note(LinkEvent("lost", "The broker has moved."))
+        if before is not None:
+            await before.close()
+
+    async def close(self) -> None:
+        """Give the sockets back; whoever follows a job is told by a closed mailbox."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._transport is not None:
+            await self._transport.close()

@@ -1,0 +1,162 @@
+"""Following jobs on the bus for one client: into its outbox, each change of state once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+from cryomamba.client import hub as published
+from cryomamba.client.hub import BusMessage, Subscription
+from cryomamba.client.ledger import Ledger
+from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
+from cryomamba.events import Event, LinkEvent, ProgressEvent, StateEvent
+from cryomamba_gateway.link import BusLink
+
+from . import messages
+from .messages import Translator
+from .outbox import Outbox
+
+QUIET_S: Final = 10.0
+
+
+class JobFollower:
+    """Follows one job to its end.
+
+    Parameters
+    ----------
+    bus : BusLink
+    translator : Translator
+        Shared by all clients.
+    outbox : Outbox
+        The client's.
+    job_id : str
+    """
+
+    def __init__(self, bus: BusLink, translator: Translator, outbox: Outbox, job_id: str) -> None:
+        self._bus = bus
+        self._translator = translator
+        self._outbox = outbox
+        self._job_id = job_id
+        self._ledger = Ledger()
+        self._link = "connected"
+        self._greeted = False
+        self._finished = False
+
+    async def run(self) -> None:
+        """Tell the present state, then what happens, and return when the job is final.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job (any more).
+        UnavailableError
+            The broker is away just as the client comes.
+        """
+        try:
+            while not self._ledger.ended and not self._bus.closed:
+                hub, subscription = await self._bus.open(self._job_id)
+                try:
+                    await self._look()
+                    await self._listen(subscription)
+                finally:
+                    hub.close_subscription(subscription)
+        finally:
+            self._outbox.forget(self._job_id)
+
+    async def _look(self) -> None:
+        try:
+            record = await self._bus.ask(lambda transport: transport.get(self._job_id))
+        except UnavailableError:
+            if not self._greeted:
+                raise
+            return
+        if not self._greeted:
+            self._greeted = True
+            self._outbox.put(messages.connected(record))
+            if not record.state.final:
+                self._ledger.take(record)
+                return
+        await self._tell(self._ledger.take(record))
+
+    async def _listen(self, subscription: Subscription) -> None:
+        while not self._ledger.ended:
+            try:
+                got = await asyncio.wait_for(subscription.mailbox.get(), QUIET_S)
+            except TimeoutError:
+                await self._look()
+                continue
+            if got is None:
+                return
+            if isinstance(got[0], LinkEvent):
+                self._tell_link(got[0])
+                continue
+            with contextlib.suppress(ProtocolError):
+                await self._take(got[0])
+
+    async def _take(self, found: BusMessage) -> None:
+        match found.envelope.type:
+            case published.STATE:
+                await self._tell(self._ledger.take(self._translator.record(found)))
+            case published.PROGRESS:
+                self._outbox.put(self._translator.progress(found), key=f"progress/{self._job_id}")
+            case published.PREVIEW:
+                self._finished = found.envelope.body.get("final") is True
+                self._outbox.put_preview(found)
+
+    async def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, StateEvent) and not (event.record.state.final and event.event.state.final):
+                self._outbox.put(self._translator.state(event))
+        record = self._ledger.record
+        if record is not None and self._ledger.ended:
+            await self._last_preview()
+            self._outbox.put(self._translator.state(StateEvent(record.history[-1], record)))
+
+    async def _last_preview(self) -> None:
+        """See to it that the last picture comes before the last word."""
+        if not self._finished:
+            with contextlib.suppress(CryoMambaError):
+                self._outbox.put_preview(await self._bus.ask(lambda transport: transport.preview_message(self._job_id)))
+        self._outbox.release(self._job_id)
+
+    def _tell_link(self, link: LinkEvent) -> None:
+        if link.status != self._link:
+            self._link = link.status if link.status == "lost" else "connected"
+            self._outbox.put(messages.link(link), key="link")
+
+
+class AllFollower:
+    """Follows the states and progress of all jobs, for ever.
+
+    Parameters
+    ----------
+    since : int or None
+        Number of the last event that the client knows; what came after it is told first.
+    """
+
+    def __init__(self, bus: BusLink, outbox: Outbox, since: int | None) -> None:
+        self._bus = bus
+        self._outbox = outbox
+        self._last = since
+
+    async def run(self) -> None:
+        """Tell what happens until the gateway ends."""
+        while not self._bus.closed:
+            with contextlib.suppress(UnavailableError):
+                async with contextlib.aclosing(self._bus.transport.watch_all(since=self._last)) as events:
+                    async for event in events:
+                        self._tell(event)
+            # A transport that was replaced ends its watching; the next one is there already, or the broker is away.
+            await asyncio.sleep(0.1)
+
+    def _tell(self, event: Event) -> None:
+        match event:
+            case StateEvent():
+                self._last = max(self._last or 0, event.event.n)
+                self._outbox.put(messages.state(event))
+            case ProgressEvent():
+                self._outbox.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
+            case LinkEvent():
+                self._outbox.put(messages.link(event), key="link")

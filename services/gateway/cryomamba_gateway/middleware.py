@@ -1,0 +1,116 @@
+"""What happens to every request: an id, a count, a look at its origin, and the envelope for errors without one."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Collection
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cryomamba.errors import AccessError
+
+from .allow import AllowedMethods
+from .errors import envelope, of_status
+from .metrics import Metrics
+from .origins import origin_allowed
+
+_SANE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+def foreign_origin() -> AccessError:
+    """Return the error for a page that may not use this gateway."""
+    return AccessError(
+        "This web page may not use this gateway.", hint="Name its origin in CRYOMAMBA_GATEWAY_ORIGINS to allow it."
+    )
+
+
+class RequestContext:
+    """Outermost middleware: gives the request its id, and counts it when it is answered."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        asked = Headers(scope=scope).get("x-request-id", "")
+        scope["cryomamba.request_id"] = asked if _SANE_ID.fullmatch(asked) else str(uuid.uuid4())
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] in {"http.response.start", "websocket.accept"}:
+                status = message.get("status", 101)
+                MutableHeaders(scope=message)["X-Request-ID"] = scope["cryomamba.request_id"]
+            await send(message)
+
+        started = time.perf_counter()
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            if scope["type"] == "http":
+                seconds = time.perf_counter() - started
+                self.metrics.answered(scope["method"], route_template(scope), status, seconds)
+
+
+def route_template(scope: Scope) -> str:
+    """Return the path of the route that took a request, with its parameters unfilled."""
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    return str(getattr(context or scope.get("route"), "path_format", None) or "unmatched")
+
+
+class OriginGuard:
+    """Refuses requests that change something and come from a foreign web page."""
+
+    def __init__(self, app: ASGIApp, *, allowed: Collection[str]) -> None:
+        self.app = app
+        self.allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on or refuse it."""
+        guarded = scope["type"] == "http" and scope["method"] not in _SAFE_METHODS
+        if guarded and not origin_allowed(Headers(scope=scope), self.allowed):
+            await envelope(scope, foreign_origin())(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+class EnvelopeNet:
+    """Replaces errors that the framework words in its own way, such as 413 and 416, by the envelope."""
+
+    def __init__(self, app: ASGIApp, *, allow: AllowedMethods) -> None:
+        self.app = app
+        self.allow = allow
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and look at its answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        replacing = False
+
+        async def send_enveloped(message: Message) -> None:
+            nonlocal replacing
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                headers = MutableHeaders(scope=message)
+                if message["status"] == 405:
+                    headers["Allow"] = self.allow.of(scope["path"])
+                if not headers.get("content-type", "").startswith("application/json"):
+                    replacing = True
+                    kept = {name: value for name, value in headers.items() if name in _KEPT}
+                    await envelope(scope, of_status(message["status"]), kept)(scope, receive, send)
+            if not replacing:
+                await send(message)
+
+        await self.app(scope, receive, send_enveloped)
+
+
+_KEPT: Final = frozenset({"allow", "content-range", "retry-after", "www-authenticate"})

@@ -1,0 +1,24 @@
+"""Which web pages may use the gateway: CORS rules guard neither WebSockets nor simple requests, so this does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+
+def origin_allowed(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+    """Whether a request comes from a page that may make it.
+
+    Parameters
+    ----------
+    headers : mapping
+        With lower-case names. A request without ``origin`` comes from a program, not from a page.
+    allowed : collection of str
+        Origins besides the gateway's own, such as ``https://lab.example.org``.
+    """
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    if origin.lower() in allowed:
+        return True
+    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""

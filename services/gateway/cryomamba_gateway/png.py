@@ -1,0 +1,64 @@
+"""A slice of a preview as a picture: labels in colours that stay the same, the background transparent."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+from functools import cache
+from typing import Final, Literal
+
+import numpy as np
+from PIL import Image
+
+from cryomamba.errors import InvalidRequestError
+from cryomamba.wire.preview import PreviewFrame
+
+COLOURS: Final = 255
+_GOLDEN_RATIO: Final = 0.618033988749895
+_AXES: Final = {"z": 0, "y": 1, "x": 2}
+
+
+@cache
+def palette() -> bytes:
+    """Return the 256 RGB colours: black for the background, then hues a golden ratio apart.
+
+    Neighbouring labels differ much, and a label keeps its colour whatever others there are.
+    """
+    colours = bytearray(3)
+    for label in range(COLOURS):
+        lightness = (0.55, 0.68, 0.45)[label % 3]
+        rgb = colorsys.hls_to_rgb((0.08 + label * _GOLDEN_RATIO) % 1.0, lightness, 0.85)
+        colours += bytes(round(part * 255) for part in rgb)
+    return bytes(colours)
+
+
+def slice_png(frame: PreviewFrame, axis: Literal["z", "y", "x"], index: int | None) -> bytes:
+    """Draw a slice of a preview, one pixel per preview voxel.
+
+    Parameters
+    ----------
+    frame : PreviewFrame
+    axis : {'z', 'y', 'x'}
+        Axis that the slice is cut across; the other two, in ZYX order, are the picture's rows and columns.
+    index : int or None
+        Slice of the *tomogram*; the middle one if None.
+
+    Raises
+    ------
+    InvalidRequestError
+        The tomogram has no such slice.
+    """
+    along = _AXES[axis]
+    size = frame.volume_shape[along]
+    wanted = size // 2 if index is None else index
+    if wanted >= size:
+        raise InvalidRequestError(
+            f"The tomogram has no slice {wanted} along {axis}.", hint=f"Give an index from 0 to {size - 1}."
+        )
+    labels = frame.mask.take(wanted // frame.scale[along], axis=along)
+    wrapped = np.where(labels == 0, 0, (labels.astype(np.int32) - 1) % COLOURS + 1).astype(np.uint8)
+    image = Image.fromarray(wrapped)
+    image.putpalette(palette())
+    target = io.BytesIO()
+    image.save(target, "PNG", transparency=0)
+    return target.getvalue()

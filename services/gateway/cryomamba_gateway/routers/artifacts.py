@@ -1,0 +1,105 @@
+"""Finished files, from this machine's disk where they are, through the bus where they are not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from cryomamba.errors import ErrorCode, NotFoundError
+from cryomamba.records import Artifact, JobId
+from cryomamba_gateway.context import Context, Gateway
+from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
+
+from .jobs import JOB
+
+router = APIRouter(tags=["artifacts"])
+
+_RANGE: Final = re.compile(
+    r"bytes=\s*(\d{1,19}-(\d{1,19})?|-\d{1,19})(\s*,\s*(\d{1,19}-(\d{1,19})?|-\d{1,19}))*\s*", re.IGNORECASE
+)
+_BYTES: Final[dict[str, Any]] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_HEADERS: Final[dict[str, Any]] = {
+    **REQUEST_ID_HEADER,
+    "ETag": {"description": "The file's SHA-256.", "schema": {"type": "string"}},
+    "Accept-Ranges": {"description": "'bytes' where Range is taken.", "schema": {"type": "string"}},
+}
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The file", "headers": _HEADERS, "content": _BYTES},
+    206: {"description": "The part of the file that Range names", "headers": _HEADERS, "content": _BYTES},
+    **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *JOB, *BUS),
+}
+
+
+class LocalFile(FileResponse):
+    """A file on this machine's disk; a Range header that is no range is ignored, as HTTP asks for."""
+
+    chunk_size = 256 * 1024
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 (ASGI)
+        """Send the file."""
+        headers = MutableHeaders(scope=scope)
+        if "range" in headers and not _RANGE.fullmatch(headers["range"]):
+            del headers["range"]
+        await super().__call__(scope, receive, send)
+
+
+@router.get(
+    "/jobs/{job_id}/artifacts/{name}", operation_id="getArtifact", response_class=Response, responses=_RESPONSES
+)
+@router.head(
+    "/jobs/{job_id}/artifacts/{name}", operation_id="headArtifact", response_class=Response, responses=_RESPONSES
+)
+async def get_artifact(gateway: Context, request: Request, job_id: JobId, name: str) -> Response:
+    """Download a finished file; Range and If-Range resume a broken download."""
+    record = await gateway.bus.ask(lambda transport: transport.get(job_id))
+    artifact = next((found for found in record.artifacts if found.name == name), None)
+    if artifact is None:
+        listed = ", ".join(found.name for found in record.artifacts) or "none yet"
+        raise NotFoundError("The job has no file of this name.", hint=f"Its files: {listed}.")
+    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    if artifact.sha256:
+        headers["ETag"] = f'"{artifact.sha256}"'
+    path = gateway.settings.artifacts / record.job_id / artifact.name
+    found = await asyncio.to_thread(_regular_file, path, artifact.size_bytes)
+    if found is not None:
+        return LocalFile(
+            path, headers=headers, media_type=artifact.media_type, filename=artifact.name, stat_result=found
+        )
+    return _through_the_bus(gateway, record.job_id, artifact, headers, head=request.method == "HEAD")
+
+
+def _regular_file(path: Path, size: int) -> os.stat_result | None:
+    """Return what the disk says of a file that is no link and as long as the record says."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) and found.st_size == size else None
+
+
+def _through_the_bus(
+    gateway: Gateway, job_id: str, artifact: Artifact, headers: dict[str, str], *, head: bool
+) -> Response:
+    headers |= {
+        "Accept-Ranges": "none",
+        "Content-Length": str(artifact.size_bytes),
+        "Content-Disposition": f'attachment; filename="{artifact.name}"',
+    }
+    if head:
+        return Response(headers=headers, media_type=artifact.media_type)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for piece in gateway.bus.transport.artifact(job_id, artifact.name):
+            yield piece
+
+    return StreamingResponse(pieces(), headers=headers, media_type=artifact.media_type)

@@ -1,0 +1,159 @@
+"""Jobs: handing in, looking, cancelling, retrying."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Header, Query
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from cryomamba.errors import ErrorCode
+from cryomamba.records import JobId, JobRecord
+from cryomamba_gateway.context import Context
+from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, errors
+from cryomamba_gateway.models import CREATED, ClientKey, CreatedJob, FocusBody, JobOut, JobPageOut, JobQuery, JobRequest
+
+router = APIRouter(tags=["jobs"])
+
+JOB: Final = (ErrorCode.NOT_FOUND, *BUS)
+_SUBMIT_ERRORS: Final = (
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.INVALID_PARAMETERS,
+    ErrorCode.UNKNOWN_ENGINE,
+    ErrorCode.ENGINE_UNAVAILABLE,
+    ErrorCode.PATH_FORBIDDEN,
+    ErrorCode.VOLUME_NOT_FOUND,
+    ErrorCode.VOLUME_UNREADABLE,
+    ErrorCode.VOLUME_UNSUPPORTED,
+    ErrorCode.VOLUME_NOT_FINITE,
+    ErrorCode.CONFLICT,
+    ErrorCode.NO_WORKER,
+    ErrorCode.INSUFFICIENT_STORAGE,
+    *CHANGE,
+    *BUS,
+)
+_ETAG: Final[dict[str, Any]] = {"ETag": {"description": "Changes with the record.", "schema": {"type": "string"}}}
+_LOCATION: Final[dict[str, Any]] = {"Location": {"description": "Path of the job.", "schema": {"type": "string"}}}
+
+
+def _ok(description: str, **headers: Any) -> dict[str, Any]:  # noqa: ANN401 (OpenAPI header objects)
+    return {"description": description, "headers": {**REQUEST_ID_HEADER, **headers}}
+
+
+def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body.model_dump_json(), status, headers, media_type="application/json")
+
+
+@router.post(
+    "/jobs",
+    operation_id="createJob",
+    status_code=201,
+    response_model=CreatedJob,
+    responses={201: _ok("The job is queued", **_LOCATION), **errors(*_SUBMIT_ERRORS)},
+)
+async def create_job(
+    gateway: Context,
+    body: Annotated[JobRequest | None, Body(openapi_examples=SUBMIT)] = None,
+    idempotency_key: Annotated[
+        ClientKey | None, Header(description="Two requests with the same key make one job.", examples=["f3b1c2"])
+    ] = None,
+) -> Response:
+    """Hand in a job. An empty body, or one without a volume, makes a demo job."""
+    request = (body or JobRequest()).submit(idempotency_key)
+    record = await gateway.bus.ask(lambda transport: transport.submit(request))
+    created = CreatedJob.of(record, status=CREATED)
+    return _json(created, 201, {"Location": f"/v1/jobs/{record.job_id}"})
+
+
+@router.get(
+    "/jobs",
+    operation_id="listJobs",
+    response_model=JobPageOut,
+    responses={200: _ok("A page of jobs"), **errors(ErrorCode.BAD_REQUEST, *BUS)},
+)
+async def list_jobs(gateway: Context, query: Annotated[JobQuery, Query()]) -> Response:
+    """List the jobs, newest first; pass `cursor` on to get the next page."""
+    page = await gateway.bus.ask(
+        lambda transport: transport.page(state=query.state, limit=query.limit, cursor=query.cursor)
+    )
+    jobs = tuple(JobOut.of(record) for record in page.jobs)
+    return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
+
+
+@router.get(
+    "/jobs/{job_id}",
+    operation_id="getJob",
+    response_model=JobOut,
+    responses={
+        200: _ok("The job as it stands", **_ETAG),
+        304: _ok("The record is the one that If-None-Match names", **_ETAG),
+        **errors(*JOB),
+    },
+)
+async def get_job(
+    gateway: Context,
+    job_id: JobId,
+    if_none_match: Annotated[str | None, Header(description="ETags of records already known.")] = None,
+) -> Response:
+    """Return a job."""
+    body = _out(await gateway.bus.ask(lambda transport: transport.get(job_id))).model_dump_json().encode()
+    etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if if_none_match is not None and _names(if_none_match, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def _out(record: JobRecord) -> JobOut:
+    return JobOut.of(record)
+
+
+def _names(if_none_match: str, etag: str) -> bool:
+    listed: Sequence[str] = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    return "*" in listed or etag in listed
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    operation_id="cancelJob",
+    response_model=JobOut,
+    responses={
+        200: _ok("The job is cancelled, or will be within a tile"),
+        **errors(ErrorCode.JOB_FINAL, *CHANGE, *JOB),
+    },
+)
+async def cancel_job(gateway: Context, job_id: JobId) -> Response:
+    """Cancel a job that is pending or running."""
+    return _json(_out(await gateway.bus.ask(lambda transport: transport.cancel(job_id))))
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    operation_id="retryJob",
+    response_model=JobOut,
+    responses={200: _ok("The job is queued again"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
+)
+async def retry_job(gateway: Context, job_id: JobId) -> Response:
+    """Put a failed or cancelled job back into the queue."""
+    return _json(_out(await gateway.bus.ask(lambda transport: transport.retry(job_id))))
+
+
+@router.put(
+    "/jobs/{job_id}/focus",
+    operation_id="focusJob",
+    status_code=204,
+    response_class=Response,
+    responses={
+        204: _ok("Noted"),
+        **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB),
+    },
+)
+async def focus_job(
+    gateway: Context, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]
+) -> Response:
+    """Say where the viewer looks: those tiles come first."""
+    await gateway.bus.ask(lambda transport: transport.focus(job_id, body.position))
+    return Response(status_code=204)

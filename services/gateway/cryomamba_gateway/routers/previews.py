@@ -1,0 +1,52 @@
+"""The newest preview of a job, as a frame or a picture."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from cryomamba.client.bus import decode_message
+from cryomamba.client.hub import BusMessage
+from cryomamba.errors import ErrorCode
+from cryomamba.records import JobId
+from cryomamba.wire.webframe import MEDIA_TYPE, encode_web_frame
+from cryomamba_gateway.context import Context
+from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
+from cryomamba_gateway.models import PreviewQuery
+from cryomamba_gateway.png import slice_png
+
+from .jobs import JOB
+
+router = APIRouter(tags=["previews"])
+
+
+@router.get(
+    "/jobs/{job_id}/preview",
+    operation_id="getPreview",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The newest frame, in the WebSocket's binary layout, or a slice of it as a picture",
+            "headers": REQUEST_ID_HEADER,
+            "content": {
+                MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
+                "image/png": {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
+        **errors(ErrorCode.BAD_REQUEST, *JOB),
+    },
+)
+async def get_preview(gateway: Context, job_id: JobId, query: Annotated[PreviewQuery, Query()]) -> Response:
+    """Return the newest preview of a job, whether it still runs or not."""
+    found = await gateway.bus.ask(lambda transport: transport.preview_message(job_id))
+    headers = {"Cache-Control": "no-store"}
+    if query.format == "png":
+        return Response(await asyncio.to_thread(_draw, found, query), headers=headers, media_type="image/png")
+    return Response(encode_web_frame(found.envelope, found.payload), headers=headers, media_type=MEDIA_TYPE)
+
+
+def _draw(found: BusMessage, query: PreviewQuery) -> bytes:
+    return slice_png(decode_message(found), query.axis, query.index)

@@ -1,0 +1,210 @@
+"""The gateway on a socket of its own: bound before anything else, announced, and given back at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from cryomamba.endpoints import check_bus_url, require_loopback
+from cryomamba.errors import UnavailableError
+from cryomamba.settings import Settings
+
+from .app import create_app
+from .errors import error_body, of_status
+from .limits import HEADERS_MAX_BYTES
+from .link import is_chosen_later, known_endpoints
+from .live.session import MESSAGE_MAX_BYTES
+
+STUCK_MS: Final = 20_000
+GRACE_S: Final = 2
+PING_S: Final = 20.0
+BACKLOG: Final = 512
+
+logger = logging.getLogger(__name__)
+
+
+class EnvelopedH11(H11Protocol):
+    """HTTP/1.1 whose answer to bytes that are not HTTP is the error envelope as well."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer and close; `msg` is uvicorn's own wording."""
+        del msg
+        request = str(uuid.uuid4())
+        body = error_body(of_status(400), request=request).model_dump_json().encode()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            f"x-request-id: {request}\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        if not self.transport.is_closing():
+            self.transport.write(head.encode() + body)
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """A server whose end does not wait for clients that do not read, and that leaves signals to the program.
+
+    Attributes
+    ----------
+    listening : asyncio.Event
+        Set once connections are taken.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; where uvicorn would end the process, raise instead."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise UnavailableError("The gateway could not start; its log says why.", retryable=False) from None
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End in good order, then cut what is left."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        # An aborted transport closes its socket in the loop's next turn.
+        await asyncio.sleep(0)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises
+    ------
+    InvalidRequestError
+        The address can be reached from other machines.
+    UnavailableError
+        The address is taken or does not exist.
+    """
+    require_loopback(host, variable="CRYOMAMBA_GATEWAY_HOST")
+    bare = host.strip("[]")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Accepted connections inherit it: one whose peer takes nothing for so long is dropped by the kernel.
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise UnavailableError(
+            f"The gateway cannot listen at {host}:{port}: {error.strerror or error}.",
+            hint="End the program that uses the port, or set CRYOMAMBA_GATEWAY_PORT to another one.",
+            retryable=False,
+        ) from None
+    listener.setblocking(False)  # noqa: FBT003 (its only parameter)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the address that clients use."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def announced(path: Path, url: str) -> Iterator[None]:
+    """Keep a file that says where the gateway listens, as long as it does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"url": url, "pid": os.getpid()})
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".gateway-", suffix=".json")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).replace(path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if path.read_text(encoding="utf-8") == text:
+                path.unlink()
+
+
+def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
+    return uvicorn.Config(
+        create_app(settings),
+        http=EnvelopedH11,
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_MAX_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+        h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
+        **more,
+    )
+
+
+async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Future[str] | None = None) -> None:
+    """Run the gateway until `stop` is set.
+
+    Parameters
+    ----------
+    settings : Settings
+    stop : asyncio.Event
+    ready : Future of str, optional
+        Gets the address once the gateway answers there.
+
+    Raises
+    ------
+    CryoMambaError
+        It cannot listen.
+    """
+    for endpoint in known_endpoints(settings).model_dump().values():
+        if not is_chosen_later(endpoint):
+            check_bus_url(endpoint)
+    listener = listen(settings.gateway_host, settings.gateway_port)
+    server = Server(_config(settings))
+    running = asyncio.create_task(server.serve([listener]), name="gateway")
+    try:
+        if await _first(running, server.listening):
+            with announced(settings.home / "gateway.json", url_of(listener)):
+                logger.info("The gateway listens at %s.", url_of(listener))
+                if ready is not None:
+                    ready.set_result(url_of(listener))
+                await _first(running, stop)
+    finally:
+        server.should_exit = True
+        await running
+        listener.close()
+        logger.info("The gateway has ended.")
+
+
+async def _first(running: asyncio.Task[None], event: asyncio.Event) -> bool:
+    """Wait for an event while a task runs; False if the task ended before."""
+    waiting: asyncio.Task[Any] = asyncio.create_task(event.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    return event.is_set()

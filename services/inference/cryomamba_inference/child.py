@@ -1,0 +1,164 @@
+"""The computing child: runs one job after the other, tells of progress and previews, and never outlives the service.
+
+It has an interpreter of its own, so an engine that holds the interpreter lock keeps nobody from renewing the lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from cryomamba.engine import Registry
+from cryomamba.errors import CryoMambaError, ProtocolError
+from cryomamba.logs import configure_logging
+from cryomamba.records import JobRecord, Progress
+from cryomamba.settings import Settings
+from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
+from cryomamba.wire.buffers import Codec
+from cryomamba.wire.preview import PreviewFrame, encode_frame
+from cryomamba_inference.artifacts import write_artifacts
+from cryomamba_inference.executor import open_executor
+from cryomamba_inference.failures import as_error
+from cryomamba_inference.lifeline import die_with_parent, leave_signals_to_parent
+from cryomamba_inference.pipe import Message, MessagePipe
+from cryomamba_inference.runner import Control, Task, run_task
+
+log = logging.getLogger(__name__)
+
+_PROGRESS_S = 0.1
+
+
+def main(connection: Connection, parent: int, settings: dict[str, Any], codec: Codec) -> None:
+    """Run in a spawned process until the pipe is closed.
+
+    Parameters
+    ----------
+    connection : Connection
+        The child's end of the pipe.
+    parent : int
+        Process id of the service.
+    settings : dict
+        Fields of :class:`~cryomamba.settings.Settings`.
+    codec : str
+        How previews are packed.
+    """
+    die_with_parent(parent)
+    leave_signals_to_parent()
+    checked = Settings(**settings)
+    configure_logging(checked.log, service="engine")
+    _Child(MessagePipe(connection), checked, codec).run()
+
+
+class _Child:
+    def __init__(self, pipe: MessagePipe, settings: Settings, codec: Codec) -> None:
+        self._pipe = pipe
+        self._settings = settings
+        self._codec = codec
+        self._registry = Registry.discover()
+        self._executor = open_executor(settings.processes or os.cpu_count() or 1)
+        self._orders: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._control = Control()
+
+    def run(self) -> None:
+        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+        self._pipe.send("ready", engines=[info.model_dump(mode="json") for info in self._registry.infos()])
+        while True:
+            self._do(self._orders.get())
+
+    def _listen(self) -> None:
+        """Take orders while the main thread computes; the end of the pipe is the end of this process."""
+        while True:
+            try:
+                order = self._pipe.receive()
+            except (EOFError, OSError, ProtocolError):
+                os._exit(1)
+            match order["type"]:
+                case "cancel":
+                    self._control.cancel()
+                case "focus":
+                    self._control.look_at(tuple(order["position"]))
+                case "run":
+                    self._control = Control()
+                    self._orders.put({**order, "control": self._control})
+
+    def _do(self, order: Message) -> None:
+        try:
+            artifacts = self._run(order)
+        except CryoMambaError as error:
+            self._fail(error)
+        except Exception as error:
+            log.exception("The job failed in a way that nobody foresaw.")
+            self._fail(as_error(error))
+        else:
+            self._pipe.send("done", artifacts=artifacts)
+
+    def _fail(self, error: CryoMambaError) -> None:
+        self._pipe.send("failed", error=error.payload())
+
+    def _run(self, order: Message) -> list[dict[str, Any]]:
+        record = JobRecord.model_validate(order["job"])
+        folder = Path(order["folder"])
+        control: Control = order["control"]
+        engine = self._registry.create(record.engine, record.params)
+        teller = _Teller(self._pipe, self._codec)
+        volume = None if record.volume.path is None else self._open(record, folder)
+        try:
+            task = Task(
+                engine=engine,
+                volume=volume,
+                shape=record.volume.shape,
+                voxel_size_A=record.volume.voxel_size_A,
+                preview=record.preview,
+                focus=None if order["focus"] is None else tuple(order["focus"]),
+                job_id=record.job_id,
+                attempt=order["attempt"],
+            )
+            outcome = run_task(task, folder, self._executor, control, teller)
+        finally:
+            if volume is not None:
+                volume.close()
+        name = "" if volume is None else record.volume.name
+        artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check)
+        return [artifact.model_dump(mode="json") for artifact in artifacts]
+
+    def _open(self, record: JobRecord, folder: Path) -> Volume:
+        """Open the job's volume, below the allowed folders only, with the voxel size that the job has."""
+        path = resolve_below(record.volume.path or "", self._settings.roots)
+        scratch = folder / "unpacked"
+        scratch.mkdir()
+        volume = open_volume(path, scratch=scratch)
+        if volume.voxel_size_A != record.volume.voxel_size_A:
+            volume.close()
+            volume = open_volume(path, voxel_size_A=record.volume.voxel_size_A, scratch=scratch)
+        try:
+            verify_opened(volume.fileno(), path, self._settings.roots)
+        except CryoMambaError:
+            volume.close()
+            raise
+        return volume
+
+
+class _Teller:
+    """Passes on what the runner tells: progress now and then, and every preview, packed here."""
+
+    def __init__(self, pipe: MessagePipe, codec: Codec) -> None:
+        self._pipe = pipe
+        self._codec = codec
+        self._due = 0.0
+        self._stage = ""
+
+    def progress(self, progress: Progress) -> None:
+        if time.monotonic() < self._due and progress.stage == self._stage:
+            return
+        self._due, self._stage = time.monotonic() + _PROGRESS_S, progress.stage
+        self._pipe.send("progress", progress=progress.model_dump(mode="json"))
+
+    def preview(self, frame: PreviewFrame) -> None:
+        body, spec, part = encode_frame(frame, codec=self._codec)
+        self._pipe.send("preview", job=frame.job_id, attempt=frame.attempt, body=body, spec=spec.to_wire(), part=part)

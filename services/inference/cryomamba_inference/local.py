@@ -1,0 +1,127 @@
+"""Segmentation in this very process: no service, no bus."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from cryomamba.engine import Engine, Registry
+from cryomamba.errors import CryoMambaError
+from cryomamba.events import PreviewEvent, ProgressEvent
+from cryomamba.local import LOCAL_JOB, ExportFormat, LocalEvent, LocalResult
+from cryomamba.records import EngineInfo, Progress, SubmitRequest
+from cryomamba.settings import load_settings
+from cryomamba.volumes import open_volume
+from cryomamba.wire.preview import PreviewFrame
+from cryomamba_inference.artifacts import EXPORT_NAMES, read_statistics, write_artifacts
+from cryomamba_inference.executor import TileExecutor, open_executor
+from cryomamba_inference.failures import as_error
+from cryomamba_inference.runner import Control, Outcome, Task, run_task
+
+
+class LocalRunner:
+    """See :class:`cryomamba.local.LocalRunner`, which this is.
+
+    Parameters
+    ----------
+    processes : int, optional
+        Over how many processes tiles of large volumes are spread; ``CRYOMAMBA_PROCESSES`` if not given.
+    """
+
+    def __init__(self, processes: int | None = None) -> None:
+        self._processes = processes
+
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """Describe the engines of this environment."""
+        return Registry.discover().infos()
+
+    def run(
+        self,
+        source: Path | None,
+        request: SubmitRequest,
+        *,
+        output: Path,
+        on_event: Callable[[LocalEvent], None],
+        cancelled: Callable[[], bool],
+        formats: Sequence[ExportFormat] = (),
+    ) -> LocalResult:
+        """Segment a volume; see the protocol."""
+        engine = Registry.discover().create(request.engine, request.params)
+        control, teller = Control(cancelled), _Teller(on_event)
+        executor = self._open_executor()
+        try:
+            # Next to the result: on the disk that must have room for it, and where a rename puts it into place.
+            with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
+                outcome = _segment(source, request, engine, Path(folder), executor, control, teller)
+                write_artifacts(
+                    outcome,
+                    engine,
+                    volume_name="" if source is None else source.name,
+                    formats=formats,
+                    check=control.check,
+                )
+                result = _move(Path(folder), output, formats)
+            outcome.meter.finish()
+        except CryoMambaError:
+            raise
+        except (MemoryError, OSError) as error:
+            raise as_error(error) from error
+        finally:
+            executor.close()
+        return result
+
+    def _open_executor(self) -> TileExecutor:
+        processes = load_settings().processes if self._processes is None else self._processes
+        return open_executor(processes or os.cpu_count() or 1)
+
+
+def _segment(
+    source: Path | None,
+    request: SubmitRequest,
+    engine: Engine[Any],
+    folder: Path,
+    executor: TileExecutor,
+    control: Control,
+    teller: _Teller,
+) -> Outcome:
+    with ExitStack() as stack:
+        volume = None
+        if source is not None:
+            opened = open_volume(source, voxel_size_A=request.volume.voxel_size_A, scratch=folder)
+            volume = stack.enter_context(opened)
+        task = Task(
+            engine=engine,
+            volume=volume,
+            shape=request.volume.shape,
+            voxel_size_A=request.volume.voxel_size_A or (1.0, 1.0, 1.0),
+            preview=request.preview,
+            job_id=LOCAL_JOB,
+        )
+        return run_task(task, folder, executor, control, teller)
+
+
+def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalResult:
+    statistics = read_statistics(folder)
+    exports = []
+    for form in formats:
+        name = EXPORT_NAMES[form]
+        target = output.with_name(output.name.removesuffix(".mrc") + name.removeprefix("mask"))
+        (folder / name).replace(target)
+        exports.append(target)
+    (folder / "mask.mrc").replace(output)
+    return LocalResult(output, tuple(exports), statistics)
+
+
+class _Teller:
+    def __init__(self, on_event: Callable[[LocalEvent], None]) -> None:
+        self._on_event = on_event
+
+    def progress(self, progress: Progress) -> None:
+        self._on_event(ProgressEvent(LOCAL_JOB, 1, progress))
+
+    def preview(self, frame: PreviewFrame) -> None:
+        self._on_event(PreviewEvent(frame))

@@ -1,0 +1,205 @@
+"""The inference service: claims jobs, has them computed by a child, keeps the lease, passes frames on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+
+import zmq
+
+from cryomamba._version import __version__
+from cryomamba.client.channel import BusChannel, keep_alive
+from cryomamba.endpoints import is_local_endpoint, require_loopback
+from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
+from cryomamba.records import EngineInfo
+from cryomamba.settings import Settings
+from cryomamba.wire.buffers import BufferSpec, Codec
+from cryomamba.wire.constants import PREVIEW_IN_HWM
+from cryomamba.wire.envelope import Stamp, encode
+from cryomamba.wire.preview import PREVIEW
+from cryomamba.wire.requests import Claim, Claimed, Empty, Release, WorkerHello
+from cryomamba.wire.topics import preview_topic
+from cryomamba_inference.attempt import Attempt
+from cryomamba_inference.pipe import Message
+from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_inference.workspace import sweep
+
+log = logging.getLogger(__name__)
+
+_CLAIM_WAIT_S = 10.0
+_PING_S = 2.0
+_RELEASE_S = 1.5
+_RESTART_S = 1.0
+_RESTART_MAX_S = 30.0
+_JOBS_PER_CHILD = 50
+
+
+class InferenceService:
+    """One worker of the bus, with one computing child.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    InvalidRequestError
+        An endpoint is beyond loopback.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        require_loopback(settings.bus_jobs, variable="CRYOMAMBA_BUS_JOBS")
+        require_loopback(settings.bus_preview_in, variable="CRYOMAMBA_BUS_PREVIEW_IN")
+        self._settings = settings
+        self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._codec: Codec = _codec(settings)
+        self._engines: tuple[EngineInfo, ...] = ()
+        self._greeted: int | None = None
+        self._child: ComputingChild | None = None
+        self._attempt: Attempt | None = None
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then give the lease back and end the child."""
+        await asyncio.to_thread(sweep, self._settings.work)
+        self._channel = BusChannel(self._settings.bus_jobs, src=self.worker)
+        self._frames = _FrameSender(self._settings.bus_preview_in, self.worker)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(self._stay_known(), name="greeting"),
+                    tasks.create_task(self._work(), name="working"),
+                ]
+                await stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        if self._child is not None:
+            await self._child.end()
+        if self._attempt is not None:
+            body = Release(job=self._attempt.job_id, worker=self.worker, attempt=self._attempt.number)
+            with contextlib.suppress(CryoMambaError):
+                await self._channel.request("job.release", body, timeout=_RELEASE_S)
+            self._attempt.close()
+        self._frames.close()
+        await self._channel.close()
+
+    async def _stay_known(self) -> None:
+        """Introduce this worker to every broker that comes, and say when one goes."""
+        away = False
+        while True:
+            try:
+                await self._channel.request("ping", Empty(), timeout=_PING_S * 2)
+                if self._engines and self._channel.broker_epoch != self._greeted:
+                    await self._greet()
+                if away:
+                    log.info("The broker is back.")
+                away = False
+            except UnavailableError as error:
+                if not away:
+                    log.warning("%s Trying again for as long as it takes.", error.message)
+                away = True
+            except CryoMambaError as error:
+                log.error("The broker refuses this worker: %s", error)
+            await asyncio.sleep(_PING_S if self._greeted is not None else _PING_S / 10)
+
+    async def _greet(self) -> None:
+        hello = WorkerHello(
+            worker=self.worker,
+            host=socket.gethostname()[:256],
+            pid=os.getpid(),
+            version=__version__,
+            engines=self._engines,
+        )
+        await self._channel.request("worker.hello", hello)
+        self._greeted = self._channel.broker_epoch
+        log.info("Connected to the broker as %s with %d engines.", self.worker, len(self._engines))
+
+    async def _work(self) -> None:
+        while True:
+            child = await self._warm_child()
+            if (claimed := await self._claim()) is None or claimed.job is None:
+                continue
+            self._attempt = Attempt(claimed, self.worker, self._settings, self._channel, child)
+            await self._attempt.carry_out()
+            self._attempt.close()
+            self._attempt = None
+            self._frames.forget(claimed.job.job_id)
+            if child.jobs >= _JOBS_PER_CHILD:
+                await child.end()
+
+    async def _warm_child(self) -> ComputingChild:
+        """Return a child that has imported everything and waits for a job."""
+        pause = _RESTART_S
+        while self._child is None or not self._child.alive:
+            self._child = ComputingChild(self._settings, self._codec, self._heard)
+            engines = await self._child.ready
+            if engines is None:
+                log.error("The computing process ended before it was ready; trying again in %.0f s.", pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RESTART_MAX_S)
+            else:
+                self._engines = engines
+        return self._child
+
+    async def _claim(self) -> Claimed | None:
+        names = tuple(info.name for info in self._engines if info.available)
+        body = Claim(worker=self.worker, engines=names, wait_s=_CLAIM_WAIT_S)
+        try:
+            reply = await self._channel.request("job.claim", body, timeout=_CLAIM_WAIT_S * 2)
+        except (UnavailableError, ConflictError, NotFoundError) as error:
+            log.debug("No job could be claimed: %s", error)
+            await asyncio.sleep(_PING_S / 10)
+            return None
+        return Claimed.model_validate(dict(reply.body))
+
+    def _heard(self, message: Message) -> None:
+        if message["type"] == "preview":
+            self._frames.send(message)
+        elif self._attempt is not None:
+            self._attempt.heard(message)
+
+
+class _FrameSender:
+    """Publishes frames as the child packed them; for one thread."""
+
+    def __init__(self, endpoint: str, worker: str) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.PUB)
+        keep_alive(self._socket)
+        self._socket.setsockopt(zmq.SNDHWM, PREVIEW_IN_HWM)
+        self._socket.connect(endpoint)
+        self._stamp = Stamp(worker)
+
+    def send(self, message: Message) -> None:
+        topic = preview_topic(message["job"])
+        envelope = self._stamp.envelope(
+            PREVIEW,
+            message["body"],
+            ts=time.time(),
+            topic=topic,
+            job=message["job"],
+            attempt=message["attempt"],
+            buffers=[BufferSpec.from_wire(message["spec"])],
+        )
+        self._socket.send_multipart([topic, encode(envelope), message["part"]], flags=zmq.NOBLOCK, copy=False)
+
+    def forget(self, job_id: str) -> None:
+        self._stamp.forget(preview_topic(job_id))
+
+    def close(self) -> None:
+        self._socket.close()
+        self._context.term()
+
+
+def _codec(settings: Settings) -> Codec:
+    if settings.preview_codec != "auto":
+        return settings.preview_codec
+    return "raw" if is_local_endpoint(settings.bus_preview_in) else "deflate"

@@ -1,0 +1,302 @@
+"""The job store against a model of a few dictionaries, with crashes in between."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from cryomamba.errors import ConflictError, ErrorCode
+from cryomamba.records import Artifact, JobError, JobEvent, Progress, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.wire.requests import ListRequest
+from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.store import Attempt, Clock, NewJob, Store
+
+LEASE_S = 30.0
+POLICY = LeasePolicy(lease_s=LEASE_S, max_attempts=3, pause_s=2.0)
+WORKERS = st.sampled_from(["w1", "w2", "w3"])
+ENGINES = st.sampled_from(["demo", "threshold"])
+
+
+@dataclass
+class Modelled:
+    """What a job should be."""
+
+    job_id: str
+    engine: str
+    priority: int
+    state: str = "pending"
+    attempt: int = 0
+    tries: int = 0
+    worker: str | None = None
+    lease_until: float = 0.0
+    not_before: float = 0.0
+    cancelling: bool = False
+    errors: list[int] = field(default_factory=list)
+    ends: dict[tuple[int, str], str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Clients, workers, time and crashes in any order."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="store-model-"))
+        self.folders = [self.folder]
+        self.now = 1000.0
+        self.jobs: list[Modelled] = []
+        self.keys: dict[str, tuple[SubmitRequest, Modelled]] = {}
+        self.store = self.open()
+
+    def open(self) -> Store:
+        clock = Clock(wall=lambda: self.now, steady=lambda: self.now)
+        store = Store(self.folder / "jobs.sqlite", clock, POLICY)
+        # The crashes here are those of a process, which need no fsync; without it there is time for more of them.
+        store._database.read.execute("PRAGMA synchronous = OFF")
+        return store
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            for folder in self.folders:
+                shutil.rmtree(folder)
+
+    # Clients
+
+    @rule(engine=ENGINES, priority=st.integers(-1, 1), key=st.sampled_from([None, "k1", "k2"]))
+    def submit(self, engine: str, priority: int, key: str | None) -> None:
+        request = SubmitRequest(volume=VolumeSource(shape=(4, 4, 4)), engine=engine, priority=priority, client_key=key)
+        new = NewJob(request, engine, VolumeSummary(name="demo", shape=(4, 4, 4), voxel_size_A=(1, 1, 1)))
+        if key in self.keys:
+            first, job = self.keys[key]
+            if first != request:
+                with pytest.raises(ConflictError):
+                    self.store.jobs.submit(new)
+            else:
+                assert self.store.jobs.submit(new).record.job_id == job.job_id
+            return
+        job = Modelled(self.store.jobs.submit(new).record.job_id, engine, priority, events=["job_created"])
+        self.jobs.append(job)
+        if key is not None:
+            self.keys[key] = (request, job)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job = self.pick(data)
+        if job.state in {"completed", "failed"}:
+            with pytest.raises(ConflictError) as caught:
+                self.store.jobs.cancel(job.job_id)
+            assert caught.value.code is ErrorCode.JOB_FINAL
+            return
+        self.store.jobs.cancel(job.job_id)
+        if job.state == "pending":
+            self.to(job, "cancelled", "job_cancelled")
+        elif job.state == "running" and not job.cancelling:
+            job.cancelling = True
+            job.events.append("job_cancel_requested")
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        job = self.pick(data)
+        if job.state in {"running", "completed"}:
+            with pytest.raises(ConflictError):
+                self.store.jobs.retry(job.job_id)
+            return
+        self.store.jobs.retry(job.job_id)
+        if job.state != "pending":
+            job.tries, job.not_before, job.cancelling = 0, 0.0, False
+            self.to(job, "pending", "job_retried")
+
+    # Workers
+
+    @rule(worker=WORKERS, engines=st.sets(ENGINES))
+    def claim(self, worker: str, engines: set[str]) -> None:
+        got = self.store.leases.claim(worker, sorted(engines))
+        expected = next((job for job in self.jobs if job.worker == worker), None)
+        if expected is None:
+            ready = [
+                job
+                for job in self.jobs
+                if job.state == "pending" and job.engine in engines and job.not_before <= self.now
+            ]
+            expected = max(ready, key=lambda job: (job.priority, -self.jobs.index(job)), default=None)
+            if expected is not None:
+                expected.attempt += 1
+                expected.tries += 1
+                expected.worker = worker
+                self.to(expected, "running", "job_started")
+        if expected is None:
+            assert got is None
+            return
+        assert got is not None
+        assert (got.record.job_id, got.record.attempt) == (expected.job_id, expected.attempt)
+        expected.lease_until = self.now + LEASE_S
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), worker=WORKERS, back=st.sampled_from([0, 0, 0, 1]))
+    def renew(self, data: st.DataObject, worker: str, back: int) -> None:
+        job, attempt, holds = self.pick_attempt(data, worker, back)
+        progress = Progress(fraction=0.5, done_tiles=1, total_tiles=2)
+        if not holds:
+            with pytest.raises(ConflictError) as caught:
+                self.store.leases.renew(attempt, progress)
+            assert caught.value.code is ErrorCode.STALE_ATTEMPT
+            return
+        held = self.store.leases.renew(attempt, progress)
+        assert held.cancel == job.cancelling
+        assert held.record.progress == progress
+        job.lease_until = self.now + LEASE_S
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), worker=WORKERS, back=st.sampled_from([0, 0, 0, 1]))
+    def finish(self, data: st.DataObject, worker: str, back: int) -> None:
+        job, attempt, holds = self.pick_attempt(data, worker, back)
+        artifacts = (Artifact(name="mask.mrc", size_bytes=1),)
+        if job.ends.get((attempt.number, worker)) == "finish":
+            assert self.store.leases.finish(attempt, artifacts).event is None
+        elif not holds:
+            with pytest.raises(ConflictError):
+                self.store.leases.finish(attempt, artifacts)
+        else:
+            assert self.store.leases.finish(attempt, artifacts).record.artifacts == artifacts
+            self.end(job, "finish")
+            self.to(job, "completed", "job_completed")
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), worker=WORKERS, back=st.sampled_from([0, 0, 0, 1]), retryable=st.booleans())
+    def fail(self, data: st.DataObject, worker: str, back: int, retryable: bool) -> None:
+        job, attempt, holds = self.pick_attempt(data, worker, back)
+        error = JobError(code=ErrorCode.ENGINE_FAILED, message="No.", retryable=retryable)
+        if job.ends.get((attempt.number, worker)) == "fail":
+            assert self.store.leases.fail(attempt, error).event is None
+        elif not holds:
+            with pytest.raises(ConflictError):
+                self.store.leases.fail(attempt, error)
+        else:
+            self.store.leases.fail(attempt, error)
+            self.end(job, "fail")
+            self.after_error(job, retryable)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), worker=WORKERS, back=st.sampled_from([0, 0, 0, 1]))
+    def release(self, data: st.DataObject, worker: str, back: int) -> None:
+        job, attempt, holds = self.pick_attempt(data, worker, back)
+        if job.ends.get((attempt.number, worker)) == "release":
+            assert self.store.leases.release(attempt).event is None
+        elif not holds:
+            with pytest.raises(ConflictError):
+                self.store.leases.release(attempt)
+        else:
+            self.store.leases.release(attempt)
+            self.end(job, "release")
+            if job.cancelling:
+                self.to(job, "cancelled", "job_cancelled")
+            else:
+                job.tries -= 1
+                job.not_before = 0.0
+                self.to(job, "pending", "job_requeued")
+
+    # Time and crashes
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 9.0, 20.0, 31.0]))
+    def let_time_pass(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def expire(self) -> None:
+        lost = [job for job in self.jobs if job.state == "running" and job.lease_until < self.now]
+        changes = self.store.leases.expire()
+        assert [change.record.job_id for change in changes] == [job.job_id for job in lost]
+        for job in lost:
+            self.end(job, "lost")
+            self.after_error(job, retryable=True)
+
+    @rule()
+    def crash(self) -> None:
+        """What is on disk at this moment is all that the next broker has."""
+        copy = Path(tempfile.mkdtemp(prefix="store-model-"))
+        self.folders.append(copy)
+        for file in self.folder.iterdir():
+            if not file.name.endswith("-shm"):
+                shutil.copy(file, copy)
+        self.store.close()
+        self.folder = copy
+        self.store = self.open()
+        running = {record.job_id for record in self.store.leases.grace()}
+        assert running == {job.job_id for job in self.jobs if job.state == "running"}
+        for job in self.jobs:
+            job.lease_until = self.now + LEASE_S
+            job.not_before = 0.0
+
+    # What must always hold
+
+    @invariant()
+    def agrees(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        listed = self.store.jobs.page(ListRequest(limit=500)).jobs
+        assert [record.job_id for record in listed] == [job.job_id for job in reversed(self.jobs)]
+        for job, record in zip(reversed(self.jobs), listed, strict=True):
+            assert (record.state, record.attempt) == (job.state, job.attempt)
+            assert record.cancel_requested == job.cancelling
+            assert [error.attempt for error in record.errors] == job.errors[-5:]
+
+    @invariant()
+    def events_tell_the_whole_story(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        told: list[JobEvent] = []
+        n = 0
+        while (page := self.store.events.since(n, limit=7)).events:
+            told += page.events
+            n = page.events[-1].n
+        assert [event.n for event in told] == list(range(1, len(told) + 1))
+        for job in self.jobs:
+            mine = [event for event in told if event.job_id == job.job_id]
+            assert [event.type for event in mine] == job.events
+            assert mine[-1].state == job.state
+
+    # Help
+
+    def pick(self, data: st.DataObject) -> Modelled:
+        return self.jobs[data.draw(st.integers(0, len(self.jobs) - 1), label="job")]
+
+    def pick_attempt(self, data: st.DataObject, worker: str, back: int) -> tuple[Modelled, Attempt, bool]:
+        job = self.pick(data)
+        if job.worker is not None and data.draw(st.booleans(), label="the one that holds it"):
+            worker = job.worker
+        number = max(job.attempt - back, 1)
+        holds = job.state == "running" and job.worker == worker and job.attempt == number
+        return job, Attempt(job.job_id, worker, number), holds
+
+    def end(self, job: Modelled, how: str) -> None:
+        assert job.worker is not None
+        job.ends[job.attempt, job.worker] = how
+        job.worker = None
+
+    def after_error(self, job: Modelled, retryable: bool) -> None:
+        job.errors.append(job.attempt)
+        if job.cancelling:
+            self.to(job, "cancelled", "job_cancelled")
+        elif retryable and job.tries < 3:
+            job.not_before = self.now + {1: 2.0, 2: 8.0}[job.tries]
+            self.to(job, "pending", "job_requeued")
+        else:
+            self.to(job, "failed", "job_failed")
+
+    def to(self, job: Modelled, state: str, event: str) -> None:
+        job.state = state
+        job.events.append(event)
+
+
+StoreMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TestStore = StoreMachine.TestCase
