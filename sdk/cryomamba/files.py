@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from cryomamba.errors import NotFoundError
 from cryomamba.records import NAME_MAX, Record, Request
@@ -18,6 +18,7 @@ CHUNK_MIN: Final = 1024
 CHUNK_MAX: Final = 1024**3
 PARTS_MAX: Final = 10_000
 VOLUME: Final = "volume.mrc"
+RECORD: Final = "file.json"
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -161,6 +162,14 @@ def uploaded_volume(uploads: Path, file_id: str) -> Path:
     if path is None or not path.is_file():
         raise no_such_file(file_id)
     return path
+
+
+def read_record(folder: Path) -> FileRecord | None:
+    """Return the record in an uploaded file's folder, None if there is none."""
+    try:
+        return FileRecord.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def no_such_file(file_id: str) -> NotFoundError:

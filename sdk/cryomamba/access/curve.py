@@ -133,7 +133,7 @@ class BusKeys:
         if self.enabled:
             raise ConflictError(
                 "This home has keys already.",
-                hint="'cryomamba keys list' shows them. To start over, stop the services and remove the folder keys/bus.",
+                hint="'cryomamba keys list' shows them. To start over, stop all and remove the folder keys/bus.",
             )
         for role, name in HOME_NAMES.items():
             self._make(name, role, server.public_key, self._folder / f"{name}.key")

@@ -9,18 +9,17 @@ import sys
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
-from cryomamba.errors import ConflictError, ErrorCode
-from cryomamba.files import VOLUME, FileRecord
+from cryomamba.errors import ConflictError, ErrorCode, VolumeError
+from cryomamba.files import RECORD, VOLUME, FileRecord, read_record
 from cryomamba.volumes import inspect
 
 from .incoming import PARTS, TICKET, Incoming
+from .sealing import seal
 
-RECORD: Final = "file.json"
 _PIECE: Final = 1024 * 1024
 
 
@@ -38,22 +37,19 @@ def finish(upload: Incoming, files: Path) -> FileRecord:
         The file is not a volume that can be read. The upload is removed.
     """
     record = read_record(upload.folder)
-    if record is None:
-        record = _check(upload)
+    if record is not None:
+        _place(upload, record, files)
+        return record
+    _require_all_parts(upload)
+    with upload.data.open("rb", buffering=0) as data:
+        seal(data.fileno())
+        record = _checked(upload, data)
         _write_durably(upload.folder / RECORD, record.model_dump_json())
-    _place(upload, record, files)
+        _place(upload, record, files)
     return record
 
 
-def read_record(folder: Path) -> FileRecord | None:
-    """Return the record in a folder, None if there is none."""
-    try:
-        return FileRecord.model_validate_json((folder / RECORD).read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _check(upload: Incoming) -> FileRecord:
+def _require_all_parts(upload: Incoming) -> None:
     missing = sorted(set(range(upload.plan.count)) - set(upload.received()))
     if missing:
         raise ConflictError(
@@ -62,7 +58,10 @@ def _check(upload: Incoming) -> FileRecord:
             retryable=True,
             details={"missing_parts": missing[:100]},
         )
-    digest = _verified_digest(upload)
+
+
+def _checked(upload: Incoming, data: FileIO) -> FileRecord:
+    digest = _verified_digest(upload, data)
     ticket = upload.ticket
     if ticket.sha256 not in {None, digest}:
         upload.forget(list(range(upload.plan.count)))
@@ -74,7 +73,7 @@ def _check(upload: Incoming) -> FileRecord:
         )
     try:
         meta = inspect(upload.data)
-    except Exception:
+    except VolumeError:
         upload.remove()
         raise
     return FileRecord(
@@ -88,20 +87,19 @@ def _check(upload: Incoming) -> FileRecord:
     )
 
 
-def _verified_digest(upload: Incoming) -> str:
+def _verified_digest(upload: Incoming, data: FileIO) -> str:
     """Return the SHA-256 of the data after comparing every part with its marker."""
     whole, broken = hashlib.sha256(), []
-    with upload.data.open("rb", buffering=0) as file:
-        for index in range(upload.plan.count):
-            left, crc = upload.plan.size(index), 0
-            while left and (piece := file.read(min(left, _PIECE))):
-                whole.update(piece)
-                crc = zlib.crc32(piece, crc)
-                left -= len(piece)
-            marker = upload.marker(index)
-            if left or marker is None or marker.crc != crc:
-                broken.append(index)
-        os.fsync(file.fileno())
+    for index in range(upload.plan.count):
+        left, crc = upload.plan.size(index), 0
+        while left and (piece := data.read(min(left, _PIECE))):
+            whole.update(piece)
+            crc = zlib.crc32(piece, crc)
+            left -= len(piece)
+        marker = upload.marker(index)
+        if left or marker is None or marker.crc != crc:
+            broken.append(index)
+    os.fsync(data.fileno())
     if broken:
         upload.forget(broken)
         raise ConflictError(

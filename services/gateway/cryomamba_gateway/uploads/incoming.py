@@ -1,8 +1,8 @@
 """One unfinished upload on disk: a ticket, the data at their final offsets, and a marker for each part that is there.
 
-The data file has its full size from the start, so a disk that has room at the beginning has it to the end. A marker holds
-the part's checksums and appears by one atomic link when the part's last byte was written. It need not reach the disk
-before the data: the checksums are compared with the data once more before the file is finished.
+The data file has its full size from the start, so a disk that has room at the beginning has it to the end. A marker
+holds the part's checksums and appears by one atomic link when the part's last byte was written. It need not reach the
+disk before the data: the checksums are compared with the data once more before the file is finished.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Incoming:
     def received(self) -> list[int]:
         """Return the numbers of the parts that are there."""
         try:
-            names = os.listdir(self.folder / PARTS)
+            names = [path.name for path in (self.folder / PARTS).iterdir()]
         except FileNotFoundError:
             return []
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())

@@ -12,6 +12,7 @@ from typing import Final
 from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
 
 from .incoming import Checksums
+from .sealing import open_for_part
 
 PIECE_BYTES: Final = 1024 * 1024
 IDLE_S: Final = 30.0
@@ -76,10 +77,16 @@ async def checksums_of(pieces: AsyncIterator[bytes], executor: Executor) -> Chec
 
 
 async def write_at(path: Path, offset: int, pieces: AsyncIterator[bytes], executor: Executor) -> Checksums:
-    """Write a body into a file from an offset on, and return its checksums."""
+    """Write a body into a file from an offset on, and return its checksums.
+
+    Raises
+    ------
+    FileNotFoundError, ConflictError
+        The upload is finished, or being finished.
+    """
     loop = asyncio.get_running_loop()
     checksums = Checksums()
-    descriptor = await loop.run_in_executor(executor, os.open, path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+    descriptor = await loop.run_in_executor(executor, open_for_part, path)
 
     def put(piece: bytes) -> None:
         os.lseek(descriptor, offset + checksums.nbytes, os.SEEK_SET)

@@ -24,10 +24,11 @@ from cryomamba.files import (
     is_file_id,
     label_of,
     no_such_file,
+    read_record,
 )
 from cryomamba.settings import Settings
 
-from .finish import finish, read_record
+from .finish import finish
 from .incoming import Incoming, Ticket
 from .plan import plan_parts
 from .receive import checksums_of, read_pieces, write_at
