@@ -16,10 +16,10 @@ from cryomamba.cli import output
 from cryomamba.cli.naming import beside
 from cryomamba.cli.options import Json
 from cryomamba.cli.reporter import Reporter, reporter
-from cryomamba.cli.segment import cancel_and_say
 from cryomamba.cli.services import Stack
 from cryomamba.cli.signals import Interrupted, Interrupts, interruptible
 from cryomamba.cli.synth import recipe, write_phantom
+from cryomamba.cli.work import cancel_and_say, label_lines
 from cryomamba.errors import CryoMambaError
 
 if TYPE_CHECKING:
@@ -174,9 +174,8 @@ def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -
 def _tell(result: dict[str, Any]) -> None:
     score = result["score"]
     output.say(f"{result['previews']} previews arrived while the engine '{result['engine']}' worked.")
-    for label in result["statistics"]["labels"]:
-        share, volume = label["fraction"], label["volume_nm3"]
-        output.say(f"{label['name']}: {label['voxels']} voxels, {share:.2%} of the tomogram, {volume:.6g} nm³")
+    for line in label_lines(result["statistics"]):
+        output.say(line)
     output.say(
         f"Score against the truth, borders off by one voxel allowed: F1 {score['f1']:.3f} "
         f"(precision {score['precision']:.3f}, recall {score['recall']:.3f})"

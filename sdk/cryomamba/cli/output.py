@@ -100,7 +100,7 @@ def _plain(value: object) -> object:
     return dump(mode="json")
 
 
-def triple(values: Sequence[float], *, digits: int = 4) -> str:
+def triple(values: Iterable[object], *, digits: int = 4) -> str:
     """Write three numbers (z, y, x) as people do: ``4.2 × 4.2 × 4.2``."""
     return " × ".join(f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in values)
 

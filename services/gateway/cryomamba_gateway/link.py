@@ -140,10 +140,10 @@ class BusLink:
             hint="Check that it runs ('honcho start' starts all services); the gateway finds it again by itself.",
         )
 
-    async def open(self, job_id: str) -> tuple[BusHub, Subscription]:
+    async def open(self, job_id: str, *, previews: bool) -> tuple[BusHub, Subscription]:
         """Start to follow a job; its mailbox is closed when the broker has moved, so open anew then."""
         hub = await self.transport.hub()
-        return hub, hub.open(job_id, previews=True)
+        return hub, hub.open(job_id, previews=previews)
 
     @property
     def transport(self) -> BusTransport:

@@ -25,7 +25,6 @@ from cryomamba.records import (
 )
 
 DEMO_SHAPE: Final = (128, 128, 128)
-CREATED: Final = "created"
 _WHOLE_MIN, _WHOLE_MAX = -(2**63), 2**63 - 1
 
 Position = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
@@ -94,16 +93,6 @@ class JobOut(JobRecord):
 
     artifacts: tuple[ArtifactOut, ...] = ()
 
-    @classmethod
-    def of(cls, record: JobRecord, **more: Any) -> Self:  # noqa: ANN401
-        """Take over a record from the broker, which has been checked already."""
-        artifacts = tuple(
-            ArtifactOut.model_construct(**dict(artifact), url=artifact_url(record.job_id, artifact.name))
-            for artifact in record.artifacts
-        )
-        made: Self = cls.model_construct(**{**dict(record), "artifacts": artifacts, **more})
-        return made
-
 
 def artifact_url(job_id: str, name: str) -> str:
     """Return the path of a finished file."""
@@ -114,6 +103,24 @@ class CreatedJob(JobOut):
     """A job that has just been handed in."""
 
     status: Literal["created"]
+
+
+def _fields(record: JobRecord) -> dict[str, Any]:
+    artifacts = tuple(
+        ArtifactOut.model_construct(**dict(artifact), url=artifact_url(record.job_id, artifact.name))
+        for artifact in record.artifacts
+    )
+    return {**dict(record), "artifacts": artifacts}
+
+
+def job_out(record: JobRecord) -> JobOut:
+    """Return a record from the broker, which has been checked already, as it goes to clients."""
+    return JobOut.model_construct(**_fields(record))
+
+
+def created_job(record: JobRecord) -> CreatedJob:
+    """Return the answer to a job that was handed in."""
+    return CreatedJob.model_construct(**_fields(record), status="created")
 
 
 class JobPageOut(BaseModel):

@@ -213,6 +213,12 @@ def test_a_header_that_promises_more_than_the_file_has_is_refused(make_header: M
     assert caught.value.details == {"expected_bytes": 1024 + 4 * 4096**3, "size_bytes": 1024}
 
 
+def test_a_file_one_byte_short_is_refused(make_header: Make) -> None:
+    """A cut of a single byte is a cut."""
+    with pytest.raises(VolumeError, match="cut short"):
+        parsed(make_header(SHAPE, 2), 1024 + 239)
+
+
 def test_bytes_after_the_voxels_are_ignored_with_a_warning(make_header: Make) -> None:
     """A longer file is readable."""
     assert codes(parsed(make_header(SHAPE, 2), 1024 + 240 + 7)) == {"trailing_bytes"}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cryomamba.errors import CryoMambaError, ErrorCode, VolumeError
-from cryomamba.volumes import inspect, open_volume, stored, stream_statistics
+from cryomamba.volumes import inspect, open_volume, parse_header, stored, stream_statistics
 from cryomamba.volumes.stored import unpack_nibbles
 
 Make = Callable[..., Path]
@@ -122,18 +124,29 @@ def test_only_steps_of_one_are_read(make_file: Make) -> None:
         volume.read(slice(None, None, 2), ALL, ALL)
 
 
+class YieldingFile(io.FileIO):
+    """A file that lets other threads run between positioning and reading."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        position = super().seek(offset, whence)
+        time.sleep(0)
+        return position
+
+
 def test_threads_may_read_one_volume(make_file: Make) -> None:
     """Blocks read by several threads at once are each right."""
     array = numbers((16, 32, 32))
+    path = make_file(array)
     gate = threading.Barrier(4)
-    with open_volume(make_file(array)) as volume, ThreadPoolExecutor(4) as pool:
+    with YieldingFile(path) as file, ThreadPoolExecutor(4) as pool:
+        voxels = stored.StoredVoxels(file, parse_header(path.read_bytes(), path.stat().st_size))
 
         def worker(seed: int) -> bool:
             gate.wait()
-            starts = np.random.default_rng(seed).integers(0, 12, (50, 3))
-            for start in starts.tolist():
-                z, y, x = (slice(n, n + 4) for n in start)
-                if not np.array_equal(volume.read(z, y, x), array[z, y, x]):
+            block = np.empty((4, 4, 4), np.float32)
+            for z, y, x in np.random.default_rng(seed).integers(0, 12, (50, 3)).tolist():
+                voxels.read_into(block, (z, z + 4), (y, y + 4), (x, x + 4))
+                if not np.array_equal(block, array[z : z + 4, y : y + 4, x : x + 4]):
                     return False
             return True
 

@@ -59,6 +59,17 @@ def test_the_sample_does_not_fall_into_step_with_the_rows(make_file: Make, monke
     assert found.percentiles[75.0] == pytest.approx(47.25, abs=1)
 
 
+def test_the_sample_is_regular_over_the_whole_file(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every so many voxels one is taken, across the borders of the chunks that the file is read in."""
+    monkeypatch.setattr(statistics, "_SAMPLE", 1000)
+    array = np.random.default_rng(5).normal(size=(10, 301, 307)).astype(np.float32)
+    stride = statistics._sample_stride(array.size, (10, 301, 307))
+    with open_volume(make_file(array)) as volume:
+        found = stream_statistics(volume)
+    expected = np.percentile(array.ravel()[::stride].astype(np.float64), list(found.percentiles))
+    assert list(found.percentiles.values()) == pytest.approx(expected)
+
+
 def test_a_constant_volume_has_no_spread(make_file: Make) -> None:
     """A volume of one value gives that value and a histogram with all of it."""
     with open_volume(make_file(np.full((4, 5, 6), 3.5, np.float32))) as volume:

@@ -32,13 +32,18 @@ class JobFollower:
     outbox : Outbox
         The client's.
     job_id : str
+    previews : bool
+        Whether the client wants to see them.
     """
 
-    def __init__(self, bus: BusLink, translator: Translator, outbox: Outbox, job_id: str) -> None:
+    def __init__(
+        self, bus: BusLink, translator: Translator, outbox: Outbox, job_id: str, *, previews: bool = True
+    ) -> None:
         self._bus = bus
         self._translator = translator
         self._outbox = outbox
         self._job_id = job_id
+        self._previews = previews
         self._ledger = Ledger()
         self._link = "connected"
         self._greeted = False
@@ -56,7 +61,7 @@ class JobFollower:
         """
         try:
             while not self._ledger.ended and not self._bus.closed:
-                hub, subscription = await self._bus.open(self._job_id)
+                hub, subscription = await self._bus.open(self._job_id, previews=self._previews)
                 try:
                     await self._look()
                     await self._listen(subscription)
@@ -116,7 +121,7 @@ class JobFollower:
 
     async def _last_preview(self) -> None:
         """See to it that the last picture comes before the last word."""
-        if not self._finished:
+        if self._previews and not self._finished:
             with contextlib.suppress(CryoMambaError):
                 self._outbox.put_preview(await self._bus.ask(lambda transport: transport.preview_message(self._job_id)))
         self._outbox.release(self._job_id)

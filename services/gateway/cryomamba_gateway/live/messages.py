@@ -19,7 +19,7 @@ from cryomamba.events import LinkEvent, ProgressEvent, StateEvent
 from cryomamba.records import JobId, JobRecord, Progress, Request
 from cryomamba.wire.requests import invalid_fields
 from cryomamba.wire.webframe import encode_web_frame, frame_header
-from cryomamba_gateway.models import JobOut
+from cryomamba_gateway.models import job_out
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class Subscribe(Request):
     type: Literal["subscribe"]
     job_id: JobId | Literal["*"]
     since: int | None = Field(None, ge=0, le=2**63)
+    previews: bool = True
 
 
 class Unsubscribe(Request):
@@ -137,7 +138,7 @@ def pong() -> str:
 
 
 def _record(record: JobRecord) -> orjson.Fragment:
-    return orjson.Fragment(JobOut.of(record).model_dump_json())
+    return orjson.Fragment(job_out(record).model_dump_json())
 
 
 def json_preview(found: BusMessage) -> str:

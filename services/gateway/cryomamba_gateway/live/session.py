@@ -55,9 +55,9 @@ class Session:
         self._following: dict[str, asyncio.Task[None]] = {}
         self._close = (ENDED, "")
 
-    async def run_job(self, job_id: str) -> None:
+    async def run_job(self, job_id: str, *, previews: bool) -> None:
         """Follow one job; the connection ends with it."""
-        following = self._follow_job(job_id)
+        following = self._follow_job(job_id, previews=previews)
 
         async def to_the_end() -> None:
             await following.run()
@@ -70,8 +70,8 @@ class Session:
         """Follow what the client subscribes to, until it goes."""
         await self._run()
 
-    def _follow_job(self, job_id: str) -> JobFollower:
-        return JobFollower(self._gateway.bus, self._gateway.translator, self._outbox, job_id)
+    def _follow_job(self, job_id: str, *, previews: bool) -> JobFollower:
+        return JobFollower(self._gateway.bus, self._gateway.translator, self._outbox, job_id, previews=previews)
 
     async def _run(self) -> None:
         reading = asyncio.create_task(self._read(), name="ws-read")
@@ -154,7 +154,7 @@ class Session:
         if said.job_id == ALL:
             self._begin(ALL, AllFollower(self._gateway.bus, self._outbox, said.since).run())
         else:
-            self._begin(said.job_id, self._follow_job(said.job_id).run())
+            self._begin(said.job_id, self._follow_job(said.job_id, previews=said.previews).run())
 
     async def _send(self) -> None:
         while (item := await self._outbox.get()) is not None:

@@ -11,10 +11,20 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobId, JobRecord
+from cryomamba.records import JobId
 from cryomamba_gateway.context import Context
 from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, errors
-from cryomamba_gateway.models import CREATED, ClientKey, CreatedJob, FocusBody, JobOut, JobPageOut, JobQuery, JobRequest
+from cryomamba_gateway.models import (
+    ClientKey,
+    CreatedJob,
+    FocusBody,
+    JobOut,
+    JobPageOut,
+    JobQuery,
+    JobRequest,
+    created_job,
+    job_out,
+)
 
 router = APIRouter(tags=["jobs"])
 
@@ -64,8 +74,7 @@ async def create_job(
     """Hand in a job. An empty body, or one without a volume, makes a demo job."""
     request = (body or JobRequest()).submit(idempotency_key)
     record = await gateway.bus.ask(lambda transport: transport.submit(request))
-    created = CreatedJob.of(record, status=CREATED)
-    return _json(created, 201, {"Location": f"/v1/jobs/{record.job_id}"})
+    return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
 
 
 @router.get(
@@ -79,7 +88,7 @@ async def list_jobs(gateway: Context, query: Annotated[JobQuery, Query()]) -> Re
     page = await gateway.bus.ask(
         lambda transport: transport.page(state=query.state, limit=query.limit, cursor=query.cursor)
     )
-    jobs = tuple(JobOut.of(record) for record in page.jobs)
+    jobs = tuple(job_out(record) for record in page.jobs)
     return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
 
 
@@ -99,16 +108,12 @@ async def get_job(
     if_none_match: Annotated[str | None, Header(description="ETags of records already known.")] = None,
 ) -> Response:
     """Return a job."""
-    body = _out(await gateway.bus.ask(lambda transport: transport.get(job_id))).model_dump_json().encode()
+    body = job_out(await gateway.bus.ask(lambda transport: transport.get(job_id))).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if if_none_match is not None and _names(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
-
-
-def _out(record: JobRecord) -> JobOut:
-    return JobOut.of(record)
 
 
 def _names(if_none_match: str, etag: str) -> bool:
@@ -127,7 +132,7 @@ def _names(if_none_match: str, etag: str) -> bool:
 )
 async def cancel_job(gateway: Context, job_id: JobId) -> Response:
     """Cancel a job that is pending or running."""
-    return _json(_out(await gateway.bus.ask(lambda transport: transport.cancel(job_id))))
+    return _json(job_out(await gateway.bus.ask(lambda transport: transport.cancel(job_id))))
 
 
 @router.post(
@@ -138,7 +143,7 @@ async def cancel_job(gateway: Context, job_id: JobId) -> Response:
 )
 async def retry_job(gateway: Context, job_id: JobId) -> Response:
     """Put a failed or cancelled job back into the queue."""
-    return _json(_out(await gateway.bus.ask(lambda transport: transport.retry(job_id))))
+    return _json(job_out(await gateway.bus.ask(lambda transport: transport.retry(job_id))))
 
 
 @router.put(

@@ -28,11 +28,11 @@ async def _accept(websocket: WebSocket) -> Session | None:
 @router.websocket("/ws/jobs/{job_id}")
 @router.websocket("/v1/ws/jobs/{job_id}")
 async def follow_job(websocket: WebSocket, job_id: str) -> None:
-    """Follow one job to its end."""
+    """Follow one job to its end; ``?previews=false`` leaves the pictures out."""
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
         session = await _accept(websocket)
         if session is not None:
-            await session.run_job(job_id)
+            await session.run_job(job_id, previews=websocket.query_params.get("previews") != "false")
 
 
 @router.websocket("/v1/ws")

@@ -35,7 +35,7 @@ class _Slot:
     output: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Worker:
     """One process, its pipe, and which slots are busy with which tile."""
 
@@ -64,6 +64,7 @@ class ProcessExecutor:
 
     def warm_up(self) -> None:
         """Start the processes now, so that they are ready when the first engine is."""
+        self._keep([worker for worker in self._workers if worker.process.is_alive()])
         while len(self._workers) < self._count:
             self._workers.append(_start())
 
@@ -111,34 +112,30 @@ class ProcessExecutor:
 
     def end(self) -> None:
         """Drop what is not finished; processes that still compute are ended and replaced when needed."""
-        idle = [worker for worker in self._workers if not worker.busy]
-        _stop([worker for worker in self._workers if worker.busy], at_once=True)
-        for worker in idle:
-            try:
-                worker.pipe.send(("end",))
-            except OSError:
-                _stop([worker], at_once=True)
-                continue
+        self._keep([worker for worker in self._workers if not worker.busy and _told(worker, ("end",))])
+        for worker in self._workers:
             _free_slots(worker)
-        self._workers = [worker for worker in idle if worker.process.is_alive()]
 
     def close(self) -> None:
         """End all processes."""
         _stop(self._workers, at_once=any(worker.busy for worker in self._workers))
         self._workers = []
 
+    def _keep(self, kept: list[_Worker]) -> None:
+        _stop([worker for worker in self._workers if worker not in kept], at_once=True)
+        self._workers = kept
+
     def _take(self, worker: _Worker) -> Iterator[Result]:
         while worker.pipe.poll():
-            kind, serial, *rest = worker.pipe.recv()
+            kind, serial, number, *rest = worker.pipe.recv()
             if serial != self._serial:
                 continue
+            worker.free.append(number)
+            index = worker.busy.pop(number)
             if kind == "failed":
                 raise rest[0]
-            number, shape, dtype = rest
             slot = worker.slots[number]
-            labels = slot.block.array(slot.output, shape, dtype).copy()
-            worker.free.append(number)
-            yield Result(worker.busy.pop(number), labels)
+            yield Result(index, slot.block.array(slot.output, *rest).copy())
 
 
 @contextmanager
@@ -162,6 +159,14 @@ def _start() -> _Worker:
     process.start()
     theirs.close()
     return _Worker(process, ours)
+
+
+def _told(worker: _Worker, message: tuple[str, ...]) -> bool:
+    try:
+        worker.pipe.send(message)
+    except OSError:
+        return False
+    return worker.process.is_alive()
 
 
 def _free_slots(worker: _Worker) -> None:

@@ -84,9 +84,9 @@ class _Loop:
             labels = self._engine.predict(Tile(data, where, start, shape, factor, step))
             check_result(shape, labels)
         except CryoMambaError as error:
-            self._pipe.send(("failed", self._serial, error))
+            self._pipe.send(("failed", self._serial, number, error))
         except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
-            self._pipe.send(("failed", self._serial, as_error(error)))
+            self._pipe.send(("failed", self._serial, number, as_error(error)))
         else:
             block.array(self._output, labels.shape, labels.dtype)[...] = labels
             self._pipe.send(("done", self._serial, number, labels.shape, labels.dtype.str))

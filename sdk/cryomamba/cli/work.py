@@ -1,0 +1,139 @@
+"""Segmenting as a task: in this process or on a server, with Ctrl-C that cancels."""
+
+from __future__ import annotations
+
+import json as json_text
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cryomamba.cli.jobs import follow
+from cryomamba.cli.reporter import Reporter
+from cryomamba.cli.signals import Interrupted, Interrupts
+from cryomamba.errors import ConflictError, CryoMambaError
+
+if TYPE_CHECKING:
+    from cryomamba.client import Client
+    from cryomamba.local import ExportFormat, LocalResult
+    from cryomamba.records import Spacing
+
+ENDINGS: Final[Mapping[ExportFormat, str]] = {"nifti": ".nii.gz", "nrrd": ".nrrd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be segmented, how, and where the mask goes."""
+
+    tomogram: Path
+    target: Path
+    engine: str
+    params: Mapping[str, Any]
+    voxel_size_A: Spacing | None
+    name: str
+    exports: Mapping[ExportFormat, Path]
+
+
+def exports(mask: Path, *, nifti: bool, nrrd: bool) -> dict[ExportFormat, Path]:
+    """Return the further formats of a mask that are wanted, and where they go: next to it."""
+    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd}
+    base = mask.name.removesuffix(".mrc")
+    return {form: mask.with_name(base + ENDINGS[form]) for form, asked in wanted.items() if asked}
+
+
+def run_here(work: Work, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+    """Segment in this process and return the statistics; a signal stops the work at its next tile and goes on.
+
+    Raises
+    ------
+    CryoMambaError
+        The volume or a parameter does not fit, or the engine failed.
+    Interrupted
+        A signal came; nothing has been written, unless the mask was complete by then.
+    """
+    from cryomamba.local import find_local_runner
+    from cryomamba.records import SubmitRequest, VolumeSource
+
+    request = SubmitRequest(
+        volume=VolumeSource(path=str(work.tomogram), voxel_size_A=work.voxel_size_A),
+        engine=work.engine,
+        params=dict(work.params),
+        name=work.name,
+    )
+    result: LocalResult | None = None
+    try:
+        with interrupts.held():
+            result = find_local_runner().run(
+                work.tomogram,
+                request,
+                output=work.target,
+                on_event=display.event,
+                cancelled=interrupts.asked,
+                formats=tuple(work.exports),
+            )
+    except Interrupted:
+        told = "The job is cancelled; nothing was written." if result is None else f"{work.target} was complete."
+        display.note(f"Interrupted. {told}")
+        raise
+    return result.statistics
+
+
+def run_there(work: Work, server: str, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+    """Submit, follow and download, and return the statistics; a signal cancels the job and goes on.
+
+    Raises
+    ------
+    CryoMambaError
+        The job was refused, failed or was cancelled, or the server is away.
+    Interrupted
+        A signal came; the job has been cancelled.
+    """
+    import cryomamba
+
+    # The server looks for a path as it is; a name relative to this folder would mean another one there.
+    path = work.tomogram.absolute() if work.tomogram.exists() else work.tomogram
+    with cryomamba.connect(server) as client:
+        with interrupts.held():
+            record = client.submit(
+                path, engine=work.engine, params=work.params, voxel_size_A=work.voxel_size_A, name=work.name
+            )
+        try:
+            follow(client, record.job_id, display).raise_for_state()
+            return fetch(client, record.job_id, work, display)
+        except Interrupted:
+            with interrupts.held():
+                display.note(cancel_and_say(client, record.job_id))
+            raise
+
+
+def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[str, Any]:
+    """Download a finished job's mask and the exports that were asked for, and return its statistics."""
+    for form, path in work.exports.items():
+        client.download(job_id, "mask" + ENDINGS[form], path, progress=partial(display.transfer, path.name))
+    client.download(job_id, to=work.target, progress=partial(display.transfer, work.target.name))
+    with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
+        path = client.download(job_id, "stats.json", folder)
+        statistics: dict[str, Any] = json_text.loads(path.read_text(encoding="utf-8"))
+    return statistics
+
+
+def label_lines(statistics: Mapping[str, Any]) -> list[str]:
+    """Say of each label how much of the tomogram it is."""
+    return [
+        f"{label['name']}: {label['voxels']} voxels, {label['fraction']:.2%} of the tomogram, "
+        f"{label['volume_nm3']:.6g} nm³"
+        for label in statistics["labels"]
+    ]
+
+
+def cancel_and_say(client: Client, job_id: str) -> str:
+    """Cancel a job at a person's wish and return the sentence that tells how it went."""
+    try:
+        client.cancel(job_id)
+    except ConflictError:
+        return f"Interrupted. Job {job_id} had ended already; nothing was written here."
+    except CryoMambaError as error:
+        return f"Interrupted, but job {job_id} could not be cancelled: {error.message} Try 'cryomamba cancel {job_id}'."
+    return f"Interrupted. Job {job_id} is cancelled; it stops at its next tile, and nothing was written here."

@@ -1,0 +1,208 @@
+"""Executors: the same results from every kind, errors that come through, deaths noticed, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from cryomamba.engine import Tile
+from cryomamba.errors import ErrorCode, JobFailedError
+from cryomamba.testing import wait_until
+from cryomamba_inference.executor import ProcessExecutor, Result, open_executor
+from cryomamba_inference.executor.memory import SharedBlock
+
+ENGINES = """
+import os, signal
+import numpy as np
+from cryomamba.engine import Engine, EngineParameters
+from cryomamba.errors import InvalidRequestError
+
+
+class Base(Engine):
+    name = summary = "test"
+    Parameters = EngineParameters
+    labels = {1: "a"}
+
+    def __init__(self):
+        super().__init__(EngineParameters())
+
+
+class Above(Base):
+    def predict(self, tile):
+        return (tile.data[tile.core] > tile.start[0]).astype(np.uint16)
+
+
+class Dying(Base):
+    def predict(self, tile):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Raising(Base):
+    def predict(self, tile):
+        raise ZeroDivisionError
+
+
+class Refusing(Base):
+    def predict(self, tile):
+        raise InvalidRequestError("refused", hint="do otherwise", details={"n": 1})
+
+
+class Hungry(Base):
+    def predict(self, tile):
+        raise MemoryError
+
+
+class Endless(Base):
+    def predict(self, tile):
+        signal.pause()
+
+
+class Writing(Base):
+    def predict(self, tile):
+        tile.data[...] = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Engines in a module that spawned processes can import."""
+    folder = tmp_path_factory.mktemp("engines")
+    (folder / "pool_engines.py").write_text(ENGINES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        import pool_engines  # type: ignore[import-not-found]
+
+        yield pool_engines
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessExecutor]:
+    """One pool for all tests: it must recover from each of them."""
+    executor = ProcessExecutor(2)
+    yield executor
+    children = [worker.process.pid for worker in executor._workers]
+    executor.close()
+    executor.close()
+    assert not any(psutil.pid_exists(pid) for pid in children if pid is not None)
+
+
+def tiles(count: int) -> list[Tile]:
+    rng = np.random.default_rng(2)
+    z, y, x = slice(1, 5), slice(0, 4), slice(2, 6)
+    return [Tile(rng.normal(n, 3, (6, 5, 7)).astype(np.float32), (z, y, x), (n, 0, 0), (4, 4, 4)) for n in range(count)]
+
+
+def take_all(executor: Any, engine: Any, todo: list[Tile]) -> list[Result]:
+    executor.begin(engine, tile_voxels=6 * 5 * 7, core_voxels=64)
+    results: list[Result] = []
+    waiting = list(enumerate(todo))
+    try:
+        while len(results) < len(todo):
+            while waiting and executor.room:
+                executor.submit(*waiting.pop(0))
+            results += executor.completed(10)
+    finally:
+        executor.end()
+    return sorted(results, key=lambda result: result.index)
+
+
+def test_every_executor_gives_the_same(engines: Any, pool: ProcessExecutor) -> None:
+    """Results of the pool equal those of this process, and are arrays of their own."""
+    here, there = (take_all(executor, engines.Above(), tiles(11)) for executor in (open_executor(1), pool))
+    for left, right in zip(here, there, strict=True):
+        assert left.index == right.index
+        assert left.labels.dtype == right.labels.dtype == np.uint16
+        assert np.array_equal(left.labels, right.labels)
+    assert len({result.labels.tobytes() for result in there}) == 11
+
+
+def test_what_is_in_flight_is_bounded(engines: Any, pool: ProcessExecutor) -> None:
+    """There is room for two tiles per process, whatever their number."""
+    pool.begin(engines.Above(), tile_voxels=210, core_voxels=64)
+    assert pool.room == 4
+    for number, tile in enumerate(tiles(4)):
+        pool.submit(number, tile)
+    assert pool.room == 0
+    pool.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "retryable"),
+    [
+        ("Dying", ErrorCode.WORKER_LOST, True),
+        ("Hungry", ErrorCode.OUT_OF_MEMORY, True),
+        ("Raising", ErrorCode.ENGINE_FAILED, False),
+        ("Refusing", ErrorCode.BAD_REQUEST, False),
+        ("Writing", ErrorCode.ENGINE_FAILED, False),
+    ],
+)
+def test_what_goes_wrong_in_a_process_is_told(
+    engines: Any, pool: ProcessExecutor, name: str, code: ErrorCode, retryable: bool
+) -> None:
+    """A death, no memory and exceptions of an engine become typed errors, and the pool works again afterwards."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (looked at below)
+        take_all(pool, getattr(engines, name)(), tiles(1))
+    assert caught.value.code is code  # type: ignore[attr-defined]
+    assert caught.value.retryable is retryable  # type: ignore[attr-defined]
+    assert len(take_all(pool, engines.Above(), tiles(3))) == 3
+
+
+def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor) -> None:
+    """A process whose engine never returns is ended with its job, and replaced for the next one."""
+    pool.begin(engines.Endless(), tile_voxels=210, core_voxels=64)
+    for number, tile in enumerate(tiles(4)):
+        pool.submit(number, tile)
+    assert pool.completed(0) == []
+    stuck = [worker.process.pid for worker in pool._workers]
+    pool.end()
+    assert not any(psutil.pid_exists(pid) for pid in stuck if pid is not None)
+    assert len(take_all(pool, engines.Above(), tiles(3))) == 3
+
+
+def test_a_process_killed_from_outside_fails_the_job(engines: Any, pool: ProcessExecutor) -> None:
+    """SIGKILL of an idle process of the pool is noticed by the next look, never waited for."""
+    pool.begin(engines.Endless(), tile_voxels=210, core_voxels=64)
+    pool.submit(0, tiles(1)[0])
+    psutil.Process(pool._workers[1].process.pid).kill()
+    with pytest.raises(JobFailedError) as caught:
+        pool.completed(30)
+    assert caught.value.code is ErrorCode.WORKER_LOST
+    pool.end()
+
+
+def test_memory_and_descriptors_are_given_back(engines: Any, pool: ProcessExecutor) -> None:
+    """Many jobs on one pool leave no file descriptor and no name in shared memory behind."""
+    take_all(pool, engines.Above(), tiles(2))
+    before = psutil.Process().num_fds()
+    for _ in range(5):
+        take_all(pool, engines.Above(), tiles(2))
+    assert psutil.Process().num_fds() <= before
+    assert not [entry for entry in Path("/dev/shm").glob("*") if entry.name.startswith(("psm_", "cryomamba"))]
+
+
+def test_a_shared_block_is_seen_by_who_holds_its_descriptor() -> None:
+    """What one mapping writes, another reads; a view may outlive the block."""
+    block = SharedBlock.create(4096)
+    other = SharedBlock(os.dup(block.descriptor), 4096)
+    view = block.array(64, (2, 3), np.float32)
+    view[...] = 7
+    assert (other.array(64, (2, 3), np.float32) == 7).all()
+    block.close()
+    other.close()
+    assert (view == 7).all()
+
+
+def test_processes_end_with_their_parent(engines: Any) -> None:
+    """A pool that is forgotten and garbage leaves no process once its pipes are closed."""
+    executor = ProcessExecutor(1)
+    executor.warm_up()
+    worker = executor._workers[0]
+    worker.pipe.close()
+    wait_until(lambda: not worker.process.is_alive(), what="the process to end")
+    worker.process.close()
