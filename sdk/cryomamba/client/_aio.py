@@ -63,9 +63,11 @@ def make_transport(url: str | None) -> Transport:
 
         return HttpTransport(url)
     if scheme in {"tcp", "ipc"}:
+        from cryomamba.access.curve import key_for
+        from cryomamba.access.roles import Role
         from cryomamba.client.bus import BusTransport
 
-        return BusTransport(url, endpoints=endpoints)
+        return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.CLIENT))
     raise InvalidRequestError(
         f"'{url}' is not an address of a CryoMamba server.",
         hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a bus.",

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ValidationError
@@ -36,6 +36,9 @@ from cryomamba.wire.requests import (
     PreviewRead,
 )
 
+if TYPE_CHECKING:
+    from cryomamba.access.curve import KeyFile
+
 R = TypeVar("R", bound=Record)
 
 PIECE_BYTES = 1024 * 1024
@@ -51,6 +54,8 @@ class BusTransport:
         The broker's jobs socket, ``tcp://HOST:PORT`` or ``ipc://PATH``.
     endpoints : BusEndpoints, optional
         All four sockets, where they are known; otherwise the broker is asked.
+    key : KeyFile, optional
+        With which to speak; none for an open bus.
 
     Raises
     ------
@@ -60,9 +65,11 @@ class BusTransport:
 
     name = "bus"
 
-    def __init__(self, url: str, *, endpoints: BusEndpoints | None = None) -> None:
+    def __init__(self, url: str, *, endpoints: BusEndpoints | None = None, key: KeyFile | None = None) -> None:
         self.url = check_bus_url(url)
-        self.channel = BusChannel(url, src=f"client-{os_socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        src = f"client-{os_socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.channel = BusChannel(url, src=src, key=key)
+        self._key = key
         self._endpoints = endpoints
         self._hub: BusHub | None = None
         self._hub_lock = asyncio.Lock()
@@ -72,7 +79,7 @@ class BusTransport:
         async with self._hub_lock:
             if self._hub is None:
                 endpoints = self._endpoints or await self._ask_endpoints()
-                self._hub = BusHub(endpoints)
+                self._hub = BusHub(endpoints, key=self._key)
             return self._hub
 
     async def _ask_endpoints(self) -> BusEndpoints:
@@ -93,9 +100,12 @@ class BusTransport:
         """Return a job."""
         return await self._job("job.get", _ref(job_id))
 
-    async def page(self, *, state: JobState | None, limit: int, cursor: str | None) -> JobPage:
-        """Return one page of the listing."""
-        reply = await self.channel.request("job.list", ListRequest(state=state, limit=limit, cursor=cursor))
+    async def page(
+        self, *, state: JobState | None, limit: int, cursor: str | None, owner: str | None = None
+    ) -> JobPage:
+        """Return one page of the listing, of all jobs or those of one owner."""
+        query = ListRequest(state=state, limit=limit, cursor=cursor, owner=owner)
+        reply = await self.channel.request("job.list", query)
         return _parsed(JobPage, reply.body)
 
     async def cancel(self, job_id: str) -> JobRecord:

@@ -14,6 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
+from cryomamba.files import read_record, uploaded_volume
 from cryomamba.records import PARAMS_MAX_BYTES, EngineInfo, Shape, Spacing, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.roots import resolve_below, verify_opened
@@ -53,25 +54,24 @@ def require_plain(request: SubmitRequest) -> None:
         )
 
 
-def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence[Path]) -> NewJob:
+def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence[Path], uploads: Path) -> NewJob:
     """Check a submit and return the job that it makes.
 
     Raises
     ------
+    NotFoundError
+        There is no uploaded file of this id.
     UnavailableError
         ``no_worker``: no worker has ever told what engines there are.
     InvalidRequestError
         The engine, a parameter or the volume does not fit; see the code.
     """
-    if request.volume.file_id is not None:
-        raise InvalidRequestError(
-            "This server takes no uploads yet, so there is no file with this id.",
-            hint="Give the path of a file that the server can read.",
-        )
     engine = choose_engine(request, engines)
     check_parameters(engine, request.params)
     if request.volume.path is not None:
         volume = _file_summary(request.volume, request.volume.path, roots)
+    elif request.volume.file_id is not None:
+        volume = _upload_summary(request.volume, request.volume.file_id, uploads)
     else:
         volume = _demo_summary(request.volume, engine)
     return NewJob(request, engine.name, volume)
@@ -196,3 +196,11 @@ def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path]) -> Vol
         dtype=meta.dtype,
         warnings=tuple(cut(warning.message, 300) for warning in meta.warnings[:_WARNINGS_MAX]),
     )
+
+
+def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path) -> VolumeSummary:
+    path = uploaded_volume(uploads, file_id)
+    record = read_record(path.parent)
+    summary = _file_summary(volume, str(path), (uploads,))
+    name = summary.name if record is None else cut(record.filename, 255)
+    return summary.model_copy(update={"name": name, "path": None, "file_id": file_id})

@@ -38,16 +38,19 @@ class ClientRequests:
         What all handlers share.
     roots : tuple of Path
         Folders below which volumes may lie.
-    artifacts : Path
-        Folder of the finished files.
+    artifacts, uploads : Path
+        Folders of the finished files and of those that clients sent.
     files : ThreadPoolExecutor
         Where files are read.
     """
 
-    def __init__(self, core: Core, *, roots: tuple[Path, ...], artifacts: Path, files: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, core: Core, *, roots: tuple[Path, ...], artifacts: Path, uploads: Path, files: ThreadPoolExecutor
+    ) -> None:
         self._core = core
         self._roots = roots
         self._artifacts = artifacts
+        self._uploads = uploads
         self._files = files
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -105,7 +108,7 @@ class ClientRequests:
             return job_answer(known)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._roots))
+        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._roots, self._uploads))
         record = await self._core.change(lambda store: store.jobs.submit(new))
         self._core.waiting.call_all()
         return job_answer(record)

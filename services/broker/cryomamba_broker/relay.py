@@ -19,6 +19,7 @@ from cryomamba.wire.topics import parse_topic
 
 from .cache import CachedFrame, PreviewCache
 from .counters import Counters, Throttle
+from .guard import Guard
 
 FENCED_JOBS: Final = 10_000
 
@@ -78,16 +79,24 @@ class PreviewRelay:
         The SUB socket of `preview-in` and the XPUB socket of `preview-out`.
     cache : PreviewCache
     counters : Counters
+    guard : Guard
+        Knows which keys are still let in.
     """
 
     def __init__(
-        self, source: zmq.asyncio.Socket, target: zmq.asyncio.Socket, cache: PreviewCache, counters: Counters
+        self,
+        source: zmq.asyncio.Socket,
+        target: zmq.asyncio.Socket,
+        cache: PreviewCache,
+        counters: Counters,
+        guard: Guard,
     ) -> None:
         self.fence = Fence()
         self._source = source
         self._target = target
         self._cache = cache
         self._counters = counters
+        self._guard = guard
         self._log = Throttle(logger)
 
     async def run_frames(self) -> None:
@@ -95,6 +104,8 @@ class PreviewRelay:
         while True:
             parts = await self._source.recv_multipart(copy=False)
             try:
+                if not self._guard.allows(parts[-1]):
+                    raise ProtocolError("Its key has been revoked.")
                 job_id, envelope = check_frame(parts)
             except ProtocolError as error:
                 self._malformed(error)

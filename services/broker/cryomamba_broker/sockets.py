@@ -23,6 +23,8 @@ from cryomamba.wire.constants import (
 )
 from cryomamba.wire.topics import ALL_PREVIEWS
 
+from .guard import Guard
+
 LINGER_MS: Final = 200
 _SUBSCRIPTION_MAX_BYTES: Final = 4096
 
@@ -43,24 +45,29 @@ class BusSockets:
             one.close(linger=LINGER_MS)
 
 
-def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints) -> BusSockets:
+def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guard) -> BusSockets:
     """Make and bind the sockets; port 0 takes a free one.
+
+    With CURVE keys the sockets take those alone whom the guard lets in, and may be bound to any address.
 
     Raises
     ------
     InvalidRequestError
-        An endpoint can be reached from other machines, or is not one.
+        An endpoint can be reached from other machines and there are no keys, or it is not one.
     UnavailableError
         An endpoint is in use.
     """
-    for field, endpoint in wanted.model_dump().items():
-        require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
+    if guard.public_key is None:
+        for field, endpoint in wanted.model_dump().items():
+            require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
     made = {
         "jobs": _jobs(context),
         "preview_in": _preview_in(context),
         "preview_out": _publishing(context, PREVIEW_OUT_HWM),
         "events": _publishing(context, EVENTS_HWM),
     }
+    for name, one in made.items():
+        guard.secure(one, name.replace("_", "-"))
     try:
         bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
     except (InvalidRequestError, UnavailableError):

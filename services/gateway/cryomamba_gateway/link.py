@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+from cryomamba.access.curve import KeyFile, key_for
+from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
 from cryomamba.client.hub import BusHub, Subscription
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
@@ -60,6 +62,7 @@ class BusLink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._endpoints: BusEndpoints | None = None
+        self._key: KeyFile | None = None
         self._transport: BusTransport | None = None
         self._found = asyncio.Event()
         self._up = asyncio.Event()
@@ -197,11 +200,12 @@ class BusLink:
         return found.st_ino, found.st_mtime_ns
 
     async def _move(self, endpoints: BusEndpoints) -> None:
-        if endpoints == self._endpoints or is_chosen_later(endpoints.jobs):
+        key = key_for(self._settings, Role.CLIENT)
+        if (endpoints, key) == (self._endpoints, self._key) or is_chosen_later(endpoints.jobs):
             return
         logger.info("Looking for the broker at %s.", endpoints.jobs)
-        before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints)
-        self._endpoints = endpoints
+        before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
+        self._endpoints, self._key = endpoints, key
         self._found.set()
         self._note(LinkEvent("lost", "The broker has moved."))
         if before is not None:

@@ -98,7 +98,7 @@ def listen(host: str, port: int) -> socket.socket:
     UnavailableError
         The address is taken or does not exist.
     """
-    require_loopback(host, variable="CRYOMAMBA_GATEWAY_HOST")
+    require_loopback(host, variable="CRYOMAMBA_GATEWAY_HOST", keys="cryomamba tokens create")
     bare = host.strip("[]")
     try:
         family, _, _, _, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0]

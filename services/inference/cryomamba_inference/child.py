@@ -10,12 +10,14 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ProtocolError
+from cryomamba.files import uploaded_volume
 from cryomamba.logs import configure_logging
 from cryomamba.records import JobRecord, Progress
 from cryomamba.settings import Settings
@@ -107,7 +109,8 @@ class _Child:
         control: Control = order["control"]
         engine = self._registry.create(record.engine, record.params)
         teller = _Teller(self._pipe, self._codec)
-        volume = None if record.volume.path is None else self._open(record, folder)
+        given = record.volume.path or record.volume.file_id
+        volume = None if given is None else self._open(record, folder)
         try:
             task = Task(
                 engine=engine,
@@ -129,7 +132,12 @@ class _Child:
 
     def _open(self, record: JobRecord, folder: Path) -> Volume:
         """Open the job's volume, below the allowed folders only, with the voxel size that the job has."""
-        path = resolve_below(record.volume.path or "", self._settings.roots)
+        roots: Sequence[Path] = self._settings.roots
+        if record.volume.file_id is not None:
+            roots = (self._settings.uploads,)
+            path = uploaded_volume(self._settings.uploads, record.volume.file_id)
+        else:
+            path = resolve_below(record.volume.path or "", roots)
         scratch = folder / "unpacked"
         scratch.mkdir()
         volume = open_volume(path, scratch=scratch)
@@ -137,7 +145,7 @@ class _Child:
             volume.close()
             volume = open_volume(path, voxel_size_A=record.volume.voxel_size_A, scratch=scratch)
         try:
-            verify_opened(volume.fileno(), path, self._settings.roots)
+            verify_opened(volume.fileno(), path, roots)
         except CryoMambaError:
             volume.close()
             raise

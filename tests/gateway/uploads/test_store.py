@@ -176,7 +176,9 @@ async def test_a_slow_writer_cannot_change_a_finished_file(store: UploadStore, c
     assert uploaded_volume(tmp_path / "uploads", record.file_id).read_bytes() == content
 
 
-async def test_bytes_that_rotted_on_disk_are_asked_for_again(store: UploadStore, content: bytes, tmp_path: Path) -> None:
+async def test_bytes_that_rotted_on_disk_are_asked_for_again(
+    store: UploadStore, content: bytes, tmp_path: Path
+) -> None:
     """A part whose bytes on disk are others than those that came is missing again, and nothing else is."""
     status = await begin(store, content)
     await send(store, status, content)
