@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Layer
 from qtpy.QtCore import QObject
 from superqt.utils import qdebounced
 
@@ -19,6 +20,9 @@ from cryomamba.errors import CryoMambaError, InvalidRequestError
 from cryomamba.records import EngineInfo, JobRecord, JobState, Spacing
 from cryomamba.volumes import inspect
 
+from .aside import Aside
+from .local_jobs import LOCAL_PREFIX, LocalJobs
+from .models.frames import NewestFrame
 from .models.history import History, Level, Notice
 from .models.jobs import JobTable
 from .models.link import Link
@@ -30,8 +34,8 @@ from .net.messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Me
 from .overlay import JOB_KEY, Overlay
 from .settings import SettingsFile
 from .signals import Signal
-from .tomogram import Array, open_mask, source_of
-from .tomograms import layer_of_path
+from .tomogram import Array, Tomogram, open_mask, open_tomogram, source_of
+from .tomograms import correct_voxel_size, layer_of_path
 
 FOCUS_PAUSE_MS = 250
 MASK = "mask.mrc"
@@ -56,6 +60,8 @@ class Desk(QObject):
         The layer of this job is new, or shows something else.
     frame_shown : str
         A preview of this job was drawn.
+    submit_refused : CryoMambaError
+        The server did not accept a job; the message is told as well.
     """
 
     link_changed = Signal()
@@ -64,6 +70,7 @@ class Desk(QObject):
     engines_changed = Signal()
     overlay_changed = Signal(str)
     frame_shown = Signal(str)
+    submit_refused = Signal(object)
 
     def __init__(self, viewer: Any, *, file: SettingsFile | None = None, parent: QObject | None = None) -> None:  # noqa: ANN401
         super().__init__(parent)
@@ -78,7 +85,13 @@ class Desk(QObject):
         self.overlays: dict[str, Overlay] = {}
         self.bridge = Bridge(self)
         self.bridge.arrived.connect(self._take)
-        self._engines: tuple[EngineInfo, ...] = ()
+        self.aside = Aside(self)
+        self.aside.told.connect(self.tell)
+        self.local = LocalJobs(self.file.path.parent / "desktop" / "local", self)
+        self.local.arrived.connect(self._take)
+        self.local.engines_found.connect(self._on_local_engines)
+        self.local_engines: tuple[EngineInfo, ...] = ()
+        self.server_engines: tuple[EngineInfo, ...] = ()
         self._fetching: set[str] = set()
         self._watched: set[str] = set()
         self._look_soon = qdebounced(self.tell_focus, timeout=FOCUS_PAUSE_MS)
@@ -90,8 +103,29 @@ class Desk(QObject):
 
     @property
     def engines(self) -> tuple[EngineInfo, ...]:
-        """The server's engines; those of the last one while it is away."""
-        return self._engines
+        """The engines of the server (the last one while it is away) and of this process, by name."""
+        known = {info.name: info for info in (*self.local_engines, *self.server_engines)}
+        return tuple(known[name] for name in sorted(known))
+
+    @property
+    def default_engine(self) -> str:
+        """The server's default engine, or this process's; empty where there is none."""
+        info = self.link.info
+        if info is not None and info.default_engine:
+            return info.default_engine
+        return next((info.name for info in self.engines if info.default), "")
+
+    def can_submit(self, engine: str) -> bool:
+        """Whether the server is there and offers an engine."""
+        return self.link.phase.usable and any(info.name == engine and info.available for info in self.server_engines)
+
+    def can_run_here(self, engine: str) -> bool:
+        """Whether an engine can run in this process."""
+        return any(info.name == engine and info.available for info in self.local_engines)
+
+    def _on_local_engines(self, engines: tuple[EngineInfo, ...]) -> None:
+        self.local_engines = engines
+        self.engines_changed.emit()
 
     def default_address(self) -> str:
         """Return where to connect when nobody says: the last server, or this machine's."""
@@ -114,6 +148,17 @@ class Desk(QObject):
         self.save_settings()
         self.bridge.open(url)
 
+    def correct_voxel_size(self, layer: Any, voxel_size_A: Spacing) -> bool:  # noqa: ANN401
+        """Give a tomogram and the masks on it the voxel size that a person knows; say whether it was plausible."""
+
+        def correct() -> None:
+            source = correct_voxel_size(layer, voxel_size_A)
+            for overlay in self.overlays.values():
+                if overlay.tomogram is layer and overlay.in_viewer:
+                    overlay.place(source.meta.voxel_size_A)
+
+        return self.attempt("Setting the voxel size", correct)
+
     # jobs
 
     def submit(self, layer: Any, *, engine: str | None, params: dict[str, Any], name: str) -> None:  # noqa: ANN401
@@ -126,7 +171,21 @@ class Desk(QObject):
         async def ask(client: AsyncClient) -> JobRecord:
             return await submit(client, source, engine=engine, params=params, name=name, interval_s=interval)
 
-        self.bridge.ask("Submitting the job", ask, self._submitted)
+        def refused(error: CryoMambaError) -> None:
+            self.tell(Notice.of_error(error, context="Submitting the job"))
+            self.submit_refused.emit(error)
+
+        self.bridge.ask("Submitting the job", ask, self._submitted, refused)
+
+    def run_here(self, layer: Any, *, engine: str, params: dict[str, Any], name: str) -> None:  # noqa: ANN401
+        """Segment a tomogram layer in this process and watch it."""
+        source = source_of(layer)
+        if source is None:
+            raise ValueError("the layer is no tomogram")
+        record = self.local.start(
+            source, engine=engine, params=params, name=name, interval_s=self.settings.preview_interval_s
+        )
+        self._watched.add(record.job_id)
 
     def _submitted(self, record: JobRecord) -> None:
         self.jobs.adopt(record.job_id)
@@ -145,6 +204,32 @@ class Desk(QObject):
         elif not job.local:
             self.bridge.watch(job_id)
 
+    def is_watched(self, job_id: str) -> bool:
+        """Whether a job's previews are shown."""
+        return job_id in self._watched
+
+    def show_job(self, job_id: str) -> None:
+        """Show a job with its tomogram, which is opened if this machine has it."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return
+        path = Path(job.record.volume.path or "")
+        if self._is_open(job.record) or not path.is_file():
+            self.watch(job_id)
+            return
+
+        def opened(tomogram: Tomogram) -> None:
+            self.viewer.add_layer(Layer.create(*tomogram.layer()))
+            self.watch(job_id)
+
+        self.aside.run("Opening the tomogram", lambda _task: open_tomogram(path), opened)
+
+    def pick_up(self, layer: Any) -> None:  # noqa: ANN401
+        """Watch the unfinished jobs of a tomogram that was just opened."""
+        for job in self.jobs.unfinished():
+            if job.mine and layer_of_path(self.viewer, job.record.volume.path) is layer:
+                self.watch(job.job_id)
+
     def unwatch(self, job_id: str) -> None:
         """Stop showing a job; it goes on."""
         self._watched.discard(job_id)
@@ -152,6 +237,10 @@ class Desk(QObject):
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job."""
+        job = self.jobs.get(job_id)
+        if job is not None and job.local:
+            self.local.cancel(job_id)
+            return
         self.bridge.ask("Cancelling the job", lambda client: client.cancel(job_id), self._on_record)
 
     def retry(self, job_id: str) -> None:
@@ -168,8 +257,8 @@ class Desk(QObject):
         """Take a job out of the table; its layer stays, its files stay on the server."""
         self.unwatch(job_id)
         self.jobs.remove(job_id)
-        self.overlays.pop(job_id, None)
-        shutil.rmtree(self._folder(job_id), ignore_errors=True)
+        folder = self.local.mask(job_id).parent if job_id.startswith(LOCAL_PREFIX) else self._folder(job_id)
+        shutil.rmtree(folder, ignore_errors=True)
         self._remember_jobs()
         self.jobs_changed.emit()
 
@@ -234,14 +323,15 @@ class Desk(QObject):
 
     def _on_link(self, link: Link) -> None:
         self.link = link
-        if link.info is not None and link.info.engines and link.info.engines != self._engines:
-            self._engines = link.info.engines
+        if link.info is not None and link.info.engines and link.info.engines != self.server_engines:
+            self.server_engines = link.info.engines
             self.engines_changed.emit()
         self.link_changed.emit()
 
     def _on_record(self, record: JobRecord) -> None:
         known = self.jobs.get(record.job_id)
-        for notice in self.jobs.update(record):
+        local = record.job_id.startswith(LOCAL_PREFIX)
+        for notice in self.jobs.update(record, local=local):
             self.tell(notice)
         self.jobs_changed.emit()
         if record.job_id in self._watched and record.state is JobState.COMPLETED:
@@ -253,9 +343,14 @@ class Desk(QObject):
     def _is_open(self, record: JobRecord) -> bool:
         return layer_of_path(self.viewer, record.volume.path) is not None
 
+    def frame_place(self, job_id: str) -> NewestFrame:
+        """Return where the previews of a job are left."""
+        local = job_id.startswith(LOCAL_PREFIX)
+        return self.local.frame_place(job_id) if local else self.bridge.frame_place(job_id)
+
     def draw(self, job_id: str) -> None:
         """Draw the newest preview of a job, if one waits."""
-        frame = self.bridge.frame_place(job_id).take()
+        frame = self.frame_place(job_id).take()
         job = self.jobs.get(job_id)
         if frame is None or job is None or job_id not in self._watched:
             return
@@ -294,6 +389,12 @@ class Desk(QObject):
         overlay = self.overlays.get(job_id)
         if job_id in self._fetching or (overlay is not None and overlay.final and overlay.in_viewer):
             return
+        if job_id.startswith(LOCAL_PREFIX):
+            path = self.local.mask(job_id)
+            self.attempt(
+                "Opening the mask", lambda: self.show_mask(record, open_mask(path), record.volume.voxel_size_A)
+            )
+            return
         self._fetching.add(job_id)
         folder = self._folder(job_id)
 
@@ -318,8 +419,7 @@ class Desk(QObject):
         overlay = self.overlays.get(record.job_id)
         if overlay is None or (overlay.layer is not None and not overlay.in_viewer):
             overlay = self._new_overlay(record)
-        names = {info.name: info for info in self._engines}
-        if not overlay.palette.labels and record.engine in names:
+        if not overlay.palette.labels:
             overlay.palette.learn({1: record.engine})
         overlay.finish(mask, voxel_size_A)
         self._watched.discard(record.job_id)
@@ -374,6 +474,8 @@ class Desk(QObject):
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._look_soon.cancel()
         self.bridge.close()
+        self.local.close()
+        self.aside.close()
 
 
 def _ignore(_error: CryoMambaError) -> None:

@@ -32,8 +32,12 @@ class Overlay:
 
     Attributes
     ----------
+    feature : str
+        What is segmented, for file names: the engine.
     final : bool
         Whether it shows the finished mask at full resolution.
+    scale : tuple of int
+        Tomogram voxels per voxel of the layer (z, y, x).
     """
 
     def __init__(
@@ -50,7 +54,9 @@ class Overlay:
         self.job_id = record.job_id
         self.tomogram = tomogram
         self.palette = palette or Palette()
+        self.feature = record.engine
         self.final = False
+        self.scale: tuple[int, int, int] = (1, 1, 1)
         self.layer: Any = None
         self._name = f"{record.volume.name or record.name or 'demo'} · {record.engine}"
         self._style = {"opacity": opacity, "contour": contour}
@@ -66,12 +72,20 @@ class Overlay:
         if self.final:
             return
         self.palette.learn(frame.labels)
-        self._put(frame.mask, Placement.of_preview(frame, self._voxel_size_A(frame)))
+        self.scale = frame.scale
+        self._put(frame.mask, Placement.on_grid(self._shown_voxel_size_A() or frame.voxel_size_A, frame.scale))
 
     def finish(self, mask: Array, voxel_size_A: tuple[float, float, float]) -> None:
         """Put the finished mask (z, y, x) in the preview's place; colours, opacity and names stay."""
         self.final = True
+        self.scale = (1, 1, 1)
         self._put(mask, Placement.of_volume(self._shown_voxel_size_A() or voxel_size_A))
+
+    def place(self, voxel_size_A: tuple[float, float, float]) -> None:
+        """Follow a tomogram whose voxel size was corrected."""
+        z, y, x = self.scale
+        shown = Placement.on_grid(voxel_size_A, (z, y, x))
+        self.layer.scale, self.layer.translate = shown.scale, shown.translate
 
     def recolor(self) -> None:
         """Apply the palette again."""
@@ -84,9 +98,6 @@ class Overlay:
         if self.in_viewer:
             self.viewer.layers.remove(self.layer)
         self.layer = None
-
-    def _voxel_size_A(self, frame: PreviewFrame) -> tuple[float, float, float]:
-        return self._shown_voxel_size_A() or frame.voxel_size_A
 
     def _shown_voxel_size_A(self) -> tuple[float, float, float] | None:
         """Return the voxel size with which the tomogram is shown: the person may have corrected it meanwhile."""

@@ -1,5 +1,6 @@
-"""Qt's signal under one name; qtpy re-exports it in a way that type checkers do not see."""
+"""Qt names that qtpy re-exports in a way that type checkers do not see, under one roof."""
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 
-__all__ = ["Signal"]
+__all__ = ["QAction", "Signal"]

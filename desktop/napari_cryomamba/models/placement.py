@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryomamba.records import Shape, Spacing
-from cryomamba.wire.preview import PreviewFrame
 
 NM_PER_A = 0.1
 UNITS = ("nm", "nm", "nm")
@@ -26,18 +25,18 @@ class Placement:
         return cls(_nm(voxel_size_A))
 
     @classmethod
-    def of_preview(cls, frame: PreviewFrame, voxel_size_A: Spacing | None = None) -> Placement:
-        """Return where a preview lies, so that its voxels cover the tomogram's voxels they stand for.
+    def on_grid(cls, voxel_size_A: Spacing, factor: Shape) -> Placement:
+        """Return where a preview lies, so that its voxel ``i`` covers the tomogram's voxels ``i·f … i·f + f − 1``.
 
         Parameters
         ----------
-        frame : PreviewFrame
-        voxel_size_A : tuple of float, optional
-            The voxel size with which the tomogram is shown, if it is not the frame's.
+        voxel_size_A : tuple of float
+            Of the tomogram, as it is shown.
+        factor : tuple of int
+            Tomogram voxels per preview voxel (z, y, x).
         """
-        size = voxel_size_A or frame.voxel_size_A
-        z, y, x = (s * f for s, f in zip(size, frame.scale, strict=True))
-        tz, ty, tx = (s * (f - 1) / 2 for s, f in zip(size, frame.scale, strict=True))
+        z, y, x = (s * f for s, f in zip(voxel_size_A, factor, strict=True))
+        tz, ty, tx = (s * (f - 1) / 2 for s, f in zip(voxel_size_A, factor, strict=True))
         return cls(_nm((z, y, x)), _nm((tz, ty, tx)))
 
     def layer_arguments(self) -> dict[str, Any]:

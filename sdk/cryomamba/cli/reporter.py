@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from cryomamba.cli import output
 
 if TYPE_CHECKING:
-    from cryomamba.events import Event
+    from cryomamba.events import Event, LinkEvent
     from cryomamba.records import JobRecord, Progress
     from cryomamba.wire.preview import PreviewFrame
 
@@ -66,6 +67,7 @@ class PlainReporter:
         self._stage = ""
         self._next = 0.0
         self._previews = 0
+        self._link = _Link()
 
     def event(self, event: Event) -> None:
         """Print a line if there is news."""
@@ -80,7 +82,7 @@ class PlainReporter:
             case PreviewEvent():
                 self._previews += 1
             case LinkEvent():
-                self.note(event.message)
+                self._link.tell(event, self.note)
 
     def _progress(self, progress: Progress) -> None:
         if progress.stage == self._stage and progress.fraction < self._next:
@@ -119,6 +121,7 @@ class BarReporter:
         )
         self._task = self._bar.add_task("waiting", total=1.0, more="")
         self._previews = 0
+        self._link = _Link()
         self._bar.start()
 
     def event(self, event: Event) -> None:
@@ -136,7 +139,7 @@ class BarReporter:
             case PreviewEvent():
                 self._previews += 1
             case LinkEvent():
-                self.note(event.message)
+                self._link.tell(event, self.note)
 
     def _progress(self, progress: Progress, *, named: bool) -> None:
         eta = f", {output.seconds(progress.eta_s)} to go" if progress.eta_s is not None else ""
@@ -156,6 +159,18 @@ class BarReporter:
     def close(self) -> None:
         """Stop the bar and leave it as it stands."""
         self._bar.stop()
+
+
+class _Link:
+    """Tells of a connection only what is news: that it was lost, and that it is back."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    def tell(self, event: LinkEvent, note: Callable[[str], None]) -> None:
+        if event.status != "connected" or self._lost:
+            note(event.message)
+        self._lost = event.status == "lost"
 
 
 def stderr_reporter(*, json: bool) -> Reporter:

@@ -17,6 +17,8 @@ from cryomamba.wire.preview import PreviewFrame
 
 T = TypeVar("T")
 
+_CANCEL_S = 5.0
+
 
 class LoopThread:
     """An event loop in a daemon thread; :meth:`run` may be called from any other thread."""
@@ -33,6 +35,8 @@ class LoopThread:
             return future.result()
         except BaseException:
             future.cancel()
+            # What was cut short is on its way out: a generator in the middle of a step could not be closed.
+            asyncio.run_coroutine_threadsafe(_until_cancelled_end(), self.loop).result()
             raise
 
     def stop(self) -> None:
@@ -189,6 +193,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+async def _until_cancelled_end() -> None:
+    leaving = [task for task in asyncio.all_tasks() if task.cancelling()]
+    if leaving:
+        await asyncio.wait(leaving, timeout=_CANCEL_S)
 
 
 async def _next_or_none(events: AsyncGenerator[Event, None]) -> Event | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,17 +37,16 @@ class BlockFile:
     """
 
     def __init__(self, path: Path, shape: Shape) -> None:
-        self.shape = shape
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            _reserve(self._file, math.prod(shape))
-        except OSError:
-            self.close()
+        nbytes = math.prod(shape)
+        if shutil.disk_usage(path.parent).free < nbytes:
             raise UnavailableError(
                 "The work folder has no room for the scores of this volume.",
                 code=ErrorCode.INSUFFICIENT_STORAGE,
-                hint=f"Free {math.prod(shape) / 1e9:.1f} GB there, or set CRYOMAMBA_HOME to a larger disk.",
-            ) from None
+                hint=f"Free {nbytes / 1e9:.1f} GB there, or set CRYOMAMBA_HOME to a larger disk.",
+            )
+        self.shape = shape
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.ftruncate(self._file, nbytes)
 
     def write(self, where: Slices, block: npt.NDArray[np.uint8]) -> None:
         """Write a block at its slices (step 1, within the volume)."""
@@ -81,12 +81,6 @@ class BlockFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _reserve(file: int, nbytes: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, max(nbytes, 1))
-    os.ftruncate(file, nbytes)
 
 
 def _runs(shape: Shape, where: Slices, block: npt.NDArray[np.uint8]) -> list[tuple[int, npt.NDArray[np.uint8]]]:

@@ -45,10 +45,12 @@ class Workspace:
         self._lock = -1
 
     def __enter__(self) -> Self:
-        remove(self.path)
         while self._lock < 0:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.path)
+        for leftover in self.path.iterdir():
+            if leftover.name != _LOCK:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         return self
 
     def __exit__(

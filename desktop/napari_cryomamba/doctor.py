@@ -1,0 +1,19 @@
+"""The doctor's findings as text for a window."""
+
+from __future__ import annotations
+
+from cryomamba.cli.checks import examine
+
+from .models.link import Link
+
+_MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
+
+
+def diagnose(link: Link) -> str:
+    """Look at versions, extras, disk, services and engines; takes some seconds, so not for the GUI thread."""
+    lines = []
+    for finding in examine(link.url or None):
+        lines.append(f"{_MARKS[finding.level]}  {finding.what}: {finding.message}")
+        if finding.hint and finding.level != "ok":
+            lines.append(f"      → {finding.hint}")
+    return "\n".join(lines)

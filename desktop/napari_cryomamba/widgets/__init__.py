@@ -1,0 +1,5 @@
+"""The panels. Each shows a part of the desk and holds no state of its own."""
+
+from .main import CryoMambaWidget
+
+__all__ = ["CryoMambaWidget"]

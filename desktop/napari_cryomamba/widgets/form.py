@@ -1,0 +1,183 @@
+"""A form made from an engine's parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLargeIntSpinBox
+
+from cryomamba.records import EngineInfo
+from napari_cryomamba.models.form import FormField, FormModel, parse_json
+from napari_cryomamba.signals import Signal
+
+_LARGE = 1e9
+_DECIMALS = 6
+
+
+class NumberBox(QDoubleSpinBox):
+    """A box for a real number that shows no more digits than it has."""
+
+    def textFromValue(self, value: float) -> str:
+        """Return the shortest text of a value."""
+        return f"{value:.{_DECIMALS}g}"
+
+
+class FieldEditor(QWidget):
+    """One parameter: its editor, and below it what is wrong with the value."""
+
+    changed = Signal()
+
+    def __init__(self, field: FormField, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.field = field
+        self.editor = self._editor()
+        self.problem = QLabel(self)
+        self.problem.setWordWrap(True)
+        self.problem.setStyleSheet("color: #f85149;")
+        self.problem.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(1)
+        layout.addWidget(self.editor)
+        layout.addWidget(self.problem)
+        bounds = self.field.bounds_text
+        self.setToolTip("\n".join(text for text in (field.description, bounds.capitalize()) if text))
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 (whatever the parameter is)
+        """The value as JSON knows it."""
+        editor, field = self.editor, self.field
+        match editor:
+            case QCheckBox():
+                return editor.isChecked()
+            case QComboBox():
+                return field.choices[editor.currentIndex()] if editor.currentIndex() >= 0 else None
+            case QDoubleSpinBox() | QLargeIntSpinBox():
+                return editor.value()
+            case QLineEdit():
+                text = editor.text().strip()
+                if field.optional and not text:
+                    return None
+                return text if field.kind == "text" else parse_json(text)
+        return None
+
+    def show_problem(self, text: str) -> None:
+        """Say what is wrong; nothing if the text is empty."""
+        self.problem.setText(text)
+        self.problem.setVisible(bool(text))
+
+    def _editor(self) -> QWidget:
+        match self.field.kind:
+            case "boolean" if not self.field.optional:
+                box = QCheckBox(self)
+                box.setChecked(bool(self.field.default))
+                box.toggled.connect(self.changed)
+                return box
+            case "choice" if not self.field.optional:
+                combo = QComboBox(self)
+                combo.addItems([str(choice) for choice in self.field.choices])
+                if self.field.default in self.field.choices:
+                    combo.setCurrentIndex(self.field.choices.index(self.field.default))
+                combo.currentIndexChanged.connect(self.changed)
+                return combo
+            case "integer" | "number" if not self.field.optional:
+                return self._number_editor()
+        line = QLineEdit(self)
+        default = self.field.default
+        line.setText("" if default is None else default if isinstance(default, str) else _json(default))
+        line.setPlaceholderText("automatic" if self.field.optional else "")
+        line.textChanged.connect(self.changed)
+        return line
+
+    def _number_editor(self) -> QAbstractSpinBox:
+        field = self.field
+        box: Any = QLargeIntSpinBox(self) if field.kind == "integer" else NumberBox(self)
+        if isinstance(box, NumberBox):
+            box.setDecimals(_DECIMALS)
+            box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+        kind = int if field.kind == "integer" else float
+        low, high = field.minimum, field.maximum
+        box.setRange(kind(-_LARGE if low is None else low), kind(_LARGE if high is None else high))
+        box.setValue(kind(field.default or 0))
+        box.setSuffix(f" {field.unit}") if field.unit else None
+        box.setKeyboardTracking(True)
+        box.valueChanged.connect(self.changed)
+        spin: QAbstractSpinBox = box
+        return spin
+
+
+class ParameterForm(QWidget):
+    """The parameters of one engine.
+
+    Signals
+    -------
+    changed
+        A value is other than it was.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model: FormModel | None = None
+        self.editors: dict[str, FieldEditor] = {}
+        self._layout = QFormLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+
+    def show_engine(self, info: EngineInfo) -> None:
+        """Make the form of an engine; what a person entered for it before is lost."""
+        while self._layout.rowCount():
+            self._layout.removeRow(0)
+        self.model = FormModel(info.parameters)
+        self.editors = {}
+        for field in self.model.fields:
+            editor = FieldEditor(field, self)
+            editor.changed.connect(self.validate)
+            label = QLabel(field.title, self)
+            label.setToolTip(editor.toolTip())
+            self._layout.addRow(label, editor)
+            self.editors[field.name] = editor
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All values by name."""
+        return {name: editor.value for name, editor in self.editors.items()}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a job has to say: the values that are not defaults."""
+        return self.model.changed(self.values) if self.model is not None else {}
+
+    @property
+    def valid(self) -> bool:
+        """Whether everything fits."""
+        return self.model is None or not self.model.problems(self.values)
+
+    def validate(self) -> None:
+        """Show at each field what does not fit."""
+        if self.model is not None:
+            self.show_problems(self.model.problems(self.values))
+        self.changed.emit()
+
+    def show_problems(self, problems: dict[str, str]) -> None:
+        """Show problems by field name, found here or by the server."""
+        for name, editor in self.editors.items():
+            editor.show_problem(problems.get(name, ""))
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value)

@@ -1,0 +1,165 @@
+"""The panel that napari docks: connection on top, then tomogram, segmentation, mask and messages."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
+
+from napari_cryomamba.aside import Task
+from napari_cryomamba.desk import Desk
+from napari_cryomamba.doctor import diagnose
+from napari_cryomamba.sample import sample_path
+from napari_cryomamba.settings import SettingsFile
+from napari_cryomamba.tomogram import Tomogram, open_tomogram, source_of
+
+from .connect import ConnectPanel
+from .jobs import JobsPanel
+from .mask import MaskPanel
+from .menu import CryoMambaMenu, add_menu, remove_menu
+from .messages import MessagesPanel
+from .segment import SegmentPanel
+from .tomogram import TomogramPanel
+
+
+class CryoMambaWidget(QWidget):
+    """Everything of CryoMamba in one dock.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        As napari hands it to a plugin's widget; a ``ViewerModel`` without a window does too, then without a menu.
+    settings : SettingsFile, optional
+        Where settings are kept.
+    connect : bool
+        Whether to connect to the last server at once.
+    """
+
+    def __init__(self, napari_viewer: Any, *, settings: SettingsFile | None = None, connect: bool = True) -> None:  # noqa: ANN401
+        super().__init__()
+        self.viewer = napari_viewer
+        self.desk = Desk(napari_viewer, file=settings, parent=self)
+        self.connection = ConnectPanel(self.desk, self)
+        self.tomogram = TomogramPanel(self.desk, self)
+        self.segment = SegmentPanel(self.desk, self)
+        self.jobs = JobsPanel(self.desk, self)
+        self.mask_panel = MaskPanel(self.desk, self)
+        self.messages = MessagesPanel(self.desk, self)
+        self.orthogonal: Any = None
+        self._build()
+        self.menu = CryoMambaMenu(self.desk, self, self)
+        if hasattr(napari_viewer, "window"):
+            add_menu(self.menu, napari_viewer)
+        self.desk.history_changed.connect(self._count_messages)
+        self.desk.overlay_changed.connect(self._on_overlay)
+        self.desk.frame_shown.connect(self._on_frame)
+        napari_viewer.layers.events.inserted.connect(self._on_inserted)
+        self.desk.local.find_engines()
+        if connect:
+            self.connection.connect_now()
+
+    def _build(self) -> None:
+        work = QSplitter(Qt.Orientation.Vertical, self)
+        work.addWidget(self.segment)
+        work.addWidget(self.jobs)
+        work.setStretchFactor(0, 3)
+        work.setStretchFactor(1, 2)
+        self.tabs = QTabWidget(self)
+        for panel, title in (
+            (self.tomogram, "Tomogram"),
+            (work, "Segment"),
+            (self.mask_panel, "Mask"),
+            (self.messages, "Messages"),
+        ):
+            self.tabs.addTab(panel, title)
+        self.tabs.currentChanged.connect(self._count_messages)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 2, 2, 2)
+        layout.addWidget(self.connection)
+        layout.addWidget(self.tabs, 1)
+        self.setMinimumWidth(380)
+
+    def open_files(self, paths: list[Path]) -> None:
+        """Open tomograms; unpacking and sampling happen aside."""
+        for path in paths:
+            self.desk.aside.run("Opening a tomogram", partial(_open, path), self._add)
+
+    def open_sample(self) -> None:
+        """Open the synthetic tomogram; it is made the first time."""
+        self.desk.aside.run("Making the sample", lambda _task: open_tomogram(sample_path()), self._add)
+
+    def _add(self, tomogram: Tomogram) -> None:
+        self.viewer.add_layer(Layer.create(*tomogram.layer()))
+
+    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401
+        source = source_of(event.value)
+        if source is None:
+            return
+        self.desk.settings.remember_file(source.path)
+        self.desk.save_settings()
+        if not source.is_mask:
+            self.viewer.canvas.overlays.scale_bar.visible = True
+            self.desk.pick_up(event.value)
+
+    def _on_overlay(self, job_id: str) -> None:
+        overlay = self.desk.overlays.get(job_id)
+        if overlay is not None and overlay.final:
+            self._on_frame(job_id)
+
+    def _on_frame(self, job_id: str) -> None:
+        overlay = self.desk.overlays.get(job_id)
+        if self.orthogonal is not None and overlay is not None and overlay.in_viewer:
+            self.orthogonal.refresh_layer(overlay.layer)
+
+    def show_orthogonal(self, on: bool) -> None:
+        """Show or hide the two further canvases."""
+        if on and self.orthogonal is None and hasattr(self.viewer, "window"):
+            from .ortho import OrthogonalViews
+
+            self.orthogonal = OrthogonalViews(self.viewer)
+            self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal slices", area="right")
+        elif not on:
+            self._hide_orthogonal()
+
+    def _hide_orthogonal(self) -> None:
+        if self.orthogonal is not None:
+            views, self.orthogonal = self.orthogonal, None
+            views.close_views()
+            self.viewer.window.remove_dock_widget(views)
+
+    def run_doctor(self) -> None:
+        """Look whether everything is in order, and say so."""
+        self.desk.aside.run("Running the doctor", lambda _task: diagnose(self.desk.link), self._show_diagnosis)
+
+    def _show_diagnosis(self, text: str) -> None:
+        box = QMessageBox(QMessageBox.Icon.NoIcon, "Doctor", text, QMessageBox.StandardButton.Ok, self)
+        box.open()
+
+    def _count_messages(self) -> None:
+        index = self.tabs.indexOf(self.messages)
+        if self.tabs.currentIndex() == index:
+            self.desk.history.mark_read()
+        unread = self.desk.history.unread
+        self.tabs.setTabText(index, f"Messages ({unread})" if unread else "Messages")
+
+    def shut(self) -> None:
+        """Give thread, connection and menu back; layers stay. Closing twice is no error."""
+        if hasattr(self.viewer, "window"):
+            remove_menu(self.menu, self.viewer)
+            self._hide_orthogonal()
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.desk.close()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Shut with the dock."""
+        self.shut()
+        super().closeEvent(event)
+
+
+def _open(path: Path, _task: Task) -> Tomogram:
+    return open_tomogram(path)

@@ -1,0 +1,217 @@
+"""The mask: how it looks, what it measures, how it is edited, where it goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QColorDialog,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QScrollArea,
+    QSpinBox,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible, QLabeledDoubleSlider
+
+from napari_cryomamba.desk import Desk
+from napari_cryomamba.masks import Mask, mask_of
+
+from .edit import EditPanel
+from .keep import KeepPanel
+from .statistics import StatisticsPanel
+
+_COLOR, _NAME, _LABEL = 0, 1, 2
+
+
+class MaskPanel(QScrollArea):
+    """Shows the selected mask and hands it to the parts that measure, edit and keep it."""
+
+    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._desk = desk
+        self.current: Mask | None = None
+        self._filling = False
+        self.setWidgetResizable(True)
+        body = QWidget(self)
+        self.setWidget(body)
+        self.title = QLabel(body)
+        self.title.setWordWrap(True)
+        self.title.setStyleSheet("font-weight: bold;")
+        self.shown = QCheckBox("Visible", body)
+        self.opacity = QLabeledDoubleSlider(Qt.Orientation.Horizontal, body)
+        self.opacity.setRange(0, 1)
+        self.style_box = QComboBox(body)
+        self.style_box.addItems(["Filled", "Outlines"])
+        self.width_box = QSpinBox(body)
+        self.width_box.setRange(1, 20)
+        self.width_box.setSuffix(" px")
+        self.labels = QTableWidget(0, 3, body)
+        self.edit = EditPanel(desk, body)
+        self.statistics = StatisticsPanel(desk, body)
+        self.keep = KeepPanel(desk, body)
+        self._build(body)
+        self._connect()
+        self.refresh()
+
+    def _build(self, body: QWidget) -> None:
+        self.labels.setHorizontalHeaderLabels(["", "Name", "Label"])
+        header, rows = self.labels.horizontalHeader(), self.labels.verticalHeader()
+        if header is not None and rows is not None:
+            rows.hide()
+            header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
+            self.labels.setColumnWidth(_COLOR, 28)
+            self.labels.setColumnWidth(_LABEL, 48)
+        self.labels.setMaximumHeight(130)
+        style = QHBoxLayout()
+        style.addWidget(self.shown)
+        style.addWidget(self.style_box)
+        style.addWidget(self.width_box)
+        style.addStretch(1)
+        looks = QFormLayout()
+        looks.addRow("Opacity", self.opacity)
+        layout = QVBoxLayout(body)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.title)
+        layout.addLayout(style)
+        layout.addLayout(looks)
+        layout.addWidget(self.labels)
+        for title, panel, opened in (
+            ("Measure", self.statistics, True),
+            ("Edit", self.edit, False),
+            ("Keep", self.keep, True),
+        ):
+            part = QCollapsible(title, body)
+            part.setDuration(0)
+            part.addWidget(panel)
+            if opened:
+                part.expand(animate=False)
+            layout.addWidget(part)
+        layout.addStretch(1)
+
+    def _connect(self) -> None:
+        self.shown.toggled.connect(self._set_visible)
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.style_box.currentIndexChanged.connect(self._set_contour)
+        self.width_box.valueChanged.connect(self._set_contour)
+        self.labels.itemChanged.connect(self._rename)
+        self.labels.cellClicked.connect(self._pick_color)
+        self._desk.overlay_changed.connect(self._on_overlay)
+        viewer = self._desk.viewer
+        viewer.layers.selection.events.active.connect(self.refresh)
+        viewer.layers.events.removed.connect(self.refresh)
+
+    def _on_overlay(self, job_id: str) -> None:
+        overlay = self._desk.overlays.get(job_id)
+        if self.current is None and overlay is not None and overlay.in_viewer:
+            self.show_layer(overlay.layer)
+        else:
+            self.refresh()
+
+    def refresh(self, _event: object = None) -> None:
+        """Show the selected mask; the one before stays while no other mask is selected."""
+        viewer = self._desk.viewer
+        active = viewer.layers.selection.active
+        layer = active if mask_of(active, None) is not None else self._present()
+        self.show_layer(layer)
+
+    def _present(self) -> Any:  # noqa: ANN401 (a napari layer, or None)
+        layers = self._desk.viewer.layers
+        if self.current is not None and self.current.layer in layers:
+            return self.current.layer
+        return next((layer for layer in reversed(layers) if mask_of(layer, None) is not None), None)
+
+    def show_layer(self, layer: Any) -> None:  # noqa: ANN401
+        """Show a layer's mask."""
+        self.current = mask_of(layer, self._desk.overlay_of_layer(layer))
+        mask = self.current
+        preview = " (preview)" if mask is not None and mask.growing else ""
+        self.title.setText(f"{mask.layer.name}{preview}" if mask is not None else "No mask yet")
+        for widget in (self.shown, self.opacity, self.style_box, self.width_box, self.labels):
+            widget.setEnabled(mask is not None)
+        self._fill()
+        self.edit.show_mask(mask)
+        self.statistics.show_mask(mask)
+        self.keep.show_mask(mask)
+
+    def _fill(self) -> None:
+        self._filling = True
+        mask = self.current
+        self.labels.setRowCount(0)
+        if mask is not None:
+            layer = mask.layer
+            self.shown.setChecked(layer.visible)
+            self.opacity.setValue(layer.opacity)
+            self.style_box.setCurrentIndex(1 if layer.contour else 0)
+            self.width_box.setValue(max(layer.contour, 1))
+            for row, label in enumerate(mask.palette.labels):
+                self._add_label(row, label)
+        self.width_box.setVisible(self.style_box.currentIndex() == 1)
+        self._filling = False
+
+    def _add_label(self, row: int, label: int) -> None:
+        if self.current is None:
+            return
+        palette = self.current.palette
+        self.labels.insertRow(row)
+        color = QTableWidgetItem()
+        color.setBackground(QColor(palette.color(label)))
+        color.setToolTip("Click to choose another colour")
+        number = QTableWidgetItem(str(label))
+        for item in (color, number):
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+        name = QTableWidgetItem(palette.name(label))
+        name.setToolTip("Double-click to rename")
+        for column, item in enumerate((color, name, number)):
+            item.setData(Qt.ItemDataRole.UserRole, label)
+            self.labels.setItem(row, column, item)
+
+    def _set_visible(self, on: bool) -> None:
+        if self.current is not None and not self._filling:
+            self.current.layer.visible = on
+
+    def _set_opacity(self, value: float) -> None:
+        if self.current is not None and not self._filling:
+            self.current.layer.opacity = value
+            self._desk.settings.opacity = value
+
+    def _set_contour(self) -> None:
+        outlines = self.style_box.currentIndex() == 1
+        self.width_box.setVisible(outlines)
+        if self.current is not None and not self._filling:
+            self.current.layer.contour = self.width_box.value() if outlines else 0
+            self._desk.settings.contour = self.current.layer.contour
+            self._desk.save_settings()
+
+    def _rename(self, item: QTableWidgetItem) -> None:
+        if self.current is not None and not self._filling and item.column() == _NAME:
+            self.current.palette.rename(item.data(Qt.ItemDataRole.UserRole), item.text())
+
+    def _pick_color(self, row: int, column: int) -> None:
+        item = self.labels.item(row, column)
+        if column != _COLOR or item is None or self.current is None:
+            return
+        label = item.data(Qt.ItemDataRole.UserRole)
+        dialog = QColorDialog(QColor(self.current.palette.color(label)), self)
+        dialog.setWindowTitle(f"Colour of {self.current.palette.name(label)}")
+        dialog.colorSelected.connect(lambda color: self.set_color(label, color.name()))
+        dialog.open()
+
+    def set_color(self, label: int, color: str) -> None:
+        """Give a label a colour, ``#rrggbb``."""
+        if self.current is None:
+            return
+        self.current.palette.paint(label, color)
+        overlay = self._desk.overlay_of_layer(self.current.layer)
+        if overlay is not None:
+            overlay.recolor()
+        self._fill()

@@ -1,0 +1,148 @@
+"""Orthogonal slices: two more canvases that show x–z and y–z of what the main one shows, linked in position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari.qt import QtViewer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
+
+ORDERS = {"x – z": (1, 0, 2), "y – z": (2, 1, 0)}
+_LOOKS = {
+    Image: ("contrast_limits", "gamma", "colormap", "opacity", "visible", "blending"),
+    Labels: ("colormap", "opacity", "visible", "contour", "blending"),
+}
+_PLACE = ("scale", "translate")
+
+
+class _Plane(QWidget):
+    """One further canvas."""
+
+    def __init__(self, order: tuple[int, ...], parent: QWidget) -> None:
+        super().__init__(parent)
+        self.model = ViewerModel(ndisplay=2, order=order)
+        self.canvas = QtViewer(self.model, show_welcome_screen=False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.canvas)
+
+
+class OrthogonalViews(QWidget):
+    """The two further canvases of a viewer.
+
+    Layers are copies that share their data with the viewer's, so nothing is read or kept twice. A double click in any
+    canvas moves all three to that point.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Its own canvas is the x – y one.
+    """
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:  # noqa: ANN401
+        super().__init__(parent)
+        self._viewer = viewer
+        self._copies: dict[Any, list[Any]] = {}
+        self._syncing = False
+        splitter = QSplitter(Qt.Orientation.Vertical, self)
+        self.planes = [_Plane(order, self) for order in ORDERS.values()]
+        for plane in self.planes:
+            splitter.addWidget(plane)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(splitter)
+        self.setMinimumWidth(260)
+        for layer in viewer.layers:
+            self._add(layer)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.current_step.connect(self._follow_viewer)
+        viewer.mouse_double_click_callbacks.append(self._jump)
+        for plane in self.planes:
+            plane.model.dims.events.current_step.connect(self._follow_plane)
+            plane.model.mouse_double_click_callbacks.append(self._jump)
+            plane.model.reset_view()
+        self._follow_viewer()
+
+    def _add(self, layer: Any) -> None:  # noqa: ANN401
+        kind = next((kind for kind in _LOOKS if isinstance(layer, kind)), None)
+        if kind is None or layer.ndim != 3:
+            return
+        copies = []
+        for plane in self.planes:
+            looks = {name: getattr(layer, name) for name in _LOOKS[kind] if name != "contour"}
+            place = {name: getattr(layer, name) for name in _PLACE}
+            copy = kind(layer.data, name=layer.name, units=layer.units, **looks, **place)
+            plane.model.add_layer(copy)
+            copies.append(copy)
+        self._copies[layer] = copies
+        for name in (*_LOOKS[kind], *_PLACE):
+            getattr(layer.events, name).connect(self._on_look)
+        layer.events.data.connect(self._on_data)
+        if kind is Labels:
+            layer.events.paint.connect(self._on_data)
+
+    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401
+        self._add(event.value)
+
+    def _on_removed(self, event: Any) -> None:  # noqa: ANN401
+        self._drop(event.value)
+
+    def _drop(self, layer: Any) -> None:  # noqa: ANN401
+        for plane, copy in zip(self.planes, self._copies.pop(layer, ()), strict=False):
+            plane.model.layers.remove(copy)
+        layer.events.disconnect(self)
+
+    def _on_look(self, event: Any) -> None:  # noqa: ANN401
+        layer = event.source
+        name = event.type
+        for copy in self._copies.get(layer, ()):
+            if name in _PLACE or hasattr(copy, name):
+                setattr(copy, name, getattr(layer, name))
+
+    def _on_data(self, event: Any) -> None:  # noqa: ANN401
+        layer = event.source
+        for copy in self._copies.get(layer, ()):
+            if copy.data is layer.data:
+                copy.refresh(thumbnail=False, extent=False)
+            else:
+                copy.data = layer.data
+
+    def refresh_layer(self, layer: Any) -> None:  # noqa: ANN401
+        """Draw a layer again whose array changed in place."""
+        for copy in self._copies.get(layer, ()):
+            if copy.data is not layer.data:
+                copy.data = layer.data
+            copy.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _follow_viewer(self, _event: object = None) -> None:
+        if self._syncing:
+            return
+        self._syncing = True
+        for plane in self.planes:
+            plane.model.dims.current_step = self._viewer.dims.current_step
+        self._syncing = False
+
+    def _follow_plane(self, event: Any) -> None:  # noqa: ANN401
+        if not self._syncing:
+            self._viewer.dims.current_step = event.source.current_step
+
+    def _jump(self, _model: Any, event: Any) -> None:  # noqa: ANN401
+        self._viewer.dims.point = tuple(event.position)
+
+    def close_views(self) -> None:
+        """Let viewer and canvases go; closing twice is no error."""
+        if self._viewer is None:
+            return
+        viewer, self._viewer = self._viewer, None
+        viewer.layers.events.inserted.disconnect(self._on_inserted)
+        viewer.layers.events.removed.disconnect(self._on_removed)
+        viewer.dims.events.current_step.disconnect(self._follow_viewer)
+        viewer.mouse_double_click_callbacks.remove(self._jump)
+        for layer in list(self._copies):
+            self._drop(layer)
+        for plane in self.planes:
+            plane.canvas.close()

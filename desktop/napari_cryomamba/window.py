@@ -1,0 +1,49 @@
+"""A napari window with the CryoMamba panel in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import napari
+
+from .settings import SettingsFile
+from .widgets import CryoMambaWidget
+
+
+def open_window(
+    files: Sequence[Path] = (), *, server: str | None = None, settings: SettingsFile | None = None, show: bool = True
+) -> tuple[Any, CryoMambaWidget]:
+    """Open napari with the panel docked on the right.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Tomograms to open.
+    server : str, optional
+        Where to connect; the last server if not given.
+    settings : SettingsFile, optional
+        Where settings are kept.
+    show : bool
+        Whether the window is shown.
+
+    Returns
+    -------
+    (napari.Viewer, CryoMambaWidget)
+    """
+    viewer = napari.Viewer(title="CryoMamba", show=show)
+    panel = CryoMambaWidget(viewer, settings=settings, connect=server is None)
+    dock_panel(viewer, panel)
+    if server is not None:
+        panel.connection.address.setCurrentText(server)
+        panel.connection.connect_now()
+    panel.open_files([path.absolute() for path in files])
+    return viewer, panel
+
+
+def dock_panel(viewer: Any, panel: CryoMambaWidget) -> None:  # noqa: ANN401
+    """Dock the panel, and shut it with the window."""
+    viewer.window.add_dock_widget(panel, name="CryoMamba", area="right")
+    window = viewer.window._qt_window  # noqa: SLF001 (napari has no signal for a closing window)
+    window.destroyed.connect(panel.shut)

@@ -1,0 +1,124 @@
+"""Segmentation without services: the same files as a server's, clean errors, nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
+from cryomamba.events import PreviewEvent, ProgressEvent
+from cryomamba.local import LocalEvent, LocalRunner, find_local_runner
+from cryomamba.records import PreviewOptions, SubmitRequest, VolumeSource
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> LocalRunner:
+    """The runner that a client finds, with one process."""
+    monkeypatch.setenv("CRYOMAMBA_PROCESSES", "1")
+    return find_local_runner()
+
+
+def request_for(path: Path, **fields: Any) -> SubmitRequest:
+    volume = VolumeSource(path=str(path), voxel_size_A=fields.pop("voxel_size_A", None))
+    return SubmitRequest(volume=volume, engine="threshold", **fields)
+
+
+def never() -> bool:
+    return False
+
+
+def test_a_run_leaves_the_files_that_were_asked_for(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:
+    """Mask and exports appear under the names asked for, events in between, and nothing else."""
+    path, events = make_volume(), list[LocalEvent]()
+    out = tmp_path / "out"
+    out.mkdir()
+    result = runner.run(
+        path,
+        request_for(path, preview=PreviewOptions(max_voxels=1000)),
+        output=out / "ball.mrc",
+        on_event=events.append,
+        cancelled=never,
+        formats=("nrrd", "nifti"),
+    )
+    assert result.mask == out / "ball.mrc"
+    assert result.exports == (out / "ball.nrrd", out / "ball.nii.gz")
+    assert sorted(out.iterdir()) == sorted([result.mask, *result.exports])
+    with mrcfile.open(result.mask) as mask:
+        assert result.statistics["labels"][0]["voxels"] == int(np.count_nonzero(mask.data))
+    frames = [event.frame for event in events if isinstance(event, PreviewEvent)]
+    progress = [event.progress.fraction for event in events if isinstance(event, ProgressEvent)]
+    assert frames[0].coarse
+    assert frames[-1].final
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
+
+
+def test_a_voxel_size_given_by_hand_is_in_mask_and_statistics(
+    runner: LocalRunner, make_volume: Any, tmp_path: Path
+) -> None:
+    """The person's voxel size replaces the header's, in the mask's cell as well."""
+    path = make_volume()
+    request = request_for(path, voxel_size_A=(5.0, 6.0, 7.0))
+    result = runner.run(path, request, output=tmp_path / "m.mrc", on_event=lambda _: None, cancelled=never)
+    assert result.statistics["voxel_size_A"] == [5, 6, 7]
+    with mrcfile.open(result.mask) as mask:
+        assert [float(mask.voxel_size[axis]) for axis in "zyx"] == pytest.approx([5, 6, 7])
+
+
+def test_a_shape_alone_is_enough_for_the_demo(runner: LocalRunner, tmp_path: Path) -> None:
+    """Without a file the demo runs on a shape."""
+    request = SubmitRequest(volume=VolumeSource(shape=(10, 12, 14)), engine="demo", params={"seconds": 0})
+    result = runner.run(None, request, output=tmp_path / "demo.mrc", on_event=lambda _: None, cancelled=never)
+    with mrcfile.open(result.mask) as mask:
+        assert mask.data.shape == (10, 12, 14)
+
+
+def test_a_cancelled_run_leaves_nothing(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:
+    """A cancel is an error with its own code, and the folder is as it was."""
+    path = make_volume()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(JobFailedError) as caught:
+        runner.run(path, request_for(path), output=tmp_path / "m.mrc", on_event=lambda _: None, cancelled=lambda: True)
+    assert caught.value.code is ErrorCode.CANCELLED
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("engine", "params", "code"),
+    [
+        ("nosuch", {}, ErrorCode.UNKNOWN_ENGINE),
+        ("threshold", {"sigma_A": -1}, ErrorCode.INVALID_PARAMETERS),
+    ],
+)
+def test_what_cannot_run_is_refused(
+    runner: LocalRunner, make_volume: Any, tmp_path: Path, engine: str, params: dict[str, Any], code: ErrorCode
+) -> None:
+    """Unknown engines and wrong parameters are clear errors with a hint, before anything is written."""
+    path = make_volume()
+    request = SubmitRequest(volume=VolumeSource(path=str(path)), engine=engine, params=params)
+    with pytest.raises(CryoMambaError) as caught:
+        runner.run(path, request, output=tmp_path / "m.mrc", on_event=lambda _: None, cancelled=never)
+    assert caught.value.code is code
+    assert caught.value.hint
+    assert not (tmp_path / "m.mrc").exists()
+
+
+def test_a_file_that_is_no_volume(runner: LocalRunner, tmp_path: Path) -> None:
+    """A text file is refused as such, and nothing is left next to the output."""
+    path = tmp_path / "text.mrc"
+    path.write_text("not a tomogram " * 100)
+    with pytest.raises(CryoMambaError) as caught:
+        runner.run(path, request_for(path), output=tmp_path / "m.mrc", on_event=lambda _: None, cancelled=never)
+    assert caught.value.code in {ErrorCode.VOLUME_UNREADABLE, ErrorCode.VOLUME_UNSUPPORTED}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_engines_are_described(runner: LocalRunner) -> None:
+    """The engines of this environment come with their schemas."""
+    names = {info.name for info in runner.engines()}
+    assert {"demo", "threshold"} <= names
+    assert all(info.parameters["type"] == "object" for info in runner.engines() if info.available)
