@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import AliasChoices, Field, StringConstraints, ValidationError, field_validator
 
 from cryomamba.errors import NotFoundError
 from cryomamba.records import NAME_MAX, Record, Request
@@ -49,8 +49,16 @@ class UploadRequest(Request):
     """
 
     filename: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-    total_size_bytes: int = Field(ge=1, le=2**60)
-    chunk_size_bytes: int | None = Field(None, ge=CHUNK_MIN, le=CHUNK_MAX)
+    total_size_bytes: int = Field(
+        ge=1, le=2**60, validation_alias=AliasChoices("total_size_bytes", "total_size"), description="Of the file."
+    )
+    chunk_size_bytes: int | None = Field(
+        None,
+        ge=CHUNK_MIN,
+        le=CHUNK_MAX,
+        validation_alias=AliasChoices("chunk_size_bytes", "chunk_size"),
+        description="Wanted size of the parts.",
+    )
     sha256: Sha256 | None = None
     metadata: dict[str, Any] | None = None
 

@@ -37,16 +37,27 @@ class UrlSigner:
         self._key = read_or_make_secret(keys / "urls.key")
         self._clock = clock
 
-    def sign(self, path: str, *, method: str = "GET", lifetime_s: float = LIFETIME_S) -> str:
+    def sign(self, path: str, *, method: str = "GET", lifetime_s: float = LIFETIME_S) -> tuple[str, int]:
         """Return a path with its expiry and signature, ready to be put behind a server's address.
 
         Parameters
         ----------
         path : str
             As it is routed, without percent signs.
+        method : str
+            GET, which HEAD is taken for, or another one.
+        lifetime_s : float
+            Seconds from now.
+
+        Returns
+        -------
+        str
+            Path and query.
+        int
+            When it expires, in seconds since 1970.
         """
-        expires = str(int(self._clock() + lifetime_s))
-        return f"{quote(path)}?expires={expires}&signature={self._signature(method, path, expires)}"
+        expires = int(self._clock() + lifetime_s)
+        return f"{quote(path)}?expires={expires}&signature={self._signature(method, path, str(expires))}", expires
 
     def check(self, path: str, *, method: str, expires: str, signature: str) -> None:
         """Let a signed request pass.
@@ -59,9 +70,9 @@ class UrlSigner:
         right = self._signature(method, path, expires)
         genuine = hmac.compare_digest(right.encode(), signature.encode("utf-8", "replace"))
         if not genuine or not (expires.isascii() and expires.isdigit() and len(expires) <= _DIGITS_MAX):
-            raise AccessError("The link's signature does not fit.", hint="Ask for the job again; it has fresh links.")
+            raise AccessError("The link's signature does not fit.", hint="Ask for a fresh link.")
         if int(expires) < self._clock():
-            raise AccessError("The link has expired.", hint="Ask for the job again; it has fresh links.")
+            raise AccessError("The link has expired.", hint="Ask for a fresh link.")
 
     def _signature(self, method: str, path: str, expires: str) -> str:
         asked = "GET" if method.upper() == "HEAD" else method.upper()

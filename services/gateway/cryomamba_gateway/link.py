@@ -13,7 +13,7 @@ from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
 from cryomamba.client.hub import BusHub, Subscription
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
-from cryomamba.errors import UnavailableError
+from cryomamba.errors import NotFoundError, UnavailableError
 from cryomamba.events import LinkEvent
 from cryomamba.settings import Settings
 
@@ -46,6 +46,11 @@ def known_endpoints(settings: Settings) -> BusEndpoints:
 def is_chosen_later(endpoint: str) -> bool:
     """Whether an endpoint leaves the port to the broker."""
     return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
+
+
+def not_yours(job_id: str) -> NotFoundError:
+    """Return the error for another's job, word for word the broker's for a job that there is not."""
+    return NotFoundError(f"There is no job '{job_id}'.", hint="'cryomamba jobs' lists those that there are.")
 
 
 class BusLink:

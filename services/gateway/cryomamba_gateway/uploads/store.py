@@ -9,7 +9,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from cryomamba.settings import Settings
 
 from .finish import finish
 from .incoming import Incoming, Ticket
-from .plan import plan_parts
+from .plan import PartPlan, plan_parts
 from .receive import checksums_of, read_pieces, write_at
 
 T = TypeVar("T")
@@ -81,8 +81,10 @@ class UploadStore:
         self._admitting = asyncio.Lock()
         self._finishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def begin(self, request: UploadRequest, *, owner: str = "") -> UploadStatus:
+    async def begin(self, request: UploadRequest, *, owner: str = "", whole: bool = False) -> UploadStatus:
         """Begin an upload, or find the one that the same owner began with the same SHA-256.
+
+        With `whole` it is a new one of a single part.
 
         Raises
         ------
@@ -94,10 +96,11 @@ class UploadStore:
             ``insufficient_storage``: the disk has no room.
         """
         async with self._admitting:
-            return await self._run(lambda: self._begin(request, owner))
+            return await self._run(lambda: self._begin(request, owner, whole=whole))
 
-    def _begin(self, request: UploadRequest, owner: str) -> UploadStatus:
-        plan = plan_parts(request.total_size_bytes, request.chunk_size_bytes)
+    def _begin(self, request: UploadRequest, owner: str, *, whole: bool) -> UploadStatus:
+        total = request.total_size_bytes
+        plan = PartPlan(total, total) if whole else plan_parts(total, request.chunk_size_bytes)
         if plan.total > self.limits.file_bytes:
             raise InvalidRequestError(
                 f"The file has {plan.total:,} bytes; {self.limits.file_bytes:,} are allowed.",
@@ -105,13 +108,10 @@ class UploadStore:
                 hint="Bin the tomogram, or put the file where the server can read it by path.",
             )
         unfinished, files = list(self._uploads(owner)), list(self._records(owner))
-        for record in files:
-            if request.sha256 == record.sha256:
-                return self._finished_status(record)
-        for upload in unfinished:
-            ticket = upload.ticket
-            if request.sha256 is not None and (ticket.sha256, ticket.plan) == (request.sha256, plan):
-                return self._status(upload)
+        if request.sha256 is not None and not whole:
+            known = self._known(request.sha256, plan, unfinished, files)
+            if known is not None:
+                return known
         used = sum(u.plan.total for u in unfinished) + sum(record.size_bytes for record in files)
         self._require_room(plan.total, used, len(unfinished))
         ticket = Ticket(
@@ -125,6 +125,17 @@ class UploadStore:
         )
         with _disk_full_is_told():
             return self._status(Incoming.create(self._incoming / ticket.upload_id, ticket))
+
+    def _known(
+        self, digest: str, plan: PartPlan, unfinished: list[Incoming], files: list[FileRecord]
+    ) -> UploadStatus | None:
+        for record in files:
+            if (record.sha256, record.size_bytes) == (digest, plan.total):
+                return self._finished_status(record)
+        for upload in unfinished:
+            if (upload.ticket.sha256, upload.plan) == (digest, plan):
+                return self._status(upload)
+        return None
 
     def _require_room(self, nbytes: int, used: int, unfinished: int) -> None:
         if unfinished >= self.limits.unfinished:
@@ -232,6 +243,11 @@ class UploadStore:
             There is none.
         """
         await self._run(lambda: self._find(upload_id, owner).remove())
+
+    async def discard(self, upload_id: str) -> None:
+        """Remove an upload if it is still unfinished."""
+        with suppress(NotFoundError):
+            await self.abort(upload_id)
 
     async def files(self, *, owner: str | None = None) -> list[FileRecord]:
         """Return the finished files, newest first."""
