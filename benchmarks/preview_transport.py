@@ -1,133 +1,148 @@
-"""A preview from worker to subscriber through the broker, against the same bytes over a plain TCP socket.
+"""A preview from worker to direct subscriber through the broker, against the same bytes over a plain TCP socket.
 
-128³ masks are packed as previews are, published on a real bus (broker process in the middle) and received by a direct
-subscriber; in the same run, alternating, the same packed bytes go through a relay-free loopback TCP connection. What
-is timed is the time from just before sending to the last byte received, one at a time.
+Two processes on each side of both ways: this one packs nothing and only sends; a receiving process subscribes to the
+bus as a client does, and accepts a TCP connection. The broker is a third process. The time of one frame runs from just
+before it is sent to the moment the receiver has it whole, on the machine's common clock; bus and TCP take turns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import socket
 import statistics
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import zmq
-import zmq.asyncio
 
-from cryomamba.client.bus import BusTransport
+from cryomamba.client.hub import BusHub, BusMessage
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.testing import Stack, wait_until
+from cryomamba.wire.buffers import Codec
 from cryomamba.wire.envelope import Stamp, encode
 from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
 from cryomamba.wire.topics import preview_topic
 
 JOB = "00000000-0000-0000-0000-000000000001"
-ROUNDS = 300
+ROUNDS = 400
+PREFIX = 4
 
 
-def mask(labels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    z, y, x = np.ogrid[-1:1:128j, -1:1:128j, -1:1:128j]
-    return ((np.sqrt(z**2 + y**2 + x**2) * 8).astype(np.int64) % (labels + 1)).astype(np.uint8)
+def receive_tcp(server: socket.socket, report: Connection) -> None:
+    """Report when each length-prefixed message has come whole."""
+    link, _ = server.accept()
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    buffer = memoryview(bytearray(1 << 21))
+    while link.recv_into(buffer, PREFIX, socket.MSG_WAITALL) == PREFIX:
+        size = int.from_bytes(buffer[:PREFIX], "little")
+        done = 0
+        while done < size:
+            done += link.recv_into(buffer[done:size])
+        report.send(time.perf_counter())
 
 
-class TcpLink:
-    """A plain loopback connection: the floor."""
-
-    async def open(self) -> None:
-        self.arrived: asyncio.Queue[int] = asyncio.Queue()
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self.server.sockets[0].getsockname()[1]
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while size := int.from_bytes(await reader.read(4), "little"):
-            await reader.readexactly(size)
-            self.arrived.put_nowait(size)
-        writer.close()
-
-    async def send(self, part: bytes) -> float:
-        started = time.perf_counter()
-        self.writer.write(len(part).to_bytes(4, "little"))
-        self.writer.write(part)
-        await self.writer.drain()
-        await self.arrived.get()
-        return time.perf_counter() - started
-
-    async def close(self) -> None:
-        self.writer.close()
-        self.server.close()
+async def receive_bus(endpoints: BusEndpoints, report: Connection) -> None:
+    """Report when each frame lies in the subscriber's mailbox."""
+    hub = BusHub(endpoints)
+    subscription = hub.open(JOB, previews=True)
+    while True:
+        got = await subscription.mailbox.get()
+        if got is None:
+            break
+        if isinstance(got[0], BusMessage):
+            report.send(time.perf_counter())
 
 
-class BusLink:
-    """Publisher → broker → subscriber, as inference and desktop do it."""
+def receiver(endpoints: BusEndpoints, server: socket.socket | None, report: Connection) -> None:
+    if server is not None:
+        receive_tcp(server, report)
+    else:
+        asyncio.run(receive_bus(endpoints, report))
 
-    def __init__(self, stack: Stack) -> None:
-        self.endpoints = BusEndpoints.model_validate(
-            {name: f"tcp://127.0.0.1:{stack.ports[name]}" for name in BusEndpoints.model_fields}
-        )
-        self.transport = BusTransport(stack.bus_url, endpoints=self.endpoints)
-        self.context = zmq.asyncio.Context()
+
+class Link:
+    """A way to a receiving process: sends a message and waits for the report of its arrival."""
+
+    def __init__(self, way: str, endpoints: BusEndpoints) -> None:
+        self.reports, theirs = multiprocessing.Pipe(duplex=False)
+        server = socket.create_server(("127.0.0.1", 0)) if way == "tcp" else None
+        context = multiprocessing.get_context("spawn")
+        self.process = context.Process(target=receiver, args=(endpoints, server, theirs), daemon=True)
+        self.process.start()
+        self.context = zmq.Context()
         self.publisher = self.context.socket(zmq.PUB)
+        self.publisher.connect(endpoints.preview_in)
         self.stamp = Stamp("benchmark")
+        if server is not None:
+            self.plain = socket.create_connection(server.getsockname())
+            self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            server.close()
 
-    async def open(self, part_of: PreviewFrame) -> None:
-        self.publisher.connect(self.endpoints.preview_in)
-        self.subscription = (await self.transport.hub()).open(JOB, previews=True)
-        body, spec, part = encode_frame(part_of, codec="raw")
-        while not len(self.subscription.mailbox):
-            await self.send_only(body, spec, part)
-            await asyncio.sleep(0.05)
-        while len(self.subscription.mailbox):
-            await self.subscription.mailbox.get()
-            await asyncio.sleep(0.05)
-
-    async def send_only(self, body: dict[str, object], spec: object, part: bytes) -> None:
+    def over_bus(self, frame: tuple[dict[str, object], object, bytes]) -> None:
+        body, spec, part = frame
         topic = preview_topic(JOB)
         envelope = self.stamp.envelope(PREVIEW, body, ts=time.time(), topic=topic, job=JOB, attempt=1, buffers=[spec])  # type: ignore[list-item]
-        await self.publisher.send_multipart([topic, encode(envelope), part], copy=False)
+        self.publisher.send_multipart([topic, encode(envelope), part], copy=False)
 
-    async def send(self, body: dict[str, object], spec: object, part: bytes) -> float:
-        started = time.perf_counter()
-        await self.send_only(body, spec, part)
-        await self.subscription.mailbox.get()
-        return time.perf_counter() - started
+    def over_tcp(self, part: bytes) -> None:
+        self.plain.sendall(len(part).to_bytes(PREFIX, "little") + part)
 
-    async def close(self) -> None:
-        await self.transport.close()
+    def first(self, frame: tuple[dict[str, object], object, bytes]) -> None:
+        """Send until the receiver hears it, then let the line fall silent."""
+        while not self.reports.poll(0.1):
+            self.over_bus(frame)
+        while self.reports.poll(0.5):
+            self.reports.recv()
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.join()
         self.publisher.close(linger=0)
         self.context.term()
 
 
-async def measure(stack: Stack) -> None:
-    print(f"{'mask 128³':<22}{'bytes':>10}{'bus p50 ms':>12}{'TCP p50 ms':>12}{'ratio':>8}   (limit 3)")
-    for labels in (1, 3, 200):
-        frame = PreviewFrame(JOB, mask(labels), (1, 1, 1), (128, 128, 128), (10.0, 10.0, 10.0), 0.5, "demo")
-        codec = "deflate" if labels > 3 else "raw"
-        body, spec, part = encode_frame(frame, codec=codec)
-        bus, tcp = BusLink(stack), TcpLink()
-        await bus.open(
-            frame if labels <= 3 else PreviewFrame(JOB, mask(1), (1, 1, 1), (128,) * 3, (10.0,) * 3, 0.5, "demo")
-        )
-        await tcp.open()
-        times: dict[str, list[float]] = {"bus": [], "tcp": []}
-        for _ in range(ROUNDS):
-            times["bus"].append(await bus.send(body, spec, part))
-            times["tcp"].append(await tcp.send(part))
-        await bus.close()
-        await tcp.close()
-        on_bus, on_tcp = (1e3 * statistics.median(times[name]) for name in ("bus", "tcp"))
-        name = f"{labels} label{'s' * (labels > 1)}, {codec}"
-        print(f"{name:<22}{len(part):>10}{on_bus:>12.2f}{on_tcp:>12.2f}{on_bus / on_tcp:>8.2f}")
+def ball(labels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    z, y, x = np.ogrid[-1:1:128j, -1:1:128j, -1:1:128j]
+    return ((np.sqrt(z**2 + y**2 + x**2) * 8).astype(np.int64) % (labels + 1)).astype(np.uint8)
+
+
+def compare(endpoints: BusEndpoints, labels: int, codec: Codec) -> None:
+    """Print one row."""
+    frame = PreviewFrame(JOB, ball(labels), (1, 1, 1), (128, 128, 128), (10.0, 10.0, 10.0), 0.5, "demo")
+    packed = encode_frame(frame, codec=codec)
+    bus, tcp = Link("bus", endpoints), Link("tcp", endpoints)
+    bus.first(packed)
+    times: dict[str, list[float]] = {"bus": [], "tcp": []}
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        bus.over_bus(packed)
+        times["bus"].append(bus.reports.recv() - started)
+        started = time.perf_counter()
+        tcp.over_tcp(packed[2])
+        times["tcp"].append(tcp.reports.recv() - started)
+    bus.close()
+    tcp.plain.close()
+    tcp.close()
+    on_bus, on_tcp = (1e3 * statistics.median(times[name]) for name in ("bus", "tcp"))
+    name = f"{labels} label{'s' * (labels > 1)}, {codec}"
+    print(f"{name:<20}{len(packed[2]):>9}{on_bus:>12.2f}{on_tcp:>12.2f}{on_bus / on_tcp:>8.2f}")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder)) as stack:
         stack.start("broker")
         wait_until((Path(folder) / "bus.json").exists, what="the broker's connection file")
-        asyncio.run(measure(stack))
+        names = BusEndpoints.model_fields
+        endpoints = BusEndpoints.model_validate({name: f"tcp://127.0.0.1:{stack.ports[name]}" for name in names})
+        print(f"{'mask 128³':<20}{'bytes':>9}{'bus p50 ms':>12}{'TCP p50 ms':>12}{'ratio':>8}   (limit 3)")
+        compare(endpoints, 1, "raw")
+        compare(endpoints, 3, "raw")
+        compare(endpoints, 15, "raw")
+        compare(endpoints, 3, "deflate")
 
 
 if __name__ == "__main__":

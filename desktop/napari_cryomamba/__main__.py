@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from napari_cryomamba.window import open_window
 
-    open_window(wanted.files, server=wanted.server)
+    _, panel = open_window(wanted.files, server=wanted.server)
     napari.run()
+    panel.shut()
     return 0
 
 

@@ -78,7 +78,7 @@ class Tomogram:
         }
         if self.source.is_mask:
             return self.data, arguments, "labels"
-        arguments |= {"colormap": "gray", "contrast_limits": self.contrast_limits, "interpolation2d": "linear"}
+        arguments |= {"colormap": "gray", "contrast_limits": self.contrast_limits}
         return self.data, arguments, "image"
 
 

@@ -34,16 +34,9 @@ def open_window(
     """
     viewer = napari.Viewer(title="CryoMamba", show=show)
     panel = CryoMambaWidget(viewer, settings=settings, connect=server is None)
-    dock_panel(viewer, panel)
+    viewer.window.add_dock_widget(panel, name="CryoMamba", area="right")
     if server is not None:
         panel.connection.address.setCurrentText(server)
         panel.connection.connect_now()
     panel.open_files([path.absolute() for path in files])
     return viewer, panel
-
-
-def dock_panel(viewer: Any, panel: CryoMambaWidget) -> None:  # noqa: ANN401
-    """Dock the panel, and shut it with the window."""
-    viewer.window.add_dock_widget(panel, name="CryoMamba", area="right")
-    window = viewer.window._qt_window  # noqa: SLF001 (napari has no signal for a closing window)
-    window.destroyed.connect(panel.shut)

@@ -14,7 +14,7 @@ Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
 PARAMS_MAX_BYTES = 16 * 1024
-DEMO_SIDE_MAX = 4096
+DEMO_SIDE_MAX = 1024
 NAME_MAX = 200
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]

@@ -9,15 +9,12 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex,
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QApplication,
     QCheckBox,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
-    QStyle,
     QStyledItemDelegate,
-    QStyleOptionProgressBar,
     QStyleOptionViewItem,
     QTableView,
     QVBoxLayout,
@@ -113,17 +110,17 @@ class ProgressDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint one cell."""
-        bar = QStyleOptionProgressBar()
-        bar.rect = option.rect.adjusted(2, 3, -2, -3)
-        bar.minimum, bar.maximum = 0, 1000
-        bar.progress = round(float(index.data(Qt.ItemDataRole.UserRole) or 0) * 1000)
-        bar.text = str(index.data())
-        bar.textVisible = True
-        bar.textAlignment = Qt.AlignmentFlag.AlignCenter
-        bar.state |= QStyle.StateFlag.State_Horizontal | QStyle.StateFlag.State_Enabled
-        style = QApplication.style()
-        if style is not None:
-            style.drawControl(QStyle.ControlElement.CE_ProgressBar, bar, painter)
+        if painter is None:
+            return
+        frame = option.rect.adjusted(3, 4, -3, -4)
+        done = frame.adjusted(0, 0, 0, 0)
+        done.setWidth(round(frame.width() * float(index.data(Qt.ItemDataRole.UserRole) or 0)))
+        painter.save()
+        painter.fillRect(frame, option.palette.mid())
+        painter.fillRect(done, option.palette.highlight())
+        painter.setPen(option.palette.text().color())
+        painter.drawText(option.rect, Qt.AlignmentFlag.AlignCenter, str(index.data()))
+        painter.restore()
 
 
 class JobsPanel(QWidget):
@@ -154,7 +151,7 @@ class JobsPanel(QWidget):
             rows.setDefaultSectionSize(22)
             columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-            columns.setMinimumSectionSize(56)
+            columns.setMinimumSectionSize(64)
         self.show_button = QPushButton("Show", self)
         self.cancel_button = QPushButton("Cancel", self)
         self.retry_button = QPushButton("Retry", self)

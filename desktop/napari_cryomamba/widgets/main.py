@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_cryomamba.aside import Task
 from napari_cryomamba.desk import Desk
@@ -39,6 +39,9 @@ class CryoMambaWidget(QWidget):
     connect : bool
         Whether to connect to the last server at once.
     """
+
+    _docked = False
+    _shut = False
 
     def __init__(self, napari_viewer: Any, *, settings: SettingsFile | None = None, connect: bool = True) -> None:  # noqa: ANN401
         super().__init__()
@@ -147,8 +150,35 @@ class CryoMambaWidget(QWidget):
         unread = self.desk.history.unread
         self.tabs.setTabText(index, f"Messages ({unread})" if unread else "Messages")
 
+    def event(self, event: QEvent | None) -> bool:
+        """Notice the dock: once it lets the panel go, the panel ends."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            docked = self.parentWidget() is not None
+            if docked and not self._docked:
+                self._watch_window()
+            elif self._docked and not docked:
+                self.shut()
+            self._docked = docked
+        return super().event(event)
+
+    def _watch_window(self) -> None:
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.shut)
+        if hasattr(self.viewer, "window"):
+            self.viewer.window._qt_window.installEventFilter(self)  # noqa: SLF001 (napari has no signal for closing)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """End with the window: it is deleted once it has been closed."""
+        if event is not None and event.type() == QEvent.Type.DeferredDelete:
+            self.shut()
+        return super().eventFilter(watched, event)
+
     def shut(self) -> None:
         """Give thread, connection and menu back; layers stay. Closing twice is no error."""
+        if self._shut:
+            return
+        self._shut = True
         if hasattr(self.viewer, "window"):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()

@@ -31,6 +31,7 @@ from .keep import KeepPanel
 from .statistics import StatisticsPanel
 
 _COLOR, _NAME, _LABEL = 0, 1, 2
+_ROW_HEIGHT, _ROWS_MAX = 24, 5
 
 
 class MaskPanel(QScrollArea):
@@ -68,10 +69,10 @@ class MaskPanel(QScrollArea):
         header, rows = self.labels.horizontalHeader(), self.labels.verticalHeader()
         if header is not None and rows is not None:
             rows.hide()
+            rows.setDefaultSectionSize(_ROW_HEIGHT)
             header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
             self.labels.setColumnWidth(_COLOR, 28)
             self.labels.setColumnWidth(_LABEL, 48)
-        self.labels.setMaximumHeight(130)
         style = QHBoxLayout()
         style.addWidget(self.shown)
         style.addWidget(self.style_box)
@@ -156,7 +157,14 @@ class MaskPanel(QScrollArea):
             for row, label in enumerate(mask.palette.labels):
                 self._add_label(row, label)
         self.width_box.setVisible(self.style_box.currentIndex() == 1)
+        self._fit_table()
         self._filling = False
+
+    def _fit_table(self) -> None:
+        """Give the table of labels the height of its rows, up to five."""
+        header = self.labels.horizontalHeader()
+        top = header.sizeHint().height() if header is not None else 0
+        self.labels.setFixedHeight(top + 4 + _ROW_HEIGHT * min(max(self.labels.rowCount(), 1), _ROWS_MAX))
 
     def _add_label(self, row: int, label: int) -> None:
         if self.current is None:

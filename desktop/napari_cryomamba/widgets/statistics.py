@@ -27,6 +27,27 @@ from napari_cryomamba.revisions import stem_of
 _SHOWN_MAX = 5000
 
 
+class Cell(QTableWidgetItem):
+    """A cell that reads well and sorts by its value; text sorts before numbers."""
+
+    def __init__(self, value: float | str) -> None:
+        text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else value
+        super().__init__(text)
+        self.value = value
+        if not isinstance(value, str):
+            self.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+    def __lt__(self, other: QTableWidgetItem) -> bool:
+        if not isinstance(other, Cell):
+            return super().__lt__(other)
+        if isinstance(self.value, str) or isinstance(other.value, str):
+            return (not isinstance(self.value, str), str(self.value)) < (
+                not isinstance(other.value, str),
+                str(other.value),
+            )
+        return self.value < other.value
+
+
 class StatisticsPanel(QWidget):
     """Measures the mask in a thread; a double click on a row goes there."""
 
@@ -105,11 +126,8 @@ class StatisticsPanel(QWidget):
         self.table.setRowCount(min(len(rows), _SHOWN_MAX))
         for number, row in enumerate(rows[:_SHOWN_MAX]):
             for column, cell in enumerate(row.cells):
-                item = QTableWidgetItem()
-                item.setData(Qt.ItemDataRole.DisplayRole, cell)
+                item = Cell(cell)
                 item.setData(Qt.ItemDataRole.UserRole, number)
-                if not isinstance(cell, str):
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(number, column, item)
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)

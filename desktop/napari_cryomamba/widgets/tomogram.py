@@ -51,7 +51,8 @@ class TomogramPanel(QScrollArea):
         self.warnings.setWordWrap(True)
         self.warnings.setStyleSheet("color: #d29922;")
         self.sizes = [QDoubleSpinBox(body) for _ in range(3)]
-        self.apply = QPushButton("Use this voxel size", body)
+        self.apply = QPushButton("Apply", body)
+        self.apply.setToolTip("Use this voxel size instead of the header's; jobs take it too. The file stays as it is.")
         for widget in (self.title, self.warnings, self._size_row(body)):
             self._layout.addWidget(widget)
         self._layout.addLayout(self.form)
@@ -68,11 +69,13 @@ class TomogramPanel(QScrollArea):
         row = QWidget(body)
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Voxel size z, y, x", row))
+        layout.addWidget(QLabel("Voxel z, y, x", row))
         for box in self.sizes:
             box.setDecimals(3)
             box.setRange(0.001, 10_000)
             box.setSuffix(" Å")
+            box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+            box.setMinimumWidth(64)
             box.setKeyboardTracking(False)
             layout.addWidget(box)
         layout.addWidget(self.apply)

@@ -208,7 +208,9 @@ def require_plain(params: dict[str, Any]) -> None:
         )
     if nbytes > PARAMS_MAX_BYTES:
         raise InvalidRequestError(
-            f"The parameters take {nbytes} bytes; {PARAMS_MAX_BYTES} are allowed.", code=ErrorCode.TOO_LARGE
+            f"The parameters take {nbytes} bytes; {PARAMS_MAX_BYTES} are allowed.",
+            code=ErrorCode.TOO_LARGE,
+            hint="Leave out what the engine does not need.",
         )
 
 

@@ -66,9 +66,11 @@ class Database:
             raise
 
     def _prepare(self) -> None:
-        self._check_owner()
+        version = self._check_owner()
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
             self._connection.execute(f"PRAGMA {pragma}")
+        if version == SCHEMA:
+            return
         with self.write() as connection:
             version = self._check_owner()
             for migration in MIGRATIONS[version:]:

@@ -161,7 +161,8 @@ class Jobs:
         with self._database.write() as connection:
             row = self.row(job_id)
             state = JobState(row["state"])
-            if state is JobState.CANCELLED or row["cancel_requested"]:
+            asked_already = state is JobState.RUNNING and row["cancel_requested"]
+            if state is JobState.CANCELLED or asked_already:
                 return Change(self.record(row))
             after = next_state(state, Trigger.CANCEL)
             now = self._database.clock.wall()

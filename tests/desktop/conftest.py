@@ -1,0 +1,158 @@
+"""A display, a viewer model, the panel, and records to feed the models with."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes.util
+import os
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cryomamba.records import JobEvent, JobRecord, JobState, Progress, VolumeSummary
+from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba.volumes import write_volume
+from cryomamba.wire.preview import PreviewFrame
+
+RecordMaker = Callable[..., JobRecord]
+FrameMaker = Callable[..., PreviewFrame]
+
+# Without Qt's libraries nothing here can be imported.
+HAS_QT = ctypes.util.find_library("EGL") is not None
+collect_ignore_glob = [] if HAS_QT else ["test_*.py"]
+if HAS_QT:
+    # napari's own import warns of pydantic's future; what we do ourselves must not warn.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import napari.layers
+        import napari.qt  # noqa: F401
+
+THIRD_PARTY = (
+    "ignore::DeprecationWarning:npe2",
+    "ignore::DeprecationWarning:app_model",
+    "ignore::DeprecationWarning:napari",
+    "ignore::FutureWarning:napari",
+    "ignore::DeprecationWarning:vispy",
+    "ignore::pydantic.warnings.PydanticDeprecatedSince20",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let third parties' warnings pass, in this folder alone."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            for text in THIRD_PARTY:
+                item.add_marker(pytest.mark.filterwarnings(text))
+
+
+@contextlib.contextmanager
+def screen() -> Iterator[str]:
+    """Give the name of the display there is, or of an Xvfb that lives as long as the context."""
+    if present := os.environ.get("DISPLAY"):
+        yield present
+        return
+    if shutil.which("Xvfb") is None:
+        pytest.skip("neither a display nor Xvfb is there")
+    read, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]
+    process = subprocess.Popen(command, pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as number:
+        name = f":{number.readline().strip()}"
+    try:
+        yield name
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def qapp_args(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """A screen before the application starts; napari's settings lie in a folder of the tests."""
+    with screen() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPLAY", name)
+        patch.setenv("QT_QPA_PLATFORM", "xcb")
+        patch.setenv("NAPARI_CONFIG", str(tmp_path_factory.mktemp("napari") / "settings.yaml"))
+        yield ["cryomamba"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of each test's own."""
+    for name in [name for name in os.environ if name.startswith("CRYOMAMBA_")]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("CRYOMAMBA_HOME", str(folder))
+    monkeypatch.setenv("CRYOMAMBA_PROCESSES", "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic tomogram of 48 × 96 × 96 voxels of 13 Å."""
+    path = tmp_path_factory.mktemp("data") / "vesicles.mrc"
+    spec = PhantomSpec(shape=(48, 96, 96), voxel_size_A=(13.0, 13.0, 13.0), seed=3, noise=1.0)
+    write_volume(path, synthesize(spec).density, spec.voxel_size_A)
+    return path
+
+
+@pytest.fixture
+def make_record() -> RecordMaker:
+    """Make job records whose history fits their state."""
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def make(job_id: str = "job-1", state: JobState = JobState.RUNNING, *, n: int = 2, **fields: Any) -> JobRecord:
+        kind = {
+            JobState.PENDING: "job_created",
+            JobState.RUNNING: "job_started",
+            JobState.COMPLETED: "job_completed",
+            JobState.FAILED: "job_failed",
+            JobState.CANCELLED: "job_cancelled",
+        }[state]
+        attempt = fields.get("attempt", 1)
+        at = begin + timedelta(seconds=n)
+        event = JobEvent(n=n, type=kind, job_id=job_id, state=state, attempt=attempt, at=at)  # type: ignore[arg-type]
+        given: dict[str, Any] = {
+            "name": "vesicles",
+            "engine": "membrane",
+            "params": {},
+            "volume": VolumeSummary(name="vesicles.mrc", shape=(48, 96, 96), voxel_size_A=(13.0, 13.0, 13.0)),
+            "attempt": attempt,
+            "progress": Progress(),
+            "created_at": begin,
+            "updated_at": at,
+            "history": (event,),
+            **fields,
+        }
+        return JobRecord(job_id=job_id, state=state, **given)
+
+    return make
+
+
+@pytest.fixture
+def make_frame() -> FrameMaker:
+    """Make preview frames: a block of label 1 in a corner, factor 2."""
+
+    def make(job_id: str = "job-1", *, seq: int = 1, label: int = 1, **fields: Any) -> PreviewFrame:
+        mask = np.zeros((24, 48, 48), np.uint8)
+        mask[:, :20, :10] = label
+        given: dict[str, Any] = {
+            "scale": (2, 2, 2),
+            "volume_shape": (48, 96, 96),
+            "voxel_size_A": (13.0, 13.0, 13.0),
+            "progress": 0.5,
+            "engine": "membrane",
+            "labels": {1: "membrane"},
+            **fields,
+        }
+        return PreviewFrame(job_id=job_id, mask=mask, seq=seq, ts=1000.0 + seq, **given)
+
+    return make

@@ -1,0 +1,304 @@
+"""A real broker, a real gateway on a socket, and a worker that speaks the bus but computes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pytest
+import pytest_asyncio
+import zmq.asyncio
+from cryomamba_broker.server import Broker
+from cryomamba_gateway.server import serve
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from cryomamba.client.channel import BusChannel
+from cryomamba.endpoints import BusEndpoints
+from cryomamba.errors import ErrorCode
+from cryomamba.records import Artifact, EngineInfo, JobError, JobRecord, Progress
+from cryomamba.settings import Settings
+from cryomamba.wire.buffers import Codec
+from cryomamba.wire.envelope import encode
+from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Renew, WorkerHello
+from cryomamba.wire.topics import preview_topic
+from cryomamba.wire.webframe import SUBPROTOCOL
+
+ANY_PORT = "tcp://127.0.0.1:0"
+ENGINES = (
+    EngineInfo(
+        name="demo",
+        summary="Computes nothing",
+        parameters={
+            "type": "object",
+            "properties": {"seconds": {"type": "number", "minimum": 0}},
+            "additionalProperties": False,
+        },
+        needs_volume=False,
+        default=True,
+    ),
+)
+
+
+class Worker:
+    """Claims jobs, publishes frames and finishes, as an inference service does."""
+
+    def __init__(self, endpoints: BusEndpoints, artifacts: Path) -> None:
+        self.name = f"worker-{uuid.uuid4().hex[:8]}"
+        self.channel = BusChannel(endpoints.jobs, src=self.name)
+        self.artifacts = artifacts
+        self._context = zmq.asyncio.Context()
+        self._frames = self._context.socket(zmq.XPUB)
+        self._frames.setsockopt(zmq.LINGER, 0)
+        self._frames.connect(endpoints.preview_in)
+
+    async def start(self) -> None:
+        hello = WorkerHello(worker=self.name, host="here", pid=1, version="0", engines=ENGINES)
+        await self.channel.request("worker.hello", hello)
+        # The broker's own subscription: from here on no frame is lost.
+        await self._frames.recv()
+
+    async def claim(self) -> JobRecord:
+        """Take the next job."""
+        reply = await self.channel.request("job.claim", Claim(worker=self.name, engines=("demo",)), timeout=20)
+        record = Claimed.model_validate(reply.body).job
+        assert record is not None
+        return record
+
+    async def publish(
+        self,
+        job: JobRecord,
+        mask: npt.NDArray[np.uint8],
+        *,
+        final: bool = False,
+        codec: Codec = "deflate",
+        scale: tuple[int, int, int] = (2, 2, 2),
+    ) -> PreviewFrame:
+        """Publish a frame and return it."""
+        z, y, x = (size * factor for size, factor in zip(mask.shape, scale, strict=True))
+        frame = PreviewFrame(
+            job_id=job.job_id,
+            mask=mask,
+            scale=scale,
+            volume_shape=(z, y, x),
+            voxel_size_A=(10.0, 10.0, 10.0),
+            progress=1.0 if final else 0.5,
+            engine="demo",
+            labels={1: "ball"},
+            attempt=job.attempt,
+            final=final,
+        )
+        body, spec, part = encode_frame(frame, codec=codec)
+        topic = preview_topic(job.job_id)
+        envelope = self.channel.stamp.envelope(
+            PREVIEW, body, ts=time.time(), topic=topic, job=job.job_id, attempt=job.attempt, buffers=(spec,)
+        )
+        await self._frames.send_multipart([topic, encode(envelope), part])
+        return frame
+
+    async def progress(self, job: JobRecord, fraction: float) -> None:
+        far = Progress(fraction=fraction, done_tiles=1, total_tiles=2, stage="tiles")
+        await self.channel.request(
+            "job.renew", Renew(job=job.job_id, worker=self.name, attempt=job.attempt, progress=far)
+        )
+
+    async def finish(self, job: JobRecord, files: Mapping[str, bytes]) -> None:
+        """Write the files and say that the job is done."""
+        folder = self.artifacts / job.job_id
+        folder.mkdir(parents=True, exist_ok=True)
+        artifacts = []
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            artifacts.append(Artifact(name=name, size_bytes=len(content), sha256=digest))
+        request = Finish(job=job.job_id, worker=self.name, attempt=job.attempt, artifacts=tuple(artifacts))
+        await self.channel.request("job.finish", request)
+
+    async def fail(self, job: JobRecord, error: JobError) -> None:
+        await self.channel.request("job.fail", Fail(job=job.job_id, worker=self.name, attempt=job.attempt, error=error))
+
+    async def close(self) -> None:
+        self._frames.close()
+        self._context.term()
+        await self.channel.close()
+
+
+class Listener:
+    """A WebSocket client that waits for what it is to see."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self.subprotocol = connection.subprotocol
+
+    async def send(self, said: str | bytes | dict[str, Any]) -> None:
+        await self._connection.send(json.dumps(said) if isinstance(said, dict) else said)
+
+    async def read_until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Read JSON messages up to the first that is wanted, and return them all."""
+        found: list[dict[str, Any]] = []
+        async with asyncio.timeout(20):
+            while not found or not wanted(found[-1]):
+                raw = await self._connection.recv()
+                assert isinstance(raw, str)
+                found.append(json.loads(raw))
+        return found
+
+    async def read_type(self, type_: str) -> dict[str, Any]:
+        """Read JSON messages up to the first of a type and return it."""
+        return (await self.read_until(lambda message: message["type"] == type_))[-1]
+
+    async def read_preview(self, seq: int) -> dict[str, Any]:
+        """Read JSON messages up to the preview of a number."""
+        return (await self.read_until(lambda m: (m["type"], m["seq"]) == ("preview", seq)))[-1]
+
+    async def read_frame(self) -> bytes:
+        """Read up to the first binary frame."""
+        async with asyncio.timeout(20):
+            while True:
+                raw = await self._connection.recv()
+                if isinstance(raw, bytes):
+                    return raw
+
+    async def closed(self) -> int | None:
+        """Read to the end and return the close code."""
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await self._connection.recv()
+            await self._connection.wait_closed()
+        return self._connection.close_code
+
+
+class House:
+    """Broker, gateway and worker of one test."""
+
+    def __init__(self, home: Path, stack: AsyncExitStack) -> None:
+        self.settings = Settings(
+            home=home,
+            gateway_port=0,
+            roots=(home.parent,),
+            bus_jobs=ANY_PORT,
+            bus_preview_in=ANY_PORT,
+            bus_preview_out=ANY_PORT,
+            bus_events=ANY_PORT,
+        )
+        self._stack = stack
+        self._broker: Broker | None = None
+        self.url = ""
+        self.http: httpx.AsyncClient
+
+    @property
+    def broker(self) -> Broker:
+        assert self._broker is not None
+        return self._broker
+
+    async def start_broker(self) -> Broker:
+        self._broker = Broker(self.settings)
+        return await self._broker.__aenter__()
+
+    async def stop_broker(self) -> None:
+        if self._broker is not None:
+            await self._broker.__aexit__(None, None, None)
+            self._broker = None
+
+    async def start_gateway(self, **changes: Any) -> str:
+        settings = self.settings.model_copy(update=changes)
+        self.url = await self._stack.enter_async_context(running_gateway(settings))
+        self.http = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.url, trust_env=False))
+        return self.url
+
+    def other_gateway(self, home: Path) -> AbstractAsyncContextManager[str]:
+        """Run one more gateway, which does not see the broker's disk."""
+        ends = {f"bus_{name}": endpoint for name, endpoint in self.broker.endpoints.model_dump().items()}
+        return running_gateway(Settings(home=home, gateway_port=0, **ends))
+
+    async def start_worker(self) -> Worker:
+        worker = Worker(self.broker.endpoints, self.settings.artifacts)
+        self._stack.push_async_callback(worker.close)
+        await worker.start()
+        return worker
+
+    async def submit(self, **body: Any) -> JobRecord:
+        reply = await self.http.post("/v1/jobs", json=body or {"volume": {"shape": [8, 8, 8]}})
+        assert reply.status_code == 201, reply.text
+        return JobRecord.model_validate_json(reply.content)
+
+    @asynccontextmanager
+    async def socket(self, path: str, *, binary: bool = False, **more: Any) -> AsyncIterator[Listener]:
+        subprotocols = [SUBPROTOCOL] if binary else None
+        address = self.url.replace("http", "ws", 1) + path
+        async with connect(address, subprotocols=subprotocols, max_size=2**24, proxy=None, **more) as connection:
+            yield Listener(connection)
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[str]:
+    """Run a gateway in this loop and give its address."""
+    stop = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(settings, stop, ready=ready))
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield ready.result()
+    finally:
+        stop.set()
+        await task
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def empty_house(tmp_path: Path) -> AsyncIterator[House]:
+    """A house of the test's own, in which nothing runs yet."""
+    async with AsyncExitStack() as stack:
+        house = House(tmp_path / "home", stack)
+        stack.push_async_callback(house.stop_broker)
+        yield house
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def _shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with AsyncExitStack() as stack:
+        house = House(tmp_path_factory.mktemp("shared") / "home", stack)
+        stack.push_async_callback(house.stop_broker)
+        await house.start_broker()
+        await house.start_gateway()
+        yield house
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def house(_shared_house: House) -> AsyncIterator[House]:
+    """Broker and gateway, shared by the tests; no job waits or runs when a test begins."""
+    yield _shared_house
+    for state in ("pending", "running"):
+        for job in (await _shared_house.http.get("/v1/jobs", params={"state": state, "limit": 500})).json()["jobs"]:
+            await _shared_house.http.delete(f"/v1/jobs/{job['job_id']}")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def worker(house: House) -> AsyncIterator[Worker]:
+    """A worker that waits for jobs."""
+    worker = Worker(house.broker.endpoints, house.settings.artifacts)
+    await worker.start()
+    yield worker
+    for job in (await house.http.get("/v1/jobs", params={"state": "running"})).json()["jobs"]:
+        error = JobError(code=ErrorCode.CANCELLED, message="The test has ended.")
+        await worker.fail(JobRecord.model_validate(job), error)
+    await worker.close()
+
+
+@pytest.fixture
+def ball() -> npt.NDArray[np.uint8]:
+    """A small mask with two labels."""
+    z, y, x = np.ogrid[-1:1:8j, -1:1:10j, -1:1:12j]
+    return np.where(z**2 + y**2 + x**2 < 0.5, np.where(z < 0, 1, 2), 0).astype(np.uint8)

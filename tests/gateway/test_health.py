@@ -1,0 +1,85 @@
+"""Health, readiness, and a broker that comes and goes."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from cryomamba.testing import wait_until_async
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def _status(house: object, path: str, wanted: int) -> httpx.Response:
+    async def answered() -> httpx.Response | None:
+        reply: httpx.Response = await house.http.get(path)  # type: ignore[attr-defined]
+        return reply if reply.status_code == wanted else None
+
+    found = await wait_until_async(answered, what=f"{path} to answer {wanted}")
+    assert found is not None
+    return found
+
+
+async def test_healthz_answers_without_a_broker(empty_house) -> None:
+    """The gateway's health says nothing about the other services."""
+    await empty_house.start_gateway()
+    reply = await empty_house.http.get("/v1/healthz")
+    assert reply.status_code == 200
+    body = reply.json()
+    assert body["status"] == "OK"
+    assert set(body) == {"status", "timestamp", "service", "version", "uptime_s"}
+
+
+async def test_readyz_names_what_is_missing(empty_house) -> None:
+    """First the broker is missing, then the worker, then nothing."""
+    await empty_house.start_gateway()
+    away = await empty_house.http.get("/v1/readyz")
+    assert (away.status_code, away.json()["details"]["missing"]) == (503, ["broker"])
+    assert int(away.headers["Retry-After"]) > 0
+    await empty_house.start_broker()
+
+    async def no_worker() -> bool:
+        return (await empty_house.http.get("/v1/readyz")).json().get("details", {}).get("missing") == ["worker"]
+
+    await wait_until_async(no_worker, what="the broker to be found")
+    await empty_house.start_worker()
+    ready = await _status(empty_house, "/v1/readyz", 200)
+    assert ready.json()["workers"] == 1
+
+
+async def test_a_broker_that_moves_is_found_again(empty_house) -> None:
+    """The broker's restart on other ports is noticed, with 503 in between and no restart of the gateway."""
+    house = empty_house
+    await house.start_broker()
+    await house.start_gateway()
+    before = house.broker.endpoints.jobs
+    await _status(house, "/v1/jobs", 200)
+    await house.stop_broker()
+    away = await _status(house, "/v1/jobs", 503)
+    assert away.json()["code"] == "unavailable"
+    assert away.json()["retryable"] is True
+    await house.start_broker()
+    assert (await _status(house, "/v1/jobs", 200)).json()["jobs"] == []
+    assert house.broker.endpoints.jobs != before
+
+
+async def test_metrics_tell_of_requests_and_the_bus(house) -> None:
+    """Requests are counted by the route's template, never by the path."""
+    await house.http.get("/v1/jobs/0-not-there")
+    await house.http.get("/jobs/0-not-there")
+    await house.http.get("/v1/nonsense")
+    text = (await house.http.get("/metrics")).text
+    assert 'cryomamba_gateway_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0' in text
+    assert 'cryomamba_gateway_requests_total{method="GET",route="/jobs/{job_id}",status="404"} 1.0' in text
+    assert 'route="unmatched",status="404"' in text
+    assert "not-there" not in text
+    assert "cryomamba_gateway_bus_connected 1.0" in text
+
+
+async def test_server_info_is_the_brokers_and_more(house, worker) -> None:
+    """One call tells versions, engines, endpoints, the machine and the limits."""
+    info = (await house.http.get("/v1/server/info")).json()
+    assert [engine["name"] for engine in info["engines"]] == ["demo"]
+    assert info["endpoints"]["events"] == house.broker.endpoints.events
+    assert info["system"]["cpu_count"] >= 1
+    assert info["limits"]["body_max_bytes"] == 1024 * 1024

@@ -1,0 +1,273 @@
+"""WebSockets against a real broker: order, credit, late joiners, clients that stop reading, and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import socket as os_socket
+import struct
+
+import numpy as np
+import pytest
+
+from cryomamba.errors import ErrorCode
+from cryomamba.records import JobError, JobRecord
+from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize("path", ["/ws/jobs/", "/v1/ws/jobs/"])
+async def test_a_job_is_followed_from_pending_to_its_mask(house, worker, ball, path: str) -> None:
+    """The messages come in the order of the job, each with the fields of the contract, and 1000 ends them."""
+    job = await house.submit()
+    async with house.socket(path + job.job_id) as socket:
+        first = await socket.read_type("connected")
+        assert set(first) == {"type", "job_id", "timestamp", "seq", "data"}
+        assert (first["data"]["state"], first["job_id"]) == ("pending", job.job_id)
+        claimed = await worker.claim()
+        started = await socket.read_type("job_started")
+        assert started["seq"] > first["seq"]
+        await worker.progress(claimed, 0.5)
+        assert (await socket.read_type("progress"))["data"]["fraction"] == 0.5
+        await worker.publish(claimed, ball)
+        preview = (await socket.read_type("preview"))["data"]
+        raw = base64.b64decode(preview["payload"])
+        shown = np.frombuffer(raw, preview["dtype"]).reshape(preview["shape"])
+        np.testing.assert_array_equal(shown, ball)
+        assert (preview["scale"], preview["volume_shape"]) == ([2, 2, 2], [16, 20, 24])
+        await worker.publish(claimed, ball, final=True)
+        await worker.finish(claimed, {"mask.mrc": b"mask"})
+        rest = await socket.read_until(lambda message: message["type"] == "job_completed")
+        assert [m["type"] for m in rest if m["type"] != "progress"] == ["preview", "job_completed"]
+        assert rest[-1]["data"]["artifacts"][0]["url"] == f"/v1/jobs/{job.job_id}/artifacts/mask.mrc"
+        assert await socket.closed() == 1000
+
+
+async def test_the_binary_form_is_the_buss_own_bytes(house, worker, ball) -> None:
+    """A browser finds length, JSON and the payload at a multiple of eight bytes; the SDK decodes the same."""
+    job = await house.submit()
+    claimed = await worker.claim()
+    async with house.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
+        assert socket.subprotocol == SUBPROTOCOL
+        sent = await worker.publish(claimed, ball)
+        raw = await socket.read_frame()
+        (length,) = struct.unpack_from("<I", raw)
+        header = json.loads(raw[4 : 4 + length])
+        assert (4 + length) % 8 == 0
+        assert (header["type"], header["job_id"], header["labels"]) == ("preview", job.job_id, {"1": "ball"})
+        assert (header["buffer"]["codec"], header["buffer"]["shape"]) == ("deflate", [8, 10, 12])
+        frame = decode_web_frame(raw)
+        np.testing.assert_array_equal(frame.mask, sent.mask)
+        assert (frame.scale, frame.volume_shape, frame.attempt) == (sent.scale, sent.volume_shape, 1)
+
+
+async def test_a_late_joiner_sees_state_and_newest_preview_at_once(house, worker, ball) -> None:
+    """Nothing is published after it joined, and it has the picture all the same."""
+    job = await house.submit()
+    claimed = await worker.claim()
+    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as early:
+        await worker.publish(claimed, ball)
+        await worker.publish(claimed, 3 - ball)
+        await early.read_preview(2)
+        async with house.socket(f"/v1/ws/jobs/{job.job_id}") as late:
+            assert (await late.read_type("connected"))["data"]["state"] == "running"
+            assert (await late.read_type("preview"))["seq"] == 2
+
+
+async def test_a_job_that_has_ended_is_told_in_full(house, worker, ball) -> None:
+    """Who comes after the end gets the record, the last picture, the last word, and 1000."""
+    job = await house.submit()
+    claimed = await worker.claim()
+    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as early:
+        await worker.publish(claimed, ball, final=True)
+        await early.read_type("preview")
+        await worker.finish(claimed, {})
+        await early.read_type("job_completed")
+    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as late:
+        told = await late.read_until(lambda message: message["type"] == "job_completed")
+        assert [message["type"] for message in told] == ["connected", "preview", "job_completed"]
+        assert await late.closed() == 1000
+
+
+async def test_a_frame_is_sent_on_the_credit_of_the_one_before(house, worker, ball) -> None:
+    """Without an ack there is no second frame; with it comes the newest, not the next; states need no credit."""
+    job = await house.submit()
+    claimed = await worker.claim()
+    async with (
+        house.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as slow,
+        house.socket(f"/v1/ws/jobs/{job.job_id}") as free,
+    ):
+        await worker.publish(claimed, ball)
+        assert decode_web_frame(await slow.read_frame()).seq == 1
+        for number in range(2, 6):
+            await worker.publish(claimed, ball)
+            await free.read_preview(number)
+        await worker.progress(claimed, 0.75)
+        assert (await slow.read_type("progress"))["data"]["fraction"] == 0.75
+        await slow.send({"type": "ack", "seq": 99})
+        await slow.send({"type": "ping"})
+        await slow.read_type("pong")
+        await slow.send({"type": "ack", "seq": 1})
+        assert decode_web_frame(await slow.read_frame()).seq == 5
+
+
+async def test_the_last_frame_needs_no_credit(house, worker, ball) -> None:
+    """A client that never acknowledges still gets the last picture, before the last word."""
+    job = await house.submit()
+    claimed = await worker.claim()
+    async with house.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
+        await worker.publish(claimed, ball)
+        await socket.read_frame()
+        await worker.publish(claimed, ball, final=True)
+        await worker.finish(claimed, {})
+        assert decode_web_frame(await socket.read_frame()).final
+        await socket.read_type("job_completed")
+
+
+async def test_a_stuck_client_does_not_delay_another(house, worker) -> None:
+    """One client never reads from its TCP socket; the other sees every frame and the end."""
+    job = await house.submit()
+    claimed = await worker.claim()
+    host, port = house.url.removeprefix("http://").split(":")
+    stuck = os_socket.create_connection((host, int(port)))
+    with stuck:
+        stuck.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, 4096)
+        stuck.sendall(
+            f"GET /v1/ws/jobs/{job.job_id} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        mask = np.random.default_rng(1).integers(0, 16, (96, 96, 96), np.uint8)
+        async with house.socket(f"/v1/ws/jobs/{job.job_id}") as reader:
+            for number in range(1, 13):
+                await worker.publish(claimed, mask, codec="raw")
+                await reader.read_preview(number)
+            await worker.finish(claimed, {})
+            await reader.read_type("job_completed")
+
+
+async def test_one_connection_follows_many_jobs(house, worker, ball) -> None:
+    """Subscribed jobs are told, others and unsubscribed ones are not, and the connection stays open."""
+    jobs = [await house.submit() for _ in range(3)]
+    async with house.socket("/v1/ws") as socket:
+        for job in jobs[:2]:
+            await socket.send({"type": "subscribe", "job_id": job.job_id})
+            assert (await socket.read_type("connected"))["job_id"] == job.job_id
+        await socket.send({"type": "unsubscribe", "job_id": jobs[1].job_id})
+        await socket.send({"type": "ping"})
+        await socket.read_type("pong")
+        for job in reversed(jobs):
+            await house.http.delete(f"/v1/jobs/{job.job_id}")
+        told = await socket.read_until(lambda message: message["type"] == "job_cancelled")
+        assert {message["job_id"] for message in told} == {jobs[0].job_id}
+        await socket.send({"type": "subscribe", "job_id": "no-such-job"})
+        problem = await socket.read_type("error")
+        assert (problem["data"]["code"], problem["job_id"]) == ("not_found", "no-such-job")
+
+
+async def test_all_jobs_can_be_followed_from_an_event_on(house, worker) -> None:
+    """A star follows everything, and what happened since the last event that the client knows."""
+    first = await house.submit()
+    since = first.history[-1].n
+    await house.http.delete(f"/v1/jobs/{first.job_id}")
+    async with house.socket("/v1/ws") as socket:
+        await socket.send({"type": "subscribe", "job_id": "*", "since": since})
+        assert (await socket.read_type("job_cancelled"))["job_id"] == first.job_id
+        second = await house.submit()
+        assert (await socket.read_type("job_created"))["job_id"] == second.job_id
+
+
+async def test_an_unknown_job_closes_with_4404(house) -> None:
+    """And the error envelope says why, before."""
+    async with house.socket("/v1/ws/jobs/00000000-0000-4000-8000-000000000000") as socket:
+        assert (await socket.read_type("error"))["data"]["code"] == "not_found"
+        assert await socket.closed() == 4404
+
+
+async def test_the_id_of_one_job_leaks_nothing_of_another(house, worker) -> None:
+    """A prefix of a job's id follows no job."""
+    job = await house.submit()
+    async with house.socket(f"/v1/ws/jobs/{job.job_id[:-1]}") as socket:
+        assert await socket.closed() == 4404
+
+
+async def test_a_foreign_page_is_closed_with_1008(house) -> None:
+    """Its own page, a program without an origin, and nobody else."""
+    path = "/v1/ws"
+    async with house.socket(path, origin="https://evil.example") as socket:
+        assert await socket.closed() == 1008
+    async with house.socket(path, origin=house.url) as socket:
+        await socket.send('{"type": "ping"}')
+        await socket.read_type("pong")
+
+
+async def test_what_is_no_message_gets_an_error_and_nothing_else(house) -> None:
+    """Text that is not JSON, odd types and bytes are answered; a huge message ends the connection."""
+    async with house.socket("/v1/ws") as socket:
+        for wrong in ("{", "[]", '{"type": "nonsense"}', '{"type": "ack", "seq": "x"}', b"\x00\xff"):
+            await socket.send(wrong)
+            assert (await socket.read_type("error"))["data"]["code"] == "bad_request"
+        await socket.send('{"type": "ping"}')
+        await socket.read_type("pong")
+        await socket.send("x" * 100_000)
+        assert await socket.closed() == 1009
+
+
+async def test_a_failed_and_a_cancelled_job_end_the_connection_too(house, worker) -> None:
+    """The last message tells how the job ended."""
+    failing, cancelled = await house.submit(), await house.submit()
+    async with (
+        house.socket(f"/v1/ws/jobs/{failing.job_id}") as one,
+        house.socket(f"/v1/ws/jobs/{cancelled.job_id}") as other,
+    ):
+        await one.read_type("connected")
+        await other.read_type("connected")
+        claimed: JobRecord = await worker.claim()
+        await worker.fail(claimed, JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", attempt=1))
+        assert (await one.read_type("job_failed"))["data"]["errors"][0]["message"] == "It broke."
+        await house.http.delete(f"/v1/jobs/{cancelled.job_id}")
+        await other.read_type("job_cancelled")
+        assert [await socket.closed() for socket in (one, other)] == [1000, 1000]
+
+
+async def test_a_broker_restart_is_a_pause(empty_house, ball) -> None:
+    """The connection stays; the client hears of the pause, and then of the job again."""
+    house = empty_house
+    await house.start_broker()
+    await house.start_gateway()
+    await house.start_worker()
+    job = await house.submit()
+    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
+        await socket.read_type("connected")
+        await house.stop_broker()
+        await socket.read_until(lambda m: m["type"] == "link" and m["data"]["status"] == "lost")
+        await house.start_broker()
+        worker = await house.start_worker()
+        claimed = await worker.claim()
+        assert claimed.job_id == job.job_id
+        await worker.publish(claimed, ball, final=True)
+        await worker.finish(claimed, {})
+        told = await socket.read_until(lambda message: message["type"] == "job_completed")
+        assert "job_started" in [message["type"] for message in told]
+
+
+async def test_without_a_broker_a_watcher_is_told_to_come_back(empty_house) -> None:
+    """1012, with the reason as an error message before."""
+    await empty_house.start_gateway()
+    async with empty_house.socket("/v1/ws/jobs/some-job") as socket:
+        assert (await socket.read_type("error"))["data"]["code"] == "unavailable"
+        assert await socket.closed() == 1012
+
+
+async def test_clients_that_go_leave_nothing_behind(house, worker) -> None:
+    """After many connects and disconnects the gateway counts no client and follows no job."""
+    job = await house.submit()
+    for _ in range(10):
+        async with house.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
+            await socket.read_type("connected")
+    async with asyncio.timeout(20):
+        while "cryomamba_gateway_websocket_clients 0.0" not in (await house.http.get("/metrics")).text:
+            pass
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    assert not names & {"ws-read", "ws-send", "ws-follow"}

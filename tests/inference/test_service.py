@@ -1,0 +1,177 @@
+"""The service against a real broker: work, stubborn engines, lost leases, restarts and the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from cryomamba.client import AsyncClient, aconnect
+from cryomamba.client.channel import BusChannel
+from cryomamba.errors import CryoMambaError, InvalidRequestError
+from cryomamba.records import JobRecord, JobState
+from cryomamba.settings import Settings
+from cryomamba.testing import Stack, wait_until_async
+from cryomamba.wire.requests import Release
+from cryomamba_inference import attempt
+from cryomamba_inference.__main__ import main
+from cryomamba_inference.service import InferenceService
+
+STUBBORN = """
+import signal
+from cryomamba.engine import Engine, EngineParameters
+
+
+class Stubborn(Engine):
+    name = "stubborn"
+    summary = "Never ends"
+    Parameters = EngineParameters
+    labels = {1: "a"}
+    needs_volume = False
+
+    def predict(self, tile):
+        while True:
+            signal.pause()
+"""
+
+
+@pytest.fixture
+def stubborn_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed engine that does not hear a cancel."""
+    info = tmp_path / "site" / "stubborn-1.0.dist-info"
+    info.mkdir(parents=True)
+    (tmp_path / "site" / "stubborn.py").write_text(STUBBORN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stubborn\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cryomamba.engines]\nstubborn = stubborn:Stubborn\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+
+@asynccontextmanager
+async def serving(stack: Stack) -> AsyncIterator[tuple[InferenceService, AsyncClient]]:
+    """A service in this process and a client, both connected to the stack's broker."""
+    names = ("jobs", "preview_in", "preview_out", "events")
+    bus = {f"bus_{name}": f"tcp://127.0.0.1:{stack.ports[name]}" for name in names}
+    service = InferenceService(Settings(home=stack.home, roots=(stack.home.parent,), processes=1, **bus))  # type: ignore[arg-type]
+    stop = asyncio.Event()
+    task = asyncio.create_task(service.serve(stop))
+    try:
+        async with await aconnect(stack.bus_url) as client:
+            await wait_until_async(lambda: workers(client), what="the worker to be known")
+            yield service, client
+    finally:
+        stop.set()
+        await task
+
+
+async def workers(client: AsyncClient) -> bool:
+    try:
+        return bool((await client.info()).workers)
+    except CryoMambaError:
+        return False
+
+
+async def answered(answer: bool) -> bool:
+    return answer
+
+
+async def until_state(client: AsyncClient, job_id: str, state: JobState) -> JobRecord:
+    async def reached() -> JobRecord | None:
+        record = await client.get(job_id)
+        return record if record.state is state else None
+
+    record = await wait_until_async(reached, what=f"the job to be {state}")
+    assert record is not None
+    return record
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A broker on free ports."""
+    with Stack(tmp_path / "home", roots=[tmp_path], env={"CRYOMAMBA_LEASE_S": "2"}) as stack:
+        yield stack.start("broker")
+
+
+def work_left(stack: Stack) -> list[Path]:
+    return sorted((stack.home / "work").glob("*/*"))
+
+
+async def test_a_stubborn_engine_is_ended_after_a_grace(stubborn_package: None, stack: Stack) -> None:
+    """An engine that does not hear a cancel is killed with its child; the next job gets a new child."""
+    with patch.object(attempt, "GRACE_S", 0.1):
+        async with serving(stack) as (service, client):
+            job = await client.submit(shape=(8, 8, 8), engine="stubborn")
+            await until_state(client, job.job_id, JobState.RUNNING)
+            assert service._child is not None
+            first = service._child.pid
+            await client.cancel(job.job_id)
+            await until_state(client, job.job_id, JobState.CANCELLED)
+            job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0})
+            record = await until_state(client, job.job_id, JobState.COMPLETED)
+            assert service._child.pid != first
+    assert record.attempt == 1
+    for artifact in record.artifacts:
+        assert (stack.home / "artifacts" / job.job_id / artifact.name).stat().st_size == artifact.size_bytes
+    assert work_left(stack) == []
+
+
+async def test_a_lost_lease_ends_the_work(stack: Stack) -> None:
+    """When the broker has taken the job back, its child is ended, its files go, and the job starts anew."""
+    async with serving(stack) as (service, client):
+        job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 3600})
+        await until_state(client, job.job_id, JobState.RUNNING)
+        await wait_until_async(lambda: answered(bool(work_left(stack))), what="the work folder")
+        assert service._child is not None
+        first = service._child
+        channel = BusChannel(stack.bus_url, src="thief")
+        await channel.request("job.release", Release(job=job.job_id, worker=service.worker, attempt=1))
+        await channel.close()
+        await wait_until_async(lambda: answered(not first.alive), what="the child to be ended")
+        await until_state(client, job.job_id, JobState.RUNNING)
+        await client.cancel(job.job_id)
+        await until_state(client, job.job_id, JobState.CANCELLED)
+    assert work_left(stack) == []
+
+
+async def test_a_service_that_stops_gives_its_job_back(stack: Stack) -> None:
+    """At the end the job is pending again without having cost an attempt, and no process or file is left."""
+    async with serving(stack) as (service, client):
+        job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 3600})
+        await until_state(client, job.job_id, JobState.RUNNING)
+        assert service._child is not None
+        child = service._child
+    assert not child.alive
+    async with await aconnect(stack.bus_url) as client:
+        record = await client.get(job.job_id)
+    assert (record.state, record.errors) == (JobState.PENDING, ())
+    assert work_left(stack) == []
+
+
+async def test_a_new_broker_is_greeted(stack: Stack) -> None:
+    """After the broker has been replaced, the idle service introduces itself again and works."""
+    async with serving(stack) as (service, client):
+        before = service._greeted
+        stack.kill("broker")
+        stack.start("broker")
+        await wait_until_async(lambda: answered(service._greeted != before), what="a new greeting")
+        job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0})
+        await until_state(client, job.job_id, JobState.COMPLETED)
+
+
+def test_other_machines_are_refused(tmp_path: Path) -> None:
+    """A bus beyond loopback is refused before anything is connected, and so the program says."""
+    with pytest.raises(InvalidRequestError, match="CRYOMAMBA_BUS_JOBS"):
+        InferenceService(Settings(home=tmp_path, bus_jobs="tcp://192.0.2.1:5560"))
+
+
+def test_the_program_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A setting that cannot be used ends the program with status 1; --help names the settings."""
+    monkeypatch.setenv("CRYOMAMBA_PROCESSES", "many")
+    assert main([]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "CRYOMAMBA_PROCESSES" in capsys.readouterr().out
