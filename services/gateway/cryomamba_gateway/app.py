@@ -85,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _described(generate: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Correct the description: leave out the framework's validation error, which is never sent; add what access needs."""
+    """Correct the description: drop the framework's validation error, which is never sent; add what access needs."""
 
     def openapi() -> dict[str, Any]:
         schema = generate()

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -60,8 +61,13 @@ class EnvelopedH11(H11Protocol):
     def handle_events(self) -> None:
         """Take in bytes; a request whose headers are there may take its time."""
         super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._answering():
             self._stop_waiting()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over; a WebSocket has pings of its own."""
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
@@ -79,8 +85,13 @@ class EnvelopedH11(H11Protocol):
 
     def _give_up(self) -> None:
         self._deadline = None
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._answering():
             self.transport.close()
+
+    def _answering(self) -> bool:
+        # There is none before the first request, whatever uvicorn's annotation says.
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
         """Answer and close; `msg` is uvicorn's own wording."""
@@ -195,7 +206,7 @@ def certificate(settings: Settings) -> dict[str, Path]:
     if settings.gateway_keyfile is not None:
         files["ssl_keyfile"] = settings.gateway_keyfile
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files.values())
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files["ssl_certfile"], files.get("ssl_keyfile"))
     except OSError as error:
         raise InvalidRequestError(
             f"The certificate cannot be used: {error.strerror or error}.",
