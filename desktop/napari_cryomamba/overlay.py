@@ -117,6 +117,7 @@ class Overlay:
             layer.refresh(thumbnail=False, highlight=False, extent=False)
         else:
             layer.data = mask
+        if not np.allclose(layer.scale, placement.scale) or not np.allclose(layer.translate, placement.translate):
             layer.scale, layer.translate = placement.scale, placement.translate
 
     def _learn_labels(self, mask: Array) -> None:

@@ -119,7 +119,7 @@ def make_record() -> RecordMaker:
         }[state]
         attempt = fields.get("attempt", 1)
         at = begin + timedelta(seconds=n)
-        event = JobEvent(n=n, type=kind, job_id=job_id, state=state, attempt=attempt, at=at)  # type: ignore[arg-type]
+        event = JobEvent(n=n, type=kind, job_id=job_id, state=state, attempt=attempt, at=at)
         given: dict[str, Any] = {
             "name": "vesicles",
             "engine": "membrane",
@@ -156,3 +156,17 @@ def make_frame() -> FrameMaker:
         return PreviewFrame(job_id=job_id, mask=mask, seq=seq, ts=1000.0 + seq, **given)
 
     return make
+
+
+@pytest.fixture
+def panel(qtbot: Any, tmp_path: Path, home: Path) -> Iterator[Any]:
+    """The panel over a viewer without a window; it has connected to nothing."""
+    from napari.components import ViewerModel
+
+    from napari_cryomamba.settings import SettingsFile
+    from napari_cryomamba.widgets import CryoMambaWidget
+
+    widget = CryoMambaWidget(ViewerModel(), settings=SettingsFile(home / "desktop.json"), connect=False)
+    qtbot.addWidget(widget, before_close_func=lambda found: found.shut())
+    yield widget
+    widget.shut()

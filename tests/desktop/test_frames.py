@@ -47,7 +47,8 @@ def test_received_frames_are_shown_skipped_or_waiting(steps: list[bool]) -> None
 
 def test_putting_and_taking_from_two_threads_loses_nothing(make_frame: FrameMaker) -> None:
     """A producer and a drawer in two threads agree on every frame, and the last one is drawn."""
-    place, woken, drawn = NewestFrame(), threading.Semaphore(0), []
+    place, woken = NewestFrame(), threading.Semaphore(0)
+    drawn: list[int] = []
 
     def produce() -> None:
         for seq in range(1, 201):

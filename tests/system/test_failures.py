@@ -179,7 +179,7 @@ def test_sigterm_ends_each_service_clean(stack: Stack) -> None:
         wait_until(lambda: client.get(job.job_id).state is JobState.RUNNING, what="the job to run")
         children = engine_children(stack)
         assert stack.stop("inference", timeout=4) == 0
-        assert not alive(children)
+        wait_until(lambda: not alive(children), timeout=4, what="the children to end")
         record = client.get(job.job_id)
         assert record.state is JobState.PENDING
         assert record.errors == ()

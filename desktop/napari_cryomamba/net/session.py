@@ -18,6 +18,7 @@ from .messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Messag
 
 POLL_S = 3.0
 LISTED_JOBS = 100
+_CANCEL_AGAIN_S = 0.2
 
 Connector = Callable[[str], Coroutine[Any, Any, AsyncClient]]
 
@@ -108,11 +109,7 @@ class Session:
     async def _let_go(self) -> None:
         tasks = [*self._tasks, *self._watches.values()]
         self._tasks, self._watches = [], {}
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await _end(tasks)
         self._usable.clear()
         self._epoch = None
         if self._client is not None:
@@ -136,7 +133,8 @@ class Session:
                     self._usable.set()
                     await self._list()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
 
     def _pause(self) -> float:
         link = self._model.link
@@ -198,3 +196,11 @@ class Session:
 
     def _tell_link(self) -> None:
         self._post(LinkChanged(self._model.link))
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended; Python 3.11 loses a cancel that meets the end of a ``wait_for``."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cryomamba.records import JobRecord, Progress
     from cryomamba.wire.preview import PreviewFrame
 
-_STEP = 0.05
+_STEPS = 20
 
 
 class Reporter(Protocol):
@@ -65,7 +65,7 @@ class PlainReporter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._stage = ""
-        self._next = 0.0
+        self._step = -1
         self._previews = 0
         self._link = _Link()
 
@@ -75,7 +75,7 @@ class PlainReporter:
 
         match event:
             case StateEvent():
-                self._next = 0.0
+                self._step = -1
                 self.note(state_line(event.record))
             case ProgressEvent():
                 self._progress(event.progress)
@@ -85,9 +85,10 @@ class PlainReporter:
                 self._link.tell(event, self.note)
 
     def _progress(self, progress: Progress) -> None:
-        if progress.stage == self._stage and progress.fraction < self._next:
+        step = round(progress.fraction * 1000) * _STEPS // 1000
+        if progress.stage == self._stage and step <= self._step:
             return
-        self._stage, self._next = progress.stage, progress.fraction + _STEP
+        self._stage, self._step = progress.stage, step
         eta = f", {output.seconds(progress.eta_s)} to go" if progress.eta_s is not None else ""
         self.note(f"{progress.fraction:4.0%} {progress.stage}{_tiles(progress)}, {_previews(self._previews)}{eta}")
 

@@ -28,7 +28,7 @@ def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
     InvalidRequestError
         ``path_forbidden``: outside of every root, or no root is allowed. It does not tell whether the file exists.
     VolumeError
-        ``volume_not_found``: below a root, but there is no file.
+        ``volume_not_found``: below a root, but there is nothing; ``volume_unreadable``: a folder or a device.
     """
     text = os.fspath(path)
     if not text or "\0" in text:
@@ -41,6 +41,8 @@ def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
     for real in inside:
         if _is_file(real):
             return real
+    if any(real.exists() for real in inside):
+        raise VolumeError(f"{Path(text).name} is not a file.", hint="Name the tomogram itself.")
     raise VolumeError(
         f"There is no file {Path(text).name}.",
         code=ErrorCode.VOLUME_NOT_FOUND,

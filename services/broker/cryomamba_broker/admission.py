@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +23,6 @@ from .store import NewJob
 from .store.rows import cut, wire_nbytes
 
 DEMO_VOXEL_A: Final[Spacing] = (10.0, 10.0, 10.0)
-DEMO_VOXELS_MAX: Final = 2**31
 PATH_MAX_BYTES: Final = 4096
 _WARNINGS_MAX: Final = 8
 _PROBLEMS_MAX: Final = 20
@@ -68,13 +66,12 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence
     """
     engine = choose_engine(request, engines)
     check_parameters(engine, request.params)
-    if request.volume.path is not None:
-        volume = _file_summary(request.volume, request.volume.path, roots)
-    elif request.volume.file_id is not None:
-        volume = _upload_summary(request.volume, request.volume.file_id, uploads)
-    else:
-        volume = _demo_summary(request.volume, engine)
-    return NewJob(request, engine.name, volume)
+    source = request.volume
+    if source.shape is not None:
+        return NewJob(request, engine.name, _demo_summary(source, source.shape, engine))
+    if source.file_id is not None:
+        return NewJob(request, engine.name, _upload_summary(source, source.file_id, uploads))
+    return NewJob(request, engine.name, _file_summary(source, source.path or "", roots))
 
 
 def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> EngineInfo:
@@ -162,18 +159,11 @@ def _problems(error: ValidationError) -> list[dict[str, str]]:
     return [{"field": cut(".".join(above), 100) or "params", "problem": cut(error.message, 200)}]
 
 
-def _demo_summary(volume: VolumeSource, engine: EngineInfo) -> VolumeSummary:
-    shape: Shape = volume.shape or (1, 1, 1)
+def _demo_summary(volume: VolumeSource, shape: Shape, engine: EngineInfo) -> VolumeSummary:
     if engine.needs_volume:
         raise InvalidRequestError(
             f"The engine '{engine.name}' needs a tomogram, but only a shape was given.",
             hint="Give the path of a tomogram, or take an engine that needs none, such as 'demo'.",
-        )
-    if math.prod(shape) > DEMO_VOXELS_MAX:
-        raise InvalidRequestError(
-            f"A volume of {shape[0]} × {shape[1]} × {shape[2]} voxels is too large for a demo.",
-            code=ErrorCode.TOO_LARGE,
-            hint="Take a smaller shape; 2048 × 1024 × 1024 is the most.",
         )
     return VolumeSummary(name="demo", shape=shape, voxel_size_A=volume.voxel_size_A or DEMO_VOXEL_A)
 

@@ -36,7 +36,9 @@ def read_piece(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, 
         ``range_not_satisfiable``: the piece begins behind the end.
     """
     try:
-        with (folder / request.job / request.name).open("rb") as file:
+        # A link in the place of a file could lead anywhere.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(folder / request.job / request.name, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise _gone(request.name)

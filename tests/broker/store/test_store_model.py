@@ -294,5 +294,5 @@ class StoreMachine(RuleBasedStateMachine):
         job.events.append(event)
 
 
-StoreMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=30)
+StoreMachine.TestCase.settings = settings(max_examples=70, stateful_step_count=30)
 TestStore = StoreMachine.TestCase

@@ -1,0 +1,257 @@
+"""The panel, without a server."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.records import JobState, VolumeSummary
+from napari_cryomamba.local_jobs import LOCAL_PREFIX
+from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.net.messages import FrameWaits, JobChanged
+from napari_cryomamba.settings import SettingsFile
+from napari_cryomamba.tomogram import source_of
+from napari_cryomamba.widgets import CryoMambaWidget
+
+if TYPE_CHECKING:
+    from .conftest import FrameMaker, RecordMaker
+
+pytestmark = pytest.mark.desktop
+WAIT_MS = 30_000
+
+
+@pytest.fixture
+def opened(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> CryoMambaWidget:
+    """The panel with the tomogram open and measured, and this process's engines found."""
+    panel.open_files([phantom_file])
+    qtbot.waitUntil(lambda: "Mean ± sd" in texts(panel) and bool(panel.desk.local_engines), timeout=WAIT_MS)
+    return panel
+
+
+def texts(panel: CryoMambaWidget) -> str:
+    form = panel.tomogram.form
+    labels = [
+        form.itemAt(row, role)
+        for row in range(form.rowCount())
+        for role in (form.ItemRole.LabelRole, form.ItemRole.FieldRole)
+    ]
+    return "\n".join(item.widget().text() for item in labels if item is not None and item.widget() is not None)
+
+
+def test_metadata_and_statistics_are_shown(opened: CryoMambaWidget) -> None:
+    """Name, shape, size, voxel size, mode and intensities stand in the panel; the scale bar is on."""
+    shown = texts(opened)
+    for part in ("48 × 96 × 96 voxels", "62 × 125 × 125 nm", "13.000 Å", "2 (float32)", "Mean ± sd", "Range"):
+        assert part in shown
+    assert opened.viewer.canvas.overlays.scale_bar.visible
+    assert opened.desk.settings.recent_files[0].endswith("vesicles.mrc")
+
+
+def test_a_corrected_voxel_size_moves_the_layer(opened: CryoMambaWidget) -> None:
+    """The field for the voxel size changes layer and metadata, and refuses nonsense with a message."""
+    for box, value in zip(opened.tomogram.sizes, (20.0, 10.0, 10.0), strict=True):
+        box.setValue(value)
+    opened.tomogram.apply.click()
+    layer = opened.viewer.layers[0]
+    np.testing.assert_allclose(layer.scale, [2.0, 1.0, 1.0])
+    source = source_of(layer)
+    assert source is not None
+    assert source.corrected
+
+
+def test_a_broken_file_is_a_message(panel: CryoMambaWidget, tmp_path: Path, qtbot: Any) -> None:
+    """A file that is no tomogram adds no layer; the reason stands among the messages, and the tab counts it."""
+    path = tmp_path / "broken.mrc"
+    path.write_bytes(b"nothing")
+    panel.open_files([path])
+    qtbot.waitUntil(lambda: len(panel.desk.history) == 1, timeout=WAIT_MS)
+    assert panel.desk.history.notices[0].code == str(ErrorCode.VOLUME_UNREADABLE)
+    assert panel.tabs.tabText(3) == "Messages (1)"
+    panel.tabs.setCurrentIndex(3)
+    assert panel.tabs.tabText(3) == "Messages"
+
+
+def test_everything_local_works_without_a_server(opened: CryoMambaWidget, qtbot: Any, tmp_path: Path) -> None:
+    """'Run here' segments in this process; the mask can be measured, edited, undone, saved and exported."""
+    segment = opened.segment
+    assert not segment.start.isEnabled()
+    segment.engine.setCurrentText("threshold")
+    segment.here.click()
+    [overlay] = wait_for(lambda: [o for o in opened.desk.overlays.values() if o.final], qtbot)
+    assert overlay.job_id.startswith(LOCAL_PREFIX)
+    assert overlay.layer.data.shape == (48, 96, 96)
+    job = opened.desk.jobs.rows[0]
+    assert (job.record.state, job.local) == (JobState.COMPLETED, True)
+
+    mask = opened.mask_panel
+    mask.statistics.button.click()
+    rows = wait_for(lambda: mask.statistics.rows, qtbot)
+    whole = int(np.count_nonzero(overlay.layer.data))
+    assert rows[0].voxels == whole
+    assert mask.statistics.table.rowCount() == min(len(rows), 5000)
+
+    mask.edit.smallest.setValue(10_000)
+    mask.edit.small.click()
+    wait_for(lambda: mask.edit.isEnabled(), qtbot)
+    left = int(np.count_nonzero(overlay.layer.data))
+    assert left == sum(row.voxels for row in rows if row.piece and row.voxels >= 10_000) < whole
+    overlay.layer.undo()
+    assert int(np.count_nonzero(overlay.layer.data)) == whole
+
+    saved = tmp_path / "kept.mrc"
+    mask.keep.save_to(saved)
+    wait_for(saved.exists, qtbot)
+    mask.keep.export_to(tmp_path / "kept.star", "star")
+    wait_for((tmp_path / "kept.star").exists, qtbot)
+
+
+def wait_for(condition: Any, qtbot: Any) -> Any:
+    qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT_MS)
+    return condition()
+
+
+def test_a_local_job_can_be_cancelled(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """Cancelling a job of this process ends it as cancelled, and its thread with it."""
+    opened.segment.engine.setCurrentText("demo")
+    opened.segment.here.click()
+    job = wait_for(lambda: opened.desk.jobs.rows, qtbot)[0]
+    opened.jobs.select(job.job_id)
+    opened.jobs.cancel_button.click()
+    wait_for(lambda: opened.desk.jobs.rows[0].record.state is JobState.CANCELLED, qtbot)
+    wait_for(lambda: not any(LOCAL_PREFIX in thread.name for thread in threading.enumerate()), qtbot)
+
+
+def test_the_form_says_what_does_not_fit(opened: CryoMambaWidget) -> None:
+    """A wrong value shows a sentence at its field and keeps the button from being pressed."""
+    opened.segment.engine.setCurrentText("threshold")
+    form = opened.segment.form
+    name, editor = next((n, e) for n, e in form.editors.items() if e.field.optional)
+    editor.editor.setText("not a number")
+    assert not editor.problem.isHidden()
+    assert not form.valid
+    assert not opened.segment.here.isEnabled()
+    editor.editor.setText("")
+    assert editor.problem.isHidden()
+    assert opened.segment.here.isEnabled()
+    opened.segment.show_refusal(
+        InvalidRequestError("No.", details={"fields": [{"field": f"params.{name}", "problem": "Too odd."}]})
+    )
+    assert editor.problem.text() == "Too odd."
+
+
+def test_frames_that_come_too_fast_never_queue(
+    opened: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker, phantom_file: Path
+) -> None:
+    """A hundred frames between two looks at the events are one drawing of the newest."""
+    volume = VolumeSummary(
+        name="vesicles.mrc", shape=(48, 96, 96), voxel_size_A=(13.0, 13.0, 13.0), path=str(phantom_file)
+    )
+    desk = opened.desk
+    desk.jobs.adopt("job-1")
+    desk._take(JobChanged(make_record(volume=volume)))
+    desk._watched.add("job-1")
+    drawn: list[str] = []
+    desk.frame_shown.connect(drawn.append)
+    place = desk.bridge.frame_place("job-1")
+    wakes = [place.put(make_frame(seq=seq)) for seq in range(100)]
+    assert wakes == [True] + [False] * 99
+    desk._take(FrameWaits("job-1"))
+    desk._take(FrameWaits("job-1"))
+    assert drawn == ["job-1"]
+    assert place.statistics.skipped == 99
+
+
+def test_a_deleted_overlay_stays_away_while_the_job_goes_on(
+    opened: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker
+) -> None:
+    """A person who deletes the layer is not shown the next frame; 'Show' brings it back."""
+    desk = opened.desk
+    desk.jobs.adopt("job-1")
+    desk._take(JobChanged(make_record()))
+    desk.show_job("job-1")
+    desk.bridge.frame_place("job-1").put(make_frame())
+    desk.draw("job-1")
+    opened.viewer.layers.remove(desk.overlays["job-1"].layer)
+    desk.bridge.frame_place("job-1").put(make_frame(seq=2))
+    desk.draw("job-1")
+    assert "job-1" not in desk.overlays
+    desk.show_job("job-1")
+    desk.bridge.frame_place("job-1").put(make_frame(seq=3))
+    desk.draw("job-1")
+    assert desk.overlays["job-1"].in_viewer
+
+
+def test_looks_of_the_mask_can_be_changed(
+    opened: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker
+) -> None:
+    """Opacity, outlines, colour, name and visibility of the panel act on the layer, and are remembered."""
+    desk = opened.desk
+    desk.jobs.adopt("job-1")
+    desk._take(JobChanged(make_record()))
+    desk.show_job("job-1")
+    desk.bridge.frame_place("job-1").put(make_frame())
+    desk.draw("job-1")
+    layer, mask = desk.overlays["job-1"].layer, opened.mask_panel
+    assert "(preview)" in mask.title.text()
+    mask.opacity.setValue(0.25)
+    mask.style_box.setCurrentIndex(1)
+    mask.width_box.setValue(3)
+    mask.shown.setChecked(False)
+    mask.set_color(1, "#00ff00")
+    mask.labels.item(0, 1).setText("ER")
+    assert (layer.opacity, layer.contour, layer.visible) == (0.25, 3, False)
+    np.testing.assert_allclose(layer.colormap.map(1), [0, 1, 0, 1])
+    assert desk.overlays["job-1"].palette.name(1) == "ER"
+    assert not mask.statistics.button.isEnabled()
+    assert desk.settings.contour == 3
+
+
+def test_a_failed_job_shows_its_error_and_can_be_taken_away(panel: CryoMambaWidget, make_record: RecordMaker) -> None:
+    """The error of the selected job stands below the table; a removed job is remembered as removed."""
+    from cryomamba.records import JobError
+
+    error = JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Mend it.", attempt=1)
+    panel.desk.jobs.adopt("job-1")
+    panel.desk._take(JobChanged(make_record()))
+    panel.desk._take(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
+    assert panel.jobs.error.text() == "It broke. Mend it."
+    assert panel.jobs.retry_button.isEnabled()
+    assert panel.messages.list.item(0).text().endswith("It broke.\n→ Mend it.")
+    panel.jobs.remove_button.click()
+    assert panel.desk.jobs.rows == []
+    again = SettingsFile(panel.desk.file.path).load()
+    assert again.hidden_jobs == ["job-1"]
+
+
+def test_messages_have_details_and_a_report(panel: CryoMambaWidget, qapp: Any) -> None:
+    """Code and request id are shown on demand, and the report holds them."""
+    panel.desk.tell(Notice(Level.ERROR, "Away.", "Wait.", code="unavailable", request_id="r-9"))
+    panel.messages.detail_button.setChecked(True)
+    assert "Request: r-9" in panel.messages.detail.text()
+    panel.messages.copy_button.click()
+    assert "request_id: r-9" in qapp.clipboard().text()
+
+
+def test_a_server_that_is_not_there_is_said_calmly(panel: CryoMambaWidget, qtbot: Any) -> None:
+    """The light turns, the text counts down, one message is made, and the address is remembered."""
+    from cryomamba.testing.stack import free_ports
+
+    [port] = free_ports(1)
+    panel.connection.address.setCurrentText(f"http://127.0.0.1:{port}")
+    panel.connection.connect_now()
+    wait_for(lambda: panel.desk.link.phase == "waiting", qtbot)
+    assert panel.connection.text.text().startswith("Reconnecting")
+    assert panel.connection.button.text() == "Reconnect now"
+    panel.connection.button.click()
+    panel.connection.address.setCurrentText("nonsense")
+    assert panel.connection.button.text() == "Connect"
+    panel.connection.button.click()
+    wait_for(lambda: panel.desk.link.phase == "refused", qtbot)
+    assert "nonsense" in panel.connection.text.text()
+    assert [notice.level for notice in panel.desk.history.notices] == [Level.WARNING, Level.WARNING]
+    assert panel.desk.settings.servers[0] == "nonsense"
