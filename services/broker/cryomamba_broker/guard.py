@@ -35,6 +35,7 @@ class Guard:
         self._keys = keys
         self._server: KeyFile | None = None if keys is None else keys.server()
         self._authenticator: AsyncioAuthenticator | None = None
+        self._admitted: set[str] = set()
 
     @classmethod
     def of(cls, settings: Settings) -> Guard:
@@ -83,6 +84,7 @@ class Guard:
                 "A connection to %s was refused: %s.", domain, "unknown key" if entry is None else entry.role
             )
             return False
+        self._admitted.add(entry.public_key)
         return True
 
     def allows(self, frame: zmq.Frame) -> bool:
@@ -112,9 +114,11 @@ class Guard:
                 hint="Ask the server's owner for a key with another role.",
             )
 
-    def names(self) -> frozenset[str]:
-        """Return the public keys that are let in now."""
-        return frozenset() if self._keys is None else frozenset(entry.public_key for entry in self._keys.list())
+    def take_revoked(self) -> set[str]:
+        """Return the public keys that were let in once and are revoked now, each of them one time."""
+        revoked = {key for key in self._admitted if self._find(key) is None}
+        self._admitted -= revoked
+        return revoked
 
     def _sender(self, frame: zmq.Frame) -> AllowedKey | None:
         try:

@@ -122,10 +122,21 @@ class PreviewRelay:
         self._counters.frames += 1
         self._cache.put(job_id, CachedFrame(envelope, parts[1].bytes, parts[2].bytes))
 
+    def use(self, socket: zmq.asyncio.Socket) -> None:
+        """Go on with another socket; the one before has been closed."""
+        self._target = socket
+
     async def run_subscriptions(self) -> None:
         """Answer subscriptions to ``sync/`` topics with the last frame, for ever."""
         while True:
-            raw = await self._target.recv()
+            socket = self._target
+            try:
+                raw = await socket.recv()
+            except asyncio.CancelledError:
+                if socket is self._target:
+                    raise
+                # The socket was renewed, which ends the waiting for the old one.
+                continue
             if is_sync_wish(raw):
                 await self._answer(raw[1:])
             elif raw[:1] not in {b"\x00", b"\x01"}:

@@ -29,6 +29,7 @@ from .guard import Guard
 from .lock import HomeLock
 from .publisher import EventPublisher
 from .relay import PreviewRelay
+from .revocation import Revocation
 from .sockets import BusSockets, bind_sockets
 from .states import LeasePolicy
 from .store import Clock, Store
@@ -155,6 +156,8 @@ class Broker:
         self._begin("frames", relay.run_frames())
         self._begin("preview subscriptions", relay.run_subscriptions())
         self._begin("event subscriptions", publisher.run_subscriptions())
+        if self.guard.public_key is not None:
+            self._begin("revocation", Revocation(self.guard, sockets, relay, publisher).run())
         self._begin("leases", workers.look_after(min(1.0, lease_s / RENEWALS_PER_LEASE)))
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import zmq
 import zmq.asyncio
 
+from cryomamba.access.roles import PREVIEW_IN_DOMAIN
 from cryomamba.endpoints import BusEndpoints, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.wire.constants import (
@@ -26,12 +27,19 @@ from cryomamba.wire.topics import ALL_PREVIEWS
 from .guard import Guard
 
 LINGER_MS: Final = 200
+JOBS: Final = "jobs"
+PREVIEW_OUT: Final = "preview-out"
+EVENTS: Final = "events"
+DOMAINS: Final = {"jobs": JOBS, "preview_in": PREVIEW_IN_DOMAIN, "preview_out": PREVIEW_OUT, "events": EVENTS}
 _SUBSCRIPTION_MAX_BYTES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BusSockets:
     """The bound sockets, and the endpoints that they really have."""
+
+    context: zmq.asyncio.Context
+    guard: Guard
 
     jobs: zmq.asyncio.Socket
     preview_in: zmq.asyncio.Socket
@@ -43,6 +51,28 @@ class BusSockets:
         """Close all; replies that are on their way get a moment."""
         for one in (self.jobs, self.preview_in, self.preview_out, self.events):
             one.close(linger=LINGER_MS)
+
+    def renew_events(self) -> zmq.asyncio.Socket:
+        """Cut all subscriptions to the events, and return the socket that takes them when it is bound."""
+        self.events.close(linger=0)
+        self.events = _publishing(self.context, EVENTS_HWM)
+        self.guard.secure(self.events, EVENTS)
+        return self.events
+
+    def renew_preview_out(self) -> zmq.asyncio.Socket:
+        """Cut all subscriptions to previews, and return the socket that takes them when it is bound."""
+        self.preview_out.close(linger=0)
+        self.preview_out = _publishing(self.context, PREVIEW_OUT_HWM)
+        self.guard.secure(self.preview_out, PREVIEW_OUT)
+        return self.preview_out
+
+    def bind_events(self) -> None:
+        """Bind the renewed socket where it was; raises UnavailableError while the address is not free yet."""
+        _bind(self.events, self.endpoints.events)
+
+    def bind_preview_out(self) -> None:
+        """Bind the renewed socket where it was; raises UnavailableError while the address is not free yet."""
+        _bind(self.preview_out, self.endpoints.preview_out)
 
 
 def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guard) -> BusSockets:
@@ -66,15 +96,15 @@ def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guar
         "preview_out": _publishing(context, PREVIEW_OUT_HWM),
         "events": _publishing(context, EVENTS_HWM),
     }
-    for name, one in made.items():
-        guard.secure(one, name.replace("_", "-"))
+    for name, domain in DOMAINS.items():
+        guard.secure(made[name], domain)
     try:
         bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
     except (InvalidRequestError, UnavailableError):
         for one in made.values():
             one.close(linger=0)
         raise
-    return BusSockets(**made, endpoints=BusEndpoints(**bound))
+    return BusSockets(context, guard, **made, endpoints=BusEndpoints(**bound))
 
 
 def _socket(context: zmq.asyncio.Context, kind: int, *, max_bytes: int) -> zmq.asyncio.Socket:
