@@ -164,6 +164,7 @@ async def test_an_eavesdropper_reads_nothing(
         assert following.result().event.type == "job_created"
     with pytest.raises(zmq.Again):
         await spy.recv(flags=zmq.NOBLOCK)
+    spy.close(linger=0)
 
 
 async def _states(events: AsyncIterator[object]) -> AsyncIterator[StateEvent]:
@@ -198,6 +199,7 @@ async def test_a_revoked_subscriber_reads_no_more(
     async with asyncio.timeout(20):
         await monitor.recv_multipart()
     spy.disable_monitor()
+    monitor.close(linger=0)
     while await spy.poll(0):
         await spy.recv_multipart()
     async with contextlib.aclosing(client.watch(None, previews=False)) as events:
@@ -206,6 +208,7 @@ async def test_a_revoked_subscriber_reads_no_more(
             await client.submit(DEMO)
             await asyncio.wait({following}, timeout=0.05)
     assert not await spy.poll(0)
+    spy.close(linger=0)
 
 
 async def test_only_workers_publish_frames(
@@ -222,6 +225,7 @@ async def test_only_workers_publish_frames(
         event = zmq.utils.monitor.parse_monitor_message(await monitor.recv_multipart())["event"]
         assert (event == zmq.Event.HANDSHAKE_SUCCEEDED) is allowed
         publisher.disable_monitor()
+        monitor.close(linger=0)
         publisher.close(linger=0)
 
 
