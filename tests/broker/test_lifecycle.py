@@ -225,3 +225,20 @@ def test_help_is_there_and_wrong_settings_are_said(
     monkeypatch.setenv("CRYOMAMBA_LEASE_S", "-1")
     assert main([]) == 1
     assert "CRYOMAMBA_LEASE_S" in caplog.text
+
+
+async def test_a_broker_that_ends_waits_for_leases_to_be_given_back(settings: Settings) -> None:
+    """When all services are stopped at once, the worker can still release its job, and no job is handed out anew."""
+    async with Broker(settings) as broker:
+        channel = BusChannel(broker.endpoints.jobs, src="w")
+        await channel.request("worker.hello", HELLO)
+        job_id = (await channel.request("job.submit", JOB)).body["job_id"]
+        await channel.request("job.claim", CLAIM)
+        stop = asyncio.Event()
+        serving = asyncio.create_task(broker.serve(stop))
+        stop.set()
+        released = await channel.request("job.release", {"job": job_id, "worker": "w", "attempt": 1})
+        assert released.body["state"] == "pending"
+        assert (await channel.request("job.claim", {**CLAIM, "wait_s": 0})).body["job"] is None
+        await serving
+        await channel.close()

@@ -19,10 +19,9 @@ import numpy.typing as npt
 import pytest
 import pytest_asyncio
 import zmq.asyncio
-from cryomamba_broker.server import Broker
-from cryomamba_gateway.server import serve
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from cryomamba.access.signing import UrlSigner
 from cryomamba.client.channel import BusChannel
@@ -36,7 +35,10 @@ from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.webframe import SUBPROTOCOL
+from cryomamba_broker.server import Broker
+from cryomamba_gateway.server import serve
 
+Mask = npt.NDArray[np.uint8]
 ANY_PORT = "tcp://127.0.0.1:0"
 ENGINES = (
     EngineInfo(
@@ -255,7 +257,7 @@ class House:
 
     @asynccontextmanager
     async def socket(self, path: str, *, binary: bool = False, **more: Any) -> AsyncIterator[Listener]:
-        subprotocols = [SUBPROTOCOL] if binary else None
+        subprotocols = [Subprotocol(SUBPROTOCOL)] if binary else None
         address = self.url.replace("http", "ws", 1) + path
         async with connect(address, subprotocols=subprotocols, max_size=2**24, proxy=None, **more) as connection:
             yield Listener(connection)
@@ -267,7 +269,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(settings, stop, ready=ready))
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    waited: set[asyncio.Future[Any]] = {task, ready}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     try:
         yield ready.result()
     finally:

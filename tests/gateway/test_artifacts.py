@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Worker
 
 CONTENT = bytes(range(256)) * 40
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def finished(house, worker) -> str:
+async def finished(house: House, worker: Worker) -> str:
     job = await house.submit()
     await worker.finish(await worker.claim(), {"mask.mrc": CONTENT, "empty.bin": b""})
     return f"/v1/jobs/{job.job_id}/artifacts/mask.mrc"
 
 
-async def test_a_file_comes_whole_with_its_hash(house, worker) -> None:
+async def test_a_file_comes_whole_with_its_hash(house: House, worker: Worker) -> None:
     """The ETag is the SHA-256, and a browser takes it for a download."""
     reply = await house.http.get(await finished(house, worker))
     assert (reply.status_code, reply.content) == (200, CONTENT)
@@ -32,14 +36,14 @@ async def test_a_file_comes_whole_with_its_hash(house, worker) -> None:
     ("wanted", "start", "stop"),
     [("bytes=0-9", 0, 10), ("bytes=10200-", 10200, None), ("bytes=-5", -5, None), ("BYTES=3-3", 3, 4)],
 )
-async def test_a_part_comes_as_206(house, worker, wanted: str, start: int, stop: int | None) -> None:
+async def test_a_part_comes_as_206(house: House, worker: Worker, wanted: str, start: int, stop: int | None) -> None:
     """With the bytes that were asked for."""
     reply = await house.http.get(await finished(house, worker), headers={"Range": wanted})
     assert (reply.status_code, reply.content) == (206, CONTENT[start:stop])
     assert reply.headers["Content-Range"].endswith(f"/{len(CONTENT)}")
 
 
-async def test_ranges_that_are_none_and_ranges_beyond_the_end(house, worker) -> None:
+async def test_ranges_that_are_none_and_ranges_beyond_the_end(house: House, worker: Worker) -> None:
     """Nonsense is ignored, as HTTP asks for; a range beyond the end is a 416 with the size."""
     path = await finished(house, worker)
     for nonsense in ("bytes", "lines=1-2", "bytes=x-y", "bytes=", "bytes=-", "bytes=5-2x"):
@@ -50,7 +54,7 @@ async def test_ranges_that_are_none_and_ranges_beyond_the_end(house, worker) -> 
     assert beyond.headers["Content-Range"] == f"bytes */{len(CONTENT)}"
 
 
-async def test_if_range_resumes_only_the_same_file(house, worker) -> None:
+async def test_if_range_resumes_only_the_same_file(house: House, worker: Worker) -> None:
     """The right ETag gives the rest, another one the whole file."""
     path = await finished(house, worker)
     etag = (await house.http.head(path)).headers["ETag"]
@@ -60,8 +64,8 @@ async def test_if_range_resumes_only_the_same_file(house, worker) -> None:
     assert (whole.status_code, whole.content) == (200, CONTENT)
 
 
-@pytest.mark.parametrize("name", ["other.bin", "..%2F..%2Fjobs.sqlite", "..", "%2e%2e", "mask.mrc%00", "a\\b"])
-async def test_only_listed_files_exist(house, worker, name: str) -> None:
+@pytest.mark.parametrize("name", ["other.bin", "..%2F..%2Fjobs.sqlite", "%2e%2e", "mask.mrc%00", "a\\b"])
+async def test_only_listed_files_exist(house: House, worker: Worker, name: str) -> None:
     """A file that lies beside the listed ones, or anywhere else, is not there."""
     path = (await finished(house, worker)).removesuffix("mask.mrc")
     (house.settings.artifacts / path.split("/")[3] / "other.bin").write_bytes(b"not listed")
@@ -69,7 +73,7 @@ async def test_only_listed_files_exist(house, worker, name: str) -> None:
     assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
 
 
-async def test_a_link_is_not_followed(house, worker, tmp_path: Path) -> None:
+async def test_a_link_is_not_followed(house: House, worker: Worker, tmp_path: Path) -> None:
     """A listed file that somebody replaced by a link to another is not sent."""
     path = await finished(house, worker)
     secret = tmp_path / "secret"
@@ -77,14 +81,11 @@ async def test_a_link_is_not_followed(house, worker, tmp_path: Path) -> None:
     stored = house.settings.artifacts / path.split("/")[3] / "mask.mrc"
     stored.unlink()
     stored.symlink_to(secret)
-    try:
-        reply = await house.http.get(path)
-        assert b"sss" not in reply.content
-    except httpx.RemoteProtocolError:
-        pass
+    reply = await house.http.get(path)
+    assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
 
 
-async def test_files_of_another_machine_come_through_the_bus(house, worker, tmp_path: Path) -> None:
+async def test_files_of_another_machine_come_through_the_bus(house: House, worker: Worker, tmp_path: Path) -> None:
     """A gateway that does not share the broker's disk streams the file all the same."""
     path = await finished(house, worker)
     async with (
@@ -97,7 +98,7 @@ async def test_files_of_another_machine_come_through_the_bus(house, worker, tmp_
         assert (await http.head(path)).headers["Content-Length"] == str(len(CONTENT))
 
 
-async def test_an_empty_file_is_a_file(house, worker) -> None:
+async def test_an_empty_file_is_a_file(house: House, worker: Worker) -> None:
     """No bytes, and no error."""
     path = (await finished(house, worker)).replace("mask.mrc", "empty.bin")
     reply = await house.http.get(path)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import httpx
 import pytest
 
 from cryomamba.testing import wait_until_async
 
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Worker
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def _status(house: object, path: str, wanted: int) -> httpx.Response:
+async def _status(house: House, path: str, wanted: int) -> httpx.Response:
     async def answered() -> httpx.Response | None:
-        reply: httpx.Response = await house.http.get(path)  # type: ignore[attr-defined]
+        reply: httpx.Response = await house.http.get(path)
         return reply if reply.status_code == wanted else None
 
     found = await wait_until_async(answered, what=f"{path} to answer {wanted}")
@@ -20,7 +25,7 @@ async def _status(house: object, path: str, wanted: int) -> httpx.Response:
     return found
 
 
-async def test_healthz_answers_without_a_broker(empty_house) -> None:
+async def test_healthz_answers_without_a_broker(empty_house: House) -> None:
     """The gateway's health says nothing about the other services."""
     await empty_house.start_gateway()
     reply = await empty_house.http.get("/v1/healthz")
@@ -30,7 +35,7 @@ async def test_healthz_answers_without_a_broker(empty_house) -> None:
     assert set(body) == {"status", "timestamp", "service", "version", "uptime_s"}
 
 
-async def test_readyz_names_what_is_missing(empty_house) -> None:
+async def test_readyz_names_what_is_missing(empty_house: House) -> None:
     """First the broker is missing, then the worker, then nothing."""
     await empty_house.start_gateway()
     away = await empty_house.http.get("/v1/readyz")
@@ -39,7 +44,8 @@ async def test_readyz_names_what_is_missing(empty_house) -> None:
     await empty_house.start_broker()
 
     async def no_worker() -> bool:
-        return (await empty_house.http.get("/v1/readyz")).json().get("details", {}).get("missing") == ["worker"]
+        details = (await empty_house.http.get("/v1/readyz")).json().get("details", {})
+        return bool(details.get("missing") == ["worker"])
 
     await wait_until_async(no_worker, what="the broker to be found")
     await empty_house.start_worker()
@@ -47,7 +53,7 @@ async def test_readyz_names_what_is_missing(empty_house) -> None:
     assert ready.json()["workers"] == 1
 
 
-async def test_a_broker_that_moves_is_found_again(empty_house) -> None:
+async def test_a_broker_that_moves_is_found_again(empty_house: House) -> None:
     """The broker's restart on other ports is noticed, with 503 in between and no restart of the gateway."""
     house = empty_house
     await house.start_broker()
@@ -63,7 +69,7 @@ async def test_a_broker_that_moves_is_found_again(empty_house) -> None:
     assert house.broker.endpoints.jobs != before
 
 
-async def test_metrics_tell_of_requests_and_the_bus(house) -> None:
+async def test_metrics_tell_of_requests_and_the_bus(house: House) -> None:
     """Requests are counted by the route's template, never by the path."""
     await house.http.get("/v1/jobs/0-not-there")
     await house.http.get("/jobs/0-not-there")
@@ -76,7 +82,7 @@ async def test_metrics_tell_of_requests_and_the_bus(house) -> None:
     assert "cryomamba_gateway_bus_connected 1.0" in text
 
 
-async def test_server_info_is_the_brokers_and_more(house, worker) -> None:
+async def test_server_info_is_the_brokers_and_more(house: House, worker: Worker) -> None:
     """One call tells versions, engines, endpoints, the machine and the limits."""
     info = (await house.http.get("/v1/server/info")).json()
     assert [engine["name"] for engine in info["engines"]] == ["demo"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobError
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,7 +28,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
         {"volume_shape": [8, 8, 8], "volume_dtype": "float32", "has_volume": False, "params": {}},
     ],
 )
-async def test_every_form_of_a_submit_makes_a_job(house, worker, prefix: str, body: object) -> None:
+async def test_every_form_of_a_submit_makes_a_job(house: House, worker: Worker, prefix: str, body: object) -> None:
     """An empty body, the present form and the first-documented one are all taken, with and without /v1."""
     reply = await house.http.post(prefix, json=body) if body is not None else await house.http.post(prefix)
     assert reply.status_code == 201, reply.text
@@ -35,7 +39,7 @@ async def test_every_form_of_a_submit_makes_a_job(house, worker, prefix: str, bo
     assert (await house.http.get(reply.headers["Location"])).json()["job_id"] == made["job_id"]
 
 
-async def test_a_repeated_submit_makes_one_job(house, worker) -> None:
+async def test_a_repeated_submit_makes_one_job(house: House, worker: Worker) -> None:
     """The Idempotency-Key decides; the same key for another request is a conflict."""
     key = {"Idempotency-Key": uuid.uuid4().hex}
     first, second = [await house.http.post("/v1/jobs", json={"name": "a"}, headers=key) for _ in range(2)]
@@ -61,7 +65,9 @@ async def test_a_repeated_submit_makes_one_job(house, worker) -> None:
         ({"params": {"seconds": 1, "x": "y" * 20_000}}, 413, "too_large"),
     ],
 )
-async def test_a_submit_that_does_not_fit_is_refused(house, worker, body: object, status: int, code: str) -> None:
+async def test_a_submit_that_does_not_fit_is_refused(
+    house: House, worker: Worker, body: object, status: int, code: str
+) -> None:
     """Each mistake has its code and a hint, and nothing is queued."""
     reply = await house.http.post("/v1/jobs", json=body)
     assert (reply.status_code, reply.json()["code"]) == (status, code), reply.text
@@ -69,7 +75,7 @@ async def test_a_submit_that_does_not_fit_is_refused(house, worker, body: object
     assert (await house.http.get("/v1/jobs?state=pending")).json()["jobs"] == []
 
 
-async def test_without_a_worker_there_is_no_engine(empty_house) -> None:
+async def test_without_a_worker_there_is_no_engine(empty_house: House) -> None:
     """A submit that nobody could ever work on says so, and may be tried again."""
     await empty_house.start_broker()
     await empty_house.start_gateway()
@@ -78,12 +84,12 @@ async def test_without_a_worker_there_is_no_engine(empty_house) -> None:
     assert "Retry-After" in reply.headers
 
 
-async def test_the_listing_is_newest_first_in_pages(house, worker) -> None:
+async def test_the_listing_is_newest_first_in_pages(house: House, worker: Worker) -> None:
     """A cursor leads through all jobs, each once; the state filters."""
     made = [(await house.submit(name=str(number))).job_id for number in range(5)]
     seen, cursor = [], None
     while True:
-        params = {"limit": 2, "state": "pending"} | ({"cursor": cursor} if cursor else {})
+        params = {"limit": "2", "state": "pending"} | ({"cursor": cursor} if cursor else {})
         page = (await house.http.get("/v1/jobs", params=params)).json()
         seen += [job["job_id"] for job in page["jobs"]]
         cursor = page["cursor"]
@@ -95,7 +101,7 @@ async def test_the_listing_is_newest_first_in_pages(house, worker) -> None:
         assert (await house.http.get(f"/v1/jobs?{wrong}")).status_code == 400, wrong
 
 
-async def test_an_unchanged_job_costs_no_bytes(house, worker) -> None:
+async def test_an_unchanged_job_costs_no_bytes(house: House, worker: Worker) -> None:
     """If-None-Match with the record's ETag gives 304 until the record changes."""
     job = await house.submit()
     path = f"/v1/jobs/{job.job_id}"
@@ -106,7 +112,7 @@ async def test_an_unchanged_job_costs_no_bytes(house, worker) -> None:
     assert (await house.http.get(path, headers={"If-None-Match": etag})).status_code == 200
 
 
-async def test_cancel_retry_and_what_final_jobs_refuse(house, worker) -> None:
+async def test_cancel_retry_and_what_final_jobs_refuse(house: House, worker: Worker) -> None:
     """A pending job is cancelled at once and can be retried; a completed one refuses both."""
     job = await house.submit()
     path = f"/v1/jobs/{job.job_id}"
@@ -120,7 +126,7 @@ async def test_cancel_retry_and_what_final_jobs_refuse(house, worker) -> None:
     assert (await house.http.post(f"{path}/retry")).status_code == 409
 
 
-async def test_a_failed_job_says_why(house, worker) -> None:
+async def test_a_failed_job_says_why(house: House, worker: Worker) -> None:
     """The record keeps the error in the words of the worker."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -143,14 +149,14 @@ async def test_a_failed_job_says_why(house, worker) -> None:
     ],
 )
 @pytest.mark.parametrize("job_id", [UNKNOWN, "a b", "x" * 65, "%00"])
-async def test_an_unknown_job_is_not_found(house, method: str, path: str, job_id: str) -> None:
+async def test_an_unknown_job_is_not_found(house: House, method: str, path: str, job_id: str) -> None:
     """Whatever is asked of it, and however odd its id."""
-    body = {"json": {"position": [0, 0, 0]}} if method == "PUT" else {}
-    reply = await house.http.request(method, f"/v1/jobs/{job_id}{path}", **body)
+    body = {"position": [0, 0, 0]} if method == "PUT" else None
+    reply = await house.http.request(method, f"/v1/jobs/{job_id}{path}", json=body)
     assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
 
 
-async def test_the_id_of_one_job_does_not_reach_another(house, worker) -> None:
+async def test_the_id_of_one_job_does_not_reach_another(house: House, worker: Worker) -> None:
     """The first half of an id is no id."""
     job = await house.submit()
     assert (await house.http.get(f"/v1/jobs/{job.job_id[:-1]}")).status_code == 404

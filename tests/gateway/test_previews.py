@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from PIL import Image
 
 from cryomamba.wire.webframe import MEDIA_TYPE, decode_web_frame
 
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Mask, Worker
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def shown(house, worker, mask) -> str:
+async def shown(house: House, worker: Worker, mask: Mask) -> str:
     """Run a job until its preview has arrived everywhere, and return the preview's path."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -23,7 +27,7 @@ async def shown(house, worker, mask) -> str:
     return f"/v1/jobs/{job.job_id}/preview"
 
 
-async def test_the_frame_is_the_one_that_was_published(house, worker, ball) -> None:
+async def test_the_frame_is_the_one_that_was_published(house: House, worker: Worker, ball: Mask) -> None:
     """Mask, placement and number are those of the worker."""
     reply = await house.http.get(await shown(house, worker, ball))
     assert (reply.status_code, reply.headers["Content-Type"]) == (200, MEDIA_TYPE)
@@ -36,7 +40,9 @@ async def test_the_frame_is_the_one_that_was_published(house, worker, ball) -> N
     ("query", "axis", "place"),
     [("", 0, 4), ("&axis=z&index=15", 0, 7), ("&axis=y&index=0", 1, 0), ("&axis=x&index=13", 2, 6)],
 )
-async def test_a_picture_shows_the_slice(house, worker, ball, query: str, axis: int, place: int) -> None:
+async def test_a_picture_shows_the_slice(
+    house: House, worker: Worker, ball: Mask, query: str, axis: int, place: int
+) -> None:
     """One pixel per preview voxel; the index counts slices of the tomogram; the background is transparent."""
     reply = await house.http.get(f"{await shown(house, worker, ball)}?format=png{query}")
     assert reply.headers["Content-Type"] == "image/png"
@@ -50,13 +56,13 @@ async def test_a_picture_shows_the_slice(house, worker, ball, query: str, axis: 
 
 
 @pytest.mark.parametrize("query", ["format=png&index=16", "format=png&index=-1", "format=gif", "axis=w", "colour=red"])
-async def test_what_cannot_be_drawn_is_refused(house, worker, ball, query: str) -> None:
+async def test_what_cannot_be_drawn_is_refused(house: House, worker: Worker, ball: Mask, query: str) -> None:
     """With the envelope."""
     reply = await house.http.get(f"{await shown(house, worker, ball)}?{query}")
     assert (reply.status_code, reply.json()["code"]) == (400, "bad_request")
 
 
-async def test_a_job_that_has_not_begun_has_no_preview(house, worker) -> None:
+async def test_a_job_that_has_not_begun_has_no_preview(house: House, worker: Worker) -> None:
     """That is a 404 with a hint."""
     job = await house.submit()
     reply = await house.http.get(f"/v1/jobs/{job.job_id}/preview")

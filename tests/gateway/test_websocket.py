@@ -7,6 +7,7 @@ import base64
 import json
 import socket as os_socket
 import struct
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from cryomamba.errors import ErrorCode
 from cryomamba.records import JobError, JobRecord
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
 
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Mask, Worker
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize("path", ["/ws/jobs/", "/v1/ws/jobs/"])
-async def test_a_job_is_followed_from_pending_to_its_mask(house, worker, ball, path: str) -> None:
+async def test_a_job_is_followed_from_pending_to_its_mask(house: House, worker: Worker, ball: Mask, path: str) -> None:
     """The messages come in the order of the job, each with the fields of the contract, and 1000 ends them."""
     job = await house.submit()
     async with house.socket(path + job.job_id) as socket:
@@ -45,7 +49,7 @@ async def test_a_job_is_followed_from_pending_to_its_mask(house, worker, ball, p
         assert await socket.closed() == 1000
 
 
-async def test_the_binary_form_is_the_buss_own_bytes(house, worker, ball) -> None:
+async def test_the_binary_form_is_the_buss_own_bytes(house: House, worker: Worker, ball: Mask) -> None:
     """A browser finds length, JSON and the payload at a multiple of eight bytes; the SDK decodes the same."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -63,7 +67,7 @@ async def test_the_binary_form_is_the_buss_own_bytes(house, worker, ball) -> Non
         assert (frame.scale, frame.volume_shape, frame.attempt) == (sent.scale, sent.volume_shape, 1)
 
 
-async def test_a_late_joiner_sees_state_and_newest_preview_at_once(house, worker, ball) -> None:
+async def test_a_late_joiner_sees_state_and_newest_preview_at_once(house: House, worker: Worker, ball: Mask) -> None:
     """Nothing is published after it joined, and it has the picture all the same."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -76,7 +80,7 @@ async def test_a_late_joiner_sees_state_and_newest_preview_at_once(house, worker
             assert (await late.read_type("preview"))["seq"] == 2
 
 
-async def test_a_job_that_has_ended_is_told_in_full(house, worker, ball) -> None:
+async def test_a_job_that_has_ended_is_told_in_full(house: House, worker: Worker, ball: Mask) -> None:
     """Who comes after the end gets the record, the last picture, the last word, and 1000."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -91,7 +95,7 @@ async def test_a_job_that_has_ended_is_told_in_full(house, worker, ball) -> None
         assert await late.closed() == 1000
 
 
-async def test_a_frame_is_sent_on_the_credit_of_the_one_before(house, worker, ball) -> None:
+async def test_a_frame_is_sent_on_the_credit_of_the_one_before(house: House, worker: Worker, ball: Mask) -> None:
     """Without an ack there is no second frame; with it comes the newest, not the next; states need no credit."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -113,7 +117,7 @@ async def test_a_frame_is_sent_on_the_credit_of_the_one_before(house, worker, ba
         assert decode_web_frame(await slow.read_frame()).seq == 5
 
 
-async def test_the_last_frame_needs_no_credit(house, worker, ball) -> None:
+async def test_the_last_frame_needs_no_credit(house: House, worker: Worker, ball: Mask) -> None:
     """A client that never acknowledges still gets the last picture, before the last word."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -126,7 +130,7 @@ async def test_the_last_frame_needs_no_credit(house, worker, ball) -> None:
         await socket.read_type("job_completed")
 
 
-async def test_a_stuck_client_does_not_delay_another(house, worker) -> None:
+async def test_a_stuck_client_does_not_delay_another(house: House, worker: Worker) -> None:
     """One client never reads from its TCP socket; the other sees every frame and the end."""
     job = await house.submit()
     claimed = await worker.claim()
@@ -136,7 +140,8 @@ async def test_a_stuck_client_does_not_delay_another(house, worker) -> None:
         stuck.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, 4096)
         stuck.sendall(
             f"GET /v1/ws/jobs/{job.job_id} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
         )
         mask = np.random.default_rng(1).integers(0, 16, (96, 96, 96), np.uint8)
         async with house.socket(f"/v1/ws/jobs/{job.job_id}") as reader:
@@ -147,7 +152,7 @@ async def test_a_stuck_client_does_not_delay_another(house, worker) -> None:
             await reader.read_type("job_completed")
 
 
-async def test_one_connection_follows_many_jobs(house, worker, ball) -> None:
+async def test_one_connection_follows_many_jobs(house: House, worker: Worker, ball: Mask) -> None:
     """Subscribed jobs are told, others and unsubscribed ones are not, and the connection stays open."""
     jobs = [await house.submit() for _ in range(3)]
     async with house.socket("/v1/ws") as socket:
@@ -166,7 +171,7 @@ async def test_one_connection_follows_many_jobs(house, worker, ball) -> None:
         assert (problem["data"]["code"], problem["job_id"]) == ("not_found", "no-such-job")
 
 
-async def test_all_jobs_can_be_followed_from_an_event_on(house, worker) -> None:
+async def test_all_jobs_can_be_followed_from_an_event_on(house: House, worker: Worker) -> None:
     """A star follows everything, and what happened since the last event that the client knows."""
     first = await house.submit()
     since = first.history[-1].n
@@ -178,21 +183,21 @@ async def test_all_jobs_can_be_followed_from_an_event_on(house, worker) -> None:
         assert (await socket.read_type("job_created"))["job_id"] == second.job_id
 
 
-async def test_an_unknown_job_closes_with_4404(house) -> None:
+async def test_an_unknown_job_closes_with_4404(house: House) -> None:
     """And the error envelope says why, before."""
     async with house.socket("/v1/ws/jobs/00000000-0000-4000-8000-000000000000") as socket:
         assert (await socket.read_type("error"))["data"]["code"] == "not_found"
         assert await socket.closed() == 4404
 
 
-async def test_the_id_of_one_job_leaks_nothing_of_another(house, worker) -> None:
+async def test_the_id_of_one_job_leaks_nothing_of_another(house: House, worker: Worker) -> None:
     """A prefix of a job's id follows no job."""
     job = await house.submit()
     async with house.socket(f"/v1/ws/jobs/{job.job_id[:-1]}") as socket:
         assert await socket.closed() == 4404
 
 
-async def test_a_foreign_page_is_closed_with_1008(house) -> None:
+async def test_a_foreign_page_is_closed_with_1008(house: House) -> None:
     """Its own page, a program without an origin, and nobody else."""
     path = "/v1/ws"
     async with house.socket(path, origin="https://evil.example") as socket:
@@ -202,7 +207,7 @@ async def test_a_foreign_page_is_closed_with_1008(house) -> None:
         await socket.read_type("pong")
 
 
-async def test_what_is_no_message_gets_an_error_and_nothing_else(house) -> None:
+async def test_what_is_no_message_gets_an_error_and_nothing_else(house: House) -> None:
     """Text that is not JSON, odd types and bytes are answered; a huge message ends the connection."""
     async with house.socket("/v1/ws") as socket:
         for wrong in ("{", "[]", '{"type": "nonsense"}', '{"type": "ack", "seq": "x"}', b"\x00\xff"):
@@ -214,7 +219,7 @@ async def test_what_is_no_message_gets_an_error_and_nothing_else(house) -> None:
         assert await socket.closed() == 1009
 
 
-async def test_a_failed_and_a_cancelled_job_end_the_connection_too(house, worker) -> None:
+async def test_a_failed_and_a_cancelled_job_end_the_connection_too(house: House, worker: Worker) -> None:
     """The last message tells how the job ended."""
     failing, cancelled = await house.submit(), await house.submit()
     async with (
@@ -231,7 +236,7 @@ async def test_a_failed_and_a_cancelled_job_end_the_connection_too(house, worker
         assert [await socket.closed() for socket in (one, other)] == [1000, 1000]
 
 
-async def test_a_broker_restart_is_a_pause(empty_house, ball) -> None:
+async def test_a_broker_restart_is_a_pause(empty_house: House, ball: Mask) -> None:
     """The connection stays; the client hears of the pause, and then of the job again."""
     house = empty_house
     await house.start_broker()
@@ -252,7 +257,7 @@ async def test_a_broker_restart_is_a_pause(empty_house, ball) -> None:
         assert "job_started" in [message["type"] for message in told]
 
 
-async def test_without_a_broker_a_watcher_is_told_to_come_back(empty_house) -> None:
+async def test_without_a_broker_a_watcher_is_told_to_come_back(empty_house: House) -> None:
     """1012, with the reason as an error message before."""
     await empty_house.start_gateway()
     async with empty_house.socket("/v1/ws/jobs/some-job") as socket:
@@ -260,7 +265,7 @@ async def test_without_a_broker_a_watcher_is_told_to_come_back(empty_house) -> N
         assert await socket.closed() == 1012
 
 
-async def test_clients_that_go_leave_nothing_behind(house, worker) -> None:
+async def test_clients_that_go_leave_nothing_behind(house: House, worker: Worker) -> None:
     """After many connects and disconnects the gateway counts no client and follows no job."""
     job = await house.submit()
     for _ in range(10):

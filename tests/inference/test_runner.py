@@ -152,6 +152,7 @@ def test_processes_do_not_change_the_bytes(tmp_path: Path, recorder: Any, make_v
                     files.append(outcome.mask.read_bytes())
             assert files[0] == files[1]
             assert sum(files[0][1024:]) > 0
+            assert len(pool._workers) == 2
     finally:
         pool.close()
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+import psutil
 import pytest
 
 from cryomamba.client import AsyncClient, aconnect
@@ -148,6 +149,18 @@ async def test_a_service_that_stops_gives_its_job_back(stack: Stack) -> None:
         record = await client.get(job.job_id)
     assert (record.state, record.errors) == (JobState.PENDING, ())
     assert work_left(stack) == []
+
+
+async def test_a_child_that_dies_while_idle_is_replaced(stack: Stack) -> None:
+    """SIGKILL of a waiting child costs nobody anything: the next job completes on its first attempt."""
+    async with serving(stack) as (service, client):
+        assert service._child is not None
+        first = service._child
+        psutil.Process(first.pid).kill()
+        await wait_until_async(lambda: answered(not first.alive), what="the death to be noticed")
+        job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0})
+        record = await until_state(client, job.job_id, JobState.COMPLETED)
+    assert (record.attempt, record.errors) == (1, ())
 
 
 async def test_a_new_broker_is_greeted(stack: Stack) -> None:

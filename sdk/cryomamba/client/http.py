@@ -34,8 +34,7 @@ from cryomamba.wire.webframe import decode_web_frame
 
 R = TypeVar("R", bound=Record)
 
-RETRY_S: Final = 5.0
-PIECE_BYTES: Final = 1024 * 1024
+RETRY_S: Final = 3.0
 RESUMES_MAX: Final = 8
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 _KEY_MAX: Final = 200
@@ -154,7 +153,7 @@ class HttpTransport:
                 await reply.aread()
                 raise _error_of(reply)
             skip = download.begin(reply)
-            async for piece in reply.aiter_raw(PIECE_BYTES):
+            async for piece in reply.aiter_raw():
                 fresh = piece[skip:] if skip else piece
                 skip = max(0, skip - len(piece))
                 if fresh:

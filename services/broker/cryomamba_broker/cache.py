@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ class CachedFrame:
 
     envelope: Envelope
     header: bytes
-    payload: bytes
+    payload: memoryview
 
     @property
     def nbytes(self) -> int:
@@ -27,7 +28,7 @@ class CachedFrame:
 
 
 class PreviewCache:
-    """Newest frame per job; those not asked for or renewed for the longest time go first.
+    """Newest frame per job; those not asked for or renewed for the longest time go first. Thread-safe.
 
     Parameters
     ----------
@@ -39,27 +40,31 @@ class PreviewCache:
         self.max_bytes = max_bytes
         self.nbytes = 0
         self._frames: OrderedDict[str, CachedFrame] = OrderedDict()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def put(self, job_id: str, frame: CachedFrame) -> None:
         """Keep a frame in place of the job's last one."""
-        self.drop(job_id)
-        self._frames[job_id] = frame
-        self.nbytes += frame.nbytes
-        while self.nbytes > self.max_bytes:
-            self.drop(next(iter(self._frames)))
+        with self._lock:
+            self.drop(job_id)
+            self._frames[job_id] = frame
+            self.nbytes += frame.nbytes
+            while self.nbytes > self.max_bytes:
+                self.drop(next(iter(self._frames)))
 
     def get(self, job_id: str) -> CachedFrame | None:
         """Return the job's last frame, if it is still there."""
-        frame = self._frames.get(job_id)
-        if frame is not None:
-            self._frames.move_to_end(job_id)
-        return frame
+        with self._lock:
+            frame = self._frames.get(job_id)
+            if frame is not None:
+                self._frames.move_to_end(job_id)
+            return frame
 
     def drop(self, job_id: str) -> None:
         """Forget a job's frame."""
-        frame = self._frames.pop(job_id, None)
-        if frame is not None:
-            self.nbytes -= frame.nbytes
+        with self._lock:
+            frame = self._frames.pop(job_id, None)
+            if frame is not None:
+                self.nbytes -= frame.nbytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -51,7 +51,7 @@ class Answer:
 
     body: Mapping[str, Any]
     buffers: tuple[BufferSpec, ...] = ()
-    parts: tuple[bytes, ...] = ()
+    parts: tuple[bytes | memoryview, ...] = ()
     job: str | None = None
     attempt: int | None = None
     undo: Callable[[], Awaitable[None]] = field(default=_nothing)
@@ -193,7 +193,7 @@ class Dispatcher:
         if len(self._replies) > REPLIES_KEPT:
             self._replies.popitem(last=False)
 
-    async def _send(self, parts: list[bytes]) -> bool:
+    async def _send(self, parts: Sequence[bytes | memoryview]) -> bool:
         try:
             await self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
         except zmq.ZMQError as error:

@@ -79,9 +79,9 @@ class EventPublisher:
         }
         await self._send(topic, self._envelope(PROGRESS, body, topic, record))
 
-    def use(self, socket: zmq.asyncio.Socket) -> None:
-        """Go on with another socket; the one before has been closed."""
-        self._socket = socket
+    def renew(self, make: Callable[[], zmq.asyncio.Socket]) -> None:
+        """Take another socket, from `make`, which closes the one before."""
+        self._socket = make()
 
     async def run_subscriptions(self) -> None:
         """Answer subscriptions to ``sync/`` topics with the present state, for ever."""

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Final
-
-from cryomamba.errors import UnavailableError
 
 from .guard import Guard
 from .publisher import EventPublisher
@@ -19,8 +16,6 @@ from .relay import PreviewRelay
 from .sockets import BusSockets
 
 LOOK_S: Final = 1.0
-BIND_PAUSE_S: Final = 0.02
-BIND_TRIES: Final = 250
 
 logger = logging.getLogger(__name__)
 
@@ -47,23 +42,9 @@ class Revocation:
         while True:
             await asyncio.sleep(LOOK_S)
             if self._guard.take_revoked():
-                await self._cut()
+                self._cut()
                 logger.info("A key was revoked; subscriptions were cut and are made again by those that may.")
 
-    async def _cut(self) -> None:
-        self._publisher.use(self._sockets.renew_events())
-        self._relay.use(self._sockets.renew_preview_out())
-        for bind in (self._sockets.bind_events, self._sockets.bind_preview_out):
-            await _until_bound(bind)
-
-
-async def _until_bound(bind: Callable[[], None]) -> None:
-    """Bind as soon as the system has let go of the address, which takes it a moment."""
-    for _ in range(BIND_TRIES):
-        try:
-            bind()
-        except UnavailableError:
-            await asyncio.sleep(BIND_PAUSE_S)
-        else:
-            return
-    bind()
+    def _cut(self) -> None:
+        self._publisher.renew(self._sockets.renew_events)
+        self._relay.renew(self._sockets.renew_preview_out)

@@ -153,8 +153,7 @@ class Broker:
         dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall, self.guard)
         stack.push_async_callback(self._end_tasks)
         self._begin("requests", dispatcher.run())
-        self._begin("frames", relay.run_frames())
-        self._begin("preview subscriptions", relay.run_subscriptions())
+        self._begin("previews", relay.run())
         self._begin("event subscriptions", publisher.run_subscriptions())
         if self.guard.public_key is not None:
             self._begin("revocation", Revocation(self.guard, sockets, relay, publisher).run())

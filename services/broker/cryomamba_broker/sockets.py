@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import zmq
 import zmq.asyncio
@@ -26,24 +27,27 @@ from cryomamba.wire.topics import ALL_PREVIEWS
 
 from .guard import Guard
 
+S = TypeVar("S", bound=zmq.Socket[Any])
+
 LINGER_MS: Final = 200
 JOBS: Final = "jobs"
 PREVIEW_OUT: Final = "preview-out"
 EVENTS: Final = "events"
 DOMAINS: Final = {"jobs": JOBS, "preview_in": PREVIEW_IN_DOMAIN, "preview_out": PREVIEW_OUT, "events": EVENTS}
 _SUBSCRIPTION_MAX_BYTES: Final = 4096
+_BIND_TRIES: Final = 250
+_BIND_PAUSE_S: Final = 0.01
 
 
 @dataclass(slots=True)
 class BusSockets:
-    """The bound sockets, and the endpoints that they really have."""
+    """The bound sockets, and the endpoints that they really have; those of previews are for the relay's thread."""
 
     context: zmq.asyncio.Context
     guard: Guard
-
     jobs: zmq.asyncio.Socket
-    preview_in: zmq.asyncio.Socket
-    preview_out: zmq.asyncio.Socket
+    preview_in: zmq.Socket[bytes]
+    preview_out: zmq.Socket[bytes]
     events: zmq.asyncio.Socket
     endpoints: BusEndpoints
 
@@ -53,26 +57,20 @@ class BusSockets:
             one.close(linger=LINGER_MS)
 
     def renew_events(self) -> zmq.asyncio.Socket:
-        """Cut all subscriptions to the events, and return the socket that takes them when it is bound."""
+        """Cut all subscriptions to the events, and return the socket that takes new ones at the same address."""
         self.events.close(linger=0)
-        self.events = _publishing(self.context, EVENTS_HWM)
+        self.events = _events(self.context)
         self.guard.secure(self.events, EVENTS)
+        _bind_again(self.events, self.endpoints.events)
         return self.events
 
-    def renew_preview_out(self) -> zmq.asyncio.Socket:
-        """Cut all subscriptions to previews, and return the socket that takes them when it is bound."""
+    def renew_preview_out(self) -> zmq.Socket[bytes]:
+        """Cut all subscriptions to previews, and return the socket that takes new ones; for the relay's thread."""
         self.preview_out.close(linger=0)
-        self.preview_out = _publishing(self.context, PREVIEW_OUT_HWM)
+        self.preview_out = _preview_out(self.context)
         self.guard.secure(self.preview_out, PREVIEW_OUT)
+        _bind_again(self.preview_out, self.endpoints.preview_out)
         return self.preview_out
-
-    def bind_events(self) -> None:
-        """Bind the renewed socket where it was; raises UnavailableError while the address is not free yet."""
-        _bind(self.events, self.endpoints.events)
-
-    def bind_preview_out(self) -> None:
-        """Bind the renewed socket where it was; raises UnavailableError while the address is not free yet."""
-        _bind(self.preview_out, self.endpoints.preview_out)
 
 
 def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guard) -> BusSockets:
@@ -90,11 +88,11 @@ def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guar
     if guard.public_key is None:
         for field, endpoint in wanted.model_dump().items():
             require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
-    made = {
+    made: dict[str, Any] = {
         "jobs": _jobs(context),
         "preview_in": _preview_in(context),
-        "preview_out": _publishing(context, PREVIEW_OUT_HWM),
-        "events": _publishing(context, EVENTS_HWM),
+        "preview_out": _preview_out(context),
+        "events": _events(context),
     }
     for name, domain in DOMAINS.items():
         guard.secure(made[name], domain)
@@ -107,8 +105,7 @@ def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guar
     return BusSockets(context, guard, **made, endpoints=BusEndpoints(**bound))
 
 
-def _socket(context: zmq.asyncio.Context, kind: int, *, max_bytes: int) -> zmq.asyncio.Socket:
-    one = context.socket(kind)
+def _prepared(one: S, *, max_bytes: int) -> S:
     one.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     one.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     one.setsockopt(zmq.MAXMSGSIZE, max_bytes)
@@ -118,7 +115,7 @@ def _socket(context: zmq.asyncio.Context, kind: int, *, max_bytes: int) -> zmq.a
 
 def _jobs(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
     # A header that is a little too large should get an answer; one that is much too large ends the connection.
-    one = _socket(context, zmq.ROUTER, max_bytes=4 * HEADER_MAX_BYTES)
+    one = _prepared(context.socket(zmq.ROUTER), max_bytes=4 * HEADER_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, JOBS_HWM)
     one.setsockopt(zmq.RCVHWM, JOBS_HWM)
     one.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -127,21 +124,41 @@ def _jobs(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
     return one
 
 
-def _preview_in(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
-    one = _socket(context, zmq.SUB, max_bytes=2 * PREVIEW_WIRE_MAX_BYTES)
+def _preview_in(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
+    one: zmq.Socket[bytes] = _prepared(zmq.Socket(context, zmq.SUB), max_bytes=2 * PREVIEW_WIRE_MAX_BYTES)
     one.setsockopt(zmq.RCVHWM, PREVIEW_IN_HWM)
     one.setsockopt(zmq.SUBSCRIBE, ALL_PREVIEWS)
     return one
 
 
-def _publishing(context: zmq.asyncio.Context, high_water_mark: int) -> zmq.asyncio.Socket:
-    one = _socket(context, zmq.XPUB, max_bytes=_SUBSCRIPTION_MAX_BYTES)
+def _preview_out(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
+    return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM)
+
+
+def _events(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
+    return _publishing(context.socket(zmq.XPUB), EVENTS_HWM)
+
+
+def _publishing(one: S, high_water_mark: int) -> S:
+    _prepared(one, max_bytes=_SUBSCRIPTION_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, high_water_mark)
     one.setsockopt(zmq.XPUB_VERBOSE, 1)
     return one
 
 
-def _bind(one: zmq.asyncio.Socket, endpoint: str) -> str:
+def _bind_again(one: zmq.Socket[Any], endpoint: str) -> None:
+    """Bind where another socket has just been closed; the system takes a moment to let go of the address."""
+    for _ in range(_BIND_TRIES):
+        try:
+            _bind(one, endpoint)
+        except UnavailableError:
+            time.sleep(_BIND_PAUSE_S)
+        else:
+            return
+    _bind(one, endpoint)
+
+
+def _bind(one: zmq.Socket[Any], endpoint: str) -> str:
     # ZeroMQ binds to addresses, not to names.
     numeric = endpoint.replace("tcp://localhost:", "tcp://127.0.0.1:")
     if numeric.startswith("tcp://["):

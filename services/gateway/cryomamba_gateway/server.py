@@ -32,7 +32,7 @@ from .link import is_chosen_later, known_endpoints
 from .live.session import MESSAGE_MAX_BYTES
 
 STUCK_MS: Final = 20_000
-GRACE_S: Final = 2
+GRACE_S: Final = 1
 PING_S: Final = 20.0
 REQUEST_S: Final = 20.0
 BACKLOG: Final = 512
@@ -243,6 +243,7 @@ def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
         ws_ping_timeout=PING_S,
         lifespan="on",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -275,6 +276,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     listener = listen(settings.gateway_host, settings.gateway_port, guarded=guarded)
     if not (tls or is_loopback_host(settings.gateway_host)):
         logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     server = Server(_config(settings, **tls))
     url = url_of(listener, tls=bool(tls))
     running = asyncio.create_task(server.serve([listener]), name="gateway")
@@ -290,6 +292,11 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         await running
         listener.close()
         logger.info("The gateway has ended.")
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record is worth a line: a request that was cut off at the end is no defect."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 async def _first(running: asyncio.Task[None], event: asyncio.Event) -> bool:

@@ -63,6 +63,7 @@ class InferenceService:
         self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._codec: Codec = _codec(settings)
         self._engines: tuple[EngineInfo, ...] = ()
+        self._ready = asyncio.Event()
         self._greeted: int | None = None
         self._child: ComputingChild | None = None
         self._attempt: Attempt | None = None
@@ -99,9 +100,10 @@ class InferenceService:
         """Introduce this worker to every broker that comes, and say when one goes."""
         away = False
         while True:
+            await self._ready.wait()
             try:
                 await self._channel.request("ping", Empty(), timeout=_PING_S * 2)
-                if self._engines and self._channel.broker_epoch != self._greeted:
+                if self._channel.broker_epoch != self._greeted:
                     await self._greet()
                 if away:
                     log.info("The broker is back.")
@@ -112,7 +114,7 @@ class InferenceService:
                 away = True
             except CryoMambaError as error:
                 log.error("The broker refuses this worker: %s", error)
-            await asyncio.sleep(_PING_S if self._greeted is not None else _PING_S / 10)
+            await asyncio.sleep(_PING_S)
 
     async def _greet(self) -> None:
         hello = WorkerHello(
@@ -128,9 +130,11 @@ class InferenceService:
 
     async def _work(self) -> None:
         while True:
-            child = await self._warm_child()
+            await self._warm_child()
             if (claimed := await self._claim()) is None or claimed.job is None:
                 continue
+            # The one that was there before the wait may have died in it.
+            child = await self._warm_child()
             self._attempt = Attempt(claimed, self.worker, self._settings, self._channel, child)
             await self._attempt.carry_out()
             self._attempt.close()
@@ -151,6 +155,7 @@ class InferenceService:
                 pause = min(pause * 2, _RESTART_MAX_S)
             else:
                 self._engines = engines
+                self._ready.set()
         return self._child
 
     async def _claim(self) -> Claimed | None:

@@ -58,13 +58,17 @@ def test_links_out_of_the_roots_are_refused(root: Path, tmp_path: Path) -> None:
         assert caught.value.code == ErrorCode.PATH_FORBIDDEN
 
 
-def test_missing_files_folders_and_loops_below_a_root_are_not_found(root: Path) -> None:
-    """Below a root the answer is that there is no such file."""
+def test_missing_files_and_loops_below_a_root_are_not_found(root: Path) -> None:
+    """Below a root the answer is that there is no such file; of a folder, that it is not a file."""
     (root / "loop").symlink_to(root / "loop")
-    for path in ("gone.mrc", "sub", "loop", "x" * 5000):
+    codes = {"gone.mrc": ErrorCode.VOLUME_NOT_FOUND, "x" * 5000: ErrorCode.VOLUME_NOT_FOUND}
+    codes |= {"sub": ErrorCode.VOLUME_UNREADABLE}
+    for path, code in codes.items():
         with pytest.raises(VolumeError) as caught:
             resolve_below(path, [root])
-        assert caught.value.code == ErrorCode.VOLUME_NOT_FOUND
+        assert caught.value.code == code
+    with pytest.raises(VolumeError):
+        resolve_below("loop", [root])
 
 
 def test_without_roots_nothing_may_be_read(root: Path) -> None:

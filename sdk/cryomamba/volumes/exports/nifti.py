@@ -10,11 +10,12 @@ from typing import IO, Any
 
 import numpy as np
 
+from cryomamba.libraries import library
 from cryomamba.volumes.aside import AsideFile
 from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.mrc import Volume
 
-from .slabs import Progress, library, slabs, stored_dtype
+from .slabs import Progress, slabs, stored_dtype
 
 _MICRON_PER_A = 1e-4
 _NIFTI1_SIDE = 32767

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cryomamba.libraries import library
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.stored import Array
 
-from .slabs import Progress, library, stored_dtype
+from .slabs import Progress, stored_dtype
 
 _CHUNK = 128
 _BLOCK = 256

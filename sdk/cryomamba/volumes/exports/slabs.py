@@ -1,14 +1,11 @@
-"""What every export shares: slabs of bounded size, the type to store, and libraries that may be missing."""
+"""What every export shares: slabs of bounded size and the type to store."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
-from types import ModuleType
 
 import numpy as np
 
-from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.stored import Array
 
@@ -43,21 +40,3 @@ def stored_dtype(volume: Volume, *, labels: bool) -> np.dtype[np.generic]:
     if dtype == np.int8 and labels:
         return np.dtype(np.uint8)
     return np.dtype(np.float32) if dtype.kind == "f" else dtype.newbyteorder("<")
-
-
-def library(name: str) -> ModuleType:
-    """Import a library of the ``server`` extra, or say how to get it.
-
-    Raises
-    ------
-    InvalidRequestError
-        ``engine_unavailable``: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise InvalidRequestError(
-            f"This export needs the library {name}, which is not installed here.",
-            code=ErrorCode.ENGINE_UNAVAILABLE,
-            hint="Install it with: pip install 'cryomamba[server]'.",
-        ) from error

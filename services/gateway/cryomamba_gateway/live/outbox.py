@@ -29,6 +29,9 @@ class Outbox:
         self._busy = False
         self._awaited: int | None = None
 
+    def __len__(self) -> int:
+        return len(self._mailbox)
+
     def put(self, text: str, *, key: str | None = None) -> None:
         """Add a message."""
         self._mailbox.put(text, key=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import stat
@@ -74,7 +75,7 @@ async def send_artifact(gateway: Gateway, request: Request, record: JobRecord, n
         return LocalFile(
             path, headers=headers, media_type=artifact.media_type, filename=artifact.name, stat_result=found
         )
-    return _through_the_bus(gateway, record.job_id, artifact, headers, head=request.method == "HEAD")
+    return await _through_the_bus(gateway, record.job_id, artifact, headers, head=request.method == "HEAD")
 
 
 def find_artifact(record: JobRecord, name: str) -> Artifact:
@@ -101,7 +102,7 @@ def _regular_file(path: Path, size: int) -> os.stat_result | None:
     return found if stat.S_ISREG(found.st_mode) and found.st_size == size else None
 
 
-def _through_the_bus(
+async def _through_the_bus(
     gateway: Gateway, job_id: str, artifact: Artifact, headers: dict[str, str], *, head: bool
 ) -> Response:
     headers |= {
@@ -112,8 +113,14 @@ def _through_the_bus(
     if head:
         return Response(headers=headers, media_type=artifact.media_type)
 
-    async def pieces() -> AsyncIterator[bytes]:
-        async for piece in gateway.bus.transport.artifact(job_id, artifact.name):
-            yield piece
+    pieces = gateway.bus.transport.artifact(job_id, artifact.name)
+    # Asked for before the answer begins, so that a file which is gone is a 404 and not a broken download.
+    first = await anext(pieces, b"")
 
-    return StreamingResponse(pieces(), headers=headers, media_type=artifact.media_type)
+    async def content() -> AsyncIterator[bytes]:
+        async with contextlib.aclosing(pieces):
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    return StreamingResponse(content(), headers=headers, media_type=artifact.media_type)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryomamba.engine import Labels, ScoreCut
+from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.records import Shape, Spacing
 from cryomamba.wire.preview import PreviewFrame
 from cryomamba_inference.downsample import PreviewCanvas
-from cryomamba_inference.labelling import cut_scores
 
 
 @dataclass(frozen=True, slots=True)

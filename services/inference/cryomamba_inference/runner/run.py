@@ -20,13 +20,13 @@ from cryomamba.errors import (
     JobFailedError,
     VolumeError,
 )
+from cryomamba.masks.hysteresis import Scores, cut_scores, write_mask
 from cryomamba.records import PreviewOptions, Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, Statistics, Volume, blank_header, stream_statistics
 from cryomamba.wire.buffers import bits_for
 from cryomamba_inference.blocks import BlockFile
 from cryomamba_inference.downsample import PreviewCanvas, magnify, preview_factor
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
-from cryomamba_inference.labelling import Scores, cut_scores, write_mask
 from cryomamba_inference.plan import Piece, TilePlan, plan_tiles
 from cryomamba_inference.runner.control import Control, Position, Watcher
 from cryomamba_inference.runner.feed import FrameTitle, PreviewFeed
@@ -45,7 +45,7 @@ WRITING = "writing files"
 _LOOK_WEIGHT = 2
 _TILES_WEIGHT = 60
 # Below so few tiles, starting processes takes longer than they save.
-_SPREAD_FROM = 4
+_SPREAD_FROM = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
-"""Labelling over slabs gives what labelling the whole volume gives."""
+"""Hysteresis over slabs gives what labelling the whole volume gives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cryomamba.engine import ScoreCut
+from cryomamba.masks.hysteresis import SCORE_SLAB_VOXELS, SlabLabeller, cut_scores, write_mask
+from cryomamba.masks.slabs import slab_depth
 from cryomamba.records import Shape
-from cryomamba_inference import labelling
-from cryomamba_inference.labelling import SlabLabeller, cut_scores, slab_depth, write_mask
 
 Scores = npt.NDArray[np.uint8]
 
@@ -38,8 +37,8 @@ def slabbed(scores: Scores, cut: ScoreCut, depth: int) -> Scores:
         mask[z : z + len(block)] = block
 
     steps: list[float] = []
-    with patch.object(labelling, "SLAB_VOXELS", depth * scores.shape[1] * scores.shape[2]):
-        write_mask(scores.shape, lambda z: scores[z], write, cut, step=steps.append)
+    voxels = depth * scores.shape[1] * scores.shape[2]
+    write_mask(scores.shape, lambda z: scores[z], write, cut, step=steps.append, slab_voxels=voxels)
     assert steps == sorted(steps)
     assert steps[-1] == 1
     return mask
@@ -97,9 +96,9 @@ def test_an_empty_and_a_full_volume() -> None:
 @pytest.mark.parametrize("shape", [(512, 512, 512), (3, 5000, 5000), (1, 1, 1)])
 def test_slabs_are_bounded(shape: Shape) -> None:
     """A slab has at least one plane, at most the volume, and between them keeps to its number of voxels."""
-    depth = slab_depth(shape)
+    depth = slab_depth(shape, SCORE_SLAB_VOXELS)
     assert 1 <= depth <= shape[0]
-    assert depth == 1 or depth * shape[1] * shape[2] <= labelling.SLAB_VOXELS
+    assert depth == 1 or depth * shape[1] * shape[2] <= SCORE_SLAB_VOXELS
 
 
 def test_what_is_remembered_does_not_hold_the_scores() -> None:

@@ -1,0 +1,106 @@
+"""The surface of a mask: its voxel faces, each weighted by how it stands to the smooth surface behind it.
+
+Counting faces overestimates an oblique surface by up to three quarters. A face's share of the true surface is its area
+times the cosine between its normal and the surface's; the normal is that of the mask smoothed by a Gaussian. Planes
+come out right in any direction, balls and shells to about 1.5 %. Coeurjolly, Flin, Teytaud and Tougne, "Multigrid
+convergence and surface area estimation" (2003); normals as in Lenoir, Malgouyres and Revenu (1996).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.libraries import library
+from cryomamba.masks.slabs import Labels
+from cryomamba.records import Spacing
+
+METHOD: Final = "voxel faces weighted by the normals of the smoothed mask (Coeurjolly et al. 2003)"
+HALO: Final = 5
+_SIGMA: Final = 1.1
+_TRUNCATE: Final = 2.5
+
+Places = tuple[npt.NDArray[np.intp], ...]
+Voxels = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float32]
+
+
+def face_areas(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iterator[tuple[Places, Floats]]:
+    """Yield the surface that belongs to the voxels of a window's core, in several parts.
+
+    Each label has its own surface, also where two touch. Where the mask meets the volume's border there is none: the
+    thing goes on there.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Window (z, y, x) with ``HALO`` planes before and after the core, as far as the volume has them.
+    core : slice
+        The planes that count.
+    voxel_size_A : tuple of float
+
+    Yields
+    ------
+    places : tuple of ndarray
+        z, y, x in the core of voxels at the surface; a voxel occurs once per face.
+    areas : ndarray
+        Å², for each.
+    """
+    first, last = max(core.start - HALO, 0), core.stop + HALO
+    near = labels[first:last]
+    inner = slice(core.start - first, core.stop - first)
+    boxes = library("scipy.ndimage").find_objects(near.astype(np.int32, copy=False))
+    for label, box in enumerate(boxes, 1):
+        if box is not None:
+            grown = tuple(slice(max(side.start - HALO, 0), side.stop + HALO) for side in box)
+            yield from _label_faces(near[grown] == label, inner, grown, voxel_size_A)
+
+
+def _label_faces(
+    mask: npt.NDArray[np.bool_], core: slice, box: tuple[slice, ...], voxel_size_A: Spacing
+) -> Iterator[tuple[Places, Floats]]:
+    smooth = library("scipy.ndimage").gaussian_filter(
+        mask.view(np.uint8), _SIGMA, output=np.float32, truncate=_TRUNCATE, mode="nearest"
+    )
+    # The mask is sparse, so its voxels are listed once, by flat index; the edge around it spares looking for borders.
+    padded = np.pad(mask, 1, mode="edge")
+    field = _Field(np.pad(smooth, 1, mode="edge"), voxel_size_A)
+    solid = padded.reshape(-1)
+    counted = np.zeros_like(padded)
+    planes = slice(max(core.start - box[0].start, 0) + 1, max(core.stop - box[0].start, 0) + 1)
+    counted[planes, 1:-1, 1:-1] = padded[planes, 1:-1, 1:-1]
+    counted[-1] = False
+    voxels = np.flatnonzero(counted)
+    origin = (box[0].start - 1 - core.start, box[1].start - 1, box[2].start - 1)
+    for axis in range(3):
+        for step in (field.strides[axis], -field.strides[axis]):
+            inside = voxels[~solid[voxels + step]]
+            z, y, x = np.unravel_index(inside, padded.shape)
+            yield (z + origin[0], y + origin[1], x + origin[2]), field.areas(inside, inside + step, axis)
+
+
+class _Field:
+    """The smoothed mask, in whose gradient the normals lie; voxels are flat indices, none of them at its edge."""
+
+    def __init__(self, smooth: Floats, voxel_size_A: Spacing) -> None:
+        self._smooth = smooth.reshape(-1)
+        self._size = voxel_size_A
+        self.strides = (smooth.shape[1] * smooth.shape[2], smooth.shape[2], 1)
+
+    def areas(self, inside: Voxels, outside: Voxels, axis: int) -> Floats:
+        """Return the area of the faces between neighbouring voxels, weighted by their normals."""
+        normal = [self._difference(inside, outside, a) / np.float32(self._size[a]) for a in range(3)]
+        length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
+        face = math.prod(self._size) / self._size[axis]
+        # Without a gradient (a plane one voxel thick, seen from its middle) the face itself is the best guess.
+        cosine = np.divide(np.abs(normal[axis]), length, out=np.ones_like(length), where=length > 0)
+        areas: Floats = cosine * np.float32(face)
+        return areas
+
+    def _difference(self, inside: Voxels, outside: Voxels, axis: int) -> Floats:
+        step, smooth = self.strides[axis], self._smooth
+        return smooth[inside + step] - smooth[inside - step] + smooth[outside + step] - smooth[outside - step]

@@ -1,0 +1,108 @@
+"""The gateway as a process: where it listens, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cryomamba.errors import InvalidRequestError, UnavailableError
+from cryomamba.testing import wait_until
+from cryomamba_gateway.__main__ import main
+from cryomamba_gateway.server import listen, url_of
+from cryomamba_gateway.system import parse_gpus
+
+COMMAND = [sys.executable, "-m", "cryomamba_gateway"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A home of its own and any port."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRYOMAMBA_")}
+    return {**clean, "CRYOMAMBA_HOME": str(tmp_path / "home"), "CRYOMAMBA_GATEWAY_PORT": "0"}
+
+
+@pytest.fixture
+def process(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A gateway without a broker."""
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(COMMAND, env=environment, stderr=log) as started:
+        yield started
+        started.kill()
+
+
+def test_it_announces_itself_and_ends_clean(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """SIGTERM ends it with status 0 although a client sits on a WebSocket and another does not read its answer."""
+    file = tmp_path / "home" / "gateway.json"
+    said = json.loads(wait_until(lambda: file.read_text() if file.exists() else "", what="the announcement"))
+    assert said["pid"] == process.pid
+    with urllib.request.urlopen(f"{said['url']}/v1/healthz", timeout=10) as reply:
+        assert reply.status == 200
+    host, port = said["url"].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as watcher, socket.create_connection((host, int(port))) as slow:
+        watcher.sendall(
+            f"GET /v1/ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        assert watcher.recv(64).startswith(b"HTTP/1.1 101")
+        slow.sendall(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert not file.exists()
+    assert not psutil.pid_exists(process.pid) or not psutil.Process(process.pid).children()
+
+
+def test_a_port_in_use_is_said_in_a_sentence(environment: dict[str, str]) -> None:
+    """Exit status 1, no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            COMMAND, env={**environment, "CRYOMAMBA_GATEWAY_PORT": port}, capture_output=True, text=True, timeout=30
+        )
+    assert ended.returncode == 1
+    assert f"cannot listen at 127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
+def test_it_listens_on_loopback_only(host: str) -> None:
+    """Any other address is refused before a socket is made."""
+    with pytest.raises(InvalidRequestError, match="CRYOMAMBA_GATEWAY_HOST"):
+        listen(host, 0)
+
+
+def test_the_socket_drops_peers_that_take_nothing() -> None:
+    """Where the platform can, accepted connections inherit the limit."""
+    with listen("127.0.0.1", 0) as listener:
+        assert url_of(listener).startswith("http://127.0.0.1:")
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
+        with pytest.raises(UnavailableError):
+            listen("127.0.0.1", listener.getsockname()[1])
+
+
+def test_help_names_the_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    """And ends with status 0."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "CRYOMAMBA_GATEWAY_PORT" in capsys.readouterr().out
+
+
+def test_graphics_cards_are_read_from_a_listing() -> None:
+    """Names may hold commas; lines of another form are left out."""
+    found = parse_gpus("NVIDIA H100 80GB HBM3, 81559\nOdd, name, 100\nno number, [N/A]\n\n")
+    assert [(gpu.name, gpu.memory_bytes // 2**20) for gpu in found] == [
+        ("NVIDIA H100 80GB HBM3", 81559),
+        ("Odd, name", 100),
+    ]

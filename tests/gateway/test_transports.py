@@ -1,0 +1,204 @@
+"""Both transports are the same client: what one sees on a stack, the other sees too."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from cryomamba.client import AsyncClient, aconnect
+from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
+from cryomamba.events import Event, LinkEvent, PreviewEvent, StateEvent
+from cryomamba.records import JobError, JobState
+from cryomamba.testing import FaultProxy, wait_until_async
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Mask, Worker
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SHAPE = (16, 20, 24)
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["http", "bus"])
+async def client(request: pytest.FixtureRequest, house: House) -> AsyncIterator[AsyncClient]:
+    """The client over one transport and then the other."""
+    async with await aconnect(house.url if request.param == "http" else house.broker.endpoints.jobs) as client:
+        assert client.transport.name == request.param
+        yield client
+
+
+def told(events: Sequence[Event]) -> list[str]:
+    """What must be the same on both, whatever the timing: states in order, the last picture, no link events."""
+    return [event.event.type for event in events if isinstance(event, StateEvent)]
+
+
+async def test_a_job_is_submitted_watched_and_downloaded(
+    house: House, worker: Worker, client: AsyncClient, ball: Mask, tmp_path: Path
+) -> None:
+    """States once and in order, previews as arrays with their placement, the last picture before the last word."""
+    job = await client.submit(shape=SHAPE, engine="demo", name="mine", priority=3)
+    assert (job.state, job.name, job.priority, job.volume.shape) == (JobState.PENDING, "mine", 3, SHAPE)
+    events: list[Event] = []
+    content = b"mask" * 1000
+
+    async def work() -> None:
+        claimed = await worker.claim()
+        for mask in (ball, 3 - ball):
+            await worker.publish(claimed, mask)
+            await worker.progress(claimed, 0.5)
+        await worker.publish(claimed, ball, final=True)
+        await worker.finish(claimed, {"mask.mrc": content})
+
+    working = None
+    async for event in client.watch(job.job_id):
+        events.append(event)
+        if working is None and isinstance(event, StateEvent):
+            working = asyncio.create_task(work())
+    assert working is not None
+    await working
+    assert told(events) == ["job_created", "job_started", "job_completed"]
+    last = events[-1]
+    assert isinstance(last, StateEvent)
+    assert last.record.mask == "mask.mrc"
+    frames = [event.frame for event in events if isinstance(event, PreviewEvent)]
+    assert frames[-1].final
+    np.testing.assert_array_equal(frames[-1].mask, ball)
+    assert (frames[-1].scale, frames[-1].volume_shape, frames[-1].translate_A) == ((2, 2, 2), SHAPE, (5.0, 5.0, 5.0))
+    done: list[tuple[int, int]] = []
+    path = await client.download(job.job_id, to=tmp_path, progress=lambda now, total: done.append((now, total)))
+    assert (path.read_bytes(), done[-1]) == (content, (4000, 4000))
+    np.testing.assert_array_equal((await client.preview(job.job_id)).mask, ball)
+
+
+async def test_a_late_watcher_gets_the_end_at_once(worker: Worker, client: AsyncClient, ball: Mask) -> None:
+    """The state, the last picture and nothing else, on a job that ended long ago."""
+    job = await client.submit(shape=SHAPE)
+    claimed = await worker.claim()
+    await worker.publish(claimed, ball, final=True)
+    await wait_until_async(lambda: _has_preview(client, job.job_id), what="the preview at the broker")
+    await worker.finish(claimed, {})
+    events = [event async for event in client.watch(job.job_id) if not isinstance(event, LinkEvent)]
+    assert [type(event) for event in events] == [PreviewEvent, StateEvent]
+    assert told(events) == ["job_completed"]
+
+
+async def _has_preview(client: AsyncClient, job_id: str) -> bool:
+    with contextlib.suppress(NotFoundError):
+        return bool((await client.preview(job_id)).final)
+    return False
+
+
+async def test_listing_cancel_retry_and_errors_are_the_same(worker: Worker, client: AsyncClient) -> None:
+    """Errors have the same types, codes and hints over both."""
+    job = await client.submit(shape=SHAPE, client_key="é one " + client.transport.name)
+    again = await client.submit(shape=SHAPE, client_key="é one " + client.transport.name)
+    assert job.job_id == again.job_id
+    assert [found.job_id for found in await client.list(state=JobState.PENDING)] == [job.job_id]
+    await client.focus(job.job_id, (1.0, 2.0, 3.0))
+    assert (await client.cancel(job.job_id)).state is JobState.CANCELLED
+    assert (await client.retry(job.job_id)).state is JobState.PENDING
+    claimed = await worker.claim()
+    await worker.fail(claimed, JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Mend it.", attempt=1))
+    with pytest.raises(Exception, match="It broke") as broken:
+        await client.wait(job.job_id)
+    assert broken.value.code is ErrorCode.ENGINE_FAILED  # type: ignore[attr-defined]
+    with pytest.raises(ConflictError):
+        await client.cancel(job.job_id)
+    for unknown in ("no-such-job", "odd id/..", ""):
+        with pytest.raises(NotFoundError):
+            await client.get(unknown)
+    with pytest.raises(NotFoundError):
+        await client.preview(job.job_id)
+    with pytest.raises(InvalidRequestError) as engine:
+        await client.submit(shape=SHAPE, engine="membran")
+    assert (engine.value.code, engine.value.details["engines"]) == (ErrorCode.UNKNOWN_ENGINE, ["demo"])
+    assert engine.value.hint
+
+
+async def test_info_tells_the_same(house: House, worker: Worker, client: AsyncClient) -> None:
+    """Engines, workers and endpoints."""
+    info = await client.info()
+    assert [engine.name for engine in info.engines] == ["demo"]
+    assert worker.name in [found.worker for found in info.workers]
+    assert info.epoch == house.broker.stamp.epoch
+    assert await client.latency() > 0
+
+
+async def test_all_jobs_are_watched(house: House, worker: Worker, client: AsyncClient) -> None:
+    """Each change of any job, once."""
+    seen: list[Event] = []
+
+    async def follow() -> None:
+        async for event in client.watch_all():
+            seen.append(event)  # noqa: PERF401 (looked at while it grows)
+
+    following = asyncio.create_task(follow())
+    await wait_until_async(lambda: _any(seen), what="the link")
+    jobs = [await client.submit(shape=SHAPE) for _ in range(2)]
+    for job in jobs:
+        await client.cancel(job.job_id)
+
+    async def all_told() -> bool:
+        return told(seen).count("job_cancelled") == 2
+
+    await wait_until_async(all_told, what="both to be cancelled")
+    assert sorted(told(seen)) == ["job_cancelled"] * 2 + ["job_created"] * 2
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def _any(seen: list[Event]) -> bool:
+    return bool(seen)
+
+
+async def test_a_watcher_survives_a_cut_and_misses_no_state(house: House, worker: Worker, ball: Mask) -> None:
+    """Through a link that breaks, each state comes once, with the pause told."""
+    host, port = house.url.removeprefix("http://").split(":")
+    with FaultProxy(host, int(port)) as proxy:
+        async with await aconnect(f"http://127.0.0.1:{proxy.port}") as client:
+            job = await client.submit(shape=SHAPE)
+            events: list[Event] = []
+            async for event in client.watch(job.job_id):
+                events.append(event)
+                if isinstance(event, StateEvent) and event.event.type == "job_created":
+                    proxy.cut()
+                    claimed = await worker.claim()
+                    await worker.publish(claimed, ball, final=True)
+                    await worker.finish(claimed, {})
+                if isinstance(event, LinkEvent) and event.status == "lost":
+                    proxy.mend()
+    assert told(events) == ["job_created", "job_started", "job_completed"]
+    assert [event.status for event in events if isinstance(event, LinkEvent)][:3] == ["connected", "lost", "connected"]
+
+
+async def test_a_download_goes_on_where_it_broke(house: House, worker: Worker, tmp_path: Path) -> None:
+    """The link breaks in the middle of the file; the bytes are right all the same."""
+    content = np.random.default_rng(3).bytes(6 * 1024 * 1024)
+    job = await house.submit()
+    await worker.finish(await worker.claim(), {"mask.mrc": content})
+    host, port = house.url.removeprefix("http://").split(":")
+    with FaultProxy(host, int(port)) as proxy:
+        async with await aconnect(f"http://127.0.0.1:{proxy.port}") as client:
+            digest, cuts = hashlib.sha256(), 0
+            async for piece in client.transport.artifact(job.job_id, "mask.mrc"):
+                digest.update(piece)
+                if cuts < 2:
+                    cuts += 1
+                    proxy.cut()
+                    proxy.mend()
+    assert digest.digest() == hashlib.sha256(content).digest()
+
+
+async def test_no_gateway_is_said_so(house: House) -> None:
+    """A closed port and something that is not a gateway, each in a sentence."""
+    async with await aconnect("http://127.0.0.1:9") as client:
+        with pytest.raises(UnavailableError, match="No gateway answers"):
+            await client.info()
