@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cryomamba.errors import InvalidRequestError
@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     upload_quota_gb: float = Field(256.0, gt=0, description="What all uploaded files of one owner may take, in GB.")
     upload_reserve_gb: float = Field(1.0, ge=0, description="What an upload must leave free on the disk, in GB.")
     upload_hours: float = Field(24.0, gt=0, description="Hours after which an upload without a new part is removed.")
+    token: SecretStr | None = Field(None, description="Token with which clients ask a gateway that wants one.")
     key: Path | None = Field(
         None, description="Key file with which this process speaks on the bus; the home's own one unless set."
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import zmq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cryomamba.errors import ConflictError, InvalidRequestError, NotFoundError
 from cryomamba.settings import Settings
@@ -46,7 +46,7 @@ class KeyFile(BaseModel):
     name: str
     role: Role | Literal["server"]
     public_key: str
-    secret_key: str
+    secret_key: str = Field(repr=False)
     server_key: str
 
     @classmethod

@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -92,11 +93,27 @@ class TokenStore:
         self._key_file = keys / "tokens.key"
         self._folder = keys / "tokens"
         self._clock = clock
+        self._seen = False
 
     @property
     def enabled(self) -> bool:
-        """Whether there is a token key, so that callers need a token."""
-        return self._key_file.exists()
+        """Whether callers need a token: there is a key, or there was one since this store was made.
+
+        So a key that is removed under a running gateway closes it instead of opening it.
+        """
+        self._seen = self._seen or self._key_file.exists()
+        return self._seen
+
+    def require_private(self) -> None:
+        """Refuse to begin with a key that is no secret.
+
+        Raises
+        ------
+        InvalidRequestError
+            Others can read it.
+        """
+        with suppress(FileNotFoundError):
+            read_private(self._key_file)
 
     def create(self, owner: str, scopes: Iterable[Scope], *, days: float) -> tuple[str, TokenInfo]:
         """Give out a token, and make the key with the first one.
@@ -164,7 +181,7 @@ class TokenStore:
                 leeway=LEEWAY_S,
                 options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
             )
-        except (jwt.InvalidTokenError, FileNotFoundError, ValueError):
+        except (jwt.InvalidTokenError, OSError, InvalidRequestError, ValueError):
             raise _refused("The token is not one of this server.") from None
         info = self._known(claims.get("jti"))
         if info is None or info.owner != claims.get("sub"):
@@ -205,7 +222,7 @@ class TokenStore:
             return None
         try:
             return TokenInfo.model_validate_json(read_private(self._file(token_id)))
-        except (FileNotFoundError, ValidationError):
+        except (OSError, InvalidRequestError, ValidationError):
             return None
 
     def _file(self, token_id: str) -> Path:

@@ -15,9 +15,12 @@ from cryomamba.cli.engines import engines
 from cryomamba.cli.guard import Commands
 from cryomamba.cli.info import info
 from cryomamba.cli.jobs import cancel, jobs, retry, show, watch
+from cryomamba.cli.keys import app as keys
 from cryomamba.cli.run import run
 from cryomamba.cli.segment import segment
 from cryomamba.cli.synth import synth
+from cryomamba.cli.tokens import app as tokens
+from cryomamba.cli.upload import upload
 
 TOMOGRAMS: Final = "Tomograms"
 JOBS: Final = "Jobs of a server"
@@ -73,6 +76,7 @@ _add(
 _add(
     TOMOGRAMS, engines, "cryomamba engines", "cryomamba engines threshold", "cryomamba engines --server tcp://lab:5560"
 )
+_add(JOBS, upload, "cryomamba upload t1.mrc --server http://lab:8000")
 _add(JOBS, jobs, "cryomamba jobs --state running", "cryomamba jobs --limit 100 --json")
 _add(JOBS, show, "cryomamba show 3f2a9c1e")
 _add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")
@@ -86,4 +90,6 @@ _add(
     context={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
 _add(MACHINE, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
+app.add_typer(tokens, rich_help_panel=MACHINE)
+app.add_typer(keys, rich_help_panel=MACHINE)
 _add(MACHINE, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

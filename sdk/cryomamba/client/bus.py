@@ -8,8 +8,9 @@ import os
 import socket as os_socket
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,8 +21,9 @@ from cryomamba.client.channel import BusChannel
 from cryomamba.client.hub import BusHub, BusMessage, Subscription
 from cryomamba.client.ledger import Ledger
 from cryomamba.endpoints import BusEndpoints, check_bus_url
-from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
+from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.files import FileRecord
 from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, Progress, Record, ServerInfo, SubmitRequest
 from cryomamba.wire.buffers import decode_bytes
 from cryomamba.wire.preview import PreviewFrame, decode_frame
@@ -137,6 +139,14 @@ class BusTransport:
             raise ProtocolError("The broker sent a preview without its number and time.")
         envelope = replace(reply.envelope, type=published.PREVIEW, seq=seq, ts=float(ts))
         return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
+
+    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+        """Refuse: files go through a gateway."""
+        del progress, parallel
+        raise InvalidRequestError(
+            f"The bus takes no files, so {path.name} cannot be sent.",
+            hint="Connect through a gateway (http://HOST:8000), or put the file where the server can read it.",
+        )
 
     async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in pieces of 1 MiB."""

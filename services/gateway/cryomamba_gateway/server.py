@@ -272,8 +272,9 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         if not is_chosen_later(endpoint):
             check_bus_url(endpoint)
     tls = certificate(settings)
-    guarded = TokenStore(settings.keys).enabled
-    listener = listen(settings.gateway_host, settings.gateway_port, guarded=guarded)
+    tokens = TokenStore(settings.keys)
+    tokens.require_private()
+    listener = listen(settings.gateway_host, settings.gateway_port, guarded=tokens.enabled)
     if not (tls or is_loopback_host(settings.gateway_host)):
         logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
     logging.getLogger("uvicorn.error").addFilter(is_news)
