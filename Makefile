@@ -55,7 +55,8 @@ lint: $(VENV)/.dev         ## Style, strict types, import contracts
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev         ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	echo "uv" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/bootstrap.txt

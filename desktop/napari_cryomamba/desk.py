@@ -25,7 +25,7 @@ from .local_jobs import LOCAL_PREFIX, LocalJobs
 from .models.frames import NewestFrame
 from .models.history import History, Level, Notice
 from .models.jobs import JobTable
-from .models.link import Link
+from .models.link import Link, Phase
 from .models.palette import Palette
 from .models.placement import voxel_at
 from .net.bridge import Bridge
@@ -60,6 +60,8 @@ class Desk(QObject):
         The layer of this job is new, or shows something else.
     frame_shown : str
         A preview of this job was drawn.
+    job_started : str
+        The person started this job.
     submit_refused : CryoMambaError
         The server did not accept a job; the message is told as well.
     """
@@ -70,6 +72,7 @@ class Desk(QObject):
     engines_changed = Signal()
     overlay_changed = Signal(str)
     frame_shown = Signal(str)
+    job_started = Signal(str)
     submit_refused = Signal(object)
 
     def __init__(self, viewer: Any, *, file: SettingsFile | None = None, parent: QObject | None = None) -> None:  # noqa: ANN401
@@ -146,6 +149,8 @@ class Desk(QObject):
             self.jobs_changed.emit()
         self.settings.remember_server(url)
         self.save_settings()
+        # At once, so that nothing is asked of the server that is being let go.
+        self._on_link(Link(Phase.CONNECTING, url))
         self.bridge.open(url)
 
     def correct_voxel_size(self, layer: Any, voxel_size_A: Spacing) -> bool:  # noqa: ANN401
@@ -185,13 +190,16 @@ class Desk(QObject):
         record = self.local.start(
             source, engine=engine, params=params, name=name, interval_s=self.settings.preview_interval_s
         )
+        self._on_record(record)
         self._watched.add(record.job_id)
+        self.job_started.emit(record.job_id)
 
     def _submitted(self, record: JobRecord) -> None:
         self.jobs.adopt(record.job_id)
         self._remember_jobs()
         self._on_record(record)
         self.watch(record.job_id)
+        self.job_started.emit(record.job_id)
 
     def watch(self, job_id: str) -> None:
         """Show a job: its preview while it runs, its mask when it is complete."""

@@ -6,20 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from cryomamba.errors import InvalidRequestError
-from cryomamba.records import Shape, Spacing
+from cryomamba.records import Spacing
 from cryomamba.volumes import HeaderFacts
 
-from .measure import holes, other_pieces, small_pieces
 from .models.palette import Palette
 from .models.placement import NM_PER_A
 from .overlay import Overlay
+from .pieces import Edit
 from .tomogram import Array, source_of
-
-Indices = tuple[npt.NDArray[np.intp], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +93,7 @@ def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401
     return Mask(layer, None, f"{layer.name}.mrc", None, "mask", Palette())
 
 
-def apply_edit(layer: Any, indices: Indices, label: int) -> int:  # noqa: ANN401
-    """Give voxels a label through napari's own history, so that Ctrl-Z takes it back; return how many."""
-    count = len(indices[0])
-    if count:
-        layer.data_setitem(indices, label)
-    return count
-
-
-def find_small_pieces(mask: Array, labels: list[int], min_voxels: int) -> Indices:
-    """Return the voxels of all pieces, of any of the labels, that are smaller."""
-    return _joined([small_pieces(mask, label, min_voxels=min_voxels) for label in labels])
-
-
-def find_holes(mask: Array, label: int) -> Indices:
-    """Return the background that a label encloses."""
-    return holes(mask, label)
-
-
-def find_other_pieces(mask: Array, at: Shape) -> Indices:
-    """Return all pieces of a label but the one at a voxel."""
-    return other_pieces(mask, at)
-
-
-def _joined(found: list[Indices]) -> Indices:
-    return tuple(
-        np.concatenate([indices[axis] for indices in found]) if found else np.empty(0, np.intp) for axis in range(3)
-    )
+def apply_edit(layer: Any, edit: Edit) -> None:  # noqa: ANN401
+    """Change the voxels of an edit through napari's own history, so that Ctrl-Z takes it back."""
+    if len(edit):
+        layer.data_setitem(edit.indices, edit.labels)

@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from cryomamba.masks.export import export
+from cryomamba.masks.measure import Measurements
 from cryomamba.records import Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, blank_header, open_volume
-from cryomamba.volumes.exports import write_nifti, write_nrrd, write_ome_zarr, write_tiff
 
-from .measure import Measurement
-from .models.placement import NM_PER_A
 from .tomogram import Array
 
-Format = Literal["mrc", "nifti", "nrrd", "ome-zarr", "tiff", "star"]
-SUFFIXES: dict[Format, str] = {
-    "mrc": ".mrc",
-    "nifti": ".nii.gz",
-    "nrrd": ".nrrd",
-    "ome-zarr": ".ome.zarr",
-    "tiff": ".ome.tif",
-    "star": ".star",
+TITLES: dict[str, str] = {
+    ".mrc": "MRC: IMOD, ChimeraX, Dynamo",
+    ".nii.gz": "NIfTI: ITK-SNAP, 3D Slicer",
+    ".nrrd": "NRRD: 3D Slicer",
+    ".ome.zarr": "OME-Zarr: multiscale, for web viewers",
+    ".ome.tif": "OME-TIFF: Fiji",
+    ".star": "STAR: centres of the pieces, for RELION",
+    ".stl": "STL: surface mesh",
+    ".obj": "OBJ: surface mesh",
 }
-TITLES: dict[Format, str] = {
-    "mrc": "MRC: IMOD, ChimeraX, Dynamo",
-    "nifti": "NIfTI: ITK-SNAP, 3D Slicer",
-    "nrrd": "NRRD: 3D Slicer",
-    "ome-zarr": "OME-Zarr: multiscale, for web viewers",
-    "tiff": "OME-TIFF: Fiji",
-    "star": "STAR: centres of the pieces, for RELION",
-}
-_WRITERS = {"nifti": write_nifti, "nrrd": write_nrrd, "ome-zarr": write_ome_zarr, "tiff": write_tiff}
 _SLAB_VOXELS = 1 << 24
 
 
@@ -97,28 +87,31 @@ def save_mask(
 
 
 def export_mask(
-    path: Path, form: Format, mask: Array, like: HeaderFacts | None, voxel_size_A: Spacing, *, engine: str
+    path: Path,
+    mask: Array,
+    like: HeaderFacts | None,
+    voxel_size_A: Spacing,
+    *,
+    engine: str,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write a mask in another program's format, by way of an MRC file aside. May be called from any thread.
+    """Write a mask in the format that the name's ending says, by way of an MRC file aside. For any thread.
 
     Raises
     ------
     UnavailableError
         The disk has no room.
     InvalidRequestError
-        A library is missing.
+        A library is missing, or a mesh would be empty.
     """
-    if form == "mrc":
-        save_mask(path, mask, like, voxel_size_A, engine=engine)
-        return
-    with tempfile.TemporaryDirectory(prefix="cryomamba-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=path.parent) as folder:
         aside = Path(folder) / f"{stem_of(path.name)}.mrc"
         save_mask(aside, mask, like, voxel_size_A, engine=engine)
         with open_volume(aside) as volume:
-            _WRITERS[form](volume, path, labels=True)
+            export(volume, path, step=progress)
 
 
-def write_star(path: Path, rows: Sequence[Measurement], tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:
+def write_star(path: Path, measured: Measurements, tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:
     """Write the centres of connected pieces as a STAR file of RELION 5 and return how many.
 
     Coordinates are ``rlnCenteredCoordinate{X,Y,Z}Angst``: ångström from the tomogram's centre, which RELION puts at
@@ -127,8 +120,8 @@ def write_star(path: Path, rows: Sequence[Measurement], tomogram: str, shape: Sh
     Parameters
     ----------
     path : Path
-    rows : sequence of Measurement
-        Whole labels (piece 0) are left out.
+    measured : Measurements
+        Of the mask.
     tomogram : str
         File name; goes into ``rlnTomoName`` without its suffix.
     shape, voxel_size_A : tuple
@@ -136,14 +129,12 @@ def write_star(path: Path, rows: Sequence[Measurement], tomogram: str, shape: Sh
     """
     columns = ("TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst")
     lines = ["", "data_particles", "", "loop_", *(f"_rln{name} #{n}" for n, name in enumerate(columns, start=1))]
-    pieces = [row for row in rows if row.piece]
     name = re.sub(r"\s+", "_", stem_of(tomogram))
-    for row in pieces:
-        z, y, x = (
-            nm / NM_PER_A - side / 2 * size for nm, side, size in zip(row.centroid_nm, shape, voxel_size_A, strict=True)
-        )
+    for piece in measured.instances():
+        centre = piece.centroid_A or (0.0, 0.0, 0.0)
+        z, y, x = (at - side / 2 * size for at, side, size in zip(centre, shape, voxel_size_A, strict=True))
         lines.append(f"{name} {x:.3f} {y:.3f} {z:.3f}")
     aside = path.with_name(f".{path.name}.part")
     aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
     aside.replace(path)
-    return len(pieces)
+    return measured.count

@@ -69,6 +69,15 @@ class VolumeSource(Request):
         Voxel size (z, y, x) in ångström that replaces the header's.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("path", "file_id", "shape")
+            ]
+        }
+    )
+
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
     file_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     shape: tuple[Side, Side, Side] | None = None

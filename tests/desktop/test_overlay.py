@@ -48,7 +48,8 @@ def test_a_preview_covers_the_voxels_it_stands_for(
 def test_the_next_frame_is_drawn_in_place(overlay: Overlay, make_frame: FrameMaker) -> None:
     """A frame of the same shape changes the voxels of the same array, and is drawn."""
     overlay.show(make_frame(seq=1))
-    array, drawn = overlay.layer.data, []
+    array = overlay.layer.data
+    drawn: list[object] = []
     overlay.layer.events.set_data.connect(drawn.append)
     overlay.show(make_frame(seq=2))
     assert len(drawn) == 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import JobState, VolumeSummary
@@ -34,13 +35,7 @@ def opened(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> CryoMambaW
 
 
 def texts(panel: CryoMambaWidget) -> str:
-    form = panel.tomogram.form
-    labels = [
-        form.itemAt(row, role)
-        for row in range(form.rowCount())
-        for role in (form.ItemRole.LabelRole, form.ItemRole.FieldRole)
-    ]
-    return "\n".join(item.widget().text() for item in labels if item is not None and item.widget() is not None)
+    return "\n".join(label.text() for label in panel.tomogram.findChildren(QLabel))
 
 
 def test_metadata_and_statistics_are_shown(opened: CryoMambaWidget) -> None:
@@ -92,21 +87,24 @@ def test_everything_local_works_without_a_server(opened: CryoMambaWidget, qtbot:
     mask.statistics.button.click()
     rows = wait_for(lambda: mask.statistics.rows, qtbot)
     whole = int(np.count_nonzero(overlay.layer.data))
-    assert rows[0].voxels == whole
-    assert mask.statistics.table.rowCount() == min(len(rows), 5000)
+    assert rows[0].cells[3] == whole
+    assert mask.statistics.table.rowCount() == len(rows)
+    mask.statistics.save_csv(tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text().startswith("kind,label,name")
 
-    mask.edit.smallest.setValue(10_000)
+    least = 1000 * 2.197
+    mask.edit.smallest.setValue(least)
     mask.edit.small.click()
-    wait_for(lambda: mask.edit.isEnabled(), qtbot)
+    wait_for(mask.edit.isEnabled, qtbot)
     left = int(np.count_nonzero(overlay.layer.data))
-    assert left == sum(row.voxels for row in rows if row.piece and row.voxels >= 10_000) < whole
+    assert left == sum(row.cells[3] for row in rows if row.cells[2] != "all" and row.cells[4] >= least) < whole
     overlay.layer.undo()
     assert int(np.count_nonzero(overlay.layer.data)) == whole
 
     saved = tmp_path / "kept.mrc"
     mask.keep.save_to(saved)
     wait_for(saved.exists, qtbot)
-    mask.keep.export_to(tmp_path / "kept.star", "star")
+    mask.keep.export_to(tmp_path / "kept.star")
     wait_for((tmp_path / "kept.star").exists, qtbot)
 
 
@@ -203,7 +201,9 @@ def test_looks_of_the_mask_can_be_changed(
     mask.width_box.setValue(3)
     mask.shown.setChecked(False)
     mask.set_color(1, "#00ff00")
-    mask.labels.item(0, 1).setText("ER")
+    name = mask.labels.item(0, 1)
+    assert name is not None
+    name.setText("ER")
     assert (layer.opacity, layer.contour, layer.visible) == (0.25, 3, False)
     np.testing.assert_allclose(layer.colormap.map(1), [0, 1, 0, 1])
     assert desk.overlays["job-1"].palette.name(1) == "ER"
@@ -221,7 +221,9 @@ def test_a_failed_job_shows_its_error_and_can_be_taken_away(panel: CryoMambaWidg
     panel.desk._take(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
     assert panel.jobs.error.text() == "It broke. Mend it."
     assert panel.jobs.retry_button.isEnabled()
-    assert panel.messages.list.item(0).text().endswith("It broke.\n→ Mend it.")
+    newest = panel.messages.list.item(0)
+    assert newest is not None
+    assert newest.text().endswith("It broke.\n→ Mend it.")
     panel.jobs.remove_button.click()
     assert panel.desk.jobs.rows == []
     again = SettingsFile(panel.desk.file.path).load()

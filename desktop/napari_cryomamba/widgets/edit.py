@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from cryomamba.errors import InvalidRequestError
 from napari_cryomamba.desk import Desk
-from napari_cryomamba.masks import Indices, Mask, apply_edit, find_holes, find_other_pieces, find_small_pieces
+from napari_cryomamba.masks import Mask, apply_edit
 from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.pieces import Edit, fill_holes, keep_piece, remove_small_pieces
 
 
 class EditPanel(QWidget):
@@ -19,10 +20,11 @@ class EditPanel(QWidget):
         super().__init__(parent)
         self._desk = desk
         self._mask: Mask | None = None
-        self.smallest = QSpinBox(self)
-        self.smallest.setRange(1, 10_000_000)
-        self.smallest.setValue(100)
-        self.smallest.setSuffix(" voxels")
+        self.smallest = QDoubleSpinBox(self)
+        self.smallest.setRange(0.1, 1e9)
+        self.smallest.setDecimals(1)
+        self.smallest.setValue(1000)
+        self.smallest.setSuffix(" nm³")
         self.volume = QLabel(self)
         self.small = QPushButton("Remove small pieces", self)
         self.holes = QPushButton("Fill holes", self)
@@ -64,7 +66,7 @@ class EditPanel(QWidget):
         if self._mask is None:
             return
         z, y, x = self._mask.voxel_size_A
-        self.volume.setText(f"≙ {self.smallest.value() * z * y * x / 1000:,.0f} nm³")
+        self.volume.setText(f"≙ {self.smallest.value() * 1000 / (z * y * x):,.0f} voxels")
 
     def _mode(self, mode: str) -> None:
         if self._mask is not None:
@@ -76,17 +78,16 @@ class EditPanel(QWidget):
             self._mask.layer.undo()
 
     def remove_small_pieces(self) -> None:
-        """Remove every piece with fewer voxels than the field says, of every label."""
+        """Remove every piece below the volume in the field, of every label."""
         if self._mask is not None:
-            array, least = self._mask.array, self.smallest.value()
-            labels = self._mask.palette.labels or [1]
-            self._edit("Removing small pieces", lambda: find_small_pieces(array, labels, least), 0)
+            array, size, least = self._mask.array, self._mask.voxel_size_A, self.smallest.value()
+            self._edit("Removing small pieces", lambda: remove_small_pieces(array, size, least))
 
     def fill_holes(self) -> None:
-        """Fill what the selected label encloses."""
+        """Fill what the mask encloses."""
         if self._mask is not None:
-            array, label = self._mask.array, int(self._mask.layer.selected_label) or 1
-            self._edit("Filling holes", lambda: find_holes(array, label), label)
+            array, size = self._mask.array, self._mask.voxel_size_A
+            self._edit("Filling holes", lambda: fill_holes(array, size))
 
     def keep_this_piece(self) -> None:
         """Keep the piece under the cursor, and remove the others of its label."""
@@ -99,18 +100,18 @@ class EditPanel(QWidget):
             error = InvalidRequestError("The cursor is not on the mask.", hint="Move it onto the piece to keep.")
             self._desk.tell(Notice.of_error(error, context="Keeping a piece"))
             return
-        array = mask.array
-        self._edit("Keeping a piece", lambda: find_other_pieces(array, (z, y, x)), 0)
+        array, size = mask.array, mask.voxel_size_A
+        self._edit("Keeping a piece", lambda: keep_piece(array, size, (z, y, x)))
 
-    def _edit(self, context: str, find: Callable[[], Indices], label: int) -> None:
+    def _edit(self, context: str, find: Callable[[], Edit]) -> None:
         mask = self._mask
         if mask is None or not self._desk.attempt(context, mask.require_finished):
             return
         self.setEnabled(False)
 
-        def done(indices: Indices) -> None:
+        def done(edit: Edit) -> None:
             self.setEnabled(True)
-            count = apply_edit(mask.layer, indices, label)
-            self._desk.tell(Notice(Level.INFO, f"{count:,} voxels changed.", context=context))
+            apply_edit(mask.layer, edit)
+            self._desk.tell(Notice(Level.INFO, f"{len(edit):,} voxels changed.", context=context))
 
         self._desk.aside.run(context, lambda _task: find(), done, failed=lambda: self.setEnabled(True))

@@ -41,7 +41,7 @@ class FieldEditor(QWidget):
     def __init__(self, field: FormField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.field = field
-        self.editor = self._editor()
+        self.editor: Any = self._editor()
         self.problem = QLabel(self)
         self.problem.setWordWrap(True)
         self.problem.setStyleSheet("color: #f85149;")

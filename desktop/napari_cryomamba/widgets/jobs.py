@@ -194,6 +194,7 @@ class JobsPanel(QWidget):
         self.remove_button.clicked.connect(lambda: self._with_selected(self._desk.remove))
         self.everyone.toggled.connect(lambda on: self._desk.show_all_jobs(show=on))
         self._desk.jobs_changed.connect(self.refresh)
+        self._desk.job_started.connect(self.select)
         self._desk.frame_shown.connect(self._show_preview)
         self._desk.link_changed.connect(self._show_preview)
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_cryomamba.aside import Task
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.masks import Mask
-from napari_cryomamba.measure import measure
 from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.pieces import measure_mask
 from napari_cryomamba.revisions import (
-    SUFFIXES,
     TITLES,
-    Format,
     export_mask,
     next_revision,
     save_mask,
@@ -33,8 +32,8 @@ class KeepPanel(QWidget):
         self.save.setToolTip("Save the mask as it is, edits included, as a new file beside the tomogram")
         self.save_as = QPushButton("Save as…", self)
         self.format = QComboBox(self)
-        for form, title in TITLES.items():
-            self.format.addItem(title, form)
+        for suffix, title in TITLES.items():
+            self.format.addItem(title, suffix)
         self.format.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.export = QPushButton("Export…", self)
         self.snapshot = QPushButton("Picture…", self)
@@ -65,10 +64,9 @@ class KeepPanel(QWidget):
         self.save.setEnabled(mask is not None and finished and mask.folder is not None)
 
     @property
-    def chosen(self) -> Format:
-        """The format that is chosen."""
-        form: Format = self.format.currentData()
-        return form
+    def suffix(self) -> str:
+        """The chosen format's ending."""
+        return str(self.format.currentData())
 
     def save_revision(self) -> None:
         """Save beside the tomogram under the next free name."""
@@ -90,8 +88,8 @@ class KeepPanel(QWidget):
             failed=lambda: self.said.setText(""),
         )
 
-    def export_to(self, path: Path, form: Format) -> None:
-        """Write the mask in another format."""
+    def export_to(self, path: Path) -> None:
+        """Write the mask in the format that the name's ending says."""
         mask = self._mask
         if mask is None:
             return
@@ -99,17 +97,19 @@ class KeepPanel(QWidget):
         names, tomogram = dict(mask.palette.names), mask.tomogram
         self.said.setText(f"Exporting {path.name} …")
 
-        def export() -> None:
-            if form == "star":
+        def work(task: Task) -> None:
+            if path.suffix == ".star":
                 depth, height, width = array.shape
-                write_star(path, measure(array, size, names), tomogram, (depth, height, width), size)
+                measured = measure_mask(array, size, names, step=task.progress)
+                write_star(path, measured, tomogram, (depth, height, width), size)
             else:
-                export_mask(path, form, array, like, size, engine=feature)
+                export_mask(path, array, like, size, engine=feature, progress=task.progress)
 
         self._desk.aside.run(
             "Exporting the mask",
-            lambda _task: export(),
+            work,
             lambda _none: self._say(path),
+            progress=lambda fraction: self.said.setText(f"Exporting {path.name}: {fraction:.0%}"),
             failed=lambda: self.said.setText(""),
         )
 
@@ -135,11 +135,10 @@ class KeepPanel(QWidget):
             self.save_to(Path(name))
 
     def _choose_export(self) -> None:
-        form = self.chosen
-        suffix = SUFFIXES[form]
+        suffix = self.suffix
         name, _ = QFileDialog.getSaveFileName(self, "Export the mask", self._offered(suffix), f"*{suffix}")
         if name:
-            self.export_to(Path(name if name.endswith(suffix) else name + suffix), form)
+            self.export_to(Path(name if name.endswith(suffix) else name + suffix))
 
     def _choose_picture(self) -> None:
         name, _ = QFileDialog.getSaveFileName(self, "Save a picture", self._offered(".png"), "PNG (*.png)")

@@ -18,19 +18,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cryomamba.errors import ErrorCode, JobFailedError
+from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.aside import Task
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.masks import Mask
-from napari_cryomamba.measure import COLUMNS, Measurement, measure, to_csv
+from napari_cryomamba.pieces import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.revisions import stem_of
 
-_SHOWN_MAX = 5000
 
-
-class Cell(QTableWidgetItem):
+class TableCell(QTableWidgetItem):
     """A cell that reads well and sorts by its value; text sorts before numbers."""
 
-    def __init__(self, value: float | str) -> None:
+    def __init__(self, value: Cell) -> None:
         text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else value
         super().__init__(text)
         self.value = value
@@ -38,14 +38,12 @@ class Cell(QTableWidgetItem):
             self.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
     def __lt__(self, other: QTableWidgetItem) -> bool:
-        if not isinstance(other, Cell):
+        if not isinstance(other, TableCell):
             return super().__lt__(other)
-        if isinstance(self.value, str) or isinstance(other.value, str):
-            return (not isinstance(self.value, str), str(self.value)) < (
-                not isinstance(other.value, str),
-                str(other.value),
-            )
-        return self.value < other.value
+        mine, theirs = self.value, other.value
+        if isinstance(mine, str) or isinstance(theirs, str):
+            return (not isinstance(mine, str), str(mine)) < (not isinstance(theirs, str), str(theirs))
+        return mine < theirs
 
 
 class StatisticsPanel(QWidget):
@@ -56,7 +54,8 @@ class StatisticsPanel(QWidget):
         self._desk = desk
         self._mask: Mask | None = None
         self._task: Task | None = None
-        self.rows: list[Measurement] = []
+        self.rows: list[Row] = []
+        self._measured: Measurements | None = None
         self.button = QPushButton("Measure", self)
         self.pieces = QCheckBox("each piece", self)
         self.pieces.setChecked(True)
@@ -80,6 +79,7 @@ class StatisticsPanel(QWidget):
         layout.addLayout(top)
         layout.addWidget(self.table)
         self.button.clicked.connect(self.measure)
+        self.pieces.toggled.connect(self._list_again)
         self.copy.clicked.connect(self.copy_table)
         self.csv.clicked.connect(self._choose_file)
         self.table.cellDoubleClicked.connect(self._go_to)
@@ -87,6 +87,7 @@ class StatisticsPanel(QWidget):
     def show_mask(self, mask: Mask | None) -> None:
         """Offer another mask; what was measured of the one before goes away."""
         if mask is None or self._mask is None or mask.layer is not self._mask.layer:
+            self._measured = None
             self._show([])
         self._mask = mask
         self.button.setEnabled(mask is not None and not mask.growing)
@@ -101,32 +102,46 @@ class StatisticsPanel(QWidget):
         mask = self._mask
         if mask is None or not self._desk.attempt("Measuring the mask", mask.require_finished):
             return
-        array, size, names, pieces = mask.array, mask.voxel_size_A, dict(mask.palette.names), self.pieces.isChecked()
+        array, size, names = mask.array, mask.voxel_size_A, dict(mask.palette.names)
         self.button.setEnabled(False)
-        self.button.setText("Measuring …")
+
+        def work(task: Task) -> Measurements:
+            def step(fraction: float) -> None:
+                if task.cancelled():
+                    raise JobFailedError("Measuring was stopped.", code=ErrorCode.CANCELLED)
+                task.progress(fraction)
+
+            return measure_mask(array, size, names, step=step)
+
         self._task = self._desk.aside.run(
             "Measuring the mask",
-            lambda _task: measure(array, size, names, pieces=pieces),
+            work,
             self._take,
+            progress=lambda fraction: self.button.setText(f"Measuring {fraction:.0%}"),
             failed=self._ready,
         )
 
-    def _take(self, rows: list[Measurement]) -> None:
-        self._show(rows)
+    def _take(self, measured: Measurements) -> None:
+        self._measured = measured
+        self._show(table_rows(measured, pieces=self.pieces.isChecked()))
         self._ready()
+
+    def _list_again(self) -> None:
+        if self._measured is not None:
+            self._show(table_rows(self._measured, pieces=self.pieces.isChecked()))
 
     def _ready(self) -> None:
         self.button.setText("Measure")
         self.button.setEnabled(self._mask is not None)
         self._enable()
 
-    def _show(self, rows: list[Measurement]) -> None:
+    def _show(self, rows: list[Row]) -> None:
         self.rows = rows
         self.table.setSortingEnabled(False)
-        self.table.setRowCount(min(len(rows), _SHOWN_MAX))
-        for number, row in enumerate(rows[:_SHOWN_MAX]):
+        self.table.setRowCount(len(rows))
+        for number, row in enumerate(rows):
             for column, cell in enumerate(row.cells):
-                item = Cell(cell)
+                item = TableCell(cell)
                 item.setData(Qt.ItemDataRole.UserRole, number)
                 self.table.setItem(number, column, item)
         self.table.setSortingEnabled(True)
@@ -137,7 +152,7 @@ class StatisticsPanel(QWidget):
         """Copy all rows, tab-separated, for a spreadsheet."""
         clipboard = QApplication.clipboard()
         if clipboard is not None:
-            clipboard.setText(to_csv(self.rows, delimiter="\t"))
+            clipboard.setText(as_text(self.rows))
 
     def _choose_file(self) -> None:
         mask = self._mask
@@ -149,18 +164,18 @@ class StatisticsPanel(QWidget):
             self.save_csv(Path(name))
 
     def save_csv(self, path: Path) -> None:
-        """Write all rows as CSV."""
-        self._desk.attempt("Saving the table", lambda: _write(path, to_csv(self.rows)))
+        """Write every label and every piece as CSV, in Å and nm as its heads say."""
+        measured = self._measured
+        if measured is not None:
+            self._desk.attempt("Saving the table", lambda: write_csv(measured, path))
 
     def _go_to(self, row: int, _column: int) -> None:
         item = self.table.item(row, 0)
         if item is None:
             return
-        centre = self.rows[item.data(Qt.ItemDataRole.UserRole)].centroid_nm
+        centre = self.rows[item.data(Qt.ItemDataRole.UserRole)].centre_nm
+        if centre is None:
+            return
         viewer = self._desk.viewer
         viewer.dims.set_point(range(viewer.dims.ndim)[-3:], centre)
-        viewer.camera.center = centre
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+        viewer.scene.camera.center = centre

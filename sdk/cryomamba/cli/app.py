@@ -16,6 +16,7 @@ from cryomamba.cli.guard import Commands
 from cryomamba.cli.info import info
 from cryomamba.cli.jobs import cancel, jobs, retry, show, watch
 from cryomamba.cli.keys import app as keys
+from cryomamba.cli.masks import clean, export, measure
 from cryomamba.cli.run import run
 from cryomamba.cli.segment import segment
 from cryomamba.cli.synth import synth
@@ -25,6 +26,7 @@ from cryomamba.cli.upload import upload
 TOMOGRAMS: Final = "Tomograms"
 JOBS: Final = "Jobs of a server"
 MACHINE: Final = "This machine"
+MASKS: Final = "Masks"
 
 app = typer.Typer(
     name="cryomamba",
@@ -77,6 +79,14 @@ _add(
     TOMOGRAMS, engines, "cryomamba engines", "cryomamba engines threshold", "cryomamba engines --server tcp://lab:5560"
 )
 _add(JOBS, upload, "cryomamba upload t1.mrc --server http://lab:8000")
+_add(MASKS, measure, "cryomamba measure mask.mrc", "cryomamba measure mask.mrc --csv mask.csv")
+_add(
+    MASKS,
+    clean,
+    "cryomamba clean mask.mrc -o clean.mrc --min-volume 5000 --fill-holes",
+    "cryomamba clean mask.mrc -o vesicles.mrc --split",
+)
+_add(MASKS, export, "cryomamba export mask.mrc -o mask.nii.gz", "cryomamba export mask.mrc -o mask.stl --label 1")
 _add(JOBS, jobs, "cryomamba jobs --state running", "cryomamba jobs --limit 100 --json")
 _add(JOBS, show, "cryomamba show 3f2a9c1e")
 _add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")

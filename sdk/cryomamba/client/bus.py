@@ -206,7 +206,9 @@ class BusTransport:
 
     async def _next(self, subscription: Subscription, ledger: Ledger, job_id: str) -> AsyncIterator[Event]:
         try:
-            got = await asyncio.wait_for(subscription.mailbox.get(), QUIET_S)
+            # Not wait_for: in Python 3.11 it loses a cancel that meets an arriving message.
+            async with asyncio.timeout(QUIET_S):
+                got = await subscription.mailbox.get()
         except TimeoutError:
             with contextlib.suppress(UnavailableError):
                 for event in ledger.take(await self.get(job_id)):

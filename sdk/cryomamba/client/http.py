@@ -314,7 +314,10 @@ def _error_of(reply: httpx.Response) -> CryoMambaError:
     except ValueError:
         payload = None
     if isinstance(payload, Mapping) and "code" in payload and "message" in payload:
-        return error_from_payload(payload)
+        error = error_from_payload(payload)
+        if payload.get("request_id"):
+            error.details["request_id"] = str(payload["request_id"])
+        return error
     if reply.status_code in {502, 503, 504}:
         return UnavailableError(
             f"Something before the gateway answered with status {reply.status_code}.",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import (
@@ -25,6 +28,7 @@ from cryomamba.records import (
 )
 
 DEMO_SHAPE: Final = (128, 128, 128)
+_PROBLEM_MAX: Final = 200
 _WHOLE_MIN, _WHOLE_MAX = -(2**63), 2**63 - 1
 
 Position = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
@@ -138,7 +142,29 @@ class JobQuery(Request):
     cursor: str | None = Field(None, max_length=200, description="The `cursor` of the page before.")
 
 
-class JobRequest(Request):
+class Body(Request):
+    """The base of all JSON bodies: what the published schema refuses is refused.
+
+    Pydantic alone would take ``true`` for 1 and ``"8"`` for 8.
+    """
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_published(cls, given: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        made = validate(given)
+        problem = best_match(_published(cls).iter_errors(given))
+        if problem is not None:
+            where = ".".join(str(part) for part in problem.absolute_path)
+            raise ValueError(f"{where}: {problem.message[:_PROBLEM_MAX]}")
+        return made
+
+
+@cache
+def _published(model: type[BaseModel]) -> Draft202012Validator:
+    return Draft202012Validator(model.model_json_schema())
+
+
+class JobRequest(Body):
     """A job as it is handed in; every field may be left out, and an empty body makes a demo job."""
 
     volume: VolumeSource | None = Field(None, description="What to segment; a demo volume if left out.")
@@ -150,20 +176,14 @@ class JobRequest(Request):
     name: Label = Field("", description="A label for people.")
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
     volume_shape: tuple[Side, Side, Side] | None = Field(
-        None, deprecated=True, description="ZYX shape of a demo job; write `volume: {shape: …}`."
+        None,
+        deprecated=True,
+        description="ZYX shape of a demo job, if there is no `volume`; write `volume: {shape: …}`.",
     )
     volume_dtype: Annotated[str, StringConstraints(max_length=32)] | None = Field(
         None, deprecated=True, description="Not used: the volume's own header tells."
     )
     has_volume: bool | None = Field(None, deprecated=True, description="Not used: see `volume`.")
-
-    @model_validator(mode="after")
-    def _one_volume(self) -> Self:
-        given = self.__dict__
-        if given["volume"] is not None and given["volume_shape"] is not None:
-            msg = "give either volume or volume_shape"
-            raise ValueError(msg)
-        return self
 
     def submit(self, client_key: str | None) -> SubmitRequest:
         """Return the request that goes to the broker.
@@ -222,7 +242,7 @@ def _whole_numbers_fit(value: object) -> bool:
     return not isinstance(value, int) or _WHOLE_MIN <= value <= _WHOLE_MAX
 
 
-class FocusBody(Request):
+class FocusBody(Body):
     """Where the person looks, in tomogram voxels (z, y, x): tiles there come first."""
 
     position: tuple[Position, Position, Position]

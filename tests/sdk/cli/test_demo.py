@@ -44,7 +44,7 @@ def test_the_demo_shows_that_everything_works(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
     """A signal in the middle ends services and program with 130, and says where the log is."""
-    command = [*DEMO, str(tmp_path / "out"), "--shape", "64,512,512"]
+    command = [*DEMO, str(tmp_path / "out"), "--engine", "demo"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         url = next(line for line in running.stderr if "the gateway is at" in line).split(" at ")[1].rstrip(".\n")

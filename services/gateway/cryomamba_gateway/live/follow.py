@@ -13,7 +13,7 @@ from cryomamba.client.hub import BusMessage, Subscription
 from cryomamba.client.ledger import Ledger
 from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, ProgressEvent, StateEvent
-from cryomamba.records import JobRecord
+from cryomamba.records import JobRecord, JobState
 from cryomamba_gateway.link import BusLink, not_yours
 
 from . import messages
@@ -22,6 +22,7 @@ from .outbox import Outbox
 
 QUIET_S: Final = 10.0
 JOBS_KNOWN: Final = 10_000
+FINAL_FRAME_S: Final = 0.5
 
 
 class JobFollower:
@@ -60,6 +61,7 @@ class JobFollower:
         self._ledger = Ledger()
         self._link = "connected"
         self._greeted = False
+        self._shown: tuple[int, float] | None = None
         self._finished = False
 
     async def run(self) -> None:
@@ -76,14 +78,14 @@ class JobFollower:
             while not self._ledger.ended and not self._bus.closed:
                 hub, subscription = await self._bus.open(self._job_id, previews=self._previews)
                 try:
-                    await self._look()
+                    await self._look(subscription)
                     await self._listen(subscription)
                 finally:
                     hub.close_subscription(subscription)
         finally:
             self._outbox.forget(self._job_id)
 
-    async def _look(self) -> None:
+    async def _look(self, subscription: Subscription) -> None:
         try:
             record = await self._bus.ask(lambda transport: transport.get(self._job_id))
         except UnavailableError:
@@ -98,14 +100,14 @@ class JobFollower:
             if not record.state.final:
                 self._ledger.take(record)
                 return
-        await self._tell(self._ledger.take(record))
+        await self._tell(self._ledger.take(record), subscription)
 
     async def _listen(self, subscription: Subscription) -> None:
         while not self._ledger.ended:
             try:
                 got = await asyncio.wait_for(subscription.mailbox.get(), QUIET_S)
             except TimeoutError:
-                await self._look()
+                await self._look(subscription)
                 continue
             if got is None:
                 return
@@ -113,33 +115,51 @@ class JobFollower:
                 self._tell_link(got[0])
                 continue
             with contextlib.suppress(ProtocolError):
-                await self._take(got[0])
+                await self._take(got[0], subscription)
 
-    async def _take(self, found: BusMessage) -> None:
+    async def _take(self, found: BusMessage, subscription: Subscription) -> None:
         match found.envelope.type:
             case published.STATE:
-                await self._tell(self._ledger.take(self._translator.record(found)))
+                await self._tell(self._ledger.take(self._translator.record(found)), subscription)
             case published.PROGRESS:
                 self._outbox.put(self._translator.progress(found), key=f"progress/{self._job_id}")
             case published.PREVIEW:
-                self._finished = found.envelope.body.get("final") is True
-                self._outbox.put_preview(found)
+                self._show(found)
 
-    async def _tell(self, events: list[Event]) -> None:
+    def _show(self, found: BusMessage) -> None:
+        """Pass a frame on unless it, or a newer one, has been: late joiners are sent some twice."""
+        envelope = found.envelope
+        made = (envelope.attempt or 0, envelope.ts)
+        if self._shown is None or made > self._shown:
+            self._shown = made
+            self._finished = envelope.body.get("final") is True
+            self._outbox.put_preview(found)
+
+    async def _tell(self, events: list[Event], subscription: Subscription) -> None:
         for event in events:
             if isinstance(event, StateEvent) and not (event.record.state.final and event.event.state.final):
                 self._outbox.put(self._translator.state(event))
         record = self._ledger.record
         if record is not None and self._ledger.ended:
-            await self._last_preview()
+            if self._previews:
+                await self._last_preview(subscription, completed=record.state is JobState.COMPLETED)
             self._outbox.put(self._translator.state(StateEvent(record.history[-1], record)))
 
-    async def _last_preview(self) -> None:
+    async def _last_preview(self, subscription: Subscription, *, completed: bool) -> None:
         """See to it that the last picture comes before the last word."""
-        if self._previews and not self._finished:
+        if not self._finished:
             with contextlib.suppress(CryoMambaError):
-                self._outbox.put_preview(await self._bus.ask(lambda transport: transport.preview_message(self._job_id)))
+                self._show(await self._bus.ask(lambda transport: transport.preview_message(self._job_id)))
+        if completed and self._shown is not None and not self._finished:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._final_frame(subscription), FINAL_FRAME_S)
         self._outbox.release(self._job_id)
+
+    async def _final_frame(self, subscription: Subscription) -> None:
+        """Wait for a frame that is a moment behind: frames and states come over different sockets."""
+        while not self._finished and (got := await subscription.mailbox.get()) is not None:
+            if isinstance(got[0], BusMessage) and got[0].envelope.type == published.PREVIEW:
+                self._show(got[0])
 
     def _tell_link(self, link: LinkEvent) -> None:
         if link.status != self._link:

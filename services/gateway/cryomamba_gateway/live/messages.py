@@ -238,7 +238,7 @@ class Translator:
             encode = encode_web_frame if binary else None
             work = asyncio.to_thread(json_preview, found) if encode is None else _at_once(encode, found)
             encoding = asyncio.ensure_future(work)
-            _keep(self._previews, key, encoding, KEPT // 8)
+            _keep(self._previews, key, encoding, KEPT // 4)
         return await asyncio.shield(encoding)
 
     def _once(self, key: Hashable, make: Callable[[], T]) -> T:

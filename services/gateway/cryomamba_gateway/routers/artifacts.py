@@ -28,7 +28,12 @@ router = APIRouter(tags=["artifacts"])
 _RANGE: Final = re.compile(
     r"bytes=\s*(\d{1,19}-(\d{1,19})?|-\d{1,19})(\s*,\s*(\d{1,19}-(\d{1,19})?|-\d{1,19}))*\s*", re.IGNORECASE
 )
-_BYTES: Final[dict[str, Any]] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BYTES: Final[dict[str, Any]] = {
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    "application/gzip": {"schema": {"type": "string", "format": "binary"}},
+    "application/json": {"schema": {"type": ["object", "array"]}},
+    "*/*": {"schema": {"type": "string", "format": "binary"}},
+}
 _HEADERS: Final[dict[str, Any]] = {
     **REQUEST_ID_HEADER,
     "ETag": {"description": "The file's SHA-256.", "schema": {"type": "string"}},

@@ -1,0 +1,242 @@
+"""A mask's surface as a mesh, slab by slab, for ChimeraX, Blender and MeshLab: STL and OBJ.
+
+Surface nets (Gibson, 1998): a vertex in each cell of eight voxels that the surface runs through, a quad for each pair
+of neighbouring voxels that it separates. Which voxels are inside is what the mask says; where between them the surface
+lies comes from the mask smoothed by a Gaussian, so that no steps are seen and nothing thin is lost. Meshes are closed,
+also at the volume's border, and look outwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.errors import InvalidRequestError
+from cryomamba.libraries import library
+from cryomamba.masks.slabs import LabelSource, Step, Window, windows
+from cryomamba.volumes.aside import AsideFile
+from cryomamba.volumes.encode import own_label
+from cryomamba.volumes.grid import Triple
+
+_SIGMA: Final = 1.0
+_HALO: Final = 5
+# A vertex stays so far (in voxels) from the voxels on either side, so that no triangle is without area.
+_MARGIN: Final = 0.1
+_CORNERS: Final = tuple(itertools.product((0, 1), repeat=3))
+_EDGES: Final = tuple(
+    (a, b)
+    for a, b in itertools.combinations(range(8), 2)
+    if sum(abs(p - q) for p, q in zip(_CORNERS[a], _CORNERS[b], strict=True)) == 1
+)
+_TRIANGLE: Final = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+
+Flags = npt.NDArray[np.bool_]
+Points = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPart:
+    """What a slab adds to a mesh.
+
+    Attributes
+    ----------
+    first : int
+        Number of its first vertex; vertices are counted through all parts, from 0.
+    points : ndarray of float32, (n, 3)
+        x, y, z in Å.
+    quads : ndarray of int64, (m, 4)
+        Vertices of this part or the one before, counterclockwise seen from outside.
+    """
+
+    first: int
+    points: Points
+    quads: Indices
+
+
+def mesh_parts(
+    source: LabelSource, label: int | None = None, *, placement_A: Triple = (0.0, 0.0, 0.0), step: Step | None = None
+) -> Iterator[MeshPart]:
+    """Yield the mesh of a label (of all labels together for None), slab by slab.
+
+    Parameters
+    ----------
+    source : LabelSource
+    label : int, optional
+    placement_A : tuple of float
+        Å (z, y, x) of the centre of voxel (0, 0, 0), which the mesh lies on.
+    step : callable, optional
+        Called with the fraction done; may raise to stop.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``engine_unavailable``: scipy is not installed.
+    """
+    net = _Net(source, placement_A)
+    mask = source.map(lambda labels: (labels > 0 if label is None else labels == label).view(np.uint8))
+    for window in windows(mask.slabs(), _HALO):
+        yield net.add(window)
+        if step is not None:
+            step((window.start + window.core.stop) / source.shape[0])
+
+
+def write_stl(parts: Iterator[MeshPart], path: Path) -> None:
+    """Write a mesh as binary STL, lengths in Å.
+
+    Raises
+    ------
+    InvalidRequestError
+        The mesh is empty.
+    """
+    with AsideFile(path) as aside, aside.stream() as stream:
+        head = own_label("mesh in angstrom").encode()[:80].ljust(80)
+        stream.write(head + bytes(4))
+        count, before = 0, np.empty((0, 3), np.float32)
+        for part in parts:
+            known = np.concatenate([before, part.points])
+            corners = known[part.quads - (part.first - len(before))]
+            triangles = np.zeros(2 * len(corners), _TRIANGLE)
+            triangles["corners"][0::2], triangles["corners"][1::2] = corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]
+            triangles["normal"] = _normals(triangles["corners"])
+            stream.write(triangles.tobytes())
+            count, before = count + triangles.size, part.points
+        _require_some(count)
+        stream.seek(80)
+        stream.write(count.to_bytes(4, "little"))
+
+
+def write_obj(parts: Iterator[MeshPart], path: Path) -> None:
+    """Write a mesh as Wavefront OBJ with quads, lengths in Å.
+
+    Raises
+    ------
+    InvalidRequestError
+        The mesh is empty.
+    """
+    with AsideFile(path) as aside, aside.stream() as stream:
+        stream.write(f"# {own_label('mesh in angstrom')}\n".encode())
+        count = 0
+        for part in parts:
+            _rows(stream, "v %.2f %.2f %.2f\n", part.points)
+            _rows(stream, "f %d %d %d %d\n", part.quads + 1)
+            count += len(part.quads)
+        _require_some(count)
+
+
+def _rows(stream: IO[bytes], form: str, table: npt.NDArray[np.generic]) -> None:
+    for rows in np.array_split(table, len(table) // 65536 + 1):
+        stream.write((form * len(rows) % tuple(rows.reshape(-1).tolist())).encode())
+
+
+def _require_some(count: int) -> None:
+    if not count:
+        raise InvalidRequestError(
+            "The mask is empty, so it has no surface.", hint="Choose another label, or look at 'cryomamba measure'."
+        )
+
+
+def _normals(corners: Points) -> Points:
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(across, axis=1, keepdims=True)
+    normals: Points = np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+    return normals
+
+
+class _Net:
+    """Grows a surface net: holds the last plane of voxels and the vertices of the last layer of cells."""
+
+    def __init__(self, source: LabelSource, placement_A: Triple) -> None:
+        self._shape = source.shape
+        self._size = np.array(source.voxel_size_A)
+        self._placement = np.array(placement_A)
+        self._count = 0
+        _, height, width = source.shape
+        self._layer = np.full((1, height + 1, width + 1), -1, np.int64)
+
+    def add(self, window: Window) -> MeshPart:
+        """Take in the next slab."""
+        inside, smooth, top = self._block(window)
+        cells = _windowed(inside)
+        mixed = cells.any(axis=0) & ~cells.all(axis=0)
+        where = np.array(np.nonzero(mixed))
+        first, self._count = self._count, self._count + where.shape[1]
+        layers = np.full(mixed.shape, -1, np.int64)
+        layers[mixed] = np.arange(first, self._count)
+        layers = np.concatenate([self._layer, layers])
+        self._layer = layers[-1:]
+        return MeshPart(first, self._points(inside, smooth, where, top), _quads(inside, layers))
+
+    def _block(self, window: Window) -> tuple[Flags, Points, int]:
+        """Return mask and smoothed mask of the slab, the plane before it, and background all around the volume."""
+        start = window.start + window.core.start
+        last = window.start + window.core.stop == self._shape[0]
+        bottom = window.start + len(window.data) == self._shape[0]
+        mask = np.pad(window.data, ((int(window.start == 0), int(bottom)), (1, 1), (1, 1)))
+        smooth = library("scipy.ndimage").gaussian_filter(mask, _SIGMA, output=np.float32, truncate=2.5, mode="nearest")
+        begin = start - 1 - window.start + int(window.start == 0)
+        stop = begin + 1 + (window.core.stop - window.core.start) + int(last)
+        return mask[begin:stop] > 0, smooth[begin:stop], start - 1
+
+    def _points(self, inside: Flags, smooth: Points, where: npt.NDArray[np.intp], top: int) -> Points:
+        corners = [tuple(where + np.array(corner)[:, None]) for corner in _CORNERS]
+        values = [smooth[corner] for corner in corners]
+        sides = [inside[corner] for corner in corners]
+        total, crossings = np.zeros((3, where.shape[1])), np.zeros(where.shape[1])
+        for a, b in _EDGES:
+            crossed = sides[a] != sides[b]
+            difference = values[b] - values[a]
+            # Where the smoothed mask does not agree with the mask, the middle is the best guess.
+            agrees = (difference > 0) == sides[b]
+            at = np.divide(0.5 - values[a], difference, out=np.full_like(difference, 0.5), where=agrees & crossed)
+            at = np.clip(at, _MARGIN, 1 - _MARGIN)
+            for axis in range(3):
+                p, q = _CORNERS[a][axis], _CORNERS[b][axis]
+                total[axis] += np.where(crossed, p + (q - p) * at, 0)
+            crossings += crossed
+        voxel = where + total / np.maximum(crossings, 1) + np.array([top, -1, -1])[:, None]
+        points = voxel * self._size[:, None] + self._placement[:, None]
+        xyz: Points = points[::-1].T.astype(np.float32)
+        return xyz
+
+
+def _windowed(inside: Flags) -> Flags:
+    """Return for each cell its eight corners, as the first axis."""
+    depth, height, width = inside.shape
+    return np.stack(
+        [inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS],
+    )
+
+
+def _quads(inside: Flags, layers: Indices) -> Indices:
+    """Return a quad for each pair of neighbours on different sides; layer 0 is the one before the first plane."""
+    found = [np.empty((0, 4), np.int64)]
+    # Along each axis, the four cells around the edge in the order in which the normal points along the axis.
+    around = {
+        0: ((1, -1, -1), (1, -1, 0), (1, 0, 0), (1, 0, -1)),
+        1: ((0, 0, -1), (1, 0, -1), (1, 0, 0), (0, 0, 0)),
+        2: ((0, -1, 0), (0, 0, 0), (1, 0, 0), (1, -1, 0)),
+    }
+    planes = inside[:-1]
+    for axis, cells in around.items():
+        low = planes if axis == 0 else planes[(slice(None), *(_upto(axis, n) for n in (1, 2)))]
+        high = inside[1:] if axis == 0 else planes[(slice(None), *(_from(axis, n) for n in (1, 2)))]
+        for flip, change in ((False, low & ~high), (True, ~low & high)):
+            where = np.array(np.nonzero(change))
+            quad = np.stack([layers[tuple(where + np.array(cell)[:, None])] for cell in cells], axis=1)
+            found.append(quad[:, ::-1] if flip else quad)
+    return np.concatenate(found)
+
+
+def _upto(axis: int, at: int) -> slice:
+    return slice(None, -1) if axis == at else slice(None)
+
+
+def _from(axis: int, at: int) -> slice:
+    return slice(1, None) if axis == at else slice(None)

@@ -1,0 +1,328 @@
+"""The whole way: services, network, panel and pixels, over both transports."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryomamba.records import JobState
+from cryomamba.testing import Stack
+from cryomamba.testing.stack import Service
+from napari_cryomamba.models.link import Phase
+from napari_cryomamba.net.bridge import Bridge
+from napari_cryomamba.settings import SettingsFile
+from napari_cryomamba.widgets import CryoMambaWidget
+from napari_cryomamba.window import open_window
+
+pytestmark = [pytest.mark.desktop, pytest.mark.system]
+
+WAIT_MS = 40_000
+DEMO = {"seconds": 30.0}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, phantom_file: Path) -> Iterator[Stack]:
+    """One ready stack with short leases for the tests that kill nothing."""
+    with Stack(tmp_path_factory.mktemp("stack"), roots=[phantom_file.parent], env={"CRYOMAMBA_LEASE_S": "2"}) as found:
+        yield found.start().wait_ready(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, CryoMambaWidget]]:
+    """One napari window with the panel for the whole module: making one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRYOMAMBA_HOME", str(tmp_path_factory.mktemp("home")))
+        viewer, panel = open_window(
+            server="tcp://127.0.0.1:1", settings=SettingsFile(tmp_path_factory.mktemp("me") / "desktop.json")
+        )
+        viewer.window._qt_window.resize(1300, 800)
+        yield viewer, panel
+        panel.shut()
+        viewer.close()
+        qapp.processEvents()
+
+
+@pytest.fixture
+def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, qtbot: Any) -> Iterator[CryoMambaWidget]:
+    """The panel with the tomogram open."""
+    viewer, panel = window
+    panel.open_files([phantom_file])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT_MS)
+    yield panel
+    for job in panel.desk.jobs.unfinished():
+        panel.desk.cancel(job.job_id)
+    viewer.layers.clear()
+    panel.desk.history.clear()
+
+
+class Driver:
+    """Presses the buttons, and waits for what they bring."""
+
+    def __init__(self, panel: CryoMambaWidget, qtbot: Any) -> None:
+        self.panel, self.desk, self.qtbot = panel, panel.desk, qtbot
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT_MS)
+        return condition()
+
+    def connect(self, url: str) -> None:
+        self.panel.connection.address.setCurrentText(url)
+        self.panel.connection.connect_now()
+        self.until(lambda: self.desk.link.phase is Phase.CONNECTED and self.desk.link.url == url)
+
+    def start(self, engine: str, **parameters: float) -> str:
+        before = set(self.desk.jobs.mine)
+        segment = self.panel.segment
+        self.until(lambda: segment.engine.findText(engine) >= 0)
+        segment.engine.setCurrentText(engine)
+        for name, value in parameters.items():
+            segment.form.editors[name].editor.setValue(value)
+        self.until(segment.start.isEnabled)
+        segment.start.click()
+        [job_id] = self.until(lambda: self.desk.jobs.mine - before)
+        return str(job_id)
+
+    def state(self, job_id: str) -> JobState:
+        job = self.desk.jobs.get(job_id)
+        assert job is not None
+        return job.record.state
+
+    def shown(self, job_id: str) -> int:
+        return self.desk.frame_place(job_id).statistics.shown
+
+    def shows_more(self, job_id: str, seen: int) -> bool:
+        return self.shown(job_id) > seen
+
+    def said(self) -> str:
+        return "\n".join(notice.text for notice in self.desk.history.notices)
+
+
+@pytest.fixture
+def driver(desktop: CryoMambaWidget, qtbot: Any) -> Driver:
+    return Driver(desktop, qtbot)
+
+
+def canvas_pixels(viewer: Any, qapp: Any) -> np.ndarray:
+    """Return what the canvas shows, RGB."""
+    qapp.processEvents()
+    return np.asarray(viewer.screenshot(canvas_only=True, flash=False))[..., :3].astype(int)
+
+
+def expect_overlay_where_mask_is(viewer: Any, layer: Any, qapp: Any) -> None:
+    """Compare the canvas with the mask of the shown section, voxel by voxel, through the camera."""
+    tomogram = viewer.layers[0]
+    pixels = canvas_pixels(viewer, qapp)
+    height, width = pixels.shape[:2]
+    centre, zoom = np.array(viewer.scene.camera.center[-2:]), viewer.scene.camera.zoom
+    z = viewer.dims.point[0]
+    hits = misses = 0
+    ratio = viewer.window._qt_window.devicePixelRatio()
+    for y in range(4, tomogram.data.shape[1] - 4, 7):
+        for x in range(4, tomogram.data.shape[2] - 4, 7):
+            world = np.array(tomogram.data_to_world((0, y, x)))
+            value = layer.get_value((z, *world[1:]), world=True)
+            around = [
+                layer.get_value((z, world[1] + dy, world[2] + dx), world=True)
+                for dy in (-1.3, 1.3)
+                for dx in (-1.3, 1.3)
+            ]
+            if any(other != value for other in around):
+                continue  # an edge: which side a pixel falls on is the camera's affair
+            row, column = ((world[1:] - centre) * zoom * ratio + np.array([height, width]) / 2).astype(int)
+            if not (0 <= row < height and 0 <= column < width):
+                continue
+            green = pixels[row, column, 1] > pixels[row, column, 0] + 60
+            if value:
+                hits += 1
+                assert green, f"voxel {(y, x)} is in the mask, but its pixel {pixels[row, column]} is not"
+            else:
+                misses += 1
+                assert not green, f"voxel {(y, x)} is not in the mask, but its pixel {pixels[row, column]} is"
+    assert hits > 3, "the section shows nothing of the mask"
+    assert misses > 3, "the section shows nothing but the mask"
+
+
+@pytest.mark.parametrize("transport", ["http", "bus"])
+def test_a_job_is_watched_to_its_end_over_the_tomogram(
+    driver: Driver, stack: Stack, transport: str, window: tuple[Any, Any], qapp: Any, qtbot: Any
+) -> None:
+    """The mask grows on the tomogram, the full one replaces it, and green lies where the mask is, only there."""
+    viewer, _ = window
+    driver.connect(stack.http_url if transport == "http" else stack.bus_url)
+    job_id = driver.start("demo", seconds=4.0)
+    driver.until(lambda: driver.shown(job_id) >= 2)
+    overlay = driver.desk.overlays[job_id]
+    assert not overlay.final
+    assert np.count_nonzero(overlay.layer.data)
+    assert driver.panel.jobs.preview.text().startswith("Preview")
+
+    driver.until(lambda: overlay.final)
+    overlay.layer.opacity = 1.0
+    driver.panel.mask_panel.show_layer(overlay.layer)
+    for label in overlay.palette.labels:
+        driver.panel.mask_panel.set_color(label, "#00ff00")
+    full = int(np.argmax([np.count_nonzero(plane) for plane in overlay.layer.data]))
+    viewer.dims.set_current_step(0, full)
+    expect_overlay_where_mask_is(viewer, overlay.layer, qapp)
+    assert driver.state(job_id) is JobState.COMPLETED
+    written = stack.home / "artifacts" / job_id / "mask.mrc"
+    with mrcfile.open(written) as file:
+        np.testing.assert_array_equal(np.asarray(overlay.layer.data), file.data.astype(np.uint8))
+
+
+def test_scrolling_tells_the_server_where_to_look(
+    driver: Driver, stack: Stack, window: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many steps in z are one focus, at the voxel where the person stopped."""
+    from cryomamba.client import AsyncClient
+
+    told: list[tuple[float, float, float]] = []
+    real = AsyncClient.focus
+
+    async def focus(self: AsyncClient, job_id: str, position: tuple[float, float, float]) -> None:
+        await real(self, job_id, position)
+        told.append(position)
+
+    monkeypatch.setattr(AsyncClient, "focus", focus)
+    driver.connect(stack.bus_url)
+    job_id = driver.start("demo", **DEMO)
+    driver.until(lambda: driver.state(job_id) is JobState.RUNNING)
+    for step in range(5, 31):
+        window[0].dims.set_current_step(0, step)
+    driver.until(lambda: told)
+    assert told[-1][0] == pytest.approx(30, abs=0.01)
+    assert len(told) <= 2
+    driver.panel.jobs.select(job_id)
+    driver.panel.jobs.cancel_button.click()
+    driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
+
+
+def test_a_refused_job_says_why(driver: Driver, stack: Stack, tmp_path: Path, window: tuple[Any, Any]) -> None:
+    """A tomogram outside the server's folders makes no job; the reason and what to do stand among the messages."""
+    outside = tmp_path / "outside.mrc"
+    outside.write_bytes(driver.panel.segment.layer.metadata["cryomamba"].path.read_bytes())
+    driver.panel.open_files([outside])
+    driver.until(lambda: driver.panel.segment.tomogram.findText("outside.mrc") >= 0)
+    driver.connect(stack.http_url)
+    driver.panel.segment.tomogram.setCurrentText("outside.mrc")
+    driver.panel.segment.engine.setCurrentText("threshold")
+    driver.until(driver.panel.segment.start.isEnabled)
+    driver.panel.segment.start.click()
+    driver.until(lambda: driver.desk.history.unread)
+    notice = driver.desk.history.notices[-1]
+    assert notice.code == "path_forbidden"
+    assert notice.hint
+    assert notice.request_id
+    assert not driver.desk.jobs.unfinished()
+
+
+def test_a_restarted_desktop_finds_its_jobs_again(driver: Driver, stack: Stack, qtbot: Any, phantom_file: Path) -> None:
+    """A second desktop with the same settings lists the job, and watches it once the tomogram is open."""
+    from napari.components import ViewerModel
+
+    driver.connect(stack.http_url)
+    job_id = driver.start("demo", **DEMO)
+    driver.until(lambda: driver.shown(job_id) >= 1)
+    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(driver.desk.file.path))
+    try:
+        again.open_files([phantom_file])
+        driver.until(lambda: again.desk.is_watched(job_id))
+        driver.until(lambda: again.desk.frame_place(job_id).statistics.shown >= 1)
+        assert again.desk.overlays[job_id].in_viewer
+    finally:
+        again.shut()
+        again.deleteLater()
+    driver.desk.cancel(job_id)
+    driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
+
+
+@pytest.mark.parametrize("transport", ["http", "bus"])
+def test_deaths_are_said_and_the_job_goes_on(
+    driver: Driver, tmp_path: Path, phantom_file: Path, transport: str
+) -> None:
+    """Gateway, broker and worker are killed in turn while a job is watched: it is said, then the job goes on."""
+    with Stack(tmp_path / "stack", roots=[phantom_file.parent], env={"CRYOMAMBA_LEASE_S": "2"}) as stack:
+        stack.start().wait_ready(timeout=60)
+        driver.connect(stack.http_url if transport == "http" else stack.bus_url)
+        job_id = driver.start("demo", **DEMO)
+        driver.until(lambda: driver.shown(job_id) >= 1)
+        services: list[Service] = ["gateway", "broker"] if transport == "http" else ["broker"]
+        for service in services:
+            driver.desk.history.clear()
+            stack.kill(service)
+            driver.until(lambda: driver.desk.link.phase is Phase.WAITING)
+            assert "lost" in driver.said()
+            stack.start(service)
+            driver.until(lambda: driver.desk.link.phase.usable)
+            seen = driver.shown(job_id)
+            driver.until(partial(driver.shows_more, job_id, seen))
+            assert "Connected again" in driver.said()
+        driver.desk.history.clear()
+        stack.kill("inference")
+        driver.until(lambda: "ended" in driver.said())
+        driver.until(lambda: driver.desk.link.phase is Phase.DEGRADED)
+        stack.start("inference")
+        seen = driver.shown(job_id)
+        driver.until(lambda: driver.shown(job_id) > seen and driver.state(job_id) is JobState.RUNNING)
+        driver.desk.cancel(job_id)
+        driver.until(lambda: driver.state(job_id).final)
+        driver.panel.connection.address.setCurrentText("tcp://127.0.0.1:1")
+        driver.panel.connection.connect_now()
+
+
+@pytest.mark.parametrize("transport", ["http", "bus"])
+def test_a_hundred_connections_leak_nothing(stack: Stack, transport: str, qtbot: Any) -> None:
+    """Connecting and closing a hundred times leaves no thread and no descriptor behind."""
+
+    def once() -> None:
+        bridge, phases = Bridge(), []
+        bridge.arrived.connect(lambda message: phases.append(getattr(getattr(message, "link", None), "phase", None)))
+        bridge.open(stack.http_url if transport == "http" else stack.bus_url)
+        qtbot.waitUntil(lambda: Phase.CONNECTED in phases, timeout=WAIT_MS)
+        bridge.close()
+        bridge.deleteLater()
+
+    once()
+    threads, files = threading.active_count(), count_files()
+    for _ in range(100):
+        once()
+    gc.collect()
+    qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=WAIT_MS)
+    assert count_files() <= files + 5
+
+
+def test_a_hundred_panels_leak_nothing(window: tuple[Any, CryoMambaWidget], qtbot: Any, qapp: Any) -> None:
+    """Docking and closing the panel a hundred times leaves no thread, descriptor, dock, menu or layer behind."""
+    viewer, _ = window
+    menus = len(viewer.window.main_menu.actions())
+
+    def once() -> None:
+        panel = CryoMambaWidget(viewer, connect=False)
+        viewer.window.add_dock_widget(panel, name="another")
+        viewer.window.remove_dock_widget(panel)
+        panel.deleteLater()
+
+    once()
+    qapp.processEvents()
+    threads, files, docks = threading.active_count(), count_files(), len(viewer.window.dock_widgets)
+    for _ in range(100):
+        once()
+    qapp.processEvents()
+    gc.collect()
+    qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=WAIT_MS)
+    assert count_files() <= files + 5
+    assert len(viewer.window.dock_widgets) == docks
+    assert len(viewer.window.main_menu.actions()) == menus
+    assert len(viewer.layers) == 0
+
+
+def count_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

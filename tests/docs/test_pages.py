@@ -1,0 +1,97 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cryomamba.cli.exits import exit_code
+from cryomamba.errors import ErrorCode, error_from_payload
+from cryomamba.wire import constants
+from cryomamba.wire.requests import REQUESTS
+from cryomamba_gateway.errors import STATUS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    """``docs/generate.py`` as a module."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(page: Path) -> Iterator[list[str]]:
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_generated_tables_are_those_of_the_code(generator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands, settings, routes, constants and engines are told as they are; ``make docs`` renews them."""
+    for name in [name for name in os.environ if name.startswith("CRYOMAMBA_")]:
+        monkeypatch.delenv(name)
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert set(re.findall(r"<!-- generated: ([\w-]+) -->", text)) == set(generator.BLOCKS)
+    behind = [page.name for page in PAGES if generator.renewed(page.read_text("utf-8")) != page.read_text("utf-8")]
+    assert behind == []
+
+
+def test_the_bus_page_states_the_numbers_and_requests() -> None:
+    """Every constant of the protocol stands on its page with its value, and every request."""
+    page = DOCS / "reference" / "bus.md"
+    stated = {row[0].strip("`"): row[1].rstrip(" |") for row in rows(page)}
+    numbers = {name: str(value) for name, value in vars(constants).items() if name.isupper()}
+    assert numbers.items() <= stated.items()
+    assert set(REQUESTS) <= set(stated)
+
+
+def test_every_error_code_is_explained() -> None:
+    """The page lists each code with the class, HTTP status and exit code that it really has."""
+    stated = {row[0].strip("`"): row[1:4] for row in rows(DOCS / "reference" / "errors.md")}
+    known = {}
+    for code in ErrorCode:
+        error = error_from_payload({"code": code, "message": "x"})
+        known[str(code)] = [f"`{type(error).__name__}`", str(STATUS[code]), str(exit_code(error).value)]
+    assert stated == known
+
+
+def test_every_dependency_has_a_reason() -> None:
+    """The page names just the packages of ``pyproject.toml``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    listed = list(project["project"]["dependencies"])
+    for extra in project["project"]["optional-dependencies"].values():
+        listed += extra
+    for group in project["dependency-groups"].values():
+        listed += [item for item in group if isinstance(item, str)]
+    names = {re.split(r"[\[<>=~! ]", item)[0] for item in listed}
+    assert {row[0].strip("`") for row in rows(DOCS / "explanations" / "dependencies.md")} == names
+
+
+def test_the_readme_points_to_what_is_there() -> None:
+    """Links and pictures of the README exist, and its make targets too."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (ROOT / target).exists(), target
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)", text)) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_examples_in_python_compile(page: Path) -> None:
+    """Every Python example of a page is valid code."""
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)):
+        compile(code, f"{page.name}#{number}", "exec")
