@@ -141,7 +141,6 @@ def main() -> None:
         print(f"{'mask 128³':<20}{'bytes':>9}{'bus p50 ms':>12}{'TCP p50 ms':>12}{'ratio':>8}   (limit 3)")
         compare(endpoints, 1, "raw")
         compare(endpoints, 3, "raw")
-        compare(endpoints, 15, "raw")
         compare(endpoints, 3, "deflate")
 
 

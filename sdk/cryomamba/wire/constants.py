@@ -6,7 +6,8 @@ PROTOCOL_VERSION: Final = 1
 
 HEADER_MAX_BYTES: Final = 64 * 1024
 PAYLOAD_MAX_BYTES: Final = 16 * 1024 * 1024
-PREVIEW_WIRE_MAX_BYTES: Final = 1024 * 1024
+# Frame and header together stay below 1 MiB, which is what WebSocket clients take unless told otherwise.
+PREVIEW_WIRE_MAX_BYTES: Final = 1024 * 1024 - 8 * 1024
 BUFFERS_MAX: Final = 8
 
 JOBS_HWM: Final = 1000
