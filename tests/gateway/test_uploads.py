@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
-from cryomamba.settings import Settings
-from cryomamba.testing import wait_until_async
 from cryomamba.volumes import write_volume
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -31,16 +35,22 @@ def tomogram(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return path
 
 
-async def begun(house, content: bytes, **more: object) -> dict:
+@pytest.fixture
+def content(tomogram: Path) -> bytes:
+    """Its bytes."""
+    return tomogram.read_bytes()
+
+
+async def begun(house: House, content: bytes, **more: object) -> dict[str, Any]:
     fields = {"filename": "../ts.mrc", "total_size": len(content), "chunk_size": CHUNK, **more}
     reply = await house.http.post("/v1/uploads/init", json=fields)
     assert reply.status_code == 201, reply.text
-    return reply.json()
+    found: dict[str, Any] = reply.json()
+    return found
 
 
-async def test_a_tomogram_in_parts_becomes_a_job(house, worker, tomogram: Path) -> None:
+async def test_a_tomogram_in_parts_becomes_a_job(house: House, worker: Worker, content: bytes) -> None:
     """Begin, send out of order, look, complete, submit: as the contract says, with its status codes."""
-    content = tomogram.read_bytes()
     upload = await begun(house, content)
     assert upload["filename"] == "ts.mrc"
     assert len(upload["chunk_urls"]) == upload["part_count"] == -(-len(content) // CHUNK)
@@ -69,9 +79,8 @@ async def test_a_tomogram_in_parts_becomes_a_job(house, worker, tomogram: Path) 
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
 
 
-async def test_a_file_in_one_piece(house, tomogram: Path) -> None:
+async def test_a_file_in_one_piece(house: House, content: bytes) -> None:
     """A single PUT is enough; without a length, or with what is no volume, nothing is left."""
-    content = tomogram.read_bytes()
     reply = await house.http.put("/v1/files", params={"filename": "a/b.mrc"}, content=content)
     assert (reply.status_code, reply.json()["filename"]) == (201, "b.mrc")
     before = (await house.http.get("/v1/files")).json()
@@ -84,12 +93,12 @@ async def test_a_file_in_one_piece(house, tomogram: Path) -> None:
 
     assert (await house.http.put("/v1/files", content=chunked())).status_code == 400
     assert (await house.http.get("/v1/files")).json() == before
-    assert not [path for path in (house.settings.uploads / "incoming").iterdir()]
+    assert not list((house.settings.uploads / "incoming").iterdir())
 
 
-async def test_refusals(house, tomogram: Path) -> None:
+async def test_refusals(house: House, content: bytes) -> None:
     """Each wrong part has its status, and none of them leaves a trace."""
-    upload = await begun(house, tomogram.read_bytes())
+    upload = await begun(house, content)
     urls = upload["chunk_urls"]
     assert (await house.http.put(urls[0], content=b"short")).status_code == 400
     assert (await house.http.put(urls[0], content=bytes(CHUNK + 1))).status_code == 413
@@ -115,7 +124,7 @@ async def test_refusals(house, tomogram: Path) -> None:
     assert (await house.http.get(f"/v1/uploads/{upload['upload_id']}")).status_code == 404
 
 
-async def test_no_room_is_told_before_a_byte(empty_house) -> None:
+async def test_no_room_is_told_before_a_byte(empty_house: House) -> None:
     """507 where the disk is too small."""
     await empty_house.start_gateway(upload_reserve_gb=10**9)
     body = {"filename": "x", "total_size_bytes": 1000}
@@ -123,19 +132,19 @@ async def test_no_room_is_told_before_a_byte(empty_house) -> None:
     assert (reply.status_code, reply.json()["code"]) == (507, "insufficient_storage")
 
 
-async def connected(house) -> AsyncClient:
+async def connected(house: House) -> AsyncClient:
     return await aconnect(house.url)
 
 
-async def test_the_client_sends_a_file_once(house, tomogram: Path) -> None:
+async def test_the_client_sends_a_file_once(house: House, tomogram: Path, content: bytes) -> None:
     """Progress goes to the whole, the same file again is there at once, and what is no volume is said."""
     told: list[tuple[int, int]] = []
     async with await connected(house) as client:
         first = await client.upload(tomogram, progress=lambda done, total: told.append((done, total)))
-        size = tomogram.stat().st_size
+        size = len(content)
         assert told[0] == (0, size)
         assert told[-1] == (size, size)
-        assert first.sha256 == hashlib.sha256(tomogram.read_bytes()).hexdigest()
+        assert first.sha256 == hashlib.sha256(content).hexdigest()
         assert await client.upload(tomogram) == first
         (tomogram.parent / "no.mrc").write_bytes(b"not a volume" * 200)
         with pytest.raises(VolumeError):
@@ -145,12 +154,12 @@ async def test_the_client_sends_a_file_once(house, tomogram: Path) -> None:
 
 
 async def test_an_upload_survives_restarts_of_gateway_and_client(
-    empty_house, tomogram: Path, monkeypatch: pytest.MonkeyPatch
+    empty_house: House, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the gateway was stopped in the middle, and with a client of another process, only the rest is sent."""
     monkeypatch.setattr("cryomamba.client.upload.PART_BYTES", CHUNK)
     house = empty_house
-    total = tomogram.stat().st_size
+    total = len(content)
     sent: list[int] = []
     async with house.running(house.settings) as url:
         port = int(url.rpartition(":")[2])
@@ -171,23 +180,19 @@ async def test_an_upload_survives_restarts_of_gateway_and_client(
         await asyncio.wait({going}, timeout=0.2)
         async with house.running(settings):
             record = await going
-    assert record.sha256 == hashlib.sha256(tomogram.read_bytes()).hexdigest()
+    assert record.sha256 == hashlib.sha256(content).hexdigest()
     assert sent[0] >= total // 2
 
 
-async def test_the_bus_takes_no_files(house, tomogram: Path) -> None:
+async def test_the_bus_takes_no_files(house: House, tomogram: Path) -> None:
     """A client on the bus is told to use a gateway."""
     async with await aconnect(house.broker.endpoints.jobs) as client:
         with pytest.raises(InvalidRequestError):
             await client.upload(tomogram)
 
 
-async def test_a_client_with_a_token(house_class, tmp_path: Path, tomogram: Path) -> None:
+async def test_a_client_with_a_token(house_class: type[House], tmp_path: Path, tomogram: Path) -> None:
     """A client with a token uploads, submits and watches on a locked gateway; without one it is told to get one."""
-    from contextlib import AsyncExitStack
-
-    from cryomamba.access.tokens import Scope, TokenStore
-
     async with AsyncExitStack() as stack:
         house = house_class(tmp_path / "home", stack)
         stack.push_async_callback(house.stop_broker)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
-import numpy as np
 import pytest
 import pytest_asyncio
 
 from cryomamba.access.tokens import Scope, TokenStore
-from cryomamba.volumes import write_volume
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House
 
 
 class Locked:
@@ -24,7 +25,7 @@ class Locked:
         Ada and Bob may write, the guest (with Ada's name) may only look, the administrator may do everything.
     """
 
-    def __init__(self, house, tokens: TokenStore) -> None:
+    def __init__(self, house: House, tokens: TokenStore) -> None:
         self.house = house
         self.tokens = tokens
         self.ada: httpx.AsyncClient
@@ -41,7 +42,7 @@ class Locked:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def _locked(tmp_path_factory: pytest.TempPathFactory, house_class) -> AsyncIterator[Locked]:
+async def _locked(tmp_path_factory: pytest.TempPathFactory, house_class: type[House]) -> AsyncIterator[Locked]:
     async with AsyncExitStack() as stack:
         house = house_class(tmp_path_factory.mktemp("locked") / "home", stack)
         stack.push_async_callback(house.stop_broker)
@@ -60,11 +61,3 @@ async def _locked(tmp_path_factory: pytest.TempPathFactory, house_class) -> Asyn
 async def locked(_locked: Locked) -> Locked:
     """A locked house, shared by the tests."""
     return _locked
-
-
-@pytest.fixture
-def tomogram(tmp_path: Path) -> bytes:
-    """The bytes of a small volume."""
-    path = tmp_path / "source.mrc"
-    write_volume(path, np.random.default_rng(3).normal(size=(10, 16, 20)).astype(np.float32), 9.0)
-    return path.read_bytes()
