@@ -173,6 +173,9 @@ class Engine(ABC, Generic[P]):
     tile_bytes : int
         Most bytes of a tile's data, halo included, unless one cell of :meth:`align` with its halo has more. What the
         engine allocates besides is its own affair, but counts.
+    keeps_scores : bool
+        Whether the scores are graded, so that the threshold can be moved afterwards: they are kept as ``scores.mrc``
+        (uint16, mode 6, holding 0 to 255).
     output : {'labels', 'scores'}
         What `predict` returns: labels, or uint8 scores that :meth:`cut` turns into label 1. The constructor may set
         it by the parameters.
@@ -185,6 +188,7 @@ class Engine(ABC, Generic[P]):
     needs_volume: ClassVar[bool] = True
     priority: ClassVar[Sequence[int] | None] = None
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
+    keeps_scores: ClassVar[bool] = False
     output: Literal["labels", "scores"] = "labels"
 
     def __init__(self, parameters: P) -> None:

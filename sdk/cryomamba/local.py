@@ -5,7 +5,7 @@ The implementation comes through the entry point group ``cryomamba.runners``, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,7 +19,9 @@ GROUP = "cryomamba.runners"
 NAME = "local"
 LOCAL_JOB = "local"
 
-ExportFormat = Literal["nifti", "nrrd"]
+ExportFormat = Literal["nifti", "nrrd", "scores"]
+ARTIFACTS: Mapping[ExportFormat, str] = {"nifti": "mask.nii.gz", "nrrd": "mask.nrrd", "scores": "scores.mrc"}
+ENDINGS: Mapping[ExportFormat, str] = {"nifti": ".nii.gz", "nrrd": ".nrrd", "scores": "_scores.mrc"}
 LocalEvent = ProgressEvent | PreviewEvent
 
 
@@ -32,7 +34,7 @@ class LocalResult:
     mask : Path
         The mask, an MRC file.
     exports : tuple of Path
-        The mask in the other formats that were asked for, in that order.
+        The other files that were asked for, in that order.
     statistics : dict
         What a server writes into ``stats.json``: engine, parameters, voxel size, and for each label voxels, volume,
         centroid and box.
@@ -75,15 +77,16 @@ class LocalRunner(Protocol):
             Called in this thread with progress and previews, whose job is called ``local``.
         cancelled : callable
             Asked often, in this thread, at least between any two tiles.
-        formats : sequence of {'nifti', 'nrrd'}
-            Further files next to the mask, named like it.
+        formats : sequence of {'nifti', 'nrrd', 'scores'}
+            Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
+            scores that it was cut from.
 
         Raises
         ------
         VolumeError
             The volume cannot be used.
         InvalidRequestError
-            There is no such engine, or a parameter does not fit.
+            There is no such engine, a parameter does not fit, or scores are asked of an engine that keeps none.
         JobFailedError
             ``cancelled``, or the engine failed. Nothing is left behind.
         """

@@ -16,6 +16,8 @@ Spacing = tuple[float, float, float]
 PARAMS_MAX_BYTES = 16 * 1024
 DEMO_SIDE_MAX = 1024
 NAME_MAX = 200
+SCORES = "scores.mrc"
+RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
 JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
@@ -55,7 +57,7 @@ _FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
 class VolumeSource(Request):
-    """Which volume to segment: exactly one of `path`, `file_id` and `shape`.
+    """Which volume to segment: exactly one of `path`, `file_id`, `job_id` and `shape`.
 
     Attributes
     ----------
@@ -63,6 +65,8 @@ class VolumeSource(Request):
         A file that the server can read, below one of its allowed roots.
     file_id : str, optional
         An uploaded file.
+    job_id : str, optional
+        A finished job whose scores (``scores.mrc``) are to be thresholded anew.
     shape : tuple of int, optional
         ZYX shape of a demo job, which needs no file.
     voxel_size_A : tuple of float, optional
@@ -73,20 +77,21 @@ class VolumeSource(Request):
         json_schema_extra={
             "oneOf": [
                 {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-                for name in ("path", "file_id", "shape")
+                for name in ("path", "file_id", "job_id", "shape")
             ]
         }
     )
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
     file_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    job_id: JobId | None = None
     shape: tuple[Side, Side, Side] | None = None
     voxel_size_A: tuple[Voxel, Voxel, Voxel] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if sum(value is not None for value in (self.path, self.file_id, self.shape)) != 1:
-            msg = "give exactly one of path, file_id and shape"
+        if sum(value is not None for value in (self.path, self.file_id, self.job_id, self.shape)) != 1:
+            msg = "give exactly one of path, file_id, job_id and shape"
             raise ValueError(msg)
         return self
 
@@ -130,13 +135,14 @@ class SubmitRequest(Request):
 
 
 class VolumeSummary(Record):
-    """What a job record says of its volume; `path` is what the client gave."""
+    """What a job record says of its volume; `path` is what the client gave, `job_id` a job whose scores it is."""
 
     name: str
     shape: Shape
     voxel_size_A: Spacing
     path: str | None = None
     file_id: str | None = None
+    job_id: str | None = None
     dtype: str | None = None
     warnings: tuple[str, ...] = ()
 

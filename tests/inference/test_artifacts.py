@@ -16,13 +16,14 @@ from scipy import ndimage
 
 from cryomamba.engine import Engine
 from cryomamba.errors import JobFailedError
+from cryomamba.masks.measure import measure
+from cryomamba.masks.slabs import LabelSource
 from cryomamba.records import Artifact
 from cryomamba.volumes import open_volume
 from cryomamba_inference.artifacts import publish, write_artifacts
 from cryomamba_inference.engines.demo import DemoEngine, DemoParameters
 from cryomamba_inference.engines.threshold import ThresholdEngine, ThresholdParameters
 from cryomamba_inference.executor import InlineExecutor
-from cryomamba_inference.measure import LabelCounter
 from cryomamba_inference.runner import Control, Task, run_task
 
 
@@ -38,7 +39,8 @@ def artifacts_of(path: Path, folder: Path, recorder: Any, control: Control | Non
 def test_every_file_holds_the_mask(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
     """MRC, NIfTI and NRRD, read by their own libraries, hold the same voxels; sizes and digests are the files'."""
     artifacts = artifacts_of(make_volume(), tmp_path / "a", recorder)
-    assert [artifact.name for artifact in artifacts] == ["mask.mrc", "mask.nii.gz", "mask.nrrd", "stats.json"]
+    names = ["mask.mrc", "mask.nii.gz", "mask.nrrd", "stats.json", "stats.csv"]
+    assert [artifact.name for artifact in artifacts] == names
     for artifact in artifacts:
         raw = (tmp_path / "a" / artifact.name).read_bytes()
         assert (artifact.size_bytes, artifact.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
@@ -89,11 +91,9 @@ def test_a_demo_has_statistics_for_both_labels(tmp_path: Path, recorder: Any) ->
 
 def test_a_label_that_does_not_occur_has_no_place() -> None:
     """Zero voxels, no centroid and no box; labels above 127 are counted like others."""
-    counter = LabelCounter((2, 3, 4), {1: "a", 200: "b"})
-    slab = np.zeros((2, 3, 4), np.uint16)
-    slab[1, 2, 3] = 200
-    counter.add(0, slab)
-    none, one = counter.summaries((10.0, 20.0, 30.0))
+    mask = np.zeros((2, 3, 4), np.uint16)
+    mask[1, 2, 3] = 200
+    none, one = measure(LabelSource.of_array(mask, (10.0, 20.0, 30.0)), {1: "a", 200: "b"}).labels
     assert (none.voxels, none.centroid, none.box_start) == (0, None, None)
     assert (one.voxels, one.volume_nm3, one.centroid) == (1, 6.0, (1, 2, 3))
     assert (one.centroid_A, one.box_start, one.box_stop) == ((10, 40, 90), (1, 2, 3), (2, 3, 4))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryomamba.masks.slabs import LabelSource
 
 Mask = Annotated[Path, typer.Argument(metavar="MASK.mrc", help="A mask: an MRC file of labels.")]
-Volume = Annotated[
+MinVolume = Annotated[
     float | None, typer.Option("--min-volume", min=0, metavar="NM3", help="Remove smaller pieces (nm³).")
 ]
 _SHOWN = 10

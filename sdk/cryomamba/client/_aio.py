@@ -18,6 +18,7 @@ from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.events import Event, StateEvent
 from cryomamba.files import FileRecord
 from cryomamba.records import (
+    RETHRESHOLD,
     Artifact,
     JobPage,
     JobRecord,
@@ -201,6 +202,50 @@ class AsyncClient:
             There is no such file, or it is no volume.
         """
         return await self.transport.upload(Path(path), progress=progress, parallel=parallel)
+
+    async def threshold(
+        self,
+        job_id: str,
+        high: int,
+        *,
+        low: int | None = None,
+        min_volume_nm3: float = 0.0,
+        preview: PreviewOptions | None = None,
+        name: str = "",
+        client_key: str | None = None,
+    ) -> JobRecord:
+        """Hand in a job that cuts the scores of a finished one at another threshold; its engine does not run again.
+
+        Parameters
+        ----------
+        job_id : str
+            A finished job that has an artifact ``scores.mrc``.
+        high, low : int
+            Scores, 1 to 255: a connected piece stays if all its voxels reach `low` and one reaches `high`. Without
+            `low`, that is `high` too.
+        min_volume_nm3 : float
+            Smaller pieces go.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job, or it has no scores.
+        """
+        params: dict[str, Any] = {"high": high, "min_volume_nm3": min_volume_nm3}
+        if low is not None:
+            params["low"] = low
+        try:
+            request = SubmitRequest(
+                volume=VolumeSource(job_id=job_id),
+                engine=RETHRESHOLD,
+                params=params,
+                preview=preview or PreviewOptions(),
+                name=name,
+                client_key=client_key or uuid.uuid4().hex,
+            )
+        except ValidationError as error:
+            raise invalid_fields(error) from None
+        return await self.transport.submit(request)
 
     async def get(self, job_id: str) -> JobRecord:
         """Return a job as it stands."""

@@ -131,6 +131,30 @@ class Client:
         """Send a tomogram to the gateway; `progress` is called in the client's own thread."""
         return self._thread.run(self._client.upload(path, progress=progress, parallel=parallel))
 
+    def threshold(
+        self,
+        job_id: str,
+        high: int,
+        *,
+        low: int | None = None,
+        min_volume_nm3: float = 0.0,
+        preview: PreviewOptions | None = None,
+        name: str = "",
+        client_key: str | None = None,
+    ) -> JobRecord:
+        """Cut the scores of a finished job anew; see :meth:`~cryomamba.client.AsyncClient.threshold`."""
+        return self._thread.run(
+            self._client.threshold(
+                job_id,
+                high,
+                low=low,
+                min_volume_nm3=min_volume_nm3,
+                preview=preview,
+                name=name,
+                client_key=client_key,
+            )
+        )
+
     def get(self, job_id: str) -> JobRecord:
         """Return a job as it stands."""
         return self._thread.run(self._client.get(job_id))

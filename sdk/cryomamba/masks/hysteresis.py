@@ -22,6 +22,7 @@ from cryomamba.masks.seams import Numbers, SeamGraph
 from cryomamba.masks.slabs import slab_depth
 from cryomamba.records import Shape
 
+SCORE_MAX = 255
 SCORE_SLAB_VOXELS = 4 * 1024 * 1024
 
 Scores = npt.NDArray[np.uint8]

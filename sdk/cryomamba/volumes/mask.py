@@ -41,6 +41,8 @@ class MaskWriter:
         Largest label that will be written, 1 to 65535.
     engine : str
         Name for the header's label line.
+    what : str
+        What the file is, for the same line.
 
     Attributes
     ----------
@@ -55,7 +57,15 @@ class MaskWriter:
         ``insufficient_storage``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], like: Volume | HeaderFacts, *, labels: int, engine: str) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        like: Volume | HeaderFacts,
+        *,
+        labels: int,
+        engine: str,
+        what: str = "mask",
+    ) -> None:
         if not 0 < labels <= 0xFFFF:
             raise ValueError(f"labels must be between 1 and 65535, not {labels}")
         source = like.facts if isinstance(like, Volume) else like
@@ -68,7 +78,7 @@ class MaskWriter:
             nibbles=False,
             extended_type="",
             extended_nbytes=0,
-            labels=(*source.labels[:9], own_label(f"{engine} mask")),
+            labels=(*source.labels[:9], own_label(f"{engine} {what}")),
         )
         self.dtype = np.dtype(np.uint8 if small else np.uint16)
         self.moments: Moments | None = None

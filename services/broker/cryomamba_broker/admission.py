@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,19 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
+from cryomamba.errors import ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.files import read_record, uploaded_volume
-from cryomamba.records import PARAMS_MAX_BYTES, EngineInfo, Shape, Spacing, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.records import (
+    PARAMS_MAX_BYTES,
+    RETHRESHOLD,
+    SCORES,
+    EngineInfo,
+    Shape,
+    Spacing,
+    SubmitRequest,
+    VolumeSource,
+    VolumeSummary,
+)
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.volumes.statistics import check_finite_sample
@@ -52,7 +63,16 @@ def require_plain(request: SubmitRequest) -> None:
         )
 
 
-def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence[Path], uploads: Path) -> NewJob:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where volumes may lie: folders for paths, the finished files of jobs, and what clients sent."""
+
+    roots: Sequence[Path]
+    artifacts: Path
+    uploads: Path
+
+
+def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places) -> NewJob:
     """Check a submit and return the job that it makes.
 
     Raises
@@ -63,6 +83,8 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence
         ``no_worker``: no worker has ever told what engines there are.
     InvalidRequestError
         The engine, a parameter or the volume does not fit; see the code.
+    NotFoundError
+        The job whose scores are wanted has none.
     """
     engine = choose_engine(request, engines)
     check_parameters(engine, request.params)
@@ -70,15 +92,17 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence
     if source.shape is not None:
         return NewJob(request, engine.name, _demo_summary(source, source.shape, engine))
     if source.file_id is not None:
-        return NewJob(request, engine.name, _upload_summary(source, source.file_id, uploads))
-    return NewJob(request, engine.name, _file_summary(source, source.path or "", roots))
+        return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads))
+    if source.job_id is not None:
+        return NewJob(request, engine.name, _scores_summary(source, source.job_id, places.artifacts))
+    return NewJob(request, engine.name, _file_summary(source, source.path or "", places.roots))
 
 
 def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> EngineInfo:
     """Return the engine that a request names, or the default one.
 
     A request for a shape alone takes the default only if that needs no volume, and else the first engine that needs
-    none.
+    none; one for a job's scores takes the engine that moves thresholds.
     """
     if not engines:
         raise UnavailableError(
@@ -86,8 +110,9 @@ def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> Engi
             code=ErrorCode.NO_WORKER,
             hint="Start the inference service: 'python -m cryomamba_inference', or 'honcho start' for all.",
         )
-    if request.engine is not None:
-        return _named(request.engine, engines)
+    named = request.engine or (RETHRESHOLD if request.volume.job_id is not None else None)
+    if named is not None:
+        return _named(named, engines)
     ready = [info for info in engines if info.available]
     ready.sort(key=lambda info: not info.default)
     if request.volume.shape is not None:
@@ -166,6 +191,23 @@ def _demo_summary(volume: VolumeSource, shape: Shape, engine: EngineInfo) -> Vol
             hint="Give the path of a tomogram, or take an engine that needs none, such as 'demo'.",
         )
     return VolumeSummary(name="demo", shape=shape, voxel_size_A=volume.voxel_size_A or DEMO_VOXEL_A)
+
+
+def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> VolumeSummary:
+    path = artifacts / job_id / SCORES
+    if not path.is_file():
+        raise NotFoundError(
+            "There is no job of that id whose scores are kept.",
+            hint="A finished job has them if its engine keeps them; its files are listed with it.",
+        )
+    meta = inspect(path, voxel_size_A=volume.voxel_size_A)
+    return VolumeSummary(
+        name=f"{SCORES} of {job_id}",
+        shape=meta.shape,
+        voxel_size_A=meta.voxel_size_A,
+        job_id=job_id,
+        dtype=meta.dtype,
+    )
 
 
 def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path]) -> VolumeSummary:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from cryomamba._version import __version__
 from cryomamba.errors import NotFoundError
@@ -22,7 +21,7 @@ from cryomamba.wire.requests import (
     PreviewRead,
 )
 
-from .admission import admit, require_plain
+from .admission import Places, admit, require_plain
 from .artifacts import read_piece, require_listed
 from .core import Core
 from .dispatch import Answer, Handler
@@ -36,21 +35,15 @@ class ClientRequests:
     ----------
     core : Core
         What all handlers share.
-    roots : tuple of Path
-        Folders below which volumes may lie.
-    artifacts, uploads : Path
-        Folders of the finished files and of those that clients sent.
+    places : Places
+        Where volumes may lie.
     files : ThreadPoolExecutor
         Where files are read.
     """
 
-    def __init__(
-        self, core: Core, *, roots: tuple[Path, ...], artifacts: Path, uploads: Path, files: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, core: Core, *, places: Places, files: ThreadPoolExecutor) -> None:
         self._core = core
-        self._roots = roots
-        self._artifacts = artifacts
-        self._uploads = uploads
+        self._places = places
         self._files = files
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -108,7 +101,7 @@ class ClientRequests:
             return job_answer(known)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._roots, self._uploads))
+        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._places))
         record = await self._core.change(lambda store: store.jobs.submit(new))
         self._core.waiting.call_all()
         return job_answer(record)
@@ -148,7 +141,7 @@ class ClientRequests:
         record = await self._core.store.call(lambda store: store.jobs.get(request.job))
         require_listed(record, request.name)
         loop = asyncio.get_running_loop()
-        spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._artifacts, request)
+        spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._places.artifacts, request)
         body = {"name": request.name, "offset": request.offset, "size_bytes": size}
         return Answer(body, buffers=(spec,), parts=(piece,), job=request.job, attempt=record.attempt)
 

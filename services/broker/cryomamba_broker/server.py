@@ -20,6 +20,7 @@ from cryomamba.settings import Settings
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import Stamp
 
+from .admission import Places
 from .cache import PreviewCache
 from .client_requests import ClientRequests
 from .core import Core
@@ -141,13 +142,8 @@ class Broker:
             fence=relay.fence,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        clients = ClientRequests(
-            self._core,
-            roots=self.settings.roots,
-            artifacts=self.settings.artifacts,
-            uploads=self.settings.uploads,
-            files=files,
-        )
+        places = Places(self.settings.roots, self.settings.artifacts, self.settings.uploads)
+        clients = ClientRequests(self._core, places=places, files=files)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}
         dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall, self.guard)

@@ -37,6 +37,9 @@ UPLOAD: Final[dict[str, Any]] = {
         "value": {"filename": "TS_01.mrc", "total_size_bytes": 1073742848, "chunk_size_bytes": 8388608},
     }
 }
+THRESHOLD: Final[dict[str, Any]] = {
+    "stricter": {"summary": "Fewer and larger pieces", "value": {"high": 220, "low": 160, "min_volume_nm3": 5000.0}}
+}
 
 _WORDS: Final[dict[ErrorCode, tuple[str, str, bool]]] = {
     ErrorCode.BAD_REQUEST: (

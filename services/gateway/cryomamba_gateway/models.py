@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, StringConstrai
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import (
     PARAMS_MAX_BYTES,
+    RETHRESHOLD,
     Artifact,
     EngineName,
     JobRecord,
@@ -240,6 +241,29 @@ def _whole_numbers_fit(value: object) -> bool:
     if isinstance(value, list):
         return all(_whole_numbers_fit(item) for item in value)
     return not isinstance(value, int) or _WHOLE_MIN <= value <= _WHOLE_MAX
+
+
+class ThresholdBody(Body):
+    """Where a finished job's scores are cut anew."""
+
+    high: int = Field(ge=1, le=255, description="Score that a connected piece must reach somewhere.")
+    low: int | None = Field(
+        None, ge=1, le=255, description="Score that every voxel of a piece must reach; the same as `high` if left out."
+    )
+    min_volume_nm3: float = Field(0.0, ge=0, allow_inf_nan=False, description="Smaller pieces are removed.")
+    preview: PreviewOptions = Field(default_factory=PreviewOptions)
+    name: Label = Field("", description="A label for people.")
+
+    def submit(self, job_id: str, client_key: str | None) -> SubmitRequest:
+        """Return the request that goes to the broker."""
+        return SubmitRequest(
+            volume=VolumeSource(job_id=job_id),
+            engine=RETHRESHOLD,
+            params=self.model_dump(include={"high", "low", "min_volume_nm3"}, exclude_none=True),
+            preview=self.preview,
+            name=self.name,
+            client_key=client_key,
+        )
 
 
 class FocusBody(Body):

@@ -9,30 +9,32 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from cryomamba._version import __version__
-from cryomamba.engine import Engine
-from cryomamba.local import ExportFormat
-from cryomamba.records import Artifact, Shape, Spacing
-from cryomamba.volumes import Statistics, Volume, open_volume
+from cryomamba.engine import Engine, ScoreCut
+from cryomamba.local import ARTIFACTS, ExportFormat
+from cryomamba.masks.measure import METHOD, THICKNESS_METHOD, InstanceSummary, LabelSummary, measure, write_csv
+from cryomamba.masks.slabs import LabelSource
+from cryomamba.records import SCORES, Artifact, Shape, Spacing
+from cryomamba.volumes import Statistics, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
-from cryomamba_inference.measure import LabelCounter, LabelSummary
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
-EXPORT_NAMES: Mapping[ExportFormat, str] = {"nifti": "mask.nii.gz", "nrrd": "mask.nrrd"}
 STATS = "stats.json"
+TABLE = "stats.csv"
+INSTANCES_MAX = 1000
 
 _WRITERS: Mapping[ExportFormat, Callable[..., None]] = {"nifti": write_nifti, "nrrd": write_nrrd}
 _MEDIA_TYPES = {
     MASK: "application/octet-stream",
     "mask.nii.gz": "application/gzip",
     "mask.nrrd": "application/octet-stream",
+    SCORES: "application/octet-stream",
     STATS: "application/json",
+    TABLE: "text/csv",
 }
-_SLAB_NBYTES = 8 * 1024 * 1024
 _READ_NBYTES = 1024 * 1024
 
 
@@ -51,7 +53,14 @@ class MaskStatistics(BaseModel):
         Of the tomogram, ZYX; the voxel size that was used, in ångström.
     input : Statistics or None
         Of the tomogram's density.
+    threshold : ScoreCut or None
+        How the mask was cut from scores of 0 to 255.
+    surface_method, thickness_method : str
     labels : tuple of LabelSummary
+    instance_count : int
+        Number of connected pieces.
+    instances : tuple of InstanceSummary
+        The pieces, the largest first; the first thousand. ``stats.csv`` has all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,7 +72,12 @@ class MaskStatistics(BaseModel):
     shape: Shape
     voxel_size_A: Spacing
     input: Statistics | None
+    threshold: ScoreCut | None = None
+    surface_method: str = METHOD
+    thickness_method: str = THICKNESS_METHOD
     labels: tuple[LabelSummary, ...]
+    instance_count: int
+    instances: tuple[InstanceSummary, ...]
 
 
 def write_artifacts(
@@ -84,7 +98,7 @@ def write_artifacts(
     volume_name : str
         File name of the tomogram.
     formats : sequence of str
-        Further formats of the mask.
+        Further formats of the mask; scores come along if the outcome has them.
     check : callable
         Called often; raises to stop.
 
@@ -95,7 +109,8 @@ def write_artifacts(
     """
     folder = outcome.mask.parent
     outcome.meter.enter(WRITING)
-    steps = len(formats) + 2
+    masks = [form for form in formats if form in _WRITERS]
+    steps = len(masks) + 2
 
     def step(number: int) -> Callable[[float], None]:
         def within(fraction: float) -> None:
@@ -104,12 +119,14 @@ def write_artifacts(
 
         return within
 
-    names = [MASK]
+    names = [MASK, *([SCORES] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
-        for number, form in enumerate(formats):
-            names.append(EXPORT_NAMES[form])
+        for number, form in enumerate(masks):
+            names.append(ARTIFACTS[form])
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
-        labels = _count(mask, engine, step(len(formats)))
+        # Without a tomogram the mask is a demonstration, and its shape of no interest.
+        measured = measure(LabelSource.of_volume(mask), engine.labels, shape=engine.needs_volume, step=step(len(masks)))
+        write_csv(measured, folder / TABLE)
     statistics = MaskStatistics(
         engine=engine.name,
         parameters=engine.parameters.model_dump(mode="json"),
@@ -117,10 +134,13 @@ def write_artifacts(
         shape=outcome.facts.shape,
         voxel_size_A=outcome.facts.voxel_size_A,
         input=outcome.statistics,
-        labels=labels,
+        threshold=outcome.cut,
+        labels=measured.labels,
+        instance_count=measured.count,
+        instances=tuple(measured.instances(INSTANCES_MAX)),
     )
     (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    names.append(STATS)
+    names += [STATS, TABLE]
     return tuple(_describe(folder / name, check) for name in names)
 
 
@@ -137,17 +157,6 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
         (folder / artifact.name).replace(destination / artifact.name)
     _sync_folder(destination)
     _sync_folder(destination.parent)
-
-
-def _count(mask: Volume, engine: Engine[Any], step: Callable[[float], None]) -> tuple[LabelSummary, ...]:
-    depth, height, width = mask.shape
-    counter = LabelCounter(mask.shape, engine.labels)
-    planes = max(1, _SLAB_NBYTES // (height * width))
-    for z in range(0, depth, planes):
-        slab = mask.read_native(slice(z, z + planes), slice(None), slice(None))
-        counter.add(z, slab.view(np.uint8) if slab.dtype == np.int8 else slab.astype(np.uint16, copy=False))
-        step(min(z + planes, depth) / depth)
-    return counter.summaries(mask.voxel_size_A)
 
 
 def _describe(path: Path, check: Callable[[], None]) -> Artifact:

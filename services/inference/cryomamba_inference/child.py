@@ -19,7 +19,7 @@ from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ProtocolError
 from cryomamba.files import uploaded_volume
 from cryomamba.logs import configure_logging
-from cryomamba.records import JobRecord, Progress
+from cryomamba.records import SCORES, JobRecord, Progress
 from cryomamba.settings import Settings
 from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec
@@ -109,8 +109,7 @@ class _Child:
         control: Control = order["control"]
         engine = self._registry.create(record.engine, record.params)
         teller = _Teller(self._pipe, self._codec)
-        given = record.volume.path or record.volume.file_id
-        volume = None if given is None else self._open(record, folder)
+        volume = self._open(record, folder)
         try:
             task = Task(
                 engine=engine,
@@ -121,6 +120,7 @@ class _Child:
                 focus=None if order["focus"] is None else tuple(order["focus"]),
                 job_id=record.job_id,
                 attempt=order["attempt"],
+                keep_scores=True,
             )
             outcome = run_task(task, folder, self._executor, control, teller)
         finally:
@@ -130,14 +130,19 @@ class _Child:
         artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check)
         return [artifact.model_dump(mode="json") for artifact in artifacts]
 
-    def _open(self, record: JobRecord, folder: Path) -> Volume:
+    def _open(self, record: JobRecord, folder: Path) -> Volume | None:
         """Open the job's volume, below the allowed folders only, with the voxel size that the job has."""
-        roots: Sequence[Path] = self._settings.roots
-        if record.volume.file_id is not None:
+        if record.volume.job_id is not None:
+            roots: Sequence[Path] = (self._settings.artifacts,)
+            path = resolve_below(f"{record.volume.job_id}/{SCORES}", roots)
+        elif record.volume.file_id is not None:
             roots = (self._settings.uploads,)
             path = uploaded_volume(self._settings.uploads, record.volume.file_id)
+        elif record.volume.path is not None:
+            roots = self._settings.roots
+            path = resolve_below(record.volume.path, roots)
         else:
-            path = resolve_below(record.volume.path or "", roots)
+            return None
         scratch = folder / "unpacked"
         scratch.mkdir()
         volume = open_volume(path, scratch=scratch)

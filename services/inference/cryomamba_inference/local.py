@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engine import Engine, Registry
-from cryomamba.errors import CryoMambaError
+from cryomamba.errors import CryoMambaError, InvalidRequestError
 from cryomamba.events import PreviewEvent, ProgressEvent
-from cryomamba.local import LOCAL_JOB, ExportFormat, LocalEvent, LocalResult
+from cryomamba.local import ARTIFACTS, ENDINGS, LOCAL_JOB, ExportFormat, LocalEvent, LocalResult
 from cryomamba.records import EngineInfo, Progress, SubmitRequest
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba.wire.preview import PreviewFrame
-from cryomamba_inference.artifacts import EXPORT_NAMES, read_statistics, write_artifacts
+from cryomamba_inference.artifacts import read_statistics, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.runner import Control, Outcome, Task, run_task
@@ -51,12 +51,17 @@ class LocalRunner:
     ) -> LocalResult:
         """Segment a volume; see the protocol."""
         engine = Registry.discover().create(request.engine, request.params)
+        if "scores" in formats and not engine.keeps_scores:
+            raise InvalidRequestError(
+                f"The engine '{engine.name}' keeps no scores.", hint="Leave --scores out, or take another engine."
+            )
         control, teller = Control(cancelled), _Teller(on_event)
         executor = self._open_executor()
         try:
             # Next to the result: on the disk that must have room for it, and where a rename puts it into place.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
-                outcome = _segment(source, request, engine, Path(folder), executor, control, teller)
+                keep = "scores" in formats
+                outcome = _segment(source, request, engine, Path(folder), executor, control, teller, keep_scores=keep)
                 write_artifacts(
                     outcome,
                     engine,
@@ -87,6 +92,8 @@ def _segment(
     executor: TileExecutor,
     control: Control,
     teller: _Teller,
+    *,
+    keep_scores: bool,
 ) -> Outcome:
     with ExitStack() as stack:
         volume = None
@@ -100,6 +107,7 @@ def _segment(
             voxel_size_A=request.volume.voxel_size_A or (1.0, 1.0, 1.0),
             preview=request.preview,
             job_id=LOCAL_JOB,
+            keep_scores=keep_scores,
         )
         return run_task(task, folder, executor, control, teller)
 
@@ -108,9 +116,8 @@ def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalR
     statistics = read_statistics(folder)
     exports = []
     for form in formats:
-        name = EXPORT_NAMES[form]
-        target = output.with_name(output.name.removesuffix(".mrc") + name.removeprefix("mask"))
-        (folder / name).replace(target)
+        target = output.with_name(output.name.removesuffix(".mrc") + ENDINGS[form])
+        (folder / ARTIFACTS[form]).replace(target)
         exports.append(target)
     (folder / "mask.mrc").replace(output)
     return LocalResult(output, tuple(exports), statistics)

@@ -16,6 +16,7 @@ from cryomamba.records import EngineInfo
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba_inference import child
+from cryomamba_inference.lifeline import uninterrupted_start
 from cryomamba_inference.pipe import Message, MessagePipe
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class ComputingChild:
         ours, theirs = context.Pipe(duplex=True)
         arguments = (theirs, os.getpid(), settings.model_dump(mode="json"), codec)
         self._process: SpawnProcess = context.Process(target=child.main, args=arguments, name="cryomamba-engine")
-        self._process.start()
+        with uninterrupted_start():
+            self._process.start()
         theirs.close()
         self._pipe = MessagePipe(ours)
         self._reader = threading.Thread(target=self._read, name="child-messages", daemon=True)

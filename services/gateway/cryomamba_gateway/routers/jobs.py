@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobId
-from cryomamba_gateway.context import Caller, Context
-from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, errors
+from cryomamba.records import JobId, SubmitRequest
+from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.context import Caller, Context, Gateway
+from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, THRESHOLD, errors
 from cryomamba_gateway.models import (
     ClientKey,
     CreatedJob,
@@ -22,6 +23,7 @@ from cryomamba_gateway.models import (
     JobPageOut,
     JobQuery,
     JobRequest,
+    ThresholdBody,
     created_job,
     job_out,
 )
@@ -74,10 +76,17 @@ async def create_job(
     ] = None,
 ) -> Response:
     """Hand in a job. An empty body, or one without a volume, makes a demo job."""
-    request = (body or JobRequest()).submit(idempotency_key).model_copy(update={"owner": caller.owner})
+    return await _hand_in(gateway, caller, (body or JobRequest()).submit(idempotency_key))
+
+
+async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
+    """Queue a job of the caller's, of what the caller may see."""
     if request.volume.file_id is not None:
         await gateway.uploads.file(request.volume.file_id, owner=caller.sees)
-    record = await gateway.bus.ask(lambda transport: transport.submit(request))
+    if request.volume.job_id is not None:
+        await gateway.require_job(caller, request.volume.job_id)
+    owned = request.model_copy(update={"owner": caller.owner})
+    record = await gateway.bus.ask(lambda transport: transport.submit(owned))
     return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
 
 
@@ -151,6 +160,26 @@ async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response
     """Put a failed or cancelled job back into the queue."""
     await gateway.require_job(caller, job_id)
     return _json(job_out(await gateway.bus.ask(lambda transport: transport.retry(job_id))))
+
+
+@router.post(
+    "/jobs/{job_id}/threshold",
+    operation_id="thresholdJob",
+    status_code=201,
+    response_model=CreatedJob,
+    responses={201: _ok("The job is queued", **_LOCATION), **errors(*_SUBMIT_ERRORS, ErrorCode.NOT_FOUND)},
+)
+async def threshold_job(
+    gateway: Context,
+    caller: Caller,
+    job_id: JobId,
+    body: Annotated[ThresholdBody, Body(openapi_examples=THRESHOLD)],
+    idempotency_key: Annotated[
+        ClientKey | None, Header(description="Two requests with the same key make one job.", examples=["f3b1c2"])
+    ] = None,
+) -> Response:
+    """Cut the scores of a finished job at another threshold, in a job of its own; the engine does not run again."""
+    return await _hand_in(gateway, caller, body.submit(job_id, idempotency_key))
 
 
 @router.put(

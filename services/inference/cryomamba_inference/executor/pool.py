@@ -20,6 +20,7 @@ from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba_inference.executor.base import Result
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.executor.worker import work
+from cryomamba_inference.lifeline import uninterrupted_start
 
 _SLOTS = 2
 # The labels' place in a slot begins on a boundary that suits every type.
@@ -156,7 +157,8 @@ def _start() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=True)
     process = context.Process(target=work, args=(theirs, os.getpid()), name="cryomamba-tiles", daemon=True)
-    process.start()
+    with uninterrupted_start():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engine import Engine, Labels, Pass, Scene, Slices, Tile, Voxels
+from cryomamba.engine import Engine, Labels, Pass, Scene, ScoreCut, Slices, Tile, Voxels
 from cryomamba.errors import (
     CryoMambaError,
     ErrorCode,
@@ -20,8 +20,9 @@ from cryomamba.errors import (
     JobFailedError,
     VolumeError,
 )
-from cryomamba.masks.hysteresis import Scores, cut_scores, write_mask
-from cryomamba.records import PreviewOptions, Shape, Spacing
+from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS, Scores, cut_scores, write_mask
+from cryomamba.masks.slabs import slab_depth
+from cryomamba.records import SCORES, PreviewOptions, Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, Statistics, Volume, blank_header, stream_statistics
 from cryomamba.wire.buffers import bits_for
 from cryomamba_inference.blocks import BlockFile
@@ -65,6 +66,8 @@ class Task:
         Voxel (z, y, x) around which tiles come first.
     job_id, attempt : str, int
         Written into previews.
+    keep_scores : bool
+        Keep the scores of an engine that says they are worth it.
     """
 
     engine: Engine[Any]
@@ -75,16 +78,27 @@ class Task:
     focus: Position | None = None
     job_id: str = "local"
     attempt: int = 1
+    keep_scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished mask on disk, what is known of the volume it came from, and the meter, for what comes after."""
+    """A finished mask on disk, what is known of the volume it came from, and the meter, for what comes after.
+
+    Attributes
+    ----------
+    scores : Path or None
+        The scores that the mask was cut from, where they are kept.
+    cut : ScoreCut or None
+        How the mask was cut from scores.
+    """
 
     mask: Path
     facts: HeaderFacts
     statistics: Statistics | None
     meter: Meter
+    scores: Path | None = None
+    cut: ScoreCut | None = None
 
 
 def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher) -> Outcome:
@@ -122,6 +136,7 @@ class _Run:
         self._facts = _facts(task)
         self._highest = max(self._engine.labels)
         self._scores = self._engine.output == "scores"
+        self._keeps = task.keep_scores and self._scores and self._engine.keeps_scores
         self._looks, self._result = _split(self._engine.passes())
         self._meter = Meter(self._stages(), clock=time.monotonic, tell=watcher.progress)
         self._feed, self._scale = self._make_feed(watcher)
@@ -141,7 +156,14 @@ class _Run:
                 self._feed.begin(None)
                 self._walk(plan, executor, lambda piece, labels: mask.write(*piece.start, labels))
         self._feed.finish(self._meter.fraction)
-        return Outcome(self._folder / MASK, self._facts, statistics, self._meter)
+        return Outcome(
+            self._folder / MASK,
+            self._facts,
+            statistics,
+            self._meter,
+            scores=self._folder / SCORES if self._keeps else None,
+            cut=self._engine.cut() if self._scores else None,
+        )
 
     def _run_looks(self) -> None:
         for step, look in enumerate(self._looks):
@@ -215,8 +237,21 @@ class _Run:
                     self._feed.put((z, 0, 0), block)
 
                 write_mask(self._facts.shape, read, write, cut, step=self._within)
+                if self._keeps:
+                    self._keep(read)
         finally:
             path.unlink(missing_ok=True)
+
+    def _keep(self, read: Callable[[slice], Scores]) -> None:
+        """Write the scores as a volume that lies on the tomogram, for another threshold later."""
+        depth, _, _ = self._facts.shape
+        planes = slab_depth(self._facts.shape, SCORE_SLAB_VOXELS)
+        with MaskWriter(
+            self._folder / SCORES, self._facts, labels=SCORE_MAX, engine=self._engine.name, what="scores"
+        ) as kept:
+            for z in range(0, depth, planes):
+                kept.write(z, 0, 0, read(slice(z, min(z + planes, depth))).astype(np.uint16))
+                self._within(min(z + planes, depth) / depth)
 
     def _walk(self, plan: TilePlan, executor: TileExecutor, keep: Callable[[Piece, Labels], None]) -> None:
         self._meter.enter(self._result.stage)
