@@ -247,6 +247,8 @@ def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # Longer than clients keep an idle connection: one that both ends give up at once loses a request.
+        timeout_keep_alive=int(REQUEST_S),
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
         **more,
