@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.main import get_command
 
+from cryomamba.cli.app import app
 from cryomamba.cli.exits import exit_code
 from cryomamba.errors import ErrorCode, error_from_payload
 from cryomamba.wire import constants
@@ -88,6 +91,19 @@ def test_the_readme_points_to_what_is_there() -> None:
         assert (ROOT / target).exists(), target
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)", text)) <= targets
+
+
+def test_command_lines_are_understood() -> None:
+    """Every ``cryomamba`` line of a console example has a command, arguments and options that there are."""
+    group = get_command(app)
+    lines = []
+    for page in [*PAGES, ROOT / "README.md"]:
+        found = re.findall(r"^\$ .*?\bcryomamba (\w.*)$", page.read_text("utf-8"), re.MULTILINE)
+        lines += [shlex.split(line, comments=True) for line in found]
+    assert len(lines) > 30
+    for name, *arguments in lines:
+        command = group.commands[name]  # type: ignore[attr-defined]
+        command.make_context(name, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))

@@ -146,14 +146,16 @@ class LinkModel:
         )
         if before.phase is self.link.phase or (before.phase is Phase.WAITING and retryable):
             return []
-        lost = "The connection was lost" if before.phase.usable else "No connection"
-        return [Notice(Level.WARNING, f"{lost}: {error.message}", error.hint, code=str(error.code))]
+        what = "The connection was lost: " if before.phase.usable else "No connection: "
+        text = error.message if "lost" in error.message else f"{what}{error.message}"
+        return [Notice(Level.WARNING, text, error.hint, code=str(error.code))]
 
     def lost(self, message: str, *, now: float) -> list[Notice]:
         """Take word of the transport that the connection broke."""
         if not self.link.phase.usable:
             return []
-        return self.failed(UnavailableError(message, hint="Jobs go on without this window."), now=now)
+        what = message.partition(";")[0].rstrip(".")
+        return self.failed(UnavailableError(f"{what}.", hint="Jobs go on without this window."), now=now)
 
 
 def _shortcoming(info: ServerInfo) -> tuple[str, str]:

@@ -125,7 +125,7 @@ class CryoMambaWidget(QWidget):
             from .ortho import OrthogonalViews
 
             self.orthogonal = OrthogonalViews(self.viewer)
-            self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal slices", area="right")
+            self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal slices", area="bottom")
         elif not on:
             self._hide_orthogonal()
 

@@ -31,6 +31,7 @@ from .keep import KeepPanel
 from .statistics import StatisticsPanel
 
 _COLOR, _NAME, _LABEL = 0, 1, 2
+_LOOKS = ("visible", "opacity", "contour")
 _ROW_HEIGHT, _ROWS_MAX = 24, 5
 
 
@@ -133,6 +134,7 @@ class MaskPanel(QScrollArea):
 
     def show_layer(self, layer: Any) -> None:  # noqa: ANN401
         """Show a layer's mask."""
+        self._listen(layer)
         self.current = mask_of(layer, self._desk.overlay_of_layer(layer))
         mask = self.current
         preview = " (preview)" if mask is not None and mask.growing else ""
@@ -143,6 +145,21 @@ class MaskPanel(QScrollArea):
         self.edit.show_mask(mask)
         self.statistics.show_mask(mask)
         self.keep.show_mask(mask)
+
+    def _listen(self, layer: Any) -> None:  # noqa: ANN401
+        """Follow what napari's own controls do to the layer that is shown."""
+        before = self.current.layer if self.current is not None else None
+        if layer is before:
+            return
+        for name in _LOOKS:
+            if before is not None:
+                getattr(before.events, name).disconnect(self._on_look)
+            if layer is not None:
+                getattr(layer.events, name).connect(self._on_look)
+
+    def _on_look(self, _event: object = None) -> None:
+        if not self._filling:
+            self._fill()
 
     def _fill(self) -> None:
         self._filling = True

@@ -47,14 +47,14 @@ class OrthogonalViews(QWidget):
         self._viewer = viewer
         self._copies: dict[Any, list[Any]] = {}
         self._syncing = False
-        splitter = QSplitter(Qt.Orientation.Vertical, self)
+        splitter = QSplitter(Qt.Orientation.Horizontal, self)
         self.planes = [_Plane(order, self) for order in ORDERS.values()]
         for plane in self.planes:
             splitter.addWidget(plane)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(splitter)
-        self.setMinimumWidth(260)
+        self.setMinimumHeight(280)
         for layer in viewer.layers:
             self._add(layer)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -75,7 +75,9 @@ class OrthogonalViews(QWidget):
         for plane in self.planes:
             looks = {name: getattr(layer, name) for name in _LOOKS[kind] if name != "contour"}
             place = {name: getattr(layer, name) for name in _PLACE}
-            copy = kind(layer.data, name=layer.name, units=layer.units, **looks, **place)
+            copy = kind(layer.data, name=layer.name, units=layer.units, axis_labels=layer.axis_labels, **looks, **place)
+            if kind is Labels:
+                copy.contour = layer.contour
             plane.model.add_layer(copy)
             copies.append(copy)
         self._copies[layer] = copies
@@ -138,6 +140,8 @@ class OrthogonalViews(QWidget):
         if self._viewer is None:
             return
         viewer, self._viewer = self._viewer, None
+        for plane in self.planes:
+            plane.model.dims.events.current_step.disconnect(self._follow_plane)
         viewer.layers.events.inserted.disconnect(self._on_inserted)
         viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.current_step.disconnect(self._follow_viewer)

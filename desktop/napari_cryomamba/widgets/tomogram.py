@@ -147,6 +147,12 @@ class TomogramPanel(QScrollArea):
         if self._desk.correct_voxel_size(self._layer, (z, y, x)):
             self.refresh()
 
+    @property
+    def measured(self) -> bool:
+        """Whether the intensities of the shown tomogram are known."""
+        source = source_of(self._layer) if self._layer is not None else None
+        return source is not None and str(source.path) in self._statistics
+
     def stop(self) -> None:
         """End the measurement that is under way; it stops at the next MiB."""
         if self._task is not None:

@@ -20,6 +20,7 @@ from cryomamba.cli.masks import clean, export, measure
 from cryomamba.cli.run import run
 from cryomamba.cli.segment import segment
 from cryomamba.cli.synth import synth
+from cryomamba.cli.threshold import threshold
 from cryomamba.cli.tokens import app as tokens
 from cryomamba.cli.upload import upload
 
@@ -67,6 +68,7 @@ _add(
     "cryomamba segment t1.mrc",
     "cryomamba segment t1.mrc -o masks/ -e threshold -p contrast=dark",
     "cryomamba segment t1.mrc -o mask.mrc --server http://127.0.0.1:8000",
+    "cryomamba segment 'tomograms/*.mrc' --out-dir masks/ -e threshold",
 )
 _add(TOMOGRAMS, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
 _add(
@@ -85,6 +87,12 @@ _add(
     clean,
     "cryomamba clean mask.mrc -o clean.mrc --min-volume 5000 --fill-holes",
     "cryomamba clean mask.mrc -o vesicles.mrc --split",
+)
+_add(
+    MASKS,
+    threshold,
+    "cryomamba threshold t1__membrane_scores.mrc --high 200 --low 150",
+    "cryomamba threshold 3f2a9c1e --high 200 --min-volume 5000 -o stricter.mrc",
 )
 _add(MASKS, export, "cryomamba export mask.mrc -o mask.nii.gz", "cryomamba export mask.mrc -o mask.stl --label 1")
 _add(JOBS, jobs, "cryomamba jobs --state running", "cryomamba jobs --limit 100 --json")

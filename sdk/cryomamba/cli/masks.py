@@ -120,9 +120,8 @@ def export(
     from cryomamba.masks.export import export as export_mask
     from cryomamba.volumes import open_volume
 
-    ending = ending_of(out)
-    if not (ending.endswith(".zarr") and force and out.is_dir()):
-        require_free(out, force=force)
+    ending_of(out)
+    require_free(out, force=force)
     with open_volume(mask) as volume, bar("writing", shown=not json) as step:
         export_mask(volume, out, label=label, step=step)
     if json:

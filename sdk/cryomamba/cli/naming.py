@@ -19,6 +19,12 @@ def stem(path: Path) -> str:
     return name or path.name
 
 
+def is_volume(path: Path) -> bool:
+    """Tell by its ending whether a file may be a tomogram."""
+    name = path.name.lower()
+    return any(name.endswith(end + packed) for end in _VOLUMES for packed in ("", *_PACKED))
+
+
 def beside(path: Path, feature: str) -> Path:
     """Return the name of something found in a tomogram, in the tomogram's folder: ``<tomogram>__<feature>.mrc``."""
     return path.with_name(f"{stem(path)}__{feature}.mrc")
@@ -41,6 +47,8 @@ def require_free(path: Path, *, force: bool) -> None:
     InvalidRequestError
         The folder does not exist, or the name is a folder.
     """
+    if path.suffix == ".zarr" and path.is_dir() and force:
+        return
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
         raise InvalidRequestError(f"'{path}' {what}.", hint="Give the name of a file in a folder that exists.")

@@ -18,9 +18,9 @@ Grey = npt.NDArray[np.uint8]
 Slice = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-MASK_COLOUR: Final = (255, 120, 30)
-TRUTH_COLOUR: Final = (40, 190, 255)
-_OPACITY: Final = 0.55
+MASK_COLOUR: Final = (255, 130, 0)
+TRUTH_COLOUR: Final = (0, 190, 255)
+_OPACITY: Final = 0.65
 _PANEL_WIDTH: Final = 360
 _GAP: Final = 8
 _CAPTION: Final = 22

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json as json_text
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cryomamba.cli.jobs import follow
 from cryomamba.cli.reporter import Reporter
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from cryomamba.client import Client
     from cryomamba.local import ExportFormat, LocalResult
     from cryomamba.records import JobRecord, Spacing
-
-ENDINGS: Final[Mapping[ExportFormat, str]] = {"nifti": ".nii.gz", "nrrd": ".nrrd"}
 
 
 OUT_OF_SIGHT: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
@@ -37,11 +35,47 @@ class Work:
     voxel_size_A: Spacing | None
     name: str
     exports: Mapping[ExportFormat, Path]
+    converted: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is written, the mask first."""
+        return (self.target, *self.exports.values(), *self.converted)
 
 
-def exports(mask: Path, *, nifti: bool, nrrd: bool) -> dict[ExportFormat, Path]:
-    """Return the further formats of a mask that are wanted, and where they go: next to it."""
-    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd}
+def conversions(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
+    """Return where a finished mask goes in formats named by their endings, such as ``stl``: next to it.
+
+    Raises
+    ------
+    InvalidRequestError
+        An ending is unknown.
+    """
+    from cryomamba.masks.export import ending_of
+
+    base = mask.name.removesuffix(".mrc")
+    paths = tuple(mask.with_name(f"{base}.{form.lstrip('.')}") for form in dict.fromkeys(formats))
+    for path in paths:
+        ending_of(path)
+    return paths
+
+
+def convert(work: Work) -> None:
+    """Write a finished mask in the further formats that this process makes."""
+    from cryomamba.masks.export import export
+    from cryomamba.volumes import open_volume
+
+    if work.converted:
+        with open_volume(work.target) as mask:
+            for path in work.converted:
+                export(mask, path)
+
+
+def exports(mask: Path, *, nifti: bool, nrrd: bool, scores: bool) -> dict[ExportFormat, Path]:
+    """Return the further files that are wanted, and where they go: next to the mask."""
+    from cryomamba.local import ENDINGS
+
+    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores}
     base = mask.name.removesuffix(".mrc")
     return {form: mask.with_name(base + ENDINGS[form]) for form, asked in wanted.items() if asked}
 
@@ -99,13 +133,20 @@ def run_there(work: Work, server: str, display: Reporter, interrupts: Interrupts
     path = work.tomogram.absolute() if work.tomogram.exists() else work.tomogram
     with cryomamba.connect(server) as client:
         record = submit_or_send(client, path, work, display, interrupts)
-        try:
-            follow(client, record.job_id, display).raise_for_state()
-            return fetch(client, record.job_id, work, display)
-        except Interrupted:
-            with interrupts.held():
-                display.note(cancel_and_say(client, record.job_id))
-            raise
+        return follow_and_fetch(client, record.job_id, work, display, interrupts)
+
+
+def follow_and_fetch(
+    client: Client, job_id: str, work: Work, display: Reporter, interrupts: Interrupts
+) -> dict[str, Any]:
+    """Follow a job to its end, download its files, and return the statistics; a signal cancels it and goes on."""
+    try:
+        follow(client, job_id, display).raise_for_state()
+        return fetch(client, job_id, work, display)
+    except Interrupted:
+        with interrupts.held():
+            display.note(cancel_and_say(client, job_id))
+        raise
 
 
 def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, interrupts: Interrupts) -> JobRecord:
@@ -127,8 +168,10 @@ def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, in
 
 def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[str, Any]:
     """Download a finished job's mask and the exports that were asked for, and return its statistics."""
+    from cryomamba.local import ARTIFACTS
+
     for form, path in work.exports.items():
-        client.download(job_id, "mask" + ENDINGS[form], path, progress=partial(display.transfer, path.name))
+        client.download(job_id, ARTIFACTS[form], path, progress=partial(display.transfer, path.name))
     client.download(job_id, to=work.target, progress=partial(display.transfer, work.target.name))
     with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
         path = client.download(job_id, "stats.json", folder)

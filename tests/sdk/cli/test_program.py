@@ -56,7 +56,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_whole_group(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
         assert running.stderr is not None
-        next(line for line in running.stderr if "reading" in line)
+        next(line for line in running.stderr if "segmenting" in line)
         os.killpg(running.pid, signal.SIGINT)
         told = running.stderr.read()
     assert running.returncode == 130

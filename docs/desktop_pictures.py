@@ -1,0 +1,124 @@
+"""Make the pictures of the desktop's page: real services, a synthetic tomogram, and what a person would do.
+
+Run it with a display (or ``xvfb-run -s "-screen 0 1600x1000x24"``): ``python docs/desktop_pictures.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba.testing import Stack
+from cryomamba.volumes import write_volume
+
+IMAGES = Path(__file__).parent / "images"
+WIDTH = 1000
+SPEC = PhantomSpec(
+    shape=(160, 320, 320), voxel_size_A=(10.0, 10.0, 10.0), seed=12, noise=0.7, crowding=0.03, vesicles=12
+)
+
+
+class Camera:
+    """Waits, and takes pictures of the window."""
+
+    def __init__(self, viewer: Any) -> None:  # noqa: ANN401 (napari has no types)
+        from qtpy.QtWidgets import QApplication
+
+        self.viewer = viewer
+        self.application: Any = QApplication.instance()
+
+    def until(self, condition: Callable[[], Any], what: str, timeout: float = 120.0) -> None:
+        """Let the window live until something is so."""
+        end = time.monotonic() + timeout
+        while not condition():
+            self.application.processEvents()
+            time.sleep(0.01)
+            if time.monotonic() > end:
+                raise TimeoutError(what)
+
+    def take(self, name: str, settle_s: float = 0.5) -> None:
+        """Write a small picture of the window."""
+        settled = time.monotonic() + settle_s
+        self.until(lambda: time.monotonic() > settled, "the window to settle")
+        pixels = self.viewer.window.screenshot(flash=False, canvas_only=False)[..., :3]
+        picture = Image.fromarray(pixels)
+        small = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+        IMAGES.mkdir(exist_ok=True)
+        small.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+            IMAGES / f"desktop-{name}.png", optimize=True
+        )
+
+
+def main() -> None:
+    """Go through a session and take the pictures."""
+    with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
+        home = Path(folder)
+        os.environ["CRYOMAMBA_HOME"] = str(home / "desktop")
+        tomogram = home / "vesicles.mrc"
+        write_volume(tomogram, synthesize(SPEC).density, SPEC.voxel_size_A)
+        with Stack(home / "services", roots=[home]).start().wait_ready(timeout=60) as stack:
+            session(stack, tomogram)
+
+
+def frame_is_partial(job: Any) -> bool:  # noqa: ANN401
+    """Whether a job is well under way, but not done."""
+    return bool(0.3 < job.progress.fraction)
+
+
+def session(stack: Stack, tomogram: Path) -> None:
+    """Open, segment, watch, keep."""
+    from napari_cryomamba.window import open_window
+
+    viewer, panel = open_window([tomogram], server=stack.http_url)
+    viewer.window.resize(1440, 900)
+    camera, desk = Camera(viewer), panel.desk
+    camera.until(lambda: desk.link.phase.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
+    camera.take("tomogram")
+
+    panel.tabs.setCurrentIndex(1)
+    names = [info.name for info in desk.engines]
+    panel.segment.engine.setCurrentText("membrane" if "membrane" in names else "threshold")
+    if "membrane" not in names:
+        panel.segment.form.editors["sigma_A"].editor.setValue(30)
+        panel.segment.form.editors["min_volume_nm3"].editor.setValue(3000)
+    panel.segment.interval.setValue(0.1)
+    panel.segment.submit()
+    camera.until(lambda: any(frame_is_partial(job) for job in desk.jobs.rows) and desk.overlays, "a growing mask")
+    camera.take("watch", settle_s=0.0)
+
+    overlay = next(iter(desk.overlays.values()))
+    camera.until(lambda: overlay.final, "the finished mask")
+    panel.tabs.setCurrentIndex(2)
+    panel.mask_panel.statistics.measure()
+    camera.until(lambda: panel.mask_panel.statistics.rows, "the table")
+    camera.take("mask")
+
+    overlay.layer.contour = 1
+    panel.menu.orthogonal.trigger()
+    camera.take("orthogonal")
+    panel.menu.orthogonal.trigger()
+    overlay.layer.contour = 0
+    viewer.dims.ndisplay = 3
+    viewer.layers[0].visible = False
+    viewer.scene.camera.angles = (10, 25, 60)
+    camera.take("3d")
+
+    viewer.dims.ndisplay = 2
+    viewer.layers[0].visible = True
+    panel.tabs.setCurrentIndex(3)
+    stack.kill("gateway")
+    camera.until(lambda: desk.link.phase == "waiting", "the loss to be noticed")
+    camera.take("messages")
+    panel.shut()
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
