@@ -131,7 +131,8 @@ def test_a_file_that_the_gateway_cannot_see_is_sent(server: Stack, cli: Cli, tom
     done = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", server.http_url)
     assert done.exit_code == 0, done.stderr
     assert f"does not see {tomogram.name}; sending it" in done.stderr
-    assert open_volume(Path("mask.mrc")).meta.shape == (24, 24, 24)
+    with open_volume("mask.mrc") as mask:
+        assert mask.meta.shape == (24, 24, 24)
     known = cli("upload", tomogram, "--server", server.http_url, "--json")
     assert json.loads(known.stdout)["filename"] == tomogram.name
     plain = cli("upload", tomogram, "--server", server.http_url)
