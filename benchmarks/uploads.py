@@ -58,10 +58,10 @@ class Peak:
 
 def base_volume(folder: Path) -> memoryview:
     """Return the bytes of a volume of about the wanted size."""
-    side = round((MB * 1e6 / 2) ** (1 / 3))
+    side = round((MB * 1e6 / 4) ** (1 / 3))
     path = folder / "base.mrc"
     rng = np.random.default_rng(1)
-    write_volume(path, rng.integers(-2000, 2000, (side, side, side), np.int16), 10.0)
+    write_volume(path, rng.random((side, side, side), np.float32), 10.0)
     content = path.read_bytes()
     path.unlink()
     return memoryview(content)

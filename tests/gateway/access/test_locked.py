@@ -6,17 +6,22 @@ import asyncio
 import base64
 import json
 import logging
+import ssl
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import jwt
 import pytest
+from starlette.types import Message, Receive, Send
+from websockets.asyncio.client import connect
 
 from cryomamba.access.private import read_private
 from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.errors import InvalidRequestError
-from cryomamba_gateway.server import listen
+from cryomamba_gateway.access.doors import PatientReceive
+from cryomamba_gateway.server import certificate, listen
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import Locked
@@ -351,3 +356,64 @@ async def test_slow_headers_are_cut_off(locked: Locked, monkeypatch: pytest.Monk
             assert (await reader.read()).splitlines()[:1] == [answer][: bool(answer)]
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_socket_ends_with_its_token(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebSocket whose token is revoked meanwhile is closed."""
+    monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.02)
+    token, info = locked.tokens.create("eve", [Scope.READ], days=1)
+    async with locked.house.socket("/v1/ws", additional_headers={"Authorization": f"Bearer {token}"}) as socket:
+        await socket.send({"type": "ping"})
+        await socket.read_type("pong")
+        locked.tokens.revoke(info.id)
+        assert await socket.closed() == 1008
+
+
+async def test_a_silent_socket_is_not_waited_for(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who connects and says no token is let go."""
+    monkeypatch.setattr("cryomamba_gateway.routers.websocket.AUTH_S", 0.02)
+    async with locked.house.socket("/v1/ws") as socket:
+        assert await socket.closed() == 1008
+
+
+async def test_a_body_that_stops_is_given_up() -> None:
+    """A request whose body does not come is taken for one whose client has gone."""
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    heard: list[str] = []
+
+    async def app(_scope: object, receive: Receive, _send: Send) -> None:
+        heard.append((await receive())["type"])
+
+    async def nothing(_message: Message) -> None:
+        return
+
+    await PatientReceive(app, idle_s=0.01)({"type": "http"}, never, nothing)
+    assert heard == ["http.disconnect"]
+
+
+async def test_the_gateway_serves_tls_itself(locked: Locked, tmp_path: Path) -> None:
+    """With a certificate it speaks TLS, on WebSockets too, and a wrong pair of files is told at the start."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(cert), "-days", "1", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    making = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    assert await making.wait() == 0
+    trust = ssl.create_default_context(cafile=str(cert))
+    bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
+    settings = locked.house.settings.model_copy(update={"gateway_certfile": cert, "gateway_keyfile": key})
+    async with locked.house.running(settings) as url:
+        assert url.startswith("https://")
+        async with httpx.AsyncClient(base_url=url, headers=bearer, verify=trust, trust_env=False) as ada:
+            assert (await ada.get("/v1/jobs")).status_code == 200
+            assert "Secure" in (await ada.post("/v1/session")).headers["Set-Cookie"]
+        address = url.replace("https", "wss", 1) + "/v1/ws"
+        async with connect(address, ssl=trust, additional_headers=bearer, proxy=None) as socket:
+            await socket.send('{"type": "ping"}')
+            assert json.loads(await socket.recv())["type"] == "pong"
+    with pytest.raises(InvalidRequestError):
+        certificate(settings.model_copy(update={"gateway_keyfile": cert}))

@@ -1,4 +1,4 @@
-"""Bytes of one part from a client to the disk, a megabyte at a time."""
+"""Bytes of one part from a client to the disk, a quarter of a megabyte at a time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
 from .incoming import Checksums
 from .sealing import open_for_part
 
-PIECE_BYTES: Final = 1024 * 1024
+PIECE_BYTES: Final = 256 * 1024
 IDLE_S: Final = 30.0
 
 
 async def read_pieces(body: AsyncIterator[bytes], size: int, *, idle_s: float = IDLE_S) -> AsyncIterator[bytes]:
-    """Yield a body in pieces of about a megabyte.
+    """Yield a body in pieces of about 256 KiB.
 
     Parameters
     ----------

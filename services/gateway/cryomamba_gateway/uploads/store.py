@@ -172,7 +172,7 @@ class UploadStore:
     async def receive(
         self, upload_id: str, index: int, body: AsyncIterator[bytes], *, owner: str | None = None
     ) -> PartReceipt:
-        """Take in a part; memory stays at a megabyte whatever its size.
+        """Take in a part; memory stays far below a megabyte whatever its size.
 
         Raises
         ------
@@ -286,12 +286,13 @@ class UploadStore:
         swept = 0
         oldest = datetime.now(UTC).timestamp() - self.limits.hours * 3600
         for folder in [*_folders(self._incoming), *_folders(self._files)]:
-            upload = Incoming.load(folder) if folder.parent == self._incoming else None
-            if upload is not None and not folder.name.startswith("."):
+            aside = folder.name.startswith(".")
+            upload = None if aside or folder.parent == self._files else Incoming.load(folder)
+            if upload is not None:
                 if upload.active_at() < oldest:
                     upload.remove()
                     swept += 1
-            elif folder.name.startswith(".") and _modified(folder) < oldest:
+            elif (aside or folder.parent == self._incoming) and _modified(folder) < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
         return swept
 
