@@ -481,6 +481,7 @@ class Desk(QObject):
         self.viewer.dims.events.current_step.disconnect(self._on_step)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._look_soon.cancel()
+        self.save_settings()
         self.bridge.close()
         self.local.close()
         self.aside.close()

@@ -122,10 +122,10 @@ class Overlay:
 
     def _learn_labels(self, mask: Array) -> None:
         """Know the labels of a preview, so that each gets a colour of its own; a finished mask has no new ones."""
-        if mask.dtype == np.uint8 and not self.final:
-            found = set(np.flatnonzero(np.bincount(mask.reshape(-1), minlength=256)).tolist()) - {0}
-        else:
-            found = set(self.palette.labels)
+        found = set(self.palette.labels)
+        # Counting takes as long as drawing, so it is only done where a label has no name.
+        if not self.final and int(mask.max(initial=0)) not in {0, *found, *self._colored}:
+            found |= set(np.flatnonzero(np.bincount(mask.reshape(-1))).tolist()) - {0}
         fresh = found - self._colored
         self._colored |= fresh
         if fresh and self.in_viewer:

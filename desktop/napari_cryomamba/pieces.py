@@ -19,7 +19,7 @@ from .tomogram import Array
 
 COLUMNS = ("Label", "Name", "Piece", "Voxels", "Volume nm³", "Surface nm²", "Thickness nm", "z nm", "y nm", "x nm")
 ROWS_MAX = 2000
-_EDIT_VOXELS_MAX = 1 << 28
+_EDIT_VOXELS_MAX = 1 << 25
 
 Step = Callable[[float], None]
 Cell = int | float | str

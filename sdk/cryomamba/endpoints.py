@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,12 +48,17 @@ class ConnectionFile(BaseModel):
     public_key: str | None = None
 
     def write(self, path: Path) -> None:
-        """Write aside with mode 0600 and rename, so that a reader never sees half a file."""
+        """Write aside with mode 0600 and rename, so that a reader never sees half a file.
+
+        The name aside is always the same, so that one that a killed broker left is taken away by the next.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".bus-", suffix=".json")
+        aside = path.with_name(f".{path.name}.part")
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(self.model_dump_json(indent=2))
-        Path(name).replace(path)
+        aside.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> ConnectionFile:

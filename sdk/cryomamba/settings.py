@@ -52,7 +52,6 @@ class Settings(BaseSettings):
     uploads_per_token: int = Field(16, ge=1, description="Unfinished uploads that one token may have.")
     upload_max_gb: float = Field(64.0, gt=0, description="Largest file that may be uploaded, in GB (10^9 bytes).")
     upload_quota_gb: float = Field(256.0, gt=0, description="What all uploaded files of one owner may take, in GB.")
-    upload_reserve_gb: float = Field(1.0, ge=0, description="What an upload must leave free on the disk, in GB.")
     upload_hours: float = Field(24.0, gt=0, description="Hours after which an upload without a new part is removed.")
     token: SecretStr | None = Field(None, description="Token with which clients ask a gateway that wants one.")
     key: Path | None = Field(
@@ -60,6 +59,17 @@ class Settings(BaseSettings):
     )
     log: str = Field("info", description="Level, and optionally the form: 'info', 'debug,json', 'warning,text'.")
     lease_s: float = Field(30.0, gt=0, description="Seconds a claimed job is held without a sign of life.")
+    disk_reserve: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="Bytes that must stay free on the disk of the home folder; jobs that would go below are refused.",
+    )
+    job_memory: int = Field(
+        0,
+        ge=0,
+        description="Bytes of memory that a job's processes may hold together before they are ended; 0 means no limit.",
+    )
+    job_seconds: float = Field(0.0, ge=0, description="Seconds that one attempt at a job may take; 0 means no limit.")
     processes: int = Field(0, ge=0, description="Processes over which tiles are spread; 0 means one per core.")
     preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
         "auto", description="How previews are packed; 'auto' is raw on this machine and deflate beyond it."

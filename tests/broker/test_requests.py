@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from cryomamba_broker.server import Broker
 
 Subscribe = Callable[..., zmq.asyncio.Socket]
 Connect = Callable[..., BusChannel]
+StartBroker = Callable[..., Awaitable[Broker]]
 
 DEMO_JOB = {"volume": {"shape": [8, 8, 8]}, "engine": "demo"}
 
@@ -260,3 +261,20 @@ async def test_messages_that_are_no_requests_cost_a_counter_and_are_answered_whe
     await raw.send_multipart([b"", b"two parts"])
     while broker.counters.malformed < 7:
         await client.request("ping", {})
+
+
+async def test_a_disk_without_room_refuses_jobs(start_broker: StartBroker) -> None:
+    """Below the reserve a submit is refused as such, to be tried again later, and leaves no job."""
+    broker = await start_broker(disk_reserve=2**62)
+    channel = BusChannel(broker.endpoints.jobs, src="c")
+    try:
+        engine = {"name": "demo", "summary": "s", "parameters": {"type": "object"}, "needs_volume": False}
+        hello = {"worker": "w", "host": "here", "pid": 1, "version": "0", "engines": [engine]}
+        await channel.request("worker.hello", hello)
+        with pytest.raises(UnavailableError) as refused:
+            await submitted(channel)
+        assert refused.value.code is ErrorCode.INSUFFICIENT_STORAGE
+        assert refused.value.retryable
+        assert (await channel.request("job.list", {})).body["jobs"] == []
+    finally:
+        await channel.close()

@@ -126,7 +126,7 @@ async def test_refusals(house: House, content: bytes) -> None:
 
 async def test_no_room_is_told_before_a_byte(empty_house: House) -> None:
     """507 where the disk is too small."""
-    await empty_house.start_gateway(upload_reserve_gb=10**9)
+    await empty_house.start_gateway(disk_reserve=2**60)
     body = {"filename": "x", "total_size_bytes": 1000}
     reply = await empty_house.http.post("/v1/uploads/init", json=body)
     assert (reply.status_code, reply.json()["code"]) == (507, "insufficient_storage")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,37 @@ def test_a_sweep_takes_what_nobody_holds(tmp_path: Path) -> None:
         assert space.path.is_dir()
     assert (dead.exists(), old.exists(), young.exists()) == (False, False, True)
     assert sweep(tmp_path / "nowhere") == 0
+
+
+def test_a_death_while_removing_leaves_nothing_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever the removal of a folder is cut short, the next sweep takes what is left, at once."""
+    steps = 0
+
+    class Killed(BaseException):
+        pass
+
+    def dies_at(number: int, real: Callable[..., None]) -> Callable[..., None]:
+        def call(path: Path, *arguments: object, **options: object) -> None:
+            nonlocal steps
+            steps += 1
+            if steps == number:
+                raise Killed
+            real(path, *arguments, **options)
+
+        return call
+
+    for death in (1, 2, 3, 4):
+        folder = abandoned(tmp_path / "work", "job", locked=True)
+        steps = 0
+        with monkeypatch.context() as patch:
+            for name in ("unlink", "rmdir"):
+                patch.setattr(Path, name, dies_at(death, getattr(Path, name)))
+            with pytest.raises(Killed):
+                sweep(tmp_path / "work")
+        assert steps == death
+        sweep(tmp_path / "work")
+        assert not folder.exists()
+        assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_an_attempt_has_one_owner(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, QTimer
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt, QTimer
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -30,6 +30,7 @@ COLUMNS = ("Name", "Engine", "State", "Progress", "To go")
 PROGRESS = 3
 Index = QModelIndex | QPersistentModelIndex
 _TICK_MS = 500
+_BAR, _BAR_BACK = "#3f6fb5", "#1c1f26"
 _COLORS = {JobState.FAILED: "#f85149", JobState.COMPLETED: "#3fb950", JobState.CANCELLED: "#8b949e"}
 
 
@@ -113,12 +114,12 @@ class ProgressDelegate(QStyledItemDelegate):
         if painter is None:
             return
         frame = option.rect.adjusted(3, 4, -3, -4)
-        done = frame.adjusted(0, 0, 0, 0)
+        done = QRect(frame)
         done.setWidth(round(frame.width() * float(index.data(Qt.ItemDataRole.UserRole) or 0)))
         painter.save()
-        painter.fillRect(frame, option.palette.mid())
-        painter.fillRect(done, option.palette.highlight())
-        painter.setPen(option.palette.text().color())
+        painter.fillRect(frame, QColor(_BAR_BACK))
+        painter.fillRect(done, QColor(_BAR))
+        painter.setPen(QColor("white"))
         painter.drawText(option.rect, Qt.AlignmentFlag.AlignCenter, str(index.data()))
         painter.restore()
 

@@ -117,10 +117,7 @@ def _one(work: Work, server: str | None, *, force: bool, json: bool) -> None:
 
 
 def _run(work: Work, server: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
-    if server is None:
-        statistics = run_here(work, display, interrupts)
-    else:
-        statistics = run_there(work, server, display, interrupts)
+    statistics = run_here(work, display, interrupts) if server is None else run_there(work, server, display, interrupts)
     convert(work)
     return statistics
 

@@ -45,6 +45,7 @@ R = TypeVar("R", bound=Record)
 
 PIECE_BYTES = 1024 * 1024
 QUIET_S = 10.0
+FINAL_FRAME_S = 0.5
 
 
 class BusTransport:
@@ -197,7 +198,7 @@ class BusTransport:
                     if not (isinstance(event, StateEvent) and event.record.state.final and event.event.state.final):
                         yield event
             if previews and not finished:
-                async for event in self._last_preview(job_id, after=shown):
+                async for event in self._last_preview(subscription, ledger, job_id, after=shown):
                     yield event
             if ledger.record is not None:
                 yield StateEvent(ledger.record.history[-1], ledger.record)
@@ -224,11 +225,21 @@ class BusTransport:
             for event in read_message(message, ledger, skipped):
                 yield event
 
-    async def _last_preview(self, job_id: str, *, after: int) -> AsyncIterator[Event]:
+    async def _last_preview(
+        self, subscription: Subscription, ledger: Ledger, job_id: str, *, after: int
+    ) -> AsyncIterator[Event]:
+        """Yield the newest frame that the broker keeps, and the final one if it is a moment behind."""
+        frame: PreviewFrame | None = None
         with contextlib.suppress(NotFoundError, UnavailableError, ProtocolError):
             frame = await self.preview(job_id)
-            if frame.final or frame.seq > after:
-                yield PreviewEvent(frame)
+        if frame is not None and (frame.final or frame.seq > after):
+            yield PreviewEvent(frame)
+        completed = ledger.record is not None and ledger.record.state is JobState.COMPLETED
+        # No frame at all: the broker was restarted or has forgotten those of an old job, so nothing is on its way.
+        if completed and (frame is not None or after) and not (frame is not None and frame.final):
+            late = await _final_frame(subscription)
+            if late is not None:
+                yield PreviewEvent(late)
 
     async def watch_all(self, *, since: int | None = None) -> AsyncGenerator[Event, None]:
         """Follow the states of all jobs, if asked from the event after number `since` on."""
@@ -303,6 +314,20 @@ def read_message(message: BusMessage, ledger: Ledger | None, skipped: int) -> li
 def decode_message(message: BusMessage) -> PreviewFrame:
     """Unpack a preview message."""
     return decode_frame(message.envelope, message.payload)
+
+
+async def _final_frame(subscription: Subscription) -> PreviewFrame | None:
+    """Wait a moment for the final frame: frames and states come over different sockets."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FINAL_FRAME_S):
+            while (got := await subscription.mailbox.get()) is not None:
+                message = got[0]
+                if isinstance(message, BusMessage) and message.envelope.type == published.PREVIEW:
+                    with contextlib.suppress(ProtocolError):
+                        frame = decode_message(message)
+                        if frame.final:
+                            return frame
+    return None
 
 
 def _newest(message: BusMessage) -> int | None:

@@ -24,7 +24,8 @@ class FaultProxy:
     delay_s : float
         Each piece of data is held back for so long, in both directions.
     black_hole : bool
-        Data is read and thrown away; connections stay open, as when a cable is pulled.
+        Data is read and thrown away; connections stay open, as when a cable is pulled. A connection that has lost
+        data is broken by :meth:`mend`, because TCP never skips a byte.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -34,6 +35,7 @@ class FaultProxy:
         self.port = 0
         self._refusing = False
         self._links: set[asyncio.StreamWriter] = set()
+        self._holed: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stopping: asyncio.Event | None = None
@@ -55,6 +57,7 @@ class FaultProxy:
         self._refusing = False
         self.black_hole = False
         self.delay_s = 0.0
+        self._loop.call_soon_threadsafe(self._drop_holed)
 
     def stop(self) -> None:
         """Break every connection and stop listening."""
@@ -90,6 +93,11 @@ class FaultProxy:
         for writer in self._links:
             writer.transport.abort()
 
+    def _drop_holed(self) -> None:
+        for writer in self._holed:
+            writer.transport.abort()
+        self._holed.clear()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
             writer.transport.abort()
@@ -107,6 +115,7 @@ class FaultProxy:
         finally:
             for end in (writer, there_writer):
                 self._links.discard(end)
+                self._holed.discard(end)
                 end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +123,9 @@ class FaultProxy:
             while data := await reader.read(_CHUNK):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                if not self.black_hole:
+                if self.black_hole or writer in self._holed:
+                    self._holed.add(writer)
+                else:
                     writer.write(data)
                     await writer.drain()
             writer.close()

@@ -40,6 +40,11 @@ class Stack:
         Folders from which volumes may be read; the home if none.
     env : mapping
         More environment variables for the services.
+
+    Attributes
+    ----------
+    env_of : dict
+        Environment variables of one service alone, by its name; read when it starts.
     """
 
     def __init__(self, home: Path, *, roots: list[Path] | None = None, env: Mapping[str, str] | None = None) -> None:
@@ -55,6 +60,7 @@ class Stack:
             "CRYOMAMBA_PROCESSES": "1",
             **(env or {}),
         }
+        self.env_of: dict[str, dict[str, str]] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -80,7 +86,7 @@ class Stack:
             with (logs / f"{service}.log").open("ab") as log:
                 self.processes[service] = subprocess.Popen(  # noqa: S603 (our own module)
                     [sys.executable, "-m", f"cryomamba_{service}"],
-                    env=self.env,
+                    env={**self.env, **self.env_of.get(service, {})},
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from cryomamba._version import __version__
 from cryomamba.errors import NotFoundError
-from cryomamba.records import JobRecord, ServerInfo, SubmitRequest
+from cryomamba.records import EngineInfo, JobRecord, ServerInfo, SubmitRequest
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -25,6 +24,8 @@ from .admission import Places, admit, require_plain
 from .artifacts import read_piece, require_listed
 from .core import Core
 from .dispatch import Answer, Handler
+from .room import require_room
+from .store import NewJob
 from .store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
 
@@ -39,12 +40,15 @@ class ClientRequests:
         Where volumes may lie.
     files : ThreadPoolExecutor
         Where files are read.
+    reserve : int
+        Bytes that must stay free on the disk of the finished files.
     """
 
-    def __init__(self, core: Core, *, places: Places, files: ThreadPoolExecutor) -> None:
+    def __init__(self, core: Core, *, places: Places, files: ThreadPoolExecutor, reserve: int) -> None:
         self._core = core
         self._places = places
         self._files = files
+        self._reserve = reserve
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
@@ -101,10 +105,15 @@ class ClientRequests:
             return job_answer(known)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new = await loop.run_in_executor(self._files, partial(admit, request, engines, self._places))
+        new = await loop.run_in_executor(self._files, self._admit, request, engines)
         record = await self._core.change(lambda store: store.jobs.submit(new))
         self._core.waiting.call_all()
         return job_answer(record)
+
+    def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo]) -> NewJob:
+        new = admit(request, engines, self._places)
+        require_room(self._places.artifacts.parent, new.volume, self._reserve)
+        return new
 
     async def get(self, request: JobRef) -> Answer:
         """Return a job."""

@@ -143,7 +143,7 @@ class Broker:
             workers=Workers(known, silent_s=2 * lease_s),
         )
         places = Places(self.settings.roots, self.settings.artifacts, self.settings.uploads)
-        clients = ClientRequests(self._core, places=places, files=files)
+        clients = ClientRequests(self._core, places=places, files=files, reserve=self.settings.disk_reserve)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}
         dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall, self.guard)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, UnavailableError
+from cryomamba.volumes.aside import is_full
 
 
 def as_error(error: BaseException) -> CryoMambaError:
@@ -18,7 +17,7 @@ def as_error(error: BaseException) -> CryoMambaError:
             hint="Close other programs or set CRYOMAMBA_PROCESSES to a smaller number, then retry.",
             retryable=True,
         )
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, OSError) and is_full(error):
         return UnavailableError(
             "The disk that holds the results is full.",
             code=ErrorCode.INSUFFICIENT_STORAGE,

@@ -48,9 +48,7 @@ class Workspace:
         while self._lock < 0:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.path)
-        for leftover in self.path.iterdir():
-            if leftover.name != _LOCK:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        _empty(self.path)
         return self
 
     def __exit__(
@@ -86,12 +84,24 @@ def _flock(descriptor: int) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove an attempt's folder, and its job's if nothing else is in it; there need not be one."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
+    """Remove an attempt's folder, and its job's if nothing else is in it; there need not be one.
+
+    The lock goes last: a folder without one is empty, however this was interrupted.
+    """
+    with suppress(OSError):
+        _empty(folder)
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.rmdir()
+    with suppress(OSError):
         folder.parent.rmdir()
-    except OSError:
-        return
+
+
+def _empty(folder: Path) -> None:
+    for leftover in folder.iterdir():
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        elif leftover.name != _LOCK:
+            leftover.unlink()
 
 
 def sweep(work: Path) -> int:
@@ -100,6 +110,9 @@ def sweep(work: Path) -> int:
     Folders in which another inference service with the same home works are locked, and stay.
     """
     swept = sum(_remove_unlocked(folder) for folder in sorted(work.glob("*/*")) if folder.is_dir())
+    for job in work.glob("*"):
+        with suppress(OSError):
+            job.rmdir()
     if swept:
         log.info("%d unfinished folders of earlier runs were removed.", swept)
     return swept
@@ -109,12 +122,7 @@ def _remove_unlocked(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)
     except FileNotFoundError:
-        # Not locked yet, or half removed: only age tells.
-        with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _YOUNG_S:
-                remove(folder)
-                return True
-        return False
+        return _remove_lockless(folder)
     except OSError:
         return False
     try:
@@ -126,3 +134,15 @@ def _remove_unlocked(folder: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def _remove_lockless(folder: Path) -> bool:
+    """Remove a folder that is empty, because whoever is about to lock it makes it anew; others only when they are old."""
+    with suppress(OSError):
+        folder.rmdir()
+        return True
+    with suppress(OSError):
+        if time.time() - folder.stat().st_mtime > _YOUNG_S:
+            remove(folder)
+            return True
+    return False

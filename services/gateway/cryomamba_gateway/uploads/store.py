@@ -55,7 +55,7 @@ class UploadLimits:
         return cls(
             file_bytes=int(settings.upload_max_gb * GB),
             quota_bytes=int(settings.upload_quota_gb * GB),
-            reserve_bytes=int(settings.upload_reserve_gb * GB),
+            reserve_bytes=settings.disk_reserve,
             unfinished=settings.uploads_per_token,
             hours=settings.upload_hours,
         )

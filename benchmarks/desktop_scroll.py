@@ -1,0 +1,304 @@
+"""The desktop: scrolling with an overlay, updating it, and what it takes to open.
+
+Scrolling compares one tomogram of 512³ float32 (memory-mapped) with its overlay as the panel shows them, panel docked
+and job watched, against bare napari with the same two layers in a window of its own. Updating compares the panel's way
+with a new frame of 128³ against napari's own refresh after the same array was changed in place. Frames at 10 Hz are
+then sent while the person scrolls; the table says how many waited behind the one being drawn. Opening a file of 10 GB
+(a hole on disk) is timed with its contrast sample. Everything runs on Xvfb with a software renderer, so the absolute
+times are those of a machine without a GPU; limits are the ratios.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cryomamba.records import JobEvent, JobRecord, JobState, VolumeSummary
+from cryomamba.volumes import write_volume
+from cryomamba.wire.preview import PreviewFrame
+
+SHAPE = (512, 512, 512)
+FACTOR = 4
+STEPS = range(200, 260)
+ROUNDS = 4
+FRAMES = 60
+JOB = "job-1"
+
+# napari has no types, and the desk is only known once napari is imported.
+Viewer = Any
+LabelsLayer = Any
+DeskLike = Any
+
+
+def main() -> None:
+    if not os.environ.get("DISPLAY"):
+        xvfb = shutil.which("xvfb-run")
+        if xvfb is None:
+            raise SystemExit("neither a display nor xvfb-run is there")
+        command = [xvfb, "-a", "-s", "-screen 0 1600x1000x24", sys.executable, "-m", "benchmarks.desktop_scroll"]
+        raise SystemExit(subprocess.run(command, check=False).returncode)
+    import_times()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        os.environ["CRYOMAMBA_HOME"] = folder
+        os.environ["NAPARI_CONFIG"] = f"{folder}/napari.yaml"
+        path = Path(folder) / "volume.mrc"
+        rng = np.random.default_rng(0)
+        slabs = (rng.standard_normal((32, *SHAPE[1:]), np.float32) for _ in range(SHAPE[0] // 32))
+        write_volume(path, slabs, 10.0, shape=SHAPE)
+        warnings.simplefilter("ignore")
+        open_large(Path(folder))
+        in_windows(path)
+
+
+def import_times() -> None:
+    print("import, seconds of a fresh process (best of 3)")
+    for what in ("cryomamba", "napari.layers, napari.qt", "napari_cryomamba.window"):
+        code = f"import time; t = time.perf_counter(); import {what}; print(time.perf_counter() - t)"
+        runs = [
+            float(subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=True).stdout)
+            for _ in range(3)
+        ]
+        print(f"  {what:<28}{min(runs):6.2f}")
+
+
+def open_large(folder: Path) -> None:
+    from napari_cryomamba.tomogram import open_tomogram
+
+    path = folder / "large.mrc"
+    write_volume(path, np.zeros((1, 1024, 1024), np.float32), 10.0)
+    header = bytearray(path.read_bytes()[:1024])
+    for at in (8, 36):
+        header[at : at + 4] = (2560).to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(1024 + 2560 * 1024 * 1024 * 4)
+    started = time.perf_counter()
+    tomogram = open_tomogram(path)
+    seconds = time.perf_counter() - started
+    print(f"open a file of {path.stat().st_size / 1e9:.1f} GB with its contrast: {seconds * 1e3:.0f} ms")
+    del tomogram
+    path.unlink()
+
+
+def in_windows(path: Path) -> None:
+    import napari
+    from napari.layers import Layer
+
+    from napari_cryomamba.net.messages import JobChanged
+    from napari_cryomamba.tomogram import open_tomogram
+    from napari_cryomamba.window import open_window
+
+    mask = frame(0).mask
+    bare = napari.Viewer(title="bare")
+    bare.window.resize(1300, 800)
+    bare.add_layer(Layer.create(*open_tomogram(path).layer()))
+    placed = {"scale": (FACTOR,) * 3, "translate": ((FACTOR - 1) / 2,) * 3, "units": ("nm",) * 3}
+    labels = bare.add_labels(mask.copy(), opacity=0.6, **placed)
+
+    viewer, panel = open_window([path], server="tcp://127.0.0.1:1")
+    viewer.window.resize(1300, 800)
+    spin_until(lambda: len(viewer.layers) == 1 and panel.tomogram.measured)
+    desk = panel.desk
+    desk.jobs.adopt(JOB)
+    desk._take(JobChanged(record(path)))  # noqa: SLF001 (what the network would bring)
+    desk.watch(JOB)
+    show(desk, 0)
+    panel.connection.setVisible(False)
+    spin(1.0)
+
+    same_canvas(bare, viewer)
+    scrolling = {"bare napari": bare, "with the panel": viewer}
+    compare(
+        "scroll one section, 512³ with overlay", {name: partial(scroll, found) for name, found in scrolling.items()}
+    )
+    for title, drawn in (("update an overlay of 128³ in 2D, drawn", True), ("the same without drawing", False)):
+        updates: dict[str, Callable[[], list[float]]] = {
+            "napari, in place and refresh()": partial(update_bare, bare, labels, drawn=drawn),
+            "the panel, a frame": partial(update_panel, viewer, desk, drawn=drawn),
+        }
+        compare(title, updates)
+    ten_hertz(viewer, desk)
+    panel.shut()
+    viewer.close()
+    bare.close()
+
+
+def same_canvas(*viewers: Viewer) -> None:
+    """Give all canvases the same size, because drawing costs by the pixel."""
+    for viewer in viewers:
+        canvas_of(viewer).native.setFixedSize(600, 600)
+    spin(1.0)
+
+
+def compare(title: str, ways: dict[str, Callable[[], list[float]]]) -> None:
+    """Take turns, so that what else the machine does falls on all alike."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            found[name] += way()
+    print(f"{title}, median of {len(next(iter(found.values())))}")
+    first = statistics.median(next(iter(found.values())))
+    for name, times in found.items():
+        median = statistics.median(times)
+        print(f"  {name:<32}{median * 1e3:7.2f} ms  ×{median / first:.2f}")
+
+
+def scroll(viewer: Viewer) -> list[float]:
+    times = []
+    for z in STEPS:
+        started = time.perf_counter()
+        viewer.dims.set_current_step(0, z)
+        draw(viewer)
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def update_bare(viewer: Viewer, labels: LabelsLayer, *, drawn: bool) -> list[float]:
+    times = []
+    for number in range(20):
+        new = frame(number).mask
+        started = time.perf_counter()
+        np.copyto(labels.data, new)
+        labels.refresh()
+        if drawn:
+            draw(viewer)
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def update_panel(viewer: Viewer, desk: DeskLike, *, drawn: bool) -> list[float]:
+    times = []
+    for number in range(20):
+        desk.bridge.frame_place(JOB).put(frame(number))
+        started = time.perf_counter()
+        desk.draw(JOB)
+        if drawn:
+            draw(viewer)
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def ten_hertz(viewer: Viewer, desk: DeskLike) -> None:
+    """Send frames from a thread, as the network does, while the sections are scrolled."""
+    from napari_cryomamba.net.messages import FrameWaits
+
+    place = desk.bridge.frame_place(JOB)
+    before = place.statistics
+    shown: list[str] = []
+    waiting: list[int] = []
+    desk.frame_shown.connect(shown.append)
+
+    def send() -> None:
+        woken = 0
+        for number in range(FRAMES):
+            if place.put(frame(number)):
+                woken += 1
+                desk.bridge.arrived.emit(FrameWaits(JOB))
+            waiting.append(woken - len(shown))
+            time.sleep(0.1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    z = STEPS.start
+    while sender.is_alive():
+        viewer.dims.set_current_step(0, z)
+        z = STEPS.start + (z + 1 - STEPS.start) % len(STEPS)
+        spin(0.0)
+    sender.join()
+    spin(0.3)
+    skipped = place.statistics.skipped - before.skipped
+    print(f"10 Hz while scrolling: {FRAMES} frames came, {len(shown)} drawn, {skipped} replaced by a newer one")
+    print(f"  most waiting to be drawn at once: {max(waiting)}")
+
+
+def draw(viewer: Viewer) -> None:
+    """Draw now and wait for it."""
+    canvas_of(viewer).native.update()
+    spin(0.0)
+    canvas_of(viewer).native.grabFramebuffer()
+
+
+def canvas_of(viewer: Viewer) -> Any:  # noqa: ANN401
+    return viewer.window._qt_viewer.canvas  # noqa: SLF001 (napari has no public way to its canvas)
+
+
+def spin(seconds: float) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    application: Any = QApplication.instance()
+    end = time.monotonic() + seconds
+    while True:
+        application.processEvents()
+        if time.monotonic() >= end:
+            return
+
+
+def spin_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        spin(0.01)
+        if time.monotonic() > end:
+            raise SystemExit("the window did not get ready")
+
+
+def show(desk: DeskLike, number: int) -> None:
+    desk.bridge.frame_place(JOB).put(frame(number))
+    desk.draw(JOB)
+
+
+_MASKS: dict[int, np.ndarray] = {}
+
+
+def frame(number: int) -> PreviewFrame:
+    """Return a frame whose mask moves with its number."""
+    if number % 8 not in _MASKS:
+        side = SHAPE[0] // FACTOR
+        z, y, x = np.ogrid[:side, :side, :side]
+        shell = np.abs(np.sqrt((z - 64) ** 2 + (y - 64) ** 2 + (x - 56 - number % 8) ** 2) - 40) < 4
+        _MASKS[number % 8] = shell.astype(np.uint8)
+    return PreviewFrame(
+        job_id=JOB,
+        mask=_MASKS[number % 8].copy(),
+        scale=(FACTOR,) * 3,
+        volume_shape=SHAPE,
+        voxel_size_A=(10.0, 10.0, 10.0),
+        progress=0.5,
+        engine="demo",
+        labels={1: "shell"},
+        seq=number,
+    )
+
+
+def record(path: Path) -> JobRecord:
+    now = datetime.now(UTC)
+    event = JobEvent(n=1, type="job_started", job_id=JOB, state=JobState.RUNNING, attempt=1, at=now)
+    return JobRecord(
+        job_id=JOB,
+        state=JobState.RUNNING,
+        name="bench",
+        engine="demo",
+        params={},
+        volume=VolumeSummary(name=path.name, shape=SHAPE, voxel_size_A=(10.0, 10.0, 10.0), path=str(path)),
+        attempt=1,
+        created_at=now,
+        updated_at=now,
+        history=(event,),
+    )
+
+
+if __name__ == "__main__":
+    main()

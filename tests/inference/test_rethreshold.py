@@ -1,0 +1,121 @@
+"""Scores are kept, and another threshold on them gives what the engine itself would have given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryomamba.engine import Engine, EngineParameters, Labels, Registry, ScoreCut, Tile
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.records import SubmitRequest, VolumeSource
+from cryomamba.volumes import open_volume
+from cryomamba_inference.engines.rethreshold import RethresholdEngine, RethresholdParameters
+from cryomamba_inference.executor import InlineExecutor
+from cryomamba_inference.local import LocalRunner
+from cryomamba_inference.runner import Control, Outcome, Task, run_task
+
+
+class GradedParameters(EngineParameters):
+    """Where the scores are cut."""
+
+    high: int = 150
+    low: int = 100
+
+
+class Graded(Engine[GradedParameters]):
+    """The darker, the higher the score."""
+
+    name: ClassVar[str] = "graded"
+    summary: ClassVar[str] = "Grades darkness"
+    Parameters: ClassVar[type[EngineParameters]] = GradedParameters
+    labels: ClassVar[Mapping[int, str]] = {1: "dark"}
+    keeps_scores: ClassVar[bool] = True
+
+    def __init__(self, parameters: GradedParameters) -> None:
+        super().__init__(parameters)
+        self.output = "scores"
+
+    def cut(self) -> ScoreCut:
+        return ScoreCut(self.parameters.high, self.parameters.low, 3)
+
+    def predict(self, tile: Tile) -> Labels:
+        return np.clip(-20 * tile.data[tile.core] + 60, 0, 255).astype(np.uint8)
+
+
+def run(engine: Engine[Any], path: Path, folder: Path, recorder: Any, *, keep: bool = True) -> Outcome:
+    folder.mkdir()
+    with open_volume(path) as volume:
+        task = Task(engine, volume, keep_scores=keep)
+        return run_task(task, folder, InlineExecutor(), Control(), recorder)
+
+
+def test_scores_are_kept_on_the_tomogram(make_volume: Callable[..., Path], tmp_path: Path, recorder: Any) -> None:
+    """``scores.mrc`` holds 0 to 255 as they are, with the tomogram's voxel size; nothing else is left behind."""
+    path = make_volume()
+    outcome = run(Graded(GradedParameters()), path, tmp_path / "a", recorder)
+    assert outcome.scores is not None
+    assert outcome.cut == ScoreCut(150, 100, 3)
+    with mrcfile.open(outcome.scores) as kept, mrcfile.open(path) as density:
+        assert int(kept.header.mode) == 6
+        assert kept.voxel_size.x == density.voxel_size.x
+        assert np.array_equal(kept.data, np.clip(-20 * density.data + 60, 0, 255).astype(np.uint8))
+    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["mask.mrc", "scores.mrc"]
+
+
+def test_scores_are_kept_only_when_asked_for(make_volume: Callable[..., Path], tmp_path: Path, recorder: Any) -> None:
+    """Without the wish for them, scores cost no disk."""
+    outcome = run(Graded(GradedParameters()), make_volume(), tmp_path / "a", recorder, keep=False)
+    assert outcome.scores is None
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["mask.mrc"]
+
+
+@pytest.mark.parametrize(("high", "low"), [(150, 100), (200, 200), (90, 60)])
+def test_another_threshold_is_as_good_as_another_run(
+    make_volume: Callable[..., Path], tmp_path: Path, recorder: Any, high: int, low: int
+) -> None:
+    """Voxel for voxel, the cut scores equal the mask of an engine that was given those thresholds."""
+    path = make_volume()
+    scores = run(Graded(GradedParameters()), path, tmp_path / "a", recorder).scores
+    assert scores is not None
+    direct = run(Graded(GradedParameters(high=high, low=low)), path, tmp_path / "b", recorder)
+    again = RethresholdEngine(RethresholdParameters(high=high, low=low, min_volume_nm3=3))
+    moved = run(again, scores, tmp_path / "c", recorder)
+    with mrcfile.open(direct.mask) as one, mrcfile.open(moved.mask) as other:
+        assert one.data.any()
+        assert np.array_equal(one.data, other.data)
+        assert one.voxel_size.x == other.voxel_size.x
+
+
+def test_what_is_no_score_map(make_volume: Callable[..., Path], tmp_path: Path, recorder: Any) -> None:
+    """A tomogram is refused, and a lower threshold above the higher one."""
+    engine = RethresholdEngine(RethresholdParameters(high=100))
+    with pytest.raises(VolumeError, match="not scores"):
+        run(engine, make_volume(), tmp_path / "a", recorder)
+    with pytest.raises(InvalidRequestError, match="above") as caught:
+        RethresholdEngine(RethresholdParameters(high=100, low=101))
+    assert caught.value.code == ErrorCode.INVALID_PARAMETERS
+
+
+def test_locally_scores_come_with_the_mask(
+    make_volume: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A local run writes them next to the mask, and says so of an engine that keeps none."""
+    registry = Registry({"graded": Graded, **Registry.discover().engines})
+    monkeypatch.setattr(Registry, "discover", staticmethod(lambda: registry))
+    path = make_volume()
+
+    def segment(engine: str) -> tuple[Path, ...]:
+        request = SubmitRequest(volume=VolumeSource(path=str(path)), engine=engine)
+        runner, out = LocalRunner(processes=1), tmp_path / "m.mrc"
+        events = {"on_event": lambda _: None, "cancelled": lambda: False}
+        return runner.run(path, request, output=out, formats=("scores",), **events).exports  # type: ignore[arg-type]
+
+    assert segment("graded") == (tmp_path / "m_scores.mrc",)
+    assert (tmp_path / "m_scores.mrc").exists()
+    with pytest.raises(CryoMambaError, match="keeps no scores"):
+        segment("threshold")

@@ -1,0 +1,122 @@
+"""``measure``, ``clean``, ``export``, ``threshold`` on files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mrcfile
+import nibabel
+import nrrd
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from typer.testing import Result
+
+from cryomamba.volumes import MaskWriter, blank_header, write_volume
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    """A hollow box of label 1, a block of label 2 and a speck of label 1; voxels of 20, 10, 10 Å."""
+    labels = np.zeros((16, 20, 24), np.uint8)
+    labels[2:12, 2:14, 2:14] = 1
+    labels[4:10, 4:12, 4:12] = 0
+    labels[4:8, 4:8, 17:21] = 2
+    labels[14, 18, 22] = 1
+    path = tmp_path / "mask.mrc"
+    with MaskWriter(path, blank_header(labels.shape, (20.0, 10.0, 10.0)), labels=2, engine="test") as writer:
+        writer.write(0, 0, 0, labels)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    with mrcfile.open(path) as file:
+        return np.array(file.data)
+
+
+def test_measure(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    """The table shows labels and pieces; CSV and JSON hold all of it."""
+    done = cli("measure", mask, "--csv", "m.csv")
+    assert done.exit_code == 0, done.stderr
+    assert "label 2" in done.stdout
+    assert "piece 3" in done.stdout
+    with (tmp_path / "m.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 5
+    fields = json.loads(cli("measure", mask, "--json").stdout)
+    assert [label["instances"] for label in fields["labels"]] == [2, 1]
+    assert fields["instances"][1]["volume_nm3"] == pytest.approx(64 * 2)
+    assert fields["surface_method"]
+    assert cli("measure", mask, "--csv", "m.csv").exit_code == 6
+    quick = json.loads(cli("measure", mask, "--json", "--no-shape").stdout)
+    assert quick["labels"][0]["surface_nm2"] is None
+
+
+def test_clean(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    """The speck goes, the box is filled, and pieces get numbers; voxel size and place stay."""
+    before = read(mask)
+    done = cli("clean", mask, "-o", "a.mrc", "--min-volume", "4", "--fill-holes")
+    assert done.exit_code == 0, done.stderr
+    expected = before.copy()
+    expected[14, 18, 22], expected[4:10, 4:12, 4:12] = 0, 1
+    assert np.array_equal(read(tmp_path / "a.mrc"), expected)
+    assert cli("clean", mask, "-o", "b.mrc", "--keep", "2", "--number").exit_code == 0
+    assert np.array_equal(read(tmp_path / "b.mrc"), (before == 2).astype(np.uint16))
+    assert cli("clean", mask, "-o", "c.mrc", "--split").exit_code == 0
+    assert np.unique(read(tmp_path / "c.mrc")).tolist() == [0, 1, 2, 3]
+    with mrcfile.open(tmp_path / "c.mrc") as file:
+        assert (file.voxel_size.z, file.voxel_size.x) == (20, 10)
+    assert cli("clean", mask, "-o", "d.mrc").exit_code == 2
+    assert cli("clean", mask, "-o", "d.mrc", "--keep", "9").exit_code == 3
+    assert not (tmp_path / "d.mrc").exists()
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "tif", "ome.zarr", "mrc"])
+def test_export(cli: Cli, mask: Path, tmp_path: Path, ending: str) -> None:
+    """Each format, read by its own library, holds the mask, or one label of it as 1."""
+    readers: dict[str, Callable[[Path], np.ndarray]] = {
+        "nii.gz": lambda path: np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj).T,
+        "nrrd": lambda path: nrrd.read(str(path))[0].T,
+        "tif": tifffile.imread,
+        "ome.zarr": lambda path: np.asarray(zarr.open_group(path, mode="r")["0"][:]),  # type: ignore[index]
+        "mrc": read,
+    }
+    for options, expected in (((), read(mask)), (("--label", 2), (read(mask) == 2).astype(np.uint8))):
+        done = cli("export", mask, "-o", f"out.{ending}", "--force", *options)
+        assert done.exit_code == 0, done.stderr
+        assert np.array_equal(readers[ending](tmp_path / f"out.{ending}"), expected)
+    assert cli("export", mask, "-o", f"out.{ending}").exit_code in {2, 6}
+
+
+def test_export_says_what_it_can_write(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    """Meshes are written; an unknown ending, and a mesh of a tomogram, are refused."""
+    assert cli("export", mask, "-o", "a.stl").exit_code == 0
+    assert cli("export", mask, "-o", "a.obj", "--label", 2).exit_code == 0
+    refused = cli("export", mask, "-o", "a.xyz")
+    assert refused.exit_code == 2
+    assert ".ome.zarr" in refused.stderr
+    write_volume(tmp_path / "density.mrc", np.zeros((4, 4, 4), np.float32), 10.0)
+    assert cli("export", "density.mrc", "-o", "b.stl").exit_code == 5
+    assert not (tmp_path / "b.stl").exists()
+
+
+def test_threshold(cli: Cli, tmp_path: Path) -> None:
+    """A file of scores is cut with hysteresis and least volume; a tomogram is refused."""
+    scores = np.zeros((6, 8, 40), np.uint16)
+    scores[2, 2, 2:10], scores[2, 2, 5] = 120, 220
+    scores[2, 2, 20:30] = 120
+    scores[4, 4, 34] = 250
+    write_volume(tmp_path / "scores.mrc", scores, 10.0, dtype="uint16")
+    done = cli("threshold", "scores.mrc", "--high", 200, "--low", 100, "--min-volume", 2)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == "scores__threshold200.mrc\n"
+    found = read(tmp_path / "scores__threshold200.mrc")
+    assert np.argwhere(found).tolist() == [[2, 2, x] for x in range(2, 10)]
+    assert cli("threshold", "scores.mrc", "--high", 200, "--low", 201, "-o", "x.mrc").exit_code == 2
+    write_volume(tmp_path / "density.mrc", np.full((4, 4, 4), -3, np.float32), 10.0)
+    assert cli("threshold", "density.mrc", "--high", 200).exit_code == 5

@@ -1,0 +1,79 @@
+"""Connected pieces are those of the whole volume, whatever the slabs."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from cryomamba.errors import VolumeError
+from cryomamba.masks.instances import find_instances
+from cryomamba.masks.seams import Connectivity
+from cryomamba.masks.slabs import LabelSource, windows
+from cryomamba.volumes import open_volume, write_volume
+
+CONNECTIVITIES: st.SearchStrategy[Connectivity] = st.sampled_from([6, 26])
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> np.ndarray:
+    shape = draw(st.tuples(st.integers(1, 12), st.integers(1, 9), st.integers(1, 9)))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    share = draw(st.sampled_from([0.05, 0.2, 0.5, 1.0]))
+    return (rng.integers(1, draw(st.integers(2, 5)), shape) * (rng.random(shape) < share)).astype(np.uint8)
+
+
+def sliced(mask: np.ndarray, depth: int) -> LabelSource:
+    return LabelSource.of_array(mask, (3.0, 2.0, 1.0), slab_voxels=depth * mask[0].size)
+
+
+@given(mask=masks(), depth=st.integers(1, 12), connectivity=CONNECTIVITIES)
+def test_slabs_give_the_whole_volumes_pieces(mask: np.ndarray, depth: int, connectivity: Connectivity) -> None:
+    """Numbers, sizes, labels, boxes and centroids are those of cc3d and scipy on the whole, the largest piece first."""
+    found = find_instances(sliced(mask, depth), connectivity=connectivity)
+    whole, count = cc3d.connected_components(mask, connectivity=connectivity, return_N=True)
+    assert len(found) == count
+    assert (np.diff(found.voxels) <= 0).all()
+    ids = np.concatenate([ids.copy() for _, ids in found.slabs()]) if mask.size else whole
+    pairs = np.unique(np.stack([ids.ravel(), whole.ravel()]), axis=1)
+    assert pairs.shape[1] == np.unique(whole).size
+    for row, box in enumerate(ndimage.find_objects(ids.astype(int))):
+        inside = ids == row + 1
+        assert found.voxels[row] == inside.sum()
+        assert set(mask[inside]) == {found.label[row]}
+        assert [axis.start for axis in box] == found.start[row].tolist()
+        assert [axis.stop for axis in box] == found.stop[row].tolist()
+        assert found.centroid[row] == pytest.approx(ndimage.center_of_mass(inside), abs=1e-5)
+
+
+@given(mask=masks(), depths=st.tuples(st.integers(1, 12), st.integers(1, 12)))
+def test_numbers_do_not_depend_on_the_slabs(mask: np.ndarray, depths: tuple[int, int]) -> None:
+    """Two depths of slabs give each voxel the same number."""
+    one, other = (
+        np.concatenate([ids.copy() for _, ids in find_instances(sliced(mask, depth)).slabs()]) for depth in depths
+    )
+    assert np.array_equal(one, other)
+
+
+@given(depth=st.integers(1, 9), size=st.integers(1, 20), halo=st.integers(0, 12))
+def test_windows_hold_what_lies_around(depth: int, size: int, halo: int) -> None:
+    """Every slab comes once, with as many planes before and after it as asked for and there are."""
+    planes = np.arange(size, dtype=np.uint8)[:, None, None]
+    z = 0
+    for window in windows(sliced(planes, depth).slabs(), halo):
+        first, last = window.start + window.core.start, window.start + window.core.stop
+        assert first == z
+        assert window.data.ravel().tolist() == list(range(max(first - halo, 0), min(last + halo, size)))
+        z = last
+    assert z == size
+
+
+def test_a_tomogram_is_no_mask(tmp_path: object) -> None:
+    """Densities are refused with a word on what to give instead."""
+    path = f"{tmp_path}/density.mrc"
+    write_volume(path, np.zeros((4, 4, 4), np.float32), 10.0)
+    with open_volume(path) as volume, pytest.raises(VolumeError, match="densities"):
+        LabelSource.of_volume(volume)

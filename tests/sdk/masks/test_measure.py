@@ -1,0 +1,127 @@
+"""Measurements against shapes whose numbers are known."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryomamba.masks.measure import measure, write_csv
+from cryomamba.masks.slabs import LabelSource
+
+Shell = Callable[..., np.ndarray]
+SIZES = [(10.0, 10.0, 10.0), (15.0, 10.0, 10.0), (10.0, 14.0, 14.0)]
+
+
+def plane(normal: tuple[float, float, float], thickness: float, side: int = 40) -> np.ndarray:
+    """A plate that runs through the whole volume."""
+    n = np.array(normal) / np.linalg.norm(normal)
+    at = np.arange(side) - side / 2 + 0.21
+    inside: np.ndarray = np.abs(at[:, None, None] * n[0] + at[:, None] * n[1] + at * n[2]) < thickness / 2
+    return inside
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("outer", "inner"), [(100.0, 0.0), (200.0, 0.0), (140.0, 100.0), (225.0, 175.0)])
+def test_balls_and_shells(make_shell: Shell, size: tuple[float, float, float], outer: float, inner: float) -> None:
+    """The surface of balls and shells, 4 to 20 voxels in radius or thickness, is right to 3 %, at any voxel size."""
+    found = measure(LabelSource.of_array(make_shell(outer, inner, size), size), {1: "ball"}).labels[0]
+    assert found.surface_nm2 == pytest.approx(4 * math.pi * (outer**2 + inner**2) / 100, rel=0.03)
+    assert found.volume_nm3 == pytest.approx(4 / 3 * math.pi * (outer**3 - inner**3) / 1000, rel=0.03)
+
+
+@pytest.mark.parametrize("normal", [(1, 0, 0), (0, 0, 1), (1, 1, 0), (1, 1, 1), (1, 0.3, 0.2), (0.5, 0.2, 0.9)])
+def test_planes_in_any_direction(normal: tuple[float, float, float]) -> None:
+    """Surface (faces times the cosine to the plate's true normal) to 1.5 %, thickness to 0.7 voxel, however it lies."""
+    mask = plane(normal, 5.0)
+    found = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {}).labels[0]
+    cosines = np.abs(normal) / np.linalg.norm(normal)
+    faces = [np.count_nonzero(np.diff(mask, axis=axis)) for axis in range(3)]
+    assert found.surface_nm2 == pytest.approx(float(np.dot(faces, cosines)), rel=0.015)
+    assert found.thickness_A == pytest.approx(50, abs=7)
+
+
+@pytest.mark.parametrize("thickness_A", [40, 50, 70])
+def test_thickness_of_a_vesicles_membrane(make_shell: Shell, thickness_A: float) -> None:
+    """The mean over all directions is right to 2.5 Å at voxels of 10 Å, and spreads by less than half a voxel."""
+    mask = make_shell(250 + thickness_A / 2, 250 - thickness_A / 2, (10.0, 10.0, 10.0))
+    found = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {}).labels[0]
+    assert found.thickness_A == pytest.approx(thickness_A, abs=2.5)
+    assert found.thickness_sd_A is not None
+    assert found.thickness_sd_A < 5
+
+
+@pytest.mark.parametrize("depth", [1, 3, 7])
+def test_slabs_do_not_show(depth: int) -> None:
+    """Every number of every piece is the same for thin slabs as for the whole."""
+    rng = np.random.default_rng(1)
+    mask = (rng.integers(1, 4, (20, 24, 22)) * (rng.random((20, 24, 22)) < 0.2)).astype(np.uint8)
+    size = (12.0, 10.0, 10.0)
+    whole = measure(LabelSource.of_array(mask, size), {})
+    slabs = measure(LabelSource.of_array(mask, size, slab_voxels=depth * mask[0].size), {})
+    assert whole.count == slabs.count > 50
+    for one, other in zip([*whole.labels, *whole.instances()], [*slabs.labels, *slabs.instances()], strict=True):
+        for name, value in one.model_dump().items():
+            assert getattr(other, name) == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+def test_where_a_mask_is_cut_there_is_no_surface() -> None:
+    """A plate through the whole volume has its two sides and no rim; a volume that is all mask has no surface."""
+    mask = np.zeros((30, 20, 20), np.uint8)
+    mask[10:14] = 1
+    (found,) = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {}).labels
+    assert found.surface_nm2 == pytest.approx(2 * 20 * 20)
+    (full,) = measure(LabelSource.of_array(np.ones((9, 9, 9), np.uint8), (10.0, 10.0, 10.0)), {}).labels
+    assert full.surface_nm2 == 0
+
+
+def test_touching_labels_each_have_their_surface() -> None:
+    """Where two labels touch, the face counts for both."""
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[5:10], mask[10:15] = 1, 2
+    one, two = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "a", 2: "b"}).labels
+    assert one.surface_nm2 == two.surface_nm2 == pytest.approx(2 * 20 * 20)
+
+
+def test_pieces_add_up_to_their_label(make_shell: Shell) -> None:
+    """Voxels and surface of the pieces are those of the label, and each piece has its own place."""
+    ball = make_shell(60, 0, (10.0, 10.0, 10.0))
+    mask = np.concatenate([ball, ball, ball], axis=2)
+    found = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "ball"})
+    (label,) = found.labels
+    pieces = list(found.instances())
+    assert label.instances == found.count == 3
+    assert sum(piece.voxels for piece in pieces) == label.voxels
+    assert sum(piece.surface_nm2 or 0 for piece in pieces) == pytest.approx(label.surface_nm2)
+    assert len({piece.centroid for piece in pieces}) == 3
+
+
+@pytest.mark.parametrize("mask", [np.zeros((5, 6, 7), np.uint8), np.ones((1, 1, 1), np.uint8)])
+def test_empty_and_tiny(mask: np.ndarray) -> None:
+    """A named label that does not occur has zeros and no place; a single voxel is a mask."""
+    (found,) = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "a"}).labels
+    assert found.voxels == mask.sum()
+    assert (found.centroid is None) == (not mask.any())
+
+
+def test_the_table_reads_back(make_shell: Shell, tmp_path: Path) -> None:
+    """One row per label and one per piece; columns say their unit; numbers are those measured."""
+    mask = make_shell(60, 0, (10.0, 10.0, 10.0)).astype(np.uint8)
+    mask[0, 0, 0] = 3
+    found = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "ball"})
+    write_csv(found, tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["kind"], row["name"]) for row in rows] == [
+        ("label", "ball"),
+        ("label", "label 3"),
+        ("instance", "ball"),
+        ("instance", "label 3"),
+    ]
+    assert int(rows[0]["voxels"]) == found.labels[0].voxels
+    assert float(rows[0]["surface_nm2"]) == pytest.approx(found.labels[0].surface_nm2, rel=1e-4)
+    assert rows[3]["box_stop_x"] == "1"
