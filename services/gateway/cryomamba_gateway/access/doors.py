@@ -27,7 +27,7 @@ SESSION: Final = "/v1/session"
 BODY_IDLE_S: Final = 30.0
 _LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/docs|/openapi\.json")
-_SIGNED: Final = re.compile(r"/v1/files/[^/]+/[^/]+")
+_SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/[^/\s]+")
 _BEARER: Final = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
