@@ -46,7 +46,7 @@ test: $(VENV)/.dev         ## The whole suite
 	$(BIN)/python -m pytest $(ARGS)
 
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL and broken links; SEED=n JOBS=n
-	CHAOS_SEED=$(or $(SEED),$$$$) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v tests/system/chaos $(ARGS)
+	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v tests/system/chaos $(ARGS)
 
 bench: $(VENV)/.dev        ## Measure, and write the results page
 	$(BIN)/python -m benchmarks $(ARGS)

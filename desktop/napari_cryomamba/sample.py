@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari.utils.colormaps import DirectLabelColormap
+
 from cryomamba.settings import load_settings
-from cryomamba.synth import LABELS, PhantomSpec, synthesize
+from cryomamba.synth import LABELS, Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
 
 from .models.palette import Palette
@@ -16,12 +18,11 @@ from .tomogram import open_tomogram
 SPEC = PhantomSpec(shape=(96, 192, 192), voxel_size_A=(10.0, 10.0, 10.0), seed=7, noise=1.5)
 
 
-def sample_path(folder: Path | None = None) -> Path:
+def sample_path() -> Path:
     """Return the sample's file, made if it is not there; that takes a few seconds."""
-    path = (folder or load_settings().home / "samples") / "synthetic_vesicles.mrc"
+    path = load_settings().home / "samples" / "synthetic_vesicles.mrc"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_volume(path, synthesize(SPEC).density, SPEC.voxel_size_A, label="synthetic tomogram")
+        _write(path, synthesize(SPEC))
     return path
 
 
@@ -32,14 +33,19 @@ def synthetic_tomogram() -> list[LayerTuple]:
 
 def synthetic_tomogram_with_truth() -> list[LayerTuple]:
     """Return the sample and the labels of what is in it."""
-    from napari.utils.colormaps import DirectLabelColormap
-
-    palette = Palette({label: name for label, name in LABELS.items() if label})
     phantom = synthesize(SPEC)
+    path = load_settings().home / "samples" / "synthetic_vesicles.mrc"
+    _write(path, phantom)
+    palette = Palette({label: name for label, name in LABELS.items() if label})
     truth = {
         "name": "truth",
         "opacity": 0.5,
         "colormap": DirectLabelColormap(color_dict=palette.color_dict(())),
         **Placement.of_volume(SPEC.voxel_size_A).layer_arguments(),
     }
-    return [*synthetic_tomogram(), (phantom.truth, truth, "labels")]
+    return [open_tomogram(path).layer(), (phantom.truth, truth, "labels")]
+
+
+def _write(path: Path, phantom: Phantom) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(path, phantom.density, SPEC.voxel_size_A, label="synthetic tomogram")

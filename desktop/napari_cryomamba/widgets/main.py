@@ -41,6 +41,7 @@ class CryoMambaWidget(QWidget):
     """
 
     _docked = False
+    _closing = False
     _shut = False
 
     def __init__(self, napari_viewer: Any, *, settings: SettingsFile | None = None, connect: bool = True) -> None:  # noqa: ANN401
@@ -169,8 +170,13 @@ class CryoMambaWidget(QWidget):
             self.viewer.window._qt_window.installEventFilter(self)  # noqa: SLF001 (napari has no signal for closing)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """End with the window: it is deleted once it has been closed."""
-        if event is not None and event.type() == QEvent.Type.DeferredDelete:
+        """End with the window: at once if a program closes it, and once it is gone if a person, who is asked, does."""
+        kind = event.type() if event is not None else None
+        if event is not None and kind == QEvent.Type.Close:
+            self._closing = event.spontaneous()
+            if not self._closing:
+                self.shut()
+        elif kind == QEvent.Type.Hide and self._closing:
             self.shut()
         return super().eventFilter(watched, event)
 

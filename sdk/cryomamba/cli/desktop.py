@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
 from typing import Final
 
 import typer
@@ -15,6 +14,8 @@ PROGRAMS: Final = "cryomamba.programs"
 
 def desktop(context: typer.Context) -> None:
     """Open the desktop (napari). What follows is handed on: files to open, --server URL."""
+    from importlib.metadata import entry_points
+
     found = entry_points(group=PROGRAMS, name="desktop")
     if not found:
         raise _missing("no installed package offers it")

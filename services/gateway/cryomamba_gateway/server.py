@@ -167,6 +167,8 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
         try:
             if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # asyncio sets this only on sockets it made itself; without it every small answer waits 40 ms for an ACK.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # Accepted connections inherit it: one whose peer takes nothing for so long is dropped by the kernel.
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)

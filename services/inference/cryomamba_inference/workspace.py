@@ -137,7 +137,7 @@ def _remove_unlocked(folder: Path) -> bool:
 
 
 def _remove_lockless(folder: Path) -> bool:
-    """Remove a folder that is empty, because whoever is about to lock it makes it anew; others only when they are old."""
+    """Remove an empty folder, which whoever is about to lock it makes anew; another only if it is old."""
     with suppress(OSError):
         folder.rmdir()
         return True

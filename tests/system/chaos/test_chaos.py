@@ -10,8 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psutil
 import pytest
@@ -20,7 +21,7 @@ from cryomamba.client import AsyncClient, aconnect
 from cryomamba.client.bus import BusTransport
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, UnavailableError
-from cryomamba.events import PreviewEvent, StateEvent
+from cryomamba.events import StateEvent
 from cryomamba.records import JobEvent, JobRecord, JobState
 from cryomamba.testing import FaultProxy, Stack, wait_until, wait_until_async
 from cryomamba.wire.requests import EventPage, EventsSince
@@ -45,7 +46,7 @@ class Faults:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="faults")
 
-    def __enter__(self) -> Faults:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -76,11 +77,11 @@ class Faults:
                 self._chance.choice(children).kill()
 
     def _remember(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             found = psutil.Process(self._stack.processes["inference"].pid).children(recursive=True)
-            self.killed += found
-            return found
-        return []
+        self.killed += found
+        return found
 
     def _cut(self) -> None:
         with self._fault("cut") as link:
@@ -112,7 +113,6 @@ class Watched:
         self.spec = spec
         self.job_id = ""
         self.finals: list[JobRecord] = []
-        self.last_preview_final = False
 
 
 async def insist(ask: Callable[[], Awaitable[T]]) -> T:
@@ -145,8 +145,6 @@ async def _last_state(client: AsyncClient, seen: Watched) -> StateEvent:
     async for event in client.watch(seen.job_id):
         if isinstance(event, StateEvent):
             last = event
-        elif isinstance(event, PreviewEvent):
-            seen.last_preview_final = event.frame.final
     assert last is not None
     assert last.record.state.final
     return last
@@ -219,7 +217,7 @@ def processes_of(stack: Stack) -> list[psutil.Process]:
 
 def left_behind(stack: Stack) -> list[str]:
     """Files of unfinished work, and files aside."""
-    work = [path for path in (stack.home / "work").rglob("*")] if (stack.home / "work").exists() else []
+    work = list((stack.home / "work").rglob("*"))
     aside = [
         path for path in stack.home.rglob("*") if path.name.endswith((".part", ".tmp")) or path.name[:5] == ".bus-"
     ]
@@ -243,6 +241,8 @@ async def test_chaos_loses_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Every job ends once per try, every file is that of an undisturbed run, every watcher saw the end."""
+    show = partial(tell, request, capsys)
+    show({"seed": seed})
     chance = random.Random(seed)
     specs = make_specs(volumes)
     stack.start().wait_ready(timeout=60)
@@ -276,25 +276,16 @@ async def test_chaos_loses_nothing(
     wait_until(lambda: not [one for one in family if one.is_running()], what="every process to end")
     assert processes_of(stack) == []
     assert left_behind(stack) == []
-    with capsys.disabled():
-        report(request, seed, faults, events, took=took, completed=completed)
+    counted = Counter(str(event.type) for history in events.values() for event in history)
+    show({"seconds": round(took), "completed": completed, **faults.done, **counted})
 
 
-def report(
-    request: pytest.FixtureRequest,
-    seed: int,
-    faults: Faults,
-    events: Mapping[str, list[JobEvent]],
-    *,
-    took: float,
-    completed: int,
-) -> None:
+def tell(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], rows: Mapping[str, int]) -> None:
     """Show what happened, where the terminal wants to know (``-v``)."""
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     if terminal is None or request.config.getoption("verbose") < 1:
         return
-    terminal.ensure_newline()
-    counted = Counter(str(event.type) for history in events.values() for event in history)
-    rows = {"seed": seed, "seconds": round(took), "completed": completed, **faults.done, **counted}
-    for name, value in sorted(rows.items()):
-        terminal.write_line(f"  {name:<28}{value:>6}")
+    with capsys.disabled():
+        terminal.ensure_newline()
+        for name, value in sorted(rows.items()):
+            terminal.write_line(f"  {name:<28}{value:>6}")

@@ -71,6 +71,7 @@ class ProcessExecutor:
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
         """Send the prepared engine to every process and make room for its tiles."""
+        self.end()
         self.warm_up()
         self._serial += 1
         output = -(-tile_voxels * 4 // _ALIGNMENT) * _ALIGNMENT
@@ -107,7 +108,8 @@ class ProcessExecutor:
             for pipe, worker in by_pipe.items():
                 if pipe in ready:
                     results.extend(self._take(worker))
-            if not results and any(not worker.process.is_alive() for worker in self._workers):
+            # A process on its way out closes its sentinel before the system counts it as ended.
+            if not results and any(worker.process.sentinel in ready for worker in self._workers):
                 raise EOFError
         return results
 

@@ -1,0 +1,80 @@
+"""The job store under SIGKILL: what was acknowledged is there, and nothing stands half."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from cryomamba.records import JobState
+from cryomamba_broker.store import Store
+
+WRITER = """
+import sys
+from pathlib import Path
+from cryomamba.records import Progress, SubmitRequest, VolumeSummary
+from cryomamba_broker.store import Attempt, NewJob, Store
+
+store = Store(Path(sys.argv[1]))
+store.leases.grace()
+request = SubmitRequest.model_validate({"volume": {"shape": (4, 4, 4)}, "engine": "demo"})
+volume = VolumeSummary(name="demo", shape=(4, 4, 4), voxel_size_A=(1, 1, 1))
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+while True:
+    for _ in range(3):
+        say("pending", store.jobs.submit(NewJob(request, "demo", volume)).record.job_id)
+    for _ in range(2):
+        held = store.leases.claim("w", ["demo"])
+        attempt = Attempt(held.record.job_id, "w", held.record.attempt)
+        say("running", attempt.job_id)
+        store.leases.renew(attempt, Progress(fraction=0.5))
+        store.leases.finish(attempt, ())
+        say("completed", attempt.job_id)
+"""
+
+# A job may be further than was said, for a death comes between the deed and the word.
+MAY_BE = {
+    "pending": set(JobState),
+    "running": {JobState.RUNNING, JobState.COMPLETED},
+    "completed": {JobState.COMPLETED},
+}
+
+
+def killed_writer(path: Path, after: int) -> list[tuple[str, str]]:
+    """Let a process write until it has said so many words, kill it, and return what it said."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(after)]
+        process.kill()
+        said += process.stdout.readlines()
+    words = [line.split() for line in said if line.endswith("\n")]
+    return [(state, job) for state, job in words]
+
+
+def test_what_was_said_survives_every_kill(tmp_path: Path) -> None:
+    """A writer is killed again and again: each time the store opens whole, and the next one goes on with it."""
+    path = tmp_path / "jobs.sqlite"
+    chance = random.Random(5)
+    said: dict[str, str] = {}
+    for _ in range(6):
+        said.update((job, state) for state, job in killed_writer(path, chance.randrange(1, 40)))
+        store = Store(path)
+        for job, state in said.items():
+            record = store.jobs.get(job)
+            assert record.state in MAY_BE[state]
+            assert record.history[-1].state is record.state
+            assert record.history[-1].attempt == record.attempt
+            assert [event.type for event in record.history].count("job_completed") <= 1
+        store.close()
+        connection = sqlite3.connect(path)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        connection.close()
+    assert len(said) > 20

@@ -1,0 +1,157 @@
+"""What only a real window shows: the plugin as napari finds it, views, and the end of a window."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import pytest
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
+
+from napari_cryomamba.settings import SettingsFile
+from napari_cryomamba.tomogram import source_of
+from napari_cryomamba.widgets import CryoMambaWidget
+from napari_cryomamba.widgets.menu import CryoMambaMenu
+from napari_cryomamba.window import open_window
+
+pytestmark = pytest.mark.desktop
+WAIT_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, CryoMambaWidget]]:
+    """A window with the panel, for the whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("CRYOMAMBA_HOME", str(home))
+        viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
+        yield viewer, panel
+        panel.shut()
+        viewer.close()
+        settle()
+
+
+@pytest.fixture
+def opened(window: tuple[Any, CryoMambaWidget], phantom_file: Path) -> Iterator[tuple[Any, CryoMambaWidget]]:
+    """The window with a tomogram that napari opened by itself."""
+    viewer, panel = window
+    viewer.open(str(phantom_file), plugin="cryomamba")
+    yield viewer, panel
+    viewer.dims.ndisplay = 2
+    viewer.layers.clear()
+
+
+def settle() -> None:
+    """Let Qt delete what is to be deleted."""
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+
+
+def actions(menu: CryoMambaMenu) -> dict[str, Any]:
+    return {action.text().replace("&", ""): action for action in menu.actions()}
+
+
+def test_napari_opens_a_tomogram_by_our_reader(opened: tuple[Any, CryoMambaWidget], phantom_file: Path) -> None:
+    """A file that is dropped on napari becomes our layer, and is among the recent files."""
+    viewer, panel = opened
+    source = source_of(viewer.layers[0])
+    assert source is not None
+    assert source.path == phantom_file
+    assert panel.desk.settings.recent_files[0] == str(phantom_file)
+    assert str(viewer.layers[0].units[0]) == "nanometer"
+
+
+def test_napari_offers_panel_and_samples(window: tuple[Any, CryoMambaWidget], home: Path) -> None:
+    """The panel opens from the plugin menu's command, and the samples from File → Open Sample."""
+    viewer, _ = window
+    dock, panel = viewer.window.add_plugin_dock_widget("cryomamba", "CryoMamba")
+    assert isinstance(panel, CryoMambaWidget)
+    viewer.window.remove_dock_widget(dock)
+    assert panel._shut
+    viewer.open_sample("cryomamba", "synthetic_truth")
+    assert [layer.name for layer in viewer.layers] == ["synthetic_vesicles.mrc", "truth"]
+    assert (home / "samples" / "synthetic_vesicles.mrc").exists()
+    viewer.layers.clear()
+
+
+def test_orthogonal_slices_show_the_same_point(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """Three canvases share data, looks and position; closing them leaves nothing behind."""
+    viewer, panel = opened
+    image = viewer.layers[0]
+    labels = viewer.add_labels(np.zeros((48, 96, 96), np.uint8), scale=image.scale, units=image.units, name="mask")
+    action = actions(panel.menu)["Orthogonal slices"]
+    action.trigger()
+    views = panel.orthogonal
+    first = views.planes[0].model
+    assert [plane.model.dims.order for plane in views.planes] == [(1, 0, 2), (2, 1, 0)]
+    assert first.layers["mask"].data is labels.data
+    viewer.dims.set_current_step(0, 17)
+    assert first.dims.current_step[0] == 17
+    first.dims.set_current_step(1, 33)
+    assert viewer.dims.current_step[1] == 33
+    image.contrast_limits = (-1.0, 1.0)
+    labels.contour = 2
+    assert list(first.layers["vesicles.mrc"].contrast_limits) == [-1.0, 1.0]
+    assert first.layers["mask"].contour == 2
+    fresh = np.ones((48, 96, 96), np.uint8)
+    labels.data = fresh
+    assert first.layers["mask"].data is fresh
+    viewer.layers.remove(labels)
+    assert [layer.name for layer in first.layers] == ["vesicles.mrc"]
+    docks = len(viewer.window.dock_widgets)
+    action.trigger()
+    settle()
+    assert panel.orthogonal is None
+    assert len(viewer.window.dock_widgets) == docks - 1
+    viewer.dims.set_current_step(0, 3)
+
+
+def test_views_and_reset(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """The projection shows 3D, and reset brings sections back."""
+    viewer, panel = opened
+    menu = actions(panel.menu)
+    menu["Attenuated projection (MIP)"].trigger()
+    assert (viewer.layers[0].rendering, viewer.dims.ndisplay) == ("attenuated_mip", 3)
+    menu["Reset view"].trigger()
+    assert (viewer.layers[0].rendering, viewer.dims.ndisplay) == ("mip", 2)
+    menu["2D / 3D"].trigger()
+    assert viewer.dims.ndisplay == 3
+
+
+def test_recent_files_open_again(opened: tuple[Any, CryoMambaWidget], qtbot: Any) -> None:
+    """The menu lists what was opened, and opens it."""
+    viewer, panel = opened
+    panel.menu.recent.aboutToShow.emit()
+    panel.menu.recent.actions()[0].trigger()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=WAIT_MS)
+
+
+def test_a_picture_has_the_scale_bar(opened: tuple[Any, CryoMambaWidget], tmp_path: Path) -> None:
+    """The snapshot is a PNG of the canvas that is not black and has white pixels of the bar."""
+    from PIL import Image
+
+    viewer, panel = opened
+    viewer.canvas.overlays.scale_bar.visible = False
+    settle()
+    panel.mask_panel.keep.save_picture(tmp_path / "canvas.png")
+    pixels = np.asarray(Image.open(tmp_path / "canvas.png").convert("L"))
+    assert viewer.canvas.overlays.scale_bar.visible
+    assert pixels.std() > 10
+    corner = pixels[-pixels.shape[0] // 8 :, -pixels.shape[1] // 3 :]
+    assert (corner > 250).sum() > 100
+
+
+def test_closing_the_window_ends_the_panel(qapp: Any, tmp_path: Path, qtbot: Any) -> None:
+    """A window that is closed takes network thread and files with it, without being told."""
+    viewer = napari.Viewer(show=False)
+    panel = CryoMambaWidget(viewer, settings=SettingsFile(tmp_path / "desktop.json"), connect=False)
+    viewer.window.add_dock_widget(panel, name="closing")
+    before = threading.active_count()
+    viewer.close()
+    qtbot.waitUntil(lambda: panel._shut, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: threading.active_count() < before, timeout=WAIT_MS)
