@@ -107,7 +107,8 @@ class Link:
 
 def ball(labels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     z, y, x = np.ogrid[-1:1:128j, -1:1:128j, -1:1:128j]
-    return ((np.sqrt(z**2 + y**2 + x**2) * 8).astype(np.int64) % (labels + 1)).astype(np.uint8)
+    shells: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = (np.sqrt(z**2 + y**2 + x**2) * 8).astype(np.int64)
+    return (shells % (labels + 1)).astype(np.uint8)
 
 
 def compare(endpoints: BusEndpoints, labels: int, codec: Codec) -> None:

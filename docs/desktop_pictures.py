@@ -69,7 +69,7 @@ def main() -> None:
 
 def frame_is_partial(job: Any) -> bool:  # noqa: ANN401
     """Whether a job is well under way, but not done."""
-    return bool(0.3 < job.progress.fraction)
+    return bool(job.progress.fraction > 0.3)
 
 
 def session(stack: Stack, tomogram: Path) -> None:

@@ -244,7 +244,7 @@ def test_the_cache_keeps_the_newest_frames_within_its_bytes() -> None:
     envelope = Stamp("c").envelope(PREVIEW, {}, ts=0.0)
 
     def frame(nbytes: int) -> CachedFrame:
-        return CachedFrame(envelope, b"", bytes(nbytes))
+        return CachedFrame(envelope, b"", memoryview(bytes(nbytes)))
 
     cache = PreviewCache(max_bytes=5 * frame(1000).nbytes)
     for number in range(100):

@@ -10,9 +10,9 @@ from typing import Any
 import mrcfile
 import numpy as np
 import pytest
-from cryomamba.local import find_local_runner
 
 import cryomamba
+from cryomamba.local import find_local_runner
 from cryomamba.records import SubmitRequest, VolumeSource
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
