@@ -36,7 +36,15 @@ def commands() -> str:
     from cryomamba.cli.app import app
 
     group: Any = get_command(app)
-    return "\n".join(_command(name, group.commands[name]) for name in group.commands)
+    return "\n".join(_commands("", group))
+
+
+def _commands(prefix: str, group: Any) -> Iterator[str]:  # noqa: ANN401 (typer's own)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(f"{prefix}{name} ", command)
+        else:
+            yield _command(prefix + name, command)
 
 
 def _command(name: str, command: TyperCommand) -> str:
@@ -76,7 +84,12 @@ def settings() -> str:
 
     from cryomamba.settings import Settings
 
-    told = {"home": "the user's data folder", "roots": "the home folder", "gateway_origins": "none"}
+    told = {
+        "home": "the user's data folder",
+        "roots": "the home folder",
+        "gateway_origins": "none",
+        "gateway_hosts": "none",
+    }
     rows = []
     for name, field in Settings.model_fields.items():
         default = told.get(name) or (f"`{field.default}`" if field.default is not PydanticUndefined else "")

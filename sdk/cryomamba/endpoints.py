@@ -103,8 +103,8 @@ def is_local_endpoint(endpoint: str) -> bool:
     return scheme == "tcp" and is_loopback_host(rest.rpartition(":")[0])
 
 
-def require_loopback(where: str, *, variable: str) -> None:
-    """Refuse an address that others could reach.
+def require_loopback(where: str, *, variable: str, keys: str = "cryomamba keys init") -> None:
+    """Refuse an address that others could reach; for services that have no keys.
 
     Parameters
     ----------
@@ -112,6 +112,8 @@ def require_loopback(where: str, *, variable: str) -> None:
         A host, or a ZeroMQ endpoint.
     variable : str
         The setting it came from, named in the message.
+    keys : str
+        The command that makes the keys with which the address would be allowed.
 
     Raises
     ------
@@ -122,7 +124,8 @@ def require_loopback(where: str, *, variable: str) -> None:
     if not local:
         raise InvalidRequestError(
             f"{variable} is '{where}', which other machines could reach.",
-            hint="Use 127.0.0.1, localhost, [::1] or an ipc:// endpoint, and an SSH tunnel to reach it from elsewhere.",
+            hint=f"Make keys with '{keys}' first; or use 127.0.0.1, localhost, [::1] or an ipc:// endpoint, and an SSH "
+            "tunnel to reach it from elsewhere.",
         )
 
 

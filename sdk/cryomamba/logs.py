@@ -14,6 +14,7 @@ from cryomamba.errors import InvalidRequestError
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "service"}
+_TOKENS: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _SECRETS: Final = re.compile(r"(?i)\b(bearer\s+|(?:token|signature|secret|password|api[_-]?key)\s*[=:]\s*)[^\s&\"',;]+")
 
 
@@ -64,7 +65,7 @@ def configure_logging(setting: str, *, service: str) -> None:
 
 def without_secrets(text: str) -> str:
     """Return a text with bearer tokens, signatures, passwords and keys blotted out."""
-    return _SECRETS.sub(r"\1***", text)
+    return _TOKENS.sub("***", _SECRETS.sub(r"\1***", text))
 
 
 class TextFormatter(logging.Formatter):

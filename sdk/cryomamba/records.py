@@ -119,7 +119,9 @@ class SubmitRequest(Request):
     priority : int
         Higher goes first; −100 to 100.
     client_key : str, optional
-        Repeating a submit with the same key gives the same job.
+        Repeating a submit with the same key gives the same job, among the jobs of the same owner.
+    owner : str
+        Whose job it is; the gateway writes the token's owner here, whatever a client says.
     """
 
     volume: VolumeSource
@@ -129,6 +131,7 @@ class SubmitRequest(Request):
     name: Label = ""
     priority: int = Field(0, ge=-100, le=100)
     client_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    owner: Label = ""
 
 
 class VolumeSummary(Record):
@@ -230,6 +233,7 @@ class JobRecord(Record):
     updated_at: datetime
     completed_at: datetime | None = None
     history: tuple[JobEvent, ...] = ()
+    owner: str = ""
 
     @property
     def mask(self) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cryomamba.errors import InvalidRequestError
@@ -38,6 +38,25 @@ class Settings(BaseSettings):
         description=f"Folders from which volumes may be read by path, separated by '{os.pathsep}'. "
         "The home folder unless set.",
     )
+    gateway_certfile: Path | None = Field(
+        None, description="Certificate chain (PEM) with which the gateway serves TLS."
+    )
+    gateway_keyfile: Path | None = Field(None, description="Private key (PEM) that belongs to the certificate.")
+    gateway_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names under which the gateway is reached besides its address, such as em.example.org, "
+        "separated by commas.",
+    )
+    requests_per_minute: int = Field(600, ge=1, description="Requests that one token may send in a minute.")
+    sockets_per_token: int = Field(32, ge=1, description="WebSockets that one token may hold open.")
+    uploads_per_token: int = Field(16, ge=1, description="Unfinished uploads that one token may have.")
+    upload_max_gb: float = Field(64.0, gt=0, description="Largest file that may be uploaded, in GB (10^9 bytes).")
+    upload_quota_gb: float = Field(256.0, gt=0, description="What all uploaded files of one owner may take, in GB.")
+    upload_hours: float = Field(24.0, gt=0, description="Hours after which an upload without a new part is removed.")
+    token: SecretStr | None = Field(None, description="Token with which clients ask a gateway that wants one.")
+    key: Path | None = Field(
+        None, description="Key file with which this process speaks on the bus; the home's own one unless set."
+    )
     log: str = Field("info", description="Level, and optionally the form: 'info', 'debug,json', 'warning,text'.")
     lease_s: float = Field(30.0, gt=0, description="Seconds a claimed job is held without a sign of life.")
     disk_reserve: int = Field(
@@ -61,6 +80,13 @@ class Settings(BaseSettings):
     def _split_roots(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("gateway_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
     @field_validator("gateway_origins", mode="before")
@@ -89,6 +115,16 @@ class Settings(BaseSettings):
     def work(self) -> Path:
         """Unfinished files, one folder per job and attempt."""
         return self.home / "work"
+
+    @property
+    def uploads(self) -> Path:
+        """Files that clients sent, finished and unfinished."""
+        return self.home / "uploads"
+
+    @property
+    def keys(self) -> Path:
+        """Keys and tokens, for their owner's eyes only."""
+        return self.home / "keys"
 
     @property
     def connection_file(self) -> Path:

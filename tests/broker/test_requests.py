@@ -144,7 +144,7 @@ async def test_an_unknown_engine_parameter_or_job_is_said_before_anything_is_que
         ({"engine": "threshold"}, InvalidRequestError, ErrorCode.BAD_REQUEST),
         ({"volume": {"shape": [0, 4, 4]}}, InvalidRequestError, ErrorCode.BAD_REQUEST),
         ({"volume": {"shape": [4, 4, 10**9]}}, InvalidRequestError, ErrorCode.BAD_REQUEST),
-        ({"volume": {"file_id": "abc"}}, InvalidRequestError, ErrorCode.BAD_REQUEST),
+        ({"volume": {"file_id": "abc"}}, NotFoundError, ErrorCode.NOT_FOUND),
         ({"volume": {"path": str(tmp_path / "none.mrc")}}, VolumeError, ErrorCode.VOLUME_NOT_FOUND),
         ({"volume": {"path": str(tmp_path / "not.mrc")}}, VolumeError, ErrorCode.VOLUME_UNREADABLE),
         ({"volume": {"path": "/etc/hostname"}}, InvalidRequestError, ErrorCode.PATH_FORBIDDEN),

@@ -23,6 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from cryomamba.access.signing import UrlSigner
 from cryomamba.client.channel import BusChannel
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ErrorCode
@@ -173,6 +174,15 @@ class Listener:
                 if isinstance(raw, bytes):
                     return raw
 
+    async def read_all(self) -> list[str | bytes]:
+        """Read whatever comes to the end."""
+        found: list[str | bytes] = []
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    found.append(await self._connection.recv())
+        return found
+
     async def closed(self) -> int | None:
         """Read to the end and return the close code."""
         async with asyncio.timeout(20):
@@ -220,6 +230,14 @@ class House:
         self.url = await self._stack.enter_async_context(running_gateway(settings))
         self.http = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.url, trust_env=False))
         return self.url
+
+    def running(self, settings: Settings) -> AbstractAsyncContextManager[str]:
+        """Run one more gateway."""
+        return running_gateway(settings)
+
+    def signer(self) -> UrlSigner:
+        """Sign links as the gateway does."""
+        return UrlSigner(self.settings.keys)
 
     def other_gateway(self, home: Path) -> AbstractAsyncContextManager[str]:
         """Run one more gateway, which does not see the broker's disk."""
@@ -305,3 +323,9 @@ def ball() -> npt.NDArray[np.uint8]:
     """A small mask with two labels."""
     z, y, x = np.ogrid[-1:1:8j, -1:1:10j, -1:1:12j]
     return np.where(z**2 + y**2 + x**2 < 0.5, np.where(z < 0, 1, 2), 0).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def house_class() -> type[House]:
+    """For houses with doors of their own kind."""
+    return House

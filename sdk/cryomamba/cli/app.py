@@ -16,11 +16,14 @@ from cryomamba.cli.gc import gc
 from cryomamba.cli.guard import Commands
 from cryomamba.cli.info import info
 from cryomamba.cli.jobs import cancel, jobs, retry, show, watch
+from cryomamba.cli.keys import app as keys
 from cryomamba.cli.masks import clean, export, measure
 from cryomamba.cli.run import run
 from cryomamba.cli.segment import segment
 from cryomamba.cli.synth import synth
 from cryomamba.cli.threshold import threshold
+from cryomamba.cli.tokens import app as tokens
+from cryomamba.cli.upload import upload
 
 TOMOGRAMS: Final = "Tomograms"
 JOBS: Final = "Jobs of a server"
@@ -78,6 +81,7 @@ _add(
 _add(
     TOMOGRAMS, engines, "cryomamba engines", "cryomamba engines threshold", "cryomamba engines --server tcp://lab:5560"
 )
+_add(JOBS, upload, "cryomamba upload t1.mrc --server http://lab:8000")
 _add(MASKS, measure, "cryomamba measure mask.mrc", "cryomamba measure mask.mrc --csv mask.csv")
 _add(
     MASKS,
@@ -106,4 +110,6 @@ _add(
 )
 _add(MACHINE, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
 _add(MACHINE, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
+app.add_typer(tokens, rich_help_panel=MACHINE)
+app.add_typer(keys, rich_help_panel=MACHINE)
 _add(MACHINE, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

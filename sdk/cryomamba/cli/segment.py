@@ -43,7 +43,12 @@ def segment(
     size: VoxelSize = None,
     server: Annotated[
         str | None,
-        typer.Option("--server", "-s", metavar="URL", help="Let a server do it, which must see the file by its path."),
+        typer.Option(
+            "--server",
+            "-s",
+            metavar="URL",
+            help="Let a server do it; where it cannot see the file, the file is sent.",
+        ),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="A label for the job on the server.")] = "",
     nifti: Annotated[bool, typer.Option("--nifti", help="Write the mask as NIfTI as well.")] = False,

@@ -8,17 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cryomamba.cli.jobs import follow
 from cryomamba.cli.reporter import Reporter
 from cryomamba.cli.signals import Interrupted, Interrupts
-from cryomamba.errors import ConflictError, CryoMambaError
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
 
 if TYPE_CHECKING:
     from cryomamba.client import Client
     from cryomamba.local import ExportFormat, LocalResult
-    from cryomamba.records import Spacing
+    from cryomamba.records import JobRecord, Spacing
+
+
+OUT_OF_SIGHT: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +132,7 @@ def run_there(work: Work, server: str, display: Reporter, interrupts: Interrupts
     # The server looks for a path as it is; a name relative to this folder would mean another one there.
     path = work.tomogram.absolute() if work.tomogram.exists() else work.tomogram
     with cryomamba.connect(server) as client:
-        with interrupts.held():
-            record = client.submit(
-                path, engine=work.engine, params=work.params, voxel_size_A=work.voxel_size_A, name=work.name
-            )
+        record = submit_or_send(client, path, work, display, interrupts)
         return follow_and_fetch(client, record.job_id, work, display, interrupts)
 
 
@@ -147,6 +147,23 @@ def follow_and_fetch(
         with interrupts.held():
             display.note(cancel_and_say(client, job_id))
         raise
+
+
+def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, interrupts: Interrupts) -> JobRecord:
+    """Submit a tomogram by its path; where the gateway does not see it there, send it first."""
+    submit = partial(
+        client.submit, engine=work.engine, params=work.params, voxel_size_A=work.voxel_size_A, name=work.name
+    )
+    try:
+        with interrupts.held():
+            return submit(path)
+    except InvalidRequestError as error:
+        if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
+            raise
+    display.note(f"The server does not see {path.name}; sending it.")
+    file = client.upload(path, progress=partial(display.transfer, path.name))
+    with interrupts.held():
+        return submit(file_id=file.file_id)
 
 
 def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from cryomamba.client.transport import Transport
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.events import Event, StateEvent
+from cryomamba.files import FileRecord
 from cryomamba.records import (
     RETHRESHOLD,
     Artifact,
@@ -47,8 +48,10 @@ def default_server() -> tuple[str, BusEndpoints | None]:
     return f"http://{settings.gateway_host}:{settings.gateway_port}", None
 
 
-def make_transport(url: str | None) -> Transport:
+def make_transport(url: str | None, token: str | None = None) -> Transport:
     """Return the transport for an address: ``http(s)://`` is a gateway, ``tcp://`` and ``ipc://`` are a bus.
+
+    The token is that of the argument or of ``CRYOMAMBA_TOKEN``, the key that of ``CRYOMAMBA_KEY`` or of this home.
 
     Raises
     ------
@@ -62,18 +65,21 @@ def make_transport(url: str | None) -> Transport:
     if scheme in {"http", "https"}:
         from cryomamba.client.http import HttpTransport
 
-        return HttpTransport(url)
+        found = load_settings().token
+        return HttpTransport(url, token=token or (found.get_secret_value() if found is not None else None))
     if scheme in {"tcp", "ipc"}:
+        from cryomamba.access.curve import key_for
+        from cryomamba.access.roles import Role
         from cryomamba.client.bus import BusTransport
 
-        return BusTransport(url, endpoints=endpoints)
+        return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.CLIENT))
     raise InvalidRequestError(
         f"'{url}' is not an address of a CryoMamba server.",
         hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a bus.",
     )
 
 
-async def aconnect(url: str | None = None) -> AsyncClient:
+async def aconnect(url: str | None = None, *, token: str | None = None) -> AsyncClient:
     """Connect to a server.
 
     Parameters
@@ -81,13 +87,15 @@ async def aconnect(url: str | None = None) -> AsyncClient:
     url : str, optional
         ``http://…`` for a gateway, ``tcp://…`` or ``ipc://…`` straight to the bus; see :func:`default_server`.
         The server need not be there yet.
+    token : str, optional
+        For a gateway that wants one; ``CRYOMAMBA_TOKEN`` if not given.
 
     Raises
     ------
     InvalidRequestError
         The address is neither.
     """
-    return AsyncClient(make_transport(url))
+    return AsyncClient(make_transport(url, token))
 
 
 class AsyncClient:
@@ -163,6 +171,37 @@ class AsyncClient:
         except ValidationError as error:
             raise invalid_fields(error) from None
         return await self.transport.submit(request)
+
+    async def upload(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        parallel: int = 4,
+    ) -> FileRecord:
+        """Send a tomogram to the gateway, so that jobs can name it by its ``file_id``.
+
+        Parameters
+        ----------
+        path : path
+            A file on this machine.
+        progress : callable, optional
+            Called with bytes there and bytes in all.
+        parallel : int
+            Parts at a time.
+
+        Returns
+        -------
+        FileRecord
+            At once if the gateway has the very same content from the same owner already. An upload that was
+            interrupted goes on where it was.
+
+        Raises
+        ------
+        VolumeError
+            There is no such file, or it is no volume.
+        """
+        return await self.transport.upload(Path(path), progress=progress, parallel=parallel)
 
     async def threshold(
         self,

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from cryomamba.client._aio import AsyncClient, aconnect
 from cryomamba.events import Event
+from cryomamba.files import FileRecord
 from cryomamba.records import JobPage, JobRecord, JobState, PreviewOptions, ServerInfo, Shape, Spacing
 from cryomamba.wire.preview import PreviewFrame
 
@@ -46,7 +47,7 @@ class LoopThread:
         self.loop.close()
 
 
-def connect(url: str | None = None) -> Client:
+def connect(url: str | None = None, *, token: str | None = None) -> Client:
     """Connect to a server; the synchronous form of :func:`~cryomamba.client.aconnect`.
 
     Parameters
@@ -54,10 +55,12 @@ def connect(url: str | None = None) -> Client:
     url : str, optional
         ``http://…`` for a gateway, ``tcp://…`` or ``ipc://…`` straight to the bus. Without it: the variable
         ``CRYOMAMBA_SERVER``, the broker of this home, or the gateway of this machine.
+    token : str, optional
+        For a gateway that wants one; ``CRYOMAMBA_TOKEN`` if not given.
     """
     thread = LoopThread()
     try:
-        return Client(thread.run(aconnect(url)), thread)
+        return Client(thread.run(aconnect(url, token=token)), thread)
     except BaseException:
         thread.stop()
         raise
@@ -78,6 +81,11 @@ class Client:
     def url(self) -> str:
         """Where it is connected to."""
         return self._client.url
+
+    @property
+    def transport_name(self) -> str:
+        """How it is connected: ``http`` through a gateway, ``bus`` straight to it."""
+        return self._client.transport.name
 
     def info(self) -> ServerInfo:
         """Return version, status, engines and workers of the server."""
@@ -112,6 +120,16 @@ class Client:
                 client_key=client_key,
             )
         )
+
+    def upload(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        parallel: int = 4,
+    ) -> FileRecord:
+        """Send a tomogram to the gateway; `progress` is called in the client's own thread."""
+        return self._thread.run(self._client.upload(path, progress=progress, parallel=parallel))
 
     def threshold(
         self,

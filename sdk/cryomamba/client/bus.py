@@ -8,9 +8,10 @@ import os
 import socket as os_socket
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ValidationError
@@ -20,8 +21,9 @@ from cryomamba.client.channel import BusChannel
 from cryomamba.client.hub import BusHub, BusMessage, Subscription
 from cryomamba.client.ledger import Ledger
 from cryomamba.endpoints import BusEndpoints, check_bus_url
-from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
+from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.files import FileRecord
 from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, Progress, Record, ServerInfo, SubmitRequest
 from cryomamba.wire.buffers import decode_bytes
 from cryomamba.wire.preview import PreviewFrame, decode_frame
@@ -35,6 +37,9 @@ from cryomamba.wire.requests import (
     ListRequest,
     PreviewRead,
 )
+
+if TYPE_CHECKING:
+    from cryomamba.access.curve import KeyFile
 
 R = TypeVar("R", bound=Record)
 
@@ -52,6 +57,8 @@ class BusTransport:
         The broker's jobs socket, ``tcp://HOST:PORT`` or ``ipc://PATH``.
     endpoints : BusEndpoints, optional
         All four sockets, where they are known; otherwise the broker is asked.
+    key : KeyFile, optional
+        With which to speak; none for an open bus.
 
     Raises
     ------
@@ -61,9 +68,11 @@ class BusTransport:
 
     name = "bus"
 
-    def __init__(self, url: str, *, endpoints: BusEndpoints | None = None) -> None:
+    def __init__(self, url: str, *, endpoints: BusEndpoints | None = None, key: KeyFile | None = None) -> None:
         self.url = check_bus_url(url)
-        self.channel = BusChannel(url, src=f"client-{os_socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        src = f"client-{os_socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.channel = BusChannel(url, src=src, key=key)
+        self._key = key
         self._endpoints = endpoints
         self._hub: BusHub | None = None
         self._hub_lock = asyncio.Lock()
@@ -73,7 +82,7 @@ class BusTransport:
         async with self._hub_lock:
             if self._hub is None:
                 endpoints = self._endpoints or await self._ask_endpoints()
-                self._hub = BusHub(endpoints)
+                self._hub = BusHub(endpoints, key=self._key)
             return self._hub
 
     async def _ask_endpoints(self) -> BusEndpoints:
@@ -94,9 +103,12 @@ class BusTransport:
         """Return a job."""
         return await self._job("job.get", _ref(job_id))
 
-    async def page(self, *, state: JobState | None, limit: int, cursor: str | None) -> JobPage:
-        """Return one page of the listing."""
-        reply = await self.channel.request("job.list", ListRequest(state=state, limit=limit, cursor=cursor))
+    async def page(
+        self, *, state: JobState | None, limit: int, cursor: str | None, owner: str | None = None
+    ) -> JobPage:
+        """Return one page of the listing, of all jobs or those of one owner."""
+        query = ListRequest(state=state, limit=limit, cursor=cursor, owner=owner)
+        reply = await self.channel.request("job.list", query)
         return _parsed(JobPage, reply.body)
 
     async def cancel(self, job_id: str) -> JobRecord:
@@ -132,6 +144,14 @@ class BusTransport:
             raise ProtocolError("The broker sent a preview without its number and time.")
         envelope = replace(reply.envelope, type=published.PREVIEW, seq=seq, ts=float(ts))
         return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
+
+    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+        """Refuse: files go through a gateway."""
+        del progress, parallel
+        raise InvalidRequestError(
+            f"The bus takes no files, so {path.name} cannot be sent.",
+            hint="Connect through a gateway (http://HOST:8000), or put the file where the server can read it.",
+        )
 
     async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in pieces of 1 MiB."""

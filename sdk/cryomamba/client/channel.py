@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 import zmq.asyncio
@@ -17,6 +17,9 @@ from cryomamba.records import Request
 from cryomamba.wire.constants import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, JOBS_HWM, PAYLOAD_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
 from cryomamba.wire.requests import ERROR
+
+if TYPE_CHECKING:
+    from cryomamba.access.curve import KeyFile
 
 RESEND_S = 2.0
 
@@ -57,9 +60,11 @@ class BusChannel:
         The broker's ``jobs`` socket.
     src : str
         This peer's name.
+    key : KeyFile, optional
+        With which to speak; none for an open bus.
     """
 
-    def __init__(self, endpoint: str, *, src: str) -> None:
+    def __init__(self, endpoint: str, *, src: str, key: KeyFile | None = None) -> None:
         self.endpoint = endpoint
         self.stamp = Stamp(src)
         self.malformed = 0
@@ -70,6 +75,8 @@ class BusChannel:
         self._socket.setsockopt(zmq.SNDHWM, JOBS_HWM)
         self._socket.setsockopt(zmq.RCVHWM, JOBS_HWM)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        if key is not None:
+            key.secure(self._socket)
         self._socket.connect(endpoint)
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -109,7 +116,8 @@ class BusChannel:
         if self.broker_epoch is None:
             return UnavailableError(
                 f"No broker answers at {self.endpoint}.",
-                hint="Check that the services run ('honcho start') and that the address and port are the broker's.",
+                hint="Either no broker runs there ('honcho start' starts all services), or the port is another one, or "
+                "it wants a key and this one is not it: CRYOMAMBA_KEY names the key file ('cryomamba keys list').",
             )
         return UnavailableError(
             "The broker did not answer in time.",

@@ -8,7 +8,8 @@ import hashlib
 import ipaddress
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from cryomamba._version import __version__
 from cryomamba.client.http_watch import watch_all, watch_job
+from cryomamba.client.upload import Upload
 from cryomamba.errors import (
     ConflictError,
     CryoMambaError,
@@ -28,6 +30,7 @@ from cryomamba.errors import (
     error_from_payload,
 )
 from cryomamba.events import Event
+from cryomamba.files import FileRecord
 from cryomamba.records import JobPage, JobRecord, JobState, Record, ServerInfo, SubmitRequest
 from cryomamba.wire.preview import PreviewFrame
 from cryomamba.wire.webframe import decode_web_frame
@@ -49,6 +52,8 @@ class HttpTransport:
     ----------
     url : str
         ``http://HOST:PORT`` or ``https://HOST``, with a path if the gateway is behind one.
+    token : str, optional
+        The bearer token that the gateway wants, if it wants one.
 
     Raises
     ------
@@ -58,15 +63,16 @@ class HttpTransport:
 
     name = "http"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, token: str | None = None) -> None:
         self.url = check_http_url(url)
+        self._access = {} if token is None else {"Authorization": f"Bearer {check_token(token)}"}
         self._local = is_on_this_machine(self.url)
         # A proxy of the environment is never meant for this machine.
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=_TIMEOUT,
             trust_env=not self._local,
-            headers={"User-Agent": f"cryomamba/{__version__}"},
+            headers={"User-Agent": f"cryomamba/{__version__}", **self._access},
         )
 
     async def info(self) -> ServerInfo:
@@ -75,7 +81,7 @@ class HttpTransport:
 
     async def submit(self, request: SubmitRequest) -> JobRecord:
         """Hand in a job."""
-        body = request.model_dump(mode="json", exclude={"client_key"})
+        body = request.model_dump(mode="json", exclude={"client_key", "owner"})
         key = request.client_key or uuid.uuid4().hex
         reply = await self._ask("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": header_key(key)})
         return _parsed(JobRecord, reply)
@@ -115,11 +121,11 @@ class HttpTransport:
     async def watch(self, job_id: str | None, *, previews: bool) -> AsyncGenerator[Event, None]:
         """Follow a job to its end, or the states of all jobs."""
         if job_id is None:
-            events = watch_all(self._socket_url("/v1/ws"), proxy=not self._local)
+            events = watch_all(self._socket_url("/v1/ws"), proxy=not self._local, headers=self._access)
         else:
             await self.get(job_id)
             address = self._socket_url(f"/v1/ws/jobs/{job_id}") + ("" if previews else "?previews=false")
-            events = watch_job(address, job_id, previews=previews, proxy=not self._local)
+            events = watch_job(address, job_id, previews=previews, proxy=not self._local, headers=self._access)
         async with contextlib.aclosing(events) as following:
             async for event in following:
                 yield event
@@ -128,6 +134,10 @@ class HttpTransport:
         parts = urlsplit(self.url)
         scheme = "wss" if parts.scheme == "https" else "ws"
         return urlunsplit(parts._replace(scheme=scheme, path=parts.path + path))
+
+    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+        """Send a file, or what is missing of it."""
+        return await Upload(self._ask, path, progress=progress, parallel=parallel).run()
 
     async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in pieces; a broken download goes on where it broke."""
@@ -238,6 +248,22 @@ def check_http_url(url: str) -> str:
             hint="Write http://HOST:PORT, for example http://127.0.0.1:8000.",
         )
     return url.rstrip("/")
+
+
+def check_token(token: str) -> str:
+    """Return a token without the white space that copying brings along.
+
+    Raises
+    ------
+    InvalidRequestError
+        It cannot be one; the message does not tell what it is.
+    """
+    plain = token.strip()
+    if not plain or not plain.isascii() or not plain.isprintable() or " " in plain:
+        raise InvalidRequestError(
+            "The token is not one.", hint="CRYOMAMBA_TOKEN must be what 'cryomamba tokens create' printed."
+        )
+    return plain
 
 
 def is_on_this_machine(url: str) -> bool:

@@ -45,12 +45,19 @@ class Watching:
     ----------
     url : str
         ``ws://`` or ``wss://``.
+    proxy : bool
+        Whether the environment's proxy is used.
+    headers : mapping
+        Sent with the handshake.
     hello : dict or None
         Sent when connected.
     """
 
-    def __init__(self, url: str, *, proxy: bool, hello: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, url: str, *, proxy: bool, headers: Mapping[str, str], hello: dict[str, Any] | None = None
+    ) -> None:
         self.url = url
+        self._headers = headers
         self.hello = hello
         self.close_code: int | None = None
         self.close_reason = ""
@@ -69,6 +76,7 @@ class Watching:
             self.url,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
+            additional_headers=dict(self._headers),
             max_size=PAYLOAD_MAX_BYTES,
             open_timeout=5.0,
             close_timeout=1.0,
@@ -134,7 +142,9 @@ def parse(raw: str | bytes) -> Message:
     return message
 
 
-async def watch_job(url: str, job_id: str, *, previews: bool, proxy: bool) -> AsyncGenerator[Event, None]:
+async def watch_job(
+    url: str, job_id: str, *, previews: bool, proxy: bool, headers: Mapping[str, str]
+) -> AsyncGenerator[Event, None]:
     """Follow a job to its end.
 
     Raises
@@ -146,7 +156,7 @@ async def watch_job(url: str, job_id: str, *, previews: bool, proxy: bool) -> As
     """
     ledger = Ledger()
     reader = JobReader(ledger, previews=previews)
-    async with contextlib.aclosing(_reconnecting(Watching(url, proxy=proxy), job_id)) as messages:
+    async with contextlib.aclosing(_reconnecting(Watching(url, proxy=proxy, headers=headers), job_id)) as messages:
         async for message in messages:
             try:
                 for event in reader.read(message):
@@ -206,9 +216,9 @@ class JobReader:
         return PreviewEvent(frame, skipped)
 
 
-async def watch_all(url: str, *, proxy: bool) -> AsyncGenerator[Event, None]:
+async def watch_all(url: str, *, proxy: bool, headers: Mapping[str, str]) -> AsyncGenerator[Event, None]:
     """Follow the states and progress of all jobs, for ever; what happened while the link was away is told as well."""
-    watching = Watching(url, proxy=proxy, hello={"type": "subscribe", "job_id": "*"})
+    watching = Watching(url, proxy=proxy, headers=headers, hello={"type": "subscribe", "job_id": "*"})
     last = 0
     async with contextlib.aclosing(_reconnecting(watching, None)) as messages:
         async for message in messages:

@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import zmq
 import zmq.asyncio
@@ -30,6 +31,9 @@ from cryomamba.wire.topics import (
     preview_topic,
     sync_topic,
 )
+
+if TYPE_CHECKING:
+    from cryomamba.access.curve import KeyFile
 
 __all__ = ["HEAD", "PREVIEW", "PROGRESS", "STATE", "BusHub", "BusMessage", "Subscription"]
 
@@ -76,8 +80,9 @@ class BusHub:
     the present state, at once and again after every reconnect.
     """
 
-    def __init__(self, endpoints: BusEndpoints) -> None:
+    def __init__(self, endpoints: BusEndpoints, *, key: KeyFile | None = None) -> None:
         self.endpoints = endpoints
+        self._key = key
         self.malformed = 0
         self.link = LinkEvent("lost", "Not connected yet.")
         self._epoch: int | None = None
@@ -103,6 +108,8 @@ class BusHub:
         socket.setsockopt(zmq.RCVHWM, high_water_mark)
         if endpoint.startswith("tcp://["):
             socket.setsockopt(zmq.IPV6, 1)
+        if self._key is not None:
+            self._key.secure(socket)
         return socket
 
     def open(self, job_id: str | None, *, previews: bool) -> Subscription:

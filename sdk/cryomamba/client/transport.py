@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Protocol
 
 from cryomamba.events import Event
+from cryomamba.files import FileRecord
 from cryomamba.records import JobPage, JobRecord, JobState, ServerInfo, SubmitRequest
 from cryomamba.wire.preview import PreviewFrame
 
@@ -39,6 +41,9 @@ class Transport(Protocol):
 
     def watch(self, job_id: str | None, *, previews: bool) -> AsyncGenerator[Event, None]:
         """Follow a job to its end, or all jobs for ever (None); reconnects by itself."""
+
+    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+        """Send a file, or what is missing of it; a bus takes none."""
 
     def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in pieces."""

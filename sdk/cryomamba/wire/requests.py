@@ -16,6 +16,7 @@ from cryomamba.records import (
     JobId,
     JobRecord,
     JobState,
+    Label,
     Progress,
     Record,
     Request,
@@ -39,11 +40,12 @@ class JobRef(Request):
 
 
 class ListRequest(Request):
-    """``job.list``: newest first; a page ends early when the reply is full."""
+    """``job.list``: newest first, of one owner or of all; a page ends early when the reply is full."""
 
     state: JobState | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200)
+    owner: Label | None = None
 
 
 class FocusRequest(JobRef):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from cryomamba.errors import ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
+from cryomamba.files import read_record, uploaded_volume
 from cryomamba.records import (
     PARAMS_MAX_BYTES,
     RETHRESHOLD,
@@ -61,11 +63,22 @@ def require_plain(request: SubmitRequest) -> None:
         )
 
 
-def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence[Path], artifacts: Path) -> NewJob:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where volumes may lie: folders for paths, the finished files of jobs, and what clients sent."""
+
+    roots: Sequence[Path]
+    artifacts: Path
+    uploads: Path
+
+
+def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places) -> NewJob:
     """Check a submit and return the job that it makes.
 
     Raises
     ------
+    NotFoundError
+        There is no uploaded file of this id.
     UnavailableError
         ``no_worker``: no worker has ever told what engines there are.
     InvalidRequestError
@@ -73,19 +86,16 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: Sequence
     NotFoundError
         The job whose scores are wanted has none.
     """
-    if request.volume.file_id is not None:
-        raise InvalidRequestError(
-            "This server takes no uploads yet, so there is no file with this id.",
-            hint="Give the path of a file that the server can read.",
-        )
     engine = choose_engine(request, engines)
     check_parameters(engine, request.params)
     source = request.volume
     if source.shape is not None:
         return NewJob(request, engine.name, _demo_summary(source, source.shape, engine))
+    if source.file_id is not None:
+        return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads))
     if source.job_id is not None:
-        return NewJob(request, engine.name, _scores_summary(source, source.job_id, artifacts))
-    return NewJob(request, engine.name, _file_summary(source, source.path or "", roots))
+        return NewJob(request, engine.name, _scores_summary(source, source.job_id, places.artifacts))
+    return NewJob(request, engine.name, _file_summary(source, source.path or "", places.roots))
 
 
 def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> EngineInfo:
@@ -218,3 +228,11 @@ def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path]) -> Vol
         dtype=meta.dtype,
         warnings=tuple(cut(warning.message, 300) for warning in meta.warnings[:_WARNINGS_MAX]),
     )
+
+
+def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path) -> VolumeSummary:
+    path = uploaded_volume(uploads, file_id)
+    record = read_record(path.parent)
+    summary = _file_summary(volume, str(path), (uploads,))
+    name = summary.name if record is None else cut(record.filename, 255)
+    return summary.model_copy(update={"name": name, "path": None, "file_id": file_id})

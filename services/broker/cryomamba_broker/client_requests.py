@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from cryomamba._version import __version__
 from cryomamba.errors import NotFoundError
@@ -21,7 +20,7 @@ from cryomamba.wire.requests import (
     PreviewRead,
 )
 
-from .admission import admit, require_plain
+from .admission import Places, admit, require_plain
 from .artifacts import read_piece, remove_files, require_listed
 from .core import Core
 from .dispatch import Answer, Handler
@@ -37,22 +36,17 @@ class ClientRequests:
     ----------
     core : Core
         What all handlers share.
-    roots : tuple of Path
-        Folders below which volumes may lie.
-    artifacts : Path
-        Folder of the finished files.
+    places : Places
+        Where volumes may lie.
     files : ThreadPoolExecutor
         Where files are read.
     reserve : int
         Bytes that must stay free on the disk of the finished files.
     """
 
-    def __init__(
-        self, core: Core, *, roots: tuple[Path, ...], artifacts: Path, files: ThreadPoolExecutor, reserve: int
-    ) -> None:
+    def __init__(self, core: Core, *, places: Places, files: ThreadPoolExecutor, reserve: int) -> None:
         self._core = core
-        self._roots = roots
-        self._artifacts = artifacts
+        self._places = places
         self._files = files
         self._reserve = reserve
 
@@ -118,8 +112,8 @@ class ClientRequests:
         return job_answer(record)
 
     def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo]) -> NewJob:
-        new = admit(request, engines, self._roots, self._artifacts)
-        require_room(self._artifacts.parent, new.volume, self._reserve)
+        new = admit(request, engines, self._places)
+        require_room(self._places.artifacts.parent, new.volume, self._reserve)
         return new
 
     async def get(self, request: JobRef) -> Answer:
@@ -147,7 +141,7 @@ class ClientRequests:
         self._core.cache.drop(request.job)
         # The row goes first: a job that is listed has its files, whenever the broker dies.
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._files, remove_files, self._artifacts / record.job_id)
+        await loop.run_in_executor(self._files, remove_files, self._places.artifacts / record.job_id)
         return job_answer(record)
 
     async def focus(self, request: FocusRequest) -> Answer:
@@ -166,7 +160,7 @@ class ClientRequests:
         record = await self._core.store.call(lambda store: store.jobs.get(request.job))
         require_listed(record, request.name)
         loop = asyncio.get_running_loop()
-        spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._artifacts, request)
+        spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._places.artifacts, request)
         body = {"name": request.name, "offset": request.offset, "size_bytes": size}
         return Answer(body, buffers=(spec,), parts=(piece,), job=request.job, attempt=record.attempt)
 

@@ -13,12 +13,13 @@ import msgpack
 import zmq
 import zmq.asyncio
 
-from cryomamba.errors import CryoMambaError, InternalError, ProtocolError
+from cryomamba.errors import AccessError, CryoMambaError, InternalError, ProtocolError
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
 from cryomamba.wire.requests import ERROR, REPLY, parse_request
 
 from .counters import Counters, Throttle
+from .guard import Guard
 
 IN_FLIGHT_MAX: Final = 1024
 REPLIES_KEPT: Final = 1024
@@ -83,6 +84,8 @@ class Dispatcher:
     counters : Counters
     wall : callable
         Seconds since 1970.
+    guard : Guard
+        Knows which key may ask what.
     """
 
     def __init__(
@@ -92,8 +95,10 @@ class Dispatcher:
         handlers: Mapping[str, Handler],
         counters: Counters,
         wall: Callable[[], float],
+        guard: Guard,
     ) -> None:
         self._socket = socket
+        self._guard = guard
         self._stamp = stamp
         self._handlers = handlers
         self._counters = counters
@@ -108,18 +113,24 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await room.acquire()
-                identity, *parts = await self._socket.recv_multipart()
-                task = tasks.create_task(self._serve(identity, parts))
+                identity, *parts = await self._socket.recv_multipart(copy=False)
+                task = tasks.create_task(self._serve(identity.bytes, parts))
                 task.add_done_callback(lambda _: room.release())
                 await asyncio.sleep(0)
 
-    async def _serve(self, identity: bytes, parts: list[bytes]) -> None:
+    async def _serve(self, identity: bytes, parts: list[zmq.Frame]) -> None:
         try:
             if len(parts) != 1:
                 raise ProtocolError("A request does not have exactly one part.")
-            request = decode(parts[0])
+            request = decode(parts[0].bytes)
         except ProtocolError as error:
             await self._refuse(identity, parts, error)
+            return
+        try:
+            self._guard.require(parts[0], request.type)
+        except AccessError as error:
+            self._counters.refused += 1
+            await self._send([identity, self._error(request.id, error)])
             return
         key = (identity, request.id)
         if key in self._working:
@@ -134,10 +145,10 @@ class Dispatcher:
             finally:
                 self._working.discard(key)
 
-    async def _refuse(self, identity: bytes, parts: list[bytes], error: ProtocolError) -> None:
+    async def _refuse(self, identity: bytes, parts: list[zmq.Frame], error: ProtocolError) -> None:
         self._counters.malformed += 1
         self._log.warning("A message on the jobs socket was dropped: %s", error.message)
-        corr = readable_id(parts[0]) if parts else None
+        corr = readable_id(parts[0].bytes) if parts else None
         if corr is not None:
             await self._send([identity, self._error(corr, error)])
 

@@ -79,10 +79,21 @@ class EventPublisher:
         }
         await self._send(topic, self._envelope(PROGRESS, body, topic, record))
 
+    def renew(self, make: Callable[[], zmq.asyncio.Socket]) -> None:
+        """Take another socket, from `make`, which closes the one before."""
+        self._socket = make()
+
     async def run_subscriptions(self) -> None:
         """Answer subscriptions to ``sync/`` topics with the present state, for ever."""
         while True:
-            raw = await self._socket.recv()
+            socket = self._socket
+            try:
+                raw = await socket.recv()
+            except asyncio.CancelledError:
+                if socket is self._socket:
+                    raise
+                # The socket was renewed, which ends the waiting for the old one.
+                continue
             if is_sync_wish(raw):
                 await self._answer(raw[1:])
             elif raw[:1] not in {b"\x00", b"\x01"}:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Final
 
 import zmq
@@ -20,7 +21,10 @@ from cryomamba.wire.topics import parse_topic
 
 from .cache import CachedFrame, PreviewCache
 from .counters import Counters, Throttle
+from .guard import Guard
 
+_STOP: Final = b""
+_RENEW: Final = b"renew"
 FENCED_JOBS: Final = 10_000
 
 logger = logging.getLogger(__name__)
@@ -86,45 +90,70 @@ class PreviewRelay:
         while :meth:`run` lasts.
     cache : PreviewCache
     counters : Counters
+    guard : Guard
+        Knows which keys are still let in.
     """
 
     def __init__(
-        self, source: zmq.Socket[bytes], target: zmq.Socket[bytes], cache: PreviewCache, counters: Counters
+        self,
+        source: zmq.Socket[bytes],
+        target: zmq.Socket[bytes],
+        cache: PreviewCache,
+        counters: Counters,
+        guard: Guard,
     ) -> None:
         self.fence = Fence()
         self._source = source
         self._target = target
         self._cache = cache
         self._counters = counters
+        self._guard = guard
+        self._wishes: SimpleQueue[Callable[[], zmq.Socket[bytes]]] = SimpleQueue()
+        self._control: zmq.Socket[bytes] | None = None
         self._log = Throttle(logger)
 
     async def run(self) -> None:
         """Work until cancelled; the thread has ended when this returns."""
         context = self._source.context
-        stopper: zmq.Socket[bytes] = zmq.Socket(context, zmq.PAIR)
-        with ThreadPoolExecutor(1, thread_name_prefix="previews") as thread, stopper:
-            stopper.bind(f"inproc://stop-{id(self)}")
-            working = asyncio.get_running_loop().run_in_executor(thread, self._work, f"inproc://stop-{id(self)}")
+        control: zmq.Socket[bytes] = zmq.Socket(context, zmq.PAIR)
+        with ThreadPoolExecutor(1, thread_name_prefix="previews") as thread, control:
+            control.bind(f"inproc://relay-{id(self)}")
+            self._control = control
+            working = asyncio.get_running_loop().run_in_executor(thread, self._work, f"inproc://relay-{id(self)}")
             try:
                 await asyncio.shield(working)
             finally:
-                stopper.send(b"", zmq.NOBLOCK)
+                self._control = None
+                control.send(_STOP, zmq.NOBLOCK)
 
-    def _work(self, stop_at: str) -> None:
-        stopped: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
+    def renew(self, make: Callable[[], zmq.Socket[bytes]]) -> None:
+        """Let the relay's thread take another socket for its target, from `make`, which closes the one before."""
+        if self._control is not None:
+            self._wishes.put(make)
+            self._control.send(_RENEW, zmq.NOBLOCK)
+
+    def _work(self, control_at: str) -> None:
+        control: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
+        with control:
+            control.connect(control_at)
+            while self._relay_until_told(control) == _RENEW:
+                self._target = self._wishes.get()()
+
+    def _relay_until_told(self, control: zmq.Socket[bytes]) -> bytes:
         poller = zmq.Poller()
-        with stopped:
-            stopped.connect(stop_at)
-            for one in (self._source, self._target, stopped):
-                poller.register(one, zmq.POLLIN)
-            while stopped not in (ready := dict(poller.poll())):
-                if self._source in ready:
-                    self._pass_on(self._source.recv_multipart(copy=False))
-                if self._target in ready:
-                    self._answer(self._target.recv())
+        for one in (self._source, self._target, control):
+            poller.register(one, zmq.POLLIN)
+        while control not in (ready := dict(poller.poll())):
+            if self._source in ready:
+                self._pass_on(self._source.recv_multipart(copy=False))
+            if self._target in ready:
+                self._answer(self._target.recv())
+        return control.recv()
 
     def _pass_on(self, parts: Sequence[zmq.Frame]) -> None:
         try:
+            if not self._guard.allows(parts[-1]):
+                raise ProtocolError("Its key has been revoked.")
             job_id, envelope = check_frame(parts)
         except ProtocolError as error:
             self._malformed(error)

@@ -20,14 +20,17 @@ from cryomamba.settings import Settings
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import Stamp
 
+from .admission import Places
 from .cache import PreviewCache
 from .client_requests import ClientRequests
 from .core import Core
 from .counters import Counters
 from .dispatch import Dispatcher
+from .guard import Guard
 from .lock import HomeLock
 from .publisher import EventPublisher
 from .relay import PreviewRelay
+from .revocation import Revocation
 from .sockets import BusSockets, bind_sockets
 from .states import LeasePolicy
 from .store import Clock, Store
@@ -66,6 +69,7 @@ class Broker:
         self.clock = clock or Clock()
         self.stamp = Stamp(SOURCE)
         self.counters = Counters()
+        self.guard = Guard.of(settings)
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._core: Core | None = None
@@ -101,21 +105,26 @@ class Broker:
         stack.push_async_callback(store.close)
         context = zmq.asyncio.Context()
         stack.callback(context.term)
-        sockets = bind_sockets(context, BusEndpoints.from_settings(self.settings))
+        self.guard.start(context)
+        stack.callback(self.guard.stop)
+        sockets = bind_sockets(context, BusEndpoints.from_settings(self.settings), self.guard)
         stack.callback(sockets.close)
         files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
         stack.callback(files.shutdown, wait=False, cancel_futures=True)
         await self._assemble(stack, store, sockets, files)
-        ConnectionFile(epoch=self.stamp.epoch, pid=os.getpid(), endpoints=sockets.endpoints).write(
-            self.settings.connection_file
-        )
+        ConnectionFile(
+            epoch=self.stamp.epoch,
+            pid=os.getpid(),
+            endpoints=sockets.endpoints,
+            public_key=self.guard.public_key,
+        ).write(self.settings.connection_file)
         stack.callback(self._remove_connection_file)
 
     async def _assemble(
         self, stack: AsyncExitStack, store: StoreThread, sockets: BusSockets, files: ThreadPoolExecutor
     ) -> None:
         cache = PreviewCache()
-        relay = PreviewRelay(sockets.preview_in, sockets.preview_out, cache, self.counters)
+        relay = PreviewRelay(sockets.preview_in, sockets.preview_out, cache, self.counters, self.guard)
         publisher = EventPublisher(sockets.events, self.stamp, store, self.counters, self.clock.wall)
         known = await store.call(lambda opened: opened.engines.load())
         for record in await store.call(lambda opened: opened.leases.grace()):
@@ -133,20 +142,17 @@ class Broker:
             fence=relay.fence,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        clients = ClientRequests(
-            self._core,
-            roots=self.settings.roots,
-            artifacts=self.settings.artifacts,
-            files=files,
-            reserve=self.settings.disk_reserve,
-        )
+        places = Places(self.settings.roots, self.settings.artifacts, self.settings.uploads)
+        clients = ClientRequests(self._core, places=places, files=files, reserve=self.settings.disk_reserve)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}
-        dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall)
+        dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall, self.guard)
         stack.push_async_callback(self._end_tasks)
         self._begin("requests", dispatcher.run())
         self._begin("previews", relay.run())
         self._begin("event subscriptions", publisher.run_subscriptions())
+        if self.guard.public_key is not None:
+            self._begin("revocation", Revocation(self.guard, sockets, relay, publisher).run())
         self._begin("leases", workers.look_after(min(1.0, lease_s / RENEWALS_PER_LEASE)))
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:

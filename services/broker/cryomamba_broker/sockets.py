@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import zmq
 import zmq.asyncio
 
+from cryomamba.access.roles import PREVIEW_IN_DOMAIN
 from cryomamba.endpoints import BusEndpoints, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.wire.constants import (
@@ -23,16 +25,26 @@ from cryomamba.wire.constants import (
 )
 from cryomamba.wire.topics import ALL_PREVIEWS
 
+from .guard import Guard
+
 S = TypeVar("S", bound=zmq.Socket[Any])
 
 LINGER_MS: Final = 200
+JOBS: Final = "jobs"
+PREVIEW_OUT: Final = "preview-out"
+EVENTS: Final = "events"
+DOMAINS: Final = {"jobs": JOBS, "preview_in": PREVIEW_IN_DOMAIN, "preview_out": PREVIEW_OUT, "events": EVENTS}
 _SUBSCRIPTION_MAX_BYTES: Final = 4096
+_BIND_TRIES: Final = 250
+_BIND_PAUSE_S: Final = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BusSockets:
     """The bound sockets, and the endpoints that they really have; those of previews are for the relay's thread."""
 
+    context: zmq.asyncio.Context
+    guard: Guard
     jobs: zmq.asyncio.Socket
     preview_in: zmq.Socket[bytes]
     preview_out: zmq.Socket[bytes]
@@ -44,32 +56,53 @@ class BusSockets:
         for one in (self.jobs, self.preview_in, self.preview_out, self.events):
             one.close(linger=LINGER_MS)
 
+    def renew_events(self) -> zmq.asyncio.Socket:
+        """Cut all subscriptions to the events, and return the socket that takes new ones at the same address."""
+        self.events.close(linger=0)
+        self.events = _events(self.context)
+        self.guard.secure(self.events, EVENTS)
+        _bind_again(self.events, self.endpoints.events)
+        return self.events
 
-def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints) -> BusSockets:
+    def renew_preview_out(self) -> zmq.Socket[bytes]:
+        """Cut all subscriptions to previews, and return the socket that takes new ones; for the relay's thread."""
+        self.preview_out.close(linger=0)
+        self.preview_out = _preview_out(self.context)
+        self.guard.secure(self.preview_out, PREVIEW_OUT)
+        _bind_again(self.preview_out, self.endpoints.preview_out)
+        return self.preview_out
+
+
+def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guard) -> BusSockets:
     """Make and bind the sockets; port 0 takes a free one.
+
+    With CURVE keys the sockets take those alone whom the guard lets in, and may be bound to any address.
 
     Raises
     ------
     InvalidRequestError
-        An endpoint can be reached from other machines, or is not one.
+        An endpoint can be reached from other machines and there are no keys, or it is not one.
     UnavailableError
         An endpoint is in use.
     """
-    for field, endpoint in wanted.model_dump().items():
-        require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
+    if guard.public_key is None:
+        for field, endpoint in wanted.model_dump().items():
+            require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
     made: dict[str, Any] = {
         "jobs": _jobs(context),
         "preview_in": _preview_in(context),
-        "preview_out": _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM),
-        "events": _publishing(context.socket(zmq.XPUB), EVENTS_HWM),
+        "preview_out": _preview_out(context),
+        "events": _events(context),
     }
+    for name, domain in DOMAINS.items():
+        guard.secure(made[name], domain)
     try:
         bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
     except (InvalidRequestError, UnavailableError):
         for one in made.values():
             one.close(linger=0)
         raise
-    return BusSockets(**made, endpoints=BusEndpoints(**bound))
+    return BusSockets(context, guard, **made, endpoints=BusEndpoints(**bound))
 
 
 def _prepared(one: S, *, max_bytes: int) -> S:
@@ -98,11 +131,31 @@ def _preview_in(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
     return one
 
 
+def _preview_out(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
+    return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM)
+
+
+def _events(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
+    return _publishing(context.socket(zmq.XPUB), EVENTS_HWM)
+
+
 def _publishing(one: S, high_water_mark: int) -> S:
     _prepared(one, max_bytes=_SUBSCRIPTION_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, high_water_mark)
     one.setsockopt(zmq.XPUB_VERBOSE, 1)
     return one
+
+
+def _bind_again(one: zmq.Socket[Any], endpoint: str) -> None:
+    """Bind where another socket has just been closed; the system takes a moment to let go of the address."""
+    for _ in range(_BIND_TRIES):
+        try:
+            _bind(one, endpoint)
+        except UnavailableError:
+            time.sleep(_BIND_PAUSE_S)
+        else:
+            return
+    _bind(one, endpoint)
 
 
 def _bind(one: zmq.Socket[Any], endpoint: str) -> str:

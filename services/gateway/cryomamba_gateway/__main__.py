@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from cryomamba._version import __version__
 from cryomamba.errors import CryoMambaError
@@ -23,13 +24,19 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m cryomamba_gateway",
         description="The gateway: HTTP and WebSocket in front of the bus.",
         epilog="Configured by CRYOMAMBA_HOME, CRYOMAMBA_GATEWAY_HOST, CRYOMAMBA_GATEWAY_PORT, "
-        "CRYOMAMBA_GATEWAY_ORIGINS, the CRYOMAMBA_BUS_ endpoints and CRYOMAMBA_LOG; see "
+        "CRYOMAMBA_GATEWAY_ORIGINS, CRYOMAMBA_GATEWAY_HOSTS, CRYOMAMBA_GATEWAY_CERTFILE, "
+        "CRYOMAMBA_GATEWAY_KEYFILE, the CRYOMAMBA_BUS_ endpoints and CRYOMAMBA_LOG; see "
         "docs/reference/configuration.md. SIGTERM or Ctrl-C ends it.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    parser.parse_args(arguments)
+    parser.add_argument("--certfile", type=Path, help="certificate chain (PEM) with which to serve TLS")
+    parser.add_argument("--keyfile", type=Path, help="private key (PEM) that belongs to it")
+    chosen = parser.parse_args(arguments)
     try:
         settings = load_settings()
+        if chosen.certfile is not None:
+            tls = {"gateway_certfile": chosen.certfile, "gateway_keyfile": chosen.keyfile}
+            settings = settings.model_copy(update=tls)
         configure_logging(settings.log, service="gateway")
         run_service(lambda stop: serve(settings, stop))
     except CryoMambaError as error:

@@ -7,17 +7,19 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fastapi import FastAPI
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from cryomamba._version import __version__
+from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
 
-from . import errors
+from . import errors, examples
+from .access.doors import Doorkeeper, HostGuard, PatientReceive, is_public
+from .access.hosts import own_names
 from .allow import AllowedMethods
 from .context import Gateway
 from .limits import BODY_MAX_BYTES
-from .middleware import EnvelopeNet, OriginGuard, RequestContext
-from .routers import artifacts, health, jobs, previews, server, websocket
+from .middleware import BodyLimit, EnvelopeNet, OriginGuard, RequestContext
+from .routers import artifacts, health, jobs, links, previews, server, session, uploads, websocket
 
 DESCRIPTION: Final = """
 Segments cryo-electron tomograms and shows the mask while it grows. Arrays are ZYX in C order, lengths are ångström,
@@ -33,6 +35,7 @@ TAGS: Final = [
     {"name": "server", "description": "Versions, engines, limits, endpoints."},
     {"name": "jobs", "description": "Segmentations: handing in, looking, cancelling, retrying."},
     {"name": "previews", "description": "The mask as far as it has grown."},
+    {"name": "uploads", "description": "Tomograms on their way to the server, and those that are there."},
     {"name": "artifacts", "description": "Finished files."},
 ]
 JOB_ROUTERS: Final = (jobs.router, previews.router, artifacts.router)
@@ -64,12 +67,15 @@ def create_app(settings: Settings) -> FastAPI:
     for router in JOB_ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
-    for router in (health.router, server.router, websocket.router):
+    for router in (health.router, server.router, session.router, uploads.router, links.router, websocket.router):
         app.include_router(router)
     errors.install(app)
     allow = AllowedMethods()
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_MAX_BYTES)
+    app.add_middleware(BodyLimit, max_bytes=BODY_MAX_BYTES)
+    app.add_middleware(PatientReceive)
+    app.add_middleware(Doorkeeper, tokens=gateway.tokens, rate=gateway.rate)
     app.add_middleware(OriginGuard, allowed=settings.gateway_origins)
+    app.add_middleware(HostGuard, names=own_names(settings.gateway_host, settings.gateway_hosts))
     app.add_middleware(EnvelopeNet, allow=allow)
     app.add_middleware(RequestContext, metrics=gateway.metrics)
     app.openapi = _described(app.openapi)  # type: ignore[method-assign]
@@ -79,12 +85,17 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _described(generate: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Take the framework's own validation error, which is never sent, out of the description."""
+    """Correct the description: drop the framework's validation error, which is never sent; add what access needs."""
 
     def openapi() -> dict[str, Any]:
         schema = generate()
-        for operations in schema["paths"].values():
-            for operation in operations.values():
+        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                if not is_public(method.upper(), path):
+                    operation["security"] = [{"token": []}, {}]
+                for status, answer in _access_errors(public=is_public(method.upper(), path)).items():
+                    operation["responses"].setdefault(str(status), answer)
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]
         for name in ("HTTPValidationError", "ValidationError"):
@@ -92,6 +103,15 @@ def _described(generate: Callable[[], dict[str, Any]]) -> Callable[[], dict[str,
         return schema
 
     return openapi
+
+
+def _access_errors(*, public: bool) -> dict[int | str, dict[str, Any]]:
+    own = () if public else (ErrorCode.UNAUTHORIZED, ErrorCode.RATE_LIMITED)
+    answers = examples.errors(ErrorCode.BAD_REQUEST, ErrorCode.FORBIDDEN, *own)
+    for answer in answers.values():
+        answer.pop("model")
+        answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorBody"}
+    return answers
 
 
 def _methods(app: FastAPI) -> list[tuple[str, set[str]]]:

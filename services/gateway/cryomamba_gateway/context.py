@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from cryomamba.access.signing import UrlSigner
+from cryomamba.access.tokens import TokenStore
+from cryomamba.records import JobRecord
 from cryomamba.settings import Settings
 
-from .link import BusLink
+from .access.buckets import Places, RequestRate
+from .access.doors import PRINCIPAL
+from .access.principal import Principal
+from .link import BusLink, not_yours
 from .live.messages import Translator
 from .metrics import Metrics
 from .system import system_info
+from .uploads.store import UploadLimits, UploadStore
 
-__all__ = ["Context", "Gateway"]
+__all__ = ["Caller", "Context", "Gateway"]
+
+SWEEP_S: Final = 3600.0
+
+logger = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -30,6 +43,10 @@ class Gateway:
     translator : Translator
     system : SystemInfo
         From :meth:`start` on.
+    tokens, signer, rate, places
+        Who may do what, and how often.
+    uploads : UploadStore
+        From :meth:`start` on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -37,18 +54,58 @@ class Gateway:
         self.metrics = Metrics()
         self.translator = Translator()
         self.started = time.monotonic()
+        self.tokens = TokenStore(settings.keys)
+        self.rate = RequestRate(settings.requests_per_minute)
+        self.places = Places(settings.sockets_per_token)
         self.bus: BusLink
+        self.signer: UrlSigner
+        self.uploads: UploadStore
 
     async def start(self) -> None:
         """Begin to look for the broker; inside the event loop."""
         self.system = await system_info()
         self.bus = BusLink(self.settings)
         await self.bus.start()
+        self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
+        self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
+        self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
 
     async def close(self) -> None:
         """Give everything back."""
+        self._sweeping.cancel()
+        await asyncio.gather(self._sweeping, return_exceptions=True)
         await self.bus.close()
+        await asyncio.to_thread(self.uploads.close)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                swept = await self.uploads.sweep()
+            except OSError as error:
+                logger.warning("Abandoned uploads could not be removed: %s.", error.strerror)
+            else:
+                if swept:
+                    logger.info("%d abandoned uploads were removed.", swept)
+            await asyncio.sleep(SWEEP_S)
+
+    async def job(self, caller: Principal, job_id: str) -> JobRecord:
+        """Return a job that the caller may see.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job, or it is another's.
+        """
+        record = await self.bus.ask(lambda transport: transport.get(job_id))
+        if caller.sees not in {None, record.owner}:
+            raise not_yours(job_id)
+        return record
+
+    async def require_job(self, caller: Principal, job_id: str) -> None:
+        """Refuse a job that the caller may not see, as :meth:`job` does; asks nothing for one who sees all."""
+        if caller.sees is not None:
+            await self.job(caller, job_id)
 
 
 def _gateway(connection: HTTPConnection) -> Gateway:
@@ -56,4 +113,10 @@ def _gateway(connection: HTTPConnection) -> Gateway:
     return found
 
 
+def _caller(connection: HTTPConnection) -> Principal:
+    found: Principal = connection.scope[PRINCIPAL]
+    return found
+
+
+Caller = Annotated[Principal, Depends(_caller)]
 Context = Annotated[Gateway, Depends(_gateway)]

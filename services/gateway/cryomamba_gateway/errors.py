@@ -85,12 +85,12 @@ def error_body(error: CryoMambaError, *, request: str) -> ErrorBody:
 
 def envelope(scope: Any, error: CryoMambaError, headers: dict[str, str] | None = None) -> Response:  # noqa: ANN401
     """Return the answer to a request that ended with an error."""
-    own = {"X-Request-ID": request_id(scope), "Cache-Control": "no-store"}
+    own = {**(headers or {}), "X-Request-ID": request_id(scope), "Cache-Control": "no-store"}
     status = STATUS[error.code]
     if status in {429, 503}:
-        own["Retry-After"] = str(RETRY_AFTER_S)
+        own.setdefault("Retry-After", str(RETRY_AFTER_S))
     body = error_body(error, request=own["X-Request-ID"]).model_dump_json()
-    return Response(body, status, {**(headers or {}), **own}, media_type="application/json")
+    return Response(body, status, own, media_type="application/json")
 
 
 def _sendable(value: Any) -> Any:  # noqa: ANN401 (any JSON value)

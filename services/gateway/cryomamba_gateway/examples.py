@@ -31,6 +31,12 @@ FOCUS: Final[dict[str, Any]] = {
     "corner": {"summary": "Near the first voxel", "value": {"position": [10.0, 20.0, 30.0]}}
 }
 
+UPLOAD: Final[dict[str, Any]] = {
+    "tomogram": {
+        "summary": "A tomogram in parts of 8 MiB",
+        "value": {"filename": "TS_01.mrc", "total_size_bytes": 1073742848, "chunk_size_bytes": 8388608},
+    }
+}
 THRESHOLD: Final[dict[str, Any]] = {
     "stricter": {"summary": "Fewer and larger pieces", "value": {"high": 220, "low": 160, "min_volume_nm3": 5000.0}}
 }
@@ -56,6 +62,13 @@ _WORDS: Final[dict[ErrorCode, tuple[str, str, bool]]] = {
         "The path is outside the folders that this server may read.",
         "Put the file below one of the allowed folders.",
         False,
+    ),
+    ErrorCode.UNAUTHORIZED: ("This server wants a token.", "Send it as 'Authorization: Bearer TOKEN'.", False),
+    ErrorCode.RATE_LIMITED: ("This token asks too often.", "Wait as long as the header 'Retry-After' says.", True),
+    ErrorCode.CHECKSUM_MISMATCH: (
+        "1 parts are not on the server's disk as they were sent.",
+        "Send them again and complete the upload again.",
+        True,
     ),
     ErrorCode.FORBIDDEN: (
         "This web page may not use this gateway.",
@@ -97,12 +110,14 @@ _WORDS: Final[dict[ErrorCode, tuple[str, str, bool]]] = {
 
 _TITLES: Final[dict[int, str]] = {
     400: "The request does not fit the schema",
+    401: "A token is wanted, or this one is no good",
     403: "Not allowed",
     404: "Not there",
     409: "The thing is in a state that does not allow this",
     413: "Too large",
     416: "The file has no such range",
     422: "The request is well-formed and cannot be carried out",
+    429: "Too often, or too many at once",
     500: "A defect",
     502: "The broker answered something else",
     503: "The broker or a worker is away",
@@ -137,7 +152,7 @@ def errors(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
             {
                 "model": ErrorBody,
                 "description": _TITLES[status],
-                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if status == 503 else {}),
+                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if status in {429, 503} else {}),
                 "content": {"application/json": {"examples": {}}},
             },
         )

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+from cryomamba.access.curve import KeyFile, key_for
+from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
 from cryomamba.client.hub import BusHub, Subscription
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
-from cryomamba.errors import UnavailableError
+from cryomamba.errors import NotFoundError, UnavailableError
 from cryomamba.events import LinkEvent
 from cryomamba.settings import Settings
 
@@ -46,6 +48,11 @@ def is_chosen_later(endpoint: str) -> bool:
     return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
 
 
+def not_yours(job_id: str) -> NotFoundError:
+    """Return the error for another's job, word for word the broker's for a job that there is not."""
+    return NotFoundError(f"There is no job '{job_id}'.", hint="'cryomamba jobs' lists those that there are.")
+
+
 class BusLink:
     """Requests and subscriptions for all clients of the gateway; for one event loop.
 
@@ -60,6 +67,7 @@ class BusLink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._endpoints: BusEndpoints | None = None
+        self._key: KeyFile | None = None
         self._transport: BusTransport | None = None
         self._found = asyncio.Event()
         self._up = asyncio.Event()
@@ -199,11 +207,12 @@ class BusLink:
         return found.st_ino, found.st_mtime_ns
 
     async def _move(self, endpoints: BusEndpoints) -> None:
-        if endpoints == self._endpoints or is_chosen_later(endpoints.jobs):
+        key = key_for(self._settings, Role.CLIENT)
+        if (endpoints, key) == (self._endpoints, self._key) or is_chosen_later(endpoints.jobs):
             return
         logger.info("Looking for the broker at %s.", endpoints.jobs)
-        before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints)
-        self._endpoints = endpoints
+        before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
+        self._endpoints, self._key = endpoints, key
         self._found.set()
         self._note(LinkEvent("lost", "The broker has moved."))
         if before is not None:

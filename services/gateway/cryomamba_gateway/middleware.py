@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cryomamba.errors import AccessError
@@ -19,6 +20,7 @@ from .metrics import Metrics
 from .origins import origin_allowed
 
 _SANE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
+_VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -81,6 +83,19 @@ class OriginGuard:
             await envelope(scope, foreign_origin())(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """Bounds the bodies of requests, but for volumes on their way to the disk, whose length was agreed on before."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self.app = app
+        self.bounded = RequestBodyLimitMiddleware(app, max_body_size=max_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with a bound."""
+        volume = scope["type"] == "http" and scope["method"] == "PUT" and _VOLUME.fullmatch(scope["path"])
+        await (self.app if volume else self.bounded)(scope, receive, send)
 
 
 class EnvelopeNet:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import ssl
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from cryomamba.endpoints import check_bus_url, require_loopback
-from cryomamba.errors import UnavailableError
+from cryomamba.access.tokens import TokenStore
+from cryomamba.endpoints import check_bus_url, is_loopback_host, require_loopback
+from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 
 from .app import create_app
@@ -31,13 +34,64 @@ from .live.session import MESSAGE_MAX_BYTES
 STUCK_MS: Final = 20_000
 GRACE_S: Final = 1
 PING_S: Final = 20.0
+REQUEST_S: Final = 20.0
 BACKLOG: Final = 512
 
 logger = logging.getLogger(__name__)
 
 
 class EnvelopedH11(H11Protocol):
-    """HTTP/1.1 whose answer to bytes that are not HTTP is the error envelope as well."""
+    """HTTP/1.1 that answers bytes that are not HTTP with the error envelope, and does not wait for ever for a request.
+
+    A client that connects and says nothing, or its headers a byte at a time, is cut off.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 (uvicorn's type)
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._wait_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """Take in bytes; a request whose headers are there may take its time."""
+        super().handle_events()
+        if self._answering():
+            self._stop_waiting()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over; a WebSocket has pings of its own."""
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        super().on_response_complete()
+        if self._deadline is None and not self.transport.is_closing():
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self._answering():
+            self.transport.close()
+
+    def _answering(self) -> bool:
+        # There is none before the first request, whatever uvicorn's annotation says.
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
         """Answer and close; `msg` is uvicorn's own wording."""
@@ -88,17 +142,24 @@ class Server(uvicorn.Server):
         await asyncio.sleep(0)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     """Return a listening socket.
+
+    Parameters
+    ----------
+    host, port : str, int
+    guarded : bool
+        Whether callers need a token, so that the address may be one that other machines reach.
 
     Raises
     ------
     InvalidRequestError
-        The address can be reached from other machines.
+        The address can be reached from other machines, and there is no token key.
     UnavailableError
         The address is taken or does not exist.
     """
-    require_loopback(host, variable="CRYOMAMBA_GATEWAY_HOST")
+    if not guarded:
+        require_loopback(host, variable="CRYOMAMBA_GATEWAY_HOST", keys="cryomamba tokens create NAME")
     bare = host.strip("[]")
     try:
         family, _, _, _, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0]
@@ -126,10 +187,34 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     """Return the address that clients use."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def certificate(settings: Settings) -> dict[str, Path]:
+    """Return what uvicorn needs to serve TLS; nothing where no certificate is configured.
+
+    Raises
+    ------
+    InvalidRequestError
+        The files are missing, or do not belong together.
+    """
+    if settings.gateway_certfile is None:
+        return {}
+    files = {"ssl_certfile": settings.gateway_certfile}
+    if settings.gateway_keyfile is not None:
+        files["ssl_keyfile"] = settings.gateway_keyfile
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files["ssl_certfile"], files.get("ssl_keyfile"))
+    except OSError as error:
+        raise InvalidRequestError(
+            f"The certificate cannot be used: {error.strerror or error}.",
+            hint="CRYOMAMBA_GATEWAY_CERTFILE and CRYOMAMBA_GATEWAY_KEYFILE name PEM files that belong together.",
+        ) from None
+    return files
 
 
 @contextmanager
@@ -164,6 +249,8 @@ def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # Longer than clients keep an idle connection: one that both ends give up at once loses a request.
+        timeout_keep_alive=int(REQUEST_S),
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
         **more,
@@ -188,16 +275,22 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     for endpoint in known_endpoints(settings).model_dump().values():
         if not is_chosen_later(endpoint):
             check_bus_url(endpoint)
-    listener = listen(settings.gateway_host, settings.gateway_port)
+    tls = certificate(settings)
+    tokens = TokenStore(settings.keys)
+    tokens.require_private()
+    listener = listen(settings.gateway_host, settings.gateway_port, guarded=tokens.enabled)
+    if not (tls or is_loopback_host(settings.gateway_host)):
+        logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
     logging.getLogger("uvicorn.error").addFilter(is_news)
-    server = Server(_config(settings))
+    server = Server(_config(settings, **tls))
+    url = url_of(listener, tls=bool(tls))
     running = asyncio.create_task(server.serve([listener]), name="gateway")
     try:
         if await _first(running, server.listening):
-            with announced(settings.home / "gateway.json", url_of(listener)):
-                logger.info("The gateway listens at %s.", url_of(listener))
+            with announced(settings.home / "gateway.json", url):
+                logger.info("The gateway listens at %s.", url)
                 if ready is not None:
-                    ready.set_result(url_of(listener))
+                    ready.set_result(url)
                 await _first(running, stop)
     finally:
         server.should_exit = True

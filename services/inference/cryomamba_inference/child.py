@@ -17,6 +17,7 @@ from typing import Any
 
 from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ProtocolError
+from cryomamba.files import uploaded_volume
 from cryomamba.logs import configure_logging
 from cryomamba.records import SCORES, JobRecord, Progress
 from cryomamba.settings import Settings
@@ -134,6 +135,9 @@ class _Child:
         if record.volume.job_id is not None:
             roots: Sequence[Path] = (self._settings.artifacts,)
             path = resolve_below(f"{record.volume.job_id}/{SCORES}", roots)
+        elif record.volume.file_id is not None:
+            roots = (self._settings.uploads,)
+            path = uploaded_volume(self._settings.uploads, record.volume.file_id)
         elif record.volume.path is not None:
             roots = self._settings.roots
             path = resolve_below(record.volume.path, roots)

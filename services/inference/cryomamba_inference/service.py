@@ -13,6 +13,8 @@ import time
 import zmq
 
 from cryomamba._version import __version__
+from cryomamba.access.curve import KeyFile, key_for
+from cryomamba.access.roles import Role
 from cryomamba.client.channel import BusChannel, keep_alive
 from cryomamba.endpoints import is_local_endpoint, require_loopback
 from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
@@ -49,12 +51,14 @@ class InferenceService:
     Raises
     ------
     InvalidRequestError
-        An endpoint is beyond loopback.
+        An endpoint is beyond loopback and there is no key, or the key file is not usable.
     """
 
     def __init__(self, settings: Settings) -> None:
-        require_loopback(settings.bus_jobs, variable="CRYOMAMBA_BUS_JOBS")
-        require_loopback(settings.bus_preview_in, variable="CRYOMAMBA_BUS_PREVIEW_IN")
+        self._key = key_for(settings, Role.WORKER)
+        if self._key is None:
+            for name in ("bus_jobs", "bus_preview_in"):
+                require_loopback(getattr(settings, name), variable=f"CRYOMAMBA_{name.upper()}")
         self._settings = settings
         self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._codec: Codec = _codec(settings)
@@ -67,8 +71,8 @@ class InferenceService:
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give the lease back and end the child."""
         await asyncio.to_thread(sweep, self._settings.work)
-        self._channel = BusChannel(self._settings.bus_jobs, src=self.worker)
-        self._frames = _FrameSender(self._settings.bus_preview_in, self.worker)
+        self._channel = BusChannel(self._settings.bus_jobs, src=self.worker, key=self._key)
+        self._frames = _FrameSender(self._settings.bus_preview_in, self.worker, self._key)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -187,11 +191,13 @@ class InferenceService:
 class _FrameSender:
     """Publishes frames as the child packed them; for one thread."""
 
-    def __init__(self, endpoint: str, worker: str) -> None:
+    def __init__(self, endpoint: str, worker: str, key: KeyFile | None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.PUB)
         keep_alive(self._socket)
         self._socket.setsockopt(zmq.SNDHWM, PREVIEW_IN_HWM)
+        if key is not None:
+            key.secure(self._socket)
         self._socket.connect(endpoint)
         self._stamp = Stamp(worker)
 

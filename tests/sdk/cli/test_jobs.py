@@ -116,13 +116,28 @@ def test_engines_and_doctor_ask_the_server(url: str, cli: Cli) -> None:
 
 
 def test_refusals_of_the_server_are_told(url: str, cli: Cli, tomogram: Path) -> None:
-    """A path outside the server's roots ends with 2, a missing file there with 5; no mask appears."""
-    outside = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", url)
-    assert outside.exit_code == 2
-    assert "path_forbidden" in outside.stderr
+    """A missing file ends with 5, on a bus a path outside the server's roots with 2; no mask appears."""
+    if url.startswith("tcp"):
+        outside = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", url)
+        assert outside.exit_code == 2
+        assert "path_forbidden" in outside.stderr
     missing = cli("segment", "nothing-there.mrc", "-o", "mask.mrc", "-e", "threshold", "--server", url)
     assert missing.exit_code == 5
     assert not Path("mask.mrc").exists()
+
+
+def test_a_file_that_the_gateway_cannot_see_is_sent(server: Stack, cli: Cli, tomogram: Path) -> None:
+    """``segment`` sends it, says so, and the mask comes back; ``upload`` finds it there and prints its id."""
+    done = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", server.http_url)
+    assert done.exit_code == 0, done.stderr
+    assert f"does not see {tomogram.name}; sending it" in done.stderr
+    with open_volume("mask.mrc") as mask:
+        assert mask.meta.shape == (24, 24, 24)
+    known = cli("upload", tomogram, "--server", server.http_url, "--json")
+    assert json.loads(known.stdout)["filename"] == tomogram.name
+    plain = cli("upload", tomogram, "--server", server.http_url)
+    assert plain.stdout.strip() == json.loads(known.stdout)["file_id"]
+    assert cli("upload", "nothing.mrc", "--server", server.http_url).exit_code == 5
 
 
 @pytest.mark.parametrize(("signum", "way"), [(signal.SIGINT, "http"), (signal.SIGTERM, "bus")])

@@ -38,8 +38,15 @@ class NewJob:
 
 def fingerprint(request: SubmitRequest) -> str:
     """Return a digest of everything in a request but its key: equal requests have equal ones."""
-    fields = request.model_dump(mode="json", exclude={"client_key"})
+    fields = request.model_dump(mode="json", exclude={"client_key", "owner"})
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def stored_key(request: SubmitRequest) -> str | None:
+    """Return the key under which a request is kept: two owners may use the same word without meeting."""
+    if request.client_key is None or not request.owner:
+        return request.client_key
+    return f"{request.owner}\n{request.client_key}"
 
 
 class Jobs:
@@ -59,7 +66,8 @@ class Jobs:
         """
         if request.client_key is None:
             return None
-        row = self._database.read.execute("SELECT * FROM jobs WHERE client_key = ?", (request.client_key,)).fetchone()
+        found = self._database.read.execute("SELECT * FROM jobs WHERE client_key = ?", (stored_key(request),))
+        row = found.fetchone()
         if row is None:
             return None
         if row["fingerprint"] != fingerprint(request):
@@ -85,7 +93,8 @@ class Jobs:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -95,10 +104,11 @@ class Jobs:
                     new.volume.model_dump_json(),
                     request.preview.model_dump_json(),
                     request.priority,
-                    request.client_key,
+                    stored_key(request),
                     fingerprint(request),
                     now,
                     now,
+                    request.owner,
                 ),
             ).fetchone()
             event = self._events.append(connection, row, "job_created")
@@ -123,8 +133,9 @@ class Jobs:
             The cursor is not one that a page gave.
         """
         rows = self._database.read.execute(
-            "SELECT * FROM jobs WHERE serial < ? AND (? IS NULL OR state = ?) ORDER BY serial DESC LIMIT ?",
-            (_serial(query.cursor), query.state, query.state, query.limit + 1),
+            "SELECT * FROM jobs WHERE serial < ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR owner = ?3) "
+            "ORDER BY serial DESC LIMIT ?4",
+            (_serial(query.cursor), query.state, query.owner, query.limit + 1),
         ).fetchall()
         jobs: list[JobRecord] = []
         room = REPLY_BUDGET

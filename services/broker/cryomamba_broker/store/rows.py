@@ -89,6 +89,7 @@ def record_of(row: sqlite3.Row, errors: Iterable[str], history: Iterable[JobEven
         "started_at": None if row["started_at"] is None else to_time(row["started_at"]),
         "completed_at": None if row["completed_at"] is None else to_time(row["completed_at"]),
         "history": tuple(history),
+        "owner": row["owner"],
     }
     return JobRecord.model_validate(fields)
 

@@ -67,6 +67,10 @@ MIGRATIONS: Final = (
         seen_at REAL NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    CREATE INDEX jobs_by_owner ON jobs (owner, serial);
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from typing import Final
 
 from cryomamba.client import hub as published
@@ -12,14 +13,15 @@ from cryomamba.client.hub import BusMessage, Subscription
 from cryomamba.client.ledger import Ledger
 from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, ProgressEvent, StateEvent
-from cryomamba.records import JobState
-from cryomamba_gateway.link import BusLink
+from cryomamba.records import JobRecord, JobState
+from cryomamba_gateway.link import BusLink, not_yours
 
 from . import messages
 from .messages import Translator
 from .outbox import Outbox
 
 QUIET_S: Final = 10.0
+JOBS_KNOWN: Final = 10_000
 FINAL_FRAME_S: Final = 0.5
 
 
@@ -34,13 +36,23 @@ class JobFollower:
     outbox : Outbox
         The client's.
     job_id : str
+    sees : str or None
+        The one owner whose jobs the client may follow; None for all.
     previews : bool
         Whether the client wants to see them.
     """
 
     def __init__(
-        self, bus: BusLink, translator: Translator, outbox: Outbox, job_id: str, *, previews: bool = True
+        self,
+        bus: BusLink,
+        translator: Translator,
+        outbox: Outbox,
+        job_id: str,
+        *,
+        sees: str | None,
+        previews: bool = True,
     ) -> None:
+        self._sees = sees
         self._bus = bus
         self._translator = translator
         self._outbox = outbox
@@ -58,7 +70,7 @@ class JobFollower:
         Raises
         ------
         NotFoundError
-            There is no such job (any more).
+            There is no such job (any more), or it is another's.
         UnavailableError
             The broker is away just as the client comes.
         """
@@ -80,6 +92,8 @@ class JobFollower:
             if not self._greeted:
                 raise
             return
+        if self._sees not in {None, record.owner}:
+            raise not_yours(self._job_id)
         if not self._greeted:
             self._greeted = True
             self._outbox.put(messages.connected(record))
@@ -155,6 +169,41 @@ class JobFollower:
             self._outbox.put(messages.link(link), key="link")
 
 
+class Visible:
+    """Which jobs one owner may see, asked for once each.
+
+    Parameters
+    ----------
+    bus : BusLink
+    sees : str or None
+        The owner; None sees all.
+    """
+
+    def __init__(self, bus: BusLink, sees: str | None) -> None:
+        self._bus = bus
+        self._sees = sees
+        self._known: OrderedDict[str, bool] = OrderedDict()
+
+    def record(self, record: JobRecord) -> bool:
+        """Whether a job may be seen."""
+        allowed = self._sees in {None, record.owner}
+        self._known[record.job_id] = allowed
+        if len(self._known) > JOBS_KNOWN:
+            self._known.popitem(last=False)
+        return allowed
+
+    async def job(self, job_id: str) -> bool:
+        """Whether the job of an id may be seen; the broker is asked for one that is new here."""
+        if self._sees is None:
+            return True
+        if job_id not in self._known:
+            try:
+                return self.record(await self._bus.ask(lambda transport: transport.get(job_id)))
+            except CryoMambaError:
+                return False
+        return self._known[job_id]
+
+
 class AllFollower:
     """Follows the states and progress of all jobs, for ever.
 
@@ -162,10 +211,13 @@ class AllFollower:
     ----------
     since : int or None
         Number of the last event that the client knows; what came after it is told first.
+    sees : str or None
+        The one owner whose jobs are told; None for all.
     """
 
-    def __init__(self, bus: BusLink, outbox: Outbox, since: int | None) -> None:
+    def __init__(self, bus: BusLink, outbox: Outbox, since: int | None, *, sees: str | None) -> None:
         self._bus = bus
+        self._visible = Visible(bus, sees)
         self._outbox = outbox
         self._last = since
 
@@ -175,16 +227,17 @@ class AllFollower:
             with contextlib.suppress(UnavailableError):
                 async with contextlib.aclosing(self._bus.transport.watch_all(since=self._last)) as events:
                     async for event in events:
-                        self._tell(event)
+                        await self._tell(event)
             # A transport that was replaced ends its watching; the next one is there already, or the broker is away.
             await asyncio.sleep(0.1)
 
-    def _tell(self, event: Event) -> None:
+    async def _tell(self, event: Event) -> None:
         match event:
             case StateEvent():
                 self._last = max(self._last or 0, event.event.n)
-                self._outbox.put(messages.state(event))
-            case ProgressEvent():
+                if self._visible.record(event.record):
+                    self._outbox.put(messages.state(event))
+            case ProgressEvent() if await self._visible.job(event.job_id):
                 self._outbox.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
             case LinkEvent():
                 self._outbox.put(messages.link(event), key="link")

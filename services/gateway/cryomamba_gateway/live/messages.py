@@ -32,6 +32,13 @@ class Ping(Request):
     type: Literal["ping"]
 
 
+class Auth(Request):
+    """The first message of a client that could not send its token with the handshake."""
+
+    type: Literal["auth"]
+    token: str = Field(max_length=4096)
+
+
 class Ack(Request):
     """The binary frame of this number was taken; the next may come."""
 
@@ -55,11 +62,11 @@ class Unsubscribe(Request):
     job_id: JobId | Literal["*"]
 
 
-Inbound = Annotated[Ping | Ack | Subscribe | Unsubscribe, Field(discriminator="type")]
-_INBOUND: Final[TypeAdapter[Ping | Ack | Subscribe | Unsubscribe]] = TypeAdapter(Inbound)
+Inbound = Annotated[Ping | Auth | Ack | Subscribe | Unsubscribe, Field(discriminator="type")]
+_INBOUND: Final[TypeAdapter[Ping | Auth | Ack | Subscribe | Unsubscribe]] = TypeAdapter(Inbound)
 
 
-def parse_inbound(text: str) -> Ping | Ack | Subscribe | Unsubscribe:
+def parse_inbound(text: str) -> Ping | Auth | Ack | Subscribe | Unsubscribe:
     """Take over what a client says.
 
     Raises

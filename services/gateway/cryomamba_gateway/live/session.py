@@ -19,6 +19,7 @@ from cryomamba.errors import (
     ProtocolError,
     UnavailableError,
 )
+from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Gateway
 
 from . import messages
@@ -45,9 +46,12 @@ class Session:
     gateway : Gateway
     binary : bool
         Whether previews go as binary frames, on credit.
+    caller : Principal
+        Whose jobs it may follow.
     """
 
-    def __init__(self, websocket: WebSocket, gateway: Gateway, *, binary: bool) -> None:
+    def __init__(self, websocket: WebSocket, gateway: Gateway, *, binary: bool, caller: Principal) -> None:
+        self._caller = caller
         self._websocket = websocket
         self._gateway = gateway
         self._binary = binary
@@ -61,7 +65,7 @@ class Session:
 
         async def to_the_end() -> None:
             await following.run()
-            self._end(ENDED, "The job has ended.")
+            self.end(ENDED, "The job has ended.")
 
         self._begin(job_id, to_the_end())
         await self._run()
@@ -71,7 +75,9 @@ class Session:
         await self._run()
 
     def _follow_job(self, job_id: str, *, previews: bool) -> JobFollower:
-        return JobFollower(self._gateway.bus, self._gateway.translator, self._outbox, job_id, previews=previews)
+        return JobFollower(
+            self._gateway.bus, self._gateway.translator, self._outbox, job_id, sees=self._caller.sees, previews=previews
+        )
 
     async def _run(self) -> None:
         reading = asyncio.create_task(self._read(), name="ws-read")
@@ -111,9 +117,10 @@ class Session:
     def _give_up(self, job_id: str, error: CryoMambaError, code: int) -> None:
         self._outbox.put(messages.error(error, job_id))
         if self._websocket.path_params.get("job_id") == job_id:
-            self._end(code, error.message)
+            self.end(code, error.message)
 
-    def _end(self, code: int, reason: str) -> None:
+    def end(self, code: int, reason: str) -> None:
+        """End the connection as soon as what is in the outbox was said."""
         self._close = (code, reason)
         self._outbox.close()
 
@@ -130,10 +137,15 @@ class Session:
             except InvalidRequestError as error:
                 self._outbox.put(messages.error(error), key="error")
 
-    def _heed(self, said: messages.Ping | messages.Ack | messages.Subscribe | messages.Unsubscribe) -> None:
+    def _heed(
+        self, said: messages.Ping | messages.Auth | messages.Ack | messages.Subscribe | messages.Unsubscribe
+    ) -> None:
         match said:
             case messages.Ping():
                 self._outbox.put(messages.pong(), key="pong")
+            case messages.Auth():
+                # Said at the door, or not needed on an open server.
+                return
             case messages.Ack():
                 self._outbox.ack(said.seq)
             case messages.Subscribe():
@@ -152,7 +164,7 @@ class Session:
                 hint="Unsubscribe from some, or subscribe to '*'.",
             )
         if said.job_id == ALL:
-            self._begin(ALL, AllFollower(self._gateway.bus, self._outbox, said.since).run())
+            self._begin(ALL, AllFollower(self._gateway.bus, self._outbox, said.since, sees=self._caller.sees).run())
         else:
             self._begin(said.job_id, self._follow_job(said.job_id, previews=said.previews).run())
 

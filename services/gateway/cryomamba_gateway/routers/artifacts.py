@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from cryomamba.errors import ErrorCode, NotFoundError
-from cryomamba.records import Artifact, JobId
-from cryomamba_gateway.context import Context, Gateway
+from cryomamba.records import Artifact, JobId, JobRecord
+from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 
 from .jobs import JOB
@@ -39,7 +39,7 @@ _HEADERS: Final[dict[str, Any]] = {
     "ETag": {"description": "The file's SHA-256.", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "'bytes' where Range is taken.", "schema": {"type": "string"}},
 }
-_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The file", "headers": _HEADERS, "content": _BYTES},
     206: {"description": "The part of the file that Range names", "headers": _HEADERS, "content": _BYTES},
     **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *JOB, *BUS),
@@ -59,19 +59,18 @@ class LocalFile(FileResponse):
         await super().__call__(scope, receive, send)
 
 
-@router.get(
-    "/jobs/{job_id}/artifacts/{name}", operation_id="getArtifact", response_class=Response, responses=_RESPONSES
-)
+@router.get("/jobs/{job_id}/artifacts/{name}", operation_id="getArtifact", response_class=Response, responses=RESPONSES)
 @router.head(
-    "/jobs/{job_id}/artifacts/{name}", operation_id="headArtifact", response_class=Response, responses=_RESPONSES
+    "/jobs/{job_id}/artifacts/{name}", operation_id="headArtifact", response_class=Response, responses=RESPONSES
 )
-async def get_artifact(gateway: Context, request: Request, job_id: JobId, name: str) -> Response:
+async def get_artifact(gateway: Context, caller: Caller, request: Request, job_id: JobId, name: str) -> Response:
     """Download a finished file; Range and If-Range resume a broken download."""
-    record = await gateway.bus.ask(lambda transport: transport.get(job_id))
-    artifact = next((found for found in record.artifacts if found.name == name), None)
-    if artifact is None:
-        listed = ", ".join(found.name for found in record.artifacts) or "none yet"
-        raise NotFoundError("The job has no file of this name.", hint=f"Its files: {listed}.")
+    return await send_artifact(gateway, request, await gateway.job(caller, job_id), name)
+
+
+async def send_artifact(gateway: Gateway, request: Request, record: JobRecord, name: str) -> Response:
+    """Answer with a finished file of a job that the caller may see."""
+    artifact = find_artifact(record, name)
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     if artifact.sha256:
         headers["ETag"] = f'"{artifact.sha256}"'
@@ -82,6 +81,21 @@ async def get_artifact(gateway: Context, request: Request, job_id: JobId, name: 
             path, headers=headers, media_type=artifact.media_type, filename=artifact.name, stat_result=found
         )
     return await _through_the_bus(gateway, record.job_id, artifact, headers, head=request.method == "HEAD")
+
+
+def find_artifact(record: JobRecord, name: str) -> Artifact:
+    """Return a finished file of a job.
+
+    Raises
+    ------
+    NotFoundError
+        The job has none of this name.
+    """
+    artifact = next((found for found in record.artifacts if found.name == name), None)
+    if artifact is None:
+        listed = ", ".join(found.name for found in record.artifacts) or "none yet"
+        raise NotFoundError("The job has no file of this name.", hint=f"Its files: {listed}.")
+    return artifact
 
 
 def _regular_file(path: Path, size: int) -> os.stat_result | None:

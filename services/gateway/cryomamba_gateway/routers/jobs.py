@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobId
-from cryomamba_gateway.context import Context
+from cryomamba.records import JobId, SubmitRequest
+from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, THRESHOLD, errors
 from cryomamba_gateway.models import (
     ClientKey,
@@ -41,6 +42,7 @@ _SUBMIT_ERRORS: Final = (
     ErrorCode.VOLUME_UNSUPPORTED,
     ErrorCode.VOLUME_NOT_FINITE,
     ErrorCode.CONFLICT,
+    ErrorCode.NOT_FOUND,
     ErrorCode.NO_WORKER,
     ErrorCode.INSUFFICIENT_STORAGE,
     *CHANGE,
@@ -67,14 +69,24 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
 )
 async def create_job(
     gateway: Context,
+    caller: Caller,
     body: Annotated[JobRequest | None, Body(openapi_examples=SUBMIT)] = None,
     idempotency_key: Annotated[
         ClientKey | None, Header(description="Two requests with the same key make one job.", examples=["f3b1c2"])
     ] = None,
 ) -> Response:
     """Hand in a job. An empty body, or one without a volume, makes a demo job."""
-    request = (body or JobRequest()).submit(idempotency_key)
-    record = await gateway.bus.ask(lambda transport: transport.submit(request))
+    return await _hand_in(gateway, caller, (body or JobRequest()).submit(idempotency_key))
+
+
+async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
+    """Queue a job of the caller's, of what the caller may see."""
+    if request.volume.file_id is not None:
+        await gateway.uploads.file(request.volume.file_id, owner=caller.sees)
+    if request.volume.job_id is not None:
+        await gateway.require_job(caller, request.volume.job_id)
+    owned = request.model_copy(update={"owner": caller.owner})
+    record = await gateway.bus.ask(lambda transport: transport.submit(owned))
     return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
 
 
@@ -84,10 +96,10 @@ async def create_job(
     response_model=JobPageOut,
     responses={200: _ok("A page of jobs"), **errors(ErrorCode.BAD_REQUEST, *BUS)},
 )
-async def list_jobs(gateway: Context, query: Annotated[JobQuery, Query()]) -> Response:
+async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
     """List the jobs, newest first; pass `cursor` on to get the next page."""
     page = await gateway.bus.ask(
-        lambda transport: transport.page(state=query.state, limit=query.limit, cursor=query.cursor)
+        lambda transport: transport.page(state=query.state, limit=query.limit, cursor=query.cursor, owner=caller.sees)
     )
     jobs = tuple(job_out(record) for record in page.jobs)
     return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
@@ -105,11 +117,12 @@ async def list_jobs(gateway: Context, query: Annotated[JobQuery, Query()]) -> Re
 )
 async def get_job(
     gateway: Context,
+    caller: Caller,
     job_id: JobId,
     if_none_match: Annotated[str | None, Header(description="ETags of records already known.")] = None,
 ) -> Response:
     """Return a job."""
-    body = job_out(await gateway.bus.ask(lambda transport: transport.get(job_id))).model_dump_json().encode()
+    body = job_out(await gateway.job(caller, job_id)).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if if_none_match is not None and _names(if_none_match, etag):
@@ -131,8 +144,9 @@ def _names(if_none_match: str, etag: str) -> bool:
         **errors(ErrorCode.JOB_FINAL, *CHANGE, *JOB),
     },
 )
-async def cancel_job(gateway: Context, job_id: JobId) -> Response:
+async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Cancel a job that is pending or running."""
+    await gateway.require_job(caller, job_id)
     return _json(job_out(await gateway.bus.ask(lambda transport: transport.cancel(job_id))))
 
 
@@ -142,8 +156,9 @@ async def cancel_job(gateway: Context, job_id: JobId) -> Response:
     response_model=JobOut,
     responses={200: _ok("The job is queued again"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
 )
-async def retry_job(gateway: Context, job_id: JobId) -> Response:
+async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Put a failed or cancelled job back into the queue."""
+    await gateway.require_job(caller, job_id)
     return _json(job_out(await gateway.bus.ask(lambda transport: transport.retry(job_id))))
 
 
@@ -156,6 +171,7 @@ async def retry_job(gateway: Context, job_id: JobId) -> Response:
 )
 async def threshold_job(
     gateway: Context,
+    caller: Caller,
     job_id: JobId,
     body: Annotated[ThresholdBody, Body(openapi_examples=THRESHOLD)],
     idempotency_key: Annotated[
@@ -163,9 +179,7 @@ async def threshold_job(
     ] = None,
 ) -> Response:
     """Cut the scores of a finished job at another threshold, in a job of its own; the engine does not run again."""
-    request = body.submit(job_id, idempotency_key)
-    record = await gateway.bus.ask(lambda transport: transport.submit(request))
-    return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
+    return await _hand_in(gateway, caller, body.submit(job_id, idempotency_key))
 
 
 @router.put(
@@ -179,8 +193,9 @@ async def threshold_job(
     },
 )
 async def focus_job(
-    gateway: Context, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]
+    gateway: Context, caller: Caller, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]
 ) -> Response:
     """Say where the viewer looks: those tiles come first."""
+    await gateway.require_job(caller, job_id)
     await gateway.bus.ask(lambda transport: transport.focus(job_id, body.position))
     return Response(status_code=204)

@@ -13,7 +13,7 @@ from cryomamba.client.hub import BusMessage
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobId
 from cryomamba.wire.webframe import MEDIA_TYPE, encode_web_frame
-from cryomamba_gateway.context import Context
+from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
 from cryomamba_gateway.models import PreviewQuery
 from cryomamba_gateway.png import slice_png
@@ -39,8 +39,11 @@ router = APIRouter(tags=["previews"])
         **errors(ErrorCode.BAD_REQUEST, *JOB),
     },
 )
-async def get_preview(gateway: Context, job_id: JobId, query: Annotated[PreviewQuery, Query()]) -> Response:
+async def get_preview(
+    gateway: Context, caller: Caller, job_id: JobId, query: Annotated[PreviewQuery, Query()]
+) -> Response:
     """Return the newest preview of a job, whether it still runs or not."""
+    await gateway.require_job(caller, job_id)
     found = await gateway.bus.ask(lambda transport: transport.preview_message(job_id))
     headers = {"Cache-Control": "no-store"}
     if query.format == "png":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from cryomamba_gateway.context import Context
+from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 from cryomamba_gateway.limits import BODY_MAX_BYTES
 from cryomamba_gateway.live.session import JOBS_MAX, MESSAGE_MAX_BYTES
@@ -18,9 +18,13 @@ router = APIRouter(tags=["server"])
     operation_id="getServerInfo",
     responses={200: {"description": "Who is there", "headers": REQUEST_ID_HEADER}, **errors(*BUS)},
 )
-async def server_info(gateway: Context) -> GatewayInfo:
+async def server_info(gateway: Context, caller: Caller) -> GatewayInfo:
     """Return versions, engines with their parameters, workers, limits, and the bus endpoints for direct subscribers."""
     info = await gateway.bus.ask(lambda transport: transport.info())
+    if caller.sees is not None:
+        # Which job a worker is at is between its owner and the administrators.
+        workers = tuple(worker.model_copy(update={"job_id": None}) for worker in info.workers)
+        info = info.model_copy(update={"workers": workers})
     limits = Limits(
         body_max_bytes=BODY_MAX_BYTES,
         websocket_message_max_bytes=MESSAGE_MAX_BYTES,

@@ -2,43 +2,90 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from starlette.websockets import WebSocket
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final
 
+from fastapi import APIRouter
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
 from cryomamba.wire.webframe import SUBPROTOCOL
+from cryomamba_gateway.access.doors import identify, presented_token
 from cryomamba_gateway.context import Gateway
+from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.session import NOT_ALLOWED, Session
 from cryomamba_gateway.middleware import foreign_origin
 from cryomamba_gateway.origins import origin_allowed
 
+AUTH_S: Final = 10.0
+RECHECK_S: Final = 15.0
+TRY_LATER: Final = 1013
+
 router = APIRouter()
 
 
-async def _accept(websocket: WebSocket) -> Session | None:
-    """Complete the handshake; a page that is not allowed is told so by its close code and nothing else."""
+async def _serve(websocket: WebSocket, run: Callable[[Session], Awaitable[None]]) -> None:
+    """Complete the handshake and serve; who is not allowed is told so by the close code and nothing else."""
     gateway: Gateway = websocket.app.state.gateway
     binary = SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(SUBPROTOCOL if binary else None)
-    if not origin_allowed(websocket.headers, gateway.settings.gateway_origins):
-        await websocket.close(NOT_ALLOWED, foreign_origin().message)
+    try:
+        if not origin_allowed(websocket.headers, gateway.settings.gateway_origins):
+            raise foreign_origin()
+        token = presented_token(websocket.headers) or await _told_token(websocket, gateway)
+        caller = await asyncio.to_thread(identify, gateway.tokens, token)
+        with gateway.places.taken(caller.token_id) if caller.token_id else contextlib.nullcontext():
+            session = Session(websocket, gateway, binary=binary, caller=caller)
+            watching = asyncio.create_task(_watch(session, gateway, token), name="ws-token")
+            try:
+                await run(session)
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+    except AccessError as error:
+        code = TRY_LATER if error.code is ErrorCode.RATE_LIMITED else NOT_ALLOWED
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await websocket.close(code, error.message[:100])
+    except WebSocketDisconnect:
+        return
+
+
+async def _told_token(websocket: WebSocket, gateway: Gateway) -> str | None:
+    """Wait for the token in the first message, where one is wanted; anything else is none."""
+    if not gateway.tokens.enabled:
         return None
-    return Session(websocket, gateway, binary=binary)
+    try:
+        async with asyncio.timeout(AUTH_S):
+            said = messages.parse_inbound(await websocket.receive_text())
+    except (TimeoutError, InvalidRequestError, KeyError):
+        return None
+    return said.token if isinstance(said, messages.Auth) else None
+
+
+async def _watch(session: Session, gateway: Gateway, token: str | None) -> None:
+    """End the connection of a token that has expired or was revoked meanwhile."""
+    while True:
+        await asyncio.sleep(RECHECK_S)
+        try:
+            await asyncio.to_thread(identify, gateway.tokens, token)
+        except AccessError as error:
+            session.end(NOT_ALLOWED, error.message)
+            return
 
 
 @router.websocket("/ws/jobs/{job_id}")
 @router.websocket("/v1/ws/jobs/{job_id}")
 async def follow_job(websocket: WebSocket, job_id: str) -> None:
     """Follow one job to its end; ``?previews=false`` leaves the pictures out."""
+    previews = websocket.query_params.get("previews") != "false"
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
-        session = await _accept(websocket)
-        if session is not None:
-            await session.run_job(job_id, previews=websocket.query_params.get("previews") != "false")
+        await _serve(websocket, lambda session: session.run_job(job_id, previews=previews))
 
 
 @router.websocket("/v1/ws")
 async def follow_many(websocket: WebSocket) -> None:
     """Follow whatever the client subscribes to."""
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
-        session = await _accept(websocket)
-        if session is not None:
-            await session.run()
+        await _serve(websocket, Session.run)

@@ -1,0 +1,92 @@
+"""Files that only their owner may read, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from cryomamba.errors import ConflictError, InvalidRequestError
+
+FILE_MAX_BYTES: Final = 64 * 1024
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file with mode 0600 aside, bring it to the disk and rename it; its folder gets mode 0700 if it is new."""
+    make_private_folder(path.parent)
+    aside = _write_aside(path, text)
+    aside.replace(path)
+
+
+def write_private_once(path: Path, text: str) -> None:
+    """Write a file that must not be there yet, whoever else tries at the same moment.
+
+    Raises
+    ------
+    ConflictError
+        It is there.
+    """
+    make_private_folder(path.parent)
+    aside = _write_aside(path, text)
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        raise ConflictError(
+            f"There is a file {path.name} already.", hint="Take another name, or remove the old one first."
+        ) from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _write_aside(path: Path, text: str) -> Path:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter; one that is there stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def read_private(path: Path) -> str:
+    """Read a file of secrets.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is not there.
+    InvalidRequestError
+        Others can read it too, or it is far too long.
+    """
+    with path.open(encoding="utf-8") as file:
+        status = os.fstat(file.fileno())
+        if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
+            raise InvalidRequestError(
+                f"The key file {path.name} can be read by other people on this machine.",
+                hint=f"Take their rights away: chmod 600 {path.name}.",
+            )
+        if status.st_size > FILE_MAX_BYTES:
+            raise InvalidRequestError(f"The key file {path.name} is not one.", hint="Make it anew.")
+        return file.read()
+
+
+def read_or_make_secret(path: Path) -> bytes:
+    """Return the secret in a file; where there is none, a fresh one of 48 random bytes is left there."""
+    try:
+        return read_private(path).strip().encode()
+    except FileNotFoundError:
+        pass
+    # Somebody else may be making it at this moment.
+    with contextlib.suppress(ConflictError):
+        write_private_once(path, secrets.token_urlsafe(48) + "\n")
+    return read_private(path).strip().encode()

@@ -1,0 +1,44 @@
+"""What a key on the bus may ask for; one table for all messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """Who a key belongs to.
+
+    ``client`` submits and cancels jobs (people, the gateway), ``worker`` takes them, ``viewer`` only looks.
+    """
+
+    CLIENT = "client"
+    WORKER = "worker"
+    VIEWER = "viewer"
+
+
+LOOKING: Final = frozenset(
+    {"ping", "server.info", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
+)
+CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus"})
+WORKING: Final = frozenset({"worker.hello", "job.claim", "job.renew", "job.finish", "job.fail", "job.release"})
+
+_ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
+    Role.CLIENT: LOOKING | CHANGING,
+    Role.WORKER: LOOKING | WORKING,
+    Role.VIEWER: LOOKING,
+}
+
+PREVIEW_IN_DOMAIN: Final = "preview-in"
+"""ZAP domain of the socket that takes preview frames; only workers connect to it."""
+
+
+def may_ask(role: Role, request: str) -> bool:
+    """Whether a role may send a request of a type; unknown types are for the broker to refuse."""
+    return request in _ALLOWED[role] or request not in LOOKING | CHANGING | WORKING
+
+
+def may_connect(role: Role, domain: str) -> bool:
+    """Whether a role may connect to the socket of a ZAP domain."""
+    return domain != PREVIEW_IN_DOMAIN or role is Role.WORKER

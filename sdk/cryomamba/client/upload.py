@@ -1,0 +1,186 @@
+"""Sending a file to a gateway: several parts at a time, through restarts of either side, and never twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from cryomamba.errors import (
+    AccessError,
+    ConflictError,
+    CryoMambaError,
+    ErrorCode,
+    ProtocolError,
+    UnavailableError,
+    VolumeError,
+)
+from cryomamba.files import FileRecord, UploadStatus
+from cryomamba.records import Record
+
+R = TypeVar("R", bound=Record)
+Ask = Callable[..., Awaitable[httpx.Response]]
+ProgressCall = Callable[[int, int], None]
+
+PART_BYTES: Final = 8 * 1024 * 1024
+PARALLEL: Final = 4
+PATIENCE_S: Final = 120.0
+COMPLETE_S: Final = 600.0
+ROUNDS_MAX: Final = 4
+_PIECE: Final = 1024 * 1024
+_LONGEST_PAUSE_S: Final = 5.0
+
+
+class Upload:
+    """One file on its way.
+
+    Which parts are there is asked of the gateway, by the file's SHA-256, so an upload that was interrupted goes on
+    where it was, also from another process or machine.
+
+    Parameters
+    ----------
+    ask : callable
+        ``ask(method, path, **more)``, which raises :class:`~cryomamba.errors.CryoMambaError` for every other answer.
+    path : Path
+    progress : callable, optional
+        Called with bytes there and bytes in all.
+    parallel : int
+        Parts at a time; each is held in memory, with at most 8 MiB.
+    """
+
+    def __init__(self, ask: Ask, path: Path, *, progress: ProgressCall | None = None, parallel: int = PARALLEL) -> None:
+        self._ask = ask
+        self._path = path
+        self._progress = progress
+        self._parallel = parallel
+        self._done = 0
+        self._total = 0
+
+    async def run(self) -> FileRecord:
+        """Send what is missing and return the finished file.
+
+        Raises
+        ------
+        VolumeError
+            There is no such file here, or it is no volume.
+        UnavailableError
+            The gateway was away for longer than two minutes, or its disk is full.
+        ConflictError
+            The file was changed while it was sent.
+        """
+        self._total, digest = await asyncio.to_thread(_measure, self._path)
+        begin = {
+            "filename": self._path.name,
+            "total_size_bytes": self._total,
+            "chunk_size_bytes": PART_BYTES,
+            "sha256": digest,
+        }
+        status = _parsed(UploadStatus, await self._request("POST", "/v1/uploads/init", json=begin))
+        for _ in range(ROUNDS_MAX):
+            if status.file is not None:
+                self._tell(self._total)
+                return status.file
+            await self._send_missing(status)
+            try:
+                return await self._complete(status)
+            except ConflictError as error:
+                if not error.retryable:
+                    raise
+            status = _parsed(UploadStatus, await self._request("GET", _address(status)))
+        raise ConflictError("The gateway keeps missing parts.", hint="Try again; its log may say more.")
+
+    async def _send_missing(self, status: UploadStatus) -> None:
+        self._tell(status.received_bytes)
+        missing = iter(sorted(set(range(status.part_count)) - set(status.received_parts)))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._parallel):
+                tasks.create_task(self._send_parts(status, missing))
+
+    async def _send_parts(self, status: UploadStatus, missing: Iterator[int]) -> None:
+        for index in missing:
+            size = status.part_size(index)
+            content = await asyncio.to_thread(_read, self._path, index * status.chunk_size_bytes, size)
+            if len(content) != size:
+                raise _changed()
+            await self._request("PUT", f"{_address(status)}/part/{index}", content=content)
+            self._tell(self._done + size)
+
+    async def _complete(self, status: UploadStatus) -> FileRecord:
+        reply = await self._request("POST", f"{_address(status)}/complete", timeout=COMPLETE_S)
+        return _parsed(FileRecord, reply)
+
+    async def _request(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 (httpx's own)
+        """Ask until there is an answer, through a restart of the gateway and its limits of requests."""
+        until, pause = time.monotonic() + PATIENCE_S, 0.2
+        while True:
+            try:
+                return await self._ask(method, path, **more)
+            except (UnavailableError, AccessError) as error:
+                if not _worth_waiting(error) or time.monotonic() + pause > until:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _tell(self, done: int) -> None:
+        self._done = done
+        if self._progress is not None:
+            self._progress(done, self._total)
+
+
+def _address(status: UploadStatus) -> str:
+    return f"/v1/uploads/{status.upload_id}"
+
+
+def _worth_waiting(error: CryoMambaError) -> bool:
+    return error.retryable and error.code is not ErrorCode.INSUFFICIENT_STORAGE
+
+
+def _measure(path: Path) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise VolumeError(
+            f"The file {path.name} cannot be read: {error.strerror}.",
+            code=ErrorCode.VOLUME_NOT_FOUND if isinstance(error, FileNotFoundError) else ErrorCode.VOLUME_UNREADABLE,
+            hint="Look at the path and its permissions.",
+        ) from None
+    if not size:
+        raise VolumeError(f"The file {path.name} is empty.", hint="Copy it again; it was probably interrupted.")
+    return size, digest.hexdigest()
+
+
+def _read(path: Path, offset: int, size: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    except OSError:
+        raise _changed() from None
+
+
+def _changed() -> ConflictError:
+    return ConflictError(
+        "The file was changed while it was sent.",
+        code=ErrorCode.CHECKSUM_MISMATCH,
+        hint="Send it again when nobody writes to it.",
+    )
+
+
+def _parsed(model: type[R], reply: httpx.Response) -> R:
+    try:
+        return model.model_validate_json(reply.content)
+    except ValidationError:
+        raise ProtocolError(
+            "The gateway's answer is not what this client expects.",
+            hint="Install the same release of CryoMamba on both sides.",
+        ) from None

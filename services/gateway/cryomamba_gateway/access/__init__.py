@@ -1,0 +1,1 @@
+"""Who may use the gateway: tokens, names of hosts, limits."""

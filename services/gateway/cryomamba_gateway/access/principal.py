@@ -1,0 +1,55 @@
+"""Who a request comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cryomamba.access.tokens import Scope, TokenInfo, with_included
+from cryomamba.errors import AccessError
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller and what it may do.
+
+    Attributes
+    ----------
+    owner : str
+        Whose jobs and files are made; empty on an open server.
+    token_id : str
+        Which token it is; empty on an open server.
+    scopes : frozenset of Scope
+        With those included in others.
+    """
+
+    owner: str
+    token_id: str
+    scopes: frozenset[Scope]
+
+    @classmethod
+    def of(cls, info: TokenInfo) -> Principal:
+        """Return who a token stands for."""
+        return cls(info.owner, info.id, with_included(info.scopes))
+
+    @property
+    def sees(self) -> str | None:
+        """Whose jobs and files it sees: one owner's, or with None everybody's."""
+        return None if Scope.ADMIN in self.scopes else self.owner
+
+    def require(self, scope: Scope) -> None:
+        """Let a request pass that needs a scope.
+
+        Raises
+        ------
+        AccessError
+            ``forbidden``.
+        """
+        if scope not in self.scopes:
+            raise AccessError(
+                f"This token may not do that: it lacks the scope '{scope}'.",
+                hint=f"Ask the server's owner for a token with the scope '{scope}'.",
+            )
+
+
+ANYBODY: Final = Principal("", "", frozenset(Scope))

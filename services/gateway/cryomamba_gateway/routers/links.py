@@ -1,0 +1,74 @@
+"""Links to finished files that carry their own permission, for a browser or a pipeline without a token."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cryomamba.access.signing import LIFETIME_S
+from cryomamba.errors import ErrorCode
+from cryomamba.records import JobId
+from cryomamba.records import Request as Fields
+from cryomamba_gateway.context import Caller, Context
+from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
+
+from .artifacts import RESPONSES, find_artifact, send_artifact
+from .jobs import JOB
+
+router = APIRouter(prefix="/v1", tags=["artifacts"])
+
+_DAY_S: Final = 24 * 3600
+_SIGNED: Final[dict[int | str, dict[str, Any]]] = {**RESPONSES, **errors(ErrorCode.FORBIDDEN)}
+
+
+class Link(BaseModel):
+    """A link that needs no token."""
+
+    url: str = Field(description="Path on this gateway, with its signature; takes Range.")
+    expires_at: datetime
+
+
+class LinkQuery(Fields):
+    """How long a link is good for."""
+
+    lifetime_s: int = Field(LIFETIME_S, ge=1, le=7 * _DAY_S, description="Seconds.")
+
+
+class Signature(Fields):
+    """What a signed link carries."""
+
+    expires: str = Field(max_length=12, description="Seconds since 1970.")
+    signature: str = Field(max_length=128, description="HMAC-SHA256 over method, path and expiry, as hex.")
+
+
+@router.post(
+    "/jobs/{job_id}/artifacts/{name}/link",
+    operation_id="linkArtifact",
+    responses={
+        200: {"description": "The link", "headers": REQUEST_ID_HEADER},
+        **errors(ErrorCode.BAD_REQUEST, ErrorCode.FORBIDDEN, *JOB),
+    },
+)
+async def link_artifact(
+    gateway: Context, caller: Caller, job_id: JobId, name: str, query: Annotated[LinkQuery, Query()]
+) -> Link:
+    """Make a link to a finished file that anybody may follow until it expires."""
+    artifact = find_artifact(await gateway.job(caller, job_id), name)
+    url, expires = gateway.signer.sign(f"/v1/files/{job_id}/{artifact.name}", lifetime_s=query.lifetime_s)
+    return Link(url=url, expires_at=datetime.fromtimestamp(expires, UTC))
+
+
+@router.get("/files/{job_id}/{name}", operation_id="getSigned", response_class=Response, responses=_SIGNED)
+@router.head("/files/{job_id}/{name}", operation_id="headSigned", response_class=Response, responses=_SIGNED)
+async def get_signed(
+    gateway: Context, request: Request, job_id: JobId, name: str, query: Annotated[Signature, Query()]
+) -> Response:
+    """Download a finished file by a signed link."""
+    path = f"/v1/files/{job_id}/{name}"
+    gateway.signer.check(path, method=request.method, expires=query.expires, signature=query.signature)
+    return await send_artifact(gateway, request, await gateway.bus.ask(lambda bus: bus.get(job_id)), name)

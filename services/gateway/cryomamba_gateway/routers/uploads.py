@@ -1,0 +1,177 @@
+"""Uploads and the files that they become."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Query
+from pydantic import Field
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
+from cryomamba.files import FileList, FileRecord, PartReceipt, Sha256, UploadRequest, UploadStatus
+from cryomamba.records import Request as Fields
+from cryomamba_gateway.context import Caller, Context
+from cryomamba_gateway.examples import REQUEST_ID_HEADER, UPLOAD, errors
+
+router = APIRouter(prefix="/v1", tags=["uploads"])
+
+_BEGIN: Final = (
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.TOO_LARGE,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.INSUFFICIENT_STORAGE,
+)
+_PART: Final = (
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.CONFLICT,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.TOO_LARGE,
+    ErrorCode.TIMEOUT,
+    ErrorCode.INSUFFICIENT_STORAGE,
+)
+_COMPLETE: Final = (
+    ErrorCode.NOT_FOUND,
+    ErrorCode.CONFLICT,
+    ErrorCode.CHECKSUM_MISMATCH,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.VOLUME_UNREADABLE,
+    ErrorCode.VOLUME_UNSUPPORTED,
+    ErrorCode.INSUFFICIENT_STORAGE,
+)
+_RAW: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+async def _body(request: Request) -> AsyncGenerator[bytes, None]:
+    try:
+        async for piece in request.stream():
+            yield piece
+    except ClientDisconnect:
+        raise UnavailableError("The part broke off.", code=ErrorCode.TIMEOUT, hint="Send it again.") from None
+
+
+class PutQuery(Fields):
+    """What a file that is sent in one piece is called."""
+
+    filename: str = Field("volume.mrc", min_length=1, max_length=1024, description="A label; folders are cut off.")
+    sha256: Sha256 | None = Field(None, description="Of the whole file, to be held against what arrives.")
+
+
+def _ok(description: str) -> dict[str, Any]:
+    return {"description": description, "headers": REQUEST_ID_HEADER}
+
+
+@router.post(
+    "/uploads/init",
+    operation_id="beginUpload",
+    status_code=201,
+    responses={201: _ok("Parts may be sent"), **errors(*_BEGIN)},
+)
+async def begin_upload(
+    gateway: Context, caller: Caller, body: Annotated[UploadRequest, Body(openapi_examples=UPLOAD)]
+) -> UploadStatus:
+    """Begin an upload, or with `sha256` go on with the one that was begun for the same file before."""
+    status = await gateway.uploads.begin(body, owner=caller.owner)
+    urls = tuple(f"/v1/uploads/{status.upload_id}/part/{index}" for index in range(status.part_count))
+    return status.model_copy(update={"chunk_urls": () if status.file else urls})
+
+
+@router.put(
+    "/uploads/{upload_id}/part/{index}",
+    operation_id="putPart",
+    openapi_extra=_RAW,
+    responses={200: _ok("The part is on the disk"), **errors(*_PART)},
+)
+async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int, request: Request) -> PartReceipt:
+    """Send a part: its raw bytes as the body. In any order, several at once, and again if need be."""
+    async with aclosing(_body(request)) as body:
+        return await gateway.uploads.receive(upload_id, index, body, owner=caller.sees)
+
+
+@router.get(
+    "/uploads/{upload_id}",
+    operation_id="getUpload",
+    responses={200: _ok("What is there"), **errors(ErrorCode.NOT_FOUND)},
+)
+async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> UploadStatus:
+    """Say which parts are there, so that a client sends only the others."""
+    return await gateway.uploads.status(upload_id, owner=caller.sees)
+
+
+@router.delete(
+    "/uploads/{upload_id}",
+    operation_id="abortUpload",
+    status_code=204,
+    response_class=Response,
+    responses={204: _ok("It is gone"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
+)
+async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Response:
+    """Give an unfinished upload up."""
+    await gateway.uploads.abort(upload_id, owner=caller.sees)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/uploads/{upload_id}/complete",
+    operation_id="completeUpload",
+    responses={200: _ok("The file"), **errors(*_COMPLETE)},
+)
+async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> FileRecord:
+    """Make a file of an upload: its checksums are compared and it is opened as a volume. Again gives the same file."""
+    return await gateway.uploads.complete(upload_id, owner=caller.sees)
+
+
+@router.put(
+    "/files",
+    operation_id="putFile",
+    status_code=201,
+    openapi_extra=_RAW,
+    responses={201: _ok("The file"), **errors(*_BEGIN, *_PART, *_COMPLETE)},
+)
+async def put_file(
+    gateway: Context, caller: Caller, query: Annotated[PutQuery, Query()], request: Request
+) -> FileRecord:
+    """Send a whole file at once, as ``curl -T`` does. One that breaks off leaves nothing."""
+    size = request.headers.get("content-length", "")
+    if not size.isascii() or not size.isdigit() or len(size) > 18 or int(size) == 0:
+        raise InvalidRequestError(
+            "The request does not say how long the file is.", hint="Send a 'Content-Length'; 'curl -T FILE' does."
+        )
+    wanted = UploadRequest(filename=query.filename, total_size_bytes=int(size), sha256=query.sha256)
+    status = await gateway.uploads.begin(wanted, owner=caller.owner, whole=True)
+    try:
+        async with aclosing(_body(request)) as body:
+            await gateway.uploads.receive(status.upload_id, 0, body, owner=caller.sees)
+        return await gateway.uploads.complete(status.upload_id, owner=caller.sees)
+    except BaseException:
+        await gateway.uploads.discard(status.upload_id)
+        raise
+
+
+@router.get("/files", operation_id="listFiles", responses={200: _ok("The files"), **errors()})
+async def list_files(gateway: Context, caller: Caller) -> FileList:
+    """List the uploaded files, newest first."""
+    return FileList(files=tuple(await gateway.uploads.files(owner=caller.sees)))
+
+
+@router.delete(
+    "/files/{file_id}",
+    operation_id="deleteFile",
+    status_code=204,
+    response_class=Response,
+    responses={204: _ok("It is gone"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
+)
+async def delete_file(gateway: Context, caller: Caller, file_id: str) -> Response:
+    """Remove an uploaded file; jobs that wait for it will fail."""
+    await gateway.uploads.delete(file_id, owner=caller.sees)
+    return Response(status_code=204)

@@ -1,0 +1,108 @@
+"""Bytes of one part from a client to the disk, a quarter of a megabyte at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Final
+
+from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
+
+from .incoming import Checksums
+from .sealing import open_for_part
+
+PIECE_BYTES: Final = 256 * 1024
+IDLE_S: Final = 30.0
+
+
+async def read_pieces(body: AsyncIterator[bytes], size: int, *, idle_s: float = IDLE_S) -> AsyncIterator[bytes]:
+    """Yield a body in pieces of about 256 KiB.
+
+    Parameters
+    ----------
+    body : async iterator of bytes
+    size : int
+        How many bytes it must have.
+    idle_s : float
+        Seconds of silence after which the client is given up.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``too_large`` as soon as it has more than `size` bytes, ``bad_request`` if it ends with fewer.
+    UnavailableError
+        ``timeout``: nothing came for a while.
+    """
+    pieces = aiter(body)
+    buffer, seen = bytearray(), 0
+    while True:
+        try:
+            async with asyncio.timeout(idle_s):
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise UnavailableError(
+                "Nothing arrived for a while.", code=ErrorCode.TIMEOUT, hint="Send the part again."
+            ) from None
+        if piece is None:
+            break
+        seen += len(piece)
+        if seen > size:
+            raise InvalidRequestError(
+                f"The part has more than its {size} bytes.", code=ErrorCode.TOO_LARGE, details={"part_bytes": size}
+            )
+        buffer += piece
+        if len(buffer) >= PIECE_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    if seen != size:
+        raise InvalidRequestError(
+            f"The part has {seen} bytes in place of {size}.",
+            hint="Send all parts with the size that the upload was begun with; only the last one is shorter.",
+            details={"part_bytes": size},
+        )
+    if buffer:
+        yield bytes(buffer)
+
+
+async def checksums_of(pieces: AsyncIterator[bytes], executor: Executor) -> Checksums:
+    """Take the checksums of a body and keep none of it."""
+    checksums = Checksums()
+    loop = asyncio.get_running_loop()
+    async for piece in pieces:
+        await loop.run_in_executor(executor, checksums.add, piece)
+    return checksums
+
+
+async def write_at(path: Path, offset: int, pieces: AsyncIterator[bytes], executor: Executor) -> Checksums:
+    """Write a body into a file from an offset on, and return its checksums.
+
+    Raises
+    ------
+    FileNotFoundError, ConflictError
+        The upload is finished, or being finished.
+    """
+    loop = asyncio.get_running_loop()
+    checksums = Checksums()
+    descriptor = await loop.run_in_executor(executor, open_for_part, path)
+
+    def put(piece: bytes) -> None:
+        os.lseek(descriptor, offset + checksums.nbytes, os.SEEK_SET)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        checksums.add(piece)
+
+    writing: asyncio.Future[None] | None = None
+    try:
+        async for piece in pieces:
+            writing = loop.run_in_executor(executor, put, piece)
+            await asyncio.shield(writing)
+    finally:
+        # The write of a request that was cancelled goes on in its thread and needs the descriptor.
+        if writing is not None:
+            await asyncio.wait({writing})
+        os.close(descriptor)
+    return checksums

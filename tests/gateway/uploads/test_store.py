@@ -1,0 +1,424 @@
+"""Uploads on disk: parts, restarts, completion, and what must not happen."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
+from cryomamba.files import UploadRequest, UploadStatus, label_of, uploaded_volume
+from cryomamba.volumes import write_volume
+from cryomamba_gateway.uploads import store as store_module
+from cryomamba_gateway.uploads.plan import plan_parts
+from cryomamba_gateway.uploads.receive import read_pieces
+from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
+
+CHUNK = 4096
+LIMITS = UploadLimits(file_bytes=10**8, quota_bytes=10**6, reserve_bytes=0, unfinished=8, hours=24)
+StoreMaker = Callable[..., UploadStore]
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Iterator[StoreMaker]:
+    with ExitStack() as ending:
+
+        def make(limits: UploadLimits = LIMITS) -> UploadStore:
+            made = UploadStore(tmp_path / "uploads", limits)
+            ending.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def store(make_store: StoreMaker) -> UploadStore:
+    return make_store()
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> bytes:
+    path = tmp_path / "source.mrc"
+    write_volume(path, np.random.default_rng(5).normal(size=(12, 20, 24)).astype(np.float32), 8.0)
+    return path.read_bytes()
+
+
+async def body(data: bytes, piece: int = 1000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), piece):
+        yield data[start : start + piece]
+
+
+def part(data: bytes, status: UploadStatus, index: int) -> bytes:
+    return data[index * status.chunk_size_bytes :][: status.chunk_size_bytes]
+
+
+async def begin(store: UploadStore, data: bytes, **more: object) -> UploadStatus:
+    fields = {"filename": "ts.mrc", "total_size_bytes": len(data), "chunk_size_bytes": CHUNK, **more}
+    return await store.begin(UploadRequest.model_validate(fields), owner="ada")
+
+
+async def send(store: UploadStore, status: UploadStatus, data: bytes, *indices: int) -> None:
+    for index in indices or range(status.part_count):
+        await store.receive(status.upload_id, index, body(part(data, status, index)))
+
+
+async def test_a_file_appears_with_its_bytes_and_header(store: UploadStore, content: bytes, tmp_path: Path) -> None:
+    """What was sent in parts in any order is the file, and its record says what its header says."""
+    status = await begin(store, content)
+    await send(store, status, content, *reversed(range(status.part_count)))
+    record = await store.complete(status.upload_id)
+    assert record.sha256 == hashlib.sha256(content).hexdigest()
+    assert (record.metadata.shape, record.metadata.name) == ((12, 20, 24), "ts.mrc")
+    assert uploaded_volume(tmp_path / "uploads", record.file_id).read_bytes() == content
+    assert await store.files(owner="ada") == [record]
+
+
+async def test_parts_arrive_at_the_same_time(store: UploadStore, content: bytes) -> None:
+    """All parts sent at once give the same file as one after the other."""
+    status = await begin(store, content)
+    await asyncio.gather(*(send(store, status, content, index) for index in range(status.part_count)))
+    assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+
+
+async def test_a_new_process_goes_on_where_the_old_one_was(make_store: StoreMaker, content: bytes) -> None:
+    """Another store over the same folder knows the parts that are there and takes the others."""
+    first = make_store()
+    status = await begin(first, content)
+    await send(first, status, content, 0, 2)
+    second = make_store()
+    found = await second.status(status.upload_id, owner="ada")
+    assert found.received_parts == (0, 2)
+    assert found.received_bytes == 2 * CHUNK
+    await send(second, status, content, *(set(range(status.part_count)) - {0, 2}))
+    assert (await second.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+
+
+async def test_a_part_that_breaks_off_counts_for_nothing(store: UploadStore, content: bytes) -> None:
+    """After half a part the upload is as before, and the whole part can be sent."""
+    status = await begin(store, content)
+    with pytest.raises(InvalidRequestError):
+        await store.receive(status.upload_id, 0, body(content[: CHUNK // 2]))
+    assert (await store.status(status.upload_id)).received_parts == ()
+    await send(store, status, content)
+    assert (await store.complete(status.upload_id)).size_bytes == len(content)
+
+
+async def test_the_same_part_again_is_taken_and_another_is_not(store: UploadStore, content: bytes) -> None:
+    """The same bytes again are no error; other bytes are a conflict and change nothing."""
+    status = await begin(store, content)
+    await send(store, status, content, 0)
+    await send(store, status, content, 0)
+    with pytest.raises(ConflictError):
+        await store.receive(status.upload_id, 0, body(bytes(CHUNK)))
+    await send(store, status, content, *range(1, status.part_count))
+    assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+
+
+async def test_two_writers_of_a_part_with_other_bytes_end_in_a_right_file_or_none(
+    store: UploadStore, content: bytes
+) -> None:
+    """Whoever wrote last, a part that is not as its checksum says is asked for again."""
+    status = await begin(store, content)
+    outcomes = await asyncio.gather(
+        store.receive(status.upload_id, 0, body(part(content, status, 0), 64)),
+        store.receive(status.upload_id, 0, body(bytes(CHUNK), 64)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
+    await send(store, status, content, *range(1, status.part_count))
+    try:
+        record = await store.complete(status.upload_id)
+        assert record.sha256 in {
+            hashlib.sha256(content).hexdigest(),
+            hashlib.sha256(bytes(CHUNK) + content[CHUNK:]).hexdigest(),
+        }
+    except ConflictError as error:
+        assert error.code is ErrorCode.CHECKSUM_MISMATCH
+        assert (await store.status(status.upload_id)).received_parts == tuple(range(1, status.part_count))
+    except CryoMambaError as error:
+        assert error.code is ErrorCode.VOLUME_UNREADABLE
+
+
+async def test_a_slow_writer_cannot_change_a_finished_file(store: UploadStore, content: bytes, tmp_path: Path) -> None:
+    """While a part is arriving the upload is not completed, and a finished file takes no more bytes."""
+    status = await begin(store, content)
+    going = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(CHUNK - 1)
+        await going.wait()
+        yield b"\0"
+
+    late = asyncio.ensure_future(store.receive(status.upload_id, 0, slow()))
+    await send(store, status, content)
+    with pytest.raises(ConflictError) as caught:
+        await store.complete(status.upload_id)
+    assert caught.value.retryable
+    going.set()
+    with pytest.raises(ConflictError):
+        await late
+    with pytest.raises(ConflictError) as damaged:
+        await store.complete(status.upload_id)
+    assert damaged.value.details["missing_parts"] == [0]
+    await send(store, status, content, 0)
+    record = await store.complete(status.upload_id)
+    with pytest.raises(NotFoundError):
+        await store.receive(record.file_id, 0, body(bytes(CHUNK)))
+    assert uploaded_volume(tmp_path / "uploads", record.file_id).read_bytes() == content
+
+
+async def test_bytes_that_rotted_on_disk_are_asked_for_again(
+    store: UploadStore, content: bytes, tmp_path: Path
+) -> None:
+    """A part whose bytes on disk are others than those that came is missing again, and nothing else is."""
+    status = await begin(store, content)
+    await send(store, status, content)
+    with (tmp_path / "uploads" / "incoming" / status.upload_id / "data").open("r+b") as file:
+        file.seek(CHUNK + 5)
+        file.write(b"rot")
+    with pytest.raises(ConflictError) as caught:
+        await store.complete(status.upload_id)
+    assert (caught.value.code, caught.value.details["missing_parts"]) == (ErrorCode.CHECKSUM_MISMATCH, [1])
+    await send(store, status, content, 1)
+    assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+
+
+async def test_a_file_that_is_not_the_announced_one_is_refused(store: UploadStore, content: bytes) -> None:
+    """The whole file is held against the SHA-256 that was announced."""
+    status = await begin(store, content, sha256="0" * 64)
+    await send(store, status, content)
+    with pytest.raises(ConflictError) as caught:
+        await store.complete(status.upload_id)
+    assert caught.value.code is ErrorCode.CHECKSUM_MISMATCH
+    assert await store.files() == []
+
+
+async def test_what_is_no_volume_is_refused_and_removed(store: UploadStore, tmp_path: Path) -> None:
+    """Bytes that are no volume become no file, and their disk space is given back."""
+    data = os.urandom(3 * CHUNK)
+    status = await begin(store, data)
+    await send(store, status, data)
+    with pytest.raises(CryoMambaError) as caught:
+        await store.complete(status.upload_id)
+    assert caught.value.code is ErrorCode.VOLUME_UNREADABLE
+    assert not list((tmp_path / "uploads" / "incoming").iterdir())
+    assert await store.files() == []
+
+
+async def test_missing_parts_are_named(store: UploadStore, content: bytes) -> None:
+    """An upload with holes is not completed."""
+    status = await begin(store, content)
+    await send(store, status, content, 1)
+    with pytest.raises(ConflictError) as caught:
+        await store.complete(status.upload_id)
+    assert caught.value.details["missing_parts"] == [0, *range(2, status.part_count)]
+
+
+async def test_completing_again_gives_the_same_file(store: UploadStore, content: bytes) -> None:
+    """A client that did not hear the answer asks again and gets it; also two that ask at once."""
+    status = await begin(store, content)
+    await send(store, status, content)
+    both = await asyncio.gather(store.complete(status.upload_id), store.complete(status.upload_id))
+    assert both[0] == both[1] == await store.complete(status.upload_id)
+    assert (await store.status(status.upload_id)).file == both[0]
+
+
+@pytest.mark.parametrize("moment", ["rename", "rmtree"])
+async def test_a_crash_while_completing_is_made_good(
+    make_store: StoreMaker, content: bytes, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whatever the last step before the crash was, completing again ends with the right file."""
+
+    class CrashError(BaseException):
+        """Stands for the end of the process."""
+
+    def crash(*_: object, **__: object) -> None:
+        raise CrashError
+
+    store = make_store()
+    status = await begin(store, content)
+    await send(store, status, content)
+    with monkeypatch.context() as patch:
+        if moment == "rename":
+            patch.setattr(Path, "rename", crash)
+        else:
+            patch.setattr(shutil, "rmtree", crash)
+        with pytest.raises(CrashError):
+            await store.complete(status.upload_id)
+    record = await make_store().complete(status.upload_id)
+    assert record.sha256 == hashlib.sha256(content).hexdigest()
+    assert [found.file_id for found in await store.files()] == [record.file_id]
+
+
+async def test_the_same_content_is_stored_once(store: UploadStore, content: bytes, tmp_path: Path) -> None:
+    """Two uploads with the same bytes share them on disk; removing one leaves the other."""
+    records = []
+    for owner in ("ada", "bob"):
+        request = UploadRequest(filename=f"{owner}.mrc", total_size_bytes=len(content))
+        status = await store.begin(request, owner=owner)
+        await send(store, status, content)
+        records.append(await store.complete(status.upload_id))
+    first, second = (uploaded_volume(tmp_path / "uploads", record.file_id) for record in records)
+    assert first.samefile(second)
+    await store.delete(records[0].file_id)
+    assert second.read_bytes() == content
+
+
+async def test_a_known_digest_is_found_again(store: UploadStore, content: bytes) -> None:
+    """With a SHA-256 an interrupted upload is resumed, and a finished file is not sent again; by its owner alone."""
+    digest = hashlib.sha256(content).hexdigest()
+    status = await begin(store, content, sha256=digest)
+    await send(store, status, content, 0)
+    again = await begin(store, content, sha256=digest)
+    assert (again.upload_id, again.received_parts) == (status.upload_id, (0,))
+    await send(store, status, content)
+    record = await store.complete(status.upload_id)
+    assert (await begin(store, content, sha256=digest)).file == record
+    other = UploadRequest(filename="x", total_size_bytes=len(content), sha256=digest)
+    assert (await store.begin(other, owner="bob")).file is None
+
+
+async def test_others_see_nothing(store: UploadStore, content: bytes) -> None:
+    """To another owner an upload or file is not there, whatever is asked."""
+    status = await begin(store, content)
+    asking = [
+        store.status(status.upload_id, owner="bob"),
+        store.receive(status.upload_id, 0, body(content), owner="bob"),
+        store.complete(status.upload_id, owner="bob"),
+        store.abort(status.upload_id, owner="bob"),
+    ]
+    for question in asking:
+        with pytest.raises(NotFoundError):
+            await question
+    await send(store, status, content)
+    record = await store.complete(status.upload_id, owner="ada")
+    with pytest.raises(NotFoundError):
+        await store.delete(record.file_id, owner="bob")
+    assert await store.files(owner="bob") == []
+
+
+@pytest.mark.parametrize("name", ["..", "../../etc/passwd", "/etc/passwd", ".", "", "a\0b", "incoming", "%2e%2e"])
+async def test_an_id_is_never_a_path(store: UploadStore, content: bytes, name: str) -> None:
+    """Whatever stands in place of an id, there is no such upload and no such file."""
+    await begin(store, content)
+    for question in (store.status(name), store.complete(name), store.abort(name), store.delete(name)):
+        with pytest.raises(NotFoundError):
+            await question
+    with pytest.raises(NotFoundError):
+        await store.receive(name, 0, body(b"x"))
+
+
+@given(st.text(max_size=300))
+def test_a_name_is_a_label(name: str) -> None:
+    """No name keeps a separator or an unprintable character, and none is empty or long."""
+    label = label_of(name)
+    assert 0 < len(label) <= 200
+    assert not set(label) & set("/\\\0\n\r\x1b")
+    assert label.encode()
+
+
+async def test_limits_are_told_before_a_byte_is_taken(make_store: StoreMaker, content: bytes) -> None:
+    """Too large, over the quota, too many at once, and no room on the disk: each is refused at the beginning."""
+    size = len(content)
+    cases = {
+        ErrorCode.TOO_LARGE: UploadLimits(size - 1, 10**9, 0, 8, 24),
+        ErrorCode.FORBIDDEN: UploadLimits(size, size - 1, 0, 8, 24),
+        ErrorCode.RATE_LIMITED: UploadLimits(size, 10**9, 0, 0, 24),
+        ErrorCode.INSUFFICIENT_STORAGE: UploadLimits(size, 10**9, 2**62, 8, 24),
+    }
+    for code, limits in cases.items():
+        with pytest.raises(CryoMambaError) as caught:
+            await begin(make_store(limits), content)
+        assert caught.value.code is code
+
+
+async def test_a_disk_that_fills_up_is_told(
+    store: UploadStore, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOSPC while room is made is 'insufficient storage', and leaves nothing."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(CryoMambaError) as caught:
+        await begin(store, content)
+    assert caught.value.code is ErrorCode.INSUFFICIENT_STORAGE
+    assert await store.files() == []
+
+
+async def test_the_quota_counts_what_is_unfinished_too(make_store: StoreMaker, content: bytes) -> None:
+    """Two uploads that fit one by one but not together are not begun both; a removed one makes room."""
+    store = make_store(UploadLimits(10**8, len(content) + 10, 0, 8, 24))
+    status = await begin(store, content)
+    with pytest.raises(AccessError):
+        await begin(store, content)
+    await store.abort(status.upload_id)
+    await begin(store, content)
+
+
+async def test_abandoned_uploads_are_swept(make_store: StoreMaker, content: bytes, tmp_path: Path) -> None:
+    """An upload without a part for its time goes; a younger one and finished files stay."""
+    store = make_store()
+    old, young, done = [await begin(store, content) for _ in range(3)]
+    await send(store, done, content)
+    await store.complete(done.upload_id)
+    for path in (tmp_path / "uploads" / "incoming" / old.upload_id).rglob("*"):
+        os.utime(path, (0, 0))
+    assert await store.sweep() == 1
+    with pytest.raises(NotFoundError):
+        await store.status(old.upload_id)
+    assert (await store.status(young.upload_id)).file is None
+    assert (await store.status(done.upload_id)).file is not None
+
+
+async def test_a_silent_client_is_given_up() -> None:
+    """A body that stops coming ends with a retryable error instead of holding the upload for ever."""
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    with pytest.raises(CryoMambaError) as caught:
+        await anext(read_pieces(silent(), 2, idle_s=0.01))
+    assert (caught.value.code, caught.value.retryable) == (ErrorCode.TIMEOUT, True)
+
+
+async def test_a_body_without_end_is_cut_off() -> None:
+    """More bytes than agreed are refused as they come, not when they have all come."""
+    given_out = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal given_out
+        while True:
+            given_out += 1
+            yield bytes(100)
+
+    with pytest.raises(InvalidRequestError) as caught:
+        await anext(read_pieces(endless(), 150))
+    assert (caught.value.code, given_out) == (ErrorCode.TOO_LARGE, 2)
+
+
+@given(st.integers(1, 2**60), st.one_of(st.none(), st.integers(1024, 2**30)))
+def test_parts_cover_a_file_exactly(total: int, wanted: int | None) -> None:
+    """Parts follow each other without gap to the end, and there are at most 10,000."""
+    plan = plan_parts(total, wanted)
+    assert 1 <= plan.count <= 10_000
+    assert plan.offset(plan.count - 1) + plan.size(plan.count - 1) == total
+    assert all(plan.size(index) == plan.chunk for index in range(min(plan.count - 1, 3)))
+    with pytest.raises(InvalidRequestError):
+        plan.size(plan.count)
+
+
+def test_the_store_uses_few_threads() -> None:
+    """However many clients send at once, a handful of threads write."""
+    assert store_module.THREADS <= 8

@@ -1,0 +1,82 @@
+"""A whole stack with keys and tokens: the processes find theirs, and a killed gateway costs no byte of an upload."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cryomamba
+from cryomamba.access.curve import BusKeys
+from cryomamba.access.roles import Role
+from cryomamba.access.tokens import Scope, TokenStore
+from cryomamba.errors import AccessError
+from cryomamba.events import PreviewEvent
+from cryomamba.testing import Stack
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
+    """A running stack with CURVE on the bus and tokens at the gateway, and a token."""
+    home = tmp_path_factory.mktemp("locked") / "home"
+    BusKeys(home / "keys").init()
+    token, _ = TokenStore(home / "keys").create("ada", [Scope.WRITE], days=1)
+    with Stack(home, roots=[home / "nowhere"], env={"CRYOMAMBA_LEASE_S": "5"}) as stack:
+        yield stack.start().wait_ready(), token
+
+
+def test_a_locked_stack_segments_what_is_sent(
+    locked: tuple[Stack, str], tomogram: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upload, segment, watch and download through the gateway; a viewer on the bus sees the mask and may not submit."""
+    stack, token = locked
+    BusKeys(stack.home / "keys").add("vera", Role.VIEWER, file=tmp_path / "vera.key")
+    with cryomamba.connect(stack.http_url, token=token) as client:
+        file = client.upload(tomogram)
+        job = client.submit(file_id=file.file_id, engine="threshold")
+        kinds = {type(event) for event in client.watch(job.job_id)}
+        assert PreviewEvent in kinds
+        assert client.get(job.job_id).state == "completed"
+        assert client.download(job.job_id, to=tmp_path / "mask.mrc").stat().st_size > 1024
+    monkeypatch.setenv("CRYOMAMBA_KEY", str(tmp_path / "vera.key"))
+    with cryomamba.connect(stack.bus_url) as viewer:
+        assert viewer.preview(job.job_id).final
+        with pytest.raises(AccessError):
+            viewer.submit(shape=(8, 8, 8))
+    for service in ("broker", "inference", "gateway"):
+        assert token not in stack.log(service)
+        assert token.rpartition(".")[2] not in stack.log(service)
+
+
+def test_a_killed_gateway_costs_no_byte(
+    locked: tuple[Stack, str], tomogram: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload goes on after SIGKILL of the gateway, with the parts that were there."""
+    monkeypatch.setattr("cryomamba.client.upload.PART_BYTES", 4096)
+    stack, token = locked
+    total, half = tomogram.stat().st_size, threading.Event()
+    sent: list[int] = []
+    outcome: list[str] = []
+
+    def note(done: int, _: int) -> None:
+        sent.append(done)
+        if done > total // 2:
+            half.set()
+
+    def send() -> None:
+        with cryomamba.connect(stack.http_url, token=token) as client:
+            outcome.append(client.upload(tomogram, progress=note, parallel=2).sha256)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    assert half.wait(20)
+    stack.kill("gateway")
+    stack.start("gateway").wait_ready()
+    sending.join(60)
+    assert outcome == [hashlib.sha256(tomogram.read_bytes()).hexdigest()]
+    assert sorted(sent) == sent
