@@ -66,9 +66,9 @@ class WorkerRequests:
         return Answer(Claimed().model_dump(mode="json"))
 
     async def _next_job(self, request: Claim) -> Held | None:
-        if self._core.waiting.closed:
-            return None
-        return await self._core.store.call(lambda store: store.leases.claim(request.worker, request.engines))
+        # At the end nothing new is handed out, but a worker may learn what it holds, to give it back.
+        engines = () if self._core.waiting.closed else request.engines
+        return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines))
 
     async def _hand_out(self, worker: str, held: Held, place: Place) -> Answer:
         record = held.record

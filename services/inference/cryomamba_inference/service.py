@@ -88,13 +88,29 @@ class InferenceService:
     async def _leave(self) -> None:
         if self._child is not None:
             await self._child.end()
+        with contextlib.suppress(CryoMambaError):
+            await self._give_back()
         if self._attempt is not None:
-            body = Release(job=self._attempt.job_id, worker=self.worker, attempt=self._attempt.number)
-            with contextlib.suppress(CryoMambaError):
-                await self._channel.request("job.release", body, timeout=_RELEASE_S)
             self._attempt.close()
         self._frames.close()
         await self._channel.close()
+
+    async def _give_back(self) -> None:
+        """Release the lease, also one that was granted when this worker had just stopped listening."""
+        if self._greeted is None:
+            return
+        if self._attempt is not None:
+            job_id, number = self._attempt.job_id, self._attempt.number
+        else:
+            # Whoever holds a job is given it again, whatever engines it asks for.
+            asked = Claim(worker=self.worker, engines=(), wait_s=0)
+            reply = await self._channel.request("job.claim", asked, timeout=_RELEASE_S)
+            held = Claimed.model_validate(dict(reply.body))
+            if held.job is None:
+                return
+            job_id, number = held.job.job_id, held.attempt
+        body = Release(job=job_id, worker=self.worker, attempt=number)
+        await self._channel.request("job.release", body, timeout=_RELEASE_S)
 
     async def _stay_known(self) -> None:
         """Introduce this worker to every broker that comes, and say when one goes."""
