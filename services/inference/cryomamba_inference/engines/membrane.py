@@ -1,0 +1,126 @@
+"""Membranes by a bank of oriented plates, votes between them, and distance from the crest; no weights needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
+from cryomamba_inference.filters.calibration import Calibration, calibrate, make_grid
+from cryomamba_inference.filters.grid import CoarseGrid
+from cryomamba_inference.filters.membrane import score_box
+from cryomamba_inference.filters.node_map import NodeMap
+
+
+class MembraneParameters(EngineParameters):
+    """How membranes are found."""
+
+    contrast: Literal["dark", "bright", "auto"] = Field(
+        "auto",
+        title="Contrast",
+        description="Whether membranes are darker (raw tomograms) or brighter than their surroundings; "
+        "'auto' takes the side with the stronger plates.",
+    )
+    tilt_deg: float | None = Field(
+        None,
+        gt=0,
+        le=90,
+        title="Tilt range",
+        description="The stage was tilted to this far on either side about the y axis; 90 for no missing wedge. "
+        "Estimated if left out.",
+        json_schema_extra={"unit": "°"},
+    )
+    thickness_A: float = Field(
+        45.0,
+        ge=10,
+        le=400,
+        title="Thickness",
+        description="Thickness of a membrane, and of the mask across it.",
+        json_schema_extra={"unit": "Å"},
+    )
+    high: int | None = Field(
+        None,
+        ge=1,
+        le=255,
+        title="Threshold",
+        description="A piece is believed if one voxel has this score (1 to 255). Found from the volume if left out.",
+    )
+    low: int | None = Field(
+        None,
+        ge=1,
+        le=255,
+        title="Lower threshold",
+        description="Voxels from this score on belong to a piece that is believed. Found from the volume if left out.",
+    )
+    min_volume_nm3: float = Field(
+        4000.0,
+        ge=0,
+        title="Smallest piece",
+        description="Connected pieces smaller than this are removed.",
+        json_schema_extra={"unit": "nm³"},
+    )
+
+
+class MembraneEngine(Engine[MembraneParameters]):
+    """Plate-like densities of a membrane's thickness that continue in their plane.
+
+    The volume is averaged onto nodes 25 Å apart, gold and its streaks are taken out, and a bank of oriented plates
+    (second derivative of a Gaussian across, Gaussian in the plane) finds crests. Crests that lie in each other's
+    planes vote for one another. A voxel within half a membrane of a crest has the crest's votes as its score. Where to
+    cut is found from the volume's own crests and those in noise of the same spectrum.
+    """
+
+    name: ClassVar[str] = "membrane"
+    summary: ClassVar[str] = "Finds membranes of any shape with a bank of oriented plates; needs no weights."
+    Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
+    labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
+    keeps_scores: ClassVar[bool] = True
+    # Nodes around a tile are computed again for its neighbours: larger tiles waste less.
+    tile_bytes: ClassVar[int] = 64 * 1024 * 1024
+    output: Literal["labels", "scores"] = "scores"
+
+    def __init__(self, parameters: MembraneParameters) -> None:
+        super().__init__(parameters)
+        self._grid: CoarseGrid | None = None
+        self._nodes: NodeMap | None = None
+        self._found: Calibration | None = None
+        self._min_voxels = 0
+
+    def passes(self) -> Sequence[Pass]:
+        """Return a first look and the result."""
+        return (Pass("first look", factor=0), Pass("segmenting"))
+
+    def prepare(self, scene: Scene) -> None:
+        """Average the volume onto nodes, and learn levels, gold, noise and thresholds from them."""
+        self._grid = make_grid(scene.shape, scene.voxel_size_A)
+        self._nodes = NodeMap(self._grid.node_shape)
+        self._grid.gather_volume(scene.read, self._nodes.array)
+        self._found = calibrate(
+            self._nodes.array,
+            self._grid.step_A,
+            contrast=self.parameters.contrast,
+            tilt_deg=self.parameters.tilt_deg,
+            thickness_A=self.parameters.thickness_A,
+        )
+        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
+
+    def cut(self) -> ScoreCut:
+        """Return the person's thresholds, or those that :meth:`prepare` found."""
+        found = self._prepared[2]
+        high = self.parameters.high or max(found.high, self.parameters.low or 0)
+        return ScoreCut(high, min(self.parameters.low or found.low, high), self._min_voxels)
+
+    def predict(self, tile: Tile) -> Labels:
+        """Return the scores of a tile; its densities were averaged onto nodes before."""
+        grid, nodes, found = self._prepared
+        return score_box(found.model, grid, nodes.array, tile.start, tile.shape)
+
+    @property
+    def _prepared(self) -> tuple[CoarseGrid, NodeMap, Calibration]:
+        if self._grid is None or self._nodes is None or self._found is None:
+            msg = "prepare() comes first"
+            raise RuntimeError(msg)
+        return self._grid, self._nodes, self._found

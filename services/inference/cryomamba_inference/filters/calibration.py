@@ -1,0 +1,179 @@
+"""What the membrane filter has to know of a volume before its first tile: levels, noise, gold, and where to cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from cryomamba.records import Shape, Spacing
+from cryomamba_inference.filters.beads import find_beads, no_beads
+from cryomamba_inference.filters.grid import CoarseGrid, Corner, half_sphere
+from cryomamba_inference.filters.membrane import MembraneModel, to_scores
+from cryomamba_inference.filters.plates import PlateBank
+from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
+
+Field = npt.NDArray[np.float32]
+Block = tuple[Field, Corner]
+
+GRID_A = 25.0
+ACROSS_A = 24.0
+IN_PLANE_A = 45.0
+DIRECTIONS = 42
+_SAMPLE_NODES = 60
+_SAMPLES = 3
+_SMALL_NODES = 300_000
+_BEAD_SHARE = 0.985
+_BEAD_CONTRAST = 2.5
+_BEAD_DEVIATIONS = 8.0
+_NOISE_SCORE = 118
+_SURE_SCORE = 135
+_OTSU_FROM = 80
+_OTSU_MARGIN = 8
+_NULL_SHARE = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A model, and the scores between which hysteresis cuts."""
+
+    model: MembraneModel
+    low: int
+    high: int
+
+
+def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
+    """Return the nodes for a volume: `GRID_A` apart, or as far as its largest voxel size."""
+    return CoarseGrid(shape, voxel_size_A, max(GRID_A, *voxel_size_A))
+
+
+def calibrate(
+    nodes: Field,
+    step_A: float,
+    *,
+    contrast: Literal["dark", "bright", "auto"],
+    tilt_deg: float | None,
+    thickness_A: float,
+) -> Calibration:
+    """Learn levels and noise from samples of a volume, and find its gold.
+
+    Parameters
+    ----------
+    nodes : array of shape (z, y, x), float32
+        Densities on the nodes of the whole volume; may be a memory map.
+    step_A : float
+        Distance of the nodes in Å.
+    contrast : {"dark", "bright", "auto"}
+        Whether membranes are darker or brighter than their surroundings; "auto" takes the side with the stronger
+        plates.
+    tilt_deg : float or None
+        Largest tilt of the series about y in degrees; None estimates it, 90 means no missing wedge.
+    thickness_A : float
+        Thickness of a membrane.
+    """
+    blocks = sample_blocks(nodes)
+    values = np.concatenate([block.reshape(-1) for block, _ in blocks])
+    level = float(np.median(values))
+    limit = bead_limit(values, level)
+    bank = _bank(step_A)
+    sign = _sign(bank, blocks, level, limit) if contrast == "auto" else {"dark": -1.0, "bright": 1.0}[contrast]
+    tilt = estimate_tilt([block for block, _ in blocks]) if tilt_deg is None else tilt_deg
+    beads = no_beads()
+    if np.isfinite(limit) and limit > 0:
+        wedge = tilt if tilt < NO_WEDGE else None
+        beads = find_beads(nodes, level=level, sign=sign, limit=limit, step_A=step_A, tilt_deg=wedge)
+    model = MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
+    cleaned = [model.clean(block, first) for block, first in blocks]
+    found = [bank.strongest(field) for field in cleaned]
+    responses = np.concatenate([response.reshape(-1) for response, _ in found])
+    middle = float(np.median(responses))
+    deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
+    model = replace(model, middle=middle, deviation=deviation if deviation > 0 else np.inf)
+    real = np.concatenate([to_scores(model.crest_votes(*pair)) for pair in found])
+    central = _middle(cleaned[len(cleaned) // 2])
+    null = to_scores(model.crest_votes(*bank.strongest(_same_spectrum(central))))
+    low, high = find_cut(real, null)
+    return Calibration(model, low, high)
+
+
+CREST_TOLERANCE_A = 4.5
+"""Added to half a membrane: a crest is found a little beside the middle, and a voxel counts by its centre."""
+
+
+def find_cut(real: Field, null: Field) -> tuple[int, int]:
+    """Return the scores from which a voxel is membrane, and from which a piece is believed.
+
+    The votes of crests fall into those of noise and clutter and those of membranes: Otsu's threshold (1979) parts
+    them, never above what 99 % of the crests in noise of the same spectrum stay under, nor inside what votes in pure
+    noise reach.
+
+    Parameters
+    ----------
+    real, null : arrays of shape (n,), float32
+        Scores of crests in the volume, and in noise of the same spectrum.
+    """
+    strong = real[real > _OTSU_FROM]
+    parted = _otsu(strong) + _OTSU_MARGIN if strong.size else 255.0
+    ceiling = float(np.percentile(null, _NULL_SHARE)) if null.size else 255.0
+    low = max(_NOISE_SCORE, round(min(parted, ceiling)))
+    return min(low, 254), min(max(low, _SURE_SCORE), 255)
+
+
+def _otsu(values: Field) -> float:
+    counts = np.bincount(values.astype(np.int64).clip(0, 255), minlength=256)
+    share = np.cumsum(counts) / values.size
+    mean = np.cumsum(counts * np.arange(256)) / values.size
+    spread = share * (1 - share)
+    between = np.where(spread > 0, (mean[-1] * share - mean) ** 2 / np.where(spread > 0, spread, 1), -1)
+    return float(between.argmax())
+
+
+def _bank(step_A: float) -> PlateBank:
+    across = max(ACROSS_A, 0.9 * step_A)
+    gains = np.ones(DIRECTIONS, np.float32)
+    return PlateBank(step_A, across, max(IN_PLANE_A, 1.8 * across), half_sphere(DIRECTIONS), gains)
+
+
+def sample_blocks(nodes: Field) -> list[Block]:
+    """Return blocks of nodes, each with its first node: all of a small volume, else places along its diagonal."""
+    if nodes.size <= _SMALL_NODES:
+        return [(np.asarray(nodes), (0, 0, 0))]
+    blocks = []
+    for share in np.linspace(0.25, 0.75, _SAMPLES):
+        first = [round(max(n - _SAMPLE_NODES, 0) * at) for n, at in zip(nodes.shape, (0.5, share, share), strict=True)]
+        z, y, x = (slice(a, a + _SAMPLE_NODES) for a in first)
+        blocks.append((np.array(nodes[z, y, x]), (first[0], first[1], first[2])))
+    return blocks
+
+
+def bead_limit(values: Field, level: float) -> float:
+    """Return the distance from `level` beyond which a node is gold."""
+    away = np.abs(values - np.float32(level))
+    deviation = 1.4826 * float(np.median(away))
+    return max(_BEAD_DEVIATIONS * deviation, _BEAD_CONTRAST * float(np.quantile(away, _BEAD_SHARE)))
+
+
+def _middle(field: Field) -> Field:
+    """Return the middle of a field, at most a sample wide."""
+    z, y, x = (slice(max(0, (n - _SAMPLE_NODES) // 2), (n + _SAMPLE_NODES) // 2) for n in field.shape)
+    return field[z, y, x]
+
+
+def _sign(bank: PlateBank, blocks: Sequence[Block], level: float, limit: float) -> float:
+    """Return 1 if the strongest plates are bright and −1 if they are dark."""
+    tails = np.zeros(2)
+    for block, _ in blocks:
+        field = np.clip(_middle(block) - np.float32(level), -limit, limit).astype(np.float32)
+        tails += [float(np.quantile(bank.strongest(sign * field)[0], 0.99)) for sign in (np.float32(1), np.float32(-1))]
+    return 1.0 if tails[0] > tails[1] else -1.0
+
+
+def _same_spectrum(field: Field) -> Field:
+    """Return noise with the power spectrum of a field (surrogate data: Theiler et al., Physica D 1992)."""
+    noise = scipy.fft.rfftn(np.random.default_rng(0).standard_normal(field.shape, np.float32))
+    amplitude = np.abs(scipy.fft.rfftn(field)) / np.maximum(np.abs(noise), 1e-9)
+    return np.asarray(scipy.fft.irfftn(noise * amplitude, field.shape), np.float32)

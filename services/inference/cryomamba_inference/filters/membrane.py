@@ -1,0 +1,177 @@
+"""Membranes by a plate bank, voting and distance from the crest: from densities to a score per voxel.
+
+The score says how much membrane continues around a voxel's foot on the nearest crest, and is given to voxels within
+half a membrane of that crest only, so the thickness of the mask does not depend on the threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.records import Shape
+from cryomamba_inference.filters.beads import Beads
+from cryomamba_inference.filters.grid import CoarseGrid, Corner
+from cryomamba_inference.filters.plates import Borders, PlateBank
+from cryomamba_inference.filters.ridges import crests
+from cryomamba_inference.filters.voting import carry, vote
+
+Field = npt.NDArray[np.float32]
+Directions = npt.NDArray[np.uint8]
+
+CREST_REACH_A = 50.0
+CREST_FLOOR = 0.3
+CREST_WIDTH = 0.7
+VOTER_FLOOR = 1.0
+VOTE_RANGE_A = 85.0
+VOTE_REACH = 1.8
+BIAS = 1.5
+SCORE_OCTAVE = 24.0
+"""Scores are uint8: `SCORE_OCTAVE` · log2(1 + votes), clipped to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class MembraneModel:
+    """What the calibration found, and the sizes; the same for every tile.
+
+    Attributes
+    ----------
+    sign : float
+        1 where membranes are brighter than their surroundings, −1 where darker.
+    level : float
+        Median density on the nodes, before the sign.
+    beads : Beads
+        Gold in the whole volume.
+    bank : PlateBank
+    middle, deviation : float
+        Median and scaled MAD of the strongest responses.
+    half_thickness_A : float
+        Half the thickness of the mask.
+    """
+
+    sign: float
+    level: float
+    beads: Beads
+    bank: PlateBank
+    middle: float = 0.0
+    deviation: float = 1.0
+    half_thickness_A: float = 27.0
+
+    @property
+    def step_A(self) -> float:
+        """Distance of the nodes in Å."""
+        return self.bank.step_A
+
+    @property
+    def margin(self) -> int:
+        """Nodes around a box that can change its scores."""
+        crest = int(np.ceil(CREST_REACH_A / self.step_A)) + 1
+        return 2 * crest + self.vote_reach + self.bank.reach + 1
+
+    @property
+    def vote_reach(self) -> int:
+        """Nodes around a crest that are asked for votes."""
+        return int(np.ceil(VOTE_REACH * VOTE_RANGE_A / self.step_A))
+
+    def clean(self, nodes: Field, first: Corner) -> Field:
+        """Return densities on nodes with matter positive, about 0, and without gold."""
+        field = (nodes - np.float32(self.level)) * np.float32(self.sign)
+        return self.beads.remove(field, first)
+
+    def surface(self, clean: Field, borders: Borders) -> tuple[Field, Field]:
+        """Return the squared distance from the membrane's middle in Å², and the votes there, on nodes."""
+        response, direction = self.bank.strongest(clean, borders)
+        offset, total, bend = self._vote(response, direction)
+        normals, reach = self.bank.normals, CREST_REACH_A / self.step_A
+        votes, bend = carry(total, bend, offset, direction, normals, near=reach)
+        # A plate laid on a curved surface finds it on the inner side; the bias grows with curvature.
+        offset -= np.float32(BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * bend
+        return (offset * np.float32(self.step_A)) ** 2, votes
+
+    def crest_votes(self, response: Field, direction: Directions) -> Field:
+        """Return the votes (n,) of the crest nodes in a bank's answer; near its sides only where it is small."""
+        _, total, _ = self._vote(response, direction)
+        edge = self.vote_reach
+        z, y, x = (slice(edge, -edge) if n > 6 * edge else slice(None) for n in total.shape)
+        inner = total[z, y, x]
+        return inner[inner > 0]
+
+    def _vote(self, response: Field, direction: Directions) -> tuple[Field, Field, Field]:
+        response = (response - np.float32(self.middle)) / np.float32(self.deviation)
+        normals, reach = self.bank.normals, CREST_REACH_A / self.step_A
+        offset, height = crests(response, direction, normals, floor=CREST_FLOOR, reach=reach)
+        voters = np.where((np.abs(offset) < CREST_WIDTH) & (height > VOTER_FLOOR), height, np.float32(0))
+        spread = VOTE_RANGE_A / self.step_A
+        total, bend = vote(voters, offset, direction, normals, range_nodes=spread, reach=self.vote_reach)
+        return offset, total, bend
+
+
+def to_scores(votes: Field) -> Field:
+    """Return votes on the scale of scores, not rounded."""
+    return np.asarray(SCORE_OCTAVE * np.log2(1 + votes), np.float32)
+
+
+def score_box(
+    model: MembraneModel, grid: CoarseGrid, nodes: Field, start: Shape, shape: Shape
+) -> npt.NDArray[np.uint8]:
+    """Return the scores of a box of voxels; the same for any cut of the volume, within rounding.
+
+    Parameters
+    ----------
+    model : MembraneModel
+    grid : CoarseGrid
+    nodes : array of shape ``grid.node_shape``, float32
+        Densities on the nodes of the whole volume; may be a memory map, only the box and `margin` around are read.
+    start, shape : tuple of int
+        First voxel and shape of the box.
+
+    Returns
+    -------
+    array of `shape`, uint8
+        See `SCORE_OCTAVE`; 0 away from membranes.
+    """
+    stop = (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2])
+    first, last = grid.nodes(start, stop, margin=model.margin)
+    z, y, x = ((a == 0, b == n) for a, b, n in zip(first, last, grid.node_shape, strict=True))
+    around = nodes[first[0] : last[0], first[1] : last[1], first[2] : last[2]]
+    square, votes = model.surface(model.clean(around, first), (z, y, x))
+    low, high = grid.nodes(start, stop, margin=1)
+    inner = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
+    return paint(grid, square[inner], votes[inner], low, start, shape, model.half_thickness_A)
+
+
+def paint(
+    grid: CoarseGrid, square: Field, votes: Field, low: Corner, start: Shape, shape: Shape, half_A: float
+) -> npt.NDArray[np.uint8]:
+    """Interpolate both fields to voxels and give those within `half_A` of a crest its votes as a score."""
+    scores = np.empty(shape, np.uint8)
+    depths = grid.depths(low[0], start[0], shape[0], len(square))
+    _paint(
+        grid.spread_rows(square, low, start, shape),
+        grid.spread_rows(votes, low, start, shape),
+        depths,
+        np.float32(half_A * half_A),
+        np.float32(SCORE_OCTAVE),
+        scores,
+    )
+    return scores
+
+
+@nb.njit(cache=True, nogil=True)
+def _paint(square, votes, depths, limit, scale, scores):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for z in range(scores.shape[0]):
+        below = min(int(depths[z]), square.shape[0] - 1)
+        above = min(below + 1, square.shape[0] - 1)
+        f = depths[z] - np.float32(below)
+        g = np.float32(1) - f
+        for y in range(scores.shape[1]):
+            for x in range(scores.shape[2]):
+                near = g * square[below, y, x] + f * square[above, y, x] <= limit
+                if near:
+                    score = scale * np.log2(1 + g * votes[below, y, x] + f * votes[above, y, x])
+                    scores[z, y, x] = np.uint8(min(score, np.float32(255)))
+                else:
+                    scores[z, y, x] = np.uint8(0)

@@ -1,0 +1,58 @@
+"""How far a tilt series was tilted, seen from the volume alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy import ndimage
+
+Field = npt.NDArray[np.float32]
+NO_WEDGE = 90.0
+_BANDS = ((0.2, 0.4, 0.35), (0.06, 0.2, 0.1))
+_BIN_DEG = 3.0
+_LEAST_DEG = 36.0
+
+
+def estimate_tilt(blocks: Sequence[Field]) -> float:
+    """Return the largest tilt in degrees about y, or 90 where no wedge is missing.
+
+    The mean power of the blocks' spectra is taken by the angle of (kz, kx) against the kx axis, in a band of high and
+    one of lower frequencies; a missing wedge shows as a fall to a small part of the power from some angle on.
+
+    Parameters
+    ----------
+    blocks : sequence of arrays of shape (z, y, x), float32
+        Densities on nodes of equal spacing.
+    """
+    for low, high, empty in _BANDS:
+        profile = _profile(blocks, (low, high))
+        inside, outside = float(np.median(profile[: int(36 / _BIN_DEG)])), float(np.median(profile[-3:]))
+        if inside <= 0 or outside > empty * inside:
+            continue
+        below = np.flatnonzero(profile < 0.5 * (inside + outside))
+        if below.size and below[0] * _BIN_DEG >= _LEAST_DEG:
+            return float(below[0] * _BIN_DEG)
+    return NO_WEDGE
+
+
+def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[np.float64]:
+    bins = int(90 / _BIN_DEG)
+    total, count = np.zeros(bins), np.zeros(bins)
+    for block in blocks:
+        field = block - block.mean(dtype=np.float64).astype(np.float32)
+        for axis, size in enumerate(field.shape):
+            field = field * np.hanning(size + 2)[1:-1].astype(np.float32).reshape(
+                [-1 if a == axis else 1 for a in range(3)]
+            )
+        power = np.abs(scipy.fft.rfftn(field)) ** 2
+        kz = np.abs(scipy.fft.fftfreq(field.shape[0]))[:, None, None]
+        ky = scipy.fft.fftfreq(field.shape[1])[None, :, None]
+        kx = scipy.fft.rfftfreq(field.shape[2])[None, None, :]
+        radius = np.sqrt(kz**2 + ky**2 + kx**2)
+        used = (radius > band[0]) & (radius < band[1]) & (np.hypot(kz, kx) > 0.7 * radius)
+        angle = np.broadcast_to(np.degrees(np.arctan2(kz, kx)) / _BIN_DEG, used.shape)[used].astype(np.int64)
+        angle = np.minimum(angle, bins - 1)
+        total += np.bincount(angle, power[used], bins)
+        count += np.bincount(angle, minlength=bins)
+    return ndimage.median_filter(total / np.maximum(count, 1), 3, mode="nearest")
