@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -70,12 +71,16 @@ class Scene:
     read : callable
         ``read((z, y, x) slices) -> float32 ZYX`` for samples. What is read must depend on the shape alone, so that
         the same volume always gives the same answer.
+    scratch : Path or None
+        A folder with room for files that :meth:`Engine.prepare` makes, best without a name; None where the system's
+        own has to do.
     """
 
     shape: Shape
     voxel_size_A: Spacing
     statistics: Statistics | None
     read: Callable[[Slices], Voxels]
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Tile:
     ----------
     data : ndarray of float32, ZYX
         The core and as much halo as the volume has: at the volume's border there is none. Empty (0, 0, 0) for an
-        engine that needs no volume. Not to be kept or written to.
+        engine that needs no volume or reads no tiles. Not to be kept or written to.
     core : tuple of slice
         Where the core lies in `data`.
     start : tuple of int
@@ -168,6 +173,8 @@ class Engine(ABC, Generic[P]):
         What each label means, without 0, the background.
     needs_volume : bool
         False for an engine that works from the shape alone.
+    reads_tiles : bool
+        False for an engine that learns all it needs of the volume in `prepare`: its tiles come with empty data.
     priority : sequence of int or None
         All labels, the one that a preview shows over the others last; None lets the higher label win.
     tile_bytes : int
@@ -186,6 +193,7 @@ class Engine(ABC, Generic[P]):
     Parameters: ClassVar[type[EngineParameters]]
     labels: ClassVar[Mapping[int, str]]
     needs_volume: ClassVar[bool] = True
+    reads_tiles: ClassVar[bool] = True
     priority: ClassVar[Sequence[int] | None] = None
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
     keeps_scores: ClassVar[bool] = False

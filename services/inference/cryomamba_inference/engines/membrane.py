@@ -13,6 +13,7 @@ from cryomamba_inference.filters.calibration import Calibration, calibrate, make
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.membrane import score_box
 from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.threads import one_thread
 
 
 class MembraneParameters(EngineParameters):
@@ -78,6 +79,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
+    reads_tiles: ClassVar[bool] = False
     # Nodes around a tile are computed again for its neighbours: larger tiles waste less.
     tile_bytes: ClassVar[int] = 64 * 1024 * 1024
     output: Literal["labels", "scores"] = "scores"
@@ -96,15 +98,16 @@ class MembraneEngine(Engine[MembraneParameters]):
     def prepare(self, scene: Scene) -> None:
         """Average the volume onto nodes, and learn levels, gold, noise and thresholds from them."""
         self._grid = make_grid(scene.shape, scene.voxel_size_A)
-        self._nodes = NodeMap(self._grid.node_shape)
-        self._grid.gather_volume(scene.read, self._nodes.array)
-        self._found = calibrate(
-            self._nodes.array,
-            self._grid.step_A,
-            contrast=self.parameters.contrast,
-            tilt_deg=self.parameters.tilt_deg,
-            thickness_A=self.parameters.thickness_A,
-        )
+        self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
+        with one_thread():
+            self._grid.gather_volume(scene.read, self._nodes.array)
+            self._found = calibrate(
+                self._nodes.array,
+                self._grid.step_A,
+                contrast=self.parameters.contrast,
+                tilt_deg=self.parameters.tilt_deg,
+                thickness_A=self.parameters.thickness_A,
+            )
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
 
     def cut(self) -> ScoreCut:

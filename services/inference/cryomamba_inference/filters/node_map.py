@@ -23,10 +23,12 @@ class NodeMap:
     ----------
     shape : tuple of int
         ZYX.
+    folder : Path or None
+        Where the file lies; None for the system's folder for such files.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        with tempfile.TemporaryFile() as file:
+    def __init__(self, shape: tuple[int, ...], folder: Path | None = None) -> None:
+        with tempfile.TemporaryFile(dir=folder) as file:
             file.truncate(int(np.prod(shape)) * 4)
             self._descriptor = os.dup(file.fileno())
             self.array: Field = np.memmap(file, np.float32, "r+", shape=shape)

@@ -74,7 +74,8 @@ class PlateBank:
         padded = tuple(scipy.fft.next_fast_len(n, real=True) for n in needed)
         pads = [(b, size - n - b) for n, size, b in zip(field.shape, padded, before, strict=True)]
         inner = tuple(slice(b, b + n) for n, b in zip(field.shape, before, strict=True))
-        return scipy.fft.rfftn(np.pad(field, pads, mode="symmetric")), padded, inner
+        spectrum = np.asarray(scipy.fft.rfftn(np.pad(field, pads, mode="symmetric")), np.complex64)
+        return spectrum, padded, inner
 
 
 class _Waves:

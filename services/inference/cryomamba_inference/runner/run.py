@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 MASK = "mask.mrc"
 _SCORES = "scores.bin"
 _MEASURING = "reading the volume"
+_PREPARING = "preparing"
 _JOINING = "joining pieces"
 WRITING = "writing files"
 _LOOK_WEIGHT = 2
@@ -148,6 +149,7 @@ class _Run:
         executor = self._executor if self._volume is not None and len(plan) >= _SPREAD_FROM else InlineExecutor()
         executor.warm_up()
         statistics = self._measure()
+        self._meter.enter(_PREPARING)
         self._engine.prepare(self._scene(statistics))
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
@@ -265,11 +267,12 @@ class _Run:
             done += 1
             self._meter.within(done / len(plan), tiles=1)
 
-        executor.begin(self._engine, tile_voxels=plan.tile_voxels, core_voxels=plan.core_voxels)
+        reads = self._engine.reads_tiles
+        executor.begin(self._engine, tile_voxels=plan.tile_voxels if reads else 0, core_voxels=plan.core_voxels)
         try:
             walk_tiles(
                 plan,
-                self._volume,
+                self._volume if reads else None,
                 executor,
                 self._control,
                 step=len(self._looks),
@@ -299,12 +302,12 @@ class _Run:
         )
 
     def _scene(self, statistics: Statistics | None) -> Scene:
-        read = _nothing if self._volume is None else _reader(self._volume)
-        return Scene(self._facts.shape, self._facts.voxel_size_A, statistics, read)
+        read = _nothing if self._volume is None else _reader(self._volume, self._control.check)
+        return Scene(self._facts.shape, self._facts.voxel_size_A, statistics, read, self._folder)
 
     def _stages(self) -> list[Stage]:
         looks = [Stage(look.stage, look.seconds * _TILES_WEIGHT or _LOOK_WEIGHT) for look in self._looks]
-        measuring = [] if self._volume is None else [Stage(_MEASURING, 8)]
+        measuring = [Stage(_PREPARING, 2)] if self._volume is None else [Stage(_MEASURING, 8), Stage(_PREPARING, 8)]
         result = [Stage(self._result.stage, self._result.seconds * _TILES_WEIGHT or _TILES_WEIGHT)]
         joining = [Stage(_JOINING, 12)] if self._scores else []
         return [*looks, *measuring, *result, *joining, Stage(WRITING, 12)]
@@ -344,8 +347,12 @@ def _scene(shape: Shape, voxel_size_A: Spacing, copy: Voxels | None) -> Scene:
     return Scene(shape, voxel_size_A, array_statistics(copy), lambda where: copy[where])
 
 
-def _reader(volume: Volume) -> Callable[[Slices], Voxels]:
-    return lambda where: volume.read(*where)
+def _reader(volume: Volume, check: Callable[[], None]) -> Callable[[Slices], Voxels]:
+    def read(where: Slices) -> Voxels:
+        check()
+        return volume.read(*where)
+
+    return read
 
 
 def _nothing(_where: Slices) -> Voxels:

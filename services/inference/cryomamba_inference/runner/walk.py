@@ -32,7 +32,7 @@ def walk_tiles(
     ----------
     plan : TilePlan
     volume : Volume or None
-        Where tiles are read from; None gives tiles without data.
+        Where tiles are read from; None gives tiles without data, for engines that read none.
     executor : TileExecutor
         An engine has begun on it.
     control : Control
