@@ -43,7 +43,7 @@ desktop: $(VENV)/.desktop  ## Open the desktop (napari)
 	$(BIN)/cryomamba desktop $(ARGS)
 
 test: $(VENV)/.dev         ## The whole suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL and broken links; SEED=n JOBS=n
 	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v tests/system/chaos $(ARGS)
