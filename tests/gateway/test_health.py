@@ -71,9 +71,8 @@ async def test_a_broker_that_moves_is_found_again(empty_house: House) -> None:
 
 async def test_metrics_tell_of_requests_and_the_bus(house: House) -> None:
     """Requests are counted by the route's template, never by the path."""
-    await house.http.get("/v1/jobs/0-not-there")
-    await house.http.get("/jobs/0-not-there")
-    await house.http.get("/v1/nonsense")
+    for path in ("/v1/jobs/0-not-there", "/jobs/0-not-there", "/v1/nonsense"):
+        await _status(house, path, 404)
     text = (await house.http.get("/metrics")).text
     assert 'cryomamba_gateway_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0' in text
     assert 'cryomamba_gateway_requests_total{method="GET",route="/jobs/{job_id}",status="404"} 1.0' in text
