@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
+from scipy import ndimage
 
 from cryomamba.records import Shape, Spacing
 from cryomamba_inference.filters.beads import find_beads, no_beads
 from cryomamba_inference.filters.grid import CoarseGrid, Corner, half_sphere
 from cryomamba_inference.filters.membrane import MembraneModel, to_scores
-from cryomamba_inference.filters.plates import PlateBank
+from cryomamba_inference.filters.plates import Directions, PlateBank
 from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 
 Field = npt.NDArray[np.float32]
@@ -23,18 +23,20 @@ Block = tuple[Field, Corner]
 GRID_A = 25.0
 ACROSS_A = 24.0
 IN_PLANE_A = 45.0
-DIRECTIONS = 42
+DIRECTIONS = 64
 _SAMPLE_NODES = 60
 _SAMPLES = 3
 _SMALL_NODES = 300_000
 _BEAD_SHARE = 0.985
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
-_NOISE_SCORE = 118
+_NOISE_SCORE = 110
 _SURE_SCORE = 135
 _OTSU_FROM = 80
-_OTSU_MARGIN = 8
-_NULL_SHARE = 99
+_EXPECTED, _SLOPE, _PULL = 134.0, 1.7, 1e-4
+_BELOW, _ABOVE = 10.0, 30.0
+_PIECE_NM3 = 4000.0
+_STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,7 @@ def calibrate(
     middle = float(np.median(responses))
     deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
     model = replace(model, middle=middle, deviation=deviation if deviation > 0 else np.inf)
-    real = np.concatenate([to_scores(model.crest_votes(*pair)) for pair in found])
-    central = _middle(cleaned[len(cleaned) // 2])
-    null = to_scores(model.crest_votes(*bank.strongest(_same_spectrum(central))))
-    low, high = find_cut(real, null)
+    low, high = find_cut([_scores(model, *pair) for pair in found], step_A)
     return Calibration(model, low, high)
 
 
@@ -104,23 +103,51 @@ CREST_TOLERANCE_A = 4.5
 """Added to half a membrane: a crest is found a little beside the middle, and a voxel counts by its centre."""
 
 
-def find_cut(real: Field, null: Field) -> tuple[int, int]:
+def find_cut(samples: Sequence[tuple[Field, Field]], step_A: float) -> tuple[int, int]:
     """Return the scores from which a voxel is membrane, and from which a piece is believed.
 
-    The votes of crests fall into those of noise and clutter and those of membranes: Otsu's threshold (1979) parts
-    them, never above what 99 % of the crests in noise of the same spectrum stay under, nor inside what votes in pure
-    noise reach.
+    Cut low, crests of noise and clutter make many small pieces; cut high, membranes fall to pieces. Between the two,
+    where the smallest share of what is found lies in small pieces, is the place. A weak pull towards a line through
+    Otsu's threshold (1979) on the crests, fitted once to phantoms of many kinds, decides where that is flat.
 
     Parameters
     ----------
-    real, null : arrays of shape (n,), float32
-        Scores of crests in the volume, and in noise of the same spectrum.
+    samples : sequence of pairs of arrays
+        Scores of nodes within half a membrane of a crest (z, y, x), and of crest nodes alone (n,).
     """
-    strong = real[real > _OTSU_FROM]
-    parted = _otsu(strong) + _OTSU_MARGIN if strong.size else 255.0
-    ceiling = float(np.percentile(null, _NULL_SHARE)) if null.size else 255.0
-    low = max(_NOISE_SCORE, round(min(parted, ceiling)))
-    return min(low, 254), min(max(low, _SURE_SCORE), 255)
+    crests = np.concatenate([crest for _, crest in samples])
+    strong = crests[crests > _OTSU_FROM]
+    if not strong.size:
+        return 254, 255
+    expected = float(np.clip(_EXPECTED + _SLOPE * (_otsu(strong) - _EXPECTED), _NOISE_SCORE, 190))
+    smallest = _PIECE_NM3 * 1000 / step_A**3
+    tried = np.arange(_NOISE_SCORE - _STEP, 216, _STEP)
+    counts = np.array([[_pieces(field >= at, smallest) for at in tried] for field, _ in samples]).sum(axis=0)
+    share = np.where(counts[:, 1] > 0, counts[:, 0] / np.maximum(counts[:, 1], 1), 1.0)
+    share = np.convolve(np.pad(share, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
+    fine = np.arange(tried[0], tried[-1] + 1)
+    fine = fine[(fine >= expected - _BELOW) & (fine <= expected + _ABOVE)]
+    cost = np.interp(fine, tried, share) + _PULL * (fine - expected) ** 2
+    low = int(np.clip(fine[cost.argmin()] - _STEP, _NOISE_SCORE, 240))
+    return low, max(low, _SURE_SCORE)
+
+
+def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
+    """Return how many nodes lie in small pieces, and in all; what touches a side may be large."""
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
+    sides = [labels[at] for at in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1])]
+    sizes_small = np.where(sizes < smallest, sizes, 0)
+    sizes_small[0] = 0
+    for side in sides:
+        sizes_small[np.unique(side)] = 0
+    return int(sizes_small.sum()), int(sizes[1:].sum())
+
+
+def _scores(model: MembraneModel, response: Field, direction: Directions) -> tuple[Field, Field]:
+    square, votes, total = model.examine(response, direction)
+    near = square <= model.half_thickness_A**2
+    return np.where(near, to_scores(votes), np.float32(0)), to_scores(total[total > 0])
 
 
 def _otsu(values: Field) -> float:
@@ -134,8 +161,7 @@ def _otsu(values: Field) -> float:
 
 def _bank(step_A: float) -> PlateBank:
     across = max(ACROSS_A, 0.9 * step_A)
-    gains = np.ones(DIRECTIONS, np.float32)
-    return PlateBank(step_A, across, max(IN_PLANE_A, 1.8 * across), half_sphere(DIRECTIONS), gains)
+    return PlateBank(step_A, across, max(IN_PLANE_A, 1.8 * across), half_sphere(DIRECTIONS))
 
 
 def sample_blocks(nodes: Field) -> list[Block]:
@@ -170,10 +196,3 @@ def _sign(bank: PlateBank, blocks: Sequence[Block], level: float, limit: float) 
         field = np.clip(_middle(block) - np.float32(level), -limit, limit).astype(np.float32)
         tails += [float(np.quantile(bank.strongest(sign * field)[0], 0.99)) for sign in (np.float32(1), np.float32(-1))]
     return 1.0 if tails[0] > tails[1] else -1.0
-
-
-def _same_spectrum(field: Field) -> Field:
-    """Return noise with the power spectrum of a field (surrogate data: Theiler et al., Physica D 1992)."""
-    noise = scipy.fft.rfftn(np.random.default_rng(0).standard_normal(field.shape, np.float32))
-    amplitude = np.abs(scipy.fft.rfftn(field)) / np.maximum(np.abs(noise), 1e-9)
-    return np.asarray(scipy.fft.irfftn(noise * amplitude, field.shape), np.float32)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cryomamba.records import Shape
 from cryomamba_inference.filters.beads import Beads
 from cryomamba_inference.filters.grid import CoarseGrid, Corner
-from cryomamba_inference.filters.plates import Borders, PlateBank
+from cryomamba_inference.filters.plates import ALL_BORDERS, Borders, PlateBank
 from cryomamba_inference.filters.ridges import crests
 from cryomamba_inference.filters.voting import carry, vote
 
@@ -25,9 +25,9 @@ Directions = npt.NDArray[np.uint8]
 CREST_REACH_A = 50.0
 CREST_FLOOR = 0.3
 CREST_WIDTH = 0.7
-VOTER_FLOOR = 1.0
+VOTER_FLOOR = 1.5
 VOTE_RANGE_A = 85.0
-VOTE_REACH = 1.8
+VOTE_REACH = 1.6
 BIAS = 1.5
 SCORE_OCTAVE = 24.0
 """Scores are uint8: `SCORE_OCTAVE` · log2(1 + votes), clipped to 255."""
@@ -68,8 +68,7 @@ class MembraneModel:
     @property
     def margin(self) -> int:
         """Nodes around a box that can change its scores."""
-        crest = int(np.ceil(CREST_REACH_A / self.step_A)) + 1
-        return 2 * crest + self.vote_reach + self.bank.reach + 1
+        return 2 * self._crest_margin + self.vote_reach + self.bank.reach + 1
 
     @property
     def vote_reach(self) -> int:
@@ -81,32 +80,53 @@ class MembraneModel:
         field = (nodes - np.float32(self.level)) * np.float32(self.sign)
         return self.beads.remove(field, first)
 
-    def surface(self, clean: Field, borders: Borders) -> tuple[Field, Field]:
-        """Return the squared distance from the membrane's middle in Å², and the votes there, on nodes."""
-        response, direction = self.bank.strongest(clean, borders)
-        offset, total, bend = self._vote(response, direction)
+    def surface(self, clean: Field, borders: Borders = ALL_BORDERS) -> tuple[Field, Field]:
+        """Return the squared distance from the membrane's middle in Å², and the votes there, on nodes.
+
+        Both are good from `margin` nodes off the sides that are no borders of the volume.
+        """
+        square, votes, _ = self.examine(*self.bank.strongest(clean, borders), borders)
+        return square, votes
+
+    def examine(
+        self, response: Field, direction: Directions, borders: Borders = ALL_BORDERS
+    ) -> tuple[Field, Field, Field]:
+        """Return what :meth:`surface` does, from the bank's answer, and the votes on crest nodes alone."""
+        offset, total, bend = self._vote(response, direction, borders)
         normals, reach = self.bank.normals, CREST_REACH_A / self.step_A
         votes, bend = carry(total, bend, offset, direction, normals, near=reach)
         # A plate laid on a curved surface finds it on the inner side; the bias grows with curvature.
         offset -= np.float32(BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * bend
-        return (offset * np.float32(self.step_A)) ** 2, votes
+        return (offset * np.float32(self.step_A)) ** 2, votes, total
 
-    def crest_votes(self, response: Field, direction: Directions) -> Field:
-        """Return the votes (n,) of the crest nodes in a bank's answer; near its sides only where it is small."""
-        _, total, _ = self._vote(response, direction)
-        edge = self.vote_reach
-        z, y, x = (slice(edge, -edge) if n > 6 * edge else slice(None) for n in total.shape)
-        inner = total[z, y, x]
-        return inner[inner > 0]
-
-    def _vote(self, response: Field, direction: Directions) -> tuple[Field, Field, Field]:
-        response = (response - np.float32(self.middle)) / np.float32(self.deviation)
+    def _vote(self, response: Field, direction: Directions, borders: Borders) -> tuple[Field, Field, Field]:
+        response -= np.float32(self.middle)
+        response /= np.float32(self.deviation)
         normals, reach = self.bank.normals, CREST_REACH_A / self.step_A
-        offset, height = crests(response, direction, normals, floor=CREST_FLOOR, reach=reach)
+        seen = _inside(response.shape, borders, self.bank.reach)
+        offset, height = crests(response, direction, normals, floor=CREST_FLOOR, reach=reach, box=seen)
         voters = np.where((np.abs(offset) < CREST_WIDTH) & (height > VOTER_FLOOR), height, np.float32(0))
-        spread = VOTE_RANGE_A / self.step_A
-        total, bend = vote(voters, offset, direction, normals, range_nodes=spread, reach=self.vote_reach)
+        counted = _inside(response.shape, borders, self.margin - self._crest_margin)
+        total, bend = vote(
+            voters,
+            offset,
+            direction,
+            normals,
+            range_nodes=VOTE_RANGE_A / self.step_A,
+            reach=self.vote_reach,
+            box=counted,
+        )
         return offset, total, bend
+
+    @property
+    def _crest_margin(self) -> int:
+        return int(np.ceil(CREST_REACH_A / self.step_A)) + 1
+
+
+def _inside(shape: tuple[int, ...], borders: Borders, edge: int) -> npt.NDArray[np.int64]:
+    """Return the box (3, 2) that is `edge` nodes off the sides that are no borders."""
+    sides = [(0 if a else edge, n if b else n - edge) for n, (a, b) in zip(shape, borders, strict=True)]
+    return np.asarray(sides, np.int64)
 
 
 def to_scores(votes: Field) -> Field:

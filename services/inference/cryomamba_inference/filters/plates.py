@@ -1,23 +1,38 @@
 """The oriented plate bank: how much like a dark or bright plate the surroundings of a node are.
 
-Each kernel is the second derivative of a Gaussian across the plate and a Gaussian in it, applied in Fourier space;
-the strongest of all directions counts (matched filtering with a rotating template, as in steerable-filter ridge
-detection: Freeman and Adelson, IEEE PAMI 1991).
+The kernel is the second derivative of a Gaussian across the plate and a Gaussian in it; the strongest of all
+directions counts. Its dependence on direction is cut off after the spherical harmonics of order `ORDER`, so that a few
+filtered copies of the field give the response in every direction as a weighted sum (steerable filters: Freeman and
+Adelson, IEEE PAMI 1991).
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+from scipy.special import eval_legendre
+
+from cryomamba_inference.filters.grid import half_sphere
 
 Field = npt.NDArray[np.float32]
+Directions = npt.NDArray[np.uint8]
 Spectrum = npt.NDArray[np.complex64]
 Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
-_ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
+ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
+
+ORDER = 4
+_CHUNK = 8192
+_RADII = 512
+_ANGLES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlateBank:
     """Kernels of one size in many directions.
 
@@ -28,23 +43,20 @@ class PlateBank:
     across_A, in_plane_A : float
         Deviations of the Gaussians in Å.
     normals : array of shape (n, 3), float32
-        Unit normals of the plates, z, y, x.
-    gains : array of shape (n,), float32
-        What each direction's response is multiplied with.
+        Unit normals of the plates, z, y, x; at most 256.
     """
 
     step_A: float
     across_A: float
     in_plane_A: float
     normals: Field
-    gains: Field
 
     @property
     def reach(self) -> int:
         """Nodes beyond which a kernel has nothing to say."""
         return int(np.ceil(4.5 * max(self.in_plane_A, self.across_A) / self.step_A))
 
-    def strongest(self, field: Field, borders: Borders = _ALL_BORDERS) -> tuple[Field, npt.NDArray[np.uint8]]:
+    def strongest(self, field: Field, borders: Borders = ALL_BORDERS) -> tuple[Field, Directions]:
         """Return the strongest response of each node and which direction gave it, both of the field's shape.
 
         Parameters
@@ -55,17 +67,23 @@ class PlateBank:
             reflection. At other sides the outer `reach` nodes of the result are not to be used.
         """
         spectrum, padded, inner = self._spectrum(field, borders)
-        best = np.full(field.shape, -np.inf, np.float32)
-        direction = np.zeros(field.shape, np.uint8)
-        waves = _Waves(padded, self.step_A)
-        for index, (normal, gain) in enumerate(zip(self.normals, self.gains, strict=True)):
-            kernel = waves.plate(normal, self.across_A, self.in_plane_A)
-            kernel *= gain
-            response = scipy.fft.irfftn(spectrum * kernel, padded)[inner]
-            better = response > best
-            np.copyto(best, response, where=better)
-            direction[better] = index
-        return best, direction
+        waves = _Waves(padded, self)
+        basis = np.empty((len(self._basis), field.size), np.float32)
+        for normal, copy in zip(self._basis, basis, strict=True):
+            filtered = scipy.fft.irfftn(spectrum * waves.plate(normal), padded, overwrite_x=True)
+            copy.reshape(field.shape)[...] = filtered[inner]
+        best, direction = _best_of(basis, self._weights)
+        return best.reshape(field.shape), direction.reshape(field.shape)
+
+    @cached_property
+    def _basis(self) -> Field:
+        return half_sphere((ORDER + 1) * (ORDER + 2) // 2)
+
+    @cached_property
+    def _weights(self) -> Field:
+        """Weights (n, basis) that make the response along each normal out of those along the basis."""
+        known, wanted = _monomials(self._basis), _monomials(self.normals)
+        return np.asarray(np.linalg.solve(known.T, wanted.T).T, np.float32)
 
     def _spectrum(self, field: Field, borders: Borders) -> tuple[Spectrum, tuple[int, ...], tuple[slice, ...]]:
         before = [self.reach if first else 0 for first, _ in borders]
@@ -78,30 +96,79 @@ class PlateBank:
         return spectrum, padded, inner
 
 
+def _monomials(vectors: Field) -> npt.NDArray[np.float64]:
+    """Return all products z^a y^b x^c of degree `ORDER`: on the sphere they span the even harmonics up to it."""
+    z, y, x = vectors.astype(np.float64).T
+    powers = [(a, b, ORDER - a - b) for a in range(ORDER + 1) for b in range(ORDER + 1 - a)]
+    return np.stack([z**a * y**b * x**c for a, b, c in powers], axis=1)
+
+
+def _best_of(basis: Field, weights: Field) -> tuple[Field, Directions]:
+    best = np.full(basis.shape[1], -np.inf, np.float32)
+    direction = np.zeros(basis.shape[1], np.uint8)
+    for start in range(0, basis.shape[1], _CHUNK):
+        part = slice(start, start + _CHUNK)
+        _keep_best(weights @ basis[:, part], best[part], direction[part])
+    return best, direction
+
+
+@nb.njit(cache=True, nogil=True)
+def _keep_best(responses, best, direction):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for row in range(responses.shape[0]):
+        for at in range(best.size):
+            better = responses[row, at] > best[at]
+            best[at] = responses[row, at] if better else best[at]
+            direction[at] = row if better else direction[at]
+
+
+@lru_cache(maxsize=8)
+def _radial(across_A: float, in_plane_A: float, highest: float) -> Field:
+    """Return coefficients (radii, ORDER / 2 + 1) of even powers of the cosine between wave vector and normal."""
+    radii = np.linspace(0, highest, _RADII)[:, None]
+    nodes, weights = np.polynomial.legendre.leggauss(_ANGLES)
+    along = (radii * nodes) ** 2
+    plate = across_A**2 * along * np.exp(-0.5 * (across_A**2 * along + in_plane_A**2 * (radii**2 - along)))
+    powers = np.zeros((_RADII, ORDER // 2 + 1))
+    for order in range(0, ORDER + 1, 2):
+        share = (plate * weights * eval_legendre(order, nodes)).sum(axis=1) * (2 * order + 1) / 2
+        coefficients = np.polynomial.legendre.leg2poly([0] * order + [1])[::2]
+        powers[:, : len(coefficients)] += share[:, None] * coefficients
+    return powers.astype(np.float32)
+
+
 class _Waves:
-    """Wave numbers of a padded field in radians per Å, in the layout of ``rfftn``."""
+    """The wave vectors of a padded field, and the kernels on them, in the layout of ``rfftn``."""
 
-    def __init__(self, shape: tuple[int, ...], step_A: float) -> None:
+    def __init__(self, shape: Sequence[int], bank: PlateBank) -> None:
         last = len(shape) - 1
-        axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n, step_A) for a, n in enumerate(shape)]
+        axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n, bank.step_A) for a, n in enumerate(shape)]
         # The kernels end smoothly before the highest frequency, so that they are short in space.
-        tapers = [np.cos(np.pi * np.clip(2 * np.abs(f) * step_A - 0.6, 0, 0.4) / 0.8) ** 2 for f in axes]
-        self.z, self.y, self.x = (
-            (2 * np.pi * f).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-            for axis, f in enumerate(axes)
-        )
-        z, y, x = (t.astype(np.float32).reshape([-1 if a == i else 1 for a in range(3)]) for i, t in enumerate(tapers))
-        self.square = self.z**2 + self.y**2 + self.x**2
-        self.taper = z * y * x
+        tapers = [np.cos(np.pi * np.clip(2 * np.abs(f) * bank.step_A - 0.6, 0, 0.4) / 0.8) ** 2 for f in axes]
+        self._z, self._y, self._x = (_along(2 * np.pi * f, axis) for axis, f in enumerate(axes))
+        taper = _along(tapers[0], 0) * _along(tapers[1], 1) * _along(tapers[2], 2)
+        square = self._z**2 + self._y**2 + self._x**2
+        highest = float(np.sqrt(3) * np.pi / bank.step_A) * 1.001
+        place = np.sqrt(square) * np.float32((_RADII - 1) / highest)
+        below = place.astype(np.int32)
+        share = place - below
+        table = _radial(bank.across_A, bank.in_plane_A, highest)
+        square[0, 0, 0] = 1
+        self._powers = []
+        for power, column in enumerate(table.T):
+            value = column[below] * (1 - share) + column[np.minimum(below + 1, _RADII - 1)] * share
+            self._powers.append(value * taper / square**power)
 
-    def plate(self, normal: Field, across_A: float, in_plane_A: float) -> Field:
-        """Return the transfer function of a plate; scaled so that white noise of deviation 1 gives about 1."""
-        along = self.z * normal[0] + self.y * normal[1] + self.x * normal[2]
+    def plate(self, normal: Field) -> Field:
+        """Return the transfer function of a plate."""
+        along = self._z * normal[0] + self._y * normal[1] + self._x * normal[2]
         along *= along
-        kernel = along * np.float32(in_plane_A**2 - across_A**2)
-        kernel -= self.square * np.float32(in_plane_A**2)
-        kernel *= np.float32(0.5)
-        np.exp(kernel, out=kernel)
-        kernel *= along
-        kernel *= self.taper
-        return np.asarray(kernel * np.float32(across_A**2), np.float32)
+        kernel = self._powers[-1] * along
+        for coefficients in self._powers[-2:0:-1]:
+            kernel += coefficients
+            kernel *= along
+        kernel += self._powers[0]
+        return np.asarray(kernel, np.float32)
+
+
+def _along(values: npt.NDArray[np.float64], axis: int) -> Field:
+    return values.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])

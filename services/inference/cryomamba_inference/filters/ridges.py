@@ -44,12 +44,12 @@ def _climb(profile):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _crests(response, direction, normals, floor, reach, offset, height):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _crests(response, direction, normals, floor, reach, box, offset, height):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     profile = np.empty(2 * _HALF_STEPS + 1, np.float32)
     step = reach / _HALF_STEPS
-    for i in range(response.shape[0]):
-        for j in range(response.shape[1]):
-            for k in range(response.shape[2]):
+    for i in range(box[0, 0], box[0, 1]):
+        for j in range(box[1, 0], box[1, 1]):
+            for k in range(box[2, 0], box[2, 1]):
                 if response[i, j, k] < floor:
                     continue
                 a, b, c = normals[direction[i, j, k]]
@@ -62,7 +62,13 @@ def _crests(response, direction, normals, floor, reach, offset, height):  # type
 
 
 def crests(
-    response: Field, direction: npt.NDArray[np.uint8], normals: Field, *, floor: float, reach: float
+    response: Field,
+    direction: npt.NDArray[np.uint8],
+    normals: Field,
+    *,
+    floor: float,
+    reach: float,
+    box: npt.NDArray[np.int64],
 ) -> tuple[Field, Field]:
     """Find, along the normal of every node, the nearest crest of the response uphill.
 
@@ -76,6 +82,8 @@ def crests(
         Nodes with less than this are left out: offset `reach`, height 0.
     reach : float
         How far to look, in nodes.
+    box : array of shape (3, 2), int64
+        First and one-past-last node along each axis of those to be done; the others are left out.
 
     Returns
     -------
@@ -86,5 +94,5 @@ def crests(
     """
     offset = np.full(response.shape, reach, np.float32)
     height = np.zeros(response.shape, np.float32)
-    _crests(response, direction, normals, np.float32(floor), np.float32(reach), offset, height)
+    _crests(response, direction, normals, np.float32(floor), np.float32(reach), box, offset, height)
     return offset, height

@@ -24,12 +24,12 @@ def _offsets(range_nodes: float, reach: int) -> tuple[npt.NDArray[np.int64], Fie
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _vote(strength, flat, offset, direction, normals, grid, jump, fade, reach, total, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    depth, height, width = strength.shape
+def _vote(strength, flat, offset, direction, normals, grid, jump, fade, reach, box, total, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    height, width = strength.shape[1:]
     row, plane = width + 2 * reach, (height + 2 * reach) * (width + 2 * reach)
-    for i in range(depth):
-        for j in range(height):
-            for k in range(width):
+    for i in range(box[0, 0], box[0, 1]):
+        for j in range(box[1, 0], box[1, 1]):
+            for k in range(box[2, 0], box[2, 1]):
                 if strength[i, j, k] <= 0:
                     continue
                 n0, n1, n2 = normals[direction[i, j, k]]
@@ -72,6 +72,7 @@ def vote(
     *,
     range_nodes: float,
     reach: int,
+    box: npt.NDArray[np.int64],
 ) -> tuple[Field, Field]:
     """Let crest nodes vote for each other.
 
@@ -88,6 +89,8 @@ def vote(
         Deviation in nodes over which votes fade.
     reach : int
         Nodes beyond which nobody is asked.
+    box : array of shape (3, 2), int64
+        First and one-past-last node along each axis of those whose votes are counted; all give them.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def vote(
     jump = (grid[:, 0] * padded.shape[1] + grid[:, 1]) * padded.shape[2] + grid[:, 2]
     total, bend = np.zeros_like(strength), np.zeros_like(strength)
     flat = padded.reshape(-1)
-    _vote(strength, flat, offset, direction, normals, grid, jump, fade, reach, total, bend)
+    _vote(strength, flat, offset, direction, normals, grid, jump, fade, reach, box, total, bend)
     return total, bend
 
 
