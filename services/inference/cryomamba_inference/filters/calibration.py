@@ -23,9 +23,10 @@ Block = tuple[Field, Corner]
 GRID_A = 25.0
 ACROSS_A = 24.0
 IN_PLANE_A = 45.0
-DIRECTIONS = 64
+DIRECTIONS = 48
 _SAMPLE_NODES = 60
 _SAMPLES = 3
+_SIGN_NODES = 40
 _SMALL_NODES = 300_000
 _BEAD_SHARE = 0.985
 _BEAD_CONTRAST = 2.5
@@ -184,8 +185,8 @@ def bead_limit(values: Field, level: float) -> float:
 
 
 def _middle(field: Field) -> Field:
-    """Return the middle of a field, at most a sample wide."""
-    z, y, x = (slice(max(0, (n - _SAMPLE_NODES) // 2), (n + _SAMPLE_NODES) // 2) for n in field.shape)
+    """Return the middle of a field."""
+    z, y, x = (slice(max(0, (n - _SIGN_NODES) // 2), (n + _SIGN_NODES) // 2) for n in field.shape)
     return field[z, y, x]
 
 
@@ -194,5 +195,5 @@ def _sign(bank: PlateBank, blocks: Sequence[Block], level: float, limit: float) 
     tails = np.zeros(2)
     for block, _ in blocks:
         field = np.clip(_middle(block) - np.float32(level), -limit, limit).astype(np.float32)
-        tails += [float(np.quantile(bank.strongest(sign * field)[0], 0.99)) for sign in (np.float32(1), np.float32(-1))]
+        tails += bank.extremes(field, 0.99)
     return 1.0 if tails[0] > tails[1] else -1.0

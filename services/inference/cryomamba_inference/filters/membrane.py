@@ -113,7 +113,7 @@ class MembraneModel:
             direction,
             normals,
             range_nodes=VOTE_RANGE_A / self.step_A,
-            reach=self.vote_reach,
+            reach=VOTE_REACH * VOTE_RANGE_A / self.step_A,
             box=counted,
         )
         return offset, total, bend

@@ -8,7 +8,6 @@ Adelson, IEEE PAMI 1991).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -30,6 +29,7 @@ ORDER = 4
 _CHUNK = 8192
 _RADII = 512
 _ANGLES = 64
+_PLUS = np.float32(1)
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,32 @@ class PlateBank:
             Which sides, first and last along each axis, are borders of the volume: there the field is continued by
             reflection. At other sides the outer `reach` nodes of the result are not to be used.
         """
+        edges = [(0 if a else self.reach, 0 if b else self.reach) for a, b in borders]
+        z, y, x = (slice(a, n - b) for n, (a, b) in zip(field.shape, edges, strict=True))
+        basis = self._filtered(field, borders, (z, y, x))
+        best = np.full(field.shape, -np.inf, np.float32)
+        direction = np.zeros(field.shape, np.uint8)
+        found = _best_of(basis.reshape(len(basis), -1), self._weights)
+        best[z, y, x], direction[z, y, x] = (values.reshape(basis.shape[1:]) for values in found)
+        return best, direction
+
+    def extremes(self, field: Field, share: float) -> tuple[float, float]:
+        """Return the `share` quantiles of the strongest responses of a field and of its negative."""
+        basis = self._filtered(field, ALL_BORDERS, (slice(None), slice(None), slice(None)))
+        flat = basis.reshape(len(basis), -1)
+        bright, dark = (float(np.quantile(_best_of(flat, sign * self._weights)[0], share)) for sign in (_PLUS, -_PLUS))
+        return bright, dark
+
+    def _filtered(self, field: Field, borders: Borders, part: tuple[slice, slice, slice]) -> Field:
+        """Return the responses (basis, z, y, x) along the directions of the basis in a part of a field."""
         spectrum, padded, inner = self._spectrum(field, borders)
-        waves = _Waves(padded, self)
-        basis = np.empty((len(self._basis), field.size), np.float32)
+        waves = _waves(padded, self.step_A, self.across_A, self.in_plane_A)
+        basis = np.empty((len(self._basis), *field[part].shape), np.float32)
+        product = np.empty_like(spectrum)
         for normal, copy in zip(self._basis, basis, strict=True):
-            filtered = scipy.fft.irfftn(spectrum * waves.plate(normal), padded, overwrite_x=True)
-            copy.reshape(field.shape)[...] = filtered[inner]
-        best, direction = _best_of(basis, self._weights)
-        return best.reshape(field.shape), direction.reshape(field.shape)
+            np.multiply(spectrum, waves.plate(normal), out=product)
+            copy[...] = scipy.fft.irfftn(product, padded, overwrite_x=True)[inner][part]
+        return basis
 
     @cached_property
     def _basis(self) -> Field:
@@ -104,8 +122,8 @@ def _monomials(vectors: Field) -> npt.NDArray[np.float64]:
 
 
 def _best_of(basis: Field, weights: Field) -> tuple[Field, Directions]:
-    best = np.full(basis.shape[1], -np.inf, np.float32)
-    direction = np.zeros(basis.shape[1], np.uint8)
+    best = np.empty(basis.shape[1], np.float32)
+    direction = np.empty(basis.shape[1], np.uint8)
     for start in range(0, basis.shape[1], _CHUNK):
         part = slice(start, start + _CHUNK)
         _keep_best(weights @ basis[:, part], best[part], direction[part])
@@ -114,11 +132,17 @@ def _best_of(basis: Field, weights: Field) -> tuple[Field, Directions]:
 
 @nb.njit(cache=True, nogil=True)
 def _keep_best(responses, best, direction):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    for row in range(responses.shape[0]):
+    best[:] = responses[0]
+    # A number as wide as the response lets the compiler do several nodes at a time.
+    winner = np.zeros(best.size, np.float32)
+    for row in range(1, responses.shape[0]):
+        name = np.float32(row)
         for at in range(best.size):
             better = responses[row, at] > best[at]
+            winner[at] = name if better else winner[at]
             best[at] = responses[row, at] if better else best[at]
-            direction[at] = row if better else direction[at]
+    for at in range(best.size):
+        direction[at] = np.uint8(winner[at])
 
 
 @lru_cache(maxsize=8)
@@ -136,38 +160,45 @@ def _radial(across_A: float, in_plane_A: float, highest: float) -> Field:
     return powers.astype(np.float32)
 
 
+@lru_cache(maxsize=1)
+def _waves(shape: tuple[int, ...], step_A: float, across_A: float, in_plane_A: float) -> _Waves:
+    return _Waves(shape, step_A, across_A, in_plane_A)
+
+
 class _Waves:
     """The wave vectors of a padded field, and the kernels on them, in the layout of ``rfftn``."""
 
-    def __init__(self, shape: Sequence[int], bank: PlateBank) -> None:
+    def __init__(self, shape: tuple[int, ...], step_A: float, across_A: float, in_plane_A: float) -> None:
         last = len(shape) - 1
-        axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n, bank.step_A) for a, n in enumerate(shape)]
+        axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n, step_A) for a, n in enumerate(shape)]
         # The kernels end smoothly before the highest frequency, so that they are short in space.
-        tapers = [np.cos(np.pi * np.clip(2 * np.abs(f) * bank.step_A - 0.6, 0, 0.4) / 0.8) ** 2 for f in axes]
+        tapers = [np.cos(np.pi * np.clip(2 * np.abs(f) * step_A - 0.6, 0, 0.4) / 0.8) ** 2 for f in axes]
         self._z, self._y, self._x = (_along(2 * np.pi * f, axis) for axis, f in enumerate(axes))
         taper = _along(tapers[0], 0) * _along(tapers[1], 1) * _along(tapers[2], 2)
         square = self._z**2 + self._y**2 + self._x**2
-        highest = float(np.sqrt(3) * np.pi / bank.step_A) * 1.001
+        highest = float(np.sqrt(3) * np.pi / step_A) * 1.001
         place = np.sqrt(square) * np.float32((_RADII - 1) / highest)
         below = place.astype(np.int32)
         share = place - below
-        table = _radial(bank.across_A, bank.in_plane_A, highest)
+        table = _radial(across_A, in_plane_A, highest)
         square[0, 0, 0] = 1
-        self._powers = []
+        self._kernel = np.empty(square.shape, np.float32)
+        self._powers: list[Field] = []
         for power, column in enumerate(table.T):
             value = column[below] * (1 - share) + column[np.minimum(below + 1, _RADII - 1)] * share
             self._powers.append(value * taper / square**power)
 
     def plate(self, normal: Field) -> Field:
-        """Return the transfer function of a plate."""
+        """Return the transfer function of a plate; good until the next is asked for."""
         along = self._z * normal[0] + self._y * normal[1] + self._x * normal[2]
         along *= along
-        kernel = self._powers[-1] * along
+        kernel = self._kernel
+        np.multiply(self._powers[-1], along, out=kernel)
         for coefficients in self._powers[-2:0:-1]:
             kernel += coefficients
             kernel *= along
         kernel += self._powers[0]
-        return np.asarray(kernel, np.float32)
+        return kernel
 
 
 def _along(values: npt.NDArray[np.float64], axis: int) -> Field:

@@ -24,28 +24,29 @@ def _sample(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN
 
 
 @nb.njit(cache=True, nogil=True)
-def _climb(profile):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Walk uphill from the middle of a profile; return the crest's place in samples from the middle, and height."""
-    last = profile.size - 1
-    at = last // 2
-    while True:
-        if at < last and profile[at + 1] > profile[at]:
-            at += 1
-        elif at > 0 and profile[at - 1] > profile[at]:
-            at -= 1
-        else:
-            break
-    shift = 0.0
-    if 0 < at < last:
-        bend = profile[at - 1] - 2 * profile[at] + profile[at + 1]
-        if bend < 0:
-            shift = 0.5 * (profile[at - 1] - profile[at + 1]) / bend
-    return at - last // 2 + shift, profile[at]
+def _climb(response, z, y, x, a, b, c, step):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Walk uphill along (a, b, c) from a node; return the crest's place in steps, and the response there."""
+    here = _sample(response, z, y, x)
+    ahead = _sample(response, z + step * a, y + step * b, x + step * c)
+    behind = _sample(response, z - step * a, y - step * b, x - step * c)
+    way = 1
+    if ahead <= here and behind > here:
+        way, ahead, behind = -1, behind, ahead
+    at = 0
+    while ahead > here:
+        at += way
+        behind, here = here, ahead
+        if abs(at) == _HALF_STEPS:
+            return np.float32(at), here
+        far = (at + way) * step
+        ahead = _sample(response, z + far * a, y + far * b, x + far * c)
+    bend = ahead - 2 * here + behind
+    shift = 0.5 * (behind - ahead) / bend if bend < 0 else 0.0
+    return np.float32(at + way * shift), here
 
 
 @nb.njit(cache=True, nogil=True)
 def _crests(response, direction, normals, floor, reach, box, offset, height):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    profile = np.empty(2 * _HALF_STEPS + 1, np.float32)
     step = reach / _HALF_STEPS
     for i in range(box[0, 0], box[0, 1]):
         for j in range(box[1, 0], box[1, 1]):
@@ -53,10 +54,7 @@ def _crests(response, direction, normals, floor, reach, box, offset, height):  #
                 if response[i, j, k] < floor:
                     continue
                 a, b, c = normals[direction[i, j, k]]
-                for n in range(-_HALF_STEPS, _HALF_STEPS + 1):
-                    away = n * step
-                    profile[n + _HALF_STEPS] = _sample(response, i + away * a, j + away * b, k + away * c)
-                place, top = _climb(profile)
+                place, top = _climb(response, i, j, k, a, b, c, step)
                 offset[i, j, k] = place * step
                 height[i, j, k] = top
 

@@ -5,6 +5,8 @@ well the neighbour's normal is the mirror image that a common sphere would give 
 Medioni, Lee and Tang, 2000). Blobs and noise have few neighbours that agree; membranes, flat or curved, have many.
 """
 
+import math
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,9 @@ _STEEPEST = np.float32(0.25)
 _LEAST_AGREEMENT = 0.6
 
 
-def _offsets(range_nodes: float, reach: int) -> tuple[npt.NDArray[np.int64], Field]:
-    axis = np.arange(-reach, reach + 1)
+def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], Field]:
+    most = int(reach)
+    axis = np.arange(-most, most + 1)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     square = (grid**2).sum(axis=1)
     # Every second node, like the black squares of a chess board, says as much as all of them.
@@ -24,44 +27,38 @@ def _offsets(range_nodes: float, reach: int) -> tuple[npt.NDArray[np.int64], Fie
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _vote(strength, flat, offset, direction, normals, grid, jump, fade, reach, box, total, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    height, width = strength.shape[1:]
-    row, plane = width + 2 * reach, (height + 2 * reach) * (width + 2 * reach)
-    for i in range(box[0, 0], box[0, 1]):
-        for j in range(box[1, 0], box[1, 1]):
-            for k in range(box[2, 0], box[2, 1]):
-                if strength[i, j, k] <= 0:
-                    continue
-                n0, n1, n2 = normals[direction[i, j, k]]
-                d = offset[i, j, k]
-                here = (i + reach) * plane + (j + reach) * row + k + reach
-                votes, climb, length = strength[i, j, k], np.float32(0), np.float32(1e-6)
-                for q in range(jump.size):
-                    other = flat[here + jump[q]]
-                    if other <= 0:
-                        continue
-                    u, v, w = i + grid[q, 0], j + grid[q, 1], k + grid[q, 2]
-                    m0, m1, m2 = normals[direction[u, v, w]]
-                    e = offset[u, v, w]
-                    a = grid[q, 0] + e * m0 - d * n0
-                    b = grid[q, 1] + e * m1 - d * n1
-                    c = grid[q, 2] + e * m2 - d * n2
-                    up = a * n0 + b * n1 + c * n2
-                    square = a * a + b * b + c * c + np.float32(1e-3)
-                    steep = up * up / square
-                    if steep > _STEEPEST:
-                        continue
-                    agree = n0 * m0 + n1 * m1 + n2 * m2 - 2 * up * (a * m0 + b * m1 + c * m2) / square
-                    agree *= agree
-                    if agree < _LEAST_AGREEMENT * _LEAST_AGREEMENT:
-                        continue
-                    level = 1 - steep * np.float32(1 / _STEEPEST)
-                    vote = other * fade[q] * agree * agree * level * level
-                    votes += vote
-                    climb += vote * 2 * up
-                    length += vote * square
-                total[i, j, k] = votes
-                bend[i, j, k] = climb / length
+def _vote(voters, places, asked, who, grid, jump, fade, votes, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Count the votes for the voters `asked`; a voter is its weight, its normal and the way to its crest."""
+    for n in range(asked.size):
+        me = asked[n]
+        n0, n1, n2 = voters[me, 1], voters[me, 2], voters[me, 3]
+        d0, d1, d2 = voters[me, 4], voters[me, 5], voters[me, 6]
+        here = places[me]
+        total, climb, length = voters[me, 0], np.float32(0), np.float32(1e-6)
+        for q in range(jump.size):
+            other = who[here + jump[q]]
+            if other < 0:
+                continue
+            m0, m1, m2 = voters[other, 1], voters[other, 2], voters[other, 3]
+            a = grid[q, 0] + voters[other, 4] - d0
+            b = grid[q, 1] + voters[other, 5] - d1
+            c = grid[q, 2] + voters[other, 6] - d2
+            up = a * n0 + b * n1 + c * n2
+            square = a * a + b * b + c * c + np.float32(1e-3)
+            if up * up > _STEEPEST * square:
+                continue
+            steep = up * up / square
+            agree = n0 * m0 + n1 * m1 + n2 * m2 - 2 * up * (a * m0 + b * m1 + c * m2) / square
+            agree *= agree
+            if agree < _LEAST_AGREEMENT * _LEAST_AGREEMENT:
+                continue
+            level = 1 - steep * np.float32(1 / _STEEPEST)
+            vote = voters[other, 0] * fade[q] * agree * agree * level * level
+            total += vote
+            climb += vote * 2 * up
+            length += vote * square
+        votes[n] = total
+        bend[n] = climb / length
 
 
 def vote(
@@ -71,7 +68,7 @@ def vote(
     normals: Field,
     *,
     range_nodes: float,
-    reach: int,
+    reach: float,
     box: npt.NDArray[np.int64],
 ) -> tuple[Field, Field]:
     """Let crest nodes vote for each other.
@@ -87,7 +84,7 @@ def vote(
     normals : array of shape (n, 3), float32
     range_nodes : float
         Deviation in nodes over which votes fade.
-    reach : int
+    reach : float
         Nodes beyond which nobody is asked.
     box : array of shape (3, 2), int64
         First and one-past-last node along each axis of those whose votes are counted; all give them.
@@ -100,11 +97,23 @@ def vote(
         Mean normal curvature in 1 / nodes, positive where the surface bends towards the normal.
     """
     grid, fade = _offsets(range_nodes, reach)
-    padded = np.pad(strength, reach)
-    jump = (grid[:, 0] * padded.shape[1] + grid[:, 1]) * padded.shape[2] + grid[:, 2]
+    pad = int(reach)
+    at = np.nonzero(strength)
+    normal = normals[direction[at]]
+    voters = np.column_stack([strength[at], normal, offset[at][:, None] * normal]).astype(np.float32)
+    shape = [n + 2 * pad for n in strength.shape]
+    places = np.ravel_multi_index([index + pad for index in at], shape)
+    who = np.full(math.prod(shape), -1, np.int32)
+    who[places] = np.arange(len(places), dtype=np.int32)
+    asked = np.flatnonzero(
+        np.logical_and.reduce([(index >= low) & (index < high) for index, (low, high) in zip(at, box, strict=True)])
+    )
+    votes, curve = np.empty(len(asked), np.float32), np.empty(len(asked), np.float32)
+    jump = (grid[:, 0] * shape[1] + grid[:, 1]) * shape[2] + grid[:, 2]
+    _vote(voters, places, asked, who, grid.astype(np.float32), jump, fade, votes, curve)
     total, bend = np.zeros_like(strength), np.zeros_like(strength)
-    flat = padded.reshape(-1)
-    _vote(strength, flat, offset, direction, normals, grid, jump, fade, reach, box, total, bend)
+    here = tuple(index[asked] for index in at)
+    total[here], bend[here] = votes, curve
     return total, bend
 
 
