@@ -68,7 +68,7 @@ class MembraneParameters(EngineParameters):
 class MembraneEngine(Engine[MembraneParameters]):
     """Plate-like densities of a membrane's thickness that continue in their plane.
 
-    The volume is averaged onto nodes 25 Å apart, gold and its streaks are taken out, and a bank of oriented plates
+    The volume is averaged onto nodes 27 Å apart, gold and its streaks are taken out, and a bank of oriented plates
     (second derivative of a Gaussian across, Gaussian in the plane) finds crests. Crests that lie in each other's
     planes vote for one another. A voxel within half a membrane of a crest has the crest's votes as its score. Where to
     cut is found from the volume's own crests and those in noise of the same spectrum.

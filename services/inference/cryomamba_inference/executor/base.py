@@ -32,8 +32,8 @@ class TileExecutor(Protocol):
     engine may begin; ``close`` frees everything.
     """
 
-    def warm_up(self) -> None:
-        """Start what takes time to start, without waiting for it."""
+    def warm_up(self, engine: Engine[Any] | None = None) -> None:
+        """Start what takes time to start, and load what the engine's module imports, without waiting for it."""
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
         """Take a prepared engine, and the largest tile and core that will come."""

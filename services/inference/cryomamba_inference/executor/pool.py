@@ -63,11 +63,14 @@ class ProcessExecutor:
         self._workers: list[_Worker] = []
         self._serial = 0
 
-    def warm_up(self) -> None:
-        """Start the processes now, so that they are ready when the first engine is."""
+    def warm_up(self, engine: Engine[Any] | None = None) -> None:
+        """Start the processes now, and let them import what an engine needs, so that they are ready when it is."""
         self._keep([worker for worker in self._workers if worker.process.is_alive()])
         while len(self._workers) < self._count:
             self._workers.append(_start())
+        if engine is not None:
+            for worker in self._workers:
+                _told(worker, ("import", type(engine).__module__))
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
         """Send the prepared engine to every process and make room for its tiles."""

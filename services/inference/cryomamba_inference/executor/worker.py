@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -51,6 +52,10 @@ class _Loop:
                 self._begin(*rest)
             elif kind == "tile":
                 self._tile(*rest)
+            elif kind == "import":
+                # What is wrong with a module is told when the engine itself comes.
+                with suppress(ImportError):
+                    importlib.import_module(*rest)
             else:
                 self._end()
 

@@ -20,7 +20,7 @@ from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 Field = npt.NDArray[np.float32]
 Block = tuple[Field, Corner]
 
-GRID_A = 25.0
+GRID_A = 27.0
 ACROSS_A = 24.0
 IN_PLANE_A = 45.0
 DIRECTIONS = 48

@@ -145,9 +145,9 @@ class _Run:
     def run(self) -> Outcome:
         plan = self._plan()
         self._meter.total_tiles = len(plan) + len(self._looks)
-        self._run_looks()
         executor = self._executor if self._volume is not None and len(plan) >= _SPREAD_FROM else InlineExecutor()
-        executor.warm_up()
+        self._run_looks()
+        executor.warm_up(self._engine)
         statistics = self._measure()
         self._meter.enter(_PREPARING)
         self._engine.prepare(self._scene(statistics))
