@@ -22,9 +22,8 @@ import httpx
 import numpy as np
 from benchmarks.load.peak import Peak
 from benchmarks.load.watchers import Seen, Watch, work
-from benchmarks.load.worker import ENGINE, PacedWorker
+from benchmarks.load.worker import ENGINE, PacedWorker, bus_endpoints
 
-from cryomamba.endpoints import BusEndpoints
 from cryomamba.testing import Stack, wait_until
 
 
@@ -108,7 +107,7 @@ async def one_round(stack: Stack, load: Load, workers: list[PacedWorker], client
 
 
 async def rounds(stack: Stack, load: Load, clients: Connection) -> Result:
-    endpoints = BusEndpoints.model_validate({n: f"tcp://127.0.0.1:{stack.ports[n]}" for n in BusEndpoints.model_fields})
+    endpoints = bus_endpoints(stack)
     workers = [
         PacedWorker(endpoints, f"paced-{n}", side=load.side, rate_hz=load.rate_hz, seconds=load.seconds)
         for n in range(load.jobs)

@@ -14,6 +14,7 @@ from cryomamba._version import __version__
 from cryomamba.client.channel import BusChannel
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.records import EngineInfo, Progress
+from cryomamba.testing import Stack
 from cryomamba.wire.constants import PREVIEW_IN_HWM
 from cryomamba.wire.envelope import Stamp, encode
 from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
@@ -22,6 +23,12 @@ from cryomamba.wire.topics import preview_topic
 
 ENGINE = "load"
 RENEW_S = 0.5
+
+
+def bus_endpoints(stack: Stack) -> BusEndpoints:
+    """Return where a stack's broker listens."""
+    names = BusEndpoints.model_fields
+    return BusEndpoints.model_validate({name: f"tcp://127.0.0.1:{stack.ports[name]}" for name in names})
 
 
 class PacedWorker:
