@@ -21,6 +21,7 @@ from .access.doors import PRINCIPAL
 from .access.principal import Principal
 from .link import BusLink, not_yours
 from .live.messages import Translator
+from .live.turnstile import Turnstile
 from .metrics import Metrics
 from .system import system_info
 from .uploads.store import UploadLimits, UploadStore
@@ -42,6 +43,8 @@ class Gateway:
     bus : BusLink
         From :meth:`start` on.
     translator : Translator
+    turnstile : Turnstile
+        Between clients' previews.
     system : SystemInfo
         From :meth:`start` on.
     tokens, signer, rate, places
@@ -54,6 +57,7 @@ class Gateway:
         self.settings = settings
         self.metrics = Metrics()
         self.translator = Translator()
+        self.turnstile = Turnstile()
         self.started = time.monotonic()
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
