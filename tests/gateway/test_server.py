@@ -63,13 +63,13 @@ def test_it_announces_itself_and_ends_clean(process: subprocess.Popen[bytes], tm
 
 
 def test_a_port_in_use_is_said_in_a_sentence(environment: dict[str, str]) -> None:
-    """Exit status 1, no traceback."""
+    """Exit status 4, which a supervisor tries again, and no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
             COMMAND, env={**environment, "CRYOMAMBA_GATEWAY_PORT": port}, capture_output=True, text=True, timeout=30
         )
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert f"cannot listen at 127.0.0.1:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cryomamba.cli import output
-from cryomamba.cli.exits import ExitCode
+from cryomamba.exits import ExitCode
 from cryomamba.cli.options import Json
 
 

@@ -7,6 +7,7 @@ import sys
 
 from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
+from cryomamba.systemd import READY, tell
 
 from .server import Broker
 
@@ -14,11 +15,12 @@ from .server import Broker
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run a broker until `stop` is set."""
     async with Broker(settings) as broker:
+        tell(READY)
         await broker.serve(stop)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the broker and return the exit code: 0 after a signal, 1 if it cannot start."""
+    """Run the broker and return its exit code; 0 after a signal."""
     service_parser(
         "broker",
         description="The broker: keeps the jobs and forwards every preview frame.",

@@ -24,6 +24,7 @@ from cryomamba.access.tokens import TokenStore
 from cryomamba.endpoints import check_bus_url, is_loopback_host, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
+from cryomamba.systemd import READY, tell
 
 from .app import create_app
 from .errors import error_body, of_status
@@ -289,6 +290,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         if await _first(running, server.listening):
             with announced(settings.home / "gateway.json", url):
                 logger.info("The gateway listens at %s.", url)
+                tell(READY)
                 if ready is not None:
                     ready.set_result(url)
                 await _first(running, stop)
