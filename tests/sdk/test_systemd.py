@@ -67,9 +67,7 @@ def test_the_watchdog_is_for_the_process_that_it_names(
     assert watchdog_s() == seconds
 
 
-async def test_signs_of_life_come_while_the_loop_turns(
-    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_signs_of_life_come_while_the_loop_turns(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several come, and none after the service has ended."""
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
     alive = asyncio.create_task(stay_alive())

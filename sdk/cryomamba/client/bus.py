@@ -24,7 +24,17 @@ from cryomamba.endpoints import BusEndpoints, check_bus_url
 from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.files import FileRecord
-from cryomamba.records import Activity, JobEvent, JobPage, JobRecord, JobState, Progress, Record, ServerInfo, SubmitRequest
+from cryomamba.records import (
+    Activity,
+    JobEvent,
+    JobPage,
+    JobRecord,
+    JobState,
+    Progress,
+    Record,
+    ServerInfo,
+    SubmitRequest,
+)
 from cryomamba.wire.buffers import decode_bytes
 from cryomamba.wire.preview import PreviewFrame, decode_frame
 from cryomamba.wire.requests import (
