@@ -81,6 +81,15 @@ def test_it_listens_on_loopback_only(host: str) -> None:
         listen(host, 0)
 
 
+def test_an_open_gateway_answers_to_no_name_of_a_proxy(environment: dict[str, str]) -> None:
+    """Behind a proxy it would be open to the world, so without a token it ends with status 2 and says what to make."""
+    named = {**environment, "CRYOMAMBA_GATEWAY_HOSTS": "em.example.org"}
+    ended = subprocess.run(COMMAND, env=named, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 2
+    assert "em.example.org" in ended.stderr
+    assert "cryomamba tokens create" in ended.stderr
+
+
 def test_the_socket_drops_peers_that_take_nothing() -> None:
     """Where the platform can, accepted connections inherit the limit."""
     with listen("127.0.0.1", 0) as listener:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cryomamba.exits import MEANINGS, ExitCode, exit_code
 from cryomamba.errors import ErrorCode, error_from_payload
+from cryomamba.exits import MEANINGS, ExitCode, exit_code
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "exit-codes.md"
 

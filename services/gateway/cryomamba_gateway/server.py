@@ -11,7 +11,7 @@ import socket
 import ssl
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -188,6 +188,21 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     return listener
 
 
+def require_tokens_for_names(names: Collection[str], *, guarded: bool) -> None:
+    """Refuse to answer for the name of a reverse proxy without tokens, which would open the gateway to the world.
+
+    Raises
+    ------
+    InvalidRequestError
+        A name is configured and there is no token key.
+    """
+    if names and not guarded:
+        raise InvalidRequestError(
+            f"CRYOMAMBA_GATEWAY_HOSTS names this gateway '{next(iter(names))}' to others, and anybody could use it.",
+            hint="Make a token first, with 'cryomamba tokens create NAME'; then everybody needs one.",
+        )
+
+
 def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     """Return the address that clients use."""
     host, port = listener.getsockname()[:2]
@@ -279,6 +294,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     tls = certificate(settings)
     tokens = TokenStore(settings.keys)
     tokens.require_private()
+    require_tokens_for_names(settings.gateway_hosts, guarded=tokens.enabled)
     listener = listen(settings.gateway_host, settings.gateway_port, guarded=tokens.enabled)
     if not (tls or is_loopback_host(settings.gateway_host)):
         logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")

@@ -110,7 +110,7 @@ def test_a_backup_inside_the_home_is_refused(cli: Cli, tmp_path: Path, where: st
 
 
 def test_wrong_folders_are_refused(cli: Cli, tmp_path: Path) -> None:
-    """A home without jobs, a folder with something else in it, and one that is no backup: each is said, none touched."""
+    """A home without jobs, a folder with something else in it, one that is no backup: each is said, none touched."""
     target = tmp_path / "backup"
     nothing = cli("backup", target)
     assert (nothing.exit_code, target.exists()) == (2, False)
