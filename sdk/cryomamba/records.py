@@ -317,3 +317,25 @@ class ServerInfo(Record):
     engines: tuple[EngineInfo, ...] = ()
     workers: tuple[WorkerInfo, ...] = ()
     endpoints: dict[str, str] = Field(default_factory=dict)
+
+
+class Activity(Record):
+    """How busy a server is, for those who watch over it.
+
+    Attributes
+    ----------
+    workers : int
+        Inference services that are connected.
+    pending, running : int
+        Jobs in these states.
+    oldest_pending_s : float
+        How long the oldest pending job has waited, in seconds; 0 if there is none.
+    ended : dict
+        Jobs that ended since the broker started, by final state.
+    """
+
+    workers: int
+    pending: int
+    running: int
+    oldest_pending_s: float
+    ended: dict[str, int]

@@ -19,7 +19,7 @@ class Role(StrEnum):
 
 
 LOOKING: Final = frozenset(
-    {"ping", "server.info", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
+    {"ping", "server.info", "server.activity", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
 )
 CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus"})
 WORKING: Final = frozenset({"worker.hello", "job.claim", "job.renew", "job.finish", "job.fail", "job.release"})

@@ -30,7 +30,7 @@ Zyx = tuple[float, float, float]
 
 
 class Empty(Request):
-    """A request without fields: ``ping`` and ``server.info``."""
+    """A request without fields: ``ping``, ``server.info`` and ``server.activity``."""
 
 
 class JobRef(Request):
@@ -150,6 +150,7 @@ class Release(JobRef):
 REQUESTS: Final[Mapping[str, type[Request]]] = {
     "ping": Empty,
     "server.info": Empty,
+    "server.activity": Empty,
     "job.submit": SubmitRequest,
     "job.get": JobRef,
     "job.list": ListRequest,

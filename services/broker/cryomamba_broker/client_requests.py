@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cryomamba._version import __version__
 from cryomamba.errors import NotFoundError
-from cryomamba.records import EngineInfo, JobRecord, ServerInfo, SubmitRequest
+from cryomamba.records import Activity, EngineInfo, JobRecord, ServerInfo, SubmitRequest
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -55,6 +55,7 @@ class ClientRequests:
         return {
             "ping": self.ping,
             "server.info": self.info,
+            "server.activity": self.activity,
             "job.submit": self.submit,
             "job.get": self.get,
             "job.list": self.page,
@@ -97,6 +98,16 @@ class ClientRequests:
         while body["workers"] and wire_nbytes(body) > REPLY_BUDGET:
             body["workers"].pop()
         return Answer(body)
+
+    async def activity(self, _: Empty) -> Answer:
+        """Say how busy the server is."""
+        core = self._core
+        now = core.clock.wall()
+        pending, running, oldest_s = await core.store.call(lambda store: store.events.waiting(now))
+        activity = Activity(
+            workers=len(core.workers), pending=pending, running=running, oldest_pending_s=oldest_s, ended=core.ended
+        )
+        return Answer(activity.model_dump(mode="json"))
 
     async def submit(self, request: SubmitRequest) -> Answer:
         """Check a job and queue it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -37,6 +38,8 @@ class Core:
     fence : Fence
     workers : Workers
     waiting : WaitingRoom
+    ended : Counter of str
+        Jobs that have ended since the start, by final state.
     """
 
     epoch: int
@@ -50,6 +53,7 @@ class Core:
     fence: Fence
     workers: Workers
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
+    ended: Counter[str] = field(default_factory=Counter)
 
     async def change(self, work: Callable[[Store], Change]) -> JobRecord:
         """Change a job, publish the event if there is one, and return the job."""
@@ -60,4 +64,6 @@ class Core:
     async def announce(self, change: Change) -> None:
         """Publish a change that the store has made."""
         if change.event is not None:
+            if change.record.state.final:
+                self.ended[str(change.record.state)] += 1
             await self.publisher.publish_state(change.event, change.record)
