@@ -13,6 +13,7 @@ from .publisher import EventPublisher
 from .relay import Fence
 from .store import Change, Clock, Store
 from .store_thread import StoreThread
+from .subscriptions import Owners
 from .waiting import WaitingRoom
 from .workers import Workers
 
@@ -35,6 +36,7 @@ class Core:
     publisher : EventPublisher
     cache : PreviewCache
     fence : Fence
+    owners : Owners
     workers : Workers
     waiting : WaitingRoom
     """
@@ -48,6 +50,7 @@ class Core:
     publisher: EventPublisher
     cache: PreviewCache
     fence: Fence
+    owners: Owners
     workers: Workers
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
 
@@ -59,5 +62,6 @@ class Core:
 
     async def announce(self, change: Change) -> None:
         """Publish a change that the store has made."""
+        self.owners.note(change.record.job_id, change.record.owner)
         if change.event is not None:
             await self.publisher.publish_state(change.event, change.record)
