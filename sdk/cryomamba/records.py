@@ -20,6 +20,7 @@ SCORES = "scores.mrc"
 RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
+Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
 JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 EngineName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.-]+$")]
 Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
@@ -121,7 +122,7 @@ class SubmitRequest(Request):
     client_key : str, optional
         Repeating a submit with the same key gives the same job, among the jobs of the same owner.
     owner : str
-        Whose job it is; the gateway writes the token's owner here, whatever a client says.
+        Whose job it is; the gateway writes the token's owner here and a locked bus the key's, whatever a client says.
     """
 
     volume: VolumeSource
@@ -131,7 +132,7 @@ class SubmitRequest(Request):
     name: Label = ""
     priority: int = Field(0, ge=-100, le=100)
     client_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    owner: Label = ""
+    owner: Owner = ""
 
 
 class VolumeSummary(Record):

@@ -16,7 +16,7 @@ from cryomamba.records import (
     JobId,
     JobRecord,
     JobState,
-    Label,
+    Owner,
     Progress,
     Record,
     Request,
@@ -45,7 +45,7 @@ class ListRequest(Request):
     state: JobState | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200)
-    owner: Label | None = None
+    owner: Owner | None = None
 
 
 class FocusRequest(JobRef):
