@@ -23,7 +23,7 @@ class Role(StrEnum):
 LOOKING: Final = frozenset(
     {"ping", "server.info", "server.activity", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
 )
-CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus"})
+CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus", "job.revise"})
 WORKING: Final = frozenset({"worker.hello", "job.claim", "job.renew", "job.finish", "job.fail", "job.release"})
 
 _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
