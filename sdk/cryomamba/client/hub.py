@@ -27,6 +27,7 @@ from cryomamba.wire.topics import (
     Topic,
     event_topic,
     new_nonce,
+    owned_topic,
     parse_topic,
     preview_topic,
     sync_topic,
@@ -115,8 +116,8 @@ class BusHub:
         return socket
 
     def open(self, job_id: str | None, *, previews: bool) -> Subscription:
-        """Start to follow a job (or, with None, the states of all jobs)."""
-        wanted = [ALL_EVENTS] if job_id is None else [event_topic(job_id)] + [preview_topic(job_id)] * previews
+        """Start to follow a job (or, with None, the states of all jobs that the key may see)."""
+        wanted = [self._all_events()] if job_id is None else [event_topic(job_id)] + [preview_topic(job_id)] * previews
         subscription = Subscription(tuple(wanted))
         self._subscriptions.add(subscription)
         self._by_nonce[subscription.nonce] = subscription
@@ -127,6 +128,10 @@ class BusHub:
             self._followers[topic].add(subscription)
             socket.subscribe(sync_topic(topic, subscription.nonce))
         return subscription
+
+    def _all_events(self) -> bytes:
+        sees = None if self._key is None else self._key.sees
+        return ALL_EVENTS if sees is None else owned_topic(sees)
 
     def open_link(self) -> Subscription:
         """Start to follow the connection alone."""

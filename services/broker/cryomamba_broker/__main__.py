@@ -11,6 +11,7 @@ from typing import Final
 from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
+from cryomamba.systemd import READY, tell
 
 from .server import Broker
 
@@ -24,6 +25,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             async with Broker(settings) as broker:
+                tell(READY)
                 await broker.serve(stop)
         except UnavailableError as error:
             if error.code is not ErrorCode.INSUFFICIENT_STORAGE:
@@ -35,7 +37,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the broker and return the exit code: 0 after a signal, 1 if it cannot start."""
+    """Run the broker and return its exit code; 0 after a signal."""
     service_parser(
         "broker",
         description="The broker: keeps the jobs and forwards every preview frame.",

@@ -36,6 +36,7 @@ from .sockets import BusSockets, bind_sockets
 from .states import LeasePolicy
 from .store import Clock, Store
 from .store_thread import StoreThread
+from .subscriptions import Owners, Subscriptions
 from .worker_requests import WorkerRequests
 from .workers import Workers
 
@@ -129,8 +130,20 @@ class Broker:
         self, stack: AsyncExitStack, store: StoreThread, sockets: BusSockets, files: ThreadPoolExecutor
     ) -> None:
         cache = PreviewCache()
-        relay = PreviewRelay(sockets.preview_in, sockets.preview_out, cache, self.counters, self.guard)
-        publisher = EventPublisher(sockets.events, self.stamp, store, self.counters, self.clock.wall)
+        owners = Owners(store)
+        subscriptions = Subscriptions(self.guard, owners)
+        relay = PreviewRelay(
+            sockets.preview_in,
+            sockets.preview_out,
+            cache,
+            self.counters,
+            self.guard,
+            subscriptions,
+            sockets.renew_preview_out,
+        )
+        publisher = EventPublisher(
+            sockets.events, self.stamp, store, self.counters, self.clock.wall, subscriptions, sockets.renew_events
+        )
         known = await store.call(lambda opened: opened.engines.load())
         for record in await store.call(lambda opened: opened.leases.grace()):
             relay.fence.raise_to(record.job_id, record.attempt)
@@ -145,6 +158,7 @@ class Broker:
             publisher=publisher,
             cache=cache,
             fence=relay.fence,
+            owners=owners,
             workers=Workers(known, silent_s=2 * lease_s),
         )
         places = Places(self.settings.roots, self.settings.artifacts, self.settings.uploads)
@@ -157,7 +171,7 @@ class Broker:
         self._begin("previews", relay.run())
         self._begin("event subscriptions", publisher.run_subscriptions())
         if self.guard.public_key is not None:
-            self._begin("revocation", Revocation(self.guard, sockets, relay, publisher).run())
+            self._begin("revocation", Revocation(self.guard, relay, publisher).run())
         self._begin("leases", workers.look_after(min(1.0, lease_s / RENEWALS_PER_LEASE)))
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:

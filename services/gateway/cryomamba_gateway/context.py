@@ -13,7 +13,8 @@ from starlette.requests import HTTPConnection
 
 from cryomamba.access.signing import UrlSigner
 from cryomamba.access.tokens import TokenStore
-from cryomamba.records import JobRecord
+from cryomamba.errors import CryoMambaError
+from cryomamba.records import Activity, JobRecord
 from cryomamba.settings import Settings
 
 from .access.buckets import Places, RequestRate
@@ -28,6 +29,7 @@ from .uploads.store import UploadLimits, UploadStore
 
 __all__ = ["Caller", "Context", "Gateway"]
 
+ACTIVITY_S: Final = 2.0
 SWEEP_S: Final = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.home)
         self.translator = Translator()
         self.turnstile = Turnstile()
         self.started = time.monotonic()
@@ -94,6 +96,14 @@ class Gateway:
                 if swept:
                     logger.info("%d abandoned uploads were removed.", swept)
             await asyncio.sleep(SWEEP_S)
+
+    async def activity(self) -> Activity | None:
+        """Ask the broker how busy it is; None if it does not say so within two seconds."""
+        try:
+            async with asyncio.timeout(ACTIVITY_S):
+                return await self.bus.ask(lambda transport: transport.activity())
+        except (CryoMambaError, TimeoutError):
+            return None
 
     async def job(self, caller: Principal, job_id: str) -> JobRecord:
         """Return a job that the caller may see.

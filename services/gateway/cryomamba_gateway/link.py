@@ -14,7 +14,7 @@ from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
 from cryomamba.client.hub import BusHub, BusMessage, Subscription
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
-from cryomamba.errors import NotFoundError, UnavailableError
+from cryomamba.errors import InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.events import LinkEvent
 from cryomamba.settings import Settings
 
@@ -220,7 +220,11 @@ class BusLink:
             # A file that is gone says nothing new: the broker has ended and may come back where it was.
             if stamp not in {None, seen}:
                 seen = stamp
-                await self._move(known_endpoints(self._settings))
+                try:
+                    await self._move(known_endpoints(self._settings))
+                except InvalidRequestError as error:
+                    # A key file that cannot be read now may be mended, and with the broker's next start it counts.
+                    logger.error("The broker cannot be asked: %s", error)
 
     def _file_stamp(self) -> tuple[int, int] | None:
         try:
@@ -230,7 +234,7 @@ class BusLink:
         return found.st_ino, found.st_mtime_ns
 
     async def _move(self, endpoints: BusEndpoints) -> None:
-        key = key_for(self._settings, Role.CLIENT)
+        key = key_for(self._settings, Role.ADMIN)
         if (endpoints, key) == (self._endpoints, self._key) or is_chosen_later(endpoints.jobs):
             return
         logger.info("Looking for the broker at %s.", endpoints.jobs)

@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from cryomamba.access.tokens import TokenStore
 from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
+from cryomamba.systemd import READY, tell
 
 from .app import create_app
 from .errors import error_body, of_status
@@ -190,6 +191,21 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     return listener
 
 
+def require_tokens_for_names(names: Collection[str], *, guarded: bool) -> None:
+    """Refuse to answer for the name of a reverse proxy without tokens, which would open the gateway to the world.
+
+    Raises
+    ------
+    InvalidRequestError
+        A name is configured and there is no token key.
+    """
+    if names and not guarded:
+        raise InvalidRequestError(
+            f"CRYOMAMBA_GATEWAY_HOSTS names this gateway '{next(iter(names))}' to others, and anybody could use it.",
+            hint="Make a token first, with 'cryomamba tokens create NAME'; then everybody needs one.",
+        )
+
+
 def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     """Return the address that clients use."""
     host, port = listener.getsockname()[:2]
@@ -281,6 +297,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     tls = certificate(settings)
     tokens = TokenStore(settings.keys)
     tokens.require_private()
+    require_tokens_for_names(settings.gateway_hosts, guarded=tokens.enabled)
     listener = listen(settings.gateway_host, settings.gateway_port, guarded=tokens.enabled)
     if not (tls or is_loopback_host(settings.gateway_host)):
         logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
@@ -292,6 +309,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         if await _first(running, server.listening):
             with announced(settings.home / "gateway.json", url):
                 logger.info("The gateway listens at %s.", url)
+                tell(READY)
                 if ready is not None:
                     ready.set_result(url)
                 await _first(running, stop)
