@@ -79,21 +79,21 @@ def session(stack: Stack, tomogram: Path) -> None:
     viewer, panel = open_window([tomogram], server=stack.http_url)
     viewer.window.resize(1440, 900)
     camera, desk = Camera(viewer), panel.desk
-    camera.until(lambda: desk.link.phase.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
+    camera.until(lambda: desk.server.link.phase.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
     camera.take("tomogram")
 
     panel.tabs.setCurrentIndex(1)
-    names = [info.name for info in desk.engines]
+    names = [info.name for info in desk.runs.engines]
     panel.segment.engine.setCurrentText("membrane" if "membrane" in names else "threshold")
     if "membrane" not in names:
         panel.segment.form.editors["sigma_A"].editor.setValue(30)
         panel.segment.form.editors["min_volume_nm3"].editor.setValue(3000)
     panel.segment.interval.setValue(0.1)
     panel.segment.submit()
-    camera.until(lambda: any(frame_is_partial(job) for job in desk.jobs.rows) and desk.overlays, "a growing mask")
+    camera.until(lambda: any(frame_is_partial(job) for job in desk.runs.table.rows) and desk.watching.overlays, "a growing mask")
     camera.take("watch", settle_s=0.0)
 
-    overlay = next(iter(desk.overlays.values()))
+    overlay = next(iter(desk.watching.overlays.values()))
     camera.until(lambda: overlay.final, "the finished mask")
     panel.tabs.setCurrentIndex(2)
     panel.mask_panel.statistics.measure()
@@ -112,9 +112,9 @@ def session(stack: Stack, tomogram: Path) -> None:
 
     viewer.dims.ndisplay = 2
     viewer.layers[0].visible = True
-    panel.tabs.setCurrentIndex(3)
+    panel.tabs.setCurrentIndex(4)
     stack.kill("gateway")
-    camera.until(lambda: desk.link.phase == "waiting", "the loss to be noticed")
+    camera.until(lambda: desk.server.link.phase == "waiting", "the loss to be noticed")
     camera.take("messages")
     panel.shut()
     viewer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -16,10 +17,14 @@ Spacing = tuple[float, float, float]
 PARAMS_MAX_BYTES = 16 * 1024
 DEMO_SIDE_MAX = 1024
 NAME_MAX = 200
+_REVISION = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
+MASK = "mask.mrc"
 SCORES = "scores.mrc"
+PICKS = "picks.csv"
 RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
+Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
 JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 EngineName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.-]+$")]
 Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
@@ -121,7 +126,7 @@ class SubmitRequest(Request):
     client_key : str, optional
         Repeating a submit with the same key gives the same job, among the jobs of the same owner.
     owner : str
-        Whose job it is; the gateway writes the token's owner here, whatever a client says.
+        Whose job it is; the gateway writes the token's owner here and a locked bus the key's, whatever a client says.
     """
 
     volume: VolumeSource
@@ -131,7 +136,7 @@ class SubmitRequest(Request):
     name: Label = ""
     priority: int = Field(0, ge=-100, le=100)
     client_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    owner: Label = ""
+    owner: Owner = ""
 
 
 class VolumeSummary(Record):
@@ -204,6 +209,7 @@ class JobEvent(Record):
         "job_completed",
         "job_failed",
         "job_cancelled",
+        "job_revised",
     ]
     job_id: str
     state: JobState
@@ -238,7 +244,22 @@ class JobRecord(Record):
     @property
     def mask(self) -> str | None:
         """Name of the finished mask, if there is one."""
-        return next((a.name for a in self.artifacts if a.name == "mask.mrc"), None)
+        return MASK if self.has(MASK) else None
+
+    @property
+    def revisions(self) -> tuple[Artifact, ...]:
+        """The masks that people have revised, oldest first."""
+        found = [(number, a) for a in self.artifacts if (number := revision_number(a.name))]
+        return tuple(artifact for _, artifact in sorted(found, key=lambda pair: pair[0]))
+
+    @property
+    def newest_mask(self) -> str | None:
+        """Name of the newest revision, or of the mask that the engine made; None if there is no mask."""
+        return self.revisions[-1].name if self.revisions else self.mask
+
+    def has(self, name: str) -> bool:
+        """Whether a finished file of this name is there."""
+        return any(artifact.name == name for artifact in self.artifacts)
 
     def raise_for_state(self) -> None:
         """Raise the last error of a job that failed, or say that it was cancelled.
@@ -259,6 +280,17 @@ class JobRecord(Record):
                     "hint": f"Run it again with 'cryomamba retry {self.job_id}'.",
                 }
             )
+
+
+def revision_name(number: int) -> str:
+    """Return what the artifact of a revision is called; they count from 1."""
+    return f"mask_r{number}.mrc"
+
+
+def revision_number(name: str) -> int | None:
+    """Return which revision an artifact is, None if it is none."""
+    found = _REVISION.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 class JobPage(Record):

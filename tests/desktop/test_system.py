@@ -57,10 +57,10 @@ def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, qtbot: Any)
     panel.open_files([phantom_file])
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT_MS)
     yield panel
-    for job in panel.desk.jobs.unfinished():
-        panel.desk.cancel(job.job_id)
+    for job in panel.desk.runs.table.unfinished():
+        panel.desk.runs.cancel(job.job_id)
     viewer.layers.clear()
-    panel.desk.history.clear()
+    panel.desk.notices.history.clear()
 
 
 class Driver:
@@ -76,10 +76,10 @@ class Driver:
     def connect(self, url: str) -> None:
         self.panel.connection.address.setCurrentText(url)
         self.panel.connection.connect_now()
-        self.until(lambda: self.desk.link.phase is Phase.CONNECTED and self.desk.link.url == url)
+        self.until(lambda: self.desk.server.link.phase is Phase.CONNECTED and self.desk.server.link.url == url)
 
     def start(self, engine: str, **parameters: float) -> str:
-        before = set(self.desk.jobs.mine)
+        before = set(self.desk.runs.table.mine)
         segment = self.panel.segment
         self.until(lambda: segment.engine.findText(engine) >= 0)
         segment.engine.setCurrentText(engine)
@@ -87,22 +87,22 @@ class Driver:
             segment.form.editors[name].editor.setValue(value)
         self.until(segment.start.isEnabled)
         segment.start.click()
-        [job_id] = self.until(lambda: self.desk.jobs.mine - before)
+        [job_id] = self.until(lambda: self.desk.runs.table.mine - before)
         return str(job_id)
 
     def state(self, job_id: str) -> JobState:
-        job = self.desk.jobs.get(job_id)
+        job = self.desk.runs.table.get(job_id)
         assert job is not None
         return job.record.state
 
     def shown(self, job_id: str) -> int:
-        return self.desk.frame_place(job_id).statistics.shown
+        return self.desk.watching.frame_place(job_id).statistics.shown
 
     def shows_more(self, job_id: str, seen: int) -> bool:
         return self.shown(job_id) > seen
 
     def said(self) -> str:
-        return "\n".join(notice.text for notice in self.desk.history.notices)
+        return "\n".join(notice.text for notice in self.desk.notices.history.notices)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_job_is_watched_to_its_end_over_the_tomogram(
     driver.connect(stack.http_url if transport == "http" else stack.bus_url)
     job_id = driver.start("demo", seconds=4.0)
     driver.until(lambda: driver.shown(job_id) >= 2)
-    overlay = driver.desk.overlays[job_id]
+    overlay = driver.desk.watching.overlays[job_id]
     assert not overlay.final
     assert np.count_nonzero(overlay.layer.data)
     assert driver.panel.jobs.preview.text().startswith("Preview")
@@ -216,12 +216,12 @@ def test_a_refused_job_says_why(driver: Driver, stack: Stack, tmp_path: Path, wi
     driver.panel.segment.engine.setCurrentText("threshold")
     driver.until(driver.panel.segment.start.isEnabled)
     driver.panel.segment.start.click()
-    driver.until(lambda: driver.desk.history.unread)
-    notice = driver.desk.history.notices[-1]
+    driver.until(lambda: driver.desk.notices.history.unread)
+    notice = driver.desk.notices.history.notices[-1]
     assert notice.code == "path_forbidden"
     assert notice.hint
     assert notice.request_id
-    assert not driver.desk.jobs.unfinished()
+    assert not driver.desk.runs.table.unfinished()
 
 
 def test_a_restarted_desktop_finds_its_jobs_again(driver: Driver, stack: Stack, qtbot: Any, phantom_file: Path) -> None:
@@ -231,16 +231,16 @@ def test_a_restarted_desktop_finds_its_jobs_again(driver: Driver, stack: Stack, 
     driver.connect(stack.http_url)
     job_id = driver.start("demo", **DEMO)
     driver.until(lambda: driver.shown(job_id) >= 1)
-    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(driver.desk.file.path))
+    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(driver.desk.preferences.file.path))
     try:
         again.open_files([phantom_file])
-        driver.until(lambda: again.desk.is_watched(job_id))
-        driver.until(lambda: again.desk.frame_place(job_id).statistics.shown >= 1)
-        assert again.desk.overlays[job_id].in_viewer
+        driver.until(lambda: again.desk.watching.is_watched(job_id))
+        driver.until(lambda: again.desk.watching.frame_place(job_id).statistics.shown >= 1)
+        assert again.desk.watching.overlays[job_id].in_viewer
     finally:
         again.shut()
         again.deleteLater()
-    driver.desk.cancel(job_id)
+    driver.desk.runs.cancel(job_id)
     driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
 
 
@@ -256,23 +256,23 @@ def test_deaths_are_said_and_the_job_goes_on(
         driver.until(lambda: driver.shown(job_id) >= 1)
         services: list[Service] = ["gateway", "broker"] if transport == "http" else ["broker"]
         for service in services:
-            driver.desk.history.clear()
+            driver.desk.notices.history.clear()
             stack.kill(service)
-            driver.until(lambda: driver.desk.link.phase is Phase.WAITING)
+            driver.until(lambda: driver.desk.server.link.phase is Phase.WAITING)
             assert "lost" in driver.said()
             stack.start(service)
-            driver.until(lambda: driver.desk.link.phase.usable)
+            driver.until(lambda: driver.desk.server.link.phase.usable)
             seen = driver.shown(job_id)
             driver.until(partial(driver.shows_more, job_id, seen))
             assert "Connected again" in driver.said()
-        driver.desk.history.clear()
+        driver.desk.notices.history.clear()
         stack.kill("inference")
         driver.until(lambda: "ended" in driver.said())
-        driver.until(lambda: driver.desk.link.phase is Phase.DEGRADED)
+        driver.until(lambda: driver.desk.server.link.phase is Phase.DEGRADED)
         stack.start("inference")
         seen = driver.shown(job_id)
         driver.until(lambda: driver.shown(job_id) > seen and driver.state(job_id) is JobState.RUNNING)
-        driver.desk.cancel(job_id)
+        driver.desk.runs.cancel(job_id)
         driver.until(lambda: driver.state(job_id).final)
         driver.panel.connection.address.setCurrentText("tcp://127.0.0.1:1")
         driver.panel.connection.connect_now()

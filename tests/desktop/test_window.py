@@ -11,12 +11,11 @@ import napari
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.widgets.menu import CryoMambaMenu
 from napari_cryomamba.window import open_window
 
 pytestmark = pytest.mark.desktop
@@ -52,8 +51,14 @@ def settle() -> None:
     QApplication.processEvents()
 
 
-def actions(menu: CryoMambaMenu) -> dict[str, Any]:
-    return {action.text().replace("&", ""): action for action in menu.actions()}
+def actions(menu: QMenu) -> dict[str, Any]:
+    """All actions by their text, those of the menus within too."""
+    found = {}
+    for action in menu.actions():
+        found[action.text().replace("&", "")] = action
+        if action.menu() is not None:
+            found |= actions(action.menu())
+    return found
 
 
 def test_napari_opens_a_tomogram_by_our_reader(opened: tuple[Any, CryoMambaWidget], phantom_file: Path) -> None:
@@ -62,7 +67,7 @@ def test_napari_opens_a_tomogram_by_our_reader(opened: tuple[Any, CryoMambaWidge
     source = source_of(viewer.layers[0])
     assert source is not None
     assert source.path == phantom_file
-    assert panel.desk.settings.recent_files[0] == str(phantom_file)
+    assert panel.desk.preferences.values.recent_files[0] == str(phantom_file)
     assert str(viewer.layers[0].units[0]) == "nanometer"
 
 

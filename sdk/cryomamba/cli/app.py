@@ -19,6 +19,7 @@ from cryomamba.cli.info import info
 from cryomamba.cli.jobs import cancel, jobs, retry, show, watch
 from cryomamba.cli.keys import app as keys
 from cryomamba.cli.masks import clean, export, measure
+from cryomamba.cli.revise import revise
 from cryomamba.cli.run import run
 from cryomamba.cli.segment import segment
 from cryomamba.cli.synth import synth
@@ -102,6 +103,7 @@ _add(JOBS, show, "cryomamba show 3f2a9c1e")
 _add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")
 _add(JOBS, cancel, "cryomamba cancel 3f2a9c1e")
 _add(JOBS, retry, "cryomamba retry 3f2a9c1e")
+_add(JOBS, revise, "cryomamba revise 3f2a9c1e corrected.mrc --note 'holes filled'")
 _add(MACHINE, demo, "cryomamba demo --out demo")
 _add(
     MACHINE,

@@ -46,6 +46,7 @@ from cryomamba.wire.requests import (
     JobRef,
     ListRequest,
     PreviewRead,
+    ReviseRequest,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ R = TypeVar("R", bound=Record)
 PIECE_BYTES = 1024 * 1024
 QUIET_S = 10.0
 FINAL_FRAME_S = 0.5
+REVISE_S = 120.0
 
 
 class BusTransport:
@@ -159,9 +161,22 @@ class BusTransport:
         envelope = replace(reply.envelope, type=published.PREVIEW, seq=seq, ts=float(ts))
         return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
 
-    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+    async def revise(self, request: ReviseRequest) -> JobRecord:
+        """Have the broker take a revised mask in among the files of its job."""
+        return _parsed(JobRecord, (await self.channel.request("job.revise", request, timeout=REVISE_S)).body)
+
+    async def send_revision(
+        self, job_id: str, path: Path, *, note: str, progress: Callable[[int, int], None] | None
+    ) -> JobRecord:
+        """Have the broker copy a mask, which it must be able to read by its path."""
+        del progress
+        return await self.revise(ReviseRequest(job=_ref(job_id).job, path=str(path), note=note))
+
+    async def upload(
+        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+    ) -> FileRecord:
         """Refuse: files go through a gateway."""
-        del progress, parallel
+        del progress, parallel, keep
         raise InvalidRequestError(
             f"The bus takes no files, so {path.name} cannot be sent.",
             hint="Connect through a gateway (http://HOST:8000), or put the file where the server can read it.",

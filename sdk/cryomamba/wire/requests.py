@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import (
@@ -17,6 +17,7 @@ from cryomamba.records import (
     JobRecord,
     JobState,
     Label,
+    Owner,
     Progress,
     Record,
     Request,
@@ -45,13 +46,38 @@ class ListRequest(Request):
     state: JobState | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200)
-    owner: Label | None = None
+    owner: Owner | None = None
 
 
 class FocusRequest(JobRef):
     """``job.focus``: the tomogram voxel (z, y, x) around which tiles should come first."""
 
     position: Zyx
+
+
+class ReviseRequest(JobRef):
+    """``job.revise``: a mask that a person has changed becomes a file of its job.
+
+    Attributes
+    ----------
+    file_id : str, optional
+        An uploaded file; exactly one of this and `path`.
+    path : str, optional
+        A file that the server can read, below one of its allowed roots.
+    note : str
+        What was changed, for people.
+    """
+
+    file_id: str | None = Field(None, min_length=1, max_length=64)
+    path: str | None = Field(None, min_length=1, max_length=4096)
+    note: Label = ""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.file_id is None) == (self.path is None):
+            msg = "give exactly one of file_id and path"
+            raise ValueError(msg)
+        return self
 
 
 class EventsSince(Request):
@@ -158,6 +184,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     "job.retry": JobRef,
     "job.delete": JobRef,
     "job.focus": FocusRequest,
+    "job.revise": ReviseRequest,
     "events.since": EventsSince,
     "artifact.read": ArtifactRead,
     "preview.get": PreviewRead,

@@ -14,6 +14,7 @@ from .publisher import EventPublisher
 from .relay import Fence
 from .store import Change, Clock, Store
 from .store_thread import StoreThread
+from .subscriptions import Owners
 from .waiting import WaitingRoom
 from .workers import Workers
 
@@ -36,6 +37,7 @@ class Core:
     publisher : EventPublisher
     cache : PreviewCache
     fence : Fence
+    owners : Owners
     workers : Workers
     waiting : WaitingRoom
     ended : Counter of str
@@ -51,6 +53,7 @@ class Core:
     publisher: EventPublisher
     cache: PreviewCache
     fence: Fence
+    owners: Owners
     workers: Workers
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
     ended: Counter[str] = field(default_factory=Counter)
@@ -63,6 +66,7 @@ class Core:
 
     async def announce(self, change: Change) -> None:
         """Publish a change that the store has made."""
+        self.owners.note(change.record.job_id, change.record.owner)
         if change.event is not None:
             if change.record.state.final:
                 self.ended[str(change.record.state)] += 1

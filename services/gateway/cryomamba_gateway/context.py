@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from typing import Annotated, Final
 
@@ -71,6 +72,7 @@ class Gateway:
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
+        self.metrics.disk_free.set_function(lambda: float(shutil.disk_usage(self.settings.home).free))
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
 
     async def close(self) -> None:

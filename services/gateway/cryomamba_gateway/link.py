@@ -211,7 +211,7 @@ class BusLink:
         return found.st_ino, found.st_mtime_ns
 
     async def _move(self, endpoints: BusEndpoints) -> None:
-        key = key_for(self._settings, Role.CLIENT)
+        key = key_for(self._settings, Role.ADMIN)
         if (endpoints, key) == (self._endpoints, self._key) or is_chosen_later(endpoints.jobs):
             return
         logger.info("Looking for the broker at %s.", endpoints.jobs)

@@ -9,7 +9,6 @@ import logging
 import os
 import socket
 import ssl
-import tempfile
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cryomamba.access.signing import UrlSigner
 from cryomamba.access.tokens import TokenStore
-from cryomamba.endpoints import check_bus_url, is_loopback_host, require_loopback
+from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.systemd import READY, tell
@@ -236,13 +235,12 @@ def certificate(settings: Settings) -> dict[str, Path]:
 
 @contextmanager
 def announced(path: Path, url: str) -> Iterator[None]:
-    """Keep a file that says where the gateway listens, as long as it does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep a file that says where the gateway listens, as long as it does; on a full disk, do without."""
     text = json.dumps({"url": url, "pid": os.getpid()})
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".gateway-", suffix=".json")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)
+    try:
+        announce(path, text)
+    except OSError as error:
+        logger.warning("%s could not be written, so this gateway is not found by itself: %s.", path, error.strerror)
     try:
         yield
     finally:

@@ -7,16 +7,38 @@ import json
 import sqlite3
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
 
 from cryomamba.errors import ConflictError, InvalidRequestError
-from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, SubmitRequest, VolumeSummary
+from cryomamba.records import (
+    Artifact,
+    JobEvent,
+    JobPage,
+    JobRecord,
+    JobState,
+    SubmitRequest,
+    VolumeSummary,
+    revision_name,
+    revision_number,
+)
 from cryomamba.wire.requests import ListRequest, Zyx
 from cryomamba_broker.states import EVENT_OF, Trigger, next_state
 
 from .database import Database
 from .events import EventLog, no_such_job
 from .rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
+
+REVISIONS_MAX: Final = 20
+
+
+class Staged(Protocol):
+    """A revised mask that was checked and lies ready."""
+
+    sha256: str
+    size_bytes: int
+
+    def place(self, name: str) -> None:
+        """Give it its final name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +136,25 @@ class Jobs:
             event = self._events.append(connection, row, "job_created")
             return Change(self.record(row), event)
 
-    def get(self, job_id: str) -> JobRecord:
-        """Return a job with its newest errors and events.
+    def get(self, job_id: str, sees: str | None = None) -> JobRecord:
+        """Return a job with its newest errors and events; another's than of the one owner in sight is not there.
 
         Raises
         ------
         NotFoundError
             There is no such job.
         """
-        return self.record(self.row(job_id))
+        return self.record(self.row(job_id, sees))
+
+    def owner(self, job_id: str) -> str:
+        """Return whose a job is.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        """
+        return str(self.row(job_id)["owner"])
 
     def page(self, query: ListRequest) -> JobPage:
         """Return jobs without their history, newest first, as many as fit into a reply.
@@ -148,7 +180,7 @@ class Jobs:
         cursor = str(rows[len(jobs) - 1]["serial"]) if jobs and len(jobs) < len(rows) else None
         return JobPage(jobs=tuple(jobs), cursor=cursor)
 
-    def cancel(self, job_id: str) -> Change:
+    def cancel(self, job_id: str, sees: str | None = None) -> Change:
         """Cancel a waiting job, or ask a running one to stop; a job that is cancelled already stays so.
 
         Raises
@@ -159,7 +191,7 @@ class Jobs:
             The job has ended otherwise.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             state = JobState(row["state"])
             asked_already = state is JobState.RUNNING and row["cancel_requested"]
             if state is JobState.CANCELLED or asked_already:
@@ -177,7 +209,7 @@ class Jobs:
             event = self._events.append(connection, row, type_)
             return Change(self.record(row), event)
 
-    def retry(self, job_id: str) -> Change:
+    def retry(self, job_id: str, sees: str | None = None) -> Change:
         """Put a failed or cancelled job back into the queue with its attempts given anew.
 
         Raises
@@ -188,7 +220,7 @@ class Jobs:
             The job is running or completed.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             if row["state"] == JobState.PENDING:
                 return Change(self.record(row))
             after = next_state(JobState(row["state"]), Trigger.RETRY)
@@ -200,7 +232,7 @@ class Jobs:
             event = self._events.append(connection, row, EVENT_OF[Trigger.RETRY])
             return Change(self.record(row), event)
 
-    def delete(self, job_id: str) -> JobRecord:
+    def delete(self, job_id: str, sees: str | None = None) -> JobRecord:
         """Forget a job that has ended, with its attempts and events, and return it as it was.
 
         Raises
@@ -211,7 +243,7 @@ class Jobs:
             It has not ended.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             record = self.record(row)
             if not record.state.final:
                 raise ConflictError(
@@ -220,7 +252,54 @@ class Jobs:
             connection.execute("DELETE FROM jobs WHERE serial = ?", (row["serial"],))
             return record
 
-    def focus(self, job_id: str, position: Zyx) -> JobRecord:
+    def require_revisable(self, job_id: str, sees: str | None = None) -> JobRecord:
+        """Return a job that may be given a revised mask.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        ConflictError
+            It has no mask, or more revisions than fit.
+        """
+        record = self.get(job_id, sees)
+        if record.state is not JobState.COMPLETED or record.mask is None:
+            raise ConflictError(
+                f"The job is {record.state}, so there is no mask of it to revise.", hint="Let it complete first."
+            )
+        if len(record.revisions) >= REVISIONS_MAX:
+            raise ConflictError(
+                f"The job has {REVISIONS_MAX} revisions, which is the most.",
+                hint="Keep further ones as files of your own.",
+            )
+        return record
+
+    def revise(self, job_id: str, revision: Staged, note: str) -> Change:
+        """Add a revised mask to a job's files under the next free name; the same content again changes nothing.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            See :meth:`require_revisable`.
+        """
+        with self._database.write() as connection:
+            known = self.get(job_id)
+            if any(artifact.sha256 == revision.sha256 for artifact in known.revisions):
+                return Change(known)
+            record = self.require_revisable(job_id)
+            number = max((revision_number(artifact.name) or 0 for artifact in record.revisions), default=0) + 1
+            artifact = Artifact(name=revision_name(number), size_bytes=revision.size_bytes, sha256=revision.sha256)
+            # The file first: a job that lists it has it, whenever the broker dies.
+            revision.place(artifact.name)
+            artifacts = [one.model_dump(mode="json") for one in (*record.artifacts, artifact)]
+            row = connection.execute(
+                "UPDATE jobs SET artifacts = ?, updated_at = ? WHERE id = ? RETURNING *",
+                (to_json(artifacts), self._database.clock.wall(), job_id),
+            ).fetchone()
+            event = self._events.append(connection, row, "job_revised", note)
+            return Change(self.record(row), event)
+
+    def focus(self, job_id: str, position: Zyx, sees: str | None = None) -> JobRecord:
         """Keep where the viewer looks; a job that has ended takes no notice.
 
         Raises
@@ -229,20 +308,26 @@ class Jobs:
             There is no such job.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             connection.execute("UPDATE jobs SET focus = ? WHERE serial = ?", (to_json(position), row["serial"]))
             return self.record(row)
 
-    def row(self, job_id: str) -> sqlite3.Row:
+    def row(self, job_id: str, sees: str | None = None) -> sqlite3.Row:
         """Return a job's row.
+
+        Parameters
+        ----------
+        job_id : str
+        sees : str or None
+            The one owner whose jobs are in sight; None for all.
 
         Raises
         ------
         NotFoundError
-            There is no such job.
+            There is no such job in sight.
         """
         row: sqlite3.Row | None = self._database.read.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
+        if row is None or sees not in {None, row["owner"]}:
             raise no_such_job(job_id)
         return row
 
