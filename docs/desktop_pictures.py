@@ -90,7 +90,9 @@ def session(stack: Stack, tomogram: Path) -> None:
         panel.segment.form.editors["min_volume_nm3"].editor.setValue(3000)
     panel.segment.interval.setValue(0.1)
     panel.segment.submit()
-    camera.until(lambda: any(frame_is_partial(job) for job in desk.runs.table.rows) and desk.watching.overlays, "a growing mask")
+    camera.until(
+        lambda: any(frame_is_partial(job) for job in desk.runs.table.rows) and desk.watching.overlays, "a growing mask"
+    )
     camera.take("watch", settle_s=0.0)
 
     overlay = next(iter(desk.watching.overlays.values()))

@@ -184,7 +184,7 @@ def caddy(proxy: Proxy, deploy: Path, cert: Path, key: Path) -> list[str]:
         (deploy / "caddy" / "Caddyfile").read_text(),
         {
             "{\n\tservers {": f"{{\n\t{settings}\n\tservers {{",
-            "em.example.org {": f"em.example.org {{\n\ttls {cert} {key}",
+            "em.example.org} {": f"em.example.org}} {{\n\ttls {cert} {key}",
             "127.0.0.1:8000": gateway,
             "/var/log/caddy/cryomamba.log": str(proxy.folder / "access.log"),
         },
