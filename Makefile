@@ -45,6 +45,9 @@ desktop: $(VENV)/.desktop  ## Open the desktop (napari)
 test: $(VENV)/.dev         ## The whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+fuzz: $(VENV)/.dev         ## Long runs of all fuzzers; SEED=n
+	FUZZ_SEED=$(or $(SEED),$(shell echo $$$$)) FUZZ_EXAMPLES=150 $(BIN)/python -m pytest -v tests/gateway/test_schemathesis.py $(ARGS)
+
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL and broken links; SEED=n JOBS=n
 	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v tests/system/chaos $(ARGS)
 
