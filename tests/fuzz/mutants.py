@@ -192,7 +192,7 @@ def judge(path: Path, raw: bytes, scratch: Path) -> str:
 def _look(path: Path, raw: bytes, scratch: Path) -> None:
     del raw, scratch
     meta = inspect(path)
-    assert all(0 < n for n in meta.shape)
+    assert all(n > 0 for n in meta.shape)
     assert all(np.isfinite(n) and n > 0 for n in meta.voxel_size_A)
 
 

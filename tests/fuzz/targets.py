@@ -163,9 +163,7 @@ def seeds(name: str) -> list[bytes]:
             mask = (np.arange(4 * 3 * 5).reshape(4, 3, 5) % (highest + 1)).astype(np.uint16)
             shown = PreviewFrame(job, mask, (2, 2, 1), (8, 5, 5), (10.0,) * 3, 0.5, "demo", {1: "ball"})
             body, spec, part = encode_frame(shown, codec=codec)
-            frames.append(
-                (stamp.envelope(PREVIEW, body, ts=1.0, job=job, attempt=1, buffers=[spec]), part)  # noqa: PERF401
-            )
+            frames.append((stamp.envelope(PREVIEW, body, ts=1.0, job=job, attempt=1, buffers=[spec]), part))
     bodies = {
         "ping": {},
         "job.submit": {"volume": {"shape": [8, 8, 8]}, "params": {"a": 1}, "client_key": "k", "owner": "ada"},
