@@ -74,7 +74,10 @@ class PutQuery(DigestQuery):
     filename: str = Field("volume.mrc", min_length=1, max_length=1024, description="A label; folders are cut off.")
 
 
-FileName = Annotated[str, PathParam(min_length=1, max_length=1024, description="A label for people.")]
+# One address has one template in OpenAPI, so that the name stands where the id does.
+FileName = Annotated[
+    str, PathParam(alias="file_id", min_length=1, max_length=1024, description="A label for people; an id comes back.")
+]
 
 
 def _ok(description: str) -> dict[str, Any]:
@@ -156,7 +159,7 @@ async def put_file(
 
 
 @router.put(
-    "/files/{filename}",
+    "/files/{file_id}",
     operation_id="putNamedFile",
     status_code=201,
     openapi_extra=_RAW,
