@@ -22,8 +22,8 @@ Block = tuple[Field, Corner]
 
 GRID_A = 27.0
 ACROSS_A = 24.0
-IN_PLANE_A = 45.0
-DIRECTIONS = 48
+IN_PLANE_A = 60.0
+DIRECTIONS = 128
 _SAMPLE_NODES = 60
 _SAMPLES = 3
 _SIGN_NODES = 40
@@ -95,12 +95,14 @@ def calibrate(
     responses = np.concatenate([response.reshape(-1) for response, _ in found])
     middle = float(np.median(responses))
     deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
-    model = replace(model, middle=middle, deviation=deviation if deviation > 0 else np.inf)
+    # Rounding errors of a constant volume are no noise.
+    rounding = 1e-5 * float(np.abs(values).max())
+    model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
     low, high = find_cut([_scores(model, *pair) for pair in found], step_A)
     return Calibration(model, low, high)
 
 
-CREST_TOLERANCE_A = 4.5
+CREST_TOLERANCE_A = 1.5
 """Added to half a membrane: a crest is found a little beside the middle, and a voxel counts by its centre."""
 
 
@@ -146,9 +148,9 @@ def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
 
 
 def _scores(model: MembraneModel, response: Field, direction: Directions) -> tuple[Field, Field]:
-    square, votes, total = model.examine(response, direction)
-    near = square <= model.half_thickness_A**2
-    return np.where(near, to_scores(votes), np.float32(0)), to_scores(total[total > 0])
+    distance, votes, total = model.examine(response, direction)
+    near = distance <= model.half_thickness_A
+    return np.where(near, to_scores(votes), np.float32(0)), to_scores(total)
 
 
 def _otsu(values: Field) -> float:

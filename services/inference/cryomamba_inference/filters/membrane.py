@@ -15,20 +15,21 @@ import numpy.typing as npt
 from cryomamba.records import Shape
 from cryomamba_inference.filters.beads import Beads
 from cryomamba_inference.filters.grid import CoarseGrid, Corner
+from cryomamba_inference.filters.patches import lay_patches
 from cryomamba_inference.filters.plates import ALL_BORDERS, Borders, PlateBank
-from cryomamba_inference.filters.ridges import crests
-from cryomamba_inference.filters.voting import carry, vote
+from cryomamba_inference.filters.ridges import find_crests
+from cryomamba_inference.filters.voting import vote
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
 
-CREST_REACH_A = 50.0
-CREST_FLOOR = 0.3
-CREST_WIDTH = 0.7
+PATCH_REACH = 4
 VOTER_FLOOR = 1.5
+STRONGEST = 8.0
+SMOOTHING = 1.0
 VOTE_RANGE_A = 85.0
 VOTE_REACH = 1.6
-BIAS = 1.5
+BIAS = 0.8
 SCORE_OCTAVE = 24.0
 """Scores are uint8: `SCORE_OCTAVE` · log2(1 + votes), clipped to 255."""
 
@@ -68,7 +69,7 @@ class MembraneModel:
     @property
     def margin(self) -> int:
         """Nodes around a box that can change its scores."""
-        return 2 * self._crest_margin + self.vote_reach + self.bank.reach + 1
+        return PATCH_REACH + self.vote_reach + self.bank.reach + 2
 
     @property
     def vote_reach(self) -> int:
@@ -81,46 +82,37 @@ class MembraneModel:
         return self.beads.remove(field, first)
 
     def surface(self, clean: Field, borders: Borders = ALL_BORDERS) -> tuple[Field, Field]:
-        """Return the squared distance from the membrane's middle in Å², and the votes there, on nodes.
+        """Return the distance from the membrane's middle in Å, and the votes there, on nodes.
 
         Both are good from `margin` nodes off the sides that are no borders of the volume.
         """
-        square, votes, _ = self.examine(*self.bank.strongest(clean, borders), borders)
-        return square, votes
+        distance, votes, _ = self.examine(*self.bank.strongest(clean, borders), borders)
+        return distance, votes
 
     def examine(
         self, response: Field, direction: Directions, borders: Borders = ALL_BORDERS
     ) -> tuple[Field, Field, Field]:
-        """Return what :meth:`surface` does, from the bank's answer, and the votes on crest nodes alone."""
-        offset, total, bend = self._vote(response, direction, borders)
-        normals, reach = self.bank.normals, CREST_REACH_A / self.step_A
-        votes, bend = carry(total, bend, offset, direction, normals, near=reach)
-        # A plate laid on a curved surface finds it on the inner side; the bias grows with curvature.
-        offset -= np.float32(BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * bend
-        return (offset * np.float32(self.step_A)) ** 2, votes, total
-
-    def _vote(self, response: Field, direction: Directions, borders: Borders) -> tuple[Field, Field, Field]:
+        """Return what :meth:`surface` does, from the bank's answer, and the votes of the crests alone."""
         response -= np.float32(self.middle)
         response /= np.float32(self.deviation)
-        normals, reach = self.bank.normals, CREST_REACH_A / self.step_A
         seen = _inside(response.shape, borders, self.bank.reach)
-        offset, height = crests(response, direction, normals, floor=CREST_FLOOR, reach=reach, box=seen)
-        voters = np.where((np.abs(offset) < CREST_WIDTH) & (height > VOTER_FLOOR), height, np.float32(0))
-        counted = _inside(response.shape, borders, self.margin - self._crest_margin)
-        total, bend = vote(
-            voters,
-            offset,
-            direction,
-            normals,
+        crests = find_crests(response, direction, self.bank.normals, floor=VOTER_FLOOR, box=seen)
+        election = vote(
+            crests,
+            np.minimum(crests.height, np.float32(STRONGEST)),
+            response.shape,
             range_nodes=VOTE_RANGE_A / self.step_A,
             reach=VOTE_REACH * VOTE_RANGE_A / self.step_A,
-            box=counted,
+            box=_inside(response.shape, borders, self.bank.reach + self.vote_reach),
         )
-        return offset, total, bend
-
-    @property
-    def _crest_margin(self) -> int:
-        return int(np.ceil(CREST_REACH_A / self.step_A)) + 1
+        at = election.asked
+        # A plate laid on a curved surface finds it on the inner side; the bias grows with curvature.
+        bias = np.float32(BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * election.bend
+        shift = crests.offset[at] + np.float32(SMOOTHING) * election.shift - bias
+        distance, votes = lay_patches(
+            crests.nodes[at], crests.normals[at], shift, election.bend, election.votes, response.shape
+        )
+        return distance * np.float32(self.step_A), votes, election.votes
 
 
 def _inside(shape: tuple[int, ...], borders: Borders, edge: int) -> npt.NDArray[np.int64]:
@@ -157,23 +149,23 @@ def score_box(
     first, last = grid.nodes(start, stop, margin=model.margin)
     z, y, x = ((a == 0, b == n) for a, b, n in zip(first, last, grid.node_shape, strict=True))
     around = nodes[first[0] : last[0], first[1] : last[1], first[2] : last[2]]
-    square, votes = model.surface(model.clean(around, first), (z, y, x))
+    distance, votes = model.surface(model.clean(around, first), (z, y, x))
     low, high = grid.nodes(start, stop, margin=1)
     inner = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
-    return paint(grid, square[inner], votes[inner], low, start, shape, model.half_thickness_A)
+    return paint(grid, distance[inner], votes[inner], low, start, shape, model.half_thickness_A)
 
 
 def paint(
-    grid: CoarseGrid, square: Field, votes: Field, low: Corner, start: Shape, shape: Shape, half_A: float
+    grid: CoarseGrid, distance: Field, votes: Field, low: Corner, start: Shape, shape: Shape, half_A: float
 ) -> npt.NDArray[np.uint8]:
     """Interpolate both fields to voxels and give those within `half_A` of a crest its votes as a score."""
     scores = np.empty(shape, np.uint8)
-    depths = grid.depths(low[0], start[0], shape[0], len(square))
+    depths = grid.depths(low[0], start[0], shape[0], len(distance))
     _paint(
-        grid.spread_rows(square, low, start, shape),
+        grid.spread_rows(distance, low, start, shape),
         grid.spread_rows(votes, low, start, shape),
         depths,
-        np.float32(half_A * half_A),
+        np.float32(half_A),
         np.float32(SCORE_OCTAVE),
         scores,
     )
@@ -181,15 +173,15 @@ def paint(
 
 
 @nb.njit(cache=True, nogil=True)
-def _paint(square, votes, depths, limit, scale, scores):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _paint(distance, votes, depths, limit, scale, scores):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for z in range(scores.shape[0]):
-        below = min(int(depths[z]), square.shape[0] - 1)
-        above = min(below + 1, square.shape[0] - 1)
+        below = min(int(depths[z]), distance.shape[0] - 1)
+        above = min(below + 1, distance.shape[0] - 1)
         f = depths[z] - np.float32(below)
         g = np.float32(1) - f
         for y in range(scores.shape[1]):
             for x in range(scores.shape[2]):
-                near = g * square[below, y, x] + f * square[above, y, x] <= limit
+                near = g * distance[below, y, x] + f * distance[above, y, x] <= limit
                 if near:
                     score = scale * np.log2(1 + g * votes[below, y, x] + f * votes[above, y, x])
                     scores[z, y, x] = np.uint8(min(score, np.float32(255)))

@@ -25,7 +25,7 @@ Spectrum = npt.NDArray[np.complex64]
 Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
 
-ORDER = 4
+ORDER = 6
 _CHUNK = 8192
 _RADII = 512
 _ANGLES = 64
