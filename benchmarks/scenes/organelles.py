@@ -43,8 +43,8 @@ class Waves:
         angles = points @ self.vectors.T + self.phases
         scale = np.float32(1 / np.sqrt(0.5 * (self.vectors**2).sum() / 3))
         value = scale * np.cos(angles).sum(axis=1) - np.float32(self.level_A)
-        slope = -scale * np.sin(angles) @ self.vectors
-        return value.astype(np.float32), slope.astype(np.float32)
+        slope = np.asarray(-scale * np.sin(angles) @ self.vectors, np.float32)
+        return np.asarray(value, np.float32), slope
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,15 +13,13 @@ from scipy import ndimage
 
 from cryomamba.records import Shape, Spacing
 from cryomamba_inference.filters.beads import find_beads, no_beads
-from cryomamba_inference.filters.grid import CoarseGrid, Corner, half_sphere
-from cryomamba_inference.filters.membrane import MembraneModel, to_scores
+from cryomamba_inference.filters.grid import CoarseGrid, half_sphere
+from cryomamba_inference.filters.membrane import STEP_A, MembraneModel, PlateMap, to_scores
 from cryomamba_inference.filters.plates import Directions, PlateBank
 from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 
 Field = npt.NDArray[np.float32]
-Block = tuple[Field, Corner]
 
-GRID_A = 27.0
 ACROSS_A = 24.0
 IN_PLANE_A = 60.0
 DIRECTIONS = 128
@@ -38,6 +37,8 @@ _EXPECTED, _SLOPE, _PULL = 134.0, 1.7, 1e-4
 _BELOW, _ABOVE = 10.0, 30.0
 _PIECE_NM3 = 4000.0
 _STEP = 8
+_RANGES_A = (75.0, 135.0)
+_RANGE_A, _RANGE_SLOPE_A = 180.0, 11.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,19 @@ class Calibration:
 
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
-    """Return the nodes for a volume: `GRID_A` apart, or as far as its largest voxel size."""
-    return CoarseGrid(shape, voxel_size_A, max(GRID_A, *voxel_size_A))
+    """Return the nodes for a volume: `STEP_A` apart, or as far as its largest voxel size."""
+    return CoarseGrid(shape, voxel_size_A, max(STEP_A, *voxel_size_A))
 
 
-def calibrate(
+def learn_model(
     nodes: Field,
     step_A: float,
     *,
     contrast: Literal["dark", "bright", "auto"],
     tilt_deg: float | None,
     thickness_A: float,
-) -> Calibration:
-    """Learn levels and noise from samples of a volume, and find its gold.
+) -> MembraneModel:
+    """Learn level, contrast and wedge from samples of a volume, and find its gold.
 
     Parameters
     ----------
@@ -78,28 +79,44 @@ def calibrate(
     thickness_A : float
         Thickness of a membrane.
     """
-    blocks = sample_blocks(nodes)
-    values = np.concatenate([block.reshape(-1) for block, _ in blocks])
+    blocks = [np.asarray(nodes[where]) for where in sample_boxes(nodes.shape)]
+    values = np.concatenate([block.reshape(-1) for block in blocks])
     level = float(np.median(values))
     limit = bead_limit(values, level)
     bank = _bank(step_A)
     sign = _sign(bank, blocks, level, limit) if contrast == "auto" else {"dark": -1.0, "bright": 1.0}[contrast]
-    tilt = estimate_tilt([block for block, _ in blocks]) if tilt_deg is None else tilt_deg
+    tilt = estimate_tilt(blocks) if tilt_deg is None else tilt_deg
     beads = no_beads()
     if np.isfinite(limit) and limit > 0:
         wedge = tilt if tilt < NO_WEDGE else None
         beads = find_beads(nodes, level=level, sign=sign, limit=limit, step_A=step_A, tilt_deg=wedge)
-    model = MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
-    cleaned = [model.clean(block, first) for block, first in blocks]
-    found = [bank.strongest(field) for field in cleaned]
+    return MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
+
+
+def learn_cut(model: MembraneModel, plates: PlateMap) -> Calibration:
+    """Learn the noise of the bank's answer, how far votes should reach, and where to cut, from samples."""
+    boxes = sample_boxes(plates.response.array.shape)
+    found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
     responses = np.concatenate([response.reshape(-1) for response, _ in found])
     middle = float(np.median(responses))
     deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
     # Rounding errors of a constant volume are no noise.
-    rounding = 1e-5 * float(np.abs(values).max())
+    rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
     model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
-    low, high = find_cut([_scores(model, *pair) for pair in found], step_A)
+    model = replace(model, vote_range_A=_vote_range([model.heights_of_crests(*pair) for pair in found]))
+    low, high = find_cut([_scores(model, *pair) for pair in found], model.step_A)
     return Calibration(model, low, high)
+
+
+def _vote_range(heights: Sequence[Field]) -> float:
+    """Return over how many Å votes fade: far in noise, where many are needed, near where the highest crests stand out.
+
+    The line was fitted once to phantoms of many kinds.
+    """
+    together = np.concatenate(heights)
+    if not together.size:
+        return _RANGES_A[0]
+    return float(np.clip(_RANGE_A - _RANGE_SLOPE_A * np.quantile(together, 0.95), *_RANGES_A))
 
 
 CREST_TOLERANCE_A = 1.5
@@ -148,7 +165,7 @@ def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
 
 
 def _scores(model: MembraneModel, response: Field, direction: Directions) -> tuple[Field, Field]:
-    distance, votes, total = model.examine(response, direction)
+    distance, votes, total = model.surface(response, direction)
     near = distance <= model.half_thickness_A
     return np.where(near, to_scores(votes), np.float32(0)), to_scores(total)
 
@@ -167,16 +184,15 @@ def _bank(step_A: float) -> PlateBank:
     return PlateBank(step_A, across, max(IN_PLANE_A, 1.8 * across), half_sphere(DIRECTIONS))
 
 
-def sample_blocks(nodes: Field) -> list[Block]:
-    """Return blocks of nodes, each with its first node: all of a small volume, else places along its diagonal."""
-    if nodes.size <= _SMALL_NODES:
-        return [(np.asarray(nodes), (0, 0, 0))]
-    blocks = []
+def sample_boxes(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Return boxes of nodes to learn from: all of a small volume, else places along its diagonal."""
+    if math.prod(shape) <= _SMALL_NODES:
+        return [tuple(slice(0, size) for size in shape)]
+    boxes = []
     for share in np.linspace(0.25, 0.75, _SAMPLES):
-        first = [round(max(n - _SAMPLE_NODES, 0) * at) for n, at in zip(nodes.shape, (0.5, share, share), strict=True)]
-        z, y, x = (slice(a, a + _SAMPLE_NODES) for a in first)
-        blocks.append((np.array(nodes[z, y, x]), (first[0], first[1], first[2])))
-    return blocks
+        first = [round(max(n - _SAMPLE_NODES, 0) * at) for n, at in zip(shape, (0.5, share, share), strict=True)]
+        boxes.append(tuple(slice(at, at + _SAMPLE_NODES) for at in first))
+    return boxes
 
 
 def bead_limit(values: Field, level: float) -> float:
@@ -192,10 +208,10 @@ def _middle(field: Field) -> Field:
     return field[z, y, x]
 
 
-def _sign(bank: PlateBank, blocks: Sequence[Block], level: float, limit: float) -> float:
+def _sign(bank: PlateBank, blocks: Sequence[Field], level: float, limit: float) -> float:
     """Return 1 if the strongest plates are bright and −1 if they are dark."""
     tails = np.zeros(2)
-    for block, _ in blocks:
+    for block in blocks:
         field = np.clip(_middle(block) - np.float32(level), -limit, limit).astype(np.float32)
         tails += bank.extremes(field, 0.99)
     return 1.0 if tails[0] > tails[1] else -1.0

@@ -32,7 +32,8 @@ def _lay(nodes, normals, shift, bend, votes, distance, strongest, belief):  # ty
                     away = abs(up - shift[n] - np.float32(0.5) * bend[n] * aside)
                     if away >= FAR:
                         continue
-                    claim = votes[n] * np.exp(-_SIDEWAYS * aside - _UPWARDS * away * away)
+                    gap = np.float32(1) + _SIDEWAYS * aside + _UPWARDS * away * away
+                    claim = votes[n] / (gap * gap)
                     if claim > strongest[z, y, x]:
                         strongest[z, y, x] = claim
                         distance[z, y, x] = away
