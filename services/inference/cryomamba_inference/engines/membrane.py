@@ -57,7 +57,7 @@ class MembraneParameters(EngineParameters):
         description="Voxels from this score on belong to a piece that is believed. Found from the volume if left out.",
     )
     min_volume_nm3: float = Field(
-        4000.0,
+        1000.0,
         ge=0,
         title="Smallest piece",
         description="Connected pieces smaller than this are removed.",

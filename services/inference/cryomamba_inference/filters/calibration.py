@@ -30,13 +30,11 @@ _SMALL_NODES = 300_000
 _BEAD_SHARE = 0.985
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
-_NOISE_SCORE = 110
 _SURE_SCORE = 135
-_OTSU_FROM = 80
-_EXPECTED, _SLOPE, _PULL = 134.0, 1.7, 1e-4
-_BELOW, _ABOVE = 10.0, 30.0
+_CUT, _CUT_SLOPE, _PULL = 221.0, 0.9, 3e-4
+_BELOW, _ABOVE = 6, 15
 _PIECE_NM3 = 4000.0
-_STEP = 8
+_STEP = 3
 _RANGES_A = (75.0, 135.0)
 _RANGE_A, _RANGE_SLOPE_A = 180.0, 11.0
 
@@ -104,7 +102,8 @@ def learn_cut(model: MembraneModel, plates: PlateMap) -> Calibration:
     rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
     model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
     model = replace(model, vote_range_A=_vote_range([model.heights_of_crests(*pair) for pair in found]))
-    low, high = find_cut([_scores(model, *pair) for pair in found], model.step_A)
+    fields = [_scores(model, *pair) for pair in found]
+    low, high = find_cut(fields, vote_range_A=model.vote_range_A, step_A=model.step_A)
     return Calibration(model, low, high)
 
 
@@ -123,32 +122,31 @@ CREST_TOLERANCE_A = 1.5
 """Added to half a membrane: a crest is found a little beside the middle, and a voxel counts by its centre."""
 
 
-def find_cut(samples: Sequence[tuple[Field, Field]], step_A: float) -> tuple[int, int]:
+def find_cut(fields: Sequence[Field], *, vote_range_A: float, step_A: float) -> tuple[int, int]:
     """Return the scores from which a voxel is membrane, and from which a piece is believed.
 
-    Cut low, crests of noise and clutter make many small pieces; cut high, membranes fall to pieces. Between the two,
-    where the smallest share of what is found lies in small pieces, is the place. A weak pull towards a line through
-    Otsu's threshold (1979) on the crests, fitted once to phantoms of many kinds, decides where that is flat.
+    The noisier a volume, the lower its membranes' scores: a line by the reach of votes, fitted once to phantoms of many
+    kinds, says about where to cut. Cut low, crests of noise and clutter make many small pieces; cut high, membranes
+    fall to pieces. So close to the line the place is taken where the smallest share lies in small pieces.
 
     Parameters
     ----------
-    samples : sequence of pairs of arrays
-        Scores of nodes within half a membrane of a crest (z, y, x), and of crest nodes alone (n,).
+    fields : sequence of arrays (z, y, x)
+        Scores of nodes within half a membrane of a crest, 0 elsewhere.
+    vote_range_A : float
+        See `MembraneModel`.
+    step_A : float
+        Distance of the nodes.
     """
-    crests = np.concatenate([crest for _, crest in samples])
-    strong = crests[crests > _OTSU_FROM]
-    if not strong.size:
-        return 254, 255
-    expected = float(np.clip(_EXPECTED + _SLOPE * (_otsu(strong) - _EXPECTED), _NOISE_SCORE, 190))
+    expected = _CUT - _CUT_SLOPE * vote_range_A
     smallest = _PIECE_NM3 * 1000 / step_A**3
-    tried = np.arange(_NOISE_SCORE - _STEP, 216, _STEP)
-    counts = np.array([[_pieces(field >= at, smallest) for at in tried] for field, _ in samples]).sum(axis=0)
+    tried = np.arange(int(expected) - _BELOW, int(expected) + _ABOVE + 1, _STEP)
+    counts = np.array([[_pieces(field >= at, smallest) for at in tried] for field in fields]).sum(axis=0)
     share = np.where(counts[:, 1] > 0, counts[:, 0] / np.maximum(counts[:, 1], 1), 1.0)
     share = np.convolve(np.pad(share, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
     fine = np.arange(tried[0], tried[-1] + 1)
-    fine = fine[(fine >= expected - _BELOW) & (fine <= expected + _ABOVE)]
     cost = np.interp(fine, tried, share) + _PULL * (fine - expected) ** 2
-    low = int(np.clip(fine[cost.argmin()] - _STEP, _NOISE_SCORE, 240))
+    low = int(fine[cost.argmin()])
     return low, max(low, _SURE_SCORE)
 
 
@@ -164,19 +162,9 @@ def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
     return int(sizes_small.sum()), int(sizes[1:].sum())
 
 
-def _scores(model: MembraneModel, response: Field, direction: Directions) -> tuple[Field, Field]:
-    distance, votes, total = model.surface(response, direction)
-    near = distance <= model.half_thickness_A
-    return np.where(near, to_scores(votes), np.float32(0)), to_scores(total)
-
-
-def _otsu(values: Field) -> float:
-    counts = np.bincount(values.astype(np.int64).clip(0, 255), minlength=256)
-    share = np.cumsum(counts) / values.size
-    mean = np.cumsum(counts * np.arange(256)) / values.size
-    spread = share * (1 - share)
-    between = np.where(spread > 0, (mean[-1] * share - mean) ** 2 / np.where(spread > 0, spread, 1), -1)
-    return float(between.argmax())
+def _scores(model: MembraneModel, response: Field, direction: Directions) -> Field:
+    distance, votes, _ = model.surface(response, direction)
+    return np.where(distance <= model.half_thickness_A, to_scores(votes), np.float32(0))
 
 
 def _bank(step_A: float) -> PlateBank:
