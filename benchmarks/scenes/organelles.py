@@ -42,9 +42,9 @@ class Waves:
         """Return value (n,) and gradient (n, 3)."""
         angles = points @ self.vectors.T + self.phases
         scale = np.float32(1 / np.sqrt(0.5 * (self.vectors**2).sum() / 3))
-        value = scale * np.cos(angles).sum(axis=1) - np.float32(self.level_A)
-        slope = np.asarray(-scale * np.sin(angles) @ self.vectors, np.float32)
-        return np.asarray(value, np.float32), slope
+        value: Points = (scale * np.cos(angles).sum(axis=1) - np.float32(self.level_A)).astype(np.float32)
+        slope: Points = (-scale * np.sin(angles) @ self.vectors).astype(np.float32)
+        return value, slope
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Tube:
             length = np.linalg.norm(offset, axis=1)
             closer = length < nearest
             nearest[closer], way[closer] = length[closer], offset[closer]
-        return nearest - np.float32(self.radius_A), way / np.maximum(nearest, 1)[:, None]
+        slope: Points = (way / np.maximum(nearest, 1)[:, None]).astype(np.float32)
+        return nearest - np.float32(self.radius_A), slope
 
 
 @dataclass(frozen=True)
