@@ -56,6 +56,10 @@ class Availability:
     hint: str = ""
 
 
+def _no_step(_fraction: float) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What an engine may know of the volume before the first tile.
@@ -74,6 +78,11 @@ class Scene:
     scratch : Path or None
         A folder with room for files that :meth:`Engine.prepare` makes, best without a name; None where the system's
         own has to do.
+    threads : int
+        How many threads :meth:`Engine.prepare` may use; its answer must not depend on it.
+    step : callable
+        Called now and then with the fraction of the preparation that is done, in the thread that called `prepare`;
+        raises to stop.
     """
 
     shape: Shape
@@ -81,6 +90,8 @@ class Scene:
     statistics: Statistics | None
     read: Callable[[Slices], Voxels]
     scratch: Path | None = None
+    threads: int = 1
+    step: Callable[[float], None] = _no_step
 
 
 @dataclass(frozen=True, slots=True)

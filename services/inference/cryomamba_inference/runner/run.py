@@ -150,7 +150,7 @@ class _Run:
         executor.warm_up(self._engine)
         statistics = self._measure()
         self._meter.enter(_PREPARING)
-        self._engine.prepare(self._scene(statistics))
+        self._engine.prepare(self._scene(statistics, self._executor.processes))
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
                 self._run_scores(plan, executor, mask)
@@ -301,9 +301,10 @@ class _Run:
             tile_bytes=self._engine.tile_bytes,
         )
 
-    def _scene(self, statistics: Statistics | None) -> Scene:
+    def _scene(self, statistics: Statistics | None, threads: int) -> Scene:
+        facts = self._facts
         read = _nothing if self._volume is None else _reader(self._volume, self._control.check)
-        return Scene(self._facts.shape, self._facts.voxel_size_A, statistics, read, self._folder)
+        return Scene(facts.shape, facts.voxel_size_A, statistics, read, self._folder, threads, self._within)
 
     def _stages(self) -> list[Stage]:
         looks = [Stage(look.stage, look.seconds * _TILES_WEIGHT or _LOOK_WEIGHT) for look in self._looks]
