@@ -1,0 +1,148 @@
+"""A bank of oriented lines: rods of a given diameter, hollow or solid, against what lies around them.
+
+Across, a filter is the mean over the disc of the diameter minus the mean over the ring around it, so a hollow tube and
+a solid rod of the same mass answer alike; along, it is a Gaussian. Each direction is compared with its own noise. A
+missing wedge takes part of the signal and of the noise of a direction, so that this makes the bank the matched filter
+of what was measured, whatever the tilt range was.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy import special
+
+from cryomamba_inference.filters.grid import half_sphere
+
+Field = npt.NDArray[np.float32]
+Directions = npt.NDArray[np.uint8]
+
+DIRECTIONS = 40
+_SURROUND = 1.6
+_SOFT = 0.2
+_ALONG = 1.0
+_REACH = 2.8
+_RADII = 1024
+
+
+@dataclass(frozen=True)
+class LineBank:
+    """Filters for one diameter on nodes of one distance.
+
+    Attributes
+    ----------
+    diameter : float
+        In nodes.
+    middles, deviations : arrays of shape (DIRECTIONS,), float32
+        Median and scaled MAD of each direction's answer; 0 and 1 before :meth:`calibrated`.
+    """
+
+    diameter: float
+    middles: Field = field(default_factory=lambda: np.zeros(DIRECTIONS, np.float32))
+    deviations: Field = field(default_factory=lambda: np.ones(DIRECTIONS, np.float32))
+
+    @property
+    def directions(self) -> Field:
+        """Unit vectors (DIRECTIONS, 3), z, y, x, over a half sphere."""
+        return half_sphere(DIRECTIONS)
+
+    @property
+    def reach(self) -> int:
+        """Nodes around one that its answer depends on."""
+        return math.ceil(_REACH * _ALONG * self.diameter)
+
+    def answers(self, density: Field) -> npt.NDArray[np.complex64]:
+        """Return the spectrum of a field, padded so that its sides do not meet."""
+        shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in density.shape)
+        return np.asarray(scipy.fft.rfftn(density, shape), np.complex64)
+
+    def calibrated(self, samples: list[Field]) -> LineBank:
+        """Return a bank that knows the noise of each direction in sample fields."""
+        found = [[] for _ in range(DIRECTIONS)]  # type: list[list[Field]]
+        for sample in samples:
+            for number, answer in self._each(sample):
+                found[number].append(answer.reshape(-1))
+        values = [np.concatenate(parts) for parts in found]
+        middles = np.array([np.median(one) for one in values], np.float32)
+        spreads = [1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, middles, strict=True)]
+        return replace(self, middles=middles, deviations=np.array(spreads, np.float32))
+
+    def strongest(self, density: Field) -> tuple[Field, Directions]:
+        """Return the strongest answer at every node, in deviations, and which direction gave it.
+
+        Good from `reach` nodes off the sides; beyond them the density is taken to be 0.
+        """
+        best = np.full(density.shape, -np.inf, np.float32)
+        which = np.zeros(density.shape, np.uint8)
+        for number, answer in self._each(density):
+            if not self.deviations[number] > 0:
+                continue
+            answer -= self.middles[number]
+            answer /= self.deviations[number]
+            higher = answer > best
+            np.copyto(best, answer, where=higher)
+            which[higher] = number
+        return np.where(np.isfinite(best), best, np.float32(0)), which
+
+    def _each(self, density: Field):  # type: ignore[no-untyped-def] # noqa: ANN202
+        spectrum = self.answers(density)
+        shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in density.shape)
+        waves = _waves(shape, self.diameter)
+        z, y, x = (slice(0, n) for n in density.shape)
+        for number, direction in enumerate(self.directions):
+            yield number, scipy.fft.irfftn(spectrum * waves.line(direction), shape, overwrite_x=True)[z, y, x]
+
+
+@lru_cache(maxsize=1)
+def _waves(shape: tuple[int, ...], diameter: float) -> _Waves:
+    return _Waves(shape, diameter)
+
+
+class _Waves:
+    """The wave vectors of a padded field in the layout of ``rfftn``, in radians per node, and the filters on them."""
+
+    def __init__(self, shape: tuple[int, ...], diameter: float) -> None:
+        last = len(shape) - 1
+        axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
+        self._axes = [
+            (2 * np.pi * f).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+            for axis, f in enumerate(axes)
+        ]
+        self._square = self._axes[0] ** 2 + self._axes[1] ** 2 + self._axes[2] ** 2
+        self._along = np.float32(_ALONG * diameter)
+        # By the square of the wave number across: it is smooth there, and needs no root.
+        self._most = float(self._square.max()) * 1.001
+        self._across = _across(np.sqrt(np.linspace(0, self._most, _RADII)), diameter / 2)
+
+    def line(self, direction: Field) -> Field:
+        """Return the transfer function of a line."""
+        along = self._axes[0] * direction[0] + self._axes[1] * direction[1] + self._axes[2] * direction[2]
+        along *= along
+        place = self._square - along
+        np.clip(place, 0, None, out=place)
+        place *= np.float32((_RADII - 1) / self._most)
+        below = place.astype(np.int32)
+        place -= below
+        table = self._across
+        kernel = table[below]
+        kernel += place * (table[np.minimum(below + 1, _RADII - 1)] - kernel)
+        along *= np.float32(-0.5) * self._along**2
+        kernel *= np.exp(along, out=along)
+        return kernel
+
+
+def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:
+    """Return the transform of a disc's mean minus that of the ring around it, softened at the edge."""
+
+    def disc(size: float) -> npt.NDArray[np.float64]:
+        at = np.maximum(wave * size, 1e-9)
+        return np.asarray(2 * special.j1(at) / at)
+
+    outer = _SURROUND * radius
+    ring = (outer**2 * disc(outer) - radius**2 * disc(radius)) / (outer**2 - radius**2)
+    return np.asarray((disc(radius) - ring) * np.exp(-0.5 * (_SOFT * radius * wave) ** 2), np.float32)
