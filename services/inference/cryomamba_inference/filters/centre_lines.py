@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -14,6 +15,7 @@ _AZIMUTHS = 8
 _STEEPEST = 0.15
 _AGREEMENT = 0.7
 _ISOLATED = 0.5
+_SHARE = 0.6
 
 
 @nb.njit(cache=True, nogil=True)
@@ -78,7 +80,7 @@ def _lines(response, direction, axes, floor, ring, most, box, found):  # type: i
                     row = found[count]
                     row[0], row[1], row[2] = z, y, x
                     row[3], row[4], row[5] = n0, n1, n2
-                    row[6] = weight * top
+                    row[6] = weight * (top - floor)
                     count += 1
     return count
 
@@ -114,6 +116,54 @@ def centre_points(
     found = np.empty((room, 7), np.float32)
     count = _lines(response, direction, axes, np.float32(floor), float(ring), 1.0, box, found)
     return found[:count]
+
+
+@nb.njit(cache=True, nogil=True)
+def _outshone(points, order, begin, cells, cell, reach, lost):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for me in range(len(points)):
+        z, y, x = int(points[me, 0] / cell), int(points[me, 1] / cell), int(points[me, 2] / cell)
+        for a in range(max(z - 1, 0), min(z + 2, cells[0])):
+            for b in range(max(y - 1, 0), min(y + 2, cells[1])):
+                for c in range(max(x - 1, 0), min(x + 2, cells[2])):
+                    number = (a * cells[1] + b) * cells[2] + c
+                    for at in range(begin[number], begin[number + 1]):
+                        other = order[at]
+                        if points[other, 6] * _SHARE <= points[me, 6]:
+                            continue
+                        d0 = points[other, 0] - points[me, 0]
+                        d1 = points[other, 1] - points[me, 1]
+                        d2 = points[other, 2] - points[me, 2]
+                        along = d0 * points[other, 3] + d1 * points[other, 4] + d2 * points[other, 5]
+                        square = d0 * d0 + d1 * d1 + d2 * d2
+                        if square <= reach * reach and along * along <= 0.25 * square + 0.25:
+                            lost[me] = True
+
+
+def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.bool_]:
+    """Tell which points have no much stronger one beside them: lines have weak shadows at their sides.
+
+    Parameters
+    ----------
+    points : array of shape (n, 7), float32
+        As of :func:`centre_points`.
+    reach : float
+        How far to look across a line, in nodes.
+    """
+    lost = np.zeros(len(points), np.bool_)
+    if len(points):
+        _outshone(*_sorted(points, reach), np.float32(reach), float(reach), lost)
+    return ~lost
+
+
+def _sorted(points: npt.NDArray[np.float32], cell: float) -> tuple[npt.NDArray[Any], ...]:
+    """Return the points from 0 on, their order by cells of a grid, where each cell begins in it, and the grid."""
+    moved = points.copy()
+    moved[:, :3] -= points[:, :3].min(axis=0)
+    cells = (moved[:, :3].max(axis=0) / cell).astype(np.int64) + 1
+    place = np.minimum((moved[:, :3] / np.float32(cell)).astype(np.int64), cells - 1)
+    number = np.ravel_multi_index(tuple(place.T), tuple(cells))
+    order = np.argsort(number, kind="stable")
+    return moved, order, np.searchsorted(number[order], np.arange(np.prod(cells) + 1)), cells
 
 
 @nb.njit(cache=True, nogil=True)
@@ -161,12 +211,5 @@ def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Fi
     total = np.zeros(len(points), np.float32)
     if not len(points):
         return total
-    moved = points.copy()
-    moved[:, :3] -= points[:, :3].min(axis=0)
-    cells = (moved[:, :3].max(axis=0) / reach).astype(np.int64) + 1
-    place = (moved[:, :3] / np.float32(reach)).astype(np.int64)
-    number = np.ravel_multi_index(tuple(np.minimum(place, cells - 1).T), tuple(cells))
-    order = np.argsort(number, kind="stable")
-    begin = np.searchsorted(number[order], np.arange(np.prod(cells) + 1))
-    _count(moved, order, begin, cells, np.float32(reach), float(reach), float(spread), total)
+    _count(*_sorted(points, reach), np.float32(reach), float(reach), float(spread), total)
     return total

@@ -35,7 +35,7 @@ def find_height(peaks: Floats, decoys: Floats) -> float:
     strong = np.log(np.sort(peaks[peaks > max(_CLUTTER_FROM * believed, _CLUTTER_LEAST)]))
     if strong.size < 2:
         return believed
-    gap, apart = _otsu(strong)
+    gap, apart = otsu(strong)
     return max(believed, believed + _TRUST * (float(np.exp(gap)) - believed)) if apart > _APART else believed
 
 
@@ -49,7 +49,7 @@ def _without_decoys(peaks: Floats, decoys: Floats) -> float:
     return min(float(good[0]), far) if good.size else far
 
 
-def _otsu(ascending: Floats) -> tuple[float, float]:
+def otsu(ascending: Floats) -> tuple[float, float]:
     """Return the middle of the gap that splits values into the two most different groups, and how different they are.
 
     The second number is their share of the variance: 1 for two values, 0.75 for a single even spread.

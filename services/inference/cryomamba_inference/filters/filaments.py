@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 from cryomamba.records import Shape
 from cryomamba_inference.filters.blobs import Borders, borders_of
 from cryomamba_inference.filters.calibration import bead_limit
-from cryomamba_inference.filters.centre_lines import centre_points, votes
+from cryomamba_inference.filters.centre_lines import centre_points, strongest_across, votes
+from cryomamba_inference.filters.false_picks import otsu
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.lines import LineBank
 from cryomamba_inference.filters.samples import Sample, samples
@@ -21,11 +22,12 @@ from cryomamba_inference.filters.samples import Sample, samples
 Field = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
-NODES_PER_DIAMETER = 4.0
+NODES_PER_DIAMETER = 5.0
 SCORE_OCTAVE = 24.0
 """Scores are `SCORE_OCTAVE` · log2(1 + votes), at most 255."""
-_FLOOR = 2.0
+_FLOOR = 3.0
 _RING = 0.8
+_BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
 _FRINGE = 2.0
@@ -34,6 +36,7 @@ _FALSE_SHARE = 0.02
 _GAP = 8
 _LEAST = 90
 _LOW = 18
+_APART = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class FilamentModel:
     @property
     def margin(self) -> int:
         """Nodes around a box that decide which points are in it and what their scores are."""
-        return self.bank.reach + math.ceil((_RING + _VOTE_REACH) * self.diameter) + 3
+        return self.bank.reach + math.ceil((_RING + _BESIDE + _VOTE_REACH) * self.diameter) + 3
 
     def density(self, nodes: Field) -> Field:
         """Return densities with filaments positive, about 0, and without what is beyond the limit."""
@@ -69,7 +72,7 @@ class FilamentModel:
 
     def points(self, density: Field, borders: Borders) -> Points:
         """Return the centre points of a field (n, 7): z, y, x in its nodes, direction, score."""
-        response, direction = self.bank.strongest(density)
+        response, direction = self.bank.strongest(density, borders)
         edge = self.bank.reach + math.ceil(_RING * self.diameter) + 1
         box = [(0 if a else edge, n if b else n - edge) for n, (a, b) in zip(density.shape, borders, strict=True)]
         found = centre_points(
@@ -80,8 +83,8 @@ class FilamentModel:
             ring=_RING * self.diameter,
             box=np.asarray(box, np.int64),
         )
+        found = found[strongest_across(found, _BESIDE * self.diameter)]
         total = votes(found, spread=_SPREAD * self.diameter, reach=_VOTE_REACH * self.diameter)
-        # As many points as nodes stand beside a line; so that thin and thick ones count alike, per node along it.
         scores = np.minimum(SCORE_OCTAVE * np.log2(1 + total), 255)
         return np.column_stack([found[:, :6], scores]).astype(np.float64)
 
@@ -120,7 +123,11 @@ def find_cut(points: list[Points], decoys: list[Points], diameter: float) -> tup
     above = np.array([np.count_nonzero(scores >= at) for at in tried])
     wrong = np.array([np.count_nonzero(false >= at) for at in tried])
     good = tried[wrong <= _FALSE_SHARE * above]
-    high = int(min(max(good[0] if good.size else 255, _LEAST), 255))
+    high = int(good[0]) if good.size else 255
+    strong = np.sort(scores[scores >= high])
+    if strong.size > 1:
+        gap, apart = otsu(strong)
+        high = int(gap) if apart > _APART else high
     # Few decoys by chance are no proof of none: without any filament, nothing should come near.
     if not np.count_nonzero(scores >= high + _GAP):
         high = 255

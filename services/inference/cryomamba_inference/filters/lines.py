@@ -9,6 +9,7 @@ of what was measured, whatever the tilt range was.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -17,13 +18,16 @@ import numpy.typing as npt
 import scipy.fft
 from scipy import special
 
+from cryomamba_inference.filters.blobs import Borders
 from cryomamba_inference.filters.grid import half_sphere
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
 
 DIRECTIONS = 40
-_SURROUND = 1.6
+ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
+_DISC = 1.1
+_SURROUND = 1.7
 _SOFT = 0.2
 _ALONG = 1.0
 _REACH = 2.8
@@ -56,30 +60,26 @@ class LineBank:
         """Nodes around one that its answer depends on."""
         return math.ceil(_REACH * _ALONG * self.diameter)
 
-    def answers(self, density: Field) -> npt.NDArray[np.complex64]:
-        """Return the spectrum of a field, padded so that its sides do not meet."""
-        shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in density.shape)
-        return np.asarray(scipy.fft.rfftn(density, shape), np.complex64)
-
     def calibrated(self, samples: list[Field]) -> LineBank:
         """Return a bank that knows the noise of each direction in sample fields."""
-        found = [[] for _ in range(DIRECTIONS)]  # type: list[list[Field]]
+        found: list[list[Field]] = [[] for _ in range(DIRECTIONS)]
         for sample in samples:
-            for number, answer in self._each(sample):
+            for number, answer in self._each(sample, ALL_BORDERS):
                 found[number].append(answer.reshape(-1))
         values = [np.concatenate(parts) for parts in found]
         middles = np.array([np.median(one) for one in values], np.float32)
         spreads = [1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, middles, strict=True)]
         return replace(self, middles=middles, deviations=np.array(spreads, np.float32))
 
-    def strongest(self, density: Field) -> tuple[Field, Directions]:
+    def strongest(self, density: Field, borders: Borders) -> tuple[Field, Directions]:
         """Return the strongest answer at every node, in deviations, and which direction gave it.
 
-        Good from `reach` nodes off the sides; beyond them the density is taken to be 0.
+        At the volume's borders the density goes on by reflection; from other sides, the outer `reach` nodes of the
+        result are not to be used.
         """
         best = np.full(density.shape, -np.inf, np.float32)
         which = np.zeros(density.shape, np.uint8)
-        for number, answer in self._each(density):
+        for number, answer in self._each(density, borders):
             if not self.deviations[number] > 0:
                 continue
             answer -= self.middles[number]
@@ -89,11 +89,14 @@ class LineBank:
             which[higher] = number
         return np.where(np.isfinite(best), best, np.float32(0)), which
 
-    def _each(self, density: Field):  # type: ignore[no-untyped-def] # noqa: ANN202
-        spectrum = self.answers(density)
-        shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in density.shape)
+    def _each(self, density: Field, borders: Borders) -> Iterator[tuple[int, Field]]:
+        """Yield each direction's number and answer, not compared with its noise."""
+        pads = [(self.reach if a else 0, self.reach if b else 0) for a, b in borders]
+        padded = np.pad(density, pads, mode="symmetric")
+        shape = tuple(scipy.fft.next_fast_len(n, real=True) for n in padded.shape)
+        spectrum = np.asarray(scipy.fft.rfftn(padded, shape), np.complex64)
         waves = _waves(shape, self.diameter)
-        z, y, x = (slice(0, n) for n in density.shape)
+        z, y, x = (slice(first, first + n) for n, (first, _) in zip(density.shape, pads, strict=True))
         for number, direction in enumerate(self.directions):
             yield number, scipy.fft.irfftn(spectrum * waves.line(direction), shape, overwrite_x=True)[z, y, x]
 
@@ -143,6 +146,6 @@ def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:
         at = np.maximum(wave * size, 1e-9)
         return np.asarray(2 * special.j1(at) / at)
 
-    outer = _SURROUND * radius
-    ring = (outer**2 * disc(outer) - radius**2 * disc(radius)) / (outer**2 - radius**2)
-    return np.asarray((disc(radius) - ring) * np.exp(-0.5 * (_SOFT * radius * wave) ** 2), np.float32)
+    inner, outer = _DISC * radius, _SURROUND * radius
+    ring = (outer**2 * disc(outer) - inner**2 * disc(inner)) / (outer**2 - inner**2)
+    return np.asarray((disc(inner) - ring) * np.exp(-0.5 * (_SOFT * radius * wave) ** 2), np.float32)
