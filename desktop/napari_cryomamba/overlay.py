@@ -60,7 +60,7 @@ class Overlay:
         self.layer: Any = None
         self._kept: Array | None = None
         self._voxel_size_A = record.volume.voxel_size_A
-        self._name = f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+        self._name = layer_name(record)
         self._style = {"opacity": opacity, "contour": contour}
         self._colored: set[int] = set()
 
@@ -195,9 +195,16 @@ class Overlay:
             self.viewer.layers.move(at, above)
 
 
+def layer_name(record: JobRecord) -> str:
+    """Return what the layer of a job is called: its tomogram and engine, or its own name for a moved threshold."""
+    if record.volume.job_id is not None and record.name:
+        return record.name
+    return f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+
+
 def warm_up() -> None:
     """Have napari compile what it draws labels with, seconds that the first preview would wait for; for any thread."""
-    from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
-    Labels(np.ones((1, 2, 2), np.uint8), colormap=DirectLabelColormap(color_dict=Palette().color_dict((1,))))
+    # No layer: making one is not safe beside the GUI thread, which makes others.
+    DirectLabelColormap(color_dict=Palette().color_dict((1,))).map(np.ones((1, 2), np.uint8))

@@ -77,7 +77,7 @@ def load_scores(path: Path, cut: ScoreCut, *, step: Step | None = None) -> Score
 
 def block_maximum(scores: Scores, factor: int, *, step: Step | None = None) -> Scores:
     """Return the largest score of each block of `factor` voxels a side; blocks at the far ends may be smaller."""
-    found = np.empty(_blocks(scores, factor), np.uint8)
+    found = np.empty(_blocks(scores, factor), scores.dtype)
     for z, slab in _slabs(scores, factor):
         found[z] = _joined(np.maximum, slab.max(axis=0), factor)
         if step is not None:
@@ -89,7 +89,10 @@ def block_counts(scores: Scores, low: int, factor: int) -> npt.NDArray[np.int64]
     """Return how many voxels of each block reach a score."""
     found = np.empty(_blocks(scores, factor), np.int64)
     for z, slab in _slabs(scores, factor):
-        found[z] = _joined(np.add, (slab >= low).sum(axis=0, dtype=np.int64), factor)
+        plane = np.zeros(slab.shape[1:], np.int32)
+        for section in slab:
+            plane += section >= low
+        found[z] = _joined(np.add, plane, factor)
     return found
 
 

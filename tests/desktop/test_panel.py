@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QLabel
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import JobState, VolumeSummary
-from napari_cryomamba.models.jobs import LOCAL_PREFIX
 from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.models.jobs import LOCAL_PREFIX
 from napari_cryomamba.net.messages import FrameWaits, JobChanged
 from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.tomogram import source_of
