@@ -101,8 +101,9 @@ class Overlay:
         """
         if self._kept is None:
             self._kept = self.layer.data
-        self.layer.editable = False
         self.layer.data = mask
+        # After the data, which napari takes for a reason to allow edits.
+        self.layer.editable = False
         self.scale = (factor, factor, factor)
         self._put_at(Placement.on_grid(self._shown_voxel_size_A() or self._voxel_size_A, self.scale))
 
