@@ -114,7 +114,7 @@ def in_windows(path: Path) -> None:
     spin_until(lambda: len(viewer.layers) == 1 and panel.tomogram.measured)
     desk = panel.desk
     desk.runs.table.adopt(JOB)
-    desk.take(JobChanged(record(path)))  # noqa: SLF001 (what the network would bring)
+    desk.take(JobChanged(record(path)))
     desk.watching.watch(JOB)
     show(desk, 0)
     panel.connection.setVisible(False)

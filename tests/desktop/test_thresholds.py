@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cryomamba.engine import ScoreCut
 from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.volumes import open_volume
-from napari_cryomamba.thresholds import LiveCut, ScoreMap, block_counts, block_maximum, cut_whole, kept_blocks, moved
+from napari_cryomamba.thresholds import LiveCut, ScoreMap, block_maximum, count_in_blocks, cut_whole, kept_blocks, moved
 
 SIZE = (10.0, 10.0, 10.0)
 
@@ -41,11 +41,12 @@ def blobs() -> ScoreMap:
 def test_blocks_hold_the_largest_score_and_the_count(shape: tuple[int, int, int], factor: int, seed: int) -> None:
     """Also where the last blocks are smaller than the others."""
     scores = random_scores(shape, seed)
-    largest, counts = block_maximum(scores, factor), block_counts(scores, 128, factor)
-    for at in np.ndindex(largest.shape):
+    largest = block_maximum(scores, factor)
+    counts = count_in_blocks(scores, 128, factor, np.argwhere(np.ones_like(largest)))
+    for count, at in zip(counts, np.ndindex(largest.shape), strict=True):
         block = scores[tuple(slice(i * factor, (i + 1) * factor) for i in at)]
         assert largest[at] == block.max()
-        assert counts[at] == np.count_nonzero(block >= 128)
+        assert count == np.count_nonzero(block >= 128)
 
 
 @given(st.integers(1, 255), st.integers(1, 255), st.integers(0, 40), st.integers(0, 2**32 - 1))
