@@ -24,6 +24,7 @@ PICKS = "picks.csv"
 RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
+Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
 JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 EngineName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.-]+$")]
 Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
@@ -125,7 +126,7 @@ class SubmitRequest(Request):
     client_key : str, optional
         Repeating a submit with the same key gives the same job, among the jobs of the same owner.
     owner : str
-        Whose job it is; the gateway writes the token's owner here, whatever a client says.
+        Whose job it is; the gateway writes the token's owner here and a locked bus the key's, whatever a client says.
     """
 
     volume: VolumeSource
@@ -135,7 +136,7 @@ class SubmitRequest(Request):
     name: Label = ""
     priority: int = Field(0, ge=-100, le=100)
     client_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    owner: Label = ""
+    owner: Owner = ""
 
 
 class VolumeSummary(Record):
@@ -348,3 +349,25 @@ class ServerInfo(Record):
     engines: tuple[EngineInfo, ...] = ()
     workers: tuple[WorkerInfo, ...] = ()
     endpoints: dict[str, str] = Field(default_factory=dict)
+
+
+class Activity(Record):
+    """How busy a server is, for those who watch over it.
+
+    Attributes
+    ----------
+    workers : int
+        Inference services that are connected.
+    pending, running : int
+        Jobs in these states.
+    oldest_pending_s : float
+        How long the oldest pending job has waited, in seconds; 0 if there is none.
+    ended : dict
+        Jobs that ended since the broker started, by final state.
+    """
+
+    workers: int
+    pending: int
+    running: int
+    oldest_pending_s: float
+    ended: dict[str, int]

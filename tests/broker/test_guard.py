@@ -83,7 +83,7 @@ async def silent(transport: BusTransport) -> str:
 
 async def test_the_home_s_own_keys_work(join: Join, settings: Settings, engines: None) -> None:
     """Worker and gateway of the broker's home need nothing but the home."""
-    client = join(key_for(settings, Role.CLIENT))
+    client = join(key_for(settings, Role.ADMIN))
     record = await client.submit(DEMO)
     assert (await client.get(record.job_id)).state == "pending"
 
@@ -101,11 +101,11 @@ async def test_a_stranger_hears_nothing(join: Join, locked: Broker, keys: BusKey
 
 
 async def test_a_viewer_cannot_submit(
-    join: Join, engines: None, settings: Settings, pair: Callable[[str, Role], KeyFile]
+    join: Join, engines: None, keys: BusKeys, pair: Callable[[str, Role], KeyFile], tmp_path: Path
 ) -> None:
-    """A viewer may look, and is refused whatever changes something or is a worker's."""
-    record = await join(key_for(settings, Role.CLIENT)).submit(DEMO)
-    viewer = join(pair("vera", Role.VIEWER))
+    """A viewer may look at what is its owner's, and is refused whatever changes something or is a worker's."""
+    record = await join(pair("ada", Role.CLIENT)).submit(DEMO)
+    viewer = join(keys.add("vera", Role.VIEWER, file=tmp_path / "vera.key", owner="ada"))
     assert (await viewer.get(record.job_id)).job_id == record.job_id
     for question in (viewer.submit(DEMO), viewer.cancel(record.job_id), viewer.focus(record.job_id, (1, 1, 1))):
         with pytest.raises(AccessError) as caught:
@@ -155,7 +155,7 @@ async def test_an_eavesdropper_reads_nothing(
     spy = raw_context.socket(zmq.SUB)
     spy.connect(locked.endpoints.events)
     spy.subscribe(b"")
-    client = join(key_for(settings, Role.CLIENT))
+    client = join(key_for(settings, Role.ADMIN))
     async with contextlib.aclosing(client.watch(None, previews=False)) as events:
         following = asyncio.ensure_future(anext(aiter(_states(events))))
         while not following.done():
@@ -184,17 +184,17 @@ async def test_a_revoked_subscriber_reads_no_more(
 ) -> None:
     """Taking a key away ends its subscriptions, while others go on by themselves."""
     spy = raw_context.socket(zmq.SUB)
-    pair("vera", Role.VIEWER).secure(spy)
+    pair("vera", Role.ADMIN).secure(spy)
     monitor = spy.get_monitor_socket(zmq.Event.DISCONNECTED)
     spy.connect(locked.endpoints.events)
     spy.subscribe(ALL_EVENTS)
-    client = join(key_for(settings, Role.CLIENT))
+    client = join(key_for(settings, Role.ADMIN))
 
     async def heard() -> bool:
         await client.submit(DEMO)
         return bool(await spy.poll(50))
 
-    await wait_until_async(heard, what="the viewer to hear of a job")
+    await wait_until_async(heard, what="the other to hear of a job")
     keys.revoke("vera")
     async with asyncio.timeout(20):
         await monitor.recv_multipart()

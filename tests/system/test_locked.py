@@ -35,7 +35,7 @@ def test_a_locked_stack_segments_what_is_sent(
 ) -> None:
     """Upload, segment, watch and download through the gateway; a viewer on the bus sees the mask and may not submit."""
     stack, token = locked
-    BusKeys(stack.home / "keys").add("vera", Role.VIEWER, file=tmp_path / "vera.key")
+    BusKeys(stack.home / "keys").add("vera", Role.VIEWER, file=tmp_path / "vera.key", owner="ada")
     with cryomamba.connect(stack.http_url, token=token) as client:
         file = client.upload(tomogram)
         job = client.submit(file_id=file.file_id, engine="threshold")

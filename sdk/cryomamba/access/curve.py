@@ -17,15 +17,16 @@ import zmq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cryomamba.errors import ConflictError, InvalidRequestError, NotFoundError
+from cryomamba.records import Owner
 from cryomamba.settings import Settings
 
 from .private import make_private_folder, read_private, write_private_once
-from .roles import Role
+from .roles import SEES_ALL, Role
 
 _NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _Z85: Final = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _SETTLED_NS: Final = 1_000_000_000
-HOME_NAMES: Final = {Role.CLIENT: "client", Role.WORKER: "worker"}
+HOME_NAMES: Final = {Role.ADMIN: "admin", Role.WORKER: "worker"}
 
 
 class KeyFile(BaseModel):
@@ -39,6 +40,8 @@ class KeyFile(BaseModel):
         The pair of whoever owns the file.
     server_key : str
         The broker's public key.
+    owner : str
+        Whose jobs it asks for; what the broker's list says of the key decides.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +51,12 @@ class KeyFile(BaseModel):
     public_key: str
     secret_key: str = Field(repr=False)
     server_key: str
+    owner: str = ""
+
+    @property
+    def sees(self) -> str | None:
+        """Whose jobs the key may follow: one owner's, or with None everybody's."""
+        return None if self.role == "server" or self.role in SEES_ALL else self.owner or self.name
 
     @classmethod
     def read(cls, path: Path) -> KeyFile:
@@ -78,7 +87,18 @@ class KeyFile(BaseModel):
 
 
 class AllowedKey(BaseModel):
-    """An entry of the list of keys that are let in."""
+    """An entry of the list of keys that are let in.
+
+    Attributes
+    ----------
+    name : str
+        By which it is listed and revoked.
+    role : Role
+    public_key : str
+    created_at : datetime
+    owner : str
+        Whose jobs it makes and sees, as the owner of a token; empty stands for `name`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,6 +106,12 @@ class AllowedKey(BaseModel):
     role: Role
     public_key: str
     created_at: datetime
+    owner: Owner = ""
+
+    @property
+    def sees(self) -> str | None:
+        """Whose jobs it sees: one owner's, or with None everybody's."""
+        return None if self.role in SEES_ALL else self.owner or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +145,7 @@ class BusKeys:
         return self._folder / "server.key"
 
     def init(self) -> KeyFile:
-        """Make the broker's key, and one for the workers and one for the gateway and people of this home.
+        """Make the broker's key, and one for the workers and one for the gateway and administrators of this home.
 
         Raises
         ------
@@ -152,8 +178,17 @@ class BusKeys:
             raise InvalidRequestError("This home has no keys yet.", hint="Make them with 'cryomamba keys init'.")
         return KeyFile.read(self._server_file)
 
-    def add(self, name: str, role: Role, *, file: Path) -> KeyFile:
+    def add(self, name: str, role: Role, *, file: Path, owner: str = "") -> KeyFile:
         """Make a pair, let its public key in, and write the key file that its owner needs.
+
+        Parameters
+        ----------
+        name : str
+        role : Role
+        file : Path
+            The key file to be written.
+        owner : str
+            Whose jobs it makes and sees; the one of `name` if empty.
 
         Raises
         ------
@@ -162,9 +197,9 @@ class BusKeys:
         InvalidRequestError
             The name does not fit, or there are no keys yet.
         """
-        return self._make(name, role, self.server().public_key, file)
+        return self._make(name, role, self.server().public_key, file, owner)
 
-    def admit(self, name: str, role: Role, public_key: str) -> AllowedKey:
+    def admit(self, name: str, role: Role, public_key: str, *, owner: str = "") -> AllowedKey:
         """Let a public key in whose owner made the pair.
 
         Raises
@@ -178,7 +213,13 @@ class BusKeys:
             raise InvalidRequestError("The key's name does not fit.", hint="Take up to 64 letters, digits, _ and -.")
         if not _Z85.fullmatch(public_key):
             raise InvalidRequestError("This is not a public key.", hint="A public key is 40 characters of Z85 text.")
-        entry = AllowedKey(name=name, role=role, public_key=public_key, created_at=datetime.now(UTC))
+        now = datetime.now(UTC)
+        try:
+            entry = AllowedKey(name=name, role=role, public_key=public_key, created_at=now, owner=owner)
+        except ValidationError:
+            raise InvalidRequestError(
+                "The owner's name does not fit.", hint="Take up to 64 letters, digits and _ . @ -."
+            ) from None
         write_private_once(self._allowed / f"{name}.json", entry.model_dump_json(indent=2))
         return entry
 
@@ -202,12 +243,14 @@ class BusKeys:
         """Return the entry of a public key, None if it is not let in; the list as it is now on disk."""
         return self._current().get(public_key)
 
-    def _make(self, name: str, role: Role, server_key: str, file: Path) -> KeyFile:
+    def _make(self, name: str, role: Role, server_key: str, file: Path, owner: str = "") -> KeyFile:
         if file.exists():
             raise ConflictError(f"There is a file {file.name} already.", hint="Take another name or folder.")
         public, secret = _new_pair()
-        self.admit(name, role, public)
-        made = KeyFile(name=name, role=role, public_key=public, secret_key=secret, server_key=server_key)
+        self.admit(name, role, public, owner=owner)
+        made = KeyFile(
+            name=name, role=role, public_key=public, secret_key=secret, server_key=server_key, owner=owner or name
+        )
         try:
             write_private_once(file, made.model_dump_json(indent=2))
         except BaseException:

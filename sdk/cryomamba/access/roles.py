@@ -10,25 +10,31 @@ from typing import Final
 class Role(StrEnum):
     """Who a key belongs to.
 
-    ``client`` submits and cancels jobs (people, the gateway), ``worker`` takes them, ``viewer`` only looks.
+    ``client`` submits and cancels jobs of its own, ``viewer`` only looks at them, ``admin`` may do both with
+    everybody's (the gateway, which tells people apart by their tokens), ``worker`` takes jobs, whosever they are.
     """
 
+    ADMIN = "admin"
     CLIENT = "client"
     WORKER = "worker"
     VIEWER = "viewer"
 
 
 LOOKING: Final = frozenset(
-    {"ping", "server.info", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
+    {"ping", "server.info", "server.activity", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
 )
 CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus", "job.revise"})
 WORKING: Final = frozenset({"worker.hello", "job.claim", "job.renew", "job.finish", "job.fail", "job.release"})
 
 _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
+    Role.ADMIN: LOOKING | CHANGING,
     Role.CLIENT: LOOKING | CHANGING,
     Role.WORKER: LOOKING | WORKING,
     Role.VIEWER: LOOKING,
 }
+
+SEES_ALL: Final = frozenset({Role.ADMIN, Role.WORKER})
+"""Roles to whom it makes no difference whose a job is."""
 
 PREVIEW_IN_DOMAIN: Final = "preview-in"
 """ZAP domain of the socket that takes preview frames; only workers connect to it."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="keys", no_args_is_help=True, help="CURVE keys of this home's bus.")
 
-RoleName = Literal["client", "worker", "viewer"]
+RoleName = Literal["admin", "client", "worker", "viewer"]
 
 
 def _keys() -> BusKeys:
@@ -39,8 +39,15 @@ def add(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     role: Annotated[
         RoleName,
-        typer.Option("--role", help="client: submits jobs; worker: computes them; viewer: looks on."),
+        typer.Option(
+            "--role",
+            help="client: submits jobs and sees its own; viewer: only looks at them; admin: everybody's; "
+            "worker: computes them.",
+        ),
     ] = "client",
+    owner: Annotated[
+        str, typer.Option("--owner", help="Whose jobs it makes and sees, as the name of a token; NAME if not given.")
+    ] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The key file; NAME.key here if not given.")] = None,
     public_key: Annotated[
         str | None,
@@ -51,12 +58,12 @@ def add(
     from cryomamba.access.roles import Role
 
     if public_key is not None:
-        _keys().admit(name, Role(role), public_key)
+        _keys().admit(name, Role(role), public_key, owner=owner)
         output.note(f"The key '{name}' is let in as {role}. The broker's public key is:")
         output.say(_keys().server().public_key)
         return
     file = out or Path(f"{name}.key")
-    _keys().add(name, Role(role), file=file)
+    _keys().add(name, Role(role), file=file, owner=owner)
     output.say(str(file))
     output.note(f"Hand the file to {name} by a safe way; programs find it by CRYOMAMBA_KEY={file.name}.")
 
@@ -70,8 +77,11 @@ def list_keys(json: Json = False) -> None:
     elif not found:
         output.note("There are no keys; the bus is open to this machine.")
     else:
-        rows = [(entry.name, str(entry.role), entry.public_key, local_time(entry.created_at)) for entry in found]
-        output.table(("NAME", "ROLE", "PUBLIC KEY", "SINCE"), rows)
+        rows = [
+            (entry.name, str(entry.role), entry.sees or "all", entry.public_key, local_time(entry.created_at))
+            for entry in found
+        ]
+        output.table(("NAME", "ROLE", "SEES JOBS OF", "PUBLIC KEY", "SINCE"), rows)
 
 
 @app.command()

@@ -72,7 +72,7 @@ def make_transport(url: str | None, token: str | None = None) -> Transport:
         from cryomamba.access.roles import Role
         from cryomamba.client.bus import BusTransport
 
-        return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.CLIENT))
+        return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.ADMIN))
     raise InvalidRequestError(
         f"'{url}' is not an address of a CryoMamba server.",
         hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a bus.",

@@ -24,7 +24,17 @@ from cryomamba.endpoints import BusEndpoints, check_bus_url
 from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.files import FileRecord
-from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, Progress, Record, ServerInfo, SubmitRequest
+from cryomamba.records import (
+    Activity,
+    JobEvent,
+    JobPage,
+    JobRecord,
+    JobState,
+    Progress,
+    Record,
+    ServerInfo,
+    SubmitRequest,
+)
 from cryomamba.wire.buffers import decode_bytes
 from cryomamba.wire.preview import PreviewFrame, decode_frame
 from cryomamba.wire.requests import (
@@ -96,6 +106,10 @@ class BusTransport:
         """Ask who is there."""
         reply = await self.channel.request("server.info", Empty(), timeout=5.0)
         return _parsed(ServerInfo, reply.body)
+
+    async def activity(self) -> Activity:
+        """Ask how busy the server is."""
+        return _parsed(Activity, (await self.channel.request("server.activity", Empty(), timeout=5.0)).body)
 
     async def submit(self, request: SubmitRequest) -> JobRecord:
         """Hand in a job."""

@@ -17,6 +17,7 @@ from cryomamba.records import (
     JobRecord,
     JobState,
     Label,
+    Owner,
     Progress,
     Record,
     Request,
@@ -30,7 +31,7 @@ Zyx = tuple[float, float, float]
 
 
 class Empty(Request):
-    """A request without fields: ``ping`` and ``server.info``."""
+    """A request without fields: ``ping``, ``server.info`` and ``server.activity``."""
 
 
 class JobRef(Request):
@@ -45,7 +46,7 @@ class ListRequest(Request):
     state: JobState | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200)
-    owner: Label | None = None
+    owner: Owner | None = None
 
 
 class FocusRequest(JobRef):
@@ -175,6 +176,7 @@ class Release(JobRef):
 REQUESTS: Final[Mapping[str, type[Request]]] = {
     "ping": Empty,
     "server.info": Empty,
+    "server.activity": Empty,
     "job.submit": SubmitRequest,
     "job.get": JobRef,
     "job.list": ListRequest,

@@ -14,6 +14,7 @@ from cryomamba.errors import ProtocolError
 Kind = Literal["preview", "event"]
 
 ALL_EVENTS = b"v1/event/"
+OWNED_EVENTS = b"v1/owned/"
 ALL_PREVIEWS = b"v1/preview/"
 _SYNC = b"sync/"
 _TOPIC_MAX_BYTES = 256
@@ -27,6 +28,11 @@ def preview_topic(job_id: str) -> bytes:
 def event_topic(job_id: str) -> bytes:
     """Return the topic of one job's states and progress."""
     return f"v1/event/{job_id}/".encode()
+
+
+def owned_topic(owner: str, job_id: str = "") -> bytes:
+    """Return the topic of the states and progress of one owner's jobs, or of one of them."""
+    return OWNED_EVENTS + f"{owner}/{job_id}/".encode() if job_id else OWNED_EVENTS + f"{owner}/".encode()
 
 
 def sync_topic(topic: bytes, nonce: str) -> bytes:
@@ -50,11 +56,14 @@ class Topic:
         Empty for the topic of all jobs.
     nonce : str or None
         Set on a ``sync/`` topic.
+    owner : str or None
+        Set on a topic of one owner's jobs.
     """
 
     kind: Kind
     job_id: str
     nonce: str | None = None
+    owner: str | None = None
 
 
 def parse_topic(raw: bytes) -> Topic:
@@ -74,14 +83,18 @@ def parse_topic(raw: bytes) -> Topic:
     nonce = None
     if parts[0] == "sync" and len(parts) > 2:
         nonce, parts = parts[1], parts[2:]
+    owner = None
+    if parts[:2] == ["v1", "owned"] and len(parts) > 3:
+        owner = parts[2]
+        parts = ["v1", "event", *parts[3:]]
     job_id = parts[2] if len(parts) == 4 else ""
-    well_formed = len(parts) in {3, 4} and parts[0] == "v1" and parts[-1] == "" and nonce != ""
+    well_formed = len(parts) in {3, 4} and parts[0] == "v1" and parts[-1] == "" and nonce != "" and owner != ""
     if not well_formed or (len(parts) == 4 and not job_id):
         raise ProtocolError("The topic is not one of this bus version.")
     match parts[1]:
         case "preview":
             return Topic("preview", job_id, nonce)
         case "event":
-            return Topic("event", job_id, nonce)
+            return Topic("event", job_id, nonce, owner)
         case _:
             raise ProtocolError("The topic is not one of this bus version.")

@@ -14,7 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from cryomamba.errors import ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
-from cryomamba.files import read_record, uploaded_volume
+from cryomamba.files import FileRecord, no_such_file, read_record, uploaded_volume
 from cryomamba.records import (
     PARAMS_MAX_BYTES,
     RETHRESHOLD,
@@ -72,13 +72,22 @@ class Places:
     uploads: Path
 
 
-def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places) -> NewJob:
+def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places, *, sees: str | None = None) -> NewJob:
     """Check a submit and return the job that it makes.
+
+    Parameters
+    ----------
+    request : SubmitRequest
+    engines : sequence of EngineInfo
+        Those that workers offer.
+    places : Places
+    sees : str or None
+        The one owner whose uploaded files may be used; None for all.
 
     Raises
     ------
     NotFoundError
-        There is no uploaded file of this id.
+        There is no uploaded file of this id, or it is another's.
     UnavailableError
         ``no_worker``: no worker has ever told what engines there are.
     InvalidRequestError
@@ -92,7 +101,7 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places)
     if source.shape is not None:
         return NewJob(request, engine.name, _demo_summary(source, source.shape, engine))
     if source.file_id is not None:
-        return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads))
+        return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads, sees))
     if source.job_id is not None:
         return NewJob(request, engine.name, _scores_summary(source, source.job_id, places.artifacts))
     return NewJob(request, engine.name, _file_summary(source, source.path or "", places.roots))
@@ -230,9 +239,22 @@ def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path]) -> Vol
     )
 
 
-def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path) -> VolumeSummary:
+def find_upload(uploads: Path, file_id: str, sees: str | None) -> tuple[Path, FileRecord | None]:
+    """Return an uploaded volume and what is known of it; another owner's is not there for one who sees his own.
+
+    Raises
+    ------
+    NotFoundError
+    """
     path = uploaded_volume(uploads, file_id)
     record = read_record(path.parent)
+    if sees is not None and (record is None or record.owner != sees):
+        raise no_such_file(file_id)
+    return path, record
+
+
+def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path, sees: str | None) -> VolumeSummary:
+    path, record = find_upload(uploads, file_id, sees)
     summary = _file_summary(volume, str(path), (uploads,))
     name = summary.name if record is None else cut(record.filename, 255)
     return summary.model_copy(update={"name": name, "path": None, "file_id": file_id})

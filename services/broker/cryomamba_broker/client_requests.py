@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cryomamba._version import __version__
 from cryomamba.errors import NotFoundError
-from cryomamba.records import EngineInfo, JobRecord, ServerInfo, SubmitRequest
+from cryomamba.records import Activity, EngineInfo, JobRecord, ServerInfo, SubmitRequest, WorkerInfo
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -57,6 +57,7 @@ class ClientRequests:
         return {
             "ping": self.ping,
             "server.info": self.info,
+            "server.activity": self.activity,
             "job.submit": self.submit,
             "job.get": self.get,
             "job.list": self.page,
@@ -70,7 +71,7 @@ class ClientRequests:
             "preview.get": self.preview,
         }
 
-    async def ping(self, _: Empty) -> Answer:
+    async def ping(self, _: Empty, _sees: str | None) -> Answer:
         """Say that the broker lives."""
         return Answer(
             {
@@ -81,7 +82,7 @@ class ClientRequests:
             }
         )
 
-    async def info(self, _: Empty) -> Answer:
+    async def info(self, _: Empty, sees: str | None) -> Answer:
         """Say who is there."""
         core = self._core
         info = ServerInfo(
@@ -93,7 +94,7 @@ class ClientRequests:
             started_at=to_time(core.started),
             default_engine=core.workers.default(),
             engines=core.workers.engines(),
-            workers=core.workers.infos(),
+            workers=tuple(_in_sight(worker, sees) for worker in core.workers.infos()),
             endpoints=core.endpoints.model_dump(),
         )
         body = info.model_dump(mode="json")
@@ -101,91 +102,107 @@ class ClientRequests:
             body["workers"].pop()
         return Answer(body)
 
-    async def submit(self, request: SubmitRequest) -> Answer:
+    async def activity(self, _: Empty, _sees: str | None) -> Answer:
+        """Say how busy the server is."""
+        core = self._core
+        now = core.clock.wall()
+        pending, running, oldest_s = await core.store.call(lambda store: store.events.waiting(now))
+        activity = Activity(
+            workers=len(core.workers), pending=pending, running=running, oldest_pending_s=oldest_s, ended=core.ended
+        )
+        return Answer(activity.model_dump(mode="json"))
+
+    async def submit(self, request: SubmitRequest, sees: str | None) -> Answer:
         """Check a job and queue it."""
+        if sees is not None:
+            request = request.model_copy(update={"owner": sees})
         require_plain(request)
         known = await self._core.store.call(lambda store: store.jobs.find(request))
         if known is not None:
             return job_answer(known)
+        if request.volume.job_id is not None:
+            await self._require(request.volume.job_id, sees)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new = await loop.run_in_executor(self._files, self._admit, request, engines)
+        new = await loop.run_in_executor(self._files, self._admit, request, engines, sees)
         record = await self._core.change(lambda store: store.jobs.submit(new))
         self._core.waiting.call_all()
         return job_answer(record)
 
-    def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo]) -> NewJob:
-        new = admit(request, engines, self._places)
+    def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None) -> NewJob:
+        new = admit(request, engines, self._places, sees=sees)
         require_room(self._places.artifacts.parent, mask_nbytes(new.volume), self._reserve)
         return new
 
-    async def get(self, request: JobRef) -> Answer:
+    async def get(self, request: JobRef, sees: str | None) -> Answer:
         """Return a job."""
-        return job_answer(await self._core.store.call(lambda store: store.jobs.get(request.job)))
+        return job_answer(await self._core.store.call(lambda store: store.jobs.get(request.job, sees)))
 
-    async def page(self, request: ListRequest) -> Answer:
+    async def page(self, request: ListRequest, sees: str | None) -> Answer:
         """Return a page of jobs."""
-        page = await self._core.store.call(lambda store: store.jobs.page(request))
+        wanted = request if sees is None else request.model_copy(update={"owner": sees})
+        page = await self._core.store.call(lambda store: store.jobs.page(wanted))
         return Answer(page.model_dump(mode="json"))
 
-    async def cancel(self, request: JobRef) -> Answer:
+    async def cancel(self, request: JobRef, sees: str | None) -> Answer:
         """Cancel a job."""
-        return job_answer(await self._core.change(lambda store: store.jobs.cancel(request.job)))
+        return job_answer(await self._core.change(lambda store: store.jobs.cancel(request.job, sees)))
 
-    async def retry(self, request: JobRef) -> Answer:
+    async def retry(self, request: JobRef, sees: str | None) -> Answer:
         """Queue a failed or cancelled job again."""
-        record = await self._core.change(lambda store: store.jobs.retry(request.job))
+        record = await self._core.change(lambda store: store.jobs.retry(request.job, sees))
         self._core.waiting.call_all()
         return job_answer(record)
 
-    async def delete(self, request: JobRef) -> Answer:
+    async def delete(self, request: JobRef, sees: str | None) -> Answer:
         """Forget a job that has ended, and remove its files."""
-        record = await self._core.store.call(lambda store: store.jobs.delete(request.job))
+        record = await self._core.store.call(lambda store: store.jobs.delete(request.job, sees))
         self._core.cache.drop(request.job)
         # The row goes first: a job that is listed has its files, whenever the broker dies.
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._files, remove_files, self._places.artifacts / record.job_id)
         return job_answer(record)
 
-    async def focus(self, request: FocusRequest) -> Answer:
+    async def focus(self, request: FocusRequest, sees: str | None) -> Answer:
         """Note where the viewer looks."""
-        return job_answer(await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position)))
+        record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, sees))
+        return job_answer(record)
 
-    async def revise(self, request: ReviseRequest) -> Answer:
+    async def revise(self, request: ReviseRequest, sees: str | None) -> Answer:
         """Take a revised mask in among the files of its job."""
-        record = await self._core.store.call(lambda store: store.jobs.require_revisable(request.job))
+        record = await self._core.store.call(lambda store: store.jobs.require_revisable(request.job, sees))
         loop = asyncio.get_running_loop()
-        revision = await loop.run_in_executor(self._files, self._stage, request, record)
+        revision = await loop.run_in_executor(self._files, self._stage, request, record, sees)
         try:
             changed = await self._core.change(lambda store: store.jobs.revise(request.job, revision, request.note))
         finally:
             await loop.run_in_executor(self._files, revision.discard)
         return job_answer(changed)
 
-    def _stage(self, request: ReviseRequest, record: JobRecord) -> Revision:
-        return stage(request, record, self._places, self._reserve)
+    def _stage(self, request: ReviseRequest, record: JobRecord, sees: str | None) -> Revision:
+        return stage(request, record, self._places, self._reserve, sees)
 
-    async def events_since(self, request: EventsSince) -> Answer:
+    async def events_since(self, request: EventsSince, sees: str | None) -> Answer:
         """Return what happened after an event."""
         page = await self._core.store.call(
-            lambda store: store.events.since(request.n, job_id=request.job, limit=request.limit)
+            lambda store: store.events.since(request.n, job_id=request.job, limit=request.limit, sees=sees)
         )
         return Answer(page.model_dump(mode="json"))
 
-    async def artifact(self, request: ArtifactRead) -> Answer:
+    async def artifact(self, request: ArtifactRead, sees: str | None) -> Answer:
         """Return a piece of a finished file."""
-        record = await self._core.store.call(lambda store: store.jobs.get(request.job))
+        record = await self._core.store.call(lambda store: store.jobs.get(request.job, sees))
         require_listed(record, request.name)
         loop = asyncio.get_running_loop()
         spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._places.artifacts, request)
         body = {"name": request.name, "offset": request.offset, "size_bytes": size}
         return Answer(body, buffers=(spec,), parts=(piece,), job=request.job, attempt=record.attempt)
 
-    async def preview(self, request: PreviewRead) -> Answer:
+    async def preview(self, request: PreviewRead, sees: str | None) -> Answer:
         """Return the newest frame of a job."""
+        await self._require(request.job, sees)
         frame = self._core.cache.get(request.job)
         if frame is None:
-            await self._core.store.call(lambda store: store.jobs.row(request.job)["id"])
             raise NotFoundError(
                 "There is no preview of this job.",
                 hint="A job that has not begun has none yet, and those of old jobs are not kept.",
@@ -198,6 +215,15 @@ class ClientRequests:
             job=envelope.job,
             attempt=envelope.attempt,
         )
+
+    async def _require(self, job_id: str, sees: str | None) -> None:
+        """Refuse a job that is not there, or not in sight."""
+        await self._core.store.call(lambda store: store.jobs.row(job_id, sees)["id"])
+
+
+def _in_sight(worker: WorkerInfo, sees: str | None) -> WorkerInfo:
+    """Return what may be told of a worker: which job it is at is between its owner and the administrators."""
+    return worker if sees is None else worker.model_copy(update={"job_id": None})
 
 
 def job_answer(record: JobRecord) -> Answer:

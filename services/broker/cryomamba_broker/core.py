@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from .publisher import EventPublisher
 from .relay import Fence
 from .store import Change, Clock, Store
 from .store_thread import StoreThread
+from .subscriptions import Owners
 from .waiting import WaitingRoom
 from .workers import Workers
 
@@ -35,8 +37,11 @@ class Core:
     publisher : EventPublisher
     cache : PreviewCache
     fence : Fence
+    owners : Owners
     workers : Workers
     waiting : WaitingRoom
+    ended : Counter of str
+        Jobs that have ended since the start, by final state.
     """
 
     epoch: int
@@ -48,8 +53,10 @@ class Core:
     publisher: EventPublisher
     cache: PreviewCache
     fence: Fence
+    owners: Owners
     workers: Workers
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
+    ended: Counter[str] = field(default_factory=Counter)
 
     async def change(self, work: Callable[[Store], Change]) -> JobRecord:
         """Change a job, publish the event if there is one, and return the job."""
@@ -59,5 +66,8 @@ class Core:
 
     async def announce(self, change: Change) -> None:
         """Publish a change that the store has made."""
+        self.owners.note(change.record.job_id, change.record.owner)
         if change.event is not None:
+            if change.record.state.final:
+                self.ended[str(change.record.state)] += 1
             await self.publisher.publish_state(change.event, change.record)

@@ -57,7 +57,8 @@ class Answer:
     undo: Callable[[], Awaitable[None]] = field(default=_nothing)
 
 
-Handler = Callable[[Any], Awaitable[Answer]]
+Handler = Callable[[Any, str | None], Awaitable[Answer]]
+"""Given the checked body, and whose jobs the sender sees: one owner's, or with None everybody's."""
 Key = tuple[bytes, str]
 
 
@@ -80,7 +81,7 @@ class Dispatcher:
     stamp : Stamp
         The broker's.
     handlers : mapping
-        One per request type; given the checked body.
+        One per request type.
     counters : Counters
     wall : callable
         Seconds since 1970.
@@ -127,7 +128,7 @@ class Dispatcher:
             await self._refuse(identity, parts, error)
             return
         try:
-            self._guard.require(parts[0], request.type)
+            sees = self._guard.require(parts[0], request.type)
         except AccessError as error:
             self._counters.refused += 1
             await self._send([identity, self._error(request.id, error)])
@@ -141,7 +142,7 @@ class Dispatcher:
         else:
             self._working.add(key)
             try:
-                await self._execute(key, request)
+                await self._execute(key, request, sees)
             finally:
                 self._working.discard(key)
 
@@ -152,12 +153,12 @@ class Dispatcher:
         if corr is not None:
             await self._send([identity, self._error(corr, error)])
 
-    async def _execute(self, key: Key, request: Envelope) -> None:
+    async def _execute(self, key: Key, request: Envelope, sees: str | None) -> None:
         identity, _ = key
         self._counters.requests += 1
         try:
             body = parse_request(request.type, request.body)
-            answer = await self._handlers[request.type](body)
+            answer = await self._handlers[request.type](body, sees)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1

@@ -36,6 +36,7 @@ class Guard:
         self._server: KeyFile | None = None if keys is None else keys.server()
         self._authenticator: AsyncioAuthenticator | None = None
         self._admitted: set[str] = set()
+        self._banned: set[str] = set()
 
     @classmethod
     def of(cls, settings: Settings) -> Guard:
@@ -48,6 +49,11 @@ class Guard:
         """
         keys = BusKeys(settings.keys)
         return cls(keys if keys.enabled else None)
+
+    @property
+    def locked(self) -> bool:
+        """Whether callers need a key."""
+        return self._keys is not None
 
     @property
     def public_key(self) -> str | None:
@@ -79,20 +85,41 @@ class Guard:
     def callback(self, domain: str, key: bytes) -> bool:
         """Whether a public key (Z85) may connect to the socket of a domain; the library asks."""
         entry = self._find(key.decode("ascii", "replace"))
-        if entry is None or not may_connect(entry.role, domain):
-            logger.warning(
-                "A connection to %s was refused: %s.", domain, "unknown key" if entry is None else entry.role
-            )
+        refusal = self._refusal(entry, domain)
+        if entry is None or refusal:
+            logger.warning("A connection to %s was refused: %s.", domain, refusal)
             return False
         self._admitted.add(entry.public_key)
         return True
+
+    def _refusal(self, entry: AllowedKey | None, domain: str) -> str:
+        if entry is None:
+            return "unknown key"
+        if entry.public_key in self._banned:
+            return f"the key '{entry.name}' has sent what is no subscription"
+        return "" if may_connect(entry.role, domain) else f"the key '{entry.name}' is a {entry.role}'s"
+
+    def ban(self, frame: zmq.Frame) -> None:
+        """Let the key that a message came under connect no more, until the broker starts again."""
+        entry = self._sender(frame)
+        if entry is not None:
+            self._banned.add(entry.public_key)
+            logger.warning("The key '%s' is not let in again: it sent what is no subscription.", entry.name)
 
     def allows(self, frame: zmq.Frame) -> bool:
         """Whether the key that a message came under is still let in."""
         return self._keys is None or self._sender(frame) is not None
 
-    def require(self, frame: zmq.Frame, request: str) -> None:
-        """Let a request pass.
+    def sees(self, frame: zmq.Frame) -> str | None:
+        """Return whose jobs the sender of a message sees: one owner's, or with None everybody's."""
+        if self._keys is None:
+            return None
+        entry = self._sender(frame)
+        # A key that was revoked a moment ago is nobody's; no job has such an owner.
+        return "\0" if entry is None else entry.sees
+
+    def require(self, frame: zmq.Frame, request: str) -> str | None:
+        """Let a request pass, and return whose jobs its sender sees: one owner's, or with None everybody's.
 
         Raises
         ------
@@ -100,7 +127,7 @@ class Guard:
             ``unauthorized``: its key has been revoked; ``forbidden``: the key's role may not ask this.
         """
         if self._keys is None:
-            return
+            return None
         entry = self._sender(frame)
         if entry is None:
             raise AccessError(
@@ -113,6 +140,7 @@ class Guard:
                 f"The key '{entry.name}' is a {entry.role}'s and may not send '{request[:64]}'.",
                 hint="Ask the server's owner for a key with another role.",
             )
+        return entry.sees
 
     def take_revoked(self) -> set[str]:
         """Return the public keys that were let in once and are revoked now, each of them one time."""

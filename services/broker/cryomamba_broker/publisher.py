@@ -15,11 +15,11 @@ import zmq.asyncio
 from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
 from cryomamba.records import JobEvent, JobRecord
 from cryomamba.wire.envelope import Envelope, Stamp, encode
-from cryomamba.wire.topics import event_topic, parse_topic
+from cryomamba.wire.topics import Topic, event_topic, owned_topic
 
 from .counters import Counters, Throttle
-from .relay import is_sync_wish
 from .store_thread import StoreThread
+from .subscriptions import Subscriptions
 
 STATE: Final = "job.state"
 PROGRESS: Final = "job.progress"
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 class EventPublisher:
     """The XPUB socket of `events`.
 
+    A message of a job that has an owner is published twice: under the job, and under the owner for whoever follows all
+    jobs of one.
+
     Parameters
     ----------
     socket : zmq.asyncio.Socket
@@ -42,6 +45,10 @@ class EventPublisher:
     counters : Counters
     wall : callable
         Seconds since 1970.
+    subscriptions : Subscriptions
+        Decides which are taken.
+    rebind : callable
+        Closes the socket, which cuts all subscriptions, and returns the one that takes its place.
     """
 
     def __init__(
@@ -51,8 +58,12 @@ class EventPublisher:
         store: StoreThread,
         counters: Counters,
         wall: Callable[[], float],
+        subscriptions: Subscriptions,
+        rebind: Callable[[], zmq.asyncio.Socket],
     ) -> None:
         self._socket = socket
+        self._subscriptions = subscriptions
+        self._rebind = rebind
         self._stamp = stamp
         self._store = store
         self._counters = counters
@@ -62,53 +73,64 @@ class EventPublisher:
 
     async def publish_state(self, event: JobEvent, record: JobRecord) -> None:
         """Publish a change of state."""
-        topic = event_topic(record.job_id)
-        await self._send(topic, self._envelope(STATE, _state_body(event, record), topic, record))
+        body = _state_body(event, record)
+        for topic in _topics(record):
+            await self._send(topic, self._envelope(STATE, body, topic, record))
+            self._ended.pop(topic, None)
+            if record.state.final:
+                self._end(topic)
         self._counters.events += 1
-        self._ended.pop(topic, None)
-        if record.state.final:
-            self._end(topic)
 
     async def publish_progress(self, record: JobRecord) -> None:
         """Publish how far a running job is."""
-        topic = event_topic(record.job_id)
         body = {
             "progress": record.progress.model_dump(mode="json"),
             "attempt": record.attempt,
             "state": str(record.state),
         }
-        await self._send(topic, self._envelope(PROGRESS, body, topic, record))
+        for topic in _topics(record):
+            await self._send(topic, self._envelope(PROGRESS, body, topic, record))
 
-    def renew(self, make: Callable[[], zmq.asyncio.Socket]) -> None:
-        """Take another socket, from `make`, which closes the one before."""
-        self._socket = make()
+    def cut(self) -> None:
+        """Cut all subscriptions; whoever may makes them again."""
+        self._socket = self._rebind()
 
     async def run_subscriptions(self) -> None:
         """Answer subscriptions to ``sync/`` topics with the present state, for ever."""
         while True:
             socket = self._socket
             try:
-                raw = await socket.recv()
+                frame = await socket.recv(copy=False)
             except asyncio.CancelledError:
                 if socket is self._socket:
                     raise
-                # The socket was renewed, which ends the waiting for the old one.
+                # The subscriptions were cut, which ends the waiting for the old one.
                 continue
-            if is_sync_wish(raw):
-                await self._answer(raw[1:])
-            elif raw[:1] not in {b"\x00", b"\x01"}:
+            try:
+                await self._take(frame)
+            except ProtocolError as error:
                 self._counters.malformed += 1
+                self._log.warning("A message on the events socket was dropped: %s", error.message)
+                if self._subscriptions.sealed:
+                    self.cut()
             await asyncio.sleep(0)
 
-    async def _answer(self, wanted: bytes) -> None:
+    async def _take(self, frame: zmq.Frame) -> None:
+        # Nothing else is read from the socket meanwhile, so it is this sender whose subscription is taken.
+        if self._subscriptions.needs_store(frame):
+            await asyncio.to_thread(self._subscriptions.find_owner, frame)
+        topic = self._subscriptions.take(self._socket, frame)
+        if topic is not None:
+            await self._answer(frame.bytes[1:], topic)
+
+    async def _answer(self, wanted: bytes, topic: Topic) -> None:
         try:
-            topic = parse_topic(wanted)
             if topic.kind != "event":
                 raise ProtocolError("Previews are not on the events socket.")
             if topic.job_id:
                 await self._send_snapshot(wanted, topic.job_id)
             else:
-                await self._send_head(wanted)
+                await self._send_head(wanted, topic.owner)
         except NotFoundError:
             return
         except CryoMambaError as error:
@@ -124,8 +146,8 @@ class EventPublisher:
         self._stamp.forget(wanted)
         self._counters.syncs += 1
 
-    async def _send_head(self, wanted: bytes) -> None:
-        last, active = await self._store.call(lambda store: (store.events.last(), store.events.active()))
+    async def _send_head(self, wanted: bytes, owner: str | None) -> None:
+        last, active = await self._store.call(lambda store: (store.events.last(), store.events.active(owner)))
         await self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted, None))
         self._stamp.forget(wanted)
         self._counters.syncs += 1
@@ -142,6 +164,11 @@ class EventPublisher:
         if len(self._ended) > ENDED_TOPICS:
             oldest, _ = self._ended.popitem(last=False)
             self._stamp.forget(oldest)
+
+
+def _topics(record: JobRecord) -> list[bytes]:
+    owned = [owned_topic(record.owner, record.job_id)] if record.owner else []
+    return [event_topic(record.job_id), *owned]
 
 
 def _state_body(event: JobEvent, record: JobRecord) -> dict[str, Any]:

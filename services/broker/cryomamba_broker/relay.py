@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import Final
 
 import zmq
@@ -16,15 +15,16 @@ import zmq
 from cryomamba.errors import ErrorCode, ProtocolError
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, decode
-from cryomamba.wire.preview import PREVIEW
-from cryomamba.wire.topics import parse_topic
+from cryomamba.wire.preview import PREVIEW, decode_header
+from cryomamba.wire.topics import Topic, parse_topic
 
 from .cache import CachedFrame, PreviewCache
 from .counters import Counters, Throttle
 from .guard import Guard
+from .subscriptions import Subscriptions
 
 _STOP: Final = b""
-_RENEW: Final = b"renew"
+_CUT: Final = b"cut"
 FENCED_JOBS: Final = 10_000
 
 logger = logging.getLogger(__name__)
@@ -48,12 +48,8 @@ def check_frame(parts: Sequence[zmq.Frame]) -> tuple[str, Envelope]:
     envelope = decode(parts[1].bytes)
     if envelope.type != PREVIEW or envelope.job != topic.job_id or len(envelope.buffers) != 1:
         raise ProtocolError("A preview message's header does not fit its topic.")
+    decode_header(envelope)
     return topic.job_id, envelope
-
-
-def is_sync_wish(raw: bytes) -> bool:
-    """Whether a message of an XPUB socket is a subscription to a private topic."""
-    return raw.startswith(b"\x01sync/")
 
 
 class Fence:
@@ -92,6 +88,10 @@ class PreviewRelay:
     counters : Counters
     guard : Guard
         Knows which keys are still let in.
+    subscriptions : Subscriptions
+        Decides which are taken.
+    rebind : callable
+        Closes `target`, which cuts all subscriptions, and returns the socket that takes its place.
     """
 
     def __init__(
@@ -101,6 +101,8 @@ class PreviewRelay:
         cache: PreviewCache,
         counters: Counters,
         guard: Guard,
+        subscriptions: Subscriptions,
+        rebind: Callable[[], zmq.Socket[bytes]],
     ) -> None:
         self.fence = Fence()
         self._source = source
@@ -108,7 +110,8 @@ class PreviewRelay:
         self._cache = cache
         self._counters = counters
         self._guard = guard
-        self._wishes: SimpleQueue[Callable[[], zmq.Socket[bytes]]] = SimpleQueue()
+        self._subscriptions = subscriptions
+        self._rebind = rebind
         self._control: zmq.Socket[bytes] | None = None
         self._log = Throttle(logger)
 
@@ -126,28 +129,28 @@ class PreviewRelay:
                 self._control = None
                 control.send(_STOP, zmq.NOBLOCK)
 
-    def renew(self, make: Callable[[], zmq.Socket[bytes]]) -> None:
-        """Let the relay's thread take another socket for its target, from `make`, which closes the one before."""
+    def cut(self) -> None:
+        """Have the relay's thread cut all subscriptions; whoever may makes them again."""
         if self._control is not None:
-            self._wishes.put(make)
-            self._control.send(_RENEW, zmq.NOBLOCK)
+            self._control.send(_CUT, zmq.NOBLOCK)
 
     def _work(self, control_at: str) -> None:
         control: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
         with control:
             control.connect(control_at)
-            while self._relay_until_told(control) == _RENEW:
-                self._target = self._wishes.get()()
+            while self._relay_until_told(control) == _CUT:
+                self._target = self._rebind()
 
     def _relay_until_told(self, control: zmq.Socket[bytes]) -> bytes:
+        """Return why it ended: told to stop, or because the subscriptions must be cut."""
         poller = zmq.Poller()
         for one in (self._source, self._target, control):
             poller.register(one, zmq.POLLIN)
         while control not in (ready := dict(poller.poll())):
             if self._source in ready:
                 self._pass_on(self._source.recv_multipart(copy=False))
-            if self._target in ready:
-                self._answer(self._target.recv())
+            if self._target in ready and not self._heed(self._target.recv(copy=False)):
+                return _CUT
         return control.recv()
 
     def _pass_on(self, parts: Sequence[zmq.Frame]) -> None:
@@ -165,20 +168,22 @@ class PreviewRelay:
         self._counters.frames += 1
         self._cache.put(job_id, CachedFrame(envelope, parts[1].bytes, parts[2].buffer))
 
-    def _answer(self, raw: bytes) -> None:
-        if not is_sync_wish(raw):
-            if raw[:1] not in {b"\x00", b"\x01"}:
-                self._malformed(ProtocolError("A message is not a subscription."))
-            return
+    def _heed(self, message: zmq.Frame) -> bool:
+        """Take in a message of a subscriber; False if the socket is not to be used any more."""
         try:
-            topic = parse_topic(raw[1:])
+            topic = self._subscriptions.take(self._target, message)
         except ProtocolError as error:
             self._malformed(error)
-            return
+            return not self._subscriptions.sealed
+        if topic is not None:
+            self._answer(message.bytes[1:], topic)
+        return True
+
+    def _answer(self, wanted: bytes, topic: Topic) -> None:
         frame = self._cache.get(topic.job_id) if topic.kind == "preview" else None
         if frame is not None:
             self._counters.syncs += 1
-            self._target.send_multipart([raw[1:], frame.header, frame.payload], flags=zmq.NOBLOCK)
+            self._target.send_multipart([wanted, frame.header, frame.payload], flags=zmq.NOBLOCK)
 
     def _malformed(self, error: ProtocolError) -> None:
         self._counters.malformed += 1

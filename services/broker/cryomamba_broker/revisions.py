@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cryomamba.errors import ErrorCode, VolumeError
-from cryomamba.files import read_record, uploaded_volume
 from cryomamba.records import JobRecord
 from cryomamba.volumes.mrc import inspect
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.wire.requests import ReviseRequest
 
-from .admission import Places
+from .admission import Places, find_upload
 from .room import require_room
 
 _WHOLE_NUMBERS: Final = frozenset({0, 1, 6})
@@ -48,7 +47,7 @@ class Revision:
         self.path.unlink(missing_ok=True)
 
 
-def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: int) -> Revision:
+def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: int, sees: str | None) -> Revision:
     """Check a revised mask and lay it ready.
 
     An upload is linked, where the file system can, because nobody changes it any more; a file of a person's own is
@@ -62,6 +61,8 @@ def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: in
     places : Places
     reserve : int
         Bytes that must stay free.
+    sees : str or None
+        Whose uploads may be taken; None for everybody's.
 
     Raises
     ------
@@ -77,9 +78,8 @@ def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: in
     folder = places.artifacts / record.job_id
     aside = folder / f".revision-{uuid.uuid4().hex}"
     if request.file_id is not None:
-        source = uploaded_volume(places.uploads, request.file_id)
+        source, found = find_upload(places.uploads, request.file_id, sees)
         _require_mask_of(record, source)
-        found = read_record(source.parent)
         if found is not None and _linked(source, aside):
             return Revision(aside, found.size_bytes, found.sha256)
         roots: tuple[Path, ...] = (places.uploads,)

@@ -13,7 +13,6 @@ from typing import Final
 from .guard import Guard
 from .publisher import EventPublisher
 from .relay import PreviewRelay
-from .sockets import BusSockets
 
 LOOK_S: Final = 1.0
 
@@ -26,14 +25,12 @@ class Revocation:
     Parameters
     ----------
     guard : Guard
-    sockets : BusSockets
     relay : PreviewRelay
     publisher : EventPublisher
     """
 
-    def __init__(self, guard: Guard, sockets: BusSockets, relay: PreviewRelay, publisher: EventPublisher) -> None:
+    def __init__(self, guard: Guard, relay: PreviewRelay, publisher: EventPublisher) -> None:
         self._guard = guard
-        self._sockets = sockets
         self._relay = relay
         self._publisher = publisher
 
@@ -42,9 +39,6 @@ class Revocation:
         while True:
             await asyncio.sleep(LOOK_S)
             if self._guard.take_revoked():
-                self._cut()
+                self._publisher.cut()
+                self._relay.cut()
                 logger.info("A key was revoked; subscriptions were cut and are made again by those that may.")
-
-    def _cut(self) -> None:
-        self._publisher.renew(self._sockets.renew_events)
-        self._relay.renew(self._sockets.renew_preview_out)

@@ -17,6 +17,7 @@ import zmq.asyncio
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import UnavailableError
 from cryomamba.settings import Settings
+from cryomamba.volumes.aside import is_full, no_room
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import Stamp
 
@@ -35,6 +36,7 @@ from .sockets import BusSockets, bind_sockets
 from .states import LeasePolicy
 from .store import Clock, Store
 from .store_thread import StoreThread
+from .subscriptions import Owners, Subscriptions
 from .worker_requests import WorkerRequests
 from .workers import Workers
 
@@ -112,20 +114,36 @@ class Broker:
         files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
         stack.callback(files.shutdown, wait=False, cancel_futures=True)
         await self._assemble(stack, store, sockets, files)
-        ConnectionFile(
+        found = ConnectionFile(
             epoch=self.stamp.epoch,
             pid=os.getpid(),
             endpoints=sockets.endpoints,
             public_key=self.guard.public_key,
-        ).write(self.settings.connection_file)
+        )
+        try:
+            found.write(self.settings.connection_file)
+        except OSError as error:
+            raise (no_room() if is_full(error) else error) from None
         stack.callback(self._remove_connection_file)
 
     async def _assemble(
         self, stack: AsyncExitStack, store: StoreThread, sockets: BusSockets, files: ThreadPoolExecutor
     ) -> None:
         cache = PreviewCache()
-        relay = PreviewRelay(sockets.preview_in, sockets.preview_out, cache, self.counters, self.guard)
-        publisher = EventPublisher(sockets.events, self.stamp, store, self.counters, self.clock.wall)
+        owners = Owners(store)
+        subscriptions = Subscriptions(self.guard, owners)
+        relay = PreviewRelay(
+            sockets.preview_in,
+            sockets.preview_out,
+            cache,
+            self.counters,
+            self.guard,
+            subscriptions,
+            sockets.renew_preview_out,
+        )
+        publisher = EventPublisher(
+            sockets.events, self.stamp, store, self.counters, self.clock.wall, subscriptions, sockets.renew_events
+        )
         known = await store.call(lambda opened: opened.engines.load())
         for record in await store.call(lambda opened: opened.leases.grace()):
             relay.fence.raise_to(record.job_id, record.attempt)
@@ -140,6 +158,7 @@ class Broker:
             publisher=publisher,
             cache=cache,
             fence=relay.fence,
+            owners=owners,
             workers=Workers(known, silent_s=2 * lease_s),
         )
         places = Places(self.settings.roots, self.settings.artifacts, self.settings.uploads)
@@ -152,7 +171,7 @@ class Broker:
         self._begin("previews", relay.run())
         self._begin("event subscriptions", publisher.run_subscriptions())
         if self.guard.public_key is not None:
-            self._begin("revocation", Revocation(self.guard, sockets, relay, publisher).run())
+            self._begin("revocation", Revocation(self.guard, relay, publisher).run())
         self._begin("leases", workers.look_after(min(1.0, lease_s / RENEWALS_PER_LEASE)))
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -59,7 +59,7 @@ class BusSockets:
     def renew_events(self) -> zmq.asyncio.Socket:
         """Cut all subscriptions to the events, and return the socket that takes new ones at the same address."""
         self.events.close(linger=0)
-        self.events = _events(self.context)
+        self.events = _events(self.context, self.guard)
         self.guard.secure(self.events, EVENTS)
         _bind_again(self.events, self.endpoints.events)
         return self.events
@@ -67,7 +67,7 @@ class BusSockets:
     def renew_preview_out(self) -> zmq.Socket[bytes]:
         """Cut all subscriptions to previews, and return the socket that takes new ones; for the relay's thread."""
         self.preview_out.close(linger=0)
-        self.preview_out = _preview_out(self.context)
+        self.preview_out = _preview_out(self.context, self.guard)
         self.guard.secure(self.preview_out, PREVIEW_OUT)
         _bind_again(self.preview_out, self.endpoints.preview_out)
         return self.preview_out
@@ -89,10 +89,10 @@ def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guar
         for field, endpoint in wanted.model_dump().items():
             require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
     made: dict[str, Any] = {
-        "jobs": _jobs(context),
+        "jobs": _jobs(context, guard),
         "preview_in": _preview_in(context),
-        "preview_out": _preview_out(context),
-        "events": _events(context),
+        "preview_out": _preview_out(context, guard),
+        "events": _events(context, guard),
     }
     for name, domain in DOMAINS.items():
         guard.secure(made[name], domain)
@@ -113,14 +113,15 @@ def _prepared(one: S, *, max_bytes: int) -> S:
     return one
 
 
-def _jobs(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
+def _jobs(context: zmq.asyncio.Context, guard: Guard) -> zmq.asyncio.Socket:
     # A header that is a little too large should get an answer; one that is much too large ends the connection.
     one = _prepared(context.socket(zmq.ROUTER), max_bytes=4 * HEADER_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, JOBS_HWM)
     one.setsockopt(zmq.RCVHWM, JOBS_HWM)
     one.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    # A peer that reconnects under its name is taken for itself, however long its old connection seems to live.
-    one.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    # A peer that reconnects under its name is taken for itself, however long its old connection seems to live. Where
+    # peers are not to be trusted, a name gives no claim to what is meant for another connection.
+    one.setsockopt(zmq.ROUTER_HANDOVER, 0 if guard.locked else 1)
     return one
 
 
@@ -131,18 +132,19 @@ def _preview_in(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
     return one
 
 
-def _preview_out(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
-    return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM)
+def _preview_out(context: zmq.asyncio.Context, guard: Guard) -> zmq.Socket[bytes]:
+    return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM, guard)
 
 
-def _events(context: zmq.asyncio.Context) -> zmq.asyncio.Socket:
-    return _publishing(context.socket(zmq.XPUB), EVENTS_HWM)
+def _events(context: zmq.asyncio.Context, guard: Guard) -> zmq.asyncio.Socket:
+    return _publishing(context.socket(zmq.XPUB), EVENTS_HWM, guard)
 
 
-def _publishing(one: S, high_water_mark: int) -> S:
+def _publishing(one: S, high_water_mark: int, guard: Guard) -> S:
     _prepared(one, max_bytes=_SUBSCRIPTION_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, high_water_mark)
     one.setsockopt(zmq.XPUB_VERBOSE, 1)
+    one.setsockopt(zmq.XPUB_MANUAL, 1 if guard.locked else 0)
     return one
 
 

@@ -48,6 +48,13 @@ class StoreThread:
         except sqlite3.Error as error:
             raise store_error(error) from error
 
+    def wait_for(self, work: Callable[[Store], T]) -> T:
+        """Do as :meth:`call`, for another thread than the event loop's, which waits."""
+        try:
+            return self._executor.submit(work, self._store).result()
+        except sqlite3.Error as error:
+            raise store_error(error) from error
+
     async def close(self) -> None:
         """Close the store and end the thread, after everything that was asked for."""
         await self.call(Store.close)

@@ -44,7 +44,7 @@ class WorkerRequests:
             "job.release": self.release,
         }
 
-    async def hello(self, request: WorkerHello) -> Answer:
+    async def hello(self, request: WorkerHello, _sees: str | None) -> Answer:
         """Take in a worker and its engines."""
         clock = self._core.clock
         engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady())
@@ -52,7 +52,7 @@ class WorkerRequests:
         logger.info("Worker %s is there with %d engines.", request.worker, len(request.engines))
         return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
 
-    async def claim(self, request: Claim) -> Answer:
+    async def claim(self, request: Claim, _sees: str | None) -> Answer:
         """Give a worker a job, or let it wait for one."""
         deadline = asyncio.get_running_loop().time() + request.wait_s
         with self._core.waiting.place(request.worker) as place:
@@ -92,34 +92,35 @@ class WorkerRequests:
             return
         self._core.waiting.call_all()
 
-    async def renew(self, request: Renew) -> Answer:
+    async def renew(self, request: Renew, _sees: str | None) -> Answer:
         """Hold a lease on."""
         attempt = _attempt(request)
-        held = await self._core.store.call(lambda store: store.leases.renew(attempt, request.progress))
+        # It lives, even if the store cannot be written to just now.
         self._seen(request.worker, request.job)
+        held = await self._core.store.call(lambda store: store.leases.renew(attempt, request.progress))
         await self._core.publisher.publish_progress(held.record)
         renewed = Renewed(cancel=held.cancel, lease_s=self._core.lease_s, focus=held.focus)
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
 
-    async def finish(self, request: Finish) -> Answer:
+    async def finish(self, request: Finish, _sees: str | None) -> Answer:
         """Complete a job."""
         attempt = _attempt(request)
-        record = await self._core.change(lambda store: store.leases.finish(attempt, request.artifacts))
         self._seen(request.worker, None)
+        record = await self._core.change(lambda store: store.leases.finish(attempt, request.artifacts))
         return job_answer(record)
 
-    async def fail(self, request: Fail) -> Answer:
+    async def fail(self, request: Fail, _sees: str | None) -> Answer:
         """End an attempt with an error."""
         attempt = _attempt(request)
-        record = await self._core.change(lambda store: store.leases.fail(attempt, request.error))
         self._seen(request.worker, None)
+        record = await self._core.change(lambda store: store.leases.fail(attempt, request.error))
         return job_answer(record)
 
-    async def release(self, request: Release) -> Answer:
+    async def release(self, request: Release, _sees: str | None) -> Answer:
         """Take a lease back."""
         attempt = _attempt(request)
-        record = await self._core.change(lambda store: store.leases.release(attempt))
         self._seen(request.worker, None)
+        record = await self._core.change(lambda store: store.leases.release(attempt))
         self._core.waiting.call_all()
         return job_answer(record)
 

@@ -33,13 +33,13 @@ def test_keys_are_made_once(keys: BusKeys) -> None:
 def test_a_home_has_its_own_keys(keys: BusKeys, tmp_path: Path) -> None:
     """Services and people of the broker's home need no configuration; a named file comes first."""
     home = Settings(home=tmp_path)
-    worker, client = key_for(home, Role.WORKER), key_for(home, Role.CLIENT)
+    worker, admin = key_for(home, Role.WORKER), key_for(home, Role.ADMIN)
     assert worker is not None
-    assert client is not None
-    assert {entry.public_key for entry in keys.list()} == {worker.public_key, client.public_key}
+    assert admin is not None
+    assert {entry.public_key for entry in keys.list()} == {worker.public_key, admin.public_key}
     ada = keys.add("ada", Role.CLIENT, file=tmp_path / "ada.key")
-    assert key_for(home.model_copy(update={"key": tmp_path / "ada.key"}), Role.CLIENT) == ada
-    assert key_for(Settings(home=tmp_path / "elsewhere"), Role.CLIENT) is None
+    assert key_for(home.model_copy(update={"key": tmp_path / "ada.key"}), Role.ADMIN) == ada
+    assert key_for(Settings(home=tmp_path / "elsewhere"), Role.ADMIN) is None
 
 
 def test_a_list_is_read_again(keys: BusKeys, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_taken_name_or_file_is_refused(keys: BusKeys, tmp_path: Path) -> None:
     with pytest.raises(ConflictError):
         keys.add("bob", Role.WORKER, file=tmp_path / "ada.key")
     assert KeyFile.read(tmp_path / "ada.key") == first
-    assert {entry.name for entry in keys.list()} == {"ada", "client", "worker"}
+    assert {entry.name for entry in keys.list()} == {"ada", "admin", "worker"}
 
 
 def test_a_public_key_can_be_let_in_alone(keys: BusKeys) -> None:
@@ -91,6 +91,25 @@ def test_a_public_key_can_be_let_in_alone(keys: BusKeys) -> None:
     for wrong in ("", "x" * 39, "ä" * 40, public + "x"):
         with pytest.raises(InvalidRequestError):
             keys.admit("other", Role.WORKER, wrong)
+
+
+def test_a_key_sees_the_jobs_of_its_owner(keys: BusKeys, tmp_path: Path) -> None:
+    """That is its own name, or the one it was made for; administrators and workers see all, in list and file alike."""
+    for name, role, owner, sees in [
+        ("ada", Role.CLIENT, "", "ada"),
+        ("ada-laptop", Role.CLIENT, "ada", "ada"),
+        ("wall", Role.VIEWER, "group.a@b", "group.a@b"),
+        ("root", Role.ADMIN, "", None),
+        ("node", Role.WORKER, "", None),
+    ]:
+        file = keys.add(name, role, file=tmp_path / f"{name}.key", owner=owner)
+        listed = keys.find(file.public_key)
+        assert listed is not None
+        assert listed.sees == file.sees == sees
+    for wrong in ("a b", "a/b", "x" * 65, "ada\n", "\0"):
+        with pytest.raises(InvalidRequestError):
+            keys.add("eve", Role.CLIENT, file=tmp_path / "eve.key", owner=wrong)
+        assert not (tmp_path / "eve.key").exists()
 
 
 def test_secrets_show_nowhere(keys: BusKeys) -> None:

@@ -42,25 +42,34 @@ class EventLog:
         row = self._database.read.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
         return int(row["seq"]) if row else 0
 
-    def since(self, n: int, *, job_id: str | None = None, limit: int = 200) -> EventPage:
+    def since(self, n: int, *, job_id: str | None = None, limit: int = 200, sees: str | None = None) -> EventPage:
         """Return the events after number `n`, oldest first, as many as fit into a reply.
+
+        Parameters
+        ----------
+        n : int
+        job_id : str, optional
+            The one job; all if not given.
+        limit : int
+        sees : str or None
+            The one owner whose jobs are in sight; None for all.
 
         Raises
         ------
         NotFoundError
-            There is no such job.
+            There is no such job in sight.
         """
         read = self._database.read
         serial = None
         if job_id is not None:
-            found = read.execute("SELECT serial FROM jobs WHERE id = ?", (job_id,)).fetchone()
-            if found is None:
+            found = read.execute("SELECT serial, owner FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if found is None or sees not in {None, found["owner"]}:
                 raise no_such_job(job_id)
             serial = found["serial"]
         rows = read.execute(
             "SELECT events.*, jobs.id FROM events JOIN jobs ON jobs.serial = events.job "
-            "WHERE n > ? AND (? IS NULL OR job = ?) ORDER BY n LIMIT ?",
-            (n, serial, serial, limit),
+            "WHERE n > ?1 AND (?2 IS NULL OR job = ?2) AND (?3 IS NULL OR owner = ?3) ORDER BY n LIMIT ?4",
+            (n, serial, sees, limit),
         )
         events: list[JobEvent] = []
         room = REPLY_BUDGET
@@ -72,10 +81,20 @@ class EventLog:
             events.append(event)
         return EventPage(events=tuple(events), last=self.last())
 
-    def active(self) -> int:
-        """Return how many jobs are not final."""
-        states = (JobState.PENDING, JobState.RUNNING)
-        return int(self._database.read.execute("SELECT count(*) FROM jobs WHERE state IN (?, ?)", states).fetchone()[0])
+    def waiting(self, now: float) -> tuple[int, int, float]:
+        """Return how many jobs are pending and running, and for how many seconds the oldest pending one has been."""
+        question = "SELECT count(*), min(updated_at) FROM jobs WHERE state = ?"
+        pending, since = self._database.read.execute(question, (JobState.PENDING,)).fetchone()
+        running, _ = self._database.read.execute(question, (JobState.RUNNING,)).fetchone()
+        return int(pending), int(running), 0.0 if since is None else max(0.0, now - float(since))
+
+    def active(self, sees: str | None = None) -> int:
+        """Return how many jobs, of one owner or of all, are not final."""
+        found = self._database.read.execute(
+            "SELECT count(*) FROM jobs WHERE state IN (?1, ?2) AND (?3 IS NULL OR owner = ?3)",
+            (JobState.PENDING, JobState.RUNNING, sees),
+        )
+        return int(found.fetchone()[0])
 
 
 def no_such_job(job_id: str) -> NotFoundError:

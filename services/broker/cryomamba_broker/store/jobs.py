@@ -136,15 +136,25 @@ class Jobs:
             event = self._events.append(connection, row, "job_created")
             return Change(self.record(row), event)
 
-    def get(self, job_id: str) -> JobRecord:
-        """Return a job with its newest errors and events.
+    def get(self, job_id: str, sees: str | None = None) -> JobRecord:
+        """Return a job with its newest errors and events; another's than of the one owner in sight is not there.
 
         Raises
         ------
         NotFoundError
             There is no such job.
         """
-        return self.record(self.row(job_id))
+        return self.record(self.row(job_id, sees))
+
+    def owner(self, job_id: str) -> str:
+        """Return whose a job is.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        """
+        return str(self.row(job_id)["owner"])
 
     def page(self, query: ListRequest) -> JobPage:
         """Return jobs without their history, newest first, as many as fit into a reply.
@@ -154,10 +164,12 @@ class Jobs:
         InvalidRequestError
             The cursor is not one that a page gave.
         """
+        # Only what is asked for stands in the statement: with "… OR :state IS NULL" no index would be used.
+        wanted = {"state": query.state, "owner": query.owner}
+        conditions = "".join(f" AND {name} = :{name}" for name, value in wanted.items() if value is not None)
         rows = self._database.read.execute(
-            "SELECT * FROM jobs WHERE serial < ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR owner = ?3) "
-            "ORDER BY serial DESC LIMIT ?4",
-            (_serial(query.cursor), query.state, query.owner, query.limit + 1),
+            f"SELECT * FROM jobs WHERE serial < :serial{conditions} ORDER BY serial DESC LIMIT :limit",  # noqa: S608 (the names are ours)
+            {**wanted, "serial": _serial(query.cursor), "limit": query.limit + 1},
         ).fetchall()
         jobs: list[JobRecord] = []
         room = REPLY_BUDGET
@@ -170,7 +182,7 @@ class Jobs:
         cursor = str(rows[len(jobs) - 1]["serial"]) if jobs and len(jobs) < len(rows) else None
         return JobPage(jobs=tuple(jobs), cursor=cursor)
 
-    def cancel(self, job_id: str) -> Change:
+    def cancel(self, job_id: str, sees: str | None = None) -> Change:
         """Cancel a waiting job, or ask a running one to stop; a job that is cancelled already stays so.
 
         Raises
@@ -181,7 +193,7 @@ class Jobs:
             The job has ended otherwise.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             state = JobState(row["state"])
             asked_already = state is JobState.RUNNING and row["cancel_requested"]
             if state is JobState.CANCELLED or asked_already:
@@ -199,7 +211,7 @@ class Jobs:
             event = self._events.append(connection, row, type_)
             return Change(self.record(row), event)
 
-    def retry(self, job_id: str) -> Change:
+    def retry(self, job_id: str, sees: str | None = None) -> Change:
         """Put a failed or cancelled job back into the queue with its attempts given anew.
 
         Raises
@@ -210,7 +222,7 @@ class Jobs:
             The job is running or completed.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             if row["state"] == JobState.PENDING:
                 return Change(self.record(row))
             after = next_state(JobState(row["state"]), Trigger.RETRY)
@@ -222,7 +234,7 @@ class Jobs:
             event = self._events.append(connection, row, EVENT_OF[Trigger.RETRY])
             return Change(self.record(row), event)
 
-    def delete(self, job_id: str) -> JobRecord:
+    def delete(self, job_id: str, sees: str | None = None) -> JobRecord:
         """Forget a job that has ended, with its attempts and events, and return it as it was.
 
         Raises
@@ -233,7 +245,7 @@ class Jobs:
             It has not ended.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             record = self.record(row)
             if not record.state.final:
                 raise ConflictError(
@@ -242,7 +254,7 @@ class Jobs:
             connection.execute("DELETE FROM jobs WHERE serial = ?", (row["serial"],))
             return record
 
-    def require_revisable(self, job_id: str) -> JobRecord:
+    def require_revisable(self, job_id: str, sees: str | None = None) -> JobRecord:
         """Return a job that may be given a revised mask.
 
         Raises
@@ -252,7 +264,7 @@ class Jobs:
         ConflictError
             It has no mask, or more revisions than fit.
         """
-        record = self.get(job_id)
+        record = self.get(job_id, sees)
         if record.state is not JobState.COMPLETED or record.mask is None:
             raise ConflictError(
                 f"The job is {record.state}, so there is no mask of it to revise.", hint="Let it complete first."
@@ -289,7 +301,7 @@ class Jobs:
             event = self._events.append(connection, row, "job_revised", note)
             return Change(self.record(row), event)
 
-    def focus(self, job_id: str, position: Zyx) -> JobRecord:
+    def focus(self, job_id: str, position: Zyx, sees: str | None = None) -> JobRecord:
         """Keep where the viewer looks; a job that has ended takes no notice.
 
         Raises
@@ -298,20 +310,26 @@ class Jobs:
             There is no such job.
         """
         with self._database.write() as connection:
-            row = self.row(job_id)
+            row = self.row(job_id, sees)
             connection.execute("UPDATE jobs SET focus = ? WHERE serial = ?", (to_json(position), row["serial"]))
             return self.record(row)
 
-    def row(self, job_id: str) -> sqlite3.Row:
+    def row(self, job_id: str, sees: str | None = None) -> sqlite3.Row:
         """Return a job's row.
+
+        Parameters
+        ----------
+        job_id : str
+        sees : str or None
+            The one owner whose jobs are in sight; None for all.
 
         Raises
         ------
         NotFoundError
-            There is no such job.
+            There is no such job in sight.
         """
         row: sqlite3.Row | None = self._database.read.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
+        if row is None or sees not in {None, row["owner"]}:
             raise no_such_job(job_id)
         return row
 

@@ -29,7 +29,7 @@ class NodeMap:
 
     def __init__(self, shape: tuple[int, ...], folder: Path | None = None) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
-            file.truncate(int(np.prod(shape)) * 4)
+            _reserve(file.fileno(), int(np.prod(shape)) * 4)
             self._descriptor = os.dup(file.fileno())
             self.array: Field = np.memmap(file, np.float32, "r+", shape=shape)
 
@@ -40,6 +40,14 @@ class NodeMap:
         if sys.platform == "linux":
             return _attach, (f"/proc/{os.getpid()}/fd/{self._descriptor}", self.array.shape)
         return _copy, (np.array(self.array),)
+
+
+def _reserve(descriptor: int, nbytes: int) -> None:
+    # Room that is missing shall be an error here: when a mapped page is written, it is a SIGBUS.
+    if sys.platform == "linux":
+        os.posix_fallocate(descriptor, 0, nbytes)
+    else:
+        os.ftruncate(descriptor, nbytes)
 
 
 class _Attached:

@@ -1,0 +1,318 @@
+"""Owners on a locked bus: to a key that is not an administrator's, another's jobs are not there, however it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import zmq
+import zmq.asyncio
+
+from cryomamba.access.curve import BusKeys, KeyFile, key_for
+from cryomamba.access.roles import Role
+from cryomamba.client.bus import BusTransport
+from cryomamba.errors import CryoMambaError, NotFoundError
+from cryomamba.events import StateEvent
+from cryomamba.files import RECORD, VOLUME, FileRecord
+from cryomamba.records import EngineInfo, JobRecord, SubmitRequest, VolumeSource
+from cryomamba.settings import Settings
+from cryomamba.testing import wait_until_async
+from cryomamba.volumes import inspect, write_volume
+from cryomamba.wire.envelope import Stamp, decode, encode
+from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.wire.requests import Claim, WorkerHello
+from cryomamba.wire.topics import event_topic, new_nonce, owned_topic, preview_topic, sync_topic
+from cryomamba_broker.server import Broker
+
+DEMO = SubmitRequest(volume=VolumeSource(shape=(8, 8, 8)))
+ENGINES = (
+    EngineInfo(name="demo", summary="Nothing.", parameters={"type": "object"}, needs_volume=False),
+    EngineInfo(name="threshold", summary="Cuts.", parameters={"type": "object"}, default=True),
+)
+FILE = "00000000-0000-4000-8000-00000000000a"
+
+
+class Bus:
+    """A locked broker with Ada, Bob, an administrator and a worker.
+
+    Attributes
+    ----------
+    ada, bob, admin, worker : BusTransport
+    """
+
+    def __init__(self, broker: Broker, keys: BusKeys, folder: Path, stack: AsyncExitStack) -> None:
+        self.broker = broker
+        self.keys = keys
+        self._folder = folder
+        self._stack = stack
+        self._context = zmq.asyncio.Context()
+        stack.callback(self._context.term)
+        self.files = {name: self.key(name) for name in ("ada", "bob")}
+        self.ada, self.bob = (self.transport(self.files[name]) for name in ("ada", "bob"))
+        self.admin = self.transport(key_for(broker.settings, Role.ADMIN))
+        self.worker = self.transport(key_for(broker.settings, Role.WORKER))
+
+    def key(self, name: str, role: Role = Role.CLIENT, owner: str = "") -> KeyFile:
+        return self.keys.add(name, role, file=self._folder / f"{name}.key", owner=owner)
+
+    def transport(self, key: KeyFile | None) -> BusTransport:
+        made = BusTransport(self.broker.endpoints.jobs, endpoints=self.broker.endpoints, key=key)
+        self._stack.push_async_callback(made.close)
+        return made
+
+    def socket(
+        self, key: KeyFile | None, endpoint: str, kind: int = zmq.SUB, *, routing_id: bytes = b""
+    ) -> zmq.asyncio.Socket:
+        """Return a raw socket, without the SDK's manners."""
+        assert key is not None
+        made = self._context.socket(kind)
+        self._stack.callback(made.close, linger=0)
+        key.secure(made)
+        if routing_id:
+            made.setsockopt(zmq.ROUTING_ID, routing_id)
+        made.connect(endpoint)
+        return made
+
+    async def claimed(self) -> JobRecord:
+        """Let the worker take the next job."""
+        reply = await self.worker.channel.request("job.claim", Claim(worker="w", engines=("demo",), wait_s=5))
+        return JobRecord.model_validate(reply.body["job"])
+
+    async def show(self, camera: zmq.asyncio.Socket, stamp: Stamp, job: JobRecord) -> None:
+        """Publish frames of a job until the broker has passed one on."""
+        frame = PreviewFrame(job.job_id, np.ones((4, 4, 4), np.uint8), (1, 1, 1), (4, 4, 4), (1.0,) * 3, 0.5, "demo")
+        body, spec, part = encode_frame(frame, codec="raw")
+        topic, before = preview_topic(job.job_id), self.broker.counters.frames
+        while self.broker.counters.frames == before:
+            envelope = stamp.envelope(PREVIEW, body, ts=1, topic=topic, job=job.job_id, attempt=1, buffers=[spec])
+            await camera.send_multipart([topic, encode(envelope), part])
+            await asyncio.sleep(0.01)
+
+
+@pytest_asyncio.fixture
+async def bus(settings: Settings, start_broker: Callable[..., Awaitable[Broker]], tmp_path: Path) -> AsyncIterator[Bus]:
+    keys = BusKeys(settings.keys)
+    keys.init()
+    broker = await start_broker()
+    async with AsyncExitStack() as stack:
+        made = Bus(broker, keys, tmp_path, stack)
+        hello = WorkerHello(worker="w", host="h", pid=1, version="0", engines=ENGINES)
+        await made.worker.channel.request("worker.hello", hello)
+        yield made
+
+
+async def all_of(socket: zmq.asyncio.Socket, until: bytes) -> list[bytes]:
+    """Read topics until one comes that is sure to come last."""
+    topics = []
+    async with asyncio.timeout(20):
+        while not (topics and topics[-1].startswith(until)):
+            topics.append((await socket.recv_multipart())[0])
+    return topics
+
+
+async def test_anothers_job_is_not_there(bus: Bus) -> None:
+    """For no request, and in the words for a job that never was; its owner and the administrator have it."""
+    job = (await bus.ada.submit(DEMO)).job_id
+    unknown = "00000000-0000-4000-8000-000000000000"
+    requests = {
+        "job.get": {},
+        "job.cancel": {},
+        "job.retry": {},
+        "job.delete": {},
+        "job.focus": {"position": [1, 1, 1]},
+        "events.since": {"n": 0},
+        "preview.get": {},
+        "artifact.read": {"name": "mask.mrc", "offset": 0, "length": 1},
+    }
+    for type_, fields in requests.items():
+        told = []
+        for asked in (job, unknown):
+            with pytest.raises(NotFoundError) as caught:
+                await bus.bob.channel.request(type_, {"job": asked, **fields})
+            told.append((caught.value.message.replace(asked, "?"), caught.value.hint, caught.value.details))
+        assert told[0] == told[1]
+    assert (await bus.ada.get(job)).state == (await bus.admin.get(job)).state == "pending"
+
+
+async def test_an_owner_cannot_be_chosen(bus: Bus) -> None:
+    """A client's job is its key's owner's whatever it says; an administrator, as the gateway, says whose it is."""
+    assert (await bus.bob.submit(DEMO.model_copy(update={"owner": "ada"}))).owner == "bob"
+    assert (await bus.admin.submit(DEMO.model_copy(update={"owner": "carol"}))).owner == "carol"
+    laptop = bus.transport(bus.key("laptop", owner="ada"))
+    assert (await laptop.submit(DEMO)).owner == "ada"
+
+
+async def test_the_same_key_of_two_people(bus: Bus) -> None:
+    """Two people may use the same client key, and neither learns of the other's job."""
+    request = DEMO.model_copy(update={"client_key": "the-same"})
+    first, again = await bus.ada.submit(request), await bus.ada.submit(request)
+    other = await bus.bob.submit(request.model_copy(update={"name": "another"}))
+    assert first.job_id == again.job_id != other.job_id
+
+
+async def test_listings_tell_of_ones_own(bus: Bus) -> None:
+    """Jobs, events and what a worker is at are told to those in whose sight they are, asked for or not."""
+    job = (await bus.ada.submit(DEMO)).job_id
+    assert (await bus.claimed()).job_id == job
+    own = (await bus.bob.submit(DEMO)).job_id
+    for asked in (None, "ada", "bob", ""):
+        page = await bus.bob.page(state=None, limit=10, cursor=None, owner=asked)
+        assert {record.job_id for record in page.jobs} == {own}
+    events = (await bus.bob.channel.request("events.since", {"n": 0})).body["events"]
+    assert {event["job_id"] for event in events} == {own}
+    assert [worker.job_id for worker in (await bus.bob.info()).workers] == [None]
+    assert [worker.job_id for worker in (await bus.admin.info()).workers] == [job]
+
+
+async def test_anothers_volume_is_not_there(bus: Bus) -> None:
+    """Neither an uploaded file nor the scores of a job can be borrowed, and a file without a record is nobody's."""
+    folder = bus.broker.settings.uploads / "files" / FILE
+    folder.mkdir(parents=True)
+    write_volume(folder / VOLUME, np.zeros((4, 4, 4), np.float32), 10.0)
+    job = (await bus.ada.submit(DEMO)).job_id
+    scores = bus.broker.settings.artifacts / job / "scores.mrc"
+    scores.parent.mkdir(parents=True)
+    write_volume(scores, np.zeros((4, 4, 4), np.float32), 10.0)
+    for source in (VolumeSource(file_id=FILE), VolumeSource(job_id=job)):
+        with pytest.raises(NotFoundError):
+            await bus.bob.submit(SubmitRequest(volume=source, engine="threshold"))
+    record = FileRecord(
+        file_id=FILE,
+        filename="a.mrc",
+        size_bytes=1,
+        sha256="0" * 64,
+        metadata=inspect(folder / VOLUME),
+        owner="ada",
+        created_at="2026-01-01T00:00:00Z",  # type: ignore[arg-type]
+    )
+    (folder / RECORD).write_text(record.model_dump_json())
+    with pytest.raises(NotFoundError):
+        await bus.bob.submit(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold"))
+    assert (await bus.ada.submit(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold"))).owner == "ada"
+
+
+async def test_an_eavesdropper_with_a_key_reads_nothing(bus: Bus) -> None:
+    """Whatever a client subscribes to, events of another's jobs do not come: all, a prefix, the job, its sync topic."""
+    job = (await bus.ada.submit(DEMO)).job_id
+    spy = bus.socket(bus.files["bob"], bus.broker.endpoints.events)
+    tried = [b"", b"v", b"v1/", b"v1/event/", b"v1/owned/", owned_topic("ada"), b"sync/", event_topic(job)]
+    tried += [event_topic(job)[:-1], owned_topic("ada", job), b"v1/event/" + job[:8].encode()]
+    tried += [sync_topic(topic, "n") for topic in (event_topic(job), b"v1/event/", owned_topic("ada"))]
+    for topic in tried:
+        spy.subscribe(topic)
+    # The broker reads a connection's subscriptions in order, so the answer to the last one comes after all refusals.
+    last = sync_topic(owned_topic("bob"), new_nonce())
+    spy.subscribe(last)
+    assert await all_of(spy, last) == [last]
+    await bus.ada.cancel(job)
+    own = (await bus.bob.submit(DEMO)).job_id
+    spy.subscribe(owned_topic("bob"))
+    spy.subscribe(sync_topic(event_topic(own), "n"))
+    topics = await all_of(spy, sync_topic(event_topic(own), "n"))
+    await bus.admin.cancel((await bus.ada.submit(DEMO)).job_id)
+    await bus.bob.cancel(own)
+    topics += await all_of(spy, owned_topic("bob", own))
+    assert not [topic for topic in topics if own.encode() not in topic]
+
+
+async def test_previews_are_for_their_owner(bus: Bus) -> None:
+    """Frames, and the last one for late joiners, go to the job's owner and the administrator, and to nobody else."""
+    await bus.ada.submit(DEMO)
+    job, stamp = await bus.claimed(), Stamp("camera")
+    camera = bus.socket(key_for(bus.broker.settings, Role.WORKER), bus.broker.endpoints.preview_in, zmq.PUB)
+    await bus.show(camera, stamp, job)
+    wanted = [preview_topic(job.job_id), sync_topic(preview_topic(job.job_id), "n")]
+    keys = [bus.files["ada"], key_for(bus.broker.settings, Role.ADMIN), bus.files["bob"]]
+    readers = [bus.socket(key, bus.broker.endpoints.preview_out) for key in keys]
+    for reader in readers:
+        for topic in [b"", b"v1/preview/", *wanted] if reader is readers[2] else wanted:
+            reader.subscribe(topic)
+    for reader in readers[:2]:
+        assert (await all_of(reader, wanted[1]))[-1] == wanted[1]
+        await bus.show(camera, stamp, job)
+        assert (await all_of(reader, wanted[0]))[-1] == wanted[0]
+    assert not await readers[2].poll(100)
+
+
+async def test_all_that_is_ones_own_is_followed(bus: Bus) -> None:
+    """The SDK's stream of all jobs is, with a client's key, that of its owner; the administrator's has every job."""
+    async with contextlib.aclosing(bus.bob.watch(None, previews=False)) as mine:
+        following = asyncio.ensure_future(anext(aiter(_states(mine))))
+        made = []
+        while not following.done():
+            await bus.ada.submit(DEMO)
+            made.append((await bus.bob.submit(DEMO)).job_id)
+            await asyncio.wait({following}, timeout=0.05)
+        assert following.result().event.job_id in made
+    job = (await bus.ada.submit(DEMO)).job_id
+    async with contextlib.aclosing(bus.ada.watch(job, previews=True)) as events:
+        assert (await anext(aiter(_states(events)))).record.job_id == job
+    with pytest.raises(CryoMambaError):
+        async with contextlib.aclosing(bus.bob.watch(job, previews=True)) as events:
+            await anext(aiter(_states(events)))
+
+
+async def _states(events: AsyncIterator[object]) -> AsyncIterator[StateEvent]:
+    async for event in events:
+        if isinstance(event, StateEvent):
+            yield event
+
+
+@pytest.mark.parametrize("endpoint", ["events", "preview_out"])
+async def test_a_shifted_subscription_opens_nothing(bus: Bus, endpoint: str) -> None:
+    """A message that is no subscription does not let the next victim's subscription be made for its sender.
+
+    In libzmq 4.3.5 it would: the message takes the place of a subscription in the list of connections to which they
+    are added, but not in the list of those that are read.
+    """
+    where = getattr(bus.broker.endpoints, endpoint)
+    job = (await bus.ada.submit(DEMO)).job_id
+    topic = event_topic(job) if endpoint == "events" else preview_topic(job)
+    eves = [bus.socket(bus.key(f"eve{n}"), where, zmq.XSUB) for n in range(2)]
+    monitor = eves[0].get_monitor_socket(zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_AUTH)
+    for eve in eves:
+        await eve.send(b"\x01" + (event_topic("nothing")))
+    victim = bus.socket(bus.files["ada"], where)
+    await eves[0].send(b"no subscription")
+    victim.subscribe(topic)
+    await eves[1].send(b"\x01" + event_topic("nothing"))
+    seen = set()
+    async with asyncio.timeout(20):
+        while zmq.Event.HANDSHAKE_FAILED_AUTH not in seen:
+            seen.add(zmq.utils.monitor.parse_monitor_message(await monitor.recv_multipart())["event"])
+    eves[0].disable_monitor()
+    monitor.close(linger=0)
+    victim.subscribe(sync_topic(event_topic(job), "n"))
+    if endpoint == "events":
+        await all_of(victim, sync_topic(event_topic(job), "n"))
+
+        async def told() -> bool:
+            # Only what was published after the cut shows whether the subscription is there again.
+            await bus.admin.retry(job) if (await bus.ada.get(job)).state == "cancelled" else await bus.ada.cancel(job)
+            return bool(await victim.poll(50))
+
+        await wait_until_async(told, what="the victim to hear of its job again")
+    assert not await eves[1].poll(100)
+
+
+async def test_a_name_gives_no_claim_to_anothers_answers(bus: Bus) -> None:
+    """A connection that takes a victim's routing id gets none of its answers."""
+    first, second = (
+        bus.socket(bus.files[name], bus.broker.endpoints.jobs, zmq.DEALER, routing_id=b"victim")
+        for name in ("ada", "bob")
+    )
+    stamp = Stamp("x")
+    await first.send(encode(stamp.envelope("ping", {}, ts=1.0)))
+    async with asyncio.timeout(20):
+        assert decode(await first.recv()).type == "reply"
+    await second.send(encode(stamp.envelope("ping", {}, ts=1.0)))
+    await first.send(encode(stamp.envelope("server.info", {}, ts=1.0)))
+    async with asyncio.timeout(20):
+        assert "engines" in decode(await first.recv()).body
+    assert not await second.poll(100)
