@@ -140,8 +140,9 @@ class ProcessExecutor:
             index = worker.busy.pop(number)
             if kind == "failed":
                 raise rest[0]
+            points, *layout = rest
             slot = worker.slots[number]
-            yield Result(index, slot.block.array(slot.output, *rest).copy())
+            yield Result(index, slot.block.array(slot.output, *layout).copy(), points)
 
 
 @contextmanager
