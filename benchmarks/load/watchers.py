@@ -151,29 +151,32 @@ def handshake(netloc: str, watch: Watch) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-async def follow(url: str, watches: Sequence[Watch], report: Connection, held: list[socket.socket]) -> list[Seen]:
-    """Open all connections, report when every reader was greeted, and return what they saw when they were closed."""
+async def read_all(url: str, watches: Sequence[Watch], ready: Callable[[], object] = lambda: None) -> list[Seen]:
+    """Open all connections, say when all were greeted, and return what they saw when they were closed."""
     netloc = urlsplit(url).netloc
     host, port = netloc.rsplit(":", 1)
-    readers = [watch for watch in watches if watch.reads]
     greeted, over = asyncio.Semaphore(0), asyncio.Semaphore(0)
-    for watch in watches:
-        if not watch.reads:
-            deaf = socket.create_connection((host, int(port)))
-            deaf.sendall(handshake(netloc, watch))
-            held.append(deaf)
     loop = asyncio.get_running_loop()
     seen = []
-    for watch in readers:
+    for watch in watches:
         reader = Reader(netloc, watch, greeted.release, over.release)
         await loop.create_connection(partial(_same, reader), host, int(port))
         seen.append(reader.seen)
-    for _ in readers:
+    for _ in watches:
         await greeted.acquire()
-    report.send("ready")
-    for _ in readers:
+    ready()
+    for _ in watches:
         await over.acquire()
     return seen
+
+
+def turn_deaf(url: str, watch: Watch) -> socket.socket:
+    """Open a connection from which nothing will be read."""
+    netloc = urlsplit(url).netloc
+    host, port = netloc.rsplit(":", 1)
+    deaf = socket.create_connection((host, int(port)))
+    deaf.sendall(handshake(netloc, watch))
+    return deaf
 
 
 def _same(reader: Reader) -> Reader:
@@ -184,6 +187,8 @@ def work(url: str, orders: Connection) -> None:
     """Carry out one list of watches after the other, until None comes; those who do not read stay to the end."""
     held: list[socket.socket] = []
     while (watches := orders.recv()) is not None:
-        orders.send(asyncio.run(follow(url, watches, orders, held)))
+        held += [turn_deaf(url, watch) for watch in watches if not watch.reads]
+        readers = [watch for watch in watches if watch.reads]
+        orders.send(asyncio.run(read_all(url, readers, partial(orders.send, "ready"))))
     for deaf in held:
         deaf.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from cryomamba.volumes.meta import VolumeMeta
 CHUNK_MIN: Final = 1024
 CHUNK_MAX: Final = 1024**3
 PARTS_MAX: Final = 10_000
+# A power of ten is the same number in JSON; one of two is rounded up there by some programs.
+SIZE_MAX: Final = 10**18
 VOLUME: Final = "volume.mrc"
 RECORD: Final = "file.json"
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -50,7 +53,7 @@ class UploadRequest(Request):
 
     filename: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
     total_size_bytes: int = Field(
-        ge=1, le=2**60, validation_alias=AliasChoices("total_size_bytes", "total_size"), description="Of the file."
+        ge=1, le=SIZE_MAX, validation_alias=AliasChoices("total_size_bytes", "total_size"), description="Of the file."
     )
     chunk_size_bytes: int | None = Field(
         None,
@@ -178,6 +181,22 @@ def read_record(folder: Path) -> FileRecord | None:
         return FileRecord.model_validate_json((folder / RECORD).read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def remove_upload(folder: Path) -> None:
+    """Remove an uploaded file's folder, out of sight at once; content that another file has too stays there.
+
+    Raises
+    ------
+    NotFoundError
+        It is gone already.
+    """
+    gone = folder.with_name(f".gone-{uuid.uuid4().hex}")
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:
+        raise no_such_file(folder.name) from None
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def no_such_file(file_id: str) -> NotFoundError:

@@ -179,8 +179,9 @@ class BusHub:
                 yield joined
             return
         yield from self._followers.get(raw, ())
-        if topic.kind == "event" and raw != ALL_EVENTS:
-            yield from self._followers.get(ALL_EVENTS, ())
+        whole = ALL_EVENTS if topic.owner is None else owned_topic(topic.owner)
+        if topic.kind == "event" and raw != whole:
+            yield from self._followers.get(whole, ())
 
     def _notice_epoch(self, epoch: int) -> None:
         if self._epoch not in {None, epoch}:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import time
 from typing import Annotated, Final
 
@@ -22,6 +21,7 @@ from .access.doors import PRINCIPAL
 from .access.principal import Principal
 from .link import BusLink, not_yours
 from .live.messages import Translator
+from .live.turnstile import Turnstile
 from .metrics import Metrics
 from .system import system_info
 from .uploads.store import UploadLimits, UploadStore
@@ -44,6 +44,8 @@ class Gateway:
     bus : BusLink
         From :meth:`start` on.
     translator : Translator
+    turnstile : Turnstile
+        Between clients' previews.
     system : SystemInfo
         From :meth:`start` on.
     tokens, signer, rate, places
@@ -56,6 +58,7 @@ class Gateway:
         self.settings = settings
         self.metrics = Metrics(settings.home)
         self.translator = Translator()
+        self.turnstile = Turnstile()
         self.started = time.monotonic()
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
@@ -72,7 +75,6 @@ class Gateway:
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
-        self.metrics.disk_free.set_function(lambda: float(shutil.disk_usage(self.settings.home).free))
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
 
     async def close(self) -> None:

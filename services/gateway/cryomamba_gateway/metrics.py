@@ -105,9 +105,6 @@ class Metrics:
         self.evicted = Counter(
             "cryomamba_gateway_clients_evicted", "WebSocket clients that stopped reading.", registry=self.registry
         )
-        self.disk_free = Gauge(
-            "cryomamba_gateway_disk_free_bytes", "Bytes free on the disk of the home folder.", registry=self.registry
-        )
         self.bus = Gauge("cryomamba_gateway_bus_connected", "1 while the broker is there.", registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

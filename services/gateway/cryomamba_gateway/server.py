@@ -37,6 +37,7 @@ GRACE_S: Final = 1
 PING_S: Final = 20.0
 REQUEST_S: Final = 20.0
 BACKLOG: Final = 512
+ACCEPTS_AT_ONCE: Final = 8
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,9 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             raise UnavailableError("The gateway could not start; its log says why.", retryable=False) from None
+        for listener in sockets or ():
+            # asyncio takes one number for two things: this queue, and how many it accepts in one turn of the loop.
+            listener.listen(BACKLOG)
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -266,6 +270,7 @@ def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
         proxy_headers=False,
         # Longer than clients keep an idle connection: one that both ends give up at once loses a request.
         timeout_keep_alive=int(REQUEST_S),
+        backlog=ACCEPTS_AT_ONCE,
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
         **more,

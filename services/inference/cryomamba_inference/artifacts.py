@@ -18,6 +18,7 @@ from cryomamba.masks.measure import METHOD, THICKNESS_METHOD, InstanceSummary, L
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.records import SCORES, Artifact, Shape, Spacing
 from cryomamba.volumes import Statistics, open_volume
+from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
 
@@ -155,8 +156,8 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
     destination.mkdir(parents=True, exist_ok=True)
     for artifact in artifacts:
         (folder / artifact.name).replace(destination / artifact.name)
-    _sync_folder(destination)
-    _sync_folder(destination.parent)
+    for level in (destination, destination.parent, destination.parent.parent):
+        sync_folder(level)
 
 
 def _describe(path: Path, check: Callable[[], None]) -> Artifact:
@@ -168,12 +169,3 @@ def _describe(path: Path, check: Callable[[], None]) -> Artifact:
             size += len(piece)
         os.fsync(file.fileno())
     return Artifact(name=path.name, size_bytes=size, media_type=_MEDIA_TYPES[path.name], sha256=digest.hexdigest())
-
-
-def _sync_folder(folder: Path) -> None:
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
