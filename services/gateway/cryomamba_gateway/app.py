@@ -11,15 +11,25 @@ from fastapi import FastAPI
 from cryomamba._version import __version__
 from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
-
-from . import errors, examples
-from .access.doors import Doorkeeper, HostGuard, PatientReceive, is_public
-from .access.hosts import own_names
-from .allow import AllowedMethods
-from .context import Gateway
-from .limits import BODY_MAX_BYTES
-from .middleware import BodyLimit, EnvelopeNet, OriginGuard, RequestContext
-from .routers import artifacts, health, jobs, links, previews, revisions, server, session, uploads, websocket
+from cryomamba_gateway import errors, examples
+from cryomamba_gateway.access.doors import Doorkeeper, HostGuard, PatientReceive, is_public
+from cryomamba_gateway.access.hosts import own_names
+from cryomamba_gateway.allow import AllowedMethods
+from cryomamba_gateway.context import Gateway
+from cryomamba_gateway.limits import BODY_MAX_BYTES
+from cryomamba_gateway.middleware import BodyLimit, EnvelopeNet, OriginGuard, RequestContext
+from cryomamba_gateway.routers import (
+    artifacts,
+    health,
+    jobs,
+    links,
+    previews,
+    revisions,
+    server,
+    session,
+    uploads,
+    websocket,
+)
 
 DESCRIPTION: Final = """
 Segments cryo-electron tomograms and shows the mask while it grows. Arrays are ZYX in C order, lengths are ångström,
