@@ -160,7 +160,9 @@ class Broker:
             owners=owners,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        places = Places(self.settings.roots, self.settings.artifacts, self.settings.uploads)
+        places = Places(
+            self.settings.roots, self.settings.artifacts, self.settings.uploads, closed=self.settings.own_folders
+        )
         clients = ClientRequests(self._core, places=places, files=files, reserve=self.settings.disk_reserve)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}

@@ -22,7 +22,11 @@ def origin_allowed(headers: Mapping[str, str], allowed: Collection[str]) -> bool
         return True
     if origin.lower() in allowed:
         return True
-    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
+    try:
+        page = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return page.lower() == headers.get("host", "").lower() != ""
 
 
 def cross_origin(allowed: Collection[str]) -> dict[str, Any]:

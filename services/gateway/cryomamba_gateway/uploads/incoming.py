@@ -104,6 +104,7 @@ class Incoming:
         try:
             _reserve(aside / DATA, ticket.total_size_bytes)
             write_durably(aside / TICKET, ticket.model_dump_json())
+            sync_folder(aside)
             aside.rename(folder)
             sync_folder(folder.parent)
         except BaseException:
