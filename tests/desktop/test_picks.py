@@ -15,7 +15,7 @@ from napari_cryomamba.models.picks import Picks, read_picks, write_table
 from napari_cryomamba.picks_layer import hide_below, picks_in, show_picks
 
 if TYPE_CHECKING:
-    from .conftest import RecordMaker
+    from tests.desktop.conftest import RecordMaker
 
 pytestmark = pytest.mark.desktop
 SIZE = (20.0, 10.0, 10.0)

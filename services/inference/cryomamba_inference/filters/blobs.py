@@ -116,7 +116,9 @@ class BlobFilter:
             np.negative(smooth, out=smooth)
             np.negative(response, out=response)
         middle = np.float32(sign * self.middle)
-        edge = [(0 if a else self.reach, n if b else n - self.reach) for n, (a, b) in zip(field.shape, borders, strict=True)]
+        edge = [
+            (0 if a else self.reach, n if b else n - self.reach) for n, (a, b) in zip(field.shape, borders, strict=True)
+        ]
         found = _maxima(response, np.asarray(edge, np.int64), middle + np.float32(FLOOR * self.deviation))
         at = tuple(found.T)
         heights = (response[at].astype(np.float64) - middle) / self.deviation * _roundness(smooth, found)
