@@ -15,6 +15,8 @@ from cryomamba_inference.filters.membrane import PlateMap, plate_tasks, score_bo
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.threads import one_thread, run_all
 
+_LOOK_VOXELS = 800_000
+
 
 class MembraneParameters(EngineParameters):
     """How membranes are found."""
@@ -93,7 +95,7 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     def passes(self) -> Sequence[Pass]:
         """Return a first look and the result."""
-        return (Pass("first look", factor=0), Pass("segmenting"))
+        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS), Pass("segmenting"))
 
     def prepare(self, scene: Scene) -> None:
         """Average the volume onto nodes, lay the plates on them, and learn gold, noise and thresholds."""
