@@ -51,7 +51,18 @@ class Calibration:
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
     """Return the nodes for a volume: `STEP_A` apart, or as far as its largest voxel size."""
-    return CoarseGrid(shape, voxel_size_A, max(STEP_A, *voxel_size_A))
+    return CoarseGrid(shape, voxel_size_A, make_step(voxel_size_A))
+
+
+def make_step(voxel_size_A: Spacing) -> float:
+    """Return the distance of the nodes in Å."""
+    return max(STEP_A, *voxel_size_A)
+
+
+def longest_margin_A(step_A: float) -> float:
+    """Return how far in Å from a box the responses can change its scores, whatever the noise."""
+    model = MembraneModel(1.0, 0.0, no_beads(), _bank(step_A), vote_range_A=_RANGES_A[1])
+    return model.margin * step_A
 
 
 def learn_model(
