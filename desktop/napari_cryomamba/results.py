@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject
 from cryomamba.client import AsyncClient
 from cryomamba.engine import ScoreCut
 from cryomamba.errors import CryoMambaError, NotFoundError
+from cryomamba.picks import Kind, Picks, read_csv
 from cryomamba.records import PICKS, SCORES, Artifact, JobRecord, Spacing
 from cryomamba.volumes import inspect
 
@@ -22,7 +23,6 @@ from .aside import Aside, Task
 from .local_jobs import STATISTICS
 from .models.history import Level, Notice
 from .models.jobs import is_here
-from .models.picks import Picks, read_picks
 from .notices import Notices
 from .picks_layer import show_picks
 from .runs import Runs
@@ -113,7 +113,9 @@ class Results(QObject):
             size = source.meta.voxel_size_A if source is not None else record.volume.voxel_size_A
             show_picks(self._viewer, record, picks, size)
 
-        self._aside.run("Opening the picks", lambda _task: read_picks(path), shown)
+        info = next((info for info in self._runs.engines if info.name == record.engine), None)
+        kind: Kind = info.picks if info is not None and info.picks is not None else "particles"
+        self._aside.run("Opening the picks", lambda _task: read_csv(path, kind), shown)
 
     # files
 
