@@ -55,6 +55,8 @@ class LocalRunner:
             raise InvalidRequestError(
                 f"The engine '{engine.name}' keeps no scores.", hint="Leave --scores out, or take another engine."
             )
+        if "picks" in formats and engine.picks is None:
+            raise InvalidRequestError(f"The engine '{engine.name}' finds no places.", hint="Take one that does.")
         control, teller = Control(cancelled), _Teller(on_event)
         executor = self._open_executor()
         try:
