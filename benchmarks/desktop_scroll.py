@@ -113,9 +113,9 @@ def in_windows(path: Path) -> None:
     viewer.window.resize(1300, 800)
     spin_until(lambda: len(viewer.layers) == 1 and panel.tomogram.measured)
     desk = panel.desk
-    desk.jobs.adopt(JOB)
-    desk._take(JobChanged(record(path)))  # noqa: SLF001 (what the network would bring)
-    desk.watch(JOB)
+    desk.runs.table.adopt(JOB)
+    desk.take(JobChanged(record(path)))
+    desk.watching.watch(JOB)
     show(desk, 0)
     panel.connection.setVisible(False)
     spin(1.0)
@@ -183,9 +183,9 @@ def update_bare(viewer: Viewer, labels: LabelsLayer, *, drawn: bool) -> list[flo
 def update_panel(viewer: Viewer, desk: DeskLike, *, drawn: bool) -> list[float]:
     times = []
     for number in range(20):
-        desk.bridge.frame_place(JOB).put(frame(number))
+        desk.server.bridge.frame_place(JOB).put(frame(number))
         started = time.perf_counter()
-        desk.draw(JOB)
+        desk.watching.draw(JOB)
         if drawn:
             draw(viewer)
         times.append(time.perf_counter() - started)
@@ -196,18 +196,18 @@ def ten_hertz(viewer: Viewer, desk: DeskLike) -> None:
     """Send frames from a thread, as the network does, while the sections are scrolled."""
     from napari_cryomamba.net.messages import FrameWaits
 
-    place = desk.bridge.frame_place(JOB)
+    place = desk.server.bridge.frame_place(JOB)
     before = place.statistics
     shown: list[str] = []
     waiting: list[int] = []
-    desk.frame_shown.connect(shown.append)
+    desk.watching.frame_shown.connect(shown.append)
 
     def send() -> None:
         woken = 0
         for number in range(FRAMES):
             if place.put(frame(number)):
                 woken += 1
-                desk.bridge.arrived.emit(FrameWaits(JOB))
+                desk.server.bridge.arrived.emit(FrameWaits(JOB))
             waiting.append(woken - len(shown))
             time.sleep(0.1)
 
@@ -256,8 +256,8 @@ def spin_until(condition: Callable[[], bool]) -> None:
 
 
 def show(desk: DeskLike, number: int) -> None:
-    desk.bridge.frame_place(JOB).put(frame(number))
-    desk.draw(JOB)
+    desk.server.bridge.frame_place(JOB).put(frame(number))
+    desk.watching.draw(JOB)
 
 
 _MASKS: dict[int, np.ndarray] = {}

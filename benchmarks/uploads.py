@@ -11,54 +11,39 @@ import asyncio
 import hashlib
 import os
 import tempfile
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import httpx
 import numpy as np
-import psutil
+from benchmarks.load.peak import Peak
 
-from cryomamba.testing import Stack
+from cryomamba.testing import Stack, wait_until
 from cryomamba.volumes import write_volume
 
 UPLOADS = int(os.environ.get("UPLOADS", "20"))
+BURSTS = 2
 MB = int(os.environ.get("UPLOAD_MB", "256"))
 CHUNK = 8 * 1024 * 1024
 PARALLEL = 2
-SETTLE_S = 0.05
 
 
-class Peak:
-    """The largest resident memory of a process while it lasts, in MB."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it; memory of the gateway in MB, its highest in each burst."""
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.before = self.now()
-        self.highest = self.before
-
-    def now(self) -> float:
-        return self._process.memory_info().rss / 1e6
-
-    def _watch(self) -> None:
-        while not self._over.wait(SETTLE_S):
-            self.highest = max(self.highest, self.now())
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+    size: int
+    right: int
+    before: float
+    highest: list[float]
+    after: float
+    seconds: float
 
 
-def base_volume(folder: Path) -> memoryview:
+def base_volume(folder: Path, megabytes: int) -> memoryview:
     """Return the bytes of a volume of about the wanted size."""
-    side = round((MB * 1e6 / 4) ** (1 / 3))
+    side = round((megabytes * 1e6 / 4) ** (1 / 3))
     path = folder / "base.mrc"
     rng = np.random.default_rng(1)
     write_volume(path, rng.random((side, side, side), np.float32), 10.0)
@@ -112,34 +97,44 @@ def write_alone(folder: Path, base: memoryview) -> float:
     return time.perf_counter() - started
 
 
-async def all_at_once(url: str, base: memoryview) -> int:
-    return sum(await asyncio.gather(*(upload(url, base, number) for number in range(UPLOADS))))
+async def all_at_once(url: str, base: memoryview, count: int) -> int:
+    return sum(await asyncio.gather(*(upload(url, base, number) for number in range(count))))
+
+
+def run(folder: Path, base: memoryview, count: int, bursts: int) -> Result:
+    """Start services, send one file to warm up, then so many at once, again and again."""
+    limits = {"CRYOMAMBA_UPLOADS_PER_TOKEN": str(count), "CRYOMAMBA_UPLOAD_QUOTA_GB": "1000"}
+    with Stack(folder / "home", env=limits) as stack:
+        stack.start("broker", "gateway")
+        wait_until((stack.home / "gateway.json").exists, what="the gateway")
+        asyncio.run(upload(stack.http_url, base, 1000))
+        peaks, right, started = [], 0, time.perf_counter()
+        for _ in range(bursts):
+            with Peak(stack.processes["gateway"].pid) as peak:
+                right += asyncio.run(all_at_once(stack.http_url, base, count))
+            peaks.append(peak)
+        seconds = time.perf_counter() - started
+        return Result(len(base), right, peaks[0].before, [peak.highest for peak in peaks], peaks[-1].now(), seconds)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cryomamba-uploads-") as name:
         folder = Path(name)
-        base = base_volume(folder)
-        limits = {"CRYOMAMBA_UPLOADS_PER_TOKEN": str(UPLOADS), "CRYOMAMBA_UPLOAD_QUOTA_GB": "1000"}
-        with Stack(folder / "home", env=limits) as stack:
-            stack.start("broker", "inference", "gateway").wait_ready()
-            asyncio.run(upload(stack.http_url, base, 1000))
-            with Peak(stack.processes["gateway"].pid) as peak:
-                started = time.perf_counter()
-                right = asyncio.run(all_at_once(stack.http_url, base))
-                seconds = time.perf_counter() - started
-            after = peak.now()
+        base = base_volume(folder, MB)
+        found = run(folder, base, UPLOADS, BURSTS)
         alone = write_alone(folder, base)
-    sent = UPLOADS * len(base) / 1e6
+    sent = BURSTS * UPLOADS * found.size / 1e6
     print(
-        f"{UPLOADS} uploads of {len(base) / 1e6:.0f} MB at once, parts of {CHUNK >> 20} MiB, {PARALLEL} at a time each"
+        f"{UPLOADS} uploads of {found.size / 1e6:.0f} MB at once, parts of {CHUNK >> 20} MiB, {PARALLEL} at a time each"
     )
-    print(f"checksums right        {right} of {UPLOADS}")
-    print(f"gateway before         {peak.before:8.0f} MB resident")
-    print(f"gateway at its highest {peak.highest:8.0f} MB resident (+{peak.highest - peak.before:.0f})")
-    print(f"gateway afterwards     {after:8.0f} MB resident")
-    print(f"all uploads            {sent / seconds:8.0f} MB/s ({seconds:.1f} s), client on the same cores")
-    print(f"hash and write alone   {len(base) / 1e6 / alone:8.0f} MB/s, one file, one process")
+    print(f"checksums right        {found.right} of {BURSTS * UPLOADS}")
+    print(f"gateway after one      {found.before:8.0f} MB resident")
+    for number, highest in enumerate(found.highest, 1):
+        grown = highest - found.before
+        print(f"its highest in burst {number} {highest:8.0f} MB resident (+{grown:.0f}, limit 50)")
+    print(f"gateway afterwards     {found.after:8.0f} MB resident")
+    print(f"all uploads            {sent / found.seconds:8.0f} MB/s ({found.seconds:.1f} s), client on the same cores")
+    print(f"hash and write alone   {found.size / 1e6 / alone:8.0f} MB/s, one file, one process")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _option(one: TyperOption) -> tuple[str, str, str]:
 
 def exit_codes() -> str:
     """Return what every exit code means."""
-    from cryomamba.cli.exits import MEANINGS, ExitCode
+    from cryomamba.exits import MEANINGS, ExitCode
 
     return table(("Code", "Meaning"), [(code.value, MEANINGS[code]) for code in ExitCode])
 

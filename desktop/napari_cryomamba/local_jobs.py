@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from qtpy.QtCore import QObject
 
-from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError
+from cryomamba.engine import Registry
+from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from cryomamba.events import ProgressEvent
-from cryomamba.local import LocalEvent, find_local_runner
+from cryomamba.local import ENDINGS, ExportFormat, LocalEvent, find_local_runner
 from cryomamba.records import (
+    MASK,
+    SCORES,
+    Artifact,
     EngineInfo,
     JobError,
     JobEvent,
@@ -27,12 +34,14 @@ from cryomamba.records import (
 )
 
 from .models.frames import NewestFrame
+from .models.jobs import LOCAL_PREFIX
+from .net.delivery import Order
 from .net.messages import FrameWaits, JobChanged, JobProgressed
 from .signals import Signal
-from .tomogram import Source
 
 JOIN_S = 10.0
-LOCAL_PREFIX = "local-"
+STATISTICS = "stats.json"
+_RECORD = "job.json"
 
 EventType = Literal["job_created", "job_started", "job_completed", "job_failed", "job_cancelled"]
 
@@ -43,7 +52,7 @@ class LocalJobs(QObject):
     Parameters
     ----------
     folder : Path
-        Where the masks of local jobs go, a folder for each.
+        Where the results of local jobs go, a folder for each.
 
     Signals
     -------
@@ -60,6 +69,7 @@ class LocalJobs(QObject):
         super().__init__(parent)
         self.folder = folder
         self._runs: dict[str, _Run] = {}
+        self._frames: dict[str, NewestFrame] = {}
         self._finder: threading.Thread | None = None
 
     def find_engines(self) -> None:
@@ -75,19 +85,44 @@ class LocalJobs(QObject):
         self._finder = threading.Thread(target=find, name="cryomamba-engines", daemon=True)
         self._finder.start()
 
-    def start(self, source: Source, *, engine: str, params: dict[str, Any], name: str, interval_s: float) -> JobRecord:
+    def remembered(self) -> list[JobRecord]:
+        """Return the jobs of earlier starts of the desktop that came to an end."""
+        found = []
+        for path in sorted(self.folder.glob(f"{LOCAL_PREFIX}*/{_RECORD}")):
+            try:
+                found.append(JobRecord.model_validate_json(path.read_bytes()))
+            except (OSError, ValidationError):
+                continue
+        return found
+
+    def start(self, order: Order) -> JobRecord:
         """Start a job and return it as it stands."""
-        request = SubmitRequest(
-            volume=VolumeSource(
-                path=str(source.path), voxel_size_A=source.meta.voxel_size_A if source.corrected else None
+        meta, now = order.source.meta, datetime.now(UTC)
+        record = JobRecord(
+            job_id=f"{LOCAL_PREFIX}{uuid.uuid4()}",
+            state=JobState.PENDING,
+            name=order.name or order.source.path.name,
+            engine=order.engine or "",
+            params=order.params,
+            volume=VolumeSummary(
+                name=meta.name, shape=meta.shape, voxel_size_A=meta.voxel_size_A, path=str(order.source.path)
             ),
-            engine=engine,
-            params=params,
-            name=name or source.path.name,
-            preview=PreviewOptions(interval_s=interval_s),
+            preview=PreviewOptions(interval_s=order.interval_s),
+            created_at=now,
+            updated_at=now,
         )
-        run = _Run(source, request, self.folder, self.arrived.emit)
-        self._runs[run.record.job_id] = run
+        return self._begin(record)
+
+    def retry(self, job_id: str) -> None:
+        """Run a job that has ended once more."""
+        run = self._runs.get(job_id)
+        record = run.record if run is not None else next((r for r in self.remembered() if r.job_id == job_id), None)
+        if record is not None and record.state.final:
+            self._begin(record.model_copy(update={"errors": (), "cancel_requested": False, "completed_at": None}))
+
+    def _begin(self, record: JobRecord) -> JobRecord:
+        run = _Run(record, self.folder / record.job_id, self.frame_place(record.job_id), self.arrived.emit)
+        self._runs[record.job_id] = run
         run.start()
         return run.record
 
@@ -96,13 +131,18 @@ class LocalJobs(QObject):
         if job_id in self._runs:
             self._runs[job_id].cancel()
 
+    def forget(self, job_id: str) -> None:
+        """Drop a job that has ended, with its files."""
+        self._runs.pop(job_id, None)
+        shutil.rmtree(self.folder / job_id, ignore_errors=True)
+
     def frame_place(self, job_id: str) -> NewestFrame:
         """Return where a job's previews are left."""
-        return self._runs[job_id].frames
+        return self._frames.setdefault(job_id, NewestFrame())
 
-    def mask(self, job_id: str) -> Path:
-        """Return where a job's mask appears."""
-        return self._runs[job_id].output
+    def file(self, job_id: str, name: str) -> Path:
+        """Return where a result of a job lies."""
+        return self.folder / job_id / name
 
     def close(self) -> None:
         """Cancel every job and wait for the threads to end."""
@@ -115,27 +155,12 @@ class LocalJobs(QObject):
 
 
 class _Run(threading.Thread):
-    def __init__(self, source: Source, request: SubmitRequest, folder: Path, post: Any) -> None:  # noqa: ANN401
-        job_id = f"{LOCAL_PREFIX}{uuid.uuid4()}"
-        super().__init__(name=f"cryomamba-{job_id}", daemon=True)
-        self.frames = NewestFrame()
-        self.output = folder / job_id / "mask.mrc"
-        self._source, self._request, self._post = source, request, post
+    def __init__(self, record: JobRecord, folder: Path, frames: NewestFrame, post: Any) -> None:  # noqa: ANN401
+        super().__init__(name=f"cryomamba-{record.job_id}", daemon=True)
+        self.record = record
+        self._folder, self._frames, self._post = folder, frames, post
+        self._attempt = record.attempt + 1
         self._cancelled = threading.Event()
-        meta, now = source.meta, datetime.now(UTC)
-        self.record = JobRecord(
-            job_id=job_id,
-            state=JobState.PENDING,
-            name=request.name,
-            engine=request.engine or "",
-            params=request.params,
-            volume=VolumeSummary(
-                name=meta.name, shape=meta.shape, voxel_size_A=meta.voxel_size_A, path=str(source.path)
-            ),
-            preview=request.preview,
-            created_at=now,
-            updated_at=now,
-        )
         self._move(JobState.PENDING, "job_created")
 
     def cancel(self) -> None:
@@ -145,37 +170,62 @@ class _Run(threading.Thread):
             self._post(JobChanged(self.record))
 
     def run(self) -> None:
-        self._move(JobState.RUNNING, "job_started", attempt=1, progress=Progress(stage="preparing"))
+        self._move(JobState.RUNNING, "job_started", attempt=self._attempt, progress=Progress(stage="preparing"))
         try:
-            self.output.parent.mkdir(parents=True, exist_ok=True)
-            find_local_runner().run(
-                self._source.path,
-                self._request,
-                output=self.output,
-                on_event=self._on_event,
-                cancelled=self._cancelled.is_set,
-            )
+            artifacts = self._segment()
         except CryoMambaError as error:
             self._end(error)
+        except OSError as error:
+            why = f"The results could not be written: {error.strerror or error}."
+            self._end(UnavailableError(why, hint="Look at the room on the disk of CRYOMAMBA_HOME."))
         except Exception as error:  # noqa: BLE001 (an engine of a third party may raise anything; the job must end)
             wrong = f"The engine failed with {type(error).__name__}: {error}"
             self._end(JobFailedError(wrong, hint="Try other parameters, or report it to the engine's authors."))
         else:
-            self._move(JobState.COMPLETED, "job_completed", progress=Progress(fraction=1.0))
+            self._move(
+                JobState.COMPLETED, "job_completed", progress=Progress(fraction=1.0), artifacts=artifacts, errors=()
+            )
+
+    def _segment(self) -> tuple[Artifact, ...]:
+        record, folder = self.record, self._folder
+        folder.mkdir(parents=True, exist_ok=True)
+        engine = Registry.discover().engines.get(record.engine)
+        formats: tuple[ExportFormat, ...] = ("scores",) if engine is not None and engine.keeps_scores else ()
+        volume = record.volume
+        request = SubmitRequest(
+            volume=VolumeSource(path=volume.path, voxel_size_A=volume.voxel_size_A),
+            engine=record.engine,
+            params=record.params,
+            name=record.name,
+            preview=record.preview,
+        )
+        result = find_local_runner().run(
+            Path(volume.path or ""),
+            request,
+            output=folder / MASK,
+            on_event=self._on_event,
+            cancelled=self._cancelled.is_set,
+            formats=formats,
+        )
+        for form, path in zip(formats, result.exports, strict=True):
+            path.replace(folder / {"scores": SCORES}.get(form, f"mask{ENDINGS[form]}"))
+        (folder / STATISTICS).write_text(json.dumps(result.statistics), encoding="utf-8")
+        found = [folder / name for name in (MASK, SCORES, STATISTICS)]
+        return tuple(Artifact(name=path.name, size_bytes=path.stat().st_size) for path in found if path.exists())
 
     def _end(self, error: CryoMambaError) -> None:
         if error.code is ErrorCode.CANCELLED:
             self._move(JobState.CANCELLED, "job_cancelled")
             return
         told = error if error.message else InternalError("The job failed without saying why.")
-        failure = JobError(code=told.code, message=told.message[:2000], hint=told.hint[:1000], attempt=1)
+        failure = JobError(code=told.code, message=told.message[:2000], hint=told.hint[:1000], attempt=self._attempt)
         self._move(JobState.FAILED, "job_failed", errors=(failure,))
 
     def _on_event(self, event: LocalEvent) -> None:
         job_id = self.record.job_id
         if isinstance(event, ProgressEvent):
-            self._post(JobProgressed(job_id, 1, event.progress))
-        elif self.frames.put(event.frame, skipped=event.skipped):
+            self._post(JobProgressed(job_id, self._attempt, event.progress))
+        elif self._frames.put(event.frame, skipped=event.skipped):
             self._post(FrameWaits(job_id))
 
     def _move(self, state: JobState, what: EventType, **changes: Any) -> None:  # noqa: ANN401
@@ -192,4 +242,15 @@ class _Run(threading.Thread):
         if state.final:
             changes["completed_at"] = now
         self.record = self.record.model_copy(update=changes)
+        if state.final:
+            self._write_down()
         self._post(JobChanged(self.record))
+
+    def _write_down(self) -> None:
+        """Keep how the job ended, so that the table has it after a restart of the desktop."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / _RECORD).write_text(self.record.model_dump_json(), encoding="utf-8")
+        except OSError:
+            # Only the memory of it is lost.
+            return

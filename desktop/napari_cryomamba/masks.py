@@ -33,8 +33,10 @@ class Mask:
     feature : str
         What was segmented: the engine's name, or the part of a mask file's name that says so.
     palette : Palette
-    growing : bool
-        Whether it is a preview still.
+    unfinished : str
+        Why it cannot be measured, edited or kept yet, in a sentence; empty if it can.
+    hint : str
+        What to do about that.
     """
 
     layer: Any
@@ -43,7 +45,8 @@ class Mask:
     folder: Path | None
     feature: str
     palette: Palette
-    growing: bool = False
+    unfinished: str = ""
+    hint: str = ""
 
     @property
     def voxel_size_A(self) -> Spacing:
@@ -57,18 +60,25 @@ class Mask:
         array: Array = self.layer.data
         return array
 
+    @property
+    def growing(self) -> bool:
+        """Whether it is not the finished mask that is shown."""
+        return bool(self.unfinished)
+
     def require_finished(self) -> None:
         """Refuse what makes no sense on a preview.
 
         Raises
         ------
         InvalidRequestError
-            The mask is a preview still.
+            It is not the finished mask that is shown.
         """
-        if self.growing:
-            raise InvalidRequestError(
-                "The mask is still a coarse preview.", hint="Wait until the job is complete, then try again."
-            )
+        if self.unfinished:
+            raise InvalidRequestError(self.unfinished, hint=self.hint)
+
+
+PREVIEW = ("The mask is still a coarse preview.", "Wait until the job is complete, then try again.")
+TRYING = ("The threshold is being moved.", "Apply it, or go back, then try again.")
 
 
 def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401 (a napari layer)
@@ -78,6 +88,7 @@ def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401
     source = source_of(layer)
     if overlay is not None:
         below = source_of(overlay.tomogram) if overlay.tomogram is not None else None
+        unfinished, hint = PREVIEW if not overlay.final else TRYING if overlay.trying else ("", "")
         return Mask(
             layer=layer,
             like=below.facts if below else None,
@@ -85,7 +96,8 @@ def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401
             folder=below.path.parent if below else None,
             feature=overlay.feature,
             palette=overlay.palette,
-            growing=not overlay.final,
+            unfinished=unfinished,
+            hint=hint,
         )
     if source is not None:
         stem, _, feature = source.path.stem.partition("__")

@@ -58,7 +58,9 @@ class Overlay:
         self.final = False
         self.scale: tuple[int, int, int] = (1, 1, 1)
         self.layer: Any = None
-        self._name = f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+        self._kept: Array | None = None
+        self._voxel_size_A = record.volume.voxel_size_A
+        self._name = layer_name(record)
         self._style = {"opacity": opacity, "contour": contour}
         self._colored: set[int] = set()
 
@@ -79,7 +81,40 @@ class Overlay:
         """Put the finished mask (z, y, x) in the preview's place; colours, opacity and names stay."""
         self.final = True
         self.scale = (1, 1, 1)
+        self._voxel_size_A = voxel_size_A
+        self._kept = None
         self._put(mask, Placement.of_volume(self._shown_voxel_size_A() or voxel_size_A))
+
+    @property
+    def trying(self) -> bool:
+        """Whether something else than the finished mask is shown for a while."""
+        return self._kept is not None
+
+    def try_on(self, mask: Any, factor: int) -> None:  # noqa: ANN401 (whatever napari slices)
+        """Show something else for a while, in place of the finished mask, which cannot be edited meanwhile.
+
+        Parameters
+        ----------
+        mask : array-like of uint8, ZYX
+        factor : int
+            Tomogram voxels per voxel of it, along each axis.
+        """
+        if self._kept is None:
+            self._kept = self.layer.data
+        self.layer.data = mask
+        # After the data, which napari takes for a reason to allow edits.
+        self.layer.editable = False
+        self.scale = (factor, factor, factor)
+        self._put_at(Placement.on_grid(self._shown_voxel_size_A() or self._voxel_size_A, self.scale))
+
+    def take_off(self) -> None:
+        """Show the finished mask again."""
+        kept, self._kept = self._kept, None
+        if kept is not None and self.in_viewer:
+            self.layer.data = kept
+            self.layer.editable = True
+            self.scale = (1, 1, 1)
+            self._put_at(Placement.of_volume(self._shown_voxel_size_A() or self._voxel_size_A))
 
     def place(self, voxel_size_A: tuple[float, float, float]) -> None:
         """Follow a tomogram whose voxel size was corrected."""
@@ -117,6 +152,10 @@ class Overlay:
             layer.refresh(thumbnail=False, highlight=False, extent=False)
         else:
             layer.data = mask
+        self._put_at(placement)
+
+    def _put_at(self, placement: Placement) -> None:
+        layer = self.layer
         if not np.allclose(layer.scale, placement.scale) or not np.allclose(layer.translate, placement.translate):
             layer.scale, layer.translate = placement.scale, placement.translate
 
@@ -155,3 +194,18 @@ class Overlay:
         above = self.viewer.layers.index(self.tomogram) + 1
         if at != above:
             self.viewer.layers.move(at, above)
+
+
+def layer_name(record: JobRecord) -> str:
+    """Return what the layer of a job is called: its tomogram and engine, or its own name for a moved threshold."""
+    if record.volume.job_id is not None and record.name:
+        return record.name
+    return f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+
+
+def warm_up() -> None:
+    """Have napari compile what it draws labels with, seconds that the first preview would wait for; for any thread."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    # No layer: making one is not safe beside the GUI thread, which makes others.
+    DirectLabelColormap(color_dict=Palette().color_dict((1,))).map(np.ones((1, 2), np.uint8))

@@ -14,6 +14,8 @@ from cryomamba.masks.measure import Measurements
 from cryomamba.records import Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, blank_header, open_volume
 
+from .models.picks import centred_A
+from .star import write_star
 from .tomogram import Array
 
 TITLES: dict[str, str] = {
@@ -111,11 +113,8 @@ def export_mask(
             export(volume, path, step=progress)
 
 
-def write_star(path: Path, measured: Measurements, tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:
+def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:
     """Write the centres of connected pieces as a STAR file of RELION 5 and return how many.
-
-    Coordinates are ``rlnCenteredCoordinate{X,Y,Z}Angst``: ångström from the tomogram's centre, which RELION puts at
-    half its number of voxels, counted from 0.
 
     Parameters
     ----------
@@ -127,14 +126,6 @@ def write_star(path: Path, measured: Measurements, tomogram: str, shape: Shape, 
     shape, voxel_size_A : tuple
         Of the tomogram, z, y, x.
     """
-    columns = ("TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst")
-    lines = ["", "data_particles", "", "loop_", *(f"_rln{name} #{n}" for n, name in enumerate(columns, start=1))]
-    name = re.sub(r"\s+", "_", stem_of(tomogram))
-    for piece in measured.instances():
-        centre = piece.centroid_A or (0.0, 0.0, 0.0)
-        z, y, x = (at - side / 2 * size for at, side, size in zip(centre, shape, voxel_size_A, strict=True))
-        lines.append(f"{name} {x:.3f} {y:.3f} {z:.3f}")
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    aside.replace(path)
+    centres = np.array([piece.centroid_A or (0.0, 0.0, 0.0) for piece in measured.instances()]).reshape(-1, 3)
+    write_star(path, stem_of(tomogram), centred_A(centres / np.array(voxel_size_A), shape, voxel_size_A))
     return measured.count

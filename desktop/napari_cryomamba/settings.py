@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,7 +35,15 @@ class DesktopSettings(BaseModel):
     show_all_jobs : bool
         Whether the table shows other people's jobs.
     my_jobs, hidden_jobs : list of str
-        Jobs that were submitted here, and those taken out of the table.
+        Jobs that were submitted here, and those taken out of the table, the newest first.
+    tomograms : dict
+        Path on this machine of the tomogram of a job that got it by an upload.
+    engine : str
+        The engine that was chosen last.
+    parameters : dict
+        What was entered for each engine, where it is not the engine's default.
+    tokens : dict
+        By server, where the person wanted them kept. The file is for its owner's eyes alone.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -48,6 +57,10 @@ class DesktopSettings(BaseModel):
     show_all_jobs: bool = False
     my_jobs: list[str] = []
     hidden_jobs: list[str] = []
+    tomograms: dict[str, str] = {}
+    engine: str = ""
+    parameters: dict[str, dict[str, Any]] = {}
+    tokens: dict[str, str] = {}
 
     def remember_file(self, path: Path) -> None:
         """Put a file on top of the recent ones."""
@@ -58,6 +71,24 @@ class DesktopSettings(BaseModel):
         """Put a server on top of the known ones."""
         self.server = url
         self.servers = [url, *(other for other in self.servers if other != url)][:RECENT_MAX]
+
+    def remember_token(self, url: str, token: str | None) -> None:
+        """Keep the token of a server, or with None forget it."""
+        kept = {server: known for server, known in self.tokens.items() if server != url}
+        self.tokens = kept if token is None else {**kept, url: token}
+
+    def remember_job(self, job_id: str, tomogram: str | None) -> None:
+        """Keep that a job was submitted here, and where its tomogram lies."""
+        self.my_jobs = [job_id, *(other for other in self.my_jobs if other != job_id)][:JOBS_MAX]
+        self.hidden_jobs = [other for other in self.hidden_jobs if other != job_id]
+        known = {**self.tomograms, **({job_id: tomogram} if tomogram else {})}
+        self.tomograms = {job: path for job, path in known.items() if job in self.my_jobs}
+
+    def forget_job(self, job_id: str) -> None:
+        """Keep that a job was taken out of the table."""
+        self.my_jobs = [other for other in self.my_jobs if other != job_id]
+        self.hidden_jobs = [job_id, *(other for other in self.hidden_jobs if other != job_id)][:JOBS_MAX]
+        self.tomograms = {job: path for job, path in self.tomograms.items() if job != job_id}
 
 
 class SettingsFile:
@@ -88,3 +119,26 @@ class SettingsFile:
             Path(file.name).replace(self.path)
         except OSError as error:
             logger.warning("The settings could not be written: %s", error)
+
+
+class Preferences:
+    """The settings as they are now, and the file that keeps them.
+
+    Parameters
+    ----------
+    file : SettingsFile, optional
+        That of the home folder if not given.
+    """
+
+    def __init__(self, file: SettingsFile | None = None) -> None:
+        self.file = file or SettingsFile()
+        self.values = self.file.load()
+
+    def save(self) -> None:
+        """Write the settings."""
+        self.file.save(self.values)
+
+    @property
+    def folder(self) -> Path:
+        """Where the desktop keeps what is larger than settings."""
+        return self.file.path.parent / "desktop"

@@ -50,3 +50,11 @@ def correct_voxel_size(layer: Any, voxel_size_A: Spacing) -> Source:  # noqa: AN
     layer.metadata = {**layer.metadata, METADATA_KEY: source}
     layer.scale = Placement.of_volume(source.meta.voxel_size_A).scale
     return source
+
+
+def go_to_middle(viewer: Any, layer: Any) -> None:  # noqa: ANN401
+    """Show the middle section of a layer, the whole of it."""
+    low, high = layer.extent.world
+    middle = (low + high) / 2
+    viewer.dims.set_point(range(viewer.dims.ndim)[-3:], [float(at) for at in middle])
+    viewer.reset_view(layers=[layer])

@@ -36,6 +36,29 @@ class BusEndpoints(BaseModel):
         )
 
 
+def announce(path: Path, text: str) -> None:
+    """Write a file aside with mode 0600 and rename it, so that a reader never sees half of it.
+
+    The name aside is always the same, so that one that a killed process left is taken away by the next.
+
+    Raises
+    ------
+    OSError
+        It could not be written; nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
 class ConnectionFile(BaseModel):
     """What ``bus.json`` says: how to reach the broker that wrote it."""
 
@@ -48,17 +71,8 @@ class ConnectionFile(BaseModel):
     public_key: str | None = None
 
     def write(self, path: Path) -> None:
-        """Write aside with mode 0600 and rename, so that a reader never sees half a file.
-
-        The name aside is always the same, so that one that a killed broker left is taken away by the next.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.part")
-        aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(self.model_dump_json(indent=2))
-        aside.replace(path)
+        """Write the file, as :func:`announce` does."""
+        announce(path, self.model_dump_json(indent=2))
 
     @classmethod
     def read(cls, path: Path) -> ConnectionFile:

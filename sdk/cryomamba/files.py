@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from datetime import datetime
 from pathlib import Path
@@ -180,6 +181,22 @@ def read_record(folder: Path) -> FileRecord | None:
         return FileRecord.model_validate_json((folder / RECORD).read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def remove_upload(folder: Path) -> None:
+    """Remove an uploaded file's folder, out of sight at once; content that another file has too stays there.
+
+    Raises
+    ------
+    NotFoundError
+        It is gone already.
+    """
+    gone = folder.with_name(f".gone-{uuid.uuid4().hex}")
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:
+        raise no_such_file(folder.name) from None
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def no_such_file(file_id: str) -> NotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +17,10 @@ Spacing = tuple[float, float, float]
 PARAMS_MAX_BYTES = 16 * 1024
 DEMO_SIDE_MAX = 1024
 NAME_MAX = 200
+_REVISION = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
+MASK = "mask.mrc"
 SCORES = "scores.mrc"
+PICKS = "picks.csv"
 RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
@@ -205,6 +209,7 @@ class JobEvent(Record):
         "job_completed",
         "job_failed",
         "job_cancelled",
+        "job_revised",
     ]
     job_id: str
     state: JobState
@@ -239,7 +244,22 @@ class JobRecord(Record):
     @property
     def mask(self) -> str | None:
         """Name of the finished mask, if there is one."""
-        return next((a.name for a in self.artifacts if a.name == "mask.mrc"), None)
+        return MASK if self.has(MASK) else None
+
+    @property
+    def revisions(self) -> tuple[Artifact, ...]:
+        """The masks that people have revised, oldest first."""
+        found = [(number, a) for a in self.artifacts if (number := revision_number(a.name))]
+        return tuple(artifact for _, artifact in sorted(found, key=lambda pair: pair[0]))
+
+    @property
+    def newest_mask(self) -> str | None:
+        """Name of the newest revision, or of the mask that the engine made; None if there is no mask."""
+        return self.revisions[-1].name if self.revisions else self.mask
+
+    def has(self, name: str) -> bool:
+        """Whether a finished file of this name is there."""
+        return any(artifact.name == name for artifact in self.artifacts)
 
     def raise_for_state(self) -> None:
         """Raise the last error of a job that failed, or say that it was cancelled.
@@ -262,6 +282,17 @@ class JobRecord(Record):
             )
 
 
+def revision_name(number: int) -> str:
+    """Return what the artifact of a revision is called; they count from 1."""
+    return f"mask_r{number}.mrc"
+
+
+def revision_number(name: str) -> int | None:
+    """Return which revision an artifact is, None if it is none."""
+    found = _REVISION.fullmatch(name)
+    return int(found[1]) if found else None
+
+
 class JobPage(Record):
     """One page of a listing, newest first; `cursor` continues it."""
 
@@ -276,6 +307,8 @@ class EngineInfo(Record):
     ----------
     parameters : dict
         JSON schema of its parameters, from which forms are made.
+    picks : {'particles', 'filaments'} or None
+        Of what it also finds places, which its jobs have as ``picks.csv``, ``picks.star`` and ``picks.tbl``.
     available : bool
         Whether it can run on that worker.
     reason, hint : str
@@ -286,6 +319,7 @@ class EngineInfo(Record):
     summary: str
     parameters: dict[str, Any]
     needs_volume: bool = True
+    picks: Literal["particles", "filaments"] | None = None
     default: bool = False
     available: bool = True
     reason: str = ""
@@ -318,3 +352,25 @@ class ServerInfo(Record):
     engines: tuple[EngineInfo, ...] = ()
     workers: tuple[WorkerInfo, ...] = ()
     endpoints: dict[str, str] = Field(default_factory=dict)
+
+
+class Activity(Record):
+    """How busy a server is, for those who watch over it.
+
+    Attributes
+    ----------
+    workers : int
+        Inference services that are connected.
+    pending, running : int
+        Jobs in these states.
+    oldest_pending_s : float
+        How long the oldest pending job has waited, in seconds; 0 if there is none.
+    ended : dict
+        Jobs that ended since the broker started, by final state.
+    """
+
+    workers: int
+    pending: int
+    running: int
+    oldest_pending_s: float
+    ended: dict[str, int]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from cryomamba.access.curve import key_for
+from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
 from cryomamba.endpoints import ConnectionFile
 from cryomamba.errors import ConflictError, NotFoundError
+from cryomamba.files import FileRecord, read_record, remove_upload
 from cryomamba.records import JobRecord, JobState
 from cryomamba.settings import Settings
 from cryomamba.workspace import remove, stale
@@ -26,23 +30,26 @@ class Leftover:
     Attributes
     ----------
     kind : str
-        ``job`` (ended long ago), ``files`` (of a job that is gone, or that ended without a result), or ``work``
-        (of an attempt that nobody works on).
+        ``job`` (ended long ago), ``files`` (of a job that is gone, or that ended without a result), ``work`` (of an
+        attempt that nobody works on), or ``upload`` (a file that was sent long ago and that no job needs).
     name : str
-        A job's id; of ``work``, with the attempt.
+        A job's id, with the attempt of ``work``; a file's id of ``upload``.
     path : Path
         The folder; of a job, it need not be there.
     nbytes : int
         What the folder holds.
     record : JobRecord or None
         Of a job.
+    file : FileRecord or None
+        Of an upload.
     """
 
-    kind: Literal["job", "files", "work"]
+    kind: Literal["job", "files", "work", "upload"]
     name: str
     path: Path
     nbytes: int
     record: JobRecord | None = None
+    file: FileRecord | None = None
 
 
 async def find_leftovers(settings: Settings, *, days: float, now: datetime | None = None) -> list[Leftover]:
@@ -53,7 +60,7 @@ async def find_leftovers(settings: Settings, *, days: float, now: datetime | Non
     settings : Settings
         Of the home.
     days : float
-        Jobs that ended longer ago may go.
+        Jobs that ended longer ago may go, and files that were sent longer ago and that no younger job has used.
     now : datetime, optional
 
     Raises
@@ -78,7 +85,16 @@ async def find_leftovers(settings: Settings, *, days: float, now: datetime | Non
     found += [
         Leftover("work", f"{path.parent.name}/{path.name}", path, folder_nbytes(path)) for path in stale(settings.work)
     ]
-    return found
+    needed = {job.volume.file_id for job in jobs.values() if job.job_id not in gone}
+    return found + [leftover for leftover in _old_uploads(settings.uploads, before) if leftover.name not in needed]
+
+
+def _old_uploads(uploads: Path, before: datetime) -> Iterator[Leftover]:
+    # Unfinished ones are the gateway's own business: it removes them after CRYOMAMBA_UPLOAD_HOURS.
+    for path in sorted((uploads / "files").glob("[!.]*")):
+        file = read_record(path)
+        if file is not None and file.created_at < before:
+            yield Leftover("upload", path.name, path, folder_nbytes(path), file=file)
 
 
 async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) -> int:
@@ -97,6 +113,9 @@ async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) ->
                     shutil.rmtree(leftover.path, ignore_errors=True)
                 case "work":
                     remove(leftover.path)
+                case "upload":
+                    with suppress(NotFoundError):
+                        remove_upload(leftover.path)
             removed += 1
     finally:
         await transport.close()
@@ -130,4 +149,4 @@ async def _all_jobs(settings: Settings) -> list[JobRecord]:
 
 def _transport(settings: Settings) -> BusTransport:
     endpoints = ConnectionFile.read(settings.connection_file).endpoints
-    return BusTransport(endpoints.jobs, endpoints=endpoints)
+    return BusTransport(endpoints.jobs, endpoints=endpoints, key=key_for(settings, Role.CLIENT))

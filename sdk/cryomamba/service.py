@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from cryomamba._version import __version__
 from cryomamba.errors import CryoMambaError
+from cryomamba.exits import ExitCode, exit_code
 from cryomamba.logs import configure_logging
 from cryomamba.settings import Settings, load_settings
 from cryomamba.shutdown import run_service
+from cryomamba.systemd import stay_alive
+
+GARBAGE_AFTER: Final = 10_000
 
 
 def service_parser(service: str, *, description: str, variables: str) -> argparse.ArgumentParser:
@@ -29,7 +34,8 @@ def service_parser(service: str, *, description: str, variables: str) -> argpars
     parser = argparse.ArgumentParser(
         prog=f"python -m cryomamba_{service}",
         description=description,
-        epilog=f"Configured by {variables}; see docs/reference/configuration.md. SIGTERM or Ctrl-C ends it.",
+        epilog=f"Configured by {variables}; see docs/reference/configuration.md. SIGTERM or Ctrl-C ends it; "
+        "docs/reference/exit-codes.md has the meaning of its exit status.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
@@ -40,7 +46,7 @@ def run_program(
     serve: Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]],
     *,
     change: Callable[[Settings], Settings] = lambda settings: settings,
-) -> int:
+) -> ExitCode:
     """Read the settings and serve until a signal comes; for the main thread.
 
     Parameters
@@ -54,15 +60,45 @@ def run_program(
 
     Returns
     -------
-    int
-        The exit status: 0 after a signal, 1 if the service cannot start; the log says why.
+    ExitCode
+        ``OK`` after a signal; else why it could not start, or what broke it. The log says more.
     """
+    logger = logging.getLogger(f"cryomamba_{service}")
     try:
         settings = change(load_settings())
         configure_logging(settings.log, service=service)
-        run_service(lambda stop: serve(settings, stop))
+        run_service(lambda stop: _watched(serve(settings, stop)))
     except CryoMambaError as error:
         # Before the configuration is read there is no handler; the last resort of logging writes to stderr.
-        logging.getLogger(f"cryomamba_{service}").error("%s", error)
-        return 1
-    return 0
+        logger.error("%s", error)
+        return exit_code(error)
+    except OSError as error:
+        where = f"'{error.filename}'" if error.filename else "A file or socket"
+        logger.error("%s cannot be used: %s.", where, error.strerror or error)
+        logger.debug("It was here.", exc_info=True)
+        return ExitCode.UNAVAILABLE
+    except Exception:
+        logger.exception("The service has ended by a defect.")
+        return ExitCode.INTERNAL
+    return ExitCode.OK
+
+
+async def _watched(serving: Coroutine[Any, Any, None]) -> None:
+    """Serve, and let systemd see meanwhile that the event loop turns."""
+    _collect_seldom()
+    signs_of_life = asyncio.create_task(stay_alive(), name="watchdog")
+    try:
+        await serving
+    finally:
+        signs_of_life.cancel()
+
+
+def _collect_seldom() -> None:
+    """Keep Python's garbage collector from stopping the event loop for a tenth of a second at a time.
+
+    What was imported lives as long as the process, so a collection need not look at it again; and where objects come
+    and go by the thousand with every request, to look every 700 of them is far too often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER, 20, 20)

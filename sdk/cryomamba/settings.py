@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     upload_max_gb: float = Field(64.0, gt=0, description="Largest file that may be uploaded, in GB (10^9 bytes).")
     upload_quota_gb: float = Field(256.0, gt=0, description="What all uploaded files of one owner may take, in GB.")
     upload_hours: float = Field(24.0, gt=0, description="Hours after which an upload without a new part is removed.")
+    keep_days: float = Field(
+        30.0, ge=0, description="Days for which 'cryomamba gc' keeps jobs that have ended and uploaded files."
+    )
     token: SecretStr | None = Field(None, description="Token with which clients ask a gateway that wants one.")
     key: Path | None = Field(
         None, description="Key file with which this process speaks on the bus; the home's own one unless set."

@@ -170,7 +170,7 @@ def test_the_process_starts_answers_and_ends_cleanly(tmp_path: Path) -> None:
         wait_until((tmp_path / "bus.json").exists, what="the connection file")
         second = start_process(tmp_path)
         _, said = second.communicate(timeout=30)
-        assert second.returncode == 1
+        assert second.returncode == 4
         assert "Another broker" in said
         process.terminate()
         _, log = process.communicate(timeout=30)
@@ -217,13 +217,13 @@ def test_a_killed_process_leaves_a_store_that_the_next_one_takes_over(tmp_path: 
 def test_help_is_there_and_wrong_settings_are_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """--help names the variables; a setting that does not fit ends the program with status 1 and its name."""
+    """--help names the variables; a setting that does not fit ends the program with status 2 and its name."""
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
     assert "CRYOMAMBA_BUS_JOBS" in capsys.readouterr().out
     monkeypatch.setenv("CRYOMAMBA_LEASE_S", "-1")
-    assert main([]) == 1
+    assert main([]) == 2
     assert "CRYOMAMBA_LEASE_S" in caplog.text
 
 

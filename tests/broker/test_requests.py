@@ -24,7 +24,7 @@ from cryomamba.errors import (
     VolumeError,
     error_from_payload,
 )
-from cryomamba.records import JobRecord, ServerInfo
+from cryomamba.records import Activity, JobRecord, ServerInfo
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume
 from cryomamba.wire.constants import HEADER_MAX_BYTES
@@ -199,6 +199,23 @@ async def test_server_info_says_who_is_there(client: BusChannel, broker: Broker,
     assert [found.worker for found in info.workers] == ["w"]
     assert info.endpoints == broker.endpoints.model_dump()
     assert info.epoch == broker.stamp.epoch
+
+
+async def test_activity_counts_what_waits_works_and_has_ended(client: BusChannel, worker: BusChannel) -> None:
+    """Pending and running jobs are those of the store; ended ones are counted from the broker's start."""
+
+    async def activity() -> Activity:
+        return Activity.model_validate((await client.request("server.activity", {})).body)
+
+    assert await activity() == Activity(workers=1, pending=0, running=0, oldest_pending_s=0, ended={})
+    first, second = await submitted(client), await submitted(client)
+    await claim(worker)
+    now = await activity()
+    assert (now.pending, now.running) == (1, 1)
+    assert now.oldest_pending_s > 0
+    for record in (first, second):
+        await client.request("job.cancel", {"job": record.job_id})
+    assert (await activity()).ended == {"cancelled": 1}
 
 
 async def test_cancelling_a_running_job_reaches_its_worker(client: BusChannel, worker: BusChannel) -> None:

@@ -70,7 +70,7 @@ def test_a_refusal_says_why_and_is_tried_seldom(model: LinkModel) -> None:
     """An error that cannot pass by itself is a refusal with its reason."""
     model.failed(AccessError("This key is not known.", hint="Ask for one."), now=0.0)
     assert model.link.phase is Phase.REFUSED
-    assert model.link.text(0) == "Refused: This key is not known."
+    assert model.link.text(0) == "Refused: This key is not known. Ask for one."
     assert model.link.hint == "Ask for one."
 
 

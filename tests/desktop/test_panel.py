@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtWidgets import QLabel
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import JobState, VolumeSummary
-from napari_cryomamba.local_jobs import LOCAL_PREFIX
 from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.models.jobs import LOCAL_PREFIX
 from napari_cryomamba.net.messages import FrameWaits, JobChanged
 from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.tomogram import source_of
@@ -30,7 +31,7 @@ WAIT_MS = 30_000
 def opened(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> CryoMambaWidget:
     """The panel with the tomogram open and measured, and this process's engines found."""
     panel.open_files([phantom_file])
-    qtbot.waitUntil(lambda: "Mean ± sd" in texts(panel) and bool(panel.desk.local_engines), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: "Mean ± sd" in texts(panel) and bool(panel.desk.runs.local_engines), timeout=WAIT_MS)
     return panel
 
 
@@ -44,7 +45,7 @@ def test_metadata_and_statistics_are_shown(opened: CryoMambaWidget) -> None:
     for part in ("48 × 96 × 96 voxels", "62 × 125 × 125 nm", "13.000 Å", "2 (float32)", "Mean ± sd", "Range"):
         assert part in shown
     assert opened.viewer.canvas.overlays.scale_bar.visible
-    assert opened.desk.settings.recent_files[0].endswith("vesicles.mrc")
+    assert opened.desk.preferences.values.recent_files[0].endswith("vesicles.mrc")
 
 
 def test_a_corrected_voxel_size_moves_the_layer(opened: CryoMambaWidget) -> None:
@@ -64,11 +65,11 @@ def test_a_broken_file_is_a_message(panel: CryoMambaWidget, tmp_path: Path, qtbo
     path = tmp_path / "broken.mrc"
     path.write_bytes(b"nothing")
     panel.open_files([path])
-    qtbot.waitUntil(lambda: len(panel.desk.history) == 1, timeout=WAIT_MS)
-    assert panel.desk.history.notices[0].code == str(ErrorCode.VOLUME_UNREADABLE)
-    assert panel.tabs.tabText(3) == "Messages (1)"
-    panel.tabs.setCurrentIndex(3)
-    assert panel.tabs.tabText(3) == "Messages"
+    qtbot.waitUntil(lambda: len(panel.desk.notices.history) == 1, timeout=WAIT_MS)
+    assert panel.desk.notices.history.notices[0].code == str(ErrorCode.VOLUME_UNREADABLE)
+    assert panel.tabs.tabText(4) == "Messages (1)"
+    panel.tabs.setCurrentIndex(4)
+    assert panel.tabs.tabText(4) == "Messages"
 
 
 def test_everything_local_works_without_a_server(opened: CryoMambaWidget, qtbot: Any, tmp_path: Path) -> None:
@@ -77,10 +78,10 @@ def test_everything_local_works_without_a_server(opened: CryoMambaWidget, qtbot:
     assert not segment.start.isEnabled()
     segment.engine.setCurrentText("threshold")
     segment.here.click()
-    [overlay] = wait_for(lambda: [o for o in opened.desk.overlays.values() if o.final], qtbot)
+    [overlay] = wait_for(lambda: [o for o in opened.desk.watching.overlays.values() if o.final], qtbot)
     assert overlay.job_id.startswith(LOCAL_PREFIX)
     assert overlay.layer.data.shape == (48, 96, 96)
-    job = opened.desk.jobs.rows[0]
+    job = opened.desk.runs.table.rows[0]
     assert (job.record.state, job.local) == (JobState.COMPLETED, True)
 
     mask = opened.mask_panel
@@ -117,10 +118,10 @@ def test_a_local_job_can_be_cancelled(opened: CryoMambaWidget, qtbot: Any) -> No
     """Cancelling a job of this process ends it as cancelled, and its thread with it."""
     opened.segment.engine.setCurrentText("demo")
     opened.segment.here.click()
-    job = wait_for(lambda: opened.desk.jobs.rows, qtbot)[0]
+    job = wait_for(lambda: opened.desk.runs.table.rows, qtbot)[0]
     opened.jobs.select(job.job_id)
     opened.jobs.cancel_button.click()
-    wait_for(lambda: opened.desk.jobs.rows[0].record.state is JobState.CANCELLED, qtbot)
+    wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
     wait_for(lambda: not any(LOCAL_PREFIX in thread.name for thread in threading.enumerate()), qtbot)
 
 
@@ -150,16 +151,16 @@ def test_frames_that_come_too_fast_never_queue(
         name="vesicles.mrc", shape=(48, 96, 96), voxel_size_A=(13.0, 13.0, 13.0), path=str(phantom_file)
     )
     desk = opened.desk
-    desk.jobs.adopt("job-1")
-    desk._take(JobChanged(make_record(volume=volume)))
-    desk._watched.add("job-1")
+    desk.runs.table.adopt("job-1")
+    desk.take(JobChanged(make_record(volume=volume)))
+    desk.watching._watched.add("job-1")
     drawn: list[str] = []
-    desk.frame_shown.connect(drawn.append)
-    place = desk.bridge.frame_place("job-1")
+    desk.watching.frame_shown.connect(drawn.append)
+    place = desk.server.bridge.frame_place("job-1")
     wakes = [place.put(make_frame(seq=seq)) for seq in range(100)]
     assert wakes == [True] + [False] * 99
-    desk._take(FrameWaits("job-1"))
-    desk._take(FrameWaits("job-1"))
+    desk.take(FrameWaits("job-1"))
+    desk.take(FrameWaits("job-1"))
     assert drawn == ["job-1"]
     assert place.statistics.skipped == 99
 
@@ -169,19 +170,19 @@ def test_a_deleted_overlay_stays_away_while_the_job_goes_on(
 ) -> None:
     """A person who deletes the layer is not shown the next frame; 'Show' brings it back."""
     desk = opened.desk
-    desk.jobs.adopt("job-1")
-    desk._take(JobChanged(make_record()))
+    desk.runs.table.adopt("job-1")
+    desk.take(JobChanged(make_record()))
     desk.show_job("job-1")
-    desk.bridge.frame_place("job-1").put(make_frame())
-    desk.draw("job-1")
-    opened.viewer.layers.remove(desk.overlays["job-1"].layer)
-    desk.bridge.frame_place("job-1").put(make_frame(seq=2))
-    desk.draw("job-1")
-    assert "job-1" not in desk.overlays
+    desk.server.bridge.frame_place("job-1").put(make_frame())
+    desk.watching.draw("job-1")
+    opened.viewer.layers.remove(desk.watching.overlays["job-1"].layer)
+    desk.server.bridge.frame_place("job-1").put(make_frame(seq=2))
+    desk.watching.draw("job-1")
+    assert "job-1" not in desk.watching.overlays
     desk.show_job("job-1")
-    desk.bridge.frame_place("job-1").put(make_frame(seq=3))
-    desk.draw("job-1")
-    assert desk.overlays["job-1"].in_viewer
+    desk.server.bridge.frame_place("job-1").put(make_frame(seq=3))
+    desk.watching.draw("job-1")
+    assert desk.watching.overlays["job-1"].in_viewer
 
 
 def test_looks_of_the_mask_can_be_changed(
@@ -189,12 +190,12 @@ def test_looks_of_the_mask_can_be_changed(
 ) -> None:
     """Opacity, outlines, colour, name and visibility of the panel act on the layer, and are remembered."""
     desk = opened.desk
-    desk.jobs.adopt("job-1")
-    desk._take(JobChanged(make_record()))
+    desk.runs.table.adopt("job-1")
+    desk.take(JobChanged(make_record()))
     desk.show_job("job-1")
-    desk.bridge.frame_place("job-1").put(make_frame())
-    desk.draw("job-1")
-    layer, mask = desk.overlays["job-1"].layer, opened.mask_panel
+    desk.server.bridge.frame_place("job-1").put(make_frame())
+    desk.watching.draw("job-1")
+    layer, mask = desk.watching.overlays["job-1"].layer, opened.mask_panel
     assert "(preview)" in mask.title.text()
     mask.opacity.setValue(0.25)
     mask.style_box.setCurrentIndex(1)
@@ -206,9 +207,9 @@ def test_looks_of_the_mask_can_be_changed(
     name.setText("ER")
     assert (layer.opacity, layer.contour, layer.visible) == (0.25, 3, False)
     np.testing.assert_allclose(layer.colormap.map(1), [0, 1, 0, 1])
-    assert desk.overlays["job-1"].palette.name(1) == "ER"
+    assert desk.watching.overlays["job-1"].palette.name(1) == "ER"
     assert not mask.statistics.button.isEnabled()
-    assert desk.settings.contour == 3
+    assert desk.preferences.values.contour == 3
 
 
 def test_a_failed_job_shows_its_error_and_can_be_taken_away(panel: CryoMambaWidget, make_record: RecordMaker) -> None:
@@ -216,23 +217,23 @@ def test_a_failed_job_shows_its_error_and_can_be_taken_away(panel: CryoMambaWidg
     from cryomamba.records import JobError
 
     error = JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Mend it.", attempt=1)
-    panel.desk.jobs.adopt("job-1")
-    panel.desk._take(JobChanged(make_record()))
-    panel.desk._take(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
+    panel.desk.runs.table.adopt("job-1")
+    panel.desk.take(JobChanged(make_record()))
+    panel.desk.take(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
     assert panel.jobs.error.text() == "It broke. Mend it."
     assert panel.jobs.retry_button.isEnabled()
     newest = panel.messages.list.item(0)
     assert newest is not None
     assert newest.text().endswith("It broke.\n→ Mend it.")
     panel.jobs.remove_button.click()
-    assert panel.desk.jobs.rows == []
-    again = SettingsFile(panel.desk.file.path).load()
+    assert panel.desk.runs.table.rows == []
+    again = SettingsFile(panel.desk.preferences.file.path).load()
     assert again.hidden_jobs == ["job-1"]
 
 
 def test_messages_have_details_and_a_report(panel: CryoMambaWidget, qapp: Any) -> None:
     """Code and request id are shown on demand, and the report holds them."""
-    panel.desk.tell(Notice(Level.ERROR, "Away.", "Wait.", code="unavailable", request_id="r-9"))
+    panel.desk.notices.tell(Notice(Level.ERROR, "Away.", "Wait.", code="unavailable", request_id="r-9"))
     panel.messages.detail_button.setChecked(True)
     assert "Request: r-9" in panel.messages.detail.text()
     panel.messages.copy_button.click()
@@ -246,14 +247,109 @@ def test_a_server_that_is_not_there_is_said_calmly(panel: CryoMambaWidget, qtbot
     [port] = free_ports(1)
     panel.connection.address.setCurrentText(f"http://127.0.0.1:{port}")
     panel.connection.connect_now()
-    wait_for(lambda: panel.desk.link.phase == "waiting", qtbot)
+    wait_for(lambda: panel.desk.server.link.phase == "waiting", qtbot)
     assert panel.connection.text.text().startswith("Reconnecting")
     assert panel.connection.button.text() == "Reconnect now"
     panel.connection.button.click()
     panel.connection.address.setCurrentText("nonsense")
     assert panel.connection.button.text() == "Connect"
     panel.connection.button.click()
-    wait_for(lambda: panel.desk.link.phase == "refused", qtbot)
+    wait_for(lambda: panel.desk.server.link.phase == "refused", qtbot)
     assert "nonsense" in panel.connection.text.text()
-    assert [notice.level for notice in panel.desk.history.notices] == [Level.WARNING, Level.WARNING]
-    assert panel.desk.settings.servers[0] == "nonsense"
+    assert [notice.level for notice in panel.desk.notices.history.notices] == [Level.WARNING, Level.WARNING]
+    assert panel.desk.preferences.values.servers[0] == "nonsense"
+
+
+def test_the_threshold_of_a_finished_mask_moves(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """The slider shows at once what it does; going back leaves the mask as it was, applying makes it so."""
+    segment, desk = opened.segment, opened.desk
+    segment.engine.setCurrentText("membrane")
+    segment.here.click()
+    [overlay] = wait_for(lambda: [o for o in desk.watching.overlays.values() if o.final], qtbot)
+    panel, layer = opened.mask_panel.threshold, overlay.layer
+    first = layer.data
+    panel.load.click()
+    wait_for(lambda: not panel.controls.isHidden(), qtbot)
+    assert not panel.apply.isEnabled()
+    panel.linked.setChecked(False)
+    panel.smallest.setValue(0)
+    panel.high.setValue(120)
+    wait_for(lambda: panel._task is None, qtbot)
+    assert overlay.trying
+    assert not layer.editable
+    assert "another threshold" in opened.mask_panel.title.text()
+    assert not opened.mask_panel.statistics.button.isEnabled()
+    few = int(np.count_nonzero(layer.data[24]))
+    panel.high.setValue(60)
+    assert int(np.count_nonzero(layer.data[24])) > few
+    panel.back.click()
+    assert layer.data is first
+    assert layer.editable
+    panel.linked.setChecked(False)
+    panel.smallest.setValue(0)
+    panel.high.setValue(60)
+    whole = np.asarray(layer.data).copy()
+    panel.apply.click()
+    wait_for(lambda: not overlay.trying and layer.data is not first, qtbot)
+    np.testing.assert_array_equal(np.asarray(layer.data), whole)
+    assert opened.mask_panel.statistics.button.isEnabled()
+    assert not panel.on_server.isVisible()
+
+
+def test_local_jobs_are_there_after_a_restart(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """The table, and the mask of a job that ran here, outlive the desktop; removing the job removes its files."""
+    opened.segment.engine.setCurrentText("threshold")
+    opened.segment.name.setText("mine")
+    opened.segment.here.click()
+    wait_for(lambda: [o for o in opened.desk.watching.overlays.values() if o.final], qtbot)
+    opened.shut()
+    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(opened.desk.preferences.file.path), connect=False)
+    qtbot.addWidget(again, before_close_func=lambda found: found.shut())
+    [job] = again.desk.runs.table.rows
+    assert (job.record.name, job.record.state) == ("mine", JobState.COMPLETED)
+    again.desk.show_job(job.job_id)
+    [overlay] = wait_for(lambda: [o for o in again.desk.watching.overlays.values() if o.final], qtbot)
+    assert overlay.tomogram in again.viewer.layers
+    again.jobs.select(job.job_id)
+    again.jobs.remove_button.click()
+    assert again.desk.runs.table.rows == []
+    assert list(again.desk.runs.local.folder.iterdir()) == []
+    again.shut()
+
+
+def test_a_cancelled_local_job_can_be_run_again(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """Retry begins it anew under the same row."""
+    opened.segment.engine.setCurrentText("demo")
+    opened.segment.form.editors["seconds"].editor.setValue(20)
+    opened.segment.here.click()
+    job = wait_for(lambda: opened.desk.runs.table.rows, qtbot)[0]
+    for _ in range(2):
+        opened.jobs.cancel_button.click()
+        wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
+        opened.jobs.retry_button.click()
+        wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.RUNNING, qtbot)
+    assert [row.job_id for row in opened.desk.runs.table.rows] == [job.job_id]
+    opened.jobs.cancel_button.click()
+    wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
+
+
+def test_what_was_entered_comes_back(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """Engine and parameters of the last job are there at the next start; 'Defaults' sets them back."""
+    opened.segment.engine.setCurrentText("threshold")
+    opened.segment.form.editors["sigma_A"].editor.setValue(33)
+    opened.segment.here.click()
+    opened.shut()
+    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(opened.desk.preferences.file.path), connect=False)
+    qtbot.addWidget(again, before_close_func=lambda found: found.shut())
+    wait_for(lambda: again.segment.form.editors, qtbot)
+    assert again.segment.engine.currentText() == "threshold"
+    assert again.segment.form.parameters == {"sigma_A": 33.0}
+    again.segment.defaults.click()
+    assert again.segment.form.parameters == {}
+    again.shut()
+
+
+def test_rethreshold_is_not_offered_for_tomograms(opened: CryoMambaWidget) -> None:
+    """It takes scores, so the mask's tab offers it."""
+    assert opened.segment.engine.findText("threshold") >= 0
+    assert opened.segment.engine.findText("rethreshold") < 0

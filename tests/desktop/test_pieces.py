@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from napari.layers import Labels
 
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.volumes import blank_header, open_volume
-from napari_cryomamba.masks import apply_edit, mask_of
+from napari_cryomamba.masks import PREVIEW, apply_edit, mask_of
 from napari_cryomamba.pieces import (
     COLUMNS,
     as_text,
@@ -23,7 +24,7 @@ from napari_cryomamba.pieces import (
     remove_small_pieces,
     table_rows,
 )
-from napari_cryomamba.revisions import TITLES, export_mask, next_revision, save_mask, write_star
+from napari_cryomamba.revisions import TITLES, export_mask, next_revision, save_mask, write_centres
 
 SIZE = (20.0, 10.0, 10.0)
 
@@ -101,8 +102,8 @@ def test_a_preview_is_not_kept() -> None:
     found = mask_of(Labels(np.zeros((2, 2, 2), np.uint8)), None)
     assert found is not None
     found.require_finished()
-    with pytest.raises(InvalidRequestError):
-        type(found)(**{name: getattr(found, name) for name in found.__slots__} | {"growing": True}).require_finished()
+    with pytest.raises(InvalidRequestError, match="coarse preview"):
+        replace(found, unfinished=PREVIEW[0], hint=PREVIEW[1]).require_finished()
 
 
 def test_revisions_never_overwrite(tmp_path: Path, mask: Any) -> None:
@@ -141,7 +142,7 @@ def test_every_format_is_written_whole(tmp_path: Path, mask: Any, suffix: str) -
 def test_star_coordinates_are_centred(tmp_path: Path, mask: Any) -> None:
     """Pieces become particles in Å from the tomogram's centre, in x, y, z."""
     path = tmp_path / "pieces.star"
-    count = write_star(path, measure_mask(mask, SIZE, {}), "tomo 1.mrc", (12, 16, 20), SIZE)
+    count = write_centres(path, measure_mask(mask, SIZE, {}), "tomo 1.mrc", (12, 16, 20), SIZE)
     table = starfile.read(path)
     assert count == len(table) == 3
     second = table.iloc[1]

@@ -15,8 +15,8 @@ import pytest
 from typer.main import get_command
 
 from cryomamba.cli.app import app
-from cryomamba.cli.exits import exit_code
 from cryomamba.errors import ErrorCode, error_from_payload
+from cryomamba.exits import exit_code
 from cryomamba.wire import constants
 from cryomamba.wire.requests import REQUESTS
 from cryomamba_gateway.errors import STATUS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import httpx
@@ -84,6 +85,32 @@ async def test_metrics_tell_of_requests_and_the_bus(house: House) -> None:
     assert 'route="unmatched",status="404"' in text
     assert "not-there" not in text
     assert "cryomamba_gateway_bus_connected 1.0" in text
+
+
+async def test_metrics_tell_of_jobs_workers_and_disk(house: House, worker: Worker) -> None:
+    """Jobs by state, those that have ended, who works and what is free; without a broker, the disk alone."""
+    waiting = await house.submit()
+    done = await worker.claim()
+    assert done.job_id == waiting.job_id
+    await house.submit()
+    text = (await house.http.get("/metrics")).text
+    for line in ('cryomamba_jobs{state="pending"} 1.0', 'cryomamba_jobs{state="running"} 1.0'):
+        assert line in text
+    # Workers of the tests before are counted until they have been silent for a while.
+    assert float(re.search(r"\ncryomamba_workers (\S+)", text)[1]) >= 1  # type: ignore[index]
+    before = float(re.search(r'jobs_ended_total{state="completed"} (\S+)', text)[1])  # type: ignore[index]
+    await worker.finish(done, {})
+    text = (await house.http.get("/metrics")).text
+    assert f'cryomamba_jobs_ended_total{{state="completed"}} {before + 1}' in text
+
+
+async def test_metrics_without_a_broker_are_those_of_the_gateway(empty_house: House) -> None:
+    """Nothing is claimed of jobs; the disk and the lost bus are told."""
+    await empty_house.start_gateway()
+    text = (await empty_house.http.get("/metrics")).text
+    assert "cryomamba_jobs" not in text
+    assert "cryomamba_gateway_bus_connected 0.0" in text
+    assert float(re.search(r"\ncryomamba_disk_free_bytes (\S+)", text)[1]) > 0  # type: ignore[index]
 
 
 async def test_server_info_is_the_brokers_and_more(house: House, worker: Worker) -> None:

@@ -63,13 +63,13 @@ def test_it_announces_itself_and_ends_clean(process: subprocess.Popen[bytes], tm
 
 
 def test_a_port_in_use_is_said_in_a_sentence(environment: dict[str, str]) -> None:
-    """Exit status 1, no traceback."""
+    """Exit status 4, which a supervisor tries again, and no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
             COMMAND, env={**environment, "CRYOMAMBA_GATEWAY_PORT": port}, capture_output=True, text=True, timeout=30
         )
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert f"cannot listen at 127.0.0.1:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
@@ -79,6 +79,15 @@ def test_it_listens_on_loopback_only(host: str) -> None:
     """Any other address is refused before a socket is made."""
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_GATEWAY_HOST"):
         listen(host, 0)
+
+
+def test_an_open_gateway_answers_to_no_name_of_a_proxy(environment: dict[str, str]) -> None:
+    """Behind a proxy it would be open to the world, so without a token it ends with status 2 and says what to make."""
+    named = {**environment, "CRYOMAMBA_GATEWAY_HOSTS": "em.example.org"}
+    ended = subprocess.run(COMMAND, env=named, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 2
+    assert "em.example.org" in ended.stderr
+    assert "cryomamba tokens create" in ended.stderr
 
 
 def test_the_socket_drops_peers_that_take_nothing() -> None:

@@ -83,6 +83,8 @@ async def test_a_file_in_one_piece(house: House, content: bytes) -> None:
     """A single PUT is enough; without a length, or with what is no volume, nothing is left."""
     reply = await house.http.put("/v1/files", params={"filename": "a/b.mrc"}, content=content)
     assert (reply.status_code, reply.json()["filename"]) == (201, "b.mrc")
+    named = await house.http.put("/v1/files/tomo%20gram.mrc", content=content)
+    assert (named.status_code, named.json()["filename"]) == (201, "tomo gram.mrc")
     before = (await house.http.get("/v1/files")).json()
     digest = {"sha256": "0" * 64}
     assert (await house.http.put("/v1/files", params=digest, content=content)).status_code == 409

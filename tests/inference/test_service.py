@@ -181,9 +181,9 @@ def test_other_machines_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_program_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A setting that cannot be used ends the program with status 1; --help names the settings."""
+    """A setting that cannot be used ends the program with status 2; --help names the settings."""
     monkeypatch.setenv("CRYOMAMBA_PROCESSES", "many")
-    assert main([]) == 1
+    assert main([]) == 2
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0

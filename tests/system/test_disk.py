@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
@@ -15,10 +18,42 @@ import cryomamba
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobState
 from cryomamba.testing import Stack, wait_until
+from cryomamba.volumes import write_volume
 
 StackMaker = Callable[..., Stack]
 
 pytestmark = pytest.mark.system
+
+DISK_MB = 48
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of 48 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    sudo = [] if sys.platform == "win32" or os.geteuid() == 0 else ["sudo", "-n"]
+    mount = [*sudo, "mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0777", "tmpfs", str(folder)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root on Linux may make a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run([*sudo, "umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all the room that there is, to the last byte, and return what takes it."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for piece in (1 << 16, 1):
+            try:
+                while file.write(bytes(piece)):
+                    pass
+            except OSError:
+                continue
+    assert shutil.disk_usage(disk).free == 0
+    return ballast
 
 
 def test_a_full_disk_refuses_jobs_over_http(make_stack: StackMaker) -> None:
@@ -57,3 +92,44 @@ def test_a_disk_that_fills_while_a_job_runs(stack: Stack, tomogram: Path) -> Non
         client.retry(job.job_id)
         wait_until(lambda: client.get(job.job_id).state.final, timeout=60, what="the job to end")
         assert client.get(job.job_id).state is JobState.COMPLETED
+
+
+def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) -> None:
+    """Nothing new is taken, even a broker that starts anew waits, and room alone brings everything back."""
+    tomogram = tmp_path / "noise.mrc"
+    write_volume(tomogram, np.random.default_rng(3).normal(size=(64, 256, 256)).astype(np.float32), 10.0)
+    env = {"CRYOMAMBA_LEASE_S": "2", "CRYOMAMBA_DISK_RESERVE": str(4 << 20)}
+    with Stack(small_disk / "home", roots=[tmp_path], env=env) as stack:
+        stack.start().wait_ready(timeout=60)
+        with cryomamba.connect(stack.bus_url) as client, httpx.Client(base_url=stack.http_url, timeout=20) as http:
+            done = client.submit(tomogram, engine="threshold")
+            wait_until(lambda: client.get(done.job_id).state is JobState.COMPLETED, timeout=60, what="the first job")
+            job = client.submit(tomogram, engine="threshold")
+            wait_until(lambda: client.get(job.job_id).state is JobState.RUNNING, what="the second job to run")
+            ballast = fill(small_disk)
+            for path, body in (
+                ("/v1/jobs", {}),
+                ("/v1/uploads/init", {"filename": "a.mrc", "total_size_bytes": 4096}),
+            ):
+                reply = http.post(path, json=body)
+                assert (reply.status_code, reply.json()["code"]) == (507, "insufficient_storage")
+            wait_until(lambda: "attempt 1, ended" in stack.log("inference"), timeout=30, what="the attempt to end")
+            # What was there can be read all the same.
+            assert http.get(f"/v1/jobs/{done.job_id}/artifacts/stats.json").status_code == 200
+            assert http.get("/v1/readyz").status_code == 200
+            assert not client.get(job.job_id).state.final
+            stack.kill("broker")
+            stack.start("broker")
+            wait_until(lambda: "full" in stack.log("broker"), timeout=60, what="the broker to say what is wrong")
+            assert stack.processes["broker"].poll() is None
+            ballast.unlink()
+            stack.wait_ready(timeout=60)
+            wait_until(lambda: client.get(job.job_id).state.final, timeout=60, what="the job to end")
+            ended = client.get(job.job_id)
+            assert ended.state is JobState.COMPLETED
+            assert all(error.retryable for error in ended.errors)
+            assert len(ended.artifacts) == len(done.artifacts or client.get(done.job_id).artifacts)
+            names = {path.name for path in (stack.home / "artifacts" / job.job_id).iterdir()}
+            assert names == {artifact.name for artifact in ended.artifacts}
+            wait_until(lambda: not any((stack.home / "work").iterdir()), what="the work folder to be empty")
+            assert not list(stack.home.rglob("*.part"))

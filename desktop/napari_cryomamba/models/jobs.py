@@ -9,6 +9,8 @@ from cryomamba.records import JobRecord, JobState, Progress
 
 from .history import Level, Notice
 
+LOCAL_PREFIX = "local-"
+SENDING_PREFIX = "upload-"
 _STATE_WORDS = {
     JobState.PENDING: "Waiting",
     JobState.RUNNING: "Running",
@@ -16,6 +18,16 @@ _STATE_WORDS = {
     JobState.FAILED: "Failed",
     JobState.CANCELLED: "Cancelled",
 }
+
+
+def is_here(job_id: str) -> bool:
+    """Whether a job runs in this process, not on a server."""
+    return job_id.startswith(LOCAL_PREFIX)
+
+
+def is_sending(job_id: str) -> bool:
+    """Whether a row is a tomogram on its way to the server, and no job yet."""
+    return job_id.startswith(SENDING_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +40,23 @@ class Job:
         The newest that is known.
     progress : Progress
         May be newer than the record's.
-    local : bool
-        Whether it runs in this process.
     mine : bool
         Whether this desktop submitted it.
     """
 
     record: JobRecord
     progress: Progress
-    local: bool = False
     mine: bool = False
 
     @property
     def job_id(self) -> str:
         """The job's id."""
         return self.record.job_id
+
+    @property
+    def local(self) -> bool:
+        """Whether only this desktop knows it: it runs here, or it is on its way."""
+        return is_here(self.job_id) or is_sending(self.job_id)
 
     @property
     def state_text(self) -> str:
@@ -71,7 +85,7 @@ class Job:
     @property
     def can_retry(self) -> bool:
         """Whether it may be put back into the queue."""
-        return not self.local and self.record.state in {JobState.FAILED, JobState.CANCELLED}
+        return self.record.state in {JobState.FAILED, JobState.CANCELLED}
 
     @property
     def error_text(self) -> str:
@@ -115,7 +129,7 @@ class JobTable:
     def _shows(self, job: Job) -> bool:
         return job.job_id not in self.hidden and (job.mine or self.show_all)
 
-    def update(self, record: JobRecord, *, local: bool = False) -> list[Notice]:
+    def update(self, record: JobRecord) -> list[Notice]:
         """Take a job as it stands; an older record than the one known changes nothing.
 
         Returns
@@ -130,9 +144,18 @@ class JobTable:
         same_attempt = known is not None and known.record.attempt == record.attempt and not record.state.final
         if known is not None and same_attempt and known.progress.fraction > progress.fraction:
             progress = known.progress
-        local = local or (known is not None and known.local)
-        self._jobs[record.job_id] = Job(record, progress, local, local or record.job_id in self.mine)
+        job = Job(record, progress, record.job_id in self.mine)
+        self._jobs[record.job_id] = replace(job, mine=job.mine or job.local)
         return self._news(known, self._jobs[record.job_id])
+
+    def path_of(self, job_id: str) -> str | None:
+        """Return the path that a job's tomogram was given by."""
+        job = self._jobs.get(job_id)
+        return None if job is None else job.record.volume.path
+
+    def drop(self, job_id: str) -> None:
+        """Forget a row."""
+        self._jobs.pop(job_id, None)
 
     def progress(self, job_id: str, attempt: int, progress: Progress) -> bool:
         """Take news of how far a job is; False if it belongs to no running attempt that is known."""
@@ -151,6 +174,9 @@ class JobTable:
 
     def remove(self, job_id: str) -> None:
         """Take a job out of the table, for good; the job itself and its files stay on the server."""
+        if is_here(job_id) or is_sending(job_id):
+            self.drop(job_id)
+            return
         self.hidden.add(job_id)
         self.mine.discard(job_id)
 
@@ -168,6 +194,8 @@ class JobTable:
             return []
         record, context = job.record, f"Job '{job.record.name or job.record.engine}'"
         notices = []
+        if is_sending(job.job_id):
+            context = f"Sending '{record.volume.name}'"
         fresh = [event for event in record.history if event.n > _newest(known.record)[0]]
         for event in fresh:
             if event.type == "job_requeued":

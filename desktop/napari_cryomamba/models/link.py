@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cryomamba.errors import CryoMambaError, UnavailableError
+from cryomamba.errors import CryoMambaError, ErrorCode, UnavailableError
 from cryomamba.records import ServerInfo
 
 from .history import Level, Notice
@@ -49,6 +49,8 @@ class Link:
         ``gateway`` or ``bus``.
     latency_s : float or None
         Seconds that one small question took.
+    code : str
+        Of the error, where there is one.
     retry_at : float or None
         When the next try is due, on the clock of the model.
     """
@@ -60,6 +62,7 @@ class Link:
     info: ServerInfo | None = None
     transport: str = ""
     latency_s: float | None = None
+    code: str = ""
     retry_at: float | None = None
 
     def text(self, now: float) -> str:
@@ -74,10 +77,15 @@ class Link:
             case Phase.DEGRADED:
                 return f"Connected, but {self.reason}"
             case Phase.REFUSED:
-                return f"Refused: {self.reason}"
+                return f"Refused: {self.reason} {self.hint}".rstrip()
             case Phase.WAITING:
                 left = max(math.ceil((self.retry_at or now) - now), 0)
                 return f"Reconnecting in {left} s" if left else "Reconnecting …"
+
+    @property
+    def wants_token(self) -> bool:
+        """Whether the server refuses because it was given no token, or one that is no good."""
+        return self.phase is Phase.REFUSED and self.code == ErrorCode.UNAUTHORIZED
 
     @property
     def server(self) -> str:
@@ -142,6 +150,7 @@ class LinkModel:
             hint=error.hint,
             info=before.info,
             transport=before.transport,
+            code=str(error.code),
             retry_at=now + wait,
         )
         if before.phase is self.link.phase or (before.phase is Phase.WAITING and retryable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
@@ -49,9 +49,9 @@ class Bridge(QObject):
     async def _make_session(self) -> Session:
         return Session(self._post)
 
-    def open(self, url: str) -> None:
-        """Talk to this server from now on."""
-        self._spawn(self._session.open(url), "Connecting")
+    def open(self, url: str, token: str | None = None, wanted: Sequence[str] = ()) -> None:
+        """Talk to this server from now on; `wanted` are jobs to ask for, however old they are."""
+        self._spawn(self._session.open(url, token, wanted), "Connecting")
 
     def reconnect_now(self) -> None:
         """Try to connect at once."""
@@ -75,7 +75,7 @@ class Bridge(QObject):
         question: Callable[[AsyncClient], Coroutine[Any, Any, T]],
         done: Callable[[T], None] | None = None,
         failed: Callable[[CryoMambaError], None] | None = None,
-    ) -> None:
+    ) -> Future[T] | None:
         """Ask the server something.
 
         Parameters
@@ -88,8 +88,13 @@ class Bridge(QObject):
             Gets the answer, in the GUI thread.
         failed : callable, optional
             Gets the error, in the GUI thread; without it the error goes to the messages.
+
+        Returns
+        -------
+        Future or None
+            To cancel it by; neither `done` nor `failed` is called then. None once the bridge is closed.
         """
-        self._spawn(self._ask(question), context, done, failed)
+        return self._spawn(self._ask(question), context, done, failed)
 
     async def _ask(self, question: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
         return await question(self._session.client)
@@ -116,12 +121,13 @@ class Bridge(QObject):
         context: str,
         done: Callable[[T], None] | None = None,
         failed: Callable[[CryoMambaError], None] | None = None,
-    ) -> None:
+    ) -> Future[T] | None:
         if self._thread is None:
             coroutine.close()
-            return
+            return None
         future = asyncio.run_coroutine_threadsafe(coroutine, self._thread.loop)
         future.add_done_callback(lambda ended: self._answered.emit((ended, context, done, failed)))
+        return future
 
     def _deliver(self, answer: tuple[Future[Any], str, Callable[[Any], None] | None, Any]) -> None:
         future, context, done, failed = answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from cryomamba.client import AsyncClient, aconnect
@@ -18,9 +18,15 @@ from .messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Messag
 
 POLL_S = 3.0
 LISTED_JOBS = 100
+WANTED_JOBS = 50
 _CANCEL_AGAIN_S = 0.2
 
-Connector = Callable[[str], Coroutine[Any, Any, AsyncClient]]
+Connector = Callable[[str, str | None], Coroutine[Any, Any, AsyncClient]]
+
+
+async def connect(url: str, token: str | None) -> AsyncClient:
+    """Make a client for an address."""
+    return await aconnect(url, token=token)
 
 
 class Session:
@@ -34,10 +40,10 @@ class Session:
     post : callable
         Takes a :data:`~napari_cryomamba.net.messages.Message`; must not block.
     connector : callable
-        Makes a client for an address.
+        Makes a client for an address and a token.
     """
 
-    def __init__(self, post: Callable[[Message], None], *, connector: Connector = aconnect) -> None:
+    def __init__(self, post: Callable[[Message], None], *, connector: Connector = connect) -> None:
         self._post = post
         self._connector = connector
         self._model = LinkModel()
@@ -49,6 +55,7 @@ class Session:
         self._usable = asyncio.Event()
         self._epoch: int | None = None
         self._opening = asyncio.Lock()
+        self._wanted: tuple[str, ...] = ()
 
     @property
     def client(self) -> AsyncClient:
@@ -67,14 +74,23 @@ class Session:
         """Return the place where a job's previews are left; safe from any thread once it exists."""
         return self._frames.setdefault(job_id, NewestFrame())
 
-    async def open(self, url: str) -> None:
-        """Talk to this server from now on; the one before is let go. The server need not be there yet."""
+    async def open(self, url: str, token: str | None = None, wanted: Sequence[str] = ()) -> None:
+        """Talk to this server from now on; the one before is let go. The server need not be there yet.
+
+        Parameters
+        ----------
+        url : str
+        token : str, optional
+        wanted : sequence of str
+            Jobs to ask for even if newer ones fill the listing.
+        """
         async with self._opening:
             await self._let_go()
+            self._wanted = tuple(wanted)[:WANTED_JOBS]
             self._model.open(url)
             self._tell_link()
             try:
-                self._client = await self._connector(url)
+                self._client = await self._connector(url, token)
             except CryoMambaError as error:
                 self._take(self._model.failed(error, now=time.monotonic()))
                 return
@@ -142,8 +158,12 @@ class Session:
 
     async def _list(self) -> None:
         try:
-            for record in await self.client.list(limit=LISTED_JOBS):
+            listed = await self.client.list(limit=LISTED_JOBS)
+            for record in listed:
                 self._post(JobChanged(record))
+            for job_id in set(self._wanted) - {record.job_id for record in listed}:
+                with contextlib.suppress(NotFoundError):
+                    self._post(JobChanged(await self.client.get(job_id)))
         except CryoMambaError as error:
             self._take(self._model.failed(error, now=time.monotonic()))
 

@@ -98,20 +98,20 @@ class EditPanel(QWidget):
         z, y, x = (round(float(value)) for value in point)
         if not all(0 <= at < side for at, side in zip((z, y, x), mask.array.shape, strict=True)):
             error = InvalidRequestError("The cursor is not on the mask.", hint="Move it onto the piece to keep.")
-            self._desk.tell(Notice.of_error(error, context="Keeping a piece"))
+            self._desk.notices.tell(Notice.of_error(error, context="Keeping a piece"))
             return
         array, size = mask.array, mask.voxel_size_A
         self._edit("Keeping a piece", lambda: keep_piece(array, size, (z, y, x)))
 
     def _edit(self, context: str, find: Callable[[], Edit]) -> None:
         mask = self._mask
-        if mask is None or not self._desk.attempt(context, mask.require_finished):
+        if mask is None or not self._desk.notices.attempt(context, mask.require_finished):
             return
         self.setEnabled(False)
 
         def done(edit: Edit) -> None:
             self.setEnabled(True)
             apply_edit(mask.layer, edit)
-            self._desk.tell(Notice(Level.INFO, f"{len(edit):,} voxels changed.", context=context))
+            self._desk.notices.tell(Notice(Level.INFO, f"{len(edit):,} voxels changed.", context=context))
 
         self._desk.aside.run(context, lambda _task: find(), done, failed=lambda: self.setEnabled(True))

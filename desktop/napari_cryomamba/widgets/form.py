@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtWidgets import (
@@ -72,6 +74,19 @@ class FieldEditor(QWidget):
                 return text if field.kind == "text" else parse_json(text)
         return None
 
+    def set_value(self, value: Any) -> None:  # noqa: ANN401
+        """Enter a value as JSON knows it; one that does not fit is not entered."""
+        editor = self.editor
+        match editor:
+            case QCheckBox() if isinstance(value, bool):
+                editor.setChecked(value)
+            case QComboBox() if value in self.field.choices:
+                editor.setCurrentIndex(self.field.choices.index(value))
+            case QDoubleSpinBox() | QLargeIntSpinBox() if isinstance(value, int | float):
+                editor.setValue(value)
+            case QLineEdit():
+                editor.setText("" if value is None else value if isinstance(value, str) else json.dumps(value))
+
     def show_problem(self, text: str) -> None:
         """Say what is wrong; nothing if the text is empty."""
         self.problem.setText(text)
@@ -95,8 +110,9 @@ class FieldEditor(QWidget):
                 return self._number_editor()
         line = QLineEdit(self)
         default = self.field.default
-        line.setText("" if default is None else default if isinstance(default, str) else _json(default))
-        line.setPlaceholderText("automatic" if self.field.optional else "")
+        line.setText("" if default is None else default if isinstance(default, str) else json.dumps(default))
+        unit = f", in {self.field.unit}" if self.field.unit else ""
+        line.setPlaceholderText(f"automatic{unit}" if self.field.optional else "")
         line.textChanged.connect(self.changed)
         return line
 
@@ -150,6 +166,13 @@ class ParameterForm(QWidget):
             self._layout.addRow(label, editor)
             self.editors[field.name] = editor
 
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Enter values by name; those that no field has or takes are left out."""
+        for name, value in values.items():
+            if name in self.editors:
+                self.editors[name].set_value(value)
+        self.validate()
+
     @property
     def values(self) -> dict[str, Any]:
         """All values by name."""
@@ -175,9 +198,3 @@ class ParameterForm(QWidget):
         """Show problems by field name, found here or by the server."""
         for name, editor in self.editors.items():
             editor.show_problem(problems.get(name, ""))
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value)

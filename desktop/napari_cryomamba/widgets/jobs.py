@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from cryomamba.records import JobState
 from napari_cryomamba.desk import Desk
-from napari_cryomamba.models.jobs import Job
+from napari_cryomamba.models.jobs import Job, is_here, is_sending
 from napari_cryomamba.signals import Signal
 
 COLUMNS = ("Name", "Engine", "State", "Progress", "To go")
@@ -44,7 +44,7 @@ class JobTableModel(QAbstractTableModel):
 
     def refresh(self) -> None:
         """Take the jobs as they are; the selection stays where rows only change."""
-        rows = self._desk.jobs.rows
+        rows = self._desk.runs.table.rows
         if [job.job_id for job in rows] == [job.job_id for job in self._rows]:
             self._rows = rows
             if rows:
@@ -95,7 +95,7 @@ class JobTableModel(QAbstractTableModel):
     @staticmethod
     def _text(job: Job, column: int) -> str:
         record = job.record
-        here = " (here)" if job.local else ""
+        here = " (here)" if is_here(job.job_id) else ""
         percent = 100.0 if record.state is JobState.COMPLETED else job.progress.fraction * 100
         return (
             record.name or record.volume.name,
@@ -138,6 +138,7 @@ class JobsPanel(QWidget):
     def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
+        self._fetching: dict[str, str] = {}
         self.model = JobTableModel(desk)
         self.table = QTableView(self)
         self.table.setModel(self.model)
@@ -159,7 +160,7 @@ class JobsPanel(QWidget):
         self.remove_button = QPushButton("Remove", self)
         self.remove_button.setToolTip("Take the job out of this table; its files stay on the server")
         self.everyone = QCheckBox("All jobs of the server", self)
-        self.everyone.setChecked(desk.jobs.show_all)
+        self.everyone.setChecked(desk.runs.table.show_all)
         self.error = QLabel(self)
         self.error.setWordWrap(True)
         self.error.setStyleSheet("color: #f85149;")
@@ -190,14 +191,15 @@ class JobsPanel(QWidget):
             selection.selectionChanged.connect(self._enable)
         self.table.doubleClicked.connect(self._show_selected)
         self.show_button.clicked.connect(self._show_selected)
-        self.cancel_button.clicked.connect(lambda: self._with_selected(self._desk.cancel))
-        self.retry_button.clicked.connect(lambda: self._with_selected(self._desk.retry))
-        self.remove_button.clicked.connect(lambda: self._with_selected(self._desk.remove))
-        self.everyone.toggled.connect(lambda on: self._desk.show_all_jobs(show=on))
-        self._desk.jobs_changed.connect(self.refresh)
-        self._desk.job_started.connect(self.select)
-        self._desk.frame_shown.connect(self._show_preview)
-        self._desk.link_changed.connect(self._show_preview)
+        self.cancel_button.clicked.connect(lambda: self._with_selected(self._desk.runs.cancel))
+        self.retry_button.clicked.connect(lambda: self._with_selected(self._desk.runs.retry))
+        self.remove_button.clicked.connect(lambda: self._with_selected(self._desk.runs.remove))
+        self.everyone.toggled.connect(lambda on: self._desk.runs.show_all(show=on))
+        self._desk.runs.changed.connect(self.refresh)
+        self._desk.runs.started.connect(self.select)
+        self._desk.watching.frame_shown.connect(self._show_preview)
+        self._desk.server.changed.connect(self._show_preview)
+        self._desk.results.progressed.connect(self._show_fetching)
 
     @property
     def selected(self) -> Job | None:
@@ -232,18 +234,25 @@ class JobsPanel(QWidget):
 
     def _show_preview(self) -> None:
         job = self.selected
-        watching = job is not None and self._desk.is_watched(job.job_id)
-        if job is None or not watching:
+        if job is not None and self._fetching.get(job.job_id):
+            self.preview.setText(self._fetching[job.job_id])
+            return
+        watching = job is not None and self._desk.watching.is_watched(job.job_id)
+        if job is None or not watching or is_sending(job.job_id):
             self.preview.setText("")
             self._ticks.stop()
             return
-        link = self._desk.link
+        link = self._desk.server.link
         where = "in this process" if job.local else f"by {link.transport or 'network'}"
         latency = "" if job.local or link.latency_s is None else f", {link.latency_s * 1000:.0f} ms"
-        text = self._desk.frame_place(job.job_id).statistics.text(time.time())
+        text = self._desk.watching.frame_place(job.job_id).statistics.text(time.time())
         self.preview.setText(f"{text} · {where}{latency}")
         if not self._ticks.isActive():
             self._ticks.start()
+
+    def _show_fetching(self, job_id: str, text: str) -> None:
+        self._fetching[job_id] = text
+        self._show_preview()
 
     def _show_selected(self) -> None:
         self._with_selected(self._desk.show_job)

@@ -1,4 +1,4 @@
-"""The panel that napari docks: connection on top, then tomogram, segmentation, mask and messages."""
+"""The panel that napari docks: connection on top, then tomogram, segmentation, mask, picks and messages."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_cryomamba.aside import Task
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.doctor import diagnose
+from napari_cryomamba.overlay import warm_up
 from napari_cryomamba.sample import sample_path
 from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.tomogram import Tomogram, open_tomogram, source_of
+from napari_cryomamba.tomograms import tomogram_layers
 
 from .connect import ConnectPanel
 from .jobs import JobsPanel
 from .mask import MaskPanel
 from .menu import CryoMambaMenu, add_menu, remove_menu
 from .messages import MessagesPanel
+from .picks import PicksPanel
 from .segment import SegmentPanel
 from .tomogram import TomogramPanel
 
@@ -53,17 +56,22 @@ class CryoMambaWidget(QWidget):
         self.segment = SegmentPanel(self.desk, self)
         self.jobs = JobsPanel(self.desk, self)
         self.mask_panel = MaskPanel(self.desk, self)
+        self.picks = PicksPanel(self.desk, self)
         self.messages = MessagesPanel(self.desk, self)
         self.orthogonal: Any = None
         self._build()
         self.menu = CryoMambaMenu(self.desk, self, self)
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
-        self.desk.history_changed.connect(self._count_messages)
-        self.desk.overlay_changed.connect(self._on_overlay)
-        self.desk.frame_shown.connect(self._on_frame)
+        self.desk.notices.changed.connect(self._count_messages)
+        self.desk.watching.overlay_changed.connect(self._on_overlay)
+        self.desk.watching.frame_shown.connect(self._on_frame)
         napari_viewer.layers.events.inserted.connect(self._on_inserted)
-        self.desk.local.find_engines()
+        self.tomogram.open_wanted.connect(self.menu.open_dialog)
+        self.tomogram.sample_wanted.connect(self.open_sample)
+        self.tomogram.path_wanted.connect(lambda name: self.open_files([Path(name)]))
+        self.setAcceptDrops(True)
+        self.desk.aside.run("Getting ready", lambda _task: warm_up())
         if connect:
             self.connection.connect_now()
 
@@ -78,6 +86,7 @@ class CryoMambaWidget(QWidget):
             (self.tomogram, "Tomogram"),
             (work, "Segment"),
             (self.mask_panel, "Mask"),
+            (self.picks, "Picks"),
             (self.messages, "Messages"),
         ):
             self.tabs.addTab(panel, title)
@@ -93,6 +102,17 @@ class CryoMambaWidget(QWidget):
         for path in paths:
             self.desk.aside.run("Opening a tomogram", partial(_open, path), self._add)
 
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take files."""
+        if event is not None and dropped_files(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open the files that were dropped."""
+        if event is not None:
+            self.open_files(dropped_files(event))
+            event.acceptProposedAction()
+
     def open_sample(self) -> None:
         """Open the synthetic tomogram; it is made the first time."""
         self.desk.aside.run("Making the sample", lambda _task: open_tomogram(sample_path()), self._add)
@@ -104,19 +124,21 @@ class CryoMambaWidget(QWidget):
         source = source_of(event.value)
         if source is None:
             return
-        self.desk.settings.remember_file(source.path)
-        self.desk.save_settings()
+        self.desk.preferences.values.remember_file(source.path)
+        self.desk.preferences.save()
         if not source.is_mask:
             self.viewer.canvas.overlays.scale_bar.visible = True
-            self.desk.pick_up(event.value)
+            if len(tomogram_layers(self.viewer)) > 1:
+                self.desk.present(event.value)
+            self.desk.watching.pick_up(event.value)
 
     def _on_overlay(self, job_id: str) -> None:
-        overlay = self.desk.overlays.get(job_id)
+        overlay = self.desk.watching.overlays.get(job_id)
         if overlay is not None and overlay.final:
             self._on_frame(job_id)
 
     def _on_frame(self, job_id: str) -> None:
-        overlay = self.desk.overlays.get(job_id)
+        overlay = self.desk.watching.overlays.get(job_id)
         if self.orthogonal is not None and overlay is not None and overlay.in_viewer:
             self.orthogonal.refresh_layer(overlay.layer)
 
@@ -138,7 +160,7 @@ class CryoMambaWidget(QWidget):
 
     def run_doctor(self) -> None:
         """Look whether everything is in order, and say so."""
-        self.desk.aside.run("Running the doctor", lambda _task: diagnose(self.desk.link), self._show_diagnosis)
+        self.desk.aside.run("Running the doctor", lambda _task: diagnose(self.desk.server.link), self._show_diagnosis)
 
     def _show_diagnosis(self, text: str) -> None:
         box = QMessageBox(QMessageBox.Icon.NoIcon, "Doctor", text, QMessageBox.StandardButton.Ok, self)
@@ -147,8 +169,8 @@ class CryoMambaWidget(QWidget):
     def _count_messages(self) -> None:
         index = self.tabs.indexOf(self.messages)
         if self.tabs.currentIndex() == index:
-            self.desk.history.mark_read()
-        unread = self.desk.history.unread
+            self.desk.notices.history.mark_read()
+        unread = self.desk.notices.history.unread
         self.tabs.setTabText(index, f"Messages ({unread})" if unread else "Messages")
 
     def event(self, event: QEvent | None) -> bool:
@@ -195,6 +217,12 @@ class CryoMambaWidget(QWidget):
         """Shut with the dock."""
         self.shut()
         super().closeEvent(event)
+
+
+def dropped_files(event: QDropEvent) -> list[Path]:
+    """Return the files of this machine that are being dropped."""
+    data = event.mimeData()
+    return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()] if data is not None else []
 
 
 def _open(path: Path, _task: Task) -> Tomogram:

@@ -23,12 +23,14 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible, QLabeledDoubleSlider
 
+from cryomamba.records import MASK, JobRecord, revision_number
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.masks import Mask, mask_of
 
 from .edit import EditPanel
 from .keep import KeepPanel
 from .statistics import StatisticsPanel
+from .threshold import ThresholdPanel
 
 _COLOR, _NAME, _LABEL = 0, 1, 2
 _LOOKS = ("visible", "opacity", "contour")
@@ -61,6 +63,9 @@ class MaskPanel(QScrollArea):
         self.edit = EditPanel(desk, body)
         self.statistics = StatisticsPanel(desk, body)
         self.keep = KeepPanel(desk, body)
+        self.threshold = ThresholdPanel(desk, body)
+        self.version = QComboBox(body)
+        self.version.setToolTip("The mask that the engine made, and the revisions that the job keeps")
         self._build(body)
         self._connect()
         self.refresh()
@@ -84,10 +89,12 @@ class MaskPanel(QScrollArea):
         layout = QVBoxLayout(body)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.title)
+        layout.addWidget(self.version)
         layout.addLayout(style)
         layout.addLayout(looks)
         layout.addWidget(self.labels)
         for title, panel, opened in (
+            ("Threshold", self.threshold, True),
             ("Measure", self.statistics, True),
             ("Edit", self.edit, False),
             ("Keep", self.keep, True),
@@ -107,13 +114,15 @@ class MaskPanel(QScrollArea):
         self.width_box.valueChanged.connect(self._set_contour)
         self.labels.itemChanged.connect(self._rename)
         self.labels.cellClicked.connect(self._pick_color)
-        self._desk.overlay_changed.connect(self._on_overlay)
+        self._desk.watching.overlay_changed.connect(self._on_overlay)
+        self._desk.runs.changed.connect(self._list_versions)
+        self.version.activated.connect(self._choose_version)
         viewer = self._desk.viewer
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
 
     def _on_overlay(self, job_id: str) -> None:
-        overlay = self._desk.overlays.get(job_id)
+        overlay = self._desk.watching.overlays.get(job_id)
         if self.current is None and overlay is not None and overlay.in_viewer:
             self.show_layer(overlay.layer)
         else:
@@ -135,16 +144,43 @@ class MaskPanel(QScrollArea):
     def show_layer(self, layer: Any) -> None:  # noqa: ANN401
         """Show a layer's mask."""
         self._listen(layer)
-        self.current = mask_of(layer, self._desk.overlay_of_layer(layer))
+        overlay = self._desk.watching.overlay_of_layer(layer)
+        self.current = mask_of(layer, overlay)
         mask = self.current
-        preview = " (preview)" if mask is not None and mask.growing else ""
+        trying = overlay is not None and overlay.trying
+        preview = " (another threshold)" if trying else " (preview)" if mask is not None and mask.growing else ""
         self.title.setText(f"{mask.layer.name}{preview}" if mask is not None else "No mask yet")
         for widget in (self.shown, self.opacity, self.style_box, self.width_box, self.labels):
             widget.setEnabled(mask is not None)
         self._fill()
         self.edit.show_mask(mask)
         self.statistics.show_mask(mask)
-        self.keep.show_mask(mask)
+        self.keep.show_mask(mask, overlay)
+        self.threshold.show_overlay(overlay)
+        self._list_versions()
+
+    def _record(self) -> JobRecord | None:
+        layer = self.current.layer if self.current is not None else None
+        overlay = self._desk.watching.overlay_of_layer(layer)
+        job = self._desk.runs.table.get(overlay.job_id) if overlay is not None else None
+        return job.record if job is not None else None
+
+    def _list_versions(self) -> None:
+        record = self._record()
+        names = [] if record is None or record.mask is None else [MASK, *(a.name for a in record.revisions)]
+        if [self.version.itemData(row) for row in range(self.version.count())] != names:
+            self.version.clear()
+            for name in names:
+                number = revision_number(name)
+                self.version.addItem("As the engine made it" if number is None else f"Revision {number}", name)
+        self.version.setVisible(len(names) > 1)
+        shown = self._desk.results.versions.get(record.job_id, "") if record is not None else ""
+        self.version.setCurrentIndex(names.index(shown) if shown in names else -1)
+
+    def _choose_version(self, row: int) -> None:
+        record = self._record()
+        if record is not None:
+            self._desk.results.show_version(record, self.version.itemData(row))
 
     def _listen(self, layer: Any) -> None:  # noqa: ANN401
         """Follow what napari's own controls do to the layer that is shown."""
@@ -207,15 +243,15 @@ class MaskPanel(QScrollArea):
     def _set_opacity(self, value: float) -> None:
         if self.current is not None and not self._filling:
             self.current.layer.opacity = value
-            self._desk.settings.opacity = value
+            self._desk.preferences.values.opacity = value
 
     def _set_contour(self) -> None:
         outlines = self.style_box.currentIndex() == 1
         self.width_box.setVisible(outlines)
         if self.current is not None and not self._filling:
             self.current.layer.contour = self.width_box.value() if outlines else 0
-            self._desk.settings.contour = self.current.layer.contour
-            self._desk.save_settings()
+            self._desk.preferences.values.contour = self.current.layer.contour
+            self._desk.preferences.save()
 
     def _rename(self, item: QTableWidgetItem) -> None:
         if self.current is not None and not self._filling and item.column() == _NAME:
@@ -236,7 +272,7 @@ class MaskPanel(QScrollArea):
         if self.current is None:
             return
         self.current.palette.paint(label, color)
-        overlay = self._desk.overlay_of_layer(self.current.layer)
+        overlay = self._desk.watching.overlay_of_layer(self.current.layer)
         if overlay is not None:
             overlay.recolor()
         self._fill()

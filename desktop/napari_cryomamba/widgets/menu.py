@@ -14,7 +14,7 @@ from cryomamba._version import __version__
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.reader import PACKED, SUFFIXES
 from napari_cryomamba.signals import QAction
-from napari_cryomamba.tomograms import active_tomogram
+from napari_cryomamba.tomograms import active_tomogram, go_to_middle
 
 DOCUMENTATION = "https://cryomamba.readthedocs.io"
 _PATTERNS = " ".join(f"*{suffix}{packed}" for suffix in SUFFIXES for packed in ("", *PACKED))
@@ -28,35 +28,37 @@ class CryoMambaMenu(QMenu):
         self.setToolTipsVisible(True)
         self._desk = desk
         self._panel = panel
-        self._action("&Open tomogram…", self._open, "Ctrl+Shift+T")
+        self._action("&Open tomogram…", self.open_dialog, "Ctrl+Shift+T")
         self.recent = QMenu("Open &recent", self)
         self.addMenu(self.recent)
         self.recent.aboutToShow.connect(self._fill_recent)
         self._action("Open &sample tomogram", panel.open_sample)
         self.addSeparator()
-        self._action("&2D / 3D", self._toggle_dimensions, "Ctrl+Shift+D")
-        self.orthogonal = self._action("&Orthogonal slices", panel.show_orthogonal, "Ctrl+Shift+O")
+        view = self.addMenu("&View")
+        self._action("&2D / 3D", self._toggle_dimensions, "Ctrl+Shift+D", view)
+        self.orthogonal = self._action("&Orthogonal slices", panel.show_orthogonal, "Ctrl+Shift+O", view)
         self.orthogonal.setCheckable(True)
-        self.mip = self._action("&Attenuated projection (MIP)", self._toggle_mip, "Ctrl+Shift+A")
+        self.mip = self._action("&Attenuated projection (MIP)", self._toggle_mip, "Ctrl+Shift+A", view)
         self.mip.setCheckable(True)
-        self._action("&Reset view", self._reset, "Ctrl+Shift+R")
-        self.addSeparator()
+        self._action("&Reset view", self._reset, "Ctrl+Shift+R", view)
         self._action("&Keep the piece under the cursor", panel.mask_panel.edit.keep_this_piece, "Alt+K")
         self._action("&Save mask revision", panel.mask_panel.keep.save_revision, "Ctrl+Alt+S")
         self.addSeparator()
-        self._action("&Documentation", lambda: QDesktopServices.openUrl(QUrl(DOCUMENTATION)))
-        self._action("D&octor", self._doctor)
-        self._action("A&bout CryoMamba", self._about)
+        help_menu = self.addMenu("&Help")
+        self._action("&Documentation", lambda: QDesktopServices.openUrl(QUrl(DOCUMENTATION)), menu=help_menu)
+        self._action("D&octor", self._doctor, menu=help_menu)
+        self._action("A&bout CryoMamba", self._about, menu=help_menu)
 
-    def _action(self, text: str, slot: Any, shortcut: str = "") -> QAction:  # noqa: ANN401
+    def _action(self, text: str, slot: Any, shortcut: str = "", menu: QMenu | None = None) -> QAction:  # noqa: ANN401
         action = QAction(text, self)
         if shortcut:
             action.setShortcut(QKeySequence(shortcut))
         action.triggered.connect(slot)
-        self.addAction(action)
+        (menu or self).addAction(action)
         return action
 
-    def _open(self) -> None:
+    def open_dialog(self) -> None:
+        """Ask for tomograms and open them."""
         names, _ = QFileDialog.getOpenFileNames(
             self._panel, "Open tomograms", "", f"Tomograms ({_PATTERNS});;All files (*)"
         )
@@ -64,11 +66,11 @@ class CryoMambaMenu(QMenu):
 
     def _fill_recent(self) -> None:
         self.recent.clear()
-        for name in self._desk.settings.recent_files:
+        for name in self._desk.preferences.values.recent_files:
             action = QAction(name, self.recent)
             action.triggered.connect(lambda _checked=False, path=Path(name): self._panel.open_files([path]))
             self.recent.addAction(action)
-        self.recent.setEnabled(bool(self._desk.settings.recent_files))
+        self.recent.setEnabled(bool(self._desk.preferences.values.recent_files))
 
     def _toggle_dimensions(self) -> None:
         dims = self._desk.viewer.dims
@@ -90,7 +92,10 @@ class CryoMambaMenu(QMenu):
             layer.rendering = "mip"
         self.mip.setChecked(False)
         self._desk.viewer.dims.ndisplay = 2
-        self._desk.viewer.reset_view()
+        if layer is None:
+            self._desk.viewer.reset_view()
+        else:
+            go_to_middle(self._desk.viewer, layer)
 
     def _doctor(self) -> None:
         self._panel.run_doctor()
@@ -98,7 +103,7 @@ class CryoMambaMenu(QMenu):
     def _about(self) -> None:
         text = (
             f"<b>CryoMamba {__version__}</b><p>Segment cryo-electron tomograms anywhere, and watch the mask grow."
-            f"<p>{self._desk.link.server or 'No server'}<p>BSD 3-Clause licence"
+            f"<p>{self._desk.server.link.server or 'No server'}<p>BSD 3-Clause licence"
         )
         box = QMessageBox(QMessageBox.Icon.NoIcon, "About CryoMamba", text, QMessageBox.StandardButton.Ok, self._panel)
         box.open()

@@ -50,13 +50,13 @@ class MessagesPanel(QWidget):
         self.detail_button.toggled.connect(self._show_detail)
         self.copy_button.clicked.connect(self.copy_report)
         self.clear_button.clicked.connect(self._clear)
-        desk.history_changed.connect(self.refresh)
+        desk.notices.changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the history as it is."""
         self.list.clear()
-        for notice in reversed(self._desk.history.notices):
+        for notice in reversed(self._desk.notices.history.notices):
             item = QListWidgetItem(sentence(notice))
             if notice.level in _COLORS:
                 item.setForeground(QColor(_COLORS[notice.level]))
@@ -66,7 +66,7 @@ class MessagesPanel(QWidget):
     @property
     def selected(self) -> Notice | None:
         """The selected message; the newest if none is."""
-        notices = self._desk.history.notices[::-1]
+        notices = self._desk.notices.history.notices[::-1]
         row = max(self.list.currentRow(), 0)
         return notices[row] if row < len(notices) else None
 
@@ -81,11 +81,10 @@ class MessagesPanel(QWidget):
         """Copy all messages for the developers."""
         clipboard = QApplication.clipboard()
         if clipboard is not None:
-            clipboard.setText(bug_report(self._desk.history.notices, server=self._desk.link.server))
+            clipboard.setText(bug_report(self._desk.notices.history.notices, server=self._desk.server.link.server))
 
     def _clear(self) -> None:
-        self._desk.history.clear()
-        self._desk.history_changed.emit()
+        self._desk.notices.clear()
 
 
 def sentence(notice: Notice) -> str:

@@ -19,10 +19,19 @@ from qtpy.QtWidgets import (
 )
 
 from cryomamba.errors import CryoMambaError
+from cryomamba.records import RETHRESHOLD
 from napari_cryomamba.desk import Desk
+from napari_cryomamba.net.delivery import Order, Way
+from napari_cryomamba.tomogram import source_of
 from napari_cryomamba.tomograms import active_tomogram, tomogram_layers
 
 from .form import ParameterForm
+
+WAYS = {
+    Way.AUTOMATIC: "by its path, else by upload",
+    Way.PATH: "by its path",
+    Way.UPLOAD: "by upload",
+}
 
 
 class SegmentPanel(QWidget):
@@ -40,24 +49,34 @@ class SegmentPanel(QWidget):
         self.form = ParameterForm(self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("as the tomogram")
+        self.way = QComboBox(self)
+        for way, title in WAYS.items():
+            self.way.addItem(title, way)
+        self.way.setToolTip(
+            "How the tomogram gets to the server: by its path if the server sees the same file, else by an upload"
+        )
+        self.defaults = QPushButton("Defaults", self)
+        self.defaults.setToolTip("Set all parameters of this engine back")
         self.interval = QDoubleSpinBox(self)
         self.interval.setRange(0.05, 60)
         self.interval.setSingleStep(0.5)
         self.interval.setSuffix(" s")
-        self.interval.setValue(desk.settings.preview_interval_s)
+        self.interval.setValue(desk.preferences.values.preview_interval_s)
         self.start = QPushButton("Segment on server", self)
         self.here = QPushButton("Run here", self)
         self.here.setToolTip("Segment in this process: no server is needed")
         self._build()
         self.engine.currentTextChanged.connect(self._choose)
+        self.engine.textActivated.connect(self._remember_engine)
+        self.defaults.clicked.connect(self._set_back)
         self.form.changed.connect(self._enable)
         self.tomogram.currentIndexChanged.connect(self._enable)
         self.interval.valueChanged.connect(self._remember_interval)
         self.start.clicked.connect(self.submit)
         self.here.clicked.connect(self.run_here)
-        desk.engines_changed.connect(self.refresh_engines)
-        desk.link_changed.connect(self._enable)
-        desk.submit_refused.connect(self.show_refusal)
+        desk.runs.engines_changed.connect(self.refresh_engines)
+        desk.server.changed.connect(self._enable)
+        desk.runs.refused.connect(self.show_refusal)
         for event in (desk.viewer.layers.events.inserted, desk.viewer.layers.events.removed):
             event.connect(self.refresh_tomograms)
         desk.viewer.layers.selection.events.active.connect(self._follow_selection)
@@ -68,7 +87,10 @@ class SegmentPanel(QWidget):
         top = QFormLayout()
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         top.addRow("Tomogram", self.tomogram)
-        top.addRow("Engine", self.engine)
+        engine = QHBoxLayout()
+        engine.addWidget(self.engine, 1)
+        engine.addWidget(self.defaults)
+        top.addRow("Engine", engine)
         scroll = QScrollArea(self)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -76,6 +98,7 @@ class SegmentPanel(QWidget):
         scroll.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         bottom = QFormLayout()
         bottom.addRow("Job name", self.name)
+        bottom.addRow("Tomogram goes", self.way)
         bottom.addRow("Preview every", self.interval)
         buttons = QHBoxLayout()
         buttons.addWidget(self.start, 1)
@@ -112,8 +135,11 @@ class SegmentPanel(QWidget):
 
     def refresh_engines(self) -> None:
         """List the engines; the chosen one and its form stay if it is still offered in the same way."""
-        infos = [info for info in self._desk.engines if info.needs_volume or info.available]
-        chosen = self.engine.currentText() or self._desk.default_engine
+        # Moving a threshold takes a job's scores, not a tomogram: the mask's tab offers it.
+        infos = [info for info in self._desk.runs.engines if info.name != RETHRESHOLD]
+        names = {info.name for info in infos}
+        wishes = (self.engine.currentText(), self._desk.preferences.values.engine, self._desk.runs.default_engine)
+        chosen = next((name for name in wishes if name in names), "")
         self.engine.blockSignals(True)  # noqa: FBT003 (Qt's own signature)
         self.engine.clear()
         self.engine.addItems([info.name for info in infos])
@@ -122,7 +148,7 @@ class SegmentPanel(QWidget):
         self._choose(self.engine.currentText())
 
     def _choose(self, name: str) -> None:
-        info = next((info for info in self._desk.engines if info.name == name), None)
+        info = next((info for info in self._desk.runs.engines if info.name == name), None)
         if info is None:
             self.summary.setText("No engine yet: connect to a server, or wait until those of this machine are found.")
         else:
@@ -131,25 +157,59 @@ class SegmentPanel(QWidget):
             if info.model_dump_json() != self._shown:
                 self._shown = info.model_dump_json()
                 self.form.show_engine(info)
+                self.form.fill(self._desk.preferences.values.parameters.get(name, {}))
         self._enable()
 
     def _enable(self) -> None:
         name, ready = self.engine.currentText(), self.layer is not None and self.form.valid
-        self.start.setEnabled(ready and self._desk.can_submit(name))
-        self.here.setEnabled(ready and self._desk.can_run_here(name))
+        self.start.setEnabled(ready and self._desk.server.offers(name))
+        self.here.setEnabled(ready and self._desk.runs.can_run_here(name))
+        link = self._desk.server.link
         missing = "" if self.layer is not None else "Open a tomogram first"
-        self.start.setToolTip(missing or self._desk.link.reason)
+        away = "" if link.phase.usable else "No server is connected; 'Run here' needs none"
+        self.start.setToolTip(missing or away or link.reason)
+        self.way.setEnabled(self._desk.server.takes_files)
 
     def submit(self) -> None:
         """Hand the job in."""
-        self.form.show_problems({})
-        self._desk.submit(self.layer, engine=self.engine.currentText(), params=self.form.parameters, name=self._name())
+        order = self._order()
+        if order is not None:
+            self._desk.runs.submit(order, self.way.currentData())
 
     def run_here(self) -> None:
         """Segment in this process."""
-        self._desk.run_here(
-            self.layer, engine=self.engine.currentText(), params=self.form.parameters, name=self._name()
+        order = self._order()
+        if order is not None:
+            self._desk.runs.run_here(order)
+
+    def _order(self) -> Order | None:
+        layer = self.layer
+        source = source_of(layer) if layer is not None else None
+        if source is None:
+            return None
+        self.form.show_problems({})
+        engine, params = self.engine.currentText(), self.form.parameters
+        settings = self._desk.preferences.values
+        settings.parameters = {**settings.parameters, engine: params}
+        self._remember_engine(engine)
+        return Order(
+            source=source,
+            engine=engine,
+            params=params,
+            name=self.name.text().strip(),
+            interval_s=settings.preview_interval_s,
         )
+
+    def _remember_engine(self, name: str) -> None:
+        self._desk.preferences.values.engine = name
+        self._desk.preferences.save()
+
+    def _set_back(self) -> None:
+        name = self.engine.currentText()
+        info = next((info for info in self._desk.runs.engines if info.name == name), None)
+        if info is not None:
+            self.form.show_engine(info)
+            self.form.validate()
 
     def show_refusal(self, error: CryoMambaError) -> None:
         """Show beside the fields what the server did not accept."""
@@ -157,9 +217,6 @@ class SegmentPanel(QWidget):
         found = {str(item.get("field", "")).removeprefix("params."): str(item.get("problem", "")) for item in fields}
         self.form.show_problems(found)
 
-    def _name(self) -> str:
-        return self.name.text().strip()
-
     def _remember_interval(self, value: float) -> None:
-        self._desk.settings.preview_interval_s = value
-        self._desk.save_settings()
+        self._desk.preferences.values.preview_interval_s = value
+        self._desk.preferences.save()

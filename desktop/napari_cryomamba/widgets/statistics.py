@@ -100,7 +100,7 @@ class StatisticsPanel(QWidget):
     def measure(self) -> None:
         """Measure the mask as it is now."""
         mask = self._mask
-        if mask is None or not self._desk.attempt("Measuring the mask", mask.require_finished):
+        if mask is None or not self._desk.notices.attempt("Measuring the mask", mask.require_finished):
             return
         array, size, names = mask.array, mask.voxel_size_A, dict(mask.palette.names)
         self.button.setEnabled(False)
@@ -167,7 +167,7 @@ class StatisticsPanel(QWidget):
         """Write every label and every piece as CSV, in Å and nm as its heads say."""
         measured = self._measured
         if measured is not None:
-            self._desk.attempt("Saving the table", lambda: write_csv(measured, path))
+            self._desk.notices.attempt("Saving the table", lambda: write_csv(measured, path))
 
     def _go_to(self, row: int, _column: int) -> None:
         item = self.table.item(row, 0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
@@ -17,17 +19,31 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from cryomamba.volumes import Statistics, VolumeMeta, open_volume, stream_statistics
+from cryomamba.volumes import Statistics, open_volume, stream_statistics
 from napari_cryomamba.aside import Task
 from napari_cryomamba.desk import Desk
+from napari_cryomamba.models.metadata import header_rows, statistics_rows
+from napari_cryomamba.signals import Signal
 from napari_cryomamba.tomogram import Source, source_of
-from napari_cryomamba.tomograms import active_tomogram
+from napari_cryomamba.tomograms import active_tomogram, tomogram_layers
 
-_MODE_NAMES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16", 101: "4 bits"}
+RECENT_SHOWN = 6
 
 
 class TomogramPanel(QScrollArea):
-    """The metadata of the selected tomogram; statistics come from a thread and are kept for as long as it is open."""
+    """The metadata of the selected tomogram; statistics come from a thread and are kept for as long as it is open.
+
+    Signals
+    -------
+    open_wanted, sample_wanted
+        The person asks for a file dialog, or for the sample.
+    path_wanted : str
+        The person asks for a recent file.
+    """
+
+    open_wanted = Signal()
+    sample_wanted = Signal()
+    path_wanted = Signal(str)
 
     def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -43,6 +59,11 @@ class TomogramPanel(QScrollArea):
         self.title = QLabel(body)
         self.title.setWordWrap(True)
         self.title.setStyleSheet("font-weight: bold;")
+        self.chooser = QComboBox(body)
+        self.chooser.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.chooser.setToolTip("Show another tomogram; the others and their masks are hidden")
+        self.empty = QWidget(body)
+        self._fill_empty()
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.progress = QProgressBar(body)
@@ -53,13 +74,15 @@ class TomogramPanel(QScrollArea):
         self.sizes = [QDoubleSpinBox(body) for _ in range(3)]
         self.apply = QPushButton("Apply", body)
         self.apply.setToolTip("Use this voxel size instead of the header's; jobs take it too. The file stays as it is.")
-        for widget in (self.title, self.warnings, self._size_row(body)):
+        self.size_row = self._size_row(body)
+        for widget in (self.chooser, self.title, self.empty, self.warnings, self.size_row):
             self._layout.addWidget(widget)
         self._layout.addLayout(self.form)
         self._layout.addWidget(self.progress)
         self._layout.addStretch(1)
         self.progress.hide()
         self.apply.clicked.connect(self._correct)
+        self.chooser.activated.connect(self._choose)
         desk.viewer.layers.selection.events.active.connect(self.refresh)
         desk.viewer.layers.events.inserted.connect(self.refresh)
         desk.viewer.layers.events.removed.connect(self.refresh)
@@ -83,11 +106,16 @@ class TomogramPanel(QScrollArea):
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected tomogram."""
+        layers = tomogram_layers(self._desk.viewer)
         self._layer = active_tomogram(self._desk.viewer)
         source = source_of(self._layer) if self._layer is not None else None
-        self.title.setText(source.meta.name if source else "Open a tomogram: drop a file here, or File → Open")
-        for widget in (*self.sizes, self.apply):
-            widget.setEnabled(source is not None)
+        self.chooser.clear()
+        self.chooser.addItems([layer.name for layer in layers])
+        self.chooser.setCurrentIndex(layers.index(self._layer) if self._layer in layers else -1)
+        self.chooser.setVisible(len(layers) > 1)
+        self.title.setText(source.meta.name if source else "No tomogram is open")
+        self.empty.setVisible(source is None)
+        self.size_row.setVisible(source is not None)
         self._clear_form()
         self.warnings.hide()
         if source is None:
@@ -104,6 +132,26 @@ class TomogramPanel(QScrollArea):
             self._add_statistics(statistics)
         elif self._measured != str(source.path):
             self._measure(source)
+
+    def _fill_empty(self) -> None:
+        layout = QVBoxLayout(self.empty)
+        layout.setContentsMargins(0, 0, 0, 0)
+        hint = QLabel("Drop .mrc, .rec, .map, .st or .ali files on the window (packed ones too), or:", self.empty)
+        hint.setWordWrap(True)
+        layout.addWidget(hint)
+        for text, signal in (("Open tomogram…", self.open_wanted), ("Open the sample", self.sample_wanted)):
+            button = QPushButton(text, self.empty)
+            button.clicked.connect(signal)
+            layout.addWidget(button)
+        for name in self._desk.preferences.values.recent_files[:RECENT_SHOWN]:
+            button = QPushButton(Path(name).name, self.empty)
+            button.setFlat(True)
+            button.setToolTip(name)
+            button.clicked.connect(lambda _checked=False, path=name: self.path_wanted.emit(path))
+            layout.addWidget(button)
+
+    def _choose(self, index: int) -> None:
+        self._desk.present(tomogram_layers(self._desk.viewer)[index])
 
     def _clear_form(self) -> None:
         while self.form.rowCount():
@@ -160,46 +208,3 @@ class TomogramPanel(QScrollArea):
             self._task = None
         self._measured = ""
         self.progress.hide()
-
-
-def header_rows(meta: VolumeMeta) -> list[tuple[str, str]]:
-    """Return what the header says, as label and text."""
-    z, y, x = meta.shape
-    extent = " × ".join(f"{n * s / 10:.0f}" for n, s in zip(meta.shape, meta.voxel_size_A, strict=True))
-    sizes = meta.voxel_size_A
-    size = f"{sizes[0]:.3f} Å" if len(set(sizes)) == 1 else " × ".join(f"{s:.3f}" for s in sizes) + " Å"
-    rows = [
-        ("Shape z × y × x", f"{z} × {y} × {x} voxels"),
-        ("Extent", f"{extent} nm"),
-        ("Voxel size", size),
-        ("Mode", f"{meta.mode} ({_MODE_NAMES.get(meta.mode, meta.dtype)})"),
-        ("File size", _bytes(meta.size_bytes) + (f" ({meta.compression})" if meta.compression else "")),
-        ("Origin x, y, z", ", ".join(f"{v:g}" for v in meta.origin_A) + " Å"),
-        ("Start col, row, sec", ", ".join(str(v) for v in meta.nstart)),
-    ]
-    if meta.axes != (1, 2, 3):
-        rows.append(("Axes in the file", ", ".join("xyz"[axis - 1] for axis in meta.axes)))
-    if meta.extended_header is not None:
-        rows.append(("Extended header", f"{meta.extended_header.type}, {_bytes(meta.extended_header.nbytes)}"))
-    return rows
-
-
-def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
-    """Return the intensities, as label and text."""
-    rows = [
-        ("Mean ± sd", f"{statistics.mean:.4g} ± {statistics.std:.4g}"),
-        ("Range", f"{statistics.minimum:.4g} … {statistics.maximum:.4g}"),
-        ("Median", f"{statistics.percentiles[50.0]:.4g}"),
-    ]
-    if statistics.non_finite:
-        rows.append(("Not numbers", f"{statistics.non_finite:,} voxels are NaN or infinite"))
-    return rows
-
-
-def _bytes(count: int) -> str:
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

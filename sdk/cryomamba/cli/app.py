@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cryomamba._version import __version__
+from cryomamba.cli.backup import backup, restore
 from cryomamba.cli.demo import demo
 from cryomamba.cli.desktop import desktop
 from cryomamba.cli.doctor import doctor
@@ -18,6 +19,7 @@ from cryomamba.cli.info import info
 from cryomamba.cli.jobs import cancel, jobs, retry, show, watch
 from cryomamba.cli.keys import app as keys
 from cryomamba.cli.masks import clean, export, measure
+from cryomamba.cli.revise import revise
 from cryomamba.cli.run import run
 from cryomamba.cli.segment import segment
 from cryomamba.cli.synth import synth
@@ -101,6 +103,7 @@ _add(JOBS, show, "cryomamba show 3f2a9c1e")
 _add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")
 _add(JOBS, cancel, "cryomamba cancel 3f2a9c1e")
 _add(JOBS, retry, "cryomamba retry 3f2a9c1e")
+_add(JOBS, revise, "cryomamba revise 3f2a9c1e corrected.mrc --note 'holes filled'")
 _add(MACHINE, demo, "cryomamba demo --out demo")
 _add(
     MACHINE,
@@ -110,6 +113,8 @@ _add(
 )
 _add(MACHINE, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
 _add(MACHINE, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
+_add(MACHINE, backup, "cryomamba backup /mnt/backup/cryomamba")
+_add(MACHINE, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
 app.add_typer(tokens, rich_help_panel=MACHINE)
 app.add_typer(keys, rich_help_panel=MACHINE)
 _add(MACHINE, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

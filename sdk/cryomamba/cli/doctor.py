@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cryomamba.cli import output
-from cryomamba.cli.exits import ExitCode
 from cryomamba.cli.options import Json
+from cryomamba.exits import ExitCode
 
 
 def doctor(

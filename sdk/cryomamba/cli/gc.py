@@ -14,22 +14,32 @@ if TYPE_CHECKING:
 
 def gc(
     days: Annotated[
-        float, typer.Option("--days", min=0, metavar="N", help="Jobs that ended more than N days ago may go.")
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            "--days",
+            min=0,
+            metavar="N",
+            help="What ended or was sent more than N days ago may go; CRYOMAMBA_KEEP_DAYS unless given.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove what is shown.")] = False,
 ) -> None:
-    """Show old jobs, files without a job and unfinished work of this machine's server; with --yes, remove them."""
+    """Show what this machine's server need not keep; with --yes, remove it.
+
+    That is: jobs that ended long ago with their files, uploaded files that no job needs, files without a job, and work
+    that was left unfinished.
+    """
     import asyncio
 
     from cryomamba.retention import find_leftovers, remove_leftovers
     from cryomamba.settings import load_settings
 
     settings = load_settings()
-    found = asyncio.run(find_leftovers(settings, days=days))
+    found = asyncio.run(find_leftovers(settings, days=settings.keep_days if days is None else days))
     if not found:
         output.note("There is nothing to remove.")
         return
-    output.table(("KIND", "JOB", "SIZE", "ENDED", "NAME"), [_row(leftover) for leftover in found])
+    output.table(("KIND", "ID", "SIZE", "SINCE", "NAME"), [_row(leftover) for leftover in found])
     total = output.nbytes(sum(leftover.nbytes for leftover in found))
     if yes:
         removed = asyncio.run(remove_leftovers(settings, found))
@@ -41,7 +51,9 @@ def gc(
 def _row(leftover: Leftover) -> tuple[str, ...]:
     from cryomamba.cli.jobs import local_time
 
-    record = leftover.record
-    ended = "" if record is None or record.completed_at is None else local_time(record.completed_at)
-    name = "" if record is None else record.name or record.volume.name
-    return leftover.kind, leftover.name, output.nbytes(leftover.nbytes), ended, name
+    since, name = "", ""
+    if leftover.record is not None and leftover.record.completed_at is not None:
+        since, name = local_time(leftover.record.completed_at), leftover.record.name or leftover.record.volume.name
+    elif leftover.file is not None:
+        since, name = local_time(leftover.file.created_at), leftover.file.filename
+    return leftover.kind, leftover.name, output.nbytes(leftover.nbytes), since, name

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
-from cryomamba.cli.exits import ExitCode, exit_code
 from cryomamba.cli.output import complain
 from cryomamba.cli.signals import Interrupted
 from cryomamba.errors import CryoMambaError, InternalError, InvalidRequestError
+from cryomamba.exits import ExitCode, exit_code
 
 if TYPE_CHECKING:
     from typer._click.core import Context

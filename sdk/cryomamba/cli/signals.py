@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from cryomamba.cli.exits import ExitCode
+from cryomamba.exits import ExitCode
 
 
 class Interrupted(BaseException):

@@ -178,6 +178,7 @@ class AsyncClient:
         *,
         progress: Callable[[int, int], None] | None = None,
         parallel: int = 4,
+        keep: bool = True,
     ) -> FileRecord:
         """Send a tomogram to the gateway, so that jobs can name it by its ``file_id``.
 
@@ -189,6 +190,8 @@ class AsyncClient:
             Called with bytes there and bytes in all.
         parallel : int
             Parts at a time.
+        keep : bool
+            Whether what was sent stays on the gateway if this is cancelled, so that it can go on later.
 
         Returns
         -------
@@ -201,7 +204,43 @@ class AsyncClient:
         VolumeError
             There is no such file, or it is no volume.
         """
-        return await self.transport.upload(Path(path), progress=progress, parallel=parallel)
+        return await self.transport.upload(Path(path), progress=progress, parallel=parallel, keep=keep)
+
+    async def revise(
+        self,
+        job_id: str,
+        mask: str | os.PathLike[str],
+        *,
+        note: str = "",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> JobRecord:
+        """Keep a corrected mask with its job, as an artifact ``mask_r1.mrc`` and so on; the first mask stays.
+
+        Parameters
+        ----------
+        job_id : str
+            A job that is completed.
+        mask : path
+            An MRC file of whole numbers and of the tomogram's shape on this machine; straight on a bus, the broker
+            must be able to read it by the same path.
+        note : str
+            What was changed, for people.
+        progress : callable, optional
+            Called with bytes sent and bytes in all.
+
+        Returns
+        -------
+        JobRecord
+            With the revision as the last of its ``revisions``; content that one of them has already adds none.
+
+        Raises
+        ------
+        ConflictError
+            The job has no mask, or too many revisions.
+        VolumeError
+            The file is no mask of this job.
+        """
+        return await self.transport.send_revision(job_id, Path(mask), note=note, progress=progress)
 
     async def threshold(
         self,

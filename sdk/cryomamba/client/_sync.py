@@ -127,9 +127,21 @@ class Client:
         *,
         progress: Callable[[int, int], None] | None = None,
         parallel: int = 4,
+        keep: bool = True,
     ) -> FileRecord:
         """Send a tomogram to the gateway; `progress` is called in the client's own thread."""
-        return self._thread.run(self._client.upload(path, progress=progress, parallel=parallel))
+        return self._thread.run(self._client.upload(path, progress=progress, parallel=parallel, keep=keep))
+
+    def revise(
+        self,
+        job_id: str,
+        mask: str | os.PathLike[str],
+        *,
+        note: str = "",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> JobRecord:
+        """Keep a corrected mask with its job; see :meth:`~cryomamba.client.AsyncClient.revise`."""
+        return self._thread.run(self._client.revise(job_id, mask, note=note, progress=progress))
 
     def threshold(
         self,

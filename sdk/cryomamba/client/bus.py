@@ -24,7 +24,17 @@ from cryomamba.endpoints import BusEndpoints, check_bus_url
 from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.files import FileRecord
-from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, Progress, Record, ServerInfo, SubmitRequest
+from cryomamba.records import (
+    Activity,
+    JobEvent,
+    JobPage,
+    JobRecord,
+    JobState,
+    Progress,
+    Record,
+    ServerInfo,
+    SubmitRequest,
+)
 from cryomamba.wire.buffers import decode_bytes
 from cryomamba.wire.preview import PreviewFrame, decode_frame
 from cryomamba.wire.requests import (
@@ -36,6 +46,7 @@ from cryomamba.wire.requests import (
     JobRef,
     ListRequest,
     PreviewRead,
+    ReviseRequest,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +57,7 @@ R = TypeVar("R", bound=Record)
 PIECE_BYTES = 1024 * 1024
 QUIET_S = 10.0
 FINAL_FRAME_S = 0.5
+REVISE_S = 120.0
 
 
 class BusTransport:
@@ -94,6 +106,10 @@ class BusTransport:
         """Ask who is there."""
         reply = await self.channel.request("server.info", Empty(), timeout=5.0)
         return _parsed(ServerInfo, reply.body)
+
+    async def activity(self) -> Activity:
+        """Ask how busy the server is."""
+        return _parsed(Activity, (await self.channel.request("server.activity", Empty(), timeout=5.0)).body)
 
     async def submit(self, request: SubmitRequest) -> JobRecord:
         """Hand in a job."""
@@ -145,9 +161,22 @@ class BusTransport:
         envelope = replace(reply.envelope, type=published.PREVIEW, seq=seq, ts=float(ts))
         return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
 
-    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+    async def revise(self, request: ReviseRequest) -> JobRecord:
+        """Have the broker take a revised mask in among the files of its job."""
+        return _parsed(JobRecord, (await self.channel.request("job.revise", request, timeout=REVISE_S)).body)
+
+    async def send_revision(
+        self, job_id: str, path: Path, *, note: str, progress: Callable[[int, int], None] | None
+    ) -> JobRecord:
+        """Have the broker copy a mask, which it must be able to read by its path."""
+        del progress
+        return await self.revise(ReviseRequest(job=_ref(job_id).job, path=str(path), note=note))
+
+    async def upload(
+        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+    ) -> FileRecord:
         """Refuse: files go through a gateway."""
-        del progress, parallel
+        del progress, parallel, keep
         raise InvalidRequestError(
             f"The bus takes no files, so {path.name} cannot be sent.",
             hint="Connect through a gateway (http://HOST:8000), or put the file where the server can read it.",

@@ -39,6 +39,7 @@ R = TypeVar("R", bound=Record)
 
 RETRY_S: Final = 3.0
 RESUMES_MAX: Final = 8
+REVISE_S: Final = 120.0
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 _KEY_MAX: Final = 200
 
@@ -135,9 +136,24 @@ class HttpTransport:
         scheme = "wss" if parts.scheme == "https" else "ws"
         return urlunsplit(parts._replace(scheme=scheme, path=parts.path + path))
 
-    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+    async def upload(
+        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+    ) -> FileRecord:
         """Send a file, or what is missing of it."""
-        return await Upload(self._ask, path, progress=progress, parallel=parallel).run()
+        return await Upload(self._ask, path, progress=progress, parallel=parallel, keep=keep).run()
+
+    async def send_revision(
+        self, job_id: str, path: Path, *, note: str, progress: Callable[[int, int], None] | None
+    ) -> JobRecord:
+        """Send a mask, and make it a revision; the upload goes again, unless it was there before."""
+        upload = Upload(self._ask, path, progress=progress, keep=False)
+        record = await upload.run()
+        body = {"file_id": record.file_id, "note": note}
+        reply = await self._ask("PUT", f"{job_path(job_id)}/revisions", json=body, timeout=REVISE_S)
+        if upload.fresh:
+            with contextlib.suppress(CryoMambaError):
+                await self._ask("DELETE", f"/v1/files/{record.file_id}")
+        return _parsed(JobRecord, reply)
 
     async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in pieces; a broken download goes on where it broke."""

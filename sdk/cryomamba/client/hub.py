@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,9 @@ class BusHub:
         self._events.connect(endpoints.events)
         self._previews.connect(endpoints.preview_out)
         self._subscriptions: set[Subscription] = set()
-        self._followers: Counter[bytes] = Counter()
+        # Who follows a topic, and who hides behind a nonce: a message must not cost a look at every watcher.
+        self._followers: defaultdict[bytes, set[Subscription]] = defaultdict(set)
+        self._by_nonce: dict[str, Subscription] = {}
         self._tasks = [
             asyncio.create_task(self._read(self._events), name="bus-events"),
             asyncio.create_task(self._read(self._previews), name="bus-previews"),
@@ -118,11 +120,12 @@ class BusHub:
         wanted = [self._all_events()] if job_id is None else [event_topic(job_id)] + [preview_topic(job_id)] * previews
         subscription = Subscription(tuple(wanted))
         self._subscriptions.add(subscription)
+        self._by_nonce[subscription.nonce] = subscription
         for topic in wanted:
             socket = self._socket_of(topic)
-            self._followers[topic] += 1
-            if self._followers[topic] == 1:
+            if not self._followers[topic]:
                 socket.subscribe(topic)
+            self._followers[topic].add(subscription)
             socket.subscribe(sync_topic(topic, subscription.nonce))
         return subscription
 
@@ -141,10 +144,11 @@ class BusHub:
         if subscription not in self._subscriptions:
             return
         self._subscriptions.remove(subscription)
+        self._by_nonce.pop(subscription.nonce, None)
         for topic in subscription.topics:
             socket = self._socket_of(topic)
             socket.unsubscribe(sync_topic(topic, subscription.nonce))
-            self._followers[topic] -= 1
+            self._followers[topic].discard(subscription)
             if not self._followers[topic]:
                 del self._followers[topic]
                 socket.unsubscribe(topic)
@@ -166,21 +170,23 @@ class BusHub:
         message = BusMessage(decode(parts[1]), parts[1], parts[2] if len(parts) > 2 else b"")
         if topic.kind == "event":
             self._notice_epoch(message.envelope.epoch)
-        wants = self._matcher(parts[0], topic)
-        for subscription in self._subscriptions:
-            if wants(subscription):
-                subscription.deliver(message)
+        for subscription in self._wanting(parts[0], topic):
+            subscription.deliver(message)
+
+    def _wanting(self, raw: bytes, topic: Topic) -> Iterator[Subscription]:
+        if topic.nonce is not None:
+            if (joined := self._by_nonce.get(topic.nonce)) is not None:
+                yield joined
+            return
+        yield from self._followers.get(raw, ())
+        whole = ALL_EVENTS if topic.owner is None else owned_topic(topic.owner)
+        if topic.kind == "event" and raw != whole:
+            yield from self._followers.get(whole, ())
 
     def _notice_epoch(self, epoch: int) -> None:
         if self._epoch not in {None, epoch}:
             self._tell(LinkEvent("restarted", "The broker was restarted; watching goes on."))
         self._epoch = epoch
-
-    @staticmethod
-    def _matcher(raw: bytes, topic: Topic) -> Callable[[Subscription], bool]:
-        if topic.nonce is not None:
-            return lambda subscription: subscription.nonce == topic.nonce
-        return lambda subscription: any(raw.startswith(followed) for followed in subscription.topics)
 
     async def _watch_link(self) -> None:
         while True:

@@ -42,8 +42,15 @@ class Transport(Protocol):
     def watch(self, job_id: str | None, *, previews: bool) -> AsyncGenerator[Event, None]:
         """Follow a job to its end, or all jobs for ever (None); reconnects by itself."""
 
-    async def upload(self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int) -> FileRecord:
+    async def upload(
+        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+    ) -> FileRecord:
         """Send a file, or what is missing of it; a bus takes none."""
+
+    async def send_revision(
+        self, job_id: str, path: Path, *, note: str, progress: Callable[[int, int], None] | None
+    ) -> JobRecord:
+        """Make a mask on this machine a revision of a job's."""
 
     def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in pieces."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -32,6 +33,7 @@ PART_BYTES: Final = 8 * 1024 * 1024
 PARALLEL: Final = 4
 PATIENCE_S: Final = 120.0
 COMPLETE_S: Final = 600.0
+GIVE_UP_S: Final = 3.0
 ROUNDS_MAX: Final = 4
 _PIECE: Final = 1024 * 1024
 _LONGEST_PAUSE_S: Final = 5.0
@@ -52,13 +54,30 @@ class Upload:
         Called with bytes there and bytes in all.
     parallel : int
         Parts at a time; each is held in memory, with at most 8 MiB.
+    keep : bool
+        Whether an upload that is cancelled stays on the gateway, to go on later.
+
+    Attributes
+    ----------
+    fresh : bool
+        Whether the gateway had not got the file already.
     """
 
-    def __init__(self, ask: Ask, path: Path, *, progress: ProgressCall | None = None, parallel: int = PARALLEL) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        path: Path,
+        *,
+        progress: ProgressCall | None = None,
+        parallel: int = PARALLEL,
+        keep: bool = True,
+    ) -> None:
         self._ask = ask
         self._path = path
         self._progress = progress
         self._parallel = parallel
+        self._keep = keep
+        self.fresh = False
         self._done = 0
         self._total = 0
 
@@ -82,6 +101,15 @@ class Upload:
             "sha256": digest,
         }
         status = _parsed(UploadStatus, await self._request("POST", "/v1/uploads/init", json=begin))
+        self.fresh = status.file is None
+        try:
+            return await self._finish(status)
+        except asyncio.CancelledError:
+            if not self._keep:
+                await self._give_up(status)
+            raise
+
+    async def _finish(self, status: UploadStatus) -> FileRecord:
         for _ in range(ROUNDS_MAX):
             if status.file is not None:
                 self._tell(self._total)
@@ -98,9 +126,13 @@ class Upload:
     async def _send_missing(self, status: UploadStatus) -> None:
         self._tell(status.received_bytes)
         missing = iter(sorted(set(range(status.part_count)) - set(status.received_parts)))
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._parallel):
-                tasks.create_task(self._send_parts(status, missing))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(self._parallel):
+                    tasks.create_task(self._send_parts(status, missing))
+        except ExceptionGroup as failed:
+            # One part that cannot be sent ends them all; callers expect its error, not a group of them.
+            raise failed.exceptions[0] from None
 
     async def _send_parts(self, status: UploadStatus, missing: Iterator[int]) -> None:
         for index in missing:
@@ -114,6 +146,12 @@ class Upload:
     async def _complete(self, status: UploadStatus) -> FileRecord:
         reply = await self._request("POST", f"{_address(status)}/complete", timeout=COMPLETE_S)
         return _parsed(FileRecord, reply)
+
+    async def _give_up(self, status: UploadStatus) -> None:
+        """Have the gateway forget what was sent; it removes it by itself later if this does not reach it."""
+        with contextlib.suppress(CryoMambaError, TimeoutError):
+            async with asyncio.timeout(GIVE_UP_S):
+                await self._ask("DELETE", _address(status))
 
     async def _request(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 (httpx's own)
         """Ask until there is an answer, through a restart of the gateway and its limits of requests."""

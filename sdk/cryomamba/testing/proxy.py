@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,9 @@ class FaultProxy:
     black_hole : bool
         Data is read and thrown away; connections stay open, as when a cable is pulled. A connection that has lost
         data is broken by :meth:`mend`, because TCP never skips a byte.
+    met : Counter of str
+        How often each fault met something: pieces of data ``delayed`` and ``swallowed``, connections ``cut`` and
+        ``refused``. A fault on a link that nobody used meets nothing.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -33,9 +37,11 @@ class FaultProxy:
         self.delay_s = 0.0
         self.black_hole = False
         self.port = 0
+        self.met: Counter[str] = Counter()
         self._refusing = False
         self._links: set[asyncio.StreamWriter] = set()
         self._holed: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stopping: asyncio.Event | None = None
@@ -52,8 +58,15 @@ class FaultProxy:
         self._refusing = True
         self._loop.call_soon_threadsafe(self._drop)
 
+    def forget(self) -> None:
+        """Lose all that connections of now will ever carry, and tell neither end; new ones are good.
+
+        This is what a firewall does that was restarted: only the ends' own heartbeats find out.
+        """
+        self._loop.call_soon_threadsafe(self._forget)
+
     def mend(self) -> None:
-        """Be a good link again."""
+        """Be a good link again; connections that were forgotten stay so."""
         self._refusing = False
         self.black_hole = False
         self.delay_s = 0.0
@@ -92,14 +105,19 @@ class FaultProxy:
     def _drop(self) -> None:
         for writer in self._links:
             writer.transport.abort()
+            self.met["cut"] += 1
 
     def _drop_holed(self) -> None:
         for writer in self._holed:
             writer.transport.abort()
         self._holed.clear()
 
+    def _forget(self) -> None:
+        self._forgotten |= self._links
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
+            self.met["refused"] += 1
             writer.transport.abort()
             return
         self._links.add(writer)
@@ -116,16 +134,25 @@ class FaultProxy:
             for end in (writer, there_writer):
                 self._links.discard(end)
                 self._holed.discard(end)
+                self._forgotten.discard(end)
                 end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if self.delay_s:
+                    self.met["delayed"] += 1
                     await asyncio.sleep(self.delay_s)
-                if self.black_hole or writer in self._holed:
-                    self._holed.add(writer)
+                if self._loses(writer):
+                    self.met["swallowed"] += 1
                 else:
                     writer.write(data)
                     await writer.drain()
-            writer.close()
+            # The end of a connection is lost like its data.
+            if not self._loses(writer):
+                writer.close()
+
+    def _loses(self, writer: asyncio.StreamWriter) -> bool:
+        if self.black_hole:
+            self._holed.add(writer)
+        return writer in self._holed or writer in self._forgotten

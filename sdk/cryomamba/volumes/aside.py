@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import shutil
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -75,6 +76,27 @@ class AsideFile:
             self.discard()
         if isinstance(error, OSError) and is_full(error):
             raise no_room() from error
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a small file aside, bring it to the disk and rename it; :func:`sync_folder` makes the name durable too."""
+    aside = path.with_name(f".{path.name}")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk; Windows has no call for that."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_full(error: OSError) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import (
@@ -16,6 +16,7 @@ from cryomamba.records import (
     JobId,
     JobRecord,
     JobState,
+    Label,
     Owner,
     Progress,
     Record,
@@ -30,7 +31,7 @@ Zyx = tuple[float, float, float]
 
 
 class Empty(Request):
-    """A request without fields: ``ping`` and ``server.info``."""
+    """A request without fields: ``ping``, ``server.info`` and ``server.activity``."""
 
 
 class JobRef(Request):
@@ -52,6 +53,31 @@ class FocusRequest(JobRef):
     """``job.focus``: the tomogram voxel (z, y, x) around which tiles should come first."""
 
     position: Zyx
+
+
+class ReviseRequest(JobRef):
+    """``job.revise``: a mask that a person has changed becomes a file of its job.
+
+    Attributes
+    ----------
+    file_id : str, optional
+        An uploaded file; exactly one of this and `path`.
+    path : str, optional
+        A file that the server can read, below one of its allowed roots.
+    note : str
+        What was changed, for people.
+    """
+
+    file_id: str | None = Field(None, min_length=1, max_length=64)
+    path: str | None = Field(None, min_length=1, max_length=4096)
+    note: Label = ""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.file_id is None) == (self.path is None):
+            msg = "give exactly one of file_id and path"
+            raise ValueError(msg)
+        return self
 
 
 class EventsSince(Request):
@@ -150,6 +176,7 @@ class Release(JobRef):
 REQUESTS: Final[Mapping[str, type[Request]]] = {
     "ping": Empty,
     "server.info": Empty,
+    "server.activity": Empty,
     "job.submit": SubmitRequest,
     "job.get": JobRef,
     "job.list": ListRequest,
@@ -157,6 +184,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     "job.retry": JobRef,
     "job.delete": JobRef,
     "job.focus": FocusRequest,
+    "job.revise": ReviseRequest,
     "events.since": EventsSince,
     "artifact.read": ArtifactRead,
     "preview.get": PreviewRead,

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
+from contextlib import suppress
+from typing import Final
 
+from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
+from cryomamba.systemd import READY, tell
 
 from .server import Broker
 
+ROOM_LOOK_S: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a broker until `stop` is set."""
-    async with Broker(settings) as broker:
-        await broker.serve(stop)
+    """Run a broker until `stop` is set; on a full disk, from when there is room."""
+    while not stop.is_set():
+        try:
+            async with Broker(settings) as broker:
+                tell(READY)
+                await broker.serve(stop)
+        except UnavailableError as error:
+            if error.code is not ErrorCode.INSUFFICIENT_STORAGE:
+                raise
+            logger.warning("%s Trying again every %.0f s.", error, ROOM_LOOK_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ROOM_LOOK_S):
+                    await stop.wait()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the broker and return the exit code: 0 after a signal, 1 if it cannot start."""
+    """Run the broker and return its exit code; 0 after a signal."""
     service_parser(
         "broker",
         description="The broker: keeps the jobs and forwards every preview frame.",

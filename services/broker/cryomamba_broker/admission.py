@@ -14,7 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
-from cryomamba.files import no_such_file, read_record, uploaded_volume
+from cryomamba.files import FileRecord, no_such_file, read_record, uploaded_volume
 from cryomamba.records import (
     PARAMS_MAX_BYTES,
     RETHRESHOLD,
@@ -254,11 +254,22 @@ def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path], closed
     )
 
 
-def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path, sees: str | None) -> VolumeSummary:
+def find_upload(uploads: Path, file_id: str, sees: str | None) -> tuple[Path, FileRecord | None]:
+    """Return an uploaded volume and what is known of it; another owner's is not there for one who sees his own.
+
+    Raises
+    ------
+    NotFoundError
+    """
     path = uploaded_volume(uploads, file_id)
     record = read_record(path.parent)
     if sees is not None and (record is None or record.owner != sees):
         raise no_such_file(file_id)
+    return path, record
+
+
+def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path, sees: str | None) -> VolumeSummary:
+    path, record = find_upload(uploads, file_id, sees)
     summary = _file_summary(volume, str(path), (uploads,))
     name = summary.name if record is None else cut(record.filename, 255)
     return summary.model_copy(update={"name": name, "path": None, "file_id": file_id})

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cryomamba._version import __version__
 from cryomamba.errors import NotFoundError
-from cryomamba.records import EngineInfo, JobRecord, ServerInfo, SubmitRequest, WorkerInfo
+from cryomamba.records import Activity, EngineInfo, JobRecord, ServerInfo, SubmitRequest, WorkerInfo
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -18,13 +18,15 @@ from cryomamba.wire.requests import (
     JobRef,
     ListRequest,
     PreviewRead,
+    ReviseRequest,
 )
 
 from .admission import Places, admit, require_plain
 from .artifacts import read_piece, remove_files, require_listed
 from .core import Core
 from .dispatch import Answer, Handler
-from .room import require_room
+from .revisions import Revision, stage
+from .room import mask_nbytes, require_room
 from .store import NewJob
 from .store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
@@ -55,6 +57,7 @@ class ClientRequests:
         return {
             "ping": self.ping,
             "server.info": self.info,
+            "server.activity": self.activity,
             "job.submit": self.submit,
             "job.get": self.get,
             "job.list": self.page,
@@ -62,6 +65,7 @@ class ClientRequests:
             "job.retry": self.retry,
             "job.delete": self.delete,
             "job.focus": self.focus,
+            "job.revise": self.revise,
             "events.since": self.events_since,
             "artifact.read": self.artifact,
             "preview.get": self.preview,
@@ -98,6 +102,16 @@ class ClientRequests:
             body["workers"].pop()
         return Answer(body)
 
+    async def activity(self, _: Empty, _sees: str | None) -> Answer:
+        """Say how busy the server is."""
+        core = self._core
+        now = core.clock.wall()
+        pending, running, oldest_s = await core.store.call(lambda store: store.events.waiting(now))
+        activity = Activity(
+            workers=len(core.workers), pending=pending, running=running, oldest_pending_s=oldest_s, ended=core.ended
+        )
+        return Answer(activity.model_dump(mode="json"))
+
     async def submit(self, request: SubmitRequest, sees: str | None) -> Answer:
         """Check a job and queue it."""
         if sees is not None:
@@ -117,7 +131,7 @@ class ClientRequests:
 
     def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None) -> NewJob:
         new = admit(request, engines, self._places, sees=sees)
-        require_room(self._places.artifacts.parent, new.volume, self._reserve)
+        require_room(self._places.artifacts.parent, mask_nbytes(new.volume), self._reserve)
         return new
 
     async def get(self, request: JobRef, sees: str | None) -> Answer:
@@ -153,6 +167,20 @@ class ClientRequests:
         """Note where the viewer looks."""
         record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, sees))
         return job_answer(record)
+
+    async def revise(self, request: ReviseRequest, sees: str | None) -> Answer:
+        """Take a revised mask in among the files of its job."""
+        record = await self._core.store.call(lambda store: store.jobs.require_revisable(request.job, sees))
+        loop = asyncio.get_running_loop()
+        revision = await loop.run_in_executor(self._files, self._stage, request, record, sees)
+        try:
+            changed = await self._core.change(lambda store: store.jobs.revise(request.job, revision, request.note))
+        finally:
+            await loop.run_in_executor(self._files, revision.discard)
+        return job_answer(changed)
+
+    def _stage(self, request: ReviseRequest, record: JobRecord, sees: str | None) -> Revision:
+        return stage(request, record, self._places, self._reserve, sees)
 
     async def events_since(self, request: EventsSince, sees: str | None) -> Answer:
         """Return what happened after an event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,6 +40,8 @@ class Core:
     owners : Owners
     workers : Workers
     waiting : WaitingRoom
+    ended : Counter of str
+        Jobs that have ended since the start, by final state.
     """
 
     epoch: int
@@ -53,6 +56,7 @@ class Core:
     owners: Owners
     workers: Workers
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
+    ended: Counter[str] = field(default_factory=Counter)
 
     async def change(self, work: Callable[[Store], Change]) -> JobRecord:
         """Change a job, publish the event if there is one, and return the job."""
@@ -64,4 +68,6 @@ class Core:
         """Publish a change that the store has made."""
         self.owners.note(change.record.job_id, change.record.owner)
         if change.event is not None:
+            if change.record.state.final:
+                self.ended[str(change.record.state)] += 1
             await self.publisher.publish_state(change.event, change.record)

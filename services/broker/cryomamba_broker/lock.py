@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from cryomamba.errors import UnavailableError
+from cryomamba.errors import ErrorCode, UnavailableError
+
+from .store.database import is_full_disk
 
 
 class HomeLock:
@@ -24,7 +26,7 @@ class HomeLock:
             home.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(home / "broker.lock", isolation_level=None, timeout=0)
         except (OSError, sqlite3.Error) as error:
-            raise _unusable(error) from error
+            raise _unusable(error, home) from error
         try:
             self._connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
@@ -35,14 +37,20 @@ class HomeLock:
                     retryable=False,
                     hint="Stop it first, or set CRYOMAMBA_HOME to another folder for a second one.",
                 ) from None
-            raise _unusable(error) from error
+            raise _unusable(error, home) from error
 
     def release(self) -> None:
         """Let go of the lock."""
         self._connection.close()
 
 
-def _unusable(error: Exception) -> UnavailableError:
+def _unusable(error: Exception, home: Path) -> UnavailableError:
+    if is_full_disk(error, home):
+        return UnavailableError(
+            "The disk of the home folder is full.",
+            code=ErrorCode.INSUFFICIENT_STORAGE,
+            hint="Make room there, or set CRYOMAMBA_HOME to a folder on another disk.",
+        )
     return UnavailableError(
         f"The home folder cannot be used: {error}.",
         retryable=False,

@@ -1,4 +1,4 @@
-"""Whether the disk has room for one more job."""
+"""Whether the disk has room for what a job writes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.records import VolumeSummary
 
 
-def require_room(folder: Path, volume: VolumeSummary, reserve: int) -> None:
-    """Refuse a job for whose mask the disk has no room.
+def mask_nbytes(volume: VolumeSummary) -> int:
+    """Return how many bytes the mask of a volume takes: one per voxel.
 
-    A mask takes a byte per voxel. What an engine writes besides is not known here; the reserve is for that, and for
-    the job store, which must be able to note how jobs end.
+    What an engine writes besides is not known here; the reserve is for that.
+    """
+    return math.prod(volume.shape)
+
+
+def require_room(folder: Path, nbytes: int, reserve: int) -> None:
+    """Refuse what the disk has no room for; the job store must be able to note how jobs end.
 
     Parameters
     ----------
     folder : Path
         On the disk in question.
-    volume : VolumeSummary
+    nbytes : int
+        What will be written.
     reserve : int
         Bytes that must stay free.
 
@@ -29,12 +35,12 @@ def require_room(folder: Path, volume: VolumeSummary, reserve: int) -> None:
     UnavailableError
         ``insufficient_storage``.
     """
-    needed = math.prod(volume.shape) + reserve
+    needed = nbytes + reserve
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UnavailableError(
             "The server's disk has no room for the results of this job.",
             code=ErrorCode.INSUFFICIENT_STORAGE,
-            hint="Free some space there; 'cryomamba gc' shows what old jobs hold. Then submit the job again.",
+            hint="Free some space there; 'cryomamba gc' shows what old jobs hold. Then try again.",
             details={"free_bytes": free, "needed_bytes": needed},
         )

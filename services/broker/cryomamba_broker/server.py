@@ -17,6 +17,7 @@ import zmq.asyncio
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import UnavailableError
 from cryomamba.settings import Settings
+from cryomamba.volumes.aside import is_full, no_room
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import Stamp
 
@@ -113,12 +114,16 @@ class Broker:
         files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
         stack.callback(files.shutdown, wait=False, cancel_futures=True)
         await self._assemble(stack, store, sockets, files)
-        ConnectionFile(
+        found = ConnectionFile(
             epoch=self.stamp.epoch,
             pid=os.getpid(),
             endpoints=sockets.endpoints,
             public_key=self.guard.public_key,
-        ).write(self.settings.connection_file)
+        )
+        try:
+            found.write(self.settings.connection_file)
+        except OSError as error:
+            raise (no_room() if is_full(error) else error) from None
         stack.callback(self._remove_connection_file)
 
     async def _assemble(

@@ -20,6 +20,7 @@ EventType = Literal[
     "job_completed",
     "job_failed",
     "job_cancelled",
+    "job_revised",
 ]
 
 

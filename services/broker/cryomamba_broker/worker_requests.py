@@ -95,8 +95,9 @@ class WorkerRequests:
     async def renew(self, request: Renew, _sees: str | None) -> Answer:
         """Hold a lease on."""
         attempt = _attempt(request)
-        held = await self._core.store.call(lambda store: store.leases.renew(attempt, request.progress))
+        # It lives, even if the store cannot be written to just now.
         self._seen(request.worker, request.job)
+        held = await self._core.store.call(lambda store: store.leases.renew(attempt, request.progress))
         await self._core.publisher.publish_progress(held.record)
         renewed = Renewed(cancel=held.cancel, lease_s=self._core.lease_s, focus=held.focus)
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
@@ -104,22 +105,22 @@ class WorkerRequests:
     async def finish(self, request: Finish, _sees: str | None) -> Answer:
         """Complete a job."""
         attempt = _attempt(request)
-        record = await self._core.change(lambda store: store.leases.finish(attempt, request.artifacts))
         self._seen(request.worker, None)
+        record = await self._core.change(lambda store: store.leases.finish(attempt, request.artifacts))
         return job_answer(record)
 
     async def fail(self, request: Fail, _sees: str | None) -> Answer:
         """End an attempt with an error."""
         attempt = _attempt(request)
-        record = await self._core.change(lambda store: store.leases.fail(attempt, request.error))
         self._seen(request.worker, None)
+        record = await self._core.change(lambda store: store.leases.fail(attempt, request.error))
         return job_answer(record)
 
     async def release(self, request: Release, _sees: str | None) -> Answer:
         """Take a lease back."""
         attempt = _attempt(request)
-        record = await self._core.change(lambda store: store.leases.release(attempt))
         self._seen(request.worker, None)
+        record = await self._core.change(lambda store: store.leases.release(attempt))
         self._core.waiting.call_all()
         return job_answer(record)
 

@@ -12,7 +12,7 @@ from .server import serve
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the gateway and return the exit code: 0 after a signal, 1 if it cannot start."""
+    """Run the gateway and return its exit code; 0 after a signal."""
     parser = service_parser(
         "gateway",
         description="The gateway: HTTP and WebSocket in front of the bus.",

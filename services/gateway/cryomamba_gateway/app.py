@@ -19,7 +19,7 @@ from .allow import AllowedMethods
 from .context import Gateway
 from .limits import BODY_MAX_BYTES
 from .middleware import BodyLimit, EnvelopeNet, OriginGuard, RequestContext
-from .routers import artifacts, health, jobs, links, previews, server, session, uploads, websocket
+from .routers import artifacts, health, jobs, links, previews, revisions, server, session, uploads, websocket
 
 DESCRIPTION: Final = """
 Segments cryo-electron tomograms and shows the mask while it grows. Arrays are ZYX in C order, lengths are ångström,
@@ -38,7 +38,7 @@ TAGS: Final = [
     {"name": "uploads", "description": "Tomograms on their way to the server, and those that are there."},
     {"name": "artifacts", "description": "Finished files."},
 ]
-JOB_ROUTERS: Final = (jobs.router, previews.router, artifacts.router)
+JOB_ROUTERS: Final = (jobs.router, previews.router, artifacts.router, revisions.router)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -12,7 +12,8 @@ from starlette.requests import HTTPConnection
 
 from cryomamba.access.signing import UrlSigner
 from cryomamba.access.tokens import TokenStore
-from cryomamba.records import JobRecord
+from cryomamba.errors import CryoMambaError
+from cryomamba.records import Activity, JobRecord
 from cryomamba.settings import Settings
 
 from .access.buckets import Places, RequestRate
@@ -20,12 +21,14 @@ from .access.doors import PRINCIPAL
 from .access.principal import Principal
 from .link import BusLink, not_yours
 from .live.messages import Translator
+from .live.turnstile import Turnstile
 from .metrics import Metrics
 from .system import system_info
 from .uploads.store import UploadLimits, UploadStore
 
 __all__ = ["Caller", "Context", "Gateway"]
 
+ACTIVITY_S: Final = 2.0
 SWEEP_S: Final = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,8 @@ class Gateway:
     bus : BusLink
         From :meth:`start` on.
     translator : Translator
+    turnstile : Turnstile
+        Between clients' previews.
     system : SystemInfo
         From :meth:`start` on.
     tokens, signer, rate, places
@@ -51,8 +56,9 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.home)
         self.translator = Translator()
+        self.turnstile = Turnstile()
         self.started = time.monotonic()
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
@@ -88,6 +94,14 @@ class Gateway:
                 if swept:
                     logger.info("%d abandoned uploads were removed.", swept)
             await asyncio.sleep(SWEEP_S)
+
+    async def activity(self) -> Activity | None:
+        """Ask the broker how busy it is; None if it does not say so within two seconds."""
+        try:
+            async with asyncio.timeout(ACTIVITY_S):
+                return await self.bus.ask(lambda transport: transport.activity())
+        except (CryoMambaError, TimeoutError):
+            return None
 
     async def job(self, caller: Principal, job_id: str) -> JobRecord:
         """Return a job that the caller may see.

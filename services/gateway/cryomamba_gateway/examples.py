@@ -40,6 +40,12 @@ UPLOAD: Final[dict[str, Any]] = {
 THRESHOLD: Final[dict[str, Any]] = {
     "stricter": {"summary": "Fewer and larger pieces", "value": {"high": 220, "low": 160, "min_volume_nm3": 5000.0}}
 }
+REVISION: Final[dict[str, Any]] = {
+    "upload": {
+        "summary": "An uploaded mask",
+        "value": {"file_id": "8c5f4c1e-6d0e-4b52-a4a5-0a8e5f0d3c11", "note": "holes filled"},
+    }
+}
 
 _WORDS: Final[dict[ErrorCode, tuple[str, str, bool]]] = {
     ErrorCode.BAD_REQUEST: (
@@ -146,6 +152,7 @@ JOB_LINKS: Final = _links(
     cancelJob=_JOB,
     retryJob=_JOB,
     focusJob=_JOB,
+    reviseJob=_JOB,
     thresholdJob=_JOB,
     getPreview=_JOB,
     getArtifact=_MASK,

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from cryomamba.access.curve import KeyFile, key_for
 from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
-from cryomamba.client.hub import BusHub, Subscription
+from cryomamba.client.hub import BusHub, BusMessage, Subscription
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
-from cryomamba.errors import NotFoundError, UnavailableError
+from cryomamba.errors import InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.events import LinkEvent
 from cryomamba.settings import Settings
 
@@ -75,6 +76,7 @@ class BusLink:
         self._down.set()
         self._lost_at = asyncio.get_running_loop().time()
         self._closed = False
+        self._frames: dict[str, asyncio.Future[BusMessage]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -124,6 +126,27 @@ class BusLink:
             for task in waited:
                 task.cancel()
             await asyncio.gather(*waited, return_exceptions=True)
+
+    async def last_frame(self, job_id: str) -> BusMessage:
+        """Return the newest frame that the broker keeps of a job; who asks for it meanwhile shares the answer.
+
+        Raises
+        ------
+        CryoMambaError
+            As :meth:`ask`; ``not_found`` where there is none.
+        """
+        asking = self._frames.get(job_id)
+        if asking is None:
+            asking = asyncio.ensure_future(self.ask(lambda transport: transport.preview_message(job_id)))
+            self._frames[job_id] = asking
+            asking.add_done_callback(partial(self._answered, job_id))
+        return await asyncio.shield(asking)
+
+    def _answered(self, job_id: str, asking: asyncio.Future[BusMessage]) -> None:
+        del self._frames[job_id]
+        # Whoever asked may have gone; an error that nobody looks at would be reported as a defect.
+        if not asking.cancelled():
+            asking.exception()
 
     async def _require_up(self) -> None:
         """Wait for a link that has just been lost; one that has been down for longer is an error at once."""
@@ -197,7 +220,11 @@ class BusLink:
             # A file that is gone says nothing new: the broker has ended and may come back where it was.
             if stamp not in {None, seen}:
                 seen = stamp
-                await self._move(known_endpoints(self._settings))
+                try:
+                    await self._move(known_endpoints(self._settings))
+                except InvalidRequestError as error:
+                    # A key file that cannot be read now may be mended, and with the broker's next start it counts.
+                    logger.error("The broker cannot be asked: %s", error)
 
     def _file_stamp(self) -> tuple[int, int] | None:
         try:

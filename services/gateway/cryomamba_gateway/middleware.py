@@ -20,7 +20,7 @@ from .metrics import Metrics
 from .origins import origin_allowed
 
 _SANE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
-_VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files")
+_VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files(/[^/]+)?")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 

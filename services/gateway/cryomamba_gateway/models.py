@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
-from pydantic import BaseModel, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import (
@@ -270,6 +270,26 @@ class FocusBody(Body):
     """Where the person looks, in tomogram voxels (z, y, x): tiles there come first."""
 
     position: tuple[Position, Position, Position]
+
+
+class RevisionBody(Body):
+    """A corrected mask: an uploaded file, or one that the server can read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("file_id", "path")
+            ]
+        }
+    )
+
+    file_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        None, description="An uploaded file."
+    )
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        None, description="A file below one of the server's folders."
+    )
+    note: Label = Field("", description="What was changed, for people.")
 
 
 class PreviewQuery(Request):

@@ -9,9 +9,8 @@ import logging
 import os
 import socket
 import ssl
-import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +19,12 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cryomamba.access.signing import UrlSigner
 from cryomamba.access.tokens import TokenStore
-from cryomamba.endpoints import check_bus_url, is_loopback_host, require_loopback
+from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
+from cryomamba.systemd import READY, tell
 
 from .app import create_app
 from .errors import error_body, of_status
@@ -36,6 +37,7 @@ GRACE_S: Final = 1
 PING_S: Final = 20.0
 REQUEST_S: Final = 20.0
 BACKLOG: Final = 512
+ACCEPTS_AT_ONCE: Final = 8
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +133,9 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             raise UnavailableError("The gateway could not start; its log says why.", retryable=False) from None
+        for listener in sockets or ():
+            # asyncio takes one number for two things: this queue, and how many it accepts in one turn of the loop.
+            listener.listen(BACKLOG)
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -187,6 +192,21 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     return listener
 
 
+def require_tokens_for_names(names: Collection[str], *, guarded: bool) -> None:
+    """Refuse to answer for the name of a reverse proxy without tokens, which would open the gateway to the world.
+
+    Raises
+    ------
+    InvalidRequestError
+        A name is configured and there is no token key.
+    """
+    if names and not guarded:
+        raise InvalidRequestError(
+            f"CRYOMAMBA_GATEWAY_HOSTS names this gateway '{next(iter(names))}' to others, and anybody could use it.",
+            hint="Make a token first, with 'cryomamba tokens create NAME'; then everybody needs one.",
+        )
+
+
 def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     """Return the address that clients use."""
     host, port = listener.getsockname()[:2]
@@ -219,13 +239,12 @@ def certificate(settings: Settings) -> dict[str, Path]:
 
 @contextmanager
 def announced(path: Path, url: str) -> Iterator[None]:
-    """Keep a file that says where the gateway listens, as long as it does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep a file that says where the gateway listens, as long as it does; on a full disk, do without."""
     text = json.dumps({"url": url, "pid": os.getpid()})
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".gateway-", suffix=".json")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)
+    try:
+        announce(path, text)
+    except OSError as error:
+        logger.warning("%s could not be written, so this gateway is not found by itself: %s.", path, error.strerror)
     try:
         yield
     finally:
@@ -251,6 +270,7 @@ def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
         proxy_headers=False,
         # Longer than clients keep an idle connection: one that both ends give up at once loses a request.
         timeout_keep_alive=int(REQUEST_S),
+        backlog=ACCEPTS_AT_ONCE,
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
         **more,
@@ -278,6 +298,9 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     tls = certificate(settings)
     tokens = TokenStore(settings.keys)
     tokens.require_private()
+    # A home that cannot be written to is told here, in a sentence; later it would be a traceback of the framework.
+    await asyncio.to_thread(UrlSigner, settings.keys)
+    require_tokens_for_names(settings.gateway_hosts, guarded=tokens.enabled)
     listener = listen(settings.gateway_host, settings.gateway_port, guarded=tokens.enabled)
     if not (tls or is_loopback_host(settings.gateway_host)):
         logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
@@ -289,6 +312,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         if await _first(running, server.listening):
             with announced(settings.home / "gateway.json", url):
                 logger.info("The gateway listens at %s.", url)
+                tell(READY)
                 if ready is not None:
                     ready.set_result(url)
                 await _first(running, stop)

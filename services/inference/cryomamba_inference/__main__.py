@@ -16,7 +16,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the inference service and return the exit code: 0 after a signal, 1 if it cannot start."""
+    """Run the inference service and return its exit code; 0 after a signal."""
     service_parser(
         "inference",
         description="The inference service: claims jobs from the broker and segments their volumes.",

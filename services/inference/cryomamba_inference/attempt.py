@@ -107,8 +107,13 @@ class Attempt:
             await self._child.end()
         except (CryoMambaError, OSError) as error:
             log.exception("Job %s could not be finished.", self.job_id)
-            with contextlib.suppress(_LeaseLost):
+            try:
                 await self._fail(as_error(error))
+            except _LeaseLost:
+                pass
+            except CryoMambaError as refusal:
+                # Then the lease runs out, and the broker counts the attempt as lost.
+                log.error("The end of job %s could not be told: %s", self.job_id, refusal)
 
     async def _finish(self, folder: Path, artifacts: tuple[Artifact, ...]) -> None:
         # Files of an attempt that is over must not appear under their final names.

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, UnavailableError
 from cryomamba.volumes.aside import is_full
+
+_CRASH: Final = (
+    "The computing process crashed.",
+    "The job is tried again; the log of the inference service has the details.",
+)
+# By exit code; spelled out, because Windows has neither signal.
+_DEATHS: Final = {
+    -9: ("The computing process was killed.", "Linux kills processes when memory runs out; the job is tried again."),
+    -7: (
+        "The computing process lost a file that it was working on: the disk is full, or the tomogram was cut short.",
+        "Look at the disk and at the file; the job is tried again.",
+    ),
+}
 
 
 def as_error(error: BaseException) -> CryoMambaError:
@@ -37,13 +52,7 @@ def cancelled_error() -> JobFailedError:
 
 def lost_error(exit_code: int | None) -> JobFailedError:
     """Return the error of a computing process that ended by itself, by its exit code (negative: a signal)."""
-    by_kernel = exit_code == -9
+    message, hint = _DEATHS.get(exit_code or 0, _CRASH)
     return JobFailedError(
-        "The computing process was killed." if by_kernel else "The computing process crashed.",
-        code=ErrorCode.WORKER_LOST,
-        hint="Linux kills processes when memory runs out; the job is tried again."
-        if by_kernel
-        else "The job is tried again; the log of the inference service has the details.",
-        retryable=True,
-        details={"exit_code": exit_code},
+        message, code=ErrorCode.WORKER_LOST, hint=hint, retryable=True, details={"exit_code": exit_code}
     )

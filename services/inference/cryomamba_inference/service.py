@@ -20,6 +20,7 @@ from cryomamba.endpoints import is_local_endpoint, require_loopback
 from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
 from cryomamba.records import EngineInfo, Progress
 from cryomamba.settings import Settings
+from cryomamba.systemd import READY, tell
 from cryomamba.wire.buffers import BufferSpec, Codec
 from cryomamba.wire.constants import PREVIEW_IN_HWM, RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import Stamp, encode
@@ -115,6 +116,7 @@ class InferenceService:
     async def _stay_known(self) -> None:
         """Introduce this worker to every broker that comes, and say when one goes."""
         away = False
+        refused = ""
         while True:
             await self._ready.wait()
             try:
@@ -123,13 +125,15 @@ class InferenceService:
                     await self._greet()
                 if away:
                     log.info("The broker is back.")
-                away = False
+                away, refused = False, ""
             except UnavailableError as error:
                 if not away:
                     log.warning("%s Trying again for as long as it takes.", error.message)
                 away = True
             except CryoMambaError as error:
-                log.error("The broker refuses this worker: %s", error)
+                if str(error) != refused:
+                    log.error("The broker refuses this worker: %s", error)
+                refused = str(error)
             await asyncio.sleep(_PING_S)
 
     async def _greet(self) -> None:
@@ -171,6 +175,7 @@ class InferenceService:
             else:
                 self._engines = engines
                 self._ready.set()
+                tell(READY)
         return self._child
 
     async def _warm_child_for(self, claimed: Claimed, job_id: str) -> ComputingChild:
@@ -194,6 +199,11 @@ class InferenceService:
         except (UnavailableError, ConflictError, NotFoundError) as error:
             log.debug("No job could be claimed: %s", error)
             await asyncio.sleep(_PING_S / 10)
+            return None
+        except CryoMambaError as error:
+            # Such as a revoked key: nothing that a person may not put right while this worker waits.
+            log.debug("The broker gives this worker no jobs: %s", error)
+            await asyncio.sleep(_PING_S)
             return None
         return Claimed.model_validate(dict(reply.body))
 

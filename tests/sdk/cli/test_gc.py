@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 import cryomamba
 from cryomamba.errors import NotFoundError
 from cryomamba.testing import Stack, wait_until
+from cryomamba.volumes import write_volume
 
 pytestmark = pytest.mark.system
 Cli = Callable[..., Result]
@@ -48,6 +51,35 @@ def test_what_is_old_goes_when_asked(server: Stack, cli: Cli, monkeypatch: pytes
         client.cancel(running)
         wait_until(lambda: client.get(running).state.final, what="the end")
         assert [record.job_id for record in client.list()] == [running]
+
+
+def test_uploads_that_no_job_needs_go(server: Stack, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was sent long ago goes, one that a younger job has used stays, and the setting says what is long."""
+    monkeypatch.setenv("CRYOMAMBA_HOME", str(server.home))
+    path = tmp_path / "noise.mrc"
+    with cryomamba.connect(server.http_url) as client:
+        used, unused = (client.upload(made_volume(path, seed)).file_id for seed in (1, 2))
+        job = client.submit(file_id=used, engine="threshold")
+        client.wait(job.job_id)
+        assert used not in cli("gc").stdout
+        # As if a month had passed since both were sent.
+        for file_id in (used, unused):
+            record = server.home / "uploads" / "files" / file_id / "file.json"
+            content = json.loads(record.read_text())
+            record.write_text(json.dumps(content | {"created_at": "2020-01-01T00:00:00Z"}))
+        shown = cli("gc")
+        assert [line.split()[:2] for line in shown.stdout.splitlines()[1:]] == [["upload", unused]]
+        assert "noise.mrc" in shown.stdout
+        monkeypatch.setenv("CRYOMAMBA_KEEP_DAYS", "1000000")
+        assert cli("gc").stdout == ""
+        monkeypatch.delenv("CRYOMAMBA_KEEP_DAYS")
+        assert cli("gc", "--yes").exit_code == 0
+    assert [path.name for path in (server.home / "uploads" / "files").iterdir()] == [used]
+
+
+def made_volume(path: Path, seed: int) -> Path:
+    write_volume(path, np.random.default_rng(seed).normal(size=(8, 16, 16)).astype(np.float32), 10.0)
+    return path
 
 
 def test_without_a_broker_gc_says_so(cli: Cli, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def links(stack: Stack) -> Iterator[Mapping[str, FaultProxy]]:
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> list[Path]:
-    """Small noisy volumes with a bright ball, no two alike."""
+    """Small noisy volumes, no two alike: three with a bright ball, and last one with a dark vesicle."""
     paths = []
     for number, side in enumerate((32, 48, 64)):
         rng = np.random.default_rng(number)
@@ -55,4 +55,9 @@ def volumes(tmp_path: Path) -> list[Path]:
         ball = (z**2 + y**2 + x**2 < 0.3).astype(np.float32)
         paths.append(tmp_path / f"ball{number}.mrc")
         write_volume(paths[-1], ball * 4 + rng.normal(size=ball.shape).astype(np.float32), 10.0)
+    rng = np.random.default_rng(9)
+    z, y, x = np.ogrid[-24:24, -32:32, -32:32]
+    shell = np.abs(np.sqrt(z**2 + y**2 + x**2) - 18) < 2.2
+    paths.append(tmp_path / "vesicle.mrc")
+    write_volume(paths[-1], rng.normal(size=shell.shape).astype(np.float32) - 3 * shell, 10.0)
     return paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
+from cryomamba.volumes.aside import is_full
 
 from .schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 _OLDEST_SQLITE: Final = (3, 37, 0)
+_LEAST_ROOM: Final = 64 * 1024
 _NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
@@ -54,13 +57,13 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         except (OSError, sqlite3.Error) as error:
-            raise _unreadable(error) from error
+            raise _unopened(error, path.parent) from error
         self._connection.row_factory = sqlite3.Row
         try:
             self._prepare()
         except sqlite3.Error as error:
             self._connection.close()
-            raise _unreadable(error) from error
+            raise _unopened(error, path.parent) from error
         except ConflictError:
             self._connection.close()
             raise
@@ -128,11 +131,37 @@ class Database:
         self._connection.close()
 
 
-def _unreadable(error: Exception) -> UnavailableError:
+def _unopened(error: Exception, folder: Path) -> UnavailableError:
+    if is_full_disk(error, folder):
+        return _no_room()
     return UnavailableError(
         f"The job store cannot be opened: {error}.",
         retryable=False,
-        hint="Check that CRYOMAMBA_HOME is a folder that may be written to and that its disk is not full.",
+        hint="Check that CRYOMAMBA_HOME is a folder that may be written to.",
+    )
+
+
+def is_full_disk(error: Exception, folder: Path) -> bool:
+    """Whether an error of the system or of SQLite comes from a disk without room; SQLite's code often leaves it open.
+
+    Parameters
+    ----------
+    error : Exception
+    folder : Path
+        On the disk in question.
+    """
+    if isinstance(error, OSError):
+        return is_full(error)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    unclear = code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+    return code == sqlite3.SQLITE_FULL or (unclear and shutil.disk_usage(folder).free < _LEAST_ROOM)
+
+
+def _no_room() -> UnavailableError:
+    return UnavailableError(
+        "The job store cannot be written to: the disk is full or fails.",
+        code=ErrorCode.INSUFFICIENT_STORAGE,
+        hint="Make room on the server's disk; nothing was lost.",
     )
 
 
@@ -140,9 +169,5 @@ def store_error(error: sqlite3.Error) -> UnavailableError:
     """Return what a failure of the database is for clients."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     if code & 0xFF in _NO_ROOM:
-        return UnavailableError(
-            "The job store cannot be written to: the disk is full or fails.",
-            code=ErrorCode.INSUFFICIENT_STORAGE,
-            hint="Make room on the server's disk; nothing was lost.",
-        )
+        return _no_room()
     return UnavailableError(f"The job store does not answer: {error}.", hint="Try again in a moment.")

@@ -81,6 +81,13 @@ class EventLog:
             events.append(event)
         return EventPage(events=tuple(events), last=self.last())
 
+    def waiting(self, now: float) -> tuple[int, int, float]:
+        """Return how many jobs are pending and running, and for how many seconds the oldest pending one has been."""
+        question = "SELECT count(*), min(updated_at) FROM jobs WHERE state = ?"
+        pending, since = self._database.read.execute(question, (JobState.PENDING,)).fetchone()
+        running, _ = self._database.read.execute(question, (JobState.RUNNING,)).fetchone()
+        return int(pending), int(running), 0.0 if since is None else max(0.0, now - float(since))
+
     def active(self, sees: str | None = None) -> int:
         """Return how many jobs, of one owner or of all, are not final."""
         found = self._database.read.execute(

@@ -7,16 +7,38 @@ import json
 import sqlite3
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
 
 from cryomamba.errors import ConflictError, InvalidRequestError
-from cryomamba.records import JobEvent, JobPage, JobRecord, JobState, SubmitRequest, VolumeSummary
+from cryomamba.records import (
+    Artifact,
+    JobEvent,
+    JobPage,
+    JobRecord,
+    JobState,
+    SubmitRequest,
+    VolumeSummary,
+    revision_name,
+    revision_number,
+)
 from cryomamba.wire.requests import ListRequest, Zyx
 from cryomamba_broker.states import EVENT_OF, Trigger, next_state
 
 from .database import Database
 from .events import EventLog, no_such_job
 from .rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
+
+REVISIONS_MAX: Final = 20
+
+
+class Staged(Protocol):
+    """A revised mask that was checked and lies ready."""
+
+    sha256: str
+    size_bytes: int
+
+    def place(self, name: str) -> None:
+        """Give it its final name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +164,12 @@ class Jobs:
         InvalidRequestError
             The cursor is not one that a page gave.
         """
+        # Only what is asked for stands in the statement: with "… OR :state IS NULL" no index would be used.
+        wanted = {"state": query.state, "owner": query.owner}
+        conditions = "".join(f" AND {name} = :{name}" for name, value in wanted.items() if value is not None)
         rows = self._database.read.execute(
-            "SELECT * FROM jobs WHERE serial < ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR owner = ?3) "
-            "ORDER BY serial DESC LIMIT ?4",
-            (_serial(query.cursor), query.state, query.owner, query.limit + 1),
+            f"SELECT * FROM jobs WHERE serial < :serial{conditions} ORDER BY serial DESC LIMIT :limit",  # noqa: S608 (the names are ours)
+            {**wanted, "serial": _serial(query.cursor), "limit": query.limit + 1},
         ).fetchall()
         jobs: list[JobRecord] = []
         room = REPLY_BUDGET
@@ -229,6 +253,53 @@ class Jobs:
                 )
             connection.execute("DELETE FROM jobs WHERE serial = ?", (row["serial"],))
             return record
+
+    def require_revisable(self, job_id: str, sees: str | None = None) -> JobRecord:
+        """Return a job that may be given a revised mask.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job.
+        ConflictError
+            It has no mask, or more revisions than fit.
+        """
+        record = self.get(job_id, sees)
+        if record.state is not JobState.COMPLETED or record.mask is None:
+            raise ConflictError(
+                f"The job is {record.state}, so there is no mask of it to revise.", hint="Let it complete first."
+            )
+        if len(record.revisions) >= REVISIONS_MAX:
+            raise ConflictError(
+                f"The job has {REVISIONS_MAX} revisions, which is the most.",
+                hint="Keep further ones as files of your own.",
+            )
+        return record
+
+    def revise(self, job_id: str, revision: Staged, note: str) -> Change:
+        """Add a revised mask to a job's files under the next free name; the same content again changes nothing.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            See :meth:`require_revisable`.
+        """
+        with self._database.write() as connection:
+            known = self.get(job_id)
+            if any(artifact.sha256 == revision.sha256 for artifact in known.revisions):
+                return Change(known)
+            record = self.require_revisable(job_id)
+            number = max((revision_number(artifact.name) or 0 for artifact in record.revisions), default=0) + 1
+            artifact = Artifact(name=revision_name(number), size_bytes=revision.size_bytes, sha256=revision.sha256)
+            # The file first: a job that lists it has it, whenever the broker dies.
+            revision.place(artifact.name)
+            artifacts = [one.model_dump(mode="json") for one in (*record.artifacts, artifact)]
+            row = connection.execute(
+                "UPDATE jobs SET artifacts = ?, updated_at = ? WHERE id = ? RETURNING *",
+                (to_json(artifacts), self._database.clock.wall(), job_id),
+            ).fetchone()
+            event = self._events.append(connection, row, "job_revised", note)
+            return Change(self.record(row), event)
 
     def focus(self, job_id: str, position: Zyx, sees: str | None = None) -> JobRecord:
         """Keep where the viewer looks; a job that has ended takes no notice.

@@ -22,6 +22,7 @@ from .outbox import Outbox
 
 QUIET_S: Final = 10.0
 JOBS_KNOWN: Final = 10_000
+SOON_S: Final = 0.1
 FINAL_FRAME_S: Final = 0.5
 
 
@@ -148,20 +149,27 @@ class JobFollower:
 
     async def _last_preview(self, subscription: Subscription, *, completed: bool) -> None:
         """See to it that the last picture comes before the last word."""
+        if completed:
+            await self._final_frame(subscription, SOON_S)
         if not self._finished:
             with contextlib.suppress(CryoMambaError):
-                self._show(await self._bus.ask(lambda transport: transport.preview_message(self._job_id)))
-        if completed and self._shown is not None and not self._finished:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FINAL_FRAME_S):
-                    await self._final_frame(subscription)
+                self._show(await self._bus.last_frame(self._job_id))
+        if completed:
+            await self._final_frame(subscription, FINAL_FRAME_S)
         self._outbox.release(self._job_id)
 
-    async def _final_frame(self, subscription: Subscription) -> None:
-        """Wait for a frame that is a moment behind: frames and states come over different sockets."""
-        while not self._finished and (got := await subscription.mailbox.get()) is not None:
-            if isinstance(got[0], BusMessage) and got[0].envelope.type == published.PREVIEW:
-                self._show(got[0])
+    async def _final_frame(self, subscription: Subscription, wait_s: float) -> None:
+        """Wait for a frame that is a moment behind: frames and states come over different sockets.
+
+        Where no frame was seen at all, none is on its way.
+        """
+        if self._shown is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while not self._finished and (got := await subscription.mailbox.get()) is not None:
+                    if isinstance(got[0], BusMessage) and got[0].envelope.type == published.PREVIEW:
+                        self._show(got[0])
 
     def _tell_link(self, link: LinkEvent) -> None:
         if link.status != self._link:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
@@ -12,14 +11,15 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import orjson
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from cryomamba.client.bus import decode_message
 from cryomamba.client.hub import BusMessage
 from cryomamba.errors import CryoMambaError, InvalidRequestError, ProtocolError
 from cryomamba.events import LinkEvent, ProgressEvent, StateEvent
 from cryomamba.records import JobId, JobRecord, Progress, Request
 from cryomamba.wire.requests import invalid_fields
-from cryomamba.wire.webframe import encode_web_frame, frame_header
+from cryomamba.wire.webframe import encode_web_frame
 from cryomamba_gateway.models import job_out
+
+from .json_preview import preview_data
 
 T = TypeVar("T")
 
@@ -139,6 +139,19 @@ def error(problem: CryoMambaError, job_id: str | None = None) -> str:
     return message("error", job_id, problem.payload())
 
 
+def json_preview(found: BusMessage) -> str:
+    """Return a preview as a message with the labels in base64.
+
+    Raises
+    ------
+    ProtocolError
+        The message is not a preview.
+    """
+    envelope = found.envelope
+    at = datetime.fromtimestamp(envelope.ts, UTC)
+    return message("preview", envelope.job, preview_data(found), seq=envelope.seq, at=at)
+
+
 def pong() -> str:
     """Return the answer to a ping."""
     return message("pong", None, None)
@@ -146,28 +159,6 @@ def pong() -> str:
 
 def _record(record: JobRecord) -> orjson.Fragment:
     return orjson.Fragment(job_out(record).model_dump_json())
-
-
-def json_preview(found: BusMessage) -> str:
-    """Return a preview as a JSON message with the labels in base64, raw and in C order.
-
-    Raises
-    ------
-    ProtocolError
-        The message is not a preview.
-    """
-    frame = decode_message(found)
-    header = frame_header(found.envelope)
-    for name in ("type", "job_id", "seq", "timestamp", "buffer"):
-        del header[name]
-    raw = frame.mask.astype(frame.mask.dtype.newbyteorder("<"), copy=False).tobytes()
-    data = header | {
-        "shape": list(frame.mask.shape),
-        "dtype": str(frame.mask.dtype),
-        "payload": base64.b64encode(raw).decode("ascii"),
-    }
-    at = datetime.fromtimestamp(found.envelope.ts, UTC)
-    return message("preview", frame.job_id, data, seq=found.envelope.seq, at=at)
 
 
 class Translator:

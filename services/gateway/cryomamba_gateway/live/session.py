@@ -177,6 +177,7 @@ class Session:
                 except ProtocolError:
                     self._outbox.ack(item.envelope.seq)
                     continue
+                await self._gateway.turnstile.pass_through(len(content))
                 self._gateway.metrics.frames.labels("binary" if self._binary else "json").inc()
             else:
                 content = item

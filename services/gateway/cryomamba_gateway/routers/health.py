@@ -67,5 +67,6 @@ async def readyz(gateway: Context) -> Readiness:
     },
 )
 async def metrics(gateway: Context) -> Response:
-    """Return the gateway's counters for Prometheus."""
-    return Response(gateway.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """Return the server's numbers for Prometheus: requests, clients, jobs, workers, disk."""
+    text = gateway.metrics.text(await gateway.activity())
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -26,9 +26,9 @@ async def begin_session(gateway: Context, request: Request) -> Response:
     reply = Response(status_code=204, headers={"Cache-Control": "no-store"})
     token = presented_token(request.headers)
     if gateway.tokens.enabled and token is not None:
-        reply.set_cookie(
-            COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/"
-        )
+        # A proxy's word is believed here whoever says it: a caller could only keep its own cookie from plain HTTP.
+        secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
+        reply.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
     return reply
 
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query
+from fastapi import Path as PathParam
 from pydantic import Field
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -14,7 +15,8 @@ from starlette.responses import Response
 from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
 from cryomamba.files import FileList, FileRecord, PartReceipt, Sha256, UploadRequest, UploadStatus
 from cryomamba.records import Request as Fields
-from cryomamba_gateway.context import Caller, Context
+from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import FILE_LINKS, REQUEST_ID_HEADER, UPLOAD, UPLOAD_LINKS, errors
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
@@ -60,11 +62,22 @@ async def _body(request: Request) -> AsyncGenerator[bytes, None]:
         raise UnavailableError("The part broke off.", code=ErrorCode.TIMEOUT, hint="Send it again.") from None
 
 
-class PutQuery(Fields):
-    """What a file that is sent in one piece is called."""
+class DigestQuery(Fields):
+    """What a file that is sent in one piece is held against."""
+
+    sha256: Sha256 | None = Field(None, description="Of the whole file.")
+
+
+class PutQuery(DigestQuery):
+    """What a file that is sent in one piece is called as well."""
 
     filename: str = Field("volume.mrc", min_length=1, max_length=1024, description="A label; folders are cut off.")
-    sha256: Sha256 | None = Field(None, description="Of the whole file, to be held against what arrives.")
+
+
+# One address has one template in OpenAPI, so that the name stands where the id does.
+FileName = Annotated[
+    str, PathParam(alias="file_id", min_length=1, max_length=1024, description="A label for people; an id comes back.")
+]
 
 
 def _ok(description: str) -> dict[str, Any]:
@@ -141,13 +154,33 @@ async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> F
 async def put_file(
     gateway: Context, caller: Caller, query: Annotated[PutQuery, Query()], request: Request
 ) -> FileRecord:
-    """Send a whole file at once, as ``curl -T`` does. One that breaks off leaves nothing."""
+    """Send a whole file at once. One that breaks off leaves nothing."""
+    return await _receive_whole(gateway, caller, query.filename, query.sha256, request)
+
+
+@router.put(
+    "/files/{file_id}",
+    operation_id="putNamedFile",
+    status_code=201,
+    openapi_extra=_RAW,
+    responses={201: _ok("The file"), **errors(*_BEGIN, *_PART, *_COMPLETE)},
+)
+async def put_named_file(
+    gateway: Context, caller: Caller, filename: FileName, query: Annotated[DigestQuery, Query()], request: Request
+) -> FileRecord:
+    """Send a whole file at once under its name, as ``curl -T FILE http://HOST/v1/files/`` does."""
+    return await _receive_whole(gateway, caller, filename, query.sha256, request)
+
+
+async def _receive_whole(
+    gateway: Gateway, caller: Principal, filename: str, sha256: str | None, request: Request
+) -> FileRecord:
     size = request.headers.get("content-length", "")
     if not size.isascii() or not size.isdigit() or len(size) > 18 or int(size) == 0:
         raise InvalidRequestError(
             "The request does not say how long the file is.", hint="Send a 'Content-Length'; 'curl -T FILE' does."
         )
-    wanted = UploadRequest(filename=query.filename, total_size_bytes=int(size), sha256=query.sha256)
+    wanted = UploadRequest(filename=filename, total_size_bytes=int(size), sha256=sha256)
     status = await gateway.uploads.begin(wanted, owner=caller.owner, whole=True)
     try:
         async with aclosing(_body(request)) as body:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Final
 from cryomamba.errors import ConflictError, ErrorCode, VolumeError
 from cryomamba.files import RECORD, VOLUME, FileRecord, read_record
 from cryomamba.volumes import inspect
+from cryomamba.volumes.aside import sync_folder, write_durably
 
 from .incoming import PARTS, TICKET, Incoming
 from .sealing import seal
@@ -44,7 +44,7 @@ def finish(upload: Incoming, files: Path) -> FileRecord:
     with upload.data.open("rb", buffering=0) as data:
         seal(data.fileno())
         record = _checked(upload, data)
-        _write_durably(upload.folder / RECORD, record.model_dump_json())
+        write_durably(upload.folder / RECORD, record.model_dump_json())
         _place(upload, record, files)
     return record
 
@@ -125,9 +125,9 @@ def _place(upload: Incoming, record: FileRecord, files: Path) -> None:
             os.link(twin, aside)
             aside.replace(volume)
     files.mkdir(parents=True, exist_ok=True)
-    _sync_folder(folder)
+    sync_folder(folder)
     folder.rename(files / record.file_id)
-    _sync_folder(files)
+    sync_folder(files)
     shutil.rmtree(files / record.file_id / PARTS, ignore_errors=True)
     (files / record.file_id / TICKET).unlink(missing_ok=True)
 
@@ -139,22 +139,3 @@ def _twin(record: FileRecord, files: Path) -> Path | None:
         if found is not None and (found.sha256, found.size_bytes) == (record.sha256, record.size_bytes):
             return other.with_name(VOLUME)
     return None
-
-
-def _write_durably(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

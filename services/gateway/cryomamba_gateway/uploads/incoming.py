@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from cryomamba.errors import ConflictError
 from cryomamba.records import Record
+from cryomamba.volumes.aside import sync_folder, write_durably
 
 from .plan import PartPlan
 
@@ -103,8 +104,10 @@ class Incoming:
         (aside / PARTS).mkdir(parents=True)
         try:
             _reserve(aside / DATA, ticket.total_size_bytes)
-            (aside / TICKET).write_text(ticket.model_dump_json(), encoding="utf-8")
+            write_durably(aside / TICKET, ticket.model_dump_json())
+            sync_folder(aside)
             aside.rename(folder)
+            sync_folder(folder.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise

@@ -25,6 +25,7 @@ from cryomamba.files import (
     label_of,
     no_such_file,
     read_record,
+    remove_upload,
 )
 from cryomamba.settings import Settings
 
@@ -276,7 +277,7 @@ class UploadStore:
             There is no such file.
         """
         await self.file(file_id, owner=owner)
-        await self._run(lambda: _remove(self._files / file_id))
+        await self._run(lambda: remove_upload(self._files / file_id))
 
     async def sweep(self) -> int:
         """Remove what was abandoned, and return how many uploads that were."""
@@ -365,15 +366,6 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return float("inf")
-
-
-def _remove(folder: Path) -> None:
-    gone = folder.with_name(f".gone-{uuid.uuid4().hex}")
-    try:
-        folder.rename(gone)
-    except FileNotFoundError:
-        raise no_such_file(folder.name) from None
-    shutil.rmtree(gone, ignore_errors=True)
 
 
 @contextmanager

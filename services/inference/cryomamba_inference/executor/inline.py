@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from cryomamba.engine import Engine, Tile
-from cryomamba_inference.executor.base import Result, check_result
+from cryomamba_inference.executor.base import Result, predicted
 from cryomamba_inference.threads import one_thread
 
 
@@ -17,12 +17,17 @@ class InlineExecutor:
         self._engine: Engine[Any] | None = None
         self._waiting: deque[tuple[int, Tile]] = deque()
 
-    def warm_up(self, engine: Engine[Any] | None = None) -> None:  # noqa: ARG002 (protocol)
+    def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Nothing has to be started."""
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:  # noqa: ARG002 (protocol)
         """Take a prepared engine."""
         self._engine = engine
+
+    @property
+    def processes(self) -> int:
+        """One: this."""
+        return 1
 
     @property
     def room(self) -> int:
@@ -40,9 +45,8 @@ class InlineExecutor:
         index, tile = self._waiting.popleft()
         # One thread, as in the processes of the pool: sums in another order would make other bytes.
         with one_thread():
-            labels = self._engine.predict(tile)
-        check_result(tile.shape, labels)
-        return [Result(index, labels)]
+            labels, points = predicted(self._engine, tile)
+        return [Result(index, labels, points)]
 
     def end(self) -> None:
         """Forget engine and tile."""

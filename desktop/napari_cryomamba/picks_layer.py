@@ -1,0 +1,112 @@
+"""Picks as a Points layer: rings of the particles' size, a colour per label, and a score below which they hide."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from cryomamba.records import JobRecord, Shape, Spacing
+
+from .models.palette import color_of
+from .models.picks import Picks
+from .models.placement import NM_PER_A, Placement
+from .tomogram import METADATA_KEY
+
+PICKS_KEY = "cryomamba_picks"
+SCORE, LABEL = "score", "label"
+DEFAULT_DIAMETER_A = 200.0
+
+
+def show_picks(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) -> Any:  # noqa: ANN401 (napari has no types)
+    """Put a job's picks into the viewer, in place of those that it showed before, and return the layer."""
+    present = picks_of_job(viewer, record.job_id)
+    if present is not None:
+        viewer.layers.remove(present)
+    with neighbours_shown():
+        layer = _add(viewer, record, picks, voxel_size_A)
+    # New points that a person adds are certain.
+    layer.feature_defaults = {SCORE: 1.0, LABEL: 1}
+    return layer
+
+
+@contextmanager
+def neighbours_shown() -> Iterator[None]:
+    """Let napari draw points of neighbouring sections, smaller the farther they are.
+
+    It would rather have the whole view show thick sections, but those blur the tomogram.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="out_of_slice_display", category=FutureWarning)
+        yield
+
+
+def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) -> Any:  # noqa: ANN401
+    return viewer.add_points(
+        picks.voxels,
+        name=f"{record.volume.name or record.name} · picks",
+        features={SCORE: picks.scores, LABEL: picks.labels},
+        size=diameter_A(record) / voxel_size_A[2],
+        face_color="transparent",
+        border_color=[color_of(int(label)) for label in picks.labels] or "yellow",
+        border_width=0.08,
+        out_of_slice_display=True,
+        metadata={
+            PICKS_KEY: record.job_id,
+            METADATA_KEY: None,
+            "tomogram": record.volume.name,
+            "shape": record.volume.shape,
+            "path": record.volume.path,
+        },
+        **Placement.of_volume(voxel_size_A).layer_arguments(),
+    )
+
+
+def diameter_A(record: JobRecord) -> float:
+    """Return the diameter that the engine was given, or one that can be seen."""
+    given = [value for name, value in record.params.items() if name.startswith("diameter")]
+    return float(given[0]) if given and isinstance(given[0], int | float) else DEFAULT_DIAMETER_A
+
+
+def picks_of_job(viewer: Any, job_id: str) -> Any:  # noqa: ANN401
+    """Return the layer of a job's picks, None if it is not there."""
+    return next((layer for layer in viewer.layers if layer.metadata.get(PICKS_KEY) == job_id), None)
+
+
+def is_picks(layer: Any) -> bool:  # noqa: ANN401
+    """Whether a layer holds points of a tomogram."""
+    return layer is not None and layer._type_string == "points" and layer.ndim == 3  # noqa: SLF001 (napari's own word for it)
+
+
+def picks_in(layer: Any) -> Picks:  # noqa: ANN401
+    """Return the points of a layer that are not hidden, as they are now."""
+    shown = np.asarray(layer.shown, bool)
+    count = int(shown.sum())
+    features = layer.features
+    scores = features[SCORE].to_numpy(float)[shown] if SCORE in features else np.ones(count)
+    labels = features[LABEL].to_numpy(float)[shown].astype(np.intp) if LABEL in features else np.ones(count, np.intp)
+    return Picks(np.asarray(layer.data, np.float64)[shown], scores, labels)
+
+
+def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401
+    """Show the points of at least a score, hide the others, and return how many are shown."""
+    if SCORE in layer.features:
+        layer.shown = layer.features[SCORE].to_numpy(float) >= score
+        # napari tells nobody that points were hidden.
+        layer.events.features()
+    return int(np.asarray(layer.shown, bool).sum())
+
+
+def voxel_size_A(layer: Any) -> Spacing:  # noqa: ANN401
+    """Return the size of a voxel with which the points are shown."""
+    z, y, x = (float(size) / NM_PER_A for size in layer.scale)
+    return z, y, x
+
+
+def shape_of(layer: Any) -> Shape | None:  # noqa: ANN401
+    """Return the shape of the tomogram that the points belong to, if it is known."""
+    shape: Shape | None = layer.metadata.get("shape")
+    return shape

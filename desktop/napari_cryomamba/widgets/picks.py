@@ -1,0 +1,176 @@
+"""Picked particles: how many, down to which score, how large they are drawn, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleSlider
+
+from cryomamba.records import Spacing
+from napari_cryomamba.desk import Desk
+from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.models.picks import Picks, centred_A, write_table
+from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.picks_layer import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
+from napari_cryomamba.revisions import stem_of
+from napari_cryomamba.star import write_star
+
+
+class PicksPanel(QWidget):
+    """The selected points layer; napari's own tools add, move and delete points."""
+
+    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._desk = desk
+        self._layer: Any = None
+        self._filling = False
+        self.title = QLabel(self)
+        self.title.setWordWrap(True)
+        self.title.setStyleSheet("font-weight: bold;")
+        self.count = QLabel(self)
+        self.score = QLabeledDoubleSlider(Qt.Orientation.Horizontal, self)
+        self.score.setToolTip("Points of a lower score are hidden, and are not exported")
+        self.diameter = QDoubleSpinBox(self)
+        self.diameter.setRange(0.1, 10_000)
+        self.diameter.setSuffix(" nm")
+        self.star = QPushButton("Export STAR…", self)
+        self.star.setToolTip("The shown points for RELION 5, in ångström from the tomogram's centre")
+        self.table = QPushButton("Export CSV…", self)
+        self.said = QLabel(self)
+        hint = QLabel("Add, select and delete points with napari's own tools, above the list of layers.", self)
+        for label in (self.said, hint):
+            label.setWordWrap(True)
+        self._build(hint)
+        self.score.valueChanged.connect(self._hide_below)
+        self.diameter.valueChanged.connect(self._resize)
+        self.star.clicked.connect(lambda: self._choose(".star", self.export_star))
+        self.table.clicked.connect(lambda: self._choose(".csv", self.export_csv))
+        viewer = desk.viewer
+        viewer.layers.selection.events.active.connect(self.refresh)
+        viewer.layers.events.inserted.connect(self.refresh)
+        viewer.layers.events.removed.connect(self.refresh)
+        self.refresh()
+
+    def _build(self, hint: QLabel) -> None:
+        form, buttons = QFormLayout(), QHBoxLayout()
+        form.addRow("Lowest score", self.score)
+        form.addRow("Drawn diameter", self.diameter)
+        for button in (self.star, self.table):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        for widget in (self.title, self.count):
+            layout.addWidget(widget)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        for widget in (self.said, hint):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+
+    def refresh(self, _event: object = None) -> None:
+        """Show the selected points; those before stay while no other points are selected."""
+        layers = self._desk.viewer.layers
+        active = layers.selection.active
+        present = self._layer if self._layer in layers else None
+        fallback = next((layer for layer in reversed(layers) if is_picks(layer)), None)
+        layer = active if is_picks(active) else present or fallback
+        if layer is not self._layer:
+            if self._layer is not None:
+                self._layer.events.data.disconnect(self._count)
+            if layer is not None:
+                layer.events.data.connect(self._count)
+        self._layer = layer
+        self._fill()
+
+    def _fill(self) -> None:
+        layer = self._layer
+        self._filling = True
+        for widget in (self.score, self.diameter, self.star, self.table):
+            widget.setEnabled(layer is not None)
+        self.title.setText(layer.name if layer is not None else "No picks yet")
+        if layer is not None:
+            scored = SCORE in layer.features and len(layer.data) > 0
+            scores = layer.features[SCORE].to_numpy(float) if scored else np.zeros(1)
+            low, high = float(scores.min()), float(scores.max())
+            self.score.setEnabled(scored and high > low)
+            self.score.setRange(low, max(high, low + 1e-6))
+            shown = np.asarray(layer.shown, bool)
+            self.score.setValue(float(scores[shown].min()) if scored and shown.any() else low)
+            size = float(np.mean(layer.size)) if len(layer.data) else float(layer.current_size)
+            self.diameter.setValue(size * float(layer.scale[-1]))
+        self._filling = False
+        self._count()
+
+    def _count(self, _event: object = None) -> None:
+        layer = self._layer
+        if layer is None:
+            self.count.setText("An engine that picks particles makes them, or add a points layer and click.")
+            return
+        shown, total = int(np.asarray(layer.shown, bool).sum()), len(layer.data)
+        self.count.setText(f"{total:,} points" if shown == total else f"{shown:,} of {total:,} points")
+
+    def _hide_below(self, value: float) -> None:
+        if self._layer is not None and not self._filling:
+            hide_below(self._layer, value)
+            self._count()
+
+    def _resize(self, diameter_nm: float) -> None:
+        if self._layer is not None and not self._filling:
+            size = diameter_nm / float(self._layer.scale[-1])
+            self._layer.size = size
+            self._layer.current_size = size
+
+    @property
+    def _size_A(self) -> Spacing:
+        return voxel_size_A(self._layer)
+
+    def _stem(self) -> str:
+        return stem_of(str(self._layer.metadata.get("tomogram") or self._layer.name))
+
+    def _choose(self, suffix: str, export: Callable[[Path], None]) -> None:
+        if self._layer is None:
+            return
+        folder = Path(self._layer.metadata.get("path") or Path.home() / "x").parent
+        offered = folder / f"{self._stem()}__picks{suffix}"
+        name, _ = QFileDialog.getSaveFileName(self, "Export the picks", str(offered), f"*{suffix}")
+        if name:
+            export(Path(name if name.endswith(suffix) else name + suffix))
+
+    def export_star(self, path: Path) -> None:
+        """Write the shown points for RELION 5."""
+        picks = self._shown()
+        shape = shape_of(self._layer)
+        if shape is None:
+            # Points of the person's own: the volume is what the viewer holds.
+            low, high = self._desk.viewer.layers.extent.world
+            sides = (high - low)[-3:] / NM_PER_A / np.array(self._size_A)
+            shape = (round(float(sides[0])), round(float(sides[1])), round(float(sides[2])))
+        centred = centred_A(picks.voxels, shape, self._size_A)
+        self._write(path, lambda: write_star(path, self._stem(), centred, picks.scores), len(picks))
+
+    def export_csv(self, path: Path) -> None:
+        """Write the shown points as a table."""
+        picks = self._shown()
+        self._write(path, lambda: write_table(path, picks, self._size_A), len(picks))
+
+    def _shown(self) -> Picks:
+        return picks_in(self._layer)
+
+    def _write(self, path: Path, write: Callable[[], None], count: int) -> None:
+        if self._desk.notices.attempt("Exporting the picks", write):
+            self.said.setText(f"Saved {count:,} points as {path.name} in {path.parent}.")
+            self._desk.notices.tell(Notice(Level.INFO, f"Saved {path.name}.", context="Exporting the picks"))

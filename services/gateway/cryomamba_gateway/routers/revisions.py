@@ -1,0 +1,54 @@
+"""Revised masks: what a person has corrected becomes a file of the job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Body
+from starlette.responses import Response
+
+from cryomamba.errors import ErrorCode
+from cryomamba.records import JobId
+from cryomamba.wire.requests import ReviseRequest
+from cryomamba_gateway.context import Caller, Context
+from cryomamba_gateway.examples import BUS, CHANGE, REQUEST_ID_HEADER, REVISION, errors
+from cryomamba_gateway.models import JobOut, RevisionBody, job_out
+
+router = APIRouter(tags=["artifacts"])
+
+_ERRORS: Final = (
+    ErrorCode.BAD_REQUEST,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.CONFLICT,
+    ErrorCode.PATH_FORBIDDEN,
+    ErrorCode.VOLUME_NOT_FOUND,
+    ErrorCode.VOLUME_UNREADABLE,
+    ErrorCode.VOLUME_UNSUPPORTED,
+    ErrorCode.INSUFFICIENT_STORAGE,
+    *CHANGE,
+    *BUS,
+)
+
+
+@router.put(
+    "/jobs/{job_id}/revisions",
+    operation_id="reviseJob",
+    response_model=JobOut,
+    responses={
+        200: {"description": "The job with its new file", "headers": REQUEST_ID_HEADER},
+        **errors(*_ERRORS),
+    },
+)
+async def revise_job(
+    gateway: Context, caller: Caller, job_id: JobId, body: Annotated[RevisionBody, Body(openapi_examples=REVISION)]
+) -> Response:
+    """Keep a mask that a person has corrected as a file of its job, `mask_r1.mrc` and so on; the first mask stays.
+
+    The same content again changes nothing, so the request may be repeated.
+    """
+    await gateway.require_job(caller, job_id)
+    if body.file_id is not None:
+        await gateway.uploads.file(body.file_id, owner=caller.sees)
+    request = ReviseRequest(job=job_id, **body.model_dump())
+    record = await gateway.bus.ask(lambda transport: transport.revise(request))
+    return Response(job_out(record).model_dump_json(), media_type="application/json")

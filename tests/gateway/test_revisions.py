@@ -1,0 +1,163 @@
+"""Revised masks: kept with their job, for its owner alone, over both transports."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryomamba.access.tokens import Scope, TokenStore
+from cryomamba.client import AsyncClient, aconnect
+from cryomamba.errors import (
+    ConflictError,
+    CryoMambaError,
+    ErrorCode,
+    InvalidRequestError,
+    NotFoundError,
+    VolumeError,
+)
+from cryomamba.records import JobRecord, revision_number
+from cryomamba_broker.store.jobs import REVISIONS_MAX
+
+if TYPE_CHECKING:
+    from .conftest import House, Worker
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SHAPE = (4, 6, 8)
+
+
+@pytest.fixture
+def folder(house: House, tmp_path: Path) -> Path:
+    """A folder that the house may read."""
+    made = house.settings.roots[0] / tmp_path.name
+    made.mkdir()
+    return made
+
+
+def mask_file(path: Path, label: int, shape: tuple[int, ...] = SHAPE, dtype: type = np.int8) -> Path:
+    with mrcfile.new(path, np.full(shape, label, dtype), overwrite=True) as file:
+        file.voxel_size = 10.0
+    return path
+
+
+async def completed(client: AsyncClient, worker: Worker, folder: Path) -> JobRecord:
+    """A job whose mask is there."""
+    record = await client.submit(shape=SHAPE)
+    first = mask_file(folder / "first.mrc", 1).read_bytes()
+    await worker.finish(await worker.claim(), {"mask.mrc": first})
+    return await client.get(record.job_id)
+
+
+@pytest.mark.parametrize("transport", ["gateway", "bus"])
+async def test_a_revised_mask_is_kept_beside_the_first(
+    house: House, worker: Worker, folder: Path, transport: str
+) -> None:
+    """Each new content is a further file with its checksum; the same content again changes nothing."""
+    url = house.url if transport == "gateway" else house.broker.endpoints.jobs
+    async with await aconnect(url) as client:
+        job = await completed(client, worker, folder)
+        edited, again = mask_file(folder / "a.mrc", 2), mask_file(folder / "b.mrc", 3, dtype=np.uint16)
+        sent: list[tuple[int, int]] = []
+        record = await client.revise(job.job_id, edited, note="holes filled", progress=lambda *far: sent.append(far))
+        assert record.newest_mask == "mask_r1.mrc"
+        assert (record.history[-1].type, record.history[-1].reason) == ("job_revised", "holes filled")
+        assert transport == "bus" or sent[-1] == (edited.stat().st_size,) * 2
+        await client.revise(job.job_id, edited)
+        record = await client.revise(job.job_id, again)
+        assert [artifact.name for artifact in record.revisions] == ["mask_r1.mrc", "mask_r2.mrc"]
+        for path, artifact in zip((edited, again), record.revisions, strict=True):
+            got = await client.download(job.job_id, artifact.name, folder / f"got-{artifact.name}")
+            assert got.read_bytes() == path.read_bytes()
+        first = await client.download(job.job_id, to=folder / "got.mrc")
+        assert first.read_bytes() == (folder / "first.mrc").read_bytes()
+    files = sorted(path.name for path in (house.settings.artifacts / job.job_id).iterdir())
+    assert files == ["mask.mrc", "mask_r1.mrc", "mask_r2.mrc"]
+    assert (await house.http.get("/v1/files")).json()["files"] == []
+
+
+@pytest.mark.parametrize("transport", ["gateway", "bus"])
+async def test_what_is_no_mask_of_the_job_is_refused(
+    house: House, worker: Worker, folder: Path, transport: str
+) -> None:
+    """Another shape, densities, a foreign folder, an unfinished or unknown job: each is said, nothing is left."""
+    url = house.url if transport == "gateway" else house.broker.endpoints.jobs
+    good = mask_file(folder / "good.mrc", 2)
+    async with await aconnect(url) as client:
+        job = await completed(client, worker, folder)
+        with pytest.raises(VolumeError, match="4×6×9"):
+            await client.revise(job.job_id, mask_file(folder / "wide.mrc", 1, (4, 6, 9)))
+        with pytest.raises(VolumeError, match="whole numbers"):
+            await client.revise(job.job_id, mask_file(folder / "density.mrc", 1, dtype=np.float32))
+        waiting = await client.submit(shape=SHAPE)
+        with pytest.raises(ConflictError, match="pending"):
+            await client.revise(waiting.job_id, good)
+        with pytest.raises(NotFoundError):
+            await client.revise("00000000-0000-0000-0000-000000000000", good)
+    assert [path.name for path in (house.settings.artifacts / job.job_id).iterdir()] == ["mask.mrc"]
+
+
+async def test_a_path_must_lie_below_the_roots(
+    house: House, worker: Worker, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The server copies no file from a folder that it may not read, and none through a link."""
+    outside = mask_file(tmp_path_factory.mktemp("elsewhere") / "m.mrc", 1)
+    (folder / "link.mrc").symlink_to(outside)
+    async with await aconnect(house.broker.endpoints.jobs) as client:
+        job = await completed(client, worker, folder)
+        for path in (outside, folder / "link.mrc"):
+            with pytest.raises(InvalidRequestError) as caught:
+                await client.revise(job.job_id, path)
+            assert caught.value.code is ErrorCode.PATH_FORBIDDEN
+
+
+async def test_only_the_owner_revises(house_class: type[House], tmp_path: Path) -> None:
+    """On a locked gateway another's job and another's upload are not there, and reading is not enough."""
+    async with AsyncExitStack() as stack:
+        house = house_class(tmp_path / "home", stack)
+        stack.push_async_callback(house.stop_broker)
+        tokens = TokenStore(house.settings.keys)
+        keys = {
+            (who, scope): tokens.create(who, [scope], days=1)[0]
+            for who, scope in (("ada", Scope.WRITE), ("ada", Scope.READ), ("bob", Scope.WRITE))
+        }
+        await house.start_broker()
+        await house.start_gateway()
+        worker = await house.start_worker()
+        clients = {
+            key: await stack.enter_async_context(await aconnect(house.url, token=token)) for key, token in keys.items()
+        }
+        ada, bob = clients["ada", Scope.WRITE], clients["bob", Scope.WRITE]
+        job = await completed(ada, worker, tmp_path)
+        edited = mask_file(tmp_path / "a.mrc", 2)
+        with pytest.raises(NotFoundError):
+            await bob.revise(job.job_id, edited)
+        with pytest.raises(CryoMambaError) as caught:
+            await clients["ada", Scope.READ].revise(job.job_id, edited)
+        assert caught.value.code is ErrorCode.FORBIDDEN
+        others = await bob.upload(mask_file(tmp_path / "b.mrc", 3))
+        headers = {"Authorization": f"Bearer {keys['ada', Scope.WRITE]}"}
+        body = {"file_id": others.file_id}
+        reply = await house.http.put(f"/v1/jobs/{job.job_id}/revisions", json=body, headers=headers)
+        assert reply.status_code == 404
+        assert (await ada.revise(job.job_id, edited)).newest_mask == "mask_r1.mrc"
+
+
+async def test_revisions_are_bounded(house: House, worker: Worker, folder: Path) -> None:
+    """A job takes so many revisions and says when it takes no more."""
+    async with await aconnect(house.broker.endpoints.jobs) as client:
+        job = await completed(client, worker, folder)
+        for number in range(REVISIONS_MAX):
+            await client.revise(job.job_id, mask_file(folder / "m.mrc", number))
+        with pytest.raises(ConflictError, match="the most"):
+            await client.revise(job.job_id, mask_file(folder / "m.mrc", 100))
+
+
+async def test_names_of_revisions() -> None:
+    """Only names that a revision can have count as one."""
+    names = {"mask_r1.mrc": 1, "mask_r12.mrc": 12, "mask.mrc": None, "mask_r0.mrc": None, "mask_r01.mrc": None}
+    assert {name: revision_number(name) for name in names} == names
