@@ -127,6 +127,7 @@ async def test_anothers_job_is_not_there(bus: Bus) -> None:
         "job.retry": {},
         "job.delete": {},
         "job.focus": {"position": [1, 1, 1]},
+        "job.revise": {"file_id": FILE},
         "events.since": {"n": 0},
         "preview.get": {},
         "artifact.read": {"name": "mask.mrc", "offset": 0, "length": 1},

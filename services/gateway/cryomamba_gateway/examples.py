@@ -151,6 +151,7 @@ JOB_LINKS: Final = _links(
     cancelJob=_JOB,
     retryJob=_JOB,
     focusJob=_JOB,
+    reviseJob=_JOB,
     thresholdJob=_JOB,
     getPreview=_JOB,
     getArtifact=_MASK,
