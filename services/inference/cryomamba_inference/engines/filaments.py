@@ -22,7 +22,7 @@ from cryomamba_inference.threads import one_thread
 
 _VOXELS_PER_DIAMETER = 2.0
 _LEAST_SCORE = 48
-_LENGTH_DIAMETERS = 4.0
+_LENGTH_DIAMETERS = 2.5
 _SPACING_DIAMETERS = 0.5
 _STRETCH = 0.8
 _LESS = 0.7
@@ -64,7 +64,7 @@ class FilamentsParameters(EngineParameters):
         None,
         ge=0,
         title="Least length",
-        description="Shorter filaments are left out; four diameters if not given.",
+        description="Shorter filaments are left out; two and a half diameters if not given.",
         json_schema_extra={"unit": "Å"},
     )
     spacing_A: float | None = Field(
