@@ -114,7 +114,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             raise InvalidRequestError(
                 f"Filaments of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å here; is the voxel size right?",
+                hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
         self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         self._nodes = NodeMap(self._grid.node_shape, scene.scratch)

@@ -17,7 +17,7 @@ class InlineExecutor:
         self._engine: Engine[Any] | None = None
         self._waiting: deque[tuple[int, Tile]] = deque()
 
-    def warm_up(self, engine: Engine[Any] | None = None) -> None:  # noqa: ARG002 (protocol)
+    def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Nothing has to be started."""
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:  # noqa: ARG002 (protocol)

@@ -151,7 +151,8 @@ def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArr
     """
     lost = np.zeros(len(points), np.bool_)
     if len(points):
-        _outshone(*_sorted(points, reach), np.float32(reach), float(reach), lost)
+        moved, order, begin, cells = _sorted(points, reach)
+        _outshone(moved, order, begin, cells, np.float32(reach), float(reach), lost)
     return ~lost
 
 
@@ -211,5 +212,6 @@ def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Fi
     total = np.zeros(len(points), np.float32)
     if not len(points):
         return total
-    _count(*_sorted(points, reach), np.float32(reach), float(reach), float(spread), total)
+    moved, order, begin, cells = _sorted(points, reach)
+    _count(moved, order, begin, cells, np.float32(reach), float(reach), float(spread), total)
     return total

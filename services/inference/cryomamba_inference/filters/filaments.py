@@ -30,7 +30,7 @@ _BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
 _SUREST = 0.99
-_OF_SUREST = 0.8
+_OF_SUREST = 0.88
 _LEAST = 112
 _LOW = 12
 _GOLD_NODES = 2
@@ -79,7 +79,9 @@ class FilamentModel:
         edge = self.bank.reach + math.ceil(_RING * self.diameter) + 1
         # A line that runs along a border, half outside, cannot be told from what reflection makes of anything there.
         side = math.ceil(_OUTER * self.diameter)
-        box = [(side if a else edge, n - side if b else n - edge) for n, (a, b) in zip(density.shape, borders, strict=True)]
+        box = [
+            (side if a else edge, n - side if b else n - edge) for n, (a, b) in zip(density.shape, borders, strict=True)
+        ]
         found = centre_points(
             response,
             direction,
@@ -140,8 +142,9 @@ def find_filaments(model: FilamentModel, grid: CoarseGrid, nodes: Field, start: 
     points[:, :3] = (points[:, :3] + first) * grid.step_A
     reach = tube * grid.step_A
     size = np.array(grid.voxel_size_A)
-    near = (points[:, :3] >= start * size - reach) & (points[:, :3] <= (np.array(stop) - 1) * size + reach)
-    return points[near.all(axis=1)]
+    low, high = np.array(start) * size - reach, (np.array(stop) - 1) * size + reach
+    near = ((points[:, :3] >= low) & (points[:, :3] <= high)).all(axis=1)
+    return np.asarray(points[near], np.float64)
 
 
 def _turned(model: FilamentModel, sign: float) -> FilamentModel:

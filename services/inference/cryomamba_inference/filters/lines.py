@@ -140,7 +140,7 @@ class _Waves:
         kernel += place * (table[np.minimum(below + 1, _RADII - 1)] - kernel)
         along *= np.float32(-0.5) * self._along**2
         kernel *= np.exp(along, out=along)
-        return kernel
+        return np.asarray(kernel, np.float32)
 
 
 def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:
