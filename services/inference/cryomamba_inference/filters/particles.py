@@ -131,9 +131,8 @@ def _fringes(
     if particle.any():
         near = cKDTree(places_A[particle]).query_ball_point(decoys_A, reach)
         highest = strengths[particle]
-        fringe |= [
-            highest[found].max(initial=0) > _FRINGE_RATIO * own for found, own in zip(near, heights, strict=True)
-        ]
+        beaten = [highest[found].max(initial=0) > _FRINGE_RATIO * own for found, own in zip(near, heights, strict=True)]
+        fringe |= np.array(beaten, np.bool_)
     return fringe
 
 
