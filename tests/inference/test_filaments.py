@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from tests.inference.picking import picked
 
 from cryomamba.errors import InvalidRequestError
@@ -100,3 +102,15 @@ def test_crossing_filaments_stay_two() -> None:
     assert len(found) >= 2
     assert found[0].length == pytest.approx(980, abs=60)
     assert np.abs(found[0].points[:, 2] - 400).max() < 20
+
+
+def test_a_real_microtubule_is_found(shared_data: Path) -> None:
+    """The microtubule of a real tomogram is one filament that runs along its length, in the middle of the crop."""
+    data = tifffile.imread(shared_data / "13pf_MT.tif").astype(np.float32)
+    _, picks = picked(engine(contrast="bright"), data, (10.52,) * 3)
+    assert picks.objects == 1
+    z, y, x = picks.positions.T
+    assert np.ptp(y) > 120
+    assert np.abs(z - 18).max() < 6
+    # It leans to the left as y grows, as one sees in the slices.
+    assert np.corrcoef(x, y)[0, 1] < -0.98
