@@ -35,6 +35,7 @@ _LEAST = 112
 _LOW = 12
 _GOLD_NODES = 2
 _MOST = 4.0
+_ROUNDING = 1e-5
 _OUTER = 0.3
 
 
@@ -106,7 +107,10 @@ def calibrate(
     limit = bead_limit(values, level)
     diameter = diameter_A / grid.step_A
     deviation = 1.4826 * float(np.median(np.abs(values - np.float32(level))))
+    # What rounding leaves of a constant volume is no noise to compare with.
+    nothing = float(np.ptp(values)) <= _ROUNDING * abs(level)
     bounds = (limit, _MOST * deviation) if deviation > 0 else (math.inf, math.inf)
+    bounds = (math.inf, 0.0) if nothing else bounds
     model = FilamentModel(diameter, 1.0, level, *bounds, LineBank(diameter))
     model = replace(model, bank=model.bank.calibrated([model.density(box.field) for box in boxes]))
     found = {sign: _found(_turned(model, sign), boxes) for sign in (1.0, -1.0)}

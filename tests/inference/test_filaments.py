@@ -1,0 +1,116 @@
+"""The filaments engine: hollow and solid ones are found and traced, noise is not, and tiles do not matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+from tests.inference.picking import picked
+
+from cryomamba.errors import InvalidRequestError
+from cryomamba_inference.engines.filaments import FilamentsEngine, FilamentsParameters
+from cryomamba_inference.filters.tracing import trace
+
+SHAPE = (64, 128, 128)
+
+
+def engine(**parameters: Any) -> FilamentsEngine:
+    return FilamentsEngine(FilamentsParameters(**{"diameter_A": 250.0, **parameters}))
+
+
+def tube(*, hollow: bool = True, sign: float = -1.0, noise: float = 1.0, size: float = 10.0) -> npt.NDArray[np.float32]:
+    """A straight tube of 250 Å through the middle, along (z, y, x) = (0, 0.8, 0.6), in noise of 10 Å voxels."""
+    shape = tuple(round(n * 10 / size) for n in SHAPE)
+    grid = np.stack(np.meshgrid(*(np.arange(n) * size for n in shape), indexing="ij"), -1)
+    offset = grid - (np.array(SHAPE) * 5)
+    way = np.array([0, 0.8, 0.6])
+    away = np.linalg.norm(offset - (offset @ way)[..., None] * way, axis=-1)
+    inside = (away <= 125) & ((away >= 75) | (not hollow))
+    deviation = noise * (10 / size) ** 1.5
+    density = sign * inside + deviation * np.random.default_rng(8).standard_normal(shape)
+    return np.asarray(density, np.float32)
+
+
+@pytest.mark.parametrize(("hollow", "sign"), [(True, -1.0), (False, 1.0)])
+def test_a_filament_is_found_and_traced(hollow: bool, sign: float) -> None:
+    """Hollow or solid, dark or bright, its centre line is found within a fifth of the diameter, as one filament."""
+    _, picks = picked(engine(), tube(hollow=hollow, sign=sign))
+    assert picks.objects == 1
+    offset = picks.positions * 10 - np.array(SHAPE) * 5
+    way = np.array([0, 0.8, 0.6])
+    along = offset @ way
+    assert np.linalg.norm(offset - along[:, None] * way, axis=1).max() < 50
+    assert np.ptp(along) > 900
+    np.testing.assert_allclose(np.abs(np.diff(along)), 125, atol=15)
+
+
+def test_voxel_size_does_not_matter() -> None:
+    """At 14 Å the filament has the same length and number of points as at 10 Å."""
+    lengths = []
+    for size in (10.0, 14.0):
+        _, picks = picked(engine(contrast="dark"), tube(size=size), (size, size, size))
+        assert picks.objects == 1
+        lengths.append(picks.track_lengths_A((size, size, size)).max())
+    assert lengths[0] == pytest.approx(lengths[1], abs=260)
+
+
+def test_noise_gives_nothing() -> None:
+    """No filament is believed in noise alone."""
+    noise = np.random.default_rng(5).normal(size=SHAPE).astype(np.float32)
+    _, picks = picked(engine(), noise)
+    assert picks.objects == 0
+
+
+@pytest.mark.parametrize("value", [0.0, 2.5])
+def test_a_constant_volume_has_no_filaments(value: float) -> None:
+    """Nothing is found where nothing is."""
+    scores, picks = picked(engine(), np.full((30, 60, 60), value, np.float32))
+    assert not scores.any()
+    assert not len(picks)
+
+
+def test_tiles_equal_the_whole() -> None:
+    """Scores of tiles are those of the whole volume, within rounding, and so are the picks."""
+    data = tube()
+    whole, picks = picked(engine(), data)
+    tiled, again = picked(engine(), data, tile=50)
+    assert (np.abs(whole.astype(int) - tiled.astype(int)) > 1).mean() < 1e-3
+    assert again.objects == picks.objects
+    np.testing.assert_allclose(again.positions, picks.positions, atol=0.5)
+
+
+def test_a_size_that_voxels_cannot_show_is_refused() -> None:
+    """The message says how large a filament must be."""
+    with pytest.raises(InvalidRequestError, match="40 Å"):
+        picked(engine(diameter_A=35.0), np.zeros((8, 8, 8), np.float32), (20.0, 20.0, 20.0))
+
+
+def test_crossing_filaments_stay_two() -> None:
+    """Two lines that cross are followed through the crossing, the longer one first."""
+    run = np.arange(0, 1000, 20.0)
+    one = np.column_stack([np.zeros_like(run), run, np.full_like(run, 400)])
+    other = np.column_stack([np.zeros_like(run[:40]), np.full_like(run[:40], 500), run[:40]])
+    rows = [
+        np.column_stack([line, np.tile(way, (len(line), 1)), np.full(len(line), score)])
+        for line, way, score in ((one, (0, 1, 0), 200), (other, (0, 0, 1), 180))
+    ]
+    found = trace(np.concatenate(rows), diameter_A=100, high=150, min_length_A=300, spacing_A=50)
+    assert len(found) >= 2
+    assert found[0].length == pytest.approx(980, abs=60)
+    assert np.abs(found[0].points[:, 2] - 400).max() < 20
+
+
+def test_a_real_microtubule_is_found(shared_data: Path) -> None:
+    """The microtubule of a real tomogram is one filament that runs along its length, in the middle of the crop."""
+    data = tifffile.imread(shared_data / "13pf_MT.tif").astype(np.float32)
+    _, picks = picked(engine(contrast="bright"), data, (10.52,) * 3)
+    assert picks.objects == 1
+    z, y, x = picks.positions.T
+    assert np.ptp(y) > 120
+    assert np.abs(z - 18).max() < 6
+    # It leans to the left as y grows, as one sees in the slices.
+    assert np.corrcoef(x, y)[0, 1] < -0.98

@@ -1,0 +1,131 @@
+"""The particles engine: finds particles of either contrast, nothing in noise, and the same whatever the tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import starfile
+from tests.inference.picking import agreement, picked
+
+from cryomamba.errors import InvalidRequestError
+from cryomamba.local import find_local_runner
+from cryomamba.picks import read_csv
+from cryomamba.records import SubmitRequest, VolumeSource
+from cryomamba.synth import Phantom, PhantomSpec, synthesize
+from cryomamba.volumes import open_volume, write_volume
+from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
+
+SHAPE = (64, 128, 128)
+QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
+
+
+def engine(**parameters: Any) -> ParticlesEngine:
+    return ParticlesEngine(ParticlesParameters(**{"diameter_A": 150.0, **parameters}))
+
+
+def phantom(**spec: Any) -> Phantom:
+    return synthesize(PhantomSpec(**{"shape": SHAPE, "voxel_size_A": 10.0, "seed": 31, **QUIET, **spec}))
+
+
+@pytest.mark.parametrize("contrast", ["dark", "bright"])
+def test_particles_are_found_in_either_contrast(contrast: str) -> None:
+    """Nearly all are found within a third of their diameter, and hardly any that is none, contrast left open."""
+    made = phantom(contrast=contrast)
+    _, picks = picked(engine(), made.density)
+    precision, recall = agreement(picks.positions * 10, made.particles_A, 50)
+    assert precision > 0.9
+    assert recall > 0.8
+
+
+def test_noise_gives_almost_nothing() -> None:
+    """In noise alone at most a pick or two is believed."""
+    noise = np.random.default_rng(5).normal(size=SHAPE).astype(np.float32)
+    scores, picks = picked(engine(), noise)
+    assert len(picks) <= 2
+    assert (scores >= 255).mean() < 1e-3
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5])
+def test_a_constant_volume_has_no_particles(value: float) -> None:
+    """Nothing is found where nothing is, and nothing is divided by it."""
+    scores, picks = picked(engine(), np.full((24, 40, 40), value, np.float32))
+    assert not scores.any()
+    assert not len(picks)
+
+
+def test_tiles_equal_the_whole() -> None:
+    """Scores and picks are the same bytes for any cut."""
+    made = phantom(noise=2.0)
+    whole, picks = picked(engine(), made.density)
+    tiled, again = picked(engine(), made.density, tile=47)
+    np.testing.assert_array_equal(tiled, whole)
+    np.testing.assert_array_equal(again.positions, picks.positions)
+    np.testing.assert_array_equal(again.scores, picks.scores)
+
+
+def test_voxel_sizes_and_axes_do_not_matter() -> None:
+    """The same scene at 7 and 14 Å, at 8 × 10 × 12 Å, and turned in the plane has the same particles in Å."""
+    found = []
+    for shape, size in (((90, 180, 180), 7.0), ((45, 90, 90), 14.0), ((79, 126, 105), (8.0, 10.0, 12.0))):
+        made = phantom(shape=shape, voxel_size_A=size, missing_wedge_deg=None, noise=0.5)
+        _, picks = picked(engine(), made.density, made.voxel_size_A)
+        found.append(picks.positions * made.voxel_size_A)
+    for other in found[1:]:
+        assert min(agreement(other, found[0], 25)) > 0.85
+    turned = made.density.swapaxes(1, 2)[:, ::-1].copy()
+    _, picks = picked(engine(), turned, (8.0, 12.0, 10.0))
+    back = picks.positions[:, [0, 2, 1]]
+    back[:, 2] = made.density.shape[2] - 1 - back[:, 2]
+    assert min(agreement(back * made.voxel_size_A, found[2], 20)) > 0.9
+
+
+def test_no_two_are_nearer_than_the_least_distance() -> None:
+    """A least distance of two diameters is kept."""
+    _, picks = picked(engine(min_distance_A=300.0), phantom().density)
+    apart = np.linalg.norm((picks.positions[:, None] - picks.positions) * 10, axis=2)
+    assert len(picks) > 3
+    assert apart[~np.eye(len(picks), dtype=bool)].min() >= 300
+
+
+def test_gold_is_left_out() -> None:
+    """Beads are not picked with the particles, nor do their fringes hide them."""
+    made = phantom(gold=3, crowding=0.03, noise=2.0)
+    _, picks = picked(engine(), made.density)
+    assert agreement(picks.positions * 10, made.particles_A, 75)[1] > 0.6
+
+
+def test_a_size_that_voxels_cannot_show_is_refused() -> None:
+    """The message says how large a particle must be."""
+    with pytest.raises(InvalidRequestError, match="50 Å"):
+        picked(engine(diameter_A=50.0), np.zeros((8, 8, 8), np.float32), (30.0, 30.0, 30.0))
+
+
+def test_a_run_writes_mask_and_tables_that_agree(tmp_path: Path) -> None:
+    """Each pick's ball is in the mask, the tables hold the same places, and one process or two give the same bytes."""
+    made = phantom()
+    write_volume(tmp_path / "t.mrc", made.density, 10.0)
+    request = SubmitRequest(
+        volume=VolumeSource(path=str(tmp_path / "t.mrc")), engine="particles", params={"diameter_A": 150}
+    )
+    result = find_local_runner().run(
+        tmp_path / "t.mrc",
+        request,
+        output=tmp_path / "m.mrc",
+        on_event=lambda _: None,
+        cancelled=lambda: False,
+        formats=("csv", "star", "tbl", "scores"),
+    )
+    picks = read_csv(tmp_path / "m.csv")
+    assert result.statistics["picks"] == {"kind": "particles", "points": len(picks), "objects": len(picks)}
+    assert len(starfile.read(tmp_path / "m.star")) == len(picks) > 10
+    with open_volume(tmp_path / "m.mrc") as volume, open_volume(tmp_path / "m_scores.mrc") as scores:
+        z, y, x = (slice(0, size) for size in SHAPE)
+        mask, graded = volume.read(z, y, x), scores.read(z, y, x)
+    nearest = np.floor(picks.positions + 0.5).astype(int)
+    assert mask[tuple(nearest.T)].all()
+    np.testing.assert_array_equal(mask > 0, graded >= result.statistics["threshold"]["high"])
+    # A ball of 150 Å has 1767 nm³; some are cut by the border.
+    assert 0.7 < result.statistics["labels"][0]["volume_nm3"] / (1767 * len(picks)) <= 1.05
