@@ -7,7 +7,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 from napari.qt import QtViewer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from napari_cryomamba.picks_layer import neighbours_shown
@@ -69,8 +69,14 @@ class OrthogonalViews(QWidget):
         for plane in self.planes:
             plane.model.dims.events.current_step.connect(self._follow_plane)
             plane.model.mouse_double_click_callbacks.append(self._jump)
-            plane.model.reset_view()
         self._follow_viewer()
+        # Once the canvases have their size.
+        QTimer.singleShot(0, self._fit)
+
+    def _fit(self) -> None:
+        if self._viewer is not None:
+            for plane in self.planes:
+                plane.model.reset_view()
 
     def _add(self, layer: Any) -> None:  # noqa: ANN401
         kind = next((kind for kind in _LOOKS if isinstance(layer, kind)), None)
