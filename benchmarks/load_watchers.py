@@ -3,7 +3,7 @@
 Broker and gateway are real; a worker that computes nothing publishes 10 frames a second for each of the jobs, and all
 watchers are connections of one light process on the same machine. Each round has new jobs and new watchers; those who
 do not read keep their connections as long as the gateway lets them. A state's time runs from the broker's clock, when
-it was noted, to the client's. The slowest answer of the gateway to another client meanwhile is measured as well.
+it was noted, to the client's. The gateway's answers to another client meanwhile are timed as well.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,6 +26,8 @@ from benchmarks.load.watchers import Seen, Watch, work
 from benchmarks.load.worker import ENGINE, PacedWorker, bus_endpoints
 
 from cryomamba.testing import Stack, wait_until
+
+FLOWING, CONNECTING = "frames flow", "all connect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Result:
     before: float
     highest: float
     after: float
-    slowest: float
+    answers: dict[str, list[float]]
 
     @property
     def complete(self) -> int:
@@ -77,17 +80,26 @@ class Result:
         return [seconds for one in self.seen for kind, seconds in one.states if kind != "connected"]
 
 
-async def probe(url: str, slowest: list[float]) -> None:
-    """Ask the gateway again and again, and keep the slowest answer."""
-    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
-        while True:
-            started = time.perf_counter()
-            await http.get("/v1/healthz")
-            slowest[0] = max(slowest[0], time.perf_counter() - started)
-            await asyncio.sleep(0.02)
+class Probe:
+    """Asks the gateway again and again, and keeps the seconds of each answer by what went on when it was asked."""
+
+    def __init__(self, url: str) -> None:
+        self.phase = ""
+        self.answers: defaultdict[str, list[float]] = defaultdict(list)
+        self._url = url
+
+    async def run(self) -> None:
+        async with httpx.AsyncClient(base_url=self._url, timeout=30, trust_env=False) as http:
+            while True:
+                phase, started = self.phase, time.perf_counter()
+                await http.get("/v1/healthz")
+                self.answers[phase].append(time.perf_counter() - started)
+                await asyncio.sleep(0.02)
 
 
-async def one_round(stack: Stack, load: Load, workers: list[PacedWorker], clients: Connection) -> list[Seen]:
+async def one_round(
+    stack: Stack, load: Load, workers: list[PacedWorker], clients: Connection, probe: Probe
+) -> list[Seen]:
     async with httpx.AsyncClient(base_url=stack.http_url, timeout=30, trust_env=False) as http:
         body = {"volume": {"shape": [4 * load.side] * 3}, "engine": ENGINE}
         jobs = [(await http.post("/v1/jobs", json=body)).raise_for_status().json()["job_id"] for _ in workers]
@@ -99,9 +111,12 @@ async def one_round(stack: Stack, load: Load, workers: list[PacedWorker], client
     # Those who do not read are spread over both forms.
     order = np.random.default_rng(1).permutation(load.watchers)
     watches = [Watch(one.job, binary=bool(order[n] < binary), reads=one.reads) for n, one in enumerate(watches)]
+    probe.phase = CONNECTING
     await asyncio.to_thread(clients.send, watches)
     await asyncio.to_thread(clients.recv)
+    probe.phase = FLOWING
     await asyncio.gather(*(worker.one_job() for worker in workers))
+    probe.phase = ""
     seen: list[Seen] = await asyncio.to_thread(clients.recv)
     return seen
 
@@ -114,20 +129,20 @@ async def rounds(stack: Stack, load: Load, clients: Connection) -> Result:
     ]
     for worker in workers:
         await worker.hello()
-    await one_round(stack, load, workers, clients)
-    slowest = [0.0]
+    probe = Probe(stack.http_url)
+    await one_round(stack, load, workers, clients, probe)
     seen: list[Seen] = []
     published = sum(worker.frames for worker in workers)
-    probing = asyncio.create_task(probe(stack.http_url, slowest))
+    probing = asyncio.create_task(probe.run())
     with Peak(stack.processes["gateway"].pid) as peak:
         for _ in range(load.rounds):
-            seen += await one_round(stack, load, workers, clients)
+            seen += await one_round(stack, load, workers, clients, probe)
         after = peak.now()
     probing.cancel()
     published = sum(worker.frames for worker in workers) - published
     for worker in workers:
         await worker.close()
-    return Result(seen, published, peak.before, peak.highest, after, slowest[0])
+    return Result(seen, published, peak.before, peak.highest, after, dict(probe.answers))
 
 
 def run(load: Load, folder: Path) -> Result:
@@ -169,7 +184,10 @@ def table(load: Load, result: Result) -> None:
         f"  gateway                {result.before:>8.0f} MB after the first round, {result.highest:.0f} MB at its "
         f"highest (+{result.highest - result.before:.0f}, limit 50), {result.after:.0f} MB afterwards"
     )
-    print(f"  slowest other answer   {result.slowest * 1e3:>8.0f} ms", flush=True)
+    for phase in (FLOWING, CONNECTING):
+        p50, p99 = np.percentile(result.answers[phase], [50, 99]) * 1e3
+        slowest = max(result.answers[phase]) * 1e3
+        print(f"  answers while {phase:<13}{p50:>4.0f} ms p50, {p99:.0f} ms p99, {slowest:.0f} ms slowest", flush=True)
 
 
 def main(*forms: float) -> None:

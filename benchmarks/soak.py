@@ -24,7 +24,7 @@ from cryomamba.testing import Stack, wait_until
 JOBS = int(os.environ.get("JOBS", "2000"))
 AT_ONCE = 8
 QUARTERS = 4
-SIDE = 64
+SIDE = 128
 
 
 async def jobs_of(stack: Stack, http: httpx.AsyncClient, worker: PacedWorker, count: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,53 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(NOT_SHARED)
     return SHARED
+
+
+class DiskOrder:
+    """What was brought to the disk and what was renamed, in order: what a power cut would leave can be read off it."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, int, int]] = []
+
+    def synced(self, descriptor: int) -> None:
+        self.done.append(("sync", os.fstat(descriptor).st_ino, 0))
+
+    def renamed(self, target: Path) -> None:
+        """Note a rename that has just happened."""
+        inode = 0 if target.is_dir() else target.stat().st_ino
+        self.done.append(("rename", inode, target.parent.stat().st_ino))
+
+    def check(self) -> int:
+        """Assert that each file was on the disk before it got its name, and its name after; return how many names."""
+        syncs = [(n, inode) for n, (kind, inode, _) in enumerate(self.done) if kind == "sync"]
+        renames = [(n, inode, folder) for n, (kind, inode, folder) in enumerate(self.done) if kind == "rename"]
+        for n, inode, folder in renames:
+            assert not inode or any(earlier < n and inode == one for earlier, one in syncs), "content after its name"
+            assert any(later > n and folder == one for later, one in syncs), "a name that may be lost"
+        return len(renames)
+
+
+@pytest.fixture
+def disk_order(monkeypatch: pytest.MonkeyPatch) -> DiskOrder:
+    """Listen to ``fsync`` and to renames."""
+    order = DiskOrder()
+    fsync = os.fsync
+
+    def listening_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        order.synced(descriptor)
+
+    def listening(rename: Callable[..., None]) -> Callable[..., None]:
+        def renamed(source: str | Path, target: str | Path) -> None:
+            rename(source, target)
+            order.renamed(Path(target))
+
+        return renamed
+
+    monkeypatch.setattr(os, "fsync", listening_fsync)
+    monkeypatch.setattr(os, "rename", listening(os.rename))
+    monkeypatch.setattr(os, "replace", listening(os.replace))
+    return order
 
 
 def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

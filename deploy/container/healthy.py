@@ -32,7 +32,7 @@ def gateway() -> bool:
     """Whether the gateway lives; it does so without a broker too."""
     port = os.environ.get("CRYOMAMBA_GATEWAY_PORT", "8000")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/healthz", timeout=PATIENCE_S) as reply:
-        return json.load(reply)["status"] == "OK"
+        return bool(json.load(reply)["status"] == "OK")
 
 
 CHECKS: Final = {"broker": broker, "inference": inference, "gateway": gateway}

@@ -193,7 +193,7 @@ class _Run(threading.Thread):
         engine = Registry.discover().engines.get(record.engine)
         wanted: dict[ExportFormat, bool] = {
             "scores": engine is not None and engine.keeps_scores,
-            "picks": engine is not None and engine.picks is not None,
+            "csv": engine is not None and engine.picks is not None,
         }
         formats = tuple(form for form, there in wanted.items() if there)
         volume = record.volume

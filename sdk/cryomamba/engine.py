@@ -58,6 +58,10 @@ class Availability:
     hint: str = ""
 
 
+def _no_step(_fraction: float) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What an engine may know of the volume before the first tile.
@@ -76,6 +80,11 @@ class Scene:
     scratch : Path or None
         A folder with room for files that :meth:`Engine.prepare` makes, best without a name; None where the system's
         own has to do.
+    threads : int
+        How many threads :meth:`Engine.prepare` may use; its answer must not depend on it.
+    step : callable
+        Called now and then with the fraction of the preparation that is done, in the thread that called `prepare`;
+        raises to stop.
     """
 
     shape: Shape
@@ -83,6 +92,8 @@ class Scene:
     statistics: Statistics | None
     read: Callable[[Slices], Voxels]
     scratch: Path | None = None
+    threads: int = 1
+    step: Callable[[float], None] = _no_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +140,15 @@ class Pass:
     factor : int
         The volume is binned by this along every axis; 1 is full resolution, which the last pass must have. 0 lets the
         runner take the preview's factor, which is also the least that a look ahead gets.
+    voxels : int or None
+        Of a look ahead: most voxels of the copy; the volume is binned by more if it has to be.
     seconds : float
         The least time the pass takes; the runner waits, and a cancel ends the wait.
     """
 
     stage: str = "segmenting"
     factor: int = 1
+    voxels: int | None = None
     seconds: float = 0.0
 
 

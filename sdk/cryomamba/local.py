@@ -19,19 +19,24 @@ GROUP = "cryomamba.runners"
 NAME = "local"
 LOCAL_JOB = "local"
 
-ExportFormat = Literal["nifti", "nrrd", "scores", "picks"]
+ExportFormat = Literal["nifti", "nrrd", "scores", "csv", "star", "tbl"]
 ARTIFACTS: Mapping[ExportFormat, str] = {
     "nifti": "mask.nii.gz",
     "nrrd": "mask.nrrd",
     "scores": "scores.mrc",
-    "picks": "picks.csv",
+    "csv": "picks.csv",
+    "star": "picks.star",
+    "tbl": "picks.tbl",
 }
 ENDINGS: Mapping[ExportFormat, str] = {
     "nifti": ".nii.gz",
     "nrrd": ".nrrd",
     "scores": "_scores.mrc",
-    "picks": "_picks.csv",
+    "csv": ".csv",
+    "star": ".star",
+    "tbl": ".tbl",
 }
+PICKS: tuple[ExportFormat, ...] = ("csv", "star", "tbl")
 LocalEvent = ProgressEvent | PreviewEvent
 
 
@@ -87,9 +92,9 @@ class LocalRunner(Protocol):
             Called in this thread with progress and previews, whose job is called ``local``.
         cancelled : callable
             Asked often, in this thread, at least between any two tiles.
-        formats : sequence of {'nifti', 'nrrd', 'scores', 'picks'}
-            Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, the
-            scores that it was cut from, and the places that were found.
+        formats : sequence of {'nifti', 'nrrd', 'scores', 'csv', 'star', 'tbl'}
+            Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
+            scores that it was cut from; and tables of the places, of engines that find any.
 
         Raises
         ------

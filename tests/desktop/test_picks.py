@@ -15,7 +15,7 @@ from napari_cryomamba.picks_layer import diameter_A, hide_below, picks_in, show_
 from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
-    from .conftest import RecordMaker
+    from tests.desktop.conftest import RecordMaker
 
 pytestmark = pytest.mark.desktop
 WAIT_MS = 60_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mrcfile
 import nibabel
@@ -25,6 +25,9 @@ from cryomamba_inference.engines.demo import DemoEngine, DemoParameters
 from cryomamba_inference.engines.threshold import ThresholdEngine, ThresholdParameters
 from cryomamba_inference.executor import InlineExecutor
 from cryomamba_inference.runner import Control, Task, run_task
+
+if TYPE_CHECKING:
+    from tests.conftest import DiskOrder
 
 
 def artifacts_of(path: Path, folder: Path, recorder: Any, control: Control | None = None) -> tuple[Artifact, ...]:
@@ -105,6 +108,17 @@ def test_a_cancel_while_writing(make_volume: Any, tmp_path: Path, recorder: Any)
     recorder.on_report = lambda report: control.cancel() if report.stage == "writing files" else None
     with pytest.raises(JobFailedError, match="cancelled"):
         artifacts_of(make_volume(), tmp_path / "a", recorder, control)
+
+
+def test_finished_files_survive_a_power_cut(
+    make_volume: Any, tmp_path: Path, recorder: Any, disk_order: DiskOrder
+) -> None:
+    """Each file is on the disk before it has its final name, and the name before the job is told to be finished."""
+    work, final = tmp_path / "work", tmp_path / "home" / "artifacts" / "job"
+    artifacts = artifacts_of(make_volume(), work, recorder)
+    disk_order.done = [step for step in disk_order.done if step[0] == "sync"]
+    publish(work, final, artifacts)
+    assert disk_order.check() == len(artifacts)
 
 
 def test_publishing_replaces_what_an_earlier_attempt_left(tmp_path: Path) -> None:

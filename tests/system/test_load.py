@@ -36,7 +36,7 @@ def test_a_burst_of_submits_is_accepted_or_told_to_wait(tmp_path: Path) -> None:
 
 
 def test_uploads_at_once_arrive_as_they_were(tmp_path: Path) -> None:
-    """Ten files, twenty parts at a time; each checksum is right, and the gateway holds no file in memory."""
-    found = uploads.run(tmp_path, uploads.base_volume(tmp_path, 20), 10)
+    """Ten files, two parts at a time of each; each checksum is right, and the gateway holds no file in memory."""
+    found = uploads.run(tmp_path, uploads.base_volume(tmp_path, 16), 10, bursts=1)
     assert found.right == 10
-    assert found.highest - found.before < GROWTH_MB
+    assert max(found.highest) - found.before < GROWTH_MB

@@ -26,7 +26,7 @@ from cryomamba.wire.envelope import Stamp, encode
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Attempt, Clock, NewJob, Store
-from cryomamba_broker.store.schema import SCHEMA
+from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 OpenStore = Callable[[], Store]
 
@@ -346,6 +346,58 @@ def test_a_newer_store_is_refused(tmp_path: Path, open_store: OpenStore) -> None
     connection.close()
     with pytest.raises(ConflictError, match="newer CryoMamba"):
         Store(tmp_path / "jobs.sqlite")
+
+
+def first_schema(path: Path) -> str:
+    """Make a store as the first release did, with a job in it, and return the job's id."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(MIGRATIONS[0])
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        job = "11111111-1111-1111-1111-111111111111"
+        volume = VolumeSummary(name="old", shape=(4, 4, 4), voxel_size_A=(10, 10, 10)).model_dump_json()
+        connection.execute(
+            "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, fingerprint, created_at, "
+            "updated_at) VALUES (?, 'pending', 'old', 'demo', '{}', ?, '{}', 0, 'f', 1.0, 1.0)",
+            (job, volume),
+        )
+    connection.close()
+    return job
+
+
+def test_an_older_store_is_carried_over(tmp_path: Path) -> None:
+    """What an earlier release wrote is there, is nobody's, and can be worked on."""
+    path = tmp_path / "jobs.sqlite"
+    job = first_schema(path)
+    store = Store(path)
+    assert (store.jobs.get(job).name, store.jobs.get(job).owner) == ("old", "")
+    held = store.leases.claim("w", ["demo"])
+    assert held is not None
+    assert held.record.job_id == job
+    assert store._database.read.execute("PRAGMA user_version").fetchone()[0] == SCHEMA
+    store.close()
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    """The steps are one transaction: the release before can still be used."""
+    path = tmp_path / "jobs.sqlite"
+    first_schema(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE INDEX jobs_by_owner ON jobs (name)")
+    connection.close()
+    with pytest.raises(UnavailableError, match="job store"):
+        Store(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+    assert "owner" not in [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
+    connection.close()
+
+
+def test_what_was_committed_is_on_the_disk(store: Store) -> None:
+    """Each commit is brought to the disk before it is answered: a power cut takes nothing back."""
+    read = store._database.read
+    assert read.execute("PRAGMA synchronous").fetchone()[0] == 2
+    assert read.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
 def test_another_programs_database_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from cryomamba_gateway.uploads import store as store_module
 from cryomamba_gateway.uploads.plan import plan_parts
 from cryomamba_gateway.uploads.receive import read_pieces
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
+
+if TYPE_CHECKING:
+    from tests.conftest import DiskOrder
 
 CHUNK = 4096
 LIMITS = UploadLimits(file_bytes=10**8, quota_bytes=10**6, reserve_bytes=0, unfinished=8, hours=24)
@@ -69,6 +73,15 @@ async def begin(store: UploadStore, data: bytes, **more: object) -> UploadStatus
 async def send(store: UploadStore, status: UploadStatus, data: bytes, *indices: int) -> None:
     for index in indices or range(status.part_count):
         await store.receive(status.upload_id, index, body(part(data, status, index)))
+
+
+async def test_a_finished_file_survives_a_power_cut(store: UploadStore, content: bytes, disk_order: DiskOrder) -> None:
+    """Ticket, data and record are on the disk before they have their names, and the names before anybody is told."""
+    status = await begin(store, content)
+    await send(store, status, content)
+    await store.complete(status.upload_id)
+    # Ticket, folder of the upload, record, volume, folder of the file.
+    assert disk_order.check() == 5
 
 
 async def test_a_file_appears_with_its_bytes_and_header(store: UploadStore, content: bytes, tmp_path: Path) -> None:

@@ -42,14 +42,15 @@ PATIENCE_S = 240.0
 class Faults:
     """Two threads, one that kills and one that spoils links, until told to stop; then everything is whole again.
 
-    Nothing is killed before the last death is overcome and a job is in work again, some moments into it: a machine that
-    is slow to start a worker would otherwise only ever see it die.
+    Nothing is killed before the last death is overcome and a job is in work again, and then some moments into it, as
+    long as a few jobs take undisturbed (`job_s` each): a machine that does much else would otherwise only ever see its
+    workers die.
     """
 
-    def __init__(self, stack: Stack, links: Links, seed: int) -> None:
+    def __init__(self, stack: Stack, links: Links, seed: int, *, job_s: float) -> None:
         self.done: Counter[str] = Counter()
         self.killed: list[psutil.Process] = []
-        self._stack, self._links = stack, links
+        self._stack, self._links, self._job_s = stack, links, job_s
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._kill_again_and_again, args=(random.Random(seed),), name="killer"),
@@ -68,9 +69,9 @@ class Faults:
 
     def _kill_again_and_again(self, chance: random.Random) -> None:
         while not self._stop.wait(0.02):
-            victim, moment = chance.choice(["broker", "inference", "gateway", "child"]), chance.uniform(0.0, 4.0)
+            victim, moment = chance.choice(["broker", "inference", "gateway", "child"]), chance.uniform(0.0, 2.5)
             self._await_work()
-            if self._stop.wait(moment):
+            if self._stop.wait(moment * self._job_s):
                 return
             if victim == "child":
                 self._kill_child(chance)
@@ -290,8 +291,10 @@ async def test_chaos_loses_nothing(
     async with bus_client(links) as by_bus, await aconnect(f"http://127.0.0.1:{links['gateway'].port}") as by_http:
         clients = (by_bus, by_http)
         async with listening(zip(clients, overheard, strict=True)):
+            started = time.monotonic()
             expected = await references(stack, specs)
-            with Faults(stack, links, seed) as faults:
+            job_s = (time.monotonic() - started) / len(specs)
+            with Faults(stack, links, seed, job_s=job_s) as faults:
                 started = time.monotonic()
                 async with asyncio.TaskGroup() as tasks:
                     for number, seen in enumerate(watched):

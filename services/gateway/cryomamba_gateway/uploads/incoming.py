@@ -23,8 +23,7 @@ from pydantic import ValidationError
 from cryomamba.errors import ConflictError
 from cryomamba.records import Record
 from cryomamba.volumes.aside import sync_folder, write_durably
-
-from .plan import PartPlan
+from cryomamba_gateway.uploads.plan import PartPlan
 
 TICKET: Final = "ticket.json"
 DATA: Final = "data"
@@ -105,6 +104,7 @@ class Incoming:
         try:
             _reserve(aside / DATA, ticket.total_size_bytes)
             write_durably(aside / TICKET, ticket.model_dump_json())
+            sync_folder(aside)
             aside.rename(folder)
             sync_folder(folder.parent)
         except BaseException:

@@ -42,6 +42,10 @@ class TileExecutor(Protocol):
         """Take a prepared engine, and the largest tile and core that will come."""
 
     @property
+    def processes(self) -> int:
+        """How many tiles are computed at a time."""
+
+    @property
     def room(self) -> int:
         """How many more tiles may be submitted now."""
 

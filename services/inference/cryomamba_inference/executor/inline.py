@@ -25,6 +25,11 @@ class InlineExecutor:
         self._engine = engine
 
     @property
+    def processes(self) -> int:
+        """One: this."""
+        return 1
+
+    @property
     def room(self) -> int:
         """One tile at a time."""
         return 1 - len(self._waiting)

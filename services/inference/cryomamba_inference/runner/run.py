@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -157,7 +158,7 @@ class _Run:
         executor.warm_up(self._engine)
         statistics = self._measure()
         self._meter.enter(_PREPARING)
-        self._engine.prepare(self._scene(statistics))
+        self._engine.prepare(self._scene(statistics, self._executor.processes))
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
                 self._run_scores(plan, executor, mask)
@@ -188,6 +189,8 @@ class _Run:
     def _look(self, look: Pass, step: int) -> Labels | None:
         """Run an engine of its own over a binned copy; None where that cannot be done."""
         factor = max(look.factor, *self._scale)
+        if look.voxels is not None:
+            factor = max(factor, math.ceil((math.prod(self._facts.shape) / look.voxels) ** (1 / 3)))
         if factor == 1 and self._volume is not None:
             return None
         shape = binned_shape(self._facts.shape, factor)
@@ -312,9 +315,10 @@ class _Run:
             tile_bytes=self._engine.tile_bytes,
         )
 
-    def _scene(self, statistics: Statistics | None) -> Scene:
+    def _scene(self, statistics: Statistics | None, threads: int) -> Scene:
+        facts = self._facts
         read = _nothing if self._volume is None else _reader(self._volume, self._control.check)
-        return Scene(self._facts.shape, self._facts.voxel_size_A, statistics, read, self._folder)
+        return Scene(facts.shape, facts.voxel_size_A, statistics, read, self._folder, threads, self._within)
 
     def _stages(self) -> list[Stage]:
         looks = [Stage(look.stage, look.seconds * _TILES_WEIGHT or _LOOK_WEIGHT) for look in self._looks]
