@@ -60,7 +60,7 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, di
         size=diameter_A / voxel_size_A[2],
         face_color="transparent",
         border_color=[color_of(int(label)) for label in picks.labels] or "yellow",
-        border_width=0.08,
+        border_width=0.15,
         out_of_slice_display=True,
         metadata={
             PICKS_KEY: record.job_id,

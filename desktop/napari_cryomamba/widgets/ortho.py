@@ -7,7 +7,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 from napari.qt import QtViewer
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from napari_cryomamba.picks_layer import neighbours_shown
@@ -33,6 +33,11 @@ class _Plane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.canvas)
+        # A canvas learns its size after it was shown, and whenever the dock is resized.
+        self.model.canvas.events.size.connect(self._fit)
+
+    def _fit(self, _event: object = None) -> None:
+        self.model.reset_view()
 
 
 class OrthogonalViews(QWidget):
@@ -70,13 +75,7 @@ class OrthogonalViews(QWidget):
             plane.model.dims.events.current_step.connect(self._follow_plane)
             plane.model.mouse_double_click_callbacks.append(self._jump)
         self._follow_viewer()
-        # Once the canvases have their size.
-        QTimer.singleShot(0, self._fit)
 
-    def _fit(self) -> None:
-        if self._viewer is not None:
-            for plane in self.planes:
-                plane.model.reset_view()
 
     def _add(self, layer: Any) -> None:  # noqa: ANN401
         kind = next((kind for kind in _LOOKS if isinstance(layer, kind)), None)
