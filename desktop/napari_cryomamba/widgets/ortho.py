@@ -76,7 +76,6 @@ class OrthogonalViews(QWidget):
             plane.model.mouse_double_click_callbacks.append(self._jump)
         self._follow_viewer()
 
-
     def _add(self, layer: Any) -> None:  # noqa: ANN401
         kind = next((kind for kind in _LOOKS if isinstance(layer, kind)), None)
         if kind is None or layer.ndim != 3:
