@@ -140,11 +140,15 @@ def look(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Let the engine for particles pick, and show what it found."""
-    panel.desk.watching.overlays.copy().popitem()[1].layer.visible = False
     panel.tabs.setCurrentIndex(1)
     panel.segment.engine.setCurrentText("particles")
+    panel.segment.form.editors["diameter_A"].editor.setValue(120)
     panel.segment.submit()
     camera.until(lambda: panel.picks.export.isEnabled(), "the picks")
+    overlays = panel.desk.watching.overlays
+    camera.until(lambda: len(overlays) == 2 and all(overlay.final for overlay in overlays.values()), "its mask")
+    for overlay in overlays.values():
+        overlay.layer.visible = False
     panel.tabs.setCurrentWidget(panel.picks)
     camera.take("picks")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.picks import Picks
-from cryomamba.records import JobRecord, Shape, Spacing
+from cryomamba.records import EngineInfo, JobRecord, Shape, Spacing
 
 from .models.palette import color_of
 from .models.placement import NM_PER_A, Placement
@@ -19,16 +19,23 @@ from .tomogram import METADATA_KEY
 
 PICKS_KEY = "cryomamba_picks"
 SCORE, LABEL = "score", "label"
+DIAMETER = "diameter_A"
 DEFAULT_DIAMETER_A = 200.0
 
 
-def show_picks(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) -> Any:  # noqa: ANN401 (napari has no types)
+def show_picks(
+    viewer: Any,  # noqa: ANN401 (napari has no types)
+    record: JobRecord,
+    picks: Picks,
+    voxel_size_A: Spacing,
+    diameter_A: float = DEFAULT_DIAMETER_A,
+) -> Any:  # noqa: ANN401
     """Put a job's picks into the viewer, in place of those that it showed before, and return the layer."""
     present = picks_of_job(viewer, record.job_id)
     if present is not None:
         viewer.layers.remove(present)
     with neighbours_shown():
-        layer = _add(viewer, record, picks, voxel_size_A)
+        layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
     # New points that a person adds are certain.
     layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: 1}
     return layer
@@ -45,15 +52,15 @@ def neighbours_shown() -> Iterator[None]:
         yield
 
 
-def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) -> Any:  # noqa: ANN401
+def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Any:  # noqa: ANN401
     return viewer.add_points(
         picks.positions,
         name=f"{record.volume.name or record.name} · picks",
         features={SCORE: picks.scores, LABEL: picks.labels},
-        size=diameter_A(record) / voxel_size_A[2],
+        size=diameter_A / voxel_size_A[2],
         face_color="transparent",
         border_color=[color_of(int(label)) for label in picks.labels] or "yellow",
-        border_width=0.08,
+        border_width=0.15,
         out_of_slice_display=True,
         metadata={
             PICKS_KEY: record.job_id,
@@ -67,10 +74,11 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) ->
     )
 
 
-def diameter_A(record: JobRecord) -> float:
-    """Return the diameter that the engine was given, or one that can be seen."""
-    given = [value for name, value in record.params.items() if name.startswith("diameter")]
-    return float(given[0]) if given and isinstance(given[0], int | float) else DEFAULT_DIAMETER_A
+def diameter_A(record: JobRecord, engine: EngineInfo | None) -> float:
+    """Return the diameter that the engine was given or takes by default, or one that can be seen."""
+    schema = engine.parameters.get("properties", {}) if engine is not None else {}
+    given = record.params.get(DIAMETER, schema.get(DIAMETER, {}).get("default"))
+    return float(given) if isinstance(given, int | float) else DEFAULT_DIAMETER_A
 
 
 def picks_of_job(viewer: Any, job_id: str) -> Any:  # noqa: ANN401

@@ -22,7 +22,7 @@ from .downloads import Downloads, Progress
 from .local_jobs import STATISTICS
 from .models.history import Level, Notice
 from .notices import Notices
-from .picks_layer import show_picks
+from .picks_layer import diameter_A, show_picks
 from .runs import Runs
 from .thresholds import ScoreMap, load_scores
 from .tomogram import Array, open_mask, source_of
@@ -94,13 +94,13 @@ class Results(QObject):
 
     def _show_picks(self, record: JobRecord, path: Path) -> None:
         tomogram = self._watching.tomogram_of(record)
+        info = next((info for info in self._runs.engines if info.name == record.engine), None)
 
         def shown(picks: Picks) -> None:
             source = source_of(tomogram) if tomogram is not None else None
             size = source.meta.voxel_size_A if source is not None else record.volume.voxel_size_A
-            show_picks(self._viewer, record, picks, size)
+            show_picks(self._viewer, record, picks, size, diameter_A(record, info))
 
-        info = next((info for info in self._runs.engines if info.name == record.engine), None)
         kind: Kind = info.picks if info is not None and info.picks is not None else "particles"
         self._aside.run("Opening the picks", lambda _task: read_csv(path, kind), shown)
 

@@ -40,6 +40,7 @@ THIRD_PARTY = (
     "ignore::DeprecationWarning:napari",
     "ignore::FutureWarning:napari",
     "ignore::DeprecationWarning:vispy",
+    "ignore:Conversion from CIE-LAB:UserWarning",
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",
 )
 

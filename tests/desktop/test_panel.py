@@ -99,6 +99,7 @@ def test_everything_local_works_without_a_server(opened: CryoMambaWidget, qtbot:
     wait_for(mask.edit.isEnabled, qtbot)
     left = int(np.count_nonzero(overlay.layer.data))
     assert left == sum(row.cells[3] for row in rows if row.cells[2] != "all" and row.cells[4] >= least) < whole
+    assert mask.statistics.button.text() == "Measure again"
     overlay.layer.undo()
     assert int(np.count_nonzero(overlay.layer.data)) == whole
 

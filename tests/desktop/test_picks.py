@@ -11,7 +11,7 @@ import starfile
 
 from cryomamba.picks import Picks, read_csv
 from cryomamba.records import JobState
-from napari_cryomamba.picks_layer import hide_below, picks_in, show_picks
+from napari_cryomamba.picks_layer import diameter_A, hide_below, picks_in, show_picks
 from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PICKS = Picks(
 @pytest.fixture
 def layer(panel: Any, make_record: RecordMaker) -> Any:
     record = make_record(state=JobState.COMPLETED, params={"diameter_A": 180.0})
-    return show_picks(panel.viewer, record, PICKS, SIZE)
+    return show_picks(panel.viewer, record, PICKS, SIZE, diameter_A(record, None))
 
 
 def test_points_lie_where_the_particles_are(layer: Any) -> None:

@@ -33,6 +33,11 @@ class _Plane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.canvas)
+        # A canvas learns its size after it was shown, and whenever the dock is resized.
+        self.model.canvas.events.size.connect(self._fit)
+
+    def _fit(self, _event: object = None) -> None:
+        self.model.reset_view()
 
 
 class OrthogonalViews(QWidget):
@@ -69,7 +74,6 @@ class OrthogonalViews(QWidget):
         for plane in self.planes:
             plane.model.dims.events.current_step.connect(self._follow_plane)
             plane.model.mouse_double_click_callbacks.append(self._jump)
-            plane.model.reset_view()
         self._follow_viewer()
 
     def _add(self, layer: Any) -> None:  # noqa: ANN401

@@ -53,6 +53,7 @@ class StatisticsPanel(QWidget):
         super().__init__(parent)
         self._desk = desk
         self._mask: Mask | None = None
+        self._array: object = None
         self._task: Task | None = None
         self.rows: list[Row] = []
         self._measured: Measurements | None = None
@@ -85,13 +86,29 @@ class StatisticsPanel(QWidget):
         self.table.cellDoubleClicked.connect(self._go_to)
 
     def show_mask(self, mask: Mask | None) -> None:
-        """Offer another mask; what was measured of the one before goes away."""
-        if mask is None or self._mask is None or mask.layer is not self._mask.layer:
+        """Offer another mask; what was measured of the one before goes away, also where it was on the same layer."""
+        array = mask.array if mask is not None else None
+        if array is not self._array:
             self._measured = None
             self._show([])
-        self._mask = mask
+            self.button.setText("Measure")
+        self._listen(mask)
+        self._mask, self._array = mask, array
         self.button.setEnabled(mask is not None and not mask.growing)
         self._enable()
+
+    def _listen(self, mask: Mask | None) -> None:
+        before, after = (found.layer if found is not None else None for found in (self._mask, mask))
+        if before is not after:
+            if before is not None:
+                before.events.labels_update.disconnect(self._on_edit)
+            if after is not None:
+                after.events.labels_update.connect(self._on_edit)
+
+    def _on_edit(self, _event: object = None) -> None:
+        """Say that the numbers are those from before an edit."""
+        if self._measured is not None:
+            self.button.setText("Measure again")
 
     def _enable(self) -> None:
         for button in (self.copy, self.csv):
