@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, VolumeError
-
-from . import packed
-from .facts import HEADER_NBYTES, HeaderFacts
-from .grid import Triple
-from .header import parse_header
-from .meta import VolumeMeta
-from .stored import BUFFER_NBYTES, Array, Block, StoredVoxels, spans
+from cryomamba.volumes import packed
+from cryomamba.volumes.facts import HEADER_NBYTES, HeaderFacts
+from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.header import parse_header
+from cryomamba.volumes.meta import VolumeMeta
+from cryomamba.volumes.stored import BUFFER_NBYTES, Array, Block, StoredVoxels, spans
 
 
 def inspect(

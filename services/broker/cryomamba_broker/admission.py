@@ -29,9 +29,8 @@ from cryomamba.records import (
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.volumes.statistics import check_finite_sample
-
-from .store import NewJob
-from .store.rows import cut, wire_nbytes
+from cryomamba_broker.store import NewJob
+from cryomamba_broker.store.rows import cut, wire_nbytes
 
 DEMO_VOXEL_A: Final[Spacing] = (10.0, 10.0, 10.0)
 PATH_MAX_BYTES: Final = 4096

@@ -15,9 +15,8 @@ from cryomamba.records import JobRecord
 from cryomamba.volumes.mrc import inspect
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.wire.requests import ReviseRequest
-
-from .admission import Places, find_upload
-from .room import require_room
+from cryomamba_broker.admission import Places, find_upload
+from cryomamba_broker.room import require_room
 
 _WHOLE_NUMBERS: Final = frozenset({0, 1, 6})
 _PIECE: Final = 1024 * 1024

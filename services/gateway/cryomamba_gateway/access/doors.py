@@ -15,11 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cryomamba.access.tokens import Scope as TokenScope
 from cryomamba.access.tokens import TokenStore
 from cryomamba.errors import AccessError, ErrorCode
+from cryomamba_gateway.access.buckets import RequestRate
+from cryomamba_gateway.access.hosts import host_allowed
+from cryomamba_gateway.access.principal import ANYBODY, Principal
 from cryomamba_gateway.errors import envelope
-
-from .buckets import RequestRate
-from .hosts import host_allowed
-from .principal import ANYBODY, Principal
 
 COOKIE: Final = "cryomamba_token"
 PRINCIPAL: Final = "cryomamba.principal"

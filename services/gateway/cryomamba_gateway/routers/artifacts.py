@@ -20,8 +20,7 @@ from cryomamba.records import Artifact, JobId, JobRecord
 from cryomamba.volumes.roots import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
-
-from .jobs import JOB
+from cryomamba_gateway.routers.jobs import JOB
 
 router = APIRouter(tags=["artifacts"])
 

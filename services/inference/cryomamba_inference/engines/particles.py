@@ -95,7 +95,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
             raise InvalidRequestError(
                 f"Particles of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å here; is the voxel size right?",
+                hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
         apart = self.parameters.min_distance_A or 0.7 * diameter
         self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
