@@ -149,4 +149,4 @@ async def _all_jobs(settings: Settings) -> list[JobRecord]:
 
 def _transport(settings: Settings) -> BusTransport:
     endpoints = ConnectionFile.read(settings.connection_file).endpoints
-    return BusTransport(endpoints.jobs, endpoints=endpoints, key=key_for(settings, Role.CLIENT))
+    return BusTransport(endpoints.jobs, endpoints=endpoints, key=key_for(settings, Role.ADMIN))

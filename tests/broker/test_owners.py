@@ -15,6 +15,7 @@ import pytest_asyncio
 import zmq
 import zmq.asyncio
 
+from cryomamba import retention
 from cryomamba.access.curve import BusKeys, KeyFile, key_for
 from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
@@ -318,3 +319,9 @@ async def test_a_name_gives_no_claim_to_anothers_answers(bus: Bus) -> None:
     async with asyncio.timeout(20):
         assert "engines" in decode(await first.recv()).body
     assert not await second.poll(100)
+
+
+async def test_housekeeping_sees_every_job(bus: Bus) -> None:
+    """'cryomamba gc' asks with the home's own key, so that no one's files seem to be nobody's."""
+    jobs = {(await bus.ada.submit(DEMO)).job_id, (await bus.bob.submit(DEMO)).job_id}
+    assert {record.job_id for record in await retention._all_jobs(bus.broker.settings)} == jobs

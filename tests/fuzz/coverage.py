@@ -8,15 +8,11 @@ with every run of the tests. Exit status 0 means that there was none.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
-
-import atheris
-
-with atheris.instrument_imports(include=["cryomamba", "tests.fuzz.targets"]):
-    from tests.fuzz.targets import TARGETS, seeds
 
 CRASHES: Final = Path(__file__).with_name("crashes")
 LONGEST: Final = 70_000
@@ -24,31 +20,44 @@ MEMORY_MB: Final = 1024
 HANG_S: Final = 5
 
 
-def main() -> None:
-    """Fuzz; the library ends the process."""
+def main() -> int:
+    """Fuzz in a process of its own: the library ends that without a word, so the folder is for this one to remove."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", choices=sorted(TARGETS))
+    parser.add_argument("target")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=20261126)
+    parser.add_argument("--corpus", type=Path, help="A folder for what is found; a temporary one if left out.")
     told = parser.parse_args()
-    kept = CRASHES / told.target
-    kept.mkdir(parents=True, exist_ok=True)
+    if told.corpus is not None:
+        fuzz(told.target, told.corpus, told.seconds, told.seed)
     with tempfile.TemporaryDirectory(prefix="cryomamba-corpus-") as folder:
-        for number, seed in enumerate(seeds(told.target)):
-            Path(folder, f"seed-{number}").write_bytes(seed)
-        options = [
-            f"-max_total_time={told.seconds}",
-            f"-max_len={LONGEST}",
-            f"-rss_limit_mb={MEMORY_MB}",
-            f"-timeout={HANG_S}",
-            f"-seed={told.seed}",
-            f"-artifact_prefix={kept}/",
-            "-print_final_stats=1",
-            "-verbosity=1",
-        ]
-        atheris.Setup([sys.argv[0], *options, folder, str(kept)], TARGETS[told.target])
-        atheris.Fuzz()
+        again = [sys.executable, "-m", "tests.fuzz.coverage", *sys.argv[1:], "--corpus", folder]
+        return subprocess.run(again, check=False).returncode
+
+
+def fuzz(target: str, corpus: Path, seconds: int, seed: int) -> None:
+    """Fuzz a target; does not return."""
+    import atheris
+
+    with atheris.instrument_imports(include=["cryomamba", "tests.fuzz.targets"]):
+        from tests.fuzz.targets import TARGETS, seeds
+    kept = CRASHES / target
+    kept.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(seeds(target)):
+        (corpus / f"seed-{number}").write_bytes(content)
+    options = [
+        f"-max_total_time={seconds}",
+        f"-max_len={LONGEST}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        f"-timeout={HANG_S}",
+        f"-seed={seed}",
+        f"-artifact_prefix={kept}/",
+        "-print_final_stats=1",
+        "-verbosity=1",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(corpus), str(kept)], TARGETS[target])
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

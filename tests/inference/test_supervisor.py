@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -123,15 +124,17 @@ async def test_a_cancel_reaches_a_running_job(tmp_path: Path) -> None:
         assert (await until_end(heard))[-1]["type"] == "done"
 
 
-async def test_a_killed_child_is_noticed(tmp_path: Path) -> None:
-    """SIGKILL in the middle of a job comes as news, with the signal as exit code; orders to it are no error."""
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV"])
+async def test_a_killed_child_is_noticed(tmp_path: Path, name: str) -> None:
+    """A signal in the middle of a job comes as news, with its number as exit code; orders to it are no error."""
+    number = getattr(signal, name)
     async with computing_child(tmp_path) as (child, heard):
         child.run(order(tmp_path / "a", "demo", seconds=3600))
         assert child.pid is not None
-        psutil.Process(child.pid).kill()
+        psutil.Process(child.pid).send_signal(number)
         assert (await until_end(heard))[-1] == {"type": "gone"}
         assert not child.alive
-        assert child.exit_code == -9
+        assert child.exit_code == -number
         child.cancel()
 
 

@@ -25,7 +25,7 @@ from cryomamba.settings import Settings
 _NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _Z85: Final = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _SETTLED_NS: Final = 1_000_000_000
-HOME_NAMES: Final = {Role.ADMIN: "admin", Role.WORKER: "worker"}
+HOME_NAMES: Final[dict[Role, str]] = {Role.ADMIN: "admin", Role.WORKER: "worker"}
 
 
 class KeyFile(BaseModel):
@@ -278,7 +278,7 @@ class BusKeys:
         return found
 
 
-def key_for(settings: Settings, role: Role) -> KeyFile | None:
+def key_for(settings: Settings, role: Literal[Role.ADMIN, Role.WORKER]) -> KeyFile | None:
     """Return the key with which this process speaks on the bus, None where the bus is open.
 
     That is the file that ``CRYOMAMBA_KEY`` names, or the home's own key for the role.
@@ -290,7 +290,7 @@ def key_for(settings: Settings, role: Role) -> KeyFile | None:
     """
     if settings.key is not None:
         return KeyFile.read(settings.key)
-    own = settings.keys / "bus" / f"{HOME_NAMES.get(role, role)}.key"
+    own = settings.keys / "bus" / f"{HOME_NAMES[role]}.key"
     return KeyFile.read(own) if own.exists() else None
 
 

@@ -72,7 +72,8 @@ class BufferSpec:
             raise ProtocolError("A buffer description is not a map.")
         dtype, codec, bits = fields.get("dtype"), fields.get("codec"), fields.get("bits")
         shape, nbytes, checksum = fields.get("shape"), fields.get("nbytes"), fields.get("checksum")
-        if dtype not in {"uint8", "uint16", "bytes"} or codec not in CODECS or bits not in BITS:
+        # Tuples, because what came may be something that no set can be asked for.
+        if dtype not in ("uint8", "uint16", "bytes") or codec not in CODECS or not _is_size(bits) or bits not in BITS:
             raise ProtocolError("A buffer is of a type, packing or codec that is not allowed.")
         if not isinstance(shape, list) or len(shape) > _DIMENSIONS_MAX or not all(_is_size(n) for n in shape):
             raise ProtocolError("A buffer's shape is not a short list of sizes.")

@@ -167,7 +167,7 @@ class Jobs:
         wanted = {"state": query.state, "owner": query.owner}
         conditions = "".join(f" AND {name} = :{name}" for name, value in wanted.items() if value is not None)
         rows = self._database.read.execute(
-            f"SELECT * FROM jobs WHERE serial < :serial{conditions} ORDER BY serial DESC LIMIT :limit",  # noqa: S608 (the names are ours)
+            f"SELECT * FROM jobs WHERE serial < :serial{conditions} ORDER BY serial DESC LIMIT :limit",  # noqa: S608 (the names are ours)  # nosec B608
             {**wanted, "serial": _serial(query.cursor), "limit": query.limit + 1},
         ).fetchall()
         jobs: list[JobRecord] = []
