@@ -20,7 +20,7 @@ from cryomamba_inference.filters.grid import Corner, spans
 Field = npt.NDArray[np.float32]
 
 _REACH_A = 800.0
-_ROUNDS = 4
+_ROUNDS = 20
 _STEP = 1.4
 _SLAB_NODES = 4_000_000
 _MOST = 200_000
@@ -82,7 +82,8 @@ def find_beads(
     planes = max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))
     for low, high in spans(len(nodes), planes):
         density = (nodes[low:high] - np.float32(level)) * np.float32(sign)
-        gold = np.argwhere(density > limit)
+        # The nodes beside gold hold some of it, and so draw streaks as well.
+        gold = np.argwhere(ndimage.binary_dilation(density > limit))
         dense.append(density[tuple(gold.T)])
         gold[:, 0] += low
         found.append(gold)

@@ -28,11 +28,12 @@ _SAMPLES = 3
 _SIGN_NODES = 40
 _SMALL_NODES = 300_000
 _BEAD_SHARE = 0.985
+_TILT_CHANGES = (0, -1, 1, -2, 2, -3, 3, -4, 4)
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
 _SURE_SCORE = 135
 _CUT, _CUT_SLOPE, _PULL = 59.0, 9.9, 3e-4
-_CUTS = (99.0, 161.0)
+_CUTS = (99.0, 157.0)
 _BELOW, _ABOVE = 6, 15
 _PIECE_NM3 = 4000.0
 _STEP = 3
@@ -98,9 +99,25 @@ def learn_model(
     tilt = estimate_tilt(blocks) if tilt_deg is None else tilt_deg
     beads = no_beads()
     if np.isfinite(limit) and limit > 0:
+        if tilt_deg is None and tilt < NO_WEDGE:
+            fields = [(block - np.float32(level)) * np.float32(sign) for block in blocks]
+            tilt = _tilt_of_streaks(fields, tilt, limit, step_A)
         wedge = tilt if tilt < NO_WEDGE else None
         beads = find_beads(nodes, level=level, sign=sign, limit=limit, step_A=step_A, tilt_deg=wedge)
     return MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
+
+
+def _tilt_of_streaks(fields: Sequence[Field], tilt_deg: float, limit: float, step_A: float) -> float:
+    """Return the tilt, near an estimate, with which least is left of the streaks of gold."""
+    golden = [field for field in fields if (field > limit).any()]
+    if not golden:
+        return tilt_deg
+
+    def left(tilt: float) -> float:
+        found = [find_beads(f, level=0, sign=1, limit=limit, step_A=step_A, tilt_deg=tilt) for f in golden]
+        return sum(float(np.square(b.remove(f, (0, 0, 0))).sum()) for b, f in zip(found, golden, strict=True))
+
+    return float(min((tilt_deg + change for change in _TILT_CHANGES), key=left))
 
 
 def learn_cut(model: MembraneModel, plates: PlateMap) -> Calibration:

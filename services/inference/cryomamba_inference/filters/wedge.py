@@ -30,9 +30,11 @@ def estimate_tilt(blocks: Sequence[Field]) -> float:
         inside, outside = float(np.median(profile[: int(36 / _BIN_DEG)])), float(np.median(profile[-3:]))
         if inside <= 0 or outside > empty * inside:
             continue
-        below = np.flatnonzero(profile < 0.5 * (inside + outside))
+        middle = 0.5 * (inside + outside)
+        below = np.flatnonzero(profile < middle)
         if below.size and below[0] * _BIN_DEG >= _LEAST_DEG:
-            return float(below[0] * _BIN_DEG)
+            before, after = profile[below[0] - 1], profile[below[0]]
+            return float(_BIN_DEG * (below[0] - 0.5 + (before - middle) / (before - after)))
     return NO_WEDGE
 
 
