@@ -8,7 +8,7 @@ EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run desktop test bench lint docs lock chaos clean
+.PHONY: help demo run desktop test bench lint docs lock chaos fuzz clean
 
 help:            ## Show what there is
 	@grep -hE '^[a-z]+: .*##|^[a-z]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -45,17 +45,22 @@ desktop: $(VENV)/.desktop  ## Open the desktop (napari)
 test: $(VENV)/.dev         ## The whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 broken volumes; SEED=n
+	FUZZ_SEED=$(or $(SEED),$(shell echo $$$$)) FUZZ_EXAMPLES=150 FUZZ_SECONDS=300 FUZZ_ALL=1 FUZZ_FILES=10000 \
+		$(BIN)/python -m pytest -v -s tests/gateway/test_schemathesis.py tests/fuzz $(ARGS)
+
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL and broken links; SEED=n JOBS=n
 	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v tests/system/chaos $(ARGS)
 
 bench: $(VENV)/.dev        ## Measure, and write the results page
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(VENV)/.dev         ## Style, strict types, import contracts
+lint: $(VENV)/.dev         ## Style, strict types, import contracts, security
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml sdk services desktop docs
 
 docs: $(VENV)/.dev         ## Build the documentation into site/
 	$(BIN)/python docs/generate.py

@@ -67,11 +67,6 @@ def main() -> None:
             session(stack, tomogram)
 
 
-def frame_is_partial(job: Any) -> bool:  # noqa: ANN401
-    """Whether a job is well under way, but not done."""
-    return bool(job.progress.fraction > 0.3)
-
-
 def session(stack: Stack, tomogram: Path) -> None:
     """Open, segment, watch, keep."""
     from napari_cryomamba.window import open_window
@@ -79,45 +74,79 @@ def session(stack: Stack, tomogram: Path) -> None:
     viewer, panel = open_window([tomogram], server=stack.http_url)
     viewer.window.resize(1440, 900)
     camera, desk = Camera(viewer), panel.desk
-    camera.until(lambda: desk.server.link.phase.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
+    camera.until(lambda: desk.server.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
     camera.take("tomogram")
 
-    panel.tabs.setCurrentIndex(1)
-    names = [info.name for info in desk.runs.engines]
-    panel.segment.engine.setCurrentText("membrane" if "membrane" in names else "threshold")
-    if "membrane" not in names:
-        panel.segment.form.editors["sigma_A"].editor.setValue(30)
-        panel.segment.form.editors["min_volume_nm3"].editor.setValue(3000)
-    panel.segment.interval.setValue(0.1)
-    panel.segment.submit()
-    camera.until(lambda: any(frame_is_partial(job) for job in desk.runs.table.rows) and desk.watching.overlays, "a growing mask")
-    camera.take("watch", settle_s=0.0)
+    watch(camera, panel)
+    keep(camera, panel)
+    look(camera, panel)
+    pick(camera, panel)
 
-    overlay = next(iter(desk.watching.overlays.values()))
-    camera.until(lambda: overlay.final, "the finished mask")
-    panel.tabs.setCurrentIndex(2)
-    panel.mask_panel.statistics.measure()
-    camera.until(lambda: panel.mask_panel.statistics.rows, "the table")
-    camera.take("mask")
-
-    overlay.layer.contour = 1
-    panel.menu.orthogonal.trigger()
-    camera.take("orthogonal")
-    panel.menu.orthogonal.trigger()
-    overlay.layer.contour = 0
-    viewer.dims.ndisplay = 3
-    viewer.layers[0].visible = False
-    viewer.scene.camera.angles = (10, 25, 60)
-    camera.take("3d")
-
-    viewer.dims.ndisplay = 2
-    viewer.layers[0].visible = True
-    panel.tabs.setCurrentIndex(4)
+    panel.tabs.setCurrentWidget(panel.messages)
     stack.kill("gateway")
     camera.until(lambda: desk.server.link.phase == "waiting", "the loss to be noticed")
     camera.take("messages")
     panel.shut()
     viewer.close()
+
+
+def watch(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own types are unknown)
+    """Start a job, and catch the mask while it grows."""
+    panel.tabs.setCurrentIndex(1)
+    panel.segment.engine.setCurrentText("membrane")
+    panel.segment.interval.setValue(0.1)
+    panel.segment.submit()
+    overlays = panel.desk.watching.overlays
+
+    def grows() -> bool:
+        jobs = panel.desk.runs.table.rows
+        return bool(overlays) and any(0.3 < job.progress.fraction < 1 for job in jobs)
+
+    camera.until(grows, "a growing mask")
+    camera.take("watch", settle_s=0.0)
+    camera.until(lambda: next(iter(overlays.values())).final, "the finished mask")
+
+
+def keep(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+    """Measure the mask, and move its threshold."""
+    panel.tabs.setCurrentWidget(panel.mask_panel)
+    panel.mask_panel.statistics.measure()
+    camera.until(lambda: panel.mask_panel.statistics.rows, "the table")
+    camera.take("mask")
+    threshold = panel.mask_panel.threshold
+    threshold.load_scores()
+    camera.until(lambda: not threshold.controls.isHidden(), "the scores")
+    threshold.high.setValue(threshold.high.value() + 25)
+    camera.take("threshold", settle_s=2.0)
+    threshold.give_up()
+
+
+def look(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+    """Show orthogonal slices, and the mask in 3D."""
+    viewer = panel.viewer
+    layer = next(iter(panel.desk.watching.overlays.values())).layer
+    layer.contour = 1
+    panel.menu.orthogonal.trigger()
+    camera.take("orthogonal", settle_s=1.0)
+    panel.menu.orthogonal.trigger()
+    layer.contour = 0
+    viewer.dims.ndisplay = 3
+    viewer.layers[0].visible = False
+    viewer.scene.camera.angles = (10, 25, 60)
+    camera.take("3d")
+    viewer.dims.ndisplay = 2
+    viewer.layers[0].visible = True
+
+
+def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+    """Let the engine for particles pick, and show what it found."""
+    panel.desk.watching.overlays.copy().popitem()[1].layer.visible = False
+    panel.tabs.setCurrentIndex(1)
+    panel.segment.engine.setCurrentText("particles")
+    panel.segment.submit()
+    camera.until(lambda: panel.picks.star.isEnabled(), "the picks")
+    panel.tabs.setCurrentWidget(panel.picks)
+    camera.take("picks")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from .results import Results
 from .runs import Runs
 from .server import Server
 from .settings import Preferences, SettingsFile
+from .solid import Solid
 from .tomogram import Tomogram, open_tomogram
 from .tomograms import correct_voxel_size, go_to_middle, tomogram_layers
 from .watching import Watching
@@ -59,6 +60,7 @@ class Desk(QObject):
         self.runs = Runs(self.server, self.preferences, self.notices, folder / "local", self)
         self.watching = Watching(viewer, self.runs, self.preferences, self)
         self.results = Results(viewer, self.runs, self.watching, self.aside, self.notices, folder / "masks", self)
+        self.solid = Solid(viewer, self.watching, self.aside, self.notices, self)
         self.focus = Focus(viewer, self.watching, self.server.bridge, self)
         self.aside.told.connect(self.notices.tell)
         self.server.bridge.arrived.connect(self.take)
@@ -147,6 +149,7 @@ class Desk(QObject):
             return
         self._closed = True
         self.focus.close()
+        self.solid.close()
         self.watching.close()
         self.preferences.save()
         self.server.close()

@@ -60,7 +60,7 @@ class Overlay:
         self.layer: Any = None
         self._kept: Array | None = None
         self._voxel_size_A = record.volume.voxel_size_A
-        self._name = f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+        self._name = layer_name(record)
         self._style = {"opacity": opacity, "contour": contour}
         self._colored: set[int] = set()
 
@@ -101,8 +101,9 @@ class Overlay:
         """
         if self._kept is None:
             self._kept = self.layer.data
-        self.layer.editable = False
         self.layer.data = mask
+        # After the data, which napari takes for a reason to allow edits.
+        self.layer.editable = False
         self.scale = (factor, factor, factor)
         self._put_at(Placement.on_grid(self._shown_voxel_size_A() or self._voxel_size_A, self.scale))
 
@@ -195,9 +196,16 @@ class Overlay:
             self.viewer.layers.move(at, above)
 
 
+def layer_name(record: JobRecord) -> str:
+    """Return what the layer of a job is called: its tomogram and engine, or its own name for a moved threshold."""
+    if record.volume.job_id is not None and record.name:
+        return record.name
+    return f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+
+
 def warm_up() -> None:
     """Have napari compile what it draws labels with, seconds that the first preview would wait for; for any thread."""
-    from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
-    Labels(np.ones((1, 2, 2), np.uint8), colormap=DirectLabelColormap(color_dict=Palette().color_dict((1,))))
+    # No layer: making one is not safe beside the GUI thread, which makes others.
+    DirectLabelColormap(color_dict=Palette().color_dict((1,))).map(np.ones((1, 2), np.uint8))

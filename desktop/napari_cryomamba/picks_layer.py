@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,26 @@ def show_picks(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spaci
     present = picks_of_job(viewer, record.job_id)
     if present is not None:
         viewer.layers.remove(present)
-    layer = viewer.add_points(
+    with neighbours_shown():
+        layer = _add(viewer, record, picks, voxel_size_A)
+    # New points that a person adds are certain.
+    layer.feature_defaults = {SCORE: 1.0, LABEL: 1}
+    return layer
+
+
+@contextmanager
+def neighbours_shown() -> Iterator[None]:
+    """Let napari draw points of neighbouring sections, smaller the farther they are.
+
+    It would rather have the whole view show thick sections, but those blur the tomogram.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="out_of_slice_display", category=FutureWarning)
+        yield
+
+
+def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) -> Any:  # noqa: ANN401
+    return viewer.add_points(
         picks.voxels,
         name=f"{record.volume.name or record.name} · picks",
         features={SCORE: picks.scores, LABEL: picks.labels},
@@ -41,9 +63,6 @@ def show_picks(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spaci
         },
         **Placement.of_volume(voxel_size_A).layer_arguments(),
     )
-    # New points that a person adds are certain.
-    layer.feature_defaults = {SCORE: 1.0, LABEL: 1}
-    return layer
 
 
 def diameter_A(record: JobRecord) -> float:
@@ -76,6 +95,8 @@ def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401
     """Show the points of at least a score, hide the others, and return how many are shown."""
     if SCORE in layer.features:
         layer.shown = layer.features[SCORE].to_numpy(float) >= score
+        # napari tells nobody that points were hidden.
+        layer.events.features()
     return int(np.asarray(layer.shown, bool).sum())
 
 

@@ -8,7 +8,7 @@ that the exact cut keeps is shown. Pieces that come closer than a block look as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,38 +77,26 @@ def load_scores(path: Path, cut: ScoreCut, *, step: Step | None = None) -> Score
 
 def block_maximum(scores: Scores, factor: int, *, step: Step | None = None) -> Scores:
     """Return the largest score of each block of `factor` voxels a side; blocks at the far ends may be smaller."""
-    found = np.empty(_blocks(scores, factor), np.uint8)
-    for z, slab in _slabs(scores, factor):
-        found[z] = _joined(np.maximum, slab.max(axis=0), factor)
-        if step is not None:
-            step((z + 1) / len(found))
-    return found
-
-
-def block_counts(scores: Scores, low: int, factor: int) -> npt.NDArray[np.int64]:
-    """Return how many voxels of each block reach a score."""
-    found = np.empty(_blocks(scores, factor), np.int64)
-    for z, slab in _slabs(scores, factor):
-        found[z] = _joined(np.add, (slab >= low).sum(axis=0, dtype=np.int64), factor)
-    return found
-
-
-def _blocks(scores: Scores, factor: int) -> Shape:
     depth, height, width = (-(-side // factor) for side in scores.shape)
-    return depth, height, width
+    found = np.empty((depth, height, width), scores.dtype)
+    rows, columns = (range(0, side, factor) for side in scores.shape[1:])
+    for z in range(depth):
+        plane = scores[z * factor : (z + 1) * factor].max(axis=0)
+        found[z] = np.maximum.reduceat(np.maximum.reduceat(plane, rows, axis=0), columns, axis=1)
+        if step is not None:
+            step((z + 1) / depth)
+    return found
 
 
-def _slabs(scores: Scores, factor: int) -> Iterator[tuple[int, Scores]]:
-    for z in range(0, len(scores), factor):
-        yield z // factor, scores[z : z + factor]
-
-
-def _joined(join: np.ufunc, plane: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
-    """Join the voxels of each block of a plane."""
-    height, width = plane.shape
-    rows = join.reduceat(plane, range(0, height, factor), axis=0)
-    joined: npt.NDArray[Any] = join.reduceat(rows, range(0, width, factor), axis=1)
-    return joined
+def count_in_blocks(scores: Scores, low: int, factor: int, blocks: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """Return how many voxels of some blocks, given as (n, 3) indices of blocks, reach a score."""
+    counts = np.zeros(len(blocks), np.int64)
+    for offset in np.ndindex(factor, factor, factor):
+        at = blocks * factor + offset
+        # Blocks at the far ends may be smaller.
+        inside = np.all(at < scores.shape, axis=1)
+        counts[inside] += scores[tuple(at[inside].T)] >= low
+    return counts
 
 
 def kept_blocks(found: ScoreMap, cut: ScoreCut) -> Flags:
@@ -119,13 +107,23 @@ def kept_blocks(found: ScoreMap, cut: ScoreCut) -> Flags:
     components = library("cc3d").connected_components(weak, connectivity=26)
     keep = np.zeros(int(components.max(initial=0)) + 1, np.bool_)
     keep[components[coarse >= cut.high]] = True
-    if cut.min_voxels > 1:
-        counts = block_counts(found.scores, cut.low, found.factor)
-        sizes = np.bincount(components.reshape(-1), weights=counts.reshape(-1), minlength=keep.size)
-        keep &= sizes >= cut.min_voxels
     keep[0] = False
+    if cut.min_voxels > 1:
+        _drop_small(keep, components, found, cut)
     kept: Flags = keep[components]
     return kept
+
+
+def _drop_small(keep: Flags, components: npt.NDArray[Any], found: ScoreMap, cut: ScoreCut) -> None:
+    """Keep no piece of too few voxels, which are only counted where the number of blocks leaves it open."""
+    blocks = np.bincount(components.reshape(-1), minlength=keep.size)
+    keep &= blocks * found.factor**3 >= cut.min_voxels
+    open_ = keep & (blocks < cut.min_voxels)
+    if open_.any():
+        at = np.argwhere(open_[components])
+        counts = count_in_blocks(found.scores, cut.low, found.factor, at)
+        sizes = np.bincount(components[tuple(at.T)], weights=counts, minlength=keep.size)
+        keep &= ~open_ | (sizes >= cut.min_voxels)
 
 
 class LiveCut:

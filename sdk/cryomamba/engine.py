@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.picks.places import Kind, Picks
 from cryomamba.records import EngineInfo, Shape, Spacing
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ DEFAULT_ENGINES = ("membrane", "threshold")
 Slices = tuple[slice, slice, slice]
 Voxels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Points = npt.NDArray[np.float64]
 
 
 class EngineParameters(BaseModel):
@@ -56,6 +58,10 @@ class Availability:
     hint: str = ""
 
 
+def _no_step(_fraction: float) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What an engine may know of the volume before the first tile.
@@ -74,6 +80,11 @@ class Scene:
     scratch : Path or None
         A folder with room for files that :meth:`Engine.prepare` makes, best without a name; None where the system's
         own has to do.
+    threads : int
+        How many threads :meth:`Engine.prepare` may use; its answer must not depend on it.
+    step : callable
+        Called now and then with the fraction of the preparation that is done, in the thread that called `prepare`;
+        raises to stop.
     """
 
     shape: Shape
@@ -81,6 +92,8 @@ class Scene:
     statistics: Statistics | None
     read: Callable[[Slices], Voxels]
     scratch: Path | None = None
+    threads: int = 1
+    step: Callable[[float], None] = _no_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +167,23 @@ class ScoreCut:
     min_voxels: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an engine returns for a tile if it finds places too.
+
+    Attributes
+    ----------
+    labels : ndarray
+        Labels or scores of the core, as of any engine.
+    points : ndarray of float64, shape (n, k)
+        A row of numbers for each place in the core; what they mean is the engine's own affair. A place must be found
+        by the one tile whose core holds it, whatever the cut of the volume.
+    """
+
+    labels: Labels
+    points: Points
+
+
 class Engine(ABC, Generic[P]):
     """A segmentation method.
 
@@ -183,6 +213,9 @@ class Engine(ABC, Generic[P]):
     keeps_scores : bool
         Whether the scores are graded, so that the threshold can be moved afterwards: they are kept as ``scores.mrc``
         (uint16, mode 6, holding 0 to 255).
+    picks : {'particles', 'filaments'} or None
+        What places mean for an engine whose `predict` returns a :class:`Finding`; they become the job's ``picks.csv``,
+        ``picks.star`` and ``picks.tbl``.
     output : {'labels', 'scores'}
         What `predict` returns: labels, or uint8 scores that :meth:`cut` turns into label 1. The constructor may set
         it by the parameters.
@@ -197,6 +230,7 @@ class Engine(ABC, Generic[P]):
     priority: ClassVar[Sequence[int] | None] = None
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
     keeps_scores: ClassVar[bool] = False
+    picks: ClassVar[Kind | None] = None
     output: Literal["labels", "scores"] = "labels"
 
     def __init__(self, parameters: P) -> None:
@@ -223,12 +257,25 @@ class Engine(ABC, Generic[P]):
         """Learn what is needed from statistics and samples; called once, before the first tile."""
 
     def cut(self) -> ScoreCut:
-        """Return how scores become labels; only asked of engines whose output is scores, after :meth:`prepare`."""
+        """Return how scores become labels; only asked of engines whose output is scores.
+
+        Asked after :meth:`prepare`, for the preview, and again after :meth:`settle`, for the mask.
+        """
+        raise NotImplementedError
+
+    def settle(self, points: Points) -> Picks:
+        """Turn the places of all tiles into picks; called once, after the last tile, in the process that prepared.
+
+        Parameters
+        ----------
+        points : ndarray of float64, shape (n, k)
+            The rows of all tiles in the order of the tiles' numbers, so that they do not depend on who was first.
+        """
         raise NotImplementedError
 
     @abstractmethod
-    def predict(self, tile: Tile) -> Labels:
-        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a fresh array."""
+    def predict(self, tile: Tile) -> Labels | Finding:
+        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a fresh array; with `picks`, places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +370,7 @@ def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
         summary=engine.summary,
         parameters=engine.Parameters.model_json_schema(),
         needs_volume=engine.needs_volume,
+        picks=engine.picks,
         default=default,
         available=can.ok,
         reason=can.reason,

@@ -18,6 +18,8 @@ from cryomamba.volumes.meta import VolumeMeta
 CHUNK_MIN: Final = 1024
 CHUNK_MAX: Final = 1024**3
 PARTS_MAX: Final = 10_000
+# A power of ten is the same number in JSON; one of two is rounded up there by some programs.
+SIZE_MAX: Final = 10**18
 VOLUME: Final = "volume.mrc"
 RECORD: Final = "file.json"
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -51,7 +53,7 @@ class UploadRequest(Request):
 
     filename: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
     total_size_bytes: int = Field(
-        ge=1, le=2**60, validation_alias=AliasChoices("total_size_bytes", "total_size"), description="Of the file."
+        ge=1, le=SIZE_MAX, validation_alias=AliasChoices("total_size_bytes", "total_size"), description="Of the file."
     )
     chunk_size_bytes: int | None = Field(
         None,

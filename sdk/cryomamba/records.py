@@ -307,6 +307,8 @@ class EngineInfo(Record):
     ----------
     parameters : dict
         JSON schema of its parameters, from which forms are made.
+    picks : {'particles', 'filaments'} or None
+        Of what it also finds places, which its jobs have as ``picks.csv``, ``picks.star`` and ``picks.tbl``.
     available : bool
         Whether it can run on that worker.
     reason, hint : str
@@ -317,6 +319,7 @@ class EngineInfo(Record):
     summary: str
     parameters: dict[str, Any]
     needs_volume: bool = True
+    picks: Literal["particles", "filaments"] | None = None
     default: bool = False
     available: bool = True
     reason: str = ""

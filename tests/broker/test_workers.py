@@ -47,6 +47,17 @@ def test_silent_workers_are_not_counted_and_their_engines_stay_known() -> None:
     assert [info.name for info in workers.engines()] == ["net"]
 
 
+def test_a_worker_that_is_heard_of_again_is_counted_again() -> None:
+    """It was cut off for a while and knows of nothing, so it does not introduce itself anew."""
+    workers = Workers((), silent_s=60)
+    workers.hello(hello("a", engine("net")), at=NOW, steady=0)
+    assert workers.prune(100) == ["a"]
+    workers.seen("a", at=NOW, steady=200, job_id=None)
+    assert [info.worker for info in workers.infos()] == ["a"]
+    workers.seen("stranger", at=NOW, steady=200, job_id=None)
+    assert len(workers) == 1
+
+
 def test_there_is_one_default_engine() -> None:
     """An available engine that a worker calls default is it; without one, the first that can run."""
     workers = Workers((engine("a"), engine("b", default=True), engine("c", default=True)), silent_s=60)

@@ -184,7 +184,7 @@ def caddy(proxy: Proxy, deploy: Path, cert: Path, key: Path) -> list[str]:
         (deploy / "caddy" / "Caddyfile").read_text(),
         {
             "{\n\tservers {": f"{{\n\t{settings}\n\tservers {{",
-            "em.example.org {": f"em.example.org {{\n\ttls {cert} {key}",
+            "em.example.org} {": f"em.example.org}} {{\n\ttls {cert} {key}",
             "127.0.0.1:8000": gateway,
             "/var/log/caddy/cryomamba.log": str(proxy.folder / "access.log"),
         },
@@ -304,7 +304,7 @@ def test_an_upload_reaches_the_gateway_while_it_is_sent(proxy: Proxy, tmp_path: 
 
         def arrived() -> bool:
             with (incoming / upload / "data").open("rb") as data:
-                return data.read(3 * MIB) == half[: 3 * MIB]
+                return bool(data.read(3 * MIB) == half[: 3 * MIB])
 
         reply = client.put(f"/v1/uploads/{upload}/part/0", content=body(), headers={"Content-Length": str(8 * MIB)})
         assert reply.status_code == 200, reply.text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtWidgets import QLabel
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
@@ -257,3 +258,98 @@ def test_a_server_that_is_not_there_is_said_calmly(panel: CryoMambaWidget, qtbot
     assert "nonsense" in panel.connection.text.text()
     assert [notice.level for notice in panel.desk.notices.history.notices] == [Level.WARNING, Level.WARNING]
     assert panel.desk.preferences.values.servers[0] == "nonsense"
+
+
+def test_the_threshold_of_a_finished_mask_moves(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """The slider shows at once what it does; going back leaves the mask as it was, applying makes it so."""
+    segment, desk = opened.segment, opened.desk
+    segment.engine.setCurrentText("membrane")
+    segment.here.click()
+    [overlay] = wait_for(lambda: [o for o in desk.watching.overlays.values() if o.final], qtbot)
+    panel, layer = opened.mask_panel.threshold, overlay.layer
+    first = layer.data
+    panel.load.click()
+    wait_for(lambda: not panel.controls.isHidden(), qtbot)
+    assert not panel.apply.isEnabled()
+    panel.linked.setChecked(False)
+    panel.smallest.setValue(0)
+    panel.high.setValue(120)
+    wait_for(lambda: panel._task is None, qtbot)
+    assert overlay.trying
+    assert not layer.editable
+    assert "another threshold" in opened.mask_panel.title.text()
+    assert not opened.mask_panel.statistics.button.isEnabled()
+    few = int(np.count_nonzero(layer.data[24]))
+    panel.high.setValue(60)
+    assert int(np.count_nonzero(layer.data[24])) > few
+    panel.back.click()
+    assert layer.data is first
+    assert layer.editable
+    panel.linked.setChecked(False)
+    panel.smallest.setValue(0)
+    panel.high.setValue(60)
+    whole = np.asarray(layer.data).copy()
+    panel.apply.click()
+    wait_for(lambda: not overlay.trying and layer.data is not first, qtbot)
+    np.testing.assert_array_equal(np.asarray(layer.data), whole)
+    assert opened.mask_panel.statistics.button.isEnabled()
+    assert not panel.on_server.isVisible()
+
+
+def test_local_jobs_are_there_after_a_restart(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """The table, and the mask of a job that ran here, outlive the desktop; removing the job removes its files."""
+    opened.segment.engine.setCurrentText("threshold")
+    opened.segment.name.setText("mine")
+    opened.segment.here.click()
+    wait_for(lambda: [o for o in opened.desk.watching.overlays.values() if o.final], qtbot)
+    opened.shut()
+    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(opened.desk.preferences.file.path), connect=False)
+    qtbot.addWidget(again, before_close_func=lambda found: found.shut())
+    [job] = again.desk.runs.table.rows
+    assert (job.record.name, job.record.state) == ("mine", JobState.COMPLETED)
+    again.desk.show_job(job.job_id)
+    [overlay] = wait_for(lambda: [o for o in again.desk.watching.overlays.values() if o.final], qtbot)
+    assert overlay.tomogram in again.viewer.layers
+    again.jobs.select(job.job_id)
+    again.jobs.remove_button.click()
+    assert again.desk.runs.table.rows == []
+    assert list(again.desk.runs.local.folder.iterdir()) == []
+    again.shut()
+
+
+def test_a_cancelled_local_job_can_be_run_again(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """Retry begins it anew under the same row."""
+    opened.segment.engine.setCurrentText("demo")
+    opened.segment.form.editors["seconds"].editor.setValue(20)
+    opened.segment.here.click()
+    job = wait_for(lambda: opened.desk.runs.table.rows, qtbot)[0]
+    for _ in range(2):
+        opened.jobs.cancel_button.click()
+        wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
+        opened.jobs.retry_button.click()
+        wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.RUNNING, qtbot)
+    assert [row.job_id for row in opened.desk.runs.table.rows] == [job.job_id]
+    opened.jobs.cancel_button.click()
+    wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
+
+
+def test_what_was_entered_comes_back(opened: CryoMambaWidget, qtbot: Any) -> None:
+    """Engine and parameters of the last job are there at the next start; 'Defaults' sets them back."""
+    opened.segment.engine.setCurrentText("threshold")
+    opened.segment.form.editors["sigma_A"].editor.setValue(33)
+    opened.segment.here.click()
+    opened.shut()
+    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(opened.desk.preferences.file.path), connect=False)
+    qtbot.addWidget(again, before_close_func=lambda found: found.shut())
+    wait_for(lambda: again.segment.form.editors, qtbot)
+    assert again.segment.engine.currentText() == "threshold"
+    assert again.segment.form.parameters == {"sigma_A": 33.0}
+    again.segment.defaults.click()
+    assert again.segment.form.parameters == {}
+    again.shut()
+
+
+def test_rethreshold_is_not_offered_for_tomograms(opened: CryoMambaWidget) -> None:
+    """It takes scores, so the mask's tab offers it."""
+    assert opened.segment.engine.findText("threshold") >= 0
+    assert opened.segment.engine.findText("rethreshold") < 0

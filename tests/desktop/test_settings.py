@@ -41,6 +41,27 @@ def test_recent_files_are_few_and_the_newest_first() -> None:
     assert len(settings.recent_files) == RECENT_MAX
 
 
+def test_jobs_and_the_tomograms_they_were_sent_with_are_remembered() -> None:
+    """The newest first; a removed job is not ours any more, and its tomogram is forgotten."""
+    settings = DesktopSettings()
+    settings.remember_job("a", "/data/a.mrc")
+    settings.remember_job("b", None)
+    assert (settings.my_jobs, settings.tomograms) == (["b", "a"], {"a": "/data/a.mrc"})
+    settings.forget_job("a")
+    assert (settings.my_jobs, settings.hidden_jobs, settings.tomograms) == (["b"], ["a"], {})
+
+
+def test_a_kept_token_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Nobody else on the machine can read the file, and a token is only kept if that is wanted."""
+    file = SettingsFile(tmp_path / "desktop.json")
+    settings = DesktopSettings()
+    settings.remember_token("http://a", "secret")
+    file.save(settings)
+    assert file.path.stat().st_mode & 0o077 == 0
+    settings.remember_token("http://a", None)
+    assert settings.tokens == {}
+
+
 def test_the_command_line_takes_files_and_a_server() -> None:
     """Files and an address come as given; both may be left out."""
     wanted = parse(["a.mrc", "b.rec", "--server", "http://h:1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator
@@ -13,9 +14,13 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.records import JobState
+from cryomamba.access.tokens import Scope, TokenStore
+from cryomamba.records import JobRecord, JobState
+from cryomamba.settings import Settings
 from cryomamba.testing import Stack
 from cryomamba.testing.stack import Service
+from cryomamba.volumes import write_volume
+from napari_cryomamba.models.history import bug_report
 from napari_cryomamba.models.link import Phase
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.settings import SettingsFile
@@ -94,6 +99,11 @@ class Driver:
         job = self.desk.runs.table.get(job_id)
         assert job is not None
         return job.record.state
+
+    def record(self, job_id: str) -> JobRecord:
+        job = self.desk.runs.table.get(job_id)
+        assert job is not None
+        return job.record
 
     def shown(self, job_id: str) -> int:
         return self.desk.watching.frame_place(job_id).statistics.shown
@@ -206,12 +216,12 @@ def test_scrolling_tells_the_server_where_to_look(
 
 
 def test_a_refused_job_says_why(driver: Driver, stack: Stack, tmp_path: Path, window: tuple[Any, Any]) -> None:
-    """A tomogram outside the server's folders makes no job; the reason and what to do stand among the messages."""
+    """A tomogram that the server does not see, and that no bus takes, makes no job; the messages say what to do."""
     outside = tmp_path / "outside.mrc"
     outside.write_bytes(driver.panel.segment.layer.metadata["cryomamba"].path.read_bytes())
     driver.panel.open_files([outside])
     driver.until(lambda: driver.panel.segment.tomogram.findText("outside.mrc") >= 0)
-    driver.connect(stack.http_url)
+    driver.connect(stack.bus_url)
     driver.panel.segment.tomogram.setCurrentText("outside.mrc")
     driver.panel.segment.engine.setCurrentText("threshold")
     driver.until(driver.panel.segment.start.isEnabled)
@@ -220,7 +230,6 @@ def test_a_refused_job_says_why(driver: Driver, stack: Stack, tmp_path: Path, wi
     notice = driver.desk.notices.history.notices[-1]
     assert notice.code == "path_forbidden"
     assert notice.hint
-    assert notice.request_id
     assert not driver.desk.runs.table.unfinished()
 
 
@@ -242,6 +251,104 @@ def test_a_restarted_desktop_finds_its_jobs_again(driver: Driver, stack: Stack, 
         again.deleteLater()
     driver.desk.runs.cancel(job_id)
     driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
+
+
+def test_what_the_server_does_not_see_is_uploaded_and_revised(
+    driver: Driver, stack: Stack, tmp_path: Path, window: tuple[Any, Any]
+) -> None:
+    """The tomogram is sent, its job is watched over it, and the corrected mask goes back to the job."""
+    viewer, panel = window
+    outside = tmp_path / "outside.mrc"
+    outside.write_bytes(panel.segment.layer.metadata["cryomamba"].path.read_bytes())
+    panel.open_files([outside])
+    driver.until(lambda: panel.segment.tomogram.findText("outside.mrc") >= 0)
+    driver.connect(stack.http_url)
+    panel.segment.tomogram.setCurrentText("outside.mrc")
+    states: list[str] = []
+    driver.desk.runs.changed.connect(lambda: states.extend(job.state_text for job in driver.desk.runs.table.rows))
+    job_id = driver.start("threshold")
+    assert {"Reading the file", "Uploading"} & set(states)
+    assert [job.job_id for job in driver.desk.runs.table.rows if job.record.name == "outside.mrc"] == [job_id]
+    overlay = driver.until(lambda: driver.desk.watching.overlays.get(job_id))
+    driver.until(lambda: overlay.final)
+    assert overlay.tomogram is viewer.layers["outside.mrc"]
+
+    panel.mask_panel.show_layer(overlay.layer)
+    first = int(overlay.layer.data[0, 0, 0])
+    overlay.layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1 - first)
+    panel.mask_panel.keep.note.setText("a corner")
+    panel.mask_panel.keep.to_job.click()
+    driver.until(lambda: driver.record(job_id).revisions)
+    written = stack.home / "artifacts" / job_id / "mask_r1.mrc"
+    with mrcfile.open(written) as file:
+        np.testing.assert_array_equal(np.asarray(overlay.layer.data), file.data.astype(np.uint8))
+    assert driver.record(job_id).history[-1].reason == "a corner"
+    version = panel.mask_panel.version
+    assert [version.itemText(row) for row in range(version.count())] == ["As the engine made it", "Revision 1"]
+    version.activated.emit(0)
+    driver.until(lambda: overlay.layer.data[0, 0, 0] == first)
+
+
+def test_an_upload_can_be_cancelled(
+    driver: Driver, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row ends as cancelled and the server forgets what it was sent."""
+    from cryomamba.client import http
+
+    sending = threading.Event()
+    real = http.HttpTransport._ask
+
+    async def stuck(self: Any, method: str, path: str, **more: Any) -> Any:
+        if "/part/" in path:
+            sending.set()
+            await asyncio.sleep(3600)
+        return await real(self, method, path, **more)
+
+    monkeypatch.setattr(http.HttpTransport, "_ask", stuck)
+    unknown = tmp_path / "unknown.mrc"
+    write_volume(unknown, np.random.default_rng(5).standard_normal((8, 16, 16), np.float32), 10.0)
+    driver.connect(stack.http_url)
+    panel = driver.panel
+    panel.open_files([unknown])
+    driver.until(lambda: panel.segment.tomogram.findText("unknown.mrc") >= 0)
+    panel.segment.tomogram.setCurrentText("unknown.mrc")
+    panel.segment.way.setCurrentIndex(2)
+    panel.segment.engine.setCurrentText("threshold")
+    driver.until(panel.segment.start.isEnabled)
+    panel.segment.start.click()
+    panel.segment.way.setCurrentIndex(0)
+    driver.until(sending.is_set)
+    row = driver.desk.runs.table.rows[0].job_id
+    panel.jobs.select(row)
+    panel.jobs.cancel_button.click()
+    driver.until(lambda: driver.state(row) is JobState.CANCELLED)
+    incoming = stack.home / "uploads" / "incoming"
+    driver.until(lambda: not [path for path in incoming.iterdir() if not path.name.startswith(".")])
+    panel.jobs.remove_button.click()
+    assert driver.desk.runs.table.get(row) is None
+
+
+def test_a_token_is_asked_for_and_kept(driver: Driver, tmp_path: Path) -> None:
+    """A locked gateway refuses with a hint and a field for the token appears; with it the light turns green."""
+    with Stack(tmp_path / "locked") as stack:
+        token, _ = TokenStore(Settings(home=stack.home).keys).create("ada", [Scope.WRITE], days=1)
+        stack.start("broker", "gateway")
+        panel = driver.panel
+        panel.connection.address.setCurrentText(stack.http_url)
+        panel.connection.connect_now()
+        driver.until(lambda: driver.desk.server.link.phase is Phase.REFUSED)
+        assert not panel.connection.token_row.isHidden()
+        assert "token" in panel.connection.text.text()
+        panel.connection.token.setText(token)
+        panel.connection.keep_token.setChecked(True)
+        assert panel.connection.button.text() == "Connect"
+        panel.connection.button.click()
+        driver.until(lambda: driver.desk.server.usable)
+        assert panel.connection.token_row.isHidden()
+        assert driver.desk.preferences.file.load().tokens == {stack.http_url: token}
+        assert token not in bug_report(driver.desk.notices.history.notices)
+        panel.connection.address.setCurrentText("tcp://127.0.0.1:1")
+        panel.connection.connect_now()
 
 
 @pytest.mark.parametrize("transport", ["http", "bus"])

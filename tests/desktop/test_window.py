@@ -10,9 +10,13 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
+from cryomamba.volumes import write_volume
+from napari_cryomamba import solid
 from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget
@@ -56,8 +60,9 @@ def actions(menu: QMenu) -> dict[str, Any]:
     found = {}
     for action in menu.actions():
         found[action.text().replace("&", "")] = action
-        if action.menu() is not None:
-            found |= actions(action.menu())
+        inner = action.menu()
+        if isinstance(inner, QMenu):
+            found |= actions(inner)
     return found
 
 
@@ -134,6 +139,62 @@ def test_recent_files_open_again(opened: tuple[Any, CryoMambaWidget], qtbot: Any
     panel.menu.recent.aboutToShow.emit()
     panel.menu.recent.actions()[0].trigger()
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=WAIT_MS)
+
+
+def test_a_second_tomogram_hides_the_first(opened: tuple[Any, CryoMambaWidget], tmp_path: Path, qtbot: Any) -> None:
+    """They would lie on top of each other; the newest is shown whole, and the list on top goes back to another."""
+    viewer, panel = opened
+    path = tmp_path / "second.mrc"
+    write_volume(path, np.zeros((20, 40, 60), np.float32), 5.0)
+    panel.open_files([path])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=WAIT_MS)
+    first, second = viewer.layers
+    assert (first.visible, second.visible) == (False, True)
+    assert viewer.dims.point[0] == pytest.approx(4.75, abs=0.5)
+    assert [panel.tomogram.chooser.itemText(row) for row in range(2)] == ["vesicles.mrc", "second.mrc"]
+    panel.tomogram.chooser.activated.emit(0)
+    assert (first.visible, second.visible) == (True, False)
+    assert panel.tomogram.title.text() == "vesicles.mrc"
+
+
+def test_files_may_be_dropped_on_the_panel(window: tuple[Any, CryoMambaWidget], phantom_file: Path, qtbot: Any) -> None:
+    """A file that is dropped anywhere on the panel opens."""
+    viewer, panel = window
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(phantom_file))])
+    place, copy = QPointF(5, 5), Qt.DropAction.CopyAction
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    drag = QDragEnterEvent(place.toPoint(), copy, data, buttons, keys)
+    panel.dragEnterEvent(drag)
+    assert drag.isAccepted()
+    panel.dropEvent(QDropEvent(place, copy, data, buttons, keys))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT_MS)
+    viewer.layers.clear()
+
+
+def test_a_file_that_napari_cannot_open_is_a_sentence(window: tuple[Any, CryoMambaWidget], tmp_path: Path) -> None:
+    """By way of napari's own File menu too: no layer, no traceback, the reason as a notification."""
+    viewer, _ = window
+    path = tmp_path / "broken.mrc"
+    path.write_bytes(b"nothing" * 400)
+    before = len(notification_manager.records)
+    assert viewer.open(str(path), plugin="cryomamba") == []
+    [record] = notification_manager.records[before:]
+    assert "not an MRC" in record.message
+    assert len(viewer.layers) == 0
+
+
+def test_a_very_large_tomogram_is_hidden_in_3d(
+    opened: tuple[Any, CryoMambaWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not fit onto the graphics card: it hides while the view is in 3D, says so, and comes back."""
+    viewer, panel = opened
+    monkeypatch.setattr(solid, "VOXELS_MAX", 1000)
+    viewer.dims.ndisplay = 3
+    assert not viewer.layers[0].visible
+    assert "hidden in 3D" in panel.desk.notices.history.notices[-1].text
+    viewer.dims.ndisplay = 2
+    assert viewer.layers[0].visible
 
 
 def test_a_picture_has_the_scale_bar(opened: tuple[Any, CryoMambaWidget], tmp_path: Path) -> None:

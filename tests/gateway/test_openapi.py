@@ -64,7 +64,7 @@ def test_every_body_is_typed_and_has_examples(schema: dict[str, Any]) -> None:
     bodies = [(name, op["requestBody"]) for name, op in operations(schema) if "requestBody" in op]
     assert len(bodies) == 8
     raw = [name for name, body in bodies if "application/octet-stream" in body["content"]]
-    assert raw == ["put /v1/uploads/{upload_id}/part/{index}", "put /v1/files", "put /v1/files/{filename}"]
+    assert raw == ["put /v1/uploads/{upload_id}/part/{index}", "put /v1/files", "put /v1/files/{file_id}"]
     for name, body in bodies:
         if name in raw:
             continue

@@ -55,11 +55,18 @@ async def test_a_picture_shows_the_slice(
     assert not colours & {tuple(colour) for colour in picture[labels == 2]}
 
 
-@pytest.mark.parametrize("query", ["format=png&index=16", "format=png&index=-1", "format=gif", "axis=w", "colour=red"])
+@pytest.mark.parametrize("query", ["format=png&index=-1", "format=gif", "axis=w", "colour=red"])
 async def test_what_cannot_be_drawn_is_refused(house: House, worker: Worker, ball: Mask, query: str) -> None:
     """With the envelope."""
     reply = await house.http.get(f"{await shown(house, worker, ball)}?{query}")
     assert (reply.status_code, reply.json()["code"]) == (400, "bad_request")
+
+
+async def test_a_slice_beyond_the_volume_is_refused(house: House, worker: Worker, ball: Mask) -> None:
+    """The request is well-formed, and this tomogram has no such slice; the hint has the bounds."""
+    reply = await house.http.get(f"{await shown(house, worker, ball)}?format=png&index=16")
+    assert (reply.status_code, reply.json()["code"]) == (422, "invalid_parameters")
+    assert "0 to 15" in reply.json()["hint"]
 
 
 async def test_a_job_that_has_not_begun_has_no_preview(house: House, worker: Worker) -> None:

@@ -48,6 +48,8 @@ def read_picks(path: Path) -> Picks:
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         try:
+            if not {"z", "y", "x"} <= set(table.fieldnames or ()):
+                raise KeyError
             rows = [
                 (
                     (float(row["z"]), float(row["y"]), float(row["x"])),

@@ -94,7 +94,7 @@ class MaskPanel(QScrollArea):
         layout.addLayout(looks)
         layout.addWidget(self.labels)
         for title, panel, opened in (
-            ("Threshold", self.threshold, False),
+            ("Threshold", self.threshold, True),
             ("Measure", self.statistics, True),
             ("Edit", self.edit, False),
             ("Keep", self.keep, True),

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Points
 from napari.qt import QtViewer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
+
+from napari_cryomamba.picks_layer import neighbours_shown
 
 ORDERS = {"x – z": (1, 0, 2), "y – z": (2, 1, 0)}
 _LOOKS = {
     Image: ("contrast_limits", "gamma", "colormap", "opacity", "visible", "blending"),
     Labels: ("colormap", "opacity", "visible", "contour", "blending"),
+    Points: ("opacity", "visible"),
 }
+# What belongs to single points changes with their number, so a copy is made anew.
+_OF_POINTS = ("size", "shown", "face_color", "border_color", "border_width", "symbol", "out_of_slice_display")
 _PLACE = ("scale", "translate")
 
 
@@ -71,21 +76,30 @@ class OrthogonalViews(QWidget):
         kind = next((kind for kind in _LOOKS if isinstance(layer, kind)), None)
         if kind is None or layer.ndim != 3:
             return
-        copies = []
-        for plane in self.planes:
-            looks = {name: getattr(layer, name) for name in _LOOKS[kind] if name != "contour"}
-            place = {name: getattr(layer, name) for name in _PLACE}
-            copy = kind(layer.data, name=layer.name, units=layer.units, axis_labels=layer.axis_labels, **looks, **place)
-            if kind is Labels:
-                copy.contour = layer.contour
-            plane.model.add_layer(copy)
-            copies.append(copy)
+        with neighbours_shown():
+            copies = [self._copy(layer, kind, plane) for plane in self.planes]
         self._copies[layer] = copies
+        if kind is Points:
+            for name in ("data", "size", "features"):
+                getattr(layer.events, name).connect(self._on_points)
+        else:
+            layer.events.data.connect(self._on_data)
         for name in (*_LOOKS[kind], *_PLACE):
             getattr(layer.events, name).connect(self._on_look)
-        layer.events.data.connect(self._on_data)
         if kind is Labels:
             layer.events.paint.connect(self._on_data)
+
+    @staticmethod
+    def _copy(layer: Any, kind: Any, plane: _Plane) -> Any:  # noqa: ANN401
+        looks = {name: getattr(layer, name) for name in _LOOKS[kind] if name != "contour"}
+        looks |= {name: getattr(layer, name) for name in _PLACE}
+        if kind is Points:
+            looks |= {name: getattr(layer, name) for name in _OF_POINTS}
+        copy = kind(layer.data, name=layer.name, units=layer.units, axis_labels=layer.axis_labels, **looks)
+        if kind is Labels:
+            copy.contour = layer.contour
+        plane.model.add_layer(copy)
+        return copy
 
     def _on_inserted(self, event: Any) -> None:  # noqa: ANN401
         self._add(event.value)
@@ -104,6 +118,10 @@ class OrthogonalViews(QWidget):
         for copy in self._copies.get(layer, ()):
             if name in _PLACE or hasattr(copy, name):
                 setattr(copy, name, getattr(layer, name))
+
+    def _on_points(self, event: Any) -> None:  # noqa: ANN401
+        self._drop(event.source)
+        self._add(event.source)
 
     def _on_data(self, event: Any) -> None:  # noqa: ANN401
         layer = event.source

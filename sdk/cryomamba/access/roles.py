@@ -21,13 +21,15 @@ class Role(StrEnum):
 
 
 LOOKING: Final = frozenset(
-    {"ping", "server.info", "server.activity", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
+    {"ping", "server.info", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
 )
+# It counts everybody's jobs.
+WATCHING: Final = frozenset({"server.activity"})
 CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus", "job.revise"})
 WORKING: Final = frozenset({"worker.hello", "job.claim", "job.renew", "job.finish", "job.fail", "job.release"})
 
 _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
-    Role.ADMIN: LOOKING | CHANGING,
+    Role.ADMIN: LOOKING | WATCHING | CHANGING,
     Role.CLIENT: LOOKING | CHANGING,
     Role.WORKER: LOOKING | WORKING,
     Role.VIEWER: LOOKING,
@@ -42,7 +44,7 @@ PREVIEW_IN_DOMAIN: Final = "preview-in"
 
 def may_ask(role: Role, request: str) -> bool:
     """Whether a role may send a request of a type; unknown types are for the broker to refuse."""
-    return request in _ALLOWED[role] or request not in LOOKING | CHANGING | WORKING
+    return request in _ALLOWED[role] or request not in LOOKING | WATCHING | CHANGING | WORKING
 
 
 def may_connect(role: Role, domain: str) -> bool:

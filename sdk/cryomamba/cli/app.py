@@ -114,7 +114,7 @@ _add(
 _add(MACHINE, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
 _add(MACHINE, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
 _add(MACHINE, backup, "cryomamba backup /mnt/backup/cryomamba")
-_add(MACHINE, restore, "CRYOMAMBA_HOME=/data/cryomamba cryomamba restore /mnt/backup/cryomamba")
+_add(MACHINE, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
 app.add_typer(tokens, rich_help_panel=MACHINE)
 app.add_typer(keys, rich_help_panel=MACHINE)
 _add(MACHINE, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

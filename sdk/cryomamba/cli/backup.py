@@ -28,7 +28,7 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.", exists=True, file_okay=False)],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.")],
 ) -> None:
     """Make a new home of a backup, on this machine or another; CRYOMAMBA_HOME says where."""
     from cryomamba.backup import restore as restore_home

@@ -196,7 +196,10 @@ def gpu() -> Iterator[Finding]:
         return
     question = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(question, capture_output=True, text=True, timeout=_GPU_S, check=True)  # noqa: S603
+        # The program is the one that the PATH names, its arguments are ours.
+        answer = subprocess.run(  # noqa: S603  # nosec B603
+            question, capture_output=True, text=True, timeout=_GPU_S, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         yield Finding("warn", "gpu", "nvidia-smi is there but does not answer", "Look at the NVIDIA driver.")
         return

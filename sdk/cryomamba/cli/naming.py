@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from cryomamba.errors import ConflictError, InvalidRequestError
+from cryomamba.volumes.names import is_volume, stem
 
-_PACKED: Final = (".gz", ".bz2")
-_VOLUMES: Final = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs")
-
-
-def stem(path: Path) -> str:
-    """Return a tomogram's name without what says that it is one: ``t1.rec.gz`` is ``t1``."""
-    name = path.name
-    for endings in (_PACKED, _VOLUMES):
-        name = next((name[: -len(end)] for end in endings if name.lower().endswith(end)), name)
-    return name or path.name
-
-
-def is_volume(path: Path) -> bool:
-    """Tell by its ending whether a file may be a tomogram."""
-    name = path.name.lower()
-    return any(name.endswith(end + packed) for end in _VOLUMES for packed in ("", *_PACKED))
-
+__all__ = ["beside", "is_volume", "mask_path", "require_free", "stem"]
 
 def beside(path: Path, feature: str) -> Path:
     """Return the name of something found in a tomogram, in the tomogram's folder: ``<tomogram>__<feature>.mrc``."""

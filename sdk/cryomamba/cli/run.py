@@ -13,4 +13,4 @@ def run() -> None:
     home = load_settings().home
     home.mkdir(parents=True, exist_ok=True)
     command = honcho("-f", str(procfile(home)), "start")
-    os.execve(command[0], command, environment({}))  # noqa: S606 (our own command)
+    os.execve(command[0], command, environment({}))  # noqa: S606 (our own command)  # nosec B606

@@ -96,7 +96,7 @@ class Stack:
         own.touch()
         command = honcho("--no-colour", "-e", str(own), "-f", str(procfile(self._home)), "start")
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 (our own command)
+            self._process = subprocess.Popen(  # noqa: S603 (our own command)  # nosec B603
                 command,
                 env=environment(self._env),
                 stdin=subprocess.DEVNULL,

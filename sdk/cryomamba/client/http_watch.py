@@ -312,5 +312,5 @@ def _pauses() -> Iterator[float]:
     pause = FIRST_PAUSE_S
     while True:
         # Spread, so that all clients of a restarted gateway do not come at once.
-        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 (no secret)
+        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 (no secret)  # nosec B311
         pause = min(pause * 2, LONGEST_PAUSE_S)

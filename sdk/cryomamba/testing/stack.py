@@ -85,7 +85,7 @@ class Stack:
         logs.mkdir(parents=True, exist_ok=True)
         for service in services or SERVICES:
             with (logs / f"{service}.log").open("ab") as log:
-                self.processes[service] = subprocess.Popen(  # noqa: S603 (our own module)
+                self.processes[service] = subprocess.Popen(  # noqa: S603 (our own module)  # nosec B603
                     [sys.executable, "-m", f"cryomamba_{service}"],
                     env={**self.env, **self.env_of.get(service, {})},
                     cwd=self.home,
@@ -104,8 +104,9 @@ class Stack:
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise AssertionError(f"{name} ended with status {process.returncode}:\n{self.log(name)}")
+        ready = f"{self.http_url}/v1/readyz"
         try:
-            with urllib.request.urlopen(f"{self.http_url}/v1/readyz", timeout=5) as reply:  # noqa: S310 (loopback)
+            with urllib.request.urlopen(ready, timeout=5) as reply:  # noqa: S310 (our own, on loopback)  # nosec B310
                 return bool(reply.status == 200)
         except (OSError, http.client.HTTPException):
             # Nobody there yet, or for a moment another program on a port that was free.

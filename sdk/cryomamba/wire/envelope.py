@@ -7,7 +7,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgpack
 
@@ -16,6 +16,7 @@ from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.constants import BUFFERS_MAX, HEADER_MAX_BYTES, PROTOCOL_VERSION
 
 _TEXT_MAX = 128
+_YEAR_10000 = 253_402_300_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ def decode(raw: bytes | memoryview) -> Envelope:
         src=_text(fields, "src"),
         epoch=_whole(fields, "epoch"),
         seq=_whole(fields, "seq"),
-        ts=_number(fields, "ts"),
+        ts=_time(fields, "ts"),
         corr=_text(fields, "corr") if fields.get("corr") is not None else None,
         job=_text(fields, "job") if fields.get("job") is not None else None,
         attempt=_whole(fields, "attempt") if fields.get("attempt") is not None else None,
@@ -198,11 +199,16 @@ def _whole(fields: Mapping[str, Any], key: str) -> int:
     return value
 
 
-def _number(fields: Mapping[str, Any], key: str) -> float:
+def _time(fields: Mapping[str, Any], key: str) -> float:
     value = fields.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ProtocolError(f"The header field '{key}' is not a number.")
+    if not is_time(value):
+        raise ProtocolError(f"The header field '{key}' is not a time.")
     return float(value)
+
+
+def is_time(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number of seconds since 1970 that a calendar has a day for."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _YEAR_10000
 
 
 def _map(fields: Mapping[str, Any], key: str) -> dict[str, Any]:

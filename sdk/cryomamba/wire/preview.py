@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from cryomamba.wire.envelope import Envelope
 
 PREVIEW = "preview"
 _LABELS_MAX = 256
+_VOXEL_MAX_A = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,17 @@ def decode_frame(envelope: Envelope, part: bytes | memoryview) -> PreviewFrame:
     ProtocolError
         Header and payload do not make a frame.
     """
+    return replace(decode_header(envelope), mask=decode_labels(envelope.buffers[0], part))
+
+
+def decode_header(envelope: Envelope) -> PreviewFrame:
+    """Check all that a frame's header says, and return the frame with an empty mask; the payload is not looked at.
+
+    Raises
+    ------
+    ProtocolError
+        The header is not that of a frame.
+    """
     if envelope.type != PREVIEW or envelope.job is None or len(envelope.buffers) != 1:
         raise ProtocolError("The message is not a preview frame.")
     body, spec = envelope.body, envelope.buffers[0]
@@ -125,7 +136,7 @@ def decode_frame(envelope: Envelope, part: bytes | memoryview) -> PreviewFrame:
         raise ProtocolError("A preview's shape does not fit its tomogram and factor.")
     return PreviewFrame(
         job_id=envelope.job,
-        mask=decode_labels(spec, part),
+        mask=np.empty((0, 0, 0), np.uint8),
         scale=scale,
         volume_shape=volume_shape,
         voxel_size_A=_spacing(body.get("voxel_size_A")),
@@ -149,7 +160,7 @@ def _whole3(value: object) -> Shape:
 
 def _spacing(value: object) -> Spacing:
     ok = isinstance(value, list) and len(value) == 3
-    if not ok or not all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in value):  # type: ignore[attr-defined]
+    if not ok or not all(isinstance(n, int | float) and 0 < n <= _VOXEL_MAX_A for n in value):  # type: ignore[attr-defined]
         raise ProtocolError("A preview's voxel size is not three numbers above 0.")
     z, y, x = (float(n) for n in value)  # type: ignore[attr-defined]
     return z, y, x

@@ -24,15 +24,14 @@ from typing import Any, Final
 from cryomamba.errors import ProtocolError
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.constants import HEADER_MAX_BYTES
-from cryomamba.wire.envelope import Envelope
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, decode_frame
+from cryomamba.wire.envelope import Envelope, is_time
+from cryomamba.wire.preview import PREVIEW, PreviewFrame, decode_frame, decode_header, preview_body
 
 SUBPROTOCOL: Final = "cryomamba.frames.v1"
 MEDIA_TYPE: Final = "application/vnd.cryomamba.frame"
 
 _LENGTH = struct.Struct("<I")
 _ALIGNMENT = 8
-_BODY_FIELDS = ("axes", "scale", "voxel_size_A", "progress", "engine", "labels", "final", "coarse")
 
 
 def frame_header(envelope: Envelope) -> dict[str, Any]:
@@ -41,19 +40,17 @@ def frame_header(envelope: Envelope) -> dict[str, Any]:
     Raises
     ------
     ProtocolError
-        The message has no buffer.
+        The message is not a preview.
     """
-    if len(envelope.buffers) != 1:
-        raise ProtocolError("The message is not a preview frame.")
+    body = preview_body(decode_header(envelope))
     return {
         "type": PREVIEW,
         "job_id": envelope.job,
-        "attempt": envelope.attempt,
         "seq": envelope.seq,
         "ts": envelope.ts,
         "timestamp": datetime.fromtimestamp(envelope.ts, UTC).isoformat().replace("+00:00", "Z"),
-        **{name: envelope.body[name] for name in _BODY_FIELDS if name in envelope.body},
-        "volume_shape": envelope.body.get("shape"),
+        "volume_shape": body.pop("shape"),
+        **body,
         "buffer": envelope.buffers[0].to_wire(),
     }
 
@@ -96,7 +93,7 @@ def decode_web_frame(raw: bytes) -> PreviewFrame:
 
 def _envelope(header: dict[str, Any]) -> Envelope:
     job, attempt, seq, ts = (header.get(name) for name in ("job_id", "attempt", "seq", "ts"))
-    if not isinstance(job, str) or not isinstance(ts, int | float):
+    if not isinstance(job, str) or not is_time(ts):
         raise ProtocolError("A preview frame does not say which job it is of and when it was made.")
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in (attempt, seq)):
         raise ProtocolError("A preview frame's numbers are not whole.")

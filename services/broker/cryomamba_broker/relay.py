@@ -15,7 +15,7 @@ import zmq
 from cryomamba.errors import ErrorCode, ProtocolError
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, decode
-from cryomamba.wire.preview import PREVIEW
+from cryomamba.wire.preview import PREVIEW, decode_header
 from cryomamba.wire.topics import Topic, parse_topic
 
 from .cache import CachedFrame, PreviewCache
@@ -48,6 +48,7 @@ def check_frame(parts: Sequence[zmq.Frame]) -> tuple[str, Envelope]:
     envelope = decode(parts[1].bytes)
     if envelope.type != PREVIEW or envelope.job != topic.job_id or len(envelope.buffers) != 1:
         raise ProtocolError("A preview message's header does not fit its topic.")
+    decode_header(envelope)
     return topic.job_id, envelope
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -43,6 +44,7 @@ class Workers:
         self._known = {engine.name: engine for engine in known}
         self._silent_s = silent_s
         self._seen: dict[str, _Seen] = {}
+        self._silent: OrderedDict[str, _Seen] = OrderedDict()
 
     def hello(self, hello: WorkerHello, *, at: datetime, steady: float) -> tuple[EngineInfo, ...]:
         """Take in a worker and its engines, and return the catalogue as it is then.
@@ -66,6 +68,7 @@ class Workers:
         if hello.worker not in self._seen and len(self._seen) >= WORKERS_MAX:
             raise InvalidRequestError(f"There are {WORKERS_MAX} workers already.", code=ErrorCode.TOO_LARGE)
         self._known = known
+        self._silent.pop(hello.worker, None)
         self._seen[hello.worker] = _Seen(checked, at, steady)
         return self.engines()
 
@@ -78,16 +81,18 @@ class Workers:
         )
 
     def seen(self, worker: str, *, at: datetime, steady: float, job_id: str | None) -> None:
-        """Note a sign of life; a worker that has not introduced itself to this broker is not listed."""
-        known = self._seen.get(worker)
+        """Note a sign of life, also of one that was not counted any more; who never introduced itself is not listed."""
+        known = self._seen.get(worker) or self._silent.pop(worker, None)
         if known is not None:
             self._seen[worker] = replace(known, at=at, steady=steady, job_id=job_id)
 
     def prune(self, steady: float) -> list[str]:
-        """Forget workers that have been silent for too long, and return their names."""
+        """Count workers no longer that have been silent for too long, and return their names."""
         silent = [name for name, seen in self._seen.items() if seen.steady < steady - self._silent_s]
         for name in silent:
-            del self._seen[name]
+            self._silent[name] = self._seen.pop(name)
+        while len(self._silent) > WORKERS_MAX:
+            self._silent.popitem(last=False)
         return silent
 
     def engines(self) -> tuple[EngineInfo, ...]:

@@ -141,6 +141,30 @@ REQUEST_ID_HEADER: Final[dict[str, Any]] = {
 }
 
 
+def _links(**targets: dict[str, str]) -> dict[str, Any]:
+    return {name: {"operationId": name, "parameters": parameters} for name, parameters in targets.items()}
+
+
+_JOB: Final = {"job_id": "$response.body#/job_id"}
+_MASK: Final = {**_JOB, "name": "mask.mrc"}
+JOB_LINKS: Final = _links(
+    getJob=_JOB,
+    cancelJob=_JOB,
+    retryJob=_JOB,
+    focusJob=_JOB,
+    thresholdJob=_JOB,
+    getPreview=_JOB,
+    getArtifact=_MASK,
+    headArtifact=_MASK,
+    linkArtifact=_MASK,
+)
+_UPLOAD_ID: Final = {"upload_id": "$response.body#/upload_id"}
+UPLOAD_LINKS: Final = _links(
+    getUpload=_UPLOAD_ID, putPart=_UPLOAD_ID, completeUpload=_UPLOAD_ID, abortUpload=_UPLOAD_ID
+)
+FILE_LINKS: Final = _links(deleteFile={"file_id": "$response.body#/file_id"})
+
+
 def error_example(code: ErrorCode) -> dict[str, Any]:
     """Return an error of a kind as it looks on the wire."""
     message, hint, retryable = _WORDS[code]

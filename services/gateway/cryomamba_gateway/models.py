@@ -140,7 +140,7 @@ class JobQuery(Request):
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
     limit: int = Field(50, ge=1, le=500, description="Most jobs in the page.")
-    cursor: str | None = Field(None, max_length=200, description="The `cursor` of the page before.")
+    cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the page before.")
 
 
 class Body(Request):

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from PIL import Image
 
-from cryomamba.errors import InvalidRequestError
+from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.wire.preview import PreviewFrame
 
 COLOURS: Final = 255
@@ -53,7 +53,9 @@ def slice_png(frame: PreviewFrame, axis: Literal["z", "y", "x"], index: int | No
     wanted = size // 2 if index is None else index
     if wanted >= size:
         raise InvalidRequestError(
-            f"The tomogram has no slice {wanted} along {axis}.", hint=f"Give an index from 0 to {size - 1}."
+            f"The tomogram has no slice {wanted} along {axis}.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint=f"Give an index from 0 to {size - 1}.",
         )
     labels = frame.mask.take(wanted // frame.scale[along], axis=along)
     wrapped = np.where(labels == 0, 0, (labels.astype(np.int32) - 1) % COLOURS + 1).astype(np.uint8)

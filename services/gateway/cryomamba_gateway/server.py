@@ -19,6 +19,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cryomamba.access.signing import UrlSigner
 from cryomamba.access.tokens import TokenStore
 from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
@@ -297,6 +298,8 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     tls = certificate(settings)
     tokens = TokenStore(settings.keys)
     tokens.require_private()
+    # A home that cannot be written to is told here, in a sentence; later it would be a traceback of the framework.
+    await asyncio.to_thread(UrlSigner, settings.keys)
     require_tokens_for_names(settings.gateway_hosts, guarded=tokens.enabled)
     listener = listen(settings.gateway_host, settings.gateway_port, guarded=tokens.enabled)
     if not (tls or is_loopback_host(settings.gateway_host)):

@@ -16,10 +16,12 @@ from cryomamba.engine import Engine, ScoreCut
 from cryomamba.local import ARTIFACTS, ExportFormat
 from cryomamba.masks.measure import METHOD, THICKNESS_METHOD, InstanceSummary, LabelSummary, measure, write_csv
 from cryomamba.masks.slabs import LabelSource
+from cryomamba.picks import Frame, Kind, Picks, write_picks
 from cryomamba.records import SCORES, Artifact, Shape, Spacing
 from cryomamba.volumes import Statistics, open_volume
 from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
+from cryomamba.volumes.names import stem
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
@@ -33,10 +35,24 @@ _MEDIA_TYPES = {
     "mask.nii.gz": "application/gzip",
     "mask.nrrd": "application/octet-stream",
     SCORES: "application/octet-stream",
+    "picks.csv": "text/csv",
+    "picks.star": "text/plain",
+    "picks.tbl": "text/plain",
     STATS: "application/json",
     TABLE: "text/csv",
 }
+PICKS = ("picks.csv", "picks.star", "picks.tbl")
 _READ_NBYTES = 1024 * 1024
+
+
+class PicksSummary(BaseModel):
+    """What was found besides the mask: the kind, the number of points, and of particles or filaments."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    points: int
+    objects: int
 
 
 class MaskStatistics(BaseModel):
@@ -57,6 +73,9 @@ class MaskStatistics(BaseModel):
     threshold : ScoreCut or None
         How the mask was cut from scores of 0 to 255.
     surface_method, thickness_method : str
+    picks : dict or None
+        Of an engine that finds places: their ``kind``, how many ``points`` there are, and how many ``objects``
+        (particles or filaments).
     labels : tuple of LabelSummary
     instance_count : int
         Number of connected pieces.
@@ -76,6 +95,7 @@ class MaskStatistics(BaseModel):
     threshold: ScoreCut | None = None
     surface_method: str = METHOD
     thickness_method: str = THICKNESS_METHOD
+    picks: PicksSummary | None = None
     labels: tuple[LabelSummary, ...]
     instance_count: int
     instances: tuple[InstanceSummary, ...]
@@ -136,13 +156,23 @@ def write_artifacts(
         voxel_size_A=outcome.facts.voxel_size_A,
         input=outcome.statistics,
         threshold=outcome.cut,
+        picks=None if outcome.picks is None else _summary(outcome.picks),
         labels=measured.labels,
         instance_count=measured.count,
         instances=tuple(measured.instances(INSTANCES_MAX)),
     )
     (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
     names += [STATS, TABLE]
+    if outcome.picks is not None:
+        frame = Frame(outcome.facts.shape, outcome.facts.voxel_size_A, stem(Path(volume_name)))
+        for name in PICKS:
+            write_picks(outcome.picks, folder / name, frame)
+        names += PICKS
     return tuple(_describe(folder / name, check) for name in names)
+
+
+def _summary(picks: Picks) -> PicksSummary:
+    return PicksSummary(kind=picks.kind, points=len(picks), objects=picks.objects)
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:

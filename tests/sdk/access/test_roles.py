@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from cryomamba.access.roles import CHANGING, LOOKING, WORKING, Role, may_ask, may_connect
+from cryomamba.access.roles import CHANGING, LOOKING, WATCHING, WORKING, Role, may_ask, may_connect
 from cryomamba.wire.requests import REQUESTS
 
 
 def test_every_request_has_its_place() -> None:
     """A new kind of request must be put into the table before anybody with a key may send it."""
-    assert set(REQUESTS) == LOOKING | CHANGING | WORKING
-    assert len(REQUESTS) == len(LOOKING) + len(CHANGING) + len(WORKING)
+    assert set(REQUESTS) == LOOKING | WATCHING | CHANGING | WORKING
+    assert len(REQUESTS) == len(LOOKING | WATCHING | CHANGING | WORKING)
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -26,5 +26,6 @@ def test_roles_keep_to_themselves() -> None:
     for role in Role:
         assert {may_ask(role, request) for request in CHANGING} == {role in changing}
         assert {may_ask(role, request) for request in WORKING} == {role in working}
+        assert {may_ask(role, request) for request in WATCHING} == {role is Role.ADMIN}
         assert may_connect(role, "preview-in") == (role in working)
     assert all(may_connect(role, domain) for role in Role for domain in ("jobs", "events", "preview-out"))

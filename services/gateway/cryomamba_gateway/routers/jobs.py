@@ -14,7 +14,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.records import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
-from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, REQUEST_ID_HEADER, SUBMIT, THRESHOLD, errors
+from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, JOB_LINKS, REQUEST_ID_HEADER, SUBMIT, THRESHOLD, errors
 from cryomamba_gateway.models import (
     ClientKey,
     CreatedJob,
@@ -65,7 +65,7 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     operation_id="createJob",
     status_code=201,
     response_model=CreatedJob,
-    responses={201: _ok("The job is queued", **_LOCATION), **errors(*_SUBMIT_ERRORS)},
+    responses={201: {**_ok("The job is queued", **_LOCATION), "links": JOB_LINKS}, **errors(*_SUBMIT_ERRORS)},
 )
 async def create_job(
     gateway: Context,
@@ -110,7 +110,7 @@ async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery,
     operation_id="getJob",
     response_model=JobOut,
     responses={
-        200: _ok("The job as it stands", **_ETAG),
+        200: {**_ok("The job as it stands", **_ETAG), "links": JOB_LINKS},
         304: _ok("The record is the one that If-None-Match names", **_ETAG),
         **errors(*JOB),
     },

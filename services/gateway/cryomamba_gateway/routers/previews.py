@@ -36,7 +36,7 @@ router = APIRouter(tags=["previews"])
                 "image/png": {"schema": {"type": "string", "format": "binary"}},
             },
         },
-        **errors(ErrorCode.BAD_REQUEST, *JOB),
+        **errors(ErrorCode.BAD_REQUEST, ErrorCode.INVALID_PARAMETERS, *JOB),
     },
 )
 async def get_preview(

@@ -17,7 +17,7 @@ from cryomamba.files import FileList, FileRecord, PartReceipt, Sha256, UploadReq
 from cryomamba.records import Request as Fields
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
-from cryomamba_gateway.examples import REQUEST_ID_HEADER, UPLOAD, errors
+from cryomamba_gateway.examples import FILE_LINKS, REQUEST_ID_HEADER, UPLOAD, UPLOAD_LINKS, errors
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
 
@@ -49,7 +49,7 @@ _COMPLETE: Final = (
 _RAW: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}}},
     }
 }
 
@@ -74,7 +74,10 @@ class PutQuery(DigestQuery):
     filename: str = Field("volume.mrc", min_length=1, max_length=1024, description="A label; folders are cut off.")
 
 
-FileName = Annotated[str, PathParam(min_length=1, max_length=1024, description="A label for people.")]
+# One address has one template in OpenAPI, so that the name stands where the id does.
+FileName = Annotated[
+    str, PathParam(alias="file_id", min_length=1, max_length=1024, description="A label for people; an id comes back.")
+]
 
 
 def _ok(description: str) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def _ok(description: str) -> dict[str, Any]:
     "/uploads/init",
     operation_id="beginUpload",
     status_code=201,
-    responses={201: _ok("Parts may be sent"), **errors(*_BEGIN)},
+    responses={201: {**_ok("Parts may be sent"), "links": UPLOAD_LINKS}, **errors(*_BEGIN)},
 )
 async def begin_upload(
     gateway: Context, caller: Caller, body: Annotated[UploadRequest, Body(openapi_examples=UPLOAD)]
@@ -134,7 +137,7 @@ async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Resp
 @router.post(
     "/uploads/{upload_id}/complete",
     operation_id="completeUpload",
-    responses={200: _ok("The file"), **errors(*_COMPLETE)},
+    responses={200: {**_ok("The file"), "links": FILE_LINKS}, **errors(*_COMPLETE)},
 )
 async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> FileRecord:
     """Make a file of an upload: its checksums are compared and it is opened as a volume. Again gives the same file."""
@@ -146,7 +149,7 @@ async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> F
     operation_id="putFile",
     status_code=201,
     openapi_extra=_RAW,
-    responses={201: _ok("The file"), **errors(*_BEGIN, *_PART, *_COMPLETE)},
+    responses={201: {**_ok("The file"), "links": FILE_LINKS}, **errors(*_BEGIN, *_PART, *_COMPLETE)},
 )
 async def put_file(
     gateway: Context, caller: Caller, query: Annotated[PutQuery, Query()], request: Request
@@ -156,7 +159,7 @@ async def put_file(
 
 
 @router.put(
-    "/files/{filename}",
+    "/files/{file_id}",
     operation_id="putNamedFile",
     status_code=201,
     openapi_extra=_RAW,

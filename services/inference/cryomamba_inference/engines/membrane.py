@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
-from cryomamba_inference.filters.calibration import Calibration, calibrate, make_grid
+from cryomamba_inference.filters.calibration import Calibration, learn_cut, learn_model, make_grid
 from cryomamba_inference.filters.grid import CoarseGrid
-from cryomamba_inference.filters.membrane import score_box
+from cryomamba_inference.filters.membrane import PlateMap, plate_tasks, score_box
 from cryomamba_inference.filters.node_map import NodeMap
-from cryomamba_inference.threads import one_thread
+from cryomamba_inference.threads import one_thread, run_all
 
 
 class MembraneParameters(EngineParameters):
@@ -57,7 +57,7 @@ class MembraneParameters(EngineParameters):
         description="Voxels from this score on belong to a piece that is believed. Found from the volume if left out.",
     )
     min_volume_nm3: float = Field(
-        4000.0,
+        1000.0,
         ge=0,
         title="Smallest piece",
         description="Connected pieces smaller than this are removed.",
@@ -87,7 +87,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     def __init__(self, parameters: MembraneParameters) -> None:
         super().__init__(parameters)
         self._grid: CoarseGrid | None = None
-        self._nodes: NodeMap | None = None
+        self._plates: PlateMap | None = None
         self._found: Calibration | None = None
         self._min_voxels = 0
 
@@ -96,18 +96,23 @@ class MembraneEngine(Engine[MembraneParameters]):
         return (Pass("first look", factor=0), Pass("segmenting"))
 
     def prepare(self, scene: Scene) -> None:
-        """Average the volume onto nodes, and learn levels, gold, noise and thresholds from them."""
-        self._grid = make_grid(scene.shape, scene.voxel_size_A)
-        self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
+        """Average the volume onto nodes, lay the plates on them, and learn gold, noise and thresholds."""
+        grid = make_grid(scene.shape, scene.voxel_size_A)
+        nodes = NodeMap(grid.node_shape, scene.scratch)
+        plates = PlateMap.empty(grid.node_shape, scene.scratch)
         with one_thread():
-            self._grid.gather_volume(scene.read, self._nodes.array)
-            self._found = calibrate(
-                self._nodes.array,
-                self._grid.step_A,
+            run_all(grid.gather_tasks(scene.read, nodes.array), threads=scene.threads, done=lambda _: scene.step(0.1))
+            model = learn_model(
+                nodes.array,
+                grid.step_A,
                 contrast=self.parameters.contrast,
                 tilt_deg=self.parameters.tilt_deg,
                 thickness_A=self.parameters.thickness_A,
             )
+            tasks = plate_tasks(model, nodes.array, plates)
+            run_all(tasks, threads=scene.threads, done=lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
+            self._found = learn_cut(model, plates)
+        self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
 
     def cut(self) -> ScoreCut:
@@ -118,12 +123,12 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     def predict(self, tile: Tile) -> Labels:
         """Return the scores of a tile; its densities were averaged onto nodes before."""
-        grid, nodes, found = self._prepared
-        return score_box(found.model, grid, nodes.array, tile.start, tile.shape)
+        grid, plates, found = self._prepared
+        return score_box(found.model, grid, plates, tile.start, tile.shape)
 
     @property
-    def _prepared(self) -> tuple[CoarseGrid, NodeMap, Calibration]:
-        if self._grid is None or self._nodes is None or self._found is None:
+    def _prepared(self) -> tuple[CoarseGrid, PlateMap, Calibration]:
+        if self._grid is None or self._plates is None or self._found is None:
             msg = "prepare() comes first"
             raise RuntimeError(msg)
-        return self._grid, self._nodes, self._found
+        return self._grid, self._plates, self._found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cryomamba.engine import Engine, Labels, Tile
+from cryomamba.engine import Engine, Finding, Labels, Points, Tile
 from cryomamba.errors import ErrorCode, JobFailedError
 
 
@@ -19,10 +19,13 @@ class Result:
         As given to :meth:`TileExecutor.submit`.
     labels : ndarray, ZYX
         What the engine returned for the core.
+    points : ndarray or None
+        Its places in the core, from an engine that finds any.
     """
 
     index: int
     labels: Labels
+    points: Points | None = None
 
 
 class TileExecutor(Protocol):
@@ -37,6 +40,10 @@ class TileExecutor(Protocol):
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
         """Take a prepared engine, and the largest tile and core that will come."""
+
+    @property
+    def processes(self) -> int:
+        """How many tiles are computed at a time."""
 
     @property
     def room(self) -> int:
@@ -61,14 +68,27 @@ class TileExecutor(Protocol):
         """Free processes and memory. Closing twice is no error."""
 
 
-def check_result(tile_shape: tuple[int, int, int], labels: Labels) -> None:
-    """Refuse what an engine must not return.
+def predicted(engine: Engine[Any], tile: Tile) -> tuple[Labels, Points | None]:
+    """Run an engine over a tile, and refuse what it must not return.
 
     Raises
     ------
     JobFailedError
-        Shape or type is not that of the tile's core.
+        Shape or type is not that of the tile's core, or it returned places without `picks`, or none with it.
     """
+    found = engine.predict(tile)
+    labels, points = (found.labels, found.points) if isinstance(found, Finding) else (found, None)
+    _check_labels(tile.shape, labels)
+    if (points is None) != (engine.picks is None) or (points is not None and points.ndim != 2):
+        raise JobFailedError(
+            f"The engine's picks are {engine.picks}, but a tile's places came as {points!r:.80}.",
+            code=ErrorCode.ENGINE_FAILED,
+            hint="Report this to the author of the engine.",
+        )
+    return labels, points
+
+
+def _check_labels(tile_shape: tuple[int, int, int], labels: Labels) -> None:
     if tuple(labels.shape) != tuple(tile_shape) or labels.dtype.name not in {"uint8", "uint16"}:
         raise JobFailedError(
             f"The engine returned {labels.dtype} of shape {labels.shape} for a tile of shape {tile_shape}.",

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from cryomamba.engine import Engine, Tile
-from cryomamba_inference.executor.base import Result, check_result
+from cryomamba_inference.executor.base import Result, predicted
 from cryomamba_inference.threads import one_thread
 
 
@@ -25,6 +25,11 @@ class InlineExecutor:
         self._engine = engine
 
     @property
+    def processes(self) -> int:
+        """One: this."""
+        return 1
+
+    @property
     def room(self) -> int:
         """One tile at a time."""
         return 1 - len(self._waiting)
@@ -40,9 +45,8 @@ class InlineExecutor:
         index, tile = self._waiting.popleft()
         # One thread, as in the processes of the pool: sums in another order would make other bytes.
         with one_thread():
-            labels = self._engine.predict(tile)
-        check_result(tile.shape, labels)
-        return [Result(index, labels)]
+            labels, points = predicted(self._engine, tile)
+        return [Result(index, labels, points)]
 
     def end(self) -> None:
         """Forget engine and tile."""

@@ -87,6 +87,11 @@ class ProcessExecutor:
                     send_handle(worker.pipe, slot.block.descriptor, worker.process.pid or 0)
 
     @property
+    def processes(self) -> int:
+        """As given."""
+        return self._count
+
+    @property
     def room(self) -> int:
         """Free slots over all processes."""
         return sum(len(worker.free) for worker in self._workers)
@@ -140,8 +145,9 @@ class ProcessExecutor:
             index = worker.busy.pop(number)
             if kind == "failed":
                 raise rest[0]
+            points, *layout = rest
             slot = worker.slots[number]
-            yield Result(index, slot.block.array(slot.output, *rest).copy())
+            yield Result(index, slot.block.array(slot.output, *layout).copy(), points)
 
 
 @contextmanager

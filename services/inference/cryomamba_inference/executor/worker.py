@@ -14,7 +14,7 @@ import numpy as np
 
 from cryomamba.engine import Engine, Slices, Tile
 from cryomamba.errors import CryoMambaError
-from cryomamba_inference.executor.base import check_result
+from cryomamba_inference.executor.base import predicted
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.lifeline import die_with_parent, leave_interrupt_to_parent
@@ -86,12 +86,11 @@ class _Loop:
         z, y, x = (slice(first, last) for first, last in core)
         where: Slices = (z, y, x)
         try:
-            labels = self._engine.predict(Tile(data, where, start, shape, factor, step))
-            check_result(shape, labels)
+            labels, points = predicted(self._engine, Tile(data, where, start, shape, factor, step))
         except CryoMambaError as error:
             self._pipe.send(("failed", self._serial, number, error))
         except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
             self._pipe.send(("failed", self._serial, number, as_error(error)))
         else:
             block.array(self._output, labels.shape, labels.dtype)[...] = labels
-            self._pipe.send(("done", self._serial, number, labels.shape, labels.dtype.str))
+            self._pipe.send(("done", self._serial, number, points, labels.shape, labels.dtype.str))

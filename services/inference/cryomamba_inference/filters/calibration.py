@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,18 +13,16 @@ from scipy import ndimage
 
 from cryomamba.records import Shape, Spacing
 from cryomamba_inference.filters.beads import find_beads, no_beads
-from cryomamba_inference.filters.grid import CoarseGrid, Corner, half_sphere
-from cryomamba_inference.filters.membrane import MembraneModel, to_scores
+from cryomamba_inference.filters.grid import CoarseGrid, half_sphere
+from cryomamba_inference.filters.membrane import STEP_A, MembraneModel, PlateMap, to_scores
 from cryomamba_inference.filters.plates import Directions, PlateBank
 from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 
 Field = npt.NDArray[np.float32]
-Block = tuple[Field, Corner]
 
-GRID_A = 27.0
 ACROSS_A = 24.0
-IN_PLANE_A = 45.0
-DIRECTIONS = 48
+IN_PLANE_A = 60.0
+DIRECTIONS = 128
 _SAMPLE_NODES = 60
 _SAMPLES = 3
 _SIGN_NODES = 40
@@ -31,13 +30,13 @@ _SMALL_NODES = 300_000
 _BEAD_SHARE = 0.985
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
-_NOISE_SCORE = 110
 _SURE_SCORE = 135
-_OTSU_FROM = 80
-_EXPECTED, _SLOPE, _PULL = 134.0, 1.7, 1e-4
-_BELOW, _ABOVE = 10.0, 30.0
+_CUT, _CUT_SLOPE, _PULL = 221.0, 0.9, 3e-4
+_BELOW, _ABOVE = 6, 15
 _PIECE_NM3 = 4000.0
-_STEP = 8
+_STEP = 3
+_RANGES_A = (75.0, 135.0)
+_RANGE_A, _RANGE_SLOPE_A = 180.0, 11.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +49,19 @@ class Calibration:
 
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
-    """Return the nodes for a volume: `GRID_A` apart, or as far as its largest voxel size."""
-    return CoarseGrid(shape, voxel_size_A, max(GRID_A, *voxel_size_A))
+    """Return the nodes for a volume: `STEP_A` apart, or as far as its largest voxel size."""
+    return CoarseGrid(shape, voxel_size_A, max(STEP_A, *voxel_size_A))
 
 
-def calibrate(
+def learn_model(
     nodes: Field,
     step_A: float,
     *,
     contrast: Literal["dark", "bright", "auto"],
     tilt_deg: float | None,
     thickness_A: float,
-) -> Calibration:
-    """Learn levels and noise from samples of a volume, and find its gold.
+) -> MembraneModel:
+    """Learn level, contrast and wedge from samples of a volume, and find its gold.
 
     Parameters
     ----------
@@ -78,58 +77,76 @@ def calibrate(
     thickness_A : float
         Thickness of a membrane.
     """
-    blocks = sample_blocks(nodes)
-    values = np.concatenate([block.reshape(-1) for block, _ in blocks])
+    blocks = [np.asarray(nodes[where]) for where in sample_boxes(nodes.shape)]
+    values = np.concatenate([block.reshape(-1) for block in blocks])
     level = float(np.median(values))
     limit = bead_limit(values, level)
     bank = _bank(step_A)
     sign = _sign(bank, blocks, level, limit) if contrast == "auto" else {"dark": -1.0, "bright": 1.0}[contrast]
-    tilt = estimate_tilt([block for block, _ in blocks]) if tilt_deg is None else tilt_deg
+    tilt = estimate_tilt(blocks) if tilt_deg is None else tilt_deg
     beads = no_beads()
     if np.isfinite(limit) and limit > 0:
         wedge = tilt if tilt < NO_WEDGE else None
         beads = find_beads(nodes, level=level, sign=sign, limit=limit, step_A=step_A, tilt_deg=wedge)
-    model = MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
-    cleaned = [model.clean(block, first) for block, first in blocks]
-    found = [bank.strongest(field) for field in cleaned]
+    return MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
+
+
+def learn_cut(model: MembraneModel, plates: PlateMap) -> Calibration:
+    """Learn the noise of the bank's answer, how far votes should reach, and where to cut, from samples."""
+    boxes = sample_boxes(plates.response.array.shape)
+    found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
     responses = np.concatenate([response.reshape(-1) for response, _ in found])
     middle = float(np.median(responses))
     deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
-    model = replace(model, middle=middle, deviation=deviation if deviation > 0 else np.inf)
-    low, high = find_cut([_scores(model, *pair) for pair in found], step_A)
+    # Rounding errors of a constant volume are no noise.
+    rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
+    model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
+    model = replace(model, vote_range_A=_vote_range([model.heights_of_crests(*pair) for pair in found]))
+    fields = [_scores(model, *pair) for pair in found]
+    low, high = find_cut(fields, vote_range_A=model.vote_range_A, step_A=model.step_A)
     return Calibration(model, low, high)
 
 
-CREST_TOLERANCE_A = 4.5
+def _vote_range(heights: Sequence[Field]) -> float:
+    """Return over how many Å votes fade: far in noise, where many are needed, near where the highest crests stand out.
+
+    The line was fitted once to phantoms of many kinds.
+    """
+    together = np.concatenate(heights)
+    if not together.size:
+        return _RANGES_A[0]
+    return float(np.clip(_RANGE_A - _RANGE_SLOPE_A * np.quantile(together, 0.95), *_RANGES_A))
+
+
+CREST_TOLERANCE_A = 1.5
 """Added to half a membrane: a crest is found a little beside the middle, and a voxel counts by its centre."""
 
 
-def find_cut(samples: Sequence[tuple[Field, Field]], step_A: float) -> tuple[int, int]:
+def find_cut(fields: Sequence[Field], *, vote_range_A: float, step_A: float) -> tuple[int, int]:
     """Return the scores from which a voxel is membrane, and from which a piece is believed.
 
-    Cut low, crests of noise and clutter make many small pieces; cut high, membranes fall to pieces. Between the two,
-    where the smallest share of what is found lies in small pieces, is the place. A weak pull towards a line through
-    Otsu's threshold (1979) on the crests, fitted once to phantoms of many kinds, decides where that is flat.
+    The noisier a volume, the lower its membranes' scores: a line by the reach of votes, fitted once to phantoms of many
+    kinds, says about where to cut. Cut low, crests of noise and clutter make many small pieces; cut high, membranes
+    fall to pieces. So close to the line the place is taken where the smallest share lies in small pieces.
 
     Parameters
     ----------
-    samples : sequence of pairs of arrays
-        Scores of nodes within half a membrane of a crest (z, y, x), and of crest nodes alone (n,).
+    fields : sequence of arrays (z, y, x)
+        Scores of nodes within half a membrane of a crest, 0 elsewhere.
+    vote_range_A : float
+        See `MembraneModel`.
+    step_A : float
+        Distance of the nodes.
     """
-    crests = np.concatenate([crest for _, crest in samples])
-    strong = crests[crests > _OTSU_FROM]
-    if not strong.size:
-        return 254, 255
-    expected = float(np.clip(_EXPECTED + _SLOPE * (_otsu(strong) - _EXPECTED), _NOISE_SCORE, 190))
+    expected = _CUT - _CUT_SLOPE * vote_range_A
     smallest = _PIECE_NM3 * 1000 / step_A**3
-    tried = np.arange(_NOISE_SCORE - _STEP, 216, _STEP)
-    counts = np.array([[_pieces(field >= at, smallest) for at in tried] for field, _ in samples]).sum(axis=0)
+    tried = np.arange(int(expected) - _BELOW, int(expected) + _ABOVE + 1, _STEP)
+    counts = np.array([[_pieces(field >= at, smallest) for at in tried] for field in fields]).sum(axis=0)
     share = np.where(counts[:, 1] > 0, counts[:, 0] / np.maximum(counts[:, 1], 1), 1.0)
     share = np.convolve(np.pad(share, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
     fine = np.arange(tried[0], tried[-1] + 1)
-    fine = fine[(fine >= expected - _BELOW) & (fine <= expected + _ABOVE)]
     cost = np.interp(fine, tried, share) + _PULL * (fine - expected) ** 2
-    low = int(np.clip(fine[cost.argmin()] - _STEP, _NOISE_SCORE, 240))
+    low = int(fine[cost.argmin()])
     return low, max(low, _SURE_SCORE)
 
 
@@ -145,19 +162,9 @@ def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
     return int(sizes_small.sum()), int(sizes[1:].sum())
 
 
-def _scores(model: MembraneModel, response: Field, direction: Directions) -> tuple[Field, Field]:
-    square, votes, total = model.examine(response, direction)
-    near = square <= model.half_thickness_A**2
-    return np.where(near, to_scores(votes), np.float32(0)), to_scores(total[total > 0])
-
-
-def _otsu(values: Field) -> float:
-    counts = np.bincount(values.astype(np.int64).clip(0, 255), minlength=256)
-    share = np.cumsum(counts) / values.size
-    mean = np.cumsum(counts * np.arange(256)) / values.size
-    spread = share * (1 - share)
-    between = np.where(spread > 0, (mean[-1] * share - mean) ** 2 / np.where(spread > 0, spread, 1), -1)
-    return float(between.argmax())
+def _scores(model: MembraneModel, response: Field, direction: Directions) -> Field:
+    distance, votes, _ = model.surface(response, direction)
+    return np.where(distance <= model.half_thickness_A, to_scores(votes), np.float32(0))
 
 
 def _bank(step_A: float) -> PlateBank:
@@ -165,16 +172,15 @@ def _bank(step_A: float) -> PlateBank:
     return PlateBank(step_A, across, max(IN_PLANE_A, 1.8 * across), half_sphere(DIRECTIONS))
 
 
-def sample_blocks(nodes: Field) -> list[Block]:
-    """Return blocks of nodes, each with its first node: all of a small volume, else places along its diagonal."""
-    if nodes.size <= _SMALL_NODES:
-        return [(np.asarray(nodes), (0, 0, 0))]
-    blocks = []
+def sample_boxes(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Return boxes of nodes to learn from: all of a small volume, else places along its diagonal."""
+    if math.prod(shape) <= _SMALL_NODES:
+        return [tuple(slice(0, size) for size in shape)]
+    boxes = []
     for share in np.linspace(0.25, 0.75, _SAMPLES):
-        first = [round(max(n - _SAMPLE_NODES, 0) * at) for n, at in zip(nodes.shape, (0.5, share, share), strict=True)]
-        z, y, x = (slice(a, a + _SAMPLE_NODES) for a in first)
-        blocks.append((np.array(nodes[z, y, x]), (first[0], first[1], first[2])))
-    return blocks
+        first = [round(max(n - _SAMPLE_NODES, 0) * at) for n, at in zip(shape, (0.5, share, share), strict=True)]
+        boxes.append(tuple(slice(at, at + _SAMPLE_NODES) for at in first))
+    return boxes
 
 
 def bead_limit(values: Field, level: float) -> float:
@@ -190,10 +196,10 @@ def _middle(field: Field) -> Field:
     return field[z, y, x]
 
 
-def _sign(bank: PlateBank, blocks: Sequence[Block], level: float, limit: float) -> float:
+def _sign(bank: PlateBank, blocks: Sequence[Field], level: float, limit: float) -> float:
     """Return 1 if the strongest plates are bright and −1 if they are dark."""
     tails = np.zeros(2)
-    for block, _ in blocks:
+    for block in blocks:
         field = np.clip(_middle(block) - np.float32(level), -limit, limit).astype(np.float32)
         tails += bank.extremes(field, 0.99)
     return 1.0 if tails[0] > tails[1] else -1.0

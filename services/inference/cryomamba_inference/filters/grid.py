@@ -4,7 +4,7 @@ A fine voxel j lies at j · voxel size, a node i at i · step, both in Å from t
 are numbered from the volume's origin, a tile sees the same nodes with the same weights as the whole volume does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -79,8 +79,8 @@ class CoarseGrid:
         """Nodes along z, y, x that cover the volume."""
         return self.nodes((0, 0, 0), self.shape)[1]
 
-    def gather_volume(self, read: Callable[[Slices], Field], out: Field) -> None:
-        """Fill `out`, of `node_shape`, from a whole volume, read slab by slab."""
+    def gather_tasks(self, read: Callable[[Slices], Field], out: Field) -> Iterator[Callable[[], None]]:
+        """Yield what fills `out`, of `node_shape`, from a whole volume, slab by slab; reading is done here."""
         depth, height, width = self.node_shape
         ratio = self.voxel_size_A[0] / self.step_A
         planes = max(1, int(_SLAB_BYTES / 4 / self.shape[1] / self.shape[2] * ratio))
@@ -88,7 +88,11 @@ class CoarseGrid:
             begin = min(max(int((low - 1) / ratio) - 1, 0), self.shape[0] - 1)
             end = min(int(np.ceil(high / ratio)) + 2, self.shape[0])
             data = read((slice(begin, end), slice(0, self.shape[1]), slice(0, self.shape[2])))
-            out[low:high] = self.gather(data, (begin, 0, 0), (low, 0, 0), (high, height, width))
+
+            def gather(data: Field = data, begin: int = begin, low: int = low, high: int = high) -> None:
+                out[low:high] = self.gather(data, (begin, 0, 0), (low, 0, 0), (high, height, width))
+
+            yield gather
 
     def spread_rows(self, field: Field, first: Corner, start: Shape, shape: Shape) -> Field:
         """Interpolate a field on nodes linearly to the fine voxels of a box, along y and x only."""

@@ -1,4 +1,4 @@
-"""The nodes of a whole volume on disk, so that memory does not grow with the volume."""
+"""Fields on the nodes of a whole volume on disk, so that memory does not grow with the volume."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Field = npt.NDArray[np.float32]
+Values = npt.NDArray[Any]
 
 
 class NodeMap:
-    """A float32 array in a file without a name: it is gone with its last user, however that ends.
+    """An array in a file without a name: it is gone with its last user, however that ends.
 
     Pickled for another process of this machine, it is the same array there, as long as its maker lives.
 
@@ -25,20 +25,21 @@ class NodeMap:
         ZYX.
     folder : Path or None
         Where the file lies; None for the system's folder for such files.
+    dtype : dtype
     """
 
-    def __init__(self, shape: tuple[int, ...], folder: Path | None = None) -> None:
+    def __init__(self, shape: tuple[int, ...], folder: Path | None = None, dtype: npt.DTypeLike = np.float32) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
-            _reserve(file.fileno(), int(np.prod(shape)) * 4)
+            _reserve(file.fileno(), int(np.prod(shape)) * np.dtype(dtype).itemsize)
             self._descriptor = os.dup(file.fileno())
-            self.array: Field = np.memmap(file, np.float32, "r+", shape=shape)
+            self.array: Values = np.memmap(file, dtype, "r+", shape=shape)
 
     def __del__(self) -> None:
         os.close(self._descriptor)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if sys.platform == "linux":
-            return _attach, (f"/proc/{os.getpid()}/fd/{self._descriptor}", self.array.shape)
+            return _attach, (f"/proc/{os.getpid()}/fd/{self._descriptor}", self.array.shape, self.array.dtype.str)
         return _copy, (np.array(self.array),)
 
 
@@ -53,14 +54,14 @@ def _reserve(descriptor: int, nbytes: int) -> None:
 class _Attached:
     """The same array, seen from another process."""
 
-    def __init__(self, array: Field) -> None:
+    def __init__(self, array: Values) -> None:
         self.array = array
 
 
-def _attach(path: str, shape: tuple[int, ...]) -> _Attached:
+def _attach(path: str, shape: tuple[int, ...], dtype: str) -> _Attached:
     with Path(path).open("rb") as file:
-        return _Attached(np.memmap(file, np.float32, "r", shape=shape))
+        return _Attached(np.memmap(file, dtype, "r", shape=shape))
 
 
-def _copy(array: Field) -> _Attached:
+def _copy(array: Values) -> _Attached:
     return _Attached(array)

@@ -25,7 +25,7 @@ Spectrum = npt.NDArray[np.complex64]
 Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
 
-ORDER = 4
+ORDER = 6
 _CHUNK = 8192
 _RADII = 512
 _ANGLES = 64
@@ -54,26 +54,23 @@ class PlateBank:
     @property
     def reach(self) -> int:
         """Nodes beyond which a kernel has nothing to say."""
-        return int(np.ceil(4.5 * max(self.in_plane_A, self.across_A) / self.step_A))
+        return int(np.ceil(3.6 * max(self.in_plane_A, self.across_A) / self.step_A))
 
     def strongest(self, field: Field, borders: Borders = ALL_BORDERS) -> tuple[Field, Directions]:
-        """Return the strongest response of each node and which direction gave it, both of the field's shape.
+        """Return the strongest response of each node and which direction gave it.
 
         Parameters
         ----------
         field : array of shape (z, y, x), float32
         borders : three pairs of bool
             Which sides, first and last along each axis, are borders of the volume: there the field is continued by
-            reflection. At other sides the outer `reach` nodes of the result are not to be used.
+            reflection. From other sides the results are `reach` nodes shorter than the field.
         """
         edges = [(0 if a else self.reach, 0 if b else self.reach) for a, b in borders]
         z, y, x = (slice(a, n - b) for n, (a, b) in zip(field.shape, edges, strict=True))
         basis = self._filtered(field, borders, (z, y, x))
-        best = np.full(field.shape, -np.inf, np.float32)
-        direction = np.zeros(field.shape, np.uint8)
-        found = _best_of(basis.reshape(len(basis), -1), self._weights)
-        best[z, y, x], direction[z, y, x] = (values.reshape(basis.shape[1:]) for values in found)
-        return best, direction
+        best, direction = _best_of(basis.reshape(len(basis), -1), self._weights)
+        return best.reshape(basis.shape[1:]), direction.reshape(basis.shape[1:])
 
     def extremes(self, field: Field, share: float) -> tuple[float, float]:
         """Return the `share` quantiles of the strongest responses of a field and of its negative."""
@@ -87,9 +84,9 @@ class PlateBank:
         spectrum, padded, inner = self._spectrum(field, borders)
         waves = _waves(padded, self.step_A, self.across_A, self.in_plane_A)
         basis = np.empty((len(self._basis), *field[part].shape), np.float32)
-        product = np.empty_like(spectrum)
+        product, kernel = np.empty_like(spectrum), np.empty(spectrum.shape, np.float32)
         for normal, copy in zip(self._basis, basis, strict=True):
-            np.multiply(spectrum, waves.plate(normal), out=product)
+            np.multiply(spectrum, waves.plate(normal, kernel), out=product)
             copy[...] = scipy.fft.irfftn(product, padded, overwrite_x=True)[inner][part]
         return basis
 
@@ -160,7 +157,7 @@ def _radial(across_A: float, in_plane_A: float, highest: float) -> Field:
     return powers.astype(np.float32)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _waves(shape: tuple[int, ...], step_A: float, across_A: float, in_plane_A: float) -> _Waves:
     return _Waves(shape, step_A, across_A, in_plane_A)
 
@@ -182,17 +179,15 @@ class _Waves:
         share = place - below
         table = _radial(across_A, in_plane_A, highest)
         square[0, 0, 0] = 1
-        self._kernel = np.empty(square.shape, np.float32)
         self._powers: list[Field] = []
         for power, column in enumerate(table.T):
             value = column[below] * (1 - share) + column[np.minimum(below + 1, _RADII - 1)] * share
             self._powers.append(value * taper / square**power)
 
-    def plate(self, normal: Field) -> Field:
-        """Return the transfer function of a plate; good until the next is asked for."""
+    def plate(self, normal: Field, kernel: Field) -> Field:
+        """Write the transfer function of a plate into `kernel` and return it."""
         along = self._z * normal[0] + self._y * normal[1] + self._x * normal[2]
         along *= along
-        kernel = self._kernel
         np.multiply(self._powers[-1], along, out=kernel)
         for coefficients in self._powers[-2:0:-1]:
             kernel += coefficients

@@ -3,17 +3,46 @@
 Crest nodes send votes to each other. A vote counts by distance, by how flat the way between the two is, and by how
 well the neighbour's normal is the mirror image that a common sphere would give (the co-circularity of tensor voting:
 Medioni, Lee and Tang, 2000). Blobs and noise have few neighbours that agree; membranes, flat or curved, have many.
+The voters' heights above each other also tell where a smooth surface through all of them lies.
 """
 
+from __future__ import annotations
+
 import math
+from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from cryomamba_inference.filters.ridges import Crests
+
 Field = npt.NDArray[np.float32]
 _STEEPEST = np.float32(0.25)
 _LEAST_AGREEMENT = 0.6
+_OWN_WEIGHT = np.float32(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Election:
+    """What the voters that were asked were told; all arrays in the order of `asked`.
+
+    Attributes
+    ----------
+    asked : array of shape (n,), int64
+        Numbers of those crests whose votes were counted.
+    votes : array of shape (n,), float32
+        Votes received and the crest's own strength.
+    shift : array of shape (n,), float32
+        How far above its crest, along its normal and in nodes, the sphere through its voters passes.
+    bend : array of shape (n,), float32
+        Curvature of that sphere in 1 / nodes, positive where it bends towards the normal.
+    """
+
+    asked: npt.NDArray[np.int64]
+    votes: Field
+    shift: Field
+    bend: Field
 
 
 def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], Field]:
@@ -27,14 +56,16 @@ def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], F
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _vote(voters, places, asked, who, grid, jump, fade, votes, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Count the votes for the voters `asked`; a voter is its weight, its normal and the way to its crest."""
     for n in range(asked.size):
         me = asked[n]
         n0, n1, n2 = voters[me, 1], voters[me, 2], voters[me, 3]
         d0, d1, d2 = voters[me, 4], voters[me, 5], voters[me, 6]
         here = places[me]
-        total, climb, length = voters[me, 0], np.float32(0), np.float32(1e-6)
+        total = voters[me, 0]
+        weight, far, farther = _OWN_WEIGHT * total, np.float32(0), np.float32(1e-6)
+        climb, climb_far = np.float32(0), np.float32(0)
         for q in range(jump.size):
             other = who[here + jump[q]]
             if other < 0:
@@ -55,92 +86,52 @@ def _vote(voters, places, asked, who, grid, jump, fade, votes, bend):  # type: i
             level = 1 - steep * np.float32(1 / _STEEPEST)
             vote = voters[other, 0] * fade[q] * agree * agree * level * level
             total += vote
-            climb += vote * 2 * up
-            length += vote * square
+            weight += vote
+            far += vote * square
+            farther += vote * square * square
+            climb += vote * up
+            climb_far += vote * up * square
         votes[n] = total
-        bend[n] = climb / length
+        # Least squares of the heights by 1 and the squared distance.
+        apart = max(weight * farther - far * far, np.float32(1e-6))
+        bend[n] = 2 * (weight * climb_far - far * climb) / apart
+        shift[n] = (climb * farther - far * climb_far) / apart
 
 
 def vote(
+    crests: Crests,
     strength: Field,
-    offset: Field,
-    direction: npt.NDArray[np.uint8],
-    normals: Field,
+    shape: tuple[int, ...],
     *,
     range_nodes: float,
     reach: float,
     box: npt.NDArray[np.int64],
-) -> tuple[Field, Field]:
-    """Let crest nodes vote for each other.
+) -> Election:
+    """Let crests vote for each other.
 
     Parameters
     ----------
-    strength : array of shape (z, y, x), float32
-        Weight of each crest node, 0 elsewhere.
-    offset : array of shape (z, y, x), float32
-        Signed distance in nodes along its normal from each node to its crest.
-    direction : array of shape (z, y, x), uint8
-        Index of each node's normal.
-    normals : array of shape (n, 3), float32
+    crests : Crests
+    strength : array of shape (n,), float32
+        Weight of each crest's vote.
+    shape : tuple of int
+        Of the field in which the crests were found.
     range_nodes : float
         Deviation in nodes over which votes fade.
     reach : float
         Nodes beyond which nobody is asked.
     box : array of shape (3, 2), int64
         First and one-past-last node along each axis of those whose votes are counted; all give them.
-
-    Returns
-    -------
-    total : array of shape (z, y, x), float32
-        Votes received and the node's own strength; 0 where there is no crest.
-    bend : array of shape (z, y, x), float32
-        Mean normal curvature in 1 / nodes, positive where the surface bends towards the normal.
     """
     grid, fade = _offsets(range_nodes, reach)
     pad = int(reach)
-    at = np.nonzero(strength)
-    normal = normals[direction[at]]
-    voters = np.column_stack([strength[at], normal, offset[at][:, None] * normal]).astype(np.float32)
-    shape = [n + 2 * pad for n in strength.shape]
-    places = np.ravel_multi_index([index + pad for index in at], shape)
-    who = np.full(math.prod(shape), -1, np.int32)
+    voters = np.column_stack([strength, crests.normals, crests.offset[:, None] * crests.normals]).astype(np.float32)
+    wide = [n + 2 * pad for n in shape]
+    places = np.ravel_multi_index(tuple(crests.nodes.T.astype(np.int64) + pad), wide)
+    who = np.full(math.prod(wide), -1, np.int32)
     who[places] = np.arange(len(places), dtype=np.int32)
-    asked = np.flatnonzero(
-        np.logical_and.reduce([(index >= low) & (index < high) for index, (low, high) in zip(at, box, strict=True)])
-    )
-    votes, curve = np.empty(len(asked), np.float32), np.empty(len(asked), np.float32)
-    jump = (grid[:, 0] * shape[1] + grid[:, 1]) * shape[2] + grid[:, 2]
-    _vote(voters, places, asked, who, grid.astype(np.float32), jump, fade, votes, curve)
-    total, bend = np.zeros_like(strength), np.zeros_like(strength)
-    here = tuple(index[asked] for index in at)
-    total[here], bend[here] = votes, curve
-    return total, bend
-
-
-@nb.njit(cache=True, nogil=True)
-def _carry(total, bend, offset, direction, normals, near, result, curve):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    depth, height, width = total.shape
-    for i in range(depth):
-        for j in range(height):
-            for k in range(width):
-                if abs(offset[i, j, k]) >= near:
-                    continue
-                a, b, c = normals[direction[i, j, k]]
-                for half in range(3):
-                    far = offset[i, j, k] + np.float32(0.5) * (half - 1)
-                    z, y, x = round(i + far * a), round(j + far * b), round(k + far * c)
-                    if not (0 <= z < depth and 0 <= y < height and 0 <= x < width):
-                        continue
-                    if total[z, y, x] > result[i, j, k]:
-                        m0, m1, m2 = normals[direction[z, y, x]]
-                        result[i, j, k] = total[z, y, x]
-                        curve[i, j, k] = bend[z, y, x] if a * m0 + b * m1 + c * m2 > 0 else -bend[z, y, x]
-
-
-def carry(
-    total: Field, bend: Field, offset: Field, direction: npt.NDArray[np.uint8], normals: Field, *, near: float
-) -> tuple[Field, Field]:
-    """Give the nodes beside a crest, up to `near` nodes away, the votes and the curvature of their foot on it."""
-    result, curve = np.zeros_like(total), np.zeros_like(total)
-    _carry(total, bend, offset, direction, normals, np.float32(near), result, curve)
-    return result, curve
+    asked = np.flatnonzero(((crests.nodes >= box[:, 0]) & (crests.nodes < box[:, 1])).all(axis=1))
+    found = [np.empty(len(asked), np.float32) for _ in range(3)]
+    jump = (grid[:, 0] * wide[1] + grid[:, 1]) * wide[2] + grid[:, 2]
+    _vote(voters, places, asked, who, grid.astype(np.float32), jump, fade, *found)
+    return Election(asked, *found)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engine import Engine, Labels, Pass, Scene, ScoreCut, Slices, Tile, Voxels
+from cryomamba.engine import Engine, Labels, Pass, Points, Scene, ScoreCut, Slices, Tile, Voxels
 from cryomamba.errors import (
     CryoMambaError,
     ErrorCode,
@@ -22,12 +22,14 @@ from cryomamba.errors import (
 )
 from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS, Scores, cut_scores, write_mask
 from cryomamba.masks.slabs import slab_depth
+from cryomamba.picks import Picks
 from cryomamba.records import SCORES, PreviewOptions, Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, Statistics, Volume, blank_header, stream_statistics
 from cryomamba.wire.buffers import bits_for
 from cryomamba_inference.blocks import BlockFile
 from cryomamba_inference.downsample import PreviewCanvas, magnify, preview_factor
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
+from cryomamba_inference.executor.base import Result, predicted
 from cryomamba_inference.plan import Piece, TilePlan, plan_tiles
 from cryomamba_inference.runner.control import Control, Position, Watcher
 from cryomamba_inference.runner.feed import FrameTitle, PreviewFeed
@@ -92,6 +94,8 @@ class Outcome:
         The scores that the mask was cut from, where they are kept.
     cut : ScoreCut or None
         How the mask was cut from scores.
+    picks : Picks or None
+        The places that the engine has found, if it finds any.
     """
 
     mask: Path
@@ -100,6 +104,7 @@ class Outcome:
     meter: Meter
     scores: Path | None = None
     cut: ScoreCut | None = None
+    picks: Picks | None = None
 
 
 def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher) -> Outcome:
@@ -138,6 +143,8 @@ class _Run:
         self._highest = max(self._engine.labels)
         self._scores = self._engine.output == "scores"
         self._keeps = task.keep_scores and self._scores and self._engine.keeps_scores
+        self._points: dict[int, Points] = {}
+        self._picks: Picks | None = None
         self._looks, self._result = _split(self._engine.passes())
         self._meter = Meter(self._stages(), clock=time.monotonic, tell=watcher.progress)
         self._feed, self._scale = self._make_feed(watcher)
@@ -150,7 +157,7 @@ class _Run:
         executor.warm_up(self._engine)
         statistics = self._measure()
         self._meter.enter(_PREPARING)
-        self._engine.prepare(self._scene(statistics))
+        self._engine.prepare(self._scene(statistics, self._executor.processes))
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
                 self._run_scores(plan, executor, mask)
@@ -165,6 +172,7 @@ class _Run:
             self._meter,
             scores=self._folder / SCORES if self._keeps else None,
             cut=self._engine.cut() if self._scores else None,
+            picks=self._picks,
         )
 
     def _run_looks(self) -> None:
@@ -194,7 +202,7 @@ class _Run:
             engine.prepare(_scene(shape, voxel_size_A, copy))
             data = np.empty((0, 0, 0), np.float32) if copy is None else copy
             with one_thread():
-                labels = engine.predict(Tile(data, core, (0, 0, 0), shape, factor, step))
+                labels, _ = predicted(engine, Tile(data, core, (0, 0, 0), shape, factor, step))
             if engine.output == "scores":
                 cut = engine.cut()
                 labels = cut_scores(labels.astype(np.uint8), replace(cut, min_voxels=cut.min_voxels // factor**3))
@@ -221,11 +229,10 @@ class _Run:
         return statistics
 
     def _run_scores(self, plan: TilePlan, executor: TileExecutor, mask: MaskWriter) -> None:
-        cut = self._engine.cut()
         path = self._folder / _SCORES
         try:
             with BlockFile(path, self._facts.shape) as scores:
-                self._feed.begin(cut)
+                self._feed.begin(self._engine.cut())
                 self._walk(plan, executor, lambda piece, block: scores.write(piece.target, _as_scores(block)))
                 self._meter.enter(_JOINING)
                 self._feed.begin(None)
@@ -238,7 +245,7 @@ class _Run:
                     mask.write(z, 0, 0, block)
                     self._feed.put((z, 0, 0), block)
 
-                write_mask(self._facts.shape, read, write, cut, step=self._within)
+                write_mask(self._facts.shape, read, write, self._engine.cut(), step=self._within)
                 if self._keeps:
                     self._keep(read)
         finally:
@@ -260,10 +267,12 @@ class _Run:
         until = time.monotonic() + self._result.seconds
         done = 0
 
-        def put(piece: Piece, labels: Labels) -> None:
+        def put(piece: Piece, result: Result) -> None:
             nonlocal done
-            keep(piece, labels)
-            self._feed.put(piece.start, labels)
+            keep(piece, result.labels)
+            self._feed.put(piece.start, result.labels)
+            if result.points is not None:
+                self._points[piece.index] = result.points
             done += 1
             self._meter.within(done / len(plan), tiles=1)
 
@@ -283,6 +292,8 @@ class _Run:
         finally:
             executor.end()
         self._control.wait(until, self._tick)
+        if self._points:
+            self._picks = self._engine.settle(np.concatenate([self._points[index] for index in sorted(self._points)]))
 
     def _within(self, fraction: float) -> None:
         self._control.check()
@@ -301,9 +312,10 @@ class _Run:
             tile_bytes=self._engine.tile_bytes,
         )
 
-    def _scene(self, statistics: Statistics | None) -> Scene:
+    def _scene(self, statistics: Statistics | None, threads: int) -> Scene:
+        facts = self._facts
         read = _nothing if self._volume is None else _reader(self._volume, self._control.check)
-        return Scene(self._facts.shape, self._facts.voxel_size_A, statistics, read, self._folder)
+        return Scene(facts.shape, facts.voxel_size_A, statistics, read, self._folder, threads, self._within)
 
     def _stages(self) -> list[Stage]:
         looks = [Stage(look.stage, look.seconds * _TILES_WEIGHT or _LOOK_WEIGHT) for look in self._looks]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cryomamba.engine import Labels, Tile
+from cryomamba.engine import Tile
 from cryomamba.volumes import Volume
 from cryomamba_inference.executor import TileExecutor
+from cryomamba_inference.executor.base import Result
 from cryomamba_inference.plan import Piece, TileOrder, TilePlan
 from cryomamba_inference.runner.control import Control, Position
 
@@ -23,7 +24,7 @@ def walk_tiles(
     *,
     step: int,
     focus: Position | None,
-    put: Callable[[Piece, Labels], None],
+    put: Callable[[Piece, Result], None],
     meanwhile: Callable[[], None],
 ) -> None:
     """Take every tile of a plan through an executor once.
@@ -62,7 +63,7 @@ def walk_tiles(
             executor.submit(piece.index, _tile(piece, volume, step))
             in_flight[piece.index] = piece
         for result in executor.completed(_POLL_S):
-            put(in_flight.pop(result.index), result.labels)
+            put(in_flight.pop(result.index), result)
         meanwhile()
 
 

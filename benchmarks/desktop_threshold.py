@@ -1,0 +1,85 @@
+"""The desktop's moving threshold: one section, the pieces, and the whole volume.
+
+Scores of 512³ voxels with shells in noise. While a slider moves, a section is cut at once with the pieces known last,
+and the pieces are decided anew on a coarse copy; applying cuts the whole volume exactly. The peer is a plain comparison
+of one section.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cryomamba.engine import ScoreCut
+from cryomamba.volumes import MaskWriter, blank_header
+from napari_cryomamba.thresholds import LiveCut, ScoreMap, cut_whole, kept_blocks, load_scores
+
+SIDE = 512
+CUT = ScoreCut(150, 100, 500)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / "scores.mrc"
+        write_scores(path)
+        started = time.perf_counter()
+        found = load_scores(path, CUT)
+        print(f"open the scores of {SIDE}³ and make the coarse copy: {time.perf_counter() - started:.2f} s")
+        sections(found)
+        pieces(found)
+        started = time.perf_counter()
+        cut_whole(found, CUT, Path(folder) / "cut.mrc", step=lambda _fraction: None)
+        print(f"cut the whole volume exactly: {time.perf_counter() - started:.2f} s")
+
+
+def write_scores(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with MaskWriter(path, blank_header((SIDE,) * 3, (10.0,) * 3), labels=255, engine="bench") as writer:
+        y, x = np.ogrid[:SIDE, :SIDE]
+        for z in range(SIDE):
+            plane = rng.integers(0, 110, (1, SIDE, SIDE), np.uint8)
+            for at in (128, 384):
+                radius = np.sqrt((z - at) ** 2 + (y - at) ** 2 + (x - at) ** 2)
+                plane[0][np.abs(radius - 90) < 3] = 200
+            writer.write(z, 0, 0, plane.astype(writer.dtype))
+
+
+def sections(found: ScoreMap) -> None:
+    live = LiveCut(found, CUT)
+    live.move(CUT, kept_blocks(found, CUT))
+    plain = timed(lambda z: (found.scores[z] >= CUT.low).astype(np.uint8))
+    print("cut one section, median")
+    print(f"  a comparison                    {plain * 1e3:7.2f} ms")
+    for name, part in (("z", lambda z: live[z]), ("y", lambda z: live[:, z]), ("x", lambda z: live[:, :, z])):
+        took = timed(part)
+        print(f"  with the pieces, across {name}       {took * 1e3:7.2f} ms  ×{took / plain:.1f}")
+
+
+def pieces(found: ScoreMap) -> None:
+    print("decide which pieces stay, median of 5")
+    for name, cut in (("thresholds alone", ScoreCut(150, 100)), ("with a least volume", CUT)):
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            kept_blocks(found, cut)
+            times.append(time.perf_counter() - started)
+        print(f"  {name:<32}{statistics.median(times) * 1e3:7.0f} ms")
+
+
+def timed(cut: Callable[[int], Any]) -> float:
+    times = []
+    for z in range(100, 400, 10):
+        started = time.perf_counter()
+        cut(z)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The filters that people reach for first: scikit-image's ridge filters and the Hessian's largest eigenvalue.
+
+They see a copy binned to about 25 Å (as `plain_plate_bank` does) at a scale of one voxel of it, so that the scale suits
+a membrane, and their answer is interpolated linearly to the volume's voxels.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from benchmarks.peers.plain_plate_bank import BINNED_A, binned
+from numpy.typing import NDArray
+from skimage import feature, filters
+
+Field = NDArray[np.float32]
+
+
+def hessian_plate(volume: Field) -> Field:
+    """Return the largest eigenvalue of the Hessian: the curvature across a dark plate."""
+    elements = feature.hessian_matrix(volume, sigma=1, order="rc", use_gaussian_derivatives=False)  # type: ignore[no-untyped-call]
+    return np.asarray(feature.hessian_matrix_eigvals(elements)[0], np.float32)  # type: ignore[no-untyped-call]
+
+
+FILTERS: dict[str, Callable[[Field], Field]] = {
+    "Hessian": hessian_plate,
+    "Sato": lambda volume: filters.sato(volume, sigmas=[1], black_ridges=True),  # type: ignore[no-untyped-call]
+    "Meijering": lambda volume: filters.meijering(volume, sigmas=[1], black_ridges=True),  # type: ignore[no-untyped-call]
+    "Frangi": lambda volume: filters.frangi(volume, sigmas=[1], black_ridges=True),  # type: ignore[no-untyped-call]
+}
+
+
+def response(name: str, volume: Field, voxel_size_A: float) -> Field:
+    """Return the answer of a filter on a ZYX volume with dark membranes, of the volume's shape."""
+    factor = max(1, round(BINNED_A / voxel_size_A))
+    small = FILTERS[name](binned(volume, factor))
+    places = [(np.arange(size) - 0.5 * (factor - 1)) / factor for size in volume.shape]
+    for axis, at in enumerate(places):
+        low = np.clip(np.floor(at).astype(int), 0, small.shape[axis] - 2)
+        share = np.clip(at - low, 0, 1).reshape([-1 if axis == a else 1 for a in range(3)])
+        small = np.take(small, low, axis) * (1 - share) + np.take(small, low + 1, axis) * share
+    return np.asarray(small, np.float32)

@@ -1,0 +1,65 @@
+"""Places in a tomogram with a score and a number each. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Kind = Literal["particles", "filaments"]
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """Places that an engine has found.
+
+    Attributes
+    ----------
+    positions : ndarray of float64, shape (n, 3)
+        z, y, x in voxels; the centre of the first voxel is 0.0.
+    scores : ndarray of float64, shape (n,)
+        The higher, the surer; for engines with scores on their scale of 0 to 255.
+    labels : ndarray of int64, shape (n,)
+        For particles the label in the mask, from 1. For filaments the number of the filament, from 1; the points of
+        one follow each other in the order in which they lie on it.
+    kind : {'particles', 'filaments'}
+        What a label means.
+    """
+
+    positions: Floats
+    scores: Floats
+    labels: Numbers
+    kind: Kind = "particles"
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def objects(self) -> int:
+        """How many particles or filaments these are."""
+        return len(self) if self.kind == "particles" else int(np.unique(self.labels).size)
+
+    def chosen(self, which: npt.NDArray[Any]) -> Picks:
+        """Return some of them, by a mask or by indices."""
+        return replace(
+            self, positions=self.positions[which], scores=self.scores[which], labels=self.labels[which]
+        )
+
+    def track_lengths_A(self, voxel_size_A: tuple[float, float, float]) -> Floats:
+        """Return how far each point lies from the first of its filament, along it, in Å; 0 for particles."""
+        along = np.zeros(len(self))
+        if self.kind == "filaments" and len(self) > 1:
+            steps = np.linalg.norm(np.diff(self.positions * voxel_size_A, axis=0), axis=1)
+            along[1:] = np.cumsum(steps)
+            _, first, number = np.unique(self.labels, return_index=True, return_inverse=True)
+            along -= along[first][number]
+        return along
+
+
+def no_picks(kind: Kind = "particles") -> Picks:
+    """Return an empty list."""
+    return Picks(np.empty((0, 3)), np.empty(0), np.empty(0, np.int64), kind)

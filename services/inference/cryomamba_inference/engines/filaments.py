@@ -1,0 +1,186 @@
+"""Filaments of a given diameter; no weights needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.picks import Kind, Picks, no_picks
+from cryomamba_inference.filters.filaments import NODES_PER_DIAMETER, FilamentModel, calibrate, find_filaments
+from cryomamba_inference.filters.grid import CoarseGrid
+from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.paint import paint
+from cryomamba_inference.filters.tracing import trace
+from cryomamba_inference.threads import one_thread
+
+_VOXELS_PER_DIAMETER = 2.0
+_LEAST_SCORE = 48
+_LENGTH_DIAMETERS = 4.0
+_SPACING_DIAMETERS = 0.5
+_STRETCH = 0.8
+_LESS = 0.7
+
+
+class FilamentsParameters(EngineParameters):
+    """Which filaments are found."""
+
+    diameter_A: float = Field(
+        250.0,
+        ge=20,
+        le=2000,
+        title="Diameter",
+        description="Outer diameter, hollow or not: 250 Å for microtubules, 70 Å for actin.",
+        json_schema_extra={"unit": "Å"},
+    )
+    contrast: Literal["dark", "bright", "auto"] = Field(
+        "auto",
+        title="Contrast",
+        description="Whether filaments are darker (raw tomograms) or brighter than their surroundings; 'auto' takes "
+        "the side with the stronger ones.",
+    )
+    high: int | None = Field(
+        None,
+        ge=1,
+        le=255,
+        title="Threshold",
+        description="A filament is believed if it has this score (1 to 255) somewhere. Found from the volume if left "
+        "out.",
+    )
+    low: int | None = Field(
+        None,
+        ge=1,
+        le=255,
+        title="Lower threshold",
+        description="Score that a filament must have all along. Found from the volume if left out.",
+    )
+    min_length_A: float | None = Field(
+        None,
+        ge=0,
+        title="Least length",
+        description="Shorter filaments are left out; four diameters if not given.",
+        json_schema_extra={"unit": "Å"},
+    )
+    spacing_A: float | None = Field(
+        None,
+        gt=0,
+        le=10000,
+        title="Spacing",
+        description="Distance of the points along a filament (82 Å is a tubulin dimer); half a diameter if left out.",
+        json_schema_extra={"unit": "Å"},
+    )
+
+
+class FilamentsEngine(Engine[FilamentsParameters]):
+    """Long densities of one diameter, and their centre lines.
+
+    The volume is averaged onto nodes a quarter of the diameter apart. A bank of oriented lines, hollow or solid alike,
+    is compared with the noise of each direction, which a missing wedge makes different. Points where the answer is
+    highest across the line, and not as high on two opposite sides as in a membrane, vote for those that continue them.
+    In the mask and the scores a filament is a tube of the diameter around such points.
+    """
+
+    name: ClassVar[str] = "filaments"
+    summary: ClassVar[str] = "Finds filaments of a given diameter and traces their centre lines; needs no weights."
+    Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
+    labels: ClassVar[Mapping[int, str]] = {1: "filament"}
+    keeps_scores: ClassVar[bool] = True
+    reads_tiles: ClassVar[bool] = False
+    picks: ClassVar[Kind | None] = "filaments"
+    tile_bytes: ClassVar[int] = 64 * 1024 * 1024
+    output: Literal["labels", "scores"] = "scores"
+
+    def __init__(self, parameters: FilamentsParameters) -> None:
+        super().__init__(parameters)
+        self._grid: CoarseGrid | None = None
+        self._nodes: NodeMap | None = None
+        self._found: tuple[FilamentModel, int, int] | None = None
+
+    def passes(self) -> Sequence[Pass]:
+        """Return a first look and the result."""
+        return (Pass("first look", factor=0), Pass("segmenting"))
+
+    def prepare(self, scene: Scene) -> None:
+        """Average the volume onto nodes, and learn contrast, noise and thresholds from samples."""
+        diameter = self.parameters.diameter_A
+        coarsest = max(scene.voxel_size_A)
+        if coarsest * _VOXELS_PER_DIAMETER > diameter:
+            raise InvalidRequestError(
+                f"Filaments of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
+                code=ErrorCode.INVALID_PARAMETERS,
+                hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å here; is the voxel size right?",
+            )
+        self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
+        with one_thread():
+            self._grid.gather_volume(scene.read, self._nodes.array)
+            self._found = calibrate(
+                self._nodes.array, self._grid, diameter_A=diameter, contrast=self.parameters.contrast
+            )
+
+    def cut(self) -> ScoreCut:
+        """Return the person's thresholds, or those that :meth:`prepare` found."""
+        grid, _, (_, low, high) = self._prepared
+        high = self.parameters.high or max(high, self.parameters.low or 0)
+        low = min(self.parameters.low or low, high)
+        # The ends of a tube are round, and its mask a little ragged.
+        least = _LESS * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
+        return ScoreCut(high, low, math.ceil(least / math.prod(grid.voxel_size_A)))
+
+    def predict(self, tile: Tile) -> Finding:
+        """Return the filaments of a tile as tubes that hold their score, and the points of their centre lines."""
+        grid, nodes, (model, _, _) = self._prepared
+        points = find_filaments(model, grid, nodes, tile.start, tile.shape)
+        points = points[points[:, 6] >= _LEAST_SCORE]
+        half = _STRETCH * grid.step_A * points[:, 3:6]
+        scores = paint(
+            points[:, :3] - half,
+            points[:, :3] + half,
+            points[:, 6].astype(np.uint8),
+            self.parameters.diameter_A / 2,
+            start=tile.start,
+            shape=tile.shape,
+            size_A=grid.voxel_size_A,
+        )
+        nearest = np.clip(np.floor(points[:, :3] / grid.voxel_size_A + 0.5), 0, np.array(grid.shape) - 1)
+        stop = np.array(tile.start) + tile.shape
+        return Finding(scores, points[((nearest >= tile.start) & (nearest < stop)).all(axis=1)])
+
+    def settle(self, points: Points) -> Picks:
+        """Trace the centre lines, and return points at equal distances along each, the longest filament first."""
+        grid, _, _ = self._prepared
+        cut = self.cut()
+        filaments = trace(
+            points[points[:, 6] >= cut.low],
+            diameter_A=self.parameters.diameter_A,
+            high=cut.high,
+            min_length_A=self._min_length_A,
+            spacing_A=self.parameters.spacing_A or _SPACING_DIAMETERS * self.parameters.diameter_A,
+        )
+        if not filaments:
+            return no_picks("filaments")
+        places = np.concatenate([one.points for one in filaments]) / grid.voxel_size_A
+        return Picks(
+            np.clip(places, 0, np.array(grid.shape) - 1),
+            np.concatenate([one.scores for one in filaments]),
+            np.repeat(np.arange(1, len(filaments) + 1), [len(one.points) for one in filaments]),
+            "filaments",
+        )
+
+    @property
+    def _min_length_A(self) -> float:
+        given = self.parameters.min_length_A
+        return _LENGTH_DIAMETERS * self.parameters.diameter_A if given is None else given
+
+    @property
+    def _prepared(self) -> tuple[CoarseGrid, npt.NDArray[np.float32], tuple[FilamentModel, int, int]]:
+        if self._grid is None or self._nodes is None or self._found is None:
+            msg = "prepare() comes first"
+            raise RuntimeError(msg)
+        return self._grid, self._nodes.array, self._found

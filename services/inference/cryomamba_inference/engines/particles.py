@@ -1,0 +1,142 @@
+"""Particles of a given diameter; no weights needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.picks import Kind, Picks
+from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER
+from cryomamba_inference.filters.grid import CoarseGrid
+from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.paint import paint
+from cryomamba_inference.filters.particles import ParticleModel, calibrate, find_cut, find_particles
+from cryomamba_inference.threads import one_thread
+
+_VOXELS_PER_DIAMETER = 2.5
+
+
+class ParticlesParameters(EngineParameters):
+    """Which particles are found."""
+
+    diameter_A: float = Field(
+        250.0,
+        ge=20,
+        le=5000,
+        title="Diameter",
+        description="Diameter of the particles; 250 Å is a ribosome. What is half or twice as large is hardly found.",
+        json_schema_extra={"unit": "Å"},
+    )
+    contrast: Literal["dark", "bright", "auto"] = Field(
+        "auto",
+        title="Contrast",
+        description="Whether particles are darker (raw tomograms) or brighter than their surroundings; 'auto' takes "
+        "the side with the stronger ones.",
+    )
+    threshold: int | None = Field(
+        None,
+        ge=1,
+        le=255,
+        title="Threshold",
+        description="Score from which on a particle counts (1 to 255). Found from the volume if left out.",
+    )
+    min_distance_A: float | None = Field(
+        None,
+        gt=0,
+        le=20000,
+        title="Least distance",
+        description="Of two particles whose centres are nearer than this, only the better one counts; 0.7 diameters "
+        "if left out.",
+        json_schema_extra={"unit": "Å"},
+    )
+
+
+class ParticlesEngine(Engine[ParticlesParameters]):
+    """Round densities of one size, each with a score and a place.
+
+    The volume is averaged onto nodes a seventh of the diameter apart. Peaks of the Laplacian of a Gaussian, as wide as
+    the diameter asks for, are graded by their height above the noise and by their roundness, so that membranes,
+    filaments and edges do not count. Peaks of the other contrast tell how many are false, and from that comes the
+    threshold. In the mask and the scores a particle is a ball of the diameter.
+    """
+
+    name: ClassVar[str] = "particles"
+    summary: ClassVar[str] = "Picks round particles of a given diameter: coordinates and a mask; needs no weights."
+    Parameters: ClassVar[type[EngineParameters]] = ParticlesParameters
+    labels: ClassVar[Mapping[int, str]] = {1: "particle"}
+    keeps_scores: ClassVar[bool] = True
+    reads_tiles: ClassVar[bool] = False
+    picks: ClassVar[Kind | None] = "particles"
+    tile_bytes: ClassVar[int] = 32 * 1024 * 1024
+    output: Literal["labels", "scores"] = "scores"
+
+    def __init__(self, parameters: ParticlesParameters) -> None:
+        super().__init__(parameters)
+        self._grid: CoarseGrid | None = None
+        self._nodes: NodeMap | None = None
+        self._model: ParticleModel | None = None
+        self._cut = 255
+
+    def passes(self) -> Sequence[Pass]:
+        """Return a first look and the result."""
+        return (Pass("first look", factor=0), Pass("picking"))
+
+    def prepare(self, scene: Scene) -> None:
+        """Average the volume onto nodes, and learn contrast, noise and a first threshold from samples."""
+        diameter = self.parameters.diameter_A
+        coarsest = max(scene.voxel_size_A)
+        if coarsest * _VOXELS_PER_DIAMETER > diameter:
+            raise InvalidRequestError(
+                f"Particles of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
+                code=ErrorCode.INVALID_PARAMETERS,
+                hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å here; is the voxel size right?",
+            )
+        apart = self.parameters.min_distance_A or 0.7 * diameter
+        self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
+        with one_thread():
+            self._grid.gather_volume(scene.read, self._nodes.array)
+            self._model, self._cut = calibrate(
+                self._nodes.array, self._grid, diameter_A=diameter, apart_A=apart, contrast=self.parameters.contrast
+            )
+
+    def cut(self) -> ScoreCut:
+        """Return the person's threshold, or the one that was found."""
+        cut = self.parameters.threshold or self._cut
+        return ScoreCut(cut, cut)
+
+    def predict(self, tile: Tile) -> Finding:
+        """Return the particles of a tile as balls that hold their score, and their places and those of decoys."""
+        grid, nodes, model = self._prepared
+        found = find_particles(model, grid, nodes, tile.start, tile.shape)
+        balls = found[found[:, 4] > 0]
+        places = balls[:, :3] * grid.voxel_size_A
+        values = balls[:, 3].astype(np.uint8)
+        scores = paint(
+            places, places, values, model.diameter_A / 2, start=tile.start, shape=tile.shape, size_A=grid.voxel_size_A
+        )
+        nearest = np.floor(found[:, :3] + 0.5)
+        stop = np.array(tile.start) + tile.shape
+        return Finding(scores, found[((nearest >= tile.start) & (nearest < stop)).all(axis=1)])
+
+    def settle(self, points: Points) -> Picks:
+        """Find the threshold from all peaks and decoys, and return the particles above it, the best first."""
+        grid, _, model = self._prepared
+        self._cut = find_cut(points, model, grid.voxel_size_A)
+        # The mask holds whole scores, and both must agree.
+        balls = points[(points[:, 4] > 0) & (np.floor(points[:, 3]) >= self.cut().high)]
+        balls = balls[np.lexsort((balls[:, 2], balls[:, 1], balls[:, 0], -balls[:, 3]))]
+        return Picks(balls[:, :3], balls[:, 3], np.ones(len(balls), np.int64), "particles")
+
+    @property
+    def _prepared(self) -> tuple[CoarseGrid, npt.NDArray[np.float32], ParticleModel]:
+        if self._grid is None or self._nodes is None or self._model is None:
+            msg = "prepare() comes first"
+            raise RuntimeError(msg)
+        return self._grid, self._nodes.array, self._model

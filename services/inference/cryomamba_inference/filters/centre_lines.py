@@ -1,0 +1,215 @@
+"""Centre lines: where an answer of the line bank is highest across the line, and how far neighbours continue it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+Field = npt.NDArray[np.float32]
+
+_AZIMUTHS = 8
+_STEEPEST = 0.15
+_AGREEMENT = 0.7
+_ISOLATED = 0.5
+_SHARE = 0.6
+
+
+@nb.njit(cache=True, nogil=True)
+def sample(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Return a field between its nodes, linearly; beyond its sides, 0."""
+    i, j, k = math.floor(z), math.floor(y), math.floor(x)
+    total = 0.0
+    for a in range(2):
+        for b in range(2):
+            for c in range(2):
+                p, q, r = i + a, j + b, k + c
+                if 0 <= p < field.shape[0] and 0 <= q < field.shape[1] and 0 <= r < field.shape[2]:
+                    total += field[p, q, r] * (1 - abs(z - p)) * (1 - abs(y - q)) * (1 - abs(x - r))
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def _frame(n0, n1, n2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return two unit vectors across a direction, the first as far along z as can be."""
+    e0, e1, e2 = 1 - n0 * n0, -n0 * n1, -n0 * n2
+    length = math.sqrt(e0 * e0 + e1 * e1 + e2 * e2)
+    if length < 1e-3:
+        e0, e1, e2, length = 0.0, 1.0, 0.0, 1.0
+    e0, e1, e2 = e0 / length, e1 / length, e2 / length
+    return e0, e1, e2, n1 * e2 - n2 * e1, n2 * e0 - n0 * e2, n0 * e1 - n1 * e0
+
+
+@nb.njit(cache=True, nogil=True)
+def _lines(response, direction, axes, floor, ring, most, box, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    count = 0
+    for i in range(box[0, 0], box[0, 1]):
+        for j in range(box[1, 0], box[1, 1]):
+            for k in range(box[2, 0], box[2, 1]):
+                here = response[i, j, k]
+                if here < floor:
+                    continue
+                n0, n1, n2 = axes[direction[i, j, k]]
+                e0, e1, e2, f0, f1, f2 = _frame(n0, n1, n2)
+                # A paraboloid across the line: its top is where the line runs.
+                e_up, e_down = sample(response, i + e0, j + e1, k + e2), sample(response, i - e0, j - e1, k - e2)
+                f_up, f_down = sample(response, i + f0, j + f1, k + f2), sample(response, i - f0, j - f1, k - f2)
+                e_bend, f_bend = 2 * here - e_up - e_down, 2 * here - f_up - f_down
+                if e_bend <= 0 or f_bend <= 0:
+                    continue
+                u, v = 0.5 * (e_up - e_down) / e_bend, 0.5 * (f_up - f_down) / f_bend
+                if u * u + v * v > most * most:
+                    continue
+                z, y, x = i + u * e0 + v * f0, j + u * e1 + v * f1, k + u * e2 + v * f2
+                top = here + 0.25 * ((e_up - e_down) * u + (f_up - f_down) * v)
+                beside = 0.0
+                for azimuth in range(_AZIMUTHS // 2):
+                    angle = math.pi * azimuth / (_AZIMUTHS // 2)
+                    a, b = ring * math.cos(angle), ring * math.sin(angle)
+                    g0, g1, g2 = a * e0 + b * f0, a * e1 + b * f1, a * e2 + b * f2
+                    # The missing wedge smears lines along x over z: there, that says nothing.
+                    if abs(g0) > 0.6 * ring and abs(n2) > 0.7:
+                        continue
+                    low = min(sample(response, z + g0, y + g1, x + g2), sample(response, z - g0, y - g1, x - g2))
+                    beside = max(beside, low / top)
+                weight = min(max((1 - beside) / _ISOLATED, 0.0), 1.0)
+                if weight > 0 and count < len(found):
+                    row = found[count]
+                    row[0], row[1], row[2] = z, y, x
+                    row[3], row[4], row[5] = n0, n1, n2
+                    row[6] = weight * (top - floor)
+                    count += 1
+    return count
+
+
+def centre_points(
+    response: Field,
+    direction: npt.NDArray[np.uint8],
+    axes: Field,
+    *,
+    floor: float,
+    ring: float,
+    box: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Return the points at which lines run, found from the nodes beside them.
+
+    Parameters
+    ----------
+    response, direction : arrays of shape (z, y, x)
+        Of the bank, the second as indices into `axes` (n, 3).
+    floor : float
+        Least response.
+    ring : float
+        In nodes: where there is as much response on two opposite sides at this distance, it is a plate and not a line.
+    box : array of shape (3, 2), int64
+        First and one-past-last node along each axis of those that are looked at.
+
+    Returns
+    -------
+    array of shape (n, 7), float32
+        z, y, x in nodes, the direction, and the strength; a stretch of line has several, one for each node beside it.
+    """
+    room = int(np.count_nonzero(response >= floor))
+    found = np.empty((room, 7), np.float32)
+    count = _lines(response, direction, axes, np.float32(floor), float(ring), 1.0, box, found)
+    return found[:count]
+
+
+@nb.njit(cache=True, nogil=True)
+def _outshone(points, order, begin, cells, cell, reach, lost):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for me in range(len(points)):
+        z, y, x = int(points[me, 0] / cell), int(points[me, 1] / cell), int(points[me, 2] / cell)
+        for a in range(max(z - 1, 0), min(z + 2, cells[0])):
+            for b in range(max(y - 1, 0), min(y + 2, cells[1])):
+                for c in range(max(x - 1, 0), min(x + 2, cells[2])):
+                    number = (a * cells[1] + b) * cells[2] + c
+                    for at in range(begin[number], begin[number + 1]):
+                        other = order[at]
+                        if points[other, 6] * _SHARE <= points[me, 6]:
+                            continue
+                        d0 = points[other, 0] - points[me, 0]
+                        d1 = points[other, 1] - points[me, 1]
+                        d2 = points[other, 2] - points[me, 2]
+                        along = d0 * points[other, 3] + d1 * points[other, 4] + d2 * points[other, 5]
+                        square = d0 * d0 + d1 * d1 + d2 * d2
+                        if square <= reach * reach and along * along <= 0.25 * square + 0.25:
+                            lost[me] = True
+
+
+def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.bool_]:
+    """Tell which points have no much stronger one beside them: lines have weak shadows at their sides.
+
+    Parameters
+    ----------
+    points : array of shape (n, 7), float32
+        As of :func:`centre_points`.
+    reach : float
+        How far to look across a line, in nodes.
+    """
+    lost = np.zeros(len(points), np.bool_)
+    if len(points):
+        _outshone(*_sorted(points, reach), np.float32(reach), float(reach), lost)
+    return ~lost
+
+
+def _sorted(points: npt.NDArray[np.float32], cell: float) -> tuple[npt.NDArray[Any], ...]:
+    """Return the points from 0 on, their order by cells of a grid, where each cell begins in it, and the grid."""
+    moved = points.copy()
+    moved[:, :3] -= points[:, :3].min(axis=0)
+    cells = (moved[:, :3].max(axis=0) / cell).astype(np.int64) + 1
+    place = np.minimum((moved[:, :3] / np.float32(cell)).astype(np.int64), cells - 1)
+    number = np.ravel_multi_index(tuple(place.T), tuple(cells))
+    order = np.argsort(number, kind="stable")
+    return moved, order, np.searchsorted(number[order], np.arange(np.prod(cells) + 1)), cells
+
+
+@nb.njit(cache=True, nogil=True)
+def _count(points, order, begin, cells, cell, reach, spread, votes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for me in range(len(points)):
+        z, y, x = int(points[me, 0] / cell), int(points[me, 1] / cell), int(points[me, 2] / cell)
+        total = 0.0
+        for a in range(max(z - 1, 0), min(z + 2, cells[0])):
+            for b in range(max(y - 1, 0), min(y + 2, cells[1])):
+                for c in range(max(x - 1, 0), min(x + 2, cells[2])):
+                    number = (a * cells[1] + b) * cells[2] + c
+                    for at in range(begin[number], begin[number + 1]):
+                        total += _vote(points, me, order[at], reach, spread)
+        votes[me] = total
+
+
+@nb.njit(cache=True, nogil=True)
+def _vote(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    d0, d1, d2 = points[other, 0] - points[me, 0], points[other, 1] - points[me, 1], points[other, 2] - points[me, 2]
+    square = d0 * d0 + d1 * d1 + d2 * d2
+    if square > reach * reach:
+        return 0.0
+    n0, n1, n2 = points[me, 3], points[me, 4], points[me, 5]
+    agree = abs(n0 * points[other, 3] + n1 * points[other, 4] + n2 * points[other, 5])
+    if agree < _AGREEMENT:
+        return 0.0
+    along = d0 * n0 + d1 * n1 + d2 * n2
+    # Within half a node of a point, how it stands to the line says nothing.
+    steep = max(square - along * along - 0.25, 0.0) / (square + 0.25)
+    if steep > _STEEPEST:
+        return 0.0
+    return points[other, 6] * agree * agree * (1 - steep / _STEEPEST) * math.exp(-square / (2 * spread * spread))
+
+
+def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Field:
+    """Return for each point how much line there is ahead of it and behind, its own strength included.
+
+    Parameters
+    ----------
+    points : array of shape (n, 7), float32
+        As of :func:`centre_points`.
+    spread, reach : float
+        Deviation in nodes over which a vote fades, and the distance beyond which nobody is asked.
+    """
+    total = np.zeros(len(points), np.float32)
+    if not len(points):
+        return total
+    _count(*_sorted(points, reach), np.float32(reach), float(reach), float(spread), total)
+    return total

@@ -1,0 +1,151 @@
+"""A bank of oriented lines: rods of a given diameter, hollow or solid, against what lies around them.
+
+Across, a filter is the mean over the disc of the diameter minus the mean over the ring around it, so a hollow tube and
+a solid rod of the same mass answer alike; along, it is a Gaussian. Each direction is compared with its own noise. A
+missing wedge takes part of the signal and of the noise of a direction, so that this makes the bank the matched filter
+of what was measured, whatever the tilt range was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy import special
+
+from cryomamba_inference.filters.blobs import Borders
+from cryomamba_inference.filters.grid import half_sphere
+
+Field = npt.NDArray[np.float32]
+Directions = npt.NDArray[np.uint8]
+
+DIRECTIONS = 40
+ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
+_DISC = 1.1
+_SURROUND = 1.7
+_SOFT = 0.2
+_ALONG = 1.0
+_REACH = 2.8
+_RADII = 1024
+
+
+@dataclass(frozen=True)
+class LineBank:
+    """Filters for one diameter on nodes of one distance.
+
+    Attributes
+    ----------
+    diameter : float
+        In nodes.
+    middles, deviations : arrays of shape (DIRECTIONS,), float32
+        Median and scaled MAD of each direction's answer; 0 and 1 before :meth:`calibrated`.
+    """
+
+    diameter: float
+    middles: Field = field(default_factory=lambda: np.zeros(DIRECTIONS, np.float32))
+    deviations: Field = field(default_factory=lambda: np.ones(DIRECTIONS, np.float32))
+
+    @property
+    def directions(self) -> Field:
+        """Unit vectors (DIRECTIONS, 3), z, y, x, over a half sphere."""
+        return half_sphere(DIRECTIONS)
+
+    @property
+    def reach(self) -> int:
+        """Nodes around one that its answer depends on."""
+        return math.ceil(_REACH * _ALONG * self.diameter)
+
+    def calibrated(self, samples: list[Field]) -> LineBank:
+        """Return a bank that knows the noise of each direction in sample fields."""
+        found: list[list[Field]] = [[] for _ in range(DIRECTIONS)]
+        for sample in samples:
+            for number, answer in self._each(sample, ALL_BORDERS):
+                found[number].append(answer.reshape(-1))
+        values = [np.concatenate(parts) for parts in found]
+        middles = np.array([np.median(one) for one in values], np.float32)
+        spreads = [1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, middles, strict=True)]
+        return replace(self, middles=middles, deviations=np.array(spreads, np.float32))
+
+    def strongest(self, density: Field, borders: Borders) -> tuple[Field, Directions]:
+        """Return the strongest answer at every node, in deviations, and which direction gave it.
+
+        At the volume's borders the density goes on by reflection; from other sides, the outer `reach` nodes of the
+        result are not to be used.
+        """
+        best = np.full(density.shape, -np.inf, np.float32)
+        which = np.zeros(density.shape, np.uint8)
+        for number, answer in self._each(density, borders):
+            if not self.deviations[number] > 0:
+                continue
+            answer -= self.middles[number]
+            answer /= self.deviations[number]
+            higher = answer > best
+            np.copyto(best, answer, where=higher)
+            which[higher] = number
+        return np.where(np.isfinite(best), best, np.float32(0)), which
+
+    def _each(self, density: Field, borders: Borders) -> Iterator[tuple[int, Field]]:
+        """Yield each direction's number and answer, not compared with its noise."""
+        pads = [(self.reach if a else 0, self.reach if b else 0) for a, b in borders]
+        padded = np.pad(density, pads, mode="symmetric")
+        shape = tuple(scipy.fft.next_fast_len(n, real=True) for n in padded.shape)
+        spectrum = np.asarray(scipy.fft.rfftn(padded, shape), np.complex64)
+        waves = _waves(shape, self.diameter)
+        z, y, x = (slice(first, first + n) for n, (first, _) in zip(density.shape, pads, strict=True))
+        for number, direction in enumerate(self.directions):
+            yield number, scipy.fft.irfftn(spectrum * waves.line(direction), shape, overwrite_x=True)[z, y, x]
+
+
+@lru_cache(maxsize=1)
+def _waves(shape: tuple[int, ...], diameter: float) -> _Waves:
+    return _Waves(shape, diameter)
+
+
+class _Waves:
+    """The wave vectors of a padded field in the layout of ``rfftn``, in radians per node, and the filters on them."""
+
+    def __init__(self, shape: tuple[int, ...], diameter: float) -> None:
+        last = len(shape) - 1
+        axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
+        self._axes = [
+            (2 * np.pi * f).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+            for axis, f in enumerate(axes)
+        ]
+        self._square = self._axes[0] ** 2 + self._axes[1] ** 2 + self._axes[2] ** 2
+        self._along = np.float32(_ALONG * diameter)
+        # By the square of the wave number across: it is smooth there, and needs no root.
+        self._most = float(self._square.max()) * 1.001
+        self._across = _across(np.sqrt(np.linspace(0, self._most, _RADII)), diameter / 2)
+
+    def line(self, direction: Field) -> Field:
+        """Return the transfer function of a line."""
+        along = self._axes[0] * direction[0] + self._axes[1] * direction[1] + self._axes[2] * direction[2]
+        along *= along
+        place = self._square - along
+        np.clip(place, 0, None, out=place)
+        place *= np.float32((_RADII - 1) / self._most)
+        below = place.astype(np.int32)
+        place -= below
+        table = self._across
+        kernel = table[below]
+        kernel += place * (table[np.minimum(below + 1, _RADII - 1)] - kernel)
+        along *= np.float32(-0.5) * self._along**2
+        kernel *= np.exp(along, out=along)
+        return kernel
+
+
+def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:
+    """Return the transform of a disc's mean minus that of the ring around it, softened at the edge."""
+
+    def disc(size: float) -> npt.NDArray[np.float64]:
+        at = np.maximum(wave * size, 1e-9)
+        return np.asarray(2 * special.j1(at) / at)
+
+    inner, outer = _DISC * radius, _SURROUND * radius
+    ring = (outer**2 * disc(outer) - inner**2 * disc(inner)) / (outer**2 - inner**2)
+    return np.asarray((disc(inner) - ring) * np.exp(-0.5 * (_SOFT * radius * wave) ** 2), np.float32)

@@ -1,0 +1,106 @@
+"""The systemd units: what systemd itself says of them, and that all that they name is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from cryomamba.cli.app import app
+from cryomamba.exits import ExitCode
+from cryomamba.settings import Settings
+
+Program = Callable[[str], str]
+SERVICES = ("cryomamba-broker.service", "cryomamba-inference@1.service", "cryomamba-gateway.service")
+ONCE = ("cryomamba-backup.service", "cryomamba-gc.service")
+# What systemd calls "OK"; unconfined services have above 9.
+EXPOSURE_MAX = 2.0
+
+
+@pytest.fixture
+def root(tmp_path: Path, deploy: Path) -> Path:
+    """A root folder with the units where an administrator puts them, and something to start."""
+    units = tmp_path / "etc" / "systemd" / "system"
+    for source in (deploy / "systemd").rglob("*"):
+        if source.is_file() and source.suffix != ".env":
+            target = units / source.relative_to(deploy / "systemd")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    for name in ("python", "cryomamba"):
+        started = tmp_path / "opt" / "cryomamba" / "bin" / name
+        started.parent.mkdir(parents=True, exist_ok=True)
+        started.write_text("#!/bin/sh\n")
+        started.chmod(0o755)
+    # Those of the system that ours refer to.
+    for name in ("basic", "sysinit", "shutdown", "network", "multi-user", "timers"):
+        (units / f"{name}.target").write_text(f"[Unit]\nDescription={name}\n")
+    return tmp_path
+
+
+def settings_of(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r"^([A-Z]\w+)=(.*)$", text, re.MULTILINE):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def test_systemd_finds_nothing_wrong(root: Path, program: Program) -> None:
+    """No unknown option, no missing program, no unit that is not there."""
+    units = (*SERVICES, *ONCE, "cryomamba.target", "cryomamba-backup.timer", "cryomamba-gc.timer")
+    command = [program("systemd-analyze"), f"--root={root}", "verify", *units]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", [*SERVICES, *ONCE])
+def test_services_are_confined(root: Path, program: Program, unit: str) -> None:
+    """Each unit has the common limits, as systemd weighs them."""
+    command = [program("systemd-analyze"), f"--root={root}", "security", "--offline=true", "--no-pager", unit]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    exposure = re.search(rf"exposure level for {re.escape(unit)}: ([\d.]+)", said.stdout)
+    assert exposure is not None, said.stdout + said.stderr
+    assert float(exposure[1]) <= EXPOSURE_MAX
+
+
+def test_they_start_what_there_is(deploy: Path) -> None:
+    """Every module and every command that a unit starts exists, with the options that it is given."""
+    started = [
+        value for unit in (deploy / "systemd").glob("*.service") for value in settings_of(unit.read_text())["ExecStart"]
+    ]
+    modules = {line.split(" -m ")[1] for line in started if " -m " in line}
+    assert modules == {"cryomamba_broker", "cryomamba_inference", "cryomamba_gateway"}
+    assert all(importlib.util.find_spec(module) for module in modules)
+    group = get_command(app)
+    commands = [line.split()[1:] for line in started if " -m " not in line]
+    assert len(commands) == len(ONCE)
+    for name, *arguments in commands:
+        group.commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
+
+
+def test_what_needs_a_person_is_not_started_again(deploy: Path) -> None:
+    """Bad configuration and a store of another program end a service for good; everything else is tried again."""
+    for name in ("cryomamba-broker.service", "cryomamba-inference@.service", "cryomamba-gateway.service"):
+        unit = settings_of((deploy / "systemd" / name).read_text())
+        assert unit["Restart"] == ["always"]
+        assert unit["Type"] == ["notify"]
+        final = {ExitCode(int(code)) for code in unit["RestartPreventExitStatus"][0].split()}
+        assert final == {ExitCode.USAGE, ExitCode.CONFLICT}
+
+
+def test_the_environment_file_is_understood(deploy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variable is a setting, and together they make a configuration that stays on this machine."""
+    text = (deploy / "systemd" / "cryomamba.env").read_text()
+    named = dict(re.findall(r"^(CRYOMAMBA_\w+)=(.*)$", text, re.MULTILINE))
+    assert {name.removeprefix("CRYOMAMBA_").lower() for name in named} <= set(Settings.model_fields)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    common = settings_of((deploy / "systemd" / "cryomamba-.service.d" / "10-common.conf").read_text())
+    assert str(settings.home) == f"/var/lib/{common['StateDirectory'][0]}"
+    assert settings.bus_jobs.startswith(f"ipc:///run/{common['RuntimeDirectory'][0]}/")
+    assert common["EnvironmentFile"] == ["/etc/cryomamba/cryomamba.env"]

@@ -1,0 +1,62 @@
+"""Schemathesis asks a running, locked gateway whatever its description allows and does not allow.
+
+All of its checks are on. ``make fuzz`` asks longer, with another seed each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from cryomamba.access.tokens import Scope, TokenStore
+from cryomamba.errors import CryoMambaError
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import House, Worker
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SEED = os.environ.get("FUZZ_SEED", "20261126")
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "6")
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+async def work_off(worker: Worker) -> None:
+    """Finish every job with a mask and a preview, so that there is something to be fetched."""
+    mask = np.ones((4, 4, 4), np.uint8)
+    while True:
+        with contextlib.suppress(CryoMambaError, AssertionError):
+            job = await worker.claim()
+            await worker.publish(job, mask, final=True)
+            await worker.finish(job, {"mask.mrc": b"0123456789", "scores.mrc": b"0123456789"})
+
+
+async def test_the_gateway_keeps_to_its_description(empty_house: House) -> None:
+    """No status from 500 up, no answer that is not described, and nothing without a token."""
+    house = empty_house
+    token, _ = TokenStore(house.settings.keys).create("ada", [Scope.WRITE], days=1)
+    await house.start_broker()
+    working = asyncio.create_task(work_off(await house.start_worker()))
+    url = await house.start_gateway(requests_per_minute=10_000_000, uploads_per_token=10_000, upload_max_gb=0.01)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{url}/openapi.json"]
+    command += ["--seed", SEED, "--max-examples", EXAMPLES, "--header", f"Authorization: Bearer {token}"]
+    asking = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=house.settings.home
+    )
+    told, _ = await asking.communicate()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    report = told.decode(errors="replace")
+    sys.stdout.write(report)
+    assert asking.returncode == 0, f"seed {SEED}"
+    asked = re.search(r"(\d+) generated", report)
+    assert asked is not None
+    assert int(asked[1]) > 500
