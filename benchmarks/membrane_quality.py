@@ -25,9 +25,9 @@ from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.synth import PhantomSpec, score_mask, score_thresholds, synthesize
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
-SHAPES = {7.0: (112, 224, 224), 10.0: (80, 160, 160), 14.0: (64, 136, 136)}
+SHAPES = {7.0: (96, 176, 176), 10.0: (72, 144, 144), 14.0: (56, 120, 120)}
 NOISES = {"low": 0.5, "middle": 1.0, "high": 2.0, "beyond": 3.0}
-SEEDS = (101, 102, 103)
+SEEDS = (101, 102)
 COLUMNS = ("automatic", "worst", "best", "plain auto", "plain best", *ridge_filters.FILTERS)
 Density = NDArray[np.float32]
 Truth = NDArray[np.uint8]
@@ -44,7 +44,7 @@ def volume(family: str, voxel_A: float, noise: float, seed: int) -> tuple[Densit
 
 def best_f1(response: Density, truth: Truth) -> float:
     """Return the best F1 over 255 thresholds that keep from none to a third of the voxels."""
-    levels = np.quantile(response, np.linspace(0.66, 1, 255))
+    levels = np.quantile(response.reshape(-1)[::7], np.linspace(0.66, 1, 255))
     ranks = np.searchsorted(levels, response, side="right").astype(np.uint8)
     return max(score.f1 for score in score_thresholds(ranks, truth)[1:])
 

@@ -144,7 +144,7 @@ def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     panel.tabs.setCurrentIndex(1)
     panel.segment.engine.setCurrentText("particles")
     panel.segment.submit()
-    camera.until(lambda: panel.picks.star.isEnabled(), "the picks")
+    camera.until(lambda: panel.picks.export.isEnabled(), "the picks")
     panel.tabs.setCurrentWidget(panel.picks)
     camera.take("picks")
 

@@ -159,11 +159,20 @@ def engines() -> str:
     return "\n".join(parts)
 
 
+def licences() -> str:
+    """Return the licence of every package that is installed with an extra."""
+    sys.path.insert(0, str(PAGES))
+    import licences as module
+
+    return table(("Package", "Licence", "Comes with"), module.table())
+
+
 BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "constants": constants,
     "engines": engines,
     "exit-codes": exit_codes,
+    "licences": licences,
     "requests": requests,
     "routes": routes,
     "settings": settings,

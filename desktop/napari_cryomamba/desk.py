@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 from cryomamba.records import JobRecord, Spacing
 
 from .aside import Aside
+from .downloads import Downloads
 from .focus import Focus
 from .net.messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Message, Told
 from .notices import Notices
@@ -45,6 +46,8 @@ class Desk(QObject):
         Those that are shown.
     results : Results
         What finished ones left.
+    downloads : Downloads
+        Their files.
     aside : Aside
         Work in threads.
     """
@@ -59,7 +62,8 @@ class Desk(QObject):
         self.server = Server(self.preferences, self.notices, self)
         self.runs = Runs(self.server, self.preferences, self.notices, folder / "local", self)
         self.watching = Watching(viewer, self.runs, self.preferences, self)
-        self.results = Results(viewer, self.runs, self.watching, self.aside, self.notices, folder / "masks", self)
+        self.downloads = Downloads(self.runs, self.notices, folder / "masks", self)
+        self.results = Results(viewer, self.runs, self.watching, self.aside, self.notices, self.downloads, self)
         self.solid = Solid(viewer, self.watching, self.aside, self.notices, self)
         self.focus = Focus(viewer, self.watching, self.server.bridge, self)
         self.aside.told.connect(self.notices.tell)

@@ -16,9 +16,10 @@ from qtpy.QtCore import QObject
 from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from cryomamba.events import ProgressEvent
-from cryomamba.local import ENDINGS, ExportFormat, LocalEvent, find_local_runner
+from cryomamba.local import ARTIFACTS, ExportFormat, LocalEvent, find_local_runner
 from cryomamba.records import (
     MASK,
+    PICKS,
     SCORES,
     Artifact,
     EngineInfo,
@@ -190,7 +191,11 @@ class _Run(threading.Thread):
         record, folder = self.record, self._folder
         folder.mkdir(parents=True, exist_ok=True)
         engine = Registry.discover().engines.get(record.engine)
-        formats: tuple[ExportFormat, ...] = ("scores",) if engine is not None and engine.keeps_scores else ()
+        wanted: dict[ExportFormat, bool] = {
+            "scores": engine is not None and engine.keeps_scores,
+            "csv": engine is not None and engine.picks is not None,
+        }
+        formats = tuple(form for form, there in wanted.items() if there)
         volume = record.volume
         request = SubmitRequest(
             volume=VolumeSource(path=volume.path, voxel_size_A=volume.voxel_size_A),
@@ -208,9 +213,9 @@ class _Run(threading.Thread):
             formats=formats,
         )
         for form, path in zip(formats, result.exports, strict=True):
-            path.replace(folder / {"scores": SCORES}.get(form, f"mask{ENDINGS[form]}"))
+            path.replace(folder / ARTIFACTS[form])
         (folder / STATISTICS).write_text(json.dumps(result.statistics), encoding="utf-8")
-        found = [folder / name for name in (MASK, SCORES, STATISTICS)]
+        found = [folder / name for name in (MASK, SCORES, PICKS, STATISTICS)]
         return tuple(Artifact(name=path.name, size_bytes=path.stat().st_size) for path in found if path.exists())
 
     def _end(self, error: CryoMambaError) -> None:

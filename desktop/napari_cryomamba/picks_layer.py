@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from cryomamba.masks.hysteresis import SCORE_MAX
+from cryomamba.picks import Picks
 from cryomamba.records import JobRecord, Shape, Spacing
 
 from .models.palette import color_of
-from .models.picks import Picks
 from .models.placement import NM_PER_A, Placement
 from .tomogram import METADATA_KEY
 
@@ -29,7 +30,7 @@ def show_picks(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spaci
     with neighbours_shown():
         layer = _add(viewer, record, picks, voxel_size_A)
     # New points that a person adds are certain.
-    layer.feature_defaults = {SCORE: 1.0, LABEL: 1}
+    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: 1}
     return layer
 
 
@@ -46,7 +47,7 @@ def neighbours_shown() -> Iterator[None]:
 
 def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) -> Any:  # noqa: ANN401
     return viewer.add_points(
-        picks.voxels,
+        picks.positions,
         name=f"{record.volume.name or record.name} · picks",
         features={SCORE: picks.scores, LABEL: picks.labels},
         size=diameter_A(record) / voxel_size_A[2],
@@ -60,6 +61,7 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing) ->
             "tomogram": record.volume.name,
             "shape": record.volume.shape,
             "path": record.volume.path,
+            "kind": picks.kind,
         },
         **Placement.of_volume(voxel_size_A).layer_arguments(),
     )
@@ -86,9 +88,10 @@ def picks_in(layer: Any) -> Picks:  # noqa: ANN401
     shown = np.asarray(layer.shown, bool)
     count = int(shown.sum())
     features = layer.features
-    scores = features[SCORE].to_numpy(float)[shown] if SCORE in features else np.ones(count)
-    labels = features[LABEL].to_numpy(float)[shown].astype(np.intp) if LABEL in features else np.ones(count, np.intp)
-    return Picks(np.asarray(layer.data, np.float64)[shown], scores, labels)
+    scores = features[SCORE].to_numpy(float)[shown] if SCORE in features else np.full(count, SCORE_MAX, np.float64)
+    labels = features[LABEL].to_numpy(float)[shown].astype(np.int64) if LABEL in features else np.ones(count, np.int64)
+    kind = layer.metadata.get("kind", "particles")
+    return Picks(np.asarray(layer.data, np.float64)[shown], scores, labels, kind)
 
 
 def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401

@@ -11,11 +11,10 @@ import numpy as np
 
 from cryomamba.masks.export import export
 from cryomamba.masks.measure import Measurements
+from cryomamba.picks import Frame, Picks, write_picks
 from cryomamba.records import Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, blank_header, open_volume
 
-from .models.picks import centred_A
-from .star import write_star
 from .tomogram import Array
 
 TITLES: dict[str, str] = {
@@ -114,18 +113,40 @@ def export_mask(
 
 
 def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:
-    """Write the centres of connected pieces as a STAR file of RELION 5 and return how many.
+    """Write the centres of connected pieces as a STAR file of RELION 5, with their volumes in nm³ as figure of merit.
 
     Parameters
     ----------
     path : Path
+        Appears when it is whole.
     measured : Measurements
         Of the mask.
     tomogram : str
         File name; goes into ``rlnTomoName`` without its suffix.
     shape, voxel_size_A : tuple
         Of the tomogram, z, y, x.
+
+    Returns
+    -------
+    int
+        How many there are.
     """
-    centres = np.array([piece.centroid_A or (0.0, 0.0, 0.0) for piece in measured.instances()]).reshape(-1, 3)
-    write_star(path, stem_of(tomogram), centred_A(centres / np.array(voxel_size_A), shape, voxel_size_A))
-    return measured.count
+    pieces = [piece for piece in measured.instances() if piece.centroid_A is not None]
+    centres = np.array([piece.centroid_A for piece in pieces], np.float64).reshape(-1, 3)
+    picks = Picks(
+        centres / np.array(voxel_size_A),
+        np.array([piece.volume_nm3 for piece in pieces], np.float64),
+        np.array([piece.label for piece in pieces], np.int64),
+    )
+    save_picks(path, picks, Frame(shape, voxel_size_A, stem_of(tomogram)))
+    return len(picks)
+
+
+def save_picks(path: Path, picks: Picks, frame: Frame) -> None:
+    """Write picks in the format of the name's ending; the file appears when it is whole."""
+    aside = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        write_picks(picks, aside, frame)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -22,6 +22,8 @@ from cryomamba.masks.hysteresis import write_mask
 from cryomamba.records import Shape, Spacing
 from cryomamba.volumes import MaskWriter, blank_header, open_volume
 
+from .tomogram import full_index
+
 COARSE_VOXELS = 128**3
 
 Scores = npt.NDArray[np.uint8]
@@ -170,14 +172,9 @@ class LiveCut:
         return whole if dtype is None else whole.astype(dtype)
 
     def _blocks(self, index: Any) -> list[npt.NDArray[np.intp]]:  # noqa: ANN401
-        full = index if isinstance(index, tuple) else (index,)
-        if Ellipsis in full:
-            at = full.index(Ellipsis)
-            full = (*full[:at], *[slice(None)] * (4 - len(full)), *full[at + 1 :])
-        full = (*full, *[slice(None)] * (3 - len(full)))
         return [
             np.atleast_1d(np.arange(side)[part]) // self._found.factor
-            for part, side in zip(full, self.shape, strict=True)
+            for part, side in zip(full_index(index), self.shape, strict=True)
         ]
 
 

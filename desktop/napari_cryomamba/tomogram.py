@@ -94,13 +94,8 @@ class LazyVoxels:
         weakref.finalize(self, volume.close)
 
     def __getitem__(self, index: Any) -> Array:  # noqa: ANN401 (numpy's basic indexing)
-        full = index if isinstance(index, tuple) else (index,)
-        if Ellipsis in full:
-            at = full.index(Ellipsis)
-            full = (*full[:at], *[slice(None)] * (4 - len(full)), *full[at + 1 :])
-        full = (*full, *[slice(None)] * (3 - len(full)))
         block, inside = [], []
-        for part, side in zip(full, self.shape, strict=True):
+        for part, side in zip(full_index(index), self.shape, strict=True):
             span, rest = _span(part, side)
             block.append(span)
             inside.append(rest)
@@ -110,6 +105,15 @@ class LazyVoxels:
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         values = self._volume.read_native(*[slice(None)] * 3)
         return values if dtype is None else values.astype(dtype)
+
+
+def full_index(index: Any) -> tuple[Any, ...]:  # noqa: ANN401 (numpy's basic indexing)
+    """Return an index of an array of three axes with a part for each of them."""
+    full = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in full:
+        at = full.index(Ellipsis)
+        full = (*full[:at], *[slice(None)] * (4 - len(full)), *full[at + 1 :])
+    return (*full, *[slice(None)] * (3 - len(full)))
 
 
 def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing | None = None) -> Tomogram:

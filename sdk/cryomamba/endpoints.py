@@ -151,12 +151,12 @@ def check_bus_url(url: str) -> str:
     InvalidRequestError
         The text is not such an endpoint.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         usable = bool(parts.path) if parts.scheme == "ipc" else bool(parts.hostname and parts.port)
     except ValueError:
         usable = False
-    if parts.scheme not in {"tcp", "ipc"} or not usable:
+    if not usable or parts.scheme not in {"tcp", "ipc"}:
         raise InvalidRequestError(
             f"'{url}' is not an address of a bus.",
             hint="Write tcp://HOST:PORT (the broker's jobs socket, 5560 by default) or ipc://PATH.",

@@ -140,12 +140,15 @@ class Pass:
     factor : int
         The volume is binned by this along every axis; 1 is full resolution, which the last pass must have. 0 lets the
         runner take the preview's factor, which is also the least that a look ahead gets.
+    voxels : int or None
+        Of a look ahead: most voxels of the copy; the volume is binned by more if it has to be.
     seconds : float
         The least time the pass takes; the runner waits, and a cancel ends the wait.
     """
 
     stage: str = "segmenting"
     factor: int = 1
+    voxels: int | None = None
     seconds: float = 0.0
 
 

@@ -19,9 +19,24 @@ GROUP = "cryomamba.runners"
 NAME = "local"
 LOCAL_JOB = "local"
 
-ExportFormat = Literal["nifti", "nrrd", "scores"]
-ARTIFACTS: Mapping[ExportFormat, str] = {"nifti": "mask.nii.gz", "nrrd": "mask.nrrd", "scores": "scores.mrc"}
-ENDINGS: Mapping[ExportFormat, str] = {"nifti": ".nii.gz", "nrrd": ".nrrd", "scores": "_scores.mrc"}
+ExportFormat = Literal["nifti", "nrrd", "scores", "csv", "star", "tbl"]
+ARTIFACTS: Mapping[ExportFormat, str] = {
+    "nifti": "mask.nii.gz",
+    "nrrd": "mask.nrrd",
+    "scores": "scores.mrc",
+    "csv": "picks.csv",
+    "star": "picks.star",
+    "tbl": "picks.tbl",
+}
+ENDINGS: Mapping[ExportFormat, str] = {
+    "nifti": ".nii.gz",
+    "nrrd": ".nrrd",
+    "scores": "_scores.mrc",
+    "csv": ".csv",
+    "star": ".star",
+    "tbl": ".tbl",
+}
+PICKS: tuple[ExportFormat, ...] = ("csv", "star", "tbl")
 LocalEvent = ProgressEvent | PreviewEvent
 
 
@@ -77,16 +92,16 @@ class LocalRunner(Protocol):
             Called in this thread with progress and previews, whose job is called ``local``.
         cancelled : callable
             Asked often, in this thread, at least between any two tiles.
-        formats : sequence of {'nifti', 'nrrd', 'scores'}
+        formats : sequence of {'nifti', 'nrrd', 'scores', 'csv', 'star', 'tbl'}
             Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
-            scores that it was cut from.
+            scores that it was cut from; and tables of the places, of engines that find any.
 
         Raises
         ------
         VolumeError
             The volume cannot be used.
         InvalidRequestError
-            There is no such engine, a parameter does not fit, or scores are asked of an engine that keeps none.
+            There is no such engine, a parameter does not fit, or scores or picks are asked of an engine that has none.
         JobFailedError
             ``cancelled``, or the engine failed. Nothing is left behind.
         """

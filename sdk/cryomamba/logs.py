@@ -14,6 +14,7 @@ from cryomamba.errors import InvalidRequestError
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "service"}
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKENS: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _SECRETS: Final = re.compile(r"(?i)\b(bearer\s+|(?:token|signature|secret|password|api[_-]?key)\s*[=:]\s*)[^\s&\"',;]+")
 
@@ -63,6 +64,11 @@ def configure_logging(setting: str, *, service: str) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
+def on_one_line(text: str) -> str:
+    """Return a text whose line breaks and other control characters are written out, so that it forges no line."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def without_secrets(text: str) -> str:
     """Return a text with bearer tokens, signatures, passwords and keys blotted out."""
     return _TOKENS.sub("***", _SECRETS.sub(r"\1***", text))
@@ -74,6 +80,10 @@ class TextFormatter(logging.Formatter):
     def __init__(self, service: str) -> None:
         super().__init__("%(message)s")
         self._service = service
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the message on one line."""
+        return on_one_line(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the traceback below it if there is one."""

@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         return self.home / "keys"
 
     @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """Folders of the home from which no client may read by path."""
+        return self.artifacts, self.work, self.uploads, self.keys
+
+    @property
     def connection_file(self) -> Path:
         """Where the broker says how it can be reached."""
         return self.home / "bus.json"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ async def bus(settings: Settings, start_broker: Callable[..., Awaitable[Broker]]
 
 async def all_of(socket: zmq.asyncio.Socket, until: bytes) -> list[bytes]:
     """Read topics until one comes that is sure to come last."""
-    topics = []
+    topics: list[bytes] = []
     async with asyncio.timeout(20):
         while not (topics and topics[-1].startswith(until)):
             topics.append((await socket.recv_multipart())[0])
@@ -120,12 +121,13 @@ async def test_anothers_job_is_not_there(bus: Bus) -> None:
     """For no request, and in the words for a job that never was; its owner and the administrator have it."""
     job = (await bus.ada.submit(DEMO)).job_id
     unknown = "00000000-0000-4000-8000-000000000000"
-    requests = {
+    requests: dict[str, dict[str, object]] = {
         "job.get": {},
         "job.cancel": {},
         "job.retry": {},
         "job.delete": {},
         "job.focus": {"position": [1, 1, 1]},
+        "job.revise": {"file_id": FILE},
         "events.since": {"n": 0},
         "preview.get": {},
         "artifact.read": {"name": "mask.mrc", "offset": 0, "length": 1},
@@ -189,7 +191,7 @@ async def test_anothers_volume_is_not_there(bus: Bus) -> None:
         sha256="0" * 64,
         metadata=inspect(folder / VOLUME),
         owner="ada",
-        created_at="2026-01-01T00:00:00Z",  # type: ignore[arg-type]
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
     (folder / RECORD).write_text(record.model_dump_json())
     with pytest.raises(NotFoundError):

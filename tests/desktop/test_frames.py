@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_cryomamba.models.frames import NewestFrame, PreviewStatistics
 
 if TYPE_CHECKING:
-    from .conftest import FrameMaker
+    from tests.desktop.conftest import FrameMaker
 
 
 def test_a_newer_frame_replaces_the_one_that_waits(make_frame: FrameMaker) -> None:

@@ -12,7 +12,7 @@ from napari_cryomamba.models.history import Level
 from napari_cryomamba.models.jobs import JobTable, duration
 
 if TYPE_CHECKING:
-    from .conftest import RecordMaker
+    from tests.desktop.conftest import RecordMaker
 
 
 def test_only_own_jobs_show_unless_all_are_wanted(make_record: RecordMaker) -> None:

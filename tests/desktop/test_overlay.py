@@ -15,7 +15,7 @@ from napari_cryomamba.tomogram import open_tomogram
 from napari_cryomamba.tomograms import correct_voxel_size, layer_of_path
 
 if TYPE_CHECKING:
-    from .conftest import FrameMaker, RecordMaker
+    from tests.desktop.conftest import FrameMaker, RecordMaker
 
 
 @pytest.fixture

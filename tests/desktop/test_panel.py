@@ -21,7 +21,7 @@ from napari_cryomamba.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
-    from .conftest import FrameMaker, RecordMaker
+    from tests.desktop.conftest import FrameMaker, RecordMaker
 
 pytestmark = pytest.mark.desktop
 WAIT_MS = 30_000

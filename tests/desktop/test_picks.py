@@ -1,4 +1,4 @@
-"""Picked points: their table, their layer, and the file for RELION."""
+"""Picked points: their layer, and the files for other programs."""
 
 from __future__ import annotations
 
@@ -9,49 +9,22 @@ import numpy as np
 import pytest
 import starfile
 
-from cryomamba.errors import InvalidRequestError
+from cryomamba.picks import Picks, read_csv
 from cryomamba.records import JobState
-from napari_cryomamba.models.picks import Picks, read_picks, write_table
 from napari_cryomamba.picks_layer import hide_below, picks_in, show_picks
+from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
-    from .conftest import RecordMaker
+    from tests.desktop.conftest import RecordMaker
 
 pytestmark = pytest.mark.desktop
+WAIT_MS = 60_000
 SIZE = (20.0, 10.0, 10.0)
 PICKS = Picks(
-    np.array([[0.0, 0.0, 0.0], [24.0, 48.0, 48.0], [10.25, 20.0, 30.5]]), np.array([0.2, 0.9, 0.5]), np.array([1, 1, 2])
+    np.array([[0.0, 0.0, 0.0], [24.0, 48.0, 48.0], [10.25, 20.0, 30.5]]),
+    np.array([20.0, 90.0, 50.0]),
+    np.array([1, 1, 2]),
 )
-
-
-def test_the_table_comes_back(tmp_path: Path) -> None:
-    """Voxels, scores and labels that were written are read again; Å stand beside them."""
-    path = tmp_path / "picks.csv"
-    write_table(path, PICKS, SIZE)
-    lines = path.read_text().splitlines()
-    assert lines[0] == "z,y,x,z_A,y_A,x_A,score,label"
-    assert lines[3] == "10.25,20.0,30.5,205.0,200.0,305.0,0.5,2"
-    found = read_picks(path)
-    np.testing.assert_allclose(found.voxels, PICKS.voxels)
-    np.testing.assert_allclose(found.scores, PICKS.scores)
-    assert found.labels.tolist() == [1, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("text", "count"), [("z,y,x,z_A,y_A,x_A,score,label\n", 0), ("x,y,z\n1,2,3\n", 1), ("z,y,x,score\n1,2,3,\n", 1)]
-)
-def test_what_may_be_missing_may(tmp_path: Path, text: str, count: int) -> None:
-    """No picks at all is a table too, and columns come in any order."""
-    (tmp_path / "p.csv").write_text(text)
-    assert len(read_picks(tmp_path / "p.csv")) == count
-
-
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "z,y,x\n1,2,three\n", "z,y,x\n1,2\n", "\0\0"])
-def test_what_is_no_table_is_said(tmp_path: Path, text: str) -> None:
-    """A damaged table is an error with a hint."""
-    (tmp_path / "p.csv").write_text(text)
-    with pytest.raises(InvalidRequestError):
-        read_picks(tmp_path / "p.csv")
 
 
 @pytest.fixture
@@ -62,25 +35,26 @@ def layer(panel: Any, make_record: RecordMaker) -> Any:
 
 def test_points_lie_where_the_particles_are(layer: Any) -> None:
     """In nm, each of the engine's diameter, a colour per label."""
-    np.testing.assert_allclose(layer.data_to_world(PICKS.voxels[2]), [20.5, 20.0, 30.5])
+    np.testing.assert_allclose(layer.data_to_world(PICKS.positions[2]), [20.5, 20.0, 30.5])
     assert layer.size[0] * layer.scale[-1] == pytest.approx(18.0)
     assert not np.allclose(layer.border_color[0], layer.border_color[2])
 
 
 def test_points_of_a_low_score_hide_and_are_not_exported(panel: Any, layer: Any, tmp_path: Path) -> None:
     """What is exported is what is shown, a point that the person added among it."""
-    panel.picks.score.setValue(0.4)
+    panel.picks.score.setValue(40)
     assert panel.picks.count.text() == "2 of 3 points"
     layer.add([[1.0, 2.0, 3.0]])
     assert len(picks_in(layer)) == 3
-    panel.picks.export_star(tmp_path / "p.star")
+    panel.picks.export_to(tmp_path / "p.star")
     star = starfile.read(tmp_path / "p.star")
     assert star["rlnTomoName"].unique().tolist() == ["vesicles"]
     centred = star[[f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]].to_numpy()
     np.testing.assert_allclose(centred[0], [0.0, 0.0, 0.0])
-    np.testing.assert_allclose(star["rlnAutopickFigureOfMerit"], [0.9, 0.5, 1.0])
-    panel.picks.export_csv(tmp_path / "p.csv")
-    assert len(read_picks(tmp_path / "p.csv")) == 3
+    np.testing.assert_allclose(star["rlnAutopickFigureOfMerit"], [90, 50, 255])
+    panel.picks.export_to(tmp_path / "p.csv")
+    np.testing.assert_allclose(read_csv(tmp_path / "p.csv").positions[1], [10.25, 20.0, 30.5])
+    assert sorted(path.name for path in tmp_path.glob("*p*.*")) == ["p.csv", "p.star"]
     assert hide_below(layer, 0.0) == 4
 
 
@@ -90,4 +64,25 @@ def test_the_same_job_has_one_layer(panel: Any, layer: Any, make_record: RecordM
     assert len(panel.viewer.layers) == 1
     panel.viewer.layers.clear()
     assert panel.picks.title.text() == "No picks yet"
-    assert not panel.picks.star.isEnabled()
+    assert not panel.picks.export.isEnabled()
+
+
+def test_no_picks_are_a_layer_too(panel: Any, make_record: RecordMaker) -> None:
+    """A job that found nothing shows that it did."""
+    empty = Picks(np.empty((0, 3)), np.empty(0), np.empty(0, np.int64))
+    show_picks(panel.viewer, make_record(state=JobState.COMPLETED), empty, SIZE)
+    assert panel.picks.count.text() == "0 points"
+
+
+def test_an_engine_that_picks_shows_its_points(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> None:
+    """Run here, the engine for particles leaves a mask and its picks in the viewer."""
+    panel.open_files([phantom_file])
+    qtbot.waitUntil(
+        lambda: bool(panel.segment.engine.findText("particles") >= 0 and panel.viewer.layers), timeout=WAIT_MS
+    )
+    panel.segment.engine.setCurrentText("particles")
+    panel.segment.here.click()
+    qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
+    [points] = [layer for layer in panel.viewer.layers if layer.name.endswith("picks")]
+    written = read_csv(panel.desk.runs.local.file(panel.desk.runs.table.rows[0].job_id, "picks.csv"))
+    np.testing.assert_allclose(points.data, written.positions)

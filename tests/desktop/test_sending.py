@@ -13,7 +13,7 @@ from napari_cryomamba.net.delivery import is_out_of_sight
 from napari_cryomamba.sending import Meter
 
 if TYPE_CHECKING:
-    from .conftest import RecordMaker
+    from tests.desktop.conftest import RecordMaker
 
 
 def test_the_time_to_go_counts_what_was_sent_now(monkeypatch: pytest.MonkeyPatch) -> None:

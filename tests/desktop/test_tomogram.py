@@ -138,7 +138,7 @@ def test_a_broken_file_is_an_error_with_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "broken.mrc"
     path.write_bytes(b"nothing")
     with pytest.raises(VolumeError) as caught:
-        read(str(path))
+        open_tomogram(path)
     assert caught.value.hint
 
 

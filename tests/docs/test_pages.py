@@ -111,3 +111,15 @@ def test_examples_in_python_compile(page: Path) -> None:
     """Every Python example of a page is valid code."""
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)):
         compile(code, f"{page.name}#{number}", "exec")
+
+
+def test_every_attack_of_the_table_is_a_test() -> None:
+    """Each row names tests, and each of them is there."""
+    page = (DOCS / "operations" / "attacks.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| ---", "| Attack"))]
+    assert len(lines) > 45
+    for line in lines:
+        tests = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", line.split(" | ")[2])
+        assert tests, line
+        for path, name in tests:
+            assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name

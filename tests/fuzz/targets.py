@@ -164,7 +164,7 @@ def seeds(name: str) -> list[bytes]:
             shown = PreviewFrame(job, mask, (2, 2, 1), (8, 5, 5), (10.0,) * 3, 0.5, "demo", {1: "ball"})
             body, spec, part = encode_frame(shown, codec=codec)
             frames.append((stamp.envelope(PREVIEW, body, ts=1.0, job=job, attempt=1, buffers=[spec]), part))
-    bodies = {
+    bodies: dict[str, dict[str, object]] = {
         "ping": {},
         "job.submit": {"volume": {"shape": [8, 8, 8]}, "params": {"a": 1}, "client_key": "k", "owner": "ada"},
         "job.get": {"job": job},

@@ -24,7 +24,7 @@ from cryomamba.records import JobRecord, revision_number
 from cryomamba_broker.store.jobs import REVISIONS_MAX
 
 if TYPE_CHECKING:
-    from .conftest import House, Worker
+    from tests.gateway.conftest import House, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

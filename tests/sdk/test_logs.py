@@ -56,6 +56,16 @@ def test_json_lines_carry_extra_fields_and_exceptions(capsys: pytest.CaptureFixt
     assert "ValueError: bad" in second["exception"]
 
 
+def test_a_name_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Line breaks in what others chose are written out."""
+    configure_logging("info", service="broker")
+    logging.getLogger("x").info("The file %s.", "a\n2026-01-01T00:00:00Z error broker: all is lost\r\x1b[2J\u2028")
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert "\\n2026" in err
+    assert "\x1b" not in err
+
+
 def test_text_lines_name_the_service_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Configured twice, a record still gives one line."""
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -75,12 +76,13 @@ async def submit_path(client: AsyncClient, order: Order) -> JobRecord:
     """
     record = await client.submit(order.source.path, **order.fields)
     if record.volume.shape != order.source.meta.shape:
-        with_cancel = await client.cancel(record.job_id)
+        # It may have ended already.
+        with contextlib.suppress(CryoMambaError):
+            await client.cancel(record.job_id)
         raise ConflictError(
             "Under this path the server has another file.",
             code=ErrorCode.VOLUME_NOT_FOUND,
             hint="Let the tomogram be uploaded.",
-            details={"job_id": with_cancel.job_id},
         )
     return record
 

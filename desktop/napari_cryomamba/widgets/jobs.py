@@ -199,7 +199,7 @@ class JobsPanel(QWidget):
         self._desk.runs.started.connect(self.select)
         self._desk.watching.frame_shown.connect(self._show_preview)
         self._desk.server.changed.connect(self._show_preview)
-        self._desk.results.progressed.connect(self._show_fetching)
+        self._desk.downloads.progressed.connect(self._show_fetching)
 
     @property
     def selected(self) -> Job | None:

@@ -113,7 +113,7 @@ class KeepPanel(QWidget):
         if mask is None or not job_id:
             return
         array, like, size, feature = mask.array, mask.like, mask.voxel_size_A, mask.feature
-        path = self._desk.results.place_for(job_id, f".sending-{uuid.uuid4().hex}.mrc")
+        path = self._desk.downloads.place_for(job_id, f".sending-{uuid.uuid4().hex}.mrc")
         self.to_job.setEnabled(False)
 
         def ready() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
@@ -20,14 +20,15 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
-from cryomamba.records import Spacing
+from cryomamba.picks import ENDINGS, Frame
+from cryomamba.records import Shape, Spacing
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.models.history import Level, Notice
-from napari_cryomamba.models.picks import Picks, centred_A, write_table
 from napari_cryomamba.models.placement import NM_PER_A
 from napari_cryomamba.picks_layer import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
-from napari_cryomamba.revisions import stem_of
-from napari_cryomamba.star import write_star
+from napari_cryomamba.revisions import save_picks, stem_of
+
+TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
 
 class PicksPanel(QWidget):
@@ -47,9 +48,11 @@ class PicksPanel(QWidget):
         self.diameter = QDoubleSpinBox(self)
         self.diameter.setRange(0.1, 10_000)
         self.diameter.setSuffix(" nm")
-        self.star = QPushButton("Export STAR…", self)
-        self.star.setToolTip("The shown points for RELION 5, in ångström from the tomogram's centre")
-        self.table = QPushButton("Export CSV…", self)
+        self.format = QComboBox(self)
+        for suffix in (".star", *(ending for ending in ENDINGS if ending != ".star")):
+            self.format.addItem(TITLES.get(suffix, suffix), suffix)
+        self.export = QPushButton("Export…", self)
+        self.export.setToolTip("Write the points that are shown")
         self.said = QLabel(self)
         hint = QLabel("Add, select and delete points with napari's own tools, above the list of layers.", self)
         for label in (self.said, hint):
@@ -57,8 +60,7 @@ class PicksPanel(QWidget):
         self._build(hint)
         self.score.valueChanged.connect(self._hide_below)
         self.diameter.valueChanged.connect(self._resize)
-        self.star.clicked.connect(lambda: self._choose(".star", self.export_star))
-        self.table.clicked.connect(lambda: self._choose(".csv", self.export_csv))
+        self.export.clicked.connect(self._choose)
         viewer = desk.viewer
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.layers.events.inserted.connect(self.refresh)
@@ -69,8 +71,8 @@ class PicksPanel(QWidget):
         form, buttons = QFormLayout(), QHBoxLayout()
         form.addRow("Lowest score", self.score)
         form.addRow("Drawn diameter", self.diameter)
-        for button in (self.star, self.table):
-            buttons.addWidget(button)
+        buttons.addWidget(self.format, 1)
+        buttons.addWidget(self.export)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         for widget in (self.title, self.count):
@@ -99,7 +101,7 @@ class PicksPanel(QWidget):
     def _fill(self) -> None:
         layer = self._layer
         self._filling = True
-        for widget in (self.score, self.diameter, self.star, self.table):
+        for widget in (self.score, self.diameter, self.format, self.export):
             widget.setEnabled(layer is not None)
         self.title.setText(layer.name if layer is not None else "No picks yet")
         if layer is not None:
@@ -141,36 +143,26 @@ class PicksPanel(QWidget):
     def _stem(self) -> str:
         return stem_of(str(self._layer.metadata.get("tomogram") or self._layer.name))
 
-    def _choose(self, suffix: str, export: Callable[[Path], None]) -> None:
+    def _choose(self) -> None:
         if self._layer is None:
             return
         folder = Path(self._layer.metadata.get("path") or Path.home() / "x").parent
+        suffix = str(self.format.currentData())
         offered = folder / f"{self._stem()}__picks{suffix}"
         name, _ = QFileDialog.getSaveFileName(self, "Export the picks", str(offered), f"*{suffix}")
         if name:
-            export(Path(name if name.endswith(suffix) else name + suffix))
+            self.export_to(Path(name if name.endswith(suffix) else name + suffix))
 
-    def export_star(self, path: Path) -> None:
-        """Write the shown points for RELION 5."""
-        picks = self._shown()
-        shape = shape_of(self._layer)
-        if shape is None:
-            # Points of the person's own: the volume is what the viewer holds.
-            low, high = self._desk.viewer.layers.extent.world
-            sides = (high - low)[-3:] / NM_PER_A / np.array(self._size_A)
-            shape = (round(float(sides[0])), round(float(sides[1])), round(float(sides[2])))
-        centred = centred_A(picks.voxels, shape, self._size_A)
-        self._write(path, lambda: write_star(path, self._stem(), centred, picks.scores), len(picks))
-
-    def export_csv(self, path: Path) -> None:
-        """Write the shown points as a table."""
-        picks = self._shown()
-        self._write(path, lambda: write_table(path, picks, self._size_A), len(picks))
-
-    def _shown(self) -> Picks:
-        return picks_in(self._layer)
-
-    def _write(self, path: Path, write: Callable[[], None], count: int) -> None:
-        if self._desk.notices.attempt("Exporting the picks", write):
-            self.said.setText(f"Saved {count:,} points as {path.name} in {path.parent}.")
+    def export_to(self, path: Path) -> None:
+        """Write the shown points in the format of the name's ending."""
+        picks = picks_in(self._layer)
+        frame = Frame(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
+        if self._desk.notices.attempt("Exporting the picks", lambda: save_picks(path, picks, frame)):
+            self.said.setText(f"Saved {len(picks):,} points as {path.name} in {path.parent}.")
             self._desk.notices.tell(Notice(Level.INFO, f"Saved {path.name}.", context="Exporting the picks"))
+
+    def _shape_of_view(self) -> Shape:
+        """Return the shape of what the viewer holds: that of points of the person's own."""
+        low, high = self._desk.viewer.layers.extent.world
+        z, y, x = (high - low)[-3:] / NM_PER_A / np.array(self._size_A)
+        return round(float(z)), round(float(y)), round(float(x))

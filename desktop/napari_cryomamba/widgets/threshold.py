@@ -243,7 +243,7 @@ class ThresholdPanel(QWidget):
         if overlay is None or found is None or live is None or record is None:
             return
         cut = live.cut
-        path = self._desk.results.place_for(record.job_id, f"threshold-{cut.high}-{cut.low}-{cut.min_voxels}.mrc")
+        path = self._desk.downloads.place_for(record.job_id, f"threshold-{cut.high}-{cut.low}-{cut.min_voxels}.mrc")
         self.controls.setEnabled(False)
 
         def work(task: Task) -> None:

@@ -16,12 +16,11 @@ from typing import Any, Final, Literal
 import zmq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cryomamba.access.private import make_private_folder, read_private, write_private_once
+from cryomamba.access.roles import SEES_ALL, Role
 from cryomamba.errors import ConflictError, InvalidRequestError, NotFoundError
 from cryomamba.records import Owner
 from cryomamba.settings import Settings
-
-from .private import make_private_folder, read_private, write_private_once
-from .roles import SEES_ALL, Role
 
 _NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _Z85: Final = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")

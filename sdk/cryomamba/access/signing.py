@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from cryomamba.access.private import make_private_folder, read_or_make_secret
 from cryomamba.errors import AccessError
-
-from .private import make_private_folder, read_or_make_secret
 
 LIFETIME_S: Final = 3600
 _DIGITS_MAX: Final = 12

@@ -19,9 +19,14 @@ from typing import Annotated, Final
 import jwt
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
+from cryomamba.access.private import (
+    make_private_folder,
+    read_or_make_secret,
+    read_private,
+    write_private,
+    write_private_once,
+)
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError
-
-from .private import make_private_folder, read_or_make_secret, read_private, write_private, write_private_once
 
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "cryomamba"

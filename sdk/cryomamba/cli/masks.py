@@ -105,29 +105,80 @@ def clean(
 
 
 def export(
-    mask: Mask,
+    mask: Annotated[Path, typer.Argument(metavar="MASK.mrc|PICKS.csv", help="A mask, or a table of picks.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="What to write: .nii.gz .nrrd .tif .ome.zarr .stl .obj or .mrc.")
+        Path,
+        typer.Option(
+            "--out", "-o", help="What to write: .nii.gz .nrrd .tif .ome.zarr .stl .obj or .mrc; of picks .star .tbl."
+        ),
     ],
     label: Annotated[
         int | None, typer.Option("--label", min=1, metavar="N", help="Only this label; in a mesh, all if not given.")
     ] = None,
+    tomogram: Annotated[
+        Path | None,
+        typer.Option("--tomogram", help="Of picks: the tomogram or a mask of it; the mask beside them if not given."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--tomo-name", help="Of picks: what RELION calls the tilt series (rlnTomoName).")
+    ] = None,
+    min_score: Annotated[float | None, typer.Option("--min-score", help="Of picks: leave out lower scores.")] = None,
+    filaments: Annotated[
+        bool, typer.Option("--filaments", help="Of picks: labels are numbers of filaments, not of classes.")
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a mask in another format, or its surface as a mesh (in Å); the ending of the name says which."""
+    """Write a mask in another format or as a mesh (in Å), or picks for RELION 5 or Dynamo; by the name's ending."""
     from cryomamba.masks.export import ending_of
     from cryomamba.masks.export import export as export_mask
     from cryomamba.volumes import open_volume
 
-    ending_of(out)
-    require_free(out, force=force)
-    with open_volume(mask) as volume, bar("writing", shown=not json) as step:
-        export_mask(volume, out, label=label, step=step)
+    if mask.suffix.lower() == ".csv":
+        _export_picks(mask, out, tomogram, name, label, min_score, filaments=filaments, force=force)
+    else:
+        ending_of(out)
+        require_free(out, force=force)
+        with open_volume(mask) as volume, bar("writing", shown=not json) as step:
+            export_mask(volume, out, label=label, step=step)
     if json:
         output.document({"file": str(out)})
     else:
         output.say(str(out))
+
+
+def _export_picks(
+    table: Path,
+    out: Path,
+    tomogram: Path | None,
+    name: str | None,
+    label: int | None,
+    min_score: float | None,
+    *,
+    filaments: bool,
+    force: bool,
+) -> None:
+    from cryomamba.picks import Frame, read_csv, write_picks
+    from cryomamba.volumes import open_volume
+    from cryomamba.volumes.names import stem
+
+    require_free(out, force=force)
+    if not table.is_file():
+        raise InvalidRequestError(f"There is no file '{table}'.", hint="Give the CSV that 'cryomamba segment' wrote.")
+    where = tomogram or table.with_suffix(".mrc")
+    if not where.exists():
+        raise InvalidRequestError(
+            f"The size of the tomogram is not known: there is no '{where}'.",
+            hint="Name the tomogram, or a mask of it, with --tomogram.",
+        )
+    picks = read_csv(table, "filaments" if filaments else "particles")
+    if label is not None:
+        picks = picks.chosen(picks.labels == label)
+    if min_score is not None:
+        picks = picks.chosen(picks.scores >= min_score)
+    with open_volume(where) as volume:
+        frame = Frame(volume.shape, volume.voxel_size_A, name or stem(where).partition("__")[0])
+    write_picks(picks, out, frame)
 
 
 def fields(measured: Measurements, most: int | None = None) -> dict[str, object]:

@@ -9,6 +9,7 @@ from cryomamba.volumes.names import is_volume, stem
 
 __all__ = ["beside", "is_volume", "mask_path", "require_free", "stem"]
 
+
 def beside(path: Path, feature: str) -> Path:
     """Return the name of something found in a tomogram, in the tomogram's folder: ``<tomogram>__<feature>.mrc``."""
     return path.with_name(f"{stem(path)}__{feature}.mrc")

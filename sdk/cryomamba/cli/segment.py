@@ -59,7 +59,9 @@ def segment(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="ENDING", help="Convert the mask too: ome.zarr, tif, stl, obj …; may be repeated."
+            "--format",
+            metavar="ENDING",
+            help="Convert the mask too: ome.zarr, tif, stl, obj …; picks: star, tbl. May be repeated.",
         ),
     ] = None,
     force: Force = False,
@@ -75,7 +77,9 @@ def segment(
     override = voxel_size(size)
 
     def make(path: Path, target: Path) -> Work:
-        also = exports(target, nifti=nifti, nrrd=nrrd, scores=scores)
+        also = exports(
+            target, nifti=nifti, nrrd=nrrd, scores=scores, picks=info.picks is not None, formats=formats or ()
+        )
         return Work(path, target, info.name, params, override, name, also, conversions(target, formats or ()))
 
     if out_dir is None:

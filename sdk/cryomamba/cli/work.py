@@ -51,10 +51,13 @@ def conversions(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
     InvalidRequestError
         An ending is unknown.
     """
+    from cryomamba.local import PICKS
     from cryomamba.masks.export import ending_of
 
     base = mask.name.removesuffix(".mrc")
-    paths = tuple(mask.with_name(f"{base}.{form.lstrip('.')}") for form in dict.fromkeys(formats))
+    paths = tuple(
+        mask.with_name(f"{base}.{form.lstrip('.')}") for form in dict.fromkeys(formats) if form.lstrip(".") not in PICKS
+    )
     for path in paths:
         ending_of(path)
     return paths
@@ -71,11 +74,18 @@ def convert(work: Work) -> None:
                 export(mask, path)
 
 
-def exports(mask: Path, *, nifti: bool, nrrd: bool, scores: bool) -> dict[ExportFormat, Path]:
-    """Return the further files that are wanted, and where they go: next to the mask."""
-    from cryomamba.local import ENDINGS
+def exports(
+    mask: Path, *, nifti: bool, nrrd: bool, scores: bool, picks: bool = False, formats: Sequence[str] = ()
+) -> dict[ExportFormat, Path]:
+    """Return the further files that are wanted, and where they go: next to the mask.
 
+    With `picks`, the table of places comes along, and in other formats if `formats` names them.
+    """
+    from cryomamba.local import ENDINGS, PICKS
+
+    asked = {form.lstrip(".") for form in formats}
     wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores}
+    wanted |= {form: form in asked or (picks and form == "csv") for form in PICKS}
     base = mask.name.removesuffix(".mrc")
     return {form: mask.with_name(base + ENDINGS[form]) for form, asked in wanted.items() if asked}
 
@@ -181,11 +191,17 @@ def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[st
 
 def label_lines(statistics: Mapping[str, Any]) -> list[str]:
     """Say of each label how much of the tomogram it is."""
-    return [
+    picks = statistics.get("picks")
+    found = [] if picks is None else [f"found: {picks['objects']} {picks['kind']}" + _points(picks)]
+    return found + [
         f"{label['name']}: {label['voxels']} voxels, {label['fraction']:.2%} of the tomogram, "
         f"{label['volume_nm3']:.6g} nm³"
         for label in statistics["labels"]
     ]
+
+
+def _points(picks: Mapping[str, Any]) -> str:
+    return "" if picks["kind"] == "particles" else f", {picks['points']} points along them"
 
 
 def cancel_and_say(client: Client, job_id: str) -> str:

@@ -35,8 +35,7 @@ def cut_scores(scores: Scores, cut: ScoreCut) -> Scores:
     if is_plain(cut):
         return (scores >= cut.low).astype(np.uint8)
     components, strong, sizes = _label(scores, cut)
-    keep = strong & (sizes >= cut.min_voxels)
-    return keep[components].astype(np.uint8)
+    return _kept(components, strong & (sizes >= cut.min_voxels))
 
 
 def is_plain(cut: ScoreCut) -> bool:
@@ -78,8 +77,7 @@ class SlabLabeller:
         components, strong, sizes = _label(scores, self._cut)
         keep = strong & (sizes >= self._cut.min_voxels)
         first, last = components[0], components[-1]
-        local = np.union1d(np.unique(first), np.unique(last)).astype(np.int32)
-        local = local[local > 0]
+        local = np.union1d(first[first > 0], last[last > 0]).astype(np.int32)
         base = self._graph.add(local.size)
         self._sizes.append(sizes[local])
         self._strong.append(strong[local])
@@ -98,7 +96,7 @@ class SlabLabeller:
         slab = self._slabs[number]
         keep = np.unpackbits(np.frombuffer(slab.kept, np.uint8), count=slab.count).astype(np.bool_)
         keep[slab.local] = self._decided[slab.base : slab.base + slab.local.size]
-        return keep[_components(scores, self._cut)].astype(np.uint8)
+        return _kept(_components(scores, self._cut), keep)
 
     def _decide(self) -> Flags:
         """Return for each component at a seam whether what it is part of is strong and large enough."""
@@ -160,11 +158,20 @@ def _components(scores: Scores, cut: ScoreCut) -> Components:
     return components
 
 
+def _kept(components: Components, keep: Flags) -> Scores:
+    """Return the mask of the components that are kept; most voxels are in none, so only the others are looked up."""
+    mask = np.zeros(components.shape, np.uint8)
+    inside = np.flatnonzero(components)
+    mask.reshape(-1)[inside] = keep[components.reshape(-1)[inside]]
+    return mask
+
+
 def _label(scores: Scores, cut: ScoreCut) -> tuple[Components, Flags, Numbers]:
     """Return components, which of them hold a strong voxel, and their sizes; 0, the background, is never strong."""
     components = _components(scores, cut)
-    sizes = np.bincount(components.reshape(-1))
+    inside = np.flatnonzero(components)
+    found = components.reshape(-1)[inside]
+    sizes = np.bincount(found, minlength=1)
     strong = np.zeros(sizes.size, np.bool_)
-    strong[components[scores >= cut.high]] = True
-    strong[0] = False
+    strong[found[scores.reshape(-1)[inside] >= cut.high]] = True
     return components, strong, sizes

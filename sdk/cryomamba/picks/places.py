@@ -45,9 +45,7 @@ class Picks:
 
     def chosen(self, which: npt.NDArray[Any]) -> Picks:
         """Return some of them, by a mask or by indices."""
-        return replace(
-            self, positions=self.positions[which], scores=self.scores[which], labels=self.labels[which]
-        )
+        return replace(self, positions=self.positions[which], scores=self.scores[which], labels=self.labels[which])
 
     def track_lengths_A(self, voxel_size_A: tuple[float, float, float]) -> Floats:
         """Return how far each point lies from the first of its filament, along it, in Å; 0 for particles."""

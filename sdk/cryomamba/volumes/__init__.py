@@ -1,13 +1,13 @@
 """Tomograms and masks on disk: open, look, measure, write, export. Axes z, y, x; lengths in Å."""
 
-from .facts import HeaderFacts, blank_header
-from .header import parse_header
-from .mask import MaskWriter
-from .meta import ExtendedHeader, VolumeMeta, VolumeWarning
-from .mrc import Volume, inspect, open_volume
-from .roots import resolve_below, verify_opened
-from .statistics import Histogram, Statistics, check_finite_sample, stream_statistics
-from .write import write_volume
+from cryomamba.volumes.facts import HeaderFacts, blank_header
+from cryomamba.volumes.header import parse_header
+from cryomamba.volumes.mask import MaskWriter
+from cryomamba.volumes.meta import ExtendedHeader, VolumeMeta, VolumeWarning
+from cryomamba.volumes.mrc import Volume, inspect, open_volume
+from cryomamba.volumes.roots import resolve_below, verify_opened
+from cryomamba.volumes.statistics import Histogram, Statistics, check_finite_sample, stream_statistics
+from cryomamba.volumes.write import write_volume
 
 __all__ = [
     "ExtendedHeader",

@@ -6,9 +6,8 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from cryomamba._version import __version__
-
-from .facts import HeaderFacts
-from .moments import Moments
+from cryomamba.volumes.facts import HeaderFacts
+from cryomamba.volumes.moments import Moments
 
 _LABELS, _LABEL_NBYTES = 10, 80
 _VERSION = 20141

@@ -10,10 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from cryomamba.errors import ErrorCode, VolumeError
-
-from . import grid
-from .grid import Triple
-from .meta import Compression, ExtendedHeader, VolumeMeta, VolumeWarning
+from cryomamba.volumes import grid
+from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.meta import Compression, ExtendedHeader, VolumeMeta, VolumeWarning
 
 HEADER_NBYTES = 1024
 MAX_SIDE = 1 << 24

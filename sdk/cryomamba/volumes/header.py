@@ -13,11 +13,10 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from cryomamba.errors import ErrorCode, VolumeError
-
-from . import grid
-from .facts import HEADER_NBYTES, MAX_SIDE, MODES, HeaderFacts
-from .grid import Triple
-from .meta import VolumeWarning
+from cryomamba.volumes import grid
+from cryomamba.volumes.facts import HEADER_NBYTES, MAX_SIDE, MODES, HeaderFacts
+from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.meta import VolumeWarning
 
 _REFUSED_MODES = {3: "complex 16-bit integers", 4: "complex 32-bit floats", 16: "RGB colours"}
 

@@ -11,12 +11,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .aside import AsideFile
-from .encode import encode_header, own_label
-from .facts import HeaderFacts
-from .moments import Moments
-from .mrc import Volume
-from .stored import StoredVoxels, spans
+from cryomamba.volumes.aside import AsideFile
+from cryomamba.volumes.encode import encode_header, own_label
+from cryomamba.volumes.facts import HeaderFacts
+from cryomamba.volumes.moments import Moments
+from cryomamba.volumes.mrc import Volume
+from cryomamba.volumes.stored import StoredVoxels, spans
 
 _LARGEST_BYTE_LABEL = 127
 Labels = NDArray[np.uint8] | NDArray[np.uint16]

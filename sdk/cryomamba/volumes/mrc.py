@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, VolumeError
+from cryomamba.volumes import packed
+from cryomamba.volumes.facts import HEADER_NBYTES, HeaderFacts
+from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.header import parse_header
+from cryomamba.volumes.meta import VolumeMeta
+from cryomamba.volumes.stored import BUFFER_NBYTES, Array, Block, StoredVoxels, spans
 
-from . import packed
-from .facts import HEADER_NBYTES, HeaderFacts
-from .grid import Triple
-from .header import parse_header
-from .meta import VolumeMeta
-from .stored import BUFFER_NBYTES, Array, Block, StoredVoxels, spans
 
-
-def inspect(path: str | os.PathLike[str], *, voxel_size_A: float | Triple | None = None) -> VolumeMeta:
+def inspect(
+    path: str | os.PathLike[str],
+    *,
+    voxel_size_A: float | Triple | None = None,
+    check: Callable[[int], None] | None = None,
+) -> VolumeMeta:
     """Return what the header of a volume says; no voxel is read.
 
     Parameters
@@ -34,13 +38,15 @@ def inspect(path: str | os.PathLike[str], *, voxel_size_A: float | Triple | None
         An MRC file, plain or packed with gzip or bzip2 (told by its first bytes, not its name).
     voxel_size_A : float or tuple of float, optional
         Å (one, or along z, y, x) that replace the header's.
+    check : callable, optional
+        Given the descriptor of the opened file before a byte of it is read; what it raises goes through.
 
     Raises
     ------
     VolumeError
         ``volume_not_found``, ``volume_unreadable`` or ``volume_unsupported``.
     """
-    with _open_file(Path(path)) as file:
+    with _open_file(Path(path), check) as file:
         facts = _facts(file, voxel_size_A)
         return facts.describe(Path(path).name, _size(file), packed.compression_of(_head(file)))
 
@@ -50,6 +56,7 @@ def open_volume(
     *,
     voxel_size_A: float | Triple | None = None,
     scratch: Path | None = None,
+    check: Callable[[int], None] | None = None,
 ) -> Volume:
     """Open a volume for reading; a context manager.
 
@@ -62,6 +69,8 @@ def open_volume(
     scratch : Path, optional
         Existing folder where a packed file is unpacked, once: the unpacked file stays there for the next opening
         and belongs to whoever owns the folder. Without it, a temporary one is used and removed on closing.
+    check : callable, optional
+        As for :func:`inspect`.
 
     Raises
     ------
@@ -72,7 +81,7 @@ def open_volume(
     """
     path = Path(path)
     with ExitStack() as stack:
-        source = stack.enter_context(_open_file(path))
+        source = stack.enter_context(_open_file(path, check))
         facts = _facts(source, voxel_size_A)
         compression = packed.compression_of(_head(source))
         meta = facts.describe(path.name, _size(source), compression)
@@ -206,7 +215,18 @@ class Volume:
         self.close()
 
 
-def _open_file(path: Path) -> io.FileIO:
+def _open_file(path: Path, check: Callable[[int], None] | None = None) -> io.FileIO:
+    file = _open_regular(path)
+    if check is not None:
+        try:
+            check(file.fileno())
+        except BaseException:
+            file.close()
+            raise
+    return file
+
+
+def _open_regular(path: Path) -> io.FileIO:
     try:
         # A FIFO or a device would block or never end, so it is refused before it is opened.
         if not stat.S_ISREG(path.stat().st_mode):

@@ -11,9 +11,8 @@ import zlib
 from pathlib import Path
 
 from cryomamba.errors import VolumeError
-
-from .aside import AsideFile
-from .meta import Compression
+from cryomamba.volumes.aside import AsideFile
+from cryomamba.volumes.meta import Compression
 
 _PIECE_NBYTES = 1 << 20
 # Deflate shrinks by at most 1032 to 1; bzip2 codes runs first, then turns a block of 900 kB into some 40 bytes.

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryomamba.errors import ErrorCode, InvalidRequestError, VolumeError
 
 
-def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
+def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path], *, closed: Sequence[Path] = ()) -> Path:
     """Return the real path of a file below one of the roots.
 
     Links are followed first, so a link that leads out of the roots is refused like any path outside. A relative
@@ -22,11 +22,14 @@ def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
         As the client gave it.
     roots : sequence of Path
         Allowed folders.
+    closed : sequence of Path
+        Folders from which nothing may be read, wherever they lie: those in which a server keeps what is not for all.
 
     Raises
     ------
     InvalidRequestError
-        ``path_forbidden``: outside of every root, or no root is allowed. It does not tell whether the file exists.
+        ``path_forbidden``: outside of every root, in a closed folder, or no root is allowed. It does not tell whether
+        the file exists.
     VolumeError
         ``volume_not_found``: below a root, but there is nothing; ``volume_unreadable``: a folder or a device.
     """
@@ -35,7 +38,13 @@ def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
         raise _forbidden(text)
     real_roots = [Path(os.path.realpath(root)) for root in roots]
     candidates = [Path(text)] if Path(text).is_absolute() else [root / text for root in real_roots]
-    inside = [real for real in map(_real, candidates) if any(real.is_relative_to(root) for root in real_roots)]
+    barred = [Path(os.path.realpath(folder)) for folder in closed]
+    inside = [
+        real
+        for real in map(_real, candidates)
+        if any(real.is_relative_to(root) for root in real_roots)
+        and not any(real.is_relative_to(folder) for folder in barred)
+    ]
     if not inside:
         raise _forbidden(text)
     for real in inside:
@@ -50,8 +59,8 @@ def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path]) -> Path:
     )
 
 
-def verify_opened(fileno: int, path: Path, roots: Sequence[Path]) -> None:
-    """Check that the open file is the one that was resolved, and that it still lies below a root.
+def verify_opened(fileno: int, path: Path, roots: Sequence[Path], *, closed: Sequence[Path] = ()) -> None:
+    """Check that the open file is the one that was resolved, and that it still lies below a root and is not closed.
 
     Between :func:`resolve_below` and opening, a link could have been put in its place.
 
@@ -61,7 +70,7 @@ def verify_opened(fileno: int, path: Path, roots: Sequence[Path]) -> None:
         ``path_forbidden``: it is another file.
     """
     opened = os.fstat(fileno)
-    now = resolve_below(path, roots).stat()
+    now = resolve_below(path, roots, closed=closed).stat()
     if not stat.S_ISREG(opened.st_mode) or not os.path.samestat(opened, now):
         raise _forbidden(path.name)
 

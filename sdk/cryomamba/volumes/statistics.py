@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
-
-from .moments import Moments
-from .mrc import Volume
-from .stored import BUFFER_NBYTES
+from cryomamba.volumes.moments import Moments
+from cryomamba.volumes.mrc import Volume
+from cryomamba.volumes.stored import BUFFER_NBYTES
 
 PERCENTILES = (0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 _SAMPLE = 1 << 19

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import VolumeError
-
-from .aside import is_full, no_room
-from .facts import HeaderFacts
+from cryomamba.volumes.aside import is_full, no_room
+from cryomamba.volumes.facts import HeaderFacts
 
 BUFFER_NBYTES = 1 << 20
 # Up to here it is cheaper to read across the gap between two runs of a tile than to ask the system twice.

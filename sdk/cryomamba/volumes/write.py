@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .aside import AsideFile
-from .encode import encode_header, own_label
-from .facts import blank_header
-from .grid import Triple
-from .moments import Moments
-from .stored import StoredVoxels
+from cryomamba.volumes.aside import AsideFile
+from cryomamba.volumes.encode import encode_header, own_label
+from cryomamba.volumes.facts import blank_header
+from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.moments import Moments
+from cryomamba.volumes.stored import StoredVoxels
 
 _MODES = {"i1": 0, "i2": 1, "f4": 2, "u2": 6, "f2": 12}
 

@@ -12,8 +12,7 @@ from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
 from cryomamba.systemd import READY, tell
-
-from .server import Broker
+from cryomamba_broker.server import Broker
 
 ROOM_LOOK_S: Final = 5.0
 

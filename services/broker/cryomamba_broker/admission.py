@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from cryomamba.errors import ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.files import FileRecord, no_such_file, read_record, uploaded_volume
 from cryomamba.records import (
     PARAMS_MAX_BYTES,
@@ -29,9 +29,8 @@ from cryomamba.records import (
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.volumes.statistics import check_finite_sample
-
-from .store import NewJob
-from .store.rows import cut, wire_nbytes
+from cryomamba_broker.store import NewJob
+from cryomamba_broker.store.rows import cut, wire_nbytes
 
 DEMO_VOXEL_A: Final[Spacing] = (10.0, 10.0, 10.0)
 PATH_MAX_BYTES: Final = 4096
@@ -65,11 +64,20 @@ def require_plain(request: SubmitRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where volumes may lie: folders for paths, the finished files of jobs, and what clients sent."""
+    """Where volumes may lie: folders for paths, the finished files of jobs, and what clients sent.
+
+    Attributes
+    ----------
+    roots : sequence of Path
+    artifacts, uploads : Path
+    closed : sequence of Path
+        Folders of the server, from which no path may read, though they lie below a root.
+    """
 
     roots: Sequence[Path]
     artifacts: Path
     uploads: Path
+    closed: Sequence[Path] = ()
 
 
 def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places, *, sees: str | None = None) -> NewJob:
@@ -104,7 +112,7 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places,
         return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads, sees))
     if source.job_id is not None:
         return NewJob(request, engine.name, _scores_summary(source, source.job_id, places.artifacts))
-    return NewJob(request, engine.name, _file_summary(source, source.path or "", places.roots))
+    return NewJob(request, engine.name, _file_summary(source, source.path or "", places.roots, places.closed))
 
 
 def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> EngineInfo:
@@ -203,13 +211,16 @@ def _demo_summary(volume: VolumeSource, shape: Shape, engine: EngineInfo) -> Vol
 
 
 def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> VolumeSummary:
-    path = artifacts / job_id / SCORES
-    if not path.is_file():
+    try:
+        path = resolve_below(f"{job_id}/{SCORES}", (artifacts,))
+    except CryoMambaError:
         raise NotFoundError(
             "There is no job of that id whose scores are kept.",
             hint="A finished job has them if its engine keeps them; its files are listed with it.",
-        )
-    meta = inspect(path, voxel_size_A=volume.voxel_size_A)
+        ) from None
+    meta = inspect(
+        path, voxel_size_A=volume.voxel_size_A, check=lambda opened: verify_opened(opened, path, (artifacts,))
+    )
     return VolumeSummary(
         name=f"{SCORES} of {job_id}",
         shape=meta.shape,
@@ -219,15 +230,18 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
     )
 
 
-def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path]) -> VolumeSummary:
+def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path], closed: Sequence[Path] = ()) -> VolumeSummary:
     if len(path.encode("utf-8", "replace")) > PATH_MAX_BYTES:
         raise InvalidRequestError("The path is too long.", code=ErrorCode.PATH_FORBIDDEN)
-    real = resolve_below(path, roots)
-    meta = inspect(real, voxel_size_A=volume.voxel_size_A)
+    real = resolve_below(path, roots, closed=closed)
+
+    def check(opened: int) -> None:
+        verify_opened(opened, real, roots, closed=closed)
+
+    meta = inspect(real, voxel_size_A=volume.voxel_size_A, check=check)
     # A packed file would have to be unpacked whole; the worker, which does that anyway, looks at its voxels.
     if meta.compression is None:
-        with open_volume(real) as opened:
-            verify_opened(opened.fileno(), real, roots)
+        with open_volume(real, check=check) as opened:
             check_finite_sample(opened)
     return VolumeSummary(
         name=cut(meta.name, 255),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from pathlib import Path
 
-from cryomamba.errors import ErrorCode, InvalidRequestError, NotFoundError
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.records import JobRecord
+from cryomamba.volumes.roots import verify_opened
 from cryomamba.wire.buffers import BufferSpec, encode_bytes
 from cryomamba.wire.requests import ArtifactRead
 
@@ -40,9 +40,8 @@ def read_piece(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, 
         # A link in the place of a file could lead anywhere.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(folder / request.job / request.name, flags), "rb") as file:
+            _require_inside(file.fileno(), folder, request)
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _gone(request.name)
             if request.offset > status.st_size:
                 raise InvalidRequestError(
                     f"'{request.name}' has {status.st_size} bytes.", code=ErrorCode.RANGE_NOT_SATISFIABLE
@@ -51,6 +50,14 @@ def read_piece(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, 
             spec, piece = encode_bytes(file.read(request.length))
             return spec, piece, status.st_size
     except OSError:
+        raise _gone(request.name) from None
+
+
+def _require_inside(opened: int, folder: Path, request: ArtifactRead) -> None:
+    """Refuse a file that is reached through a link, be it of a folder, or that is no file."""
+    try:
+        verify_opened(opened, folder / request.job / request.name, (folder,))
+    except CryoMambaError:
         raise _gone(request.name) from None
 
 

@@ -20,15 +20,14 @@ from cryomamba.wire.requests import (
     PreviewRead,
     ReviseRequest,
 )
-
-from .admission import Places, admit, require_plain
-from .artifacts import read_piece, remove_files, require_listed
-from .core import Core
-from .dispatch import Answer, Handler
-from .revisions import Revision, stage
-from .room import mask_nbytes, require_room
-from .store import NewJob
-from .store.rows import REPLY_BUDGET, to_time, wire_nbytes
+from cryomamba_broker.admission import Places, admit, require_plain
+from cryomamba_broker.artifacts import read_piece, remove_files, require_listed
+from cryomamba_broker.core import Core
+from cryomamba_broker.dispatch import Answer, Handler
+from cryomamba_broker.revisions import Revision, stage
+from cryomamba_broker.room import mask_nbytes, require_room
+from cryomamba_broker.store import NewJob
+from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
 
 class ClientRequests:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.records import JobRecord
-
-from .cache import PreviewCache
-from .publisher import EventPublisher
-from .relay import Fence
-from .store import Change, Clock, Store
-from .store_thread import StoreThread
-from .subscriptions import Owners
-from .waiting import WaitingRoom
-from .workers import Workers
+from cryomamba_broker.cache import PreviewCache
+from cryomamba_broker.publisher import EventPublisher
+from cryomamba_broker.relay import Fence
+from cryomamba_broker.store import Change, Clock, Store
+from cryomamba_broker.store_thread import StoreThread
+from cryomamba_broker.subscriptions import Owners
+from cryomamba_broker.waiting import WaitingRoom
+from cryomamba_broker.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)

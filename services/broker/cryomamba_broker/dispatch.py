@@ -17,9 +17,8 @@ from cryomamba.errors import AccessError, CryoMambaError, InternalError, Protoco
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
 from cryomamba.wire.requests import ERROR, REPLY, parse_request
-
-from .counters import Counters, Throttle
-from .guard import Guard
+from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.guard import Guard
 
 IN_FLIGHT_MAX: Final = 1024
 REPLIES_KEPT: Final = 1024

@@ -6,8 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from cryomamba.errors import ErrorCode, UnavailableError
-
-from .store.database import is_full_disk
+from cryomamba_broker.store.database import is_full_disk
 
 
 class HomeLock:

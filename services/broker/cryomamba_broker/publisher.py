@@ -16,10 +16,9 @@ from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
 from cryomamba.records import JobEvent, JobRecord
 from cryomamba.wire.envelope import Envelope, Stamp, encode
 from cryomamba.wire.topics import Topic, event_topic, owned_topic
-
-from .counters import Counters, Throttle
-from .store_thread import StoreThread
-from .subscriptions import Subscriptions
+from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.store_thread import StoreThread
+from cryomamba_broker.subscriptions import Subscriptions
 
 STATE: Final = "job.state"
 PROGRESS: Final = "job.progress"

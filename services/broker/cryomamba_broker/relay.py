@@ -17,11 +17,10 @@ from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, decode
 from cryomamba.wire.preview import PREVIEW, decode_header
 from cryomamba.wire.topics import Topic, parse_topic
-
-from .cache import CachedFrame, PreviewCache
-from .counters import Counters, Throttle
-from .guard import Guard
-from .subscriptions import Subscriptions
+from cryomamba_broker.cache import CachedFrame, PreviewCache
+from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.guard import Guard
+from cryomamba_broker.subscriptions import Subscriptions
 
 _STOP: Final = b""
 _CUT: Final = b"cut"

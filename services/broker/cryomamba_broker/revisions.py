@@ -15,9 +15,8 @@ from cryomamba.records import JobRecord
 from cryomamba.volumes.mrc import inspect
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.wire.requests import ReviseRequest
-
-from .admission import Places, find_upload
-from .room import require_room
+from cryomamba_broker.admission import Places, find_upload
+from cryomamba_broker.room import require_room
 
 _WHOLE_NUMBERS: Final = frozenset({0, 1, 6})
 _PIECE: Final = 1024 * 1024
@@ -83,15 +82,19 @@ def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: in
         if found is not None and _linked(source, aside):
             return Revision(aside, found.size_bytes, found.sha256)
         roots: tuple[Path, ...] = (places.uploads,)
+        closed: tuple[Path, ...] = ()
     else:
-        roots = tuple(places.roots)
-        source = resolve_below(request.path or "", roots)
+        roots, closed = tuple(places.roots), tuple(places.closed)
+        source = resolve_below(request.path or "", roots, closed=closed)
         _require_mask_of(record, source)
     require_room(folder, source.stat().st_size, reserve)
     try:
         with source.open("rb") as file:
-            verify_opened(file.fileno(), source, roots)
-            return _copied(file, aside)
+            verify_opened(file.fileno(), source, roots, closed=closed)
+            copied = _copied(file, aside)
+        # What was looked at before may have been another file.
+        _require_mask_of(record, aside)
+        return copied
     except BaseException:
         aside.unlink(missing_ok=True)
         raise

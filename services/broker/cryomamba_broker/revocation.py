@@ -10,9 +10,9 @@ import asyncio
 import logging
 from typing import Final
 
-from .guard import Guard
-from .publisher import EventPublisher
-from .relay import PreviewRelay
+from cryomamba_broker.guard import Guard
+from cryomamba_broker.publisher import EventPublisher
+from cryomamba_broker.relay import PreviewRelay
 
 LOOK_S: Final = 1.0
 

@@ -20,25 +20,24 @@ from cryomamba.settings import Settings
 from cryomamba.volumes.aside import is_full, no_room
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import Stamp
-
-from .admission import Places
-from .cache import PreviewCache
-from .client_requests import ClientRequests
-from .core import Core
-from .counters import Counters
-from .dispatch import Dispatcher
-from .guard import Guard
-from .lock import HomeLock
-from .publisher import EventPublisher
-from .relay import PreviewRelay
-from .revocation import Revocation
-from .sockets import BusSockets, bind_sockets
-from .states import LeasePolicy
-from .store import Clock, Store
-from .store_thread import StoreThread
-from .subscriptions import Owners, Subscriptions
-from .worker_requests import WorkerRequests
-from .workers import Workers
+from cryomamba_broker.admission import Places
+from cryomamba_broker.cache import PreviewCache
+from cryomamba_broker.client_requests import ClientRequests
+from cryomamba_broker.core import Core
+from cryomamba_broker.counters import Counters
+from cryomamba_broker.dispatch import Dispatcher
+from cryomamba_broker.guard import Guard
+from cryomamba_broker.lock import HomeLock
+from cryomamba_broker.publisher import EventPublisher
+from cryomamba_broker.relay import PreviewRelay
+from cryomamba_broker.revocation import Revocation
+from cryomamba_broker.sockets import BusSockets, bind_sockets
+from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.store import Clock, Store
+from cryomamba_broker.store_thread import StoreThread
+from cryomamba_broker.subscriptions import Owners, Subscriptions
+from cryomamba_broker.worker_requests import WorkerRequests
+from cryomamba_broker.workers import Workers
 
 FILE_THREADS: Final = 4
 DRAIN_S: Final = 2.0
@@ -161,7 +160,9 @@ class Broker:
             owners=owners,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        places = Places(self.settings.roots, self.settings.artifacts, self.settings.uploads)
+        places = Places(
+            self.settings.roots, self.settings.artifacts, self.settings.uploads, closed=self.settings.own_folders
+        )
         clients = ClientRequests(self._core, places=places, files=files, reserve=self.settings.disk_reserve)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}

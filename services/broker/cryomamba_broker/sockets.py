@@ -24,8 +24,7 @@ from cryomamba.wire.constants import (
     PREVIEW_WIRE_MAX_BYTES,
 )
 from cryomamba.wire.topics import ALL_PREVIEWS
-
-from .guard import Guard
+from cryomamba_broker.guard import Guard
 
 S = TypeVar("S", bound=zmq.Socket[Any])
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from .store import Store
-from .store.database import store_error
+from cryomamba_broker.store import Store
+from cryomamba_broker.store.database import store_error
 
 T = TypeVar("T")
 

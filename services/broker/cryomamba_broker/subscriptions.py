@@ -14,9 +14,8 @@ import zmq
 
 from cryomamba.errors import NotFoundError, ProtocolError
 from cryomamba.wire.topics import Topic, parse_topic
-
-from .guard import Guard
-from .store_thread import StoreThread
+from cryomamba_broker.guard import Guard
+from cryomamba_broker.store_thread import StoreThread
 
 OWNERS_KEPT: Final = 10_000
 _SUBSCRIBE, _UNSUBSCRIBE = b"\x01", b"\x00"

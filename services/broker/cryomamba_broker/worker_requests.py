@@ -8,14 +8,13 @@ from collections.abc import Mapping
 
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Release, Renew, Renewed, WorkerHello
-
-from .client_requests import job_answer
-from .core import Core
-from .counters import Throttle
-from .dispatch import Answer, Handler
-from .store import Attempt, Change, Held
-from .store.rows import to_time
-from .waiting import Place
+from cryomamba_broker.client_requests import job_answer
+from cryomamba_broker.core import Core
+from cryomamba_broker.counters import Throttle
+from cryomamba_broker.dispatch import Answer, Handler
+from cryomamba_broker.store import Attempt, Change, Held
+from cryomamba_broker.store.rows import to_time
+from cryomamba_broker.waiting import Place
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,7 @@ from jsonschema.exceptions import SchemaError
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import EngineInfo, WorkerInfo
 from cryomamba.wire.requests import WorkerHello
-
-from .store.rows import wire_nbytes
+from cryomamba_broker.store.rows import wire_nbytes
 
 CATALOGUE_MAX_BYTES: Final = 40 * 1024
 WORKERS_MAX: Final = 512

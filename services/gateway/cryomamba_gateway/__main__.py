@@ -7,8 +7,7 @@ from pathlib import Path
 
 from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
-
-from .server import serve
+from cryomamba_gateway.server import serve
 
 
 def main(arguments: list[str] | None = None) -> int:

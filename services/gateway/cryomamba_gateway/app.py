@@ -7,19 +7,31 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from cryomamba._version import __version__
 from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
-
-from . import errors, examples
-from .access.doors import Doorkeeper, HostGuard, PatientReceive, is_public
-from .access.hosts import own_names
-from .allow import AllowedMethods
-from .context import Gateway
-from .limits import BODY_MAX_BYTES
-from .middleware import BodyLimit, EnvelopeNet, OriginGuard, RequestContext
-from .routers import artifacts, health, jobs, links, previews, revisions, server, session, uploads, websocket
+from cryomamba_gateway import errors, examples
+from cryomamba_gateway.access.doors import Doorkeeper, HostGuard, PatientReceive, is_public
+from cryomamba_gateway.access.hosts import own_names
+from cryomamba_gateway.allow import AllowedMethods
+from cryomamba_gateway.context import Gateway
+from cryomamba_gateway.limits import BODY_MAX_BYTES
+from cryomamba_gateway.middleware import BodyLimit, EnvelopeNet, OriginGuard, RequestContext
+from cryomamba_gateway.origins import cross_origin
+from cryomamba_gateway.routers import (
+    artifacts,
+    health,
+    jobs,
+    links,
+    previews,
+    revisions,
+    server,
+    session,
+    uploads,
+    websocket,
+)
 
 DESCRIPTION: Final = """
 Segments cryo-electron tomograms and shows the mask while it grows. Arrays are ZYX in C order, lengths are ångström,
@@ -75,6 +87,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(PatientReceive)
     app.add_middleware(Doorkeeper, tokens=gateway.tokens, rate=gateway.rate)
     app.add_middleware(OriginGuard, allowed=settings.gateway_origins)
+    if settings.gateway_origins:
+        # Inside the look at the host, outside of the token's: a browser asks before it sends one.
+        app.add_middleware(CORSMiddleware, **cross_origin(settings.gateway_origins))
     app.add_middleware(HostGuard, names=own_names(settings.gateway_host, settings.gateway_hosts))
     app.add_middleware(EnvelopeNet, allow=allow)
     app.add_middleware(RequestContext, metrics=gateway.metrics)

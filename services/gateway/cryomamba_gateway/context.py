@@ -15,16 +15,15 @@ from cryomamba.access.tokens import TokenStore
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import Activity, JobRecord
 from cryomamba.settings import Settings
-
-from .access.buckets import Places, RequestRate
-from .access.doors import PRINCIPAL
-from .access.principal import Principal
-from .link import BusLink, not_yours
-from .live.messages import Translator
-from .live.turnstile import Turnstile
-from .metrics import Metrics
-from .system import system_info
-from .uploads.store import UploadLimits, UploadStore
+from cryomamba_gateway.access.buckets import Places, RequestRate
+from cryomamba_gateway.access.doors import PRINCIPAL
+from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.link import BusLink, not_yours
+from cryomamba_gateway.live.messages import Translator
+from cryomamba_gateway.live.turnstile import Turnstile
+from cryomamba_gateway.metrics import Metrics
+from cryomamba_gateway.system import system_info
+from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 
 __all__ = ["Caller", "Context", "Gateway"]
 

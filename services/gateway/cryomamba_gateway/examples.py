@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cryomamba.errors import ErrorCode, error_from_payload
-
-from .errors import STATUS, ErrorBody, error_body
+from cryomamba_gateway.errors import STATUS, ErrorBody, error_body
 
 JOB_ID: Final = "0b9f5c1e-6f0a-4f3e-9a57-3c1f6f7f2a10"
 REQUEST_ID: Final = "5e0c3a52-8a4e-4d0e-bd7a-0c6c3f0d9b77"
@@ -152,6 +151,7 @@ JOB_LINKS: Final = _links(
     cancelJob=_JOB,
     retryJob=_JOB,
     focusJob=_JOB,
+    reviseJob=_JOB,
     thresholdJob=_JOB,
     getPreview=_JOB,
     getArtifact=_MASK,

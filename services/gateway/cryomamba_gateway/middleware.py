@@ -13,11 +13,10 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cryomamba.errors import AccessError
-
-from .allow import AllowedMethods
-from .errors import envelope, of_status
-from .metrics import Metrics
-from .origins import origin_allowed
+from cryomamba_gateway.allow import AllowedMethods
+from cryomamba_gateway.errors import envelope, of_status
+from cryomamba_gateway.metrics import Metrics
+from cryomamba_gateway.origins import origin_allowed
 
 _SANE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
 _VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files(/[^/]+)?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -21,4 +22,30 @@ def origin_allowed(headers: Mapping[str, str], allowed: Collection[str]) -> bool
         return True
     if origin.lower() in allowed:
         return True
-    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
+    try:
+        page = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return page.lower() == headers.get("host", "").lower() != ""
+
+
+def cross_origin(allowed: Collection[str]) -> dict[str, Any]:
+    """Return the CORS rules (Fetch standard) by which browsers let pages of other origins read the answers.
+
+    Such pages show a token of their own; the session's cookie is for the gateway's pages alone.
+    """
+    return {
+        "allow_origins": list(allowed),
+        "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
+        "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Range", "X-Request-ID"],
+        "expose_headers": [
+            "Content-Range",
+            "ETag",
+            "Location",
+            "Retry-After",
+            "X-RateLimit-Limit",
+            "X-RateLimit-Remaining",
+            "X-RateLimit-Reset",
+            "X-Request-ID",
+        ],
+    }

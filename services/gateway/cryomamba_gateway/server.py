@@ -25,12 +25,11 @@ from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, requi
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.systemd import READY, tell
-
-from .app import create_app
-from .errors import error_body, of_status
-from .limits import HEADERS_MAX_BYTES
-from .link import is_chosen_later, known_endpoints
-from .live.session import MESSAGE_MAX_BYTES
+from cryomamba_gateway.app import create_app
+from cryomamba_gateway.errors import error_body, of_status
+from cryomamba_gateway.limits import HEADERS_MAX_BYTES
+from cryomamba_gateway.link import is_chosen_later, known_endpoints
+from cryomamba_gateway.live.session import MESSAGE_MAX_BYTES
 
 STUCK_MS: Final = 20_000
 GRACE_S: Final = 1

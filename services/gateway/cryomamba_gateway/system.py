@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 
-from .models import Gpu, SystemInfo
+from cryomamba_gateway.models import Gpu, SystemInfo
 
 _NVIDIA_SMI_S = 3.0
 _MIB = 1024 * 1024

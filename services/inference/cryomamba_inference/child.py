@@ -132,6 +132,7 @@ class _Child:
 
     def _open(self, record: JobRecord, folder: Path) -> Volume | None:
         """Open the job's volume, below the allowed folders only, with the voxel size that the job has."""
+        closed: Sequence[Path] = ()
         if record.volume.job_id is not None:
             roots: Sequence[Path] = (self._settings.artifacts,)
             path = resolve_below(f"{record.volume.job_id}/{SCORES}", roots)
@@ -140,20 +141,20 @@ class _Child:
             path = uploaded_volume(self._settings.uploads, record.volume.file_id)
         elif record.volume.path is not None:
             roots = self._settings.roots
-            path = resolve_below(record.volume.path, roots)
+            closed = self._settings.own_folders
+            path = resolve_below(record.volume.path, roots, closed=closed)
         else:
             return None
         scratch = folder / "unpacked"
         scratch.mkdir()
-        volume = open_volume(path, scratch=scratch)
+
+        def check(opened: int) -> None:
+            verify_opened(opened, path, roots, closed=closed)
+
+        volume = open_volume(path, scratch=scratch, check=check)
         if volume.voxel_size_A != record.volume.voxel_size_A:
             volume.close()
-            volume = open_volume(path, voxel_size_A=record.volume.voxel_size_A, scratch=scratch)
-        try:
-            verify_opened(volume.fileno(), path, roots)
-        except CryoMambaError:
-            volume.close()
-            raise
+            volume = open_volume(path, voxel_size_A=record.volume.voxel_size_A, scratch=scratch, check=check)
         return volume
 
 

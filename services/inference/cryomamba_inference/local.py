@@ -12,7 +12,7 @@ from typing import Any
 from cryomamba.engine import Engine, Registry
 from cryomamba.errors import CryoMambaError, InvalidRequestError
 from cryomamba.events import PreviewEvent, ProgressEvent
-from cryomamba.local import ARTIFACTS, ENDINGS, LOCAL_JOB, ExportFormat, LocalEvent, LocalResult
+from cryomamba.local import ARTIFACTS, ENDINGS, LOCAL_JOB, PICKS, ExportFormat, LocalEvent, LocalResult
 from cryomamba.records import EngineInfo, Progress, SubmitRequest
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
@@ -55,6 +55,11 @@ class LocalRunner:
             raise InvalidRequestError(
                 f"The engine '{engine.name}' keeps no scores.", hint="Leave --scores out, or take another engine."
             )
+        if engine.picks is None and any(form in PICKS for form in formats):
+            raise InvalidRequestError(
+                f"The engine '{engine.name}' picks nothing, so there is no table of picks.",
+                hint="Take 'particles' or 'filaments', or leave out the formats csv, star and tbl.",
+            )
         control, teller = Control(cancelled), _Teller(on_event)
         executor = self._open_executor()
         try:
@@ -73,7 +78,8 @@ class LocalRunner:
             outcome.meter.finish()
         except CryoMambaError:
             raise
-        except (MemoryError, OSError) as error:
+        except Exception as error:
+            # An engine may raise anything, and whoever runs many must be able to go on with the next.
             raise as_error(error) from error
         finally:
             executor.close()

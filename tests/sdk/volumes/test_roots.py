@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
-from cryomamba.volumes import resolve_below, verify_opened
+from cryomamba.volumes import inspect, open_volume, resolve_below, verify_opened, write_volume
 
 
 @pytest.fixture
@@ -69,6 +72,36 @@ def test_missing_files_and_loops_below_a_root_are_not_found(root: Path) -> None:
         assert caught.value.code == code
     with pytest.raises(VolumeError):
         resolve_below("loop", [root])
+
+
+def test_closed_folders_are_closed_below_a_root_too(root: Path, tmp_path: Path) -> None:
+    """What a server keeps for itself is not read by path, directly or by a link, nor if it becomes closed later."""
+    own = root / "own"
+    own.mkdir()
+    (own / "secret.mrc").write_bytes(b"x")
+    (root / "link.mrc").symlink_to(own / "secret.mrc")
+    for name in (own / "secret.mrc", "own/secret.mrc", "link.mrc", "own/../own/secret.mrc"):
+        assert resolve_below(name, [root]).name == "secret.mrc"
+        with pytest.raises(InvalidRequestError) as caught:
+            resolve_below(name, [root], closed=[own])
+        assert caught.value.code is ErrorCode.PATH_FORBIDDEN
+
+
+@pytest.mark.parametrize("read", [inspect, open_volume])
+def test_a_link_put_in_place_is_noticed_before_a_byte_is_read(
+    root: Path, tmp_path: Path, read: Callable[..., Any]
+) -> None:
+    """Between the check of the path and the opening another file may come; its header is not looked at."""
+    secret = tmp_path / "secret.mrc"
+    write_volume(secret, np.zeros((2, 3, 4), np.float32), 10.0)
+    path = root / "mine.mrc"
+    write_volume(path, np.zeros((2, 3, 4), np.float32), 10.0)
+    real = resolve_below(path, [root])
+    path.unlink()
+    path.symlink_to(secret)
+    with pytest.raises(InvalidRequestError) as caught:
+        read(real, check=lambda opened: verify_opened(opened, real, [root]))
+    assert caught.value.code is ErrorCode.PATH_FORBIDDEN
 
 
 def test_without_roots_nothing_may_be_read(root: Path) -> None:

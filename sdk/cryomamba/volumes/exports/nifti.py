@@ -13,9 +13,8 @@ import numpy as np
 from cryomamba.libraries import library
 from cryomamba.volumes.aside import AsideFile
 from cryomamba.volumes.encode import own_label
+from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.mrc import Volume
-
-from .slabs import Progress, slabs, stored_dtype
 
 _MICRON_PER_A = 1e-4
 _NIFTI1_SIDE = 32767

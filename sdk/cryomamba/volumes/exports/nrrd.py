@@ -14,9 +14,8 @@ import numpy as np
 
 from cryomamba.volumes.aside import AsideFile
 from cryomamba.volumes.encode import own_label
+from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.mrc import Volume
-
-from .slabs import Progress, slabs, stored_dtype
 
 _TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "f4": "float"}
 

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.libraries import library
+from cryomamba.volumes.exports.slabs import Progress, stored_dtype
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.stored import Array
-
-from .slabs import Progress, stored_dtype
 
 _CHUNK = 128
 _BLOCK = 256

@@ -13,10 +13,9 @@ import numpy as np
 from cryomamba.libraries import library
 from cryomamba.volumes.aside import AsideFile
 from cryomamba.volumes.encode import own_label
+from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.stored import Array
-
-from .slabs import Progress, slabs, stored_dtype
 
 _CLASSIC_NBYTES = 1 << 31
 

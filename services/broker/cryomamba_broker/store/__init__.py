@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryomamba_broker.states import LeasePolicy
-
-from .database import Clock, Database
-from .engines import EngineTable
-from .events import EventLog
-from .jobs import Change, Jobs, NewJob
-from .leases import Attempt, Held, Leases
+from cryomamba_broker.store.database import Clock, Database
+from cryomamba_broker.store.engines import EngineTable
+from cryomamba_broker.store.events import EventLog
+from cryomamba_broker.store.jobs import Change, Jobs, NewJob
+from cryomamba_broker.store.leases import Attempt, Held, Leases
 
 __all__ = ["Attempt", "Change", "Clock", "Held", "NewJob", "Store"]
 

@@ -13,8 +13,7 @@ from typing import Final
 
 from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
 from cryomamba.volumes.aside import is_full
-
-from .schema import APPLICATION_ID, MIGRATIONS, SCHEMA
+from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 _OLDEST_SQLITE: Final = (3, 37, 0)
 _LEAST_ROOM: Final = 64 * 1024

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cryomamba.records import EngineInfo
-
-from .database import Database
+from cryomamba_broker.store.database import Database
 
 
 class EngineTable:

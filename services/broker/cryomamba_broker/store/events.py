@@ -8,9 +8,8 @@ from cryomamba.errors import NotFoundError
 from cryomamba.records import JobEvent, JobState
 from cryomamba.wire.requests import EventPage
 from cryomamba_broker.states import EventType
-
-from .database import Database
-from .rows import HISTORY_SHOWN, REPLY_BUDGET, cut_reason, event_of, wire_nbytes
+from cryomamba_broker.store.database import Database
+from cryomamba_broker.store.rows import HISTORY_SHOWN, REPLY_BUDGET, cut_reason, event_of, wire_nbytes
 
 
 class EventLog:

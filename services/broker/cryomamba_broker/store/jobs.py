@@ -23,10 +23,9 @@ from cryomamba.records import (
 )
 from cryomamba.wire.requests import ListRequest, Zyx
 from cryomamba_broker.states import EVENT_OF, Trigger, next_state
-
-from .database import Database
-from .events import EventLog, no_such_job
-from .rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
+from cryomamba_broker.store.database import Database
+from cryomamba_broker.store.events import EventLog, no_such_job
+from cryomamba_broker.store.rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
 
 REVISIONS_MAX: Final = 20
 

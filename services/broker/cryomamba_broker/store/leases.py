@@ -12,11 +12,10 @@ from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.records import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.requests import Zyx
 from cryomamba_broker.states import EVENT_OF, LeasePolicy, Trigger, next_state
-
-from .database import Database
-from .events import EventLog
-from .jobs import Change, Jobs
-from .rows import cut_error, to_json, wire_nbytes
+from cryomamba_broker.store.database import Database
+from cryomamba_broker.store.events import EventLog
+from cryomamba_broker.store.jobs import Change, Jobs
+from cryomamba_broker.store.rows import cut_error, to_json, wire_nbytes
 
 ARTIFACTS_MAX_BYTES = 12 * 1024
 

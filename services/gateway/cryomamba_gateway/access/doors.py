@@ -15,16 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cryomamba.access.tokens import Scope as TokenScope
 from cryomamba.access.tokens import TokenStore
 from cryomamba.errors import AccessError, ErrorCode
+from cryomamba_gateway.access.buckets import RequestRate
+from cryomamba_gateway.access.hosts import host_allowed
+from cryomamba_gateway.access.principal import ANYBODY, Principal
 from cryomamba_gateway.errors import envelope
-
-from .buckets import RequestRate
-from .hosts import host_allowed
-from .principal import ANYBODY, Principal
 
 COOKIE: Final = "cryomamba_token"
 PRINCIPAL: Final = "cryomamba.principal"
 SESSION: Final = "/v1/session"
 BODY_IDLE_S: Final = 30.0
+BODY_BYTES_PER_S: Final = 1024
 _LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/docs|/openapi\.json")
 _SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/[^/\s]+")
@@ -141,29 +141,43 @@ class Doorkeeper:
 
 
 class PatientReceive:
-    """Gives up a request whose body stops coming, so that many slow clients do not hold the gateway."""
+    """Gives up a request whose body stops coming or trickles, so that many slow clients do not hold the gateway.
 
-    def __init__(self, app: ASGIApp, *, idle_s: float = BODY_IDLE_S) -> None:
+    Parameters
+    ----------
+    app : ASGIApp
+    idle_s : float
+        Seconds without a byte.
+    bytes_per_s : float
+        What comes on the average at least, from `idle_s` after the start on.
+    """
+
+    def __init__(self, app: ASGIApp, *, idle_s: float = BODY_IDLE_S, bytes_per_s: float = BODY_BYTES_PER_S) -> None:
         self.app = app
         self.idle_s = idle_s
+        self.bytes_per_s = bytes_per_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        more = True
+        more, received = True, 0
+        clock = asyncio.get_running_loop().time
+        started = clock()
 
         async def receive_in_time() -> Message:
-            nonlocal more
+            nonlocal more, received
             if not more:
                 return await receive()
+            slowest = started + self.idle_s + received / self.bytes_per_s
             try:
-                async with asyncio.timeout(self.idle_s):
+                async with asyncio.timeout_at(min(clock() + self.idle_s, slowest)):
                     message = await receive()
             except TimeoutError:
                 return {"type": "http.disconnect"}
             more = bool(message.get("more_body", False))
+            received += len(message.get("body", b""))
             return message
 
         await self.app(scope, receive_in_time, send)

@@ -15,10 +15,9 @@ from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
 from cryomamba.events import Event, LinkEvent, ProgressEvent, StateEvent
 from cryomamba.records import JobRecord, JobState
 from cryomamba_gateway.link import BusLink, not_yours
-
-from . import messages
-from .messages import Translator
-from .outbox import Outbox
+from cryomamba_gateway.live import messages
+from cryomamba_gateway.live.messages import Translator
+from cryomamba_gateway.live.outbox import Outbox
 
 QUIET_S: Final = 10.0
 JOBS_KNOWN: Final = 10_000

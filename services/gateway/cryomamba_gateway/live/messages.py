@@ -17,9 +17,8 @@ from cryomamba.events import LinkEvent, ProgressEvent, StateEvent
 from cryomamba.records import JobId, JobRecord, Progress, Request
 from cryomamba.wire.requests import invalid_fields
 from cryomamba.wire.webframe import encode_web_frame
+from cryomamba_gateway.live.json_preview import preview_data
 from cryomamba_gateway.models import job_out
-
-from .json_preview import preview_data
 
 T = TypeVar("T")
 

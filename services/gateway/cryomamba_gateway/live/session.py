@@ -21,10 +21,9 @@ from cryomamba.errors import (
 )
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Gateway
-
-from . import messages
-from .follow import AllFollower, JobFollower
-from .outbox import Outbox
+from cryomamba_gateway.live import messages
+from cryomamba_gateway.live.follow import AllFollower, JobFollower
+from cryomamba_gateway.live.outbox import Outbox
 
 SEND_TIMEOUT_S: Final = 20.0
 JOBS_MAX: Final = 256

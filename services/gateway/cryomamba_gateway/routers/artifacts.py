@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import re
-import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +15,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from cryomamba.errors import ErrorCode, NotFoundError
+from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.records import Artifact, JobId, JobRecord
+from cryomamba.volumes.roots import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
-
-from .jobs import JOB
+from cryomamba_gateway.routers.jobs import JOB
 
 router = APIRouter(tags=["artifacts"])
 
@@ -47,16 +46,34 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 
 class LocalFile(FileResponse):
-    """A file on this machine's disk; a Range header that is no range is ignored, as HTTP asks for."""
+    """A file on this machine's disk; a Range header that is no range is ignored, as HTTP asks for.
+
+    Parameters
+    ----------
+    opened : int
+        Descriptor of the file, which is closed in the end. What is sent is this file, whatever lies at its path by
+        then; only where the system has no names for descriptors it is opened again.
+    path : Path
+    more
+        As for starlette's response.
+    """
 
     chunk_size = 256 * 1024
+
+    def __init__(self, opened: int, path: Path, **more: Any) -> None:  # noqa: ANN401 (starlette's)
+        named = Path("/proc/self/fd") / str(opened)
+        super().__init__(named if named.exists() else path, stat_result=os.fstat(opened), **more)
+        self._opened = opened
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 (ASGI)
         """Send the file."""
         headers = MutableHeaders(scope=scope)
         if "range" in headers and not _RANGE.fullmatch(headers["range"]):
             del headers["range"]
-        await super().__call__(scope, receive, send)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            os.close(self._opened)
 
 
 @router.get("/jobs/{job_id}/artifacts/{name}", operation_id="getArtifact", response_class=Response, responses=RESPONSES)
@@ -75,11 +92,9 @@ async def send_artifact(gateway: Gateway, request: Request, record: JobRecord, n
     if artifact.sha256:
         headers["ETag"] = f'"{artifact.sha256}"'
     path = gateway.settings.artifacts / record.job_id / artifact.name
-    found = await asyncio.to_thread(_regular_file, path, artifact.size_bytes)
-    if found is not None:
-        return LocalFile(
-            path, headers=headers, media_type=artifact.media_type, filename=artifact.name, stat_result=found
-        )
+    opened = await asyncio.to_thread(_open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
+    if opened is not None:
+        return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=artifact.name)
     return await _through_the_bus(gateway, record.job_id, artifact, headers, head=request.method == "HEAD")
 
 
@@ -98,13 +113,21 @@ def find_artifact(record: JobRecord, name: str) -> Artifact:
     return artifact
 
 
-def _regular_file(path: Path, size: int) -> os.stat_result | None:
-    """Return what the disk says of a file that is no link and as long as the record says."""
+def _open_regular(path: Path, size: int, folder: Path) -> int | None:
+    """Return a descriptor of a file that is no link, lies in the folder and is as long as the record says."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        found = path.lstat()
+        opened = os.open(path, flags)
     except OSError:
         return None
-    return found if stat.S_ISREG(found.st_mode) and found.st_size == size else None
+    try:
+        verify_opened(opened, path, (folder,))
+        if os.fstat(opened).st_size == size:
+            return opened
+    except (CryoMambaError, OSError):
+        pass
+    os.close(opened)
+    return None
 
 
 async def _through_the_bus(

@@ -16,9 +16,8 @@ from cryomamba.records import JobId
 from cryomamba.records import Request as Fields
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
-
-from .artifacts import RESPONSES, find_artifact, send_artifact
-from .jobs import JOB
+from cryomamba_gateway.routers.artifacts import RESPONSES, find_artifact, send_artifact
+from cryomamba_gateway.routers.jobs import JOB
 
 router = APIRouter(prefix="/v1", tags=["artifacts"])
 

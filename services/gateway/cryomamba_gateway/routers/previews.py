@@ -17,8 +17,7 @@ from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
 from cryomamba_gateway.models import PreviewQuery
 from cryomamba_gateway.png import slice_png
-
-from .jobs import JOB
+from cryomamba_gateway.routers.jobs import JOB
 
 router = APIRouter(tags=["previews"])
 

@@ -16,9 +16,8 @@ from cryomamba.errors import ConflictError, ErrorCode, VolumeError
 from cryomamba.files import RECORD, VOLUME, FileRecord, read_record
 from cryomamba.volumes import inspect
 from cryomamba.volumes.aside import sync_folder, write_durably
-
-from .incoming import PARTS, TICKET, Incoming
-from .sealing import seal
+from cryomamba_gateway.uploads.incoming import PARTS, TICKET, Incoming
+from cryomamba_gateway.uploads.sealing import seal
 
 _PIECE: Final = 1024 * 1024
 

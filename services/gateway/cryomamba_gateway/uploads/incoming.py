@@ -23,8 +23,7 @@ from pydantic import ValidationError
 from cryomamba.errors import ConflictError
 from cryomamba.records import Record
 from cryomamba.volumes.aside import sync_folder, write_durably
-
-from .plan import PartPlan
+from cryomamba_gateway.uploads.plan import PartPlan
 
 TICKET: Final = "ticket.json"
 DATA: Final = "data"

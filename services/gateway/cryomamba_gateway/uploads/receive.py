@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
-
-from .incoming import Checksums
-from .sealing import open_for_part
+from cryomamba_gateway.uploads.incoming import Checksums
+from cryomamba_gateway.uploads.sealing import open_for_part
 
 PIECE_BYTES: Final = 256 * 1024
 IDLE_S: Final = 30.0

@@ -28,11 +28,10 @@ from cryomamba.files import (
     remove_upload,
 )
 from cryomamba.settings import Settings
-
-from .finish import finish
-from .incoming import Incoming, Ticket
-from .plan import PartPlan, plan_parts
-from .receive import checksums_of, read_pieces, write_at
+from cryomamba_gateway.uploads.finish import finish
+from cryomamba_gateway.uploads.incoming import Incoming, Ticket
+from cryomamba_gateway.uploads.plan import PartPlan, plan_parts
+from cryomamba_gateway.uploads.receive import checksums_of, read_pieces, write_at
 
 T = TypeVar("T")
 THREADS: Final = 4

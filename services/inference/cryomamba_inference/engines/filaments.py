@@ -18,11 +18,11 @@ from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.tracing import trace
-from cryomamba_inference.threads import one_thread
+from cryomamba_inference.threads import one_thread, run_all
 
 _VOXELS_PER_DIAMETER = 2.0
 _LEAST_SCORE = 48
-_LENGTH_DIAMETERS = 4.0
+_LENGTH_DIAMETERS = 2.5
 _SPACING_DIAMETERS = 0.5
 _STRETCH = 0.8
 _LESS = 0.7
@@ -64,7 +64,7 @@ class FilamentsParameters(EngineParameters):
         None,
         ge=0,
         title="Least length",
-        description="Shorter filaments are left out; four diameters if not given.",
+        description="Shorter filaments are left out; two and a half diameters if not given.",
         json_schema_extra={"unit": "Å"},
     )
     spacing_A: float | None = Field(
@@ -114,12 +114,13 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             raise InvalidRequestError(
                 f"Filaments of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å here; is the voxel size right?",
+                hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
         self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
         with one_thread():
-            self._grid.gather_volume(scene.read, self._nodes.array)
+            tasks = self._grid.gather_tasks(scene.read, self._nodes.array)
+            run_all(tasks, threads=scene.threads, done=lambda _: scene.step(0.5))
             self._found = calibrate(
                 self._nodes.array, self._grid, diameter_A=diameter, contrast=self.parameters.contrast
             )

@@ -9,11 +9,21 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
-from cryomamba_inference.filters.calibration import Calibration, learn_cut, learn_model, make_grid
+from cryomamba.records import Shape, Spacing
+from cryomamba_inference.filters.calibration import (
+    Calibration,
+    learn_cut,
+    learn_model,
+    longest_margin_A,
+    make_grid,
+    make_step,
+)
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.membrane import PlateMap, plate_tasks, score_box
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.threads import one_thread, run_all
+
+_LOOK_VOXELS = 800_000
 
 
 class MembraneParameters(EngineParameters):
@@ -80,8 +90,8 @@ class MembraneEngine(Engine[MembraneParameters]):
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
     reads_tiles: ClassVar[bool] = False
-    # Nodes around a tile are computed again for its neighbours: larger tiles waste less.
-    tile_bytes: ClassVar[int] = 64 * 1024 * 1024
+    # Crests around a tile are found again for its neighbours: larger tiles waste less.
+    tile_bytes: ClassVar[int] = 128 * 1024 * 1024
     output: Literal["labels", "scores"] = "scores"
 
     def __init__(self, parameters: MembraneParameters) -> None:
@@ -93,7 +103,12 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     def passes(self) -> Sequence[Pass]:
         """Return a first look and the result."""
-        return (Pass("first look", factor=0), Pass("segmenting"))
+        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS), Pass("segmenting"))
+
+    def halo(self, voxel_size_A: Spacing) -> Shape:
+        """Return the voxels around a tile whose crests can change it."""
+        z, y, x = (math.ceil(longest_margin_A(make_step(voxel_size_A)) / size) for size in voxel_size_A)
+        return z, y, x
 
     def prepare(self, scene: Scene) -> None:
         """Average the volume onto nodes, lay the plates on them, and learn gold, noise and thresholds."""

@@ -17,7 +17,7 @@ from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.particles import ParticleModel, calibrate, find_cut, find_particles
-from cryomamba_inference.threads import one_thread
+from cryomamba_inference.threads import one_thread, run_all
 
 _VOXELS_PER_DIAMETER = 2.5
 
@@ -95,13 +95,14 @@ class ParticlesEngine(Engine[ParticlesParameters]):
             raise InvalidRequestError(
                 f"Particles of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å here; is the voxel size right?",
+                hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
         apart = self.parameters.min_distance_A or 0.7 * diameter
         self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
         with one_thread():
-            self._grid.gather_volume(scene.read, self._nodes.array)
+            tasks = self._grid.gather_tasks(scene.read, self._nodes.array)
+            run_all(tasks, threads=scene.threads, done=lambda _: scene.step(0.5))
             self._model, self._cut = calibrate(
                 self._nodes.array, self._grid, diameter_A=diameter, apart_A=apart, contrast=self.parameters.contrast
             )

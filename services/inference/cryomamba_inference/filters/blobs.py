@@ -106,7 +106,8 @@ class BlobFilter:
     def peaks(self, field: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
         """Return the peaks (of dark blobs for `sign` −1) in a field that begins at node `first`.
 
-        Peaks nearer than `margin` to a side that is no border of the volume are not to be trusted, as higher ones may lie outside.
+        Peaks nearer than `margin` to a side that is no border of the volume are not to be trusted, as higher
+        ones may lie outside.
         """
         if not self.deviation > 0:
             return Peaks(np.empty((0, 3)), np.empty(0), np.empty(0))
@@ -116,7 +117,9 @@ class BlobFilter:
             np.negative(smooth, out=smooth)
             np.negative(response, out=response)
         middle = np.float32(sign * self.middle)
-        edge = [(0 if a else self.reach, n if b else n - self.reach) for n, (a, b) in zip(field.shape, borders, strict=True)]
+        edge = [
+            (0 if a else self.reach, n if b else n - self.reach) for n, (a, b) in zip(field.shape, borders, strict=True)
+        ]
         found = _maxima(response, np.asarray(edge, np.int64), middle + np.float32(FLOOR * self.deviation))
         at = tuple(found.T)
         heights = (response[at].astype(np.float64) - middle) / self.deviation * _roundness(smooth, found)
@@ -165,7 +168,7 @@ def _collect(response, box, floor):  # type: ignore[no-untyped-def] # noqa: ANN0
         for j in range(box[1, 0], box[1, 1]):
             for k in range(box[2, 0], box[2, 1]):
                 if response[i, j, k] >= floor and _is_peak(response, i, j, k):
-                    found.append((i, j, k))
+                    found.append((i, j, k))  # noqa: PERF401 (numba knows no generator here)
     return found
 
 

@@ -31,7 +31,8 @@ _BEAD_SHARE = 0.985
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
 _SURE_SCORE = 135
-_CUT, _CUT_SLOPE, _PULL = 221.0, 0.9, 3e-4
+_CUT, _CUT_SLOPE, _PULL = 59.0, 9.9, 3e-4
+_CUTS = (99.0, 161.0)
 _BELOW, _ABOVE = 6, 15
 _PIECE_NM3 = 4000.0
 _STEP = 3
@@ -50,7 +51,18 @@ class Calibration:
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
     """Return the nodes for a volume: `STEP_A` apart, or as far as its largest voxel size."""
-    return CoarseGrid(shape, voxel_size_A, max(STEP_A, *voxel_size_A))
+    return CoarseGrid(shape, voxel_size_A, make_step(voxel_size_A))
+
+
+def make_step(voxel_size_A: Spacing) -> float:
+    """Return the distance of the nodes in Å."""
+    return max(STEP_A, *voxel_size_A)
+
+
+def longest_margin_A(step_A: float) -> float:
+    """Return how far in Å from a box the responses can change its scores, whatever the noise."""
+    model = MembraneModel(1.0, 0.0, no_beads(), _bank(step_A), vote_range_A=_RANGES_A[1])
+    return model.margin * step_A
 
 
 def learn_model(
@@ -101,44 +113,41 @@ def learn_cut(model: MembraneModel, plates: PlateMap) -> Calibration:
     # Rounding errors of a constant volume are no noise.
     rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
     model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
-    model = replace(model, vote_range_A=_vote_range([model.heights_of_crests(*pair) for pair in found]))
+    seen = _prominence([model.heights_of_crests(*pair) for pair in found])
+    # Votes come from far in noise, where many are needed, and from near where membranes stand out.
+    model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
     fields = [_scores(model, *pair) for pair in found]
-    low, high = find_cut(fields, vote_range_A=model.vote_range_A, step_A=model.step_A)
+    low, high = find_cut(fields, prominence=seen, step_A=model.step_A)
     return Calibration(model, low, high)
 
 
-def _vote_range(heights: Sequence[Field]) -> float:
-    """Return over how many Å votes fade: far in noise, where many are needed, near where the highest crests stand out.
-
-    The line was fitted once to phantoms of many kinds.
-    """
+def _prominence(heights: Sequence[Field]) -> float:
+    """Return how far the highest crests stand out of the noise, in deviations; about 3 in noise alone."""
     together = np.concatenate(heights)
-    if not together.size:
-        return _RANGES_A[0]
-    return float(np.clip(_RANGE_A - _RANGE_SLOPE_A * np.quantile(together, 0.95), *_RANGES_A))
+    return float(np.quantile(together, 0.95)) if together.size else 0.0
 
 
 CREST_TOLERANCE_A = 1.5
 """Added to half a membrane: a crest is found a little beside the middle, and a voxel counts by its centre."""
 
 
-def find_cut(fields: Sequence[Field], *, vote_range_A: float, step_A: float) -> tuple[int, int]:
+def find_cut(fields: Sequence[Field], *, prominence: float, step_A: float) -> tuple[int, int]:
     """Return the scores from which a voxel is membrane, and from which a piece is believed.
 
-    The noisier a volume, the lower its membranes' scores: a line by the reach of votes, fitted once to phantoms of many
-    kinds, says about where to cut. Cut low, crests of noise and clutter make many small pieces; cut high, membranes
+    The noisier a volume, the lower its membranes' scores: a line fitted once to phantoms of many kinds
+    says about where to cut. Cut low, crests of noise and clutter make many small pieces; cut high, membranes
     fall to pieces. So close to the line the place is taken where the smallest share lies in small pieces.
 
     Parameters
     ----------
     fields : sequence of arrays (z, y, x)
         Scores of nodes within half a membrane of a crest, 0 elsewhere.
-    vote_range_A : float
-        See `MembraneModel`.
+    prominence : float
+        How far the highest crests stand out, in deviations.
     step_A : float
         Distance of the nodes.
     """
-    expected = _CUT - _CUT_SLOPE * vote_range_A
+    expected = float(np.clip(_CUT + _CUT_SLOPE * prominence, *_CUTS))
     smallest = _PIECE_NM3 * 1000 / step_A**3
     tried = np.arange(int(expected) - _BELOW, int(expected) + _ABOVE + 1, _STEP)
     counts = np.array([[_pieces(field >= at, smallest) for at in tried] for field in fields]).sum(axis=0)

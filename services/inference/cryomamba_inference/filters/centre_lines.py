@@ -16,6 +16,7 @@ _STEEPEST = 0.15
 _AGREEMENT = 0.7
 _ISOLATED = 0.5
 _SHARE = 0.6
+_SMEARED = 0.6
 
 
 @nb.njit(cache=True, nogil=True)
@@ -70,11 +71,10 @@ def _lines(response, direction, axes, floor, ring, most, box, found):  # type: i
                     angle = math.pi * azimuth / (_AZIMUTHS // 2)
                     a, b = ring * math.cos(angle), ring * math.sin(angle)
                     g0, g1, g2 = a * e0 + b * f0, a * e1 + b * f1, a * e2 + b * f2
-                    # The missing wedge smears lines along x over z: there, that says nothing.
-                    if abs(g0) > 0.6 * ring and abs(n2) > 0.7:
-                        continue
+                    # The missing wedge smears lines along x over z: there, that says less.
+                    share = _SMEARED if abs(g0) > 0.6 * ring and abs(n2) > 0.7 else 1.0
                     low = min(sample(response, z + g0, y + g1, x + g2), sample(response, z - g0, y - g1, x - g2))
-                    beside = max(beside, low / top)
+                    beside = max(beside, share * low / top)
                 weight = min(max((1 - beside) / _ISOLATED, 0.0), 1.0)
                 if weight > 0 and count < len(found):
                     row = found[count]
@@ -151,7 +151,8 @@ def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArr
     """
     lost = np.zeros(len(points), np.bool_)
     if len(points):
-        _outshone(*_sorted(points, reach), np.float32(reach), float(reach), lost)
+        moved, order, begin, cells = _sorted(points, reach)
+        _outshone(moved, order, begin, cells, np.float32(reach), float(reach), lost)
     return ~lost
 
 
@@ -211,5 +212,6 @@ def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Fi
     total = np.zeros(len(points), np.float32)
     if not len(points):
         return total
-    _count(*_sorted(points, reach), np.float32(reach), float(reach), float(spread), total)
+    moved, order, begin, cells = _sorted(points, reach)
+    _count(moved, order, begin, cells, np.float32(reach), float(reach), float(spread), total)
     return total

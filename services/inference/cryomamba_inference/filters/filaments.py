@@ -8,13 +8,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
+from scipy import ndimage
 
 from cryomamba.records import Shape
 from cryomamba_inference.filters.blobs import Borders, borders_of
 from cryomamba_inference.filters.calibration import bead_limit
 from cryomamba_inference.filters.centre_lines import centre_points, strongest_across, votes
-from cryomamba_inference.filters.false_picks import otsu
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.lines import LineBank
 from cryomamba_inference.filters.samples import Sample, samples
@@ -30,13 +29,13 @@ _RING = 0.8
 _BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
-_FRINGE = 2.0
-_FRINGE_RATIO = 1.3
-_FALSE_SHARE = 0.02
-_GAP = 8
-_LEAST = 90
-_LOW = 18
-_APART = 0.7
+_SUREST = 0.99
+_OF_SUREST = 0.88
+_LEAST = 112
+_LOW = 12
+_GOLD_NODES = 2
+_MOST = 4.0
+_OUTER = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,9 @@ class FilamentModel:
         In nodes.
     sign : float
         1 where filaments are brighter than their surroundings, −1 where darker.
-    level, limit : float
-        Median density, and how far from it densities count, so that gold does not outshine all.
+    level, limit, most : float
+        Median density; how far from it the density of anything but gold may be; and how far it counts, so that a few
+        dense places do not outshine a long weak line.
     bank : LineBank
     """
 
@@ -58,23 +58,30 @@ class FilamentModel:
     sign: float
     level: float
     limit: float
+    most: float
     bank: LineBank
 
     @property
     def margin(self) -> int:
         """Nodes around a box that decide which points are in it and what their scores are."""
-        return self.bank.reach + math.ceil((_RING + _BESIDE + _VOTE_REACH) * self.diameter) + 3
+        return self.bank.reach + math.ceil((_RING + _BESIDE + _VOTE_REACH) * self.diameter) + 3 + _GOLD_NODES
 
     def density(self, nodes: Field) -> Field:
-        """Return densities with filaments positive, about 0, and without what is beyond the limit."""
+        """Return densities with filaments positive, about 0, and without gold and what is next to it."""
         field = (nodes - np.float32(self.level)) * np.float32(self.sign)
-        return np.asarray(np.clip(field, -self.limit, self.limit), np.float32)
+        gold = ndimage.binary_dilation(np.abs(field) > self.limit, iterations=_GOLD_NODES)
+        field[gold] = 0
+        return np.asarray(np.clip(field, -self.most, self.most), np.float32)
 
     def points(self, density: Field, borders: Borders) -> Points:
         """Return the centre points of a field (n, 7): z, y, x in its nodes, direction, score."""
         response, direction = self.bank.strongest(density, borders)
         edge = self.bank.reach + math.ceil(_RING * self.diameter) + 1
-        box = [(0 if a else edge, n if b else n - edge) for n, (a, b) in zip(density.shape, borders, strict=True)]
+        # A line that runs along a border, half outside, cannot be told from what reflection makes of anything there.
+        side = math.ceil(_OUTER * self.diameter)
+        box = [
+            (side if a else edge, n - side if b else n - edge) for n, (a, b) in zip(density.shape, borders, strict=True)
+        ]
         found = centre_points(
             response,
             direction,
@@ -98,40 +105,25 @@ def calibrate(
     level = float(np.median(values))
     limit = bead_limit(values, level)
     diameter = diameter_A / grid.step_A
-    model = FilamentModel(diameter, 1.0, level, limit if limit > 0 else math.inf, LineBank(diameter))
+    deviation = 1.4826 * float(np.median(np.abs(values - np.float32(level))))
+    bounds = (limit, _MOST * deviation) if deviation > 0 else (math.inf, math.inf)
+    model = FilamentModel(diameter, 1.0, level, *bounds, LineBank(diameter))
     model = replace(model, bank=model.bank.calibrated([model.density(box.field) for box in boxes]))
     found = {sign: _found(_turned(model, sign), boxes) for sign in (1.0, -1.0)}
     sign = _stronger(found) if contrast == "auto" else {"dark": -1.0, "bright": 1.0}[contrast]
-    return _turned(model, sign), *find_cut(found[sign], found[-sign], diameter)
+    return _turned(model, sign), *find_cut(found[sign])
 
 
-def find_cut(points: list[Points], decoys: list[Points], diameter: float) -> tuple[int, int]:
+def find_cut(points: list[Points]) -> tuple[int, int]:
     """Return the scores from which on a point belongs to a filament, and from which on a filament is believed.
 
-    What has the other contrast is no filament, and tells how high noise reaches; fringes of filaments are left out.
-
-    Parameters
-    ----------
-    points, decoys : lists of arrays of shape (n, 7)
-        Of the same samples, with the filaments' contrast and with the other.
-    diameter : float
-        In the unit of the places.
+    Scores are in units of noise, which alone hardly ever reaches the least threshold over a filament's length. Above
+    it, what falls far behind the surest points is clutter.
     """
     scores = np.concatenate([one[:, 6] for one in points])
-    false = np.concatenate([_no_fringes(own, near, diameter) for own, near in zip(decoys, points, strict=True)])
-    tried = np.arange(_LEAST, 256)
-    above = np.array([np.count_nonzero(scores >= at) for at in tried])
-    wrong = np.array([np.count_nonzero(false >= at) for at in tried])
-    good = tried[wrong <= _FALSE_SHARE * above]
-    high = int(good[0]) if good.size else 255
-    strong = np.sort(scores[scores >= high])
-    if strong.size > 1:
-        gap, apart = otsu(strong)
-        high = int(gap) if apart > _APART else high
-    # Few decoys by chance are no proof of none: without any filament, nothing should come near.
-    if not np.count_nonzero(scores >= high + _GAP):
-        high = 255
-    return max(high - _LOW, 1), high
+    surest = float(np.quantile(scores, _SUREST)) if scores.size else 0.0
+    high = min(max(int(_OF_SUREST * surest), _LEAST), 255)
+    return high - _LOW, high
 
 
 def find_filaments(model: FilamentModel, grid: CoarseGrid, nodes: Field, start: Shape, shape: Shape) -> Points:
@@ -150,8 +142,9 @@ def find_filaments(model: FilamentModel, grid: CoarseGrid, nodes: Field, start: 
     points[:, :3] = (points[:, :3] + first) * grid.step_A
     reach = tube * grid.step_A
     size = np.array(grid.voxel_size_A)
-    near = (points[:, :3] >= start * size - reach) & (points[:, :3] <= (np.array(stop) - 1) * size + reach)
-    return points[near.all(axis=1)]
+    low, high = np.array(start) * size - reach, (np.array(stop) - 1) * size + reach
+    near = ((points[:, :3] >= low) & (points[:, :3] <= high)).all(axis=1)
+    return np.asarray(points[near], np.float64)
 
 
 def _turned(model: FilamentModel, sign: float) -> FilamentModel:
@@ -167,15 +160,3 @@ def _found(model: FilamentModel, boxes: list[Sample]) -> list[Points]:
 def _stronger(found: dict[float, list[Points]]) -> float:
     """Return the contrast with the higher scores."""
     return max(found, key=lambda sign: float((np.concatenate([one[:, 6] for one in found[sign]]) ** 4).sum()))
-
-
-def _no_fringes(decoys: Points, points: Points, diameter: float) -> npt.NDArray[np.float64]:
-    """Return the scores of decoys that have no much stronger point of the other sign beside them."""
-    if not len(decoys) or not len(points):
-        return decoys[:, 6]
-    tree = cKDTree(points[:, :3])
-    fringe = np.zeros(len(decoys), np.bool_)
-    strong = 2 ** (decoys[:, 6] / SCORE_OCTAVE) * _FRINGE_RATIO
-    for number, near in enumerate(tree.query_ball_point(decoys[:, :3], _FRINGE * diameter)):
-        fringe[number] = bool(near) and 2 ** (points[near, 6].max() / SCORE_OCTAVE) > strong[number]
-    return decoys[~fringe, 6]

@@ -32,6 +32,8 @@ _SOFT = 0.2
 _ALONG = 1.0
 _REACH = 2.8
 _RADII = 1024
+_LEAST_NOISE = 0.8
+_MOST_NOISE = 1.1
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ class LineBank:
                 found[number].append(answer.reshape(-1))
         values = [np.concatenate(parts) for parts in found]
         middles = np.array([np.median(one) for one in values], np.float32)
-        spreads = [1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, middles, strict=True)]
-        return replace(self, middles=middles, deviations=np.array(spreads, np.float32))
+        spreads = np.array([1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, middles, strict=True)])
+        # Where the wedge took nearly all, little noise is no great trust; and many lines side by side are no noise.
+        spreads = np.clip(spreads, _LEAST_NOISE * np.median(spreads), _MOST_NOISE * np.median(spreads))
+        return replace(self, middles=middles, deviations=spreads.astype(np.float32))
 
     def strongest(self, density: Field, borders: Borders) -> tuple[Field, Directions]:
         """Return the strongest answer at every node, in deviations, and which direction gave it.
@@ -136,7 +140,7 @@ class _Waves:
         kernel += place * (table[np.minimum(below + 1, _RADII - 1)] - kernel)
         along *= np.float32(-0.5) * self._along**2
         kernel *= np.exp(along, out=along)
-        return kernel
+        return np.asarray(kernel, np.float32)
 
 
 def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:

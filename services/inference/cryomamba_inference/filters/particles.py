@@ -131,7 +131,8 @@ def _fringes(
     if particle.any():
         near = cKDTree(places_A[particle]).query_ball_point(decoys_A, reach)
         highest = strengths[particle]
-        fringe |= [highest[found].max(initial=0) > _FRINGE_RATIO * own for found, own in zip(near, heights, strict=True)]
+        beaten = [highest[found].max(initial=0) > _FRINGE_RATIO * own for found, own in zip(near, heights, strict=True)]
+        fringe |= np.array(beaten, np.bool_)
     return fringe
 
 
@@ -147,7 +148,7 @@ def _sign(found: dict[int, list[Peaks]], limit: float) -> int:
     Gold, if there is any, tells: beads have more density than their fringes, which are clipped alike. Else the side
     with the stronger peaks is taken, where a few far above the noise count more than many near it.
     """
-    densest = {sign: max((peaks.densities.max(initial=0) for peaks in boxes)) for sign, boxes in found.items()}
+    densest = {sign: max(peaks.densities.max(initial=0) for peaks in boxes) for sign, boxes in found.items()}
     if max(densest.values()) > 2 * limit:
         return max(densest, key=lambda sign: densest[sign])
     heights = {sign: np.concatenate([peaks.heights for peaks in boxes]) for sign, boxes in found.items()}
@@ -160,7 +161,9 @@ def _gold_density(found: list[Peaks], limit: float) -> float:
     Gold is beyond the limit of what is usual, among peaks that mostly are not, and several times as dense as those.
     Where most strong peaks are beyond it, the particles themselves are so dense.
     """
-    heights, densities = (np.concatenate([getattr(peaks, name) for peaks in found]) for name in ("heights", "densities"))
+    heights, densities = (
+        np.concatenate([getattr(peaks, name) for peaks in found]) for name in ("heights", "densities")
+    )
     strong = densities[heights >= _STRONG]
     gold, others = strong[strong > limit], strong[strong <= limit]
     if others.size < max(_GOLD_FROM, gold.size) or not gold.size:

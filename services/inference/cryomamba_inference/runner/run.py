@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -188,6 +189,8 @@ class _Run:
     def _look(self, look: Pass, step: int) -> Labels | None:
         """Run an engine of its own over a binned copy; None where that cannot be done."""
         factor = max(look.factor, *self._scale)
+        if look.voxels is not None:
+            factor = max(factor, math.ceil((math.prod(self._facts.shape) / look.voxels) ** (1 / 3)))
         if factor == 1 and self._volume is not None:
             return None
         shape = binned_shape(self._facts.shape, factor)

@@ -1,0 +1,110 @@
+"""Attacks on the bus: what is too large, and what would run if it were loaded."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import msgpack
+import pytest
+import zmq
+import zmq.asyncio
+import zmq.utils.monitor
+
+from cryomamba.client.channel import BusChannel
+from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
+from cryomamba.wire.envelope import Stamp, encode
+from cryomamba.wire.requests import Empty
+from cryomamba_broker.server import Broker
+
+Subscribe = Callable[..., zmq.asyncio.Socket]
+CODE = Path(__file__).parents[2]
+
+
+async def cut_off(socket: zmq.asyncio.Socket, parts: list[bytes]) -> None:
+    """Send something, and wait until the other side has ended the connection over it."""
+    monitor = socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+    async with asyncio.timeout(20):
+        await socket.send_multipart(parts)
+        assert zmq.utils.monitor.parse_monitor_message(await monitor.recv_multipart())["event"]
+    socket.disable_monitor()
+    monitor.close(linger=0)
+
+
+async def test_what_is_far_too_large_ends_its_connection(
+    broker: Broker, client: BusChannel, subscribe: Subscribe
+) -> None:
+    """A message, a frame and a subscription beyond the bounds are not taken in, and nobody else notices."""
+    ends = broker.endpoints
+    await client.request("ping", Empty())
+    await cut_off(subscribe(ends.jobs, kind=zmq.DEALER), [b"x" * 2**20])
+    await cut_off(subscribe(ends.preview_in, kind=zmq.XPUB), [b"v1/preview/x/", b"", b"x" * 3 * PREVIEW_WIRE_MAX_BYTES])
+    for end in (ends.preview_out, ends.events):
+        await cut_off(subscribe(end, kind=zmq.XSUB), [b"\x01" + b"x" * 10_000])
+    assert (await client.request("ping", Empty())).body["epoch"] == broker.stamp.epoch
+
+
+async def test_a_topic_that_is_too_long_is_answered_by_nothing(
+    broker: Broker, client: BusChannel, subscribe: Subscribe
+) -> None:
+    """A subscription of 300 characters fits into a message and is no topic."""
+    spy = subscribe(broker.endpoints.events, b"sync/" + b"n" * 300 + b"/v1/event/", b"sync/n/v1/event/")
+    async with asyncio.timeout(20):
+        topic, _ = await spy.recv_multipart()
+    assert topic == b"sync/n/v1/event/"
+    await client.request("ping", Empty())
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.mark}",)
+
+
+async def test_a_pickle_is_only_bytes(broker: Broker, client: BusChannel, subscribe: Subscribe, tmp_path: Path) -> None:
+    """As a header, a field, an extension type or a payload it costs a counter, and is not loaded."""
+    mark = tmp_path / "loaded"
+    bomb = pickle.dumps(Bomb(mark))
+    raw = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
+    stamp = Stamp("eve")
+    body = {"volume": {"shape": [8, 8, 8]}, "engine": "demo", "params": {"seconds": bomb}}
+    extension = {"volume": {"shape": [8, 8, 8]}, "params": msgpack.ExtType(5, bomb)}
+    for message in ([bomb], [encode(stamp.envelope("ping", {}, ts=1.0)), bomb]):
+        await raw.send_multipart(message)
+    for fields in (body, extension):
+        await raw.send(encode(stamp.envelope("job.submit", fields, ts=1.0)))
+        async with asyncio.timeout(20):
+            assert b"error" in await raw.recv()
+    frames = subscribe(broker.endpoints.preview_in, kind=zmq.PUB)
+    before = broker.counters.malformed
+    async with asyncio.timeout(20):
+        while broker.counters.malformed == before:
+            await frames.send_multipart([b"v1/preview/x/", bomb, bomb])
+            await asyncio.sleep(0.01)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("part", ["sdk", "services", "desktop"])
+def test_nothing_is_unpickled(part: str) -> None:
+    """No module of ours loads pickles or other code: none imports a loader, evaluates text or allows it in arrays."""
+    loaders = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "yaml"}
+    for path in (CODE / part).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names: set[str] = set()
+            if isinstance(node, ast.Import):
+                names = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {(node.module or "").partition(".")[0]}
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "compile", "__import__"}, path
+            elif isinstance(node, ast.keyword):
+                assert node.arg != "allow_pickle" or not getattr(node.value, "value", True), path
+            assert not names & loaders, path

@@ -1,0 +1,235 @@
+"""Every parser of what others write: any text or bytes give an answer or the documented error, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryomamba.access.curve import BusKeys, KeyFile
+from cryomamba.access.tokens import TokenStore
+from cryomamba.endpoints import ConnectionFile, check_bus_url, is_local_endpoint, is_loopback_host
+from cryomamba.errors import CryoMambaError, error_from_payload
+from cryomamba.files import UploadRequest, is_file_id, label_of, uploaded_volume
+from cryomamba.logs import parse_log_setting, without_secrets
+from cryomamba.records import VolumeSource
+from cryomamba.settings import load_settings
+from cryomamba.volumes import inspect
+from cryomamba.volumes.packed import compression_of
+from cryomamba.wire.requests import REQUESTS, parse_request
+from cryomamba_broker.dispatch import readable_id
+from cryomamba_broker.store.jobs import _serial
+from cryomamba_gateway.live.messages import parse_inbound
+from cryomamba_gateway.origins import origin_allowed
+from cryomamba_gateway.routers.artifacts import _RANGE
+
+ROOT: Final = Path(__file__).parents[2]
+JSON: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+KNOWN: Final = st.sampled_from(
+    sorted({field for model in REQUESTS.values() for field in (*model.model_fields, *VolumeSource.model_fields)})
+)
+BODIES: Final = st.dictionaries(KNOWN | st.text(max_size=8), JSON, max_size=6)
+ADDRESS: Final = st.one_of(
+    st.text(max_size=60),
+    st.builds(
+        "{}://{}:{}{}".format,
+        st.sampled_from(["tcp", "ipc", "inproc", "http", ""]),
+        st.text("abc0123456789.:[]%@/", max_size=20),
+        st.text("0123456789-*", max_size=6),
+        st.sampled_from(["", "/", "?x", "#"]),
+    ),
+)
+
+# Where the parsers are held to this that have a property test of their own beside their other tests.
+ELSEWHERE: Final = {
+    "cryomamba.wire.envelope:decode": "tests/sdk/wire/test_envelope.py",
+    "cryomamba.wire.buffers:decode_bytes": "tests/sdk/wire/test_buffers.py",
+    "cryomamba.wire.preview:decode_frame": "tests/sdk/wire/test_preview.py",
+    "cryomamba.wire.webframe:decode_web_frame": "tests/sdk/wire/test_webframe.py",
+    "cryomamba.wire.topics:parse_topic": "tests/sdk/wire/test_topics.py",
+    "cryomamba.volumes:parse_header": "tests/sdk/volumes/test_header.py",
+    "cryomamba.volumes.roots:resolve_below": "tests/sdk/volumes/test_roots.py",
+    "cryomamba.access.tokens:TokenStore": "tests/sdk/access/test_tokens.py",
+    "cryomamba.access.signing:UrlSigner": "tests/sdk/access/test_signing.py",
+    "cryomamba.cli.parameters:parse": "tests/sdk/cli/test_parameters.py",
+    "cryomamba_gateway.access.hosts:host_allowed": "tests/gateway/access/test_parts.py",
+    "cryomamba_gateway.access.doors:presented_token": "tests/gateway/access/test_parts.py",
+    "cryomamba_gateway.uploads.store:UploadStore": "tests/gateway/uploads/test_store.py",
+}
+
+
+@pytest.mark.parametrize(("parser", "where"), ELSEWHERE.items())
+def test_the_other_parsers_have_their_property_tests(parser: str, where: str) -> None:
+    """The parser is there, and so is a test by hypothesis that names it."""
+    module, _, name = parser.partition(":")
+    assert hasattr(importlib.import_module(module), name)
+    source = (ROOT / where).read_text(encoding="utf-8")
+    assert "@given" in source
+    assert name in source
+
+
+def refused(parse: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a parser raised one of our errors; any other goes through."""
+    try:
+        parse(*arguments)
+    except CryoMambaError as error:
+        assert error.message
+        json.dumps(error.payload(), default=str)
+        return True
+    return False
+
+
+@given(st.sampled_from(sorted(REQUESTS)) | st.text(max_size=20), BODIES)
+def test_bodies_of_requests(type_: str, body: dict[str, Any]) -> None:
+    """What is taken is taken again from what it would be sent as."""
+    if not refused(parse_request, type_, body):
+        found = parse_request(type_, body)
+        assert parse_request(type_, found.model_dump(mode="json")) == found or "nan" in repr(found)
+
+
+@given(BODIES)
+def test_errors_of_a_peer(body: dict[str, Any]) -> None:
+    """Whatever a peer says that went wrong becomes an error with a message."""
+    assert isinstance(error_from_payload(body), CryoMambaError)
+
+
+@given(st.binary(max_size=200))
+def test_ids_of_headers_that_are_none(raw: bytes) -> None:
+    """An id is found or not."""
+    found = readable_id(raw)
+    assert found is None or 0 < len(found) <= 128
+
+
+@given(st.text(max_size=60) | st.integers().map(str))
+def test_cursors(text: str) -> None:
+    """A cursor is a number that SQLite can hold, or refused."""
+    if not refused(_serial, text):
+        assert 0 <= _serial(text) < 2**63
+
+
+@given(ADDRESS)
+def test_endpoints(text: str) -> None:
+    """An address of a bus is one or refused, and only loopback is called local."""
+    refused(check_bus_url, text)
+    if is_local_endpoint(text) and text.startswith("tcp://"):
+        assert is_loopback_host(text.removeprefix("tcp://").rpartition(":")[0])
+
+
+@given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value, default=str).encode("utf-8", "replace")))
+def test_connection_and_key_files(raw: bytes) -> None:
+    """A file that is none is refused in a sentence without its folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x")
+        path.touch(0o600)
+        path.write_bytes(raw)
+        for read in (ConnectionFile.read, KeyFile.read):
+            with pytest.raises(CryoMambaError) as caught:
+                read(path)
+            assert folder not in str(caught.value)
+
+
+@given(st.text(max_size=100), st.text(max_size=100))
+def test_keys_and_tokens_that_are_none(name: str, key: str) -> None:
+    """Neither is let in, and nothing is written outside of the folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "keys")
+        BusKeys(home).find(key)
+        assert refused(TokenStore(home).verify, key)
+        if not refused(BusKeys(home).admit, name, "client", key):
+            assert len(key) == 40
+        assert {path.name for path in Path(folder).iterdir()} <= {"keys"}
+
+
+@given(st.text(max_size=40))
+def test_log_settings(text: str) -> None:
+    """A level and a form, or refused."""
+    if not refused(parse_log_setting, text):
+        assert parse_log_setting(text)[1] in {"text", "json"}
+
+
+@given(st.text(max_size=40), st.text("eyJabcXYZ019-_", min_size=12, max_size=40), st.text(max_size=40))
+def test_secrets_in_logs(before: str, secret: str, after: str) -> None:
+    """What is written as a token, a signature or a key is blotted out of any line."""
+    for line in (f"Bearer {secret}", f"token={secret}", f"signature={secret}", f"secret: {secret}"):
+        assert secret not in without_secrets(f"{before} {line} {after}").replace(before, "").replace(after, "")
+
+
+@given(st.text(max_size=300))
+def test_names_of_files(text: str) -> None:
+    """A label is no path, and only a UUID becomes a part of one."""
+    label = label_of(text)
+    assert label
+    assert len(label) <= 200
+    assert not set(label) & {"/", "\\", "\0", "\n"}
+    if not is_file_id(text):
+        assert refused(uploaded_volume, Path("/nowhere"), text)
+
+
+@given(BODIES)
+def test_upload_requests(body: dict[str, Any]) -> None:
+    """Pydantic's error is the only one."""
+    try:
+        found = UploadRequest.model_validate(body)
+    except ValueError:
+        return
+    assert found.total_size_bytes > 0
+
+
+@given(st.text(max_size=200) | JSON.map(lambda value: json.dumps(value, default=str)))
+def test_messages_of_a_websocket(text: str) -> None:
+    """One of ours, or refused."""
+    refused(parse_inbound, text)
+
+
+@given(st.text("bytes=0123456789-, \t", max_size=60))
+def test_ranges(text: str) -> None:
+    """A header that is taken for a range has numbers that fit; the test of its speed is that this ends."""
+    found = _RANGE.fullmatch(text)
+    if found:
+        assert all(len(number) <= 19 for number in text.replace("bytes=", "").replace(",", "-").split("-") if number)
+
+
+@given(st.dictionaries(st.sampled_from(["origin", "host"]), ADDRESS), st.lists(ADDRESS, max_size=2))
+def test_origins(headers: dict[str, str], allowed: list[str]) -> None:
+    """Any header is judged, and a page of another host passes only if it is named."""
+    if origin_allowed(headers, allowed) and "origin" in headers:
+        named = headers["origin"].lower() in allowed
+        assert named or headers["origin"].lower().endswith(headers["host"].lower())
+
+
+@settings(max_examples=30)
+@given(st.binary(max_size=1100))
+def test_packed_files(raw: bytes) -> None:
+    """Streams that are none, or that end early, are refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.mrc.gz")
+        for head in (b"\x1f\x8b\x08", b"BZh9", b""):
+            path.write_bytes(head + raw)
+            assert compression_of(head + raw) in {None, "gzip", "bzip2"}
+            assert refused(inspect, path)
+
+
+@pytest.mark.parametrize("name", ["HOME", "GATEWAY_PORT", "ROOTS", "LEASE_S", "KEY", "GATEWAY_ORIGINS", "BUS_JOBS"])
+def test_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of any content is used, or refused by its name."""
+
+    @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40))
+    def check(value: str) -> None:
+        monkeypatch.setenv(f"CRYOMAMBA_{name}", value)
+        try:
+            load_settings()
+        except CryoMambaError as error:
+            assert f"CRYOMAMBA_{name}" in error.message
+
+    check()
