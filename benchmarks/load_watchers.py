@@ -150,7 +150,7 @@ def run(load: Load, folder: Path) -> Result:
     context = multiprocessing.get_context("spawn")
     with Stack(folder / "home") as stack:
         stack.start("broker", "gateway")
-        wait_until((stack.home / "gateway.json").exists, what="the gateway")
+        wait_until((stack.home / "gateway.json").exists, timeout=60, what="the gateway")
         wait_until(lambda: httpx.get(f"{stack.http_url}/v1/server/info").status_code == 200, what="the broker")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(stack.http_url, theirs), daemon=True)

@@ -78,7 +78,7 @@ async def measure(stack: Stack) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cryomamba-soak-") as name, Stack(Path(name)) as stack:
         stack.start("broker", "gateway")
-        wait_until((stack.home / "gateway.json").exists, what="the gateway")
+        wait_until((stack.home / "gateway.json").exists, timeout=60, what="the gateway")
         asyncio.run(measure(stack))
 
 
