@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.masks.export import export
 from cryomamba.masks.mesh import mesh_parts, write_obj, write_stl
 from cryomamba.masks.slabs import LabelSource
+from cryomamba.volumes import MaskWriter, blank_header, open_volume
 
 Shell = Callable[..., np.ndarray]
 TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -54,6 +58,25 @@ def test_a_ball_has_its_volume_and_place(make_shell: Shell, tmp_path: Path) -> N
     middle = [offset + (n - 1) / 2 * step for offset, n, step in zip((1000, -200, 30), ball.shape, size, strict=True)]
     assert triangles.reshape(-1, 3).mean(axis=0) == pytest.approx(middle[::-1], abs=1)
     assert volume_of(triangles - np.array(middle[::-1])) == pytest.approx(4 / 3 * np.pi * 1e6, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["ball.stl", "ball.obj"])
+def test_trimesh_reads_size_and_place(make_shell: Shell, tmp_path: Path, name: str) -> None:
+    """From a mask with an origin and three voxel sizes: closed, looks outwards, x y z in ångström with the origin."""
+    size, origin = (15.0, 10.0, 12.0), (1000.0, -200.0, 30.0)
+    ball = make_shell(100, 0, size).astype(np.uint8)
+    header = dataclasses.replace(blank_header(ball.shape, size), standard_origin_A=origin[::-1])
+    with MaskWriter(tmp_path / "ball.mrc", header, labels=1, engine="x") as writer:
+        writer.write(0, 0, 0, ball)
+    with open_volume(tmp_path / "ball.mrc") as mask:
+        assert mask.facts.placement_A == origin
+        export(mask, tmp_path / name)
+    mesh = trimesh.load_mesh(tmp_path / name)
+    middle = [offset + (n - 1) / 2 * step for offset, n, step in zip(origin, ball.shape, size, strict=True)]
+    assert mesh.is_watertight
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * 1e6, rel=0.08)
+    assert mesh.bounds.mean(axis=0) == pytest.approx(middle[::-1], abs=1)
+    assert mesh.extents == pytest.approx([200, 200, 200], abs=15)
 
 
 def test_obj_holds_the_same_mesh(make_shell: Shell, tmp_path: Path) -> None:

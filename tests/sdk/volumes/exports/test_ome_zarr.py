@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaozarrs
 import zarr
 
 from cryomamba.volumes import MaskWriter, Volume, blank_header, open_volume
@@ -69,6 +71,18 @@ def test_a_thin_label_survives_every_level(tmp_path: Path) -> None:
         assert values.dtype == np.uint8
         assert np.all(values[:, 21 // 2**number, :] == 3)
         assert np.count_nonzero(values) == values.shape[0] * values.shape[2]
+
+
+@pytest.mark.parametrize("kind", ["volume", "mask"])
+def test_a_validator_finds_nothing(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Metadata and arrays of every level are OME-Zarr 0.5 for yaozarrs, and it says no to a missing level."""
+    path = tmp_path / "v.ome.zarr"
+    write_ome_zarr(request.getfixturevalue(kind), path, labels=kind == "mask")
+    group = yaozarrs.validate_zarr_store(path)
+    assert group.ome_version() == "0.5"
+    shutil.rmtree(path / "1")
+    with pytest.raises(ValueError, match="1"):
+        yaozarrs.validate_zarr_store(path)
 
 
 def test_a_flat_axis_is_not_halved(tmp_path: Path) -> None:
