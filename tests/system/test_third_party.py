@@ -1,14 +1,16 @@
-"""An engine from a package of its own is found, offered, run, and its scores are cut anew."""
+"""The package on the page about engines of one's own: installed, found, offered, run, and its scores cut anew."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,57 +19,60 @@ import numpy as np
 import pytest
 
 import cryomamba
+from cryomamba.engine import Engine, Finding, Registry, Scene, Slices, Tile
 from cryomamba.errors import InvalidRequestError, NotFoundError
+from cryomamba.records import Shape
 from cryomamba.testing import Stack
+from cryomamba.volumes import open_volume, stream_statistics, write_volume
+from napari_cryomamba.models.form import FormModel
 
-GRADER = '''
-from typing import ClassVar
-import numpy as np
-from pydantic import Field
-from cryomamba.engine import Engine, EngineParameters, ScoreCut
-
-
-class Parameters(EngineParameters):
-    high: int = Field(150, ge=1, le=255, title="Threshold", description="Score of what is kept.")
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "guide" / "adding-an-engine.md"
+BEADS = ((8, 9, 12), (12, 24, 20), (22, 14, 40), (25, 31, 33))
 
 
-class Grader(Engine[Parameters]):
-    """The brighter, the higher the score."""
-
-    name = "grader"
-    summary = "Grades brightness"
-    Parameters = Parameters
-    labels: ClassVar = {1: "bright"}
-    keeps_scores = True
-
-    def __init__(self, parameters):
-        super().__init__(parameters)
-        self.output = "scores"
-
-    def cut(self):
-        return ScoreCut(self.parameters.high, self.parameters.high)
-
-    def predict(self, tile):
-        return np.clip(tile.data[tile.core] * 30, 0, 255).astype(np.uint8)
-'''
+@pytest.fixture(scope="module")
+def beads_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the documentation's page, built and installed into a folder for PYTHONPATH."""
+    source, site = tmp_path_factory.mktemp("cryomamba-beads"), tmp_path_factory.mktemp("site")
+    for name, code in re.findall(
+        r'^```\w+ title="(.+?)"\n(.*?)^```', PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    ):
+        (source / name).write_text(code, encoding="utf-8")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    install += ["--no-deps", "--no-build-isolation", "--target", str(site), str(source)]
+    subprocess.run(install, check=True, timeout=120)
+    return site
 
 
 @pytest.fixture
-def grader_package(tmp_path: Path) -> Path:
-    """An installed package with an engine that keeps its scores, as a folder for PYTHONPATH."""
-    folder = tmp_path / "grader-site"
-    info = folder / "grader-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "grader.py").write_text(GRADER)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: grader\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[cryomamba.engines]\ngrader = grader:Grader\n")
-    return folder
+def registry(beads_package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """The engines of this process, with that of the package."""
+    monkeypatch.syspath_prepend(str(beads_package))
+    yield Registry.discover()
+    del sys.modules["cryomamba_beads"]
 
 
-def expected(tomogram: Path, high: int) -> np.ndarray:
-    scores = np.clip(read(tomogram) * 30, 0, 255).astype(np.uint8)
-    mask: np.ndarray = (scores >= high).astype(np.int8)
+@pytest.fixture
+def tomogram(tmp_path: Path) -> Path:
+    """Dark beads of 100 Å in noise, voxels of 10 Å that are longer along z."""
+    density = np.random.default_rng(5).normal(0, 0.5, (32, 40, 48)).astype(np.float32)
+    z, y, x = np.indices(density.shape)
+    for at in BEADS:
+        density[((z - at[0]) * 1.25) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2 <= 25] -= 4
+    write_volume(tmp_path / "beads.mrc", density, (12.5, 10.0, 10.0))
+    return tmp_path / "beads.mrc"
+
+
+def expected(scores: Path, high: int) -> np.ndarray:
+    """Return the mask that a plain cut of the scores makes."""
+    mask: np.ndarray = (read(scores) >= high).astype(np.int8)
     return mask
+
+
+def places(table: Path) -> list[tuple[int, ...]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return sorted(tuple(round(float(row[axis])) for axis in "zyx") for row in csv.DictReader(file))
 
 
 def run_cli(package: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -87,45 +92,92 @@ def read(path: Path) -> np.ndarray:
         return np.array(file.data)
 
 
-def test_without_services(grader_package: Path, tomogram: Path, tmp_path: Path) -> None:
-    """The command line lists it with its parameters, runs it, and cuts its scores anew."""
-    listed = json.loads(run_cli(grader_package, tmp_path, "engines", "grader", "--json").stdout)
-    assert listed["parameters"]["properties"]["high"]["title"] == "Threshold"
-    run_cli(grader_package, tmp_path, "segment", tomogram, "-e", "grader", "-p", "high=120", "--scores", "-o", "a.mrc")
-    assert np.array_equal(read(tmp_path / "a.mrc"), expected(tomogram, 120))
-    run_cli(grader_package, tmp_path, "threshold", "a_scores.mrc", "--high", 90, "-o", "b.mrc")
-    assert np.array_equal(read(tmp_path / "b.mrc"), expected(tomogram, 90))
+def span(start: Shape, shape: Shape, reach: Shape) -> Slices:
+    """Return the slices of a box, wider by some voxels on either side."""
+    z, y, x = (slice(a - more, a + side + more) for a, side, more in zip(start, shape, reach, strict=True))
+    return z, y, x
+
+
+def graded(engine: Engine[Any], whole: np.ndarray, start: Shape, shape: Shape, halo: Shape) -> Finding:
+    """Return what the engine finds in a box of the volume."""
+    found = engine.predict(Tile(whole[span(start, shape, halo)], span(halo, shape, (0, 0, 0)), start, shape))
+    assert isinstance(found, Finding)
+    return found
+
+
+def test_without_services(beads_package: Path, tomogram: Path, tmp_path: Path) -> None:
+    """The command line lists it, runs it, writes its picks, and cuts its scores anew."""
+    listed = json.loads(run_cli(beads_package, tmp_path, "engines", "beads", "--json").stdout)
+    assert listed["parameters"]["properties"]["diameter_A"]["unit"] == "\u00c5"
+    run_cli(beads_package, tmp_path, "segment", tomogram, "-e", "beads", "--scores", "-o", "a.mrc")
+    assert places(tmp_path / "a.csv") == list(BEADS)
+    mask = read(tmp_path / "a.mrc")
+    assert np.array_equal(mask, expected(tmp_path / "a_scores.mrc", 120))
+    assert all(mask[at] for at in BEADS)
+    run_cli(beads_package, tmp_path, "threshold", "a_scores.mrc", "--high", 90, "-o", "b.mrc")
+    assert np.array_equal(read(tmp_path / "b.mrc"), expected(tmp_path / "a_scores.mrc", 90))
+
+
+def test_its_halo_is_right(registry: Registry, tomogram: Path) -> None:
+    """A core in the middle of the volume has the scores and places that the whole volume has there."""
+    engine = registry.create("beads", {})
+    with open_volume(tomogram) as volume:
+        whole, statistics = volume.read(*(slice(None),) * 3), stream_statistics(volume)
+        engine.prepare(Scene(volume.shape, volume.voxel_size_A, statistics, lambda where: whole[where]))
+        halo = engine.halo(volume.voxel_size_A)
+    every = graded(engine, whole, (0, 0, 0), whole.shape, (0, 0, 0))
+    start, shape = (11, 13, 15), (9, 12, 14)
+    here = graded(engine, whole, start, shape, halo)
+    inside = span(start, shape, (0, 0, 0))
+    assert np.array_equal(here.labels, every.labels[inside])
+    within = [all(s.start <= at < s.stop for at, s in zip(row, inside, strict=False)) for row in every.points]
+    assert np.array_equal(here.points, every.points[within])
+    assert len(here.points) == 1
+
+
+def test_the_desktop_makes_a_form_of_it(registry: Registry) -> None:
+    """Titles with units, bounds in words, and only what differs from the defaults is sent."""
+    form = FormModel(registry.get("beads").Parameters.model_json_schema())
+    assert [(field.label, field.kind, field.bounds_text) for field in form.fields] == [
+        ("Diameter (\u00c5)", "number", "at least 20 and at most 1000"),
+        ("Threshold", "integer", "at least 1 and at most 255"),
+    ]
+    assert form.problems(form.defaults) == {}
+    assert form.problems({**form.defaults, "diameter_A": 5.0}).keys() == {"diameter_A"}
+    assert form.changed({**form.defaults, "diameter_A": 120.0}) == {"diameter_A": 120.0}
 
 
 def test_with_services(
-    make_stack: Callable[..., Stack], grader_package: Path, hog_package: Path, tomogram: Path, tmp_path: Path
+    make_stack: Callable[..., Stack], beads_package: Path, hog_package: Path, tomogram: Path, tmp_path: Path
 ) -> None:
     """Bus and gateway offer it with its schema; a threshold by client, HTTP and command line makes a job of its own."""
-    paths = f"{grader_package}{os.pathsep}{hog_package}"
+    paths = f"{beads_package}{os.pathsep}{hog_package}"
     stack = make_stack(CRYOMAMBA_LEASE_S="5", PYTHONPATH=paths).start().wait_ready()
     with urllib.request.urlopen(f"{stack.http_url}/v1/server/info", timeout=30) as answer:
         offered = {engine["name"]: engine for engine in json.load(answer)["engines"]}
-    assert {"grader", "hog", "rethreshold"} <= offered.keys()
-    assert offered["grader"]["parameters"]["properties"]["high"]["maximum"] == 255
+    assert {"beads", "hog", "rethreshold"} <= offered.keys()
+    assert offered["beads"]["parameters"]["properties"]["high"]["maximum"] == 255
     with cryomamba.connect(stack.bus_url) as client:
-        first = client.wait(client.submit(tomogram, engine="grader").job_id)
-        assert {"mask.mrc", "scores.mrc", "stats.json", "stats.csv"} <= {file.name for file in first.artifacts}
+        first = client.wait(client.submit(tomogram, engine="beads").job_id)
+        assert {"mask.mrc", "scores.mrc", "picks.csv", "picks.star", "stats.json"} <= {
+            file.name for file in first.artifacts
+        }
+        scores = client.download(first.job_id, "scores.mrc", tmp_path)
+        assert places(client.download(first.job_id, "picks.csv", tmp_path)) == list(BEADS)
         stats = json.loads(client.download(first.job_id, "stats.json", tmp_path).read_text())
-        assert stats["threshold"] == {"high": 150, "low": 150, "min_voxels": 0}
+        assert stats["threshold"] == {"high": 120, "low": 120, "min_voxels": 0}
         moved = client.wait(client.threshold(first.job_id, 90).job_id)
-        assert np.array_equal(read(client.download(moved.job_id, to=tmp_path / "90.mrc")), expected(tomogram, 90))
+        assert np.array_equal(read(client.download(moved.job_id, to=tmp_path / "90.mrc")), expected(scores, 90))
         created = post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": 200, "low": 200})
         assert created["engine"] == "rethreshold"
         client.wait(created["job_id"])
-        assert np.array_equal(
-            read(client.download(created["job_id"], to=tmp_path / "200.mrc")), expected(tomogram, 200)
-        )
+        assert np.array_equal(read(client.download(created["job_id"], to=tmp_path / "200.mrc")), expected(scores, 200))
         with pytest.raises(NotFoundError, match="scores"):
             client.threshold(moved.job_id, 90)
         with pytest.raises(InvalidRequestError, match="high"):
             client.threshold(first.job_id, 300)
-    run_cli(grader_package, tmp_path, "threshold", first.job_id[:8], "--high", 60, "-o", "60.mrc", "-s", stack.http_url)
-    assert np.array_equal(read(tmp_path / "60.mrc"), expected(tomogram, 60))
+    run_cli(beads_package, tmp_path, "threshold", first.job_id[:8], "--high", 60, "-o", "60.mrc", "-s", stack.http_url)
+    assert np.array_equal(read(tmp_path / "60.mrc"), expected(scores, 60))
     with pytest.raises(urllib.error.HTTPError) as refused:
         post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": "90"})
     assert refused.value.code == 400
