@@ -16,6 +16,7 @@ from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.testing import wait_until
 from cryomamba_inference.executor import ProcessExecutor, Result, open_executor
 from cryomamba_inference.executor.memory import SharedBlock
+from cryomamba_inference.failures import EngineFailedError
 
 ENGINES = """
 import os, signal
@@ -150,6 +151,9 @@ def test_what_goes_wrong_in_a_process_is_told(
         take_all(pool, getattr(engines, name)(), tiles(1))
     assert caught.value.code is code  # type: ignore[attr-defined]
     assert caught.value.retryable is retryable  # type: ignore[attr-defined]
+    if isinstance(caught.value, EngineFailedError):
+        assert "in predict" in caught.value.trace
+        assert caught.value.kind in str(caught.value)
     assert len(take_all(pool, engines.Above(), tiles(3))) == 3
 
 

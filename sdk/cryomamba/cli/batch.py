@@ -16,11 +16,13 @@ from typing import Any, Final, Literal
 
 from cryomamba._version import __version__
 from cryomamba.cli.naming import beside, is_volume
+from cryomamba.cli.output import note, trace
 from cryomamba.cli.work import Work
 from cryomamba.errors import ConflictError, CryoMambaError, InvalidRequestError
 
 SUMMARY: Final = "summary.csv"
 _READ_NBYTES: Final = 1 << 20
+_NAMED: Final = 5
 
 State = Literal["waiting", "done", "skipped", "failed", "interrupted"]
 
@@ -50,7 +52,9 @@ class Row:
 
 
 def expand(patterns: Sequence[str]) -> list[Path]:
-    """Return the tomograms that names, patterns and folders stand for, without masks that a batch has written.
+    """Return the tomograms that names, patterns and folders stand for.
+
+    Masks and scores that CryoMamba has written are left out of patterns and folders, and that is said.
 
     Raises
     ------
@@ -67,13 +71,31 @@ def expand(patterns: Sequence[str]) -> list[Path]:
         else:
             found.append(path)
             continue
-        matches = [one for one in matches if not sidecar(one).exists()]
-        if not matches:
+        ours = {one for one in matches if _is_own_result(one)}
+        if ours:
+            note(f"Left out of '{pattern}', because CryoMamba made them: {_some(sorted(one.name for one in ours))}.")
+        tomograms = [one for one in matches if one not in ours]
+        if not tomograms:
             raise InvalidRequestError(
                 f"'{pattern}' matches no tomogram.", hint="Write for example 'tomograms/*.mrc', in quotes."
             )
-        found += matches
+        found += tomograms
     return list(dict.fromkeys(found))
+
+
+def _is_own_result(path: Path) -> bool:
+    from cryomamba.volumes import inspect, is_own_result
+
+    try:
+        return is_own_result(inspect(path).labels)
+    except (CryoMambaError, OSError):
+        # What is wrong with it is told when its turn comes.
+        return False
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def targets(tomograms: Sequence[Path], folder: Path, engine: str) -> dict[Path, Path]:
@@ -132,10 +154,9 @@ def run_batch(
             tell(number, row)
             try:
                 _do(row, schema, segment, force=force)
-            except CryoMambaError as error:
-                row.state, row.error = "failed", str(error)
-            except OSError as error:
-                row.state, row.error = "failed", f"{error.filename or 'A file'}: {error.strerror or error}"
+            except Exception as error:  # noqa: BLE001 (whatever one tomogram does, the rest goes on)
+                trace()
+                row.state, row.error = "failed", _said(error)
             except BaseException:
                 row.state = "interrupted"
                 raise
@@ -144,6 +165,16 @@ def run_batch(
     finally:
         write_summary(rows, summary)
     return rows
+
+
+def _said(error: Exception) -> str:
+    match error:
+        case CryoMambaError():
+            return str(error)
+        case OSError():
+            return f"{error.filename or 'A file'}: {error.strerror or error}"
+        case _:
+            return f"Something unexpected happened: {type(error).__name__}: {error}"
 
 
 def _do(row: Row, schema: Mapping[str, Any], segment: Callable[[Work], Mapping[str, Any]], *, force: bool) -> None:

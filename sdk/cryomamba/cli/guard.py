@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
-from cryomamba.cli.output import complain
+from cryomamba.cli.output import complain, trace
 from cryomamba.cli.signals import Interrupted
 from cryomamba.errors import CryoMambaError, InternalError, InvalidRequestError
 from cryomamba.exits import ExitCode, exit_code
@@ -55,8 +54,7 @@ def reported() -> Iterator[None]:
 
 
 def _failed(error: CryoMambaError) -> typer.Exit:
-    if os.environ.get("CRYOMAMBA_LOG", "").lower().startswith("debug"):
-        traceback.print_exc()
+    trace()
     complain(error)
     return typer.Exit(exit_code(error))
 

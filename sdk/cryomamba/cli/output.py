@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,12 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print a sentence on stderr: not part of the answer."""
     typer.echo(text, err=True)
+
+
+def trace() -> None:
+    """Print the traceback of the exception at hand on stderr, if ``CRYOMAMBA_LOG=debug`` asks for it."""
+    if os.environ.get("CRYOMAMBA_LOG", "").lower().startswith("debug"):
+        traceback.print_exc()
 
 
 def complain(error: CryoMambaError) -> None:

@@ -1,5 +1,6 @@
 """Tomograms and masks on disk: open, look, measure, write, export. Axes z, y, x; lengths in Å."""
 
+from cryomamba.volumes.encode import is_own_result
 from cryomamba.volumes.facts import HeaderFacts, blank_header
 from cryomamba.volumes.header import parse_header
 from cryomamba.volumes.mask import MaskWriter
@@ -21,6 +22,7 @@ __all__ = [
     "blank_header",
     "check_finite_sample",
     "inspect",
+    "is_own_result",
     "open_volume",
     "parse_header",
     "resolve_below",

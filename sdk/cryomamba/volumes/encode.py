@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
@@ -11,6 +13,7 @@ from cryomamba.volumes.moments import Moments
 
 _LABELS, _LABEL_NBYTES = 10, 80
 _VERSION = 20141
+_OWN = "CryoMamba "
 
 
 def encode_header(facts: HeaderFacts, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
@@ -47,7 +50,12 @@ def encode_header(facts: HeaderFacts, labels: tuple[str, ...], moments: Moments 
 
 def own_label(what: str) -> str:
     """Return the label line that says which program and version wrote a file."""
-    return f"CryoMamba {__version__}: {what}"
+    return f"{_OWN}{__version__}: {what}"
+
+
+def is_own_result(labels: Sequence[str]) -> bool:
+    """Tell by its header's labels whether a file is a mask or scores that CryoMamba has made of a volume."""
+    return bool(labels) and labels[-1].startswith(_OWN) and labels[-1].endswith((" mask", " scores"))
 
 
 def _statistics(moments: Moments | None) -> tuple[float, float, float, float]:

@@ -26,7 +26,7 @@ from cryomamba.wire.buffers import Codec
 from cryomamba.wire.preview import PreviewFrame, encode_frame
 from cryomamba_inference.artifacts import write_artifacts
 from cryomamba_inference.executor import open_executor
-from cryomamba_inference.failures import as_error
+from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.lifeline import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.pipe import Message, MessagePipe
 from cryomamba_inference.runner import Control, Task, run_task
@@ -92,11 +92,12 @@ class _Child:
     def _do(self, order: Message) -> None:
         try:
             artifacts = self._run(order)
-        except CryoMambaError as error:
-            self._fail(error)
-        except Exception as error:
-            log.exception("The job failed in a way that nobody foresaw.")
-            self._fail(as_error(error))
+        except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
+            told = as_error(error)
+            if isinstance(told, EngineFailedError):
+                # From a process of the pool only this text has come.
+                log.error("The engine failed in a way that nobody foresaw.\n%s", told.trace)
+            self._fail(told)
         else:
             self._pipe.send("done", artifacts=artifacts)
 

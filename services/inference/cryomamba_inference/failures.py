@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+import traceback
+from typing import Any, Final
 
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, UnavailableError
 from cryomamba.volumes.aside import is_full
@@ -19,6 +20,42 @@ _DEATHS: Final = {
         "Look at the disk and at the file; the job is tried again.",
     ),
 }
+
+_WORDS: Final = 300
+
+
+class EngineFailedError(JobFailedError):
+    """An engine raised something unexpected: its kind for people elsewhere, its words and traceback for this machine.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the exception's type.
+    words : str
+        What it said, which may name paths.
+    trace : str
+        The traceback, as text: the exception itself may not fit through a pipe.
+    """
+
+    default_code = ErrorCode.ENGINE_FAILED
+
+    def __init__(self, kind: str, words: str, trace: str) -> None:
+        super().__init__(f"The engine failed: {kind}.", hint="The log of the inference service has the details.")
+        self.kind, self.words, self.trace = kind, words, trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (EngineFailedError, (self.kind, self.words, self.trace))
+
+    def here(self) -> JobFailedError:
+        """Return the error for who runs the engine without a service: there is no log, and nothing to keep back."""
+        said = f"{self.kind}: {self.words}".rstrip(": .")
+        error = JobFailedError(
+            f"The engine failed: {said}.",
+            code=self.code,
+            hint="Run it again with CRYOMAMBA_LOG=debug to see where, and tell the engine's makers.",
+        )
+        error.add_note(self.trace)
+        return error
 
 
 def as_error(error: BaseException) -> CryoMambaError:
@@ -38,10 +75,8 @@ def as_error(error: BaseException) -> CryoMambaError:
             code=ErrorCode.INSUFFICIENT_STORAGE,
             hint="Free some space, or set CRYOMAMBA_HOME to a larger disk.",
         )
-    return JobFailedError(
-        f"The engine failed: {type(error).__name__}.",
-        code=ErrorCode.ENGINE_FAILED,
-        hint="The log of the inference service has the details.",
+    return EngineFailedError(
+        type(error).__name__, " ".join(str(error).split())[:_WORDS], "".join(traceback.format_exception(error))
     )
 
 

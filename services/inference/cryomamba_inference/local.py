@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engine import Engine, Registry
-from cryomamba.errors import CryoMambaError, InvalidRequestError
+from cryomamba.errors import InvalidRequestError
 from cryomamba.events import PreviewEvent, ProgressEvent
 from cryomamba.local import ARTIFACTS, ENDINGS, LOCAL_JOB, PICKS, ExportFormat, LocalEvent, LocalResult
 from cryomamba.records import EngineInfo, Progress, SubmitRequest
@@ -19,7 +19,7 @@ from cryomamba.volumes import open_volume
 from cryomamba.wire.preview import PreviewFrame
 from cryomamba_inference.artifacts import read_statistics, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
-from cryomamba_inference.failures import as_error
+from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.runner import Control, Outcome, Task, run_task
 
 
@@ -76,11 +76,14 @@ class LocalRunner:
                 )
                 result = _move(Path(folder), output, formats)
             outcome.meter.finish()
-        except CryoMambaError:
-            raise
         except Exception as error:
             # An engine may raise anything, and whoever runs many must be able to go on with the next.
-            raise as_error(error) from error
+            told = as_error(error)
+            if isinstance(told, EngineFailedError):
+                raise told.here() from None
+            if told is error:
+                raise
+            raise told from error
         finally:
             executor.close()
         return result

@@ -6,17 +6,22 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
+import cryomamba.cli.work
 import cryomamba.local
 from cryomamba.cli.batch import expand
+from cryomamba.cli.work import Work
 from cryomamba.errors import InvalidRequestError
 from cryomamba.testing import Stack
+from cryomamba.volumes import write_volume
 
 Cli = Callable[..., Result]
 
@@ -119,12 +124,96 @@ def test_an_interruption_loses_nothing(cli: Cli, folder: Path, monkeypatch: pyte
     assert {"progress"} < {line["type"] for line in lines}
 
 
-def test_masks_are_no_tomograms(cli: Cli, folder: Path) -> None:
-    """Masks beside their tomograms are left out of the next run."""
+FRAGILE = """
+from typing import ClassVar
+import numpy as np
+from cryomamba.engine import Engine, EngineParameters
+
+
+class Parameters(EngineParameters):
+    early: bool = False
+
+
+class Fragile(Engine[Parameters]):
+    name = "fragile"
+    summary = "Labels what is bright, and cannot stand what is very bright"
+    Parameters = Parameters
+    labels: ClassVar = {1: "bright"}
+
+    def prepare(self, scene):
+        if self.parameters.early:
+            self.look(scene.statistics.maximum)
+
+    def predict(self, tile):
+        self.look(tile.data.max())
+        return (tile.data[tile.core] > 1).astype(np.uint8)
+
+    def look(self, brightest):
+        if brightest > 1000:
+            raise ValueError("much too bright")
+"""
+
+
+@pytest.fixture
+def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An engine of another package that raises what is no error of CryoMamba."""
+    info = tmp_path / "site" / "fragile-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "fragile.py").write_text(FRAGILE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fragile\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cryomamba.engines]\nfragile = fragile:Fragile\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    yield
+    sys.modules.pop("fragile", None)
+
+
+@pytest.mark.parametrize(("processes", "early"), [(1, True), (1, False), (2, False)])
+def test_an_exception_in_an_engine_stops_one_tomogram_only(
+    cli: Cli, folder: Path, fragile: None, monkeypatch: pytest.MonkeyPatch, processes: int, early: bool
+) -> None:
+    """The summary says what the engine said; debugging shows where, also from another process; the rest is done."""
+    monkeypatch.setenv("CRYOMAMBA_PROCESSES", str(processes))
+    monkeypatch.setenv("CRYOMAMBA_LOG", "debug")
+    write_volume(folder / "b.mrc", np.full((24, 24, 24), 2000, np.float32), 10.0)
+    done = cli("segment", folder, "--out-dir", "masks", "-e", "fragile", "-p", f"early={early}")
+    assert done.exit_code == 1
+    assert states() == {"a.mrc": "done", "b.mrc": "failed", "c.rec": "done"}
+    with Path("masks/summary.csv").open(newline="", encoding="utf-8") as file:
+        error = next(row["error"] for row in csv.DictReader(file) if row["error"])
+    assert error.startswith("The engine failed: ValueError: much too bright. ")
+    assert "service" not in error
+    assert "in look" in done.stderr
+    assert sorted(path.name for path in Path("masks").glob("*.mrc")) == ["a__fragile.mrc", "c__fragile.mrc"]
+
+
+def test_a_defect_outside_an_engine_stops_one_tomogram_only(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that nobody foresaw, here in a conversion, is told like any other."""
     (folder / "b.mrc").unlink()
+    real = cryomamba.cli.work.convert
+
+    def convert(work: Work) -> None:
+        if work.tomogram.name == "a.mrc":
+            raise ZeroDivisionError
+        real(work)
+
+    monkeypatch.setattr("cryomamba.cli.segment.convert", convert)
+    assert batch(cli, folder).exit_code == 1
+    assert states() == {"a.mrc": "failed", "c.rec": "done"}
+
+
+def test_masks_are_no_tomograms(cli: Cli, folder: Path) -> None:
+    """Masks and scores beside their tomograms, of a batch or of a single run, are left out of the next and named."""
+    (folder / "b.mrc").unlink()
+    single = ("segment", folder / "a.mrc", "-e", "membrane", "--scores", "-o", folder / "a__membrane.mrc")
+    assert cli(*single).exit_code == 0
     for _ in range(2):
-        assert cli("segment", folder, "--out-dir", folder, "-e", "threshold").exit_code == 0
+        done = cli("segment", folder / "*.[mr][re]c", "--out-dir", folder, "-e", "threshold")
+        assert done.exit_code == 0
+        assert "a__membrane.mrc, a__membrane_scores.mrc" in done.stderr
         assert [path.name for path in expand([str(folder)])] == ["a.mrc", "c.rec"]
+    assert expand([str(folder / "a__membrane.mrc")]) == [folder / "a__membrane.mrc"]
 
 
 def test_what_cannot_be_a_batch(cli: Cli, folder: Path, tmp_path: Path) -> None:

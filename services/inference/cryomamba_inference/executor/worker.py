@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from cryomamba.engine import Engine, Slices, Tile
-from cryomamba.errors import CryoMambaError
 from cryomamba_inference.executor.base import predicted
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import as_error
@@ -87,8 +86,6 @@ class _Loop:
         where: Slices = (z, y, x)
         try:
             labels, points = predicted(self._engine, Tile(data, where, start, shape, factor, step))
-        except CryoMambaError as error:
-            self._pipe.send(("failed", self._serial, number, error))
         except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
             self._pipe.send(("failed", self._serial, number, as_error(error)))
         else:
