@@ -50,7 +50,7 @@ fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 b
 		$(BIN)/python -m pytest -v -s tests/gateway/test_schemathesis.py tests/fuzz $(ARGS)
 
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL and broken links; SEED=n JOBS=n
-	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v tests/system/chaos $(ARGS)
+	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v -o faulthandler_timeout=0 tests/system/chaos $(ARGS)
 
 bench: $(VENV)/.dev        ## Measure, and write the results page
 	$(BIN)/python -m benchmarks $(ARGS)

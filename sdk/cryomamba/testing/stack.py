@@ -95,7 +95,7 @@ class Stack:
                 )
         return self
 
-    def wait_ready(self, *, timeout: float = 30.0) -> Self:
+    def wait_ready(self, *, timeout: float = 90.0) -> Self:
         """Wait until the gateway says that broker and a worker are there."""
         wait_until(self._ready, timeout=timeout, what="the services to be ready")
         return self

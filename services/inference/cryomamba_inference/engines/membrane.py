@@ -23,7 +23,7 @@ from cryomamba_inference.filters.membrane import PlateMap, plate_tasks, score_bo
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.threads import one_thread, run_all
 
-_LOOK_VOXELS = 800_000
+_LOOK_VOXELS = 500_000
 
 
 class MembraneParameters(EngineParameters):
