@@ -9,9 +9,8 @@ from typing import Any
 from qtpy.QtCore import QObject
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, UnavailableError
-
-from .models.history import Notice
-from .signals import Signal
+from napari_cryomamba.models.history import Notice
+from napari_cryomamba.signals import Signal
 
 JOIN_S = 10.0
 

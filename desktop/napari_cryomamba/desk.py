@@ -9,20 +9,19 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject
 
 from cryomamba.records import JobRecord, Spacing
-
-from .aside import Aside
-from .downloads import Downloads
-from .focus import Focus
-from .net.messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Message, Told
-from .notices import Notices
-from .results import Results
-from .runs import Runs
-from .server import Server
-from .settings import Preferences, SettingsFile
-from .solid import Solid
-from .tomogram import Tomogram, open_tomogram
-from .tomograms import correct_voxel_size, go_to_middle, tomogram_layers
-from .watching import Watching
+from napari_cryomamba.aside import Aside
+from napari_cryomamba.downloads import Downloads
+from napari_cryomamba.focus import Focus
+from napari_cryomamba.net.messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Message, Told
+from napari_cryomamba.notices import Notices
+from napari_cryomamba.results import Results
+from napari_cryomamba.runs import Runs
+from napari_cryomamba.server import Server
+from napari_cryomamba.settings import Preferences, SettingsFile
+from napari_cryomamba.solid import Solid
+from napari_cryomamba.tomogram import Tomogram, open_tomogram
+from napari_cryomamba.tomograms import correct_voxel_size, go_to_middle, tomogram_layers
+from napari_cryomamba.watching import Watching
 
 
 class Desk(QObject):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from cryomamba.cli.checks import examine
-
-from .models.link import Link
+from napari_cryomamba.models.link import Link
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 

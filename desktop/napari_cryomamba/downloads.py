@@ -12,11 +12,10 @@ from qtpy.QtCore import QObject
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import Artifact, JobRecord
-
-from .models.jobs import is_here
-from .notices import Notices
-from .runs import Runs
-from .signals import Signal
+from napari_cryomamba.models.jobs import is_here
+from napari_cryomamba.notices import Notices
+from napari_cryomamba.runs import Runs
+from napari_cryomamba.signals import Signal
 
 Progress = Callable[[float], None]
 

@@ -11,12 +11,11 @@ from superqt.utils import qdebounced
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import JobRecord, Spacing
-
-from .models.placement import voxel_at
-from .net.bridge import Bridge
-from .tomogram import source_of
-from .tomograms import layer_of_path
-from .watching import Watching
+from napari_cryomamba.models.placement import voxel_at
+from napari_cryomamba.net.bridge import Bridge
+from napari_cryomamba.tomogram import source_of
+from napari_cryomamba.tomograms import layer_of_path
+from napari_cryomamba.watching import Watching
 
 PAUSE_MS = 250
 

@@ -33,12 +33,11 @@ from cryomamba.records import (
     VolumeSource,
     VolumeSummary,
 )
-
-from .models.frames import NewestFrame
-from .models.jobs import LOCAL_PREFIX
-from .net.delivery import Order
-from .net.messages import FrameWaits, JobChanged, JobProgressed
-from .signals import Signal
+from napari_cryomamba.models.frames import NewestFrame
+from napari_cryomamba.models.jobs import LOCAL_PREFIX
+from napari_cryomamba.net.delivery import Order
+from napari_cryomamba.net.messages import FrameWaits, JobChanged, JobProgressed
+from napari_cryomamba.signals import Signal
 
 JOIN_S = 10.0
 STATISTICS = "stats.json"

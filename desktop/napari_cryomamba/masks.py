@@ -9,12 +9,11 @@ from typing import Any
 from cryomamba.errors import InvalidRequestError
 from cryomamba.records import Spacing
 from cryomamba.volumes import HeaderFacts
-
-from .models.palette import Palette
-from .models.placement import NM_PER_A
-from .overlay import Overlay
-from .pieces import Edit
-from .tomogram import Array, source_of
+from napari_cryomamba.models.palette import Palette
+from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.overlay import Overlay
+from napari_cryomamba.pieces import Edit
+from napari_cryomamba.tomogram import Array, source_of
 
 
 @dataclass(frozen=True, slots=True)

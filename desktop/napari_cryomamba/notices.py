@@ -8,9 +8,8 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject
 
 from cryomamba.errors import CryoMambaError, InvalidRequestError
-
-from .models.history import History, Level, Notice
-from .signals import Signal
+from napari_cryomamba.models.history import History, Level, Notice
+from napari_cryomamba.signals import Signal
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from cryomamba.records import JobRecord
 from cryomamba.wire.preview import PreviewFrame
-
-from .models.palette import Palette
-from .models.placement import Placement
-from .tomogram import METADATA_KEY, Array, Source, source_of
+from napari_cryomamba.models.palette import Palette
+from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.tomogram import METADATA_KEY, Array, Source, source_of
 
 JOB_KEY = "cryomamba_job"
 

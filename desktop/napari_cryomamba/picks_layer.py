@@ -12,10 +12,9 @@ import numpy as np
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.picks import Picks
 from cryomamba.records import EngineInfo, JobRecord, Shape, Spacing
-
-from .models.palette import color_of
-from .models.placement import NM_PER_A, Placement
-from .tomogram import METADATA_KEY
+from napari_cryomamba.models.palette import color_of
+from napari_cryomamba.models.placement import NM_PER_A, Placement
+from napari_cryomamba.tomogram import METADATA_KEY
 
 PICKS_KEY = "cryomamba_picks"
 SCORE, LABEL = "score", "label"

@@ -13,9 +13,8 @@ from cryomamba.masks.clean import piece_at, without_holes, without_small_pieces
 from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements, measure
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.records import Shape, Spacing
-
-from .models.placement import NM_PER_A
-from .tomogram import Array
+from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.tomogram import Array
 
 COLUMNS = ("Label", "Name", "Piece", "Voxels", "Volume nm³", "Surface nm²", "Thickness nm", "z nm", "y nm", "x nm")
 ROWS_MAX = 2000

@@ -16,17 +16,16 @@ from cryomamba.errors import CryoMambaError, NotFoundError
 from cryomamba.picks import Kind, Picks, read_csv
 from cryomamba.records import PICKS, SCORES, JobRecord, Spacing
 from cryomamba.volumes import inspect
-
-from .aside import Aside, Task
-from .downloads import Downloads, Progress
-from .local_jobs import STATISTICS
-from .models.history import Level, Notice
-from .notices import Notices
-from .picks_layer import diameter_A, show_picks
-from .runs import Runs
-from .thresholds import ScoreMap, load_scores
-from .tomogram import Array, open_mask, source_of
-from .watching import Watching
+from napari_cryomamba.aside import Aside, Task
+from napari_cryomamba.downloads import Downloads, Progress
+from napari_cryomamba.local_jobs import STATISTICS
+from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.notices import Notices
+from napari_cryomamba.picks_layer import diameter_A, show_picks
+from napari_cryomamba.runs import Runs
+from napari_cryomamba.thresholds import ScoreMap, load_scores
+from napari_cryomamba.tomogram import Array, open_mask, source_of
+from napari_cryomamba.watching import Watching
 
 
 @dataclass(frozen=True, slots=True)

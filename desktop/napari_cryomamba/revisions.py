@@ -14,8 +14,7 @@ from cryomamba.masks.measure import Measurements
 from cryomamba.picks import Frame, Picks, write_picks
 from cryomamba.records import Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, blank_header, open_volume
-
-from .tomogram import Array
+from napari_cryomamba.tomogram import Array
 
 TITLES: dict[str, str] = {
     ".mrc": "MRC: IMOD, ChimeraX, Dynamo",

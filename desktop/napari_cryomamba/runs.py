@@ -9,18 +9,17 @@ from qtpy.QtCore import QObject
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import EngineInfo, JobRecord
-
-from .local_jobs import LocalJobs
-from .models.frames import NewestFrame
-from .models.jobs import JobTable, is_here, is_sending
-from .net.bridge import Bridge
-from .net.delivery import Order, Way, is_out_of_sight, submit_path
-from .net.messages import JobChanged, JobProgressed, Message
-from .notices import Notices
-from .sending import Sending
-from .server import Server
-from .settings import Preferences
-from .signals import Signal
+from napari_cryomamba.local_jobs import LocalJobs
+from napari_cryomamba.models.frames import NewestFrame
+from napari_cryomamba.models.jobs import JobTable, is_here, is_sending
+from napari_cryomamba.net.bridge import Bridge
+from napari_cryomamba.net.delivery import Order, Way, is_out_of_sight, submit_path
+from napari_cryomamba.net.messages import JobChanged, JobProgressed, Message
+from napari_cryomamba.notices import Notices
+from napari_cryomamba.sending import Sending
+from napari_cryomamba.server import Server
+from napari_cryomamba.settings import Preferences
+from napari_cryomamba.signals import Signal
 
 
 class Runs(QObject):

@@ -15,12 +15,11 @@ from qtpy.QtCore import QObject
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import JobError, JobRecord, JobState, PreviewOptions, Progress, VolumeSummary
-
-from .models.jobs import SENDING_PREFIX
-from .net.bridge import Bridge
-from .net.delivery import Order, send_and_submit
-from .net.messages import JobChanged, JobProgressed
-from .signals import Signal
+from napari_cryomamba.models.jobs import SENDING_PREFIX
+from napari_cryomamba.net.bridge import Bridge
+from napari_cryomamba.net.delivery import Order, send_and_submit
+from napari_cryomamba.net.messages import JobChanged, JobProgressed
+from napari_cryomamba.signals import Signal
 
 STAGE = "uploading"
 _TOLD_EVERY_S = 0.1

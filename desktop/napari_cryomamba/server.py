@@ -7,12 +7,11 @@ from qtpy.QtCore import QObject
 from cryomamba.client._aio import default_server
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import EngineInfo
-
-from .models.link import Link, Phase
-from .net.bridge import Bridge
-from .notices import Notices
-from .settings import Preferences
-from .signals import Signal
+from napari_cryomamba.models.link import Link, Phase
+from napari_cryomamba.net.bridge import Bridge
+from napari_cryomamba.notices import Notices
+from napari_cryomamba.settings import Preferences
+from napari_cryomamba.signals import Signal
 
 
 class Server(QObject):

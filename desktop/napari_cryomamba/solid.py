@@ -7,14 +7,14 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
-from .aside import Aside
-from .models.history import Level, Notice
-from .notices import Notices
-from .overlay import Overlay
-from .thresholds import block_maximum
-from .tomogram import source_of
-from .tomograms import tomogram_layers
-from .watching import Watching
+from napari_cryomamba.aside import Aside
+from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.notices import Notices
+from napari_cryomamba.overlay import Overlay
+from napari_cryomamba.thresholds import block_maximum
+from napari_cryomamba.tomogram import source_of
+from napari_cryomamba.tomograms import tomogram_layers
+from napari_cryomamba.watching import Watching
 
 VOXELS_MAX = 512**3
 COARSE_VOXELS = 256**3

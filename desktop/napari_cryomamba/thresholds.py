@@ -21,8 +21,7 @@ from cryomamba.libraries import library
 from cryomamba.masks.hysteresis import write_mask
 from cryomamba.records import Shape, Spacing
 from cryomamba.volumes import MaskWriter, blank_header, open_volume
-
-from .tomogram import full_index
+from napari_cryomamba.tomogram import full_index
 
 COARSE_VOXELS = 128**3
 

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from cryomamba.records import Shape, Spacing
 from cryomamba.volumes import HeaderFacts, Volume, VolumeMeta, open_volume
-
-from .models.placement import Placement
+from napari_cryomamba.models.placement import Placement
 
 METADATA_KEY = "cryomamba"
 _SAMPLE_PIECES = 24

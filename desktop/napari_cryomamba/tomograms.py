@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.records import Spacing
-
-from .models.placement import Placement
-from .tomogram import METADATA_KEY, Source, source_of
+from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.tomogram import METADATA_KEY, Source, source_of
 
 
 def tomogram_layers(viewer: Any) -> list[Any]:  # noqa: ANN401 (napari has no types)

@@ -8,15 +8,14 @@ from typing import Any
 from qtpy.QtCore import QObject
 
 from cryomamba.records import JobRecord, JobState, Spacing
-
-from .models.frames import NewestFrame
-from .models.palette import Palette
-from .overlay import JOB_KEY, Overlay
-from .runs import Runs
-from .settings import Preferences
-from .signals import Signal
-from .tomogram import Array
-from .tomograms import layer_of_path
+from napari_cryomamba.models.frames import NewestFrame
+from napari_cryomamba.models.palette import Palette
+from napari_cryomamba.overlay import JOB_KEY, Overlay
+from napari_cryomamba.runs import Runs
+from napari_cryomamba.settings import Preferences
+from napari_cryomamba.signals import Signal
+from napari_cryomamba.tomogram import Array
+from napari_cryomamba.tomograms import layer_of_path
 
 
 class Watching(QObject):

@@ -8,8 +8,8 @@ from typing import Any
 
 import napari
 
-from .settings import SettingsFile
-from .widgets import CryoMambaWidget
+from napari_cryomamba.settings import SettingsFile
+from napari_cryomamba.widgets import CryoMambaWidget
 
 
 def open_window(

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from cryomamba.records import JobRecord, JobState, Progress
-
-from .history import Level, Notice
+from napari_cryomamba.models.history import Level, Notice
 
 LOCAL_PREFIX = "local-"
 SENDING_PREFIX = "upload-"

@@ -8,8 +8,7 @@ from enum import StrEnum
 
 from cryomamba.errors import CryoMambaError, ErrorCode, UnavailableError
 from cryomamba.records import ServerInfo
-
-from .history import Level, Notice
+from napari_cryomamba.models.history import Level, Notice
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)
 REFUSED_RETRY_S = 30.0

@@ -15,10 +15,9 @@ from cryomamba.client._sync import LoopThread
 from cryomamba.errors import CryoMambaError, InternalError
 from napari_cryomamba.models.frames import NewestFrame
 from napari_cryomamba.models.history import Notice
+from napari_cryomamba.net.messages import Message, Told
+from napari_cryomamba.net.session import Session
 from napari_cryomamba.signals import Signal
-
-from .messages import Message, Told
-from .session import Session
 
 T = TypeVar("T")
 

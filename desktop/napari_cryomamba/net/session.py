@@ -13,8 +13,7 @@ from cryomamba.errors import CryoMambaError, NotFoundError, UnavailableError
 from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
 from napari_cryomamba.models.frames import NewestFrame
 from napari_cryomamba.models.link import LinkModel, Phase
-
-from .messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Message, Told
+from napari_cryomamba.net.messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Message, Told
 
 POLL_S = 3.0
 LISTED_JOBS = 100

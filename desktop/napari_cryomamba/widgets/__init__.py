@@ -1,5 +1,5 @@
 """The panels. Each shows a part of the desk and holds no state of its own."""
 
-from .main import CryoMambaWidget
+from napari_cryomamba.widgets.main import CryoMambaWidget
 
 __all__ = ["CryoMambaWidget"]

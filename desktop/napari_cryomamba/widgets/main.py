@@ -19,15 +19,14 @@ from napari_cryomamba.sample import sample_path
 from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.tomogram import Tomogram, open_tomogram, source_of
 from napari_cryomamba.tomograms import tomogram_layers
-
-from .connect import ConnectPanel
-from .jobs import JobsPanel
-from .mask import MaskPanel
-from .menu import CryoMambaMenu, add_menu, remove_menu
-from .messages import MessagesPanel
-from .picks import PicksPanel
-from .segment import SegmentPanel
-from .tomogram import TomogramPanel
+from napari_cryomamba.widgets.connect import ConnectPanel
+from napari_cryomamba.widgets.jobs import JobsPanel
+from napari_cryomamba.widgets.mask import MaskPanel
+from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
+from napari_cryomamba.widgets.messages import MessagesPanel
+from napari_cryomamba.widgets.picks import PicksPanel
+from napari_cryomamba.widgets.segment import SegmentPanel
+from napari_cryomamba.widgets.tomogram import TomogramPanel
 
 
 class CryoMambaWidget(QWidget):
@@ -145,7 +144,7 @@ class CryoMambaWidget(QWidget):
     def show_orthogonal(self, on: bool) -> None:
         """Show or hide the two further canvases."""
         if on and self.orthogonal is None and hasattr(self.viewer, "window"):
-            from .ortho import OrthogonalViews
+            from napari_cryomamba.widgets.ortho import OrthogonalViews
 
             self.orthogonal = OrthogonalViews(self.viewer)
             self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal slices", area="bottom")

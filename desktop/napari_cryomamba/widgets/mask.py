@@ -26,11 +26,10 @@ from superqt import QCollapsible, QLabeledDoubleSlider
 from cryomamba.records import MASK, JobRecord, revision_number
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.masks import Mask, mask_of
-
-from .edit import EditPanel
-from .keep import KeepPanel
-from .statistics import StatisticsPanel
-from .threshold import ThresholdPanel
+from napari_cryomamba.widgets.edit import EditPanel
+from napari_cryomamba.widgets.keep import KeepPanel
+from napari_cryomamba.widgets.statistics import StatisticsPanel
+from napari_cryomamba.widgets.threshold import ThresholdPanel
 
 _COLOR, _NAME, _LABEL = 0, 1, 2
 _LOOKS = ("visible", "opacity", "contour")

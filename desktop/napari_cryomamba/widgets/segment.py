@@ -24,8 +24,7 @@ from napari_cryomamba.desk import Desk
 from napari_cryomamba.net.delivery import Order, Way
 from napari_cryomamba.tomogram import source_of
 from napari_cryomamba.tomograms import active_tomogram, tomogram_layers
-
-from .form import ParameterForm
+from napari_cryomamba.widgets.form import ParameterForm
 
 WAYS = {
     Way.AUTOMATIC: "by its path, else by upload",
