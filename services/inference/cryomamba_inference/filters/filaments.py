@@ -32,9 +32,9 @@ _RING = 0.8
 _BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
-_OF_SUREST = 0.85
+_OF_SUREST = 0.88
 _LEAST = 112
-_LOW = 12
+_LOW = 6
 _GOLD_NODES = 2
 _MOST = 0.5
 _ROUNDING = 1e-5
@@ -108,7 +108,6 @@ def calibrate(
     level = float(np.median(values))
     limit = bead_limit(values, level)
     diameter = diameter_A / grid.step_A
-    deviation = 1.4826 * float(np.median(np.abs(values - np.float32(level))))
     # What rounding leaves of a constant volume is no noise to compare with.
     nothing = float(np.ptp(values)) <= _ROUNDING * abs(level)
     bounds = (limit, _MOST * limit) if limit > 0 else (math.inf, math.inf)
