@@ -86,7 +86,8 @@ def inside(places_A: Places, phantom: Phantom, label: int) -> Places:
     voxels = np.floor(places_A / phantom.voxel_size_A + 0.5).astype(int)
     there = ((voxels >= 0) & (voxels < phantom.truth.shape)).all(axis=1)
     places_A, voxels = places_A[there], voxels[there]
-    return places_A[phantom.truth[tuple(voxels.T)] == label]
+    labels = phantom.truth[tuple(voxels.T)]
+    return np.asarray(places_A[labels == label])
 
 
 def seen_particles(phantom: Phantom) -> Places:
@@ -109,7 +110,7 @@ def peer(phantom: Phantom) -> tuple[float, float]:
     density = -phantom.density / phantom.density.std()
     sigma = PARTICLE_A / 2 / VOXEL_A / np.sqrt(3)
     started = time.perf_counter()
-    found = blob_log(
+    found = blob_log(  # type: ignore[no-untyped-call]
         density, min_sigma=0.9 * sigma, max_sigma=1.1 * sigma, num_sigma=3, threshold=0.05, exclude_border=False
     )
     seconds = time.perf_counter() - started
