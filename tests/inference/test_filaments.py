@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from tests.inference.picking import picked
+from tests.inference.picking import agreement, picked
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba_inference.engines.filaments import FilamentsEngine, FilamentsParameters
 from cryomamba_inference.filters.tracing import trace
 
@@ -46,6 +47,28 @@ def test_a_filament_is_found_and_traced(hollow: bool, sign: float) -> None:
     assert np.linalg.norm(offset - along[:, None] * way, axis=1).max() < 50
     assert np.ptp(along) > 900
     np.testing.assert_allclose(np.abs(np.diff(along)), 125, atol=15)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_filament_far_above_the_noise_keeps_its_contrast(sign: float) -> None:
+    """The fringes that the wedge leaves beside strong filaments, of the other contrast and longer, are not taken."""
+    spec = PhantomSpec(
+        shape=(48, 112, 112),
+        voxel_size_A=20.0,
+        seed=711,
+        noise=1.0,
+        filaments=3,
+        vesicles=0,
+        sheets=0,
+        gold=0,
+        crowding=0.0,
+        contrast="dark" if sign < 0 else "bright",
+    )
+    made = synthesize(spec)
+    _, picks = picked(engine(), made.density, made.voxel_size_A)
+    precision, recall = agreement(picks.positions * 20, np.concatenate(made.filaments_A), 150)
+    assert precision > 0.7
+    assert recall > 0.5
 
 
 def test_voxel_size_does_not_matter() -> None:
@@ -104,10 +127,11 @@ def test_crossing_filaments_stay_two() -> None:
     assert np.abs(found[0].points[:, 2] - 400).max() < 20
 
 
-def test_a_real_microtubule_is_found(shared_data: Path) -> None:
+@pytest.mark.parametrize("contrast", ["bright", "auto"])
+def test_a_real_microtubule_is_found(shared_data: Path, contrast: str) -> None:
     """The microtubule of a real tomogram is one filament that runs along its length, in the middle of the crop."""
     data = tifffile.imread(shared_data / "13pf_MT.tif").astype(np.float32)
-    _, picks = picked(engine(contrast="bright"), data, (10.52,) * 3)
+    _, picks = picked(engine(contrast=contrast), data, (10.52,) * 3)
     assert picks.objects == 1
     z, y, x = picks.positions.T
     assert np.ptp(y) > 120

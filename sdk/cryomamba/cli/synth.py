@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryomamba.cli import output
-from cryomamba.cli.naming import beside, require_free
+from cryomamba.cli.naming import beside, require_free, stem
 from cryomamba.cli.options import Force, Json, Parameters, numbers, shape
 
 if TYPE_CHECKING:
+    from cryomamba.picks import Kind, Picks
     from cryomamba.synth import Phantom, PhantomSpec
 
 
@@ -31,15 +32,17 @@ def synth(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a synthetic tomogram with membranes, and the mask that a perfect engine would find."""
+    """Write a synthetic tomogram, and the mask and the tables of picks that a perfect engine would find."""
     truth = truth or beside(out, "truth")
-    for path in (out, truth):
-        require_free(path, force=force)
     spec = recipe(size, voxel, seed, param or [])
+    tables = {kind: truth.with_name(f"{stem(truth)}_{kind}.csv") for kind in _picked(spec)}
+    for path in (out, truth, *tables.values()):
+        require_free(path, force=force)
     if not json:
         output.note(f"Making {output.triple(spec.shape)} voxels of {output.triple(spec.voxel_size_A)} Å …")
     phantom = write_phantom(spec, out, truth)
-    fields = _fields(phantom, out, truth)
+    write_places(phantom, tables, out)
+    fields = _fields(phantom, out, truth, tables)
     if json:
         output.document(fields)
         return
@@ -48,6 +51,8 @@ def synth(
     total = phantom.truth.size
     for name, count in fields["voxels"].items():
         output.say(f"  {name}: {count} voxels, {count / total:.2%}")
+    for kind, path in tables.items():
+        output.say(f"{kind:<9} {path}")
 
 
 def recipe(size: str, voxel: str, seed: int, params: list[str]) -> PhantomSpec:
@@ -83,7 +88,37 @@ def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path) -> Phantom:
     return phantom
 
 
-def _fields(phantom: Phantom, tomogram: Path, truth: Path) -> dict[str, Any]:
+def _picked(spec: PhantomSpec) -> list[Kind]:
+    """Return of which kinds a phantom may have any."""
+    counts: dict[Kind, int | None] = {"particles": spec.particles, "filaments": spec.filaments}
+    return [kind for kind, count in counts.items() if count != 0]
+
+
+def write_places(phantom: Phantom, tables: dict[Kind, Path], tomogram: Path) -> None:
+    """Write where particles and centre lines of filaments are, in the columns of an engine's table.
+
+    Every score is 255. Of a filament that leaves the volume, the points inside are written.
+    """
+    from cryomamba.picks import Frame, write_csv
+
+    frame = Frame(phantom.spec.shape, phantom.voxel_size_A, tomogram.name)
+    for kind, path in tables.items():
+        write_csv(_places(phantom, kind), path, frame)
+
+
+def _places(phantom: Phantom, kind: Kind) -> Picks:
+    import numpy as np
+
+    from cryomamba.picks import Picks
+
+    lines = [*phantom.filaments_A] if kind == "filaments" else [phantom.particles_A]
+    places = np.concatenate([np.empty((0, 3)), *lines]) / phantom.voxel_size_A
+    labels = np.repeat(np.arange(1, len(lines) + 1), [len(line) for line in lines])
+    inside = np.all((places >= -0.5) & (places < np.array(phantom.spec.shape) - 0.5), axis=1)
+    return Picks(places, np.full(len(places), 255.0), labels, kind).chosen(inside)
+
+
+def _fields(phantom: Phantom, tomogram: Path, truth: Path, tables: dict[Kind, Path]) -> dict[str, Any]:
     import numpy as np
 
     from cryomamba.synth import LABELS
@@ -92,6 +127,7 @@ def _fields(phantom: Phantom, tomogram: Path, truth: Path) -> dict[str, Any]:
     return {
         "tomogram": str(tomogram),
         "truth": str(truth),
+        "picks": {kind: str(path) for kind, path in tables.items()},
         "labels": {str(label): name for label, name in LABELS.items()},
         "voxels": {name: int(counts[label]) for label, name in LABELS.items() if counts[label]},
         "spec": phantom.spec.model_dump(mode="json"),

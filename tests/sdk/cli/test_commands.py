@@ -16,6 +16,7 @@ from typer.testing import Result
 from cryomamba import __version__
 from cryomamba.cli.app import app
 from cryomamba.cli.jobs import State
+from cryomamba.picks import read_csv
 from cryomamba.records import JobState
 from cryomamba.testing import free_ports
 from cryomamba.volumes import open_volume
@@ -64,6 +65,22 @@ def test_synth_writes_a_tomogram_and_its_truth(cli: Cli, tmp_path: Path) -> None
         counts = np.bincount(truth.data.reshape(-1))
         assert fields["voxels"] == {labels[label]: count for label, count in enumerate(counts) if count}
     assert fields["spec"]["vesicles"] == 1
+
+
+def test_synth_writes_where_particles_and_filaments_are(cli: Cli, tmp_path: Path) -> None:
+    """The tables hold the places whose voxels the truth labels, a filament's points with its number."""
+    spec = ("-p", "particles=4", "-p", "filaments=2", "-p", "vesicles=0", "-p", "sheets=0", "-p", "gold=0")
+    arguments = ("synth", "p.mrc", "--shape", "32,96,96", "-p", "lamella=1", *spec)
+    tables = json.loads(cli(*arguments, "--json").stdout)["picks"]
+    assert set(tables) == {"particles", "filaments"}
+    with mrcfile.open(tmp_path / "p__truth.mrc") as truth:
+        for kind, label, labels in (("particles", 2, {1}), ("filaments", 3, {1, 2})):
+            picks = read_csv(tmp_path / f"p__truth_{kind}.csv")
+            nearest = np.floor(picks.positions + 0.5).astype(int)
+            assert (truth.data[tuple(nearest.T)] == label).mean() > 0.9
+            assert set(picks.labels.tolist()) == labels
+    assert cli(*arguments).exit_code == 6
+    assert json.loads(cli("synth", "bare.mrc", "--shape", "16", "--json").stdout)["picks"] == {}
 
 
 def test_synth_is_repeatable_and_overwrites_only_when_forced(cli: Cli, tmp_path: Path) -> None:

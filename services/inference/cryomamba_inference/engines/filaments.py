@@ -13,7 +13,13 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks, no_picks
-from cryomamba_inference.filters.filaments import NODES_PER_DIAMETER, FilamentModel, calibrate, find_filaments
+from cryomamba_inference.filters.filaments import (
+    LENGTH_DIAMETERS,
+    NODES_PER_DIAMETER,
+    FilamentModel,
+    calibrate,
+    find_filaments,
+)
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
@@ -22,7 +28,6 @@ from cryomamba_inference.threads import one_thread, run_all
 
 _VOXELS_PER_DIAMETER = 2.0
 _LEAST_SCORE = 48
-_LENGTH_DIAMETERS = 2.5
 _SPACING_DIAMETERS = 0.5
 _STRETCH = 0.8
 _LESS = 0.7
@@ -43,7 +48,7 @@ class FilamentsParameters(EngineParameters):
         "auto",
         title="Contrast",
         description="Whether filaments are darker (raw tomograms) or brighter than their surroundings; 'auto' takes "
-        "the side with the stronger ones.",
+        "the side on which lines go on for longer and stand out more.",
     )
     high: int | None = Field(
         None,
@@ -177,7 +182,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     @property
     def _min_length_A(self) -> float:
         given = self.parameters.min_length_A
-        return _LENGTH_DIAMETERS * self.parameters.diameter_A if given is None else given
+        return LENGTH_DIAMETERS * self.parameters.diameter_A if given is None else given
 
     @property
     def _prepared(self) -> tuple[CoarseGrid, npt.NDArray[np.float32], tuple[FilamentModel, int, int]]:

@@ -17,11 +17,14 @@ from cryomamba_inference.filters.centre_lines import centre_points, strongest_ac
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.lines import LineBank
 from cryomamba_inference.filters.samples import Sample, samples
+from cryomamba_inference.filters.tracing import trace
 
 Field = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
 NODES_PER_DIAMETER = 5.0
+LENGTH_DIAMETERS = 2.5
+"""A line that goes on for so many diameters is taken for a filament."""
 SCORE_OCTAVE = 24.0
 """Scores are `SCORE_OCTAVE` · log2(1 + votes), at most 255."""
 _FLOOR = 3.0
@@ -29,12 +32,11 @@ _RING = 0.8
 _BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
-_SUREST = 0.99
 _OF_SUREST = 0.88
 _LEAST = 112
-_LOW = 12
+_LOW = 6
 _GOLD_NODES = 2
-_MOST = 4.0
+_MOST = 0.5
 _ROUNDING = 1e-5
 _OUTER = 0.3
 
@@ -106,26 +108,31 @@ def calibrate(
     level = float(np.median(values))
     limit = bead_limit(values, level)
     diameter = diameter_A / grid.step_A
-    deviation = 1.4826 * float(np.median(np.abs(values - np.float32(level))))
     # What rounding leaves of a constant volume is no noise to compare with.
     nothing = float(np.ptp(values)) <= _ROUNDING * abs(level)
-    bounds = (limit, _MOST * deviation) if deviation > 0 else (math.inf, math.inf)
+    bounds = (limit, _MOST * limit) if limit > 0 else (math.inf, math.inf)
     bounds = (math.inf, 0.0) if nothing else bounds
     model = FilamentModel(diameter, 1.0, level, *bounds, LineBank(diameter))
     model = replace(model, bank=model.bank.calibrated([model.density(box.field) for box in boxes]))
-    found = {sign: _found(_turned(model, sign), boxes) for sign in (1.0, -1.0)}
-    sign = _stronger(found) if contrast == "auto" else {"dark": -1.0, "bright": 1.0}[contrast]
-    return _turned(model, sign), *find_cut(found[sign])
+    signs = (-1.0, 1.0) if contrast == "auto" else ({"dark": -1.0, "bright": 1.0}[contrast],)
+    found = {sign: _found(_turned(model, sign), boxes) for sign in signs}
+    lines = {sign: _lines(points, diameter) for sign, points in found.items()}
+    sign = max(signs, key=lambda one: _evidence(lines[one]))
+    return _turned(model, sign), *find_cut(lines[sign] or [points[:, 6] for points in found[sign]])
 
 
-def find_cut(points: list[Points]) -> tuple[int, int]:
+def find_cut(scores: list[Points]) -> tuple[int, int]:
     """Return the scores from which on a point belongs to a filament, and from which on a filament is believed.
 
     Scores are in units of noise, which alone hardly ever reaches the least threshold over a filament's length. Above
-    it, what falls far behind the surest points is clutter.
+    it, what falls far behind the surest filament is clutter.
+
+    Parameters
+    ----------
+    scores : list of arrays of shape (n,)
+        Those along each line that might be a filament.
     """
-    scores = np.concatenate([one[:, 6] for one in points])
-    surest = float(np.quantile(scores, _SUREST)) if scores.size else 0.0
+    surest = max((float(one.max(initial=0)) for one in scores), default=0.0)
     high = min(max(int(_OF_SUREST * surest), _LEAST), 255)
     return high - _LOW, high
 
@@ -161,6 +168,20 @@ def _found(model: FilamentModel, boxes: list[Sample]) -> list[Points]:
     return [model.points(model.density(box.field), box.borders) for box in boxes]
 
 
-def _stronger(found: dict[float, list[Points]]) -> float:
-    """Return the contrast with the higher scores."""
-    return max(found, key=lambda sign: float((np.concatenate([one[:, 6] for one in found[sign]]) ** 4).sum()))
+def _lines(found: list[Points], diameter: float) -> list[Points]:
+    """Return the scores along each line that goes on for long enough.
+
+    In a thin volume, what stands upright may have scores above all filaments, but ends soon.
+    """
+    least = LENGTH_DIAMETERS * diameter
+    lines: list[Points] = []
+    for points in found:
+        strong = points[points[:, 6] >= _LEAST - _LOW]
+        traced = trace(strong, diameter_A=diameter, high=_LEAST, min_length_A=least, spacing_A=1.0)
+        lines += [line.scores for line in traced]
+    return lines
+
+
+def _evidence(lines: list[Points]) -> float:
+    """Return how much speaks for lines: a filament has longer fringes of the other contrast beside it, but weaker."""
+    return float(sum(((2 ** (scores / SCORE_OCTAVE) - 1) ** 2).sum() for scores in lines))

@@ -1,0 +1,190 @@
+"""Quality, speed and memory of the engines 'particles' and 'filaments', on seeds that tuned nothing.
+
+Phantoms of `cryomamba synth` at 14 Å with a missing wedge of ±60°, everything else left open. *clean* holds nothing but
+what is looked for; *crowded* has membranes, gold, macromolecules and vacuum above and below. Noise is the deviation in
+a voxel of 10 Å in units of a leaflet's density.
+
+*particles* (210 Å): a pick within half a diameter of a particle that no other pick has is right; F1 of the picks beside
+scikit-image's `blob_log`, with the contrast told to it, at its best threshold, which a person does not know.
+*filaments* (250 Å): share of the traced points within half a diameter of a true centre line (precision), and share of
+the true centre lines within 0.6 diameters of a traced point (recall); F1 of the mask with one voxel of tolerance at the
+automatic and at the best threshold. Seconds are those of one process. *Memory*: the most anonymous memory of all
+inference processes together, two of them computing; the limit is 1 GB at any depth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.runner_memory import MIB, measure_engine
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from skimage.feature import blob_log
+
+from cryomamba.engine import Engine, Finding, Scene, Tile
+from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.picks import Picks
+from cryomamba.synth import LABELS, Phantom, PhantomSpec, score_mask, synthesize
+from cryomamba.volumes import write_volume
+from cryomamba_inference.engines.filaments import FilamentsEngine, FilamentsParameters
+from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
+
+SHAPE = (64, 160, 160)
+VOXEL_A = 14.0
+SEEDS = (5101, 5102, 5103)
+NOISES = (1.0, 2.5, 4.0)
+SCENES: dict[str, dict[str, Any]] = {
+    "clean": {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0},
+    "crowded": {},
+}
+PARTICLE_A, FILAMENT_A = 210.0, 250.0
+PARTICLES, FILAMENTS = 40, 3
+FILAMENT = next(value for value, name in LABELS.items() if name == "filament")
+MEMORY_SIDE, MEMORY_VOXEL_A = 1024, 10.0
+MEMORY_DEPTHS = (64, 192)
+Places = NDArray[np.float64]
+
+
+def segmented(engine: Engine[Any], phantom: Phantom) -> tuple[NDArray[np.uint8], Picks, float]:
+    """Return scores, picks and seconds of a whole volume."""
+    density = phantom.density
+    started = time.perf_counter()
+    engine.prepare(Scene(density.shape, phantom.voxel_size_A, None, lambda where: np.ascontiguousarray(density[where])))
+    found = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), density.shape))
+    assert isinstance(found, Finding)
+    picks = engine.settle(found.points)
+    return found.labels.astype(np.uint8), picks, time.perf_counter() - started
+
+
+def f1(precision: float, recall: float) -> float:
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def picks_f1(found_A: Places, phantom: Phantom) -> float:
+    """Return F1 of places, each of which may stand for one particle and each particle for one place."""
+    true_A = seen_particles(phantom)
+    pairs = cKDTree(found_A).sparse_distance_matrix(cKDTree(true_A), PARTICLE_A / 2, output_type="ndarray")
+    used: tuple[set[int], set[int]] = (set(), set())
+    for pair in np.sort(pairs, order="v"):
+        if pair["i"] not in used[0] and pair["j"] not in used[1]:
+            used[0].add(pair["i"])
+            used[1].add(pair["j"])
+    return 2 * len(used[0]) / (len(found_A) + len(true_A))
+
+
+def inside(places_A: Places, phantom: Phantom, label: int) -> Places:
+    """Return the places that the truth has: what lies outside or in vacuum cannot be found."""
+    voxels = np.floor(places_A / phantom.voxel_size_A + 0.5).astype(int)
+    there = ((voxels >= 0) & (voxels < phantom.truth.shape)).all(axis=1)
+    places_A, voxels = places_A[there], voxels[there]
+    labels = phantom.truth[tuple(voxels.T)]
+    return np.asarray(places_A[labels == label])
+
+
+def seen_particles(phantom: Phantom) -> Places:
+    label = next(value for value, name in LABELS.items() if name == "particle")
+    return inside(np.asarray(phantom.particles_A, np.float64), phantom, label)
+
+
+def seen_lines(phantom: Phantom) -> Places:
+    """Return points every few ångström along the centre lines."""
+    parts = [
+        start + np.linspace(0, 1, 8, endpoint=False)[:, None] * (end - start)
+        for line in phantom.filaments_A
+        for start, end in itertools.pairwise(line.astype(np.float64))
+    ]
+    return inside(np.concatenate(parts), phantom, FILAMENT)
+
+
+def peer(phantom: Phantom) -> tuple[float, float]:
+    """Return the best F1 of `blob_log` over its thresholds, and the seconds of the lowest."""
+    density = -phantom.density / phantom.density.std()
+    sigma = PARTICLE_A / 2 / VOXEL_A / np.sqrt(3)
+    started = time.perf_counter()
+    found = blob_log(  # type: ignore[no-untyped-call]
+        density, min_sigma=0.9 * sigma, max_sigma=1.1 * sigma, num_sigma=3, threshold=0.05, exclude_border=False
+    )
+    seconds = time.perf_counter() - started
+    # It gives no heights: those of its own filter at the places that it found.
+    answer = -(sigma**2) * ndimage.gaussian_laplace(density, sigma)
+    places = found[:, :3]
+    heights = answer[tuple(places.astype(int).T)]
+    order = np.argsort(-heights)
+    best = max(
+        (picks_f1(places[order[:count]] * VOXEL_A, phantom) for count in range(1, min(len(places), 200) + 1)),
+        default=0.0,
+    )
+    return best, seconds
+
+
+def particles(spec: PhantomSpec) -> list[float]:
+    phantom = synthesize(spec.model_copy(update={"particles": PARTICLES, "particle_diameter_A": PARTICLE_A}))
+    _, picks, seconds = segmented(ParticlesEngine(ParticlesParameters(diameter_A=PARTICLE_A)), phantom)
+    best, peers_seconds = peer(phantom)
+    own = picks_f1(picks.positions * VOXEL_A, phantom) if len(picks) else 0.0
+    return [own, best, *(s / phantom.density.size * 1e6 for s in (seconds, peers_seconds))]
+
+
+def filaments(spec: PhantomSpec) -> list[float]:
+    phantom = synthesize(spec.model_copy(update={"filaments": FILAMENTS, "filament_diameter_A": FILAMENT_A}))
+    engine = FilamentsEngine(FilamentsParameters(diameter_A=FILAMENT_A))
+    scores, picks, seconds = segmented(engine, phantom)
+    cut, true_A, found_A = engine.cut(), seen_lines(phantom), picks.positions * VOXEL_A
+    precision, recall = 1.0, 0.0
+    if len(found_A):
+        precision = float(np.mean(cKDTree(true_A).query(found_A)[0] < 0.5 * FILAMENT_A))
+        recall = float(np.mean(cKDTree(found_A).query(true_A)[0] < 0.6 * FILAMENT_A))
+    gap = cut.high - (cut.low or cut.high)
+    cuts = [cut, *(replace(cut, high=high, low=high - gap) for high in range(104, 232, 8))]
+    masks = [score_mask(cut_scores(scores, one), phantom.truth, FILAMENT).f1 for one in cuts]
+    return [precision, recall, f1(precision, recall), masks[0], max(masks), seconds / phantom.density.size * 1e6]
+
+
+def table(title: str, columns: tuple[str, ...], measure: Callable[[PhantomSpec], list[float]]) -> None:
+    print(f"{title:<24}" + "".join(f"{column:>13}" for column in columns))
+    for scene, noise in itertools.product(SCENES, NOISES):
+        specs = [
+            PhantomSpec(shape=SHAPE, voxel_size_A=VOXEL_A, seed=seed, noise=noise, **SCENES[scene]) for seed in SEEDS
+        ]
+        means = np.mean([measure(spec) for spec in specs], axis=0)
+        print(f"{f'{scene}, noise {noise:g}':<24}" + "".join(f"{value:>13.2f}" for value in means), flush=True)
+    print()
+
+
+def memory() -> None:
+    print(f"{'memory':<24}{'voxels':>17}{'all anonymous, MiB':>20}{'s':>8}{'s / Mvoxel':>12}")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        slab = np.random.default_rng(7).normal(size=(16, MEMORY_SIDE, MEMORY_SIDE)).astype(np.float32)
+        for depth in MEMORY_DEPTHS:
+            path = home / f"{depth}.mrc"
+            shape = (depth, MEMORY_SIDE, MEMORY_SIDE)
+            write_volume(path, (slab for _ in range(depth // len(slab))), MEMORY_VOXEL_A, shape=shape)
+            for engine in ("particles", "filaments"):
+                peaks, seconds = asyncio.run(measure_engine(home, path, shape, 2, engine, {}))
+                print(
+                    f"{engine:<24}{'×'.join(map(str, shape)):>17}{round(peaks.together / MIB):>20}{seconds:>8.1f}"
+                    f"{seconds / np.prod(shape) * 1e6:>12.3f}",
+                    flush=True,
+                )
+            path.unlink()
+    print("limit: 954 MiB (1 GB)")
+
+
+def main() -> None:
+    table("particles", ("F1", "blob_log best", "s / Mvoxel", "blob_log s"), particles)
+    table("filaments", ("precision", "recall", "lines F1", "mask auto", "mask best", "s / Mvoxel"), filaments)
+    memory()
+
+
+if __name__ == "__main__":
+    main()
