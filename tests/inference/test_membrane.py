@@ -20,6 +20,8 @@ from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.executor import open_executor
 from cryomamba_inference.filters import membrane
+from cryomamba_inference.filters.calibration import learn_model, make_grid
+from cryomamba_inference.filters.wedge import estimate_tilt
 from cryomamba_inference.runner import Control, Task, run_task
 
 Density = npt.NDArray[np.float32]
@@ -136,6 +138,33 @@ def test_gold_lights_up_nothing() -> None:
     data[z * z + y * y + x * x <= 25] -= 12
     apply_wedge(data, size, 60.0)
     assert mask_of(prepared(data), data.shape).mean() < 1e-3
+
+
+@pytest.mark.parametrize("tilt_deg", [45.0, 60.0, None])
+def test_the_missing_wedge_is_seen(tilt_deg: float | None) -> None:
+    """The tilt range of a phantom with gold and membranes is found within a few degrees, and where none is missing."""
+    for seed in (16, 17):
+        spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=seed, noise=0.5, missing_wedge_deg=tilt_deg)
+        grid = make_grid(SHAPE, (10.0, 10.0, 10.0))
+        density = synthesize(spec).density
+        found = estimate_tilt([grid.gather(density, (0, 0, 0), (0, 0, 0), grid.node_shape)])
+        assert found == pytest.approx(tilt_deg or 90.0, abs=5), seed
+
+
+@pytest.mark.parametrize("contrast", ["dark", "bright"])
+def test_streaks_of_gold_do_not_turn_the_contrast(contrast: str) -> None:
+    """Where noise is strong and gold is near, the bright fringes beside dark gold are not taken for membranes."""
+    data = np.random.default_rng(18).normal(scale=1.3, size=(96, 128, 128)).astype(np.float32)
+    z, y, x = np.ogrid[-48:48, -64:64, -64:64]
+    data[np.abs(np.sqrt(z * z + y * y + x * x) - 36) <= 2] -= 1
+    for place in ((0, 0, 0), (10, -12, 9), (-9, 14, -11)):
+        a, b, c = (axis - shift for axis, shift in zip((z, y, x), place, strict=True))
+        data[a * a + b * b + c * c <= 36] -= 25
+    apply_wedge(data, (10.0, 10.0, 10.0), 60.0)
+    grid = make_grid(data.shape, (10.0, 10.0, 10.0))
+    nodes = grid.gather(data if contrast == "dark" else -data, (0, 0, 0), (0, 0, 0), grid.node_shape)
+    model = learn_model(nodes, grid.step_A, contrast="auto", tilt_deg=None, thickness_A=45.0)
+    assert model.sign == (-1 if contrast == "dark" else 1)
 
 
 def test_more_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

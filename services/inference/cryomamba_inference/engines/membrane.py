@@ -67,10 +67,10 @@ class MembraneParameters(EngineParameters):
         description="Voxels from this score on belong to a piece that is believed. Found from the volume if left out.",
     )
     min_volume_nm3: float = Field(
-        1000.0,
+        2500.0,
         ge=0,
         title="Smallest piece",
-        description="Connected pieces smaller than this are removed.",
+        description="Connected pieces smaller than this are removed; 2500 nm³ are a patch of 23 nm by 23 nm.",
         json_schema_extra={"unit": "nm³"},
     )
 
@@ -81,7 +81,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     The volume is averaged onto nodes 27 Å apart, gold and its streaks are taken out, and a bank of oriented plates
     (second derivative of a Gaussian across, Gaussian in the plane) finds crests. Crests that lie in each other's
     planes vote for one another. A voxel within half a membrane of a crest has the crest's votes as its score. Where to
-    cut is found from the volume's own crests and those in noise of the same spectrum.
+    cut is found from how far the volume's crests stand out of its noise.
     """
 
     name: ClassVar[str] = "membrane"

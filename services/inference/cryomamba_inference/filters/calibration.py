@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,9 @@ _CUTS = (99.0, 157.0)
 _BELOW, _ABOVE = 6, 15
 _PIECE_NM3 = 4000.0
 _STEP = 3
+_PLUS = np.float32(1)
+_DOUBT = 0.03
+_SIGNS = {"dark": -1.0, "bright": 1.0}
 _RANGES_A = (75.0, 135.0)
 _RANGE_A, _RANGE_SLOPE_A = 180.0, 11.0
 
@@ -95,15 +99,19 @@ def learn_model(
     level = float(np.median(values))
     limit = bead_limit(values, level)
     bank = _bank(step_A)
-    sign = _sign(bank, blocks, level, limit) if contrast == "auto" else {"dark": -1.0, "bright": 1.0}[contrast]
     tilt = estimate_tilt(blocks) if tilt_deg is None else tilt_deg
-    beads = no_beads()
-    if np.isfinite(limit) and limit > 0:
-        if tilt_deg is None and tilt < NO_WEDGE:
-            fields = [(block - np.float32(level)) * np.float32(sign) for block in blocks]
-            tilt = _tilt_of_streaks(fields, tilt, limit, step_A)
-        wedge = tilt if tilt < NO_WEDGE else None
-        beads = find_beads(nodes, level=level, sign=sign, limit=limit, step_A=step_A, tilt_deg=wedge)
+    gold = bool(0 < limit < np.inf)
+    side = _side_of_gold(values - np.float32(level), limit) if contrast == "auto" else _SIGNS[contrast]
+    fields = [(block - np.float32(level)) * np.float32(side) for block in blocks]
+    if gold and tilt_deg is None and tilt < NO_WEDGE:
+        tilt = _tilt_of_streaks(fields, tilt, limit, step_A)
+    find = partial(find_beads, limit=limit, step_A=step_A, tilt_deg=tilt if tilt < NO_WEDGE else None)
+    sign = side
+    if contrast == "auto":
+        rest = [find(field, level=0, sign=1).remove(field, (0, 0, 0)) if gold else field for field in fields]
+        sign *= _sign(bank, rest, doubt=_DOUBT if any((field > limit).any() for field in fields) else 0.0)
+    beads = find(nodes, level=level, sign=side) if gold else no_beads()
+    beads = replace(beads, amounts=beads.amounts * np.float32(side * sign))
     return MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
 
 
@@ -222,10 +230,17 @@ def _middle(field: Field) -> Field:
     return field[z, y, x]
 
 
-def _sign(bank: PlateBank, blocks: Sequence[Field], level: float, limit: float) -> float:
-    """Return 1 if the strongest plates are bright and −1 if they are dark."""
-    tails = np.zeros(2)
-    for block in blocks:
-        field = np.clip(_middle(block) - np.float32(level), -limit, limit).astype(np.float32)
-        tails += bank.extremes(field, 0.99)
-    return 1.0 if tails[0] > tails[1] else -1.0
+def _side_of_gold(away: Field, limit: float) -> float:
+    """Return 1 if what lies beyond the limits is mostly above them, else −1; streaks beside gold go the other way."""
+    above, below = (float(np.square(np.clip(side * away - limit, 0, None)).sum()) for side in (_PLUS, -_PLUS))
+    return 1.0 if above > below else -1.0
+
+
+def _sign(bank: PlateBank, fields: Sequence[Field], *, doubt: float) -> float:
+    """Return 1 if the strongest plates of fields without gold are bright and −1 if they are dark.
+
+    Fields are given with gold bright. Where they had any, a difference up to `doubt` is decided by it: membranes are
+    dense as gold is.
+    """
+    tails = np.sum([bank.extremes(_middle(field), 0.99) for field in fields], axis=0)
+    return 1.0 if tails[0] > (1 - doubt) * tails[1] else -1.0

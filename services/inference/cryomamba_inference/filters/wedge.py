@@ -12,6 +12,8 @@ NO_WEDGE = 90.0
 _BANDS = ((0.2, 0.4, 0.35), (0.06, 0.2, 0.1))
 _BIN_DEG = 3.0
 _LEAST_DEG = 36.0
+_FILLED = 0.1
+_PLATEAU = 5
 
 
 def estimate_tilt(blocks: Sequence[Field]) -> float:
@@ -27,15 +29,23 @@ def estimate_tilt(blocks: Sequence[Field]) -> float:
     """
     for low, high, empty in _BANDS:
         profile = _profile(blocks, (low, high))
-        inside, outside = float(np.median(profile[: int(36 / _BIN_DEG)])), float(np.median(profile[-3:]))
-        if inside <= 0 or outside > empty * inside:
-            continue
-        middle = 0.5 * (inside + outside)
-        below = np.flatnonzero(profile < middle)
-        if below.size and below[0] * _BIN_DEG >= _LEAST_DEG:
-            before, after = profile[below[0] - 1], profile[below[0]]
-            return float(_BIN_DEG * (below[0] - 0.5 + (before - middle) / (before - after)))
+        inside, outside = float(np.median(profile[: int(_LEAST_DEG / _BIN_DEG)])), float(np.median(profile[-3:]))
+        if inside > 0 and outside <= empty * inside:
+            return _edge(profile, inside, outside)
     return NO_WEDGE
+
+
+def _edge(profile: npt.NDArray[np.float64], inside: float, outside: float) -> float:
+    """Return where the power has fallen halfway to `outside`, from the level that it has just before it falls.
+
+    The search comes from the empty side: strong features make the power rise and fall within the seen part too.
+    """
+    filled = int(np.flatnonzero(profile > outside + _FILLED * (inside - outside))[-1])
+    half = 0.5 * (outside + float(np.median(profile[max(filled - _PLATEAU, 0) : filled])))
+    last = int(np.flatnonzero(profile[: filled + 1] >= half)[-1])
+    before, after = profile[last], profile[last + 1]
+    angle = float(_BIN_DEG * (last + 0.5 + (before - half) / (before - after)))
+    return angle if angle >= _LEAST_DEG else NO_WEDGE
 
 
 def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[np.float64]:
@@ -57,4 +67,7 @@ def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[
         angle = np.minimum(angle, bins - 1)
         total += np.bincount(angle, power[used], bins)
         count += np.bincount(angle, minlength=bins)
-    return ndimage.median_filter(total / np.maximum(count, 1), 3, mode="nearest")
+    # In a small volume some bins hold no wave.
+    seen = np.flatnonzero(count)
+    profile = np.interp(np.arange(bins), seen, total[seen] / count[seen])
+    return ndimage.median_filter(profile, 3, mode="nearest")
