@@ -28,11 +28,13 @@ CODE = Path(__file__).parents[2]
 async def cut_off(socket: zmq.asyncio.Socket, parts: list[bytes]) -> None:
     """Send something, and wait until the other side has ended the connection over it."""
     monitor = socket.get_monitor_socket(zmq.Event.DISCONNECTED)
-    async with asyncio.timeout(20):
-        await socket.send_multipart(parts)
-        assert zmq.utils.monitor.parse_monitor_message(await monitor.recv_multipart())["event"]
-    socket.disable_monitor()
-    monitor.close(linger=0)
+    try:
+        async with asyncio.timeout(20):
+            await socket.send_multipart(parts)
+            assert zmq.utils.monitor.parse_monitor_message(await monitor.recv_multipart())["event"]
+    finally:
+        socket.disable_monitor()
+        monitor.close(linger=0)
 
 
 async def test_what_is_far_too_large_ends_its_connection(
