@@ -92,11 +92,13 @@ class _Child:
     def _do(self, order: Message) -> None:
         try:
             artifacts = self._run(order)
-        except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
+        except Exception as error:
             told = as_error(error)
             if isinstance(told, EngineFailedError):
-                # From a process of the pool only this text has come.
-                log.error("The engine failed in a way that nobody foresaw.\n%s", told.trace)
+                if told is error:
+                    # From a process of the pool the traceback has come as text alone.
+                    told.add_note(told.trace)
+                log.exception("The job failed in a way that nobody foresaw.")
             self._fail(told)
         else:
             self._pipe.send("done", artifacts=artifacts)
