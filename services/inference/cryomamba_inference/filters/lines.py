@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -22,6 +23,7 @@ from cryomamba_inference.filters.blobs import Borders
 from cryomamba_inference.filters.grid import half_sphere
 
 Field = npt.NDArray[np.float32]
+Spectrum = npt.NDArray[np.complex64]
 Directions = npt.NDArray[np.uint8]
 
 DIRECTIONS = 40
@@ -102,7 +104,7 @@ class LineBank:
         waves = _waves(shape, self.diameter)
         z, y, x = (slice(first, first + n) for n, (first, _) in zip(density.shape, pads, strict=True))
         for number, direction in enumerate(self.directions):
-            yield number, scipy.fft.irfftn(spectrum * waves.line(direction), shape, overwrite_x=True)[z, y, x]
+            yield number, scipy.fft.irfftn(waves.filtered(spectrum, direction), shape, overwrite_x=True)[z, y, x]
 
 
 @lru_cache(maxsize=1)
@@ -116,31 +118,32 @@ class _Waves:
     def __init__(self, shape: tuple[int, ...], diameter: float) -> None:
         last = len(shape) - 1
         axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
-        self._axes = [
-            (2 * np.pi * f).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-            for axis, f in enumerate(axes)
-        ]
-        self._square = self._axes[0] ** 2 + self._axes[1] ** 2 + self._axes[2] ** 2
-        self._along = np.float32(_ALONG * diameter)
+        self._axes = [2 * np.pi * f for f in axes]
+        self._along = _ALONG * diameter
         # By the square of the wave number across: it is smooth there, and needs no root.
-        self._most = float(self._square.max()) * 1.001
+        self._most = 1.001 * sum(float(np.square(axis).max()) for axis in self._axes)
         self._across = _across(np.sqrt(np.linspace(0, self._most, _RADII)), diameter / 2)
 
-    def line(self, direction: Field) -> Field:
-        """Return the transfer function of a line."""
-        along = self._axes[0] * direction[0] + self._axes[1] * direction[1] + self._axes[2] * direction[2]
-        along *= along
-        place = self._square - along
-        np.clip(place, 0, None, out=place)
-        place *= np.float32((_RADII - 1) / self._most)
-        below = place.astype(np.int32)
-        place -= below
-        table = self._across
-        kernel = table[below]
-        kernel += place * (table[np.minimum(below + 1, _RADII - 1)] - kernel)
-        along *= np.float32(-0.5) * self._along**2
-        kernel *= np.exp(along, out=along)
-        return np.asarray(kernel, np.float32)
+    def filtered(self, spectrum: Spectrum, direction: Field) -> Spectrum:
+        """Return a spectrum times the transfer function of a line."""
+        out = np.empty_like(spectrum)
+        scale = (_RADII - 1) / self._most
+        z, y, x = self._axes
+        _filtered(spectrum, z, y, x, direction, self._across, scale, 0.5 * self._along**2, out)
+        return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _filtered(spectrum, z, y, x, way, across, scale, decay, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for i in range(len(z)):
+        for j in range(len(y)):
+            for k in range(len(x)):
+                along = z[i] * way[0] + y[j] * way[1] + x[k] * way[2]
+                along *= along
+                place = max(z[i] * z[i] + y[j] * y[j] + x[k] * x[k] - along, 0.0) * scale
+                below = min(int(place), len(across) - 2)
+                kernel = across[below] + (place - below) * (across[below + 1] - across[below])
+                out[i, j, k] = spectrum[i, j, k] * np.float32(kernel * math.exp(-decay * along))
 
 
 def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:
