@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from cryomamba.records import JobRecord, JobState, VolumeSummary
+from cryomamba.records import JobRecord, JobState, Shape, VolumeSummary
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume
 from cryomamba_inference.pipe import Message
@@ -101,23 +101,25 @@ def write_file(path: Path, depth: int) -> None:
     write_volume(path, (slab for _ in range(depth // 64)), 10.0, shape=(depth, SIDE, SIDE))
 
 
-def order(path: Path, depth: int, folder: Path, params: dict[str, Any]) -> Message:
+def order(path: Path, shape: Shape, folder: Path, engine: str, params: dict[str, Any]) -> Message:
     now = datetime.now(UTC)
     folder.mkdir()
     record = JobRecord(
         job_id="bench",
         state=JobState.RUNNING,
         name="",
-        engine="threshold",
+        engine=engine,
         params=params,
-        volume=VolumeSummary(name=path.name, shape=(depth, SIDE, SIDE), voxel_size_A=(10, 10, 10), path=str(path)),
+        volume=VolumeSummary(name=path.name, shape=shape, voxel_size_A=(10, 10, 10), path=str(path)),
         created_at=now,
         updated_at=now,
     )
     return {"job": record.model_dump(mode="json"), "attempt": 1, "focus": None, "folder": str(folder)}
 
 
-async def measure(home: Path, path: Path, depth: int, processes: int, params: dict[str, Any]) -> tuple[Peaks, float]:
+async def measure(
+    home: Path, path: Path, shape: Shape, processes: int, engine: str, params: dict[str, Any]
+) -> tuple[Peaks, float]:
     """Run one job in a fresh child and return its peaks and seconds."""
     ended: asyncio.Queue[Message] = asyncio.Queue()
 
@@ -131,7 +133,7 @@ async def measure(home: Path, path: Path, depth: int, processes: int, params: di
     try:
         with tempfile.TemporaryDirectory(dir=home) as folder, watching(child.pid) as peaks:
             started = time.perf_counter()
-            child.run(order(path, depth, Path(folder) / "1", params))
+            child.run(order(path, shape, Path(folder) / "1", engine, params))
             last = await ended.get()
             seconds = time.perf_counter() - started
             assert last["type"] == "done", last
@@ -153,7 +155,9 @@ def main() -> None:
             for processes in (1, 2):
                 found = {}
                 for depth, path in files.items():
-                    peaks, seconds = asyncio.run(measure(home, path, depth, processes, params))
+                    peaks, seconds = asyncio.run(
+                        measure(home, path, (depth, SIDE, SIDE), processes, "threshold", params)
+                    )
                     found[depth] = peaks
                     numbers = [peaks.child.resident, peaks.child.anonymous, peaks.worker.anonymous, peaks.together]
                     rss, anonymous, worker, together = (round(number / MIB) for number in numbers)
