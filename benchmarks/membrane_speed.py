@@ -2,7 +2,8 @@
 
 A 512³ float32 phantom at 10 Å. The script (`peers/plain_plate_bank.py`) works on the whole volume in memory with two
 threads; the engine does all that a job does: statistics, first look, scores on disk, hysteresis, the mask as a file.
-Its processes are started before. Rounds are paired and the script goes first and last by turns.
+Its processes are started before. With one process, averaging and plates use one thread as well.
+Rounds are paired and the script goes first and last by turns.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from cryomamba.engine import Scene, Slices, Tile
+from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
 from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.synth import PhantomSpec, score_mask, synthesize
 from cryomamba.synth.wedge import apply_wedge
@@ -230,3 +231,54 @@ def test_processes_do_not_show_in_the_mask(tmp_path: Path, monkeypatch: pytest.M
         masks.append(outcome.mask.read_bytes()[1024:])
     assert any(masks[0])
     assert masks[0] == masks[1]
+
+
+class Interrupting(Silent):
+    """Cancels when the result's first tiles are there."""
+
+    def __init__(self) -> None:
+        self.control = Control()
+
+    def progress(self, progress: object) -> None:
+        if getattr(progress, "stage", None) == "segmenting" and getattr(progress, "done_tiles", 0) > 1:
+            self.control.cancel()
+
+
+def test_an_interruption_does_not_show_in_the_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is stopped among its tiles and begun anew in the same folder writes what an undisturbed one writes."""
+    monkeypatch.setattr(MembraneEngine, "tile_bytes", 2_000_000)
+    phantom = synthesize(PhantomSpec(shape=(48, 80, 80), voxel_size_A=14.0, seed=19, noise=0.5))
+    source = tmp_path / "phantom.mrc"
+    write_volume(source, phantom.density, phantom.voxel_size_A)
+
+    def run(name: str, control: Control, watcher: Silent) -> list[bytes]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        with open_volume(source, scratch=folder) as volume:
+            task = Task(engine=MembraneEngine(MembraneParameters()), volume=volume, keep_scores=True)
+            outcome = run_task(task, folder, open_executor(1), control, watcher)
+        assert outcome.scores is not None
+        return [path.read_bytes()[1024:] for path in (outcome.mask, outcome.scores)]
+
+    watcher = Interrupting()
+    with pytest.raises(JobFailedError) as caught:
+        run("again", watcher.control, watcher)
+    assert caught.value.code is ErrorCode.CANCELLED
+    again, once = run("again", Control(), Silent()), run("once", Control(), Silent())
+    assert any(once[0])
+    assert again == once
+
+
+def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    """One NaN ends the job with a hint, and no mask is left."""
+    data = np.random.default_rng(20).normal(size=(24, 40, 40)).astype(np.float32)
+    data[12, 20, 20] = np.nan
+    write_volume(tmp_path / "bad.mrc", data, 10.0)
+    (tmp_path / "job").mkdir()
+    with open_volume(tmp_path / "bad.mrc", scratch=tmp_path) as volume:
+        task = Task(engine=MembraneEngine(MembraneParameters()), volume=volume)
+        with pytest.raises(VolumeError) as caught:
+            run_task(task, tmp_path / "job", open_executor(1), Control(), Silent())
+    assert caught.value.code is ErrorCode.VOLUME_NOT_FINITE
+    assert caught.value.hint
+    assert not list((tmp_path / "job").iterdir())
