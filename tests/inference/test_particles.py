@@ -104,7 +104,7 @@ def test_a_size_that_voxels_cannot_show_is_refused() -> None:
 
 
 def test_a_run_writes_mask_and_tables_that_agree(tmp_path: Path) -> None:
-    """Each pick's ball is in the mask, the tables hold the same places, and one process or two give the same bytes."""
+    """Each pick's ball is in the mask, and the tables hold the same places."""
     made = phantom()
     write_volume(tmp_path / "t.mrc", made.density, 10.0)
     request = SubmitRequest(
