@@ -158,9 +158,9 @@ def _export_picks(
     filaments: bool,
     force: bool,
 ) -> None:
+    from cryomamba.names import stem
     from cryomamba.picks import Frame, read_csv, write_picks
     from cryomamba.volumes import open_volume
-    from cryomamba.volumes.names import stem
 
     require_free(out, force=force)
     if not table.is_file():

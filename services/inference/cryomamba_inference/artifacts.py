@@ -16,12 +16,12 @@ from cryomamba.engine import Engine, ScoreCut
 from cryomamba.local import ARTIFACTS, ExportFormat
 from cryomamba.masks.measure import METHOD, THICKNESS_METHOD, InstanceSummary, LabelSummary, measure, write_csv
 from cryomamba.masks.slabs import LabelSource
+from cryomamba.names import stem
 from cryomamba.picks import Frame, Kind, Picks, write_picks
 from cryomamba.records import SCORES, Artifact, Shape, Spacing
 from cryomamba.volumes import Statistics, open_volume
 from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
-from cryomamba.volumes.names import stem
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
