@@ -44,7 +44,11 @@ async def test_what_is_far_too_large_ends_its_connection(
     ends = broker.endpoints
     await client.request("ping", Empty())
     await cut_off(subscribe(ends.jobs, kind=zmq.DEALER), [b"x" * 2**20])
-    await cut_off(subscribe(ends.preview_in, kind=zmq.XPUB), [b"v1/preview/x/", b"", b"x" * 3 * PREVIEW_WIRE_MAX_BYTES])
+    publisher = subscribe(ends.preview_in, kind=zmq.XPUB)
+    async with asyncio.timeout(20):
+        # Before the broker has subscribed, nothing would be sent.
+        assert (await publisher.recv())[:1] == b"\x01"
+    await cut_off(publisher, [b"v1/preview/x/", b"", b"x" * 3 * PREVIEW_WIRE_MAX_BYTES])
     for end in (ends.preview_out, ends.events):
         await cut_off(subscribe(end, kind=zmq.XSUB), [b"\x01" + b"x" * 10_000])
     assert (await client.request("ping", Empty())).body["epoch"] == broker.stamp.epoch
