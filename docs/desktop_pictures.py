@@ -116,7 +116,7 @@ def keep(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     threshold = panel.mask_panel.threshold
     threshold.load_scores()
     camera.until(lambda: not threshold.controls.isHidden(), "the scores")
-    threshold.high.setValue(threshold.high.value() + 25)
+    threshold.high.setValue(threshold.high.value() - 25)
     camera.take("threshold", settle_s=2.0)
     threshold.give_up()
 
