@@ -98,7 +98,9 @@ def test_a_run_takes_no_more_disk_than_its_engine_tells(
         return False
 
     told = Registry.discover().get(engine)
-    formats: list[ExportFormat] = ["nifti", "nrrd", *(["scores"] if told.keeps_scores else [])]
+    formats: list[ExportFormat] = ["nifti", "nrrd"]
+    if told.keeps_scores:
+        formats.append("scores")
     request = request_for(path).model_copy(update={"engine": engine})
     runner.run(path, request, output=out / "mask.mrc", on_event=lambda _event: None, cancelled=look, formats=formats)
     look()
