@@ -3,7 +3,8 @@
 Crest nodes send votes to each other. A vote counts by distance, by how flat the way between the two is, and by how
 well the neighbour's normal is the mirror image that a common sphere would give (the co-circularity of tensor voting:
 Medioni, Lee and Tang, 2000). Blobs and noise have few neighbours that agree; membranes, flat or curved, have many.
-The voters' heights above each other also tell where a smooth surface through all of them lies.
+The voters' heights above each other also tell where a smooth surface through all of them lies, and whether they stand
+on one side only: there a surface ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from cryomamba_inference.filters.plates import Borders
 from cryomamba_inference.filters.ridges import Crests
 
 Field = npt.NDArray[np.float32]
@@ -37,12 +39,16 @@ class Election:
         How far above its crest, along its normal and in nodes, the sphere through its voters passes.
     bend : array of shape (n,), float32
         Curvature of that sphere in 1 / nodes, positive where it bends towards the normal.
+    lean : array of shape (n,), float32
+        How far the voters' centre of gravity lies above the crest along z, in ranges, strong voters counting more; 0
+        in the middle of a surface, about 0.6 at its lower end.
     """
 
     asked: npt.NDArray[np.int64]
     votes: Field
     shift: Field
     bend: Field
+    lean: Field
 
 
 def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], Field]:
@@ -56,8 +62,8 @@ def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], F
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Count the votes for the voters `asked`; a voter is its weight, its normal and the way to its crest."""
+def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend, lean):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Count the votes for the voters `asked`; a voter is its weight, normal, way to its crest, and height squared."""
     for n in range(asked.size):
         me = asked[n]
         n0, n1, n2 = voters[me, 1], voters[me, 2], voters[me, 3]
@@ -66,6 +72,7 @@ def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend):  # 
         total = voters[me, 0]
         weight, far, farther = _OWN_WEIGHT * total, np.float32(0), np.float32(1e-6)
         climb, climb_far = np.float32(0), np.float32(0)
+        mass, rise = voters[me, 7], np.float32(0)
         for q in range(jump.size):
             other = who[here + jump[q]]
             if other < 0:
@@ -84,18 +91,23 @@ def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend):  # 
             if agree < _LEAST_AGREEMENT * _LEAST_AGREEMENT:
                 continue
             level = 1 - steep * np.float32(1 / _STEEPEST)
-            vote = voters[other, 0] * fade[q] * agree * agree * level * level
+            share = fade[q] * agree * agree * level * level
+            vote = voters[other, 0] * share
             total += vote
             weight += vote
             far += vote * square
             farther += vote * square * square
             climb += vote * up
             climb_far += vote * up * square
+            share *= voters[other, 7]
+            mass += share
+            rise += share * a
         votes[n] = total
         # Least squares of the heights by 1 and the squared distance.
         apart = max(weight * farther - far * far, np.float32(1e-6))
         bend[n] = 2 * (weight * climb_far - far * climb) / apart
         shift[n] = (climb * farther - far * climb_far) / apart
+        lean[n] = rise / max(mass, np.float32(1e-6))
 
 
 def vote(
@@ -106,6 +118,7 @@ def vote(
     range_nodes: float,
     reach: float,
     box: npt.NDArray[np.int64],
+    borders: Borders,
 ) -> Election:
     """Let crests vote for each other.
 
@@ -122,16 +135,46 @@ def vote(
         Nodes beyond which nobody is asked.
     box : array of shape (3, 2), int64
         First and one-past-last node along each axis of those whose votes are counted; all give them.
+    borders : three pairs of bool
+        Which sides are borders of the volume. Beyond those along y and x the mirror image votes as well; along z a
+        specimen ends.
     """
     grid, fade = _offsets(range_nodes, reach)
     pad = int(reach)
-    voters = np.column_stack([strength, crests.normals, crests.offset[:, None] * crests.normals]).astype(np.float32)
+    ways = crests.offset[:, None] * crests.normals
+    voters = np.column_stack([strength, crests.normals, ways, crests.height**2]).astype(np.float32)
+    nodes, voters = _mirrored(crests.nodes.astype(np.int64), voters, shape, borders, pad)
     wide = [n + 2 * pad for n in shape]
-    places = np.ravel_multi_index(tuple(crests.nodes.T.astype(np.int64) + pad), wide)
+    places = np.ravel_multi_index(tuple(nodes.T + pad), wide)
     who = np.full(math.prod(wide), -1, np.int32)
     who[places] = np.arange(len(places), dtype=np.int32)
     asked = np.flatnonzero(((crests.nodes >= box[:, 0]) & (crests.nodes < box[:, 1])).all(axis=1))
-    found = [np.empty(len(asked), np.float32) for _ in range(3)]
+    found = [np.empty(len(asked), np.float32) for _ in range(4)]
     jump = (grid[:, 0] * wide[1] + grid[:, 1]) * wide[2] + grid[:, 2]
     _vote(voters, places, asked, who, grid.astype(np.float32), jump, fade, *found)
+    found[3] /= np.float32(range_nodes)
     return Election(asked, *found)
+
+
+def _mirrored(
+    nodes: npt.NDArray[np.int64], voters: Field, shape: tuple[int, ...], borders: Borders, reach: int
+) -> tuple[npt.NDArray[np.int64], Field]:
+    """Return nodes and voters with their mirror images beyond the borders along y and x."""
+    for axis in (1, 2):
+        size, (first, last) = shape[axis], borders[axis]
+        images = [(nodes, voters)]
+        if first:
+            images.append(_image(nodes, voters, axis, -1, nodes[:, axis] < reach))
+        if last:
+            images.append(_image(nodes, voters, axis, 2 * size - 1, nodes[:, axis] >= size - reach))
+        nodes, voters = (np.concatenate(parts) for parts in zip(*images, strict=True))
+    return nodes, voters
+
+
+def _image(
+    nodes: npt.NDArray[np.int64], voters: Field, axis: int, total: int, near: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], Field]:
+    nodes, voters = nodes[near], voters[near]
+    nodes[:, axis] = total - nodes[:, axis]
+    voters[:, [1 + axis, 4 + axis]] *= -1
+    return nodes, voters
