@@ -7,16 +7,17 @@ at a face, the crests that support each other all lie on its inner side, so thei
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
-Values = npt.NDArray[np.float64]
+Values = npt.NDArray[np.floating[Any]]
 
 _LEAN = 0.6
 """Lean, along z and in ranges, of the crests on a face."""
-_FIRST_LEAN, _LAST_LEAN = 0.4, 0.5
+_FIRST_LEAN, _LAST_LEAN = 0.33, 0.5
 _SLOPE = 0.1
 """How fast the lean falls from a face inwards, per node."""
 _WINDOWS = (4.0, 4.0, 3.0, 3.0, 2.5, 2.5, 2.5)
@@ -52,6 +53,9 @@ class Faces:
         first = np.full(terms.shape[1:], -np.inf) if self.lower is None else np.tensordot(self.lower, terms, 1)
         last = np.full(terms.shape[1:], np.inf) if self.upper is None else np.tensordot(self.upper, terms, 1)
         return first.astype(np.float32), last.astype(np.float32)
+
+
+NO_FACES = Faces()
 
 
 def find_faces(places: Field, lean: Field, height: Field, shape: tuple[int, ...]) -> Faces:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from cryomamba.records import Shape
 from cryomamba_inference.filters.beads import Beads
-from cryomamba_inference.filters.faces import Faces
+from cryomamba_inference.filters.faces import NO_FACES, Faces
 from cryomamba_inference.filters.grid import CoarseGrid, Corner, spans
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.patches import lay_patches
@@ -74,7 +74,7 @@ class MembraneModel:
     deviation: float = 1.0
     half_thickness_A: float = 24.0
     vote_range_A: float = VOTE_RANGE_A
-    faces: Faces = Faces()
+    faces: Faces = NO_FACES
 
     @property
     def step_A(self) -> float:
@@ -130,7 +130,6 @@ class MembraneModel:
             range_nodes=self.vote_range_A / self.step_A,
             reach=VOTE_REACH * self.vote_range_A / self.step_A,
             box=_inside(response.shape, borders, CREST_REACH + self.vote_reach),
-            borders=borders,
         )
         return crests, election
 

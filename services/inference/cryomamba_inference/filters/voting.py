@@ -16,7 +16,6 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba_inference.filters.plates import Borders
 from cryomamba_inference.filters.ridges import Crests
 
 Field = npt.NDArray[np.float32]
@@ -118,7 +117,6 @@ def vote(
     range_nodes: float,
     reach: float,
     box: npt.NDArray[np.int64],
-    borders: Borders,
 ) -> Election:
     """Let crests vote for each other.
 
@@ -135,17 +133,13 @@ def vote(
         Nodes beyond which nobody is asked.
     box : array of shape (3, 2), int64
         First and one-past-last node along each axis of those whose votes are counted; all give them.
-    borders : three pairs of bool
-        Which sides are borders of the volume. Beyond those along y and x the mirror image votes as well; along z a
-        specimen ends.
     """
     grid, fade = _offsets(range_nodes, reach)
     pad = int(reach)
     ways = crests.offset[:, None] * crests.normals
     voters = np.column_stack([strength, crests.normals, ways, crests.height**2]).astype(np.float32)
-    nodes, voters = _mirrored(crests.nodes.astype(np.int64), voters, shape, borders, pad)
     wide = [n + 2 * pad for n in shape]
-    places = np.ravel_multi_index(tuple(nodes.T + pad), wide)
+    places = np.ravel_multi_index(tuple(crests.nodes.T.astype(np.int64) + pad), wide)
     who = np.full(math.prod(wide), -1, np.int32)
     who[places] = np.arange(len(places), dtype=np.int32)
     asked = np.flatnonzero(((crests.nodes >= box[:, 0]) & (crests.nodes < box[:, 1])).all(axis=1))
@@ -154,27 +148,3 @@ def vote(
     _vote(voters, places, asked, who, grid.astype(np.float32), jump, fade, *found)
     found[3] /= np.float32(range_nodes)
     return Election(asked, *found)
-
-
-def _mirrored(
-    nodes: npt.NDArray[np.int64], voters: Field, shape: tuple[int, ...], borders: Borders, reach: int
-) -> tuple[npt.NDArray[np.int64], Field]:
-    """Return nodes and voters with their mirror images beyond the borders along y and x."""
-    for axis in (1, 2):
-        size, (first, last) = shape[axis], borders[axis]
-        images = [(nodes, voters)]
-        if first:
-            images.append(_image(nodes, voters, axis, -1, nodes[:, axis] < reach))
-        if last:
-            images.append(_image(nodes, voters, axis, 2 * size - 1, nodes[:, axis] >= size - reach))
-        nodes, voters = (np.concatenate(parts) for parts in zip(*images, strict=True))
-    return nodes, voters
-
-
-def _image(
-    nodes: npt.NDArray[np.int64], voters: Field, axis: int, total: int, near: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int64], Field]:
-    nodes, voters = nodes[near], voters[near]
-    nodes[:, axis] = total - nodes[:, axis]
-    voters[:, [1 + axis, 4 + axis]] *= -1
-    return nodes, voters
