@@ -117,8 +117,7 @@ def _face(z: Values, terms: Values, lean: Field, height: Field, half_width: floa
 
 def _start(z: Values, lean: Field) -> float | None:
     """Return the z below which crests lean upwards, searched from the middle; None if there is none."""
-    plane = np.round(z).astype(np.int64)
-    plane -= min(int(plane.min(initial=0)), 0)
+    plane = np.maximum(np.round(z), 0).astype(np.int64)
     count = np.bincount(plane)
     total = np.bincount(plane, lean)
     count, total = (np.convolve(np.pad(a, 1), (1, 2, 1), "valid") for a in (count, total))
