@@ -1,10 +1,10 @@
 """The middle surface of a membrane's mask: where it runs, which voxels it goes through, its normals and its area.
 
-The mask is smoothed by a Gaussian of about its own thickness, which makes a ridge in its middle. At each voxel the
+The mask is smoothed by a Gaussian of a third of its thickness, which makes a ridge in its middle. At each voxel the
 ridge's normal is the direction in which the smoothed mask bends most, and the way to it is one step of Newton's method
 along that (Steger, "An unbiased detector of curvilinear structures", 1998). Of two face neighbours on either side of
-the ridge, the nearer one belongs to the surface. So no way over voxel faces leads through it, and it is as thin as
-such a surface can be: a plane comes out with one voxel per column (the naive plane of Andres, Acharya and Sibata, 1997).
+the ridge, the nearer one belongs to the surface. So no way over voxel faces leads through it, and it is as thin as such
+a surface can be: a plane comes out with one voxel per column (naive planes; Andres, Acharya and Sibata, 1997).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +32,10 @@ _TRUSTED: Final = 1.5
 # Neighbours agree if their ways end so near to each other (in voxels), and their normals turn by less than 60 degrees.
 _AGREE: Final = 0.6
 _TURN: Final = 0.5
-# Least bend across the ridge, in units of the smoothed mask over its variance; a membrane has 0.35 and its rim half of it.
+# Least bend across the ridge, times the Gaussian's variance; a membrane has 0.35, and its rim half of it.
 _SHARP: Final = 0.12
 # Where the mask ends the smoothed one is half as high as within; into the corners behind that run ridges of their own.
-_RIM: Final = 0.45
+_RIM: Final = 0.55
 _AT_A_TIME: Final = 1 << 19
 
 Floats = npt.NDArray[np.float32]
@@ -56,32 +56,39 @@ class MiddlePart:
         Unit vectors in Å across the surface, to either side.
     areas_A2 : ndarray of float32, (n,)
         The surface's area that belongs to each voxel.
+    depths : ndarray of float32, (n,)
+        How far inside each lies: 1 where the mask goes on all around, 0.5 at its rim.
     """
 
     voxels: Places
     points: Floats
     normals: Floats
     areas_A2: Floats
+    depths: Floats
 
 
-def middle_surface(source: LabelSource, label: int, thickness_A: float) -> Iterator[MiddlePart]:
+def middle_surface(source: LabelSource, label: int | None, thickness_A: float) -> Iterator[MiddlePart]:
     """Yield the middle surface of a label, one part for each slab of the source.
 
     Parameters
     ----------
     source : LabelSource
-    label : int
-        Others count as background. Beyond the volume's border the mask is taken to go on.
+    label : int or None
+        Others count as background; None takes all labels as one. Beyond the volume's border the mask is taken to go on.
     thickness_A : float
         About how thick the mask is; half as much or twice as much is no harm.
     """
     size = source.voxel_size_A
     smoothing_A = _smoothing_A(thickness_A, size)
     sigma = [smoothing_A / along for along in size]
-    floor = _RIM * math.erf(thickness_A / smoothing_A / math.sqrt(8))
-    mask = source.map(lambda labels: (labels == label).view(np.uint8))
+    inside = math.erf(thickness_A / smoothing_A / math.sqrt(8))
+    mask = _chosen(source, label)
     for window in windows(mask.slabs(), math.ceil(_TRUNCATE * sigma[0]) + 2):
-        yield _middle(window, sigma, size, floor)
+        yield _middle(window, sigma, size, inside)
+
+
+def _chosen(source: LabelSource, label: int | None) -> LabelSource:
+    return source.map(lambda labels: (labels > 0 if label is None else labels == label).view(np.uint8))
 
 
 def _smoothing_A(thickness_A: float, voxel_size_A: Spacing) -> float:
@@ -89,10 +96,10 @@ def _smoothing_A(thickness_A: float, voxel_size_A: Spacing) -> float:
     return max(min(_SIGMA_PER_THICKNESS * thickness_A, _SIGMA_MAX_A), _SIGMA_MIN * max(voxel_size_A))
 
 
-def typical_thickness_A(source: LabelSource, label: int) -> float:
+def typical_thickness_A(source: LabelSource, label: int | None) -> float:
     """Return the median thickness (Å) of a label in the slab that has most of it; 0 where there is none."""
     size, best, most = source.voxel_size_A, None, 0
-    mask = source.map(lambda labels: (labels == label).view(np.uint8))
+    mask = _chosen(source, label)
     for window in windows(mask.slabs(), thickness_halo(size)):
         if (count := int(window.data[window.core].sum(dtype=np.int64))) > most:
             best, most = window, count
@@ -102,18 +109,19 @@ def typical_thickness_A(source: LabelSource, label: int) -> float:
     return float(np.median(thickness)) if thickness.size else min(size)
 
 
-def _middle(window: Window, sigma: list[float], size: Spacing, floor: float) -> MiddlePart:
+def _middle(window: Window, sigma: list[float], size: Spacing, inside: float) -> MiddlePart:
     box = _bounds(window.data, [math.ceil(_TRUNCATE * along) + 2 for along in sigma])
     if box is None:
         nothing = np.empty((0, 3), np.float32)
-        return MiddlePart(np.empty((0, 3), np.int64), nothing, nothing, np.empty(0, np.float32))
-    ridge = _Ridge(window.data[box], sigma, size, floor)
+        return MiddlePart(np.empty((0, 3), np.int64), nothing, nothing, nothing[:, 0], nothing[:, 0])
+    ridge = _Ridge(window.data[box], sigma, size, inside)
     core = slice(window.core.start - box[0].start, window.core.stop - box[0].start)
     found, offset, normal = ridge.surface(core)
     origin = np.array([window.start + box[0].start, box[1].start, box[2].start])
     voxels = np.stack(np.unravel_index(found, ridge.shape), axis=1) - 1 + origin
     points = voxels + offset[:, None] * normal / np.array(size)
-    return MiddlePart(voxels, points.astype(np.float32), normal, _areas_A2(normal, size))
+    depths = ridge.depths(found, inside)
+    return MiddlePart(voxels, points.astype(np.float32), normal, _areas_A2(normal, size), depths)
 
 
 def _bounds(mask: Labels, margin: list[int]) -> tuple[slice, slice, slice] | None:
@@ -139,7 +147,7 @@ def _areas_A2(normal: Floats, size: Spacing) -> Floats:
 class _Ridge:
     """A smoothed mask whose voxels are flat indices into an array with an edge around it."""
 
-    def __init__(self, mask: Labels, sigma: list[float], size: Spacing, floor: float) -> None:
+    def __init__(self, mask: Labels, sigma: list[float], size: Spacing, inside: float) -> None:
         smooth = library("scipy.ndimage").gaussian_filter(
             mask, sigma, output=np.float32, truncate=_TRUNCATE, mode="nearest"
         )
@@ -148,7 +156,7 @@ class _Ridge:
         self._field = smooth.reshape(-1)
         self._strides = (self.shape[1] * self.shape[2], self.shape[2], 1)
         self._size = np.array(size, np.float32)
-        self._floor = np.float32(floor)
+        self._floor = np.float32(_RIM * inside)
         self._variance_A2 = np.float32(math.prod(sigma) * math.prod(size)) ** np.float32(2 / 3)
 
     def surface(self, planes: slice) -> tuple[Places, Floats, Floats]:
@@ -174,6 +182,10 @@ class _Ridge:
         keep = np.flatnonzero(taken & (self._mask[voxels] > 0) & inside & self._within(voxels))
         return voxels[keep], offset[keep], normal[keep]
 
+    def depths(self, voxels: Places, inside: float) -> Floats:
+        """Return the smoothed mask in units of what it is where the mask goes on all around."""
+        return np.asarray(self._field[voxels] / inside, np.float32)
+
     def _better(self, voxels: Places, offset: Floats, first: Places, second: Places) -> npt.NDArray[np.bool_]:
         """Whether of two voxels the first is the one to take: in the mask, if only one is, else the nearer."""
         one, other = self._mask[voxels[first]] > 0, self._mask[voxels[second]] > 0
@@ -189,11 +201,9 @@ class _Ridge:
 
     def _near(self, planes: slice) -> tuple[Places, Floats, Floats]:
         """Return voxels close to the ridge in some planes and in or beside the mask, the way to it, and the normals."""
-        found: list[tuple[Places, Floats, Floats]] = []
         low, high = max(planes.start + 1, 1), min(planes.stop + 1, self.shape[0] - 1)
         grown = self._beside(low, high)
-        for voxels in np.array_split(grown, grown.size // _AT_A_TIME + 1):
-            found.append(self._step(voxels))
+        found = [self._step(voxels) for voxels in np.array_split(grown, grown.size // _AT_A_TIME + 1)]
         voxels, offset, normal = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return voxels, offset, normal
 

@@ -1,9 +1,9 @@
 """Points spread evenly over surfaces, and which way their normals look.
 
 Points are taken so that no two are nearer than the spacing and nothing of the surface is farther from the next than
-that (Poisson-disk sampling; cells of 27 colours are served one colour after the other, so that all cells of a colour are
-served at once). Normals of neighbours are made to agree as on a common sphere, along the tree of the surest neighbours
-(Hoppe, DeRose, Duchamp, McDonald and Stuetzle, 1992). All of it depends on the surface alone, never on how it came.
+that (Poisson-disk sampling; space is cut into cells of 27 colours, and all cells of a colour are served at once).
+Normals of neighbours are made to agree as on a common sphere, along the tree of the surest neighbours (Hoppe, DeRose,
+Duchamp, McDonald and Stuetzle, 1992). All of it depends on the surface alone, never on how it came.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cryomamba.records import Spacing
 _CELLS_PER_SPACING: Final = 4
 _NEIGHBOURS: Final = 10
 _REACH: Final = 2.5
+_SURE: Final = 0.9
 # A surface that bulges less than this to one side, compared to its size, is flat.
 _FLAT: Final = 0.03
 
@@ -71,8 +72,10 @@ class SurfaceSampler:
 
     def add(self, part: MiddlePart, pieces: npt.NDArray[Any]) -> None:
         """Take in a part and the piece that each of its voxels belongs to."""
-        positions = part.points * self._size
-        points = SurfacePoints(positions, part.normals.astype(np.float64), pieces.astype(np.int64))
+        # At a mask's rim its middle is not sure, nor is what is across.
+        sure = part.depths >= _SURE
+        positions, normals = part.points[sure] * self._size, part.normals[sure].astype(np.float64)
+        points = SurfacePoints(positions, normals, pieces[sure].astype(np.int64))
         self._held.append(_one_per_cell(points, self._spacing_A / _CELLS_PER_SPACING))
 
     def points(self) -> SurfacePoints:
@@ -86,6 +89,24 @@ class SurfaceSampler:
         )
         spread = _spread(_one_per_cell(every, self._spacing_A / _CELLS_PER_SPACING), self._spacing_A)
         return replace(spread, normals=_oriented(spread, self._spacing_A))
+
+
+def nearest_signs(
+    points: SurfacePoints, positions_A: Floats, normals: Floats, pieces: npt.NDArray[Any]
+) -> npt.NDArray[np.float32]:
+    """Return 1, or −1 for normals that look the other way than at the nearest point of their piece."""
+    signs = np.ones(len(pieces), np.float32)
+    if not (len(points) and len(pieces)):
+        return signs
+    scale = 10 * float(np.ptp(np.concatenate([points.positions_A, positions_A]), axis=0).max() + 1)
+    tree = library("scipy.spatial").cKDTree(np.column_stack([points.positions_A, points.pieces * scale]))
+    _, near = tree.query(np.column_stack([positions_A, pieces * scale]))
+    way = positions_A - points.positions_A[near]
+    way = way / np.maximum(np.linalg.norm(way, axis=1), 1e-9)[:, None]
+    there = points.normals[near]
+    agrees = (normals * there).sum(axis=1) - 2 * (normals * way).sum(axis=1) * (there * way).sum(axis=1)
+    signs[agrees < 0] = -1
+    return signs
 
 
 def _one_per_cell(points: SurfacePoints, cell_A: float) -> SurfacePoints:
@@ -145,8 +166,9 @@ def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
     for place in order[1:].tolist():
         parent = before[place]
         signs[place] = 1.0 if parent == count else signs[parent] * turned[place]
-    normals = points.normals * signs[:, None]
-    return normals * _outward(points.positions_A, normals, group, groups)[group][:, None]
+    normals: Floats = points.normals * signs[:, None]
+    normals *= _outward(points.positions_A, normals, group, groups)[group][:, None]
+    return normals
 
 
 def _neighbours(points: SurfacePoints, spacing_A: float) -> tuple[Numbers, Numbers]:
