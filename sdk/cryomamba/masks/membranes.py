@@ -6,7 +6,7 @@ when all of its piece is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -107,20 +107,19 @@ def trace_membranes(
     areas = np.zeros(len(instances) + 1)
     with ExitStack() as stack:
 
-        def writer(path: Path | None, what: str) -> Callable[[int, Ids], None]:
-            if path is None:
-                return lambda _z, _ids: None
-            file = stack.enter_context(MaskWriter(path, like, labels=PIECES_MAX, engine=engine, what=what))
-            return lambda z, ids: file.write(z, 0, 0, np.where(ids <= PIECES_MAX, ids, 0).astype(np.uint16))
+        def writer(path: Path | None, what: str) -> MaskWriter | None:
+            made = path and MaskWriter(path, like, labels=PIECES_MAX, engine=engine, what=what)
+            return stack.enter_context(made) if made else None
 
-        write_instances = writer(files.instances, "instance mask")
-        write_middle = writer(files.middle, "middle mask")
+        whole, middle = writer(files.instances, "instance mask"), writer(files.middle, "middle mask")
         z = 0
         for ids, part, pieces in _walk(instances, label, thickness_A):
             areas += np.bincount(pieces, part.areas_A2, minlength=areas.size)
             sampler.add(part, pieces)
-            write_instances(z, ids)
-            write_middle(z, _at(part, z, ids))
+            if whole is not None:
+                _write_planes(whole, z, ids)
+            if middle is not None:
+                _write_planes(middle, z, _planes(part, z, ids))
             z += len(ids)
             tell(z / source.shape[0] / walks)
     found = sampler.points()
@@ -138,12 +137,24 @@ def _walk(instances: Instances, label: int | None, thickness_A: float) -> Iterat
         z += len(ids)
 
 
-def _at(part: MiddlePart, z: int, ids: Ids) -> Ids:
-    """Return the pieces of a slab at the voxels of the middle surface alone."""
-    where = tuple((part.voxels - (z, 0, 0)).T)
-    middle = np.zeros_like(ids)
-    middle[where] = ids[where]
-    return middle
+def _planes(part: MiddlePart, z: int, ids: Ids) -> Iterator[Ids]:
+    """Yield the pieces in each plane of a slab at the voxels of the middle surface alone."""
+    for number, rows in enumerate(_rows(part, z, len(ids))):
+        y, x = part.voxels[rows, 1], part.voxels[rows, 2]
+        plane = np.zeros_like(ids[number])
+        plane[y, x] = ids[number, y, x]
+        yield plane
+
+
+def _rows(part: MiddlePart, z: int, count: int) -> list[slice]:
+    """Return which of a part's voxels lie in each of its slab's planes."""
+    ends = np.searchsorted(part.voxels[:, 0], np.arange(z, z + count + 1))
+    return [slice(first, last) for first, last in pairwise(ends.tolist())]
+
+
+def _write_planes(file: MaskWriter, z: int, planes: Iterable[Ids]) -> None:
+    for number, plane in enumerate(planes):
+        file.write(z + number, 0, 0, np.where(plane <= PIECES_MAX, plane, 0).astype(np.uint16)[None])
 
 
 def _picks(points: SurfacePoints, size: tuple[float, float, float]) -> Picks:
@@ -164,10 +175,9 @@ def _write_normals(
         for ids, part, pieces in _walk(instances, *what):
             signs = nearest_signs(points, part.points * instances.source.voxel_size_A, part.normals, pieces)
             vectors = part.normals * signs[:, None]
-            ends = np.searchsorted(part.voxels[:, 0], np.arange(z, z + len(ids) + 1))
-            for first, last in pairwise(ends.tolist()):
+            for rows in _rows(part, z, len(ids)):
                 plane = np.zeros((1, height, width, 3), np.float32)
-                plane[0, part.voxels[first:last, 1], part.voxels[first:last, 2]] = vectors[first:last]
+                plane[0, part.voxels[rows, 1], part.voxels[rows, 2]] = vectors[rows]
                 field.write(plane)
             z += len(ids)
             tell(0.5 + z / depth / 2)

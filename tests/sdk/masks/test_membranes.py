@@ -82,7 +82,7 @@ def test_slabs_do_not_show_in_files(mask: Path, tmp_path: Path) -> None:
         assert np.array_equal(mrcfile.read(tmp_path / "a" / name), mrcfile.read(tmp_path / "b" / name))
     np.testing.assert_allclose(one.points.positions, other.points.positions, atol=1e-3)
     fields = [nrrd.read(str(tmp_path / folder / "normals.nrrd"))[0] for folder in "ab"]
-    np.testing.assert_allclose(*fields, atol=1e-3)
+    np.testing.assert_allclose(fields[0], fields[1], atol=1e-3)
 
 
 def test_pieces_beyond_the_last_number_are_left_out(

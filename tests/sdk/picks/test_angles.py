@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -9,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from cryomamba.picks.angles import PRIOR, dynamo, relion_subtomogram, turns
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ def test_membranes_have_normals_and_angles_that_agree(tmp_path: Path) -> None:
         write_picks(membranes, tmp_path / f"m{ending}", FRAME)
     again = read_csv(tmp_path / "m.csv")
     assert again.kind == "membranes"
+    assert again.normals is not None
     np.testing.assert_allclose(again.normals, normals, atol=1e-5)
     np.testing.assert_allclose(again.positions, PLACES)
     assert again.labels.tolist() == [1, 1, 2]
