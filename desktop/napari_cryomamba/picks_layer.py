@@ -39,7 +39,7 @@ def show_picks(
         viewer.layers.remove(present)
     with neighbours_shown():
         if picks.normals is not None:
-            _add_normals(viewer, record, picks, voxel_size_A, diameter_A)
+            _add_normals(viewer, record, picks, picks.normals * diameter_A, voxel_size_A)
         layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
     # New points that a person adds are certain; which way they look is not known, so they look up.
     up = dict(zip(NORMAL_HEADS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
@@ -51,11 +51,9 @@ def _jobs_of(layer: Any) -> set[object]:  # noqa: ANN401
     return {layer.metadata.get(PICKS_KEY), layer.metadata.get(NORMALS_KEY)}
 
 
-def _add_normals(viewer: Any, record: JobRecord, picks: Picks, size_A: Spacing, length_A: float) -> None:  # noqa: ANN401
-    assert picks.normals is not None  # noqa: S101 (for the type checker)
-    ways = picks.normals * length_A / np.array(size_A)
+def _add_normals(viewer: Any, record: JobRecord, picks: Picks, ways_A: Any, size_A: Spacing) -> None:  # noqa: ANN401
     viewer.add_vectors(
-        np.stack([picks.positions, ways], axis=1),
+        np.stack([picks.positions, ways_A / np.array(size_A)], axis=1),
         name=f"{record.volume.name or record.name} · normals",
         edge_color=[color_of(int(label)) for label in picks.labels] or "yellow",
         edge_width=0.5,

@@ -70,6 +70,29 @@ def test_the_inner_of_two_vesicles_looks_outward_too() -> None:
     assert ((away * points.normals).sum(axis=1) > 0).all()
 
 
+def test_vesicles_that_touch_look_outward_both() -> None:
+    """One piece, in which normals that agreed all along would look into one of the two."""
+    z, y, x = np.ogrid[0:50, 0:50, 0:90]
+    centres, radii = np.array([[24.3, 24.6, 25.2], [24.8, 24.1, 60.4]]), (20.0, 15.0)
+    away = [np.sqrt((z - c) ** 2 + (y - b) ** 2 + (x - a) ** 2) for c, b, a in centres]
+    mask = (np.abs(away[0] - radii[0]) <= 2.25) | (np.abs(away[1] - radii[1]) <= 2.25)
+    points = sampled(mask, 60)
+    assert set(points.pieces.tolist()) == {1}
+    places = points.positions_A / 10
+    nearer = np.array([np.abs(np.linalg.norm(places - at, axis=1) - r) for at, r in zip(centres, radii, strict=True)])
+    outward = ((places - centres[nearer.argmin(axis=0)]) * points.normals).sum(axis=1) > 0
+    assert outward.mean() > 0.95
+
+
+def test_a_dent_does_not_turn_normals() -> None:
+    """Where a vesicle is dented, its normals still look out of it, though its surface bulges inward there."""
+    z, y, x = (axis - 29.5 for axis in np.ogrid[0:60, 0:60, 0:60])
+    field = np.sqrt(z * z + y * y + x * x) - 23 + 9 * np.exp(-((z - 23) ** 2 + y * y + x * x) / (2 * 6.0**2))
+    points = sampled(np.abs(field) <= 2.5, 60)
+    outward = np.stack(np.gradient(field), axis=-1)[tuple(np.round(points.positions_A / 10).astype(int).T)]
+    assert ((outward * points.normals).sum(axis=1) > 0).mean() > 0.99
+
+
 def test_a_flat_sheet_looks_up() -> None:
     """With no side to bulge to, normals agree and look along +z."""
     mask = np.zeros((30, 60, 60), np.uint8)
