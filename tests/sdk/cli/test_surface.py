@@ -13,7 +13,9 @@ import starfile
 from typer.testing import Result
 
 from cryomamba.picks import read_csv
-from cryomamba.volumes import MaskWriter, blank_header
+from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba.testing import Stack
+from cryomamba.volumes import MaskWriter, blank_header, write_volume
 
 Cli = Callable[..., Result]
 
@@ -60,3 +62,18 @@ def test_what_cannot_be_written_is_refused_first(cli: Cli, mask: Path, tmp_path:
     assert cli("surface", mask, "-o", "a.mrc", "-o", "b.mrc").exit_code == 2
     (tmp_path / "p.csv").touch()
     assert cli("surface", mask, "-o", "p.csv").exit_code == 6
+
+
+def test_a_server_makes_what_its_job_is_asked_for(cli: Cli, server: Stack) -> None:
+    """Pieces and points of a job on a server are fetched beside the mask, as of one that ran here."""
+    folder = server.home.parent
+    phantom = synthesize(PhantomSpec(shape=(48, 96, 96), voxel_size_A=14.0, seed=3, noise=0.5))
+    write_volume(folder / "m.mrc", phantom.density, phantom.voxel_size_A)
+    asked = ("-e", "membrane", "-p", "instances=true", "-p", "point_spacing_A=120", "--format", "star")
+    here = cli("segment", folder / "m.mrc", "-o", "here.mrc", *asked)
+    there = cli("segment", folder / "m.mrc", "-o", "there.mrc", *asked, "--server", server.http_url)
+    assert (here.exit_code, there.exit_code) == (0, 0), here.stderr + there.stderr
+    assert there.stdout.split() == ["there.mrc", "there_instances.mrc", "there.csv", "there.star"]
+    assert "middle surface" in there.stderr
+    for ending in (".mrc", "_instances.mrc", ".csv", ".star"):
+        assert Path("here" + ending).read_bytes() == Path("there" + ending).read_bytes(), ending
