@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 
-_AZIMUTHS = 8
+_AZIMUTHS = 16
+_ACROSS = (0.3, 0.42)
+_ALONG = (-0.5, -0.25, 0.0, 0.25, 0.5)
+_FLAT, _ROUND = 0.3, 0.65
 _STEEPEST = 0.15
 _AGREEMENT = 0.7
-_ISOLATED = 0.5
 _SHARE = 0.6
-_SMEARED = 0.6
 
 
 @nb.njit(cache=True, nogil=True)
@@ -45,7 +46,27 @@ def _frame(n0, n1, n2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _lines(response, direction, axes, floor, ring, most, box, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _evenness(density, place, way, one, other, diameter):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return how even the wall around a line is: its lower quartile over its mean; 1 for a rod or tube, 0 for a plate."""
+    walls = np.zeros(_AZIMUTHS)
+    for azimuth in range(_AZIMUTHS):
+        angle = 2 * math.pi * azimuth / _AZIMUTHS
+        cosine, sine = math.cos(angle), math.sin(angle)
+        for across in _ACROSS:
+            for along in _ALONG:
+                a, b, c = across * cosine * diameter, across * sine * diameter, along * diameter
+                walls[azimuth] += sample(
+                    density,
+                    place[0] + a * one[0] + b * other[0] + c * way[0],
+                    place[1] + a * one[1] + b * other[1] + c * way[1],
+                    place[2] + a * one[2] + b * other[2] + c * way[2],
+                )
+    mean = walls.mean()
+    return np.sort(walls)[_AZIMUTHS // 4] / mean if mean > 0 else 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _lines(response, direction, density, axes, floor, diameter, most, box, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     count = 0
     for i in range(box[0, 0], box[0, 1]):
         for j in range(box[1, 0], box[1, 1]):
@@ -66,16 +87,8 @@ def _lines(response, direction, axes, floor, ring, most, box, found):  # type: i
                     continue
                 z, y, x = i + u * e0 + v * f0, j + u * e1 + v * f1, k + u * e2 + v * f2
                 top = here + 0.25 * ((e_up - e_down) * u + (f_up - f_down) * v)
-                beside = 0.0
-                for azimuth in range(_AZIMUTHS // 2):
-                    angle = math.pi * azimuth / (_AZIMUTHS // 2)
-                    a, b = ring * math.cos(angle), ring * math.sin(angle)
-                    g0, g1, g2 = a * e0 + b * f0, a * e1 + b * f1, a * e2 + b * f2
-                    # The missing wedge smears lines along x over z: there, that says less.
-                    share = _SMEARED if abs(g0) > 0.6 * ring and abs(n2) > 0.7 else 1.0
-                    low = min(sample(response, z + g0, y + g1, x + g2), sample(response, z - g0, y - g1, x - g2))
-                    beside = max(beside, share * low / top)
-                weight = min(max((1 - beside) / _ISOLATED, 0.0), 1.0)
+                even = _evenness(density, (z, y, x), (n0, n1, n2), (e0, e1, e2), (f0, f1, f2), diameter)
+                weight = min(max((even - _FLAT) / (_ROUND - _FLAT), 0.0), 1.0)
                 if weight > 0 and count < len(found):
                     row = found[count]
                     row[0], row[1], row[2] = z, y, x
@@ -88,10 +101,11 @@ def _lines(response, direction, axes, floor, ring, most, box, found):  # type: i
 def centre_points(
     response: Field,
     direction: npt.NDArray[np.uint8],
+    density: Field,
     axes: Field,
     *,
     floor: float,
-    ring: float,
+    diameter: float,
     box: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     """Return the points at which lines run, found from the nodes beside them.
@@ -100,10 +114,12 @@ def centre_points(
     ----------
     response, direction : arrays of shape (z, y, x)
         Of the bank, the second as indices into `axes` (n, 3).
+    density : array of shape (z, y, x)
+        With lines positive.
     floor : float
         Least response.
-    ring : float
-        In nodes: where there is as much response on two opposite sides at this distance, it is a plate and not a line.
+    diameter : float
+        In nodes: where half of the wall at this diameter is missing, it is a plate and not a line.
     box : array of shape (3, 2), int64
         First and one-past-last node along each axis of those that are looked at.
 
@@ -114,7 +130,7 @@ def centre_points(
     """
     room = int(np.count_nonzero(response >= floor))
     found = np.empty((room, 7), np.float32)
-    count = _lines(response, direction, axes, np.float32(floor), float(ring), 1.0, box, found)
+    count = _lines(response, direction, density, axes, np.float32(floor), float(diameter), 1.0, box, found)
     return found[:count]
 
 

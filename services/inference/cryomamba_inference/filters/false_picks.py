@@ -28,7 +28,6 @@ _STARTS = (0.5, 0.7, 0.85, 0.95)
 _WIDTHS = (0.08, 0.25)
 _STEEPEST = 20.0
 _EASED = 0.85
-_OF_TYPICAL = 0.65
 
 
 def find_height(peaks: Floats, decoys: Floats) -> float:
@@ -60,12 +59,12 @@ def _bump_from(peaks: Floats) -> float:
     bumps = [_fit(heights, weights, start) for start in _STARTS]
     bump = max(bumps, key=lambda one: one.likelihood)
     # Particles that a face cuts, or whose neighbours fill the shell, are lower than a bump of the others allows.
-    return max(_EASED * _best_cut(heights, weights, bump), _OF_TYPICAL * bump.middle)
+    return _EASED * _best_cut(heights, weights, bump)
 
 
 @dataclass(frozen=True, slots=True)
 class _Bump:
-    """A fit: the height in the bump's middle, how likely each height belongs to it, and how likely all of them are."""
+    """A fit: the height in the bump's middle, how likely each height belongs to it, and the fit's log likelihood."""
 
     middle: float
     belongs: Floats
