@@ -91,9 +91,9 @@ class FilamentsParameters(EngineParameters):
 class FilamentsEngine(Engine[FilamentsParameters]):
     """Long densities of one diameter, and their centre lines.
 
-    The volume is averaged onto nodes a quarter of the diameter apart. A bank of oriented lines, hollow or solid alike,
-    is compared with the noise of each direction, which a missing wedge makes different. Points where the answer is
-    highest across the line, and not as high on two opposite sides as in a membrane, vote for those that continue them.
+    The volume is averaged onto nodes a fifth of the diameter apart. A bank of oriented lines, hollow or solid alike, is
+    compared with the noise of each direction, which a missing wedge makes different. Points where the answer is highest
+    across the line, and the wall around them even, which it is not in a membrane, vote for those that continue them.
     In the mask and the scores a filament is a tube of the diameter around such points.
     """
 
@@ -132,9 +132,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         nodes = densities.array
         lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
         with one_thread():
-            run_all(
-                grid.gather_tasks(scene.read, nodes), threads=scene.threads, done=lambda _: scene.step(0.1)
-            )
+            run_all(grid.gather_tasks(scene.read, nodes), threads=scene.threads, done=lambda _: scene.step(0.1))
             model = learn_model(nodes, grid, diameter_A=diameter)
             answers = answer_tasks(model, nodes, lines)
             run_all(answers, threads=scene.threads, done=lambda n: scene.step(0.2 + 0.6 * n / len(answers)))
@@ -174,7 +172,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         )
         return Finding(scores, _NOTHING)
 
-    def settle(self, points: Points) -> Picks:  # noqa: ARG002 (they are known since the preparation)
+    def settle(self, points: Points) -> Picks:
         """Trace the centre lines, and return points at equal distances along each, the longest filament first."""
         grid, _, points = self._prepared
         cut = self.cut()

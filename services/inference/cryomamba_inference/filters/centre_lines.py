@@ -18,6 +18,7 @@ _FLAT, _ROUND = 0.3, 0.65
 _STEEPEST = 0.15
 _AGREEMENT = 0.7
 _SHARE = 0.6
+_END = 0.5
 
 
 @nb.njit(cache=True, nogil=True)
@@ -47,7 +48,7 @@ def _frame(n0, n1, n2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 @nb.njit(cache=True, nogil=True)
 def _evenness(density, place, way, one, other, diameter):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Return how even the wall around a line is: its lower quartile over its mean; 1 for a rod or tube, 0 for a plate."""
+    """Return how even the wall around a line is, its lower quartile over its mean: 1 for a tube, 0 for a plate."""
     walls = np.zeros(_AZIMUTHS)
     for azimuth in range(_AZIMUTHS):
         angle = 2 * math.pi * azimuth / _AZIMUTHS
@@ -55,11 +56,15 @@ def _evenness(density, place, way, one, other, diameter):  # type: ignore[no-unt
         for across in _ACROSS:
             for along in _ALONG:
                 a, b, c = across * cosine * diameter, across * sine * diameter, along * diameter
+                z = place[0] + a * one[0] + b * other[0] + c * way[0]
+                y = place[1] + a * one[1] + b * other[1] + c * way[1]
+                x = place[2] + a * one[2] + b * other[2] + c * way[2]
+                # Beyond the volume's border it goes on as it is there.
                 walls[azimuth] += sample(
                     density,
-                    place[0] + a * one[0] + b * other[0] + c * way[0],
-                    place[1] + a * one[1] + b * other[1] + c * way[1],
-                    place[2] + a * one[2] + b * other[2] + c * way[2],
+                    min(max(z, 0.0), density.shape[0] - 1.0),
+                    min(max(y, 0.0), density.shape[1] - 1.0),
+                    min(max(x, 0.0), density.shape[2] - 1.0),
                 )
     mean = walls.mean()
     return np.sort(walls)[_AZIMUTHS // 4] / mean if mean > 0 else 0.0
@@ -93,7 +98,7 @@ def _lines(response, direction, density, axes, floor, diameter, most, box, found
                     row = found[count]
                     row[0], row[1], row[2] = z, y, x
                     row[3], row[4], row[5] = n0, n1, n2
-                    row[6] = weight * (top - floor)
+                    row[6], row[7] = weight * (top - floor), top
                     count += 1
     return count
 
@@ -125,11 +130,12 @@ def centre_points(
 
     Returns
     -------
-    array of shape (n, 7), float32
-        z, y, x in nodes, the direction, and the strength; a stretch of line has several, one for each node beside it.
+    array of shape (n, 8), float32
+        z, y, x in nodes, the direction, the strength, and the response; a stretch of line has several, one for each
+        node beside it.
     """
     room = int(np.count_nonzero(response >= floor))
-    found = np.empty((room, 7), np.float32)
+    found = np.empty((room, 8), np.float32)
     count = _lines(response, direction, density, axes, np.float32(floor), float(diameter), 1.0, box, found)
     return found[:count]
 
@@ -160,7 +166,7 @@ def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArr
 
     Parameters
     ----------
-    points : array of shape (n, 7), float32
+    points : array of shape (n, 8), float32
         As of :func:`centre_points`.
     reach : float
         How far to look across a line, in nodes.
@@ -187,18 +193,23 @@ def _sorted(points: npt.NDArray[np.float32], cell: float) -> tuple[npt.NDArray[A
 def _count(points, order, begin, cells, cell, reach, spread, votes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for me in range(len(points)):
         z, y, x = int(points[me, 0] / cell), int(points[me, 1] / cell), int(points[me, 2] / cell)
-        total = 0.0
+        total, highest = 0.0, 0.0
         for a in range(max(z - 1, 0), min(z + 2, cells[0])):
             for b in range(max(y - 1, 0), min(y + 2, cells[1])):
                 for c in range(max(x - 1, 0), min(x + 2, cells[2])):
                     number = (a * cells[1] + b) * cells[2] + c
                     for at in range(begin[number], begin[number + 1]):
-                        total += _vote(points, me, order[at], reach, spread)
-        votes[me] = total
+                        share = _continues(points, me, order[at], reach, spread)
+                        if share > 0:
+                            total += share * points[order[at], 6]
+                            highest = max(highest, points[order[at], 7])
+        # The bank's answer is as long as its filters: where a line ends, it has fallen to half.
+        votes[me] = total if points[me, 7] >= _END * highest else 0.0
 
 
 @nb.njit(cache=True, nogil=True)
-def _vote(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _continues(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return how well another point continues the line through this one: 1 for itself, 0 for not at all."""
     d0, d1, d2 = points[other, 0] - points[me, 0], points[other, 1] - points[me, 1], points[other, 2] - points[me, 2]
     square = d0 * d0 + d1 * d1 + d2 * d2
     if square > reach * reach:
@@ -212,15 +223,15 @@ def _vote(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # n
     steep = max(square - along * along - 0.25, 0.0) / (square + 0.25)
     if steep > _STEEPEST:
         return 0.0
-    return points[other, 6] * agree * agree * (1 - steep / _STEEPEST) * math.exp(-square / (2 * spread * spread))
+    return agree * agree * (1 - steep / _STEEPEST) * math.exp(-square / (2 * spread * spread))
 
 
 def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Field:
-    """Return for each point how much line there is ahead of it and behind, its own strength included.
+    """Return for each point how much line there is ahead of it and behind, its own strength included; 0 past an end.
 
     Parameters
     ----------
-    points : array of shape (n, 7), float32
+    points : array of shape (n, 8), float32
         As of :func:`centre_points`.
     spread, reach : float
         Deviation in nodes over which a vote fades, and the distance beyond which nobody is asked.

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from cryomamba.records import Shape
 from cryomamba_inference.filters.calibration import bead_limit
 from cryomamba_inference.filters.centre_lines import centre_points, strongest_across, votes
 from cryomamba_inference.filters.grid import CoarseGrid, Corner, spans
@@ -38,10 +39,11 @@ _WALL = 0.7
 _BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
-_OF_SUREST = 0.88
-_LEAST = 112
-_LOW = 6
+_OF_SUREST = 0.78
+_LEAST = 120
+_LOW = 20
 _GOLD_NODES = 2
+_GOLD = 2.0
 _MOST = 0.5
 _ROUNDING = 1e-5
 _OUTER = 0.3
@@ -82,7 +84,17 @@ class FilamentModel:
 
 @dataclass(frozen=True, slots=True)
 class LineMap:
-    """The bank's answer to lines of one contrast (`sign`) on all nodes: the strongest (float32), its direction (uint8)."""
+    """The bank's answer to lines of one contrast on all nodes of a volume.
+
+    Attributes
+    ----------
+    nodes : NodeMap
+        Densities.
+    sign : int
+        1 for lines brighter than their surroundings, −1 for darker ones.
+    response, direction : NodeMap
+        The strongest answer (float32) and the number of its direction (uint8).
+    """
 
     nodes: NodeMap
     sign: int
@@ -175,9 +187,17 @@ def point_tasks(model: FilamentModel, lines: LineMap, found: dict[int, Points]) 
 
 
 def choose_sign(model: FilamentModel, lines: dict[int, LineMap]) -> int:
-    """Return the contrast on which lines go on for longer and stand out more, judged on samples."""
+    """Return the contrast of the filaments.
+
+    Matter is dense as gold is, if there is any. Else it is the contrast in which lines go on for longer and stand out
+    more, judged on samples.
+    """
     if len(lines) == 1:
         return next(iter(lines))
+    nodes = next(iter(lines.values())).nodes.array
+    above, below = float(nodes.max()) - model.level, model.level - float(nodes.min())
+    if max(above, below) > _GOLD * model.limit:
+        return 1 if above > below else -1
 
     def evidence(sign: int) -> float:
         boxes = sample_boxes(lines[sign].response.array.shape)

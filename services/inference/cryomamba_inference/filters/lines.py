@@ -35,7 +35,7 @@ _ALONG = 1.0
 _REACH = 2.8
 _RADII = 1024
 _LEAST_NOISE = 0.8
-_MOST_NOISE = 1.1
+_MOST_NOISE = 1.25
 
 
 @dataclass(frozen=True)
