@@ -39,7 +39,7 @@ def lines(volume: Field, voxel_size_A: float, diameter_A: float) -> list[Field]:
     factor = max(1, round(BINNED_A / voxel_size_A))
     small = binned(volume, factor)
     sigmas = [share * diameter_A / 2 / (factor * voxel_size_A) for share in (0.5, 0.7)]
-    answers = (one(small, sigmas=sigmas, black_ridges=True) for one in (filters.sato, filters.frangi))  # type: ignore[no-untyped-call]
+    answers = (one(small, sigmas=sigmas, black_ridges=True) for one in (filters.sato, filters.frangi))
     return [spread(answer, volume.shape, factor) for answer in answers]
 
 
