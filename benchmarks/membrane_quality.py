@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from cryomamba.engine import Scene, Tile
 from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.synth import PhantomSpec, score_mask, score_thresholds, synthesize
+from cryomamba.synth.spec import MEMBRANE
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
 SHAPES = {7.0: (96, 176, 176), 10.0: (72, 144, 144), 14.0: (56, 120, 120)}
@@ -46,11 +47,11 @@ def volume(family: str, voxel_A: float, noise: float, seed: int) -> tuple[Densit
     return phantom.density, phantom.truth
 
 
-def best_f1(response: Density, truth: Truth) -> float:
+def best_f1(response: Density, truth: Truth, label: int = MEMBRANE) -> float:
     """Return the best F1 over 255 thresholds that keep from none to a third of the voxels."""
     levels = np.quantile(response.reshape(-1)[::7], np.linspace(0.66, 1, 255))
     ranks = np.searchsorted(levels, response, side="right").astype(np.uint8)
-    return max(score.f1 for score in score_thresholds(ranks, truth)[1:])
+    return max(score.f1 for score in score_thresholds(ranks, truth, label)[1:])
 
 
 def membrane(density: Density, voxel_A: float, truth: Truth) -> tuple[float, float]:

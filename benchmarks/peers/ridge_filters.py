@@ -31,8 +31,21 @@ FILTERS: dict[str, Callable[[Field], Field]] = {
 def response(name: str, volume: Field, voxel_size_A: float) -> Field:
     """Return the answer of a filter on a ZYX volume with dark membranes, of the volume's shape."""
     factor = max(1, round(BINNED_A / voxel_size_A))
-    small = FILTERS[name](binned(volume, factor))
-    places = [(np.arange(size) - 0.5 * (factor - 1)) / factor for size in volume.shape]
+    return spread(FILTERS[name](binned(volume, factor)), volume.shape, factor)
+
+
+def lines(volume: Field, voxel_size_A: float, diameter_A: float) -> list[Field]:
+    """Return what Sato and Frangi answer to dark lines, at two scales that suit the diameter."""
+    factor = max(1, round(BINNED_A / voxel_size_A))
+    small = binned(volume, factor)
+    sigmas = [share * diameter_A / 2 / (factor * voxel_size_A) for share in (0.5, 0.7)]
+    answers = (one(small, sigmas=sigmas, black_ridges=True) for one in (filters.sato, filters.frangi))
+    return [spread(answer, volume.shape, factor) for answer in answers]
+
+
+def spread(small: Field, shape: tuple[int, ...], factor: int) -> Field:
+    """Interpolate a field that was binned by `factor` to a shape."""
+    places = [(np.arange(size) - 0.5 * (factor - 1)) / factor for size in shape]
     for axis, at in enumerate(places):
         low = np.clip(np.floor(at).astype(int), 0, small.shape[axis] - 2)
         share = np.clip(at - low, 0, 1).reshape([-1 if axis == a else 1 for a in range(3)])

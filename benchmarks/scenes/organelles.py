@@ -106,10 +106,11 @@ class Within:
 
 @dataclass(frozen=True)
 class Made:
-    """A tomogram and its truth, ZYX."""
+    """A tomogram and its truth, ZYX, and the centres (n, 3) of the ribosomes in it, in Å from the first voxel's."""
 
     density: NDArray[np.float32]
     truth: NDArray[np.uint8]
+    ribosomes_A: Points
 
 
 def make(shape: tuple[int, int, int], voxel_A: float, *, seed: int, noise: float, max_tilt_deg: float = 60.0) -> Made:
@@ -120,12 +121,14 @@ def make(shape: tuple[int, int, int], voxel_A: float, *, seed: int, noise: float
     membranes = _membranes(extent, rng)
     for membrane in membranes:
         draw_membrane(canvas, membrane, max_tilt_deg)
-    for balls in (_crowd(extent, rng), _ribosomes(extent, membranes, rng)):
+    crowd, ribosomes = _crowd(extent, rng), _ribosomes(extent, membranes, rng)
+    for balls in (crowd, ribosomes):
         draw_balls(canvas, balls, label=None)
-    hollow_out_vacuum(canvas, _faces(extent, rng))
+    faces = _faces(extent, rng)
+    hollow_out_vacuum(canvas, faces)
     draw_balls(canvas, _gold(extent, rng), GOLD)
     _image(canvas.density, voxel_A, rng, noise, max_tilt_deg)
-    return Made(canvas.density, canvas.truth)
+    return Made(canvas.density, canvas.truth, _between(faces, ribosomes.centres_A, extent))
 
 
 def _membranes(extent: Points, rng: np.random.Generator) -> list[Membrane]:
@@ -261,6 +264,13 @@ def _faces(extent: Points, rng: np.random.Generator) -> tuple[Sheet, Sheet]:
         parts = (origin, normal, waves, rng.uniform(0, 6, 2), np.full(2, 20.0))
         faces.append(Sheet(*(np.asarray(part, np.float32) for part in parts)))
     return faces[0], faces[1]
+
+
+def _between(faces: tuple[Sheet, Sheet], centres: Points, extent: Points) -> Points:
+    """Return the places that lie between the faces of the lamella."""
+    (bottom, _), (top, _) = (face.implicit(centres) for face in faces)
+    seen = (bottom > 0) & (top < 0) & (centres < extent).all(axis=1)
+    return np.asarray(centres[seen], np.float32)
 
 
 def _image(

@@ -18,7 +18,7 @@ Scores = npt.NDArray[np.uint8]
 
 
 def picked(
-    engine: Engine[Any], data: Density, size_A: Spacing = (10.0, 10.0, 10.0), *, tile: int = 10_000
+    engine: Engine[Any], data: Density, size_A: Spacing = (10.0, 10.0, 10.0), *, tile: int = 10_000, threads: int = 1
 ) -> tuple[Scores, Picks]:
     """Return scores and picks of a volume, cut into tiles."""
 
@@ -26,7 +26,7 @@ def picked(
         return np.ascontiguousarray(data[where])
 
     shape = data.shape
-    engine.prepare(Scene((shape[0], shape[1], shape[2]), size_A, None, read))
+    engine.prepare(Scene((shape[0], shape[1], shape[2]), size_A, None, read, threads=threads))
     scores = np.zeros(shape, np.uint8)
     points = []
     for start in itertools.product(*(range(0, size, tile) for size in shape)):

@@ -17,6 +17,7 @@ from cryomamba.records import SubmitRequest, VolumeSource
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
+from cryomamba_inference.filters.false_picks import find_height
 
 SHAPE = (64, 128, 128)
 QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
@@ -88,6 +89,25 @@ def test_no_two_are_nearer_than_the_least_distance() -> None:
     apart = np.linalg.norm((picks.positions[:, None] - picks.positions) * 10, axis=2)
     assert len(picks) > 3
     assert apart[~np.eye(len(picks), dtype=bool)].min() >= 300
+
+
+def test_crowding_hides_few() -> None:
+    """Among membranes, gold and smaller densities most picks are right and most particles found, all automatic."""
+    made = synthesize(
+        PhantomSpec(
+            shape=SHAPE, voxel_size_A=14.0, seed=33, noise=2.5, particles=25, particle_diameter_A=210.0, lamella=1
+        )
+    )
+    _, picks = picked(engine(diameter_A=210.0), made.density, made.voxel_size_A)
+    precision, recall = agreement(picks.positions * 14, made.particles_A, 105)
+    assert precision > 0.85
+    assert recall > 0.85
+
+
+def test_few_particles_are_told_from_clutter() -> None:
+    """The threshold comes to lie between four particles and the many smaller densities around them."""
+    heights = np.concatenate([np.random.default_rng(3).exponential(0.6, 300) + 2.5, [9.8, 10.1, 10.6, 11.0]])
+    assert 6.5 < find_height(heights, np.random.default_rng(4).exponential(0.4, 200) + 2.5) <= 9.8
 
 
 def test_gold_is_left_out() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
@@ -17,8 +16,14 @@ from cryomamba_inference.filters.filaments import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
     FilamentModel,
-    calibrate,
-    find_filaments,
+    LineMap,
+    answer_tasks,
+    choose_sign,
+    find_cut,
+    learn_model,
+    near,
+    point_tasks,
+    traced_scores,
 )
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
@@ -27,10 +32,11 @@ from cryomamba_inference.filters.tracing import trace
 from cryomamba_inference.threads import one_thread, run_all
 
 _VOXELS_PER_DIAMETER = 2.0
-_LEAST_SCORE = 48
+_SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
 _SPACING_DIAMETERS = 0.5
 _STRETCH = 0.8
 _LESS = 0.7
+_NOTHING = np.empty((0, 7))
 
 
 class FilamentsParameters(EngineParameters):
@@ -85,9 +91,9 @@ class FilamentsParameters(EngineParameters):
 class FilamentsEngine(Engine[FilamentsParameters]):
     """Long densities of one diameter, and their centre lines.
 
-    The volume is averaged onto nodes a quarter of the diameter apart. A bank of oriented lines, hollow or solid alike,
-    is compared with the noise of each direction, which a missing wedge makes different. Points where the answer is
-    highest across the line, and not as high on two opposite sides as in a membrane, vote for those that continue them.
+    The volume is averaged onto nodes a fifth of the diameter apart. A bank of oriented lines, hollow or solid alike, is
+    compared with the noise of each direction, which a missing wedge makes different. Points where the answer is highest
+    across the line, and the wall around them even, which it is not in a membrane, vote for those that continue them.
     In the mask and the scores a filament is a tube of the diameter around such points.
     """
 
@@ -105,8 +111,8 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     def __init__(self, parameters: FilamentsParameters) -> None:
         super().__init__(parameters)
         self._grid: CoarseGrid | None = None
-        self._nodes: NodeMap | None = None
-        self._found: tuple[FilamentModel, int, int] | None = None
+        self._found: tuple[FilamentModel, NodeMap] | None = None
+        self._cuts = (255, 255)
 
     def passes(self) -> Sequence[Pass]:
         """Return a first look and the result."""
@@ -122,18 +128,29 @@ class FilamentsEngine(Engine[FilamentsParameters]):
                 code=ErrorCode.INVALID_PARAMETERS,
                 hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
-        self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
-        self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
+        grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        densities = NodeMap(grid.node_shape, scene.scratch)
+        nodes = densities.array
+        lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
         with one_thread():
-            tasks = self._grid.gather_tasks(scene.read, self._nodes.array)
-            run_all(tasks, threads=scene.threads, done=lambda _: scene.step(0.5))
-            self._found = calibrate(
-                self._nodes.array, self._grid, diameter_A=diameter, contrast=self.parameters.contrast
-            )
+            run_all(grid.gather_tasks(scene.read, nodes), threads=scene.threads, done=lambda _: scene.step(0.1))
+            model = learn_model(nodes, grid, diameter_A=diameter)
+            answers = answer_tasks(model, nodes, lines)
+            run_all(answers, threads=scene.threads, done=lambda n: scene.step(0.2 + 0.6 * n / len(answers)))
+            found: dict[int, Points] = {}
+            tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
+            run_all(tasks, threads=scene.threads, done=lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))
+        points = np.concatenate([found[number] for number in range(len(tasks))])
+        self._cuts = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
+        points[:, :3] *= grid.step_A
+        kept = NodeMap((max(len(points), 1), 7), scene.scratch)
+        kept.array[: len(points)] = points
+        self._grid, self._found = grid, (model, kept)
 
     def cut(self) -> ScoreCut:
         """Return the person's thresholds, or those that :meth:`prepare` found."""
-        grid, _, (_, low, high) = self._prepared
+        grid, _, _ = self._prepared
+        low, high = self._cuts
         high = self.parameters.high or max(high, self.parameters.low or 0)
         low = min(self.parameters.low or low, high)
         # The ends of a tube are round, and its mask a little ragged.
@@ -141,10 +158,9 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         return ScoreCut(high, low, math.ceil(least / math.prod(grid.voxel_size_A)))
 
     def predict(self, tile: Tile) -> Finding:
-        """Return the filaments of a tile as tubes that hold their score, and the points of their centre lines."""
-        grid, nodes, (model, _, _) = self._prepared
-        points = find_filaments(model, grid, nodes, tile.start, tile.shape)
-        points = points[points[:, 6] >= _LEAST_SCORE]
+        """Return the filaments of a tile as tubes that hold their score."""
+        grid, model, points = self._prepared
+        points = near(points, model, grid, tile.start, tile.shape)
         half = _STRETCH * grid.step_A * points[:, 3:6]
         scores = paint(
             points[:, :3] - half,
@@ -155,13 +171,11 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             shape=tile.shape,
             size_A=grid.voxel_size_A,
         )
-        nearest = np.clip(np.floor(points[:, :3] / grid.voxel_size_A + 0.5), 0, np.array(grid.shape) - 1)
-        stop = np.array(tile.start) + tile.shape
-        return Finding(scores, points[((nearest >= tile.start) & (nearest < stop)).all(axis=1)])
+        return Finding(scores, _NOTHING)
 
     def settle(self, points: Points) -> Picks:
         """Trace the centre lines, and return points at equal distances along each, the longest filament first."""
-        grid, _, _ = self._prepared
+        grid, _, points = self._prepared
         cut = self.cut()
         filaments = trace(
             points[points[:, 6] >= cut.low],
@@ -186,8 +200,10 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         return LENGTH_DIAMETERS * self.parameters.diameter_A if given is None else given
 
     @property
-    def _prepared(self) -> tuple[CoarseGrid, npt.NDArray[np.float32], tuple[FilamentModel, int, int]]:
-        if self._grid is None or self._nodes is None or self._found is None:
+    def _prepared(self) -> tuple[CoarseGrid, FilamentModel, Points]:
+        if self._grid is None or self._found is None:
             msg = "prepare() comes first"
             raise RuntimeError(msg)
-        return self._grid, self._nodes.array, self._found
+        model, kept = self._found
+        # An empty file cannot be mapped, so it has a row of zeros then.
+        return self._grid, model, kept.array[kept.array[:, 6] > 0].astype(np.float64)

@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks
-from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER
+from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER, answer_tasks
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
-from cryomamba_inference.filters.particles import ParticleModel, calibrate, find_cut, find_particles
+from cryomamba_inference.filters.particles import (
+    Fields,
+    ParticleModel,
+    calibrate,
+    find_cut,
+    find_particles,
+    make_filter,
+)
 from cryomamba_inference.threads import one_thread, run_all
 
 _VOXELS_PER_DIAMETER = 2.5
@@ -60,10 +66,10 @@ class ParticlesParameters(EngineParameters):
 class ParticlesEngine(Engine[ParticlesParameters]):
     """Round densities of one size, each with a score and a place.
 
-    The volume is averaged onto nodes a seventh of the diameter apart. Peaks of the Laplacian of a Gaussian, as wide as
-    the diameter asks for, are graded by their height above the noise and by their roundness, so that membranes,
-    filaments and edges do not count. Peaks of the other contrast tell how many are false, and from that comes the
-    threshold. In the mask and the scores a particle is a ball of the diameter.
+    The volume is averaged onto nodes a seventh of the diameter apart. Places where the mean inside a ball of the
+    diameter stands out of the mean of the shell around it are graded by their height above the noise. Particles of one
+    size have about one height: where that bump begins, and peaks of the other contrast, which tell how many are false,
+    give the threshold. In the mask and the scores a particle is a ball of the diameter.
     """
 
     name: ClassVar[str] = "particles"
@@ -80,7 +86,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     def __init__(self, parameters: ParticlesParameters) -> None:
         super().__init__(parameters)
         self._grid: CoarseGrid | None = None
-        self._nodes: NodeMap | None = None
+        self._maps: tuple[NodeMap, NodeMap] | None = None
         self._model: ParticleModel | None = None
         self._cut = 255
 
@@ -99,14 +105,19 @@ class ParticlesEngine(Engine[ParticlesParameters]):
                 hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
         apart = self.parameters.min_distance_A or 0.7 * diameter
-        self._grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
-        self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
+        grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        maps = NodeMap(grid.node_shape, scene.scratch), NodeMap(grid.node_shape, scene.scratch)
+        fields = Fields(maps[0].array, maps[1].array)
         with one_thread():
-            tasks = self._grid.gather_tasks(scene.read, self._nodes.array)
-            run_all(tasks, threads=scene.threads, done=lambda _: scene.step(0.5))
+            tasks = grid.gather_tasks(scene.read, fields.nodes)
+            run_all(tasks, threads=scene.threads, done=lambda _: scene.step(0.2))
+            blobs = make_filter(fields.nodes, grid, diameter_A=diameter, apart_A=apart)
+            answers = answer_tasks(blobs, fields.nodes, fields.answer)
+            run_all(answers, threads=scene.threads, done=lambda count: scene.step(0.4 + 0.5 * count / len(answers)))
             self._model, self._cut = calibrate(
-                self._nodes.array, self._grid, diameter_A=diameter, apart_A=apart, contrast=self.parameters.contrast
+                fields, grid, blobs, diameter_A=diameter, contrast=self.parameters.contrast
             )
+        self._grid, self._maps = grid, maps
 
     def cut(self) -> ScoreCut:
         """Return the person's threshold, or the one that was found."""
@@ -115,8 +126,8 @@ class ParticlesEngine(Engine[ParticlesParameters]):
 
     def predict(self, tile: Tile) -> Finding:
         """Return the particles of a tile as balls that hold their score, and their places and those of decoys."""
-        grid, nodes, model = self._prepared
-        found = find_particles(model, grid, nodes, tile.start, tile.shape)
+        grid, fields, model = self._prepared
+        found = find_particles(model, grid, fields, tile.start, tile.shape)
         balls = found[found[:, 4] > 0]
         places = balls[:, :3] * grid.voxel_size_A
         values = balls[:, 3].astype(np.uint8)
@@ -137,8 +148,8 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         return Picks(balls[:, :3], balls[:, 3], np.ones(len(balls), np.int64), "particles")
 
     @property
-    def _prepared(self) -> tuple[CoarseGrid, npt.NDArray[np.float32], ParticleModel]:
-        if self._grid is None or self._nodes is None or self._model is None:
+    def _prepared(self) -> tuple[CoarseGrid, Fields, ParticleModel]:
+        if self._grid is None or self._maps is None or self._model is None:
             msg = "prepare() comes first"
             raise RuntimeError(msg)
-        return self._grid, self._nodes.array, self._model
+        return self._grid, Fields(self._maps[0].array, self._maps[1].array), self._model

@@ -1,22 +1,26 @@
-"""Blobs of a given diameter: peaks of the Laplacian of a Gaussian, graded by how round they are.
+"""Blobs of a given diameter: peaks of the mean inside a ball minus the mean of the shell around it.
 
-Scale-space blob detection (Lindeberg, "Feature detection with automatic scale selection", 1998) at one scale. The
-Laplacian of a bright ball of diameter d is strongest for a Gaussian of d / (2 √3). It also answers to plates and tubes;
-there, one of the three second derivatives is missing, so a peak counts less the less round it is.
+The answer to a ball of the diameter is highest in its middle, and lower the more of the shell is filled: by neighbours,
+by a larger thing, or by the rest of a membrane or filament. What is smaller fills the ball less. It is a difference of
+two means, so it needs no template and hardly changes with a missing wedge. Edges are a little soft, because the
+diameter that a person gives is about right, and particles are about round.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import product
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy.fft
 from scipy.spatial import cKDTree
 
-from cryomamba_inference.filters.grid import Corner
+from cryomamba_inference.filters.grid import Corner, spans
 
 Field = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -25,14 +29,11 @@ Places = npt.NDArray[np.int64]
 Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 
 NODES_PER_DIAMETER = 7.0
-ROUND = 0.4
-"""Smallest second derivative over their mean, from which on a peak is round: 1 for a ball, 0 for plates and tubes.
-
-A missing wedge takes about half of it.
-"""
 FLOOR = 2.5
 """Peaks below so many deviations are not looked at."""
-_TRUNCATE = 3.5
+BOX_NODES = 128
+_SHELL = 1.6
+_SOFT = 0.08
 _NOWHERE = np.empty((0, 3), np.int64)
 
 
@@ -45,9 +46,9 @@ class Peaks:
     places : ndarray of float64, shape (n, 3)
         Nodes z, y, x, between them by a parabola.
     heights : ndarray of float64, shape (n,)
-        Deviations above the median, times the roundness.
+        Deviations above the median.
     densities : ndarray of float64, shape (n,)
-        Highest density, before clipping, of the nodes around.
+        Highest density of the nodes around.
     """
 
     places: Floats
@@ -57,92 +58,99 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True)
 class BlobFilter:
-    """A Laplacian of a Gaussian for one diameter, and the noise that it is compared with.
+    """A ball and the shell around it, and the noise that the answer is compared with.
 
     Attributes
     ----------
-    sigma : float
-        Of the Gaussian, in nodes.
+    diameter : float
+        In nodes.
     apart : float
         In nodes: of two peaks nearer than this only the higher one counts.
+    level : float
+        Median density.
     limit : float
-        Densities are clipped to this on either side of 0, so that gold does not outshine all.
+        Densities count to this on either side of the level, so that gold does not outshine all.
     middle, deviation : float
-        Median and scaled MAD of the response.
+        Median and scaled MAD of the answer.
     """
 
-    sigma: float
+    diameter: float
     apart: float
+    level: float = 0.0
     limit: float = np.inf
     middle: float = 0.0
     deviation: float = 1.0
 
     @property
     def reach(self) -> int:
-        """Nodes around a peak that its height depends on."""
-        return math.ceil(_TRUNCATE * self.sigma + 0.5) + 2
+        """Nodes around one that its answer depends on."""
+        return math.ceil((0.5 * _SHELL + 4 * _SOFT) * self.diameter)
 
     @property
     def margin(self) -> int:
-        """Nodes around a box that decide which peaks in it count."""
-        return self.reach + math.ceil(self.apart) + 2
+        """Nodes of answers around a box that decide which peaks in it count."""
+        return math.ceil(self.apart) + 3
 
-    def smooth(self, field: Field) -> Field:
-        """Return the field, clipped and smoothed; beyond its sides it is taken to be 0."""
-        clipped = np.clip(field, -self.limit, self.limit) if np.isfinite(self.limit) else field
-        return np.asarray(ndimage.gaussian_filter(clipped, self.sigma, mode="constant", truncate=_TRUNCATE), np.float32)
+    def answer(self, nodes: Field) -> Field:
+        """Return the answer at each node; beyond the sides there is nothing but the level."""
+        field = np.clip(nodes - np.float32(self.level), -self.limit, self.limit)
+        shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in field.shape)
+        spectrum = scipy.fft.rfftn(field, shape)
+        spectrum *= _transfer(shape, self.diameter)
+        z, y, x = (slice(0, n) for n in field.shape)
+        return np.asarray(scipy.fft.irfftn(spectrum, shape, overwrite_x=True)[z, y, x], np.float32)
 
-    def response(self, smooth: Field) -> Field:
-        """Return minus the Laplacian of a smoothed field: high in the middle of bright blobs."""
-        response = np.float32(6) * smooth
-        for axis in range(3):
-            near, into = np.moveaxis(smooth, axis, 0), np.moveaxis(response, axis, 0)
-            into[1:] -= near[:-1]
-            into[:-1] -= near[1:]
-            into[0] -= near[0]
-            into[-1] -= near[-1]
-        return response
-
-    def peaks(self, field: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
-        """Return the peaks (of dark blobs for `sign` −1) in a field that begins at node `first`.
+    def peaks(self, answer: Field, nodes: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
+        """Return the peaks (of dark blobs for `sign` −1) in a box of answers that begins at node `first`.
 
         Peaks nearer than `margin` to a side that is no border of the volume are not to be trusted, as higher
         ones may lie outside.
         """
         if not self.deviation > 0:
             return Peaks(np.empty((0, 3)), np.empty(0), np.empty(0))
-        smooth = self.smooth(field)
-        response = self.response(smooth)
-        if sign < 0:
-            np.negative(smooth, out=smooth)
-            np.negative(response, out=response)
-        middle = np.float32(sign * self.middle)
-        edge = [
-            (0 if a else self.reach, n if b else n - self.reach) for n, (a, b) in zip(field.shape, borders, strict=True)
-        ]
-        found = _maxima(response, np.asarray(edge, np.int64), middle + np.float32(FLOOR * self.deviation))
-        at = tuple(found.T)
-        heights = (response[at].astype(np.float64) - middle) / self.deviation * _roundness(smooth, found)
-        keep = heights >= FLOOR
-        found, heights = found[keep], heights[keep]
+        height = (answer - np.float32(self.middle)) * np.float32(sign / self.deviation)
+        edge = [(0 if a else 1, n if b else n - 1) for n, (a, b) in zip(answer.shape, borders, strict=True)]
+        found = _maxima(height, np.asarray(edge, np.int64), np.float32(FLOOR))
+        heights = height[tuple(found.T)].astype(np.float64)
         # Nodes are numbered from the volume's first before fractions are added: so rounding is the same in every box.
-        places = (found + first) + _between(response, found)
+        places = (found + first) + _between(height, found)
         apart = _alone(places, heights, self.apart)
-        densest = _around(field * np.float32(sign), found[apart])
+        densest = _around((nodes - np.float32(self.level)) * np.float32(sign), found[apart])
         return Peaks(places[apart], heights[apart], densest)
 
 
-def calibrated(blank: BlobFilter, fields: list[Field]) -> BlobFilter:
-    """Return a filter that knows median and deviation of its response to sample fields."""
-    values = np.concatenate([blank.response(blank.smooth(field)).reshape(-1) for field in fields])
-    middle = float(np.median(values))
-    deviation = 1.4826 * float(np.median(np.abs(values - np.float32(middle))))
-    return BlobFilter(blank.sigma, blank.apart, blank.limit, middle, deviation)
+def answer_tasks(blobs: BlobFilter, nodes: Field, out: Field) -> list[Callable[[], None]]:
+    """Return what fills `out` with the answers to the nodes of a whole volume, box by box.
+
+    The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
+    """
+
+    def answer(box: tuple[tuple[int, int], ...]) -> None:
+        wide = [(max(a - blobs.reach, 0), min(b + blobs.reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
+        found = blobs.answer(np.asarray(nodes[tuple(slice(*side) for side in wide)]))
+        inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
+        out[tuple(slice(*side) for side in box)] = found[inner]
+
+    return [partial(answer, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
 
 
-def blob_filter(diameter_A: float, apart_A: float, step_A: float, limit: float) -> BlobFilter:
-    """Return the filter for a diameter on nodes `step_A` apart, not calibrated."""
-    return BlobFilter(diameter_A / (2 * math.sqrt(3)) / step_A, apart_A / step_A, limit)
+@lru_cache(maxsize=4)
+def _transfer(shape: tuple[int, ...], diameter: float) -> Field:
+    """Return the transform of a ball's mean minus that of the shell around it, in the layout of ``rfftn``."""
+    last = len(shape) - 1
+    axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
+    z, y, x = (2 * np.pi * axis for axis in axes)
+    wave = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
+    soft = np.exp(-0.5 * (_SOFT * diameter * wave) ** 2)
+    ball, filled = _ball(wave * (diameter / 2)), _ball(wave * (_SHELL * diameter / 2))
+    share = _SHELL**3 / (_SHELL**3 - 1)
+    return np.asarray(share * (ball - filled) * soft, np.float32)
+
+
+def _ball(size: Floats) -> Floats:
+    """Return the transform of the mean over a ball of which the radius spans `size` radians of the wave."""
+    at = np.maximum(size, 1e-2)
+    return np.asarray(3 * (np.sin(at) - at * np.cos(at)) / at**3)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -190,25 +198,6 @@ def _around(field: Field, places: Places) -> Floats:
     for step in cube:
         np.maximum(highest, _values(field, places, step), out=highest)
     return highest
-
-
-def _roundness(smooth: Field, places: Places) -> Floats:
-    """Return 1 for round peaks, less where the smallest second derivative is small, 0 where it has the other sign."""
-    unit = np.eye(3, dtype=np.int64)
-    hessian = np.empty((len(places), 3, 3))
-    here = _values(smooth, places, (0, 0, 0))
-
-    def at(step: npt.NDArray[np.int64]) -> Floats:
-        return _values(smooth, places, (int(step[0]), int(step[1]), int(step[2])))
-
-    for a in range(3):
-        hessian[:, a, a] = at(2 * unit[a]) + at(-2 * unit[a]) - 2 * here
-        for b in range(a):
-            mixed = at(unit[a] + unit[b]) + at(-unit[a] - unit[b]) - at(unit[a] - unit[b]) - at(unit[b] - unit[a])
-            hessian[:, a, b] = hessian[:, b, a] = mixed
-    bends = -np.linalg.eigvalsh(hessian)
-    mean = np.maximum(bends.mean(axis=1), 1e-30)
-    return np.asarray(np.clip(bends.min(axis=1) / mean / ROUND, 0, 1))
 
 
 def _between(response: Field, places: Places) -> Floats:

@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 
-_AZIMUTHS = 8
+_AZIMUTHS = 16
+_ACROSS = (0.3, 0.42)
+_ALONG = (-0.5, -0.25, 0.0, 0.25, 0.5)
+_FLAT, _ROUND = 0.3, 0.65
 _STEEPEST = 0.15
 _AGREEMENT = 0.7
-_ISOLATED = 0.5
 _SHARE = 0.6
-_SMEARED = 0.6
+_END = 0.5
 
 
 @nb.njit(cache=True, nogil=True)
@@ -45,7 +47,31 @@ def _frame(n0, n1, n2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _lines(response, direction, axes, floor, ring, most, box, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _evenness(density, place, way, one, other, diameter):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return how even the wall around a line is, its lower quartile over its mean: 1 for a tube, 0 for a plate."""
+    walls = np.zeros(_AZIMUTHS)
+    for azimuth in range(_AZIMUTHS):
+        angle = 2 * math.pi * azimuth / _AZIMUTHS
+        cosine, sine = math.cos(angle), math.sin(angle)
+        for across in _ACROSS:
+            for along in _ALONG:
+                a, b, c = across * cosine * diameter, across * sine * diameter, along * diameter
+                z = place[0] + a * one[0] + b * other[0] + c * way[0]
+                y = place[1] + a * one[1] + b * other[1] + c * way[1]
+                x = place[2] + a * one[2] + b * other[2] + c * way[2]
+                # Beyond the volume's border it goes on as it is there.
+                walls[azimuth] += sample(
+                    density,
+                    min(max(z, 0.0), density.shape[0] - 1.0),
+                    min(max(y, 0.0), density.shape[1] - 1.0),
+                    min(max(x, 0.0), density.shape[2] - 1.0),
+                )
+    mean = walls.mean()
+    return np.sort(walls)[_AZIMUTHS // 4] / mean if mean > 0 else 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _lines(response, direction, density, axes, floor, diameter, most, box, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     count = 0
     for i in range(box[0, 0], box[0, 1]):
         for j in range(box[1, 0], box[1, 1]):
@@ -66,21 +92,13 @@ def _lines(response, direction, axes, floor, ring, most, box, found):  # type: i
                     continue
                 z, y, x = i + u * e0 + v * f0, j + u * e1 + v * f1, k + u * e2 + v * f2
                 top = here + 0.25 * ((e_up - e_down) * u + (f_up - f_down) * v)
-                beside = 0.0
-                for azimuth in range(_AZIMUTHS // 2):
-                    angle = math.pi * azimuth / (_AZIMUTHS // 2)
-                    a, b = ring * math.cos(angle), ring * math.sin(angle)
-                    g0, g1, g2 = a * e0 + b * f0, a * e1 + b * f1, a * e2 + b * f2
-                    # The missing wedge smears lines along x over z: there, that says less.
-                    share = _SMEARED if abs(g0) > 0.6 * ring and abs(n2) > 0.7 else 1.0
-                    low = min(sample(response, z + g0, y + g1, x + g2), sample(response, z - g0, y - g1, x - g2))
-                    beside = max(beside, share * low / top)
-                weight = min(max((1 - beside) / _ISOLATED, 0.0), 1.0)
+                even = _evenness(density, (z, y, x), (n0, n1, n2), (e0, e1, e2), (f0, f1, f2), diameter)
+                weight = min(max((even - _FLAT) / (_ROUND - _FLAT), 0.0), 1.0)
                 if weight > 0 and count < len(found):
                     row = found[count]
                     row[0], row[1], row[2] = z, y, x
                     row[3], row[4], row[5] = n0, n1, n2
-                    row[6] = weight * (top - floor)
+                    row[6], row[7] = weight * (top - floor), top
                     count += 1
     return count
 
@@ -88,10 +106,11 @@ def _lines(response, direction, axes, floor, ring, most, box, found):  # type: i
 def centre_points(
     response: Field,
     direction: npt.NDArray[np.uint8],
+    density: Field,
     axes: Field,
     *,
     floor: float,
-    ring: float,
+    diameter: float,
     box: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     """Return the points at which lines run, found from the nodes beside them.
@@ -100,21 +119,24 @@ def centre_points(
     ----------
     response, direction : arrays of shape (z, y, x)
         Of the bank, the second as indices into `axes` (n, 3).
+    density : array of shape (z, y, x)
+        With lines positive.
     floor : float
         Least response.
-    ring : float
-        In nodes: where there is as much response on two opposite sides at this distance, it is a plate and not a line.
+    diameter : float
+        In nodes: where half of the wall at this diameter is missing, it is a plate and not a line.
     box : array of shape (3, 2), int64
         First and one-past-last node along each axis of those that are looked at.
 
     Returns
     -------
-    array of shape (n, 7), float32
-        z, y, x in nodes, the direction, and the strength; a stretch of line has several, one for each node beside it.
+    array of shape (n, 8), float32
+        z, y, x in nodes, the direction, the strength, and the response; a stretch of line has several, one for each
+        node beside it.
     """
     room = int(np.count_nonzero(response >= floor))
-    found = np.empty((room, 7), np.float32)
-    count = _lines(response, direction, axes, np.float32(floor), float(ring), 1.0, box, found)
+    found = np.empty((room, 8), np.float32)
+    count = _lines(response, direction, density, axes, np.float32(floor), float(diameter), 1.0, box, found)
     return found[:count]
 
 
@@ -144,7 +166,7 @@ def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArr
 
     Parameters
     ----------
-    points : array of shape (n, 7), float32
+    points : array of shape (n, 8), float32
         As of :func:`centre_points`.
     reach : float
         How far to look across a line, in nodes.
@@ -171,18 +193,23 @@ def _sorted(points: npt.NDArray[np.float32], cell: float) -> tuple[npt.NDArray[A
 def _count(points, order, begin, cells, cell, reach, spread, votes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for me in range(len(points)):
         z, y, x = int(points[me, 0] / cell), int(points[me, 1] / cell), int(points[me, 2] / cell)
-        total = 0.0
+        total, highest = 0.0, 0.0
         for a in range(max(z - 1, 0), min(z + 2, cells[0])):
             for b in range(max(y - 1, 0), min(y + 2, cells[1])):
                 for c in range(max(x - 1, 0), min(x + 2, cells[2])):
                     number = (a * cells[1] + b) * cells[2] + c
                     for at in range(begin[number], begin[number + 1]):
-                        total += _vote(points, me, order[at], reach, spread)
-        votes[me] = total
+                        share = _continues(points, me, order[at], reach, spread)
+                        if share > 0:
+                            total += share * points[order[at], 6]
+                            highest = max(highest, points[order[at], 7])
+        # The bank's answer is as long as its filters: where a line ends, it has fallen to half.
+        votes[me] = total if points[me, 7] >= _END * highest else 0.0
 
 
 @nb.njit(cache=True, nogil=True)
-def _vote(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _continues(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return how well another point continues the line through this one: 1 for itself, 0 for not at all."""
     d0, d1, d2 = points[other, 0] - points[me, 0], points[other, 1] - points[me, 1], points[other, 2] - points[me, 2]
     square = d0 * d0 + d1 * d1 + d2 * d2
     if square > reach * reach:
@@ -196,15 +223,15 @@ def _vote(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # n
     steep = max(square - along * along - 0.25, 0.0) / (square + 0.25)
     if steep > _STEEPEST:
         return 0.0
-    return points[other, 6] * agree * agree * (1 - steep / _STEEPEST) * math.exp(-square / (2 * spread * spread))
+    return agree * agree * (1 - steep / _STEEPEST) * math.exp(-square / (2 * spread * spread))
 
 
 def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Field:
-    """Return for each point how much line there is ahead of it and behind, its own strength included.
+    """Return for each point how much line there is ahead of it and behind, its own strength included; 0 past an end.
 
     Parameters
     ----------
-    points : array of shape (n, 7), float32
+    points : array of shape (n, 8), float32
         As of :func:`centre_points`.
     spread, reach : float
         Deviation in nodes over which a vote fades, and the distance beyond which nobody is asked.

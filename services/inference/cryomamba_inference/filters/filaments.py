@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from cryomamba.records import Shape
-from cryomamba_inference.filters.blobs import Borders, borders_of
 from cryomamba_inference.filters.calibration import bead_limit
 from cryomamba_inference.filters.centre_lines import centre_points, strongest_across, votes
-from cryomamba_inference.filters.grid import CoarseGrid
+from cryomamba_inference.filters.grid import CoarseGrid, Corner, spans
 from cryomamba_inference.filters.lines import LineBank
-from cryomamba_inference.filters.samples import Sample, samples
+from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.samples import sample_boxes
 from cryomamba_inference.filters.tracing import trace
 
 Field = npt.NDArray[np.float32]
@@ -27,15 +30,20 @@ LENGTH_DIAMETERS = 2.5
 """A line that goes on for so many diameters is taken for a filament."""
 SCORE_OCTAVE = 24.0
 """Scores are `SCORE_OCTAVE` · log2(1 + votes), at most 255."""
+LEAST_SCORE = 48
+"""Points with less are not kept."""
+BOX_NODES = 112
+_EVERY = 3
 _FLOOR = 3.0
-_RING = 0.8
+_WALL = 0.7
 _BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
-_OF_SUREST = 0.88
-_LEAST = 112
-_LOW = 6
+_OF_SUREST = 0.78
+_LEAST = 120
+_LOW = 20
 _GOLD_NODES = 2
+_GOLD = 2.0
 _MOST = 0.5
 _ROUNDING = 1e-5
 _OUTER = 0.3
@@ -49,8 +57,6 @@ class FilamentModel:
     ----------
     diameter : float
         In nodes.
-    sign : float
-        1 where filaments are brighter than their surroundings, −1 where darker.
     level, limit, most : float
         Median density; how far from it the density of anything but gold may be; and how far it counts, so that a few
         dense places do not outshine a long weak line.
@@ -58,7 +64,6 @@ class FilamentModel:
     """
 
     diameter: float
-    sign: float
     level: float
     limit: float
     most: float
@@ -66,45 +71,78 @@ class FilamentModel:
 
     @property
     def margin(self) -> int:
-        """Nodes around a box that decide which points are in it and what their scores are."""
-        return self.bank.reach + math.ceil((_RING + _BESIDE + _VOTE_REACH) * self.diameter) + 3 + _GOLD_NODES
+        """Nodes of answers around a box that decide which points are in it and what their scores are."""
+        return math.ceil((_WALL + _BESIDE + _VOTE_REACH) * self.diameter) + 4
 
     def density(self, nodes: Field) -> Field:
-        """Return densities with filaments positive, about 0, and without gold and what is next to it."""
-        field = (nodes - np.float32(self.level)) * np.float32(self.sign)
+        """Return densities about 0, and without gold and what is next to it."""
+        field = nodes - np.float32(self.level)
         gold = ndimage.binary_dilation(np.abs(field) > self.limit, iterations=_GOLD_NODES)
         field[gold] = 0
         return np.asarray(np.clip(field, -self.most, self.most), np.float32)
 
-    def points(self, density: Field, borders: Borders) -> Points:
-        """Return the centre points of a field (n, 7): z, y, x in its nodes, direction, score."""
-        response, direction = self.bank.strongest(density, borders)
-        edge = self.bank.reach + math.ceil(_RING * self.diameter) + 1
+
+@dataclass(frozen=True, slots=True)
+class LineMap:
+    """The bank's answer to lines of one contrast on all nodes of a volume.
+
+    Attributes
+    ----------
+    nodes : NodeMap
+        Densities.
+    sign : int
+        1 for lines brighter than their surroundings, −1 for darker ones.
+    response, direction : NodeMap
+        The strongest answer (float32) and the number of its direction (uint8).
+    """
+
+    nodes: NodeMap
+    sign: int
+    response: NodeMap
+    direction: NodeMap
+
+    @classmethod
+    def empty(cls, nodes: NodeMap, sign: int, folder: Path | None) -> LineMap:
+        """Make the files, in a folder."""
+        shape = nodes.array.shape
+        return cls(nodes, sign, NodeMap(shape, folder), NodeMap(shape, folder, np.uint8))
+
+    def points(self, model: FilamentModel, first: Corner, last: Corner) -> Points:
+        """Return the centre points in a box of nodes (n, 7): z, y, x in the volume's nodes, direction, score."""
+        shape = self.response.array.shape
+        low = [max(a - model.margin, 0) for a in first]
+        high = [min(b + model.margin, n) for b, n in zip(last, shape, strict=True)]
+        around = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        response, direction = (np.array(one.array[around]) for one in (self.response, self.direction))
+        density = model.density(np.array(self.nodes.array[around])) * np.float32(self.sign)
         # A line that runs along a border, half outside, cannot be told from what reflection makes of anything there.
-        side = math.ceil(_OUTER * self.diameter)
-        box = [
-            (side if a else edge, n - side if b else n - edge) for n, (a, b) in zip(density.shape, borders, strict=True)
+        side = math.ceil(_OUTER * model.diameter)
+        seen = [
+            (side if a == 0 else 1, b - a - (side if b == n else 1)) for a, b, n in zip(low, high, shape, strict=True)
         ]
         found = centre_points(
             response,
             direction,
-            self.bank.directions,
+            density,
+            model.bank.directions,
             floor=_FLOOR,
-            ring=_RING * self.diameter,
-            box=np.asarray(box, np.int64),
+            diameter=model.diameter,
+            box=np.asarray(seen, np.int64),
         )
-        found = found[strongest_across(found, _BESIDE * self.diameter)]
-        total = votes(found, spread=_SPREAD * self.diameter, reach=_VOTE_REACH * self.diameter)
+        found = found[strongest_across(found, _BESIDE * model.diameter)]
+        total = votes(found, spread=_SPREAD * model.diameter, reach=_VOTE_REACH * model.diameter)
         scores = np.minimum(SCORE_OCTAVE * np.log2(1 + total), 255)
-        return np.column_stack([found[:, :6], scores]).astype(np.float64)
+        points = np.column_stack([found[:, :6], scores]).astype(np.float64)
+        points[:, :3] += low
+        inside = ((np.floor(points[:, :3] + 0.5) >= first) & (np.floor(points[:, :3] + 0.5) < last)).all(axis=1)
+        return np.asarray(points[inside & (points[:, 6] >= LEAST_SCORE)])
 
 
-def calibrate(
-    nodes: Field, grid: CoarseGrid, *, diameter_A: float, contrast: Literal["dark", "bright", "auto"]
-) -> tuple[FilamentModel, int, int]:
-    """Learn contrast and noise from samples of the nodes; return also the scores between which hysteresis cuts."""
-    boxes = samples(nodes)
-    values = np.concatenate([box.field.reshape(-1) for box in boxes])
+def learn_model(nodes: Field, grid: CoarseGrid, *, diameter_A: float) -> FilamentModel:
+    """Learn level, gold and noise from samples of the nodes."""
+    shape: Corner = (nodes.shape[0], nodes.shape[1], nodes.shape[2])
+    boxes = [np.array(nodes[tuple(slice(*side) for side in zip(*box, strict=True))]) for box in sample_boxes(shape)]
+    values = np.concatenate([box.reshape(-1) for box in boxes])
     level = float(np.median(values))
     limit = bead_limit(values, level)
     diameter = diameter_A / grid.step_A
@@ -112,13 +150,60 @@ def calibrate(
     nothing = float(np.ptp(values)) <= _ROUNDING * abs(level)
     bounds = (limit, _MOST * limit) if limit > 0 else (math.inf, math.inf)
     bounds = (math.inf, 0.0) if nothing else bounds
-    model = FilamentModel(diameter, 1.0, level, *bounds, LineBank(diameter))
-    model = replace(model, bank=model.bank.calibrated([model.density(box.field) for box in boxes]))
-    signs = (-1.0, 1.0) if contrast == "auto" else ({"dark": -1.0, "bright": 1.0}[contrast],)
-    found = {sign: _found(_turned(model, sign), boxes) for sign in signs}
-    lines = {sign: _lines(points, diameter) for sign, points in found.items()}
-    sign = max(signs, key=lambda one: _evidence(lines[one]))
-    return _turned(model, sign), *find_cut(lines[sign] or [points[:, 6] for points in found[sign]])
+    model = FilamentModel(diameter, level, *bounds, LineBank(diameter))
+    return replace(model, bank=model.bank.calibrated([model.density(box) for box in boxes[::_EVERY]]))
+
+
+def answer_tasks(model: FilamentModel, nodes: Field, lines: dict[int, LineMap]) -> list[Callable[[], None]]:
+    """Return what fills the maps, by sign, from the densities on the nodes of the whole volume, box by box.
+
+    The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
+    """
+    reach = model.bank.reach + _GOLD_NODES
+
+    def answer(box: tuple[tuple[int, int], ...]) -> None:
+        wide = [(max(a - reach, 0), min(b + reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
+        z, y, x = ((low == 0, high == n) for (low, high), n in zip(wide, nodes.shape, strict=True))
+        density = model.density(np.array(nodes[tuple(slice(*side) for side in wide)]))
+        inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
+        here = tuple(slice(*side) for side in box)
+        found = model.bank.strongest(density, (z, y, x), tuple(lines))
+        for (response, direction), into in zip(found, lines.values(), strict=True):
+            into.response.array[here] = response[inner]
+            into.direction.array[here] = direction[inner]
+
+    return [partial(answer, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
+
+
+def point_tasks(model: FilamentModel, lines: LineMap, found: dict[int, Points]) -> list[Callable[[], None]]:
+    """Return what finds the centre points of the whole volume, box by box; `found` takes them by the box's number."""
+    boxes = list(product(*(spans(size, BOX_NODES) for size in lines.response.array.shape)))
+
+    def collect(number: int) -> None:
+        z, y, x = boxes[number]
+        found[number] = lines.points(model, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
+
+    return [partial(collect, number) for number in range(len(boxes))]
+
+
+def choose_sign(model: FilamentModel, lines: dict[int, LineMap]) -> int:
+    """Return the contrast of the filaments.
+
+    Matter is dense as gold is, if there is any. Else it is the contrast in which lines go on for longer and stand out
+    more, judged on samples.
+    """
+    if len(lines) == 1:
+        return next(iter(lines))
+    nodes = next(iter(lines.values())).nodes.array
+    above, below = float(nodes.max()) - model.level, model.level - float(nodes.min())
+    if max(above, below) > _GOLD * model.limit:
+        return 1 if above > below else -1
+
+    def evidence(sign: int) -> float:
+        boxes = sample_boxes(lines[sign].response.array.shape)
+        return _evidence(traced_scores([lines[sign].points(model, *box) for box in boxes], model.diameter))
+
+    return max(lines, key=evidence)
 
 
 def find_cut(scores: list[Points]) -> tuple[int, int]:
@@ -137,38 +222,15 @@ def find_cut(scores: list[Points]) -> tuple[int, int]:
     return high - _LOW, high
 
 
-def find_filaments(model: FilamentModel, grid: CoarseGrid, nodes: Field, start: Shape, shape: Shape) -> Points:
-    """Find the centre points in and around a box of voxels, as far as tubes around them reach into it.
-
-    Returns
-    -------
-    array of shape (n, 7), float64
-        z, y, x in Å from the first voxel, the direction (z, y, x), and the score.
-    """
-    stop = (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2])
-    tube = math.ceil(model.diameter / 2) + 2
-    first, last = grid.nodes(start, stop, margin=tube + model.margin)
-    around = nodes[first[0] : last[0], first[1] : last[1], first[2] : last[2]]
-    points = model.points(model.density(around), borders_of(first, last, grid.node_shape))
-    points[:, :3] = (points[:, :3] + first) * grid.step_A
-    reach = tube * grid.step_A
+def near(points: Points, model: FilamentModel, grid: CoarseGrid, start: Shape, shape: Shape) -> Points:
+    """Return the points (in Å) whose tubes may reach into a box of voxels."""
+    reach = (math.ceil(model.diameter / 2) + 2) * grid.step_A
     size = np.array(grid.voxel_size_A)
-    low, high = np.array(start) * size - reach, (np.array(stop) - 1) * size + reach
-    near = ((points[:, :3] >= low) & (points[:, :3] <= high)).all(axis=1)
-    return np.asarray(points[near], np.float64)
+    low, high = np.array(start) * size - reach, (np.array(start) + shape - 1) * size + reach
+    return np.asarray(points[((points[:, :3] >= low) & (points[:, :3] <= high)).all(axis=1)], np.float64)
 
 
-def _turned(model: FilamentModel, sign: float) -> FilamentModel:
-    """Return the model for filaments of that sign; the bank's medians turn with it."""
-    bank = replace(model.bank, middles=np.float32(sign * model.sign) * model.bank.middles)
-    return replace(model, sign=sign, bank=bank)
-
-
-def _found(model: FilamentModel, boxes: list[Sample]) -> list[Points]:
-    return [model.points(model.density(box.field), box.borders) for box in boxes]
-
-
-def _lines(found: list[Points], diameter: float) -> list[Points]:
+def traced_scores(found: list[Points], diameter: float) -> list[Points]:
     """Return the scores along each line that goes on for long enough.
 
     In a thin volume, what stands upright may have scores above all filaments, but ends soon.

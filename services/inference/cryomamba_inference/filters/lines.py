@@ -35,7 +35,7 @@ _ALONG = 1.0
 _REACH = 2.8
 _RADII = 1024
 _LEAST_NOISE = 0.8
-_MOST_NOISE = 1.1
+_MOST_NOISE = 1.25
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class LineBank:
         found: list[list[Field]] = [[] for _ in range(DIRECTIONS)]
         for sample in samples:
             for number, answer in self._each(sample, ALL_BORDERS):
-                found[number].append(answer.reshape(-1))
+                found[number].append(answer[::2, ::2, ::2].reshape(-1))
         values = [np.concatenate(parts) for parts in found]
         middles = np.array([np.median(one) for one in values], np.float32)
         spreads = np.array([1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, middles, strict=True)])
@@ -77,23 +77,19 @@ class LineBank:
         spreads = np.clip(spreads, _LEAST_NOISE * np.median(spreads), _MOST_NOISE * np.median(spreads))
         return replace(self, middles=middles, deviations=spreads.astype(np.float32))
 
-    def strongest(self, density: Field, borders: Borders) -> tuple[Field, Directions]:
-        """Return the strongest answer at every node, in deviations, and which direction gave it.
+    def strongest(self, density: Field, borders: Borders, signs: tuple[int, ...]) -> list[tuple[Field, Directions]]:
+        """Return, for bright lines (sign 1) or dark ones (−1), the strongest answer and which direction gave it.
 
-        At the volume's borders the density goes on by reflection; from other sides, the outer `reach` nodes of the
-        result are not to be used.
+        Answers are in deviations. At the volume's borders the density goes on by reflection; from other sides, the
+        outer `reach` nodes of the result are not to be used.
         """
-        best = np.full(density.shape, -np.inf, np.float32)
-        which = np.zeros(density.shape, np.uint8)
+        found = [(np.full(density.shape, -np.inf, np.float32), np.zeros(density.shape, np.uint8)) for _ in signs]
+        if not (self.deviations > 0).all():
+            return [(np.zeros(density.shape, np.float32), which) for _, which in found]
         for number, answer in self._each(density, borders):
-            if not self.deviations[number] > 0:
-                continue
-            answer -= self.middles[number]
-            answer /= self.deviations[number]
-            higher = answer > best
-            np.copyto(best, answer, where=higher)
-            which[higher] = number
-        return np.where(np.isfinite(best), best, np.float32(0)), which
+            for sign, (best, which) in zip(signs, found, strict=True):
+                _keep(answer, self.middles[number], np.float32(sign / self.deviations[number]), number, best, which)
+        return found
 
     def _each(self, density: Field, borders: Borders) -> Iterator[tuple[int, Field]]:
         """Yield each direction's number and answer, not compared with its noise."""
@@ -107,7 +103,7 @@ class LineBank:
             yield number, scipy.fft.irfftn(waves.filtered(spectrum, direction), shape, overwrite_x=True)[z, y, x]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def _waves(shape: tuple[int, ...], diameter: float) -> _Waves:
     return _Waves(shape, diameter)
 
@@ -131,6 +127,17 @@ class _Waves:
         z, y, x = self._axes
         _filtered(spectrum, z, y, x, direction, self._across, scale, 0.5 * self._along**2, out)
         return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _keep(answer, middle, scale, number, best, which):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for i in range(best.shape[0]):
+        for j in range(best.shape[1]):
+            for k in range(best.shape[2]):
+                value = (answer[i, j, k] - middle) * scale
+                if value > best[i, j, k]:
+                    best[i, j, k] = value
+                    which[i, j, k] = number
 
 
 @nb.njit(cache=True, nogil=True)

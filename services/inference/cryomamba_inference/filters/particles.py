@@ -11,11 +11,11 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from cryomamba.records import Shape, Spacing
-from cryomamba_inference.filters.blobs import BlobFilter, Peaks, blob_filter, borders_of, calibrated
+from cryomamba_inference.filters.blobs import BlobFilter, Borders, Peaks, borders_of
 from cryomamba_inference.filters.calibration import bead_limit
 from cryomamba_inference.filters.false_picks import find_height
-from cryomamba_inference.filters.grid import CoarseGrid
-from cryomamba_inference.filters.samples import samples
+from cryomamba_inference.filters.grid import CoarseGrid, Corner
+from cryomamba_inference.filters.samples import sample_boxes
 
 Field = npt.NDArray[np.float32]
 Found = npt.NDArray[np.float64]
@@ -23,7 +23,8 @@ Found = npt.NDArray[np.float64]
 SCORE_OCTAVE = 32.0
 """Scores are `SCORE_OCTAVE` · log2(1 + height in deviations), at most 255."""
 _CROWD = 50
-_STRONG = 4.5
+_ROUNDING = 1e-5
+_STRONG = 4.0
 _GOLD = 3.0
 _GOLD_FROM = 8
 _FRINGE_DIAMETERS = 2.0
@@ -40,8 +41,6 @@ class ParticleModel:
     diameter_A : float
     sign : int
         1 where particles are brighter than their surroundings, −1 where darker.
-    level : float
-        Median density.
     blobs : BlobFilter
     gold : float
         Peaks with more density than this, from the level, are gold.
@@ -49,9 +48,22 @@ class ParticleModel:
 
     diameter_A: float
     sign: int
-    level: float
     blobs: BlobFilter
     gold: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Densities on the nodes of a whole volume, and the filter's answers to them; may be memory maps."""
+
+    nodes: Field
+    answer: Field
+
+    def peaks(self, blobs: BlobFilter, first: Corner, last: Corner, sign: int) -> Peaks:
+        """Return the peaks of one sign in a box of nodes."""
+        box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+        borders: Borders = borders_of(first, last, (self.nodes.shape[0], self.nodes.shape[1], self.nodes.shape[2]))
+        return blobs.peaks(self.answer[box], self.nodes[box], first, borders, sign)
 
 
 def to_scores(heights: Found) -> Found:
@@ -59,29 +71,44 @@ def to_scores(heights: Found) -> Found:
     return np.asarray(np.minimum(SCORE_OCTAVE * np.log2(1 + heights), 255.0))
 
 
-def calibrate(
-    nodes: Field, grid: CoarseGrid, *, diameter_A: float, apart_A: float, contrast: Literal["dark", "bright", "auto"]
-) -> tuple[ParticleModel, int]:
-    """Learn contrast, noise and gold from samples of the nodes; return a first threshold, too."""
-    boxes = samples(nodes)
-    values = np.concatenate([box.field.reshape(-1) for box in boxes])
+def make_filter(nodes: Field, grid: CoarseGrid, *, diameter_A: float, apart_A: float) -> BlobFilter:
+    """Return the filter for a diameter, which knows the volume's level and what is gold, but not its noise."""
+    values = _sampled(nodes)
     level = float(np.median(values))
     limit = bead_limit(values, level)
-    blank = blob_filter(diameter_A, apart_A, grid.step_A, limit if limit > 0 else math.inf)
-    above = [box.field - np.float32(level) for box in boxes]
-    blobs = calibrated(blank, above)
-    found = {
-        sign: [blobs.peaks(field, box.first, box.borders, sign) for field, box in zip(above, boxes, strict=True)]
-        for sign in (1, -1)
-    }
-    sign = _sign(found, limit) if contrast == "auto" else {"dark": -1, "bright": 1}[contrast]
-    model = ParticleModel(diameter_A, sign, level, blobs)
-    model = replace(model, gold=_gold_density(found[model.sign], limit))
+    return BlobFilter(diameter_A / grid.step_A, apart_A / grid.step_A, level, limit if limit > 0 else math.inf)
+
+
+def calibrate(
+    fields: Fields,
+    grid: CoarseGrid,
+    blobs: BlobFilter,
+    *,
+    diameter_A: float,
+    contrast: Literal["dark", "bright", "auto"],
+) -> tuple[ParticleModel, int]:
+    """Learn noise, contrast and gold from samples of the answers; return a first threshold, too."""
+    values = _sampled(fields.answer)
+    middle = float(np.median(values))
+    deviation = 1.4826 * float(np.median(np.abs(values - np.float32(middle))))
+    # What rounding leaves of a constant volume is no noise to compare with.
+    blobs = replace(blobs, middle=middle, deviation=deviation if deviation > _ROUNDING * abs(blobs.level) else 0.0)
+    boxes = sample_boxes(grid.node_shape)
+    found = {sign: [fields.peaks(blobs, *box, sign) for box in boxes] for sign in (1, -1)}
+    sign = _sign(found, blobs.limit) if contrast == "auto" else {"dark": -1, "bright": 1}[contrast]
+    model = ParticleModel(diameter_A, sign, blobs)
+    model = replace(model, gold=_gold_density(found[model.sign], blobs.limit))
     rows = np.concatenate([_rows(one, model, side) for side, peaks in found.items() for one in peaks])
     return model, find_cut(rows, model, (grid.step_A,) * 3)
 
 
-def find_particles(model: ParticleModel, grid: CoarseGrid, nodes: Field, start: Shape, shape: Shape) -> Found:
+def _sampled(field: Field) -> Field:
+    boxes = sample_boxes((field.shape[0], field.shape[1], field.shape[2]))
+    parts = [field[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] for first, last in boxes]
+    return np.concatenate([part.reshape(-1) for part in parts])
+
+
+def find_particles(model: ParticleModel, grid: CoarseGrid, fields: Fields, start: Shape, shape: Shape) -> Found:
     """Find the peaks in and around a box of voxels, as far as their balls reach into it.
 
     Returns
@@ -92,10 +119,8 @@ def find_particles(model: ParticleModel, grid: CoarseGrid, nodes: Field, start: 
     stop = (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2])
     ball = math.ceil(model.diameter_A / 2 / grid.step_A) + 1
     first, last = grid.nodes(start, stop, margin=ball + model.blobs.margin)
-    around = nodes[first[0] : last[0], first[1] : last[1], first[2] : last[2]] - np.float32(model.level)
-    borders = borders_of(first, last, grid.node_shape)
     size = np.array(grid.voxel_size_A)
-    rows = np.concatenate([_rows(model.blobs.peaks(around, first, borders, sign), model, sign) for sign in (1, -1)])
+    rows = np.concatenate([_rows(fields.peaks(model.blobs, first, last, sign), model, sign) for sign in (1, -1)])
     rows[:, :3] = np.clip(rows[:, :3] * (grid.step_A / size), 0, np.array(grid.shape) - 1)
     reach = model.diameter_A / 2 / size
     near = (rows[:, :3] >= start - reach) & (rows[:, :3] <= np.array(stop) - 1 + reach)
