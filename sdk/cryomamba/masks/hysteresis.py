@@ -9,7 +9,7 @@ Components within a slab: Silversmith, "cc3d" (2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from cryomamba.engine import ScoreCut
 from cryomamba.libraries import library
+from cryomamba.masks.ahead import ahead
 from cryomamba.masks.seams import Numbers, SeamGraph
 from cryomamba.masks.slabs import slab_depth
 from cryomamba.records import Shape
@@ -34,8 +35,8 @@ def cut_scores(scores: Scores, cut: ScoreCut) -> Scores:
     """Turn the scores of a whole (small) volume into a mask of 0 and 1."""
     if is_plain(cut):
         return (scores >= cut.low).astype(np.uint8)
-    components, strong, sizes = _label(scores, cut)
-    return _kept(components, strong & (sizes >= cut.min_voxels))
+    pieces = _label(scores, cut)
+    return _kept(pieces, pieces.strong & (pieces.sizes >= cut.min_voxels))
 
 
 def is_plain(cut: ScoreCut) -> bool:
@@ -74,14 +75,21 @@ class SlabLabeller:
 
     def add(self, scores: Scores) -> None:
         """Take in the next slab (uint8, ZYX, full y and x)."""
-        components, strong, sizes = _label(scores, self._cut)
-        keep = strong & (sizes >= self._cut.min_voxels)
-        first, last = components[0], components[-1]
+        self._take(_seen(scores, self._cut))
+
+    def add_all(self, slabs: Iterable[slice], read: Callable[[slice], Scores], *, threads: int) -> Iterator[None]:
+        """Take in all slabs in turn, one at each step."""
+        for seen in ahead(lambda z: _seen(read(z), self._cut), slabs, threads=threads):
+            yield self._take(seen)
+
+    def _take(self, seen: _Seen) -> None:
+        first, last = seen.first, seen.last
+        keep = seen.strong & (seen.sizes >= self._cut.min_voxels)
         local = np.union1d(first[first > 0], last[last > 0]).astype(np.int32)
         base = self._graph.add(local.size)
-        self._sizes.append(sizes[local])
-        self._strong.append(strong[local])
-        table = np.full(sizes.size, -1, np.int64)
+        self._sizes.append(seen.sizes[local])
+        self._strong.append(seen.strong[local])
+        table = np.full(keep.size, -1, np.int64)
         table[local] = np.arange(base, base + local.size)
         if self._seam is not None:
             self._graph.touch(self._seam, table[first], None)
@@ -90,13 +98,13 @@ class SlabLabeller:
         self._slabs.append(_Slab(keep.size, np.packbits(keep).tobytes(), local, base))
 
     def mask(self, number: int, scores: Scores) -> Scores:
-        """Return the mask (0 and 1) of slab `number`, given its scores again."""
+        """Return the mask (0 and 1) of slab `number`, given its scores again; for several threads at a time."""
         if self._decided is None:
             self._decided = self._decide()
         slab = self._slabs[number]
         keep = np.unpackbits(np.frombuffer(slab.kept, np.uint8), count=slab.count).astype(np.bool_)
         keep[slab.local] = self._decided[slab.base : slab.base + slab.local.size]
-        return _kept(_components(scores, self._cut), keep)
+        return _kept(_pieces(scores, self._cut), keep)
 
     def _decide(self) -> Flags:
         """Return for each component at a seam whether what it is part of is strong and large enough."""
@@ -118,6 +126,7 @@ def write_mask(
     *,
     step: Callable[[float], None],
     slab_voxels: int = SCORE_SLAB_VOXELS,
+    threads: int = 1,
 ) -> None:
     """Turn scores on disk into a mask on disk.
 
@@ -133,45 +142,75 @@ def write_mask(
     step : callable
         Called with the fraction done after each slab; may raise to stop.
     slab_voxels : int
-        About how many voxels are held at a time; the answer is the same.
+        About how many voxels each thread holds at a time; the answer is the same.
+    threads : int
+        How many call `read`; `write` and `step` are called in the calling thread.
     """
     depth = slab_depth(shape, slab_voxels)
     slabs = [slice(z, min(z + depth, shape[0])) for z in range(0, shape[0], depth)]
     if is_plain(cut):
-        for number, z in enumerate(slabs):
-            write(z.start, cut_scores(read(z), cut))
-            step((number + 1) / len(slabs))
-        return
-    labeller = SlabLabeller(cut)
-    for number, z in enumerate(slabs):
-        labeller.add(read(z))
-        step((number + 1) / (2 * len(slabs)))
-    for number, z in enumerate(slabs):
-        write(z.start, labeller.mask(number, read(z)))
-        step(0.5 + (number + 1) / (2 * len(slabs)))
+        masks = ahead(lambda z: cut_scores(read(z), cut), slabs, threads=threads)
+        before = 0.0
+    else:
+        labeller = SlabLabeller(cut)
+        for number, _ in enumerate(labeller.add_all(slabs, read, threads=threads)):
+            step((number + 1) / (2 * len(slabs)))
+        masks = ahead(lambda n: labeller.mask(n, read(slabs[n])), range(len(slabs)), threads=threads)
+        before = 0.5
+    for number, (z, mask) in enumerate(zip(slabs, masks, strict=True)):
+        write(z.start, mask)
+        step(before + (1 - before) * (number + 1) / len(slabs))
 
 
-def _components(scores: Scores, cut: ScoreCut) -> Components:
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """The connected pieces of a slab: numbers of all voxels, and which flat places are in one."""
+
+    components: Components
+    inside: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled(_Pieces):
+    """Besides, for each piece whether it holds a strong voxel, and its size; 0, the background, is never strong."""
+
+    strong: Flags
+    sizes: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is left of a slab's pieces once the slab is gone: those on its first and last plane, and what all are."""
+
+    first: Components
+    last: Components
+    strong: Flags
+    sizes: Numbers
+
+
+def _pieces(scores: Scores, cut: ScoreCut) -> _Pieces:
+    weak = scores >= cut.low
     # As bytes: of a boolean array that is a few voxels thin, cc3d makes an error.
-    weak = (scores >= cut.low).view(np.uint8)
-    components: Components = library("cc3d").connected_components(weak, connectivity=26)
-    return components
+    components: Components = library("cc3d").connected_components(weak.view(np.uint8), connectivity=26)
+    return _Pieces(components, np.flatnonzero(weak))
 
 
-def _kept(components: Components, keep: Flags) -> Scores:
-    """Return the mask of the components that are kept; most voxels are in none, so only the others are looked up."""
-    mask = np.zeros(components.shape, np.uint8)
-    inside = np.flatnonzero(components)
-    mask.reshape(-1)[inside] = keep[components.reshape(-1)[inside]]
+def _kept(pieces: _Pieces, keep: Flags) -> Scores:
+    """Return the mask of the pieces that are kept; most voxels are in none, so only the others are looked up."""
+    mask = np.zeros(pieces.components.shape, np.uint8)
+    mask.reshape(-1)[pieces.inside] = keep[pieces.components.reshape(-1)[pieces.inside]]
     return mask
 
 
-def _label(scores: Scores, cut: ScoreCut) -> tuple[Components, Flags, Numbers]:
-    """Return components, which of them hold a strong voxel, and their sizes; 0, the background, is never strong."""
-    components = _components(scores, cut)
-    inside = np.flatnonzero(components)
-    found = components.reshape(-1)[inside]
+def _label(scores: Scores, cut: ScoreCut) -> _Labelled:
+    pieces = _pieces(scores, cut)
+    found = pieces.components.reshape(-1)[pieces.inside]
     sizes = np.bincount(found, minlength=1)
     strong = np.zeros(sizes.size, np.bool_)
-    strong[found[scores.reshape(-1)[inside] >= cut.high]] = True
-    return components, strong, sizes
+    strong[found[scores.reshape(-1)[pieces.inside] >= cut.high]] = True
+    return _Labelled(pieces.components, pieces.inside, strong, sizes)
+
+
+def _seen(scores: Scores, cut: ScoreCut) -> _Seen:
+    pieces = _label(scores, cut)
+    return _Seen(pieces.components[0].copy(), pieces.components[-1].copy(), pieces.strong, pieces.sizes)

@@ -248,7 +248,8 @@ class _Run:
                     mask.write(z, 0, 0, block)
                     self._feed.put((z, 0, 0), block)
 
-                write_mask(self._facts.shape, read, write, self._engine.cut(), step=self._within)
+                cut, threads = self._engine.cut(), self._executor.processes
+                write_mask(self._facts.shape, read, write, cut, step=self._within, threads=threads)
                 if self._keeps:
                     self._keep(read)
         finally:
