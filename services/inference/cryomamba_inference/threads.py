@@ -8,14 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def one_thread() -> AbstractContextManager[object]:
     """Keep numerical libraries to one thread while the context lasts."""
     limits: AbstractContextManager[object] = threadpool_limits(1)
     return limits
+
+
+def each(work: Callable[[Item], Answer], items: Iterable[Item], *, threads: int) -> list[Answer]:
+    """Return ``work(item)`` for every item, in order; for few items that are all in memory."""
+    if threads <= 1:
+        return list(map(work, items))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
 
 
 def run_all(tasks: Iterable[Callable[[], None]], *, threads: int, done: Callable[[int], None]) -> None:

@@ -123,10 +123,11 @@ class MembraneEngine(Engine[MembraneParameters]):
                 contrast=self.parameters.contrast,
                 tilt_deg=self.parameters.tilt_deg,
                 thickness_A=self.parameters.thickness_A,
+                threads=scene.threads,
             )
             tasks = plate_tasks(model, nodes.array, plates)
             run_all(tasks, threads=scene.threads, done=lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
-            self._found = learn_cut(model, plates)
+            self._found = learn_cut(model, plates, threads=scene.threads)
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
 

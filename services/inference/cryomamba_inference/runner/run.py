@@ -202,7 +202,7 @@ class _Run:
             if copy is not None and not np.isfinite(copy).all():
                 return None
             engine = type(self._engine)(self._engine.parameters)
-            engine.prepare(_scene(shape, voxel_size_A, copy))
+            engine.prepare(_scene(shape, voxel_size_A, copy, self._executor.processes))
             data = np.empty((0, 0, 0), np.float32) if copy is None else copy
             with one_thread():
                 labels, _ = predicted(engine, Tile(data, core, (0, 0, 0), shape, factor, step))
@@ -357,10 +357,10 @@ def _split(passes: Sequence[Pass]) -> tuple[list[Pass], Pass]:
     return looks, result
 
 
-def _scene(shape: Shape, voxel_size_A: Spacing, copy: Voxels | None) -> Scene:
+def _scene(shape: Shape, voxel_size_A: Spacing, copy: Voxels | None, threads: int) -> Scene:
     if copy is None:
         return Scene(shape, voxel_size_A, None, _nothing)
-    return Scene(shape, voxel_size_A, array_statistics(copy), lambda where: copy[where])
+    return Scene(shape, voxel_size_A, array_statistics(copy), lambda where: copy[where], threads=threads)
 
 
 def _reader(volume: Volume, check: Callable[[], None]) -> Callable[[Slices], Voxels]:
