@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -82,6 +83,9 @@ class Scene:
         own has to do.
     threads : int
         How many threads :meth:`Engine.prepare` may use; its answer must not depend on it.
+    core : context manager
+        What each of these threads enters while it computes, and several at a time: while the runner needs a core for
+        something else, one of them waits in there.
     step : callable
         Called now and then with the fraction of the preparation that is done, in the thread that called `prepare`;
         raises to stop.
@@ -93,6 +97,7 @@ class Scene:
     read: Callable[[Slices], Voxels]
     scratch: Path | None = None
     threads: int = 1
+    core: AbstractContextManager[object] = field(default_factory=nullcontext)
     step: Callable[[float], None] = _no_step
 
 

@@ -80,7 +80,8 @@ class SlabLabeller:
     def add_all(self, slabs: Iterable[slice], read: Callable[[slice], Scores], *, threads: int) -> Iterator[None]:
         """Take in all slabs in turn, one at each step."""
         for seen in ahead(lambda z: _seen(read(z), self._cut), slabs, threads=threads):
-            yield self._take(seen)
+            self._take(seen)
+            yield
 
     def _take(self, seen: _Seen) -> None:
         first, last = seen.first, seen.last

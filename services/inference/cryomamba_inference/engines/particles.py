@@ -17,7 +17,7 @@ from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.particles import ParticleModel, calibrate, find_cut, find_particles
-from cryomamba_inference.threads import one_thread, run_all
+from cryomamba_inference.threads import Crew, one_thread
 
 _VOXELS_PER_DIAMETER = 2.5
 
@@ -102,7 +102,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         self._nodes = NodeMap(self._grid.node_shape, scene.scratch)
         with one_thread():
             tasks = self._grid.gather_tasks(scene.read, self._nodes.array)
-            run_all(tasks, threads=scene.threads, done=lambda _: scene.step(0.5))
+            Crew(scene.threads, scene.core).run(tasks, lambda _: scene.step(0.5))
             self._model, self._cut = calibrate(
                 self._nodes.array, self._grid, diameter_A=diameter, apart_A=apart, contrast=self.parameters.contrast
             )

@@ -17,7 +17,7 @@ from cryomamba_inference.filters.grid import CoarseGrid, half_sphere
 from cryomamba_inference.filters.membrane import STEP_A, MembraneModel, PlateMap, to_scores
 from cryomamba_inference.filters.plates import Directions, PlateBank
 from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
-from cryomamba_inference.threads import each
+from cryomamba_inference.threads import ALONE, Crew
 
 Field = npt.NDArray[np.float32]
 
@@ -77,7 +77,7 @@ def learn_model(
     contrast: Literal["dark", "bright", "auto"],
     tilt_deg: float | None,
     thickness_A: float,
-    threads: int = 1,
+    crew: Crew = ALONE,
 ) -> MembraneModel:
     """Learn level, contrast and wedge from samples of a volume, and find its gold.
 
@@ -94,8 +94,8 @@ def learn_model(
         Largest tilt of the series about y in degrees; None estimates it, 90 means no missing wedge.
     thickness_A : float
         Thickness of a membrane.
-    threads : int
-        How many work on samples; the answer does not depend on it.
+    crew : Crew
+        Works on the samples.
     """
     blocks = [np.asarray(nodes[where]) for where in sample_boxes(nodes.shape)]
     values = np.concatenate([block.reshape(-1) for block in blocks])
@@ -108,13 +108,13 @@ def learn_model(
     fields = [(block - np.float32(level)) * np.float32(side) for block in blocks]
     found = [find_gold(field, level=0, sign=1, limit=limit) if gold else no_gold() for field in fields]
     if gold and tilt_deg is None and tilt < NO_WEDGE:
-        tilt = _tilt_of_streaks(fields, found, tilt, step_A, threads)
+        tilt = _tilt_of_streaks(fields, found, tilt, step_A, crew)
     wedge = tilt if tilt < NO_WEDGE else None
     sign = side
     if contrast == "auto":
         both = zip(found, fields, strict=True)
         rest = [one.beads(step_A=step_A, tilt_deg=wedge).remove(field, (0, 0, 0)) for one, field in both]
-        sign *= _sign(bank, rest, doubt=_DOUBT if any(len(one.nodes) for one in found) else 0.0, threads=threads)
+        sign *= _sign(bank, rest, doubt=_DOUBT if any(len(one.nodes) for one in found) else 0.0, crew=crew)
     whole = find_gold(nodes, level=level, sign=side, limit=limit) if gold else no_gold()
     beads = whole.beads(step_A=step_A, tilt_deg=wedge)
     beads = replace(beads, amounts=beads.amounts * np.float32(side * sign))
@@ -122,7 +122,7 @@ def learn_model(
 
 
 def _tilt_of_streaks(
-    fields: Sequence[Field], gold: Sequence[Gold], tilt_deg: float, step_A: float, threads: int
+    fields: Sequence[Field], gold: Sequence[Gold], tilt_deg: float, step_A: float, crew: Crew
 ) -> float:
     """Return the tilt, near an estimate, with which least is left of the streaks of gold."""
     golden = [(field, one) for field, one in zip(fields, gold, strict=True) if len(one.nodes)]
@@ -133,10 +133,10 @@ def _tilt_of_streaks(
         return sum(one.streaks_left(field, step_A=step_A, tilt_deg=tilt) for field, one in golden)
 
     tried = [tilt_deg + change for change in _TILT_CHANGES]
-    return float(tried[int(np.argmin(each(left, tried, threads=threads)))])
+    return float(tried[int(np.argmin(crew.map(left, tried)))])
 
 
-def learn_cut(model: MembraneModel, plates: PlateMap, *, threads: int = 1) -> Calibration:
+def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> Calibration:
     """Learn the noise of the bank's answer, how far votes should reach, and where to cut, from samples."""
     boxes = sample_boxes(plates.response.array.shape)
     found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
@@ -146,10 +146,10 @@ def learn_cut(model: MembraneModel, plates: PlateMap, *, threads: int = 1) -> Ca
     # Rounding errors of a constant volume are no noise.
     rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
     model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
-    seen = _prominence(each(lambda pair: model.heights_of_crests(*pair), found, threads=threads))
+    seen = _prominence(crew.map(lambda pair: model.heights_of_crests(*pair), found))
     # Votes come from far in noise, where many are needed, and from near where membranes stand out.
     model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
-    fields = each(lambda pair: _scores(model, *pair), found, threads=threads)
+    fields = crew.map(lambda pair: _scores(model, *pair), found)
     low, high = find_cut(fields, prominence=seen, step_A=model.step_A)
     return Calibration(model, low, high)
 
@@ -244,11 +244,11 @@ def _side_of_gold(away: Field, limit: float) -> float:
     return 1.0 if above > below else -1.0
 
 
-def _sign(bank: PlateBank, fields: Sequence[Field], *, doubt: float, threads: int) -> float:
+def _sign(bank: PlateBank, fields: Sequence[Field], *, doubt: float, crew: Crew) -> float:
     """Return 1 if the strongest plates of fields without gold are bright and −1 if they are dark.
 
     Fields are given with gold bright. Where they had any, a difference up to `doubt` is decided by it: membranes are
     dense as gold is.
     """
-    tails = np.sum(each(lambda field: bank.extremes(_middle(field), 0.99), fields, threads=threads), axis=0)
+    tails = np.sum(crew.map(lambda field: bank.extremes(_middle(field), 0.99), fields), axis=0)
     return 1.0 if tails[0] > (1 - doubt) * tails[1] else -1.0
