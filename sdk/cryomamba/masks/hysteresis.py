@@ -9,8 +9,9 @@ Components within a slab: Silversmith, "cc3d" (2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,8 @@ import numpy.typing as npt
 
 from cryomamba.engine import ScoreCut
 from cryomamba.libraries import library
-from cryomamba.masks.ahead import ahead
 from cryomamba.masks.seams import Numbers, SeamGraph
-from cryomamba.masks.slabs import slab_depth
+from cryomamba.masks.slabs import Spread, slab_depth
 from cryomamba.records import Shape
 
 SCORE_MAX = 255
@@ -54,6 +54,26 @@ class _Slab:
     base: int
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is remembered of a slab's pieces until all are known.
+
+    Attributes
+    ----------
+    first, last : ndarray
+        Numbers of the pieces on the slab's first and last plane, 0 for background.
+    strong : ndarray of bool
+        Whether a piece has a strong voxel; piece 0, the background, has none.
+    sizes : ndarray
+        Voxels of each piece.
+    """
+
+    first: Components
+    last: Components
+    strong: Flags
+    sizes: Numbers
+
+
 class SlabLabeller:
     """Decides which voxels of a score volume belong to the mask.
 
@@ -75,37 +95,35 @@ class SlabLabeller:
 
     def add(self, scores: Scores) -> None:
         """Take in the next slab (uint8, ZYX, full y and x)."""
-        self._take(_seen(scores, self._cut))
+        self.take(seen_in(scores, self._cut))
 
-    def add_all(self, slabs: Iterable[slice], read: Callable[[slice], Scores], *, threads: int) -> Iterator[None]:
-        """Take in all slabs in turn, one at each step."""
-        for seen in ahead(lambda z: _seen(read(z), self._cut), slabs, threads=threads):
-            self._take(seen)
-            yield
-
-    def _take(self, seen: _Seen) -> None:
-        first, last = seen.first, seen.last
-        keep = seen.strong & (seen.sizes >= self._cut.min_voxels)
-        local = np.union1d(first[first > 0], last[last > 0]).astype(np.int32)
+    def take(self, seen: Seen) -> None:
+        """Take in what was seen in the next slab."""
+        local = _at_seams(seen)
         base = self._graph.add(local.size)
         self._sizes.append(seen.sizes[local])
         self._strong.append(seen.strong[local])
-        table = np.full(keep.size, -1, np.int64)
+        table = np.full(seen.sizes.size, -1, np.int64)
         table[local] = np.arange(base, base + local.size)
         if self._seam is not None:
-            self._graph.touch(self._seam, table[first], None)
-        self._seam = table[last]
+            self._graph.touch(self._seam, table[seen.first], None)
+        self._seam = table[seen.last]
+        keep = seen.strong & (seen.sizes >= self._cut.min_voxels)
         keep[local] = False
         self._slabs.append(_Slab(keep.size, np.packbits(keep).tobytes(), local, base))
 
     def mask(self, number: int, scores: Scores) -> Scores:
-        """Return the mask (0 and 1) of slab `number`, given its scores again; for several threads at a time."""
+        """Return the mask (0 and 1) of slab `number`, given its scores again."""
+        return _kept(_pieces(scores, self._cut), _flags(self.kept(number)))
+
+    def kept(self, number: int) -> bytes:
+        """Return a bit for each piece of slab `number`, the background first: whether it belongs to the mask."""
         if self._decided is None:
             self._decided = self._decide()
         slab = self._slabs[number]
-        keep = np.unpackbits(np.frombuffer(slab.kept, np.uint8), count=slab.count).astype(np.bool_)
+        keep = _flags(slab.kept)[: slab.count]
         keep[slab.local] = self._decided[slab.base : slab.base + slab.local.size]
-        return _kept(_pieces(scores, self._cut), keep)
+        return np.packbits(keep).tobytes()
 
     def _decide(self) -> Flags:
         """Return for each component at a seam whether what it is part of is strong and large enough."""
@@ -127,7 +145,7 @@ def write_mask(
     *,
     step: Callable[[float], None],
     slab_voxels: int = SCORE_SLAB_VOXELS,
-    threads: int = 1,
+    spread: Spread = map,
 ) -> None:
     """Turn scores on disk into a mask on disk.
 
@@ -143,24 +161,41 @@ def write_mask(
     step : callable
         Called with the fraction done after each slab; may raise to stop.
     slab_voxels : int
-        About how many voxels each thread holds at a time; the answer is the same.
-    threads : int
-        How many call `read`; `write` and `step` are called in the calling thread.
+        About how many voxels are held at a time; the answer is the same.
+    spread : callable
+        Calls `read` for several slabs at a time, if `read` pickles; `write` and `step` are called here.
     """
     depth = slab_depth(shape, slab_voxels)
     slabs = [slice(z, min(z + depth, shape[0])) for z in range(0, shape[0], depth)]
     if is_plain(cut):
-        masks = ahead(lambda z: cut_scores(read(z), cut), slabs, threads=threads)
-        before = 0.0
+        masks, before = spread(partial(_plain_mask, read, cut), slabs), 0.0
     else:
-        labeller = SlabLabeller(cut)
-        for number, _ in enumerate(labeller.add_all(slabs, read, threads=threads)):
+        labeller, before = SlabLabeller(cut), 0.5
+        for number, seen in enumerate(spread(partial(_seen_at, read, cut), slabs)):
+            labeller.take(seen)
             step((number + 1) / (2 * len(slabs)))
-        masks = ahead(lambda n: labeller.mask(n, read(slabs[n])), range(len(slabs)), threads=threads)
-        before = 0.5
+        kept = ((z, labeller.kept(number)) for number, z in enumerate(slabs))
+        masks = spread(partial(_mask_at, read, cut), kept)
     for number, (z, mask) in enumerate(zip(slabs, masks, strict=True)):
         write(z.start, mask)
         step(before + (1 - before) * (number + 1) / len(slabs))
+
+
+def _plain_mask(read: Callable[[slice], Scores], cut: ScoreCut, z: slice) -> Scores:
+    return cut_scores(read(z), cut)
+
+
+def _seen_at(read: Callable[[slice], Scores], cut: ScoreCut, z: slice) -> Seen:
+    return seen_in(read(z), cut)
+
+
+def _mask_at(read: Callable[[slice], Scores], cut: ScoreCut, slab: tuple[slice, bytes]) -> Scores:
+    z, kept = slab
+    return _kept(_pieces(read(z), cut), _flags(kept))
+
+
+def _flags(bits: bytes) -> Flags:
+    return np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +210,6 @@ class _Pieces:
 class _Labelled(_Pieces):
     """Besides, for each piece whether it holds a strong voxel, and its size; 0, the background, is never strong."""
 
-    strong: Flags
-    sizes: Numbers
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is left of a slab's pieces once the slab is gone: those on its first and last plane, and what all are."""
-
-    first: Components
-    last: Components
     strong: Flags
     sizes: Numbers
 
@@ -212,6 +237,16 @@ def _label(scores: Scores, cut: ScoreCut) -> _Labelled:
     return _Labelled(pieces.components, pieces.inside, strong, sizes)
 
 
-def _seen(scores: Scores, cut: ScoreCut) -> _Seen:
+def seen_in(scores: Scores, cut: ScoreCut) -> Seen:
+    """Find the pieces of a slab (uint8, ZYX, full y and x)."""
     pieces = _label(scores, cut)
-    return _Seen(pieces.components[0].copy(), pieces.components[-1].copy(), pieces.strong, pieces.sizes)
+    return Seen(pieces.components[0].copy(), pieces.components[-1].copy(), pieces.strong, pieces.sizes)
+
+
+def _at_seams(seen: Seen) -> npt.NDArray[np.int32]:
+    """Return the pieces on the first or last plane, ascending."""
+    found = np.zeros(seen.sizes.size, np.bool_)
+    found[seen.first] = True
+    found[seen.last] = True
+    found[0] = False
+    return np.flatnonzero(found).astype(np.int32)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,15 @@ SLAB_VOXELS = 16 * 1024 * 1024
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
 Step = Callable[[float], None]
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Spread(Protocol):
+    """What calls a function for each item in turn, as ``map`` does: over several processes, if everything pickles."""
+
+    def __call__(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
+        """Yield the answers in the order of the items."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from cryomamba.picks import Picks
 from cryomamba.records import SCORES, PreviewOptions, Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, Statistics, Volume, blank_header, stream_statistics
 from cryomamba.wire.buffers import bits_for
-from cryomamba_inference.blocks import BlockFile
+from cryomamba_inference.blocks import BlockFile, Planes
 from cryomamba_inference.downsample import PreviewCanvas, preview_factor
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
 from cryomamba_inference.executor.base import Result
@@ -227,23 +227,21 @@ class _Run:
             with BlockFile(path, self._facts.shape) as scores:
                 self._feed.begin(self._engine.cut())
                 self._walk(plan, lambda piece, block: scores.write(piece.target, _as_scores(block)))
-                self._meter.enter(_JOINING)
-                self._feed.begin(None)
-                _, height, width = self._facts.shape
-
-                def read(z: slice) -> Scores:
-                    return scores.read((z, slice(0, height), slice(0, width)))
-
-                def write(z: int, block: Scores) -> None:
-                    mask.write(z, 0, 0, block)
-                    self._feed.put((z, 0, 0), block)
-
-                cut, threads = self._engine.cut(), self._executor.processes
-                write_mask(self._facts.shape, read, write, cut, step=self._within, threads=threads)
-                if self._keeps:
-                    self._keep(read)
+            self._join(Planes(path, self._facts.shape), mask)
         finally:
             path.unlink(missing_ok=True)
+
+    def _join(self, read: Planes, mask: MaskWriter) -> None:
+        self._meter.enter(_JOINING)
+        self._feed.begin(None)
+
+        def write(z: int, block: Scores) -> None:
+            mask.write(z, 0, 0, block)
+            self._feed.put((z, 0, 0), block)
+
+        write_mask(read.shape, read, write, self._engine.cut(), step=self._within, spread=self._tiles.map)
+        if self._keeps:
+            self._keep(read)
 
     def _keep(self, read: Callable[[slice], Scores]) -> None:
         """Write the scores as a volume that lies on the tomogram, for another threshold later."""
