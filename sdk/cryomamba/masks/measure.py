@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,14 +14,15 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from cryomamba.masks.instances import Floats, Instances, find_instances
-from cryomamba.masks.slabs import LabelSource, Step, windows
-from cryomamba.masks.surface import HALO, METHOD, face_areas
+from cryomamba.masks.slabs import LabelSource, Step, thicker, windows
+from cryomamba.masks.surface import HALO, METHOD, Places, face_areas
 from cryomamba.masks.thickness import medial_thickness, thickness_halo
 from cryomamba.records import Shape, Spacing
 
 THICKNESS_METHOD: Final = "twice the distance to the edge at the middle (ridge of the Euclidean distance transform)"
 _A2_PER_NM2 = 100.0
 _FIND_SHARE = 0.3
+_MEASURED_VOXELS: Final = 32 * 1024 * 1024
 
 
 class Measured(BaseModel):
@@ -169,21 +170,48 @@ class _Sums:
             into += np.bincount(ids, weights, minlength=into.size)
 
 
+@dataclass(frozen=True, slots=True)
+class _Spots:
+    """Values at voxels, which are flat indices of a window's core; a voxel may occur several times."""
+
+    voxels: npt.NDArray[np.int32]
+    values: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[Places, npt.NDArray[np.float32]]], shape: tuple[int, ...]) -> _Spots:
+        found = [(np.ravel_multi_index(places, shape).astype(np.int32), values) for places, values in parts]
+        if not found:
+            return cls(np.empty(0, np.int32), np.empty(0, np.float32))
+        return cls(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+    def numbered(
+        self, ids: npt.NDArray[np.uint32], first: int
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+        """Return pieces and values of the spots in a slab whose first voxel is `first`."""
+        here = (self.voxels >= first) & (self.voxels < first + ids.size)
+        return ids.reshape(-1)[self.voxels[here] - first], self.values[here]
+
+
 def _walk(instances: Instances, sums: _Sums) -> Iterator[float]:
     source = instances.source
-    size = source.voxel_size_A
-    numbered = (ids for _, ids in instances.slabs())
-    for window in windows(source.slabs(), max(HALO, thickness_halo(size))):
-        ids = next(numbered)
-        if ids.any():
-            for places, areas in face_areas(window.data, window.core, size):
-                sums.add(sums.surface_A2, ids[places], areas)
-            places, thickness = medial_thickness(window.data, window.core, size)
-            here = ids[places]
-            sums.add(sums.middle, here)
-            sums.add(sums.thickness_A, here, thickness)
-            sums.add(sums.square_A2, here, thickness.astype(np.float64) ** 2)
-        yield (window.start + window.core.stop) / source.shape[0]
+    size, plane = source.voxel_size_A, source.shape[1] * source.shape[2]
+    numbers = instances.slabs()
+    # The thicker a slab is, the less is measured twice for its neighbours' sake.
+    slabs = thicker(source.slabs(), max(_MEASURED_VOXELS // plane, 1))
+    for window in windows(slabs, max(HALO, thickness_halo(size)), copy=False):
+        shape = (window.core.stop - window.core.start, *source.shape[1:])
+        areas = _Spots.of(face_areas(window.data, window.core, size), shape)
+        thickness = _Spots.of(medial_thickness(window.data, window.core, size), shape)
+        done = 0
+        while done < shape[0]:
+            ids = next(numbers)[1]
+            sums.add(sums.surface_A2, *areas.numbered(ids, done * plane))
+            middle, thick_A = thickness.numbered(ids, done * plane)
+            sums.add(sums.middle, middle)
+            sums.add(sums.thickness_A, middle, thick_A)
+            sums.add(sums.square_A2, middle, thick_A.astype(np.float64) ** 2)
+            done += len(ids)
+            yield (window.start + window.core.start + done) / source.shape[0]
 
 
 class _Rows:
