@@ -100,7 +100,12 @@ class Measurements:
 
 
 def measure(
-    source: LabelSource, names: Mapping[int, str], *, shape: bool = True, step: Step | None = None
+    source: LabelSource,
+    names: Mapping[int, str],
+    *,
+    shape: bool = True,
+    step: Step | None = None,
+    threads: int = 1,
 ) -> Measurements:
     """Measure a mask in two walks with flat memory.
 
@@ -113,6 +118,8 @@ def measure(
         Measure surface and thickness too, which takes most of the time.
     step : callable, optional
         Called with the fraction done; may raise to stop.
+    threads : int
+        The numbers do not depend on it.
 
     Raises
     ------
@@ -123,7 +130,7 @@ def measure(
     instances = find_instances(source, step=lambda done: tell(done * (_FIND_SHARE if shape else 1.0)))
     sums = _Sums(len(instances)) if shape else None
     if sums is not None:
-        for done in _walk(instances, sums):
+        for done in _walk(instances, sums, threads):
             tell(_FIND_SHARE + done * (1 - _FIND_SHARE))
     rows = _Rows(instances, sums, names)
     found = sorted({*names, *(int(label) for label in np.unique(instances.label))} - {0})
@@ -192,7 +199,7 @@ class _Spots:
         return ids.reshape(-1)[self.voxels[here] - first], self.values[here]
 
 
-def _walk(instances: Instances, sums: _Sums) -> Iterator[float]:
+def _walk(instances: Instances, sums: _Sums, threads: int) -> Iterator[float]:
     source = instances.source
     size, plane = source.voxel_size_A, source.shape[1] * source.shape[2]
     numbers = instances.slabs()
@@ -200,8 +207,8 @@ def _walk(instances: Instances, sums: _Sums) -> Iterator[float]:
     slabs = thicker(source.slabs(), max(_MEASURED_VOXELS // plane, 1))
     for window in windows(slabs, max(HALO, thickness_halo(size)), copy=False):
         shape = (window.core.stop - window.core.start, *source.shape[1:])
-        areas = _Spots.of(face_areas(window.data, window.core, size), shape)
-        thickness = _Spots.of(medial_thickness(window.data, window.core, size), shape)
+        areas = _Spots.of(face_areas(window.data, window.core, size, threads=threads), shape)
+        thickness = _Spots.of(medial_thickness(window.data, window.core, size, threads=threads), shape)
         done = 0
         while done < shape[0]:
             ids = next(numbers)[1]

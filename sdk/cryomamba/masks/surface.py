@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -30,7 +31,9 @@ Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
 
-def face_areas(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iterator[tuple[Places, Floats]]:
+def face_areas(
+    labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
+) -> Iterator[tuple[Places, Floats]]:
     """Yield the surface that belongs to the voxels of a window's core, in several parts.
 
     Each label has its own surface, also where two touch. Where the mask meets the volume's border there is none: the
@@ -43,6 +46,7 @@ def face_areas(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iterator[t
     core : slice
         The planes that count.
     voxel_size_A : tuple of float
+    threads : int
 
     Yields
     ------
@@ -53,13 +57,20 @@ def face_areas(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iterator[t
     """
     near = labels[max(core.start - HALO, 0) : core.stop + HALO]
     top = min(core.start, HALO)
-    for rows in strips(near.shape, HALO, voxels=_VOXELS):
+
+    def faces(rows: slice) -> list[tuple[Places, Floats]]:
         first = max(rows.start - HALO, 0)
         strip = near[:, first : rows.stop + HALO]
         counted = (slice(top, top + core.stop - core.start), slice(rows.start - first, rows.stop - first))
-        for label, box in _boxes(strip):
-            for (z, y, x), areas in _label_faces(strip[box] == label, counted, box, voxel_size_A):
-                yield (z - top, y + first, x), areas
+        return [
+            ((z - top, y + first, x), areas)
+            for label, box in _boxes(strip)
+            for (z, y, x), areas in _label_faces(strip[box] == label, counted, box, voxel_size_A)
+        ]
+
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(faces, strips(near.shape, HALO, voxels=_VOXELS)):
+            yield from found
 
 
 def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:

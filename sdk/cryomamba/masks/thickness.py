@@ -35,7 +35,9 @@ def thickness_halo(voxel_size_A: Spacing) -> int:
     return min(math.ceil(LIMIT_A / 2 / voxel_size_A[0]) + 1, _HALO_MAX)
 
 
-def medial_thickness(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iterator[tuple[Places, Floats]]:
+def medial_thickness(
+    labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
+) -> Iterator[tuple[Places, Floats]]:
     """Yield the thickness at the middle of what is in a window's core, in several parts.
 
     Parameters
@@ -46,6 +48,7 @@ def medial_thickness(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iter
     core : slice
         The planes that count.
     voxel_size_A : tuple of float
+    threads : int
 
     Yields
     ------
@@ -61,14 +64,16 @@ def medial_thickness(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iter
         strip = labels[:, first : rows.stop + margin]
         inner = slice(rows.start - first, rows.stop - first)
         if strip[core, inner].any():
-            (z, y, x), thickness = _measure(strip, core, inner, voxel_size_A)
+            (z, y, x), thickness = _measure(strip, core, inner, voxel_size_A, threads)
             yield (z, y + rows.start, x), thickness
 
 
-def _measure(labels: Labels, planes: slice, rows: slice, voxel_size_A: Spacing) -> tuple[Places, Floats]:
+def _measure(labels: Labels, planes: slice, rows: slice, voxel_size_A: Spacing, threads: int) -> tuple[Places, Floats]:
     """Measure the planes and rows of a window; places count from their first ones."""
     limit = thickness_halo(voxel_size_A) * voxel_size_A[0]
-    distance = library("edt").edt(np.ascontiguousarray(labels), anisotropy=voxel_size_A, black_border=False)
+    distance = library("edt").edt(
+        np.ascontiguousarray(labels), anisotropy=voxel_size_A, black_border=False, parallel=threads
+    )
     np.minimum(distance, np.float32(limit), out=distance)
     beside = (slice(max(planes.start - 1, 0), planes.stop + 1), slice(max(rows.start - 1, 0), rows.stop + 1))
     near = np.pad(distance[beside], 1, "edge")

@@ -108,6 +108,7 @@ def write_artifacts(
     volume_name: str,
     formats: Sequence[ExportFormat] = ALL_FORMATS,
     check: Callable[[], None],
+    threads: int = 1,
 ) -> tuple[Artifact, ...]:
     """Write what belongs to a finished mask next to it, put all of it on disk, and describe it.
 
@@ -122,6 +123,8 @@ def write_artifacts(
         Further formats of the mask; scores come along if the outcome has them.
     check : callable
         Called often; raises to stop.
+    threads : int
+        How many measure the mask; the numbers do not depend on it.
 
     Returns
     -------
@@ -146,7 +149,8 @@ def write_artifacts(
             names.append(ARTIFACTS[form])
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
         # Without a tomogram the mask is a demonstration, and its shape of no interest.
-        measured = measure(LabelSource.of_volume(mask), engine.labels, shape=engine.needs_volume, step=step(len(masks)))
+        source, told = LabelSource.of_volume(mask), step(len(masks))
+        measured = measure(source, engine.labels, shape=engine.needs_volume, step=told, threads=threads)
         write_csv(measured, folder / TABLE)
     statistics = MaskStatistics(
         engine=engine.name,
