@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from cryomamba.masks.instances import Floats, Instances, find_instances
+from cryomamba.masks.instances import Components, Floats, Instances, find_instances
 from cryomamba.masks.slabs import LabelSource, Step, thicker, windows
 from cryomamba.masks.surface import HALO, METHOD, Places, face_areas
 from cryomamba.masks.thickness import medial_thickness, thickness_halo
@@ -191,34 +191,36 @@ class _Spots:
             return cls(np.empty(0, np.int32), np.empty(0, np.float32))
         return cls(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
-    def numbered(
-        self, ids: npt.NDArray[np.uint32], first: int
-    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
-        """Return pieces and values of the spots in a slab whose first voxel is `first`."""
-        here = (self.voxels >= first) & (self.voxels < first + ids.size)
-        return ids.reshape(-1)[self.voxels[here] - first], self.values[here]
+    def within(self, components: Components, first: int) -> tuple[Components, npt.NDArray[np.float32]]:
+        """Return what a slab, whose first voxel is `first`, has at the spots in it, and the values there."""
+        here = (self.voxels >= first) & (self.voxels < first + components.size)
+        return components.reshape(-1)[self.voxels[here] - first], self.values[here]
 
 
 def _walk(instances: Instances, sums: _Sums, threads: int) -> Iterator[float]:
     source = instances.source
     size, plane = source.voxel_size_A, source.shape[1] * source.shape[2]
-    numbers = instances.slabs()
+    parts = instances.parts()
     # The thicker a slab is, the less is measured twice for its neighbours' sake.
     slabs = thicker(source.slabs(), max(_MEASURED_VOXELS // plane, 1))
     for window in windows(slabs, max(HALO, thickness_halo(size)), copy=False):
         shape = (window.core.stop - window.core.start, *source.shape[1:])
         areas = _Spots.of(face_areas(window.data, window.core, size, threads=threads), shape)
         thickness = _Spots.of(medial_thickness(window.data, window.core, size, threads=threads), shape)
-        done = 0
+        top, done = window.start + window.core.start, 0
+        # The next one needs its room.
+        del window
         while done < shape[0]:
-            ids = next(numbers)[1]
-            sums.add(sums.surface_A2, *areas.numbered(ids, done * plane))
-            middle, thick_A = thickness.numbered(ids, done * plane)
-            sums.add(sums.middle, middle)
-            sums.add(sums.thickness_A, middle, thick_A)
-            sums.add(sums.square_A2, middle, thick_A.astype(np.float64) ** 2)
-            done += len(ids)
-            yield (window.start + window.core.start + done) / source.shape[0]
+            _, components, table = next(parts)
+            surface, area = areas.within(components, done * plane)
+            middle, thick_A = thickness.within(components, done * plane)
+            sums.add(sums.surface_A2, table[surface], area)
+            sums.add(sums.middle, table[middle])
+            sums.add(sums.thickness_A, table[middle], thick_A)
+            sums.add(sums.square_A2, table[middle], thick_A.astype(np.float64) ** 2)
+            done += len(components)
+            del components
+            yield (top + done) / source.shape[0]
 
 
 class _Rows:

@@ -147,6 +147,7 @@ def windows(slabs: Iterable[Labels], halo: int, *, copy: bool = True) -> Iterato
             while held and held[0][0] + len(held[0][1]) <= stop - halo:
                 held.popleft()
             yield window
+            del window
 
 
 def thicker(slabs: Iterable[Labels], planes: int) -> Iterator[Labels]:
@@ -155,8 +156,10 @@ def thicker(slabs: Iterable[Labels], planes: int) -> Iterator[Labels]:
     for slab in slabs:
         parts.append(slab.copy())
         if sum(map(len, parts)) >= planes:
-            together, parts = np.concatenate(parts), []
+            together = np.concatenate(parts) if len(parts) > 1 else parts[0]
+            parts = []
             yield together
+            del together
     if parts:
         yield np.concatenate(parts)
 

@@ -24,7 +24,7 @@ METHOD: Final = "voxel faces weighted by the normals of the smoothed mask (Coeur
 HALO: Final = 5
 _SIGMA: Final = 1.1
 _TRUNCATE: Final = 2.5
-_VOXELS: Final = 8 * 1024 * 1024
+_VOXELS: Final = 4 * 1024 * 1024
 
 Places = tuple[npt.NDArray[np.intp], ...]
 Voxels = npt.NDArray[np.intp]

@@ -23,6 +23,7 @@ from cryomamba.volumes import Statistics, open_volume
 from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
+from cryomamba_inference.trim import give_back
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
 STATS = "stats.json"
@@ -139,6 +140,7 @@ def write_artifacts(
     def step(number: int) -> Callable[[float], None]:
         def within(fraction: float) -> None:
             check()
+            give_back()
             outcome.meter.within((number + fraction) / steps)
 
         return within

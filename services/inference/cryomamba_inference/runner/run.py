@@ -38,6 +38,7 @@ from cryomamba_inference.runner.look import LookAhead, no_reading
 from cryomamba_inference.runner.progress import Meter, Stage
 from cryomamba_inference.runner.walk import walk_tiles
 from cryomamba_inference.threads import one_thread
+from cryomamba_inference.trim import give_back
 
 MASK = "mask.mrc"
 _SCORES = "scores.bin"
@@ -162,6 +163,7 @@ class _Run:
             statistics = self._measure()
             self._meter.enter(_PREPARING)
             self._engine.prepare(self._scene(statistics))
+        give_back()
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
                 self._run_scores(plan, mask)
