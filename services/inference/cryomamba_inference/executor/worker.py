@@ -18,6 +18,7 @@ from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.lifeline import die_with_parent, leave_interrupt_to_parent
 from cryomamba_inference.threads import one_thread
+from cryomamba_inference.trim import give_back
 
 _SLOTS = 2
 
@@ -68,6 +69,7 @@ class _Loop:
         for block in self._blocks:
             block.close()
         self._engine, self._blocks = None, []
+        give_back()
 
     def _call(self, serial: int, number: int, function: Callable[[Any], Any], item: Any) -> None:  # noqa: ANN401
         try:
