@@ -149,12 +149,16 @@ class Pass:
         Of a look ahead: most voxels of the copy; the volume is binned by more if it has to be.
     seconds : float
         The least time the pass takes; the runner waits, and a cancel ends the wait.
+    beside : bool
+        Of a look ahead: it is so small that, where there is a core to spare, it is made in a thread while the volume
+        is read and the engine itself prepared. So two engines of the class are at work at a time.
     """
 
     stage: str = "segmenting"
     factor: int = 1
     voxels: int | None = None
     seconds: float = 0.0
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -339,6 +340,11 @@ class Spare(InlineExecutor):
 
 def test_a_look_beside_the_reading_is_shown(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
     """With a core to spare the look is made in a thread meanwhile: the same frame comes first, and the same mask."""
+
+    class Beside(ThresholdEngine):
+        def passes(self) -> Sequence[Pass]:
+            return [replace(each, beside=each.factor != 1) for each in super().passes()]
+
     masks = []
     for name, executor in (("a", InlineExecutor()), ("b", Spare())):
         options = PreviewOptions(interval_s=60, max_voxels=2000)
@@ -360,7 +366,7 @@ def test_a_cancel_reaches_a_look_beside(make_volume: Any, tmp_path: Path, record
 
     class Endless(MeanEngine):
         def passes(self) -> Sequence[Pass]:
-            return (Pass("look", factor=0), Pass())
+            return (Pass("look", factor=0, beside=True), Pass())
 
         def prepare(self, scene: Scene) -> None:
             while scene.voxel_size_A[0] > 10:

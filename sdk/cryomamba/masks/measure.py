@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cryomamba.masks.instances import Components, Floats, Instances, find_instances
 from cryomamba.masks.slabs import LabelSource, Step, thicker, windows
-from cryomamba.masks.surface import HALO, METHOD, Places, face_areas
+from cryomamba.masks.surface import HALO, METHOD, face_areas
 from cryomamba.masks.thickness import medial_thickness, thickness_halo
 from cryomamba.records import Shape, Spacing
 
@@ -23,6 +23,7 @@ THICKNESS_METHOD: Final = "twice the distance to the edge at the middle (ridge o
 _A2_PER_NM2 = 100.0
 _FIND_SHARE = 0.3
 _MEASURED_VOXELS: Final = 32 * 1024 * 1024
+_SPARSE_SHARE: Final = 0.08
 
 
 class Measured(BaseModel):
@@ -177,50 +178,50 @@ class _Sums:
             into += np.bincount(ids, weights, minlength=into.size)
 
 
-@dataclass(frozen=True, slots=True)
-class _Spots:
-    """Values at voxels, which are flat indices of a window's core; a voxel may occur several times."""
-
-    voxels: npt.NDArray[np.int32]
-    values: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(cls, parts: Iterable[tuple[Places, npt.NDArray[np.float32]]], shape: tuple[int, ...]) -> _Spots:
-        found = [(np.ravel_multi_index(places, shape).astype(np.int32), values) for places, values in parts]
-        if not found:
-            return cls(np.empty(0, np.int32), np.empty(0, np.float32))
-        return cls(*(np.concatenate(column) for column in zip(*found, strict=True)))
-
-    def within(self, components: Components, first: int) -> tuple[Components, npt.NDArray[np.float32]]:
-        """Return what a slab, whose first voxel is `first`, has at the spots in it, and the values there."""
-        here = (self.voxels >= first) & (self.voxels < first + components.size)
-        return components.reshape(-1)[self.voxels[here] - first], self.values[here]
-
-
 def _walk(instances: Instances, sums: _Sums, threads: int) -> Iterator[float]:
     source = instances.source
     size, plane = source.voxel_size_A, source.shape[1] * source.shape[2]
     parts = instances.parts()
     # The thicker a slab is, the less is measured twice for its neighbours' sake.
-    slabs = thicker(source.slabs(), max(_MEASURED_VOXELS // plane, 1))
+    slabs = thicker(source.slabs(), max(_voxels_at_a_time(instances) // plane, 1))
     for window in windows(slabs, max(HALO, thickness_halo(size)), copy=False):
-        shape = (window.core.stop - window.core.start, *source.shape[1:])
-        areas = _Spots.of(face_areas(window.data, window.core, size, threads=threads), shape)
-        thickness = _Spots.of(medial_thickness(window.data, window.core, size, threads=threads), shape)
+        planes = window.core.stop - window.core.start
+        areas = list(face_areas(window.data, window.core, size, threads=threads))
+        thickness = list(medial_thickness(window.data, window.core, size, threads=threads))
         top, done = window.start + window.core.start, 0
         # The next one needs its room.
         del window
-        while done < shape[0]:
+        while done < planes:
             _, components, table = next(parts)
-            surface, area = areas.within(components, done * plane)
-            middle, thick_A = thickness.within(components, done * plane)
-            sums.add(sums.surface_A2, table[surface], area)
-            sums.add(sums.middle, table[middle])
-            sums.add(sums.thickness_A, table[middle], thick_A)
-            sums.add(sums.square_A2, table[middle], thick_A.astype(np.float64) ** 2)
+            for spots in areas:
+                here, area = _within(components, done * plane, spots)
+                sums.add(sums.surface_A2, table[here], area)
+            for spots in thickness:
+                here, thick_A = _within(components, done * plane, spots)
+                sums.add(sums.middle, table[here])
+                sums.add(sums.thickness_A, table[here], thick_A)
+                sums.add(sums.square_A2, table[here], thick_A.astype(np.float64) ** 2)
             done += len(components)
             del components
             yield (top + done) / source.shape[0]
+
+
+def _within(
+    components: Components, first: int, spots: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+) -> tuple[Components, npt.NDArray[np.float32]]:
+    """Return what a slab, whose first voxel is `first`, has at the spots in it, and the values there.
+
+    Spots are flat indices of voxels, and a value for each.
+    """
+    voxels, values = spots
+    inside = (voxels >= first) & (voxels < first + components.size)
+    return components.reshape(-1)[voxels[inside] - first], values[inside]
+
+
+def _voxels_at_a_time(instances: Instances) -> int:
+    """Return fewer for a mask that has more to measure: noise shows three faces a voxel."""
+    share = int(instances.voxels.sum()) / math.prod(instances.source.shape)
+    return int(_MEASURED_VOXELS / max(_SPARSE_SHARE, share) * _SPARSE_SHARE)
 
 
 class _Rows:

@@ -27,13 +27,14 @@ _TRUNCATE: Final = 2.5
 _VOXELS: Final = 4 * 1024 * 1024
 
 Places = tuple[npt.NDArray[np.intp], ...]
+Spots = npt.NDArray[np.int32]
 Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
 
 def face_areas(
     labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
-) -> Iterator[tuple[Places, Floats]]:
+) -> Iterator[tuple[Spots, Floats]]:
     """Yield the surface that belongs to the voxels of a window's core, in several parts.
 
     Each label has its own surface, also where two touch. Where the mask meets the volume's border there is none: the
@@ -50,20 +51,22 @@ def face_areas(
 
     Yields
     ------
-    places : tuple of ndarray
-        z, y, x in the core of voxels at the surface; a voxel occurs once per face.
+    voxels : ndarray of int32
+        Flat indices in the core of voxels at the surface; a voxel occurs once per face.
     areas : ndarray
         Å², for each.
     """
     near = labels[max(core.start - HALO, 0) : core.stop + HALO]
     top = min(core.start, HALO)
 
-    def faces(rows: slice) -> list[tuple[Places, Floats]]:
+    shape = (core.stop - core.start, *labels.shape[1:])
+
+    def faces(rows: slice) -> list[tuple[Spots, Floats]]:
         first = max(rows.start - HALO, 0)
         strip = near[:, first : rows.stop + HALO]
-        counted = (slice(top, top + core.stop - core.start), slice(rows.start - first, rows.stop - first))
+        counted = (slice(top, top + shape[0]), slice(rows.start - first, rows.stop - first))
         return [
-            ((z - top, y + first, x), areas)
+            (np.ravel_multi_index((z - top, y + first, x), shape).astype(np.int32), areas)
             for label, box in _boxes(strip)
             for (z, y, x), areas in _label_faces(strip[box] == label, counted, box, voxel_size_A)
         ]

@@ -26,6 +26,7 @@ _BEHIND_EDGE: Final = 0.8
 _DISTANCES: Final = 16 * 1024 * 1024
 
 Places = tuple[npt.NDArray[np.intp], ...]
+Spots = npt.NDArray[np.int32]
 Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
@@ -37,7 +38,7 @@ def thickness_halo(voxel_size_A: Spacing) -> int:
 
 def medial_thickness(
     labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
-) -> Iterator[tuple[Places, Floats]]:
+) -> Iterator[tuple[Spots, Floats]]:
     """Yield the thickness at the middle of what is in a window's core, in several parts.
 
     Parameters
@@ -52,8 +53,8 @@ def medial_thickness(
 
     Yields
     ------
-    places : tuple of ndarray
-        z, y, x in the core of voxels in the middle.
+    voxels : ndarray of int32
+        Flat indices in the core of voxels in the middle.
     thickness : ndarray
         Å at each; what is thicker than the halo lets one see reads as that.
     """
@@ -65,7 +66,8 @@ def medial_thickness(
         inner = slice(rows.start - first, rows.stop - first)
         if strip[core, inner].any():
             (z, y, x), thickness = _measure(strip, core, inner, voxel_size_A, threads)
-            yield (z, y + rows.start, x), thickness
+            shape = (core.stop - core.start, *labels.shape[1:])
+            yield np.ravel_multi_index((z, y + rows.start, x), shape).astype(np.int32), thickness
 
 
 def _measure(labels: Labels, planes: slice, rows: slice, voxel_size_A: Spacing, threads: int) -> tuple[Places, Floats]:

@@ -103,7 +103,7 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     def passes(self) -> Sequence[Pass]:
         """Return a first look and the result."""
-        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS), Pass("segmenting"))
+        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS, beside=True), Pass("segmenting"))
 
     def halo(self, voxel_size_A: Spacing) -> Shape:
         """Return the voxels around a tile whose crests can change it."""

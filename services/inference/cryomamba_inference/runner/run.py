@@ -189,7 +189,7 @@ class _Run:
             for step, look in enumerate(self._looks)
         ]
         spare = self._volume is not None and self._executor.processes > 1
-        if looks and spare and not any(look.seconds for look in self._looks):
+        if looks and spare and all(look.beside for look in self._looks):
             with Beside(looks, self._core) as self._coming:
                 yield
                 for labels in self._coming.rest(self._control.check):
