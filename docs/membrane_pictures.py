@@ -1,4 +1,4 @@
-"""Make the pictures of the membrane engine's page: a synthetic tomogram, its scores, and masks at two levels of noise.
+"""Make the pictures of the pages on membranes: a synthetic tomogram, scores and masks; pieces, surfaces and points.
 
 ``python docs/membrane_pictures.py``
 """
@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cryomamba.engine import Scene, Tile
 from cryomamba.masks.hysteresis import cut_scores
-from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba.masks.instances import find_instances
+from cryomamba.masks.middle import middle_surface
+from cryomamba.masks.sampling import SurfaceSampler
+from cryomamba.masks.slabs import LabelSource
+from cryomamba.synth import Phantom, PhantomSpec, synthesize
 from cryomamba.synth.spec import MEMBRANE, MEMBRANE_UNSEEN
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
@@ -23,6 +27,9 @@ PLANE = 48
 NOISES = (0.5, 2.0)
 FOUND, MISSED, WRONG = (255, 130, 0), (0, 120, 255), (230, 0, 60)
 GAP = 6
+COLOURS = ((255, 130, 0), (0, 150, 255), (40, 190, 90), (220, 60, 160), (230, 200, 0), (130, 90, 230), (0, 190, 190))
+NEAR = 3
+ARROW = 14
 
 
 def grey(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -31,23 +38,60 @@ def grey(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.repeat((np.clip((plane - low) / (high - low), 0, 1) * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def panels(noise: float) -> list[NDArray[np.uint8]]:
-    """Return the density (mean of five planes), the scores, and the mask against the truth."""
+def found(noise: float) -> tuple[Phantom, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a synthetic tomogram, its scores, and its mask."""
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=21, noise=noise, vesicles=12, sheets=2))
     engine = MembraneEngine(MembraneParameters())
     engine.prepare(Scene(SHAPE, (10.0,) * 3, None, lambda where: phantom.density[where]))
     scores = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), SHAPE))
-    mask = cut_scores(scores.astype(np.uint8), engine.cut())[PLANE] > 0
+    return phantom, scores.astype(np.uint8), cut_scores(scores.astype(np.uint8), engine.cut())
+
+
+def panels(noise: float) -> list[NDArray[np.uint8]]:
+    """Return the density (mean of five planes), the scores, and the mask against the truth."""
+    phantom, scores, whole = found(noise)
+    mask = whole[PLANE] > 0
     wanted, there = phantom.truth[PLANE] == MEMBRANE, np.isin(phantom.truth[PLANE], (MEMBRANE, MEMBRANE_UNSEEN))
     density = grey(phantom.density[PLANE - 2 : PLANE + 3].mean(axis=0))
     shown = (density * 0.7).astype(np.uint8)
     for where, colour in ((mask & there, FOUND), (wanted & ~mask, MISSED), (mask & ~there, WRONG)):
         shown[where] = colour
-    return [density, np.repeat(scores[PLANE].astype(np.uint8)[..., None], 3, axis=2), shown]
+    return [density, np.repeat(scores[PLANE][..., None], 3, axis=2), shown]
+
+
+def surfaces() -> None:
+    """Pieces, each in a colour; the middle surface; and points near the plane with their normals, seen from above."""
+    phantom, _, mask = found(NOISES[0])
+    source = LabelSource.of_array(mask, (10.0,) * 3)
+    instances = find_instances(source)
+    (ids,) = (ids for _, ids in instances.slabs())
+    (part,) = middle_surface(source, 1, 45)
+    sampler = SurfaceSampler(100.0, (10.0,) * 3)
+    sampler.add(part, ids[tuple(part.voxels.T)])
+    points = sampler.points()
+    dim = (grey(phantom.density[PLANE - 2 : PLANE + 3].mean(axis=0)) * 0.6).astype(np.uint8)
+    pieces, middle = dim.copy(), dim.copy()
+    palette = np.array([COLOURS[number % len(COLOURS)] for number in range(len(instances))], np.uint8)
+    inside = ids[PLANE] > 0
+    pieces[inside] = palette[ids[PLANE][inside] - 1]
+    middle[inside] = (0.5 * middle[inside] + 60).astype(np.uint8)
+    for _, y, x in part.voxels[part.voxels[:, 0] == PLANE]:
+        middle[y, x] = (255, 230, 0)
+    arrows = Image.fromarray(dim)
+    pen = ImageDraw.Draw(arrows)
+    for (z, y, x), (_, dy, dx), piece in zip(points.positions_A / 10, points.normals, points.pieces, strict=True):
+        if abs(z - PLANE) <= NEAR:
+            colour = tuple(palette[piece - 1].tolist())
+            pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour, width=2)
+            pen.line((x, y, x + ARROW * dx, y + ARROW * dy), fill=colour, width=2)
+    gap = np.full((SHAPE[1], GAP, 3), 255, np.uint8)
+    row = np.concatenate([pieces, gap, middle, gap, np.asarray(arrows)], axis=1)
+    Image.fromarray(row).save(IMAGES / "membrane-surfaces.png", optimize=True)
+    print(f"{len(instances)} pieces, {len(points)} points, {part.areas_A2.sum() / 100:,.0f} nm²")
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the pictures."""
     rows = []
     for noise in NOISES:
         parts = panels(noise)
@@ -55,6 +99,7 @@ def main() -> None:
         rows.append(np.concatenate([parts[0], gap, parts[1], gap, parts[2]], axis=1))
     picture = np.concatenate([rows[0], np.full((GAP, rows[0].shape[1], 3), 255, np.uint8), rows[1]])
     Image.fromarray(picture).save(IMAGES / "membrane.png", optimize=True)
+    surfaces()
 
 
 if __name__ == "__main__":

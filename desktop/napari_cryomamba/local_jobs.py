@@ -16,11 +16,9 @@ from qtpy.QtCore import QObject
 from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from cryomamba.events import ProgressEvent
-from cryomamba.local import ARTIFACTS, ExportFormat, LocalEvent, find_local_runner
+from cryomamba.local import ARTIFACTS, ExportFormat, LocalEvent, find_local_runner, made_by
 from cryomamba.records import (
     MASK,
-    PICKS,
-    SCORES,
     Artifact,
     EngineInfo,
     JobError,
@@ -194,7 +192,8 @@ class _Run(threading.Thread):
             "scores": engine is not None and engine.keeps_scores,
             "csv": engine is not None and engine.picks is not None,
         }
-        formats = tuple(form for form, there in wanted.items() if there)
+        made = () if engine is None else made_by(engine.Parameters.model_json_schema(), record.params)
+        formats = (*(form for form, there in wanted.items() if there), *made)
         volume = record.volume
         request = SubmitRequest(
             volume=VolumeSource(path=volume.path, voxel_size_A=volume.voxel_size_A),
@@ -214,7 +213,7 @@ class _Run(threading.Thread):
         for form, path in zip(formats, result.exports, strict=True):
             path.replace(folder / ARTIFACTS[form])
         (folder / STATISTICS).write_text(json.dumps(result.statistics), encoding="utf-8")
-        found = [folder / name for name in (MASK, SCORES, PICKS, STATISTICS)]
+        found = [folder / name for name in (MASK, *ARTIFACTS.values(), STATISTICS)]
         return tuple(Artifact(name=path.name, size_bytes=path.stat().st_size) for path in found if path.exists())
 
     def _end(self, error: CryoMambaError) -> None:

@@ -1,4 +1,7 @@
-"""Picks as a Points layer: rings of the particles' size, a colour per label, and a score below which they hide."""
+"""Picks as a Points layer: rings of the particles' size, a colour per label, and a score below which they hide.
+
+Normals, of points on membranes, are features of the points, and arrows in a Vectors layer beside them.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from cryomamba.masks.hysteresis import SCORE_MAX
-from cryomamba.picks import Picks
+from cryomamba.picks import NORMAL_HEADS, Picks
 from cryomamba.records import EngineInfo, JobRecord, Shape, Spacing
 from napari_cryomamba.models.palette import color_of
 from napari_cryomamba.models.placement import NM_PER_A, Placement
 from napari_cryomamba.tomogram import METADATA_KEY
 
 PICKS_KEY = "cryomamba_picks"
+NORMALS_KEY = "cryomamba_normals"
 SCORE, LABEL = "score", "label"
 DIAMETER = "diameter_A"
+SPACING = "point_spacing_A"
 DEFAULT_DIAMETER_A = 200.0
 
 
@@ -30,14 +35,33 @@ def show_picks(
     diameter_A: float = DEFAULT_DIAMETER_A,
 ) -> Any:  # noqa: ANN401
     """Put a job's picks into the viewer, in place of those that it showed before, and return the layer."""
-    present = picks_of_job(viewer, record.job_id)
-    if present is not None:
+    for present in [layer for layer in viewer.layers if record.job_id in _jobs_of(layer)]:
         viewer.layers.remove(present)
     with neighbours_shown():
+        if picks.normals is not None:
+            _add_normals(viewer, record, picks, picks.normals * diameter_A, voxel_size_A)
         layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
-    # New points that a person adds are certain.
-    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: 1}
+    # New points that a person adds are certain; which way they look is not known, so they look up.
+    up = dict(zip(NORMAL_HEADS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
+    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: 1, **up}
     return layer
+
+
+def _jobs_of(layer: Any) -> set[object]:  # noqa: ANN401
+    return {layer.metadata.get(PICKS_KEY), layer.metadata.get(NORMALS_KEY)}
+
+
+def _add_normals(viewer: Any, record: JobRecord, picks: Picks, ways_A: Any, size_A: Spacing) -> None:  # noqa: ANN401
+    viewer.add_vectors(
+        np.stack([picks.positions, ways_A / np.array(size_A)], axis=1),
+        name=f"{record.volume.name or record.name} · normals",
+        edge_color=[color_of(int(label)) for label in picks.labels] or "yellow",
+        edge_width=0.5,
+        vector_style="arrow",
+        out_of_slice_display=True,
+        metadata={NORMALS_KEY: record.job_id, METADATA_KEY: None},
+        **Placement.of_volume(size_A).layer_arguments(),
+    )
 
 
 @contextmanager
@@ -55,7 +79,7 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, di
     return viewer.add_points(
         picks.positions,
         name=f"{record.volume.name or record.name} · picks",
-        features={SCORE: picks.scores, LABEL: picks.labels},
+        features={SCORE: picks.scores, LABEL: picks.labels, **_normal_features(picks)},
         size=diameter_A / voxel_size_A[2],
         face_color="transparent",
         border_color=[color_of(int(label)) for label in picks.labels] or "yellow",
@@ -73,8 +97,18 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, di
     )
 
 
+def _normal_features(picks: Picks) -> dict[str, Any]:
+    return {} if picks.normals is None else dict(zip(NORMAL_HEADS, picks.normals.T, strict=True))
+
+
 def diameter_A(record: JobRecord, engine: EngineInfo | None) -> float:
-    """Return the diameter that the engine was given or takes by default, or one that can be seen."""
+    """Return the diameter that the engine was given or takes by default, or one that can be seen.
+
+    Points on membranes are half as wide as they are apart.
+    """
+    spacing = record.params.get(SPACING)
+    if isinstance(spacing, int | float):
+        return float(spacing) / 2
     schema = engine.parameters.get("properties", {}) if engine is not None else {}
     given = record.params.get(DIAMETER, schema.get(DIAMETER, {}).get("default"))
     return float(given) if isinstance(given, int | float) else DEFAULT_DIAMETER_A
@@ -98,7 +132,9 @@ def picks_in(layer: Any) -> Picks:  # noqa: ANN401
     scores = features[SCORE].to_numpy(float)[shown] if SCORE in features else np.full(count, SCORE_MAX, np.float64)
     labels = features[LABEL].to_numpy(float)[shown].astype(np.int64) if LABEL in features else np.ones(count, np.int64)
     kind = layer.metadata.get("kind", "particles")
-    return Picks(np.asarray(layer.data, np.float64)[shown], scores, labels, kind)
+    oriented = all(name in features for name in NORMAL_HEADS)
+    normals = features[list(NORMAL_HEADS)].to_numpy(float)[shown] if oriented else None
+    return Picks(np.asarray(layer.data, np.float64)[shown], scores, labels, kind, normals)
 
 
 def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401

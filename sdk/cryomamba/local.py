@@ -19,11 +19,14 @@ GROUP = "cryomamba.runners"
 NAME = "local"
 LOCAL_JOB = "local"
 
-ExportFormat = Literal["nifti", "nrrd", "scores", "csv", "star", "tbl"]
+ExportFormat = Literal["nifti", "nrrd", "scores", "instances", "middle", "normals", "csv", "star", "tbl"]
 ARTIFACTS: Mapping[ExportFormat, str] = {
     "nifti": "mask.nii.gz",
     "nrrd": "mask.nrrd",
     "scores": "scores.mrc",
+    "instances": "instances.mrc",
+    "middle": "middle.mrc",
+    "normals": "normals.nrrd",
     "csv": "picks.csv",
     "star": "picks.star",
     "tbl": "picks.tbl",
@@ -32,11 +35,16 @@ ENDINGS: Mapping[ExportFormat, str] = {
     "nifti": ".nii.gz",
     "nrrd": ".nrrd",
     "scores": "_scores.mrc",
+    "instances": "_instances.mrc",
+    "middle": "_middle.mrc",
+    "normals": "_normals.nrrd",
     "csv": ".csv",
     "star": ".star",
     "tbl": ".tbl",
 }
 PICKS: tuple[ExportFormat, ...] = ("csv", "star", "tbl")
+MAKES = "makes"
+"""Key of a parameter in an engine's JSON schema: which of the formats a job has that sets it."""
 LocalEvent = ProgressEvent | PreviewEvent
 
 
@@ -92,19 +100,28 @@ class LocalRunner(Protocol):
             Called in this thread with progress and previews, whose job is called ``local``.
         cancelled : callable
             Asked often, in this thread, at least between any two tiles.
-        formats : sequence of {'nifti', 'nrrd', 'scores', 'csv', 'star', 'tbl'}
+        formats : sequence of {'nifti', 'nrrd', 'scores', 'instances', 'middle', 'normals', 'csv', 'star', 'tbl'}
             Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
-            scores that it was cut from; and tables of the places, of engines that find any.
+            scores that it was cut from; tables of the places, of engines that find any; and what the engine's
+            parameters have made besides (:class:`~cryomamba.membrane_options.MembraneOptions`).
 
         Raises
         ------
         VolumeError
             The volume cannot be used.
         InvalidRequestError
-            There is no such engine, a parameter does not fit, or scores or picks are asked of an engine that has none.
+            There is no such engine, a parameter does not fit, or a file is asked for that this engine with these
+            parameters does not make.
         JobFailedError
             ``cancelled``, or the engine failed. Nothing is left behind.
         """
+
+
+def made_by(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[ExportFormat, ...]:
+    """Return which further files a job's parameters ask for, given the JSON schema of its engine's parameters."""
+    fields = schema.get("properties", {})
+    asked = {field.get(MAKES) for name, field in fields.items() if values.get(name)}
+    return tuple(form for form in ARTIFACTS if form in asked)
 
 
 def find_local_runner() -> LocalRunner:

@@ -21,6 +21,8 @@ _REVISION = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
 MASK = "mask.mrc"
 SCORES = "scores.mrc"
 PICKS = "picks.csv"
+INSTANCES = "instances.mrc"
+MIDDLE = "middle.mrc"
 RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,27 @@ def test_the_same_job_has_one_layer(panel: Any, layer: Any, make_record: RecordM
     assert not panel.picks.export.isEnabled()
 
 
+def test_points_on_membranes_have_arrows(panel: Any, make_record: RecordMaker, tmp_path: Path) -> None:
+    """Normals are arrows beside the points, in voxels, shown again they are replaced, and exports have them."""
+    record = make_record(state=JobState.COMPLETED, params={"point_spacing_A": 100.0})
+    normals = np.array([[1.0, 0, 0], [0, 0.6, 0.8], [0, 0, -1.0]])
+    membranes = replace(PICKS, kind="membranes", normals=normals)
+    for _ in range(2):
+        layer = show_picks(panel.viewer, record, membranes, SIZE, diameter_A(record, None))
+    assert [one._type_string for one in panel.viewer.layers] == ["vectors", "points"]
+    arrows = panel.viewer.layers[0].data
+    np.testing.assert_allclose(arrows[:, 0], PICKS.positions)
+    np.testing.assert_allclose(arrows[:, 1] * SIZE, 50 * normals)
+    assert layer.size[0] * layer.scale[-1] == pytest.approx(5.0)
+    layer.add([[1.0, 2.0, 3.0]])
+    panel.picks.export_to(tmp_path / "m.csv")
+    again = read_csv(tmp_path / "m.csv")
+    assert again.normals is not None
+    np.testing.assert_allclose(again.normals, [*normals, [1, 0, 0]], atol=1e-5)
+    panel.picks.export_to(tmp_path / "m.star")
+    assert "rlnTomoSubtomogramTilt" in starfile.read(tmp_path / "m.star")
+
+
 def test_no_picks_are_a_layer_too(panel: Any, make_record: RecordMaker) -> None:
     """A job that found nothing shows that it did."""
     empty = Picks(np.empty((0, 3)), np.empty(0), np.empty(0, np.int64))
@@ -86,3 +108,27 @@ def test_an_engine_that_picks_shows_its_points(panel: CryoMambaWidget, phantom_f
     [points] = [layer for layer in panel.viewer.layers if layer.name.endswith("picks")]
     written = read_csv(panel.desk.runs.local.file(panel.desk.runs.table.rows[0].job_id, "picks.csv"))
     np.testing.assert_allclose(points.data, written.positions)
+
+
+def test_membranes_come_with_pieces_and_arrows(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> None:
+    """Asked for in the form, the job's mask can be shown as numbered pieces, and its points have arrows."""
+    panel.open_files([phantom_file])
+    qtbot.waitUntil(
+        lambda: bool(panel.segment.engine.findText("membrane") >= 0 and panel.viewer.layers), timeout=WAIT_MS
+    )
+    panel.segment.engine.setCurrentText("membrane")
+    panel.segment.form.fill({"instances": True, "point_spacing_A": 120.0})
+    panel.segment.here.click()
+    qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
+    assert [layer.name.rpartition("· ")[2] for layer in panel.viewer.layers][-2:] == ["normals", "picks"]
+    job_id = panel.desk.runs.table.rows[0].job_id
+    overlay = panel.desk.watching.overlays[job_id]
+    qtbot.waitUntil(lambda: overlay.final, timeout=WAIT_MS)
+    panel.mask_panel.show_layer(overlay.layer)
+    version = panel.mask_panel.version
+    assert [version.itemText(row) for row in range(version.count())] == [
+        "As the engine made it",
+        "Its pieces, numbered",
+    ]
+    version.activated.emit(1)
+    qtbot.waitUntil(lambda: overlay.layer.data.max() > 1, timeout=WAIT_MS)

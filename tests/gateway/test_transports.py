@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from cryomamba.client import AsyncClient, aconnect
+from cryomamba.client import AsyncClient, aconnect, bus
+from cryomamba.client.bus import BusTransport
+from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.events import Event, LinkEvent, PreviewEvent, StateEvent
 from cryomamba.records import JobError, JobState
@@ -153,6 +155,51 @@ async def test_all_jobs_are_watched(house: House, worker: Worker, client: AsyncC
     assert sorted(told(seen)) == ["job_cancelled"] * 2 + ["job_created"] * 2
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events come back before requests do: a watcher of all jobs waits, says so, and then tells every state."""
+    monkeypatch.setattr(bus, "MISSED_S", 0.3)
+    ends = house.broker.endpoints
+    with _proxied(ends.jobs) as jobs, _proxied(ends.events) as events:
+        far = _elsewhere(ends, jobs=jobs.port, events=events.port)
+        async with AsyncClient(BusTransport(far.jobs, endpoints=far)) as client, await aconnect(ends.jobs) as near:
+            seen: list[Event] = []
+
+            async def follow() -> None:
+                async for event in client.watch_all():
+                    seen.append(event)  # noqa: PERF401 (looked at while it grows)
+
+            async def heard(kind: str, count: int) -> bool:
+                return told(seen).count(kind) == count
+
+            async def waits() -> bool:
+                return any(isinstance(event, LinkEvent) and "missed" in event.message for event in seen)
+
+            following = asyncio.create_task(follow())
+            await wait_until_async(lambda: _any(seen), what="the link")
+            await near.submit(shape=SHAPE)
+            await wait_until_async(lambda: heard("job_created", 1), what="the first job")
+            jobs.cut()
+            events.cut()
+            missed = await near.submit(shape=SHAPE)
+            await near.cancel(missed.job_id)
+            events.mend()
+            await wait_until_async(waits, what="the watcher to say that it waits")
+            jobs.mend()
+            await wait_until_async(lambda: heard("job_cancelled", 1), what="what was missed")
+            assert told(seen) == ["job_created", "job_created", "job_cancelled"]
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+def _proxied(endpoint: str) -> FaultProxy:
+    host, port = endpoint.removeprefix("tcp://").split(":")
+    return FaultProxy(host, int(port))
+
+
+def _elsewhere(ends: BusEndpoints, **ports: int) -> BusEndpoints:
+    return ends.model_copy(update={name: f"tcp://127.0.0.1:{port}" for name, port in ports.items()})
 
 
 async def _any(seen: list[Event]) -> bool:

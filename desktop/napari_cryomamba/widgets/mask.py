@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible, QLabeledDoubleSlider
 
-from cryomamba.records import MASK, JobRecord, revision_number
+from cryomamba.records import INSTANCES, MASK, MIDDLE, JobRecord, revision_number
 from napari_cryomamba.desk import Desk
 from napari_cryomamba.masks import Mask, mask_of
 from napari_cryomamba.widgets.edit import EditPanel
@@ -34,6 +34,7 @@ from napari_cryomamba.widgets.threshold import ThresholdPanel
 _COLOR, _NAME, _LABEL = 0, 1, 2
 _LOOKS = ("visible", "opacity", "contour")
 _ROW_HEIGHT, _ROWS_MAX = 24, 5
+_VERSIONS = {MASK: "As the engine made it", INSTANCES: "Its pieces, numbered", MIDDLE: "Its middle surface"}
 
 
 class MaskPanel(QScrollArea):
@@ -64,7 +65,9 @@ class MaskPanel(QScrollArea):
         self.keep = KeepPanel(desk, body)
         self.threshold = ThresholdPanel(desk, body)
         self.version = QComboBox(body)
-        self.version.setToolTip("The mask that the engine made, and the revisions that the job keeps")
+        self.version.setToolTip(
+            "The mask that the engine made, what came with it, and the revisions that the job keeps"
+        )
         self._build(body)
         self._connect()
         self.refresh()
@@ -166,12 +169,11 @@ class MaskPanel(QScrollArea):
 
     def _list_versions(self) -> None:
         record = self._record()
-        names = [] if record is None or record.mask is None else [MASK, *(a.name for a in record.revisions)]
+        names = [] if record is None or record.mask is None else _versions_of(record)
         if [self.version.itemData(row) for row in range(self.version.count())] != names:
             self.version.clear()
             for name in names:
-                number = revision_number(name)
-                self.version.addItem("As the engine made it" if number is None else f"Revision {number}", name)
+                self.version.addItem(_VERSIONS.get(name) or f"Revision {revision_number(name)}", name)
         self.version.setVisible(len(names) > 1)
         shown = self._desk.results.versions.get(record.job_id, "") if record is not None else ""
         self.version.setCurrentIndex(names.index(shown) if shown in names else -1)
@@ -275,3 +277,8 @@ class MaskPanel(QScrollArea):
         if overlay is not None:
             overlay.recolor()
         self._fill()
+
+
+def _versions_of(record: JobRecord) -> list[str]:
+    """Return the masks of a job: the engine's, what came with it, and what people have revised."""
+    return [*(name for name in _VERSIONS if record.has(name)), *(revision.name for revision in record.revisions)]

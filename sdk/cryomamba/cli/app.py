@@ -22,6 +22,7 @@ from cryomamba.cli.masks import clean, export, measure
 from cryomamba.cli.revise import revise
 from cryomamba.cli.run import run
 from cryomamba.cli.segment import segment
+from cryomamba.cli.surface import surface
 from cryomamba.cli.synth import synth
 from cryomamba.cli.threshold import threshold
 from cryomamba.cli.tokens import app as tokens
@@ -72,6 +73,7 @@ _add(
     "cryomamba segment t1.mrc -o masks/ -e threshold -p contrast=dark",
     "cryomamba segment t1.mrc -o mask.mrc --server http://127.0.0.1:8000",
     "cryomamba segment 'tomograms/*.mrc' --out-dir masks/ -e threshold",
+    "cryomamba segment t1.mrc -p instances=true -p middle=true -p point_spacing_A=100 --format star",
 )
 _add(TOMOGRAMS, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
 _add(
@@ -90,6 +92,13 @@ _add(
     clean,
     "cryomamba clean mask.mrc -o clean.mrc --min-volume 5000 --fill-holes",
     "cryomamba clean mask.mrc -o vesicles.mrc --split",
+)
+_add(
+    MASKS,
+    surface,
+    "cryomamba surface mask.mrc",
+    "cryomamba surface mask.mrc -o points.star --spacing 80 --tomo-name TS_01",
+    "cryomamba surface mask.mrc -o middle.mrc -o normals.nrrd",
 )
 _add(
     MASKS,

@@ -72,13 +72,21 @@ def segment(
     Ctrl-C cancels the job and leaves nothing behind. With --out-dir, tomograms that were done before with the same
     content and parameters are skipped, a failure does not stop the rest, and summary.csv tells of all.
     """
+    from cryomamba.local import made_by
+
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
     override = voxel_size(size)
 
     def make(path: Path, target: Path) -> Work:
         also = exports(
-            target, nifti=nifti, nrrd=nrrd, scores=scores, picks=info.picks is not None, formats=formats or ()
+            target,
+            nifti=nifti,
+            nrrd=nrrd,
+            scores=scores,
+            picks=info.picks is not None,
+            made=made_by(info.parameters, params),
+            formats=formats or (),
         )
         return Work(path, target, info.name, params, override, name, also, conversions(target, formats or ()))
 

@@ -75,17 +75,26 @@ def convert(work: Work) -> None:
 
 
 def exports(
-    mask: Path, *, nifti: bool, nrrd: bool, scores: bool, picks: bool = False, formats: Sequence[str] = ()
+    mask: Path,
+    *,
+    nifti: bool,
+    nrrd: bool,
+    scores: bool,
+    picks: bool = False,
+    made: Sequence[ExportFormat] = (),
+    formats: Sequence[str] = (),
 ) -> dict[ExportFormat, Path]:
     """Return the further files that are wanted, and where they go: next to the mask.
 
-    With `picks`, the table of places comes along, and in other formats if `formats` names them.
+    With `picks`, the table of places comes along, and in other formats if `formats` names them; so does what the
+    engine's parameters have `made`.
     """
     from cryomamba.local import ENDINGS, PICKS
 
     asked = {form.lstrip(".") for form in formats}
     wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores}
-    wanted |= {form: form in asked or (picks and form == "csv") for form in PICKS}
+    wanted |= dict.fromkeys(made, True)
+    wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in PICKS}
     base = mask.name.removesuffix(".mrc")
     return {form: mask.with_name(base + ENDINGS[form]) for form, asked in wanted.items() if asked}
 
@@ -195,13 +204,19 @@ def label_lines(statistics: Mapping[str, Any]) -> list[str]:
     found = [] if picks is None else [f"found: {picks['objects']} {picks['kind']}" + _points(picks)]
     return found + [
         f"{label['name']}: {label['voxels']} voxels, {label['fraction']:.2%} of the tomogram, "
-        f"{label['volume_nm3']:.6g} nm³"
+        f"{label['volume_nm3']:.6g} nm³{_area(label)}"
         for label in statistics["labels"]
     ]
 
 
 def _points(picks: Mapping[str, Any]) -> str:
-    return "" if picks["kind"] == "particles" else f", {picks['points']} points along them"
+    where = {"particles": "", "filaments": f", {picks['points']} points along them"}
+    return where.get(picks["kind"], f", {picks['points']} points on them")
+
+
+def _area(label: Mapping[str, Any]) -> str:
+    area = label.get("middle_nm2")
+    return "" if area is None else f", middle surface {area:.6g} nm²"
 
 
 def cancel_and_say(client: Client, job_id: str) -> str:

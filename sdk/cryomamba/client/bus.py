@@ -57,6 +57,7 @@ R = TypeVar("R", bound=Record)
 PIECE_BYTES = 1024 * 1024
 QUIET_S = 10.0
 FINAL_FRAME_S = 0.5
+MISSED_S, MISSED_PAUSE_S = 10.0, 0.2
 REVISE_S = 120.0
 
 
@@ -292,7 +293,6 @@ class BusTransport:
                 if newest is not None and last is not None:
                     async for event in self._missed(last, newest):
                         yield event
-                        last = event.event.n
                 with contextlib.suppress(ProtocolError, ValidationError):
                     for found in read_message(message, None, 0):
                         if not isinstance(found, StateEvent) or last is None or found.event.n > last:
@@ -302,16 +302,39 @@ class BusTransport:
         finally:
             hub.close_subscription(subscription)
 
-    async def _missed(self, last: int, newest: int) -> AsyncIterator[StateEvent]:
-        """Fetch the events between the last one seen and a newer one that has just come."""
+    async def _missed(self, last: int, newest: int) -> AsyncIterator[Event]:
+        """Fetch the events between the last one seen and a newer one that has just come, however long it takes."""
+        waited = False
         while newest > last + 1:
-            reply = await self.channel.request("events.since", EventsSince(n=last))
-            events = [event for event in _parsed(EventPage, reply.body).events if event.n < newest]
-            if not events:
+            try:
+                missed = [state async for state in self._page(last, newest)]
+            except UnavailableError as away:
+                # Newer messages wait in the mailbox, so that nothing is told out of order or left out.
+                yield LinkEvent("lost", f"{away.message} What was missed meanwhile is asked for again.")
+                waited = True
+                await asyncio.sleep(MISSED_PAUSE_S)
+                continue
+            if waited:
+                yield LinkEvent("connected", "The broker answers again.")
+                waited = False
+            if not missed:
                 return
-            for event in events:
-                yield StateEvent(event, await self.get(event.job_id))
-            last = events[-1].n
+            for number, state in missed:
+                last = number
+                if state is not None:
+                    yield state
+
+    async def _page(self, last: int, newest: int) -> AsyncIterator[tuple[int, StateEvent | None]]:
+        """Yield the numbers of the next events after `last` and before `newest`, with those whose jobs still exist."""
+        reply = await self.channel.request("events.since", EventsSince(n=last), timeout=MISSED_S)
+        for event in _parsed(EventPage, reply.body).events:
+            if event.n < newest:
+                try:
+                    record = await self.get(event.job_id)
+                except NotFoundError:
+                    yield event.n, None
+                else:
+                    yield event.n, StateEvent(event, record)
 
     async def close(self) -> None:
         """Give every socket back."""

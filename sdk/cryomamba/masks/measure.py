@@ -35,6 +35,8 @@ class Measured(BaseModel):
     volume_nm3 : float
     surface_nm2 : float or None
         See :data:`~cryomamba.masks.surface.METHOD`; without the cuts at the volume's border. None if not measured.
+    middle_nm2 : float or None
+        Area of the middle surface, of membranes; None if it was not traced.
     thickness_A, thickness_sd_A : float or None
         Mean and standard deviation over the voxels in the middle; None if not measured.
     centroid : tuple of float or None
@@ -50,6 +52,7 @@ class Measured(BaseModel):
     voxels: int
     volume_nm3: float
     surface_nm2: float | None = None
+    middle_nm2: float | None = None
     thickness_A: float | None = None
     thickness_sd_A: float | None = None
     centroid: Spacing | None = None
@@ -94,6 +97,16 @@ class Measurements:
     def count(self) -> int:
         """Number of pieces."""
         return len(self._rows.instances)
+
+    @property
+    def pieces(self) -> Instances:
+        """The pieces themselves; their mask must be open to read them."""
+        return self._rows.instances
+
+    def with_middle(self, middle_nm2: Floats) -> Measurements:
+        """Return the tables with the area of each piece's middle surface."""
+        rows = self._rows.with_middle(middle_nm2)
+        return Measurements(tuple(rows.label(label.label) for label in self.labels), rows)
 
     def instances(self, most: int | None = None) -> Iterator[InstanceSummary]:
         """Yield the pieces (at most so many), the largest first."""
@@ -140,7 +153,7 @@ def measure(
 
 def write_csv(measured: Measurements, path: Path) -> None:
     """Write one row per label and one per piece, units in the heads; for spreadsheets and pandas."""
-    heads = ["kind", "label", "name", "instance", "voxels", "volume_nm3", "surface_nm2", "thickness_A"]
+    heads = ["kind", "label", "name", "instance", "voxels", "volume_nm3", "surface_nm2", "middle_nm2", "thickness_A"]
     heads += ["thickness_sd_A", "instances", "fraction"]
     heads += [f"centroid_{axis}_A" for axis in "zyx"]
     heads += [f"box_{end}_{axis}" for end in ("start", "stop") for axis in "zyx"]
@@ -227,10 +240,16 @@ def _voxels_at_a_time(instances: Instances) -> int:
 class _Rows:
     """Turns the sums of pieces into rows, for a piece and for all pieces of a label."""
 
-    def __init__(self, instances: Instances, sums: _Sums | None, names: Mapping[int, str]) -> None:
+    def __init__(
+        self, instances: Instances, sums: _Sums | None, names: Mapping[int, str], middle_nm2: Floats | None = None
+    ) -> None:
         self.instances = instances
         self._sums = sums
         self._names = names
+        self._middle_nm2 = middle_nm2
+
+    def with_middle(self, middle_nm2: Floats) -> _Rows:
+        return _Rows(self.instances, self._sums, self._names, middle_nm2)
 
     def label(self, label: int) -> LabelSummary:
         pieces = np.flatnonzero(self.instances.label == label)
@@ -264,6 +283,8 @@ class _Rows:
             "box_start": tuple(found.start[pieces].min(axis=0).tolist()),
             "box_stop": tuple(found.stop[pieces].max(axis=0).tolist()),
         }
+        if self._middle_nm2 is not None:
+            fields["middle_nm2"] = float(self._middle_nm2[pieces].sum())
         return fields | self._shape(pieces + 1)
 
     def _shape(self, rows: npt.NDArray[np.intp]) -> dict[str, float]:

@@ -5,10 +5,20 @@
 """
 
 from cryomamba.picks.places import Kind, Picks, no_picks
-from cryomamba.picks.tables import ENDINGS, Frame, read_csv, write_csv, write_dynamo, write_picks, write_star
+from cryomamba.picks.tables import (
+    ENDINGS,
+    NORMAL_HEADS,
+    Frame,
+    read_csv,
+    write_csv,
+    write_dynamo,
+    write_picks,
+    write_star,
+)
 
 __all__ = [
     "ENDINGS",
+    "NORMAL_HEADS",
     "Frame",
     "Kind",
     "Picks",

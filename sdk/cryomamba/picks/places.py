@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Kind = Literal["particles", "filaments"]
+Kind = Literal["particles", "filaments", "membranes"]
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
@@ -25,27 +25,37 @@ class Picks:
         The higher, the surer; for engines with scores on their scale of 0 to 255.
     labels : ndarray of int64, shape (n,)
         For particles the label in the mask, from 1. For filaments the number of the filament, from 1; the points of
-        one follow each other in the order in which they lie on it.
-    kind : {'particles', 'filaments'}
+        one follow each other in the order in which they lie on it. For membranes the number of the connected piece.
+    kind : {'particles', 'filaments', 'membranes'}
         What a label means.
+    normals : ndarray of float64, shape (n, 3), or None
+        Of membranes: unit vectors z, y, x in Å across the membrane.
     """
 
     positions: Floats
     scores: Floats
     labels: Numbers
     kind: Kind = "particles"
+    normals: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
 
     @property
     def objects(self) -> int:
-        """How many particles or filaments these are."""
+        """How many particles, filaments or pieces of membrane these are."""
         return len(self) if self.kind == "particles" else int(np.unique(self.labels).size)
 
     def chosen(self, which: npt.NDArray[Any]) -> Picks:
         """Return some of them, by a mask or by indices."""
-        return replace(self, positions=self.positions[which], scores=self.scores[which], labels=self.labels[which])
+        normals = None if self.normals is None else self.normals[which]
+        return replace(
+            self,
+            positions=self.positions[which],
+            scores=self.scores[which],
+            labels=self.labels[which],
+            normals=normals,
+        )
 
     def track_lengths_A(self, voxel_size_A: tuple[float, float, float]) -> Floats:
         """Return how far each point lies from the first of its filament, along it, in Å; 0 for particles."""
@@ -60,4 +70,5 @@ class Picks:
 
 def no_picks(kind: Kind = "particles") -> Picks:
     """Return an empty list."""
-    return Picks(np.empty((0, 3)), np.empty(0), np.empty(0, np.int64), kind)
+    normals = np.empty((0, 3)) if kind == "membranes" else None
+    return Picks(np.empty((0, 3)), np.empty(0), np.empty(0, np.int64), kind, normals)

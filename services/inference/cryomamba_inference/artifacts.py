@@ -14,12 +14,23 @@ from pydantic import BaseModel, ConfigDict
 from cryomamba._version import __version__
 from cryomamba.engine import Engine, ScoreCut
 from cryomamba.local import ARTIFACTS, ExportFormat
-from cryomamba.masks.measure import METHOD, THICKNESS_METHOD, InstanceSummary, LabelSummary, measure, write_csv
+from cryomamba.masks.measure import (
+    METHOD,
+    THICKNESS_METHOD,
+    InstanceSummary,
+    LabelSummary,
+    Measurements,
+    measure,
+    write_csv,
+)
+from cryomamba.masks.membranes import MembraneFiles, trace_membranes
+from cryomamba.masks.middle import METHOD as MIDDLE_METHOD
 from cryomamba.masks.slabs import LabelSource
+from cryomamba.membrane_options import MembraneOptions
 from cryomamba.names import stem
 from cryomamba.picks import Frame, Kind, Picks, write_picks
 from cryomamba.records import SCORES, Artifact, Shape, Spacing
-from cryomamba.volumes import Statistics, open_volume
+from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
@@ -36,6 +47,9 @@ _MEDIA_TYPES = {
     "mask.nii.gz": "application/gzip",
     "mask.nrrd": "application/octet-stream",
     SCORES: "application/octet-stream",
+    "instances.mrc": "application/octet-stream",
+    "middle.mrc": "application/octet-stream",
+    "normals.nrrd": "application/octet-stream",
     "picks.csv": "text/csv",
     "picks.star": "text/plain",
     "picks.tbl": "text/plain",
@@ -47,7 +61,7 @@ _READ_NBYTES = 1024 * 1024
 
 
 class PicksSummary(BaseModel):
-    """What was found besides the mask: the kind, the number of points, and of particles or filaments."""
+    """What was found besides the mask: the kind, the number of points, and of particles, filaments or pieces."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,9 +88,11 @@ class MaskStatistics(BaseModel):
     threshold : ScoreCut or None
         How the mask was cut from scores of 0 to 255.
     surface_method, thickness_method : str
+    middle_method : str or None
+        How middle surfaces were found, where they were.
     picks : dict or None
-        Of an engine that finds places: their ``kind``, how many ``points`` there are, and how many ``objects``
-        (particles or filaments).
+        Where there are places: their ``kind``, how many ``points`` there are, and how many ``objects`` (particles,
+        filaments or pieces of membrane).
     labels : tuple of LabelSummary
     instance_count : int
         Number of connected pieces.
@@ -96,6 +112,7 @@ class MaskStatistics(BaseModel):
     threshold: ScoreCut | None = None
     surface_method: str = METHOD
     thickness_method: str = THICKNESS_METHOD
+    middle_method: str | None = None
     picks: PicksSummary | None = None
     labels: tuple[LabelSummary, ...]
     instance_count: int
@@ -135,7 +152,8 @@ def write_artifacts(
     folder = outcome.mask.parent
     outcome.meter.enter(WRITING)
     masks = [form for form in formats if form in _WRITERS]
-    steps = len(masks) + 2
+    options = membrane_options(engine)
+    steps = len(masks) + (3 if options else 2)
 
     def step(number: int) -> Callable[[float], None]:
         def within(fraction: float) -> None:
@@ -153,6 +171,10 @@ def write_artifacts(
         # Without a tomogram the mask is a demonstration, and its shape of no interest.
         source, told = LabelSource.of_volume(mask), step(len(masks))
         measured = measure(source, engine.labels, shape=engine.needs_volume, step=told, threads=threads)
+        picks = outcome.picks
+        if options is not None:
+            measured, made, picks = _traced(measured, options, mask, folder, engine, step(len(masks) + 1))
+            names += made
         write_csv(measured, folder / TABLE)
     statistics = MaskStatistics(
         engine=engine.name,
@@ -162,19 +184,54 @@ def write_artifacts(
         voxel_size_A=outcome.facts.voxel_size_A,
         input=outcome.statistics,
         threshold=outcome.cut,
-        picks=None if outcome.picks is None else _summary(outcome.picks),
+        middle_method=None if options is None else MIDDLE_METHOD,
+        picks=None if picks is None else _summary(picks),
         labels=measured.labels,
         instance_count=measured.count,
         instances=tuple(measured.instances(INSTANCES_MAX)),
     )
     (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
     names += [STATS, TABLE]
-    if outcome.picks is not None:
+    if picks is not None:
         frame = Frame(outcome.facts.shape, outcome.facts.voxel_size_A, stem(Path(volume_name)))
         for name in PICKS:
-            write_picks(outcome.picks, folder / name, frame)
+            write_picks(picks, folder / name, frame)
         names += PICKS
     return tuple(_describe(folder / name, check) for name in names)
+
+
+def membrane_options(engine: Engine[Any]) -> MembraneOptions | None:
+    """Return what is to be made of an engine's membranes; None for nothing."""
+    options = engine.parameters
+    return options if isinstance(options, MembraneOptions) and options.any else None
+
+
+def _traced(
+    measured: Measurements,
+    options: MembraneOptions,
+    mask: Volume,
+    folder: Path,
+    engine: Engine[Any],
+    step: Callable[[float], None],
+) -> tuple[Measurements, list[str], Picks | None]:
+    """Make the files that are wanted of a mask; return the tables with areas, the files' names, and points."""
+    wanted: dict[ExportFormat, bool] = {
+        "instances": options.instances,
+        "middle": options.middle,
+        "normals": options.normals,
+    }
+    names = {form: ARTIFACTS[form] for form, there in wanted.items() if there}
+    found = trace_membranes(
+        measured.pieces,
+        mask,
+        MembraneFiles(**{form: folder / name for form, name in names.items()}),
+        thickness_A=getattr(options, "thickness_A", None),
+        spacing_A=options.point_spacing_A,
+        engine=engine.name,
+        step=step,
+    )
+    points = found.points if options.point_spacing_A is not None else None
+    return measured.with_middle(found.middle_nm2), list(names.values()), points
 
 
 def _summary(picks: Picks) -> PicksSummary:

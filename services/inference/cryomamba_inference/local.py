@@ -17,7 +17,7 @@ from cryomamba.records import EngineInfo, Progress, SubmitRequest
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba.wire.preview import PreviewFrame
-from cryomamba_inference.artifacts import read_statistics, write_artifacts
+from cryomamba_inference.artifacts import membrane_options, read_statistics, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.runner import Control, Outcome, Task, run_task
@@ -51,15 +51,7 @@ class LocalRunner:
     ) -> LocalResult:
         """Segment a volume; see the protocol."""
         engine = Registry.discover().create(request.engine, request.params)
-        if "scores" in formats and not engine.keeps_scores:
-            raise InvalidRequestError(
-                f"The engine '{engine.name}' keeps no scores.", hint="Leave --scores out, or take another engine."
-            )
-        if engine.picks is None and any(form in PICKS for form in formats):
-            raise InvalidRequestError(
-                f"The engine '{engine.name}' picks nothing, so there is no table of picks.",
-                hint="Take 'particles' or 'filaments', or leave out the formats csv, star and tbl.",
-            )
+        _require_made(engine, formats)
         control, teller = Control(cancelled), _Teller(on_event)
         executor = self._open_executor()
         try:
@@ -92,6 +84,27 @@ class LocalRunner:
     def _open_executor(self) -> TileExecutor:
         processes = load_settings().processes if self._processes is None else self._processes
         return open_executor(processes or os.cpu_count() or 1)
+
+
+def _require_made(engine: Engine[Any], formats: Sequence[ExportFormat]) -> None:
+    """Refuse what an engine with these parameters does not make."""
+    if "scores" in formats and not engine.keeps_scores:
+        raise InvalidRequestError(
+            f"The engine '{engine.name}' keeps no scores.", hint="Leave --scores out, or take another engine."
+        )
+    options = membrane_options(engine)
+    points = engine.picks is not None or (options is not None and options.point_spacing_A is not None)
+    if not points and any(form in PICKS for form in formats):
+        raise InvalidRequestError(
+            f"The engine '{engine.name}' picks nothing, so there is no table of picks.",
+            hint="Take 'particles' or 'filaments', have points on membranes with -p point_spacing_A=100, or leave out "
+            "the formats csv, star and tbl.",
+        )
+    for form in ("instances", "middle", "normals"):
+        if form in formats and not getattr(options, form, False):
+            raise InvalidRequestError(
+                f"'{form}' was not asked of the engine '{engine.name}'.", hint=f"Membranes have it with -p {form}=true."
+            )
 
 
 def _segment(

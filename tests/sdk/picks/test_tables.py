@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import starfile
+from scipy.spatial.transform import Rotation
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.picks import Frame, Picks, no_picks, read_csv, write_csv, write_picks
@@ -63,6 +65,35 @@ def test_dynamo_tables_have_35_columns(tmp_path: Path) -> None:
     assert table[:, 0].tolist() == [1, 2, 3]
     np.testing.assert_allclose(table[:, 23:26], PLACES[:, ::-1] + 1, rtol=1e-5)
     np.testing.assert_allclose(table[:, 9], [200, 150.5, 99.25])
+
+
+def test_membranes_have_normals_and_angles_that_agree(tmp_path: Path) -> None:
+    """Read back by starfile and NumPy, both programs' angles turn z onto the normal; the CSV gives the picks again."""
+    normals = np.array([[1.0, 0, 0], [0.6, 0, -0.8], [0, 1.0, 0]])
+    membranes = replace(picks("membranes"), normals=normals)
+    for ending in (".csv", ".star", ".tbl"):
+        write_picks(membranes, tmp_path / f"m{ending}", FRAME)
+    again = read_csv(tmp_path / "m.csv")
+    assert again.kind == "membranes"
+    assert again.normals is not None
+    np.testing.assert_allclose(again.normals, normals, atol=1e-5)
+    np.testing.assert_allclose(again.positions, PLACES)
+    assert again.labels.tolist() == [1, 1, 2]
+    star = starfile.read(tmp_path / "m.star")
+    outer, inner = (
+        Rotation.from_euler("ZYZ", star[[f"rln{of}{angle}" for angle in ("Rot", "Tilt", "Psi")]], degrees=True).inv()
+        for of in ("TomoSubtomogram", "Angle")
+    )
+    np.testing.assert_allclose((outer * inner).as_matrix()[:, :, 2], normals[:, ::-1], atol=1e-4)
+    np.testing.assert_allclose(star["rlnAngleTiltPrior"], star["rlnAngleTilt"])
+    assert star["rlnTomoManifoldIndex"].tolist() == [1, 1, 2]
+    table = np.loadtxt(tmp_path / "m.tbl")
+    turned = Rotation.from_euler("zxz", table[:, 6:9], degrees=True).inv().as_matrix()
+    np.testing.assert_allclose(turned[:, :, 2], normals[:, ::-1], atol=1e-4)
+    assert table[:, 20].tolist() == [1, 1, 2]
+    chosen = membranes.chosen(np.array([1])).normals
+    assert chosen is not None
+    assert chosen.tolist() == [[0.6, 0, -0.8]]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".star", ".tbl"])

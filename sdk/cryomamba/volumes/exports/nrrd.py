@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryomamba.volumes.aside import AsideFile
 from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
+from cryomamba.volumes.facts import HeaderFacts
 from cryomamba.volumes.mrc import Volume
 
 _TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "f4": "float"}
@@ -42,7 +47,7 @@ def write_nrrd(
     """
     dtype = stored_dtype(volume, labels=labels)
     with AsideFile(Path(path)) as aside, aside.stream() as output:
-        output.write(_header(volume, dtype, packed=labels).encode("ascii"))
+        output.write(_header(volume.facts, dtype, packed=labels, content=volume.meta.name).encode("ascii"))
         packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16) if labels else None
         for slab in slabs(volume, dtype, progress):
             output.write(slab.data if packer is None else packer.compress(slab.data))
@@ -50,21 +55,62 @@ def write_nrrd(
             output.write(packer.flush())
 
 
-def _header(volume: Volume, dtype: np.dtype[np.generic], *, packed: bool) -> str:
-    z, y, x = (repr(float(size)) for size in volume.voxel_size_A)
-    origin = ",".join(repr(float(offset)) for offset in volume.facts.placement_A[::-1])
+class VectorFieldWriter:
+    """A field of vectors that grows on disk slab by slab; a context manager.
+
+    The file is a gzipped NRRD of float32 with the vector (x, y, z) as its fastest axis, which lies on a volume as
+    :func:`write_nrrd` would lay it. It appears under its name when it is complete.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.nrrd``.
+    like : Volume or HeaderFacts
+        What the field lies on.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], like: Volume | HeaderFacts) -> None:
+        self._facts = like.facts if isinstance(like, Volume) else like
+        self._path = Path(path)
+        self._stack = ExitStack()
+        self._packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+
+    def __enter__(self) -> Self:
+        aside = self._stack.enter_context(AsideFile(self._path))
+        self._output = self._stack.enter_context(aside.stream())
+        self._output.write(_header(self._facts, np.dtype("<f4"), packed=True, content="normals", vector=True).encode())
+        return self
+
+    def write(self, vectors: NDArray[np.float32]) -> None:
+        """Append a slab of vectors (z, y, x, 3), whose components are z, y, x, with full y and x."""
+        turned = np.ascontiguousarray(vectors[..., ::-1], np.dtype("<f4"))
+        self._output.write(self._packer.compress(turned.data))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if kind is None:
+            self._output.write(self._packer.flush())
+        return self._stack.__exit__(kind, error, trace)
+
+
+def _header(
+    facts: HeaderFacts, dtype: np.dtype[np.generic], *, packed: bool, content: str, vector: bool = False
+) -> str:
+    z, y, x = (repr(float(size)) for size in facts.voxel_size_A)
+    origin = ",".join(repr(float(offset)) for offset in facts.placement_A[::-1])
     lines = [
         "NRRD0005",
         f"type: {_TYPES[dtype.str[1:]]}",
-        "dimension: 3",
+        f"dimension: {4 if vector else 3}",
         "space: right-anterior-superior",
-        "sizes: " + " ".join(str(side) for side in volume.shape[::-1]),
-        f"space directions: ({x},0.0,0.0) (0.0,{y},0.0) (0.0,0.0,{z})",
-        "kinds: domain domain domain",
+        "sizes: " + " ".join(str(side) for side in (*(3,) * vector, *facts.shape[::-1])),
+        "space directions: " + "none " * vector + f"({x},0.0,0.0) (0.0,{y},0.0) (0.0,0.0,{z})",
+        "kinds: " + "vector " * vector + "domain domain domain",
         *(["endian: little"] if dtype.itemsize > 1 else []),
         f"encoding: {'gzip' if packed else 'raw'}",
         'space units: "angstrom" "angstrom" "angstrom"',
         f"space origin: ({origin})",
-        "content: " + own_label(volume.meta.name).encode("ascii", "replace").decode(),
+        "content: " + own_label(content).encode("ascii", "replace").decode(),
     ]
     return "\n".join(lines) + "\n\n"

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
+from cryomamba.membrane_options import MembraneOptions
 from cryomamba.records import Shape, Spacing
 from cryomamba_inference.filters.calibration import (
     Calibration,
@@ -26,7 +27,7 @@ from cryomamba_inference.threads import Crew, one_thread
 _LOOK_VOXELS = 300_000
 
 
-class MembraneParameters(EngineParameters):
+class _Search(EngineParameters):
     """How membranes are found."""
 
     contrast: Literal["dark", "bright", "auto"] = Field(
@@ -73,6 +74,10 @@ class MembraneParameters(EngineParameters):
         description="Connected pieces smaller than this are removed; 2500 nm³ are a patch of 23 nm by 23 nm.",
         json_schema_extra={"unit": "nm³"},
     )
+
+
+class MembraneParameters(MembraneOptions, _Search):
+    """How membranes are found, and what is made of them."""
 
 
 class MembraneEngine(Engine[MembraneParameters]):

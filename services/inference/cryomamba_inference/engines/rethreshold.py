@@ -12,10 +12,11 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Labels, Scene, ScoreCut, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError, VolumeError
 from cryomamba.masks.hysteresis import SCORE_MAX
+from cryomamba.membrane_options import MembraneOptions
 from cryomamba.records import RETHRESHOLD
 
 
-class RethresholdParameters(EngineParameters):
+class _Cut(EngineParameters):
     """Where the threshold goes."""
 
     high: int = Field(
@@ -39,6 +40,10 @@ class RethresholdParameters(EngineParameters):
         description="Connected pieces smaller than this are removed.",
         json_schema_extra={"unit": "nm³"},
     )
+
+
+class RethresholdParameters(MembraneOptions, _Cut):
+    """Where the threshold goes, and what is made of the mask if it is one of membranes."""
 
 
 class RethresholdEngine(Engine[RethresholdParameters]):

@@ -121,7 +121,7 @@ class ProcessExecutor:
         """Yield the answers in order; each process has at most two items in hand."""
         self.end()
         self.warm_up()
-        self._serial += 1
+        self._serial = serial = self._serial + 1
         coming, answers = enumerate(items), dict[int, Answer]()
         given = wanted = 0
         try:
@@ -135,7 +135,9 @@ class ProcessExecutor:
                 yield answers.pop(wanted)
                 wanted += 1
         finally:
-            self.end()
+            # Given up with answers to come, this may be called when something else has long begun.
+            if self._serial == serial:
+                self.end()
 
     def _give(self, function: Callable[[Item], Answer], coming: Iterator[tuple[int, Item]]) -> bool:
         """Give the next item to a process that has room; return whether there was an item and room."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cryomamba.records import Shape, Spacing
 from cryomamba_inference.filters.beads import Gold, find_gold, no_beads, no_gold
+from cryomamba_inference.filters.faces import Faces, find_faces
 from cryomamba_inference.filters.grid import CoarseGrid, half_sphere
 from cryomamba_inference.filters.membrane import STEP_A, MembraneModel, PlateMap, to_scores
 from cryomamba_inference.filters.plates import Directions, PlateBank
@@ -26,6 +27,8 @@ IN_PLANE_A = 60.0
 DIRECTIONS = 128
 _SAMPLE_NODES = 60
 _SAMPLES = 3
+_COLUMN_NODES = 40
+_COLUMNS = ((0.5, 0.5), (0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9))
 _SIGN_NODES = 40
 _SMALL_NODES = 300_000
 _BEAD_SHARE = 0.985
@@ -33,8 +36,8 @@ _TILT_CHANGES = (0, -1, 1, -2, 2, -3, 3, -4, 4)
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
 _SURE_SCORE = 135
-_CUT, _CUT_SLOPE, _PULL = 59.0, 9.9, 3e-4
-_CUTS = (99.0, 157.0)
+_CUT, _CUT_SLOPE, _PULL = 59.0, 9.1, 3e-4
+_CUTS = (95.0, 152.0)
 _BELOW, _ABOVE = 6, 15
 _PIECE_NM3 = 4000.0
 _STEP = 3
@@ -137,7 +140,7 @@ def _tilt_of_streaks(
 
 
 def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> Calibration:
-    """Learn the noise of the bank's answer, how far votes should reach, and where to cut, from samples."""
+    """Learn the noise of the bank's answer, how far votes reach, where to cut and where the specimen ends."""
     boxes = sample_boxes(plates.response.array.shape)
     found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
     responses = np.concatenate([response.reshape(-1) for response, _ in found])
@@ -151,7 +154,35 @@ def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> 
     model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
     fields = crew.map(lambda pair: _scores(model, *pair), found)
     low, high = find_cut(fields, prominence=seen, step_A=model.step_A)
-    return Calibration(model, low, high)
+    return Calibration(replace(model, faces=_faces(model, plates, low, crew)), low, high)
+
+
+def _faces(model: MembraneModel, plates: PlateMap, low: int, crew: Crew) -> Faces:
+    """Find where the specimen ends, from the membranes in columns of the volume."""
+    shape = plates.response.array.shape
+
+    def sure_crests(box: tuple[slice, ...]) -> tuple[Field, Field, Field]:
+        crests, election = model.elect(plates.response.array[box], plates.direction.array[box])
+        at = election.asked
+        places = crests.nodes[at] + (crests.offset[at] + election.shift)[:, None] * crests.normals[at]
+        places += np.array([side.start for side in box], np.float32)
+        sure = to_scores(election.votes * np.float32(model.vote_scale)) >= low
+        return places[sure], election.lean[sure], crests.height[at][sure]
+
+    found = crew.map(sure_crests, _columns(shape))
+    places, lean, height = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return find_faces(places, lean, height, shape)
+
+
+def _columns(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Return boxes through the whole depth: all of a small volume, else the middle and four around it."""
+    if math.prod(shape) <= _SMALL_NODES:
+        return [tuple(slice(0, size) for size in shape)]
+    boxes = []
+    for share_y, share_x in _COLUMNS:
+        firsts = [round(max(n - _COLUMN_NODES, 0) * at) for n, at in zip(shape[1:], (share_y, share_x), strict=True)]
+        boxes.append((slice(0, shape[0]), *(slice(at, at + _COLUMN_NODES) for at in firsts)))
+    return boxes
 
 
 def _prominence(heights: Sequence[Field]) -> float:

@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from cryomamba.records import Shape
 from cryomamba_inference.filters.beads import Beads
+from cryomamba_inference.filters.faces import NO_FACES, Faces
 from cryomamba_inference.filters.grid import CoarseGrid, Corner, spans
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.patches import lay_patches
 from cryomamba_inference.filters.plates import ALL_BORDERS, Borders, PlateBank
 from cryomamba_inference.filters.ridges import Crests, find_crests
-from cryomamba_inference.filters.voting import vote
+from cryomamba_inference.filters.voting import Election, vote
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
@@ -62,6 +63,8 @@ class MembraneModel:
         Half the thickness of the mask.
     vote_range_A : float
         Deviation in Å over which votes fade; the noisier the volume, the longer.
+    faces : Faces
+        Beyond them nothing has a score.
     """
 
     sign: float
@@ -72,6 +75,7 @@ class MembraneModel:
     deviation: float = 1.0
     half_thickness_A: float = 24.0
     vote_range_A: float = VOTE_RANGE_A
+    faces: Faces = NO_FACES
 
     @property
     def step_A(self) -> float:
@@ -105,15 +109,7 @@ class MembraneModel:
 
         All are good from `margin` nodes off the sides that are no borders of the volume.
         """
-        crests = self._crests(response, direction, borders)
-        election = vote(
-            crests,
-            np.minimum(crests.height, np.float32(STRONGEST)),
-            response.shape,
-            range_nodes=self.vote_range_A / self.step_A,
-            reach=VOTE_REACH * self.vote_range_A / self.step_A,
-            box=_inside(response.shape, borders, CREST_REACH + self.vote_reach),
-        )
+        crests, election = self.elect(response, direction, borders)
         counted = election.votes * np.float32(self.vote_scale)
         believed = counted >= LEAST_VOTES
         at = election.asked[believed]
@@ -124,6 +120,19 @@ class MembraneModel:
             crests.nodes[at], crests.normals[at], shift, election.bend[believed], counted[believed], response.shape
         )
         return distance * np.float32(self.step_A), votes, counted
+
+    def elect(self, response: Field, direction: Directions, borders: Borders = ALL_BORDERS) -> tuple[Crests, Election]:
+        """Return the crests of a box of responses, and what they say of each other."""
+        crests = self._crests(response, direction, borders)
+        election = vote(
+            crests,
+            np.minimum(crests.height, np.float32(STRONGEST)),
+            response.shape,
+            range_nodes=self.vote_range_A / self.step_A,
+            reach=VOTE_REACH * self.vote_range_A / self.step_A,
+            box=_inside(response.shape, borders, CREST_REACH + self.vote_reach),
+        )
+        return crests, election
 
     def heights_of_crests(self, response: Field, direction: Directions) -> Field:
         """Return how far the crests of a box of responses stand out, in deviations."""
@@ -216,20 +225,32 @@ def score_box(
     distance, votes, _ = model.surface(plates.response.array[around], plates.direction.array[around], (z, y, x))
     low, high = grid.nodes(start, stop, margin=1)
     inner = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
-    return paint(grid, distance[inner], votes[inner], low, start, shape, model.half_thickness_A)
+    return paint(grid, distance[inner], votes[inner], low, start, shape, model)
 
 
 def paint(
-    grid: CoarseGrid, distance: Field, votes: Field, low: Corner, start: Shape, shape: Shape, half_A: float
+    grid: CoarseGrid,
+    distance: Field,
+    votes: Field,
+    low: Corner,
+    start: Shape,
+    shape: Shape,
+    model: MembraneModel,
 ) -> npt.NDArray[np.uint8]:
-    """Interpolate both fields to voxels and give those within `half_A` of a crest its votes as a score."""
+    """Interpolate both fields to voxels and give those within half a membrane of a crest its votes as a score."""
     scores = np.empty(shape, np.uint8)
+    rows, columns = (
+        (start[axis] + np.arange(shape[axis])) * (grid.voxel_size_A[axis] / grid.step_A) for axis in (1, 2)
+    )
+    bottom, top = model.faces.limits(rows, columns)
     depths = grid.depths(low[0], start[0], shape[0], len(distance))
     _paint(
         grid.spread_rows(distance, low, start, shape),
         grid.spread_rows(votes, low, start, shape),
         depths,
-        np.float32(half_A),
+        bottom - np.float32(low[0]),
+        top - np.float32(low[0]),
+        np.float32(model.half_thickness_A),
         np.float32(SCORE_OCTAVE),
         scores,
     )
@@ -237,7 +258,7 @@ def paint(
 
 
 @nb.njit(cache=True, nogil=True)
-def _paint(distance, votes, depths, limit, scale, scores):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _paint(distance, votes, depths, bottom, top, limit, scale, scores):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for z in range(scores.shape[0]):
         below = min(int(depths[z]), distance.shape[0] - 1)
         above = min(below + 1, distance.shape[0] - 1)
@@ -246,7 +267,7 @@ def _paint(distance, votes, depths, limit, scale, scores):  # type: ignore[no-un
         for y in range(scores.shape[1]):
             for x in range(scores.shape[2]):
                 near = g * distance[below, y, x] + f * distance[above, y, x] <= limit
-                if near:
+                if near and bottom[y, x] <= depths[z] <= top[y, x]:
                     score = scale * np.log2(1 + g * votes[below, y, x] + f * votes[above, y, x])
                     scores[z, y, x] = np.uint8(min(score, np.float32(255)))
                 else:

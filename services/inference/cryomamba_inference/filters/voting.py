@@ -3,7 +3,8 @@
 Crest nodes send votes to each other. A vote counts by distance, by how flat the way between the two is, and by how
 well the neighbour's normal is the mirror image that a common sphere would give (the co-circularity of tensor voting:
 Medioni, Lee and Tang, 2000). Blobs and noise have few neighbours that agree; membranes, flat or curved, have many.
-The voters' heights above each other also tell where a smooth surface through all of them lies.
+The voters' heights above each other also tell where a smooth surface through all of them lies, and whether they stand
+on one side only: there a surface ends.
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ class Election:
         How far above its crest, along its normal and in nodes, the sphere through its voters passes.
     bend : array of shape (n,), float32
         Curvature of that sphere in 1 / nodes, positive where it bends towards the normal.
+    lean : array of shape (n,), float32
+        How far the voters' centre of gravity lies above the crest along z, in ranges, strong voters counting more; 0
+        in the middle of a surface, about 0.6 at its lower end.
     """
 
     asked: npt.NDArray[np.int64]
     votes: Field
     shift: Field
     bend: Field
+    lean: Field
 
 
 def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], Field]:
@@ -56,8 +61,8 @@ def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], F
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Count the votes for the voters `asked`; a voter is its weight, its normal and the way to its crest."""
+def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend, lean):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Count the votes for the voters `asked`; a voter is its weight, normal, way to its crest, and height squared."""
     for n in range(asked.size):
         me = asked[n]
         n0, n1, n2 = voters[me, 1], voters[me, 2], voters[me, 3]
@@ -66,6 +71,7 @@ def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend):  # 
         total = voters[me, 0]
         weight, far, farther = _OWN_WEIGHT * total, np.float32(0), np.float32(1e-6)
         climb, climb_far = np.float32(0), np.float32(0)
+        mass, rise = voters[me, 7], np.float32(0)
         for q in range(jump.size):
             other = who[here + jump[q]]
             if other < 0:
@@ -84,18 +90,23 @@ def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend):  # 
             if agree < _LEAST_AGREEMENT * _LEAST_AGREEMENT:
                 continue
             level = 1 - steep * np.float32(1 / _STEEPEST)
-            vote = voters[other, 0] * fade[q] * agree * agree * level * level
+            share = fade[q] * agree * agree * level * level
+            vote = voters[other, 0] * share
             total += vote
             weight += vote
             far += vote * square
             farther += vote * square * square
             climb += vote * up
             climb_far += vote * up * square
+            share *= voters[other, 7]
+            mass += share
+            rise += share * a
         votes[n] = total
         # Least squares of the heights by 1 and the squared distance.
         apart = max(weight * farther - far * far, np.float32(1e-6))
         bend[n] = 2 * (weight * climb_far - far * climb) / apart
         shift[n] = (climb * farther - far * climb_far) / apart
+        lean[n] = rise / max(mass, np.float32(1e-6))
 
 
 def vote(
@@ -125,13 +136,15 @@ def vote(
     """
     grid, fade = _offsets(range_nodes, reach)
     pad = int(reach)
-    voters = np.column_stack([strength, crests.normals, crests.offset[:, None] * crests.normals]).astype(np.float32)
+    ways = crests.offset[:, None] * crests.normals
+    voters = np.column_stack([strength, crests.normals, ways, crests.height**2]).astype(np.float32)
     wide = [n + 2 * pad for n in shape]
     places = np.ravel_multi_index(tuple(crests.nodes.T.astype(np.int64) + pad), wide)
     who = np.full(math.prod(wide), -1, np.int32)
     who[places] = np.arange(len(places), dtype=np.int32)
     asked = np.flatnonzero(((crests.nodes >= box[:, 0]) & (crests.nodes < box[:, 1])).all(axis=1))
-    found = [np.empty(len(asked), np.float32) for _ in range(3)]
+    found = [np.empty(len(asked), np.float32) for _ in range(4)]
     jump = (grid[:, 0] * wide[1] + grid[:, 1]) * wide[2] + grid[:, 2]
     _vote(voters, places, asked, who, grid.astype(np.float32), jump, fade, *found)
+    found[3] /= np.float32(range_nodes)
     return Election(asked, *found)
