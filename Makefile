@@ -47,7 +47,7 @@ test: $(VENV)/.dev         ## The whole suite
 
 fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 broken volumes; SEED=n
 	FUZZ_SEED=$(or $(SEED),$(shell echo $$$$)) FUZZ_EXAMPLES=150 FUZZ_SECONDS=300 FUZZ_ALL=1 FUZZ_FILES=10000 \
-		$(BIN)/python -m pytest -v -s tests/gateway/test_schemathesis.py tests/fuzz $(ARGS)
+		$(BIN)/python -m pytest -v -s -o faulthandler_timeout=0 tests/gateway/test_schemathesis.py tests/fuzz $(ARGS)
 
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL and broken links; SEED=n JOBS=n
 	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v -o faulthandler_timeout=0 tests/system/chaos $(ARGS)

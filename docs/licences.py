@@ -12,12 +12,6 @@ REQUIREMENTS: Final = Path(__file__).parents[1] / "requirements"
 _NAME: Final = re.compile(r"^([a-z0-9][\w.-]*)==", re.MULTILINE)
 _FREE_TEXT_MAX: Final = 60
 
-# Packages whose licence would bind a program that contains them, and why each is here all the same.
-EXPLAINED: Final = {
-    "pyqt6": "Only with the extra `desktop`. CryoMamba talks to Qt through qtpy, contains no part of PyQt6 and is not "
-    "distributed with it; whoever hands on a bundle of both does so under the GPL, or puts PySide6 (LGPL) there.",
-}
-
 
 def names(lock: str) -> list[str]:
     """Return the packages of a lock file, those for other systems included."""
@@ -47,6 +41,12 @@ def _expression(found: Distribution) -> str:
 
 def is_strong_copyleft(text: str) -> bool:
     """Whether a licence asks that a program which contains the package is licensed likewise."""
+    # An `OR` is the user's choice; where brackets make it less plain, every licence in the text counts.
+    choices = [text] if "(" in text else text.split(" OR ")
+    return all(_is_strong(choice) for choice in choices)
+
+
+def _is_strong(text: str) -> bool:
     lesser = re.sub(r"(?i)\bLGPL[\w.+-]*|lesser general public licen[cs]e[^,]*|library general public[^,]*", "", text)
     return bool(re.search(r"(?i)\bA?GPL|general public licen[cs]e", lesser))
 

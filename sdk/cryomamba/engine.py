@@ -225,6 +225,8 @@ class Engine(ABC, Generic[P]):
     keeps_scores : bool
         Whether the scores are graded, so that the threshold can be moved afterwards: they are kept as ``scores.mrc``
         (uint16, mode 6, holding 0 to 255).
+    scratch_per_voxel : int
+        Bytes per voxel of the volume that the engine writes into :attr:`Scene.scratch`, rounded up.
     picks : {'particles', 'filaments'} or None
         What places mean for an engine whose `predict` returns a :class:`Finding`; they become the job's ``picks.csv``,
         ``picks.star`` and ``picks.tbl``.
@@ -242,6 +244,7 @@ class Engine(ABC, Generic[P]):
     priority: ClassVar[Sequence[int] | None] = None
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
     keeps_scores: ClassVar[bool] = False
+    scratch_per_voxel: ClassVar[int] = 0
     picks: ClassVar[Kind | None] = None
     output: Literal["labels", "scores"] = "labels"
 
@@ -374,6 +377,16 @@ class Registry:
         return tuple(sorted(found, key=lambda info: info.name))
 
 
+def disk_per_voxel(engine: type[Engine[Any]]) -> int:
+    """Return how many bytes per voxel of its volume a job takes on the disk, at its fullest.
+
+    The mask; a byte for scores on their way to labels, and later for its packed copies; two for scores that are kept;
+    and what the engine writes besides.
+    """
+    mask = 1 if max(engine.labels) <= np.iinfo(np.int8).max else 2
+    return mask + 1 + 2 * engine.keeps_scores + engine.scratch_per_voxel
+
+
 def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
     """Return what clients are told of an engine."""
     can = engine.availability()
@@ -382,6 +395,7 @@ def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
         summary=engine.summary,
         parameters=engine.Parameters.model_json_schema(),
         needs_volume=engine.needs_volume,
+        disk_per_voxel=disk_per_voxel(engine),
         picks=engine.picks,
         default=default,
         available=can.ok,

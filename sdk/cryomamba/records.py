@@ -309,6 +309,8 @@ class EngineInfo(Record):
     ----------
     parameters : dict
         JSON schema of its parameters, from which forms are made.
+    disk_per_voxel : int
+        Bytes on the disk that a job takes per voxel of its volume, at its fullest; a submit without room is refused.
     picks : {'particles', 'filaments'} or None
         Of what it also finds places, which its jobs have as ``picks.csv``, ``picks.star`` and ``picks.tbl``.
     available : bool
@@ -321,6 +323,7 @@ class EngineInfo(Record):
     summary: str
     parameters: dict[str, Any]
     needs_volume: bool = True
+    disk_per_voxel: int = Field(1, ge=1, le=1024)
     picks: Literal["particles", "filaments"] | None = None
     default: bool = False
     available: bool = True

@@ -49,6 +49,15 @@ class Settings(BaseSettings):
     )
     requests_per_minute: int = Field(600, ge=1, description="Requests that one token may send in a minute.")
     sockets_per_token: int = Field(32, ge=1, description="WebSockets that one token may hold open.")
+    strangers: int = Field(
+        512,
+        ge=1,
+        description="Connections at once that have not shown a token; for one more, the one that has waited longest is "
+        "closed.",
+    )
+    strangers_per_address: int = Field(
+        128, ge=1, description="The same for the connections of one address; behind a proxy that is the proxy's."
+    )
     uploads_per_token: int = Field(16, ge=1, description="Unfinished uploads that one token may have.")
     upload_max_gb: float = Field(64.0, gt=0, description="Largest file that may be uploaded, in GB (10^9 bytes).")
     upload_quota_gb: float = Field(256.0, gt=0, description="What all uploaded files of one owner may take, in GB.")

@@ -91,10 +91,13 @@ class Bus:
         frame = PreviewFrame(job.job_id, np.ones((4, 4, 4), np.uint8), (1, 1, 1), (4, 4, 4), (1.0,) * 3, 0.5, "demo")
         body, spec, part = encode_frame(frame, codec="raw")
         topic, before = preview_topic(job.job_id), self.broker.counters.frames
-        while self.broker.counters.frames == before:
+
+        async def passed_on() -> bool:
             envelope = stamp.envelope(PREVIEW, body, ts=1, topic=topic, job=job.job_id, attempt=1, buffers=[spec])
             await camera.send_multipart([topic, encode(envelope), part])
-            await asyncio.sleep(0.01)
+            return self.broker.counters.frames > before
+
+        await wait_until_async(passed_on, what="a frame that is passed on")
 
 
 @pytest_asyncio.fixture

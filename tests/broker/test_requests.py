@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,29 @@ async def test_a_disk_without_room_refuses_jobs(start_broker: StartBroker) -> No
         assert refused.value.code is ErrorCode.INSUFFICIENT_STORAGE
         assert refused.value.retryable
         assert (await channel.request("job.list", {})).body["jobs"] == []
+    finally:
+        await channel.close()
+
+
+async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker, tmp_path: Path) -> None:
+    """A volume for which an engine's files have no room is refused; an engine that writes less may have it."""
+    voxels = 1024**3
+    # Room for two and a half bytes a voxel: far from one and from five, whatever others write meanwhile.
+    broker = await start_broker(disk_reserve=max(0, shutil.disk_usage(tmp_path).free - voxels * 5 // 2))
+    channel = BusChannel(broker.endpoints.jobs, src="c")
+    try:
+        engines = [
+            {"name": name, "summary": "s", "parameters": {"type": "object"}, "needs_volume": False, **more}
+            for name, more in (("mask", {}), ("scores", {"disk_per_voxel": 5}))
+        ]
+        hello = {"worker": "w", "host": "here", "pid": 1, "version": "0", "engines": engines}
+        await channel.request("worker.hello", hello)
+        volume = {"shape": [1024, 1024, 1024]}
+        await channel.request("job.submit", {"volume": volume, "engine": "mask"})
+        with pytest.raises(UnavailableError) as refused:
+            await channel.request("job.submit", {"volume": volume, "engine": "scores"})
+        assert refused.value.code is ErrorCode.INSUFFICIENT_STORAGE
+        assert refused.value.details["needed_bytes"] == 5 * voxels + broker.settings.disk_reserve
     finally:
         await channel.close()
 

@@ -14,7 +14,9 @@ import pytest
 
 from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.client import AsyncClient, aconnect
+from cryomamba.client.upload import PART_BYTES
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.testing import wait_until_async
 from cryomamba.volumes import write_volume
 
 if TYPE_CHECKING:
@@ -77,6 +79,35 @@ async def test_a_tomogram_in_parts_becomes_a_job(house: House, worker: Worker, c
     assert (await house.http.delete(f"/v1/files/{file['file_id']}")).status_code == 204
     gone = await house.http.post("/v1/jobs", json={"volume": {"file_id": file["file_id"]}})
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+
+
+async def test_a_put_that_breaks_off_can_be_gone_on_with(house: House, tmp_path: Path) -> None:
+    """With a checksum the parts that came are there: another client sends the rest, and a second PUT finds the file."""
+    path = tmp_path / "large.mrc"
+    write_volume(path, np.random.default_rng(6).normal(size=(20, 512, 512)).astype(np.float32), 9.0)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    host, _, port = house.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"PUT /v1/files/large.mrc?sha256={digest} HTTP/1.1\r\nHost: {host}\r\n"
+    head += f"Content-Length: {len(content)}\r\n\r\n"
+    writer.write(head.encode() + content[: 2 * PART_BYTES + 1000])
+    await writer.drain()
+    upload = await begun(house, content, chunk_size=PART_BYTES, sha256=digest)
+
+    async def two_parts() -> bool:
+        status = (await house.http.get(f"/v1/uploads/{upload['upload_id']}")).json()
+        return bool(status["received_parts"] == [0, 1])
+
+    await wait_until_async(two_parts, what="two parts to be there")
+    writer.transport.abort()
+    told: list[int] = []
+    async with await aconnect(house.url) as client:
+        file = await client.upload(path, progress=lambda done, _total: told.append(done))
+    assert (file.file_id, file.sha256) == (upload["upload_id"], digest)
+    assert told[0] == 2 * PART_BYTES
+    again = await house.http.put("/v1/files", params={"sha256": digest}, content=content)
+    assert (again.status_code, again.json()["file_id"]) == (201, file.file_id)
 
 
 async def test_a_file_in_one_piece(house: House, content: bytes) -> None:

@@ -15,11 +15,15 @@ import pytest
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobError, JobRecord
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
+from cryomamba_gateway.live.session import SEND_TIMEOUT_S
+from cryomamba_gateway.server import STUCK_MS
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House, Mask, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CLIENTS_GAUGE = "cryomamba_gateway_websocket_clients"
 
 
 @pytest.mark.parametrize("path", ["/ws/jobs/", "/v1/ws/jobs/"])
@@ -130,19 +134,24 @@ async def test_the_last_frame_needs_no_credit(house: House, worker: Worker, ball
         await socket.read_type("job_completed")
 
 
+def deaf(house: House, path: str) -> os_socket.socket:
+    """Open a WebSocket on a plain socket with a small buffer, from which nobody reads."""
+    host, port = house.url.removeprefix("http://").split(":")
+    stuck = os_socket.create_connection((host, int(port)))
+    stuck.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, 4096)
+    stuck.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    return stuck
+
+
 async def test_a_stuck_client_does_not_delay_another(house: House, worker: Worker) -> None:
     """One client never reads from its TCP socket; the other sees every frame and the end."""
     job = await house.submit()
     claimed = await worker.claim()
-    host, port = house.url.removeprefix("http://").split(":")
-    stuck = os_socket.create_connection((host, int(port)))
-    with stuck:
-        stuck.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, 4096)
-        stuck.sendall(
-            f"GET /v1/ws/jobs/{job.job_id} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-        )
+    with deaf(house, f"/v1/ws/jobs/{job.job_id}"):
         mask = np.random.default_rng(1).integers(0, 16, (96, 96, 96), np.uint8)
         async with house.socket(f"/v1/ws/jobs/{job.job_id}") as reader:
             for number in range(1, 13):
@@ -150,6 +159,48 @@ async def test_a_stuck_client_does_not_delay_another(house: House, worker: Worke
                 await reader.read_preview(number)
             await worker.finish(claimed, {})
             await reader.read_type("job_completed")
+
+
+@pytest.mark.skipif(not hasattr(os_socket, "TCP_USER_TIMEOUT"), reason="how long a kernel tries is set on Linux alone")
+async def test_the_slow_one_stays_and_the_dead_one_goes(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads one frame in ten gets the newest each time and the end; who reads none is let go; a third sees all."""
+    assert STUCK_MS / 1000 == SEND_TIMEOUT_S == 20, "as the pages say"
+    monkeypatch.setattr("cryomamba_gateway.server.STUCK_MS", 2000)
+    monkeypatch.setattr("cryomamba_gateway.live.session.SEND_TIMEOUT_S", 2)
+    house = empty_house
+    await house.start_broker()
+    worker = await house.start_worker()
+    await house.start_gateway()
+    job = await house.submit()
+    claimed = await worker.claim()
+    path = f"/v1/ws/jobs/{job.job_id}"
+    mask = np.random.default_rng(1).integers(0, 16, (96, 96, 96), np.uint8)
+
+    async def watchers() -> int:
+        metrics = (await house.http.get("/metrics")).text
+        return next(
+            round(float(line.split()[1])) for line in metrics.splitlines() if line.startswith(f"{CLIENTS_GAUGE} ")
+        )
+
+    with deaf(house, path):
+        async with house.socket(path, binary=True) as slow, house.socket(path) as fast:
+            number = seen = 0
+            async with asyncio.timeout(60):
+                while await watchers() == 3 or number < 30:
+                    number += 1
+                    await worker.publish(claimed, mask, codec="raw")
+                    await fast.read_preview(number)
+                    if number % 10 == 1:
+                        await slow.send({"type": "ack", "seq": seen})
+                        seen = decode_web_frame(await slow.read_frame()).seq
+                        assert seen >= number - 1
+            assert await watchers() == 2
+            await worker.finish(claimed, {})
+            await fast.read_type("job_completed")
+            *_, frame, last_word = await slow.read_all()
+            assert isinstance(frame, bytes)
+            assert decode_web_frame(frame).seq == number
+            assert json.loads(last_word)["type"] == "job_completed"
 
 
 async def test_one_connection_follows_many_jobs(house: House, worker: Worker, ball: Mask) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from cryomamba_inference.runner import Control, Task, run_task
 
 if TYPE_CHECKING:
     from tests.conftest import DiskOrder
+
+MEMORY = Path("/dev/shm")
 
 
 def artifacts_of(path: Path, folder: Path, recorder: Any, control: Control | None = None) -> tuple[Artifact, ...]:
@@ -119,6 +122,16 @@ def test_finished_files_survive_a_power_cut(
     disk_order.done = [step for step in disk_order.done if step[0] == "sync"]
     publish(work, final, artifacts)
     assert disk_order.check() == len(artifacts)
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="needs a second file system")
+def test_folders_on_two_file_systems_are_named(tmp_path: Path) -> None:
+    """A home whose folders were mounted one by one is told so, instead of a defect of the engine."""
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "mask.mrc").write_text("mask")
+    with tempfile.TemporaryDirectory(dir=MEMORY) as elsewhere, pytest.raises(JobFailedError, match="two file systems"):
+        publish(work, Path(elsewhere) / "artifacts" / "job", [Artifact(name="mask.mrc", size_bytes=4)])
 
 
 def test_publishing_replaces_what_an_earlier_attempt_left(tmp_path: Path) -> None:

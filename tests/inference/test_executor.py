@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -192,14 +195,51 @@ def test_a_process_killed_from_outside_fails_the_job(engines: Any, pool: Process
     pool.end()
 
 
-def test_memory_and_descriptors_are_given_back(engines: Any, pool: ProcessExecutor) -> None:
-    """Many jobs on one pool leave no file descriptor and no name in shared memory behind."""
-    take_all(pool, engines.Above(), tiles(2))
-    before = psutil.Process().num_fds()
-    for _ in range(5):
-        take_all(pool, engines.Above(), tiles(2))
-    assert psutil.Process().num_fds() <= before
-    assert not [entry for entry in Path("/dev/shm").glob("*") if entry.name.startswith(("psm_", "cryomamba"))]
+@dataclass(frozen=True)
+class Held:
+    """What a pool holds: open files of its processes at work and of their parent at rest, and shared memory by name."""
+
+    workers: list[int]
+    parent: int
+    named: list[str]
+
+
+def tell_held(told: Connection, rounds: int) -> None:
+    """Take tiles again and again on a pool of this process's own, and tell each time what is held."""
+    engine = importlib.import_module("pool_engines").Above()
+    executor = ProcessExecutor(2)
+    for _ in range(rounds):
+        executor.begin(engine, tile_voxels=210, core_voxels=64)
+        for number, tile in enumerate(tiles(2)):
+            executor.submit(number, tile)
+        while executor.room < 4:
+            executor.completed(10)
+        # Each process has answered, so it has done all that it was told before.
+        at_work = [psutil.Process(worker.process.pid) for worker in executor._workers]
+        everybody = [*at_work, psutil.Process()]
+        named = [area.path for process in everybody for area in process.memory_maps() if "/dev/shm/" in area.path]
+        workers = [process.num_fds() for process in at_work]
+        executor.end()
+        told.send(Held(workers, psutil.Process().num_fds(), named))
+    executor.close()
+
+
+def test_memory_and_descriptors_are_given_back(engines: Any) -> None:
+    """Many jobs on one pool leave no file descriptor behind, and none of its memory has a name that could stay.
+
+    In a process of its own: in this one, other tests' services open and close connections at their own pace.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    alone = context.Process(target=tell_held, args=(theirs, 6))
+    alone.start()
+    theirs.close()
+    first, *later = [ours.recv() for _ in range(6)]
+    ours.close()
+    alone.join()
+    assert first.named == []
+    assert first.workers[0] == first.workers[1]
+    assert later == [first] * 5
 
 
 def test_a_shared_block_is_seen_by_who_holds_its_descriptor() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import mrcfile
 import numpy as np
 import pytest
 
+from cryomamba.engine import Registry, disk_per_voxel
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
 from cryomamba.events import PreviewEvent, ProgressEvent
-from cryomamba.local import LocalEvent, LocalRunner, find_local_runner
+from cryomamba.local import ExportFormat, LocalEvent, LocalRunner, find_local_runner
 from cryomamba.records import PreviewOptions, SubmitRequest, VolumeSource
+from cryomamba.volumes import inspect
+
+TABLES = {".json", ".csv", ".star", ".tbl"}
 
 
 @pytest.fixture
@@ -75,6 +80,33 @@ def test_a_shape_alone_is_enough_for_the_demo(runner: LocalRunner, tmp_path: Pat
     result = runner.run(None, request, output=tmp_path / "demo.mrc", on_event=lambda _: None, cancelled=never)
     with mrcfile.open(result.mask) as mask:
         assert mask.data.shape == (10, 12, 14)
+
+
+@pytest.mark.parametrize("engine", ["membrane", "particles", "filaments", "threshold"])
+def test_a_run_takes_no_more_disk_than_its_engine_tells(
+    engine: str, runner: LocalRunner, make_volume: Any, tmp_path: Path
+) -> None:
+    """At its fullest a run's files, all copies included, are within what a submit was counted with."""
+    path, out = make_volume(), tmp_path / "out"
+    out.mkdir()
+    fullest = 0
+
+    def look() -> bool:
+        nonlocal fullest
+        sizes = [file.stat().st_size for file in out.rglob("*") if file.is_file() and file.suffix not in TABLES]
+        fullest = max(fullest, sum(sizes))
+        return False
+
+    told = Registry.discover().get(engine)
+    formats: list[ExportFormat] = ["nifti", "nrrd"]
+    if told.keeps_scores:
+        formats.append("scores")
+    request = request_for(path).model_copy(update={"engine": engine})
+    runner.run(path, request, output=out / "mask.mrc", on_event=lambda _event: None, cancelled=look, formats=formats)
+    look()
+    voxels = prod(inspect(path).shape)
+    headers = 4 * 1024
+    assert voxels < fullest <= (disk_per_voxel(told) - told.scratch_per_voxel) * voxels + headers
 
 
 def test_a_cancelled_run_leaves_nothing(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 HEAVY = (
     "qtpy",
     "PyQt6",
+    "PySide6",
     "napari",
     "fastapi",
     "starlette",

@@ -14,7 +14,7 @@ from cryomamba.errors import CryoMambaError
 
 HISTORY_MAX = 500
 _UNDATED = datetime.min.replace(tzinfo=UTC)
-_REPORTED_PACKAGES = ("cryomamba", "napari", "numpy", "PyQt6", "pyzmq", "httpx", "vispy")
+_REPORTED_PACKAGES = ("cryomamba", "napari", "numpy", "PySide6_Essentials", "PyQt6", "pyzmq", "httpx", "vispy")
 
 
 class Level(StrEnum):

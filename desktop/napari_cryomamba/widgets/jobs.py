@@ -109,10 +109,10 @@ class JobTableModel(QAbstractTableModel):
 class ProgressDelegate(QStyledItemDelegate):
     """Paints a progress bar."""
 
-    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
         """Paint one cell."""
-        if painter is None:
-            return
         frame = option.rect.adjusted(3, 4, -3, -4)
         done = QRect(frame)
         done.setWidth(round(frame.width() * float(index.data(Qt.ItemDataRole.UserRole) or 0)))
@@ -148,12 +148,11 @@ class JobsPanel(QWidget):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setMinimumHeight(110)
         rows, columns = self.table.verticalHeader(), self.table.horizontalHeader()
-        if rows is not None and columns is not None:
-            rows.hide()
-            rows.setDefaultSectionSize(22)
-            columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-            columns.setMinimumSectionSize(64)
+        rows.hide()
+        rows.setDefaultSectionSize(22)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        columns.setMinimumSectionSize(64)
         self.show_button = QPushButton("Show", self)
         self.cancel_button = QPushButton("Cancel", self)
         self.retry_button = QPushButton("Retry", self)

@@ -101,16 +101,15 @@ class CryoMambaWidget(QWidget):
         for path in paths:
             self.desk.aside.run("Opening a tomogram", partial(_open, path), self._add)
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files."""
-        if event is not None and dropped_files(event):
+        if dropped_files(event):
             event.acceptProposedAction()
 
-    def dropEvent(self, event: QDropEvent | None) -> None:
+    def dropEvent(self, event: QDropEvent) -> None:
         """Open the files that were dropped."""
-        if event is not None:
-            self.open_files(dropped_files(event))
-            event.acceptProposedAction()
+        self.open_files(dropped_files(event))
+        event.acceptProposedAction()
 
     def open_sample(self) -> None:
         """Open the synthetic tomogram; it is made the first time."""
@@ -172,9 +171,9 @@ class CryoMambaWidget(QWidget):
         unread = self.desk.notices.history.unread
         self.tabs.setTabText(index, f"Messages ({unread})" if unread else "Messages")
 
-    def event(self, event: QEvent | None) -> bool:
+    def event(self, event: QEvent) -> bool:
         """Notice the dock: once it lets the panel go, the panel ends."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
+        if event.type() == QEvent.Type.ParentChange:
             docked = self.parentWidget() is not None
             if docked and not self._docked:
                 self._watch_window()
@@ -190,10 +189,10 @@ class CryoMambaWidget(QWidget):
         if hasattr(self.viewer, "window"):
             self.viewer.window._qt_window.installEventFilter(self)  # noqa: SLF001 (napari has no signal for closing)
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """End with the window: at once if a program closes it, and once it is gone if a person, who is asked, does."""
-        kind = event.type() if event is not None else None
-        if event is not None and kind == QEvent.Type.Close:
+        kind = event.type()
+        if kind == QEvent.Type.Close:
             self._closing = event.spontaneous()
             if not self._closing:
                 self.shut()
@@ -212,7 +211,7 @@ class CryoMambaWidget(QWidget):
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.desk.close()
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:
+    def closeEvent(self, event: QCloseEvent) -> None:
         """Shut with the dock."""
         self.shut()
         super().closeEvent(event)
@@ -220,8 +219,7 @@ class CryoMambaWidget(QWidget):
 
 def dropped_files(event: QDropEvent) -> list[Path]:
     """Return the files of this machine that are being dropped."""
-    data = event.mimeData()
-    return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()] if data is not None else []
+    return [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
 
 
 def _open(path: Path, _task: Task) -> Tomogram:

@@ -75,12 +75,11 @@ class MaskPanel(QScrollArea):
     def _build(self, body: QWidget) -> None:
         self.labels.setHorizontalHeaderLabels(["", "Name", "Label"])
         header, rows = self.labels.horizontalHeader(), self.labels.verticalHeader()
-        if header is not None and rows is not None:
-            rows.hide()
-            rows.setDefaultSectionSize(_ROW_HEIGHT)
-            header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-            self.labels.setColumnWidth(_COLOR, 28)
-            self.labels.setColumnWidth(_LABEL, 48)
+        rows.hide()
+        rows.setDefaultSectionSize(_ROW_HEIGHT)
+        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
+        self.labels.setColumnWidth(_COLOR, 28)
+        self.labels.setColumnWidth(_LABEL, 48)
         style = QHBoxLayout()
         style.addWidget(self.shown)
         style.addWidget(self.style_box)
@@ -217,8 +216,9 @@ class MaskPanel(QScrollArea):
     def _fit_table(self) -> None:
         """Give the table of labels the height of its rows, up to five."""
         header = self.labels.horizontalHeader()
-        top = header.sizeHint().height() if header is not None else 0
-        self.labels.setFixedHeight(top + 4 + _ROW_HEIGHT * min(max(self.labels.rowCount(), 1), _ROWS_MAX))
+        self.labels.setFixedHeight(
+            header.sizeHint().height() + 4 + _ROW_HEIGHT * min(max(self.labels.rowCount(), 1), _ROWS_MAX)
+        )
 
     def _add_label(self, row: int, label: int) -> None:
         if self.current is None:

@@ -173,7 +173,8 @@ class SegmentPanel(QWidget):
         """Hand the job in."""
         order = self._order()
         if order is not None:
-            self._desk.runs.submit(order, self.way.currentData())
+            # Not every binding of Qt gives back the member that was put in; some give its text.
+            self._desk.runs.submit(order, Way(self.way.currentData()))
 
     def run_here(self) -> None:
         """Segment in this process."""

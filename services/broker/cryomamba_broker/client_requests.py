@@ -25,7 +25,7 @@ from cryomamba_broker.artifacts import read_piece, remove_files, require_listed
 from cryomamba_broker.core import Core
 from cryomamba_broker.dispatch import Answer, Handler
 from cryomamba_broker.revisions import Revision, stage
-from cryomamba_broker.room import mask_nbytes, require_room
+from cryomamba_broker.room import job_nbytes, require_room
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
@@ -130,7 +130,8 @@ class ClientRequests:
 
     def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None) -> NewJob:
         new = admit(request, engines, self._places, sees=sees)
-        require_room(self._places.artifacts.parent, mask_nbytes(new.volume), self._reserve)
+        engine = next(info for info in engines if info.name == new.engine)
+        require_room(self._places.artifacts.parent, job_nbytes(new.volume, engine), self._reserve)
         return new
 
     async def get(self, request: JobRef, sees: str | None) -> Answer:

@@ -7,15 +7,16 @@ import shutil
 from pathlib import Path
 
 from cryomamba.errors import ErrorCode, UnavailableError
-from cryomamba.records import VolumeSummary
+from cryomamba.records import EngineInfo, VolumeSummary
 
 
-def mask_nbytes(volume: VolumeSummary) -> int:
-    """Return how many bytes the mask of a volume takes: one per voxel.
+def job_nbytes(volume: VolumeSummary, engine: EngineInfo) -> int:
+    """Return how many bytes a job takes at its fullest: the mask, and what its engine writes besides.
 
-    What an engine writes besides is not known here; the reserve is for that.
+    Tables and headers are not in it, nor is a packed volume, whose unpacking looks for room itself; the reserve is for
+    those.
     """
-    return math.prod(volume.shape)
+    return math.prod(volume.shape) * engine.disk_per_voxel
 
 
 def require_room(folder: Path, nbytes: int, reserve: int) -> None:

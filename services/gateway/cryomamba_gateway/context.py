@@ -17,6 +17,7 @@ from cryomamba.records import Activity, JobRecord
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.buckets import Places, RequestRate
 from cryomamba_gateway.access.doors import PRINCIPAL
+from cryomamba_gateway.access.lobby import Lobby
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.link import BusLink, not_yours
 from cryomamba_gateway.live.messages import Translator
@@ -47,8 +48,8 @@ class Gateway:
         Between clients' previews.
     system : SystemInfo
         From :meth:`start` on.
-    tokens, signer, rate, places
-        Who may do what, and how often.
+    tokens, signer, rate, places, lobby
+        Who may do what, how often, and how many may wait to say who they are.
     uploads : UploadStore
         From :meth:`start` on.
     """
@@ -62,6 +63,7 @@ class Gateway:
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
         self.places = Places(settings.sockets_per_token)
+        self.lobby = Lobby(settings.strangers, settings.strangers_per_address)
         self.bus: BusLink
         self.signer: UrlSigner
         self.uploads: UploadStore

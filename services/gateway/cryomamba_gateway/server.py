@@ -12,8 +12,9 @@ import ssl
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import h11
 import uvicorn
@@ -25,7 +26,11 @@ from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, requi
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.systemd import READY, tell
+from cryomamba_gateway.access.doors import PRINCIPAL
+from cryomamba_gateway.access.lobby import Guest
+from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.app import create_app
+from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.errors import error_body, of_status
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.link import is_chosen_later, known_endpoints
@@ -44,10 +49,23 @@ logger = logging.getLogger(__name__)
 class EnvelopedH11(H11Protocol):
     """HTTP/1.1 that answers bytes that are not HTTP with the error envelope, and does not wait for ever for a request.
 
-    A client that connects and says nothing, or its headers a byte at a time, is cut off.
+    A client that connects and says nothing, or its headers a byte at a time, is cut off. One that has not shown a token
+    on this connection waits in the lobby.
+
+    Parameters
+    ----------
+    gateway : Gateway
+    given
+        What uvicorn hands over.
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _guest: Guest | None = None
+    _known = False
+
+    def __init__(self, *, gateway: Gateway, **given: Any) -> None:  # noqa: ANN401
+        super().__init__(**given)
+        self._gateway = gateway
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 (uvicorn's type)
         """Begin to wait for a request."""
@@ -73,19 +91,27 @@ class EnvelopedH11(H11Protocol):
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
         super().on_response_complete()
+        caller = cast("Principal | None", self.scope.get(PRINCIPAL))
+        self._known = self._known or (caller is not None and bool(caller.token_id))
         if self._deadline is None and not self.transport.is_closing():
             self._wait_for_request()
 
     def _wait_for_request(self) -> None:
         self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
+        if not self._known and self._gateway.tokens.enabled:
+            address = self.client[0] if self.client else ""
+            self._guest = self._gateway.lobby.enter(address, self.transport.close)
 
     def _stop_waiting(self) -> None:
+        if self._guest is not None:
+            self._gateway.lobby.leave(self._guest)
+            self._guest = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _give_up(self) -> None:
-        self._deadline = None
+        self._stop_waiting()
         if not self._answering():
             self.transport.close()
 
@@ -253,9 +279,11 @@ def announced(path: Path, url: str) -> Iterator[None]:
 
 
 def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
+    app = create_app(settings)
     return uvicorn.Config(
-        create_app(settings),
-        http=EnvelopedH11,
+        app,
+        # Called as the class would be; uvicorn's annotation knows classes alone.
+        http=cast("Any", partial(EnvelopedH11, gateway=app.state.gateway)),
         ws="websockets-sansio",
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_per_message_deflate=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cryomamba._version import __version__
 from cryomamba.engine import Engine, ScoreCut
+from cryomamba.errors import JobFailedError
 from cryomamba.local import ARTIFACTS, ExportFormat
 from cryomamba.masks.measure import (
     METHOD,
@@ -245,10 +247,24 @@ def read_statistics(folder: Path) -> dict[str, Any]:
 
 
 def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> None:
-    """Give finished files their final names; each is complete and on disk before it is seen there."""
+    """Give finished files their final names; each is complete and on disk before it is seen there.
+
+    Raises
+    ------
+    JobFailedError
+        The folders lie on two file systems, so that nothing can be renamed from one to the other.
+    """
     destination.mkdir(parents=True, exist_ok=True)
-    for artifact in artifacts:
-        (folder / artifact.name).replace(destination / artifact.name)
+    try:
+        for artifact in artifacts:
+            (folder / artifact.name).replace(destination / artifact.name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise JobFailedError(
+            "The home's folders 'work' and 'artifacts' lie on two file systems.",
+            hint="Put both on one, as 'Workers on other machines' in the installation guide says.",
+        ) from error
     for level in (destination, destination.parent, destination.parent.parent):
         sync_folder(level)
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from starlette.types import Message, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed
 
-from cryomamba_gateway.access.doors import PatientReceive
 from cryomamba_gateway.live.session import MESSAGE_MAX_BYTES
 from cryomamba_gateway.routers.artifacts import LocalFile, _open_regular
 
@@ -131,35 +129,6 @@ async def test_a_websocket_message_that_is_too_large(locked: Locked) -> None:
             with contextlib.suppress(ConnectionClosed):
                 await socket.send("x" * (MESSAGE_MAX_BYTES + 1))
             assert await socket.closed() == 1009
-
-
-async def test_a_body_that_trickles_is_given_up() -> None:
-    """A byte now and then does not hold a connection; a body at a fair rate is waited for."""
-
-    async def heard(pieces: int, nbytes: int) -> str:
-        sent = 0
-
-        async def receive() -> Message:
-            nonlocal sent
-            await asyncio.sleep(0.02)
-            sent += 1
-            return {"type": "http.request", "body": b"x" * nbytes, "more_body": sent < pieces}
-
-        told: list[str] = []
-
-        async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
-            while (message := await receive())["type"] == "http.request" and message["more_body"]:
-                pass
-            told.append(message["type"])
-
-        async def nothing(_message: Message) -> None:
-            return
-
-        await PatientReceive(app, idle_s=0.2, bytes_per_s=1000)({"type": "http"}, receive, nothing)
-        return told[0]
-
-    assert await heard(pieces=10_000, nbytes=1) == "http.disconnect"
-    assert await heard(pieces=20, nbytes=1000) == "http.request"
 
 
 async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> None:

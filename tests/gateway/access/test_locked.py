@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 import httpx
 import jwt
 import pytest
-from starlette.types import Message, Receive, Send
 from websockets.asyncio.client import connect
 
 from cryomamba.access.private import read_private
 from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.errors import InvalidRequestError
-from cryomamba_gateway.access.doors import PatientReceive
 from cryomamba_gateway.server import certificate, listen
 
 if TYPE_CHECKING:
@@ -374,25 +372,6 @@ async def test_a_silent_socket_is_not_waited_for(locked: Locked, monkeypatch: py
     monkeypatch.setattr("cryomamba_gateway.routers.websocket.AUTH_S", 0.02)
     async with locked.house.socket("/v1/ws") as socket:
         assert await socket.closed() == 1008
-
-
-async def test_a_body_that_stops_is_given_up() -> None:
-    """A request whose body does not come is taken for one whose client has gone."""
-
-    async def never() -> Message:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    heard: list[str] = []
-
-    async def app(_scope: object, receive: Receive, _send: Send) -> None:
-        heard.append((await receive())["type"])
-
-    async def nothing(_message: Message) -> None:
-        return
-
-    await PatientReceive(app, idle_s=0.01)({"type": "http"}, never, nothing)
-    assert heard == ["http.disconnect"]
 
 
 async def test_the_gateway_serves_tls_itself(locked: Locked, tmp_path: Path) -> None:

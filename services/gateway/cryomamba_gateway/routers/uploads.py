@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Final
@@ -154,7 +155,7 @@ async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> F
 async def put_file(
     gateway: Context, caller: Caller, query: Annotated[PutQuery, Query()], request: Request
 ) -> FileRecord:
-    """Send a whole file at once. One that breaks off leaves nothing."""
+    """Send a whole file at once. With `sha256`, what came of one that breaks off is an upload to go on with."""
     return await _receive_whole(gateway, caller, query.filename, query.sha256, request)
 
 
@@ -181,14 +182,21 @@ async def _receive_whole(
             "The request does not say how long the file is.", hint="Send a 'Content-Length'; 'curl -T FILE' does."
         )
     wanted = UploadRequest(filename=filename, total_size_bytes=int(size), sha256=sha256)
-    status = await gateway.uploads.begin(wanted, owner=caller.owner, whole=True)
-    try:
-        async with aclosing(_body(request)) as body:
-            await gateway.uploads.receive(status.upload_id, 0, body, owner=caller.sees)
-        return await gateway.uploads.complete(status.upload_id, owner=caller.sees)
-    except BaseException:
-        await gateway.uploads.discard(status.upload_id)
-        raise
+    # Without a checksum nobody could find again what broke off: then it is one part, there or not.
+    status = await gateway.uploads.begin(wanted, owner=caller.owner, whole=sha256 is None)
+    async with aclosing(_body(request)) as body:
+        if status.file is not None:
+            async for _ in body:
+                pass
+            return status.file
+        try:
+            await gateway.uploads.receive_whole(status, body, owner=caller.sees)
+            return await gateway.uploads.complete(status.upload_id, owner=caller.sees)
+        except BaseException as error:
+            broke_off = isinstance(error, UnavailableError | asyncio.CancelledError)
+            if sha256 is None or not broke_off:
+                await gateway.uploads.discard(status.upload_id)
+            raise
 
 
 @router.get("/files", operation_id="listFiles", responses={200: _ok("The files"), **errors()})

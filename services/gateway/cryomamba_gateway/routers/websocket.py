@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter
@@ -56,12 +57,20 @@ async def _told_token(websocket: WebSocket, gateway: Gateway) -> str | None:
     """Wait for the token in the first message, where one is wanted; anything else is none."""
     if not gateway.tokens.enabled:
         return None
+    address = websocket.client.host if websocket.client else ""
     try:
-        async with asyncio.timeout(AUTH_S):
-            said = messages.parse_inbound(await websocket.receive_text())
+        async with asyncio.timeout(AUTH_S) as patience:
+            with gateway.lobby.waiting(address, partial(_lose, patience)):
+                said = messages.parse_inbound(await websocket.receive_text())
     except (TimeoutError, InvalidRequestError, KeyError):
         return None
     return said.token if isinstance(said, messages.Auth) else None
+
+
+def _lose(patience: asyncio.Timeout) -> None:
+    """Wait no longer; one that has just run out ends by itself."""
+    with contextlib.suppress(RuntimeError):
+        patience.reschedule(0)
 
 
 async def _watch(session: Session, gateway: Gateway, token: str | None) -> None:

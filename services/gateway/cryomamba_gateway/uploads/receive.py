@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,31 @@ async def read_pieces(body: AsyncIterator[bytes], size: int, *, idle_s: float = 
         )
     if buffer:
         yield bytes(buffer)
+
+
+class Portions:
+    """A body that is handed out in portions, one after the other.
+
+    Parameters
+    ----------
+    body : async iterator of bytes
+    """
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._pieces = aiter(body)
+        self._rest = b""
+
+    async def take(self, nbytes: int) -> AsyncGenerator[bytes, None]:
+        """Yield the next `nbytes` as they come, or what is left."""
+        while nbytes > 0:
+            if not self._rest:
+                piece = await anext(self._pieces, None)
+                if piece is None:
+                    return
+                self._rest = piece
+            portion, self._rest = self._rest[:nbytes], self._rest[nbytes:]
+            nbytes -= len(portion)
+            yield portion
 
 
 async def checksums_of(pieces: AsyncIterator[bytes], executor: Executor) -> Checksums:

@@ -9,7 +9,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from cryomamba.settings import Settings
 from cryomamba_gateway.uploads.finish import finish
 from cryomamba_gateway.uploads.incoming import Incoming, Ticket
 from cryomamba_gateway.uploads.plan import PartPlan, plan_parts
-from cryomamba_gateway.uploads.receive import checksums_of, read_pieces, write_at
+from cryomamba_gateway.uploads.receive import Portions, checksums_of, read_pieces, write_at
 
 T = TypeVar("T")
 THREADS: Final = 4
@@ -199,6 +199,21 @@ class UploadStore:
             except FileNotFoundError:
                 raise _no_such_upload(upload_id) from None
         return PartReceipt(upload_id=upload_id, part_number=index, received_bytes=size, etag=checksums.etag)
+
+    async def receive_whole(
+        self, status: UploadStatus, body: AsyncIterator[bytes], *, owner: str | None = None
+    ) -> None:
+        """Take in all parts from one body; those that came before it broke off are there.
+
+        Raises
+        ------
+        NotFoundError, InvalidRequestError, ConflictError, UnavailableError
+            As :meth:`receive` does.
+        """
+        portions = Portions(body)
+        for index in range(status.part_count):
+            async with aclosing(portions.take(status.part_size(index))) as part:
+                await self.receive(status.upload_id, index, part, owner=owner)
 
     async def complete(self, upload_id: str, *, owner: str | None = None) -> FileRecord:
         """Make a file of an upload; completing it again gives the same file.

@@ -96,6 +96,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
     keeps_scores: ClassVar[bool] = True
+    scratch_per_voxel: ClassVar[int] = 1
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "filaments"
     tile_bytes: ClassVar[int] = 64 * 1024 * 1024

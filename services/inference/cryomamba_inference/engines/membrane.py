@@ -94,6 +94,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
+    scratch_per_voxel: ClassVar[int] = 1
     reads_tiles: ClassVar[bool] = False
     # Crests around a tile are found again for its neighbours: larger tiles waste less.
     tile_bytes: ClassVar[int] = 128 * 1024 * 1024

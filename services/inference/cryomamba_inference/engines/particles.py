@@ -71,6 +71,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     Parameters: ClassVar[type[EngineParameters]] = ParticlesParameters
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
     keeps_scores: ClassVar[bool] = True
+    scratch_per_voxel: ClassVar[int] = 1
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "particles"
     tile_bytes: ClassVar[int] = 32 * 1024 * 1024

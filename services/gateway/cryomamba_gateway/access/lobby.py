@@ -1,0 +1,71 @@
+"""Connections of callers who have not said who they are. Pure: how one is shown out is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guest:
+    """A connection that waits; what `show_out` does ends it."""
+
+    address: str
+    show_out: Callable[[], None]
+
+
+class Lobby:
+    """So many at once, and so many of one address: for a new one, the one that has waited longest is shown out.
+
+    Who means well says at once who they are and is gone from here; who comes to hold places pushes out their own kind.
+
+    Parameters
+    ----------
+    most, per_address : int
+    """
+
+    def __init__(self, most: int, per_address: int) -> None:
+        self._most = most
+        self._per_address = per_address
+        # Dictionaries keep the order in which guests came.
+        self._guests: dict[Guest, None] = {}
+        self._of_address: dict[str, dict[Guest, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def enter(self, address: str, show_out: Callable[[], None]) -> Guest:
+        """Let one in, and another out if it is full."""
+        theirs = self._of_address.get(address, {})
+        if len(theirs) >= self._per_address:
+            self._show_out(next(iter(theirs)))
+        elif len(self._guests) >= self._most:
+            self._show_out(next(iter(self._guests)))
+        guest = Guest(address, show_out)
+        self._guests[guest] = None
+        self._of_address.setdefault(address, {})[guest] = None
+        return guest
+
+    def leave(self, guest: Guest) -> None:
+        """Forget one who has said who they are, or has gone; twice is no error."""
+        if guest not in self._guests:
+            return
+        del self._guests[guest]
+        theirs = self._of_address[guest.address]
+        del theirs[guest]
+        if not theirs:
+            del self._of_address[guest.address]
+
+    @contextmanager
+    def waiting(self, address: str, show_out: Callable[[], None]) -> Iterator[None]:
+        """Be in the lobby meanwhile."""
+        guest = self.enter(address, show_out)
+        try:
+            yield
+        finally:
+            self.leave(guest)
+
+    def _show_out(self, guest: Guest) -> None:
+        self.leave(guest)
+        guest.show_out()

@@ -1,0 +1,82 @@
+"""Bodies that do not come, on a loop whose clock jumps to the next timer, so that nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Sequence
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from cryomamba_gateway.access.doors import BODY_IDLE_S, PatientReceive
+
+
+class Hasty(selectors.SelectSelector):
+    """Does not wait for what nobody will send; counts the seconds that it would have."""
+
+    waited_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Look what is there."""
+        self.waited_s += timeout or 0.0
+        return super().select(0)
+
+
+class HastyLoop(asyncio.SelectorEventLoop):
+    """A loop that lives in the time of its selector."""
+
+    def __init__(self) -> None:
+        self._hasty = Hasty()
+        super().__init__(self._hasty)
+
+    def time(self) -> float:
+        """Return the seconds that would have been waited."""
+        return self._hasty.waited_s
+
+
+async def heard(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]:
+    """Send a body in pieces (pause in s, size in bytes); return what the application got last, and after how long."""
+    coming = list(pieces)
+    clock = asyncio.get_running_loop().time
+
+    async def receive() -> Message:
+        if not coming:
+            await asyncio.Event().wait()
+        pause, nbytes = coming.pop(0)
+        await asyncio.sleep(pause)
+        return {"type": "http.request", "body": b"x" * nbytes, "more_body": nbytes > 0}
+
+    told: list[tuple[str, float]] = []
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        while (message := await receive())["type"] == "http.request" and message["more_body"]:
+            pass
+        told.append((message["type"], clock()))
+
+    async def nothing(_message: Message) -> None:
+        return
+
+    await PatientReceive(app)({"type": "http"}, receive, nothing)
+    return told[0]
+
+
+LAST = (0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "end", "after_s"),
+    [
+        pytest.param([(0.0, 5000)], "http.disconnect", BODY_IDLE_S, id="stops"),
+        pytest.param([(1.0, 1)] * 1000, "http.disconnect", BODY_IDLE_S, id="trickles"),
+        pytest.param([(1.0, 2000)] * 100 + [(1.0, 1)] * 1000, "http.disconnect", 225, id="begins to trickle"),
+        pytest.param([(BODY_IDLE_S - 1, 100_000)] * 20 + [LAST], "http.request", 20 * (BODY_IDLE_S - 1), id="halts"),
+        pytest.param([(1.0, 1100)] * 600 + [LAST], "http.request", 600, id="slow but steady"),
+    ],
+)
+def test_who_is_waited_for(pieces: Sequence[tuple[float, int]], end: str, after_s: float) -> None:
+    """A body that stops, or comes below 1 KiB/s on the average, is given up after 30 s; a fair one is not."""
+    with asyncio.Runner(loop_factory=HastyLoop) as runner:
+        told, seconds = runner.run(heard(pieces))
+    assert told == end
+    assert seconds == pytest.approx(after_s, abs=1.5)
