@@ -1,15 +1,18 @@
-"""Memory of the engine 'membrane': 1024 × 1024 voxels, at two depths.
+"""Memory of the engines: 1024 × 1024 voxels, at several depths.
 
 The service's computing child and two processes of its own segment float32 files that are full of membranes (a phantom
-repeated in all directions). Every 10 ms the kernel is asked for the anonymous memory of all of them; the table shows
-the peaks in MB. The limit is 1000 MB for all together at any depth. The bytes of the file stand beside.
+repeated in all directions), measure the mask and write all files of the job. Every 10 ms the kernel is asked for the
+anonymous memory of all of them; the table shows the peaks in MB. The limit is 1000 MB for all together at any depth.
+The bytes of the file stand beside. ``python -m benchmarks.membrane_memory ENGINE DEPTH`` measures one row.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from benchmarks.runner_memory import measure_engine
@@ -19,7 +22,12 @@ from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
 
 SIDE = 1024
-DEPTHS = (128, 512)
+CASES: tuple[tuple[str, dict[str, Any], tuple[int, ...]], ...] = (
+    ("threshold", {}, (128, 512)),
+    ("membrane", {}, (128, 512, 1024)),
+    ("particles", {"diameter_A": 150.0}, (128, 512)),
+    ("filaments", {"diameter_A": 250.0}, (128, 512)),
+)
 LIMIT_MB = 1000
 BLOCK = (64, 256, 256)
 
@@ -30,22 +38,29 @@ def write_file(path: Path, shape: Shape) -> None:
     write_volume(path, (slab for _ in range(shape[0] // BLOCK[0])), 10.0, shape=shape)
 
 
+def row(folder: Path, engine: str, params: dict[str, Any], depth: int) -> str:
+    shape = (depth, SIDE, SIDE)
+    path = folder / f"{depth}.mrc"
+    write_file(path, shape)
+    peaks, seconds = asyncio.run(measure_engine(folder, path, shape, 2, engine, params))
+    numbers = (path.stat().st_size, peaks.child.anonymous, peaks.worker.anonymous, peaks.together)
+    path.unlink()
+    return (
+        f"{engine:<12}{f'{depth} × {SIDE} × {SIDE}':<18}"
+        + "".join(f"{n / 1e6:>8.0f}" for n in numbers)
+        + f"{seconds:>7.0f}"
+    )
+
+
 def main() -> None:
-    print(f"{'voxels':<18}{'file':>8}{'child':>8}{'worker':>8}{'all':>8}{'s':>7}   (limit for all {LIMIT_MB} MB)")
+    chosen = sys.argv[1:]
+    heads = "".join(f"{head:>8}" for head in ("file", "child", "worker", "all")) + f"{'s':>7}"
+    print(f"{'engine':<12}{'voxels':<18}{heads}   (limit for all {LIMIT_MB} MB)")
     with tempfile.TemporaryDirectory() as folder:
-        for depth in DEPTHS:
-            shape = (depth, SIDE, SIDE)
-            path = Path(folder) / f"{depth}.mrc"
-            write_file(path, shape)
-            peaks, seconds = asyncio.run(measure_engine(Path(folder), path, shape, 2, "membrane", {}))
-            numbers = (path.stat().st_size, peaks.child.anonymous, peaks.worker.anonymous, peaks.together)
-            print(
-                f"{f'{depth} × {SIDE} × {SIDE}':<18}"
-                + "".join(f"{n / 1e6:>8.0f}" for n in numbers)
-                + f"{seconds:>7.0f}",
-                flush=True,
-            )
-            path.unlink()
+        for engine, params, depths in CASES:
+            for depth in depths:
+                if not chosen or chosen == [engine, str(depth)]:
+                    print(row(Path(folder), engine, params, depth), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,45 +2,68 @@
 
 A 512³ float32 phantom at 10 Å. The script (`peers/plain_plate_bank.py`) works on the whole volume in memory with two
 threads; the engine does all that a job does: statistics, first look, scores on disk, hysteresis, the mask as a file.
-Its processes are started before. With one process, averaging and plates use one thread as well.
-Rounds are paired and the script goes first and last by turns.
+Its processes have done a job before, as those of a service have. One process stands for one core: it has one thread for
+everything. Rounds are paired and the script goes first and last by turns. Of each stage the table has the seconds it
+took and, behind the stroke, those that all cores together were busy with it; the first look of two processes is made
+beside the stages after it.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import psutil
 from benchmarks.peers import plain_plate_bank
 
 from cryomamba.engine import Registry
+from cryomamba.records import Progress
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
-from cryomamba_inference.executor import open_executor
+from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.runner import Control, Task, run_task
 
 SIDE = 512
 VOXEL_A = 10.0
-ROUNDS = 3
+ROUNDS = 2
 LIMIT = 0.6
 
 
 class Stages:
-    """Notes when each stage and the first preview came."""
+    """Notes when each stage and the first preview came, and how busy this process and its children had been."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
-        self.first_preview: float | None = None
-        self.begun: dict[str, float] = {}
+        self.first_preview = float("nan")
+        self.begun: dict[str, tuple[float, float]] = {}
 
-    def progress(self, progress: object) -> None:
-        self.begun.setdefault(str(getattr(progress, "stage", "")), time.perf_counter() - self.started)
+    def progress(self, progress: Progress) -> None:
+        self.note(progress.stage)
 
     def preview(self, _frame: object) -> None:
-        if self.first_preview is None:
+        if not self.first_preview >= 0:
             self.first_preview = time.perf_counter() - self.started
+
+    def note(self, stage: str) -> None:
+        if stage not in self.begun:
+            self.begun[stage] = (time.perf_counter() - self.started, cpu_seconds())
+
+    def table(self) -> dict[str, tuple[float, float]]:
+        """Return wall and CPU seconds of each stage; the last one noted is the end."""
+        marks = list(self.begun.items())
+        return {
+            stage: (after[0] - before[0], after[1] - before[1])
+            for (stage, before), (_, after) in itertools.pairwise(marks)
+        }
+
+
+def cpu_seconds() -> float:
+    here = psutil.Process()
+    times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
 
 
 def write_phantom(path: Path) -> None:
@@ -48,16 +71,13 @@ def write_phantom(path: Path) -> None:
     write_volume(path, iter((phantom.density,)), phantom.voxel_size_A, shape=(SIDE, SIDE, SIDE))
 
 
-def engine_time(path: Path, processes: int) -> tuple[float, Stages]:
-    executor = open_executor(processes)
-    executor.warm_up()
+def engine_time(path: Path, executor: TileExecutor) -> tuple[float, Stages]:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, open_volume(path, scratch=Path(folder)) as volume:
         engine = Registry.discover().create("membrane", {})
         stages = Stages()
         run_task(Task(engine=engine, volume=volume), Path(folder), executor, Control(lambda: False), stages)
-        elapsed = time.perf_counter() - stages.started
-    executor.close()
-    return elapsed, stages
+        stages.note("end")
+    return stages.begun["end"][0], stages
 
 
 def plain_time(path: Path) -> float:
@@ -73,23 +93,34 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "phantom.mrc"
         write_phantom(path)
-        engine_time(path, 2)
+        executors = {processes: open_executor(processes) for processes in (1, 2)}
+        for executor in executors.values():
+            engine_time(path, executor)
         pairs, single, first = [], [], []
         for turn in range(ROUNDS):
             plain = plain_time(path) if turn % 2 == 0 else 0.0
-            two, stages = engine_time(path, 2)
+            two, spread = engine_time(path, executors[2])
             plain = plain or plain_time(path)
+            one, alone = engine_time(path, executors[1])
             pairs.append((plain, two))
-            first.append(stages.first_preview or float("nan"))
-            single.append(engine_time(path, 1)[0])
-            print(f"plain script {plain:6.1f} s   membrane {two:6.1f} s   ratio {two / plain:.2f}   (limit {LIMIT})")
+            first.append(spread.first_preview)
+            single.append(one)
+            print(
+                f"plain script {plain:6.1f} s   membrane {two:6.1f} s   ratio {two / plain:.2f}   (limit {LIMIT})   "
+                f"one process {one:6.1f} s   two against one {one / two:.2f}"
+            )
+        for executor in executors.values():
+            executor.close()
         ratio = statistics.median(two / plain for plain, two in pairs)
         speedup = statistics.median(one / two for one, (_, two) in zip(single, pairs, strict=True))
         plain, two = (statistics.median(times) / SIDE**3 * 1e6 for times in zip(*pairs, strict=True))
         print(f"median ratio {ratio:.2f}; seconds per million voxels: plain {plain:.3f}, membrane {two:.3f}")
         print(f"first whole-volume preview after {statistics.median(first):.1f} s (limit 2)")
         print(f"two processes against one: {speedup:.2f} times (wanted 1.8)")
-        print("stages of the last run: " + ", ".join(f"{name} at {at:.1f} s" for name, at in stages.begun.items()))
+        print(f"{'stage, last round':<24}{'one process':>18}{'two processes':>18}")
+        for stage in alone.table():
+            cells = [f"{t[0]:.2f} | {t[1]:.2f}" if (t := run.table().get(stage)) else "-" for run in (alone, spread)]
+            print(f"{stage:<24}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 if __name__ == "__main__":

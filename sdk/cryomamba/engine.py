@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -82,6 +83,9 @@ class Scene:
         own has to do.
     threads : int
         How many threads :meth:`Engine.prepare` may use; its answer must not depend on it.
+    core : context manager
+        What each of these threads enters while it computes, and several at a time: while the runner needs a core for
+        something else, one of them waits in there.
     step : callable
         Called now and then with the fraction of the preparation that is done, in the thread that called `prepare`;
         raises to stop.
@@ -93,6 +97,7 @@ class Scene:
     read: Callable[[Slices], Voxels]
     scratch: Path | None = None
     threads: int = 1
+    core: AbstractContextManager[object] = field(default_factory=nullcontext)
     step: Callable[[float], None] = _no_step
 
 
@@ -144,12 +149,16 @@ class Pass:
         Of a look ahead: most voxels of the copy; the volume is binned by more if it has to be.
     seconds : float
         The least time the pass takes; the runner waits, and a cancel ends the wait.
+    beside : bool
+        Of a look ahead: it is so small that, where there is a core to spare, it is made in a thread while the volume
+        is read and the engine itself prepared. So two engines of the class are at work at a time.
     """
 
     stage: str = "segmenting"
     factor: int = 1
     voxels: int | None = None
     seconds: float = 0.0
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,18 @@ class Endless(Base):
 class Writing(Base):
     def predict(self, tile):
         tile.data[...] = 0
+
+
+def large(number):
+    return os.getpid(), np.full(3_000_000, number, np.uint8)
+
+
+def reciprocal(number):
+    return 1 / number
+
+
+def dying(number):
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -250,3 +262,38 @@ def test_processes_end_with_their_parent(engines: Any) -> None:
     worker.pipe.close()
     wait_until(lambda: not worker.process.is_alive(), what="the process to end")
     worker.process.close()
+
+
+def test_a_function_is_spread_over_the_processes(engines: Any, pool: ProcessExecutor) -> None:
+    """Answers come in the order of the items, whatever their size, from processes that compute tiles again after it."""
+    found = list(pool.map(engines.large, range(9)))
+    assert [set(np.unique(values)) for _, values in found] == [{number} for number in range(9)]
+    assert {pid for pid, _ in found} == {worker.process.pid for worker in pool._workers}
+    assert list(pool.map(engines.reciprocal, [])) == []
+    assert len(take_all(pool, engines.Above(), tiles(3))) == 3
+    assert list(open_executor(1).map(engines.reciprocal, [2, 4])) == [0.5, 0.25]
+
+
+def test_items_are_taken_shortly_before_they_are_needed(engines: Any, pool: ProcessExecutor) -> None:
+    """Of many items only as many are out as the processes have in hand, so that answers do not pile up."""
+    taken = []
+
+    def noted(number: int) -> int:
+        taken.append(number)
+        return number
+
+    answers = pool.map(engines.reciprocal, map(noted, range(1, 100)))
+    next(answers)
+    assert len(taken) <= 4
+    answers.close()  # type: ignore[attr-defined]
+    assert list(pool.map(engines.reciprocal, [5])) == [0.2]
+
+
+def test_an_error_or_a_death_in_a_function_comes_through(engines: Any, pool: ProcessExecutor) -> None:
+    """What the function raises is raised here, a process that dies is told, and the pool goes on with the next."""
+    with pytest.raises(EngineFailedError, match="ZeroDivisionError"):
+        list(pool.map(engines.reciprocal, [1, 0, 1]))
+    with pytest.raises(JobFailedError) as caught:
+        list(pool.map(engines.dying, [1]))
+    assert caught.value.code is ErrorCode.WORKER_LOST
+    assert list(pool.map(engines.reciprocal, [4])) == [0.25]

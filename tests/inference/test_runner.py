@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -327,6 +328,61 @@ def test_a_look_that_fails_is_left_out(make_volume: Any, tmp_path: Path, recorde
     with outcome_of(make_volume(), Picky(), tmp_path / "a", recorder, preview=EAGER) as outcome:
         assert mask_of(outcome).any()
     assert not any(frame.coarse for frame in recorder.frames)
+
+
+class Spare(InlineExecutor):
+    """Computes here, and says that there is a second core."""
+
+    @property
+    def processes(self) -> int:
+        return 2
+
+
+def test_a_look_beside_the_reading_is_shown(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
+    """With a core to spare the look is made in a thread meanwhile: the same frame comes first, and the same mask."""
+
+    class Beside(ThresholdEngine):
+        def passes(self) -> Sequence[Pass]:
+            return [replace(each, beside=each.factor != 1) for each in super().passes()]
+
+    masks = []
+    for name, executor in (("a", InlineExecutor()), ("b", Spare())):
+        options = PreviewOptions(interval_s=60, max_voxels=2000)
+        engine = ThresholdEngine(ThresholdParameters())
+        with outcome_of(
+            make_volume(), engine, tmp_path / name, recorder, executor=executor, preview=options
+        ) as outcome:
+            masks.append(outcome.mask.read_bytes())
+    alone, last, beside, final = recorder.frames
+    assert (alone.coarse, last.coarse, beside.coarse, final.coarse) == (True, False, True, False)
+    assert np.array_equal(alone.mask, beside.mask)
+    assert masks[0] == masks[1]
+    assert recorder.reports[-1].done_tiles == recorder.reports[-1].total_tiles
+
+
+def test_a_cancel_reaches_a_look_beside(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
+    """A look that would never end is given up with the job, and no thread is left."""
+    before, control, begun = threading.active_count(), Control(), threading.Event()
+
+    class Endless(MeanEngine):
+        def passes(self) -> Sequence[Pass]:
+            return (Pass("look", factor=0, beside=True), Pass())
+
+        def prepare(self, scene: Scene) -> None:
+            while scene.voxel_size_A[0] > 10:
+                begun.set()
+                scene.step(0.5)
+            begun.wait()
+            control.cancel()
+
+    with (
+        pytest.raises(JobFailedError, match="cancelled"),
+        outcome_of(
+            make_volume(), Endless(), tmp_path / "a", recorder, executor=Spare(), control=control, preview=EAGER
+        ),
+    ):
+        pass
+    assert threading.active_count() == before
 
 
 def wrong_shape(tile: Tile) -> Labels:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from cryomamba.engine import ScoreCut
 from cryomamba.libraries import library
 from cryomamba.masks.seams import Numbers, SeamGraph
-from cryomamba.masks.slabs import slab_depth
+from cryomamba.masks.slabs import Spread, slab_depth
 from cryomamba.records import Shape
 
 SCORE_MAX = 255
@@ -34,8 +35,8 @@ def cut_scores(scores: Scores, cut: ScoreCut) -> Scores:
     """Turn the scores of a whole (small) volume into a mask of 0 and 1."""
     if is_plain(cut):
         return (scores >= cut.low).astype(np.uint8)
-    components, strong, sizes = _label(scores, cut)
-    return _kept(components, strong & (sizes >= cut.min_voxels))
+    pieces = _label(scores, cut)
+    return _kept(pieces, pieces.strong & (pieces.sizes >= cut.min_voxels))
 
 
 def is_plain(cut: ScoreCut) -> bool:
@@ -51,6 +52,26 @@ class _Slab:
     kept: bytes
     local: npt.NDArray[np.int32]
     base: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is remembered of a slab's pieces until all are known.
+
+    Attributes
+    ----------
+    first, last : ndarray
+        Numbers of the pieces on the slab's first and last plane, 0 for background.
+    strong : ndarray of bool
+        Whether a piece has a strong voxel; piece 0, the background, has none.
+    sizes : ndarray
+        Voxels of each piece.
+    """
+
+    first: Components
+    last: Components
+    strong: Flags
+    sizes: Numbers
 
 
 class SlabLabeller:
@@ -74,29 +95,35 @@ class SlabLabeller:
 
     def add(self, scores: Scores) -> None:
         """Take in the next slab (uint8, ZYX, full y and x)."""
-        components, strong, sizes = _label(scores, self._cut)
-        keep = strong & (sizes >= self._cut.min_voxels)
-        first, last = components[0], components[-1]
-        local = np.union1d(first[first > 0], last[last > 0]).astype(np.int32)
+        self.take(seen_in(scores, self._cut))
+
+    def take(self, seen: Seen) -> None:
+        """Take in what was seen in the next slab."""
+        local = _at_seams(seen)
         base = self._graph.add(local.size)
-        self._sizes.append(sizes[local])
-        self._strong.append(strong[local])
-        table = np.full(sizes.size, -1, np.int64)
+        self._sizes.append(seen.sizes[local])
+        self._strong.append(seen.strong[local])
+        table = np.full(seen.sizes.size, -1, np.int64)
         table[local] = np.arange(base, base + local.size)
         if self._seam is not None:
-            self._graph.touch(self._seam, table[first], None)
-        self._seam = table[last]
+            self._graph.touch(self._seam, table[seen.first], None)
+        self._seam = table[seen.last]
+        keep = seen.strong & (seen.sizes >= self._cut.min_voxels)
         keep[local] = False
         self._slabs.append(_Slab(keep.size, np.packbits(keep).tobytes(), local, base))
 
     def mask(self, number: int, scores: Scores) -> Scores:
         """Return the mask (0 and 1) of slab `number`, given its scores again."""
+        return _kept(_pieces(scores, self._cut), _flags(self.kept(number)))
+
+    def kept(self, number: int) -> bytes:
+        """Return a bit for each piece of slab `number`, the background first: whether it belongs to the mask."""
         if self._decided is None:
             self._decided = self._decide()
         slab = self._slabs[number]
-        keep = np.unpackbits(np.frombuffer(slab.kept, np.uint8), count=slab.count).astype(np.bool_)
+        keep = _flags(slab.kept)[: slab.count]
         keep[slab.local] = self._decided[slab.base : slab.base + slab.local.size]
-        return _kept(_components(scores, self._cut), keep)
+        return np.packbits(keep).tobytes()
 
     def _decide(self) -> Flags:
         """Return for each component at a seam whether what it is part of is strong and large enough."""
@@ -118,6 +145,7 @@ def write_mask(
     *,
     step: Callable[[float], None],
     slab_voxels: int = SCORE_SLAB_VOXELS,
+    spread: Spread = map,
 ) -> None:
     """Turn scores on disk into a mask on disk.
 
@@ -134,44 +162,91 @@ def write_mask(
         Called with the fraction done after each slab; may raise to stop.
     slab_voxels : int
         About how many voxels are held at a time; the answer is the same.
+    spread : callable
+        Calls `read` for several slabs at a time, if `read` pickles; `write` and `step` are called here.
     """
     depth = slab_depth(shape, slab_voxels)
     slabs = [slice(z, min(z + depth, shape[0])) for z in range(0, shape[0], depth)]
     if is_plain(cut):
-        for number, z in enumerate(slabs):
-            write(z.start, cut_scores(read(z), cut))
-            step((number + 1) / len(slabs))
-        return
-    labeller = SlabLabeller(cut)
-    for number, z in enumerate(slabs):
-        labeller.add(read(z))
-        step((number + 1) / (2 * len(slabs)))
-    for number, z in enumerate(slabs):
-        write(z.start, labeller.mask(number, read(z)))
-        step(0.5 + (number + 1) / (2 * len(slabs)))
+        masks, before = spread(partial(_plain_mask, read, cut), slabs), 0.0
+    else:
+        labeller, before = SlabLabeller(cut), 0.5
+        for number, seen in enumerate(spread(partial(_seen_at, read, cut), slabs)):
+            labeller.take(seen)
+            step((number + 1) / (2 * len(slabs)))
+        kept = ((z, labeller.kept(number)) for number, z in enumerate(slabs))
+        masks = spread(partial(_mask_at, read, cut), kept)
+    for number, (z, mask) in enumerate(zip(slabs, masks, strict=True)):
+        write(z.start, mask)
+        step(before + (1 - before) * (number + 1) / len(slabs))
 
 
-def _components(scores: Scores, cut: ScoreCut) -> Components:
+def _plain_mask(read: Callable[[slice], Scores], cut: ScoreCut, z: slice) -> Scores:
+    return cut_scores(read(z), cut)
+
+
+def _seen_at(read: Callable[[slice], Scores], cut: ScoreCut, z: slice) -> Seen:
+    return seen_in(read(z), cut)
+
+
+def _mask_at(read: Callable[[slice], Scores], cut: ScoreCut, slab: tuple[slice, bytes]) -> Scores:
+    z, kept = slab
+    return _kept(_pieces(read(z), cut), _flags(kept))
+
+
+def _flags(bits: bytes) -> Flags:
+    return np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """The connected pieces of a slab: numbers of all voxels, and which flat places are in one."""
+
+    components: Components
+    inside: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled(_Pieces):
+    """Besides, for each piece whether it holds a strong voxel, and its size; 0, the background, is never strong."""
+
+    strong: Flags
+    sizes: Numbers
+
+
+def _pieces(scores: Scores, cut: ScoreCut) -> _Pieces:
+    weak = scores >= cut.low
     # As bytes: of a boolean array that is a few voxels thin, cc3d makes an error.
-    weak = (scores >= cut.low).view(np.uint8)
-    components: Components = library("cc3d").connected_components(weak, connectivity=26)
-    return components
+    components: Components = library("cc3d").connected_components(weak.view(np.uint8), connectivity=26)
+    return _Pieces(components, np.flatnonzero(weak))
 
 
-def _kept(components: Components, keep: Flags) -> Scores:
-    """Return the mask of the components that are kept; most voxels are in none, so only the others are looked up."""
-    mask = np.zeros(components.shape, np.uint8)
-    inside = np.flatnonzero(components)
-    mask.reshape(-1)[inside] = keep[components.reshape(-1)[inside]]
+def _kept(pieces: _Pieces, keep: Flags) -> Scores:
+    """Return the mask of the pieces that are kept; most voxels are in none, so only the others are looked up."""
+    mask = np.zeros(pieces.components.shape, np.uint8)
+    mask.reshape(-1)[pieces.inside] = keep[pieces.components.reshape(-1)[pieces.inside]]
     return mask
 
 
-def _label(scores: Scores, cut: ScoreCut) -> tuple[Components, Flags, Numbers]:
-    """Return components, which of them hold a strong voxel, and their sizes; 0, the background, is never strong."""
-    components = _components(scores, cut)
-    inside = np.flatnonzero(components)
-    found = components.reshape(-1)[inside]
+def _label(scores: Scores, cut: ScoreCut) -> _Labelled:
+    pieces = _pieces(scores, cut)
+    found = pieces.components.reshape(-1)[pieces.inside]
     sizes = np.bincount(found, minlength=1)
     strong = np.zeros(sizes.size, np.bool_)
-    strong[found[scores.reshape(-1)[inside] >= cut.high]] = True
-    return components, strong, sizes
+    strong[found[scores.reshape(-1)[pieces.inside] >= cut.high]] = True
+    return _Labelled(pieces.components, pieces.inside, strong, sizes)
+
+
+def seen_in(scores: Scores, cut: ScoreCut) -> Seen:
+    """Find the pieces of a slab (uint8, ZYX, full y and x)."""
+    pieces = _label(scores, cut)
+    return Seen(pieces.components[0].copy(), pieces.components[-1].copy(), pieces.strong, pieces.sizes)
+
+
+def _at_seams(seen: Seen) -> npt.NDArray[np.int32]:
+    """Return the pieces on the first or last plane, ascending."""
+    found = np.zeros(seen.sizes.size, np.bool_)
+    found[seen.first] = True
+    found[seen.last] = True
+    found[0] = False
+    return np.flatnonzero(found).astype(np.int32)

@@ -54,8 +54,16 @@ class Instances:
 
     def slabs(self) -> Iterator[tuple[Labels, Ids]]:
         """Yield each slab's labels with the pieces' numbers, 0 for background; valid until the next are asked for."""
+        for labels, components, table in self.parts():
+            yield labels, table[components]
+
+    def parts(self) -> Iterator[tuple[Labels, Components, Ids]]:
+        """Yield each slab's labels, its own pieces, and which number each of those has; of the background it is 0.
+
+        So ``table[components]`` is what :meth:`slabs` yields, for whoever needs few of the numbers.
+        """
         for table, labels in zip(self._tables, self.source.slabs(), strict=True):
-            yield labels, table[_components(labels, self.connectivity)]
+            yield labels, _components(labels, self.connectivity), table
 
 
 def find_instances(source: LabelSource, *, connectivity: Connectivity = 26, step: Step | None = None) -> Instances:

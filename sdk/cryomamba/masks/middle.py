@@ -95,8 +95,8 @@ def typical_thickness_A(source: LabelSource, label: int | None) -> float:
             best, most = window, count
     if best is None:
         return 0.0
-    _, thickness = medial_thickness(best.data, best.core, size)
-    return float(np.median(thickness)) if thickness.size else min(size)
+    parts = [thickness for _, thickness in medial_thickness(best.data, best.core, size)]
+    return float(np.median(np.concatenate(parts))) if any(part.size for part in parts) else min(size)
 
 
 def _middle(window: Window, sigma: list[float], size: Spacing, inside: float) -> MiddlePart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Literal
 
 import numpy as np
@@ -37,16 +38,26 @@ class SeamGraph:
 
         With `labels`, their labels, only pieces of the same label are joined.
         """
-        height, width = above.shape
-        for dy in self._offsets:
-            for dx in self._offsets:
-                upper = (slice(max(dy, 0), height + min(dy, 0)), slice(max(dx, 0), width + min(dx, 0)))
-                lower = (slice(max(-dy, 0), height + min(-dy, 0)), slice(max(-dx, 0), width + min(-dx, 0)))
-                both = (above[upper] >= 0) & (below[lower] >= 0)
-                if labels is not None:
-                    both &= labels[0][upper] == labels[1][lower]
-                # Both numbers in one, so that equal pairs are found by one sort.
-                self._pairs.append(np.unique((above[upper][both] << 32) | below[lower][both]))
+        # Most of a plane is background, so the rest is listed once; the edge around spares looking for borders.
+        solid = np.flatnonzero(above >= 0)
+        upper, width = above.reshape(-1)[solid], above.shape[1]
+        wide = np.pad(below, 1, constant_values=-1).reshape(-1)
+        above_labels = (above if labels is None else labels[0]).reshape(-1)[solid]
+        below_labels = wide if labels is None else np.pad(labels[1], 1).reshape(-1)
+        middle = solid + 2 * (solid // width) + width + 3
+        for dy, dx in sorted(itertools.product(self._offsets, repeat=2), key=lambda step: (step != (0, 0), step)):
+            beside = middle + (dy * (width + 2) + dx)
+            lower = wide[beside]
+            both = lower >= 0
+            if labels is not None:
+                both &= below_labels[beside] == above_labels
+            # Both numbers in one; along a row most pairs are like the one before.
+            pairs = (upper[both] << 32) | lower[both]
+            self._pairs.append(np.unique(pairs[np.diff(pairs, prepend=-1) != 0]))
+            if (dy, dx) == (0, 0):
+                # What touches straight below touches what is beside that as well: within a slab those are one piece.
+                upper, middle = upper[~both], middle[~both]
+                above_labels = above_labels[~both]
 
     def groups(self) -> tuple[int, Numbers]:
         """Return how many separate things there are, and which one each piece belongs to."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,15 @@ SLAB_VOXELS = 16 * 1024 * 1024
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
 Step = Callable[[float], None]
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Spread(Protocol):
+    """What calls a function for each item in turn, as ``map`` does: over several processes, if everything pickles."""
+
+    def __call__(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
+        """Yield the answers in the order of the items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +128,52 @@ class Window:
     core: slice
 
 
-def windows(slabs: Iterable[Labels], halo: int) -> Iterator[Window]:
-    """Give each slab up to `halo` planes of what lies before and after it."""
+def windows(slabs: Iterable[Labels], halo: int, *, copy: bool = True) -> Iterator[Window]:
+    """Give each slab up to `halo` planes of what lies before and after it.
+
+    With ``copy=False`` the slabs are held as they come, so none may be written to afterwards.
+    """
     held: deque[tuple[int, Labels]] = deque()
     cores: deque[tuple[int, int]] = deque()
     top = 0
     for slab in chain(slabs, [None]):
         if slab is not None:
-            held.append((top, slab.copy()))
+            held.append((top, slab.copy() if copy else slab))
             cores.append((top, top + len(slab)))
             top += len(slab)
         while cores and (slab is None or cores[0][1] + halo <= top):
             start, stop = cores.popleft()
-            yield _window(held, start, stop, halo)
+            window = _window(held, start, stop, halo)
             while held and held[0][0] + len(held[0][1]) <= stop - halo:
                 held.popleft()
+            yield window
+            del window
+
+
+def thicker(slabs: Iterable[Labels], planes: int) -> Iterator[Labels]:
+    """Put slabs together until they have so many planes; each time a fresh array."""
+    parts: list[Labels] = []
+    for slab in slabs:
+        parts.append(slab.copy())
+        if sum(map(len, parts)) >= planes:
+            together = np.concatenate(parts) if len(parts) > 1 else parts[0]
+            parts = []
+            yield together
+            del together
+    if parts:
+        yield np.concatenate(parts)
 
 
 def _window(held: Iterable[tuple[int, Labels]], start: int, stop: int, halo: int) -> Window:
     first, last = max(start - halo, 0), stop + halo
     parts = [slab[max(first - z, 0) : max(last - z, 0)] for z, slab in held]
     return Window(np.concatenate(parts), first, slice(start - first, stop - first))
+
+
+def strips(shape: tuple[int, ...], margin: int, *, voxels: int) -> list[slice]:
+    """Cut the rows of a window so that each strip, with `margin` rows to either side, has about so many voxels."""
+    height = max(voxels // (shape[0] * shape[2]) - 2 * margin, margin)
+    return [slice(y, min(y + height, shape[1])) for y in range(0, shape[1], height)]
 
 
 def write_labels(

@@ -10,26 +10,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from cryomamba.libraries import library
-from cryomamba.masks.slabs import Labels
+from cryomamba.masks.slabs import Labels, strips
 from cryomamba.records import Spacing
 
 METHOD: Final = "voxel faces weighted by the normals of the smoothed mask (Coeurjolly et al. 2003)"
 HALO: Final = 5
 _SIGMA: Final = 1.1
 _TRUNCATE: Final = 2.5
+_VOXELS: Final = 4 * 1024 * 1024
 
 Places = tuple[npt.NDArray[np.intp], ...]
+Spots = npt.NDArray[np.int32]
 Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
 
-def face_areas(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iterator[tuple[Places, Floats]]:
+def face_areas(
+    labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
+) -> Iterator[tuple[Spots, Floats]]:
     """Yield the surface that belongs to the voxels of a window's core, in several parts.
 
     Each label has its own surface, also where two touch. Where the mask meets the volume's border there is none: the
@@ -42,27 +47,51 @@ def face_areas(labels: Labels, core: slice, voxel_size_A: Spacing) -> Iterator[t
     core : slice
         The planes that count.
     voxel_size_A : tuple of float
+    threads : int
 
     Yields
     ------
-    places : tuple of ndarray
-        z, y, x in the core of voxels at the surface; a voxel occurs once per face.
+    voxels : ndarray of int32
+        Flat indices in the core of voxels at the surface; a voxel occurs once per face.
     areas : ndarray
         Å², for each.
     """
-    first, last = max(core.start - HALO, 0), core.stop + HALO
-    near = labels[first:last]
-    inner = slice(core.start - first, core.stop - first)
-    boxes = library("scipy.ndimage").find_objects(near.astype(np.int32, copy=False))
-    for label, box in enumerate(boxes, 1):
-        if box is not None:
-            grown = tuple(slice(max(side.start - HALO, 0), side.stop + HALO) for side in box)
-            yield from _label_faces(near[grown] == label, inner, grown, voxel_size_A)
+    near = labels[max(core.start - HALO, 0) : core.stop + HALO]
+    top = min(core.start, HALO)
+
+    shape = (core.stop - core.start, *labels.shape[1:])
+
+    def faces(rows: slice) -> list[tuple[Spots, Floats]]:
+        first = max(rows.start - HALO, 0)
+        strip = near[:, first : rows.stop + HALO]
+        counted = (slice(top, top + shape[0]), slice(rows.start - first, rows.stop - first))
+        return [
+            (np.ravel_multi_index((z - top, y + first, x), shape).astype(np.int32), areas)
+            for label, box in _boxes(strip)
+            for (z, y, x), areas in _label_faces(strip[box] == label, counted, box, voxel_size_A)
+        ]
+
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(faces, strips(near.shape, HALO, voxels=_VOXELS)):
+            yield from found
+
+
+def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
+    """Yield the labels that occur, each with a box that holds it and what is near."""
+    highest = int(labels.max(initial=0))
+    if highest == 1:
+        yield 1, tuple(slice(0, size) for size in labels.shape)
+    elif highest:
+        found = library("scipy.ndimage").find_objects(labels.astype(np.int32, copy=False))
+        for label, box in enumerate(found, 1):
+            if box is not None:
+                yield label, tuple(slice(max(side.start - HALO, 0), side.stop + HALO) for side in box)
 
 
 def _label_faces(
-    mask: npt.NDArray[np.bool_], core: slice, box: tuple[slice, ...], voxel_size_A: Spacing
+    mask: npt.NDArray[np.bool_], core: tuple[slice, slice], box: tuple[slice, ...], voxel_size_A: Spacing
 ) -> Iterator[tuple[Places, Floats]]:
+    """Yield the faces of voxels in the core's planes and rows; places and core count from where the box is cut out."""
     smooth = library("scipy.ndimage").gaussian_filter(
         mask.view(np.uint8), _SIGMA, output=np.float32, truncate=_TRUNCATE, mode="nearest"
     )
@@ -71,11 +100,13 @@ def _label_faces(
     field = _Field(np.pad(smooth, 1, mode="edge"), voxel_size_A)
     solid = padded.reshape(-1)
     counted = np.zeros_like(padded)
-    planes = slice(max(core.start - box[0].start, 0) + 1, max(core.stop - box[0].start, 0) + 1)
-    counted[planes, 1:-1, 1:-1] = padded[planes, 1:-1, 1:-1]
-    counted[-1] = False
+    planes, rows = (
+        slice(max(side.start - at.start, 0) + 1, max(min(side.stop - at.start, size), 0) + 1)
+        for side, at, size in zip(core, box, mask.shape, strict=False)
+    )
+    counted[planes, rows, 1:-1] = padded[planes, rows, 1:-1]
     voxels = np.flatnonzero(counted)
-    origin = (box[0].start - 1 - core.start, box[1].start - 1, box[2].start - 1)
+    origin = tuple(side.start - 1 for side in box)
     for axis in range(3):
         for step in (field.strides[axis], -field.strides[axis]):
             inside = voxels[~solid[voxels + step]]

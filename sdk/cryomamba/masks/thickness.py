@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from cryomamba.libraries import library
-from cryomamba.masks.slabs import Labels
+from cryomamba.masks.slabs import Labels, strips
 from cryomamba.records import Spacing
 
 LIMIT_A: Final = 400.0
 _HALO_MAX: Final = 24
 # Distances end at the centre of the nearest voxel outside, on average so far (in voxels, both sides) behind the edge.
 _BEHIND_EDGE: Final = 0.8
-_DISTANCES: Final = 48 * 1024 * 1024
+_DISTANCES: Final = 16 * 1024 * 1024
 
 Places = tuple[npt.NDArray[np.intp], ...]
+Spots = npt.NDArray[np.int32]
 Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
@@ -34,8 +36,10 @@ def thickness_halo(voxel_size_A: Spacing) -> int:
     return min(math.ceil(LIMIT_A / 2 / voxel_size_A[0]) + 1, _HALO_MAX)
 
 
-def medial_thickness(labels: Labels, core: slice, voxel_size_A: Spacing) -> tuple[Places, Floats]:
-    """Return the thickness at the middle of what is in a window's core.
+def medial_thickness(
+    labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
+) -> Iterator[tuple[Spots, Floats]]:
+    """Yield the thickness at the middle of what is in a window's core, in several parts.
 
     Parameters
     ----------
@@ -45,39 +49,33 @@ def medial_thickness(labels: Labels, core: slice, voxel_size_A: Spacing) -> tupl
     core : slice
         The planes that count.
     voxel_size_A : tuple of float
+    threads : int
 
-    Returns
-    -------
-    places : tuple of ndarray
-        z, y, x in the core of voxels in the middle.
+    Yields
+    ------
+    voxels : ndarray of int32
+        Flat indices in the core of voxels in the middle.
     thickness : ndarray
         Å at each; what is thicker than the halo lets one see reads as that.
     """
     limit = thickness_halo(voxel_size_A) * voxel_size_A[0]
     margin = math.ceil(limit / voxel_size_A[1]) + 1
-    found = []
-    for rows in _strips(labels.shape, margin):
+    for rows in strips(labels.shape, margin, voxels=_DISTANCES):
         first = max(rows.start - margin, 0)
         strip = labels[:, first : rows.stop + margin]
-        if strip.any():
-            places, thickness = _measure(strip, core, slice(rows.start - first, rows.stop - first), voxel_size_A)
-            found.append(((places[0], places[1] + rows.start, places[2]), thickness))
-    if not found:
-        return (np.empty(0, np.intp),) * 3, np.empty(0, np.float32)
-    every = [np.concatenate([places[axis] for places, _ in found]) for axis in range(3)]
-    return tuple(every), np.concatenate([thickness for _, thickness in found])
+        inner = slice(rows.start - first, rows.stop - first)
+        if strip[core, inner].any():
+            (z, y, x), thickness = _measure(strip, core, inner, voxel_size_A, threads)
+            shape = (core.stop - core.start, *labels.shape[1:])
+            yield np.ravel_multi_index((z, y + rows.start, x), shape).astype(np.int32), thickness
 
 
-def _strips(shape: tuple[int, ...], margin: int) -> list[slice]:
-    """Return rows that are measured at a time, so that the distances of wide volumes fit into memory."""
-    height = max(_DISTANCES // (shape[0] * shape[2]) - 2 * margin, margin)
-    return [slice(y, min(y + height, shape[1])) for y in range(0, shape[1], height)]
-
-
-def _measure(labels: Labels, planes: slice, rows: slice, voxel_size_A: Spacing) -> tuple[Places, Floats]:
+def _measure(labels: Labels, planes: slice, rows: slice, voxel_size_A: Spacing, threads: int) -> tuple[Places, Floats]:
     """Measure the planes and rows of a window; places count from their first ones."""
     limit = thickness_halo(voxel_size_A) * voxel_size_A[0]
-    distance = library("edt").edt(np.ascontiguousarray(labels), anisotropy=voxel_size_A, black_border=False)
+    distance = library("edt").edt(
+        np.ascontiguousarray(labels), anisotropy=voxel_size_A, black_border=False, parallel=threads
+    )
     np.minimum(distance, np.float32(limit), out=distance)
     beside = (slice(max(planes.start - 1, 0), planes.stop + 1), slice(max(rows.start - 1, 0), rows.stop + 1))
     near = np.pad(distance[beside], 1, "edge")

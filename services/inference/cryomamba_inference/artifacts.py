@@ -36,6 +36,7 @@ from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
+from cryomamba_inference.trim import give_back
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
 STATS = "stats.json"
@@ -127,6 +128,7 @@ def write_artifacts(
     volume_name: str,
     formats: Sequence[ExportFormat] = ALL_FORMATS,
     check: Callable[[], None],
+    threads: int = 1,
 ) -> tuple[Artifact, ...]:
     """Write what belongs to a finished mask next to it, put all of it on disk, and describe it.
 
@@ -141,6 +143,8 @@ def write_artifacts(
         Further formats of the mask; scores come along if the outcome has them.
     check : callable
         Called often; raises to stop.
+    threads : int
+        How many measure the mask; the numbers do not depend on it.
 
     Returns
     -------
@@ -156,6 +160,7 @@ def write_artifacts(
     def step(number: int) -> Callable[[float], None]:
         def within(fraction: float) -> None:
             check()
+            give_back()
             outcome.meter.within((number + fraction) / steps)
 
         return within
@@ -166,7 +171,8 @@ def write_artifacts(
             names.append(ARTIFACTS[form])
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
         # Without a tomogram the mask is a demonstration, and its shape of no interest.
-        measured = measure(LabelSource.of_volume(mask), engine.labels, shape=engine.needs_volume, step=step(len(masks)))
+        source, told = LabelSource.of_volume(mask), step(len(masks))
+        measured = measure(source, engine.labels, shape=engine.needs_volume, step=told, threads=threads)
         picks = outcome.picks
         if options is not None:
             measured, made, picks = _traced(measured, options, mask, folder, engine, step(len(masks) + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,6 +82,21 @@ class BlockFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Reads whole planes of a finished :class:`BlockFile`, in this process or pickled into another."""
+
+    path: Path
+    shape: Shape
+
+    def __call__(self, z: slice) -> npt.NDArray[np.uint8]:
+        """Read planes into a fresh array (z, y, x)."""
+        _, height, width = self.shape
+        return np.fromfile(
+            self.path, np.uint8, (z.stop - z.start) * height * width, offset=z.start * height * width
+        ).reshape(-1, height, width)
 
 
 def _runs(shape: Shape, where: Slices, block: npt.NDArray[np.uint8]) -> list[tuple[int, npt.NDArray[np.uint8]]]:

@@ -130,7 +130,8 @@ class _Child:
             if volume is not None:
                 volume.close()
         name = "" if volume is None else record.volume.name
-        artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check)
+        threads = self._executor.processes
+        artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check, threads=threads)
         return [artifact.model_dump(mode="json") for artifact in artifacts]
 
     def _open(self, record: JobRecord, folder: Path) -> Volume | None:

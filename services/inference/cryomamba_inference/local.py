@@ -65,6 +65,7 @@ class LocalRunner:
                     volume_name="" if source is None else source.name,
                     formats=formats,
                     check=control.check,
+                    threads=executor.processes,
                 )
                 result = _move(Path(folder), output, formats)
             outcome.meter.finish()

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+_GLANCE_S = 0.1
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -18,37 +25,67 @@ def one_thread() -> AbstractContextManager[object]:
     return limits
 
 
-def run_all(tasks: Iterable[Callable[[], None]], *, threads: int, done: Callable[[int], None]) -> None:
-    """Run tasks that do not depend on each other, in any order.
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Threads that share out work; the answer does not depend on how many there are.
 
-    Parameters
+    Attributes
     ----------
-    tasks : iterable of callables
-        Taken in the calling thread, and only shortly before they run, so that what they hold stays little.
     threads : int
-    done : callable
-        Told in the calling thread how many are done; what it raises stops the rest.
+    core : context manager
+        Each thread enters it while it computes; see :class:`~cryomamba.engine.Scene`.
     """
-    count = 0
-    with ThreadPoolExecutor(threads) as pool:
-        running: set[Future[None]] = set()
-        try:
-            for task in tasks:
-                running.add(pool.submit(task))
-                if len(running) <= threads:
-                    continue
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                count = _reap(finished, count, done)
-            while running:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                count = _reap(finished, count, done)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+
+    threads: int = 1
+    core: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+    def map(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+        """Return ``work(item)`` for every item, in order; for few items that are all in memory."""
+        if self.threads <= 1:
+            return list(map(work, items))
+
+        def computed(item: Item) -> Answer:
+            with self.core:
+                return work(item)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(computed, items))
+
+    def run(self, tasks: Iterable[Callable[[], None]], done: Callable[[int], None]) -> None:
+        """Run tasks that do not depend on each other, in any order.
+
+        Parameters
+        ----------
+        tasks : iterable of callables
+            Taken in the calling thread, and only shortly before they run, so that what they hold stays little.
+        done : callable
+            Told often in the calling thread how many are done; what it raises stops the rest.
+        """
+        count = 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            running: set[Future[None]] = set()
+            try:
+                for task in tasks:
+                    running.add(pool.submit(self._compute, task))
+                    while len(running) > self.threads:
+                        running, count = _reap(running, count, done)
+                while running:
+                    running, count = _reap(running, count, done)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _compute(self, task: Callable[[], None]) -> None:
+        with self.core:
+            task()
 
 
-def _reap(finished: set[Future[None]], count: int, done: Callable[[int], None]) -> int:
+ALONE = Crew()
+
+
+def _reap(running: set[Future[None]], count: int, done: Callable[[int], None]) -> tuple[set[Future[None]], int]:
+    finished, left = wait(running, _GLANCE_S, return_when=FIRST_COMPLETED)
     for future in finished:
         future.result()
     done(count + len(finished))
-    return count + len(finished)
+    return left, count + len(finished)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +64,31 @@ def test_slabs_give_the_whole_volumes_answer(case: tuple[Scores, ScoreCut], dept
     expected = whole_volume_answer(scores, cut)
     assert np.array_equal(slabbed(scores, cut, depth), expected)
     assert np.array_equal(cut_scores(scores, cut), expected)
+
+
+def test_slabs_may_be_cut_by_several_at_a_time() -> None:
+    """Whoever calls for the slabs, in whatever number: everything that is called pickles, and the mask is the same."""
+    rng = np.random.default_rng(7)
+    scores = (rng.integers(1, 256, (12, 9, 9)) * (rng.random((12, 9, 9)) < 0.3)).astype(np.uint8)
+    called = []
+
+    def spread(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        called.append(pickle.loads(pickle.dumps(function)))
+        return map(called[-1], list(items))
+
+    for cut in (ScoreCut(200, 120, 3), ScoreCut(150, 150, 0)):
+        mask = np.full_like(scores, 9)
+        write_mask(
+            scores.shape,
+            scores.__getitem__,
+            lambda z, block, mask=mask: operator.setitem(mask, slice(z, z + len(block)), block),  # type: ignore[misc]
+            cut,
+            step=lambda _: None,
+            slab_voxels=200,
+            spread=spread,
+        )
+        assert np.array_equal(mask, whole_volume_answer(scores, cut))
+    assert len(called) == 3
 
 
 def spiral(turns: int) -> Iterator[tuple[int, int, int]]:

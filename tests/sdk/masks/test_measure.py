@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryomamba.masks import surface, thickness
 from cryomamba.masks.measure import measure, write_csv
 from cryomamba.masks.slabs import LabelSource
 
@@ -65,6 +66,21 @@ def test_slabs_do_not_show(depth: int) -> None:
     slabs = measure(LabelSource.of_array(mask, size, slab_voxels=depth * mask[0].size), {})
     assert whole.count == slabs.count > 50
     for one, other in zip([*whole.labels, *whole.instances()], [*slabs.labels, *slabs.instances()], strict=True):
+        for name, value in one.model_dump().items():
+            assert getattr(other, name) == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+def test_strips_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, make_shell: Shell) -> None:
+    """Measured in narrow strips of rows, by several threads, every number is that of the whole."""
+    mask = make_shell(140, 100, (10.0, 10.0, 10.0)).astype(np.uint8)
+    mask[2:4, 3:9] = 2
+    source = LabelSource.of_array(mask, (10.0, 10.0, 10.0))
+    (monkeypatch.setattr(thickness, "_HALO_MAX", 6), monkeypatch.setattr(thickness, "_DISTANCES", 1 << 30))
+    whole = measure(source, {})
+    monkeypatch.setattr(thickness, "_DISTANCES", 0)
+    monkeypatch.setattr(surface, "_VOXELS", 0)
+    strips = measure(source, {}, threads=3)
+    for one, other in zip(whole.labels, strips.labels, strict=True):
         for name, value in one.model_dump().items():
             assert getattr(other, name) == (pytest.approx(value) if isinstance(value, float) else value)
 

@@ -29,7 +29,7 @@ from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.tracing import trace
-from cryomamba_inference.threads import one_thread, run_all
+from cryomamba_inference.threads import Crew, one_thread
 
 _VOXELS_PER_DIAMETER = 2.0
 _SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
@@ -132,14 +132,15 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         densities = NodeMap(grid.node_shape, scene.scratch)
         nodes = densities.array
         lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
+        crew = Crew(scene.threads, scene.core)
         with one_thread():
-            run_all(grid.gather_tasks(scene.read, nodes), threads=scene.threads, done=lambda _: scene.step(0.1))
+            crew.run(grid.gather_tasks(scene.read, nodes), lambda _: scene.step(0.1))
             model = learn_model(nodes, grid, diameter_A=diameter)
             answers = answer_tasks(model, nodes, lines)
-            run_all(answers, threads=scene.threads, done=lambda n: scene.step(0.2 + 0.6 * n / len(answers)))
+            crew.run(answers, lambda n: scene.step(0.2 + 0.6 * n / len(answers)))
             found: dict[int, Points] = {}
             tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
-            run_all(tasks, threads=scene.threads, done=lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))
+            crew.run(tasks, lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([found[number] for number in range(len(tasks))])
         self._cuts = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A

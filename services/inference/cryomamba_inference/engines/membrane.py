@@ -22,9 +22,9 @@ from cryomamba_inference.filters.calibration import (
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.membrane import PlateMap, plate_tasks, score_box
 from cryomamba_inference.filters.node_map import NodeMap
-from cryomamba_inference.threads import one_thread, run_all
+from cryomamba_inference.threads import Crew, one_thread
 
-_LOOK_VOXELS = 500_000
+_LOOK_VOXELS = 300_000
 
 
 class _Search(EngineParameters):
@@ -109,7 +109,7 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     def passes(self) -> Sequence[Pass]:
         """Return a first look and the result."""
-        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS), Pass("segmenting"))
+        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS, beside=True), Pass("segmenting"))
 
     def halo(self, voxel_size_A: Spacing) -> Shape:
         """Return the voxels around a tile whose crests can change it."""
@@ -121,18 +121,20 @@ class MembraneEngine(Engine[MembraneParameters]):
         grid = make_grid(scene.shape, scene.voxel_size_A)
         nodes = NodeMap(grid.node_shape, scene.scratch)
         plates = PlateMap.empty(grid.node_shape, scene.scratch)
+        crew = Crew(scene.threads, scene.core)
         with one_thread():
-            run_all(grid.gather_tasks(scene.read, nodes.array), threads=scene.threads, done=lambda _: scene.step(0.1))
+            crew.run(grid.gather_tasks(scene.read, nodes.array), lambda _: scene.step(0.1))
             model = learn_model(
                 nodes.array,
                 grid.step_A,
                 contrast=self.parameters.contrast,
                 tilt_deg=self.parameters.tilt_deg,
                 thickness_A=self.parameters.thickness_A,
+                crew=crew,
             )
             tasks = plate_tasks(model, nodes.array, plates)
-            run_all(tasks, threads=scene.threads, done=lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
-            self._found = learn_cut(model, plates)
+            crew.run(tasks, lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
+            self._found = learn_cut(model, plates, crew=crew)
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
 

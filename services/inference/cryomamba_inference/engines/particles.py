@@ -23,7 +23,7 @@ from cryomamba_inference.filters.particles import (
     find_particles,
     make_filter,
 )
-from cryomamba_inference.threads import one_thread, run_all
+from cryomamba_inference.threads import Crew, one_thread
 
 _VOXELS_PER_DIAMETER = 2.5
 
@@ -108,12 +108,13 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         maps = NodeMap(grid.node_shape, scene.scratch), NodeMap(grid.node_shape, scene.scratch)
         fields = Fields(maps[0].array, maps[1].array)
+        crew = Crew(scene.threads, scene.core)
         with one_thread():
             tasks = grid.gather_tasks(scene.read, fields.nodes)
-            run_all(tasks, threads=scene.threads, done=lambda _: scene.step(0.2))
+            crew.run(tasks, lambda _: scene.step(0.2))
             blobs = make_filter(fields.nodes, grid, diameter_A=diameter, apart_A=apart)
             answers = answer_tasks(blobs, fields.nodes, fields.answer)
-            run_all(answers, threads=scene.threads, done=lambda count: scene.step(0.4 + 0.5 * count / len(answers)))
+            crew.run(answers, lambda count: scene.step(0.4 + 0.5 * count / len(answers)))
             self._model, self._cut = calibrate(
                 fields, grid, blobs, diameter_A=diameter, contrast=self.parameters.contrast
             )

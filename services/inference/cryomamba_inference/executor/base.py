@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from cryomamba.engine import Engine, Finding, Labels, Points, Tile
 from cryomamba.errors import ErrorCode, JobFailedError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class TileExecutor(Protocol):
     """Computes tiles for one engine at a time; for one thread.
 
     ``begin``, then as many ``submit`` as ``room`` allows and ``completed`` in turn, then ``end``. After ``end`` another
-    engine may begin; ``close`` frees everything.
+    engine may begin, or something else be computed by ``map``; ``close`` frees everything.
     """
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
@@ -63,6 +67,18 @@ class TileExecutor(Protocol):
 
     def end(self) -> None:
         """Drop what is not finished; nothing of this engine comes any more."""
+
+    def map(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
+        """Yield ``function(item)`` for each item in turn, computed a few items ahead; not before ``end``.
+
+        Where there are processes, all of it is pickled. An item should have some kB at most: it is sent while the
+        answer to another, of any size, may be on its way.
+
+        Raises
+        ------
+        CryoMambaError
+            As of :meth:`completed`.
+        """
 
     def close(self) -> None:
         """Free processes and memory. Closing twice is no error."""

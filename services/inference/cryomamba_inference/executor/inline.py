@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cryomamba.engine import Engine, Tile
-from cryomamba_inference.executor.base import Result, predicted
+from cryomamba_inference.executor.base import Answer, Item, Result, predicted
 from cryomamba_inference.threads import one_thread
 
 
@@ -52,6 +53,10 @@ class InlineExecutor:
         """Forget engine and tile."""
         self._engine = None
         self._waiting.clear()
+
+    def map(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
+        """Call the function here, when its answer is asked for."""
+        return map(function, items)
 
     def close(self) -> None:
         """Forget engine and tile."""

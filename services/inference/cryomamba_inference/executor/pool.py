@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -17,7 +17,7 @@ import numpy as np
 
 from cryomamba.engine import Engine, Tile
 from cryomamba.errors import ErrorCode, JobFailedError
-from cryomamba_inference.executor.base import Result
+from cryomamba_inference.executor.base import Answer, Item, Result
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.executor.worker import work
 from cryomamba_inference.lifeline import uninterrupted_start
@@ -109,23 +109,53 @@ class ProcessExecutor:
 
     def completed(self, timeout_s: float) -> list[Result]:
         """Return what is finished, after waiting at most so long."""
-        by_pipe = {worker.pipe: worker for worker in self._workers}
-        ready = wait([*by_pipe, *(worker.process.sentinel for worker in self._workers)], timeout_s)
-        results: list[Result] = []
-        with _losses():
-            for pipe, worker in by_pipe.items():
-                if pipe in ready:
-                    results.extend(self._take(worker))
-            # A process on its way out closes its sentinel before the system counts it as ended.
-            if not results and any(worker.process.sentinel in ready for worker in self._workers):
-                raise EOFError
-        return results
+        return [self._result(worker, *said) for worker, said in self._heard(timeout_s)]
 
     def end(self) -> None:
         """Drop what is not finished; processes that still compute are ended and replaced when needed."""
         self._keep([worker for worker in self._workers if not worker.busy and _told(worker, ("end",))])
         for worker in self._workers:
             _free_slots(worker)
+
+    def map(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
+        """Yield the answers in order; each process has at most two items in hand."""
+        self.end()
+        self.warm_up()
+        self._serial = serial = self._serial + 1
+        coming, answers = enumerate(items), dict[int, Answer]()
+        given = wanted = 0
+        try:
+            while True:
+                while given < wanted + _SLOTS * self._count and self._give(function, coming):
+                    given += 1
+                if wanted == given:
+                    return
+                while wanted not in answers:
+                    answers.update(self._answers())
+                yield answers.pop(wanted)
+                wanted += 1
+        finally:
+            # Given up with answers to come, this may be called when something else has long begun.
+            if self._serial == serial:
+                self.end()
+
+    def _give(self, function: Callable[[Item], Answer], coming: Iterator[tuple[int, Item]]) -> bool:
+        """Give the next item to a process that has room; return whether there was an item and room."""
+        worker = min(self._workers, key=lambda found: len(found.busy))
+        if len(worker.busy) >= _SLOTS or (following := next(coming, None)) is None:
+            return False
+        number, item = following
+        worker.busy[number] = number
+        with _losses():
+            worker.pipe.send(("call", self._serial, number, function, item))
+        return True
+
+    def _answers(self) -> Iterator[tuple[int, Any]]:
+        for worker, (kind, number, answer) in self._heard(None):
+            del worker.busy[number]
+            if kind == "failed":
+                raise answer
+            yield number, answer
 
     def close(self) -> None:
         """End all processes."""
@@ -136,18 +166,30 @@ class ProcessExecutor:
         _stop([worker for worker in self._workers if worker not in kept], at_once=True)
         self._workers = kept
 
-    def _take(self, worker: _Worker) -> Iterator[Result]:
-        while worker.pipe.poll():
-            kind, serial, number, *rest = worker.pipe.recv()
-            if serial != self._serial:
-                continue
-            worker.free.append(number)
-            index = worker.busy.pop(number)
-            if kind == "failed":
-                raise rest[0]
-            points, *layout = rest
-            slot = worker.slots[number]
-            yield Result(index, slot.block.array(slot.output, *layout).copy(), points)
+    def _heard(self, timeout_s: float | None) -> Iterator[tuple[_Worker, tuple[Any, ...]]]:
+        """Yield what processes say of the present engine or function, after waiting for it at most so long."""
+        by_pipe = {worker.pipe: worker for worker in self._workers}
+        ready = wait([*by_pipe, *(worker.process.sentinel for worker in self._workers)], timeout_s)
+        heard = False
+        with _losses():
+            for pipe, worker in by_pipe.items():
+                while pipe in ready and pipe.poll():
+                    kind, serial, *said = pipe.recv()
+                    if serial == self._serial:
+                        heard = True
+                        yield worker, (kind, *said)
+            # A process on its way out closes its sentinel before the system counts it as ended.
+            if not heard and any(worker.process.sentinel in ready for worker in self._workers):
+                raise EOFError
+
+    def _result(self, worker: _Worker, kind: str, number: int, *said: Any) -> Result:  # noqa: ANN401 (from the pipe)
+        worker.free.append(number)
+        index = worker.busy.pop(number)
+        if kind == "failed":
+            raise said[0]
+        points, *layout = said
+        slot = worker.slots[number]
+        return Result(index, slot.block.array(slot.output, *layout).copy(), points)
 
 
 @contextmanager

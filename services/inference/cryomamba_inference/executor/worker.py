@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -18,6 +18,7 @@ from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.lifeline import die_with_parent, leave_interrupt_to_parent
 from cryomamba_inference.threads import one_thread
+from cryomamba_inference.trim import give_back
 
 _SLOTS = 2
 
@@ -51,6 +52,8 @@ class _Loop:
                 self._begin(*rest)
             elif kind == "tile":
                 self._tile(*rest)
+            elif kind == "call":
+                self._call(*rest)
             elif kind == "import":
                 # What is wrong with a module is told when the engine itself comes.
                 with suppress(ImportError):
@@ -66,6 +69,15 @@ class _Loop:
         for block in self._blocks:
             block.close()
         self._engine, self._blocks = None, []
+        give_back()
+
+    def _call(self, serial: int, number: int, function: Callable[[Any], Any], item: Any) -> None:  # noqa: ANN401
+        try:
+            answer = function(item)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is reported)
+            self._pipe.send(("failed", serial, number, as_error(error)))
+        else:
+            self._pipe.send(("answered", serial, number, answer))
 
     def _tile(
         self,

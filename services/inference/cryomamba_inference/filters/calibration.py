@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
+import cc3d
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from cryomamba.records import Shape, Spacing
-from cryomamba_inference.filters.beads import find_beads, no_beads
+from cryomamba_inference.filters.beads import Gold, find_gold, no_beads, no_gold
 from cryomamba_inference.filters.faces import Faces, find_faces
 from cryomamba_inference.filters.grid import CoarseGrid, half_sphere
 from cryomamba_inference.filters.membrane import STEP_A, MembraneModel, PlateMap, to_scores
 from cryomamba_inference.filters.plates import Directions, PlateBank
 from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
+from cryomamba_inference.threads import ALONE, Crew
 
 Field = npt.NDArray[np.float32]
 
@@ -80,6 +80,7 @@ def learn_model(
     contrast: Literal["dark", "bright", "auto"],
     tilt_deg: float | None,
     thickness_A: float,
+    crew: Crew = ALONE,
 ) -> MembraneModel:
     """Learn level, contrast and wedge from samples of a volume, and find its gold.
 
@@ -96,6 +97,8 @@ def learn_model(
         Largest tilt of the series about y in degrees; None estimates it, 90 means no missing wedge.
     thickness_A : float
         Thickness of a membrane.
+    crew : Crew
+        Works on the samples.
     """
     blocks = [np.asarray(nodes[where]) for where in sample_boxes(nodes.shape)]
     values = np.concatenate([block.reshape(-1) for block in blocks])
@@ -106,32 +109,37 @@ def learn_model(
     gold = bool(0 < limit < np.inf)
     side = _side_of_gold(values - np.float32(level), limit) if contrast == "auto" else _SIGNS[contrast]
     fields = [(block - np.float32(level)) * np.float32(side) for block in blocks]
+    found = [find_gold(field, level=0, sign=1, limit=limit) if gold else no_gold() for field in fields]
     if gold and tilt_deg is None and tilt < NO_WEDGE:
-        tilt = _tilt_of_streaks(fields, tilt, limit, step_A)
-    find = partial(find_beads, limit=limit, step_A=step_A, tilt_deg=tilt if tilt < NO_WEDGE else None)
+        tilt = _tilt_of_streaks(fields, found, tilt, step_A, crew)
+    wedge = tilt if tilt < NO_WEDGE else None
     sign = side
     if contrast == "auto":
-        rest = [find(field, level=0, sign=1).remove(field, (0, 0, 0)) if gold else field for field in fields]
-        sign *= _sign(bank, rest, doubt=_DOUBT if any((field > limit).any() for field in fields) else 0.0)
-    beads = find(nodes, level=level, sign=side) if gold else no_beads()
+        both = zip(found, fields, strict=True)
+        rest = [one.beads(step_A=step_A, tilt_deg=wedge).remove(field, (0, 0, 0)) for one, field in both]
+        sign *= _sign(bank, rest, doubt=_DOUBT if any(len(one.nodes) for one in found) else 0.0, crew=crew)
+    whole = find_gold(nodes, level=level, sign=side, limit=limit) if gold else no_gold()
+    beads = whole.beads(step_A=step_A, tilt_deg=wedge)
     beads = replace(beads, amounts=beads.amounts * np.float32(side * sign))
     return MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
 
 
-def _tilt_of_streaks(fields: Sequence[Field], tilt_deg: float, limit: float, step_A: float) -> float:
+def _tilt_of_streaks(
+    fields: Sequence[Field], gold: Sequence[Gold], tilt_deg: float, step_A: float, crew: Crew
+) -> float:
     """Return the tilt, near an estimate, with which least is left of the streaks of gold."""
-    golden = [field for field in fields if (field > limit).any()]
+    golden = [(field, one) for field, one in zip(fields, gold, strict=True) if len(one.nodes)]
     if not golden:
         return tilt_deg
 
     def left(tilt: float) -> float:
-        found = [find_beads(f, level=0, sign=1, limit=limit, step_A=step_A, tilt_deg=tilt) for f in golden]
-        return sum(float(np.square(b.remove(f, (0, 0, 0))).sum()) for b, f in zip(found, golden, strict=True))
+        return sum(one.streaks_left(field, step_A=step_A, tilt_deg=tilt) for field, one in golden)
 
-    return float(min((tilt_deg + change for change in _TILT_CHANGES), key=left))
+    tried = [tilt_deg + change for change in _TILT_CHANGES]
+    return float(tried[int(np.argmin(crew.map(left, tried)))])
 
 
-def learn_cut(model: MembraneModel, plates: PlateMap) -> Calibration:
+def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> Calibration:
     """Learn the noise of the bank's answer, how far votes reach, where to cut and where the specimen ends."""
     boxes = sample_boxes(plates.response.array.shape)
     found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
@@ -141,25 +149,27 @@ def learn_cut(model: MembraneModel, plates: PlateMap) -> Calibration:
     # Rounding errors of a constant volume are no noise.
     rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
     model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
-    seen = _prominence([model.heights_of_crests(*pair) for pair in found])
+    seen = _prominence(crew.map(lambda pair: model.heights_of_crests(*pair), found))
     # Votes come from far in noise, where many are needed, and from near where membranes stand out.
     model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
-    fields = [_scores(model, *pair) for pair in found]
+    fields = crew.map(lambda pair: _scores(model, *pair), found)
     low, high = find_cut(fields, prominence=seen, step_A=model.step_A)
-    return Calibration(replace(model, faces=_faces(model, plates, low)), low, high)
+    return Calibration(replace(model, faces=_faces(model, plates, low, crew)), low, high)
 
 
-def _faces(model: MembraneModel, plates: PlateMap, low: int) -> Faces:
+def _faces(model: MembraneModel, plates: PlateMap, low: int, crew: Crew) -> Faces:
     """Find where the specimen ends, from the membranes in columns of the volume."""
-    found: list[tuple[Field, Field, Field]] = []
     shape = plates.response.array.shape
-    for box in _columns(shape):
+
+    def sure_crests(box: tuple[slice, ...]) -> tuple[Field, Field, Field]:
         crests, election = model.elect(plates.response.array[box], plates.direction.array[box])
         at = election.asked
         places = crests.nodes[at] + (crests.offset[at] + election.shift)[:, None] * crests.normals[at]
         places += np.array([side.start for side in box], np.float32)
         sure = to_scores(election.votes * np.float32(model.vote_scale)) >= low
-        found.append((places[sure], election.lean[sure], crests.height[at][sure]))
+        return places[sure], election.lean[sure], crests.height[at][sure]
+
+    found = crew.map(sure_crests, _columns(shape))
     places, lean, height = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return find_faces(places, lean, height, shape)
 
@@ -215,8 +225,8 @@ def find_cut(fields: Sequence[Field], *, prominence: float, step_A: float) -> tu
 
 def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
     """Return how many nodes lie in small pieces, and in all; what touches a side may be large."""
-    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
+    labels = cc3d.connected_components(mask.view(np.uint8), connectivity=26)
+    sizes = np.bincount(labels.reshape(-1))
     sides = [labels[at] for at in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1])]
     sizes_small = np.where(sizes < smallest, sizes, 0)
     sizes_small[0] = 0
@@ -265,11 +275,11 @@ def _side_of_gold(away: Field, limit: float) -> float:
     return 1.0 if above > below else -1.0
 
 
-def _sign(bank: PlateBank, fields: Sequence[Field], *, doubt: float) -> float:
+def _sign(bank: PlateBank, fields: Sequence[Field], *, doubt: float, crew: Crew) -> float:
     """Return 1 if the strongest plates of fields without gold are bright and −1 if they are dark.
 
     Fields are given with gold bright. Where they had any, a difference up to `doubt` is decided by it: membranes are
     dense as gold is.
     """
-    tails = np.sum([bank.extremes(_middle(field), 0.99) for field in fields], axis=0)
+    tails = np.sum(crew.map(lambda field: bank.extremes(_middle(field), 0.99), fields), axis=0)
     return 1.0 if tails[0] > (1 - doubt) * tails[1] else -1.0

@@ -6,6 +6,7 @@ half a membrane of that crest only, so the thickness of the mask does not depend
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -169,6 +170,9 @@ class PlateMap:
 def plate_tasks(model: MembraneModel, nodes: Field, plates: PlateMap) -> list[Callable[[], None]]:
     """Return what fills `plates` from the densities on the nodes of the whole volume, box by box."""
     cuts = [spans(size, BOX_NODES) for size in nodes.shape]
+    if math.prod(map(len, cuts)) == 1 and len(nodes) > 4 * model.bank.reach:
+        # One box keeps one thread busy; in two there is hardly more to do.
+        cuts[0] = spans(len(nodes), -(-len(nodes) // 2))
 
     def answer(box: tuple[tuple[int, int], ...]) -> None:
         reach = model.bank.reach

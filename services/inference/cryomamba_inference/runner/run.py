@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
 
-from cryomamba.engine import Engine, Labels, Pass, Points, Scene, ScoreCut, Slices, Tile, Voxels
+from cryomamba.engine import Engine, Labels, Pass, Points, Scene, ScoreCut, Slices, Voxels
 from cryomamba.errors import (
-    CryoMambaError,
     ErrorCode,
     InternalError,
     InvalidRequestError,
     JobFailedError,
     VolumeError,
 )
-from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS, Scores, cut_scores, write_mask
+from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS, Scores, write_mask
 from cryomamba.masks.slabs import slab_depth
 from cryomamba.picks import Picks
 from cryomamba.records import SCORES, PreviewOptions, Shape, Spacing
 from cryomamba.volumes import HeaderFacts, MaskWriter, Statistics, Volume, blank_header, stream_statistics
 from cryomamba.wire.buffers import bits_for
-from cryomamba_inference.blocks import BlockFile
-from cryomamba_inference.downsample import PreviewCanvas, magnify, preview_factor
+from cryomamba_inference.blocks import BlockFile, Planes
+from cryomamba_inference.downsample import PreviewCanvas, preview_factor
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
-from cryomamba_inference.executor.base import Result, predicted
+from cryomamba_inference.executor.base import Result
 from cryomamba_inference.plan import Piece, TilePlan, plan_tiles
+from cryomamba_inference.runner.beside import Beside
 from cryomamba_inference.runner.control import Control, Position, Watcher
 from cryomamba_inference.runner.feed import FrameTitle, PreviewFeed
-from cryomamba_inference.runner.look import array_statistics, binned_copy, binned_shape
+from cryomamba_inference.runner.look import LookAhead, no_reading
 from cryomamba_inference.runner.progress import Meter, Stage
 from cryomamba_inference.runner.walk import walk_tiles
 from cryomamba_inference.threads import one_thread
-
-log = logging.getLogger(__name__)
+from cryomamba_inference.trim import give_back
 
 MASK = "mask.mrc"
 _SCORES = "scores.bin"
@@ -131,13 +130,18 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
     InvalidRequestError
         The engine needs a volume and there is none.
     """
-    return _Run(task, folder, executor, control, watcher).run()
+    # Several threads may work for the task, so none of them may change how many the libraries use.
+    with one_thread():
+        return _Run(task, folder, executor, control, watcher).run()
 
 
 class _Run:
     def __init__(self, task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher) -> None:
         self._task, self._folder, self._control = task, folder, control
         self._executor = executor
+        self._core = BoundedSemaphore(executor.processes)
+        self._tiles: TileExecutor = InlineExecutor()
+        self._coming: Beside[Labels | None] = Beside(())
         self._engine = task.engine
         self._volume = task.volume if task.engine.needs_volume else None
         self._facts = _facts(task)
@@ -153,18 +157,19 @@ class _Run:
     def run(self) -> Outcome:
         plan = self._plan()
         self._meter.total_tiles = len(plan) + len(self._looks)
-        executor = self._executor if self._volume is not None and len(plan) >= _SPREAD_FROM else InlineExecutor()
-        self._run_looks()
-        executor.warm_up(self._engine)
-        statistics = self._measure()
-        self._meter.enter(_PREPARING)
-        self._engine.prepare(self._scene(statistics, self._executor.processes))
+        if self._volume is not None and len(plan) >= _SPREAD_FROM:
+            self._tiles = self._executor
+        with self._looking_ahead():
+            statistics = self._measure()
+            self._meter.enter(_PREPARING)
+            self._engine.prepare(self._scene(statistics))
+        give_back()
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
-                self._run_scores(plan, executor, mask)
+                self._run_scores(plan, mask)
             else:
                 self._feed.begin(None)
-                self._walk(plan, executor, lambda piece, labels: mask.write(*piece.start, labels))
+                self._walk(plan, lambda piece, labels: mask.write(*piece.start, labels))
         self._feed.finish(self._meter.fraction)
         return Outcome(
             self._folder / MASK,
@@ -176,45 +181,32 @@ class _Run:
             picks=self._picks,
         )
 
-    def _run_looks(self) -> None:
-        for step, look in enumerate(self._looks):
-            self._meter.enter(look.stage)
-            until = time.monotonic() + look.seconds
-            labels = self._look(look, step)
-            if labels is not None:
-                self._feed.look(labels, self._meter.fraction)
+    @contextmanager
+    def _looking_ahead(self) -> Iterator[None]:
+        """Look ahead; where there is a core to spare, do so beside what the block does."""
+        looks = [
+            LookAhead(self._engine, self._volume, self._facts, self._scale, look, step)
+            for step, look in enumerate(self._looks)
+        ]
+        spare = self._volume is not None and self._executor.processes > 1
+        if looks and spare and all(look.beside for look in self._looks):
+            with Beside(looks, self._core) as self._coming:
+                yield
+                for labels in self._coming.rest(self._control.check):
+                    self._show(labels)
+            return
+        for ahead in looks:
+            self._meter.enter(ahead.look.stage)
+            until = time.monotonic() + ahead.look.seconds
+            self._show(ahead(self._control.check))
             self._control.wait(until, self._tick)
-            self._meter.within(1.0, tiles=1)
+        self._tiles.warm_up(self._engine)
+        yield
 
-    def _look(self, look: Pass, step: int) -> Labels | None:
-        """Run an engine of its own over a binned copy; None where that cannot be done."""
-        factor = max(look.factor, *self._scale)
-        if look.voxels is not None:
-            factor = max(factor, math.ceil((math.prod(self._facts.shape) / look.voxels) ** (1 / 3)))
-        if factor == 1 and self._volume is not None:
-            return None
-        shape = binned_shape(self._facts.shape, factor)
-        z, y, x = self._facts.voxel_size_A
-        voxel_size_A = (z * factor, y * factor, x * factor)
-        core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-        try:
-            copy = None if self._volume is None else binned_copy(self._volume, factor, self._control.check)
-            if copy is not None and not np.isfinite(copy).all():
-                return None
-            engine = type(self._engine)(self._engine.parameters)
-            engine.prepare(_scene(shape, voxel_size_A, copy))
-            data = np.empty((0, 0, 0), np.float32) if copy is None else copy
-            with one_thread():
-                labels, _ = predicted(engine, Tile(data, core, (0, 0, 0), shape, factor, step))
-            if engine.output == "scores":
-                cut = engine.cut()
-                labels = cut_scores(labels.astype(np.uint8), replace(cut, min_voxels=cut.min_voxels // factor**3))
-        except CryoMambaError as error:
-            # What does not work on the coarse copy may well work on the volume, but a cancel holds for both.
-            self._control.check()
-            log.info("No first look: %s", error)
-            return None
-        return magnify(labels, self._facts.shape, factor, self._scale)
+    def _show(self, look: Labels | None) -> None:
+        if look is not None:
+            self._feed.look(look, self._meter.fraction)
+        self._meter.within(0.0, tiles=1)
 
     def _measure(self) -> Statistics | None:
         if self._volume is None:
@@ -231,28 +223,27 @@ class _Run:
             )
         return statistics
 
-    def _run_scores(self, plan: TilePlan, executor: TileExecutor, mask: MaskWriter) -> None:
+    def _run_scores(self, plan: TilePlan, mask: MaskWriter) -> None:
         path = self._folder / _SCORES
         try:
             with BlockFile(path, self._facts.shape) as scores:
                 self._feed.begin(self._engine.cut())
-                self._walk(plan, executor, lambda piece, block: scores.write(piece.target, _as_scores(block)))
-                self._meter.enter(_JOINING)
-                self._feed.begin(None)
-                _, height, width = self._facts.shape
-
-                def read(z: slice) -> Scores:
-                    return scores.read((z, slice(0, height), slice(0, width)))
-
-                def write(z: int, block: Scores) -> None:
-                    mask.write(z, 0, 0, block)
-                    self._feed.put((z, 0, 0), block)
-
-                write_mask(self._facts.shape, read, write, self._engine.cut(), step=self._within)
-                if self._keeps:
-                    self._keep(read)
+                self._walk(plan, lambda piece, block: scores.write(piece.target, _as_scores(block)))
+            self._join(Planes(path, self._facts.shape), mask)
         finally:
             path.unlink(missing_ok=True)
+
+    def _join(self, read: Planes, mask: MaskWriter) -> None:
+        self._meter.enter(_JOINING)
+        self._feed.begin(None)
+
+        def write(z: int, block: Scores) -> None:
+            mask.write(z, 0, 0, block)
+            self._feed.put((z, 0, 0), block)
+
+        write_mask(read.shape, read, write, self._engine.cut(), step=self._within, spread=self._tiles.map)
+        if self._keeps:
+            self._keep(read)
 
     def _keep(self, read: Callable[[slice], Scores]) -> None:
         """Write the scores as a volume that lies on the tomogram, for another threshold later."""
@@ -265,7 +256,7 @@ class _Run:
                 kept.write(z, 0, 0, read(slice(z, min(z + planes, depth))).astype(np.uint16))
                 self._within(min(z + planes, depth) / depth)
 
-    def _walk(self, plan: TilePlan, executor: TileExecutor, keep: Callable[[Piece, Labels], None]) -> None:
+    def _walk(self, plan: TilePlan, keep: Callable[[Piece, Labels], None]) -> None:
         self._meter.enter(self._result.stage)
         until = time.monotonic() + self._result.seconds
         done = 0
@@ -280,12 +271,12 @@ class _Run:
             self._meter.within(done / len(plan), tiles=1)
 
         reads = self._engine.reads_tiles
-        executor.begin(self._engine, tile_voxels=plan.tile_voxels if reads else 0, core_voxels=plan.core_voxels)
+        self._tiles.begin(self._engine, tile_voxels=plan.tile_voxels if reads else 0, core_voxels=plan.core_voxels)
         try:
             walk_tiles(
                 plan,
                 self._volume if reads else None,
-                executor,
+                self._tiles,
                 self._control,
                 step=len(self._looks),
                 focus=self._task.focus,
@@ -293,7 +284,7 @@ class _Run:
                 meanwhile=self._tick,
             )
         finally:
-            executor.end()
+            self._tiles.end()
         self._control.wait(until, self._tick)
         if self._points:
             self._picks = self._engine.settle(np.concatenate([self._points[index] for index in sorted(self._points)]))
@@ -304,6 +295,10 @@ class _Run:
         self._tick()
 
     def _tick(self) -> None:
+        for labels in self._coming.finished():
+            self._show(labels)
+            # Not before: starting processes would keep the processor from the look.
+            self._tiles.warm_up(self._engine)
         self._feed.tick(self._meter.fraction)
 
     def _plan(self) -> TilePlan:
@@ -315,10 +310,11 @@ class _Run:
             tile_bytes=self._engine.tile_bytes,
         )
 
-    def _scene(self, statistics: Statistics | None, threads: int) -> Scene:
+    def _scene(self, statistics: Statistics | None) -> Scene:
         facts = self._facts
-        read = _nothing if self._volume is None else _reader(self._volume, self._control.check)
-        return Scene(facts.shape, facts.voxel_size_A, statistics, read, self._folder, threads, self._within)
+        read = no_reading if self._volume is None else _reader(self._volume, self._control.check)
+        threads = self._executor.processes
+        return Scene(facts.shape, facts.voxel_size_A, statistics, read, self._folder, threads, self._core, self._within)
 
     def _stages(self) -> list[Stage]:
         looks = [Stage(look.stage, look.seconds * _TILES_WEIGHT or _LOOK_WEIGHT) for look in self._looks]
@@ -356,22 +352,12 @@ def _split(passes: Sequence[Pass]) -> tuple[list[Pass], Pass]:
     return looks, result
 
 
-def _scene(shape: Shape, voxel_size_A: Spacing, copy: Voxels | None) -> Scene:
-    if copy is None:
-        return Scene(shape, voxel_size_A, None, _nothing)
-    return Scene(shape, voxel_size_A, array_statistics(copy), lambda where: copy[where])
-
-
 def _reader(volume: Volume, check: Callable[[], None]) -> Callable[[Slices], Voxels]:
     def read(where: Slices) -> Voxels:
         check()
         return volume.read(*where)
 
     return read
-
-
-def _nothing(_where: Slices) -> Voxels:
-    raise InternalError("An engine that needs no volume has read one.")
 
 
 def _as_scores(block: Labels) -> Scores:
