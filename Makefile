@@ -23,8 +23,9 @@ $(VENV)/.server: requirements/server.txt pyproject.toml | $(BIN)/python
 	$(UVPIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Hundreds of processes start in the tests, and where Python may not write bytecode, each would compile all it imports.
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	$(UVPIP) --require-hashes -r requirements/dev.txt
+	$(UVPIP) --compile-bytecode --require-hashes -r requirements/dev.txt
 	$(UVPIP) --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.server
 
