@@ -164,14 +164,16 @@ async def test_two_writers_of_a_part_with_other_bytes_end_in_a_right_file_or_non
 async def test_a_slow_writer_cannot_change_a_finished_file(store: UploadStore, content: bytes, tmp_path: Path) -> None:
     """While a part is arriving the upload is not completed, and a finished file takes no more bytes."""
     status = await begin(store, content)
-    going = asyncio.Event()
+    arriving, going = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield bytes(CHUNK - 1)
+        arriving.set()
         await going.wait()
         yield b"\0"
 
     late = asyncio.ensure_future(store.receive(status.upload_id, 0, slow()))
+    await arriving.wait()
     await send(store, status, content)
     with pytest.raises(ConflictError) as caught:
         await store.complete(status.upload_id)
