@@ -32,10 +32,10 @@ def scene(seed: int) -> tuple[Density, Truth]:
     vectors = unit_vectors(rng, WAVES) * (2 * np.pi / rng.uniform(1800, 4000, WAVES)).astype(np.float32)[:, None]
     phases = rng.uniform(0, 2 * np.pi, WAVES).astype(np.float32)
     for level in LEVELS_A:
-        folds = Membrane(organelles.Waves(vectors, phases, level), 45.0, extent / 2, np.inf)
+        folds = Membrane(organelles.Waves(vectors, phases, level), 45.0, np.float32(0.5) * extent, np.inf)
         draw_membrane(canvas, folds, TILT_DEG)
-    draw_balls(canvas, organelles._crowd(extent, rng), label=None)
-    draw_balls(canvas, organelles._gold(extent, rng), GOLD)
+    draw_balls(canvas, organelles.crowd(extent, rng), label=None)
+    draw_balls(canvas, organelles.gold(extent, rng), GOLD)
     return canvas.density, canvas.truth
 
 

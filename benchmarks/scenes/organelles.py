@@ -121,12 +121,12 @@ def make(shape: tuple[int, int, int], voxel_A: float, *, seed: int, noise: float
     membranes = _membranes(extent, rng)
     for membrane in membranes:
         draw_membrane(canvas, membrane, max_tilt_deg)
-    crowd, ribosomes = _crowd(extent, rng), _ribosomes(extent, membranes, rng)
+    crowd, ribosomes = crowd(extent, rng), _ribosomes(extent, membranes, rng)
     for balls in (crowd, ribosomes):
         draw_balls(canvas, balls, label=None)
     faces = _faces(extent, rng)
     hollow_out_vacuum(canvas, faces)
-    draw_balls(canvas, _gold(extent, rng), GOLD)
+    draw_balls(canvas, gold(extent, rng), GOLD)
     _image(canvas.density, voxel_A, rng, noise, max_tilt_deg)
     return Made(canvas.density, canvas.truth, _between(faces, ribosomes.centres_A, extent))
 
@@ -225,7 +225,7 @@ def _tube(extent: Points, rng: np.random.Generator) -> list[Membrane]:
     return [Membrane(Tube(line, radius), _thickness(rng), middle, 1.05 * reach)]
 
 
-def _crowd(extent: Points, rng: np.random.Generator) -> Balls:
+def crowd(extent: Points, rng: np.random.Generator) -> Balls:
     """Proteins of two or three lobes, so that they are not round."""
     count = round(float(np.prod(extent)) * rng.uniform(0.06, 0.12) / 9e5)
     centres = rng.uniform(0, extent, (count, 3))
@@ -247,7 +247,7 @@ def _ribosomes(extent: Points, membranes: list[Membrane], rng: np.random.Generat
     return Balls(centres, np.full(len(centres), 240, np.float32), np.full(len(centres), 0.7, np.float32))
 
 
-def _gold(extent: Points, rng: np.random.Generator) -> Balls:
+def gold(extent: Points, rng: np.random.Generator) -> Balls:
     count = rng.integers(1, 2 + round(float(np.prod(extent)) / 1.5e9))
     centres = rng.uniform(0, extent, (count, 3)).astype(np.float32)
     sizes, dense = rng.uniform(60, 150, count), rng.uniform(6, 18, count)
