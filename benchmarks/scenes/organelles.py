@@ -121,8 +121,8 @@ def make(shape: tuple[int, int, int], voxel_A: float, *, seed: int, noise: float
     membranes = _membranes(extent, rng)
     for membrane in membranes:
         draw_membrane(canvas, membrane, max_tilt_deg)
-    crowd, ribosomes = crowd(extent, rng), _ribosomes(extent, membranes, rng)
-    for balls in (crowd, ribosomes):
+    proteins, ribosomes = crowd(extent, rng), _ribosomes(extent, membranes, rng)
+    for balls in (proteins, ribosomes):
         draw_balls(canvas, balls, label=None)
     faces = _faces(extent, rng)
     hollow_out_vacuum(canvas, faces)
