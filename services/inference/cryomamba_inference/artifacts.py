@@ -178,20 +178,7 @@ def write_artifacts(
             measured, made, picks = _traced(measured, options, mask, folder, engine, step(len(masks) + 1))
             names += made
         write_csv(measured, folder / TABLE)
-    statistics = MaskStatistics(
-        engine=engine.name,
-        parameters=engine.parameters.model_dump(mode="json"),
-        volume=volume_name,
-        shape=outcome.facts.shape,
-        voxel_size_A=outcome.facts.voxel_size_A,
-        input=outcome.statistics,
-        threshold=outcome.cut,
-        middle_method=None if options is None else MIDDLE_METHOD,
-        picks=None if picks is None else _summary(picks),
-        labels=measured.labels,
-        instance_count=measured.count,
-        instances=tuple(measured.instances(INSTANCES_MAX)),
-    )
+    statistics = _statistics(outcome, engine, volume_name, measured, picks)
     (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
     names += [STATS, TABLE]
     if picks is not None:
@@ -234,6 +221,25 @@ def _traced(
     )
     points = found.points if options.point_spacing_A is not None else None
     return measured.with_middle(found.middle_nm2), list(names.values()), points
+
+
+def _statistics(
+    outcome: Outcome, engine: Engine[Any], volume_name: str, measured: Measurements, picks: Picks | None
+) -> MaskStatistics:
+    return MaskStatistics(
+        engine=engine.name,
+        parameters=engine.parameters.model_dump(mode="json"),
+        volume=volume_name,
+        shape=outcome.facts.shape,
+        voxel_size_A=outcome.facts.voxel_size_A,
+        input=outcome.statistics,
+        threshold=outcome.cut,
+        middle_method=None if membrane_options(engine) is None else MIDDLE_METHOD,
+        picks=None if picks is None else _summary(picks),
+        labels=measured.labels,
+        instance_count=measured.count,
+        instances=tuple(measured.instances(INSTANCES_MAX)),
+    )
 
 
 def _summary(picks: Picks) -> PicksSummary:
