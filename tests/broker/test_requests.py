@@ -305,8 +305,10 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
     broker = await start_broker(disk_reserve=max(0, shutil.disk_usage(tmp_path).free - voxels * 5 // 2))
     channel = BusChannel(broker.endpoints.jobs, src="c")
     try:
+        pieces = {"type": "boolean", "makes": "instances"}
+        parameters = {"type": "object", "properties": {"pieces": pieces}}
         engines = [
-            {"name": name, "summary": "s", "parameters": {"type": "object"}, "needs_volume": False, **more}
+            {"name": name, "summary": "s", "parameters": parameters, "needs_volume": False, **more}
             for name, more in (("mask", {}), ("scores", {"disk_per_voxel": 5}))
         ]
         hello = {"worker": "w", "host": "here", "pid": 1, "version": "0", "engines": engines}
@@ -317,6 +319,9 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
             await channel.request("job.submit", {"volume": volume, "engine": "scores"})
         assert refused.value.code is ErrorCode.INSUFFICIENT_STORAGE
         assert refused.value.details["needed_bytes"] == 5 * voxels + broker.settings.disk_reserve
+        with pytest.raises(UnavailableError) as asked:
+            await channel.request("job.submit", {"volume": volume, "engine": "mask", "params": {"pieces": True}})
+        assert asked.value.details["needed_bytes"] == 4 * voxels + broker.settings.disk_reserve
     finally:
         await channel.close()
 

@@ -131,7 +131,7 @@ class ClientRequests:
     def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None) -> NewJob:
         new = admit(request, engines, self._places, sees=sees)
         engine = next(info for info in engines if info.name == new.engine)
-        require_room(self._places.artifacts.parent, job_nbytes(new.volume, engine), self._reserve)
+        require_room(self._places.artifacts.parent, job_nbytes(new.volume, engine, new.request.params), self._reserve)
         return new
 
     async def get(self, request: JobRef, sees: str | None) -> Answer:
