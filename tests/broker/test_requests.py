@@ -321,7 +321,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
         assert refused.value.details["needed_bytes"] == 5 * voxels + broker.settings.disk_reserve
         with pytest.raises(UnavailableError) as asked:
             await channel.request("job.submit", {"volume": volume, "engine": "mask", "params": {"pieces": True}})
-        assert asked.value.details["needed_bytes"] == 4 * voxels + broker.settings.disk_reserve
+        assert asked.value.details["needed_bytes"] == 3 * voxels + broker.settings.disk_reserve
     finally:
         await channel.close()
 
