@@ -15,8 +15,9 @@ from cryomamba.records import Shape, Spacing
 from cryomamba_inference.filters.beads import Gold, find_gold, no_beads, no_gold
 from cryomamba_inference.filters.faces import Faces, find_faces
 from cryomamba_inference.filters.grid import CoarseGrid, half_sphere
-from cryomamba_inference.filters.membrane import STEP_A, MembraneModel, PlateMap, to_scores
+from cryomamba_inference.filters.membrane import STEP_A, FineNodes, MembraneModel, PlateMap, to_scores
 from cryomamba_inference.filters.plates import Directions, PlateBank
+from cryomamba_inference.filters.sections import Profile, learn_profile
 from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 from cryomamba_inference.threads import ALONE, Crew
 
@@ -36,6 +37,7 @@ _TILT_CHANGES = (0, -1, 1, -2, 2, -3, 3, -4, 4)
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
 _SURE_SCORE = 135
+_PROFILE_CRESTS = 1000
 _CUT, _CUT_SLOPE, _PULL = 59.0, 9.1, 3e-4
 _CUTS = (95.0, 152.0)
 _BELOW, _ABOVE = 6, 15
@@ -60,6 +62,11 @@ class Calibration:
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
     """Return the nodes for a volume: `STEP_A` apart, or as far as its largest voxel size."""
     return CoarseGrid(shape, voxel_size_A, make_step(voxel_size_A))
+
+
+def make_fine_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
+    """Return the nodes for sections: half of `STEP_A` apart, or as far as the largest voxel size."""
+    return CoarseGrid(shape, voxel_size_A, max(STEP_A / 2, *voxel_size_A))
 
 
 def make_step(voxel_size_A: Spacing) -> float:
@@ -139,8 +146,8 @@ def _tilt_of_streaks(
     return float(tried[int(np.argmin(crew.map(left, tried)))])
 
 
-def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> Calibration:
-    """Learn the noise of the bank's answer, how far votes reach, where to cut and where the specimen ends."""
+def learn_cut(model: MembraneModel, plates: PlateMap, fine: FineNodes, *, crew: Crew = ALONE) -> Calibration:
+    """Learn the noise of the bank's answer, how far votes reach, where to cut, where the specimen ends, the profile."""
     boxes = sample_boxes(plates.response.array.shape)
     found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
     responses = np.concatenate([response.reshape(-1) for response, _ in found])
@@ -154,24 +161,32 @@ def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> 
     model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
     fields = crew.map(lambda pair: _scores(model, *pair), found)
     low, high = find_cut(fields, prominence=seen, step_A=model.step_A)
-    return Calibration(replace(model, faces=_faces(model, plates, low, crew)), low, high)
+    faces, profile = _sure_membranes(model, plates, fine, low, crew)
+    return Calibration(replace(model, faces=faces, profile=profile), low, high)
 
 
-def _faces(model: MembraneModel, plates: PlateMap, low: int, crew: Crew) -> Faces:
-    """Find where the specimen ends, from the membranes in columns of the volume."""
+def _sure_membranes(
+    model: MembraneModel, plates: PlateMap, fine: FineNodes, low: int, crew: Crew
+) -> tuple[Faces, Profile | None]:
+    """Find where the specimen ends and what membranes look like in section, from those in columns of the volume."""
     shape = plates.response.array.shape
 
-    def sure_crests(box: tuple[slice, ...]) -> tuple[Field, Field, Field]:
+    def sure_crests(box: tuple[slice, ...]) -> tuple[Field, ...]:
         crests, election = model.elect(plates.response.array[box], plates.direction.array[box])
         at = election.asked
-        places = crests.nodes[at] + (crests.offset[at] + election.shift)[:, None] * crests.normals[at]
-        places += np.array([side.start for side in box], np.float32)
+        first = np.array([side.start for side in box], np.float32)
+        places = crests.nodes[at] + (crests.offset[at] + election.shift)[:, None] * crests.normals[at] + first
         sure = to_scores(election.votes * np.float32(model.vote_scale)) >= low
-        return places[sure], election.lean[sure], crests.height[at][sure]
+        middle = crests.nodes[at] + model.rise(crests, election)[:, None] * crests.normals[at] + first
+        found = (places, election.lean, crests.height[at], middle, crests.normals[at], election.bend, election.votes)
+        return tuple(values[sure] for values in found)
 
     found = crew.map(sure_crests, _columns(shape))
-    places, lean, height = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return find_faces(places, lean, height, shape)
+    places, lean, height, middle, normals, bend, votes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    faces = find_faces(places, lean, height, shape)
+    best = np.sort(np.argsort(-votes, kind="stable")[:_PROFILE_CRESTS])
+    sections = model.sections(fine, middle[best].astype(np.float64), normals[best], bend[best])
+    return faces, learn_profile(sections)
 
 
 def _columns(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
@@ -236,7 +251,7 @@ def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
 
 
 def _scores(model: MembraneModel, response: Field, direction: Directions) -> Field:
-    distance, votes, _ = model.surface(response, direction)
+    distance, votes = model.surface(response, direction)
     return np.where(distance <= model.half_thickness_A, to_scores(votes), np.float32(0))
 
 

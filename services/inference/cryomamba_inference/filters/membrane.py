@@ -25,10 +25,18 @@ from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.patches import lay_patches
 from cryomamba_inference.filters.plates import ALL_BORDERS, Borders, PlateBank
 from cryomamba_inference.filters.ridges import Crests, find_crests
+from cryomamba_inference.filters.sections import (
+    NEIGHBOUR_REACH,
+    Profile,
+    best_shift,
+    cut_sections,
+    fits_together,
+)
 from cryomamba_inference.filters.voting import Election, vote
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.float64]
 
 STEP_A = 27.0
 BOX_NODES = 100
@@ -65,6 +73,8 @@ class MembraneModel:
         Deviation in Å over which votes fade; the noisier the volume, the longer.
     faces : Faces
         Beyond them nothing has a score.
+    profile : Profile or None
+        What a membrane looks like in section; None where too few were found to tell.
     """
 
     sign: float
@@ -76,6 +86,7 @@ class MembraneModel:
     half_thickness_A: float = 24.0
     vote_range_A: float = VOTE_RANGE_A
     faces: Faces = NO_FACES
+    profile: Profile | None = None
 
     @property
     def step_A(self) -> float:
@@ -85,7 +96,7 @@ class MembraneModel:
     @property
     def margin(self) -> int:
         """Nodes of responses around a box that can change its scores."""
-        return PATCH_REACH + self.vote_reach + CREST_REACH
+        return PATCH_REACH + NEIGHBOUR_REACH + self.vote_reach + CREST_REACH
 
     @property
     def vote_reach(self) -> int:
@@ -103,23 +114,47 @@ class MembraneModel:
         return scaled
 
     def surface(
-        self, response: Field, direction: Directions, borders: Borders = ALL_BORDERS
-    ) -> tuple[Field, Field, Field]:
-        """Return the distance from the membrane's middle in Å and the votes there, on nodes, and each crest's votes.
+        self,
+        response: Field,
+        direction: Directions,
+        borders: Borders = ALL_BORDERS,
+        *,
+        first: Corner = (0, 0, 0),
+        fine: FineNodes | None = None,
+    ) -> tuple[Field, Field]:
+        """Return the distance from the membrane's middle in Å and the votes there, on nodes.
 
-        All are good from `margin` nodes off the sides that are no borders of the volume.
+        Both are good from `margin` nodes off the sides that are no borders of the volume. With the `fine` nodes of the
+        volume, in which the box begins at node `first`, the middle is looked for in sections.
         """
         crests, election = self.elect(response, direction, borders)
         counted = election.votes * np.float32(self.vote_scale)
         believed = counted >= LEAST_VOTES
-        at = election.asked[believed]
+        at, bend = election.asked[believed], election.bend[believed]
+        nodes, normals = crests.nodes[at], crests.normals[at]
+        shift = self.rise(crests, election)[believed]
+        if fine is not None and self.profile is not None:
+            places = nodes + shift[:, None] * normals
+            fits = self.profile.fits(self.sections(fine, places + np.asarray(first, np.float64), normals, bend))
+            fits = fits_together(fits, nodes, places, normals, response.shape, step_A=self.step_A)
+            shift += best_shift(fits, self.profile.pull)[0] / np.float32(self.step_A)
+        distance, votes = lay_patches(nodes, normals, shift, bend, counted[believed], response.shape)
+        return distance * np.float32(self.step_A), votes
+
+    def rise(self, crests: Crests, election: Election) -> Field:
+        """Return how far above the nodes of those that were asked, along their normals, the surface lies, in nodes."""
         # A plate laid on a curved surface finds it on the inner side; the bias grows with curvature.
         bias = np.float32(BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * election.bend
-        shift = crests.offset[at] + (election.shift - bias)[believed]
-        distance, votes = lay_patches(
-            crests.nodes[at], crests.normals[at], shift, election.bend[believed], counted[believed], response.shape
+        rise: Field = crests.offset[election.asked] + election.shift - bias
+        return rise
+
+    def sections(self, fine: FineNodes, places: Places, normals: Field, bend: Field) -> Field:
+        """Return sections, with matter positive, at places in nodes of the volume; `bend` in 1 / nodes."""
+        scale = self.step_A / fine.step_A
+        cut = cut_sections(
+            fine.nodes.array, places * scale, normals, bend / np.float32(self.step_A), step_A=fine.step_A
         )
-        return distance * np.float32(self.step_A), votes, counted
+        return (cut - np.float32(self.level)) * np.float32(self.sign)
 
     def elect(self, response: Field, direction: Directions, borders: Borders = ALL_BORDERS) -> tuple[Crests, Election]:
         """Return the crests of a box of responses, and what they say of each other."""
@@ -152,6 +187,14 @@ def _inside(shape: tuple[int, ...], borders: Borders, edge: int) -> npt.NDArray[
     """Return the box (3, 2) that is `edge` nodes off the sides that are no borders."""
     sides = [(0 if a else edge, n if b else n - edge) for n, (a, b) in zip(shape, borders, strict=True)]
     return np.asarray(sides, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class FineNodes:
+    """Densities (float32) on finer nodes of a whole volume, `step_A` apart."""
+
+    nodes: NodeMap
+    step_A: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +243,7 @@ def to_scores(votes: Field) -> Field:
 
 
 def score_box(
-    model: MembraneModel, grid: CoarseGrid, plates: PlateMap, start: Shape, shape: Shape
+    model: MembraneModel, grid: CoarseGrid, plates: PlateMap, fine: FineNodes, start: Shape, shape: Shape
 ) -> npt.NDArray[np.uint8]:
     """Return the scores of a box of voxels; the same for any cut of the volume, within rounding.
 
@@ -210,6 +253,8 @@ def score_box(
     grid : CoarseGrid
     plates : PlateMap
         Of the whole volume; only the box and `margin` around are read.
+    fine : FineNodes
+        Of the whole volume, likewise.
     start, shape : tuple of int
         First voxel and shape of the box.
 
@@ -222,7 +267,9 @@ def score_box(
     first, last = grid.nodes(start, stop, margin=model.margin)
     z, y, x = ((a == 0, b == n) for a, b, n in zip(first, last, grid.node_shape, strict=True))
     around = _slices(list(zip(first, last, strict=True)))
-    distance, votes, _ = model.surface(plates.response.array[around], plates.direction.array[around], (z, y, x))
+    distance, votes = model.surface(
+        plates.response.array[around], plates.direction.array[around], (z, y, x), first=first, fine=fine
+    )
     low, high = grid.nodes(start, stop, margin=1)
     inner = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
     return paint(grid, distance[inner], votes[inner], low, start, shape, model)
