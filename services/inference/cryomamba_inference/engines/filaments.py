@@ -25,7 +25,7 @@ from cryomamba_inference.filters.filaments import (
     point_tasks,
     traced_scores,
 )
-from cryomamba_inference.filters.grid import CoarseGrid
+from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.tracing import trace
@@ -134,7 +134,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
         crew = Crew(scene.threads, scene.core)
         with one_thread():
-            crew.run(grid.gather_tasks(scene.read, nodes), lambda _: scene.step(0.1))
+            crew.run(gather_tasks(scene.read, (grid, nodes)), lambda _: scene.step(0.1))
             model = learn_model(nodes, grid, diameter_A=diameter)
             answers = answer_tasks(model, nodes, lines)
             crew.run(answers, lambda n: scene.step(0.2 + 0.6 * n / len(answers)))

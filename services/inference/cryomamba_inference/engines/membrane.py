@@ -20,9 +20,10 @@ from cryomamba_inference.filters.calibration import (
     make_grid,
     make_step,
 )
-from cryomamba_inference.filters.grid import CoarseGrid
-from cryomamba_inference.filters.membrane import FineNodes, PlateMap, plate_tasks, score_box
+from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.membrane import score_box
 from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.plate_map import PlateMap, plate_tasks
 from cryomamba_inference.threads import Crew, one_thread
 
 _LOOK_VOXELS = 300_000
@@ -105,7 +106,6 @@ class MembraneEngine(Engine[MembraneParameters]):
         super().__init__(parameters)
         self._grid: CoarseGrid | None = None
         self._plates: PlateMap | None = None
-        self._fine: FineNodes | None = None
         self._found: Calibration | None = None
         self._min_voxels = 0
 
@@ -122,13 +122,12 @@ class MembraneEngine(Engine[MembraneParameters]):
         """Average the volume onto nodes, lay the plates on them, and learn gold, noise and thresholds."""
         grid = make_grid(scene.shape, scene.voxel_size_A)
         nodes = NodeMap(grid.node_shape, scene.scratch)
-        plates = PlateMap.empty(grid.node_shape, scene.scratch)
-        fine_grid = make_fine_grid(scene.shape, scene.voxel_size_A)
-        fine = FineNodes(NodeMap(fine_grid.node_shape, scene.scratch), fine_grid.step_A)
+        fine = make_fine_grid(scene.shape, scene.voxel_size_A)
+        plates = PlateMap.empty(grid, fine, scene.scratch)
         crew = Crew(scene.threads, scene.core)
         with one_thread():
-            crew.run(grid.gather_tasks(scene.read, nodes.array), lambda _: scene.step(0.1))
-            crew.run(fine_grid.gather_tasks(scene.read, fine.nodes.array), lambda _: scene.step(0.15))
+            gathering = gather_tasks(scene.read, (grid, nodes.array), (fine, plates.density.array))
+            crew.run(gathering, lambda _: scene.step(0.1))
             model = learn_model(
                 nodes.array,
                 grid.step_A,
@@ -139,24 +138,24 @@ class MembraneEngine(Engine[MembraneParameters]):
             )
             tasks = plate_tasks(model, nodes.array, plates)
             crew.run(tasks, lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
-            self._found = learn_cut(model, plates, fine, crew=crew)
-        self._grid, self._plates, self._fine = grid, plates, fine
+            self._found = learn_cut(model, plates, crew=crew)
+        self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
 
     def cut(self) -> ScoreCut:
         """Return the person's thresholds, or those that :meth:`prepare` found."""
-        found = self._prepared[3]
+        found = self._prepared[2]
         high = self.parameters.high or max(found.high, self.parameters.low or 0)
         return ScoreCut(high, min(self.parameters.low or found.low, high), self._min_voxels)
 
     def predict(self, tile: Tile) -> Labels:
         """Return the scores of a tile; its densities were averaged onto nodes before."""
-        grid, plates, fine, found = self._prepared
-        return score_box(found.model, grid, plates, fine, tile.start, tile.shape)
+        grid, plates, found = self._prepared
+        return score_box(found.model, grid, plates, tile.start, tile.shape)
 
     @property
-    def _prepared(self) -> tuple[CoarseGrid, PlateMap, FineNodes, Calibration]:
-        if self._grid is None or self._plates is None or self._fine is None or self._found is None:
+    def _prepared(self) -> tuple[CoarseGrid, PlateMap, Calibration]:
+        if self._grid is None or self._plates is None or self._found is None:
             msg = "prepare() comes first"
             raise RuntimeError(msg)
-        return self._grid, self._plates, self._fine, self._found
+        return self._grid, self._plates, self._found

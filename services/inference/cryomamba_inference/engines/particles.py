@@ -12,7 +12,7 @@ from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Sc
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks
 from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER, answer_tasks
-from cryomamba_inference.filters.grid import CoarseGrid
+from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.particles import (
@@ -110,7 +110,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         fields = Fields(maps[0].array, maps[1].array)
         crew = Crew(scene.threads, scene.core)
         with one_thread():
-            tasks = grid.gather_tasks(scene.read, fields.nodes)
+            tasks = gather_tasks(scene.read, (grid, fields.nodes))
             crew.run(tasks, lambda _: scene.step(0.2))
             blobs = make_filter(fields.nodes, grid, diameter_A=diameter, apart_A=apart)
             answers = answer_tasks(blobs, fields.nodes, fields.answer)

@@ -15,8 +15,9 @@ from cryomamba.records import Shape, Spacing
 from cryomamba_inference.filters.beads import Gold, find_gold, no_beads, no_gold
 from cryomamba_inference.filters.faces import Faces, find_faces
 from cryomamba_inference.filters.grid import CoarseGrid, half_sphere
-from cryomamba_inference.filters.membrane import STEP_A, FineNodes, MembraneModel, PlateMap, to_scores
-from cryomamba_inference.filters.plates import Directions, PlateBank
+from cryomamba_inference.filters.membrane import STEP_A, MembraneModel, to_scores
+from cryomamba_inference.filters.plate_map import PlateBox, PlateMap
+from cryomamba_inference.filters.plates import PlateBank
 from cryomamba_inference.filters.sections import Profile, learn_profile
 from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 from cryomamba_inference.threads import ALONE, Crew
@@ -36,11 +37,7 @@ _BEAD_SHARE = 0.985
 _TILT_CHANGES = (0, -1, 1, -2, 2, -3, 3, -4, 4)
 _BEAD_CONTRAST = 2.5
 _BEAD_DEVIATIONS = 8.0
-_SURE_SCORE = 135
 _PROFILE_CRESTS = 1000
-_CUT, _CUT_SLOPE, _PULL = 59.0, 9.1, 3e-4
-_CUTS = (95.0, 152.0)
-_BELOW, _ABOVE = 6, 15
 _PIECE_NM3 = 4000.0
 _STEP = 3
 _PLUS = np.float32(1)
@@ -57,6 +54,36 @@ class Calibration:
     model: MembraneModel
     low: int
     high: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutLine:
+    """Where scores are cut, by how far the highest crests stand out: fitted once to phantoms of many kinds.
+
+    Attributes
+    ----------
+    start, slope, lowest, highest : float
+        The expected score, and its bounds.
+    below, above : int
+        How far from it the cut may lie.
+    pull : float
+        What a score away from it costs, squared, as a share of nodes in small pieces.
+    sure : int
+        The score that one voxel of a piece must have.
+    """
+
+    start: float
+    slope: float
+    lowest: float
+    highest: float
+    below: int
+    above: int
+    pull: float
+    sure: int
+
+
+_BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135)
+_BY_SECTION = CutLine(60.0, 7.0, 70.0, 140.0, below=15, above=35, pull=3e-5, sure=120)
 
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
@@ -146,47 +173,51 @@ def _tilt_of_streaks(
     return float(tried[int(np.argmin(crew.map(left, tried)))])
 
 
-def learn_cut(model: MembraneModel, plates: PlateMap, fine: FineNodes, *, crew: Crew = ALONE) -> Calibration:
-    """Learn the noise of the bank's answer, how far votes reach, where to cut, where the specimen ends, the profile."""
-    boxes = sample_boxes(plates.response.array.shape)
-    found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
-    responses = np.concatenate([response.reshape(-1) for response, _ in found])
+def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> Calibration:
+    """Learn the noise, how far votes reach, where the specimen ends, what membranes look like, and where to cut."""
+    boxes = [plates.box(where) for where in sample_boxes(plates.shape)]
+    responses = np.concatenate([box.response.reshape(-1) for box in boxes])
     middle = float(np.median(responses))
     deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
     # Rounding errors of a constant volume are no noise.
     rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
     model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
-    seen = _prominence(crew.map(lambda pair: model.heights_of_crests(*pair), found))
+    seen = _prominence(crew.map(lambda box: model.crests(box).height, boxes))
     # Votes come from far in noise, where many are needed, and from near where membranes stand out.
     model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
-    fields = crew.map(lambda pair: _scores(model, *pair), found)
-    low, high = find_cut(fields, prominence=seen, step_A=model.step_A)
-    faces, profile = _sure_membranes(model, plates, fine, low, crew)
-    return Calibration(replace(model, faces=faces, profile=profile), low, high)
+    low, high = _find_cut(model, boxes, seen, _BY_HEIGHT, crew)
+    faces, profile = _sure_membranes(model, plates, low, crew)
+    model = replace(model, faces=faces, profile=profile)
+    if profile is not None:
+        low, high = _find_cut(model, boxes, seen, _BY_SECTION, crew)
+    return Calibration(model, low, high)
 
 
-def _sure_membranes(
-    model: MembraneModel, plates: PlateMap, fine: FineNodes, low: int, crew: Crew
-) -> tuple[Faces, Profile | None]:
+def _find_cut(
+    model: MembraneModel, boxes: Sequence[PlateBox], prominence: float, line: CutLine, crew: Crew
+) -> tuple[int, int]:
+    fields = crew.map(lambda box: _scores(model, box), boxes)
+    return find_cut(fields, prominence=prominence, line=line, step_A=model.step_A)
+
+
+def _sure_membranes(model: MembraneModel, plates: PlateMap, low: int, crew: Crew) -> tuple[Faces, Profile | None]:
     """Find where the specimen ends and what membranes look like in section, from those in columns of the volume."""
-    shape = plates.response.array.shape
 
-    def sure_crests(box: tuple[slice, ...]) -> tuple[Field, ...]:
-        crests, election = model.elect(plates.response.array[box], plates.direction.array[box])
-        at = election.asked
-        first = np.array([side.start for side in box], np.float32)
+    def sure_crests(where: tuple[slice, ...]) -> tuple[Field, ...]:
+        box = plates.box(where)
+        crests, election = model.elect(box)
+        at, first = election.asked, np.asarray(box.first, np.float32)
         places = crests.nodes[at] + (crests.offset[at] + election.shift)[:, None] * crests.normals[at] + first
+        middles = crests.nodes[at] + model.rise(crests, election)[:, None] * crests.normals[at]
         sure = to_scores(election.votes * np.float32(model.vote_scale)) >= low
-        middle = crests.nodes[at] + model.rise(crests, election)[:, None] * crests.normals[at] + first
-        found = (places, election.lean, crests.height[at], middle, crests.normals[at], election.bend, election.votes)
-        return tuple(values[sure] for values in found)
+        best = np.flatnonzero(sure)[np.argsort(-election.votes[sure], kind="stable")[:_PROFILE_CRESTS]]
+        sections = model.sections(box, middles[best], crests.normals[at[best]], election.bend[best])
+        return places[sure], election.lean[sure], crests.height[at][sure], sections, election.votes[best]
 
-    found = crew.map(sure_crests, _columns(shape))
-    places, lean, height, middle, normals, bend, votes = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    faces = find_faces(places, lean, height, shape)
-    best = np.sort(np.argsort(-votes, kind="stable")[:_PROFILE_CRESTS])
-    sections = model.sections(fine, middle[best].astype(np.float64), normals[best], bend[best])
-    return faces, learn_profile(sections)
+    found = crew.map(sure_crests, _columns(plates.shape))
+    places, lean, height, sections, votes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    best = np.argsort(-votes, kind="stable")[:_PROFILE_CRESTS]
+    return find_faces(places, lean, height, plates.shape), learn_profile(sections[best])
 
 
 def _columns(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
@@ -210,7 +241,7 @@ CREST_TOLERANCE_A = 1.5
 """Added to half a membrane: a crest is found a little beside the middle, and a voxel counts by its centre."""
 
 
-def find_cut(fields: Sequence[Field], *, prominence: float, step_A: float) -> tuple[int, int]:
+def find_cut(fields: Sequence[Field], *, prominence: float, line: CutLine, step_A: float) -> tuple[int, int]:
     """Return the scores from which a voxel is membrane, and from which a piece is believed.
 
     The noisier a volume, the lower its membranes' scores: a line fitted once to phantoms of many kinds
@@ -223,19 +254,21 @@ def find_cut(fields: Sequence[Field], *, prominence: float, step_A: float) -> tu
         Scores of nodes within half a membrane of a crest, 0 elsewhere.
     prominence : float
         How far the highest crests stand out, in deviations.
+    line : CutLine
+        Where the cut is expected.
     step_A : float
         Distance of the nodes.
     """
-    expected = float(np.clip(_CUT + _CUT_SLOPE * prominence, *_CUTS))
+    expected = float(np.clip(line.start + line.slope * prominence, line.lowest, line.highest))
     smallest = _PIECE_NM3 * 1000 / step_A**3
-    tried = np.arange(int(expected) - _BELOW, int(expected) + _ABOVE + 1, _STEP)
+    tried = np.arange(int(expected) - line.below, int(expected) + line.above + 1, _STEP)
     counts = np.array([[_pieces(field >= at, smallest) for at in tried] for field in fields]).sum(axis=0)
     share = np.where(counts[:, 1] > 0, counts[:, 0] / np.maximum(counts[:, 1], 1), 1.0)
     share = np.convolve(np.pad(share, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
     fine = np.arange(tried[0], tried[-1] + 1)
-    cost = np.interp(fine, tried, share) + _PULL * (fine - expected) ** 2
+    cost = np.interp(fine, tried, share) + line.pull * (fine - expected) ** 2
     low = int(fine[cost.argmin()])
-    return low, max(low, _SURE_SCORE)
+    return low, max(low, line.sure)
 
 
 def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
@@ -250,8 +283,8 @@ def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:
     return int(sizes_small.sum()), int(sizes[1:].sum())
 
 
-def _scores(model: MembraneModel, response: Field, direction: Directions) -> Field:
-    distance, votes = model.surface(response, direction)
+def _scores(model: MembraneModel, box: PlateBox) -> Field:
+    distance, votes = model.surface(box)
     return np.where(distance <= model.half_thickness_A, to_scores(votes), np.float32(0))
 
 

@@ -79,20 +79,19 @@ class CoarseGrid:
         """Nodes along z, y, x that cover the volume."""
         return self.nodes((0, 0, 0), self.shape)[1]
 
-    def gather_tasks(self, read: Callable[[Slices], Field], out: Field) -> Iterator[Callable[[], None]]:
-        """Yield what fills `out`, of `node_shape`, from a whole volume, slab by slab; reading is done here."""
-        depth, height, width = self.node_shape
+    def planes_within(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the first and one-past-last plane of nodes that belong to voxel planes `start` … `stop`."""
         ratio = self.voxel_size_A[0] / self.step_A
-        planes = max(1, int(_SLAB_BYTES / 4 / self.shape[1] / self.shape[2] * ratio))
-        for low, high in spans(depth, planes):
-            begin = min(max(int((low - 1) / ratio) - 1, 0), self.shape[0] - 1)
-            end = min(int(np.ceil(high / ratio)) + 2, self.shape[0])
-            data = read((slice(begin, end), slice(0, self.shape[1]), slice(0, self.shape[2])))
+        last = self.node_shape[0] if stop == self.shape[0] else int(np.ceil(stop * ratio - 1e-9))
+        return int(np.ceil(start * ratio - 1e-9)), last
 
-            def gather(data: Field = data, begin: int = begin, low: int = low, high: int = high) -> None:
-                out[low:high] = self.gather(data, (begin, 0, 0), (low, 0, 0), (high, height, width))
-
-            yield gather
+    def voxels_beside(self, low: int, high: int) -> tuple[int, int]:
+        """Return the first and one-past-last plane of voxels that planes of nodes `low` … `high` are made of."""
+        size = self.voxel_size_A[0]
+        half = max(self.step_A, size)
+        begin = int(np.floor((low * self.step_A - half) / size))
+        end = int(np.ceil(((high - 1) * self.step_A + half) / size)) + 1
+        return min(max(begin, 0), self.shape[0] - 1), min(end, self.shape[0])
 
     def spread_rows(self, field: Field, first: Corner, start: Shape, shape: Shape) -> Field:
         """Interpolate a field on nodes linearly to the fine voxels of a box, along y and x only."""
@@ -106,6 +105,26 @@ class CoarseGrid:
         """Return the place (count,) of fine planes `start` … on the z axis of a field that begins at node `first`."""
         places = (start + np.arange(count)) * (self.voxel_size_A[0] / self.step_A) - first
         return np.asarray(np.clip(places, 0, nodes - 1), np.float32)
+
+
+def gather_tasks(read: Callable[[Slices], Field], *targets: tuple[CoarseGrid, Field]) -> Iterator[Callable[[], None]]:
+    """Yield what fills fields, each of its grid's `node_shape`, from one volume, slab by slab; reading is done here."""
+    depth, height, width = targets[0][0].shape
+    planes = max(1, _SLAB_BYTES // (4 * height * width))
+    for start, stop in spans(depth, planes):
+        parts = [(grid, out, *grid.planes_within(start, stop)) for grid, out in targets]
+        needed = [grid.voxels_beside(low, high) for grid, _, low, high in parts]
+        begin, end = min(a for a, _ in needed), max(b for _, b in needed)
+        data = read((slice(begin, end), slice(0, height), slice(0, width)))
+
+        def gather(
+            data: Field = data, begin: int = begin, parts: list[tuple[CoarseGrid, Field, int, int]] = parts
+        ) -> None:
+            for grid, out, low, high in parts:
+                if high > low:
+                    out[low:high] = grid.gather(data, (begin, 0, 0), (low, 0, 0), (high, *grid.node_shape[1:]))
+
+        yield gather
 
 
 def _triangle(nodes_A: Places, voxels_A: Places, half_A: float) -> Field:

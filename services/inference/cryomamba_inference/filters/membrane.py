@@ -6,12 +6,7 @@ half a membrane of that crest only, so the thickness of the mask does not depend
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import product
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numba as nb
 import numpy as np
@@ -20,26 +15,23 @@ import numpy.typing as npt
 from cryomamba.records import Shape
 from cryomamba_inference.filters.beads import Beads
 from cryomamba_inference.filters.faces import NO_FACES, Faces
-from cryomamba_inference.filters.grid import CoarseGrid, Corner, spans
-from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.grid import CoarseGrid, Corner
 from cryomamba_inference.filters.patches import lay_patches
-from cryomamba_inference.filters.plates import ALL_BORDERS, Borders, PlateBank
+from cryomamba_inference.filters.plate_map import PlateBox, PlateMap
+from cryomamba_inference.filters.plates import Borders, PlateBank
 from cryomamba_inference.filters.ridges import Crests, find_crests
 from cryomamba_inference.filters.sections import (
     NEIGHBOUR_REACH,
     Profile,
-    best_shift,
     cut_sections,
     fits_together,
 )
 from cryomamba_inference.filters.voting import Election, vote
 
 Field = npt.NDArray[np.float32]
-Directions = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.float64]
+Nodes = npt.NDArray[np.int32]
 
 STEP_A = 27.0
-BOX_NODES = 100
 CREST_REACH = 4
 PATCH_REACH = 4
 VOTER_FLOOR = 1.5
@@ -48,6 +40,7 @@ LEAST_VOTES = np.float32(5.0)
 VOTE_RANGE_A = 85.0
 VOTE_REACH = 1.6
 BIAS = 0.8
+MOST_ALIKE = 1.5
 SCORE_OCTAVE = 24.0
 """Scores are uint8: `SCORE_OCTAVE` · log2(1 + votes), clipped to 255."""
 
@@ -96,7 +89,7 @@ class MembraneModel:
     @property
     def margin(self) -> int:
         """Nodes of responses around a box that can change its scores."""
-        return PATCH_REACH + NEIGHBOUR_REACH + self.vote_reach + CREST_REACH
+        return PATCH_REACH + 2 * NEIGHBOUR_REACH + self.vote_reach + CREST_REACH
 
     @property
     def vote_reach(self) -> int:
@@ -108,38 +101,49 @@ class MembraneModel:
         field = (nodes - np.float32(self.level)) * np.float32(self.sign)
         return self.beads.remove(field, first)
 
-    def heights(self, response: Field) -> Field:
-        """Return a copy of responses in deviations above their median."""
-        scaled: Field = (response - np.float32(self.middle)) * np.float32(1 / self.deviation)
-        return scaled
+    def surface(self, box: PlateBox) -> tuple[Field, Field]:
+        """Return the distance from the membrane's middle in Å and the votes there, on the nodes of a box.
 
-    def surface(
-        self,
-        response: Field,
-        direction: Directions,
-        borders: Borders = ALL_BORDERS,
-        *,
-        first: Corner = (0, 0, 0),
-        fine: FineNodes | None = None,
-    ) -> tuple[Field, Field]:
-        """Return the distance from the membrane's middle in Å and the votes there, on nodes.
-
-        Both are good from `margin` nodes off the sides that are no borders of the volume. With the `fine` nodes of the
-        volume, in which the box begins at node `first`, the middle is looked for in sections.
+        Both are good from `margin` nodes off the sides that are no borders of the volume.
         """
-        crests, election = self.elect(response, direction, borders)
+        crests, election = self.elect(box)
         counted = election.votes * np.float32(self.vote_scale)
         believed = counted >= LEAST_VOTES
         at, bend = election.asked[believed], election.bend[believed]
         nodes, normals = crests.nodes[at], crests.normals[at]
         shift = self.rise(crests, election)[believed]
-        if fine is not None and self.profile is not None:
-            places = nodes + shift[:, None] * normals
-            fits = self.profile.fits(self.sections(fine, places + np.asarray(first, np.float64), normals, bend))
-            fits = fits_together(fits, nodes, places, normals, response.shape, step_A=self.step_A)
-            shift += best_shift(fits, self.profile.pull)[0] / np.float32(self.step_A)
-        distance, votes = lay_patches(nodes, normals, shift, bend, counted[believed], response.shape)
+        if self.profile is not None:
+            shift += self._look(self.profile, box, nodes, shift, normals, bend)[0]
+        distance, votes = lay_patches(nodes, normals, shift, bend, counted[believed], box.response.shape)
         return distance * np.float32(self.step_A), votes
+
+    def elect(self, box: PlateBox) -> tuple[Crests, Election]:
+        """Return the crests of a box, and what they say of each other.
+
+        Where the profile of membranes is known, a crest's vote counts as much as its section looks like one.
+        """
+        crests = self.crests(box)
+        strength = np.minimum(crests.height, np.float32(STRONGEST))
+        if self.profile is not None:
+            flat = np.zeros_like(crests.offset)
+            shift, likeness = self._look(self.profile, box, crests.nodes, crests.offset, crests.normals, flat)
+            crests = replace(crests, offset=crests.offset + shift)
+            strength = strength * np.clip(likeness, 0, np.float32(MOST_ALIKE))
+        election = vote(
+            crests,
+            strength,
+            box.response.shape,
+            range_nodes=self.vote_range_A / self.step_A,
+            reach=VOTE_REACH * self.vote_range_A / self.step_A,
+            box=_inside(box.response.shape, box.borders, CREST_REACH + NEIGHBOUR_REACH + self.vote_reach),
+        )
+        return crests, election
+
+    def crests(self, box: PlateBox) -> Crests:
+        """Return the crests of a box, their heights in deviations above the median."""
+        heights = (box.response - np.float32(self.middle)) * np.float32(1 / self.deviation)
+        seen = _inside(box.response.shape, box.borders, CREST_REACH)
+        return find_crests(heights, box.direction, self.bank.normals, floor=VOTER_FLOOR, box=seen)
 
     def rise(self, crests: Crests, election: Election) -> Field:
         """Return how far above the nodes of those that were asked, along their normals, the surface lies, in nodes."""
@@ -148,34 +152,23 @@ class MembraneModel:
         rise: Field = crests.offset[election.asked] + election.shift - bias
         return rise
 
-    def sections(self, fine: FineNodes, places: Places, normals: Field, bend: Field) -> Field:
-        """Return sections, with matter positive, at places in nodes of the volume; `bend` in 1 / nodes."""
-        scale = self.step_A / fine.step_A
-        cut = cut_sections(
-            fine.nodes.array, places * scale, normals, bend / np.float32(self.step_A), step_A=fine.step_A
-        )
+    def sections(self, box: PlateBox, places: Field, normals: Field, bend: Field) -> Field:
+        """Return sections with matter positive, above the level, at places in nodes of a box; `bend` in 1 / nodes."""
+        scale = self.step_A / box.density_step_A
+        middles = (places + np.asarray(box.first, np.float64)) * scale
+        bend_A = bend / np.float32(self.step_A)
+        cut = cut_sections(box.density, middles, normals, bend_A, step_A=box.density_step_A)
         return (cut - np.float32(self.level)) * np.float32(self.sign)
 
-    def elect(self, response: Field, direction: Directions, borders: Borders = ALL_BORDERS) -> tuple[Crests, Election]:
-        """Return the crests of a box of responses, and what they say of each other."""
-        crests = self._crests(response, direction, borders)
-        election = vote(
-            crests,
-            np.minimum(crests.height, np.float32(STRONGEST)),
-            response.shape,
-            range_nodes=self.vote_range_A / self.step_A,
-            reach=VOTE_REACH * self.vote_range_A / self.step_A,
-            box=_inside(response.shape, borders, CREST_REACH + self.vote_reach),
-        )
-        return crests, election
-
-    def heights_of_crests(self, response: Field, direction: Directions) -> Field:
-        """Return how far the crests of a box of responses stand out, in deviations."""
-        return self._crests(response, direction, ALL_BORDERS).height
-
-    def _crests(self, response: Field, direction: Directions, borders: Borders) -> Crests:
-        seen = _inside(response.shape, borders, CREST_REACH)
-        return find_crests(self.heights(response), direction, self.bank.normals, floor=VOTER_FLOOR, box=seen)
+    def _look(
+        self, profile: Profile, box: PlateBox, nodes: Nodes, shift: Field, normals: Field, bend: Field
+    ) -> tuple[Field, Field]:
+        """Return how far above a surface, in nodes, sections see a membrane, and how much like one they look."""
+        places = nodes + shift[:, None] * normals
+        fits = profile.fits(self.sections(box, places, normals, bend))
+        fits = fits_together(fits, nodes, places, normals, box.response.shape, step_A=self.step_A)
+        shift_A, fit = profile.best_shift(fits)
+        return shift_A / np.float32(self.step_A), fit / np.float32(profile.full)
 
     @property
     def vote_scale(self) -> float:
@@ -189,61 +182,13 @@ def _inside(shape: tuple[int, ...], borders: Borders, edge: int) -> npt.NDArray[
     return np.asarray(sides, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class FineNodes:
-    """Densities (float32) on finer nodes of a whole volume, `step_A` apart."""
-
-    nodes: NodeMap
-    step_A: float
-
-
-@dataclass(frozen=True, slots=True)
-class PlateMap:
-    """The bank's answer on all nodes of a volume: strongest response (float32) and its direction (uint8)."""
-
-    response: NodeMap
-    direction: NodeMap
-
-    @classmethod
-    def empty(cls, shape: Corner, folder: Path | None) -> PlateMap:
-        """Make the files, in a folder."""
-        return cls(NodeMap(shape, folder), NodeMap(shape, folder, np.uint8))
-
-
-def plate_tasks(model: MembraneModel, nodes: Field, plates: PlateMap) -> list[Callable[[], None]]:
-    """Return what fills `plates` from the densities on the nodes of the whole volume, box by box."""
-    cuts = [spans(size, BOX_NODES) for size in nodes.shape]
-    if math.prod(map(len, cuts)) == 1 and len(nodes) > 4 * model.bank.reach:
-        # One box keeps one thread busy; in two there is hardly more to do.
-        cuts[0] = spans(len(nodes), -(-len(nodes) // 2))
-
-    def answer(box: tuple[tuple[int, int], ...]) -> None:
-        reach = model.bank.reach
-        wide = [(max(a - reach, 0), min(b + reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
-        z, y, x = ((a == 0, b == n) for (a, b), n in zip(box, nodes.shape, strict=True))
-        # What lies beyond a border within the reach is reflected; what lies beyond the box is read.
-        around = model.clean(np.asarray(nodes[_slices(wide)]), (wide[0][0], wide[1][0], wide[2][0]))
-        found = model.bank.strongest(around, (z, y, x))
-        # The answer is shorter than what was read by the reach, but not at borders.
-        starts = [w if first else w + reach for (w, _), (first, _) in zip(wide, (z, y, x), strict=True)]
-        inner = tuple(slice(a - start, b - start) for (a, b), start in zip(box, starts, strict=True))
-        plates.response.array[_slices(box)] = found[0][inner]
-        plates.direction.array[_slices(box)] = found[1][inner]
-
-    return [partial(answer, box) for box in product(*cuts)]
-
-
-def _slices(box: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
-    return tuple(slice(first, last) for first, last in box)
-
-
 def to_scores(votes: Field) -> Field:
     """Return votes on the scale of scores, not rounded."""
     return np.asarray(SCORE_OCTAVE * np.log2(1 + votes), np.float32)
 
 
 def score_box(
-    model: MembraneModel, grid: CoarseGrid, plates: PlateMap, fine: FineNodes, start: Shape, shape: Shape
+    model: MembraneModel, grid: CoarseGrid, plates: PlateMap, start: Shape, shape: Shape
 ) -> npt.NDArray[np.uint8]:
     """Return the scores of a box of voxels; the same for any cut of the volume, within rounding.
 
@@ -253,8 +198,6 @@ def score_box(
     grid : CoarseGrid
     plates : PlateMap
         Of the whole volume; only the box and `margin` around are read.
-    fine : FineNodes
-        Of the whole volume, likewise.
     start, shape : tuple of int
         First voxel and shape of the box.
 
@@ -266,10 +209,8 @@ def score_box(
     stop = (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2])
     first, last = grid.nodes(start, stop, margin=model.margin)
     z, y, x = ((a == 0, b == n) for a, b, n in zip(first, last, grid.node_shape, strict=True))
-    around = _slices(list(zip(first, last, strict=True)))
-    distance, votes = model.surface(
-        plates.response.array[around], plates.direction.array[around], (z, y, x), first=first, fine=fine
-    )
+    around = [slice(a, b) for a, b in zip(first, last, strict=True)]
+    distance, votes = model.surface(plates.box(around, (z, y, x)))
     low, high = grid.nodes(start, stop, margin=1)
     inner = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
     return paint(grid, distance[inner], votes[inner], low, start, shape, model)

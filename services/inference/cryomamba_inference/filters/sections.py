@@ -24,6 +24,7 @@ _HALF = 10
 _MOST = 4
 """Steps by which a surface is moved at most."""
 _PATCH_A, _PATCH_STEP_A, _FADE = 42.0, 14.0, 0.7
+_SHIFTS_A = np.arange(-_MOST, _MOST + 1, dtype=np.float32) * np.float32(_STEP_A)
 _NEIGHBOURS_A = 30.0
 NEIGHBOUR_REACH = 2
 """Nodes around a crest whose sections are compared with the profile together with its own."""
@@ -31,7 +32,7 @@ _BACKGROUND_A = 26.0
 _ROUNDS = 2
 _LEAST = 100
 
-_PULL = 0.03
+_PULL = 0.003
 _ALIKE = np.float32(0.8)
 _STEEPEST, _ASIDE = np.float32(0.25), np.float32(0.1)
 
@@ -116,25 +117,27 @@ class Profile:
     values: Field
     pull: float = 0.0
 
+    @property
+    def full(self) -> float:
+        """How well a membrane fits."""
+        inner = self.values[_MOST:-_MOST]
+        return float(inner @ inner)
+
     def fits(self, sections: Field) -> Field:
         """Return how well sections (n, steps) fit (n, shifts) when shifted against the profile."""
         inner = self.values[_MOST:-_MOST]
         windows = np.lib.stride_tricks.sliding_window_view(sections, len(inner), axis=1)
         return np.asarray(windows @ inner, np.float32)
 
-
-_SHIFTS_A = np.arange(-_MOST, _MOST + 1, dtype=np.float32) * np.float32(_STEP_A)
-
-
-def best_shift(fits: Field, pull: float = 0.0) -> tuple[Field, Field]:
-    """Return how far above the surface, in Å, the best of the fits (n, shifts) lies, and its height."""
-    fits = fits - np.float32(pull) * _SHIFTS_A**2
-    best = fits[:, 1:-1].argmax(axis=1) + 1
-    row = np.arange(len(fits))
-    before, top, after = fits[row, best - 1], fits[row, best], fits[row, best + 1]
-    bend = before - 2 * top + after
-    part = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1), 0)
-    return np.asarray((best - _MOST + np.clip(part, -1, 1)) * _STEP_A, np.float32), top
+    def best_shift(self, fits: Field) -> tuple[Field, Field]:
+        """Return how far above the surface, in Å, the best of the fits (n, shifts) lies, and its height."""
+        fits = fits - np.float32(self.pull) * _SHIFTS_A**2
+        best = fits[:, 1:-1].argmax(axis=1) + 1
+        row = np.arange(len(fits))
+        before, top, after = fits[row, best - 1], fits[row, best], fits[row, best + 1]
+        bend = before - 2 * top + after
+        part = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1), 0)
+        return np.asarray((best - _MOST + np.clip(part, -1, 1)) * _STEP_A, np.float32), top
 
 
 def learn_profile(sections: Field) -> Profile | None:
@@ -149,7 +152,7 @@ def learn_profile(sections: Field) -> Profile | None:
         mean = 0.5 * (mean + mean[::-1])
         mean -= mean.min()
         profile = Profile(np.asarray(mean - background * mean.sum() / background.sum(), np.float32))
-        shift, _ = best_shift(profile.fits(sections))
+        shift, _ = profile.best_shift(profile.fits(sections))
         places = np.clip(steps + shift[:, None] / _STEP_A, 0, len(steps) - 1.001)
         below = places.astype(np.int64)
         aligned = sections[row, below] + (places - below) * (sections[row, below + 1] - sections[row, below])
@@ -163,6 +166,7 @@ def _together(fits, nodes, places, normals, who, distance, out):  # type: ignore
     last = fits.shape[1] - 1
     for n in range(len(fits)):
         out[n] = 0
+        total = np.float32(0)
         i, j, k = nodes[n]
         for z in range(max(i - NEIGHBOUR_REACH, 0), min(i + NEIGHBOUR_REACH + 1, who.shape[0])):
             for y in range(max(j - NEIGHBOUR_REACH, 0), min(j + NEIGHBOUR_REACH + 1, who.shape[1])):
@@ -180,14 +184,16 @@ def _together(fits, nodes, places, normals, who, distance, out):  # type: ignore
                     if abs(alike) < _ALIKE or up * up > _STEEPEST * square + _ASIDE:
                         continue
                     weight = np.exp(-square / (2 * distance * distance)) * alike * alike
+                    total += weight
                     for m in range(last + 1):
                         out[n, m] += weight * fits[other, m if alike > 0 else last - m]
+        out[n] /= total
 
 
 def fits_together(
     fits: Field, nodes: npt.NDArray[np.int32], places: Field, normals: Field, shape: tuple[int, ...], *, step_A: float
 ) -> Field:
-    """Return the fits (n, shifts) of crests and of their neighbours on the same surface, added up.
+    """Return the mean fits (n, shifts) of crests and of their neighbours on the same surface.
 
     Parameters
     ----------
