@@ -20,7 +20,7 @@ from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.executor import open_executor
-from cryomamba_inference.filters import membrane
+from cryomamba_inference.filters import plate_map
 from cryomamba_inference.filters.calibration import learn_model, make_grid
 from cryomamba_inference.filters.wedge import estimate_tilt
 from cryomamba_inference.runner import Control, Task, run_task
@@ -170,7 +170,7 @@ def test_streaks_of_gold_do_not_turn_the_contrast(contrast: str) -> None:
 
 def test_more_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plates are laid box by box; who lays them, and in which order, does not show."""
-    monkeypatch.setattr(membrane, "BOX_NODES", 20)
+    monkeypatch.setattr(plate_map, "BOX_NODES", 20)
     phantom = synthesize(PhantomSpec(shape=(40, 96, 96), voxel_size_A=10.0, seed=12))
     one, three = (scores_of(prepared(phantom.density, threads=threads), (40, 96, 96)) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
@@ -180,7 +180,7 @@ def test_boxes_of_plates_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Laid in many boxes or in one, the plates give the same scores, but for a few steps where kernels are cut off."""
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=13, noise=1.0))
     whole = scores_of(prepared(phantom.density), SHAPE).astype(int)
-    monkeypatch.setattr(membrane, "BOX_NODES", 16)
+    monkeypatch.setattr(plate_map, "BOX_NODES", 16)
     boxes = scores_of(prepared(phantom.density), SHAPE).astype(int)
     assert (np.abs(whole - boxes) > 6).mean() < 1e-3
 

@@ -70,6 +70,9 @@ class CutLine:
         What a score away from it costs, squared, as a share of nodes in small pieces.
     sure : int
         The score that one voxel of a piece must have.
+    certain : int
+        The score that something in the volume must have; where nothing has, it takes the place of `sure`. Crests of
+        noise alone reach about 145 by sections.
     """
 
     start: float
@@ -80,10 +83,11 @@ class CutLine:
     above: int
     pull: float
     sure: int
+    certain: int
 
 
-_BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135)
-_BY_SECTION = CutLine(60.0, 7.0, 70.0, 140.0, below=15, above=35, pull=3e-5, sure=120)
+_BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135, certain=135)
+_BY_SECTION = CutLine(60.0, 7.0, 70.0, 140.0, below=6, above=35, pull=3e-5, sure=120, certain=148)
 
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
@@ -155,7 +159,8 @@ def learn_model(
     whole = find_gold(nodes, level=level, sign=side, limit=limit) if gold else no_gold()
     beads = whole.beads(step_A=step_A, tilt_deg=wedge)
     beads = replace(beads, amounts=beads.amounts * np.float32(side * sign))
-    return MembraneModel(sign, level, beads, bank, half_thickness_A=0.5 * thickness_A + CREST_TOLERANCE_A)
+    half = 0.5 * thickness_A + CREST_TOLERANCE_A
+    return MembraneModel(sign, level, beads, bank, gold_limit=limit if gold else np.inf, half_thickness_A=half)
 
 
 def _tilt_of_streaks(
@@ -217,7 +222,8 @@ def _sure_membranes(model: MembraneModel, plates: PlateMap, low: int, crew: Crew
     found = crew.map(sure_crests, _columns(plates.shape))
     places, lean, height, sections, votes = (np.concatenate(parts) for parts in zip(*found, strict=True))
     best = np.argsort(-votes, kind="stable")[:_PROFILE_CRESTS]
-    return find_faces(places, lean, height, plates.shape), learn_profile(sections[best])
+    profile = learn_profile(sections[best][~model.golden(sections[best])])
+    return find_faces(places, lean, height, plates.shape), profile
 
 
 def _columns(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
@@ -268,7 +274,8 @@ def find_cut(fields: Sequence[Field], *, prominence: float, line: CutLine, step_
     fine = np.arange(tried[0], tried[-1] + 1)
     cost = np.interp(fine, tried, share) + line.pull * (fine - expected) ** 2
     low = int(fine[cost.argmin()])
-    return low, max(low, line.sure)
+    strongest = max(float(field.max()) for field in fields)
+    return low, max(low, line.sure if strongest >= line.certain else line.certain)
 
 
 def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:

@@ -58,6 +58,8 @@ class MembraneModel:
     beads : Beads
         Gold in the whole volume.
     bank : PlateBank
+    gold_limit : float
+        Distance from the level beyond which a density is gold's.
     middle, deviation : float
         Median and scaled MAD of the strongest responses.
     half_thickness_A : float
@@ -74,6 +76,7 @@ class MembraneModel:
     level: float
     beads: Beads
     bank: PlateBank
+    gold_limit: float = np.inf
     middle: float = 0.0
     deviation: float = 1.0
     half_thickness_A: float = 24.0
@@ -160,12 +163,18 @@ class MembraneModel:
         cut = cut_sections(box.density, middles, normals, bend_A, step_A=box.density_step_A)
         return (cut - np.float32(self.level)) * np.float32(self.sign)
 
+    def golden(self, sections: Field) -> npt.NDArray[np.bool_]:
+        """Return which sections (n, steps) have gold in them."""
+        return np.asarray((np.abs(sections) > np.float32(self.gold_limit)).any(axis=1))
+
     def _look(
         self, profile: Profile, box: PlateBox, nodes: Nodes, shift: Field, normals: Field, bend: Field
     ) -> tuple[Field, Field]:
         """Return how far above a surface, in nodes, sections see a membrane, and how much like one they look."""
         places = nodes + shift[:, None] * normals
-        fits = profile.fits(self.sections(box, places, normals, bend))
+        sections = self.sections(box, places, normals, bend)
+        fits = profile.fits(sections)
+        fits[self.golden(sections)] = 0
         fits = fits_together(fits, nodes, places, normals, box.response.shape, step_A=self.step_A)
         shift_A, fit = profile.best_shift(fits)
         return shift_A / np.float32(self.step_A), fit / np.float32(profile.full)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
-_BOX_NODES = 100
+BOX_NODES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class PlateMap:
 
 def plate_tasks(model: MembraneModel, nodes: Field, plates: PlateMap) -> list[Callable[[], None]]:
     """Return what fills responses and directions from the densities on the nodes of the whole volume, box by box."""
-    cuts = [spans(size, _BOX_NODES) for size in nodes.shape]
+    cuts = [spans(size, BOX_NODES) for size in nodes.shape]
     if math.prod(map(len, cuts)) == 1 and len(nodes) > 4 * model.bank.reach:
         # One box keeps one thread busy; in two there is hardly more to do.
         cuts[0] = spans(len(nodes), -(-len(nodes) // 2))
