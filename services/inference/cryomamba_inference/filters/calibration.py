@@ -23,6 +23,7 @@ from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 from cryomamba_inference.threads import ALONE, Crew
 
 Field = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
 ACROSS_A = 24.0
 IN_PLANE_A = 60.0
@@ -87,7 +88,7 @@ class CutLine:
 
 
 _BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135, certain=135)
-_BY_SECTION = CutLine(60.0, 7.0, 70.0, 140.0, below=6, above=35, pull=3e-5, sure=120, certain=148)
+_BY_SECTION = CutLine(54.0, 8.0, 70.0, 150.0, below=6, above=35, pull=6e-5, sure=120, certain=148)
 
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
@@ -113,6 +114,7 @@ def longest_margin_A(step_A: float) -> float:
 
 def learn_model(
     nodes: Field,
+    padding: Flags,
     step_A: float,
     *,
     contrast: Literal["dark", "bright", "auto"],
@@ -126,6 +128,8 @@ def learn_model(
     ----------
     nodes : array of shape (z, y, x), float32
         Densities on the nodes of the whole volume; may be a memory map.
+    padding : array of the same shape, bool
+        Nodes that were not measured.
     step_A : float
         Distance of the nodes in Å.
     contrast : {"dark", "bright", "auto"}
@@ -138,8 +142,9 @@ def learn_model(
     crew : Crew
         Works on the samples.
     """
-    blocks = [np.asarray(nodes[where]) for where in sample_boxes(nodes.shape)]
-    values = np.concatenate([block.reshape(-1) for block in blocks])
+    boxes = sample_boxes(nodes.shape)
+    blocks = [np.asarray(nodes[box]) for box in boxes]
+    values = _measured(blocks, padding, boxes)
     level = float(np.median(values))
     limit = bead_limit(values, level)
     bank = _bank(step_A)
@@ -178,10 +183,11 @@ def _tilt_of_streaks(
     return float(tried[int(np.argmin(crew.map(left, tried)))])
 
 
-def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> Calibration:
+def learn_cut(model: MembraneModel, plates: PlateMap, padding: Flags, *, crew: Crew = ALONE) -> Calibration:
     """Learn the noise, how far votes reach, where the specimen ends, what membranes look like, and where to cut."""
-    boxes = [plates.box(where) for where in sample_boxes(plates.shape)]
-    responses = np.concatenate([box.response.reshape(-1) for box in boxes])
+    places = sample_boxes(plates.shape)
+    boxes = [plates.box(where) for where in places]
+    responses = _measured([box.response for box in boxes], padding, places)
     middle = float(np.median(responses))
     deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
     # Rounding errors of a constant volume are no noise.
@@ -309,6 +315,12 @@ def sample_boxes(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
         first = [round(max(n - _SAMPLE_NODES, 0) * at) for n, at in zip(shape, (0.5, share, share), strict=True)]
         boxes.append(tuple(slice(at, at + _SAMPLE_NODES) for at in first))
     return boxes
+
+
+def _measured(blocks: Sequence[Field], padding: Flags, boxes: Sequence[tuple[slice, ...]]) -> Field:
+    """Return the values of blocks that are no padding; a zero if there are none."""
+    values = np.concatenate([block[~padding[box]] for block, box in zip(blocks, boxes, strict=True)])
+    return values if values.size else np.zeros(1, np.float32)
 
 
 def bead_limit(values: Field, level: float) -> float:

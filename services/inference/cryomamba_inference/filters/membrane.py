@@ -165,7 +165,8 @@ class MembraneModel:
 
     def golden(self, sections: Field) -> npt.NDArray[np.bool_]:
         """Return which sections (n, steps) have gold in them."""
-        return np.asarray((np.abs(sections) > np.float32(self.gold_limit)).any(axis=1))
+        away = np.abs(sections - np.median(sections, axis=1, keepdims=True))
+        return np.asarray((away > np.float32(self.gold_limit)).any(axis=1))
 
     def _look(
         self, profile: Profile, box: PlateBox, nodes: Nodes, shift: Field, normals: Field, bend: Field
