@@ -71,9 +71,6 @@ class CutLine:
         What a score away from it costs, squared, as a share of nodes in small pieces.
     sure : int
         The score that one voxel of a piece must have.
-    certain : int
-        The score that something in the volume must have; where nothing has, it takes the place of `sure`. Crests of
-        noise alone reach about 145 by sections.
     """
 
     start: float
@@ -84,11 +81,12 @@ class CutLine:
     above: int
     pull: float
     sure: int
-    certain: int
 
 
-_BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135, certain=135)
-_BY_SECTION = CutLine(54.0, 8.0, 70.0, 150.0, below=6, above=35, pull=6e-5, sure=120, certain=148)
+_BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135)
+_BY_SECTION = CutLine(30.0, 8.0, 55.0, 130.0, below=4, above=30, pull=1e-4, sure=95)
+_CERTAIN_SCORE = 150
+"""What something in a volume must reach for sections to be trusted; those of noise alone reach some 150."""
 
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:
@@ -196,19 +194,17 @@ def learn_cut(model: MembraneModel, plates: PlateMap, padding: Flags, *, crew: C
     seen = _prominence(crew.map(lambda box: model.crests(box).height, boxes))
     # Votes come from far in noise, where many are needed, and from near where membranes stand out.
     model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
-    low, high = _find_cut(model, boxes, seen, _BY_HEIGHT, crew)
-    faces, profile = _sure_membranes(model, plates, low, crew)
-    model = replace(model, faces=faces, profile=profile)
-    if profile is not None:
-        low, high = _find_cut(model, boxes, seen, _BY_SECTION, crew)
-    return Calibration(model, low, high)
-
-
-def _find_cut(
-    model: MembraneModel, boxes: Sequence[PlateBox], prominence: float, line: CutLine, crew: Crew
-) -> tuple[int, int]:
     fields = crew.map(lambda box: _scores(model, box), boxes)
-    return find_cut(fields, prominence=prominence, line=line, step_A=model.step_A)
+    low, high = find_cut(fields, prominence=seen, line=_BY_HEIGHT, step_A=model.step_A)
+    faces, profile = _sure_membranes(model, plates, low, crew)
+    model = replace(model, faces=faces)
+    looking = replace(model, profile=profile)
+    fields = crew.map(lambda box: _scores(looking, box), boxes)
+    # Noise has sections too, and of noise a profile is learned that it fits: then heights have to do.
+    if profile is None or max(float(field.max()) for field in fields) < _CERTAIN_SCORE:
+        return Calibration(model, low, high)
+    low, high = find_cut(fields, prominence=seen, line=_BY_SECTION, step_A=model.step_A)
+    return Calibration(looking, low, high)
 
 
 def _sure_membranes(model: MembraneModel, plates: PlateMap, low: int, crew: Crew) -> tuple[Faces, Profile | None]:
@@ -280,8 +276,7 @@ def find_cut(fields: Sequence[Field], *, prominence: float, line: CutLine, step_
     fine = np.arange(tried[0], tried[-1] + 1)
     cost = np.interp(fine, tried, share) + line.pull * (fine - expected) ** 2
     low = int(fine[cost.argmin()])
-    strongest = max(float(field.max()) for field in fields)
-    return low, max(low, line.sure if strongest >= line.certain else line.certain)
+    return low, max(low, line.sure)
 
 
 def _pieces(mask: npt.NDArray[np.bool_], smallest: float) -> tuple[int, int]:

@@ -33,6 +33,8 @@ _ROUNDS = 2
 _LEAST = 100
 
 _PULL = 0.003
+_FULL = 0.5
+"""How well membranes fit, as a share of how well the surest do."""
 _ALIKE = np.float32(0.8)
 _STEEPEST, _ASIDE = np.float32(0.25), np.float32(0.1)
 
@@ -110,24 +112,26 @@ class Profile:
     ----------
     values : array of shape (steps,), float32
         Density along the normal, the same on both sides, without its background.
+    full : float
+        How well membranes fit.
     pull : float
         What a shift by 1 Å costs, in fits: the noisier the sections, the more.
     """
 
     values: Field
+    full: float = 1.0
     pull: float = 0.0
 
     @property
-    def full(self) -> float:
-        """How well a membrane fits."""
+    def _inner(self) -> Field:
+        """The part that is compared; its sum is 0, so that the background's level does not matter."""
         inner = self.values[_MOST:-_MOST]
-        return float(inner @ inner)
+        return np.asarray(inner - inner.mean(), np.float32)
 
     def fits(self, sections: Field) -> Field:
         """Return how well sections (n, steps) fit (n, shifts) when shifted against the profile."""
-        inner = self.values[_MOST:-_MOST]
-        windows = np.lib.stride_tricks.sliding_window_view(sections, len(inner), axis=1)
-        return np.asarray(windows @ inner, np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(sections, len(self._inner), axis=1)
+        return np.asarray(windows @ self._inner, np.float32)
 
     def best_shift(self, fits: Field) -> tuple[Field, Field]:
         """Return how far above the surface, in Å, the best of the fits (n, shifts) lies, and its height."""
@@ -157,8 +161,8 @@ def learn_profile(sections: Field) -> Profile | None:
         below = places.astype(np.int64)
         aligned = sections[row, below] + (places - below) * (sections[row, below + 1] - sections[row, below])
     fits = profile.fits(aligned)[:, _MOST]
-    pull = _PULL * float(fits.var()) / max(float(fits.mean()), 1e-30)
-    return Profile(profile.values, pull)
+    full = max(_FULL * float(fits.mean()), 1e-30)
+    return Profile(profile.values, full, _PULL * float(fits.var()) / full * _FULL)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
