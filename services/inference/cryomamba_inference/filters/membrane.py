@@ -158,7 +158,7 @@ class MembraneModel:
     def sections(self, box: PlateBox, places: Field, normals: Field, bend: Field) -> Field:
         """Return sections with matter positive, above the level, at places in nodes of a box; `bend` in 1 / nodes."""
         scale = self.step_A / box.density_step_A
-        middles = (places + np.asarray(box.first, np.float64)) * scale
+        middles = np.asarray((places + np.asarray(box.first)) * scale, np.float64)
         bend_A = bend / np.float32(self.step_A)
         cut = cut_sections(box.density, middles, normals, bend_A, step_A=box.density_step_A)
         return (cut - np.float32(self.level)) * np.float32(self.sign)
