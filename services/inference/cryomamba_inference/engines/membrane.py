@@ -89,8 +89,9 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     The volume is averaged onto nodes 27 Å apart, gold and its streaks are taken out, and a bank of oriented plates
     (second derivative of a Gaussian across, Gaussian in the plane) finds crests. Crests that lie in each other's
-    planes vote for one another. A voxel within half a membrane of a crest has the crest's votes as its score. Where to
-    cut is found from how far the volume's crests stand out of its noise.
+    planes vote for one another, each as much as the section across it looks like a membrane. A voxel within half a
+    membrane of a crest has the crest's votes as its score. Where to cut is found from how far the volume's crests stand
+    out of its noise.
     """
 
     name: ClassVar[str] = "membrane"
@@ -98,7 +99,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
-    scratch_per_voxel: ClassVar[int] = 1
+    scratch_per_voxel: ClassVar[int] = 6
     reads_tiles: ClassVar[bool] = False
     # Crests around a tile are found again for its neighbours: larger tiles waste less.
     tile_bytes: ClassVar[int] = 128 * 1024 * 1024
