@@ -51,7 +51,7 @@ def _patch() -> Field:
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _cut(density, places, normals, bend, scale, patch, sections):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    last = (density.shape[0] - 1.001, density.shape[1] - 1.001, density.shape[2] - 1.001)
+    most = (density.shape[0] - 1, density.shape[1] - 1, density.shape[2] - 1)
     for n in range(len(places)):
         n0, n1, n2 = normals[n]
         # Any two directions in the plane.
@@ -70,14 +70,15 @@ def _cut(density, places, normals, bend, scale, patch, sections):  # type: ignor
             v = places[n, 1] + (x * t1 + y * u1 + up * n1) * scale
             w = places[n, 2] + (x * t2 + y * u2 + up * n2) * scale
             for k in range(2 * _HALF + 1):
-                a, b, c = min(max(z, 0.0), last[0]), min(max(v, 0.0), last[1]), min(max(w, 0.0), last[2])
+                a, b, c = min(max(z, 0.0), most[0]), min(max(v, 0.0), most[1]), min(max(w, 0.0), most[2])
                 i, j, q = int(a), int(b), int(c)
+                ii, jj, qq = min(i + 1, most[0]), min(j + 1, most[1]), min(q + 1, most[2])
                 f, g, h = np.float32(a - i), np.float32(b - j), np.float32(c - q)
-                low = density[i, j, q] + h * (density[i, j, q + 1] - density[i, j, q])
-                high = density[i, j + 1, q] + h * (density[i, j + 1, q + 1] - density[i, j + 1, q])
+                low = density[i, j, q] + h * (density[i, j, qq] - density[i, j, q])
+                high = density[i, jj, q] + h * (density[i, jj, qq] - density[i, jj, q])
                 front = low + g * (high - low)
-                low = density[i + 1, j, q] + h * (density[i + 1, j, q + 1] - density[i + 1, j, q])
-                high = density[i + 1, j + 1, q] + h * (density[i + 1, j + 1, q + 1] - density[i + 1, j + 1, q])
+                low = density[ii, j, q] + h * (density[ii, j, qq] - density[ii, j, q])
+                high = density[ii, jj, q] + h * (density[ii, jj, qq] - density[ii, jj, q])
                 sections[n, k] += weight * (front + f * (low + g * (high - low) - front))
                 z += _STEP_A * scale * n0
                 v += _STEP_A * scale * n1
@@ -90,7 +91,7 @@ def cut_sections(density: Field, places: Places, normals: Field, bend: Field, *,
     Parameters
     ----------
     density : array of shape (z, y, x), float32
-        On nodes of the whole volume; may be a memory map. At least two nodes along each axis.
+        On nodes of the whole volume; may be a memory map.
     places : array of shape (n, 3), float64
         Middles of the patches, in nodes of `density`; what lies outside is as at the border.
     normals : array of shape (n, 3), float32
