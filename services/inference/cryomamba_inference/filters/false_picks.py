@@ -1,12 +1,12 @@
 """Where to cut between picks and what merely looks like one, seen from the scores alone. Pure.
 
 Particles of one size have about one height; of what else is there, the more the lower. So the heights are taken for a
-mixture of a bump and a tail (fitted by maximum likelihood), which says of each peak how likely it is a particle, and so
-at which height F1 can be expected to be best. A volume without particles has no bump: it is only believed if it makes
-the heights much more likely, stands above the tail and apart from it; else nothing but the tail's few highest is left.
-Noise alone has peaks of either sign: those of the sign that the particles do not have are decoys, whose number above a
-height tells how many of the peaks there are false (target and decoy, as in Elias and Gygi, 2007; the count plus one is
-Barber and Candès', 2015).
+mixture of a bump and a tail (fitted by expectation maximisation: Dempster, Laird and Rubin, 1977), which says of each
+peak how likely it is a particle, and so at which height F1 can be expected to be best. A volume without particles has
+no bump: it is only believed if it makes the heights much more likely, stands above the tail and apart from it; else
+nothing but the tail's few highest is left. Noise alone has peaks of either sign: those of the sign that the particles
+do not have are decoys, whose number above a height tells how many of the peaks there are false (target and decoy, as
+in Elias and Gygi, 2007; the count plus one is Barber and Candès', 2015).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,7 +26,8 @@ _FEWEST = 4
 _BIN = 0.01
 _ROOM = 1.2
 _STARTS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.985)
-_NEAR = 0.4
+_ROUNDS = 80
+_MOST = 50.0
 _WIDTHS = (0.08, 0.25)
 _LOWER_SHARE, _LOWER_FROM = 0.25, 0.4
 _GAIN = 8.0
@@ -115,52 +115,40 @@ class _Counted:
 
     def fit_tail(self) -> _Mixture:
         """Fit a tail without a bump."""
-        found = [self._fitted(start, [(-6.0, 4.0)] * 2) for start in ([0.0, -4.0], [-2.0, 0.0])]
-        return max(found, key=lambda one: one.likelihood)
+        tail = _Tail(self.heights)
+        for _ in range(_ROUNDS):
+            tail.fit(self.counts)
+        return self._fitted(tail.part, np.zeros_like(tail.part), 0.0)
 
     def fit_bump(self, start: float) -> _Mixture:
         """Fit a tail and a bump, from a bump of those above a quantile of the peaks."""
-        half = 0.5 * (1 + start) * self.counts.sum()
-        middle = float(np.log(self.heights[np.searchsorted(np.cumsum(self.counts), half)]))
-        share = float(np.log((1 - start) / start))
-        widths = (float(np.log(_WIDTHS[0])), float(np.log(_WIDTHS[1])))
-        # Elsewhere is for another start: the lower part of a tail of many would draw every bump to it.
-        bounds = [(-6.0, 4.0), (-6.0, 4.0), (-6.0, 6.0), (middle - _NEAR, middle + _NEAR), widths]
-        return self._fitted([0.0, -4.0, share, middle, float(np.log(0.15))], bounds)
+        logs, order = np.log(self.heights), np.cumsum(self.counts) / self.counts.sum()
+        tail, share = _Tail(self.heights), 1 - start
+        middle, width = float(logs[np.searchsorted(order, 0.5 * (1 + start))]), 0.15
+        tail.fit(self.counts * (order <= start))
+        for _ in range(_ROUNDS):
+            bump, lower = self._bump(middle, width)
+            both = (1 - share) * tail.part + share * (bump + lower) + _NEVER
+            mine, others = self.counts * share * bump / both, self.counts * (1 - share) * tail.part / both
+            if not mine.sum() > _NEVER or not others.sum() > _NEVER:
+                break
+            share = 1 - float(others.sum() / self.counts.sum())
+            middle = float((mine * logs).sum() / mine.sum())
+            width = float(np.clip(np.sqrt((mine * (logs - middle) ** 2).sum() / mine.sum()), *_WIDTHS))
+            tail.fit(others)
+        bump, lower = self._bump(middle, width)
+        return self._fitted((1 - share) * tail.part, share * (bump + lower), float(np.exp(middle)))
 
-    def _fitted(self, start: list[float], bounds: list[tuple[float, float]]) -> _Mixture:
-        def unlikely(values: Floats) -> float:
-            tail, bump = self._mixed(values)
-            return -float((self.counts * np.log(tail + bump + _NEVER)).sum())
+    def _fitted(self, tail: Floats, bump: Floats, middle: float) -> _Mixture:
+        likelihood = float((self.counts * np.log(tail + bump + _NEVER)).sum())
+        return _Mixture(self.heights, tail, bump, middle, likelihood)
 
-        found = minimize(unlikely, start, method="L-BFGS-B", bounds=bounds)
-        tail, bump = self._mixed(found.x)
-        middle = float(np.exp(found.x[3])) if len(found.x) > 2 else 0.0
-        return _Mixture(self.heights, tail, bump, middle, -float(found.fun))
-
-    def _mixed(self, values: Floats) -> tuple[Floats, Floats]:
-        """Return which part of all peaks each bin has as tail and as bump."""
-        tail = self._tail(*np.exp(values[:2]))
-        if len(values) == 2:
-            return tail, np.zeros_like(tail)
-        share = 1 / (1 + np.exp(-values[2]))
-        return (1 - share) * tail, share * self._bump(values[3], np.exp(values[4]))
-
-    def _tail(self, steep: float, bend: float) -> Floats:
-        """Return a tail that falls at least as an exponential does; clutter of many sizes falls ever more steeply."""
-        third = self.heights[np.searchsorted(np.cumsum(self.counts), 0.3 * self.counts.sum())]
-        above = (self.heights - _TAIL_FROM) / max(2.8 * (third - _TAIL_FROM), 1e-3)
-        falls = steep * above + bend * above**2
-        # Bins are as wide as they are high.
-        tail = np.exp(falls.min() - falls) * self.heights
-        return np.asarray(tail / tail.sum())
-
-    def _bump(self, middle: float, width: float) -> Floats:
+    def _bump(self, middle: float, width: float) -> tuple[Floats, Floats]:
         """Return a lognormal bump, and below it those that a face cuts or whose neighbours fill the shell."""
         bump = np.exp(-0.5 * ((np.log(self.heights) - middle) / width) ** 2)
         highest = np.exp(middle)
         lower = self.heights * ((self.heights <= highest) & (self.heights >= _LOWER_FROM * highest))
-        return np.asarray((1 - _LOWER_SHARE) * bump / bump.sum() + _LOWER_SHARE * lower / max(lower.sum(), _NEVER))
+        return (1 - _LOWER_SHARE) * bump / bump.sum(), _LOWER_SHARE * lower / max(float(lower.sum()), _NEVER)
 
     def best_cut(self, found: _Mixture) -> float:
         """Return the height above which the expected F1 is best; what is higher than the bump is no worse than it."""
@@ -169,3 +157,40 @@ class _Counted:
         right = np.cumsum((self.counts * likely)[::-1])
         quality = 2 * right / (np.cumsum(self.counts[::-1]) + right[-1])
         return float(self.below[::-1][quality.argmax()])
+
+
+class _Tail:
+    """A tail that falls at least as an exponential does; clutter of many sizes falls ever more steeply.
+
+    Attributes
+    ----------
+    part : array of shape (n,)
+        Which part of the tail each bin has.
+    """
+
+    def __init__(self, heights: Floats) -> None:
+        above = heights - _TAIL_FROM
+        self._heights, self._falls = heights, np.stack([above, above**2])
+        self._steepness = np.array([1.0, 0.0])
+        self.part = self._parts()
+
+    def fit(self, counts: Floats) -> None:
+        """Make a step of Newton's method towards the tail that counts of peaks are most likely from."""
+        wanted = self._falls @ counts / counts.sum()
+        there = self._falls @ self.part
+        spread = (self._falls * self.part) @ self._falls.T - np.outer(there, there)
+        step = np.linalg.solve(spread + _NEVER * np.eye(2), there - wanted)
+        steep, bend = self._steepness + np.clip(step, -0.5, 0.5)
+        if bend < 0 or steep < 0:
+            # On the border of what is allowed, the other one is free.
+            one = 0 if bend < 0 else 1
+            moved = self._steepness[one] + np.clip((there - wanted)[one] / max(spread[one, one], _NEVER), -0.5, 0.5)
+            steep, bend = (moved, 0.0) if one == 0 else (0.0, moved)
+        self._steepness = np.clip([steep, bend], 0, _MOST)
+        self.part = self._parts()
+
+    def _parts(self) -> Floats:
+        falls = self._steepness @ self._falls
+        # Bins are as wide as they are high.
+        part = np.exp(falls.min() - falls) * self._heights
+        return np.asarray(part / part.sum())
