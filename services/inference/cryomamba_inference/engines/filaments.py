@@ -28,14 +28,16 @@ from cryomamba_inference.filters.filaments import (
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.paint import paint
+from cryomamba_inference.filters.pulling import pulled
 from cryomamba_inference.filters.tracing import trace
 from cryomamba_inference.threads import Crew, one_thread
 
 _VOXELS_PER_DIAMETER = 2.0
 _SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
 _SPACING_DIAMETERS = 0.5
-_STRETCH = 0.8
+_STRETCH = 0.4
 _LESS = 0.7
+_BESIDE, _ALONG, _PULLS = 0.6, 0.25, 2
 _NOTHING = np.empty((0, 7))
 
 
@@ -93,7 +95,8 @@ class FilamentsEngine(Engine[FilamentsParameters]):
 
     The volume is averaged onto nodes a fifth of the diameter apart. A bank of oriented lines, hollow or solid alike, is
     compared with the noise of each direction, which a missing wedge makes different. Points where the answer is highest
-    across the line, and the wall around them even, which it is not in a membrane, vote for those that continue them.
+    across the line, and the wall around them even, which it is not in a membrane, vote for those that continue them,
+    and are pulled onto the line between them.
     In the mask and the scores a filament is a tube of the diameter around such points.
     """
 
@@ -142,6 +145,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
             crew.run(tasks, lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([found[number] for number in range(len(tasks))])
+        points = pulled(points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, rounds=_PULLS)
         self._cuts = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A
         kept = NodeMap((max(len(points), 1), 7), scene.scratch)

@@ -87,7 +87,7 @@ class _Mixture:
         """How far heights thin out below the bump: 0 if there are none between, 1 if there is no valley."""
         both = self.tail + self.bump
         at = int(np.abs(self.heights - self.middle).argmin())
-        return float(both[: at + 1].min() / both[at])
+        return float(both[: at + 1].min() / max(both[at], _NEVER))
 
 
 @dataclass(frozen=True, slots=True)
