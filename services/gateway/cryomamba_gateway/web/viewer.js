@@ -98,7 +98,6 @@ function listen() {
   socket = new WebSocket(`${scheme}://${location.host}/v1/ws`, SUBPROTOCOL);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
-    say({type: "ping"});
     say({type: "subscribe", job_id: "*"});
     if (chosen) say({type: "subscribe", job_id: chosen});
   };
@@ -116,7 +115,7 @@ function say(message) {
 
 function hear({type, job_id: id, data}) {
   pause = FIRST_PAUSE_MS;
-  if (type === "pong") tell("notice", "");
+  if (type === "subscribed") tell("notice", "");
   else if (type === "link") tell("notice", data.status === "lost" ? data.message : "");
   else if (type === "error") tell("notice", [data.message, data.hint].filter(Boolean).join(" "));
   else if (type === "connected" || type.startsWith("job_")) take(data);
