@@ -171,10 +171,16 @@ class BusTransport:
         return await self.revise(ReviseRequest(job=_ref(job_id).job, path=str(path), note=note))
 
     async def upload(
-        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+        self,
+        path: Path,
+        *,
+        progress: Callable[[int, int], None] | None,
+        reading: Callable[[int, int], None] | None,
+        parallel: int,
+        keep: bool,
     ) -> FileRecord:
         """Refuse: files go through a gateway."""
-        del progress, parallel, keep
+        del progress, reading, parallel, keep
         raise InvalidRequestError(
             f"The bus takes no files, so {path.name} cannot be sent.",
             hint="Connect through a gateway (http://HOST:8000), or put the file where the server can read it.",
