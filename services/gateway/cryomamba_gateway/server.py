@@ -246,8 +246,8 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
                 await _first(running, stop)
     finally:
         server.should_exit = True
-        await running
-        listener.close()
+        with contextlib.closing(listener):
+            await running
         logger.info("The gateway has ended.")
 
 

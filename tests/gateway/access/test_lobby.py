@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from cryomamba_gateway.access.lobby import Lobby
+from cryomamba_gateway.access.lobby import Lobby, neighbourhood
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import Locked
@@ -106,6 +106,26 @@ async def test_silent_sockets_push_out_each_other(locked: Locked, small: str) ->
         await silent[-1].send(f'{{"type": "auth", "token": "{locked.token("bob")}"}}')
         await silent[-1].send('{"type": "ping"}')
         assert "pong" in str(await silent[-1].recv())
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9%eth0", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("", ""),
+    ],
+)
+def test_a_network_of_one_subscriber_is_one_address(address: str, counted: str) -> None:
+    """Who has 2**64 addresses of IPv6 pushes out their own connections all the same."""
+    assert neighbourhood(address) == counted
+    lobby, gone = Lobby(5, 1), list[str]()
+    lobby.enter(address, lambda: gone.append("first"))
+    lobby.enter(counted.replace("::/64", "::77") if "/64" in counted else address, lambda: gone.append("second"))
+    assert gone == ["first"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))

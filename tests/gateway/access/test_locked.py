@@ -385,7 +385,13 @@ async def test_the_gateway_serves_tls_itself(locked: Locked, pem_files: tuple[Pa
         async with httpx.AsyncClient(base_url=url, headers=bearer, verify=trust, trust_env=False) as ada:
             assert (await ada.get("/v1/jobs")).status_code == 200
             assert "Secure" in (await ada.post("/v1/session")).headers["Set-Cookie"]
+            clear = {"Origin": url.replace("https", "http")}
+            refused(await ada.post("/v1/jobs", json=DEMO, headers=clear), 403, "forbidden")
+            assert (await ada.post("/v1/jobs", json=DEMO, headers={"Origin": url})).status_code == 201
         address = url.replace("https", "wss", 1) + "/v1/ws"
+        async with connect(address, ssl=trust, additional_headers={**bearer, **clear}, proxy=None) as socket:
+            await socket.wait_closed()
+            assert socket.close_code == 1008
         async with connect(address, ssl=trust, additional_headers=bearer, proxy=None) as socket:
             await socket.send('{"type": "ping"}')
             assert json.loads(await socket.recv())["type"] == "pong"

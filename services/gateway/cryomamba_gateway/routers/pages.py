@@ -52,7 +52,6 @@ async def get_page(request: Request) -> Response:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
     }
     return Response(_content(name), headers=headers, media_type=_TYPES[name.rpartition(".")[2]])
 
