@@ -107,10 +107,14 @@ def pixels(png: bytes) -> npt.NDArray[np.uint8]:
 
 @in_session
 @browsed
-async def test_a_person_looks_in_and_watches(empty_house: House, ball: Mask, tmp_path: Path) -> None:
-    """Token, list, live sections as the server draws them, hostile text as text, and out again."""
+async def test_a_person_looks_in_and_watches(
+    empty_house: House, ball: Mask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Token, list, live sections as the server draws them, hostile text as text, and out again, if need be at once."""
     house = empty_house
-    token, _ = TokenStore(house.settings.keys).create("ada", [Scope.WRITE], days=1)
+    monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.05)
+    tokens = TokenStore(house.settings.keys)
+    token, info = tokens.create("ada", [Scope.WRITE], days=1)
     await house.start_broker()
     worker = await house.start_worker()
     url = await house.start_gateway()
@@ -120,9 +124,7 @@ async def test_a_person_looks_in_and_watches(empty_house: House, ball: Mask, tmp
         await page.until("document.getElementById('health').textContent.startsWith('OK')")
         await page.until("document.getElementById('ready').textContent.startsWith('yes')")
         assert not await page.value("document.getElementById('inside').checkVisibility()")
-        await page.value(f"document.getElementById('token').value = {json.dumps(token)}")
-        await page.value("document.querySelector('#door button').click()")
-        await page.until("document.getElementById('inside').checkVisibility()")
+        await come_in(page, token)
         assert await page.value("document.cookie") == ""
 
         job = await watched(page, house, worker, ball)
@@ -132,9 +134,22 @@ async def test_a_person_looks_in_and_watches(empty_house: House, ball: Mask, tmp
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
 
+        tokens.revoke(info.id)
+        await page.until("document.getElementById('door').checkVisibility()")
+        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
+        assert not await page.value("document.getElementById('job').checkVisibility()")
+        await come_in(page, tokens.create("bob", [Scope.READ], days=1)[0])
+        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
         await page.value("document.getElementById('leave').click()")
         await page.until("document.getElementById('door').checkVisibility()")
         assert await page.value("fetch('/v1/jobs').then(({status}) => status)") == 401
+
+
+async def come_in(page: Tab, token: str) -> None:
+    """Say the token."""
+    await page.value(f"document.getElementById('token').value = {json.dumps(token)}")
+    await page.value("document.querySelector('#door button').click()")
+    await page.until("document.getElementById('inside').checkVisibility()")
 
 
 async def watched(page: Tab, house: House, worker: Worker, ball: Mask) -> JobRecord:

@@ -52,7 +52,7 @@ async function enter() {
     const outside = reply.status === 401;
     show("door", outside);
     show("inside", reply.ok);
-    if (outside) return;
+    if (outside) return forgetAll();
     if (!reply.ok) {
       tell("notice", await reason(reply));
       return later(enter);
@@ -173,6 +173,13 @@ function forget(id) {
   rows.get(id)?.remove();
   rows.delete(id);
   jobs.delete(id);
+}
+
+// Whoever comes in next may be somebody else.
+function forgetAll() {
+  for (const id of [...rows.keys()]) forget(id);
+  show("job", false);
+  frame = null;
 }
 
 const title = (job) => job.name || job.volume.name || job.job_id;
