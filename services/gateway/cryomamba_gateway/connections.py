@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from cryomamba_gateway.access.doors import PRINCIPAL
 from cryomamba_gateway.access.lobby import Guest
@@ -19,6 +20,7 @@ from cryomamba_gateway.errors import error_body, of_status
 
 REQUEST_S: Final = 20.0
 HANDSHAKE_S: Final = 10.0
+LEAVE_S: Final = 5.0
 
 
 def new_connection(*, gateway: Gateway, tls: ssl.SSLContext | None, **given: Any) -> asyncio.Protocol:  # noqa: ANN401
@@ -113,6 +115,39 @@ class EnvelopedH11(H11Protocol):
         if not self.transport.is_closing():
             self.transport.write(head.encode() + body)
             self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket that waits for the other side to close as well, for 5 s.
+
+    Who was refused and has shown no token is in the lobby meanwhile.
+
+    Parameters
+    ----------
+    gateway : Gateway
+    given
+        What uvicorn hands over.
+    """
+
+    _guest: Guest | None = None
+
+    def __init__(self, *, gateway: Gateway, **given: Any) -> None:  # noqa: ANN401
+        super().__init__(**given)
+        self._gateway = gateway
+        self.close_timeout = LEAVE_S
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 (an ASGI event)
+        """Send what the application says."""
+        await super().send(message)
+        if self.close_timer is not None and self._guest is None and PRINCIPAL not in self.scope:
+            address = self.client[0] if self.client else ""
+            self._guest = self._gateway.lobby.enter(address, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Be gone."""
+        if self._guest is not None:
+            self._gateway.lobby.leave(self._guest)
+        super().connection_lost(exc)
 
 
 class Handshake(asyncio.Protocol):

@@ -24,7 +24,7 @@ from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.systemd import READY, tell
 from cryomamba_gateway.app import create_app
-from cryomamba_gateway.connections import REQUEST_S, new_connection
+from cryomamba_gateway.connections import REQUEST_S, WebSocketProtocol, new_connection
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.link import is_chosen_later, known_endpoints
 from cryomamba_gateway.live.session import MESSAGE_MAX_BYTES
@@ -186,7 +186,7 @@ def _config(settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
         app,
         # Called as the class would be; uvicorn's annotation knows classes alone.
         http=cast("Any", partial(new_connection, gateway=app.state.gateway, tls=tls)),
-        ws="websockets-sansio",
+        ws=cast("Any", partial(WebSocketProtocol, gateway=app.state.gateway)),
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_S,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -106,6 +107,28 @@ async def test_silent_sockets_push_out_each_other(locked: Locked, small: str) ->
         await silent[-1].send(f'{{"type": "auth", "token": "{locked.token("bob")}"}}')
         await silent[-1].send('{"type": "ping"}')
         assert "pong" in str(await silent[-1].recv())
+
+
+@in_session
+async def test_refused_sockets_push_out_each_other(locked: Locked, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was refused and does not take leave holds a place among strangers, and no more of them than those."""
+    monkeypatch.setattr("cryomamba_gateway.connections.LEAVE_S", 600.0)
+    host, _, port = small.removeprefix("http://").partition(":")
+    upgrade = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    async with AsyncExitStack() as stack:
+        readers = []
+        for _ in range(3 * HERE):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            stack.callback(writer.close)
+            writer.write(f"{upgrade}{key}Authorization: Bearer x\r\n\r\n".encode())
+            readers.append(reader)
+            async with asyncio.timeout(20):
+                await reader.readuntil(b"not one of this server.")
+        for reader in readers[:-HERE]:
+            async with asyncio.timeout(20):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
 
 
 @pytest.mark.parametrize(
