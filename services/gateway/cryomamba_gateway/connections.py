@@ -21,6 +21,7 @@ from cryomamba_gateway.errors import error_body, of_status
 REQUEST_S: Final = 20.0
 HANDSHAKE_S: Final = 10.0
 LEAVE_S: Final = 5.0
+TLS_END_S: Final = 5.0
 
 
 def new_connection(*, gateway: Gateway, tls: ssl.SSLContext | None, **given: Any) -> asyncio.Protocol:  # noqa: ANN401
@@ -83,7 +84,8 @@ class EnvelopedH11(H11Protocol):
         self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
         if not self._known and self._gateway.tokens.enabled:
             address = self.client[0] if self.client else ""
-            self._guest = self._gateway.lobby.enter(address, self.transport.close)
+            # Not closed: that waits for what is not read, and with TLS for the other side's word.
+            self._guest = self._gateway.lobby.enter(address, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._guest is not None:
@@ -190,7 +192,12 @@ class Handshake(asyncio.Protocol):
             with self._in_the_lobby():
                 # None if the connection was lost meanwhile.
                 secure: asyncio.Transport | None = await self._http.loop.start_tls(
-                    self.transport, self, self._tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+                    self.transport,
+                    self,
+                    self._tls,
+                    server_side=True,
+                    ssl_handshake_timeout=HANDSHAKE_S,
+                    ssl_shutdown_timeout=TLS_END_S,
                 )
         except OSError:
             return

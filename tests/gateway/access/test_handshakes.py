@@ -95,23 +95,65 @@ async def test_what_is_no_tls_is_closed(secure: str) -> None:
     writer.close()
 
 
+class Raw:
+    """A client of TLS that says only what it is told to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trust: ssl.SSLContext) -> None:
+        self.reader, self._writer = reader, writer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trust.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+
+    @classmethod
+    async def connect(cls, url: str, trust: ssl.SSLContext, stack: AsyncExitStack) -> Raw:
+        """Connect, and do the handshake but for its last word, which goes with what is said next."""
+        address = httpx.URL(url)
+        raw = cls(*await asyncio.open_connection(address.host, address.port), trust)
+        stack.callback(raw._writer.close)
+        await raw.done(raw.tls.do_handshake)
+        return raw
+
+    async def done(self, step: Callable[[], T]) -> T:
+        """Take a step, with as many words to and fro as it takes."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    self.flush()
+                    self._incoming.write(await self.reader.read(2**16))
+
+    def flush(self) -> None:
+        """Send what is to be sent."""
+        self._writer.write(self._outgoing.read())
+
+
 async def test_a_request_right_behind_the_handshake_is_heard(secure: str, trust: ssl.SSLContext) -> None:
     """The client's last word of the handshake and its request come in one piece."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = trust.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    address = httpx.URL(secure)
-    reader, writer = await asyncio.open_connection(address.host, address.port)
+    async with AsyncExitStack() as stack:
+        raw = await Raw.connect(secure, trust, stack)
+        raw.tls.write(b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await raw.done(raw.tls.read)).startswith(b"HTTP/1.1 200")
 
-    async def done(step: Callable[[], T]) -> T:
-        while True:
-            try:
-                return step()
-            except ssl.SSLWantReadError:
-                writer.write(outgoing.read())
-                incoming.write(await reader.read(2**16))
 
+async def test_who_is_shown_out_is_not_waited_for(
+    secure: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS asks both sides to say that they end; a stranger who does not say it holds no place either."""
+    monkeypatch.setattr("cryomamba_gateway.connections.TLS_END_S", 600.0)
+    async with AsyncExitStack() as stack:
+        crowd = []
+        for _ in range(2 * HERE):
+            raw = await Raw.connect(secure, trust, stack)
+            raw.tls.write(b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await raw.done(raw.tls.read)).startswith(b"HTTP/1.1 401")
+            crowd.append(raw)
+        for raw in crowd[:HERE]:
+            await ended(raw.reader)
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    """Wait for the end of the connection, whatever comes before it."""
     async with asyncio.timeout(20):
-        await done(client.do_handshake)
-        client.write(b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert (await done(client.read)).startswith(b"HTTP/1.1 200")
-    writer.close()
+        with contextlib.suppress(ConnectionResetError):
+            while await reader.read(2**16):
+                pass
