@@ -27,7 +27,7 @@ from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
 
 pytestmark = pytest.mark.desktop
-WAIT_MS = 30_000
+WAIT_MS = 90_000
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +244,20 @@ def test_filaments_are_drawn_where_they_run(opened: tuple[Any, CryoMambaWidget],
     at = ((world - camera.center[-2:]) * camera.zoom * ratio + np.array(colored.shape) / 2).astype(int)
     assert colored[tuple(at.T)].mean() > 0.9
     assert colored.mean() < 0.05
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a program has loaded")
+def test_no_library_under_the_gpl_alone_is_loaded(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """Qt's package carries some, as the page on licences says; the window with a tomogram does without."""
+    loaded = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text("utf-8").splitlines()}
+    assert any("Qt6Widgets" in name for name in loaded)
+    alone = (
+        "Lottie",
+        "QuickTimeline",
+        "WaylandCompositor",
+        "virtualkeyboard",
+        "VirtualKeyboard",
+        "Charts",
+        "HttpServer",
+    )
+    assert not [name for name in loaded if any(part in name for part in alone)]

@@ -11,10 +11,11 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Registry, ScoreCut, Tile
+from cryomamba.engine import Engine, EngineParameters, Labels, ScoreCut, Tile
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
 from cryomamba.local import ExportFormat
 from cryomamba.records import SubmitRequest, VolumeSource
+from cryomamba.registry import Registry
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.rethreshold import RethresholdEngine, RethresholdParameters

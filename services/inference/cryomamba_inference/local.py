@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engine import Engine, Registry
+from cryomamba.engine import Engine
 from cryomamba.errors import InvalidRequestError
 from cryomamba.events import PreviewEvent, ProgressEvent
 from cryomamba.local import (
@@ -24,6 +24,7 @@ from cryomamba.local import (
 )
 from cryomamba.picks import Picks, read_csv
 from cryomamba.records import RETHRESHOLD, EngineInfo, Progress, SubmitRequest
+from cryomamba.registry import Registry
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba.wire.preview import PreviewFrame

@@ -80,7 +80,8 @@ class _Mixture:
     @property
     def stands_out(self) -> bool:
         """Whether the bump lies above the tail and is not its lower part."""
-        return float((self.tail * self.heights).sum() / self.tail.sum()) < self.middle
+        # There may be no tail at all, where everything is a particle.
+        return float((self.tail * (self.heights - self.middle)).sum()) <= 0
 
     @property
     def valley(self) -> float:
