@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_FALSE_SHARE = 0.4
+_FALSE_SHARE, _DOUBTED_SHARE = 0.4, 0.15
 _GAP = 1.3
 _LEAST = 4.5
 _TAIL_FROM = 2.5
@@ -32,7 +32,7 @@ _WIDTHS = (0.08, 0.25)
 _LOWER_SHARE, _LOWER_FROM = 0.25, 0.4
 _GAIN = 8.0
 _VALLEY = 0.8
-_TOP = 0.07
+_TOP = 0.09
 _NEVER = 1e-300
 
 
@@ -46,25 +46,26 @@ def find_height(peaks: Floats, decoys: Floats) -> float:
     """
     peaks, decoys = np.sort(peaks), np.sort(decoys)
     far = max(_GAP * float(decoys[-1]), _LEAST) if decoys.size else _LEAST
-    tried = np.unique(peaks[peaks >= _particles_from(peaks)])
+    begin, share = _particles_from(peaks)
+    tried = np.unique(peaks[peaks >= begin])
     above = peaks.size - np.searchsorted(peaks, tried)
     false = decoys.size - np.searchsorted(decoys, tried)
-    good = tried[(1 + false) <= _FALSE_SHARE * above]
+    good = tried[(1 + false) <= share * above]
     return float(good[0]) if good.size else far
 
 
-def _particles_from(peaks: Floats) -> float:
-    """Return the height at which the bump of the particles begins; without one, that of the tail's highest."""
+def _particles_from(peaks: Floats) -> tuple[float, float]:
+    """Return where the bump of the particles begins, or the tail's highest, and how many there may be false."""
     peaks = peaks[peaks > _TAIL_FROM]
     if peaks.size < _FEWEST:
-        return _LEAST
+        return _LEAST, _DOUBTED_SHARE
     counted = _Counted.of(peaks)
     alone = counted.fit_tail()
     bumps = [found for start in _STARTS if (found := counted.fit_bump(start)).stands_out]
     best = max(bumps, key=lambda one: one.likelihood, default=None)
     if best is None or best.likelihood < alone.likelihood + _GAIN or best.valley > _VALLEY:
-        return float(counted.below[np.searchsorted(np.cumsum(alone.tail), 1 - _TOP)])
-    return counted.best_cut(best)
+        return float(counted.below[np.searchsorted(np.cumsum(alone.tail), 1 - _TOP)]), _DOUBTED_SHARE
+    return counted.best_cut(best), _FALSE_SHARE
 
 
 @dataclass(frozen=True, slots=True)
