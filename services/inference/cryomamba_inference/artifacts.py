@@ -99,7 +99,7 @@ class MaskStatistics(BaseModel):
     instance_count : int
         Number of connected pieces.
     instances : tuple of InstanceSummary
-        The pieces, the largest first; the first thousand. ``stats.csv`` has all.
+        The pieces, the largest first; the first thousand. ``stats.csv`` has a hundred thousand.
     """
 
     model_config = ConfigDict(frozen=True)
