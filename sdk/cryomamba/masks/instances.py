@@ -110,6 +110,8 @@ def find_instances(
     for labels in source.slabs():
         components = _components(labels, connectivity)
         joiner.take(_measure(components, labels, z), (components[0], components[-1]), (labels[0], labels[-1]))
+        # The next ones need their room.
+        del components
         z += len(labels)
         if step is not None:
             step(z / source.shape[0])
@@ -134,8 +136,9 @@ def _instances(source: LabelSource, connectivity: Connectivity, found: Joined) -
 def _components(labels: Labels, connectivity: Connectivity) -> Components:
     if not labels.any():
         return np.zeros(labels.shape, np.uint32)
-    found: Components = library("cc3d").connected_components(labels, connectivity=connectivity)
-    return found
+    found, count = library("cc3d").connected_components(labels, connectivity=connectivity, return_N=True)
+    pieces: Components = found.astype(np.min_scalar_type(count), copy=False)
+    return pieces
 
 
 def _measure(components: Components, labels: Labels, z: int) -> PartRows:
