@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks.places import Kind, Picks
 from cryomamba.records import EngineInfo, Shape, Spacing
+from cryomamba.scratch import ScratchNodes
 
 if TYPE_CHECKING:
     from cryomamba.volumes.statistics import Statistics
@@ -227,6 +228,8 @@ class Engine(ABC, Generic[P]):
         (uint16, mode 6, holding 0 to 255).
     scratch_per_voxel : int
         Bytes per voxel of the volume that the engine writes into :attr:`Scene.scratch`, rounded up.
+    scratch_nodes : ScratchNodes or None
+        What it writes there on a grid of its own, whose nodes a coarse volume has more of for each voxel.
     picks : {'particles', 'filaments'} or None
         What places mean for an engine whose `predict` returns a :class:`Finding`; they become the job's ``picks.csv``,
         ``picks.star`` and ``picks.tbl``.
@@ -245,6 +248,7 @@ class Engine(ABC, Generic[P]):
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
     keeps_scores: ClassVar[bool] = False
     scratch_per_voxel: ClassVar[int] = 0
+    scratch_nodes: ClassVar[ScratchNodes | None] = None
     picks: ClassVar[Kind | None] = None
     output: Literal["labels", "scores"] = "labels"
 
@@ -381,7 +385,7 @@ def disk_per_voxel(engine: type[Engine[Any]]) -> int:
     """Return how many bytes per voxel of its volume a job takes on the disk, at its fullest.
 
     The mask; a byte for scores on their way to labels, and later for its packed copies; two for scores that are kept;
-    and what the engine writes besides.
+    and what the engine writes besides, but for its :attr:`Engine.scratch_nodes`.
     """
     mask = 1 if max(engine.labels) <= np.iinfo(np.int8).max else 2
     return mask + 1 + 2 * engine.keeps_scores + engine.scratch_per_voxel
@@ -396,6 +400,7 @@ def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
         parameters=engine.Parameters.model_json_schema(),
         needs_volume=engine.needs_volume,
         disk_per_voxel=disk_per_voxel(engine),
+        scratch=engine.scratch_nodes,
         picks=engine.picks,
         default=default,
         available=can.ok,

@@ -55,11 +55,11 @@ class PartRows:
 
     def chosen(self, which: npt.NDArray[Any]) -> PartRows:
         """Return some of the rows, by a mask or by their indices."""
-        return PartRows(*(column[which] for column in self._columns()))
+        return PartRows(*(column[which] for column in self.columns))
 
     def with_more(self, others: Sequence[PartRows]) -> PartRows:
         """Return these rows and others after them."""
-        every = zip(*(rows._columns() for rows in (self, *others)), strict=True)
+        every = zip(*(rows.columns for rows in (self, *others)), strict=True)
         return PartRows(*(np.concatenate(columns) for columns in every))
 
     def merged(self, group: Numbers) -> PartRows:
@@ -67,14 +67,16 @@ class PartRows:
         order = np.argsort(group, kind="stable")
         first = np.flatnonzero(np.diff(group[order], prepend=-1))
         ways = (np.minimum, np.minimum, np.add, np.add, np.minimum, np.maximum)
-        columns = zip(ways, self._columns(), strict=True)
+        columns = zip(ways, self.columns, strict=True)
         return PartRows(*(way.reduceat(column[order], first, axis=0) for way, column in columns))
 
     def by_size(self) -> Numbers:
         """Return the order of the pieces, the largest first; place decides between equals."""
         return np.lexsort((*self.centroid().T[::-1], *self.start.T[::-1], -self.voxels))
 
-    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+    @property
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """The columns, in the order of the fields."""
         return self.serial, self.label, self.voxels, self.sums, self.start, self.stop
 
 
@@ -191,9 +193,7 @@ class Joiner:
         self._small = small.merged(np.unique(small.label, return_inverse=True)[1])
         return rows.chosen(np.arange(self._most))
 
-    def _with_same(
-        self, serials: Numbers, numbers: npt.NDArray[np.uint32]
-    ) -> tuple[Numbers, npt.NDArray[np.uint32]]:
+    def _with_same(self, serials: Numbers, numbers: npt.NDArray[np.uint32]) -> tuple[Numbers, npt.NDArray[np.uint32]]:
         """Give what was joined to a numbered piece its number too; return all by their serials."""
         order = np.argsort(serials)
         serials, numbers = serials[order], numbers[order]

@@ -218,7 +218,7 @@ def _plain(column: Column) -> list[Any]:
     values = column.tolist()
     if column.ndim > 1:
         return [tuple(value) for value in values]
-    return [None if value != value else value for value in values]  # noqa: PLR0124 (NaN alone is not itself)
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
 
 
 def _walk(pieces: Instances, sums: ShapeSums, threads: int) -> Iterator[float]:

@@ -83,9 +83,7 @@ def _tiles(shape: tuple[int, ...], margin: int) -> Iterator[tuple[slice, slice]]
             yield slice(y, min(y + side, shape[1])), slice(x, min(x + side, shape[2]))
 
 
-def _distances(
-    labels: Labels, tile: tuple[slice, ...], voxel_size_A: Spacing, reach_A: float, threads: int
-) -> Floats:
+def _distances(labels: Labels, tile: tuple[slice, ...], voxel_size_A: Spacing, reach_A: float, threads: int) -> Floats:
     """Return the distance from the mask's edge in a tile and one voxel around it; those up to the reach are exact.
 
     Where the window ends, its last voxels are repeated.

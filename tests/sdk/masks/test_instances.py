@@ -73,7 +73,9 @@ def test_small_pieces_beyond_a_bound_share_a_row_per_label(mask: np.ndarray, dep
         assert some.together[row - len(some)] == small.size
         assert some.voxels[row] == every.voxels[small].sum()
         assert some.stop[row].tolist() == every.stop[small].max(axis=0).tolist()
-    table = np.concatenate([np.arange(len(some) + 1), [shared[label] + 1 for label in every.label[len(some) :].tolist()]])
+    table = np.concatenate(
+        [np.arange(len(some) + 1), [shared[label] + 1 for label in every.label[len(some) :].tolist()]]
+    )
     wanted = np.concatenate([table[ids] for _, ids in every.slabs()])
     assert np.array_equal(np.concatenate([ids.copy() for _, ids in some.slabs()]), wanted)
 
