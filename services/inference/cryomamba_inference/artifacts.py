@@ -160,10 +160,19 @@ def write_artifacts(
     def step(number: int) -> Callable[[float], None]:
         def within(fraction: float) -> None:
             check()
-            give_back()
             outcome.meter.within((number + fraction) / steps)
 
         return within
+
+    def measuring(number: int) -> Callable[[float], None]:
+        within = step(number)
+
+        def measured(fraction: float) -> None:
+            # Arrays of many sizes come and go there: with what is kept of each, a seventh more memory is in use.
+            give_back()
+            within(fraction)
+
+        return measured
 
     names = [MASK, *([SCORES] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
@@ -171,11 +180,11 @@ def write_artifacts(
             names.append(ARTIFACTS[form])
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
         # Without a tomogram the mask is a demonstration, and its shape of no interest.
-        source, told = LabelSource.of_volume(mask), step(len(masks))
+        source, told = LabelSource.of_volume(mask), measuring(len(masks))
         measured = measure(source, engine.labels, shape=engine.needs_volume, step=told, threads=threads)
         picks = outcome.picks
         if options is not None:
-            measured, made, picks = _traced(measured, options, mask, folder, engine, step(len(masks) + 1))
+            measured, made, picks = _traced(measured, options, mask, folder, engine, measuring(len(masks) + 1))
             names += made
         write_csv(measured, folder / TABLE)
     statistics = _statistics(outcome, engine, volume_name, measured, picks)
