@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.desktop.conftest import FrameMaker, RecordMaker
 
 pytestmark = pytest.mark.desktop
-WAIT_MS = 30_000
+WAIT_MS = 90_000
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.desktop.conftest import RecordMaker
 
 pytestmark = pytest.mark.desktop
-WAIT_MS = 60_000
+WAIT_MS = 90_000
 SIZE = (20.0, 10.0, 10.0)
 PICKS = Picks(
     np.array([[0.0, 0.0, 0.0], [24.0, 48.0, 48.0], [10.25, 20.0, 30.5]]),

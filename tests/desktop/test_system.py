@@ -29,7 +29,7 @@ from napari_cryomamba.window import open_window
 
 pytestmark = [pytest.mark.desktop, pytest.mark.system]
 
-WAIT_MS = 40_000
+WAIT_MS = 90_000
 DEMO = {"seconds": 30.0}
 
 

@@ -23,7 +23,7 @@ from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
 
 pytestmark = pytest.mark.desktop
-WAIT_MS = 30_000
+WAIT_MS = 90_000
 
 
 @pytest.fixture(scope="module")

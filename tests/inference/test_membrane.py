@@ -15,7 +15,7 @@ import pytest
 from cryomamba.engine import Scene, Slices, Tile
 from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
 from cryomamba.masks.hysteresis import cut_scores
-from cryomamba.synth import PhantomSpec, score_mask, synthesize
+from cryomamba.synth import Phantom, PhantomSpec, score_mask, synthesize
 from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
@@ -65,6 +65,54 @@ def test_membranes_are_found_in_either_contrast(contrast: str) -> None:
     phantom = synthesize(spec)
     score = score_mask(mask_of(prepared(phantom.density), SHAPE), phantom.truth)
     assert score.f1 > 0.9, score
+
+
+def _sloped(density: Density) -> Density:
+    slope = np.linspace(0, 5 * density.std(), density.shape[0])
+    return np.asarray(density + slope[:, None, None], np.float32)
+
+
+def _bent(density: Density) -> Density:
+    y, x = (np.linspace(-1, 1, size) for size in density.shape[1:])
+    return np.asarray(density + 2 * density.std() * (y[:, None] ** 2 + x**2), np.float32)
+
+
+def _faded(density: Density) -> Density:
+    return np.asarray((density - density.mean()) * np.linspace(0.5, 1.5, density.shape[2]), np.float32)
+
+
+@pytest.fixture(scope="module")
+def even() -> tuple[Phantom, float]:
+    """A phantom and how well its membranes are found."""
+    phantom = synthesize(PhantomSpec(shape=(80, 160, 160), voxel_size_A=10.0, seed=333, noise=2.0))
+    return phantom, score_mask(mask_of(prepared(phantom.density), (80, 160, 160)), phantom.truth).f1
+
+
+@pytest.mark.parametrize("change", [_sloped, _bent, _faded])
+def test_slow_changes_of_a_volume_cost_little(
+    even: tuple[Phantom, float], change: Callable[[Density], Density]
+) -> None:
+    """A slope, a bend in the plane and a contrast that grows threefold across the volume hardly change the mask."""
+    phantom, f1 = even
+    mask = mask_of(prepared(change(phantom.density)), phantom.truth.shape)
+    assert score_mask(mask, phantom.truth).f1 > f1 - 0.06
+
+
+@pytest.mark.parametrize("deviations", [0.0, 20.0, -1000.0])
+def test_padding_is_no_membrane_and_no_noise(deviations: float) -> None:
+    """A constant frame, as light as the volume or far off, has no membranes, and costs little inside of it."""
+    shape, inside = (88, 176, 176), (slice(8, -8), slice(20, -20), slice(20, -20))
+    phantom = synthesize(PhantomSpec(shape=shape, voxel_size_A=10.0, seed=334, noise=1.0))
+    fill = phantom.density.mean() + deviations * phantom.density.std()
+    padded = np.full(shape, fill, np.float32)
+    padded[inside] = phantom.density[inside]
+    whole = mask_of(prepared(padded), shape)
+    truth, cropped = phantom.truth[inside], np.ascontiguousarray(phantom.density[inside])
+    plain = score_mask(mask_of(prepared(cropped), cropped.shape), truth)
+    assert score_mask(np.ascontiguousarray(whole[inside]), truth).f1 > plain.f1 - 0.06
+    outside = np.ones(shape, np.bool_)
+    outside[4:-4, 14:-14, 14:-14] = False
+    assert whole[outside].mean() < 1e-3
 
 
 def test_noise_gives_almost_nothing() -> None:
@@ -164,7 +212,8 @@ def test_streaks_of_gold_do_not_turn_the_contrast(contrast: str) -> None:
     apply_wedge(data, (10.0, 10.0, 10.0), 60.0)
     grid = make_grid(data.shape, (10.0, 10.0, 10.0))
     nodes = grid.gather(data if contrast == "dark" else -data, (0, 0, 0), (0, 0, 0), grid.node_shape)
-    model = learn_model(nodes, grid.step_A, contrast="auto", tilt_deg=None, thickness_A=45.0)
+    padding = np.zeros(nodes.shape, np.bool_)
+    model = learn_model(nodes, padding, grid.step_A, contrast="auto", tilt_deg=None, thickness_A=45.0)
     assert model.sign == (-1 if contrast == "dark" else 1)
 
 

@@ -118,7 +118,7 @@ class Stack:
         process.kill()
         process.wait()
 
-    def stop(self, service: str, *, timeout: float = 10.0) -> int:
+    def stop(self, service: str, *, timeout: float = 30.0) -> int:
         """Ask a service to end and return its exit status."""
         process = self.processes.pop(service)
         process.send_signal(signal.SIGTERM)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _PAUSE_S = 0.02
 
 
-def wait_until(condition: Callable[[], T], *, timeout: float = 20.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T], *, timeout: float = 60.0, what: str = "the condition") -> T:
     """Ask again and again until the answer is true, and return it.
 
     Parameters
@@ -42,7 +42,7 @@ def wait_until(condition: Callable[[], T], *, timeout: float = 20.0, what: str =
 async def wait_until_async(
     condition: Callable[[], Awaitable[T]],
     *,
-    timeout: float = 20.0,  # noqa: ASYNC109
+    timeout: float = 60.0,  # noqa: ASYNC109
     what: str = "the condition",
 ) -> T:
     """Do what :func:`wait_until` does, without blocking the event loop."""

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
 from cryomamba.membrane_options import MembraneOptions
 from cryomamba.records import Shape, Spacing
 from cryomamba.scratch import ScratchNodes
+from cryomamba_inference.filters.background import even_out
 from cryomamba_inference.filters.calibration import (
     Calibration,
     learn_cut,
@@ -95,7 +97,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
-    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(bytes_per_node=9, step=STEP_A)
+    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(bytes_per_node=10, step=STEP_A)
     reads_tiles: ClassVar[bool] = False
     # Crests around a tile are found again for its neighbours: larger tiles waste less.
     tile_bytes: ClassVar[int] = 128 * 1024 * 1024
@@ -121,21 +123,24 @@ class MembraneEngine(Engine[MembraneParameters]):
         """Average the volume onto nodes, lay the plates on them, and learn gold, noise and thresholds."""
         grid = make_grid(scene.shape, scene.voxel_size_A)
         nodes = NodeMap(grid.node_shape, scene.scratch)
+        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         plates = PlateMap.empty(grid.node_shape, scene.scratch)
         crew = Crew(scene.threads, scene.core)
         with one_thread():
             crew.run(grid.gather_tasks(scene.read, nodes.array), lambda _: scene.step(0.1))
+            even_out(nodes.array, padding.array, crew)
             model = learn_model(
                 nodes.array,
+                padding.array,
                 grid.step_A,
                 contrast=self.parameters.contrast,
                 tilt_deg=self.parameters.tilt_deg,
                 thickness_A=self.parameters.thickness_A,
                 crew=crew,
             )
-            tasks = plate_tasks(model, nodes.array, plates)
+            tasks = plate_tasks(model, nodes.array, padding.array, plates)
             crew.run(tasks, lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
-            self._found = learn_cut(model, plates, crew=crew)
+            self._found = learn_cut(model, plates, padding.array, crew=crew)
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
 

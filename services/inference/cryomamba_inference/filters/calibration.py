@@ -21,6 +21,7 @@ from cryomamba_inference.filters.wedge import NO_WEDGE, estimate_tilt
 from cryomamba_inference.threads import ALONE, Crew
 
 Field = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
 ACROSS_A = 24.0
 IN_PLANE_A = 60.0
@@ -75,6 +76,7 @@ def longest_margin_A(step_A: float) -> float:
 
 def learn_model(
     nodes: Field,
+    padding: Flags,
     step_A: float,
     *,
     contrast: Literal["dark", "bright", "auto"],
@@ -88,6 +90,8 @@ def learn_model(
     ----------
     nodes : array of shape (z, y, x), float32
         Densities on the nodes of the whole volume; may be a memory map.
+    padding : array of the same shape, bool
+        Nodes that were not measured.
     step_A : float
         Distance of the nodes in Å.
     contrast : {"dark", "bright", "auto"}
@@ -100,8 +104,9 @@ def learn_model(
     crew : Crew
         Works on the samples.
     """
-    blocks = [np.asarray(nodes[where]) for where in sample_boxes(nodes.shape)]
-    values = np.concatenate([block.reshape(-1) for block in blocks])
+    boxes = sample_boxes(nodes.shape)
+    blocks = [np.asarray(nodes[box]) for box in boxes]
+    values = _measured(blocks, padding, boxes)
     level = float(np.median(values))
     limit = bead_limit(values, level)
     bank = _bank(step_A)
@@ -139,11 +144,11 @@ def _tilt_of_streaks(
     return float(tried[int(np.argmin(crew.map(left, tried)))])
 
 
-def learn_cut(model: MembraneModel, plates: PlateMap, *, crew: Crew = ALONE) -> Calibration:
+def learn_cut(model: MembraneModel, plates: PlateMap, padding: Flags, *, crew: Crew = ALONE) -> Calibration:
     """Learn the noise of the bank's answer, how far votes reach, where to cut and where the specimen ends."""
     boxes = sample_boxes(plates.response.array.shape)
     found = [(np.asarray(plates.response.array[box]), np.asarray(plates.direction.array[box])) for box in boxes]
-    responses = np.concatenate([response.reshape(-1) for response, _ in found])
+    responses = _measured([response for response, _ in found], padding, boxes)
     middle = float(np.median(responses))
     deviation = 1.4826 * float(np.median(np.abs(responses - middle)))
     # Rounding errors of a constant volume are no noise.
@@ -254,6 +259,12 @@ def sample_boxes(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
         first = [round(max(n - _SAMPLE_NODES, 0) * at) for n, at in zip(shape, (0.5, share, share), strict=True)]
         boxes.append(tuple(slice(at, at + _SAMPLE_NODES) for at in first))
     return boxes
+
+
+def _measured(blocks: Sequence[Field], padding: Flags, boxes: Sequence[tuple[slice, ...]]) -> Field:
+    """Return the values of blocks that are no padding; a zero if there are none."""
+    values = np.concatenate([block[~padding[box]] for block, box in zip(blocks, boxes, strict=True)])
+    return values if values.size else np.zeros(1, np.float32)
 
 
 def bead_limit(values: Field, level: float) -> float:
