@@ -58,6 +58,10 @@ class Camera:
 
 def main() -> None:
     """Go through a session and take the pictures."""
+    from qtpy.QtWidgets import QApplication
+
+    # Without a display Qt ends the process on the spot: before there are services that nobody would end.
+    application = QApplication([])
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         home = Path(folder)
         os.environ["CRYOMAMBA_HOME"] = str(home / "desktop")
@@ -65,6 +69,7 @@ def main() -> None:
         write_volume(tomogram, synthesize(SPEC).density, SPEC.voxel_size_A)
         with Stack(home / "services", roots=[home]).start().wait_ready(timeout=60) as stack:
             session(stack, tomogram)
+    application.quit()
 
 
 def session(stack: Stack, tomogram: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from qtpy.QtCore import QObject
 
-from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from cryomamba.events import ProgressEvent
 from cryomamba.local import ARTIFACTS, ExportFormat, LocalEvent, find_local_runner, made_by
@@ -31,6 +30,7 @@ from cryomamba.records import (
     VolumeSource,
     VolumeSummary,
 )
+from cryomamba.registry import Registry
 from napari_cryomamba.models.frames import NewestFrame
 from napari_cryomamba.models.jobs import LOCAL_PREFIX
 from napari_cryomamba.net.delivery import Order

@@ -221,3 +221,20 @@ def test_closing_the_window_ends_the_panel(qapp: Any, tmp_path: Path, qtbot: Any
     viewer.close()
     qtbot.waitUntil(lambda: panel._shut, timeout=WAIT_MS)
     qtbot.waitUntil(lambda: threading.active_count() < before, timeout=WAIT_MS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a program has loaded")
+def test_no_library_under_the_gpl_alone_is_loaded(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """Qt's package carries some, as the page on licences says; the window with a tomogram does without."""
+    loaded = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text("utf-8").splitlines()}
+    assert any("Qt6Widgets" in name for name in loaded)
+    alone = (
+        "Lottie",
+        "QuickTimeline",
+        "WaylandCompositor",
+        "virtualkeyboard",
+        "VirtualKeyboard",
+        "Charts",
+        "HttpServer",
+    )
+    assert not [name for name in loaded if any(part in name for part in alone)]

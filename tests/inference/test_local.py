@@ -13,11 +13,11 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.engine import Registry, describe
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
 from cryomamba.events import PreviewEvent, ProgressEvent
 from cryomamba.local import ExportFormat, LocalEvent, LocalRunner, find_local_runner
 from cryomamba.records import PreviewOptions, SubmitRequest, VolumeSource
+from cryomamba.registry import Registry, describe
 from cryomamba.volumes import inspect
 
 TABLES = {".json", ".csv", ".star", ".tbl"}

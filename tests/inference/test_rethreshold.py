@@ -10,9 +10,10 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Registry, ScoreCut, Tile
+from cryomamba.engine import Engine, EngineParameters, Labels, ScoreCut, Tile
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
 from cryomamba.records import SubmitRequest, VolumeSource
+from cryomamba.registry import Registry
 from cryomamba.volumes import open_volume
 from cryomamba_inference.engines.rethreshold import RethresholdEngine, RethresholdParameters
 from cryomamba_inference.executor import InlineExecutor

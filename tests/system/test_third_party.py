@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 import cryomamba
-from cryomamba.engine import Engine, Finding, Registry, Scene, Slices, Tile
+from cryomamba.engine import Engine, Finding, Scene, Slices, Tile
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.records import Shape
+from cryomamba.registry import Registry
 from cryomamba.testing import Stack
 from cryomamba.volumes import open_volume, stream_statistics, write_volume
 from napari_cryomamba.models.form import FormModel

@@ -180,7 +180,11 @@ def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, in
         if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
             raise
     display.note(f"The server does not see {path.name}; sending it.")
-    file = client.upload(path, progress=partial(display.transfer, path.name))
+    file = client.upload(
+        path,
+        progress=partial(display.transfer, path.name),
+        reading=partial(display.transfer, f"reading {path.name}"),
+    )
     with interrupts.held():
         return submit(file_id=file.file_id)
 

@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ProtocolError
 from cryomamba.files import uploaded_volume
 from cryomamba.logs import configure_logging
 from cryomamba.records import SCORES, JobRecord, Progress
+from cryomamba.registry import Registry
 from cryomamba.settings import Settings
 from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec

@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engine import Engine, Registry
+from cryomamba.engine import Engine
 from cryomamba.errors import InvalidRequestError
 from cryomamba.events import PreviewEvent, ProgressEvent
 from cryomamba.local import ARTIFACTS, ENDINGS, LOCAL_JOB, PICKS, ExportFormat, LocalEvent, LocalResult
 from cryomamba.records import EngineInfo, Progress, SubmitRequest
+from cryomamba.registry import Registry
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba.wire.preview import PreviewFrame
