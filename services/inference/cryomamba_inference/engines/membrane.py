@@ -73,6 +73,7 @@ class _Search(EngineParameters):
     min_volume_nm3: float = Field(
         2500.0,
         ge=0,
+        le=1e12,
         title="Smallest piece",
         description="Connected pieces smaller than this are removed; 2500 nm³ are a patch of 23 nm by 23 nm.",
         json_schema_extra={"unit": "nm³"},
