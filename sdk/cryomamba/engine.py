@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cryomamba.picks.places import Kind, Picks
 from cryomamba.records import Shape, Spacing
+from cryomamba.scratch import ScratchNodes
 
 if TYPE_CHECKING:
     from cryomamba.volumes.statistics import Statistics
@@ -222,6 +223,8 @@ class Engine(ABC, Generic[P]):
         (uint16, mode 6, holding 0 to 255), and with them the :meth:`candidates` as ``candidates.csv``.
     scratch_per_voxel : int
         Bytes per voxel of the volume that the engine writes into :attr:`Scene.scratch`, rounded up.
+    scratch_nodes : ScratchNodes or None
+        What it writes there on a grid of its own, whose nodes a coarse volume has more of for each voxel.
     picks : {'particles', 'filaments'} or None
         What places mean for an engine whose `predict` returns a :class:`Finding`; they become the job's ``picks.csv``,
         ``picks.star`` and ``picks.tbl``.
@@ -240,6 +243,7 @@ class Engine(ABC, Generic[P]):
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
     keeps_scores: ClassVar[bool] = False
     scratch_per_voxel: ClassVar[int] = 0
+    scratch_nodes: ClassVar[ScratchNodes | None] = None
     picks: ClassVar[Kind | None] = None
     output: Literal["labels", "scores"] = "labels"
 

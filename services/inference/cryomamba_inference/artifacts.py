@@ -100,7 +100,7 @@ class MaskStatistics(BaseModel):
     instance_count : int
         Number of connected pieces.
     instances : tuple of InstanceSummary
-        The pieces, the largest first; the first thousand. ``stats.csv`` has all.
+        The pieces, the largest first; the first thousand. ``stats.csv`` has a hundred thousand.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -161,10 +161,19 @@ def write_artifacts(
     def step(number: int) -> Callable[[float], None]:
         def within(fraction: float) -> None:
             check()
-            give_back()
             outcome.meter.within((number + fraction) / steps)
 
         return within
+
+    def measuring(number: int) -> Callable[[float], None]:
+        within = step(number)
+
+        def measured(fraction: float) -> None:
+            # Arrays of many sizes come and go there: with what is kept of each, a seventh more memory is in use.
+            give_back()
+            within(fraction)
+
+        return measured
 
     names = [MASK, *([SCORES] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
@@ -172,11 +181,11 @@ def write_artifacts(
             names.append(ARTIFACTS[form])
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
         # Without a tomogram the mask is a demonstration, and its shape of no interest.
-        source, told = LabelSource.of_volume(mask), step(len(masks))
+        source, told = LabelSource.of_volume(mask), measuring(len(masks))
         measured = measure(source, engine.labels, shape=engine.needs_volume, step=told, threads=threads)
         picks = outcome.picks
         if options is not None:
-            measured, made, picks = _traced(measured, options, mask, folder, engine, step(len(masks) + 1))
+            measured, made, picks = _traced(measured, options, mask, folder, engine, measuring(len(masks) + 1))
             names += made
         write_csv(measured, folder / TABLE)
     statistics = _statistics(outcome, engine, volume_name, measured, picks)

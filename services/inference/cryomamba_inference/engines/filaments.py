@@ -12,6 +12,7 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks, no_picks
+from cryomamba.scratch import ScratchNodes
 from cryomamba_inference.filters.filaments import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
@@ -105,7 +106,9 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
     keeps_scores: ClassVar[bool] = True
-    scratch_per_voxel: ClassVar[int] = 1
+    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
+        bytes_per_node=14, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
+    )
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "filaments"
     tile_bytes: ClassVar[int] = 64 * 1024 * 1024

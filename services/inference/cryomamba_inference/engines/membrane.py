@@ -12,6 +12,7 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
 from cryomamba.membrane_options import MembraneOptions
 from cryomamba.records import Shape, Spacing
+from cryomamba.scratch import ScratchNodes
 from cryomamba_inference.filters.background import even_out
 from cryomamba_inference.filters.calibration import (
     Calibration,
@@ -22,7 +23,7 @@ from cryomamba_inference.filters.calibration import (
     make_step,
 )
 from cryomamba_inference.filters.grid import CoarseGrid
-from cryomamba_inference.filters.membrane import PlateMap, plate_tasks, score_box
+from cryomamba_inference.filters.membrane import STEP_A, PlateMap, plate_tasks, score_box
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.threads import Crew, one_thread
 
@@ -72,6 +73,7 @@ class _Search(EngineParameters):
     min_volume_nm3: float = Field(
         2500.0,
         ge=0,
+        le=1e12,
         title="Smallest piece",
         description="Connected pieces smaller than this are removed; 2500 nm³ are a patch of 23 nm by 23 nm.",
         json_schema_extra={"unit": "nm³"},
@@ -96,7 +98,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
-    scratch_per_voxel: ClassVar[int] = 1
+    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(bytes_per_node=10, step=STEP_A)
     reads_tiles: ClassVar[bool] = False
     # Crests around a tile are found again for its neighbours: larger tiles waste less.
     tile_bytes: ClassVar[int] = 128 * 1024 * 1024

@@ -11,6 +11,7 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks
+from cryomamba.scratch import ScratchNodes
 from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER, answer_tasks
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
@@ -77,7 +78,9 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     Parameters: ClassVar[type[EngineParameters]] = ParticlesParameters
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
     keeps_scores: ClassVar[bool] = True
-    scratch_per_voxel: ClassVar[int] = 1
+    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
+        bytes_per_node=8, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
+    )
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "particles"
     tile_bytes: ClassVar[int] = 32 * 1024 * 1024
