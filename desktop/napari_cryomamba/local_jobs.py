@@ -188,10 +188,8 @@ class _Run(threading.Thread):
         record, folder = self.record, self._folder
         folder.mkdir(parents=True, exist_ok=True)
         engine = Registry.discover().engines.get(record.engine)
-        wanted: dict[ExportFormat, bool] = {
-            "scores": engine is not None and engine.keeps_scores,
-            "csv": engine is not None and engine.picks is not None,
-        }
+        scores, picks = engine is not None and engine.keeps_scores, engine is not None and engine.picks is not None
+        wanted: dict[ExportFormat, bool] = {"scores": scores, "candidates": scores and picks, "csv": picks}
         made = () if engine is None else made_by(engine.Parameters.model_json_schema(), record.params)
         formats = (*(form for form, there in wanted.items() if there), *made)
         volume = record.volume

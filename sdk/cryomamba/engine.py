@@ -224,7 +224,7 @@ class Engine(ABC, Generic[P]):
         engine allocates besides is its own affair, but counts.
     keeps_scores : bool
         Whether the scores are graded, so that the threshold can be moved afterwards: they are kept as ``scores.mrc``
-        (uint16, mode 6, holding 0 to 255).
+        (uint16, mode 6, holding 0 to 255), and with them the :meth:`candidates` as ``candidates.csv``.
     scratch_per_voxel : int
         Bytes per voxel of the volume that the engine writes into :attr:`Scene.scratch`, rounded up.
     picks : {'particles', 'filaments'} or None
@@ -287,6 +287,13 @@ class Engine(ABC, Generic[P]):
             The rows of all tiles in the order of the tiles' numbers, so that they do not depend on who was first.
         """
         raise NotImplementedError
+
+    def candidates(self, points: Points) -> Picks:
+        """Return all places that another threshold may choose from, by their scores; called after :meth:`settle`.
+
+        They are kept with the scores. The default is the picks themselves, of which a higher threshold leaves fewer.
+        """
+        return self.settle(points)
 
     @abstractmethod
     def predict(self, tile: Tile) -> Labels | Finding:

@@ -21,6 +21,7 @@ _REVISION = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
 MASK = "mask.mrc"
 SCORES = "scores.mrc"
 PICKS = "picks.csv"
+CANDIDATES = "candidates.csv"
 INSTANCES = "instances.mrc"
 MIDDLE = "middle.mrc"
 RETHRESHOLD = "rethreshold"

@@ -116,6 +116,7 @@ def test_without_services(beads_package: Path, tomogram: Path, tmp_path: Path) -
     assert all(mask[at] for at in BEADS)
     run_cli(beads_package, tmp_path, "threshold", "a_scores.mrc", "--high", 90, "-o", "b.mrc")
     assert np.array_equal(read(tmp_path / "b.mrc"), expected(tmp_path / "a_scores.mrc", 90))
+    assert places(tmp_path / "b.csv") == list(BEADS)
 
 
 def test_its_halo_is_right(registry: Registry, tomogram: Path) -> None:
@@ -168,6 +169,7 @@ def test_with_services(
         assert stats["threshold"] == {"high": 120, "low": 120, "min_voxels": 0}
         moved = client.wait(client.threshold(first.job_id, 90).job_id)
         assert np.array_equal(read(client.download(moved.job_id, to=tmp_path / "90.mrc")), expected(scores, 90))
+        assert places(client.download(moved.job_id, "picks.csv", tmp_path)) == list(BEADS)
         created = post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": 200, "low": 200})
         assert created["engine"] == "rethreshold"
         client.wait(created["job_id"])
@@ -178,6 +180,7 @@ def test_with_services(
             client.threshold(first.job_id, 300)
     run_cli(beads_package, tmp_path, "threshold", first.job_id[:8], "--high", 60, "-o", "60.mrc", "-s", stack.http_url)
     assert np.array_equal(read(tmp_path / "60.mrc"), expected(scores, 60))
+    assert places(tmp_path / "60.csv") == list(BEADS)
     with pytest.raises(urllib.error.HTTPError) as refused:
         post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": "90"})
     assert refused.value.code == 400

@@ -92,7 +92,7 @@ def exports(
     from cryomamba.local import ENDINGS, PICKS
 
     asked = {form.lstrip(".") for form in formats}
-    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores}
+    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "candidates": scores and picks}
     wanted |= dict.fromkeys(made, True)
     wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in PICKS}
     base = mask.name.removesuffix(".mrc")

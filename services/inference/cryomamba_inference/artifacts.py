@@ -31,7 +31,7 @@ from cryomamba.masks.slabs import LabelSource
 from cryomamba.membrane_options import MembraneOptions
 from cryomamba.names import stem
 from cryomamba.picks import Frame, Kind, Picks, write_picks
-from cryomamba.records import SCORES, Artifact, Shape, Spacing
+from cryomamba.records import CANDIDATES, SCORES, Artifact, Shape, Spacing
 from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
@@ -49,6 +49,7 @@ _MEDIA_TYPES = {
     "mask.nii.gz": "application/gzip",
     "mask.nrrd": "application/octet-stream",
     SCORES: "application/octet-stream",
+    CANDIDATES: "text/csv",
     "instances.mrc": "application/octet-stream",
     "middle.mrc": "application/octet-stream",
     "normals.nrrd": "application/octet-stream",
@@ -181,11 +182,12 @@ def write_artifacts(
     statistics = _statistics(outcome, engine, volume_name, measured, picks)
     (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
     names += [STATS, TABLE]
-    if picks is not None:
-        frame = Frame(outcome.facts.shape, outcome.facts.voxel_size_A, stem(Path(volume_name)))
-        for name in PICKS:
-            write_picks(picks, folder / name, frame)
-        names += PICKS
+    frame = Frame(outcome.facts.shape, outcome.facts.voxel_size_A, stem(Path(volume_name)))
+    tables = {CANDIDATES: outcome.candidates, **dict.fromkeys(PICKS, picks)}
+    for name, places in tables.items():
+        if places is not None:
+            write_picks(places, folder / name, frame)
+            names.append(name)
     return tuple(_describe(folder / name, check) for name in names)
 
 

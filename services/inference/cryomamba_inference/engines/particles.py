@@ -143,10 +143,16 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         """Find the threshold from all peaks and decoys, and return the particles above it, the best first."""
         grid, _, model = self._prepared
         self._cut = find_cut(points, model, grid.voxel_size_A)
-        # The mask holds whole scores, and both must agree.
-        balls = points[(points[:, 4] > 0) & (np.floor(points[:, 3]) >= self.cut().high)]
+        cut = self.cut()
+        return self.candidates(points).cut(cut.high, cut.low)
+
+    def candidates(self, points: Points) -> Picks:
+        """Return the particles of any score, the best first."""
+        balls = points[points[:, 4] > 0]
         balls = balls[np.lexsort((balls[:, 2], balls[:, 1], balls[:, 0], -balls[:, 3]))]
-        return Picks(balls[:, :3], balls[:, 3], np.ones(len(balls), np.int64), "particles")
+        # A table has two decimals, and must not round a score up to the threshold.
+        scores = np.floor(100 * balls[:, 3]) / 100
+        return Picks(balls[:, :3], scores, np.ones(len(balls), np.int64), "particles")
 
     @property
     def _prepared(self) -> tuple[CoarseGrid, Fields, ParticleModel]:

@@ -141,7 +141,8 @@ def find_cut(rows: Found, model: ParticleModel, size_A: Spacing) -> int:
     decoy = rows[:, 4] < 0
     decoy[decoy] = ~_fringes(rows[decoy, :3] * size_A, heights[decoy], rows[:, :3] * size_A, heights, rows[:, 4], model)
     height = find_height(heights[rows[:, 4] > 0], heights[decoy])
-    return math.ceil(min(float(to_scores(np.array([height]))[0]), 255.0))
+    # The mask holds whole scores: rounded up, the least peak that is believed would be left out.
+    return math.floor(min(float(to_scores(np.array([height]))[0]), 255.0))
 
 
 def _fringes(
