@@ -55,6 +55,19 @@ def test_a_filament_is_found_and_traced(hollow: bool, sign: float) -> None:
     np.testing.assert_allclose(np.abs(np.diff(along))[1:-1], 125, atol=10)
 
 
+def test_padding_is_no_filament() -> None:
+    """In a constant frame far from the densities one filament is found, within its radius, and none along the frame."""
+    frame = 20
+    _, picks = picked(engine(), np.pad(tube(), frame, constant_values=300.0))
+    assert picks.objects == 1
+    offset = (picks.positions - frame) * 10 - np.array(SHAPE) * 5
+    way = np.array([0, 0.8, 0.6])
+    away = np.linalg.norm(offset - (offset @ way)[:, None] * way, axis=1)
+    assert away.max() < 150
+    assert np.median(away) < 30
+    assert np.ptp(offset @ way) > 600
+
+
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_a_filament_far_above_the_noise_keeps_its_contrast(sign: float) -> None:
     """The fringes that the wedge leaves beside strong filaments, of the other contrast and longer, are not taken."""

@@ -43,6 +43,18 @@ def test_particles_are_found_in_either_contrast(contrast: str) -> None:
     assert recall > 0.8
 
 
+def test_a_slope_and_padding_cost_few() -> None:
+    """In a volume with a steep slope, in a constant frame far from its densities, particles are found as without."""
+    made = phantom(shape=(72, 144, 144), particles=30)
+    slope = np.linspace(0, 5 * made.density.std(), 72, dtype=np.float32)
+    frame = 16
+    framed = np.pad(made.density + slope[:, None, None], frame, constant_values=-1000.0)
+    _, picks = picked(engine(), framed)
+    precision, recall = agreement((picks.positions - frame) * 10, made.particles_A, 50)
+    assert precision > 0.9
+    assert recall > 0.8
+
+
 def test_noise_gives_almost_nothing() -> None:
     """In noise alone at most a pick or two is believed."""
     noise = np.random.default_rng(5).normal(size=SHAPE).astype(np.float32)

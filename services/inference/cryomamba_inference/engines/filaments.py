@@ -13,6 +13,7 @@ from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Sc
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks, no_picks
 from cryomamba.scratch import ScratchNodes
+from cryomamba_inference.filters.background import even_out
 from cryomamba_inference.filters.filaments import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
@@ -28,6 +29,7 @@ from cryomamba_inference.filters.filaments import (
 )
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.padding import leave_out
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.pulling import pulled
 from cryomamba_inference.filters.tracing import trace
@@ -107,7 +109,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
     keeps_scores: ClassVar[bool] = True
     scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
-        bytes_per_node=14, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
+        bytes_per_node=15, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
     )
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "filaments"
@@ -136,14 +138,18 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             )
         grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         densities = NodeMap(grid.node_shape, scene.scratch)
+        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         nodes = densities.array
         lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
         crew = Crew(scene.threads, scene.core)
         with one_thread():
             crew.run(grid.gather_tasks(scene.read, nodes), lambda _: scene.step(0.1))
+            even_out(nodes, padding.array, crew)
             model = learn_model(nodes, grid, diameter_A=diameter)
             answers = answer_tasks(model, nodes, lines)
             crew.run(answers, lambda n: scene.step(0.2 + 0.6 * n / len(answers)))
+            for line_map in lines.values():
+                leave_out(line_map.response.array, padding.array)
             found: dict[int, Points] = {}
             tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
             crew.run(tasks, lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))

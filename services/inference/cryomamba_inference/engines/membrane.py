@@ -25,6 +25,7 @@ from cryomamba_inference.filters.calibration import (
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.membrane import STEP_A, PlateMap, plate_tasks, score_box
 from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.padding import leave_out
 from cryomamba_inference.threads import Crew, one_thread
 
 _LOOK_VOXELS = 300_000
@@ -139,8 +140,9 @@ class MembraneEngine(Engine[MembraneParameters]):
                 thickness_A=self.parameters.thickness_A,
                 crew=crew,
             )
-            tasks = plate_tasks(model, nodes.array, padding.array, plates)
+            tasks = plate_tasks(model, nodes.array, plates)
             crew.run(tasks, lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
+            leave_out(plates.response.array, padding.array)
             self._found = learn_cut(model, plates, padding.array, crew=crew)
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))

@@ -12,9 +12,11 @@ from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Sc
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks
 from cryomamba.scratch import ScratchNodes
+from cryomamba_inference.filters.background import even_out
 from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER, answer_tasks
 from cryomamba_inference.filters.grid import CoarseGrid
 from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.padding import leave_out
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.particles import (
     Fields,
@@ -79,7 +81,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
     keeps_scores: ClassVar[bool] = True
     scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
-        bytes_per_node=8, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
+        bytes_per_node=9, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
     )
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "particles"
@@ -110,14 +112,17 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         apart = self.parameters.min_distance_A or 0.7 * diameter
         grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         maps = NodeMap(grid.node_shape, scene.scratch), NodeMap(grid.node_shape, scene.scratch)
+        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         fields = Fields(maps[0].array, maps[1].array)
         crew = Crew(scene.threads, scene.core)
         with one_thread():
             tasks = grid.gather_tasks(scene.read, fields.nodes)
             crew.run(tasks, lambda _: scene.step(0.2))
+            even_out(fields.nodes, padding.array, crew)
             blobs = make_filter(fields.nodes, grid, diameter_A=diameter, apart_A=apart)
             answers = answer_tasks(blobs, fields.nodes, fields.answer)
             crew.run(answers, lambda count: scene.step(0.4 + 0.5 * count / len(answers)))
+            leave_out(fields.answer, padding.array)
             self._model, self._cut = calibrate(
                 fields, grid, blobs, diameter_A=diameter, contrast=self.parameters.contrast
             )

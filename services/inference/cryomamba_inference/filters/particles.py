@@ -89,6 +89,8 @@ def calibrate(
 ) -> tuple[ParticleModel, int]:
     """Learn noise, contrast and gold from samples of the answers; return a first threshold, too."""
     values = _sampled(fields.answer)
+    # In padding the answer is 0, and nowhere else.
+    values = values[values != 0] if values.any() else values
     middle = float(np.median(values))
     deviation = 1.4826 * float(np.median(np.abs(values - np.float32(middle))))
     # What rounding leaves of a constant volume is no noise to compare with.
