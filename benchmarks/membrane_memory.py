@@ -23,7 +23,7 @@ from cryomamba.volumes import write_volume
 
 SIDE = 1024
 CASES: tuple[tuple[str, dict[str, Any], tuple[int, ...]], ...] = (
-    ("threshold", {}, (128, 512)),
+    ("threshold", {}, (128, 512, 1024)),
     ("membrane", {}, (128, 512, 1024)),
     ("particles", {"diameter_A": 150.0}, (128, 512)),
     ("filaments", {"diameter_A": 250.0}, (128, 512)),

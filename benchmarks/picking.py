@@ -1,19 +1,20 @@
 """Quality, speed and memory of the engines 'particles' and 'filaments', on seeds that tuned nothing.
 
-Volumes at 14 Å with a missing wedge of ±60°, everything else left open. *clean* holds nothing but what is looked for;
-*crowded* has membranes, gold, macromolecules and vacuum above and below, *few* and *many* likewise with other numbers;
-*organelles* are scenes of another make (`scenes/organelles.py`) with its microscope and
+Volumes with a missing wedge of ±60°, at 14 Å if nothing else is said, everything else left open. *clean* holds nothing
+but what is looked for; *crowded* has membranes, gold, macromolecules and vacuum above and below, *few* and *many*
+likewise with other numbers; *organelles* are scenes of another make (`scenes/organelles.py`) with its microscope and
 its ribosomes, half of them on membranes. Noise is the deviation in a voxel of 10 Å in units of a leaflet's density.
-Seeds 6001 to 6005 were looked at while the engines were made, those here were not.
+Seeds from 6001 and from 7001 on were looked at while the engines were made, those here were not.
 
 *particles* (210 Å; ribosomes 240 Å): a pick within half a diameter of a particle that no other pick has is right; F1 of
 the picks at the automatic and at the best threshold, beside scikit-image's `blob_log`, with the contrast told to it, at
-its best threshold, which a person does not know.
-*filaments* (250 Å): share of the traced points within half a diameter of a true centre line (precision), and share of
-the true centre lines within 0.6 diameters of a traced point (recall); F1 of the mask with one voxel of tolerance at the
-automatic and at the best threshold, beside scikit-image's Sato and Frangi at two scales that suit the radius, with the
-contrast told to them, at their best threshold. Seconds are those of one process. *Memory*: the most anonymous memory of
-all inference processes together, two of them computing; the limit is 1 GB at any depth.
+its best threshold, which a person does not know. *none* is *crowded* without particles.
+*filaments* (microtubules of 250 Å; *actin* of 70 Å in voxels of 7 Å): share of the traced points within half a diameter
+of a true centre line (precision), and share of the true centre lines within 0.6 diameters of a traced point (recall);
+F1 of the mask with one voxel of tolerance at the automatic and at the best threshold, beside scikit-image's Sato and
+Frangi at two scales that suit the radius, with the contrast told to them, at their best threshold. Seconds are those of
+one process. *Memory*: the most anonymous memory of all inference processes together, two of them computing; the limit
+is 1 GB at any depth.
 
 `python -m benchmarks.picking particles` (or filaments, memory) prints one table of it.
 """
@@ -64,7 +65,11 @@ FILAMENT_SCENES: dict[str, dict[str, Any]] = {
     "crowded": {"filaments": 3},
     "many": {"filaments": 8},
 }
-PARTICLE_A, RIBOSOME_A, FILAMENT_A = 210.0, 240.0, 250.0
+PARTICLE_A, RIBOSOME_A = 210.0, 240.0
+MICROTUBULE, ACTIN = (250.0, VOXEL_A), (70.0, 7.0)
+FILAMENTS = {scene: (MICROTUBULE, spec) for scene, spec in FILAMENT_SCENES.items()} | {
+    f"actin, {scene}": (ACTIN, FILAMENT_SCENES[scene]) for scene in ("clean", "crowded")
+}
 ORGANELLES = "organelles"
 FILAMENT = next(value for value, name in LABELS.items() if name == "filament")
 MEMORY_SIDE, MEMORY_VOXEL_A = 1024, 10.0
@@ -176,19 +181,20 @@ def particles(scene: str, seed: int, noise: float) -> list[float]:
 
 
 def filaments(scene: str, seed: int, noise: float) -> list[float]:
-    parameters = {"filament_diameter_A": FILAMENT_A, **FILAMENT_SCENES[scene]}
-    phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=VOXEL_A, seed=seed, noise=noise, **parameters))
-    engine = FilamentsEngine(FilamentsParameters(diameter_A=FILAMENT_A))
-    scores, picks, seconds = segmented(engine, phantom.density)
-    cut, true_A, found_A = engine.cut(), seen_lines(phantom), picks.positions * VOXEL_A
+    (diameter_A, voxel_A), given = FILAMENTS[scene]
+    parameters = {"filament_diameter_A": diameter_A, **given}
+    phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=voxel_A, seed=seed, noise=noise, **parameters))
+    engine = FilamentsEngine(FilamentsParameters(diameter_A=diameter_A))
+    scores, picks, seconds = segmented(engine, phantom.density, (voxel_A,) * 3)
+    cut, true_A, found_A = engine.cut(), seen_lines(phantom), picks.positions * voxel_A
     precision, recall = 1.0, 0.0
     if len(found_A):
-        precision = float(np.mean(cKDTree(true_A).query(found_A)[0] < 0.5 * FILAMENT_A))
-        recall = float(np.mean(cKDTree(found_A).query(true_A)[0] < 0.6 * FILAMENT_A))
+        precision = float(np.mean(cKDTree(true_A).query(found_A)[0] < 0.5 * diameter_A))
+        recall = float(np.mean(cKDTree(found_A).query(true_A)[0] < 0.6 * diameter_A))
     automatic = score_mask(cut_scores(scores, cut), phantom.truth, FILAMENT).f1
     best = max(score.f1 for score in score_thresholds(scores, phantom.truth, FILAMENT)[1:])
     peers = [
-        best_f1(answer, phantom.truth, FILAMENT) for answer in ridge_filters.lines(phantom.density, VOXEL_A, FILAMENT_A)
+        best_f1(answer, phantom.truth, FILAMENT) for answer in ridge_filters.lines(phantom.density, voxel_A, diameter_A)
     ]
     quality = [precision, recall, f1(precision, recall), automatic, max(automatic, best)]
     return [*quality, *peers, seconds / phantom.density.size * 1e6]
@@ -204,14 +210,23 @@ def table(
     print()
 
 
+def no_particles(scene: str, seed: int, noise: float) -> list[float]:
+    density = np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
+    if scene == "none":
+        spec = PhantomSpec(shape=SHAPE, voxel_size_A=VOXEL_A, seed=seed, noise=noise, particles=0)
+        density = synthesize(spec).density
+    return [float(len(segmented(ParticlesEngine(ParticlesParameters(diameter_A=PARTICLE_A)), density)[1]))]
+
+
 def particles_table() -> None:
     columns = ("F1", "best", "blob_log", "s / Mvoxel", "blob_log s")
     table("particles", columns, (*PARTICLE_SCENES, ORGANELLES), particles)
+    table("no particles", ("picks",), ("none", "nothing but noise"), no_particles)
 
 
 def filaments_table() -> None:
     columns = ("precision", "recall", "lines F1", "mask auto", "mask best", "Sato", "Frangi", "s / Mvoxel")
-    table("filaments", columns, tuple(FILAMENT_SCENES), filaments)
+    table("filaments", columns, tuple(FILAMENTS), filaments)
 
 
 def memory() -> None:

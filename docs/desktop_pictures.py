@@ -23,6 +23,17 @@ WIDTH = 1000
 SPEC = PhantomSpec(
     shape=(160, 320, 320), voxel_size_A=(10.0, 10.0, 10.0), seed=12, noise=0.7, crowding=0.03, vesicles=12
 )
+FILAMENTS = PhantomSpec(
+    shape=(64, 160, 160),
+    voxel_size_A=14.0,
+    seed=12,
+    noise=1.5,
+    filaments=5,
+    vesicles=1,
+    sheets=0,
+    gold=0,
+    crowding=0.02,
+)
 
 
 class Camera:
@@ -58,6 +69,10 @@ class Camera:
 
 def main() -> None:
     """Go through a session and take the pictures."""
+    from qtpy.QtWidgets import QApplication
+
+    # Without a display Qt ends the process on the spot: before there are services that nobody would end.
+    application = QApplication([])
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         home = Path(folder)
         os.environ["CRYOMAMBA_HOME"] = str(home / "desktop")
@@ -65,6 +80,7 @@ def main() -> None:
         write_volume(tomogram, synthesize(SPEC).density, SPEC.voxel_size_A)
         with Stack(home / "services", roots=[home]).start().wait_ready(timeout=60) as stack:
             session(stack, tomogram)
+    application.quit()
 
 
 def session(stack: Stack, tomogram: Path) -> None:
@@ -81,6 +97,7 @@ def session(stack: Stack, tomogram: Path) -> None:
     keep(camera, panel)
     look(camera, panel)
     pick(camera, panel)
+    trace(camera, panel, tomogram.with_name("microtubules.mrc"))
 
     panel.tabs.setCurrentWidget(panel.messages)
     stack.kill("gateway")
@@ -151,6 +168,27 @@ def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
         overlay.layer.visible = False
     panel.tabs.setCurrentWidget(panel.picks)
     camera.take("picks")
+
+
+def trace(camera: Camera, panel: Any, tomogram: Path) -> None:  # noqa: ANN401
+    """Let the engine for filaments trace, and show its lines in 3D."""
+    write_volume(tomogram, synthesize(FILAMENTS).density, FILAMENTS.voxel_size_A)
+    count = len(panel.viewer.layers)
+    panel.open_files([tomogram])
+    camera.until(lambda: len(panel.viewer.layers) > count, "the second tomogram")
+    panel.tabs.setCurrentIndex(1)
+    panel.segment.engine.setCurrentText("filaments")
+    panel.segment.submit()
+    camera.until(lambda: [layer for layer in panel.viewer.layers if layer.name.endswith("paths")], "the paths")
+    overlays = panel.desk.watching.overlays
+    camera.until(lambda: len(overlays) == 3 and all(overlay.final for overlay in overlays.values()), "its mask")
+    for layer in panel.viewer.layers:
+        layer.visible = layer.name in (f"{tomogram.name} · paths", f"{tomogram.name} · picks")
+    panel.viewer.dims.ndisplay = 3
+    panel.viewer.scene.camera.angles = (10, 30, 60)
+    panel.tabs.setCurrentWidget(panel.picks)
+    camera.take("paths", settle_s=2.0)
+    panel.viewer.dims.ndisplay = 2
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def _statuses(about: Mapping[str, Any]) -> list[str]:
 def engines() -> str:
     """Return every engine of ours with its parameters; other packages may have installed more."""
     from cryomamba.cli.parameters import describe
-    from cryomamba.engine import Registry
+    from cryomamba.registry import Registry
 
     parts = []
     registry = Registry.discover()

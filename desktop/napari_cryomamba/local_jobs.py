@@ -13,7 +13,6 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from qtpy.QtCore import QObject
 
-from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from cryomamba.events import ProgressEvent
 from cryomamba.local import ARTIFACTS, ExportFormat, LocalEvent, find_local_runner, made_by
@@ -31,6 +30,7 @@ from cryomamba.records import (
     VolumeSource,
     VolumeSummary,
 )
+from cryomamba.registry import Registry
 from napari_cryomamba.models.frames import NewestFrame
 from napari_cryomamba.models.jobs import LOCAL_PREFIX
 from napari_cryomamba.net.delivery import Order
@@ -188,10 +188,8 @@ class _Run(threading.Thread):
         record, folder = self.record, self._folder
         folder.mkdir(parents=True, exist_ok=True)
         engine = Registry.discover().engines.get(record.engine)
-        wanted: dict[ExportFormat, bool] = {
-            "scores": engine is not None and engine.keeps_scores,
-            "csv": engine is not None and engine.picks is not None,
-        }
+        scores, picks = engine is not None and engine.keeps_scores, engine is not None and engine.picks is not None
+        wanted: dict[ExportFormat, bool] = {"scores": scores, "candidates": scores and picks, "csv": picks}
         made = () if engine is None else made_by(engine.Parameters.model_json_schema(), record.params)
         formats = (*(form for form, there in wanted.items() if there), *made)
         volume = record.volume

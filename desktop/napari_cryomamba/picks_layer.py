@@ -1,6 +1,7 @@
 """Picks as a Points layer: rings of the particles' size, a colour per label, and a score below which they hide.
 
-Normals, of points on membranes, are features of the points, and arrows in a Vectors layer beside them.
+Beside them are, in a Vectors layer, arrows for the normals of points on membranes, which are features of the points,
+too, and lines through the points of filaments, which follow those that are shown.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from napari.utils.colormaps.standardize_color import transform_color
 
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.picks import NORMAL_HEADS, Picks
 from cryomamba.records import EngineInfo, JobRecord, Shape, Spacing
 from napari_cryomamba.models.palette import color_of
 from napari_cryomamba.models.placement import NM_PER_A, Placement
+from napari_cryomamba.paths_layer import path_colors, path_pieces
 from napari_cryomamba.tomogram import METADATA_KEY
 
 PICKS_KEY = "cryomamba_picks"
-NORMALS_KEY = "cryomamba_normals"
+VECTORS_KEY = "cryomamba_vectors"
 SCORE, LABEL = "score", "label"
 DIAMETER = "diameter_A"
 SPACING = "point_spacing_A"
 DEFAULT_DIAMETER_A = 200.0
+_LINE_WIDTH = 0.1
 
 
 def show_picks(
@@ -39,29 +44,62 @@ def show_picks(
         viewer.layers.remove(present)
     with neighbours_shown():
         if picks.normals is not None:
-            _add_normals(viewer, record, picks, picks.normals * diameter_A, voxel_size_A)
+            arrows = np.stack([picks.positions, picks.normals * diameter_A / np.array(voxel_size_A)], axis=1)
+            _add_vectors(viewer, record, "normals", arrows, picks.labels, voxel_size_A)
         layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
-    # New points that a person adds are certain; which way they look is not known, so they look up.
+        if picks.kind == "filaments":
+            width = max(_LINE_WIDTH * diameter_A / voxel_size_A[2], 0.5)
+            _follow_with_lines(viewer, record, layer, voxel_size_A, width)
+    # New points that a person adds are certain, and if of a filament, of another one; which way they look is not known,
+    # so they look up.
     up = dict(zip(NORMAL_HEADS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
-    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: 1, **up}
+    number = int(picks.labels.max(initial=0)) + 1 if picks.kind == "filaments" else 1
+    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: number, **up}
     return layer
 
 
 def _jobs_of(layer: Any) -> set[object]:  # noqa: ANN401
-    return {layer.metadata.get(PICKS_KEY), layer.metadata.get(NORMALS_KEY)}
+    return {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}
 
 
-def _add_normals(viewer: Any, record: JobRecord, picks: Picks, ways_A: Any, size_A: Spacing) -> None:  # noqa: ANN401
-    viewer.add_vectors(
-        np.stack([picks.positions, ways_A / np.array(size_A)], axis=1),
-        name=f"{record.volume.name or record.name} · normals",
-        edge_color=[color_of(int(label)) for label in picks.labels] or "yellow",
-        edge_width=0.5,
-        vector_style="arrow",
+def _add_vectors(
+    viewer: Any,  # noqa: ANN401
+    record: JobRecord,
+    what: str,
+    vectors: Any,  # noqa: ANN401
+    labels: Any,  # noqa: ANN401
+    size_A: Spacing,
+    *,
+    width: float = 0.5,
+    style: str = "arrow",
+) -> Any:  # noqa: ANN401
+    return viewer.add_vectors(
+        vectors,
+        name=f"{record.volume.name or record.name} · {what}",
+        edge_color=path_colors(labels),
+        edge_width=width,
+        vector_style=style,
         out_of_slice_display=True,
-        metadata={NORMALS_KEY: record.job_id, METADATA_KEY: None},
+        metadata={VECTORS_KEY: record.job_id, METADATA_KEY: None},
         **Placement.of_volume(size_A).layer_arguments(),
     )
+
+
+def _follow_with_lines(viewer: Any, record: JobRecord, points: Any, size_A: Spacing, width: float) -> None:  # noqa: ANN401
+    """Draw lines through the points of filaments, and again whenever points are moved, hidden, added or deleted."""
+    pieces, numbers = path_pieces(_all(points), _shown(points))
+    lines = _add_vectors(viewer, record, "paths", pieces, numbers, size_A, width=width, style="line")
+    viewer.layers.move(viewer.layers.index(lines), viewer.layers.index(points))
+    viewer.layers.selection.active = points
+
+    def follow(_event: object = None) -> None:
+        pieces, numbers = path_pieces(_all(points), _shown(points))
+        lines.data = pieces
+        if len(numbers):
+            lines.edge_color = path_colors(numbers)
+
+    points.events.data.connect(follow)
+    points.events.features.connect(follow)
 
 
 @contextmanager
@@ -126,24 +164,57 @@ def is_picks(layer: Any) -> bool:  # noqa: ANN401
 
 def picks_in(layer: Any) -> Picks:  # noqa: ANN401
     """Return the points of a layer that are not hidden, as they are now."""
-    shown = np.asarray(layer.shown, bool)
-    count = int(shown.sum())
+    return _all(layer).stretches(np.flatnonzero(_shown(layer)))
+
+
+def _shown(layer: Any) -> npt.NDArray[np.bool_]:  # noqa: ANN401
+    return np.asarray(layer.shown, bool)
+
+
+def _all(layer: Any) -> Picks:  # noqa: ANN401
+    count = len(layer.data)
     features = layer.features
-    scores = features[SCORE].to_numpy(float)[shown] if SCORE in features else np.full(count, SCORE_MAX, np.float64)
-    labels = features[LABEL].to_numpy(float)[shown].astype(np.int64) if LABEL in features else np.ones(count, np.int64)
+    scores = features[SCORE].to_numpy(float) if SCORE in features else np.full(count, SCORE_MAX, np.float64)
+    labels = features[LABEL].to_numpy(float).astype(np.int64) if LABEL in features else np.ones(count, np.int64)
     kind = layer.metadata.get("kind", "particles")
     oriented = all(name in features for name in NORMAL_HEADS)
-    normals = features[list(NORMAL_HEADS)].to_numpy(float)[shown] if oriented else None
-    return Picks(np.asarray(layer.data, np.float64)[shown], scores, labels, kind, normals)
+    normals = features[list(NORMAL_HEADS)].to_numpy(float) if oriented else None
+    return Picks(np.asarray(layer.data, np.float64), scores, labels, kind, normals)
 
 
 def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401
     """Show the points of at least a score, hide the others, and return how many are shown."""
     if SCORE in layer.features:
-        layer.shown = layer.features[SCORE].to_numpy(float) >= score
-        # napari tells nobody that points were hidden.
-        layer.events.features()
-    return int(np.asarray(layer.shown, bool).sum())
+        _show(layer, layer.features[SCORE].to_numpy(float) >= score)
+    return int(_shown(layer).sum())
+
+
+def show_above(layer: Any, high: float, low: float) -> None:  # noqa: ANN401
+    """Show what a threshold leaves of all points, and hide the others."""
+    shown = np.zeros(len(layer.data), np.bool_)
+    shown[_all(layer).above(high, low)] = True
+    _show(layer, shown)
+
+
+def _show(layer: Any, shown: npt.NDArray[np.bool_]) -> None:  # noqa: ANN401
+    layer.shown = shown
+    # napari tells nobody that points were hidden.
+    layer.events.features()
+
+
+def add_hidden(layer: Any, more: Picks) -> None:  # noqa: ANN401
+    """Add points to those of a job, not shown yet: a lower threshold will show them."""
+    shown = np.concatenate([_shown(layer), np.zeros(len(more), np.bool_)])
+    added = {SCORE: more.scores, LABEL: more.labels, **_normal_features(more)}
+    features = {name: np.concatenate([layer.features[name], values]) for name, values in added.items()}
+    colors = np.concatenate([layer.border_color, transform_color([color_of(int(label)) for label in more.labels])])
+    with layer.events.blocker_all():
+        layer.data = np.concatenate([layer.data, more.positions])
+        layer.features = features
+        layer.border_color = colors
+        layer.shown = shown
+    layer.refresh()
+    layer.events.features()
 
 
 def voxel_size_A(layer: Any) -> Spacing:  # noqa: ANN401

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QObject
 
 from cryomamba.client import AsyncClient
 from cryomamba.engine import ScoreCut
 from cryomamba.errors import CryoMambaError, NotFoundError
 from cryomamba.picks import Kind, Picks, read_csv
-from cryomamba.records import PICKS, SCORES, JobRecord, Spacing
+from cryomamba.records import CANDIDATES, PICKS, SCORES, JobRecord, Spacing
 from cryomamba.volumes import inspect
 from napari_cryomamba.aside import Aside, Task
 from napari_cryomamba.downloads import Downloads, Progress
 from napari_cryomamba.local_jobs import STATISTICS
 from napari_cryomamba.models.history import Level, Notice
 from napari_cryomamba.notices import Notices
-from napari_cryomamba.picks_layer import diameter_A, show_picks
+from napari_cryomamba.picks_layer import add_hidden, diameter_A, picks_of_job, show_above, show_picks
 from napari_cryomamba.runs import Runs
 from napari_cryomamba.thresholds import ScoreMap, load_scores
 from napari_cryomamba.tomogram import Array, open_mask, source_of
@@ -60,6 +61,7 @@ class Results(QObject):
         self._viewer, self._runs, self._watching = viewer, runs, watching
         self._aside, self._notices, self.downloads = aside, notices, downloads
         self.versions: dict[str, str] = {}
+        self._joined: set[str] = set()
         watching.complete.connect(self.show)
 
     def show(self, record: JobRecord) -> None:
@@ -98,6 +100,7 @@ class Results(QObject):
         def shown(picks: Picks) -> None:
             source = source_of(tomogram) if tomogram is not None else None
             size = source.meta.voxel_size_A if source is not None else record.volume.voxel_size_A
+            self._joined.discard(record.job_id)
             show_picks(self._viewer, record, picks, size, diameter_A(record, info))
 
         kind: Kind = info.picks if info is not None and info.picks is not None else "particles"
@@ -106,6 +109,7 @@ class Results(QObject):
     def forget(self, job_id: str) -> None:
         """Remove what was fetched of a job."""
         self.versions.pop(job_id, None)
+        self._joined.discard(job_id)
         self.downloads.forget(job_id)
 
     # scores
@@ -129,6 +133,30 @@ class Results(QObject):
             self._aside.run("Reading the scores", work, done, progress, failed)
 
         self.downloads.fetch(record, SCORES, with_scores, failed, progress)
+
+    def join_candidates(self, record: JobRecord, cut: ScoreCut) -> None:
+        """Add to a job's picks, hidden, those that a lower threshold than the job's own would show."""
+        if not record.has(CANDIDATES) or record.job_id in self._joined:
+            return
+        self._joined.add(record.job_id)
+
+        def arrived(path: Path) -> None:
+            self._aside.run("Opening the picks", lambda _task: read_csv(path), read)
+
+        def read(every: Picks) -> None:
+            layer = picks_of_job(self._viewer, record.job_id)
+            if layer is not None:
+                below = np.ones(len(every), np.bool_)
+                below[every.above(cut.high, cut.low)] = False
+                add_hidden(layer, every.chosen(below))
+
+        self.downloads.fetch(record, CANDIDATES, arrived)
+
+    def follow_cut(self, record: JobRecord, cut: ScoreCut) -> None:
+        """Show of a job's picks those that a threshold leaves."""
+        layer = picks_of_job(self._viewer, record.job_id)
+        if layer is not None and record.job_id in self._joined:
+            show_above(layer, cut.high, cut.low)
 
     # back to the job
 

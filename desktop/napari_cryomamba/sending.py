@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,6 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
-from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import JobError, JobRecord, JobState, PreviewOptions, Progress, VolumeSummary
 from napari_cryomamba.models.jobs import SENDING_PREFIX
@@ -21,7 +21,7 @@ from napari_cryomamba.net.delivery import Order, send_and_submit
 from napari_cryomamba.net.messages import JobChanged, JobProgressed
 from napari_cryomamba.signals import Signal
 
-STAGE = "uploading"
+READING, UPLOADING = "reading the file", "uploading"
 _TOLD_EVERY_S = 0.1
 
 
@@ -85,9 +85,17 @@ class Sending(QObject):
         self._records.pop(row, None)
 
     def _begin(self, row: str) -> None:
-        self._move(row, JobState.RUNNING, attempt=1, errors=(), progress=Progress(stage="reading the file"))
-        meter = Meter(lambda progress: self.arrived.emit(JobProgressed(row, 1, progress)))
-        question: Any = partial(_question, order=self._orders[row], meter=meter)
+        self._move(row, JobState.RUNNING, attempt=1, errors=(), progress=Progress(stage=READING))
+
+        def tell(progress: Progress) -> None:
+            self.arrived.emit(JobProgressed(row, 1, progress))
+
+        question: Any = partial(
+            send_and_submit,
+            order=self._orders[row],
+            progress=Meter(tell, UPLOADING),
+            reading=Meter(tell, READING),
+        )
         future = self._bridge.ask(
             "Sending the tomogram", question, lambda job: self._done(row, job), lambda error: self._failed(row, error)
         )
@@ -110,15 +118,12 @@ class Sending(QObject):
         self.arrived.emit(JobChanged(self._records[row]))
 
 
-async def _question(client: AsyncClient, *, order: Order, meter: Meter) -> JobRecord:
-    return await send_and_submit(client, order, meter)
-
-
 @dataclass(slots=True)
 class Meter:
-    """Turns bytes that were sent into progress with a time to go; tells ten times a second at most."""
+    """Turns bytes that are done into progress with a time to go; tells ten times a second at most."""
 
-    tell: Any
+    tell: Callable[[Progress], None]
+    stage: str
     _began: float | None = None
     _first: int = 0
     _told: float = 0.0
@@ -135,4 +140,4 @@ class Meter:
         fraction = done / total if total else 1.0
         speed = (done - self._first) / max(now - self._began, 1e-6)
         eta = (total - done) / speed if speed > 0 else None
-        self.tell(Progress(fraction=min(fraction, 1.0), stage=STAGE, eta_s=eta))
+        self.tell(Progress(fraction=min(fraction, 1.0), stage=self.stage, eta_s=eta))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject
 
-from cryomamba.client._aio import default_server
+from cryomamba.client.address import default_server
 from cryomamba.errors import CryoMambaError
 from cryomamba.records import EngineInfo
 from napari_cryomamba.models.link import Link, Phase

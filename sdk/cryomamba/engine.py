@@ -1,4 +1,4 @@
-"""Engines: what a segmentation method is, and how one is found.
+"""Engines: what a segmentation method is.
 
 A method is a class with a name, parameters in physical units and :meth:`Engine.predict`. It knows nothing of files,
 tile order, jobs or sockets; the runner owns those. A package of its own offers one through the entry point group
@@ -14,23 +14,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks.places import Kind, Picks
-from cryomamba.records import EngineInfo, Shape, Spacing
+from cryomamba.records import Shape, Spacing
+from cryomamba.scratch import ScratchNodes
 
 if TYPE_CHECKING:
     from cryomamba.volumes.statistics import Statistics
-
-GROUP = "cryomamba.engines"
-DEFAULT_ENGINES = ("membrane", "threshold")
 
 Slices = tuple[slice, slice, slice]
 Voxels = npt.NDArray[np.float32]
@@ -224,9 +220,11 @@ class Engine(ABC, Generic[P]):
         engine allocates besides is its own affair, but counts.
     keeps_scores : bool
         Whether the scores are graded, so that the threshold can be moved afterwards: they are kept as ``scores.mrc``
-        (uint16, mode 6, holding 0 to 255).
+        (uint16, mode 6, holding 0 to 255), and with them the :meth:`candidates` as ``candidates.csv``.
     scratch_per_voxel : int
         Bytes per voxel of the volume that the engine writes into :attr:`Scene.scratch`, rounded up.
+    scratch_nodes : ScratchNodes or None
+        What it writes there on a grid of its own, whose nodes a coarse volume has more of for each voxel.
     picks : {'particles', 'filaments'} or None
         What places mean for an engine whose `predict` returns a :class:`Finding`; they become the job's ``picks.csv``,
         ``picks.star`` and ``picks.tbl``.
@@ -245,6 +243,7 @@ class Engine(ABC, Generic[P]):
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
     keeps_scores: ClassVar[bool] = False
     scratch_per_voxel: ClassVar[int] = 0
+    scratch_nodes: ClassVar[ScratchNodes | None] = None
     picks: ClassVar[Kind | None] = None
     output: Literal["labels", "scores"] = "labels"
 
@@ -288,143 +287,13 @@ class Engine(ABC, Generic[P]):
         """
         raise NotImplementedError
 
+    def candidates(self, points: Points) -> Picks:
+        """Return all places that another threshold may choose from, by their scores; called after :meth:`settle`.
+
+        They are kept with the scores. The default is the picks themselves, of which a higher threshold leaves fewer.
+        """
+        return self.settle(points)
+
     @abstractmethod
     def predict(self, tile: Tile) -> Labels | Finding:
         """Segment a tile: labels or scores of its core, shape ``tile.shape``, a fresh array; with `picks`, places."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """The engines of this environment, by name; those that cannot be imported are kept with the reason."""
-
-    engines: Mapping[str, type[Engine[Any]]]
-    broken: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def discover(cls) -> Registry:
-        """Import every engine that an installed package offers; a broken one is set aside, not raised."""
-        engines: dict[str, type[Engine[Any]]] = {}
-        broken: dict[str, str] = {}
-        for point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
-            try:
-                engines[point.name] = point.load()
-            except Exception as error:  # noqa: BLE001 (a third party's import may raise anything)
-                broken[point.name] = f"{type(error).__name__}: {error}"
-        return cls(engines, broken)
-
-    @property
-    def default(self) -> str | None:
-        """Name of the engine to use when a person names none."""
-        ready = [name for name, engine in self.engines.items() if engine.availability().ok]
-        return next((name for name in (*DEFAULT_ENGINES, *ready) if name in ready), None)
-
-    def get(self, name: str | None) -> type[Engine[Any]]:
-        """Return an engine that can run here; the default one for None.
-
-        Raises
-        ------
-        InvalidRequestError
-            There is no such engine, or it cannot run here; the hint says which there are or what to install.
-        """
-        chosen = name or self.default
-        if chosen is not None and chosen in self.broken:
-            raise InvalidRequestError(
-                f"The engine '{chosen}' cannot be loaded: {self.broken[chosen]}.",
-                code=ErrorCode.ENGINE_UNAVAILABLE,
-                hint="Reinstall the package that offers it.",
-            )
-        if chosen is None or chosen not in self.engines:
-            raise unknown_engine(name or "", sorted(self.engines))
-        engine = self.engines[chosen]
-        can = engine.availability()
-        if not can.ok:
-            raise InvalidRequestError(
-                f"The engine '{chosen}' cannot run here: {can.reason}",
-                code=ErrorCode.ENGINE_UNAVAILABLE,
-                hint=can.hint,
-            )
-        return engine
-
-    def create(self, name: str | None, params: Mapping[str, Any]) -> Engine[Any]:
-        """Make an engine with checked parameters.
-
-        Raises
-        ------
-        InvalidRequestError
-            The engine is unknown or unavailable, or a parameter does not fit; the message names it.
-        """
-        engine = self.get(name)
-        try:
-            parameters = engine.Parameters.model_validate(dict(params))
-        except ValidationError as error:
-            raise invalid_parameters(engine.name, error) from None
-        return engine(parameters)
-
-    def infos(self) -> tuple[EngineInfo, ...]:
-        """Describe all engines, the broken ones too, sorted by name."""
-        found = [describe(engine, default=name == self.default) for name, engine in self.engines.items()]
-        found += [
-            EngineInfo(
-                name=name,
-                summary="",
-                parameters={},
-                available=False,
-                reason=f"It cannot be loaded: {why}.",
-                hint="Reinstall the package that offers it.",
-            )
-            for name, why in self.broken.items()
-        ]
-        return tuple(sorted(found, key=lambda info: info.name))
-
-
-def disk_per_voxel(engine: type[Engine[Any]]) -> int:
-    """Return how many bytes per voxel of its volume a job takes on the disk, at its fullest.
-
-    The mask; a byte for scores on their way to labels, and later for its packed copies; two for scores that are kept;
-    and what the engine writes besides.
-    """
-    mask = 1 if max(engine.labels) <= np.iinfo(np.int8).max else 2
-    return mask + 1 + 2 * engine.keeps_scores + engine.scratch_per_voxel
-
-
-def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
-    """Return what clients are told of an engine."""
-    can = engine.availability()
-    return EngineInfo(
-        name=engine.name,
-        summary=engine.summary,
-        parameters=engine.Parameters.model_json_schema(),
-        needs_volume=engine.needs_volume,
-        disk_per_voxel=disk_per_voxel(engine),
-        picks=engine.picks,
-        default=default,
-        available=can.ok,
-        reason=can.reason,
-        hint=can.hint,
-    )
-
-
-def unknown_engine(name: str, known: Sequence[str]) -> InvalidRequestError:
-    """Return the error for an engine that nobody offers."""
-    listed = ", ".join(known) or "none"
-    return InvalidRequestError(
-        f"There is no engine '{name[:64]}'.",
-        code=ErrorCode.UNKNOWN_ENGINE,
-        hint=f"Engines here: {listed}. 'cryomamba engines' describes them.",
-        details={"engines": list(known)},
-    )
-
-
-def invalid_parameters(engine: str, error: ValidationError) -> InvalidRequestError:
-    """Return the error for parameters that do not fit an engine's model, naming each."""
-    problems = [
-        {"field": ".".join(str(part) for part in item["loc"]), "problem": item["msg"]}
-        for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
-    ]
-    first = problems[0]
-    return InvalidRequestError(
-        f"The parameter '{first['field']}' of '{engine}' does not fit: {first['problem']}.",
-        code=ErrorCode.INVALID_PARAMETERS,
-        hint=f"'cryomamba engines {engine}' lists its parameters with units and bounds.",
-        details={"fields": problems},
-    )

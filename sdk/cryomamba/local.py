@@ -13,17 +13,18 @@ from typing import Any, Literal, Protocol
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.events import PreviewEvent, ProgressEvent
-from cryomamba.records import EngineInfo, SubmitRequest
+from cryomamba.records import CANDIDATES, SCORES, EngineInfo, SubmitRequest
 
 GROUP = "cryomamba.runners"
 NAME = "local"
 LOCAL_JOB = "local"
 
-ExportFormat = Literal["nifti", "nrrd", "scores", "instances", "middle", "normals", "csv", "star", "tbl"]
+ExportFormat = Literal["nifti", "nrrd", "scores", "candidates", "instances", "middle", "normals", "csv", "star", "tbl"]
 ARTIFACTS: Mapping[ExportFormat, str] = {
     "nifti": "mask.nii.gz",
     "nrrd": "mask.nrrd",
-    "scores": "scores.mrc",
+    "scores": SCORES,
+    "candidates": CANDIDATES,
     "instances": "instances.mrc",
     "middle": "middle.mrc",
     "normals": "normals.nrrd",
@@ -35,6 +36,7 @@ ENDINGS: Mapping[ExportFormat, str] = {
     "nifti": ".nii.gz",
     "nrrd": ".nrrd",
     "scores": "_scores.mrc",
+    "candidates": "_candidates.csv",
     "instances": "_instances.mrc",
     "middle": "_middle.mrc",
     "normals": "_normals.nrrd",
@@ -100,10 +102,11 @@ class LocalRunner(Protocol):
             Called in this thread with progress and previews, whose job is called ``local``.
         cancelled : callable
             Asked often, in this thread, at least between any two tiles.
-        formats : sequence of {'nifti', 'nrrd', 'scores', 'instances', 'middle', 'normals', 'csv', 'star', 'tbl'}
+        formats : sequence of ExportFormat
             Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
-            scores that it was cut from; tables of the places, of engines that find any; and what the engine's
-            parameters have made besides (:class:`~cryomamba.membrane_options.MembraneOptions`).
+            scores that it was cut from; of engines that find places, tables of them, and next to the scores a table of
+            the `candidates` that another threshold chooses from; and what the engine's parameters have made besides
+            (:class:`~cryomamba.membrane_options.MembraneOptions`).
 
         Raises
         ------
@@ -122,6 +125,12 @@ def made_by(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Expor
     fields = schema.get("properties", {})
     asked = {field.get(MAKES) for name, field in fields.items() if values.get(name)}
     return tuple(form for form in ARTIFACTS if form in asked)
+
+
+def candidates_beside(scores: Path) -> Path:
+    """Return where the places lie that belong to a file of scores, if its engine has found any."""
+    name = scores.name
+    return scores.with_name(name.removesuffix(SCORES) + CANDIDATES if name.endswith(SCORES) else f"{name}.{CANDIDATES}")
 
 
 def find_local_runner() -> LocalRunner:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from cryomamba.errors import CryoMambaError, ErrorCode, error_from_payload
+from cryomamba.scratch import ScratchNodes
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
@@ -21,6 +22,7 @@ _REVISION = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
 MASK = "mask.mrc"
 SCORES = "scores.mrc"
 PICKS = "picks.csv"
+CANDIDATES = "candidates.csv"
 INSTANCES = "instances.mrc"
 MIDDLE = "middle.mrc"
 RETHRESHOLD = "rethreshold"
@@ -311,6 +313,8 @@ class EngineInfo(Record):
         JSON schema of its parameters, from which forms are made.
     disk_per_voxel : int
         Bytes on the disk that a job takes per voxel of its volume, at its fullest; a submit without room is refused.
+    scratch : ScratchNodes or None
+        What it takes besides.
     picks : {'particles', 'filaments'} or None
         Of what it also finds places, which its jobs have as ``picks.csv``, ``picks.star`` and ``picks.tbl``.
     available : bool
@@ -324,6 +328,7 @@ class EngineInfo(Record):
     parameters: dict[str, Any]
     needs_volume: bool = True
     disk_per_voxel: int = Field(1, ge=1, le=1024)
+    scratch: ScratchNodes | None = None
     picks: Literal["particles", "filaments"] | None = None
     default: bool = False
     available: bool = True

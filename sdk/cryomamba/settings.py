@@ -56,7 +56,10 @@ class Settings(BaseSettings):
         "closed.",
     )
     strangers_per_address: int = Field(
-        128, ge=1, description="The same for the connections of one address; behind a proxy that is the proxy's."
+        128,
+        ge=1,
+        description="The same for the connections of one address, or of IPv6 of one network of 64 bits; behind a proxy "
+        "that is the proxy's.",
     )
     uploads_per_token: int = Field(16, ge=1, description="Unfinished uploads that one token may have.")
     upload_max_gb: float = Field(64.0, gt=0, description="Largest file that may be uploaded, in GB (10^9 bytes).")

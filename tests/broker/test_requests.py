@@ -314,7 +314,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
         hello = {"worker": "w", "host": "here", "pid": 1, "version": "0", "engines": engines}
         await channel.request("worker.hello", hello)
         volume = {"shape": [1024, 1024, 1024]}
-        await channel.request("job.submit", {"volume": volume, "engine": "mask"})
+        first = await channel.request("job.submit", {"volume": volume, "engine": "mask"})
         with pytest.raises(UnavailableError) as refused:
             await channel.request("job.submit", {"volume": volume, "engine": "scores"})
         assert refused.value.code is ErrorCode.INSUFFICIENT_STORAGE
@@ -322,6 +322,14 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
         with pytest.raises(UnavailableError) as asked:
             await channel.request("job.submit", {"volume": volume, "engine": "mask", "params": {"pieces": True}})
         assert asked.value.details["needed_bytes"] == 3 * voxels + broker.settings.disk_reserve
+        # A second one has room as well, but not a third: what the waiting ones will write is not there any more.
+        await channel.request("job.submit", {"volume": volume, "engine": "mask"})
+        with pytest.raises(UnavailableError) as third:
+            await channel.request("job.submit", {"volume": volume, "engine": "mask"})
+        assert third.value.details["promised_bytes"] == 2 * voxels
+        assert "before it" in (third.value.hint or "")
+        await channel.request("job.cancel", {"job": first.body["job_id"]})
+        await channel.request("job.submit", {"volume": volume, "engine": "mask"})
     finally:
         await channel.close()
 

@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from cryomamba.engine import EngineParameters, Registry
+from cryomamba.engine import EngineParameters
+from cryomamba.registry import Registry
 from napari_cryomamba.models.form import FormModel, parse_json
 
 

@@ -12,6 +12,8 @@ import starfile
 
 from cryomamba.picks import Picks, read_csv
 from cryomamba.records import JobState
+from cryomamba.volumes import write_volume
+from napari_cryomamba.paths_layer import path_pieces
 from napari_cryomamba.picks_layer import diameter_A, hide_below, picks_in, show_picks
 from napari_cryomamba.widgets import CryoMambaWidget
 
@@ -132,3 +134,111 @@ def test_membranes_come_with_pieces_and_arrows(panel: CryoMambaWidget, phantom_f
     ]
     version.activated.emit(1)
     qtbot.waitUntil(lambda: overlay.layer.data.max() > 1, timeout=WAIT_MS)
+
+
+def filament(number: int, place: tuple[float, float, float], way: tuple[float, float, float], scores: Any) -> Picks:
+    """Points one after the other."""
+    at = np.array(place) + np.arange(len(scores))[:, None] * np.array(way)
+    return Picks(at, np.array(scores, float), np.full(len(scores), number), "filaments")
+
+
+def lines_of(panel: Any) -> Any:
+    return next(layer for layer in panel.viewer.layers if layer.name.endswith("paths"))
+
+
+@pytest.fixture
+def two_filaments(panel: Any, make_record: RecordMaker) -> Any:
+    one = filament(1, (10, 5, 5), (2.0, 8.0, 0.0), [200, 200, 90, 200, 200])
+    other = filament(2, (30, 5, 60), (0.0, 0.0, 4.0), [120, 120, 120])
+    places, scores, labels = (np.concatenate(pair) for pair in zip(parts(one), parts(other), strict=True))
+    both = Picks(places, scores, labels, "filaments")
+    record = make_record(state=JobState.COMPLETED, params={"diameter_A": 200.0})
+    return show_picks(panel.viewer, record, both, SIZE, diameter_A(record, None))
+
+
+def parts(picks: Picks) -> tuple[Any, Any, Any]:
+    return picks.positions, picks.scores, picks.labels
+
+
+def test_filaments_are_lines_through_their_points(panel: Any, two_filaments: Any) -> None:
+    """Pieces of a voxel at most, on the tomogram in nm, one behind the other from end to end, and one colour each."""
+    lines = lines_of(panel)
+    assert lines._type_string == "vectors"
+    begin, end = lines.data[:, 0], lines.data.sum(axis=1)
+    assert np.abs(lines.data[:, 1]).max() <= 1
+    colors, numbers = np.unique(lines.edge_color, axis=0, return_inverse=True)
+    assert len(colors) == 2
+    for number, last in ((numbers[0], [18, 37, 5]), (numbers[-1], [30, 5, 68])):
+        np.testing.assert_allclose(end[numbers == number][:-1], begin[numbers == number][1:])
+        np.testing.assert_allclose(end[numbers == number][-1], last)
+    np.testing.assert_allclose(lines.data_to_world(begin[0]), two_filaments.data_to_world([10, 5, 5]))
+    assert panel.viewer.layers.selection.active is two_filaments
+
+
+def test_lines_follow_the_points(panel: Any, two_filaments: Any) -> None:
+    """What is hidden, deleted or moved by hand changes the lines, and points that are added are a filament more."""
+    lines = lines_of(panel)
+    hide_below(two_filaments, 130)
+    np.testing.assert_allclose(lines.data[[0, 8], 0], [[10, 5, 5], [16, 29, 5]])
+    assert len(lines.data) == 16
+    hide_below(two_filaments, 0)
+    two_filaments.add([[1.0, 1.0, 1.0], [1.0, 1.0, 3.0]])
+    np.testing.assert_allclose(lines.data[-2:, 0], [[1, 1, 1], [1, 1, 2]])
+    two_filaments.selected_data = set(range(8))
+    two_filaments.remove_selected()
+    assert len(lines.data) == 2
+    two_filaments.selected_data = {0, 1}
+    two_filaments.remove_selected()
+    assert len(lines.data) == 0
+
+
+def test_filaments_of_a_job_are_shown(panel: CryoMambaWidget, tmp_path: Path, qtbot: Any) -> None:
+    """Run here, the engine for filaments leaves lines that run through the picks it has written."""
+    axis = np.linalg.norm(np.indices((32, 72)) - np.array([16, 36])[:, None, None], axis=0)
+    density = np.random.default_rng(4).normal(0, 0.5, (32, 72, 72)) - (axis <= 6.2)[:, None, :]
+    write_volume(tmp_path / "tube.mrc", density.astype(np.float32), 20.0)
+    panel.open_files([tmp_path / "tube.mrc"])
+    qtbot.waitUntil(
+        lambda: bool(panel.segment.engine.findText("filaments") >= 0 and panel.viewer.layers), timeout=WAIT_MS
+    )
+    panel.segment.engine.setCurrentText("filaments")
+    panel.segment.here.click()
+    qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
+    written = read_csv(panel.desk.runs.local.file(panel.desk.runs.table.rows[0].job_id, "picks.csv"))
+    assert written.kind == "filaments"
+    pieces, _ = path_pieces(written)
+    assert len(pieces) > 40
+    np.testing.assert_allclose(lines_of(panel).data, pieces)
+    tomogram = panel.viewer.layers[0]
+    np.testing.assert_allclose(lines_of(panel).data_to_world(pieces[0, 0]), tomogram.data_to_world(pieces[0, 0]))
+
+
+def test_picks_follow_the_threshold(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> None:
+    """Moved, a threshold shows the particles that are in the mask there, and going back those of the job."""
+    panel.open_files([phantom_file])
+    qtbot.waitUntil(
+        lambda: bool(panel.segment.engine.findText("particles") >= 0 and panel.viewer.layers), timeout=WAIT_MS
+    )
+    panel.segment.engine.setCurrentText("particles")
+    panel.segment.here.click()
+    qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
+    [points] = [layer for layer in panel.viewer.layers if layer.name.endswith("picks")]
+    first, job_id = points.data.copy(), panel.desk.runs.table.rows[0].job_id
+    qtbot.waitUntil(lambda: panel.desk.watching.overlays[job_id].final, timeout=WAIT_MS)
+    threshold = panel.mask_panel.threshold
+    panel.mask_panel.show_layer(panel.desk.watching.overlays[job_id].layer)
+    threshold.load.click()
+    every = read_csv(panel.desk.runs.local.file(job_id, "candidates.csv"))
+    qtbot.waitUntil(lambda: len(points.data) == len(every), timeout=WAIT_MS)
+    np.testing.assert_allclose(picks_in(points).positions, first)
+    job_cut = threshold.high.value()
+    for cut in (60, 200):
+        threshold.high.setValue(cut)
+        expected = every.cut(cut, cut)
+        assert sorted(map(tuple, picks_in(points).positions)) == sorted(map(tuple, expected.positions))
+        assert panel.picks.count.text().startswith(f"{len(expected):,} of" if len(expected) < len(every) else "")
+        shown = np.asarray(panel.desk.watching.overlays[job_id].layer.data)
+        assert shown[tuple(np.floor(expected.positions + 0.5).astype(int).T)].all()
+    threshold.back.click()
+    assert threshold.high.value() == job_cut
+    np.testing.assert_allclose(picks_in(points).positions, first)

@@ -21,7 +21,7 @@ def test_the_time_to_go_counts_what_was_sent_now(monkeypatch: pytest.MonkeyPatch
     clock = iter([10.0, 11.0, 11.01, 11.02])
     monkeypatch.setattr("napari_cryomamba.sending.time.monotonic", lambda: next(clock))
     told: list[Progress] = []
-    meter = Meter(told.append)
+    meter = Meter(told.append, "uploading")
     meter(500, 1000)
     meter(600, 1000)
     meter(601, 1000)

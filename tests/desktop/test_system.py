@@ -262,10 +262,12 @@ def test_what_the_server_does_not_see_is_uploaded_and_revised(
     driver.until(lambda: panel.segment.tomogram.findText("outside.mrc") >= 0)
     driver.connect(stack.http_url)
     panel.segment.tomogram.setCurrentText("outside.mrc")
-    states: list[str] = []
-    driver.desk.runs.changed.connect(lambda: states.extend(job.state_text for job in driver.desk.runs.table.rows))
+    steps: list[tuple[str, float]] = []
+    driver.desk.runs.changed.connect(
+        lambda: steps.extend((job.state_text, job.progress.fraction) for job in driver.desk.runs.table.rows)
+    )
     job_id = driver.start("threshold")
-    assert {"Reading the file", "Uploading"} & set(states)
+    assert {("Reading the file", 0.0), ("Reading the file", 1.0), ("Uploading", 1.0)} <= set(steps)
     assert [job.job_id for job in driver.desk.runs.table.rows if job.record.name == "outside.mrc"] == [job_id]
     overlay = driver.until(lambda: driver.desk.watching.overlays.get(job_id))
     driver.until(lambda: overlay.final)

@@ -15,8 +15,12 @@ from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
+from cryomamba.picks import Picks
+from cryomamba.records import JobState
 from cryomamba.volumes import write_volume
 from napari_cryomamba import solid
+from napari_cryomamba.paths_layer import path_pieces
+from napari_cryomamba.picks_layer import show_picks
 from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget
@@ -221,3 +225,39 @@ def test_closing_the_window_ends_the_panel(qapp: Any, tmp_path: Path, qtbot: Any
     viewer.close()
     qtbot.waitUntil(lambda: panel._shut, timeout=WAIT_MS)
     qtbot.waitUntil(lambda: threading.active_count() < before, timeout=WAIT_MS)
+
+
+def test_filaments_are_drawn_where_they_run(opened: tuple[Any, CryoMambaWidget], make_record: Any) -> None:
+    """The canvas has a filament's line over the tomogram's voxels that it passes through in the shown section."""
+    viewer, _ = opened
+    tomogram = viewer.layers[0]
+    places = np.column_stack([np.full(5, 24.3), np.linspace(20, 70, 5), np.linspace(30, 60, 5)])
+    picks = Picks(places, np.full(5, 200.0), np.ones(5, np.int64), "filaments")
+    points = show_picks(viewer, make_record(state=JobState.COMPLETED), picks, (13.0, 13.0, 13.0))
+    points.visible = False
+    viewer.dims.set_point(0, tomogram.data_to_world((24, 0, 0))[0])
+    settle()
+    shot = np.asarray(viewer.screenshot(canvas_only=True, flash=False))[..., :3]
+    colored = np.ptp(shot, axis=2) > 20
+    camera, ratio = viewer.scene.camera, viewer.window._qt_window.devicePixelRatio()
+    world = np.array([tomogram.data_to_world(place) for place in path_pieces(picks)[0][:, 0]])[:, 1:]
+    at = ((world - camera.center[-2:]) * camera.zoom * ratio + np.array(colored.shape) / 2).astype(int)
+    assert colored[tuple(at.T)].mean() > 0.9
+    assert colored.mean() < 0.05
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a program has loaded")
+def test_no_library_under_the_gpl_alone_is_loaded(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """Qt's package carries some, as the page on licences says; the window with a tomogram does without."""
+    loaded = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text("utf-8").splitlines()}
+    assert any("Qt6Widgets" in name for name in loaded)
+    alone = (
+        "Lottie",
+        "QuickTimeline",
+        "WaylandCompositor",
+        "virtualkeyboard",
+        "VirtualKeyboard",
+        "Charts",
+        "HttpServer",
+    )
+    assert not [name for name in loaded if any(part in name for part in alone)]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.gateway.chromium import browser
 
 from cryomamba.testing import Stack, wait_until
 
@@ -71,21 +69,6 @@ def site() -> Iterator[Site]:
         yield running
         running.shutdown()
         thread.join()
-
-
-@contextmanager
-def browser(url: str, profile: Path) -> Iterator[None]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("chromium is not installed")
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-    command = [found, *options, "--disable-background-networking", f"--user-data-dir={profile}", url]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(20)
 
 
 def test_the_references_example_runs_in_a_browser(site: Site, tmp_path: Path) -> None:

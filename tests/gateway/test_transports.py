@@ -159,7 +159,7 @@ async def test_all_jobs_are_watched(house: House, worker: Worker, client: AsyncC
 
 async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events come back before requests do: a watcher of all jobs waits, says so, and then tells every state."""
-    monkeypatch.setattr(bus, "MISSED_S", 0.3)
+    monkeypatch.setattr(bus, "EVENTS_S", 0.3)
     ends = house.broker.endpoints
     with _proxied(ends.jobs) as jobs, _proxied(ends.events) as events:
         far = _elsewhere(ends, jobs=jobs.port, events=events.port)
@@ -191,6 +191,51 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monke
             assert told(seen) == ["job_created", "job_created", "job_cancelled"]
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _cuttable(house: House, transport: str) -> AsyncIterator[tuple[AsyncClient, FaultProxy]]:
+    """A client, and the link over which it is told what happens."""
+    if transport == "http":
+        with _proxied(house.url.removeprefix("http://")) as link:
+            async with await aconnect(f"http://127.0.0.1:{link.port}") as client:
+                yield client, link
+    else:
+        ends = house.broker.endpoints
+        with _proxied(ends.events) as link:
+            far = _elsewhere(ends, events=link.port)
+            async with AsyncClient(BusTransport(far.jobs, endpoints=far)) as client:
+                yield client, link
+
+
+@pytest.mark.parametrize("transport", ["http", "bus"])
+async def test_a_link_lost_before_the_first_event_loses_none(house: House, worker: Worker, transport: str) -> None:
+    """Whoever was told 'connected' hears of all that happens from then on, though the link breaks at once."""
+    async with _cuttable(house, transport) as (client, link), await aconnect(house.broker.endpoints.jobs) as near:
+        seen: list[Event] = []
+
+        async def follow() -> None:
+            async for event in client.watch_all():
+                seen.append(event)  # noqa: PERF401 (looked at while it grows)
+
+        async def connected() -> bool:
+            return any(isinstance(event, LinkEvent) and event.status == "connected" for event in seen)
+
+        async def heard_of_the_end() -> bool:
+            return "job_cancelled" in told(seen)
+
+        if transport == "bus":
+            link.cut()
+        following = asyncio.create_task(follow())
+        await wait_until_async(connected, what="the link")
+        link.cut()
+        missed = await near.submit(shape=SHAPE)
+        await near.cancel(missed.job_id)
+        link.mend()
+        await wait_until_async(heard_of_the_end, what="what was missed")
+        assert told(seen) == ["job_created", "job_cancelled"]
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 def _proxied(endpoint: str) -> FaultProxy:

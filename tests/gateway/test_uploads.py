@@ -169,12 +169,22 @@ async def connected(house: House) -> AsyncClient:
     return await aconnect(house.url)
 
 
-async def test_the_client_sends_a_file_once(house: House, tomogram: Path, content: bytes) -> None:
+async def test_the_client_sends_a_file_once(
+    house: House, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Progress goes to the whole, the same file again is there at once, and what is no volume is said."""
     told: list[tuple[int, int]] = []
+    read: list[tuple[int, int, int]] = []
+    size = len(content)
+    monkeypatch.setattr("cryomamba.client.upload.READ_BYTES", size // 3)
     async with await connected(house) as client:
-        first = await client.upload(tomogram, progress=lambda done, total: told.append((done, total)))
-        size = len(content)
+        first = await client.upload(
+            tomogram,
+            progress=lambda done, total: told.append((done, total)),
+            reading=lambda done, total: read.append((done, total, len(told))),
+        )
+        assert [done for done, _, _ in read][:3] == [size // 3, 2 * (size // 3), 3 * (size // 3)]
+        assert read[-1] == (size, size, 0)
         assert told[0] == (0, size)
         assert told[-1] == (size, size)
         assert first.sha256 == hashlib.sha256(content).hexdigest()

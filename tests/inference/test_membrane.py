@@ -143,6 +143,14 @@ def test_tiles_equal_the_whole() -> None:
     assert different < 1e-3 * whole.size
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (8, 8, 8), (1, 64, 64), (64, 1, 64), (1, 1, 300)])
+@pytest.mark.parametrize("size_A", [0.01, 1.0, 40.0])
+def test_the_smallest_volumes_are_no_error(shape: tuple[int, int, int], size_A: float) -> None:
+    """A volume of a few nodes, as of a header without a voxel size, has a mask like any other."""
+    noise = np.random.default_rng(6).normal(size=shape).astype(np.float32)
+    assert mask_of(prepared(noise, size_A), shape).shape == shape
+
+
 def test_the_same_phantom_at_another_voxel_size_gives_the_same_volume() -> None:
     """What is found is physical: at 7 and 14 Å the volumes of membrane differ by little."""
     volumes = []

@@ -17,7 +17,9 @@ from cryomamba.records import SubmitRequest, VolumeSource
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
+from cryomamba_inference.filters.blobs import BlobFilter
 from cryomamba_inference.filters.false_picks import find_height
+from cryomamba_inference.filters.particles import ParticleModel, find_cut
 
 SHAPE = (64, 128, 128)
 QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
@@ -37,6 +39,18 @@ def test_particles_are_found_in_either_contrast(contrast: str) -> None:
     made = phantom(contrast=contrast)
     _, picks = picked(engine(), made.density)
     precision, recall = agreement(picks.positions * 10, made.particles_A, 50)
+    assert precision > 0.9
+    assert recall > 0.8
+
+
+def test_a_slope_and_padding_cost_few() -> None:
+    """In a volume with a steep slope, in a constant frame far from its densities, particles are found as without."""
+    made = phantom(shape=(72, 144, 144), particles=30)
+    slope = np.linspace(0, 5 * made.density.std(), 72, dtype=np.float32)
+    frame = 16
+    framed = np.pad(made.density + slope[:, None, None], frame, constant_values=-1000.0)
+    _, picks = picked(engine(), framed)
+    precision, recall = agreement((picks.positions - frame) * 10, made.particles_A, 50)
     assert precision > 0.9
     assert recall > 0.8
 
@@ -108,6 +122,28 @@ def test_few_particles_are_told_from_clutter() -> None:
     """The threshold comes to lie between four particles and the many smaller densities around them."""
     heights = np.concatenate([np.random.default_rng(3).exponential(0.6, 300) + 2.5, [9.8, 10.1, 10.6, 11.0]])
     assert 6.5 < find_height(heights, np.random.default_rng(4).exponential(0.4, 200) + 2.5) <= 9.8
+
+
+def test_the_least_particle_that_is_believed_is_in_the_mask() -> None:
+    """Scores there are whole numbers: the threshold is not above that of the least of the particles."""
+    scores = np.concatenate([np.random.default_rng(6).uniform(60, 70, 40), [110.6, 112.0, 113.0, 114.5]])
+    rows = np.column_stack([np.random.default_rng(7).uniform(0, 1e5, (44, 3)), scores, np.ones(44)])
+    model = ParticleModel(150.0, 1, BlobFilter(7.0, 5.0))
+    assert 70 < find_cut(rows, model, (10.0, 10.0, 10.0)) <= 110
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_tail_without_a_bump_is_hardly_believed(seed: int) -> None:
+    """Of clutter whose numbers fall with its height, however little noise there is, only the highest are left."""
+    heights = np.abs(np.random.default_rng(seed).normal(0, 2, 400)) + 2.5
+    assert (heights >= find_height(heights, np.empty(0))).sum() <= 60
+
+
+def test_crowding_is_not_taken_for_particles() -> None:
+    """A crowded volume in which there are no particles gives few picks: its densities are of many heights."""
+    made = phantom(shape=(48, 112, 112), voxel_size_A=14.0, vesicles=2, sheets=1, crowding=0.12, particles=0)
+    _, picks = picked(engine(diameter_A=210.0), made.density, (14.0,) * 3)
+    assert len(picks) <= 10
 
 
 def test_gold_is_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,10 +11,13 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Registry, ScoreCut, Tile
+from cryomamba.engine import Engine, EngineParameters, Labels, ScoreCut, Tile
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.local import ExportFormat
 from cryomamba.records import SubmitRequest, VolumeSource
-from cryomamba.volumes import open_volume
+from cryomamba.registry import Registry
+from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.rethreshold import RethresholdEngine, RethresholdParameters
 from cryomamba_inference.executor import InlineExecutor
 from cryomamba_inference.local import LocalRunner
@@ -119,3 +123,30 @@ def test_locally_scores_come_with_the_mask(
     assert (tmp_path / "m_scores.mrc").exists()
     with pytest.raises(CryoMambaError, match="keeps no scores"):
         segment("threshold")
+
+
+@pytest.mark.parametrize("cut", [70, 95])
+def test_particles_come_with_their_places(tmp_path: Path, cut: int) -> None:
+    """Cut lower or higher, scores of particles give the very places and mask of a run with that threshold."""
+    made = {"particles": 12, "particle_diameter_A": 250.0, "vesicles": 1, "gold": 0, "noise": 1.0}
+    spec = PhantomSpec(shape=(48, 80, 80), voxel_size_A=14.0, seed=35, **made)
+    write_volume(tmp_path / "t.mrc", synthesize(spec).density, spec.voxel_size_A)
+
+    def segment(source: str, engine: str, formats: tuple[ExportFormat, ...], **params: Any) -> tuple[Any, bytes]:
+        request = SubmitRequest(volume=VolumeSource(path=str(tmp_path / source)), engine=engine, params=params)
+        output = tmp_path / f"{engine}{params}.mrc"
+        events = {"on_event": lambda _: None, "cancelled": lambda: False}
+        result = LocalRunner(processes=1).run(tmp_path / source, request, output=output, formats=formats, **events)  # type: ignore[arg-type]
+        with open_volume(result.mask) as mask:
+            rows = csv.DictReader(result.exports[0].read_text().splitlines())
+            places = [(row["z"], row["y"], row["x"], row["score"]) for row in rows]
+            return places, mask.read(*(slice(None),) * 3).tobytes()
+
+    segment("t.mrc", "particles", ("csv", "scores", "candidates"))
+    (tmp_path / "particles{}_scores.mrc").rename(tmp_path / "p_scores.mrc")
+    (tmp_path / "particles{}_candidates.csv").rename(tmp_path / "p_candidates.csv")
+    again = segment("p_scores.mrc", "rethreshold", ("csv",), high=cut)
+    assert again == segment("t.mrc", "particles", ("csv",), threshold=cut)
+    assert len(again[0]) > 5
+    with pytest.raises(InvalidRequestError, match="picks nothing"):
+        segment("t.mrc", "rethreshold", ("csv",), high=cut)

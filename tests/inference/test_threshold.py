@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import filters
 
-from cryomamba.engine import Registry, Scene, Slices, Tile
+from cryomamba.engine import Scene, Slices, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.records import Spacing
+from cryomamba.registry import Registry
 from cryomamba_inference.engines.histogram import Method, find_threshold
 from cryomamba_inference.engines.threshold import ThresholdEngine, ThresholdParameters
 from cryomamba_inference.plan import plan_tiles

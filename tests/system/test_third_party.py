@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 import cryomamba
-from cryomamba.engine import Engine, Finding, Registry, Scene, Slices, Tile
+from cryomamba.engine import Engine, Finding, Scene, Slices, Tile
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.records import Shape
+from cryomamba.registry import Registry
 from cryomamba.testing import Stack
 from cryomamba.volumes import open_volume, stream_statistics, write_volume
 from napari_cryomamba.models.form import FormModel
@@ -116,6 +117,7 @@ def test_without_services(beads_package: Path, tomogram: Path, tmp_path: Path) -
     assert all(mask[at] for at in BEADS)
     run_cli(beads_package, tmp_path, "threshold", "a_scores.mrc", "--high", 90, "-o", "b.mrc")
     assert np.array_equal(read(tmp_path / "b.mrc"), expected(tmp_path / "a_scores.mrc", 90))
+    assert places(tmp_path / "b.csv") == list(BEADS)
 
 
 def test_its_halo_is_right(registry: Registry, tomogram: Path) -> None:
@@ -168,6 +170,7 @@ def test_with_services(
         assert stats["threshold"] == {"high": 120, "low": 120, "min_voxels": 0}
         moved = client.wait(client.threshold(first.job_id, 90).job_id)
         assert np.array_equal(read(client.download(moved.job_id, to=tmp_path / "90.mrc")), expected(scores, 90))
+        assert places(client.download(moved.job_id, "picks.csv", tmp_path)) == list(BEADS)
         created = post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": 200, "low": 200})
         assert created["engine"] == "rethreshold"
         client.wait(created["job_id"])
@@ -178,6 +181,7 @@ def test_with_services(
             client.threshold(first.job_id, 300)
     run_cli(beads_package, tmp_path, "threshold", first.job_id[:8], "--high", 60, "-o", "60.mrc", "-s", stack.http_url)
     assert np.array_equal(read(tmp_path / "60.mrc"), expected(scores, 60))
+    assert places(tmp_path / "60.csv") == list(BEADS)
     with pytest.raises(urllib.error.HTTPError) as refused:
         post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": "90"})
     assert refused.value.code == 400

@@ -87,13 +87,17 @@ async def submit_path(client: AsyncClient, order: Order) -> JobRecord:
     return record
 
 
-async def send_and_submit(client: AsyncClient, order: Order, progress: Callable[[int, int], None]) -> JobRecord:
+async def send_and_submit(
+    client: AsyncClient, order: Order, progress: Callable[[int, int], None], reading: Callable[[int, int], None]
+) -> JobRecord:
     """Upload a file and hand in a job for it; if this is cancelled, the server forgets what it was sent.
+
+    Both are called with bytes done and in all: `reading` while the checksum is made, then `progress`.
 
     Raises
     ------
     CryoMambaError
         The file cannot be read or sent, or the job is refused.
     """
-    file = await client.upload(order.source.path, progress=progress, keep=False)
+    file = await client.upload(order.source.path, progress=progress, reading=reading, keep=False)
     return await client.submit(file_id=file.file_id, **order.fields)

@@ -38,7 +38,7 @@ class PicksPanel(QWidget):
         super().__init__(parent)
         self._desk = desk
         self._layer: Any = None
-        self._filling = False
+        self._filling = self._moving = False
         self.title = QLabel(self)
         self.title.setWordWrap(True)
         self.title.setStyleSheet("font-weight: bold;")
@@ -93,10 +93,17 @@ class PicksPanel(QWidget):
         if layer is not self._layer:
             if self._layer is not None:
                 self._layer.events.data.disconnect(self._count)
+                self._layer.events.features.disconnect(self._fill_unless_moved)
             if layer is not None:
                 layer.events.data.connect(self._count)
+                layer.events.features.connect(self._fill_unless_moved)
         self._layer = layer
         self._fill()
+
+    def _fill_unless_moved(self, _event: object = None) -> None:
+        """Follow a threshold that is moved elsewhere, but not the slider here: it is where the person has it."""
+        if not self._moving:
+            self._fill()
 
     def _fill(self) -> None:
         layer = self._layer
@@ -127,7 +134,9 @@ class PicksPanel(QWidget):
 
     def _hide_below(self, value: float) -> None:
         if self._layer is not None and not self._filling:
+            self._moving = True
             hide_below(self._layer, value)
+            self._moving = False
             self._count()
 
     def _resize(self, diameter_nm: float) -> None:

@@ -150,6 +150,8 @@ class ThresholdPanel(QWidget):
         self.load.hide()
         self.controls.show()
         self._enable()
+        if self._record is not None:
+            self._desk.results.join_candidates(self._record, found.cut)
 
     # moving
 
@@ -169,6 +171,8 @@ class ThresholdPanel(QWidget):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._record is not None:
+            self._desk.results.follow_cut(self._record, cut)
         if is_plain(cut):
             live.move(cut)
             self._draw()
@@ -235,6 +239,8 @@ class ThresholdPanel(QWidget):
             self._task = None
         if self._live is not None and self._overlay is not None:
             self._overlay.take_off()
+        if self._live is not None and self._found is not None and self._record is not None:
+            self._desk.results.follow_cut(self._record, self._found.cut)
         self._live, self._found = None, None
 
     def apply_here(self) -> None:
@@ -259,6 +265,7 @@ class ThresholdPanel(QWidget):
             self._leave()
             self._desk.results.show_file(record, path)
             self._begin(replace(found, cut=cut))
+            self._desk.results.follow_cut(record, cut)
 
         self._desk.aside.run(
             "Applying the threshold",

@@ -173,7 +173,7 @@ def _listening(endpoint: str) -> bool:
 
 def engines() -> Iterator[Finding]:
     """Say which methods can run in this environment."""
-    from cryomamba.engine import Registry
+    from cryomamba.registry import Registry
 
     registry = Registry.discover()
     for info in registry.infos():

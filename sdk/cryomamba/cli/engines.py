@@ -45,7 +45,7 @@ def offered(server: str | None) -> Sequence[EngineInfo]:
 
         with cryomamba.connect(server) as client:
             return client.info().engines
-    from cryomamba.engine import Registry
+    from cryomamba.registry import Registry
 
     return Registry.discover().infos()
 
@@ -58,7 +58,7 @@ def choose(found: Sequence[EngineInfo], name: str | None) -> EngineInfo:
     InvalidRequestError
         There is no such engine; the hint lists those that there are.
     """
-    from cryomamba.engine import unknown_engine
+    from cryomamba.registry import unknown_engine
 
     for info in found:
         if info.name == name or (name is None and info.default):

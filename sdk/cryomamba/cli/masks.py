@@ -56,7 +56,7 @@ def measure(
         output.say("")
         output.table(_HEADS, [_row(f"piece {one.instance}", one) for one in measured.instances(_SHOWN)])
     if measured.count > _SHOWN:
-        output.note(f"{measured.count - _SHOWN} smaller pieces are not shown; --csv FILE writes all of them.")
+        output.note(f"{measured.count - _SHOWN} smaller pieces are not shown; --csv FILE writes {_listed(measured)}.")
     if csv is not None:
         output.say(str(csv))
 
@@ -204,6 +204,10 @@ def bar(what: str, *, shown: bool) -> Iterator[Callable[[float], None]]:
     ) as progress:
         task = progress.add_task(what, total=1.0)
         yield lambda fraction: progress.update(task, completed=fraction)
+
+
+def _listed(measured: Measurements) -> str:
+    return "all of them" if measured.listed == measured.count else f"the largest {measured.listed:,}"
 
 
 def _cleaned(source: LabelSource, min_volume: float | None, fill: tuple[bool, bool], keep: list[int]) -> LabelSource:

@@ -23,47 +23,51 @@ if TYPE_CHECKING:
     from cryomamba.records import EngineInfo
 
 
+Tomograms = Annotated[
+    list[str], typer.Argument(metavar="IN.mrc…", help="The tomogram; or several, a folder, or a pattern in quotes.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="The mask, or a folder for it; <tomogram>__<engine>.mrc here if not given."),
+]
+OutDir = Annotated[
+    Path | None,
+    typer.Option("--out-dir", help="Folder for the masks of many tomograms, and for summary.csv; made if needed."),
+]
+EngineName = Annotated[str | None, typer.Option("--engine", "-e", help="The method; 'cryomamba engines' lists them.")]
+ByServer = Annotated[
+    str | None,
+    typer.Option(
+        "--server", "-s", metavar="URL", help="Let a server do it; where it cannot see the file, the file is sent."
+    ),
+]
+JobName = Annotated[str, typer.Option("--name", help="A label for the job on the server.")]
+Nifti = Annotated[bool, typer.Option("--nifti", help="Write the mask as NIfTI as well.")]
+Nrrd = Annotated[bool, typer.Option("--nrrd", help="Write the mask as NRRD as well.")]
+Scores = Annotated[bool, typer.Option("--scores", help="Write the scores as well, for 'cryomamba threshold'.")]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="ENDING",
+        help="Convert the mask too: ome.zarr, tif, stl, obj …; picks: star, tbl. May be repeated.",
+    ),
+]
+
+
 def segment(
-    tomogram: Annotated[
-        list[str],
-        typer.Argument(metavar="IN.mrc…", help="The tomogram; or several, a folder, or a pattern in quotes."),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="The mask, or a folder for it; <tomogram>__<engine>.mrc here if not given."),
-    ] = None,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option("--out-dir", help="Folder for the masks of many tomograms, and for summary.csv; made if needed."),
-    ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", "-e", help="The method; 'cryomamba engines' lists them.")
-    ] = None,
+    tomogram: Tomograms,
+    out: Out = None,
+    out_dir: OutDir = None,
+    engine: EngineName = None,
     param: Parameters = None,
     size: VoxelSize = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            "--server",
-            "-s",
-            metavar="URL",
-            help="Let a server do it; where it cannot see the file, the file is sent.",
-        ),
-    ] = None,
-    name: Annotated[str, typer.Option("--name", help="A label for the job on the server.")] = "",
-    nifti: Annotated[bool, typer.Option("--nifti", help="Write the mask as NIfTI as well.")] = False,
-    nrrd: Annotated[bool, typer.Option("--nrrd", help="Write the mask as NRRD as well.")] = False,
-    scores: Annotated[
-        bool, typer.Option("--scores", help="Write the scores as well, for 'cryomamba threshold'.")
-    ] = False,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            metavar="ENDING",
-            help="Convert the mask too: ome.zarr, tif, stl, obj …; picks: star, tbl. May be repeated.",
-        ),
-    ] = None,
+    server: ByServer = None,
+    name: JobName = "",
+    nifti: Nifti = False,
+    nrrd: Nrrd = False,
+    scores: Scores = False,
+    formats: Formats = None,
     force: Force = False,
     json: Json = False,
 ) -> None:

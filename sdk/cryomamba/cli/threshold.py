@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,7 +15,7 @@ from cryomamba.cli.naming import mask_path, require_free
 from cryomamba.cli.options import Force, Json, Server
 from cryomamba.cli.reporter import stderr_reporter
 from cryomamba.cli.signals import interruptible
-from cryomamba.cli.work import Work, follow_and_fetch, label_lines, run_here
+from cryomamba.cli.work import Work, exports, follow_and_fetch, label_lines, run_here
 
 _HIGHEST: Final = 255
 
@@ -38,12 +39,18 @@ def threshold(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Move the threshold on kept scores. A file is cut in this process, a job's scores on its server."""
-    from cryomamba.records import RETHRESHOLD
+    """Move the threshold on kept scores. A file is cut in this process, a job's scores on its server.
+
+    Where the engine has found places, and kept its candidates beside the scores, a table of those above comes along.
+    """
+    from cryomamba.local import candidates_beside
+    from cryomamba.records import CANDIDATES, RETHRESHOLD
 
     path = Path(source)
     target = mask_path(path, out, f"threshold{high}")
-    require_free(target, force=force)
+    table = exports(target, nifti=False, nrrd=False, scores=False, picks=True)
+    for file in (target, *table.values()):
+        require_free(file, force=force)
     params: dict[str, Any] = {"high": high, "min_volume_nm3": min_volume or 0.0}
     if low is not None:
         params["low"] = low
@@ -52,6 +59,7 @@ def threshold(
     try:
         with interruptible() as interrupts:
             if path.is_file():
+                work = replace(work, exports=table if candidates_beside(path).is_file() else {})
                 statistics = run_here(work, display, interrupts)
             else:
                 import cryomamba
@@ -59,13 +67,16 @@ def threshold(
                 with cryomamba.connect(server) as client:
                     job_id = resolve(client, source)
                     with interrupts.held():
+                        work = replace(work, exports=table if client.get(job_id).has(CANDIDATES) else {})
                         record = client.threshold(job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
                     statistics = follow_and_fetch(client, record.job_id, work, display, interrupts)
     finally:
         display.close()
     if json:
-        output.line({"type": "saved", "job_id": None, "data": {"files": [str(target)], "statistics": statistics}})
+        files = [str(file) for file in work.files]
+        output.line({"type": "saved", "job_id": None, "data": {"files": files, "statistics": statistics}})
         return
     for line in label_lines(statistics):
         output.note(line)
-    output.say(str(target))
+    for file in work.files:
+        output.say(str(file))

@@ -30,7 +30,12 @@ def upload(
     display = stderr_reporter(json=json)
     try:
         with interruptible(), cryomamba.connect(server) as client:
-            record = client.upload(file, progress=partial(display.transfer, file.name), parallel=parallel)
+            record = client.upload(
+                file,
+                progress=partial(display.transfer, file.name),
+                reading=partial(display.transfer, f"reading {file.name}"),
+                parallel=parallel,
+            )
     finally:
         display.close()
     if json:

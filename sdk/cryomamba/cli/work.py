@@ -92,7 +92,7 @@ def exports(
     from cryomamba.local import ENDINGS, PICKS
 
     asked = {form.lstrip(".") for form in formats}
-    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores}
+    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "candidates": scores and picks}
     wanted |= dict.fromkeys(made, True)
     wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in PICKS}
     base = mask.name.removesuffix(".mrc")
@@ -180,7 +180,11 @@ def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, in
         if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
             raise
     display.note(f"The server does not see {path.name}; sending it.")
-    file = client.upload(path, progress=partial(display.transfer, path.name))
+    file = client.upload(
+        path,
+        progress=partial(display.transfer, path.name),
+        reading=partial(display.transfer, f"reading {path.name}"),
+    )
     with interrupts.held():
         return submit(file_id=file.file_id)
 

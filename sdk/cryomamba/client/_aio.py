@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -12,9 +11,9 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from cryomamba.client.address import make_transport
+from cryomamba.client.saving import save
 from cryomamba.client.transport import Transport
-from cryomamba.endpoints import BusEndpoints, ConnectionFile
-from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.events import Event, StateEvent
 from cryomamba.files import FileRecord
 from cryomamba.records import (
@@ -30,53 +29,8 @@ from cryomamba.records import (
     SubmitRequest,
     VolumeSource,
 )
-from cryomamba.settings import load_settings
 from cryomamba.wire.preview import PreviewFrame
 from cryomamba.wire.requests import invalid_fields
-
-SERVER_VARIABLE = "CRYOMAMBA_SERVER"
-
-
-def default_server() -> tuple[str, BusEndpoints | None]:
-    """Return where to connect when nobody says: ``CRYOMAMBA_SERVER``, this home's broker, or the local gateway."""
-    if url := os.environ.get(SERVER_VARIABLE):
-        return url, None
-    settings = load_settings()
-    if settings.connection_file.exists():
-        endpoints = ConnectionFile.read(settings.connection_file).endpoints
-        return endpoints.jobs, endpoints
-    return f"http://{settings.gateway_host}:{settings.gateway_port}", None
-
-
-def make_transport(url: str | None, token: str | None = None) -> Transport:
-    """Return the transport for an address: ``http(s)://`` is a gateway, ``tcp://`` and ``ipc://`` are a bus.
-
-    The token is that of the argument or of ``CRYOMAMBA_TOKEN``, the key that of ``CRYOMAMBA_KEY`` or of this home.
-
-    Raises
-    ------
-    InvalidRequestError
-        The address is neither.
-    """
-    endpoints = None
-    if url is None:
-        url, endpoints = default_server()
-    scheme = url.partition("://")[0]
-    if scheme in {"http", "https"}:
-        from cryomamba.client.http import HttpTransport
-
-        found = load_settings().token
-        return HttpTransport(url, token=token or (found.get_secret_value() if found is not None else None))
-    if scheme in {"tcp", "ipc"}:
-        from cryomamba.access.curve import key_for
-        from cryomamba.access.roles import Role
-        from cryomamba.client.bus import BusTransport
-
-        return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.ADMIN))
-    raise InvalidRequestError(
-        f"'{url}' is not an address of a CryoMamba server.",
-        hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a bus.",
-    )
 
 
 async def aconnect(url: str | None = None, *, token: str | None = None) -> AsyncClient:
@@ -85,8 +39,8 @@ async def aconnect(url: str | None = None, *, token: str | None = None) -> Async
     Parameters
     ----------
     url : str, optional
-        ``http://…`` for a gateway, ``tcp://…`` or ``ipc://…`` straight to the bus; see :func:`default_server`.
-        The server need not be there yet.
+        ``http://…`` for a gateway, ``tcp://…`` or ``ipc://…`` straight to the bus. Without it: the variable
+        ``CRYOMAMBA_SERVER``, the broker of this home, or the gateway of this machine. It need not be there yet.
     token : str, optional
         For a gateway that wants one; ``CRYOMAMBA_TOKEN`` if not given.
 
@@ -177,6 +131,7 @@ class AsyncClient:
         path: str | os.PathLike[str],
         *,
         progress: Callable[[int, int], None] | None = None,
+        reading: Callable[[int, int], None] | None = None,
         parallel: int = 4,
         keep: bool = True,
     ) -> FileRecord:
@@ -188,6 +143,8 @@ class AsyncClient:
             A file on this machine.
         progress : callable, optional
             Called with bytes there and bytes in all.
+        reading : callable, optional
+            Called before that, while the file's checksum is made, with bytes read and bytes in all.
         parallel : int
             Parts at a time.
         keep : bool
@@ -204,7 +161,7 @@ class AsyncClient:
         VolumeError
             There is no such file, or it is no volume.
         """
-        return await self.transport.upload(Path(path), progress=progress, parallel=parallel, keep=keep)
+        return await self.transport.upload(Path(path), progress=progress, reading=reading, parallel=parallel, keep=keep)
 
     async def revise(
         self,
@@ -373,29 +330,18 @@ class AsyncClient:
         -------
         pathlib.Path
             The file.
+
+        Raises
+        ------
+        ConflictError
+            ``checksum_mismatch``: other bytes came than the job's record says.
         """
         record = await self.get(job_id)
         artifact = next((a for a in record.artifacts if a.name == name), None) or Artifact(name=name, size_bytes=0)
         target = Path(to) if to is not None else Path(name)
         if target.is_dir():
             target = target / name
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-        digest, done = hashlib.sha256(), 0
-        try:
-            with aside.open("wb") as file:
-                async for piece in self.transport.artifact(job_id, name):
-                    file.write(piece)
-                    digest.update(piece)
-                    done += len(piece)
-                    if progress is not None:
-                        progress(done, artifact.size_bytes)
-            if artifact.sha256 and digest.hexdigest() != artifact.sha256:
-                raise ConflictError(
-                    f"'{name}' was damaged on its way.", code=ErrorCode.CHECKSUM_MISMATCH, hint="Download it again."
-                )
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        await save(self.transport.artifact(job_id, name), target, artifact, progress)
         return target
 
     async def latency(self) -> float:

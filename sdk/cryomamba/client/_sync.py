@@ -126,11 +126,13 @@ class Client:
         path: str | os.PathLike[str],
         *,
         progress: Callable[[int, int], None] | None = None,
+        reading: Callable[[int, int], None] | None = None,
         parallel: int = 4,
         keep: bool = True,
     ) -> FileRecord:
-        """Send a tomogram to the gateway; `progress` is called in the client's own thread."""
-        return self._thread.run(self._client.upload(path, progress=progress, parallel=parallel, keep=keep))
+        """Send a tomogram to the gateway; `progress` and `reading` are called in the client's own thread."""
+        sending = self._client.upload(path, progress=progress, reading=reading, parallel=parallel, keep=keep)
+        return self._thread.run(sending)
 
     def revise(
         self,

@@ -8,7 +8,7 @@ import os
 import socket as os_socket
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,26 +17,24 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import ValidationError
 
 from cryomamba.client import hub as published
+from cryomamba.client.bus_watch import AllWatch, JobWatch, decode_message
 from cryomamba.client.channel import BusChannel
-from cryomamba.client.hub import BusHub, BusMessage, Subscription
-from cryomamba.client.ledger import Ledger
+from cryomamba.client.hub import BusHub, BusMessage
 from cryomamba.endpoints import BusEndpoints, check_bus_url
-from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, UnavailableError
-from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError
+from cryomamba.events import Event
 from cryomamba.files import FileRecord
 from cryomamba.records import (
     Activity,
-    JobEvent,
     JobPage,
     JobRecord,
     JobState,
-    Progress,
     Record,
     ServerInfo,
     SubmitRequest,
 )
 from cryomamba.wire.buffers import decode_bytes
-from cryomamba.wire.preview import PreviewFrame, decode_frame
+from cryomamba.wire.preview import PreviewFrame
 from cryomamba.wire.requests import (
     ArtifactRead,
     Empty,
@@ -55,10 +53,9 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 PIECE_BYTES = 1024 * 1024
-QUIET_S = 10.0
-FINAL_FRAME_S = 0.5
-MISSED_S, MISSED_PAUSE_S = 10.0, 0.2
+EVENTS_S = 10.0
 REVISE_S = 120.0
+BEYOND_ALL_EVENTS = 2**62
 
 
 class BusTransport:
@@ -174,10 +171,16 @@ class BusTransport:
         return await self.revise(ReviseRequest(job=_ref(job_id).job, path=str(path), note=note))
 
     async def upload(
-        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+        self,
+        path: Path,
+        *,
+        progress: Callable[[int, int], None] | None,
+        reading: Callable[[int, int], None] | None,
+        parallel: int,
+        keep: bool,
     ) -> FileRecord:
         """Refuse: files go through a gateway."""
-        del progress, parallel, keep
+        del progress, reading, parallel, keep
         raise InvalidRequestError(
             f"The bus takes no files, so {path.name} cannot be sent.",
             hint="Connect through a gateway (http://HOST:8000), or put the file where the server can read it.",
@@ -208,193 +211,27 @@ class BusTransport:
         await self.channel.request("ping", Empty(), timeout=5.0)
         return time.perf_counter() - started
 
+    async def events_since(self, n: int, *, limit: int = 200) -> EventPage:
+        """Return what happened after event number `n`, as far as it fits into one answer."""
+        reply = await self.channel.request("events.since", EventsSince(n=n, limit=limit), timeout=EVENTS_S)
+        return _parsed(EventPage, reply.body)
+
+    async def last_event(self) -> int:
+        """Return the number of the newest event of all jobs."""
+        return (await self.events_since(BEYOND_ALL_EVENTS, limit=1)).last
+
     async def watch(self, job_id: str | None, *, previews: bool) -> AsyncGenerator[Event, None]:
         """Follow a job to its end, or the states of all jobs."""
-        follow = self.watch_all() if job_id is None else self._watch_job(job_id, previews=previews)
-        async with contextlib.aclosing(follow) as events:
+        follow = AllWatch(self) if job_id is None else JobWatch(self, _ref(job_id).job, previews=previews)
+        async with contextlib.aclosing(follow.events()) as events:
             async for event in events:
                 yield event
-
-    async def _watch_job(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
-        hub = await self.hub()
-        subscription = hub.open(_ref(job_id).job, previews=previews)
-        ledger = Ledger()
-        shown = 0
-        finished = False
-        try:
-            for event in ledger.take(await self.get(job_id)):
-                if not ledger.ended:
-                    yield event
-            while not ledger.ended:
-                async for event in self._next(subscription, ledger, job_id):
-                    if isinstance(event, PreviewEvent):
-                        shown, finished = event.frame.seq, event.frame.final
-                    if not (isinstance(event, StateEvent) and event.record.state.final and event.event.state.final):
-                        yield event
-            if previews and not finished:
-                async for event in self._last_preview(subscription, ledger, job_id, after=shown):
-                    yield event
-            if ledger.record is not None:
-                yield StateEvent(ledger.record.history[-1], ledger.record)
-        finally:
-            hub.close_subscription(subscription)
-
-    async def _next(self, subscription: Subscription, ledger: Ledger, job_id: str) -> AsyncIterator[Event]:
-        try:
-            # Not wait_for: in Python 3.11 it loses a cancel that meets an arriving message.
-            async with asyncio.timeout(QUIET_S):
-                got = await subscription.mailbox.get()
-        except TimeoutError:
-            with contextlib.suppress(UnavailableError):
-                for event in ledger.take(await self.get(job_id)):
-                    yield event
-            return
-        if got is None:
-            raise UnavailableError("The client was closed while it was watching.")
-        message, skipped = got
-        if isinstance(message, LinkEvent):
-            yield message
-            return
-        with contextlib.suppress(ProtocolError, ValidationError):
-            for event in read_message(message, ledger, skipped):
-                yield event
-
-    async def _last_preview(
-        self, subscription: Subscription, ledger: Ledger, job_id: str, *, after: int
-    ) -> AsyncIterator[Event]:
-        """Yield the newest frame that the broker keeps, and the final one if it is a moment behind."""
-        frame: PreviewFrame | None = None
-        with contextlib.suppress(NotFoundError, UnavailableError, ProtocolError):
-            frame = await self.preview(job_id)
-        if frame is not None and (frame.final or frame.seq > after):
-            yield PreviewEvent(frame)
-        completed = ledger.record is not None and ledger.record.state is JobState.COMPLETED
-        # No frame at all: the broker was restarted or has forgotten those of an old job, so nothing is on its way.
-        if completed and (frame is not None or after) and not (frame is not None and frame.final):
-            late = await _final_frame(subscription)
-            if late is not None:
-                yield PreviewEvent(late)
-
-    async def watch_all(self, *, since: int | None = None) -> AsyncGenerator[Event, None]:
-        """Follow the states of all jobs, if asked from the event after number `since` on."""
-        hub = await self.hub()
-        subscription = hub.open(None, previews=False)
-        last = since
-        try:
-            while True:
-                got = await subscription.mailbox.get()
-                if got is None:
-                    return
-                message, _ = got
-                if isinstance(message, LinkEvent):
-                    yield message
-                    continue
-                newest = _newest(message)
-                if newest is not None and last is not None:
-                    async for event in self._missed(last, newest):
-                        yield event
-                with contextlib.suppress(ProtocolError, ValidationError):
-                    for found in read_message(message, None, 0):
-                        if not isinstance(found, StateEvent) or last is None or found.event.n > last:
-                            yield found
-                if newest is not None:
-                    last = max(last or 0, newest if message.envelope.type == published.STATE else newest - 1)
-        finally:
-            hub.close_subscription(subscription)
-
-    async def _missed(self, last: int, newest: int) -> AsyncIterator[Event]:
-        """Fetch the events between the last one seen and a newer one that has just come, however long it takes."""
-        waited = False
-        while newest > last + 1:
-            try:
-                missed = [state async for state in self._page(last, newest)]
-            except UnavailableError as away:
-                # Newer messages wait in the mailbox, so that nothing is told out of order or left out.
-                yield LinkEvent("lost", f"{away.message} What was missed meanwhile is asked for again.")
-                waited = True
-                await asyncio.sleep(MISSED_PAUSE_S)
-                continue
-            if waited:
-                yield LinkEvent("connected", "The broker answers again.")
-                waited = False
-            if not missed:
-                return
-            for number, state in missed:
-                last = number
-                if state is not None:
-                    yield state
-
-    async def _page(self, last: int, newest: int) -> AsyncIterator[tuple[int, StateEvent | None]]:
-        """Yield the numbers of the next events after `last` and before `newest`, with those whose jobs still exist."""
-        reply = await self.channel.request("events.since", EventsSince(n=last), timeout=MISSED_S)
-        for event in _parsed(EventPage, reply.body).events:
-            if event.n < newest:
-                try:
-                    record = await self.get(event.job_id)
-                except NotFoundError:
-                    yield event.n, None
-                else:
-                    yield event.n, StateEvent(event, record)
 
     async def close(self) -> None:
         """Give every socket back."""
         if self._hub is not None:
             await self._hub.close()
         await self.channel.close()
-
-
-def read_message(message: BusMessage, ledger: Ledger | None, skipped: int) -> list[Event]:
-    """Turn a published message into events; without a ledger every state message counts.
-
-    Raises
-    ------
-    ProtocolError, pydantic.ValidationError
-        The message is malformed.
-    """
-    envelope = message.envelope
-    match envelope.type:
-        case published.STATE:
-            record = JobRecord.model_validate(envelope.body.get("record"))
-            if ledger is not None:
-                return ledger.take(record)
-            return [StateEvent(JobEvent.model_validate(envelope.body.get("event")), record)]
-        case published.PROGRESS:
-            progress = Progress.model_validate(envelope.body.get("progress"))
-            return [ProgressEvent(envelope.job or "", envelope.attempt or 0, progress)]
-        case published.PREVIEW:
-            return [PreviewEvent(decode_message(message), skipped)]
-        case _:
-            return []
-
-
-def decode_message(message: BusMessage) -> PreviewFrame:
-    """Unpack a preview message."""
-    return decode_frame(message.envelope, message.payload)
-
-
-async def _final_frame(subscription: Subscription) -> PreviewFrame | None:
-    """Wait a moment for the final frame: frames and states come over different sockets."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FINAL_FRAME_S):
-            while (got := await subscription.mailbox.get()) is not None:
-                message = got[0]
-                if isinstance(message, BusMessage) and message.envelope.type == published.PREVIEW:
-                    with contextlib.suppress(ProtocolError):
-                        frame = decode_message(message)
-                        if frame.final:
-                            return frame
-    return None
-
-
-def _newest(message: BusMessage) -> int | None:
-    """Return the number up to which everything before should be known."""
-    body = message.envelope.body
-    if message.envelope.type == published.HEAD:
-        last = body.get("last")
-        return last + 1 if isinstance(last, int) else None
-    event = body.get("event")
-    n = event.get("n") if isinstance(event, dict) else None
-    return n if isinstance(n, int) else None
 
 
 def _ref(job_id: str) -> JobRef:

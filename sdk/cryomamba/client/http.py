@@ -137,10 +137,16 @@ class HttpTransport:
         return urlunsplit(parts._replace(scheme=scheme, path=parts.path + path))
 
     async def upload(
-        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+        self,
+        path: Path,
+        *,
+        progress: Callable[[int, int], None] | None,
+        reading: Callable[[int, int], None] | None,
+        parallel: int,
+        keep: bool,
     ) -> FileRecord:
         """Send a file, or what is missing of it."""
-        return await Upload(self._ask, path, progress=progress, parallel=parallel, keep=keep).run()
+        return await Upload(self._ask, path, progress=progress, reading=reading, parallel=parallel, keep=keep).run()
 
     async def send_revision(
         self, job_id: str, path: Path, *, note: str, progress: Callable[[int, int], None] | None

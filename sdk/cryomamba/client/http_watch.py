@@ -32,6 +32,10 @@ NO_SUCH_JOB: Final = 4404
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 
+# A message of this module's own: the connection is there.
+OPENED: Final = "opened"
+CONNECTED: Final = LinkEvent("connected", "Connected to the gateway.")
+
 Message = Mapping[str, Any] | PreviewFrame
 
 
@@ -87,7 +91,7 @@ class Watching:
             mailbox: Mailbox[Message] = Mailbox()
             reading = asyncio.create_task(self._read(socket, mailbox), name="http-watch")
             try:
-                yield {"type": "link", "data": {"status": "connected", "message": "Connected to the gateway."}}
+                yield {"type": OPENED}
                 while (got := await mailbox.get()) is not None:
                     if isinstance(got[0], PreviewFrame):
                         await _acknowledge(socket, got[0].seq)
@@ -187,6 +191,8 @@ class JobReader:
         if isinstance(message, PreviewFrame):
             return [self._preview(message)] if self._previews else []
         match message["type"]:
+            case type_ if type_ == OPENED:
+                return [CONNECTED]
             case "link":
                 return [_link(message)]
             case "progress":
@@ -217,34 +223,69 @@ class JobReader:
 
 
 async def watch_all(url: str, *, proxy: bool, headers: Mapping[str, str]) -> AsyncGenerator[Event, None]:
-    """Follow the states and progress of all jobs, for ever; what happened while the link was away is told as well."""
+    """Follow the states and progress of all jobs, for ever.
+
+    From the first ``connected`` on every change of state is told, also those while the link was away.
+    """
     watching = Watching(url, proxy=proxy, headers=headers, hello={"type": "subscribe", "job_id": "*"})
-    last = 0
+    reader = AllReader()
     async with contextlib.aclosing(_reconnecting(watching, None)) as messages:
         async for message in messages:
             with contextlib.suppress(ValidationError, ProtocolError):
-                for event in _any_job(message):
-                    if isinstance(event, StateEvent):
-                        if event.event.n <= last:
-                            continue
-                        last = event.event.n
-                        watching.hello = {"type": "subscribe", "job_id": "*", "since": last}
+                for event in reader.read(message):
                     yield event
+            if reader.last is not None:
+                watching.hello = {"type": "subscribe", "job_id": "*", "since": reader.last}
 
 
-def _any_job(message: Message) -> list[Event]:
-    if isinstance(message, PreviewFrame):
-        return []
-    match message["type"]:
-        case "link":
-            return [_link(message)]
-        case "progress":
-            return [_progress(message)]
-        case type_ if type_.startswith("job_"):
-            record = JobRecord.model_validate(message.get("data"))
-            return [StateEvent(_event_of(record, message), record)]
-        case _:
+class AllReader:
+    """Turns the messages about all jobs into events; pure.
+
+    Attributes
+    ----------
+    last : int or None
+        Number of the event up to which everything has been told; None until the gateway has said where it starts.
+    """
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+
+    def read(self, message: Message) -> list[Event]:
+        """Return what a message tells.
+
+        Raises
+        ------
+        ProtocolError, pydantic.ValidationError
+            The message does not hold what its type says.
+        """
+        if isinstance(message, PreviewFrame):
             return []
+        match message["type"]:
+            case "subscribed":
+                if self.last is None:
+                    self.last = _number(message)
+                return [CONNECTED]
+            case "link":
+                link = _link(message)
+                return [link] if link.status == "lost" or self.last is not None else []
+            case "progress":
+                return [_progress(message)]
+            case type_ if type_.startswith("job_"):
+                record = JobRecord.model_validate(message.get("data"))
+                event = _event_of(record, message)
+                if self.last is not None and event.n <= self.last:
+                    return []
+                self.last = event.n
+                return [StateEvent(event, record)]
+            case _:
+                return []
+
+
+def _number(message: Mapping[str, Any]) -> int:
+    seq = message.get("seq")
+    if not isinstance(seq, int):
+        raise ProtocolError("The gateway sent a message without its number.")
+    return seq
 
 
 def _event_of(record: JobRecord, message: Mapping[str, Any]) -> JobEvent:
@@ -281,7 +322,7 @@ async def _reconnecting(watching: Watching, job_id: str | None) -> AsyncGenerato
         try:
             async with contextlib.aclosing(watching.messages()) as messages:
                 async for message in messages:
-                    heard = heard or isinstance(message, PreviewFrame) or message["type"] != "link"
+                    heard = heard or isinstance(message, PreviewFrame) or message["type"] not in {OPENED, "link"}
                     yield message
             _raise_for_close(watching, job_id)
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed):

@@ -43,7 +43,13 @@ class Transport(Protocol):
         """Follow a job to its end, or all jobs for ever (None); reconnects by itself."""
 
     async def upload(
-        self, path: Path, *, progress: Callable[[int, int], None] | None, parallel: int, keep: bool
+        self,
+        path: Path,
+        *,
+        progress: Callable[[int, int], None] | None,
+        reading: Callable[[int, int], None] | None,
+        parallel: int,
+        keep: bool,
     ) -> FileRecord:
         """Send a file, or what is missing of it; a bus takes none."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ Ask = Callable[..., Awaitable[httpx.Response]]
 ProgressCall = Callable[[int, int], None]
 
 PART_BYTES: Final = 8 * 1024 * 1024
+READ_BYTES: Final = 32 * 1024 * 1024
 PARALLEL: Final = 4
 PATIENCE_S: Final = 120.0
 COMPLETE_S: Final = 600.0
@@ -52,6 +54,8 @@ class Upload:
     path : Path
     progress : callable, optional
         Called with bytes there and bytes in all.
+    reading : callable, optional
+        Called before that, while the file's checksum is made, with bytes read and bytes in all.
     parallel : int
         Parts at a time; each is held in memory, with at most 8 MiB.
     keep : bool
@@ -69,12 +73,14 @@ class Upload:
         path: Path,
         *,
         progress: ProgressCall | None = None,
+        reading: ProgressCall | None = None,
         parallel: int = PARALLEL,
         keep: bool = True,
     ) -> None:
         self._ask = ask
         self._path = path
         self._progress = progress
+        self._reading = reading
         self._parallel = parallel
         self._keep = keep
         self.fresh = False
@@ -93,7 +99,8 @@ class Upload:
         ConflictError
             The file was changed while it was sent.
         """
-        self._total, digest = await asyncio.to_thread(_measure, self._path)
+        self._total = await asyncio.to_thread(_size, self._path)
+        digest = await self._digest()
         begin = {
             "filename": self._path.name,
             "total_size_bytes": self._total,
@@ -108,6 +115,15 @@ class Upload:
             if not self._keep:
                 await self._give_up(status)
             raise
+
+    async def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for offset in range(0, self._total, READ_BYTES):
+            size = min(READ_BYTES, self._total - offset)
+            await asyncio.to_thread(_add, digest, self._path, offset, size)
+            if self._reading is not None:
+                self._reading(offset + size, self._total)
+        return digest.hexdigest()
 
     async def _finish(self, status: UploadStatus) -> FileRecord:
         for _ in range(ROUNDS_MAX):
@@ -179,13 +195,11 @@ def _worth_waiting(error: CryoMambaError) -> bool:
     return error.retryable and error.code is not ErrorCode.INSUFFICIENT_STORAGE
 
 
-def _measure(path: Path) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
+def _size(path: Path) -> int:
     try:
-        with path.open("rb", buffering=0) as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-                size += len(piece)
+        # Opened, not only looked at: a file that may not be read is told before anything else.
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise VolumeError(
             f"The file {path.name} cannot be read: {error.strerror}.",
@@ -194,7 +208,20 @@ def _measure(path: Path) -> tuple[int, str]:
         ) from None
     if not size:
         raise VolumeError(f"The file {path.name} is empty.", hint="Copy it again; it was probably interrupted.")
-    return size, digest.hexdigest()
+    return size
+
+
+def _add(digest: hashlib._Hash, path: Path, offset: int, size: int) -> None:
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            while size and (piece := file.read(min(size, _PIECE))):
+                digest.update(piece)
+                size -= len(piece)
+    except OSError:
+        raise _changed() from None
+    if size:
+        raise _changed()
 
 
 def _read(path: Path, offset: int, size: int) -> bytes:

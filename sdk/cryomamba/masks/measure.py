@@ -7,23 +7,28 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from cryomamba.masks.instances import Components, Floats, Instances, find_instances
-from cryomamba.masks.slabs import LabelSource, Step, thicker, windows
+from cryomamba.masks.instances import Components, Ids, Instances, find_instances
+from cryomamba.masks.piece_table import Column, Floats, PieceTable, ShapeSums
+from cryomamba.masks.slabs import Labels, LabelSource, Step, thicker, windows
 from cryomamba.masks.surface import HALO, METHOD, face_areas
 from cryomamba.masks.thickness import medial_thickness, thickness_halo
 from cryomamba.records import Shape, Spacing
 
 THICKNESS_METHOD: Final = "twice the distance to the edge at the middle (ridge of the Euclidean distance transform)"
-_A2_PER_NM2 = 100.0
-_FIND_SHARE = 0.3
+PIECES_MAX: Final = 100_000
+"""How many pieces of a mask are listed, the largest; the others count for their label only."""
+_FIND_SHARE: Final = 0.3
 _MEASURED_VOXELS: Final = 32 * 1024 * 1024
-_SPARSE_SHARE: Final = 0.08
+_ROWS: Final = 4096
+_NUMBERS: Final = ("voxels", "volume_nm3", "surface_nm2", "middle_nm2", "thickness_A", "thickness_sd_A")
+_PLAIN: Final = ("kind", "label", "name", "instance", *_NUMBERS, "instances", "fraction")
+_TRIPLES: Final = {"centroid_A": ("centroid", "_A"), "box_start": ("box_start", ""), "box_stop": ("box_stop", "")}
 
 
 class Measured(BaseModel):
@@ -86,31 +91,50 @@ class Measurements:
     ----------
     labels : tuple of LabelSummary
         Every label that has a name or occurs, in their order.
-    count : int
-        Number of pieces.
+    pieces : Instances
+        The pieces themselves; their mask must be open to read them.
     """
 
     labels: tuple[LabelSummary, ...]
-    _rows: _Rows
+    pieces: Instances
+    _table: PieceTable
+    _names: Mapping[int, str]
+
+    @classmethod
+    def of(cls, pieces: Instances, table: PieceTable, names: Mapping[int, str]) -> Self:
+        """Put the tables together from what was measured of pieces."""
+        found = sorted({*names, *np.unique(pieces.label).tolist()} - {0})
+        return cls(tuple(_label(label, pieces, table, names) for label in found), pieces, table, names)
 
     @property
     def count(self) -> int:
         """Number of pieces."""
-        return len(self._rows.instances)
+        return self.pieces.count
 
     @property
-    def pieces(self) -> Instances:
-        """The pieces themselves; their mask must be open to read them."""
-        return self._rows.instances
+    def listed(self) -> int:
+        """Number of pieces that are listed one by one, the largest; at most :data:`PIECES_MAX`."""
+        return len(self.pieces)
 
     def with_middle(self, middle_nm2: Floats) -> Measurements:
         """Return the tables with the area of each piece's middle surface."""
-        rows = self._rows.with_middle(middle_nm2)
-        return Measurements(tuple(rows.label(label.label) for label in self.labels), rows)
+        return self.of(self.pieces, self._table.with_sums(middle_nm2=middle_nm2), self._names)
+
+    def rows(self, most: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the fields of the listed pieces (at most so many), the largest first, as plain values."""
+        wanted = self.listed if most is None else min(most, self.listed)
+        for start in range(0, wanted, _ROWS):
+            rows = slice(start, min(start + _ROWS, wanted))
+            columns = self._table.chosen(rows).columns(self.pieces.source.voxel_size_A)
+            labels = self.pieces.label[rows].tolist()
+            values = zip(*map(_plain, columns.values()), strict=True)
+            for number, label, row in zip(range(start + 1, rows.stop + 1), labels, values, strict=True):
+                fields = dict(zip(columns, row, strict=True))
+                yield {"instance": number, "label": label, "name": _name(label, self._names), **fields}
 
     def instances(self, most: int | None = None) -> Iterator[InstanceSummary]:
-        """Yield the pieces (at most so many), the largest first."""
-        return map(self._rows.instance, range(self.count if most is None else min(most, self.count)))
+        """Yield the listed pieces (at most so many), the largest first."""
+        return (InstanceSummary(**fields) for fields in self.rows(most))
 
 
 def measure(
@@ -141,162 +165,94 @@ def measure(
         ``engine_unavailable``: cc3d, edt or scipy is not installed.
     """
     tell = step or _nobody
-    instances = find_instances(source, step=lambda done: tell(done * (_FIND_SHARE if shape else 1.0)))
-    sums = _Sums(len(instances)) if shape else None
-    if sums is not None:
-        for done in _walk(instances, sums, threads):
-            tell(_FIND_SHARE + done * (1 - _FIND_SHARE))
-    rows = _Rows(instances, sums, names)
-    found = sorted({*names, *(int(label) for label in np.unique(instances.label))} - {0})
-    return Measurements(tuple(rows.label(label) for label in found), rows)
+    share = _FIND_SHARE if shape else 1.0
+    pieces = find_instances(source, most=PIECES_MAX, step=lambda done: tell(done * share))
+    table = PieceTable.of(pieces)
+    if shape:
+        sums = ShapeSums(pieces.voxels.size)
+        for done in _walk(pieces, sums, threads):
+            tell(share + done * (1 - share))
+        table = table.with_sums(**sums.columns())
+    return Measurements.of(pieces, table, names)
 
 
 def write_csv(measured: Measurements, path: Path) -> None:
-    """Write one row per label and one per piece, units in the heads; for spreadsheets and pandas."""
-    heads = ["kind", "label", "name", "instance", "voxels", "volume_nm3", "surface_nm2", "middle_nm2", "thickness_A"]
-    heads += ["thickness_sd_A", "instances", "fraction"]
-    heads += [f"centroid_{axis}_A" for axis in "zyx"]
-    heads += [f"box_{end}_{axis}" for end in ("start", "stop") for axis in "zyx"]
+    """Write one row per label and one per listed piece, units in the heads; for spreadsheets and pandas."""
+    heads = [*_PLAIN, *(f"{name}_{axis}{unit}" for name, unit in _TRIPLES.values() for axis in "zyx")]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, heads, lineterminator="\n")
-        writer.writeheader()
-        for label in measured.labels:
-            writer.writerow({"kind": "label", **_flat(label)})
-        for piece in measured.instances():
-            writer.writerow({"kind": "instance", **_flat(piece)})
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(heads)
+        writer.writerows(_cells("label", label.model_dump()) for label in measured.labels)
+        writer.writerows(_cells("instance", fields) for fields in measured.rows())
 
 
-def _flat(row: LabelSummary | InstanceSummary) -> dict[str, object]:
-    fields = row.model_dump(exclude={"centroid", "centroid_A", "box_start", "box_stop"})
-    for name, triple in (
-        ("centroid_{}_A", row.centroid_A),
-        ("box_start_{}", row.box_start),
-        ("box_stop_{}", row.box_stop),
-    ):
-        fields |= {name.format(axis): value for axis, value in zip("zyx", triple or (), strict=False)}
-    return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in fields.items()}
+def _cells(kind: str, fields: Mapping[str, Any]) -> list[object]:
+    cells = [kind, *(fields.get(name) for name in _PLAIN[1:])]
+    for name in _TRIPLES:
+        cells += fields.get(name) or (None, None, None)
+    return [f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells]
 
 
-class _Sums:
-    """Surface and thickness of each piece, summed up; row 0 is the background."""
+def _label(label: int, pieces: Instances, table: PieceTable, names: Mapping[int, str]) -> LabelSummary:
+    rows = np.flatnonzero(pieces.label == label)
+    fields: dict[str, Any] = {"voxels": 0, "volume_nm3": 0.0}
+    if rows.size:
+        columns = table.together(rows).columns(pieces.source.voxel_size_A)
+        fields = {name: _plain(column)[0] for name, column in columns.items()}
+    alone = np.count_nonzero(rows < len(pieces))
+    return LabelSummary(
+        label=label,
+        name=_name(label, names),
+        fraction=fields["voxels"] / math.prod(pieces.source.shape),
+        instances=alone + int(pieces.together[rows[alone:] - len(pieces)].sum()),
+        **fields,
+    )
 
-    def __init__(self, count: int) -> None:
-        self.surface_A2 = np.zeros(count + 1)
-        self.middle = np.zeros(count + 1)
-        self.thickness_A = np.zeros(count + 1)
-        self.square_A2 = np.zeros(count + 1)
 
-    def add(self, into: Floats, ids: npt.NDArray[np.uint32], weights: npt.NDArray[Any] | None = None) -> None:
-        if ids.size:
-            into += np.bincount(ids, weights, minlength=into.size)
+def _name(label: int, names: Mapping[int, str]) -> str:
+    return names.get(label, f"label {label}")
 
 
-def _walk(instances: Instances, sums: _Sums, threads: int) -> Iterator[float]:
-    source = instances.source
-    size, plane = source.voxel_size_A, source.shape[1] * source.shape[2]
-    parts = instances.parts()
+def _plain(column: Column) -> list[Any]:
+    """Return the values of a column, None for NaN, and tuples where it has several in a row."""
+    values = column.tolist()
+    if column.ndim > 1:
+        return [tuple(value) for value in values]
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+
+
+def _walk(pieces: Instances, sums: ShapeSums, threads: int) -> Iterator[float]:
+    source, parts = pieces.source, pieces.parts()
+    size, (depth, height, width) = source.voxel_size_A, source.shape
     # The thicker a slab is, the less is measured twice for its neighbours' sake.
-    slabs = thicker(source.slabs(), max(_voxels_at_a_time(instances) // plane, 1))
+    slabs = thicker(source.slabs(), max(_MEASURED_VOXELS // (height * width), 1))
     for window in windows(slabs, max(HALO, thickness_halo(size)), copy=False):
-        planes = window.core.stop - window.core.start
-        areas = list(face_areas(window.data, window.core, size, threads=threads))
-        thickness = list(medial_thickness(window.data, window.core, size, threads=threads))
-        top, done = window.start + window.core.start, 0
-        # The next one needs its room.
-        del window
-        while done < planes:
+        numbers = _Numbers(parts, (window.core.stop - window.core.start) * height * width)
+        for voxels, area_A2 in face_areas(window.data, window.core, size, threads=threads):
+            sums.add_surface(numbers.at(voxels), area_A2)
+        for voxels, thickness_A in medial_thickness(window.data, window.core, size, threads=threads):
+            sums.add_thickness(numbers.at(voxels), thickness_A)
+        yield (window.start + window.core.stop) / depth
+
+
+class _Numbers:
+    """The numbers of the pieces in so many voxels of the next slabs."""
+
+    def __init__(self, parts: Iterator[tuple[Labels, Components, Ids]], voxels: int) -> None:
+        self._parts: list[tuple[int, Components, Ids]] = []
+        first = 0
+        while first < voxels:
             _, components, table = next(parts)
-            for spots in areas:
-                here, area = _within(components, done * plane, spots)
-                sums.add(sums.surface_A2, table[here], area)
-            for spots in thickness:
-                here, thick_A = _within(components, done * plane, spots)
-                sums.add(sums.middle, table[here])
-                sums.add(sums.thickness_A, table[here], thick_A)
-                sums.add(sums.square_A2, table[here], thick_A.astype(np.float64) ** 2)
-            done += len(components)
-            del components
-            yield (top + done) / source.shape[0]
+            self._parts.append((first, components.reshape(-1), table))
+            first += components.size
 
-
-def _within(
-    components: Components, first: int, spots: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
-) -> tuple[Components, npt.NDArray[np.float32]]:
-    """Return what a slab, whose first voxel is `first`, has at the spots in it, and the values there.
-
-    Spots are flat indices of voxels, and a value for each.
-    """
-    voxels, values = spots
-    inside = (voxels >= first) & (voxels < first + components.size)
-    return components.reshape(-1)[voxels[inside] - first], values[inside]
-
-
-def _voxels_at_a_time(instances: Instances) -> int:
-    """Return fewer for a mask that has more to measure: noise shows three faces a voxel."""
-    share = int(instances.voxels.sum()) / math.prod(instances.source.shape)
-    return int(_MEASURED_VOXELS / max(_SPARSE_SHARE, share) * _SPARSE_SHARE)
-
-
-class _Rows:
-    """Turns the sums of pieces into rows, for a piece and for all pieces of a label."""
-
-    def __init__(
-        self, instances: Instances, sums: _Sums | None, names: Mapping[int, str], middle_nm2: Floats | None = None
-    ) -> None:
-        self.instances = instances
-        self._sums = sums
-        self._names = names
-        self._middle_nm2 = middle_nm2
-
-    def with_middle(self, middle_nm2: Floats) -> _Rows:
-        return _Rows(self.instances, self._sums, self._names, middle_nm2)
-
-    def label(self, label: int) -> LabelSummary:
-        pieces = np.flatnonzero(self.instances.label == label)
-        measured = self._measured(pieces)
-        return LabelSummary(
-            label=label,
-            name=self._name(label),
-            fraction=measured["voxels"] / math.prod(self.instances.source.shape),
-            instances=pieces.size,
-            **measured,
-        )
-
-    def instance(self, row: int) -> InstanceSummary:
-        label = int(self.instances.label[row])
-        return InstanceSummary(instance=row + 1, label=label, name=self._name(label), **self._measured(np.array([row])))
-
-    def _name(self, label: int) -> str:
-        return self._names.get(label, f"label {label}")
-
-    def _measured(self, pieces: npt.NDArray[np.intp]) -> dict[str, Any]:
-        found, source = self.instances, self.instances.source
-        each = found.voxels[pieces]
-        voxels = int(each.sum())
-        fields: dict[str, Any] = {"voxels": voxels, "volume_nm3": voxels * source.voxel_volume_nm3}
-        if not voxels:
-            return fields
-        centroid = (found.centroid[pieces] * each[:, None]).sum(axis=0) / voxels
-        fields |= {
-            "centroid": tuple(centroid.tolist()),
-            "centroid_A": tuple((centroid * source.voxel_size_A).tolist()),
-            "box_start": tuple(found.start[pieces].min(axis=0).tolist()),
-            "box_stop": tuple(found.stop[pieces].max(axis=0).tolist()),
-        }
-        if self._middle_nm2 is not None:
-            fields["middle_nm2"] = float(self._middle_nm2[pieces].sum())
-        return fields | self._shape(pieces + 1)
-
-    def _shape(self, rows: npt.NDArray[np.intp]) -> dict[str, float]:
-        sums = self._sums
-        if sums is None:
-            return {}
-        fields = {"surface_nm2": float(sums.surface_A2[rows].sum()) / _A2_PER_NM2}
-        if middle := float(sums.middle[rows].sum()):
-            mean = float(sums.thickness_A[rows].sum()) / middle
-            spread = float(sums.square_A2[rows].sum()) / middle - mean**2
-            fields |= {"thickness_A": mean, "thickness_sd_A": math.sqrt(max(spread, 0.0))}
-        return fields
+    def at(self, voxels: npt.NDArray[np.int32]) -> Ids:
+        """Return the numbers at voxels, given by their flat indices."""
+        numbers = np.empty(voxels.size, np.uint32)
+        for first, components, table in self._parts:
+            here = (voxels >= first) & (voxels < first + components.size)
+            numbers[here] = table[components[voxels[here] - first]]
+        return numbers
 
 
 def _nobody(_fraction: float) -> None:

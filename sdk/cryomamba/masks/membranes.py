@@ -104,7 +104,7 @@ def trace_membranes(
     tell = step or (lambda _: None)
     thickness_A = thickness_A or typical_thickness_A(source, label) or min(source.voxel_size_A)
     sampler = SurfaceSampler(spacing_A or SPACING_A, source.voxel_size_A)
-    areas = np.zeros(len(instances) + 1)
+    areas = np.zeros(instances.voxels.size + 1)
     with ExitStack() as stack:
 
         def writer(path: Path | None, what: str) -> MaskWriter | None:

@@ -9,8 +9,9 @@ convergence and surface area estimation" (2003); normals as in Lenoir, Malgouyre
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -72,8 +73,14 @@ def face_areas(
         ]
 
     with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(faces, strips(near.shape, HALO, voxels=_VOXELS)):
-            yield from found
+        waiting: deque[Future[list[tuple[Spots, Floats]]]] = deque()
+        # Of noise, the faces take far more room than the mask: no more are found ahead than there are threads.
+        for rows in strips(near.shape, HALO, voxels=_VOXELS):
+            waiting.append(pool.submit(faces, rows))
+            if len(waiting) > threads:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:

@@ -57,6 +57,34 @@ class Picks:
             normals=normals,
         )
 
+    def above(self, high: float, low: float) -> Numbers:
+        """Return the indices of what another threshold leaves, the scores taken as whole numbers, as in a mask.
+
+        A particle stays if its score reaches `high`. Of a filament, stretches of two points and more stay that reach
+        `low` all along and `high` somewhere; the longest comes first. Membranes stay as they are.
+        """
+        scores = np.floor(self.scores)
+        if self.kind != "filaments":
+            return np.flatnonzero((scores >= high) | (self.kind == "membranes"))
+        strong = np.flatnonzero(scores >= low)
+        apart = (np.diff(strong) > 1) | (np.diff(self.labels[strong]) != 0)
+        runs = np.split(strong, np.flatnonzero(apart) + 1)
+        kept = [run for run in runs if len(run) > 1 and scores[run].max() >= high]
+        return np.concatenate([*sorted(kept, key=lambda run: -len(run)), np.empty(0, np.int64)])
+
+    def cut(self, high: float, low: float) -> Picks:
+        """Return what another threshold leaves (:meth:`above`), filaments numbered anew."""
+        return self.stretches(self.above(high, low))
+
+    def stretches(self, at: Numbers) -> Picks:
+        """Return some of them, by indices; what is left of a filament with gaps is several, numbered anew."""
+        left = self.chosen(at)
+        if self.kind != "filaments":
+            return left
+        begins = np.ones(len(at), np.int64)
+        begins[1:] = (np.diff(at) != 1) | (np.diff(left.labels) != 0)
+        return replace(left, labels=np.cumsum(begins))
+
     def track_lengths_A(self, voxel_size_A: tuple[float, float, float]) -> Floats:
         """Return how far each point lies from the first of its filament, along it, in Å; 0 for particles."""
         along = np.zeros(len(self))

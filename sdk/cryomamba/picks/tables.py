@@ -19,6 +19,7 @@ from cryomamba.records import Shape, Spacing
 
 HEADS: Final = ("z", "y", "x", "z_A", "y_A", "x_A", "score", "label")
 NORMAL_HEADS: Final = ("normal_z", "normal_y", "normal_x")
+TRACK_HEAD: Final = "track_A"
 _DYNAMO_COLUMNS: Final = 35
 
 
@@ -36,22 +37,27 @@ def write_csv(picks: Picks, path: Path, frame: Frame) -> None:
 
     ``z``, ``y``, ``x`` are voxels, 0.0 at the centre of the first one; ``z_A``, ``y_A``, ``x_A`` are the same times
     the voxel size, without the header's origin. ``score`` and ``label`` are those of :class:`Picks`. Of membranes,
-    ``normal_z``, ``normal_y``, ``normal_x`` follow.
+    ``normal_z``, ``normal_y``, ``normal_x`` follow; of filaments ``track_A``, how far along it a point lies.
     """
-    normals = np.empty((len(picks), 0)) if picks.normals is None else picks.normals
+    heads: tuple[str, ...] = ()
+    more = np.empty((len(picks), 0))
+    if picks.normals is not None:
+        more, heads = picks.normals, NORMAL_HEADS
+    elif picks.kind == "filaments":
+        more, heads = picks.track_lengths_A(frame.voxel_size_A)[:, None], (TRACK_HEAD,)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*HEADS, *(() if picks.normals is None else NORMAL_HEADS)))
-        for place, score, label, normal in zip(picks.positions, picks.scores, picks.labels, normals, strict=True):
+        writer.writerow((*HEADS, *heads))
+        for place, score, label, rest in zip(picks.positions, picks.scores, picks.labels, more, strict=True):
             physical = place * frame.voxel_size_A
             places = (f"{at:.3f}" for at in (*place, *physical))
-            writer.writerow([*places, f"{score:.2f}", int(label), *(f"{along:.5f}" for along in normal)])
+            writer.writerow([*places, f"{score:.2f}", int(label), *(f"{value:.5f}" for value in rest)])
 
 
 def read_csv(path: Path, kind: Kind = "particles") -> Picks:
     """Read what :func:`write_csv` wrote; further columns are left alone, ``score`` and ``label`` may be missing.
 
-    A table with normals is one of membranes, whatever `kind` says.
+    A table with normals is one of membranes and one with track lengths one of filaments, whatever `kind` says.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def read_csv(path: Path, kind: Kind = "particles") -> Picks:
                 hint=f"Its first line should be: {','.join(HEADS)}",
             )
         oriented = NORMAL_HEADS if all(name in (rows.fieldnames or ()) for name in NORMAL_HEADS) else ()
-        kind = "membranes" if oriented else kind
+        kind = "membranes" if oriented else "filaments" if TRACK_HEAD in (rows.fieldnames or ()) else kind
         values = []
         for row in rows:
             try:

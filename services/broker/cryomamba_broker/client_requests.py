@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from cryomamba._version import __version__
 from cryomamba.errors import NotFoundError
@@ -25,7 +26,7 @@ from cryomamba_broker.artifacts import read_piece, remove_files, require_listed
 from cryomamba_broker.core import Core
 from cryomamba_broker.dispatch import Answer, Handler
 from cryomamba_broker.revisions import Revision, stage
-from cryomamba_broker.room import job_nbytes, require_room
+from cryomamba_broker.room import Room, job_nbytes
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
@@ -41,15 +42,15 @@ class ClientRequests:
         Where volumes may lie.
     files : ThreadPoolExecutor
         Where files are read.
-    reserve : int
-        Bytes that must stay free on the disk of the finished files.
+    room : callable
+        Looks at what the disk of the finished files has room for; blocks.
     """
 
-    def __init__(self, core: Core, *, places: Places, files: ThreadPoolExecutor, reserve: int) -> None:
+    def __init__(self, core: Core, *, places: Places, files: ThreadPoolExecutor, room: Callable[[], Room]) -> None:
         self._core = core
         self._places = places
         self._files = files
-        self._reserve = reserve
+        self._room = room
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
@@ -123,16 +124,16 @@ class ClientRequests:
             await self._require(request.volume.job_id, sees)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new = await loop.run_in_executor(self._files, self._admit, request, engines, sees)
-        record = await self._core.change(lambda store: store.jobs.submit(new))
+        new, room = await loop.run_in_executor(self._files, self._admit, request, engines, sees)
+        record = await self._core.change(lambda store: store.jobs.submit(new, room))
         self._core.waiting.call_all()
         return job_answer(record)
 
-    def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None) -> NewJob:
+    def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None) -> tuple[NewJob, Room]:
         new = admit(request, engines, self._places, sees=sees)
         engine = next(info for info in engines if info.name == new.engine)
-        require_room(self._places.artifacts.parent, job_nbytes(new.volume, engine, new.request.params), self._reserve)
-        return new
+        nbytes = job_nbytes(new.volume, engine, new.request.params)
+        return replace(new, nbytes=nbytes), self._room()
 
     async def get(self, request: JobRef, sees: str | None) -> Answer:
         """Return a job."""
@@ -171,16 +172,20 @@ class ClientRequests:
     async def revise(self, request: ReviseRequest, sees: str | None) -> Answer:
         """Take a revised mask in among the files of its job."""
         record = await self._core.store.call(lambda store: store.jobs.require_revisable(request.job, sees))
+        promised = await self._core.store.call(lambda store: store.jobs.promised())
         loop = asyncio.get_running_loop()
-        revision = await loop.run_in_executor(self._files, self._stage, request, record, sees)
+        revision = await loop.run_in_executor(self._files, self._stage, request, record, promised, sees)
         try:
             changed = await self._core.change(lambda store: store.jobs.revise(request.job, revision, request.note))
         finally:
             await loop.run_in_executor(self._files, revision.discard)
         return job_answer(changed)
 
-    def _stage(self, request: ReviseRequest, record: JobRecord, sees: str | None) -> Revision:
-        return stage(request, record, self._places, self._reserve, sees)
+    def _stage(self, request: ReviseRequest, record: JobRecord, promised: int, sees: str | None) -> Revision:
+        def require_room(nbytes: int) -> None:
+            self._room().require(nbytes, promised)
+
+        return stage(request, record, self._places, require_room, sees)
 
     async def events_since(self, request: EventsSince, sees: str | None) -> Answer:
         """Return what happened after an event."""

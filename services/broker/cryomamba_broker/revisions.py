@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from cryomamba.volumes.mrc import inspect
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_broker.admission import Places, find_upload
-from cryomamba_broker.room import require_room
 
 _WHOLE_NUMBERS: Final = frozenset({0, 1, 6})
 _PIECE: Final = 1024 * 1024
@@ -46,7 +46,9 @@ class Revision:
         self.path.unlink(missing_ok=True)
 
 
-def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: int, sees: str | None) -> Revision:
+def stage(
+    request: ReviseRequest, record: JobRecord, places: Places, require_room: Callable[[int], None], sees: str | None
+) -> Revision:
     """Check a revised mask and lay it ready.
 
     An upload is linked, where the file system can, because nobody changes it any more; a file of a person's own is
@@ -58,8 +60,8 @@ def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: in
     record : JobRecord
         Of the job that has ended well.
     places : Places
-    reserve : int
-        Bytes that must stay free.
+    require_room : callable
+        Raises if the disk has no room for so many bytes.
     sees : str or None
         Whose uploads may be taken; None for everybody's.
 
@@ -87,7 +89,7 @@ def stage(request: ReviseRequest, record: JobRecord, places: Places, reserve: in
         roots, closed = tuple(places.roots), tuple(places.closed)
         source = resolve_below(request.path or "", roots, closed=closed)
         _require_mask_of(record, source)
-    require_room(folder, source.stat().st_size, reserve)
+    require_room(source.stat().st_size)
     try:
         with source.open("rb") as file:
             verify_opened(file.fileno(), source, roots, closed=closed)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.local import made_by
 from cryomamba.records import EngineInfo, VolumeSummary
 
 _ASKED_PER_VOXEL: Final = {"instances": 2, "middle": 2}
+_BLOCK: Final = 512
 
 
 def job_nbytes(volume: VolumeSummary, engine: EngineInfo, params: Mapping[str, Any]) -> int:
@@ -22,32 +26,73 @@ def job_nbytes(volume: VolumeSummary, engine: EngineInfo, params: Mapping[str, A
     reserve is for those.
     """
     asked = sum(_ASKED_PER_VOXEL.get(form, 0) for form in made_by(engine.parameters, params))
-    return math.prod(volume.shape) * (engine.disk_per_voxel + asked)
+    nbytes = math.prod(volume.shape) * (engine.disk_per_voxel + asked)
+    if engine.scratch is None:
+        return nbytes
+    fields = engine.parameters.get("properties", {})
+    given = params.get(engine.scratch.parameter) or fields.get(engine.scratch.parameter, {}).get("default")
+    return nbytes + engine.scratch.nbytes(volume.shape, volume.voxel_size_A, float(given or 1))
 
 
-def require_room(folder: Path, nbytes: int, reserve: int) -> None:
-    """Refuse what the disk has no room for; the job store must be able to note how jobs end.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a disk has room for.
 
-    Parameters
+    Attributes
     ----------
-    folder : Path
-        On the disk in question.
-    nbytes : int
-        What will be written.
+    free : int
+        Bytes that are free now.
     reserve : int
-        Bytes that must stay free.
-
-    Raises
-    ------
-    UnavailableError
-        ``insufficient_storage``.
+        Bytes of them that must stay so, among others for the job store to note how jobs end.
+    written : int
+        Bytes that unfinished jobs have written already.
     """
-    needed = nbytes + reserve
-    free = shutil.disk_usage(folder).free
-    if free < needed:
+
+    free: int
+    reserve: int
+    written: int = 0
+
+    @classmethod
+    def of(cls, folder: Path, reserve: int, work: Path | None = None) -> Self:
+        """Look at the disk of a folder, and at what lies in the work folder of unfinished jobs."""
+        return cls(shutil.disk_usage(folder).free, reserve, 0 if work is None else _written(work))
+
+    def require(self, nbytes: int, promised: int = 0) -> None:
+        """Refuse what there is no room for.
+
+        Parameters
+        ----------
+        nbytes : int
+            What will be written.
+        promised : int
+            What all unfinished jobs may write, with what they have written already.
+
+        Raises
+        ------
+        UnavailableError
+            ``insufficient_storage``.
+        """
+        awaited = max(promised - self.written, 0)
+        if self.free >= nbytes + awaited + self.reserve:
+            return
+        hint = "Free some space there; 'cryomamba gc' shows what old jobs hold. Then try again."
+        if self.free >= nbytes + self.reserve:
+            hint = f"Wait for the jobs before it, which may still write {awaited / 1e9:.1f} GB. {hint}"
         raise UnavailableError(
             "The server's disk has no room for the results of this job.",
             code=ErrorCode.INSUFFICIENT_STORAGE,
-            hint="Free some space there; 'cryomamba gc' shows what old jobs hold. Then try again.",
-            details={"free_bytes": free, "needed_bytes": needed},
+            hint=hint,
+            details={"free_bytes": self.free, "needed_bytes": nbytes + self.reserve, "promised_bytes": awaited},
         )
+
+
+def _written(work: Path) -> int:
+    """Return what the files below a folder take on the disk; one may go while it is looked at."""
+    total = 0
+    for folder, _, names in os.walk(work):
+        for name in names:
+            with suppress(OSError):
+                facts = Path(folder, name).lstat()
+                # A file that is still being filled has its final size from the beginning.
+                total += getattr(facts, "st_blocks", facts.st_size // _BLOCK) * _BLOCK
+    return total

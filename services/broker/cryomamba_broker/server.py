@@ -9,6 +9,7 @@ import os
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -31,6 +32,7 @@ from cryomamba_broker.lock import HomeLock
 from cryomamba_broker.publisher import EventPublisher
 from cryomamba_broker.relay import PreviewRelay
 from cryomamba_broker.revocation import Revocation
+from cryomamba_broker.room import Room
 from cryomamba_broker.sockets import BusSockets, bind_sockets
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Clock, Store
@@ -163,7 +165,8 @@ class Broker:
         places = Places(
             self.settings.roots, self.settings.artifacts, self.settings.uploads, closed=self.settings.own_folders
         )
-        clients = ClientRequests(self._core, places=places, files=files, reserve=self.settings.disk_reserve)
+        room = partial(Room.of, self.settings.artifacts.parent, self.settings.disk_reserve, self.settings.work)
+        clients = ClientRequests(self._core, places=places, files=files, room=room)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}
         dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall, self.guard)

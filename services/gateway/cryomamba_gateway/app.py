@@ -25,6 +25,7 @@ from cryomamba_gateway.routers import (
     health,
     jobs,
     links,
+    pages,
     previews,
     revisions,
     server,
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         servers=[{"url": "/"}],
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
@@ -79,7 +81,9 @@ def create_app(settings: Settings) -> FastAPI:
     for router in JOB_ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
-    for router in (health.router, server.router, session.router, uploads.router, links.router, websocket.router):
+    for router in (health.router, server.router, session.router, uploads.router, links.router):
+        app.include_router(router)
+    for router in (websocket.router, pages.router):
         app.include_router(router)
     errors.install(app)
     allow = AllowedMethods()
@@ -131,7 +135,7 @@ def _access_errors(*, public: bool) -> dict[int | str, dict[str, Any]]:
 
 def _methods(app: FastAPI) -> list[tuple[str, set[str]]]:
     """Return every path with its methods, those outside the description included."""
-    found: list[tuple[str, set[str]]] = [("/openapi.json", {"GET", "HEAD"}), ("/docs", {"GET", "HEAD"})]
+    found: list[tuple[str, set[str]]] = [(path, {"GET", "HEAD"}) for path in ("/openapi.json", *pages.FILES)]
     for path, operations in app.openapi()["paths"].items():
         methods = set(operations)
         found.append((path, methods))

@@ -16,7 +16,7 @@ from cryomamba.errors import AccessError
 from cryomamba_gateway.allow import AllowedMethods
 from cryomamba_gateway.errors import envelope, of_status
 from cryomamba_gateway.metrics import Metrics
-from cryomamba_gateway.origins import origin_allowed
+from cryomamba_gateway.origins import came_by_tls, origin_allowed
 
 _SANE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
 _VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files(/[^/]+)?")
@@ -50,7 +50,9 @@ class RequestContext:
             nonlocal status
             if message["type"] in {"http.response.start", "websocket.accept"}:
                 status = message.get("status", 101)
-                MutableHeaders(scope=message)["X-Request-ID"] = scope["cryomamba.request_id"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = scope["cryomamba.request_id"]
+                headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         started = time.perf_counter()
@@ -78,10 +80,13 @@ class OriginGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on or refuse it."""
         guarded = scope["type"] == "http" and scope["method"] not in _SAFE_METHODS
-        if guarded and not origin_allowed(Headers(scope=scope), self.allowed):
+        if guarded and not self._allows(scope["scheme"], Headers(scope=scope)):
             await envelope(scope, foreign_origin())(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _allows(self, scheme: str, headers: Headers) -> bool:
+        return origin_allowed(headers, self.allowed, tls=came_by_tls(scheme, headers))
 
 
 class BodyLimit:

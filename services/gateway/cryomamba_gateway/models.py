@@ -250,7 +250,7 @@ class ThresholdBody(Body):
     low: int | None = Field(
         None, ge=1, le=255, description="Score that every voxel of a piece must reach; the same as `high` if left out."
     )
-    min_volume_nm3: float = Field(0.0, ge=0, allow_inf_nan=False, description="Smaller pieces are removed.")
+    min_volume_nm3: float = Field(0.0, ge=0, le=1e12, allow_inf_nan=False, description="Smaller pieces are removed.")
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = Field("", description="A label for people.")
 

@@ -7,13 +7,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-def origin_allowed(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+def came_by_tls(scheme: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request was encrypted on its way from the browser, to this gateway or to a proxy before it.
+
+    The proxy's word is believed whoever says it: a page cannot, and a program that lies gains nothing.
+
+    Parameters
+    ----------
+    scheme : str
+        Of the ASGI scope.
+    headers : mapping
+        With lower-case names.
+    """
+    return scheme in {"https", "wss"} or headers.get("x-forwarded-proto", "").lower() == "https"
+
+
+def origin_allowed(headers: Mapping[str, str], allowed: Collection[str], *, tls: bool = False) -> bool:
     """Whether a request comes from a page that may make it.
 
     Parameters
     ----------
     headers : mapping
         With lower-case names. A request without ``origin`` comes from a program, not from a page.
+    tls : bool
+        Whether the request was encrypted: then a page of the same host that was not is foreign, because anybody on its
+        way may have written it.
     allowed : collection of str
         Origins besides the gateway's own, such as ``https://lab.example.org``.
     """
@@ -23,10 +41,12 @@ def origin_allowed(headers: Mapping[str, str], allowed: Collection[str]) -> bool
     if origin.lower() in allowed:
         return True
     try:
-        page = urlsplit(origin).netloc
+        page = urlsplit(origin)
     except ValueError:
         return False
-    return page.lower() == headers.get("host", "").lower() != ""
+    if tls and page.scheme != "https":
+        return False
+    return page.netloc.lower() == headers.get("host", "").lower() != ""
 
 
 def cross_origin(allowed: Collection[str]) -> dict[str, Any]:

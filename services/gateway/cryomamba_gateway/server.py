@@ -9,16 +9,13 @@ import logging
 import os
 import socket
 import ssl
-import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cryomamba.access.signing import UrlSigner
 from cryomamba.access.tokens import TokenStore
@@ -26,12 +23,8 @@ from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, requi
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.systemd import READY, tell
-from cryomamba_gateway.access.doors import PRINCIPAL
-from cryomamba_gateway.access.lobby import Guest
-from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.app import create_app
-from cryomamba_gateway.context import Gateway
-from cryomamba_gateway.errors import error_body, of_status
+from cryomamba_gateway.connections import REQUEST_S, WebSocketProtocol, new_connection
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.link import is_chosen_later, known_endpoints
 from cryomamba_gateway.live.session import MESSAGE_MAX_BYTES
@@ -39,99 +32,10 @@ from cryomamba_gateway.live.session import MESSAGE_MAX_BYTES
 STUCK_MS: Final = 20_000
 GRACE_S: Final = 1
 PING_S: Final = 20.0
-REQUEST_S: Final = 20.0
 BACKLOG: Final = 512
 ACCEPTS_AT_ONCE: Final = 8
 
 logger = logging.getLogger(__name__)
-
-
-class EnvelopedH11(H11Protocol):
-    """HTTP/1.1 that answers bytes that are not HTTP with the error envelope, and does not wait for ever for a request.
-
-    A client that connects and says nothing, or its headers a byte at a time, is cut off. One that has not shown a token
-    on this connection waits in the lobby.
-
-    Parameters
-    ----------
-    gateway : Gateway
-    given
-        What uvicorn hands over.
-    """
-
-    _deadline: asyncio.TimerHandle | None = None
-    _guest: Guest | None = None
-    _known = False
-
-    def __init__(self, *, gateway: Gateway, **given: Any) -> None:  # noqa: ANN401
-        super().__init__(**given)
-        self._gateway = gateway
-
-    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 (uvicorn's type)
-        """Begin to wait for a request."""
-        super().connection_made(transport)
-        self._wait_for_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def handle_events(self) -> None:
-        """Take in bytes; a request whose headers are there may take its time."""
-        super().handle_events()
-        if self._answering():
-            self._stop_waiting()
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection over; a WebSocket has pings of its own."""
-        self._stop_waiting()
-        super().handle_websocket_upgrade(event)
-
-    def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
-        super().on_response_complete()
-        caller = cast("Principal | None", self.scope.get(PRINCIPAL))
-        self._known = self._known or (caller is not None and bool(caller.token_id))
-        if self._deadline is None and not self.transport.is_closing():
-            self._wait_for_request()
-
-    def _wait_for_request(self) -> None:
-        self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
-        if not self._known and self._gateway.tokens.enabled:
-            address = self.client[0] if self.client else ""
-            self._guest = self._gateway.lobby.enter(address, self.transport.close)
-
-    def _stop_waiting(self) -> None:
-        if self._guest is not None:
-            self._gateway.lobby.leave(self._guest)
-            self._guest = None
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _give_up(self) -> None:
-        self._stop_waiting()
-        if not self._answering():
-            self.transport.close()
-
-    def _answering(self) -> bool:
-        # There is none before the first request, whatever uvicorn's annotation says.
-        cycle: Any = self.cycle
-        return cycle is not None and not cycle.response_complete
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer and close; `msg` is uvicorn's own wording."""
-        del msg
-        request = str(uuid.uuid4())
-        body = error_body(of_status(400), request=request).model_dump_json().encode()
-        head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            f"x-request-id: {request}\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        if not self.transport.is_closing():
-            self.transport.write(head.encode() + body)
-            self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -239,8 +143,8 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def certificate(settings: Settings) -> dict[str, Path]:
-    """Return what uvicorn needs to serve TLS; nothing where no certificate is configured.
+def certificate(settings: Settings) -> ssl.SSLContext | None:
+    """Return with what to serve TLS; None where no certificate is configured.
 
     Raises
     ------
@@ -248,18 +152,16 @@ def certificate(settings: Settings) -> dict[str, Path]:
         The files are missing, or do not belong together.
     """
     if settings.gateway_certfile is None:
-        return {}
-    files = {"ssl_certfile": settings.gateway_certfile}
-    if settings.gateway_keyfile is not None:
-        files["ssl_keyfile"] = settings.gateway_keyfile
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files["ssl_certfile"], files.get("ssl_keyfile"))
+        context.load_cert_chain(settings.gateway_certfile, settings.gateway_keyfile)
     except OSError as error:
         raise InvalidRequestError(
             f"The certificate cannot be used: {error.strerror or error}.",
             hint="CRYOMAMBA_GATEWAY_CERTFILE and CRYOMAMBA_GATEWAY_KEYFILE name PEM files that belong together.",
         ) from None
-    return files
+    return context
 
 
 @contextmanager
@@ -278,13 +180,13 @@ def announced(path: Path, url: str) -> Iterator[None]:
                 path.unlink()
 
 
-def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
+def _config(settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
     app = create_app(settings)
     return uvicorn.Config(
         app,
         # Called as the class would be; uvicorn's annotation knows classes alone.
-        http=cast("Any", partial(EnvelopedH11, gateway=app.state.gateway)),
-        ws="websockets-sansio",
+        http=cast("Any", partial(new_connection, gateway=app.state.gateway, tls=tls)),
+        ws=cast("Any", partial(WebSocketProtocol, gateway=app.state.gateway)),
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_S,
@@ -300,7 +202,6 @@ def _config(settings: Settings, **more: Any) -> uvicorn.Config:  # noqa: ANN401
         backlog=ACCEPTS_AT_ONCE,
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
-        **more,
     )
 
 
@@ -332,7 +233,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     if not (tls or is_loopback_host(settings.gateway_host)):
         logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
     logging.getLogger("uvicorn.error").addFilter(is_news)
-    server = Server(_config(settings, **tls))
+    server = Server(_config(settings, tls))
     url = url_of(listener, tls=bool(tls))
     running = asyncio.create_task(server.serve([listener]), name="gateway")
     try:
@@ -345,8 +246,8 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
                 await _first(running, stop)
     finally:
         server.should_exit = True
-        await running
-        listener.close()
+        with contextlib.closing(listener):
+            await running
         logger.info("The gateway has ended.")
 
 

@@ -15,11 +15,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engine import Registry
 from cryomamba.errors import CryoMambaError, ProtocolError
 from cryomamba.files import uploaded_volume
+from cryomamba.local import candidates_beside
 from cryomamba.logs import configure_logging
+from cryomamba.picks import Picks, read_csv
 from cryomamba.records import SCORES, JobRecord, Progress
+from cryomamba.registry import Registry
 from cryomamba.settings import Settings
 from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec
@@ -124,6 +126,7 @@ class _Child:
                 job_id=record.job_id,
                 attempt=order["attempt"],
                 keep_scores=True,
+                candidates=self._candidates(record),
             )
             outcome = run_task(task, folder, self._executor, control, teller)
         finally:
@@ -133,6 +136,13 @@ class _Child:
         threads = self._executor.processes
         artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check, threads=threads)
         return [artifact.model_dump(mode="json") for artifact in artifacts]
+
+    def _candidates(self, record: JobRecord) -> Picks | None:
+        """Return the places that belong to the scores that the job cuts anew."""
+        if record.volume.job_id is None:
+            return None
+        path = candidates_beside(self._settings.artifacts / record.volume.job_id / SCORES)
+        return read_csv(path) if path.is_file() else None
 
     def _open(self, record: JobRecord, folder: Path) -> Volume | None:
         """Open the job's volume, below the allowed folders only, with the voxel size that the job has."""

@@ -9,11 +9,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engine import Engine, Registry
+from cryomamba.engine import Engine
 from cryomamba.errors import InvalidRequestError
 from cryomamba.events import PreviewEvent, ProgressEvent
-from cryomamba.local import ARTIFACTS, ENDINGS, LOCAL_JOB, PICKS, ExportFormat, LocalEvent, LocalResult
-from cryomamba.records import EngineInfo, Progress, SubmitRequest
+from cryomamba.local import (
+    ARTIFACTS,
+    ENDINGS,
+    LOCAL_JOB,
+    PICKS,
+    ExportFormat,
+    LocalEvent,
+    LocalResult,
+    candidates_beside,
+)
+from cryomamba.picks import Picks, read_csv
+from cryomamba.records import RETHRESHOLD, EngineInfo, Progress, SubmitRequest
+from cryomamba.registry import Registry
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba.wire.preview import PreviewFrame
@@ -51,14 +62,25 @@ class LocalRunner:
     ) -> LocalResult:
         """Segment a volume; see the protocol."""
         engine = Registry.discover().create(request.engine, request.params)
-        _require_made(engine, formats)
+        candidates = _candidates(engine, source)
+        _require_made(engine, formats, candidates)
         control, teller = Control(cancelled), _Teller(on_event)
         executor = self._open_executor()
         try:
             # Next to the result: on the disk that must have room for it, and where a rename puts it into place.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
                 keep = "scores" in formats
-                outcome = _segment(source, request, engine, Path(folder), executor, control, teller, keep_scores=keep)
+                outcome = _segment(
+                    source,
+                    request,
+                    engine,
+                    Path(folder),
+                    executor,
+                    control,
+                    teller,
+                    keep_scores=keep,
+                    candidates=candidates,
+                )
                 write_artifacts(
                     outcome,
                     engine,
@@ -86,14 +108,27 @@ class LocalRunner:
         return open_executor(processes or os.cpu_count() or 1)
 
 
-def _require_made(engine: Engine[Any], formats: Sequence[ExportFormat]) -> None:
+def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
+    """Return the places that belong to the scores that an engine is to cut anew."""
+    if engine.name != RETHRESHOLD or source is None:
+        return None
+    path = candidates_beside(source)
+    return read_csv(path) if path.is_file() else None
+
+
+def _require_made(engine: Engine[Any], formats: Sequence[ExportFormat], candidates: Picks | None) -> None:
     """Refuse what an engine with these parameters does not make."""
     if "scores" in formats and not engine.keeps_scores:
         raise InvalidRequestError(
             f"The engine '{engine.name}' keeps no scores.", hint="Leave --scores out, or take another engine."
         )
     options = membrane_options(engine)
-    points = engine.picks is not None or (options is not None and options.point_spacing_A is not None)
+    if "candidates" in formats and ("scores" not in formats or engine.picks is None):
+        raise InvalidRequestError(
+            f"The engine '{engine.name}' keeps no candidates.", hint="Those that pick do so, beside their scores."
+        )
+    points = engine.picks is not None or candidates is not None
+    points = points or (options is not None and options.point_spacing_A is not None)
     if not points and any(form in PICKS for form in formats):
         raise InvalidRequestError(
             f"The engine '{engine.name}' picks nothing, so there is no table of picks.",
@@ -117,6 +152,7 @@ def _segment(
     teller: _Teller,
     *,
     keep_scores: bool,
+    candidates: Picks | None,
 ) -> Outcome:
     with ExitStack() as stack:
         volume = None
@@ -131,6 +167,7 @@ def _segment(
             preview=request.preview,
             job_id=LOCAL_JOB,
             keep_scores=keep_scores,
+            candidates=candidates,
         )
         return run_task(task, folder, executor, control, teller)
 

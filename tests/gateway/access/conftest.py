@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -61,3 +63,15 @@ async def _locked(tmp_path_factory: pytest.TempPathFactory, house_class: type[Ho
 async def locked(_locked: Locked) -> Locked:
     """A locked house, shared by the tests."""
     return _locked
+
+
+@pytest.fixture(scope="session")
+def pem_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for this machine by its own word, and its key."""
+    folder = tmp_path_factory.mktemp("pem")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(cert), "-days", "1", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return cert, key

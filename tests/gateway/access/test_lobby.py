@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from cryomamba_gateway.access.lobby import Lobby
+from cryomamba_gateway.access.lobby import Lobby, neighbourhood
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import Locked
@@ -106,6 +107,48 @@ async def test_silent_sockets_push_out_each_other(locked: Locked, small: str) ->
         await silent[-1].send(f'{{"type": "auth", "token": "{locked.token("bob")}"}}')
         await silent[-1].send('{"type": "ping"}')
         assert "pong" in str(await silent[-1].recv())
+
+
+@in_session
+async def test_refused_sockets_push_out_each_other(locked: Locked, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was refused and does not take leave holds a place among strangers, and no more of them than those."""
+    monkeypatch.setattr("cryomamba_gateway.connections.LEAVE_S", 600.0)
+    host, _, port = small.removeprefix("http://").partition(":")
+    upgrade = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    async with AsyncExitStack() as stack:
+        readers = []
+        for _ in range(3 * HERE):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            stack.callback(writer.close)
+            writer.write(f"{upgrade}{key}Authorization: Bearer x\r\n\r\n".encode())
+            readers.append(reader)
+            async with asyncio.timeout(20):
+                await reader.readuntil(b"not one of this server.")
+        for reader in readers[:-HERE]:
+            async with asyncio.timeout(20):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9%eth0", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("", ""),
+    ],
+)
+def test_a_network_of_one_subscriber_is_one_address(address: str, counted: str) -> None:
+    """Who has 2**64 addresses of IPv6 pushes out their own connections all the same."""
+    assert neighbourhood(address) == counted
+    lobby, gone = Lobby(5, 1), list[str]()
+    lobby.enter(address, lambda: gone.append("first"))
+    lobby.enter(counted.replace("::/64", "::77") if "/64" in counted else address, lambda: gone.append("second"))
+    assert gone == ["first"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))

@@ -344,7 +344,7 @@ async def test_a_public_address_with_keys(locked: Locked) -> None:
 
 async def test_slow_headers_are_cut_off(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never ends its headers is let go, one after an answered request too."""
-    monkeypatch.setattr("cryomamba_gateway.server.REQUEST_S", 0.05)
+    monkeypatch.setattr("cryomamba_gateway.connections.REQUEST_S", 0.05)
     host, _, port = locked.house.url.removeprefix("http://").partition(":")
     begun = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
     for said, answer in ((b"", b""), (begun + b"X-Slow", b""), (begun + b"\r\n" + begun, b"HTTP/1.1 200 OK")):
@@ -374,14 +374,9 @@ async def test_a_silent_socket_is_not_waited_for(locked: Locked, monkeypatch: py
         assert await socket.closed() == 1008
 
 
-async def test_the_gateway_serves_tls_itself(locked: Locked, tmp_path: Path) -> None:
+async def test_the_gateway_serves_tls_itself(locked: Locked, pem_files: tuple[Path, Path]) -> None:
     """With a certificate it speaks TLS, on WebSockets too, and a wrong pair of files is told at the start."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(cert), "-days", "1", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    making = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
-    assert await making.wait() == 0
+    cert, key = pem_files
     trust = ssl.create_default_context(cafile=str(cert))
     bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
     settings = locked.house.settings.model_copy(update={"gateway_certfile": cert, "gateway_keyfile": key})
@@ -390,7 +385,13 @@ async def test_the_gateway_serves_tls_itself(locked: Locked, tmp_path: Path) -> 
         async with httpx.AsyncClient(base_url=url, headers=bearer, verify=trust, trust_env=False) as ada:
             assert (await ada.get("/v1/jobs")).status_code == 200
             assert "Secure" in (await ada.post("/v1/session")).headers["Set-Cookie"]
+            clear = {"Origin": url.replace("https", "http")}
+            refused(await ada.post("/v1/jobs", json=DEMO, headers=clear), 403, "forbidden")
+            assert (await ada.post("/v1/jobs", json=DEMO, headers={"Origin": url})).status_code == 201
         address = url.replace("https", "wss", 1) + "/v1/ws"
+        async with connect(address, ssl=trust, additional_headers={**bearer, **clear}, proxy=None) as socket:
+            await socket.wait_closed()
+            assert socket.close_code == 1008
         async with connect(address, ssl=trust, additional_headers=bearer, proxy=None) as socket:
             await socket.send('{"type": "ping"}')
             assert json.loads(await socket.recv())["type"] == "pong"

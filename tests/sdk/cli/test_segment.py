@@ -14,8 +14,8 @@ import pytest
 from typer.testing import Result
 
 import cryomamba.local
-from cryomamba.engine import Registry
 from cryomamba.errors import JobFailedError
+from cryomamba.registry import Registry
 from cryomamba.volumes import write_volume
 
 Cli = Callable[..., Result]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cryomamba.client.http import HttpTransport, check_http_url, header_key, is_on_this_machine, job_path
-from cryomamba.client.http_watch import JobReader, parse
+from cryomamba.client.http_watch import AllReader, JobReader, parse
 from cryomamba.client.ledger import Ledger
 from cryomamba.errors import (
     ConflictError,
@@ -245,6 +245,25 @@ def test_other_messages_become_events_or_nothing() -> None:
     assert lost == LinkEvent("lost", "Away.", 1.5)
     assert reader.read(said("of_the_future", {})) == []
     assert reader.read(preview(1)) == []
+
+
+def test_all_jobs_are_followed_from_where_the_gateway_says_on() -> None:
+    """Only then is the link told to be there; what came before that number, or came already, is not told again."""
+    reader = AllReader()
+    assert reader.read({"type": "opened"}) == reader.read(said("link", {"status": "connected"})) == []
+    running = record("pending", "running", "completed")
+    first, second, third = (event.n for event in running.history)
+    (link,) = reader.read({"type": "subscribed", "seq": first})
+    assert isinstance(link, LinkEvent)
+    assert link.status == "connected"
+    found = [reader.read({**said("job_started", running), "seq": number}) for number in (first, second, second)]
+    assert [[event.event.n for event in events if isinstance(event, StateEvent)] for events in found] == [
+        [],
+        [second],
+        [],
+    ]
+    reader.read({"type": "subscribed", "seq": third})
+    assert reader.last == second
 
 
 @pytest.mark.parametrize("raw", ["", "{", "[]", "{}", '{"type": 1}', b"", b"\x00" * 20])

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_watch import JobWatch
 from cryomamba.client.hub import BusMessage, Subscription
-from cryomamba.client.ledger import Ledger
 from cryomamba.errors import NotFoundError
 from cryomamba.events import PreviewEvent
 from cryomamba.records import JobEvent, JobRecord, JobState, VolumeSummary
@@ -29,25 +29,21 @@ def message(frame: PreviewFrame) -> BusMessage:
     return BusMessage(Stamp("w").envelope(PREVIEW, body, ts=1.0, job="j", attempt=1, buffers=[spec]), b"", part)
 
 
-def ledger(state: JobState) -> Ledger:
-    """A watcher's knowledge of a job that has ended so."""
-    ended = JobEvent(n=1, type=f"job_{state}", job_id="j", state=state, attempt=1, at=NOW)
+def ended(state: JobState) -> JobRecord:
+    """A job that has ended so."""
+    end = JobEvent(n=1, type=f"job_{state}", job_id="j", state=state, attempt=1, at=NOW)
     volume = VolumeSummary(name="v", shape=(2, 2, 2), voxel_size_A=(1, 1, 1))
-    made = Ledger()
-    made.take(
-        JobRecord(
-            job_id="j",
-            state=state,
-            name="",
-            engine="demo",
-            params={},
-            volume=volume,
-            created_at=NOW,
-            updated_at=NOW,
-            history=(ended,),
-        )
+    return JobRecord(
+        job_id="j",
+        state=state,
+        name="",
+        engine="demo",
+        params={},
+        volume=volume,
+        created_at=NOW,
+        updated_at=NOW,
+        history=(end,),
     )
-    return made
 
 
 @pytest_asyncio.fixture
@@ -78,7 +74,10 @@ async def shown(
     subscription = Subscription(())
     for frame in late:
         subscription.deliver(message(frame))
-    events = transport._last_preview(subscription, ledger(state), "j", after=after)
+    watch = JobWatch(transport, "j", previews=True)
+    watch._ledger.take(ended(state))
+    watch._shown = after
+    events = watch._last_preview(subscription)
     return [event.frame.final async for event in events if isinstance(event, PreviewEvent)]
 
 

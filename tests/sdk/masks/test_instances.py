@@ -58,6 +58,28 @@ def test_numbers_do_not_depend_on_the_slabs(mask: np.ndarray, depths: tuple[int,
     assert np.array_equal(one, other)
 
 
+@given(mask=masks(), depth=st.integers(1, 12), most=st.integers(0, 20))
+def test_small_pieces_beyond_a_bound_share_a_row_per_label(mask: np.ndarray, depth: int, most: int) -> None:
+    """The largest pieces keep their numbers; all others of a label add up in one row, whatever the slabs."""
+    every, some = find_instances(sliced(mask, mask.shape[0])), find_instances(sliced(mask, depth), most=most)
+    assert len(some) == min(most, len(every))
+    assert some.count == len(every)
+    for name in ("label", "voxels", "centroid", "start", "stop"):
+        assert np.array_equal(getattr(some, name)[: len(some)], getattr(every, name)[: len(some)])
+    shared = {int(label): len(some) + row for row, label in enumerate(some.label[len(some) :])}
+    assert set(shared) == set(every.label[len(some) :].tolist())
+    for label, row in shared.items():
+        small = np.flatnonzero(every.label[len(some) :] == label) + len(some)
+        assert some.together[row - len(some)] == small.size
+        assert some.voxels[row] == every.voxels[small].sum()
+        assert some.stop[row].tolist() == every.stop[small].max(axis=0).tolist()
+    table = np.concatenate(
+        [np.arange(len(some) + 1), [shared[label] + 1 for label in every.label[len(some) :].tolist()]]
+    )
+    wanted = np.concatenate([table[ids] for _, ids in every.slabs()])
+    assert np.array_equal(np.concatenate([ids.copy() for _, ids in some.slabs()]), wanted)
+
+
 @given(depth=st.integers(1, 9), size=st.integers(1, 20), halo=st.integers(0, 12))
 def test_windows_hold_what_lies_around(depth: int, size: int, halo: int) -> None:
     """Every slab comes once, with as many planes before and after it as asked for and there are."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryomamba.masks import measure as module
 from cryomamba.masks import surface, thickness
 from cryomamba.masks.measure import measure, write_csv
 from cryomamba.masks.slabs import LabelSource
@@ -83,6 +84,34 @@ def test_strips_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, make_sh
     for one, other in zip(whole.labels, strips.labels, strict=True):
         for name, value in one.model_dump().items():
             assert getattr(other, name) == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+def test_thick_things_are_measured_with_all_around_them(monkeypatch: pytest.MonkeyPatch, make_shell: Shell) -> None:
+    """Looking first at what is near changes no thickness, of thin things or of thick ones beside them."""
+    shell, ball = make_shell(140, 100, (10.0, 10.0, 10.0)), make_shell(140, 0, (10.0, 10.0, 10.0))
+    source = LabelSource.of_array(np.concatenate([shell, ball], axis=2).astype(np.uint8), (10.0, 10.0, 10.0))
+    near = list(measure(source, {}).instances())
+    monkeypatch.setattr(thickness, "_NEAR", 1.0)
+    for one, other in zip(near, measure(source, {}).instances(), strict=True):
+        assert one.thickness_A == pytest.approx(other.thickness_A)
+        assert one.thickness_sd_A == pytest.approx(other.thickness_sd_A)
+
+
+def test_only_the_largest_pieces_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of more pieces than are listed, the smaller ones count for their label and have no row of their own."""
+    rng = np.random.default_rng(3)
+    source = LabelSource.of_array((rng.random((20, 24, 22)) < 0.05).astype(np.uint8), (12.0, 10.0, 10.0))
+    every = measure(source, {1: "dot"})
+    monkeypatch.setattr(module, "PIECES_MAX", 20)
+    some = measure(source, {1: "dot"})
+    assert some.count == every.count > 100
+    assert some.listed == 20
+    assert list(some.instances()) == list(every.instances(20))
+    for name, value in some.labels[0].model_dump().items():
+        other = getattr(every.labels[0], name)
+        assert other == (pytest.approx(value) if isinstance(value, float | tuple) else value)
+    write_csv(some, tmp_path / "t.csv")
+    assert len((tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()) == 22
 
 
 def test_where_a_mask_is_cut_there_is_no_surface() -> None:

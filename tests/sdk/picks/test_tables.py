@@ -54,6 +54,8 @@ def test_filaments_have_tubes_and_lengths(tmp_path: Path) -> None:
     step = float(np.linalg.norm((PLACES[1] - PLACES[0]) * FRAME.voxel_size_A))
     np.testing.assert_allclose(table["rlnHelicalTrackLengthAngst"], [0, step, 0], atol=1e-3)
     assert "rlnClassNumber" not in table
+    write_csv(picks("filaments"), tmp_path / "f.csv", FRAME)
+    assert read_csv(tmp_path / "f.csv").kind == "filaments"
     assert picks("filaments").objects == 2
 
 

@@ -22,6 +22,7 @@ from cryomamba.records import (
     revision_number,
 )
 from cryomamba.wire.requests import ListRequest, Zyx
+from cryomamba_broker.room import Room
 from cryomamba_broker.states import EVENT_OF, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog, no_such_job
@@ -50,11 +51,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A submit that was found good: the request, the engine it will run with, and what its volume is."""
+    """A submit that was found good: the request, the engine it will run with, what its volume is, and its bytes."""
 
     request: SubmitRequest
     engine: str
     volume: VolumeSummary
+    nbytes: int = 0
 
 
 def fingerprint(request: SubmitRequest) -> str:
@@ -99,23 +101,27 @@ class Jobs:
             )
         return self.record(row)
 
-    def submit(self, new: NewJob) -> Change:
-        """Queue a job, once per client key.
+    def submit(self, new: NewJob, room: Room | None = None) -> Change:
+        """Queue a job, once per client key, if there is room for it beside all that have not ended.
 
         Raises
         ------
         ConflictError
             The key belongs to another request.
+        UnavailableError
+            ``insufficient_storage``.
         """
         request = new.request
         with self._database.write() as connection:
             if (known := self.find(request)) is not None:
                 return Change(known)
+            if room is not None:
+                room.require(new.nbytes, self.promised())
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner, room) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -130,10 +136,17 @@ class Jobs:
                     now,
                     now,
                     request.owner,
+                    new.nbytes,
                 ),
             ).fetchone()
             event = self._events.append(connection, row, "job_created")
             return Change(self.record(row), event)
+
+    def promised(self) -> int:
+        """Return how many bytes all jobs that have not ended may write."""
+        question = "SELECT coalesce(sum(room), 0) FROM jobs WHERE state IN (?, ?)"
+        (nbytes,) = self._database.read.execute(question, (JobState.PENDING, JobState.RUNNING)).fetchone()
+        return int(nbytes)
 
     def get(self, job_id: str, sees: str | None = None) -> JobRecord:
         """Return a job with its newest errors and events; another's than of the one owner in sight is not there.

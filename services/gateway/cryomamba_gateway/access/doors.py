@@ -26,13 +26,13 @@ SESSION: Final = "/v1/session"
 BODY_IDLE_S: Final = 30.0
 BODY_BYTES_PER_S: Final = 1024
 _LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/docs|/openapi\.json")
+_PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/openapi\.json|/|/docs|/web/[a-z.]+")
 _SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/[^/\s]+")
 _BEARER: Final = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
 def is_public(method: str, path: str) -> bool:
-    """Whether a request needs no token: health, the API's description, and links that carry their own signature."""
+    """Whether a request needs no token: health, the pages and the API's description, and links that are signed."""
     return method in _LOOKING and bool(_PUBLIC.fullmatch(path) or _SIGNED.fullmatch(path))
 
 

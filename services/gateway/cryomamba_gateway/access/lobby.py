@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
+
+IPV6_PREFIX: Final = 64
+
+
+def neighbourhood(address: str) -> str:
+    """Return what counts as one address: of IPv6 a network of 64 bits, since one subscriber has at least one."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, IPV6_PREFIX), strict=False))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +54,7 @@ class Lobby:
 
     def enter(self, address: str, show_out: Callable[[], None]) -> Guest:
         """Let one in, and another out if it is full."""
+        address = neighbourhood(address)
         theirs = self._of_address.get(address, {})
         if len(theirs) >= self._per_address:
             self._show_out(next(iter(theirs)))

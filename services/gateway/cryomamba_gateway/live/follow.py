@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import Final
 
 from cryomamba.client import hub as published
+from cryomamba.client.bus_watch import AllWatch
 from cryomamba.client.hub import BusMessage, Subscription
 from cryomamba.client.ledger import Ledger
 from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
@@ -227,13 +228,16 @@ class AllFollower:
         self._visible = Visible(bus, sees)
         self._outbox = outbox
         self._last = since
+        self._begun = False
 
     async def run(self) -> None:
-        """Tell what happens until the gateway ends."""
+        """Tell from which event on, then what happens, until the gateway ends."""
         while not self._bus.closed:
             with contextlib.suppress(UnavailableError):
-                async with contextlib.aclosing(self._bus.transport.watch_all(since=self._last)) as events:
+                watch = AllWatch(self._bus.transport, since=self._last)
+                async with contextlib.aclosing(watch.events()) as events:
                     async for event in events:
+                        self._last = watch.last
                         await self._tell(event)
             # A transport that was replaced ends its watching; the next one is there already, or the broker is away.
             await asyncio.sleep(0.1)
@@ -241,10 +245,12 @@ class AllFollower:
     async def _tell(self, event: Event) -> None:
         match event:
             case StateEvent():
-                self._last = max(self._last or 0, event.event.n)
                 if self._visible.record(event.record):
                     self._outbox.put(messages.state(event))
             case ProgressEvent() if await self._visible.job(event.job_id):
                 self._outbox.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
             case LinkEvent():
+                if event.status == "connected" and not self._begun and self._last is not None:
+                    self._begun = True
+                    self._outbox.put(messages.subscribed(self._last))
                 self._outbox.put(messages.link(event), key="link")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.client.bus import decode_message
+from cryomamba.client.bus_watch import decode_message
 from cryomamba.client.hub import BusMessage
 from cryomamba.records import Shape
 from cryomamba.wire.webframe import frame_header

@@ -116,6 +116,11 @@ def connected(record: JobRecord) -> str:
     return message("connected", record.job_id, _record(record), seq=seq)
 
 
+def subscribed(last: int) -> str:
+    """Return the first message to one who follows all jobs: what happened after this event will be told."""
+    return message("subscribed", None, None, seq=last)
+
+
 def state(event: StateEvent) -> str:
     """Return the message about a change of state."""
     changed = event.event

@@ -88,7 +88,7 @@ async def get_artifact(gateway: Context, caller: Caller, request: Request, job_i
 async def send_artifact(gateway: Gateway, request: Request, record: JobRecord, name: str) -> Response:
     """Answer with a finished file of a job that the caller may see."""
     artifact = find_artifact(record, name)
-    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": "no-cache"}
     if artifact.sha256:
         headers["ETag"] = f'"{artifact.sha256}"'
     path = gateway.settings.artifacts / record.job_id / artifact.name

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from cryomamba.client.bus import decode_message
+from cryomamba.client.bus_watch import decode_message
 from cryomamba.client.hub import BusMessage
 from cryomamba.errors import ErrorCode
 from cryomamba.records import JobId

@@ -10,6 +10,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba_gateway.access.doors import COOKIE, presented_token
 from cryomamba_gateway.context import Context
 from cryomamba_gateway.examples import CHANGE, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.origins import came_by_tls
 
 router = APIRouter(prefix="/v1", tags=["server"])
 
@@ -26,8 +27,7 @@ async def begin_session(gateway: Context, request: Request) -> Response:
     reply = Response(status_code=204, headers={"Cache-Control": "no-store"})
     token = presented_token(request.headers)
     if gateway.tokens.enabled and token is not None:
-        # A proxy's word is believed here whoever says it: a caller could only keep its own cookie from plain HTTP.
-        secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
+        secure = came_by_tls(request.url.scheme, request.headers)
         reply.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
     return reply
 

@@ -13,12 +13,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
 from cryomamba.wire.webframe import SUBPROTOCOL
-from cryomamba_gateway.access.doors import identify, presented_token
+from cryomamba_gateway.access.doors import PRINCIPAL, identify, presented_token
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.session import NOT_ALLOWED, Session
 from cryomamba_gateway.middleware import foreign_origin
-from cryomamba_gateway.origins import origin_allowed
+from cryomamba_gateway.origins import came_by_tls, origin_allowed
 
 AUTH_S: Final = 10.0
 RECHECK_S: Final = 15.0
@@ -33,10 +33,11 @@ async def _serve(websocket: WebSocket, run: Callable[[Session], Awaitable[None]]
     binary = SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(SUBPROTOCOL if binary else None)
     try:
-        if not origin_allowed(websocket.headers, gateway.settings.gateway_origins):
+        tls = came_by_tls(websocket.scope["scheme"], websocket.headers)
+        if not origin_allowed(websocket.headers, gateway.settings.gateway_origins, tls=tls):
             raise foreign_origin()
         token = presented_token(websocket.headers) or await _told_token(websocket, gateway)
-        caller = await asyncio.to_thread(identify, gateway.tokens, token)
+        websocket.scope[PRINCIPAL] = caller = await asyncio.to_thread(identify, gateway.tokens, token)
         with gateway.places.taken(caller.token_id) if caller.token_id else contextlib.nullcontext():
             session = Session(websocket, gateway, binary=binary, caller=caller)
             watching = asyncio.create_task(_watch(session, gateway, token), name="ws-token")

@@ -21,10 +21,8 @@ from cryomamba.files import (
     PartReceipt,
     UploadRequest,
     UploadStatus,
-    is_file_id,
     label_of,
     no_such_file,
-    read_record,
     remove_upload,
 )
 from cryomamba.settings import Settings
@@ -32,6 +30,7 @@ from cryomamba_gateway.uploads.finish import finish
 from cryomamba_gateway.uploads.incoming import Incoming, Ticket
 from cryomamba_gateway.uploads.plan import PartPlan, plan_parts
 from cryomamba_gateway.uploads.receive import Portions, checksums_of, read_pieces, write_at
+from cryomamba_gateway.uploads.shelves import Shelves, finished, no_such_upload
 
 T = TypeVar("T")
 THREADS: Final = 4
@@ -75,8 +74,7 @@ class UploadStore:
 
     def __init__(self, folder: Path, limits: UploadLimits) -> None:
         self.limits = limits
-        self._incoming = folder / "incoming"
-        self._files = folder / "files"
+        self._shelves = Shelves(folder, limits.hours)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="uploads")
         self._admitting = asyncio.Lock()
         self._finishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -107,7 +105,7 @@ class UploadStore:
                 code=ErrorCode.TOO_LARGE,
                 hint="Bin the tomogram, or put the file where the server can read it by path.",
             )
-        unfinished, files = list(self._uploads(owner)), list(self._records(owner))
+        unfinished, files = list(self._shelves.uploads(owner)), list(self._shelves.records(owner))
         if request.sha256 is not None and not whole:
             known = self._known(request.sha256, plan, unfinished, files)
             if known is not None:
@@ -124,17 +122,17 @@ class UploadStore:
             created_at=datetime.now(UTC),
         )
         with _disk_full_is_told():
-            return self._status(Incoming.create(self._incoming / ticket.upload_id, ticket))
+            return self._shelves.status(Incoming.create(self._shelves.incoming / ticket.upload_id, ticket))
 
     def _known(
         self, digest: str, plan: PartPlan, unfinished: list[Incoming], files: list[FileRecord]
     ) -> UploadStatus | None:
         for record in files:
             if (record.sha256, record.size_bytes) == (digest, plan.total):
-                return self._finished_status(record)
+                return finished(record)
         for upload in unfinished:
             if (upload.ticket.sha256, upload.plan) == (digest, plan):
-                return self._status(upload)
+                return self._shelves.status(upload)
         return None
 
     def _require_room(self, nbytes: int, used: int, unfinished: int) -> None:
@@ -150,8 +148,8 @@ class UploadStore:
                 f"Your files take {used:,} of {self.limits.quota_bytes:,} bytes; there is no room for {nbytes:,} more.",
                 hint="Delete files that are not needed any more.",
             )
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._incoming).free - self.limits.reserve_bytes
+        self._shelves.incoming.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._shelves.incoming).free - self.limits.reserve_bytes
         if nbytes > free:
             raise _no_room()
 
@@ -163,11 +161,7 @@ class UploadStore:
         NotFoundError
             There is no such upload.
         """
-        return await self._run(lambda: self._look_up(upload_id, owner))
-
-    def _look_up(self, upload_id: str, owner: str | None) -> UploadStatus:
-        record = self._record(upload_id, owner)
-        return self._finished_status(record) if record is not None else self._status(self._find(upload_id, owner))
+        return await self._run(lambda: self._shelves.look_up(upload_id, owner))
 
     async def receive(
         self, upload_id: str, index: int, body: AsyncIterator[bytes], *, owner: str | None = None
@@ -185,7 +179,7 @@ class UploadStore:
         UnavailableError
             Nothing came for a while, or the disk is full.
         """
-        upload = await self._run(lambda: self._find(upload_id, owner))
+        upload = await self._run(lambda: self._shelves.find(upload_id, owner))
         size = upload.plan.size(index)
         pieces = read_pieces(body, size)
         with _disk_full_is_told():
@@ -197,7 +191,7 @@ class UploadStore:
                     checksums = await write_at(upload.data, upload.plan.offset(index), pieces, self._threads)
                     await self._run(lambda: upload.mark(index, checksums))
             except FileNotFoundError:
-                raise _no_such_upload(upload_id) from None
+                raise no_such_upload(upload_id) from None
         return PartReceipt(upload_id=upload_id, part_number=index, received_bytes=size, etag=checksums.etag)
 
     async def receive_whole(
@@ -237,16 +231,16 @@ class UploadStore:
                 self._finishing.pop(upload_id, None)
 
     def _complete(self, upload_id: str, owner: str | None) -> FileRecord:
-        record = self._record(upload_id, owner)
+        record = self._shelves.record(upload_id, owner)
         if record is not None:
             return record
         try:
-            return finish(self._find(upload_id, owner), self._files)
+            return finish(self._shelves.find(upload_id, owner), self._shelves.files)
         except FileNotFoundError:
             # Another gateway was faster, or the upload was removed meanwhile.
-            record = self._record(upload_id, owner)
+            record = self._shelves.record(upload_id, owner)
             if record is None:
-                raise _no_such_upload(upload_id) from None
+                raise no_such_upload(upload_id) from None
             return record
 
     async def abort(self, upload_id: str, *, owner: str | None = None) -> None:
@@ -257,7 +251,7 @@ class UploadStore:
         NotFoundError
             There is none.
         """
-        await self._run(lambda: self._find(upload_id, owner).remove())
+        await self._run(lambda: self._shelves.find(upload_id, owner).remove())
 
     async def discard(self, upload_id: str) -> None:
         """Remove an upload if it is still unfinished."""
@@ -266,7 +260,7 @@ class UploadStore:
 
     async def files(self, *, owner: str | None = None) -> list[FileRecord]:
         """Return the finished files, newest first."""
-        found = await self._run(lambda: list(self._records(owner)))
+        found = await self._run(lambda: list(self._shelves.records(owner)))
         return sorted(found, key=lambda record: record.created_at, reverse=True)
 
     async def file(self, file_id: str, *, owner: str | None = None) -> FileRecord:
@@ -277,7 +271,7 @@ class UploadStore:
         NotFoundError
             There is no such file.
         """
-        record = await self._run(lambda: self._record(file_id, owner))
+        record = await self._run(lambda: self._shelves.record(file_id, owner))
         if record is None:
             raise no_such_file(file_id)
         return record
@@ -291,95 +285,18 @@ class UploadStore:
             There is no such file.
         """
         await self.file(file_id, owner=owner)
-        await self._run(lambda: remove_upload(self._files / file_id))
+        await self._run(lambda: remove_upload(self._shelves.files / file_id))
 
     async def sweep(self) -> int:
         """Remove what was abandoned, and return how many uploads that were."""
-        return await self._run(self._sweep)
-
-    def _sweep(self) -> int:
-        swept = 0
-        oldest = datetime.now(UTC).timestamp() - self.limits.hours * 3600
-        for folder in [*_folders(self._incoming), *_folders(self._files)]:
-            aside = folder.name.startswith(".")
-            upload = None if aside or folder.parent == self._files else Incoming.load(folder)
-            if upload is not None:
-                if upload.active_at() < oldest:
-                    upload.remove()
-                    swept += 1
-            elif (aside or folder.parent == self._incoming) and _modified(folder) < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
-        return swept
+        return await self._run(self._shelves.sweep)
 
     def close(self) -> None:
         """End the threads; what they are at is finished first."""
         self._threads.shutdown(wait=True)
 
-    def _uploads(self, owner: str | None) -> Iterator[Incoming]:
-        for folder in _folders(self._incoming):
-            upload = None if folder.name.startswith(".") else Incoming.load(folder)
-            if upload is not None and owner in {None, upload.ticket.owner}:
-                yield upload
-
-    def _records(self, owner: str | None) -> Iterator[FileRecord]:
-        for folder in _folders(self._files):
-            record = None if folder.name.startswith(".") else read_record(folder)
-            if record is not None and owner in {None, record.owner}:
-                yield record
-
-    def _find(self, upload_id: str, owner: str | None) -> Incoming:
-        upload = Incoming.load(self._incoming / upload_id) if is_file_id(upload_id) else None
-        if upload is None or owner not in {None, upload.ticket.owner}:
-            raise _no_such_upload(upload_id)
-        return upload
-
-    def _record(self, file_id: str, owner: str | None) -> FileRecord | None:
-        record = read_record(self._files / file_id) if is_file_id(file_id) else None
-        return record if record is not None and owner in {None, record.owner} else None
-
-    def _status(self, upload: Incoming) -> UploadStatus:
-        received = tuple(upload.received())
-        return UploadStatus(
-            upload_id=upload.ticket.upload_id,
-            filename=upload.ticket.filename,
-            total_size_bytes=upload.plan.total,
-            chunk_size_bytes=upload.plan.chunk,
-            part_count=upload.plan.count,
-            received_parts=received,
-            received_bytes=sum(upload.plan.size(index) for index in received),
-            expires_at=upload.expires_at(self.limits.hours),
-        )
-
-    @staticmethod
-    def _finished_status(record: FileRecord) -> UploadStatus:
-        return UploadStatus(
-            upload_id=record.file_id,
-            filename=record.filename,
-            total_size_bytes=record.size_bytes,
-            chunk_size_bytes=record.size_bytes,
-            part_count=1,
-            received_parts=(0,),
-            received_bytes=record.size_bytes,
-            expires_at=record.created_at,
-            file=record,
-        )
-
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _folders(parent: Path) -> list[Path]:
-    try:
-        return [path for path in parent.iterdir() if path.is_dir()]
-    except FileNotFoundError:
-        return []
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return float("inf")
 
 
 @contextmanager
@@ -397,10 +314,4 @@ def _no_room() -> UnavailableError:
         "The server's disk has no room for this file.",
         code=ErrorCode.INSUFFICIENT_STORAGE,
         hint="Delete files that are not needed, or ask the server's owner for room.",
-    )
-
-
-def _no_such_upload(upload_id: str) -> NotFoundError:
-    return NotFoundError(
-        f"There is no upload '{upload_id[:64]}'.", hint="It may have expired; begin it anew with POST /v1/uploads/init."
     )

@@ -12,6 +12,8 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks, no_picks
+from cryomamba.scratch import ScratchNodes
+from cryomamba_inference.filters.background import even_out
 from cryomamba_inference.filters.filaments import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
@@ -27,15 +29,18 @@ from cryomamba_inference.filters.filaments import (
 )
 from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
 from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.padding import leave_out
 from cryomamba_inference.filters.paint import paint
+from cryomamba_inference.filters.pulling import pulled
 from cryomamba_inference.filters.tracing import trace
 from cryomamba_inference.threads import Crew, one_thread
 
 _VOXELS_PER_DIAMETER = 2.0
 _SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
 _SPACING_DIAMETERS = 0.5
-_STRETCH = 0.8
+_STRETCH = 0.4
 _LESS = 0.7
+_BESIDE, _ALONG, _PULLS = 0.6, 0.25, 2
 _NOTHING = np.empty((0, 7))
 
 
@@ -93,7 +98,8 @@ class FilamentsEngine(Engine[FilamentsParameters]):
 
     The volume is averaged onto nodes a fifth of the diameter apart. A bank of oriented lines, hollow or solid alike, is
     compared with the noise of each direction, which a missing wedge makes different. Points where the answer is highest
-    across the line, and the wall around them even, which it is not in a membrane, vote for those that continue them.
+    across the line, and the wall around them even, which it is not in a membrane, vote for those that continue them,
+    and are pulled onto the line between them.
     In the mask and the scores a filament is a tube of the diameter around such points.
     """
 
@@ -102,7 +108,9 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
     keeps_scores: ClassVar[bool] = True
-    scratch_per_voxel: ClassVar[int] = 1
+    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
+        bytes_per_node=15, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
+    )
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "filaments"
     tile_bytes: ClassVar[int] = 64 * 1024 * 1024
@@ -130,18 +138,23 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             )
         grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         densities = NodeMap(grid.node_shape, scene.scratch)
+        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         nodes = densities.array
         lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
         crew = Crew(scene.threads, scene.core)
         with one_thread():
             crew.run(gather_tasks(scene.read, (grid, nodes)), lambda _: scene.step(0.1))
+            even_out(nodes, padding.array, crew)
             model = learn_model(nodes, grid, diameter_A=diameter)
             answers = answer_tasks(model, nodes, lines)
             crew.run(answers, lambda n: scene.step(0.2 + 0.6 * n / len(answers)))
+            for line_map in lines.values():
+                leave_out(line_map.response.array, padding.array)
             found: dict[int, Points] = {}
             tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
             crew.run(tasks, lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([found[number] for number in range(len(tasks))])
+        points = pulled(points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, rounds=_PULLS)
         self._cuts = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A
         kept = NodeMap((max(len(points), 1), 7), scene.scratch)

@@ -12,6 +12,7 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
 from cryomamba.membrane_options import MembraneOptions
 from cryomamba.records import Shape, Spacing
+from cryomamba.scratch import ScratchNodes
 from cryomamba_inference.filters.background import even_out
 from cryomamba_inference.filters.calibration import (
     Calibration,
@@ -23,12 +24,13 @@ from cryomamba_inference.filters.calibration import (
     make_step,
 )
 from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
-from cryomamba_inference.filters.membrane import score_box
+from cryomamba_inference.filters.membrane import STEP_A, score_box
 from cryomamba_inference.filters.node_map import NodeMap
 from cryomamba_inference.filters.plate_map import PlateMap, plate_tasks
+from cryomamba_inference.filters.padding import leave_out
 from cryomamba_inference.threads import Crew, one_thread
 
-_LOOK_VOXELS = 300_000
+_LOOK_VOXELS = 200_000
 
 
 class _Search(EngineParameters):
@@ -74,6 +76,7 @@ class _Search(EngineParameters):
     min_volume_nm3: float = Field(
         2500.0,
         ge=0,
+        le=1e12,
         title="Smallest piece",
         description="Connected pieces smaller than this are removed; 2500 nm³ are a patch of 23 nm by 23 nm.",
         json_schema_extra={"unit": "nm³"},
@@ -99,7 +102,7 @@ class MembraneEngine(Engine[MembraneParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
-    scratch_per_voxel: ClassVar[int] = 6
+    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(bytes_per_node=44, step=STEP_A)
     reads_tiles: ClassVar[bool] = False
     # Crests around a tile are found again for its neighbours: larger tiles waste less.
     tile_bytes: ClassVar[int] = 128 * 1024 * 1024
@@ -142,8 +145,9 @@ class MembraneEngine(Engine[MembraneParameters]):
                 thickness_A=self.parameters.thickness_A,
                 crew=crew,
             )
-            tasks = plate_tasks(model, nodes.array, padding.array, plates)
+            tasks = plate_tasks(model, nodes.array, plates)
             crew.run(tasks, lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
+            leave_out(plates.response.array, padding.array)
             self._found = learn_cut(model, plates, padding.array, crew=crew)
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))

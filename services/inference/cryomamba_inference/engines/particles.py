@@ -11,9 +11,12 @@ from pydantic import Field
 from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.picks import Kind, Picks
+from cryomamba.scratch import ScratchNodes
+from cryomamba_inference.filters.background import even_out
 from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER, answer_tasks
 from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
 from cryomamba_inference.filters.node_map import NodeMap
+from cryomamba_inference.filters.padding import leave_out
 from cryomamba_inference.filters.paint import paint
 from cryomamba_inference.filters.particles import (
     Fields,
@@ -77,7 +80,9 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     Parameters: ClassVar[type[EngineParameters]] = ParticlesParameters
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
     keeps_scores: ClassVar[bool] = True
-    scratch_per_voxel: ClassVar[int] = 1
+    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
+        bytes_per_node=9, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
+    )
     reads_tiles: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "particles"
     tile_bytes: ClassVar[int] = 32 * 1024 * 1024
@@ -107,14 +112,17 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         apart = self.parameters.min_distance_A or 0.7 * diameter
         grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         maps = NodeMap(grid.node_shape, scene.scratch), NodeMap(grid.node_shape, scene.scratch)
+        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         fields = Fields(maps[0].array, maps[1].array)
         crew = Crew(scene.threads, scene.core)
         with one_thread():
             tasks = gather_tasks(scene.read, (grid, fields.nodes))
             crew.run(tasks, lambda _: scene.step(0.2))
+            even_out(fields.nodes, padding.array, crew)
             blobs = make_filter(fields.nodes, grid, diameter_A=diameter, apart_A=apart)
             answers = answer_tasks(blobs, fields.nodes, fields.answer)
             crew.run(answers, lambda count: scene.step(0.4 + 0.5 * count / len(answers)))
+            leave_out(fields.answer, padding.array)
             self._model, self._cut = calibrate(
                 fields, grid, blobs, diameter_A=diameter, contrast=self.parameters.contrast
             )
@@ -143,10 +151,16 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         """Find the threshold from all peaks and decoys, and return the particles above it, the best first."""
         grid, _, model = self._prepared
         self._cut = find_cut(points, model, grid.voxel_size_A)
-        # The mask holds whole scores, and both must agree.
-        balls = points[(points[:, 4] > 0) & (np.floor(points[:, 3]) >= self.cut().high)]
+        cut = self.cut()
+        return self.candidates(points).cut(cut.high, cut.low)
+
+    def candidates(self, points: Points) -> Picks:
+        """Return the particles of any score, the best first."""
+        balls = points[points[:, 4] > 0]
         balls = balls[np.lexsort((balls[:, 2], balls[:, 1], balls[:, 0], -balls[:, 3]))]
-        return Picks(balls[:, :3], balls[:, 3], np.ones(len(balls), np.int64), "particles")
+        # A table has two decimals, and must not round a score up to the threshold.
+        scores = np.floor(100 * balls[:, 3]) / 100
+        return Picks(balls[:, :3], scores, np.ones(len(balls), np.int64), "particles")
 
     @property
     def _prepared(self) -> tuple[CoarseGrid, Fields, ParticleModel]:

@@ -57,6 +57,7 @@ class ThresholdParameters(EngineParameters):
     min_volume_nm3: float = Field(
         0.0,
         ge=0,
+        le=1e12,
         title="Smallest piece",
         description="Connected pieces smaller than this are removed.",
         json_schema_extra={"unit": "nm³"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,12 +16,12 @@ Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 Reals = npt.NDArray[np.float64]
 
-_BLOCK = 8
-_FEWEST = 60
+_SIDES = (8, 6, 4)
+_FEWEST = 100
 _ROUNDS = 3
 _OUTLIER = 3.0
-_EXPECTED = 0.3
-_ALIKE = 16
+_SURE = 3.0
+_ALIKE_NODES = 8000
 _SLAB_NODES = 1_000_000
 
 
@@ -55,10 +56,15 @@ def flatten(nodes: Field, padding: Flags, crew: Crew = ALONE) -> None:
         What to leave out.
     crew : Crew
     """
-    means, changes, places = _survey(nodes, padding)
-    if len(means) < _FEWEST:
+    side = next((side for side in _SIDES if math.prod(size // side for size in nodes.shape) >= _FEWEST), None)
+    if side is None:
         return
-    density, contrast = _fit(places, means), _fit(places, np.log(changes), expected=_EXPECTED)
+    means, changes, places = _survey(nodes, padding, side)
+    if len(means) < _FEWEST / 2:
+        return
+    density, contrast = (_fit(places, values, _ALIKE_NODES / side**3) for values in (means, np.log(changes)))
+    if not density.any() and not contrast.any():
+        return
     level = float(np.median(means))
     offset = float(np.median(_terms(*places.T) @ density))
     scale = float(np.median(_terms(*places.T) @ contrast))
@@ -73,27 +79,25 @@ def flatten(nodes: Field, padding: Flags, crew: Crew = ALONE) -> None:
     crew.map(correct, spans(len(nodes), max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))))
 
 
-def _survey(nodes: Field, padding: Flags) -> tuple[Reals, Reals, Reals]:
-    """Return the mean of blocks of nodes, the mean change from node to node in them, and their places (n, 3).
+def _survey(nodes: Field, padding: Flags, side: int) -> tuple[Reals, Reals, Reals]:
+    """Return the mean of blocks, `side` nodes wide, the mean change from node to node in them, and their places (n, 3).
 
     Blocks with padding, and those in which nothing changes, are left out.
     """
     means, changes, places = [], [], []
-    _, height, width = (size // _BLOCK for size in nodes.shape)
-    for low in range(0, len(nodes) - _BLOCK + 1, _BLOCK):
-        slab = np.asarray(nodes[low : low + _BLOCK, : height * _BLOCK, : width * _BLOCK])
-        blocks = slab.reshape(_BLOCK, height, _BLOCK, width, _BLOCK)
-        empty = padding[low : low + _BLOCK, : height * _BLOCK, : width * _BLOCK].reshape(blocks.shape)
+    depth, height, width = (size // side for size in nodes.shape)
+    for number in range(depth):
+        box = np.s_[number * side : (number + 1) * side, : height * side, : width * side]
+        blocks = nodes[box].reshape(side, height, side, width, side)
+        empty = padding[box].reshape(blocks.shape).any(axis=(0, 2, 4))
         mean = blocks.mean(axis=(0, 2, 4), dtype=np.float64)
         change = np.abs(blocks[..., 2:] - blocks[..., :-2]).mean(axis=(0, 2, 4), dtype=np.float64)
-        kept = ~empty.any(axis=(0, 2, 4)) & (change > 0)
+        kept = ~empty & (change > 0)
         y, x = np.nonzero(kept)
+        middle = (np.stack([np.full_like(y, number), y, x], axis=1) + 0.5) * side - 0.5
         means.append(mean[kept])
         changes.append(change[kept])
-        middle = (np.stack([np.full_like(y, low // _BLOCK), y, x], axis=1) + 0.5) * _BLOCK - 0.5
         places.append(middle / np.maximum(np.array(nodes.shape) - 1, 1) - 0.5)
-    if not means:
-        return np.empty(0), np.empty(0), np.empty((0, 3))
     return np.concatenate(means), np.concatenate(changes), np.concatenate(places)
 
 
@@ -112,22 +116,30 @@ def _terms(z: Reals, y: Reals, x: Reals) -> Reals:
     return np.stack([z, y, x, y * y, x * x, y * x], axis=1)
 
 
-def _fit(places: Reals, values: Reals, expected: float = np.inf) -> Reals:
+def _fit(places: Reals, values: Reals, alike: float) -> Reals:
     """Return the amounts of the terms, by least squares without what is far off: gold, dense patches, vacuum.
 
-    The less the blocks agree, the less is believed of amounts that are about as large as `expected`; neighbours
-    hold the same structures and count as one.
+    A term that structures could have made by chance is 0; so many neighbours as `alike` hold the same structures, and
+    count as one.
     """
     design = _terms(*places.T)
+    amounts, errors = _robust(design, values)
+    terms = np.abs(amounts) > _SURE * math.sqrt(alike) * errors
+    amounts = np.zeros(len(terms))
+    if terms.any():
+        amounts[terms] = _robust(design[:, terms], values)[0]
+    return amounts
+
+
+def _robust(design: Reals, values: Reals) -> tuple[Reals, Reals]:
+    """Return the amounts and their standard errors."""
     kept = np.ones(len(values), np.bool_)
-    amounts = np.zeros(design.shape[1])
-    spread = float(values.std())
     for _ in range(_ROUNDS):
         centred = design[kept] - design[kept].mean(axis=0)
-        doubt = _ALIKE * spread**2 / expected**2 * np.eye(len(amounts))
-        amounts = np.linalg.pinv(centred.T @ centred + doubt) @ (centred.T @ (values[kept] - values[kept].mean()))
+        inverse = np.linalg.pinv(centred.T @ centred)
+        amounts = inverse @ (centred.T @ (values[kept] - values[kept].mean()))
         rest = values - design @ amounts
         rest -= np.median(rest)
         spread = 1.4826 * float(np.median(np.abs(rest)))
-        kept = np.abs(rest) <= _OUTLIER * spread + 1e-12
-    return amounts
+        kept = np.abs(rest) <= _OUTLIER * spread
+    return amounts, spread * np.sqrt(np.diag(inverse))

@@ -16,7 +16,7 @@ _ACROSS = (0.3, 0.42)
 _ALONG = (-0.5, -0.25, 0.0, 0.25, 0.5)
 _FLAT, _ROUND = 0.3, 0.65
 _STEEPEST = 0.15
-_AGREEMENT = 0.7
+AGREEMENT = 0.7
 _SHARE = 0.6
 _END = 0.5
 
@@ -173,12 +173,12 @@ def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArr
     """
     lost = np.zeros(len(points), np.bool_)
     if len(points):
-        moved, order, begin, cells = _sorted(points, reach)
+        moved, order, begin, cells = by_cells(points, reach)
         _outshone(moved, order, begin, cells, np.float32(reach), float(reach), lost)
     return ~lost
 
 
-def _sorted(points: npt.NDArray[np.float32], cell: float) -> tuple[npt.NDArray[Any], ...]:
+def by_cells(points: npt.NDArray[np.floating[Any]], cell: float) -> tuple[npt.NDArray[Any], ...]:
     """Return the points from 0 on, their order by cells of a grid, where each cell begins in it, and the grid."""
     moved = points.copy()
     moved[:, :3] -= points[:, :3].min(axis=0)
@@ -216,7 +216,7 @@ def _continues(points, me, other, reach, spread):  # type: ignore[no-untyped-def
         return 0.0
     n0, n1, n2 = points[me, 3], points[me, 4], points[me, 5]
     agree = abs(n0 * points[other, 3] + n1 * points[other, 4] + n2 * points[other, 5])
-    if agree < _AGREEMENT:
+    if agree < AGREEMENT:
         return 0.0
     along = d0 * n0 + d1 * n1 + d2 * n2
     # Within half a node of a point, how it stands to the line says nothing.
@@ -239,6 +239,6 @@ def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Fi
     total = np.zeros(len(points), np.float32)
     if not len(points):
         return total
-    moved, order, begin, cells = _sorted(points, reach)
+    moved, order, begin, cells = by_cells(points, reach)
     _count(moved, order, begin, cells, np.float32(reach), float(reach), float(spread), total)
     return total

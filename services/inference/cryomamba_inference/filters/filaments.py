@@ -39,14 +39,14 @@ _WALL = 0.7
 _BESIDE = 0.8
 _SPREAD = 1.2
 _VOTE_REACH = 2.5
-_OF_SUREST = 0.78
+_OF_SUREST = 0.8
 _LEAST = 120
 _LOW = 20
 _GOLD_NODES = 2
 _GOLD = 2.0
 _MOST = 0.5
 _ROUNDING = 1e-5
-_OUTER = 0.3
+_OUTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class LineMap:
         around = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         response, direction = (np.array(one.array[around]) for one in (self.response, self.direction))
         density = model.density(np.array(self.nodes.array[around])) * np.float32(self.sign)
-        # A line that runs along a border, half outside, cannot be told from what reflection makes of anything there.
+        # Of a line that runs along a border, what is inside must be most of it.
         side = math.ceil(_OUTER * model.diameter)
         seen = [
             (side if a == 0 else 1, b - a - (side if b == n else 1)) for a, b, n in zip(low, high, shape, strict=True)

@@ -34,6 +34,7 @@ _SOFT = 0.2
 _ALONG = 1.0
 _REACH = 2.8
 _RADII = 1024
+_BEYOND = 0.5
 _LEAST_NOISE = 0.8
 _MOST_NOISE = 1.25
 
@@ -80,8 +81,9 @@ class LineBank:
     def strongest(self, density: Field, borders: Borders, signs: tuple[int, ...]) -> list[tuple[Field, Directions]]:
         """Return, for bright lines (sign 1) or dark ones (−1), the strongest answer and which direction gave it.
 
-        Answers are in deviations. At the volume's borders the density goes on by reflection; from other sides, the
-        outer `reach` nodes of the result are not to be used.
+        Answers are in deviations. At the volume's borders the density goes on by reflection, but weaker: a whole one
+        would double the lines along a border, and none would push those away from it. From other sides, the outer
+        `reach` nodes of the result are not to be used.
         """
         found = [(np.full(density.shape, -np.inf, np.float32), np.zeros(density.shape, np.uint8)) for _ in signs]
         if not (self.deviations > 0).all():
@@ -94,11 +96,12 @@ class LineBank:
     def _each(self, density: Field, borders: Borders) -> Iterator[tuple[int, Field]]:
         """Yield each direction's number and answer, not compared with its noise."""
         pads = [(self.reach if a else 0, self.reach if b else 0) for a, b in borders]
-        padded = np.pad(density, pads, mode="symmetric")
+        padded = np.pad(density, pads, mode="symmetric") * np.float32(_BEYOND)
+        z, y, x = (slice(first, first + n) for n, (first, _) in zip(density.shape, pads, strict=True))
+        padded[z, y, x] = density
         shape = tuple(scipy.fft.next_fast_len(n, real=True) for n in padded.shape)
         spectrum = np.asarray(scipy.fft.rfftn(padded, shape), np.complex64)
         waves = _waves(shape, self.diameter)
-        z, y, x = (slice(first, first + n) for n, (first, _) in zip(density.shape, pads, strict=True))
         for number, direction in enumerate(self.directions):
             yield number, scipy.fft.irfftn(waves.filtered(spectrum, direction), shape, overwrite_x=True)[z, y, x]
 

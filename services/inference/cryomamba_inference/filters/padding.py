@@ -22,7 +22,7 @@ _PATCH = 2
 _AROUND = np.ones((3, 3, 3), np.bool_)
 _SLAB_NODES = 2_000_000
 _SAMPLE_NODES = 100_000
-_REACH = 10
+_RIM = 10
 
 
 def find_padding(nodes: Field, padding: Flags, crew: Crew = ALONE) -> None:
@@ -55,7 +55,9 @@ def find_padding(nodes: Field, padding: Flags, crew: Crew = ALONE) -> None:
 
 
 def fill_padding(nodes: Field, padding: Flags) -> None:
-    """Continue the measured densities into the padding by reflection, as far as a filter reaches; beyond is the median.
+    """Continue the measured densities into the padding, by reflection of its rim, again and again.
+
+    So noise is as strong there as elsewhere. In the middle of very thick padding is the median instead.
 
     Parameters
     ----------
@@ -67,11 +69,18 @@ def fill_padding(nodes: Field, padding: Flags) -> None:
     for low, high in spans(len(nodes), _planes(nodes.shape)):
         if not padding[low:high].any():
             continue
-        first, last = max(low - 2 * _REACH, 0), min(high + 2 * _REACH, len(nodes))
+        first, last = max(low - 2 * _RIM, 0), min(high + 2 * _RIM, len(nodes))
         # Nodes up to a step off the edge hold some padding, and two of them may lie beside the last that is all of it.
         empty = scipy.ndimage.binary_dilation(padding[first:last], _AROUND)
         filled = _mirrored(np.asarray(nodes[first:last]), empty, level)
         nodes[low:high] = filled[low - first : high - first]
+
+
+def leave_out(answer: Field, padding: Flags) -> None:
+    """Set a filter's answer to 0 in the padding: nothing is found there."""
+    for low, high in spans(len(answer), _planes(answer.shape)):
+        if padding[low:high].any():
+            answer[low:high][padding[low:high]] = 0
 
 
 def _level(nodes: Field, padding: Flags) -> np.float32:
@@ -86,12 +95,16 @@ def _mirrored(nodes: Field, empty: Flags, level: np.float32) -> Field:
     filled[empty] = level
     if empty.all():
         return filled
-    distance, nearest = scipy.ndimage.distance_transform_edt(empty, return_indices=True)
-    at = np.nonzero(empty & (distance <= _REACH))
+    nearest = scipy.ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
+    at = np.nonzero(empty)
     edge = np.stack([axis[at] for axis in nearest])
-    last = np.array(nodes.shape)[:, None] - 1
-    behind = tuple(np.clip(2 * edge - np.array(at), 0, last))
-    filled[at] = np.where(empty[behind], nodes[tuple(edge)], nodes[behind])
+    away = edge - np.array(at)
+    length = np.maximum(np.abs(away).max(axis=0), 1)
+    # Farther than the rim is deep, its mirror image is mirrored again.
+    depth = _RIM - np.abs(_RIM - (length - 1) % (2 * _RIM)) + 1
+    behind = edge + np.rint(away * (depth / length)).astype(np.int64)
+    behind = np.clip(behind, 0, np.array(nodes.shape)[:, None] - 1)
+    filled[at] = np.where(empty[tuple(behind)], nodes[tuple(edge)], nodes[tuple(behind)])
     return filled
 
 

@@ -89,6 +89,8 @@ def calibrate(
 ) -> tuple[ParticleModel, int]:
     """Learn noise, contrast and gold from samples of the answers; return a first threshold, too."""
     values = _sampled(fields.answer)
+    # In padding the answer is 0, and nowhere else.
+    values = values[values != 0] if values.any() else values
     middle = float(np.median(values))
     deviation = 1.4826 * float(np.median(np.abs(values - np.float32(middle))))
     # What rounding leaves of a constant volume is no noise to compare with.
@@ -141,7 +143,8 @@ def find_cut(rows: Found, model: ParticleModel, size_A: Spacing) -> int:
     decoy = rows[:, 4] < 0
     decoy[decoy] = ~_fringes(rows[decoy, :3] * size_A, heights[decoy], rows[:, :3] * size_A, heights, rows[:, 4], model)
     height = find_height(heights[rows[:, 4] > 0], heights[decoy])
-    return math.ceil(min(float(to_scores(np.array([height]))[0]), 255.0))
+    # The mask holds whole scores: rounded up, the least peak that is believed would be left out.
+    return math.floor(min(float(to_scores(np.array([height]))[0]), 255.0))
 
 
 def _fringes(

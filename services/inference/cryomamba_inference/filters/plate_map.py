@@ -82,10 +82,8 @@ class PlateMap:
         return PlateBox(response, direction, (z, y, x), borders, self.density.array, self.density_step_A)
 
 
-def plate_tasks(
-    model: MembraneModel, nodes: Field, padding: npt.NDArray[np.bool_], plates: PlateMap
-) -> list[Callable[[], None]]:
-    """Return what fills `plates` from the densities on the nodes of the whole volume, box by box; 0 in padding."""
+def plate_tasks(model: MembraneModel, nodes: Field, plates: PlateMap) -> list[Callable[[], None]]:
+    """Return what fills responses and directions from the densities on the nodes of the whole volume, box by box."""
     cuts = [spans(size, BOX_NODES) for size in nodes.shape]
     if math.prod(map(len, cuts)) == 1 and len(nodes) > 4 * model.bank.reach:
         # One box keeps one thread busy; in two there is hardly more to do.
@@ -101,7 +99,7 @@ def plate_tasks(
         # The answer is shorter than what was read by the reach, but not at borders.
         starts = [w if first else w + reach for (w, _), (first, _) in zip(wide, (z, y, x), strict=True)]
         inner = tuple(slice(a - start, b - start) for (a, b), start in zip(box, starts, strict=True))
-        plates.response.array[_slices(box)] = np.where(padding[_slices(box)], np.float32(0), found[0][inner])
+        plates.response.array[_slices(box)] = found[0][inner]
         plates.direction.array[_slices(box)] = found[1][inner]
 
     return [partial(answer, box) for box in product(*cuts)]

@@ -69,5 +69,7 @@ def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[
         count += np.bincount(angle, minlength=bins)
     # In a small volume some bins hold no wave.
     seen = np.flatnonzero(count)
+    if not seen.size:
+        return np.zeros(bins)
     profile = np.interp(np.arange(bins), seen, total[seen] / count[seen])
     return ndimage.median_filter(profile, 3, mode="nearest")

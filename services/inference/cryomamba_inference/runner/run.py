@@ -71,6 +71,8 @@ class Task:
         Written into previews.
     keep_scores : bool
         Keep the scores of an engine that says they are worth it.
+    candidates : Picks or None
+        The places that belong to a volume of scores: those above the engine's cut become the picks.
     """
 
     engine: Engine[Any]
@@ -82,6 +84,7 @@ class Task:
     job_id: str = "local"
     attempt: int = 1
     keep_scores: bool = False
+    candidates: Picks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class Outcome:
         How the mask was cut from scores.
     picks : Picks or None
         The places that the engine has found, if it finds any.
+    candidates : Picks or None
+        What another threshold on kept scores may choose from.
     """
 
     mask: Path
@@ -105,6 +110,7 @@ class Outcome:
     scores: Path | None = None
     cut: ScoreCut | None = None
     picks: Picks | None = None
+    candidates: Picks | None = None
 
 
 def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, watcher: Watcher) -> Outcome:
@@ -150,6 +156,7 @@ class _Run:
         self._keeps = task.keep_scores and self._scores and self._engine.keeps_scores
         self._points: dict[int, Points] = {}
         self._picks: Picks | None = None
+        self._candidates: Picks | None = None
         self._looks, self._result = _split(self._engine.passes())
         self._meter = Meter(self._stages(), clock=time.monotonic, tell=watcher.progress)
         self._feed, self._scale = self._make_feed(watcher)
@@ -179,6 +186,7 @@ class _Run:
             scores=self._folder / SCORES if self._keeps else None,
             cut=self._engine.cut() if self._scores else None,
             picks=self._picks,
+            candidates=self._candidates,
         )
 
     @contextmanager
@@ -286,8 +294,18 @@ class _Run:
         finally:
             self._tiles.end()
         self._control.wait(until, self._tick)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Find the places of the whole volume, or cut those that came with its scores."""
+        came = self._task.candidates
         if self._points:
-            self._picks = self._engine.settle(np.concatenate([self._points[index] for index in sorted(self._points)]))
+            points = np.concatenate([self._points[index] for index in sorted(self._points)])
+            self._picks = self._engine.settle(points)
+            self._candidates = self._engine.candidates(points) if self._keeps else None
+        elif came is not None and self._scores:
+            cut = self._engine.cut()
+            self._picks = came.cut(cut.high, cut.low)
 
     def _within(self, fraction: float) -> None:
         self._control.check()

@@ -1,0 +1,54 @@
+"""From the address of a server to the way to it."""
+
+from __future__ import annotations
+
+import os
+
+from cryomamba.client.transport import Transport
+from cryomamba.endpoints import BusEndpoints, ConnectionFile
+from cryomamba.errors import InvalidRequestError
+from cryomamba.settings import load_settings
+
+SERVER_VARIABLE = "CRYOMAMBA_SERVER"
+
+
+def default_server() -> tuple[str, BusEndpoints | None]:
+    """Return where to connect when nobody says: ``CRYOMAMBA_SERVER``, this home's broker, or the local gateway."""
+    if url := os.environ.get(SERVER_VARIABLE):
+        return url, None
+    settings = load_settings()
+    if settings.connection_file.exists():
+        endpoints = ConnectionFile.read(settings.connection_file).endpoints
+        return endpoints.jobs, endpoints
+    return f"http://{settings.gateway_host}:{settings.gateway_port}", None
+
+
+def make_transport(url: str | None, token: str | None = None) -> Transport:
+    """Return the transport for an address: ``http(s)://`` is a gateway, ``tcp://`` and ``ipc://`` are a bus.
+
+    The token is that of the argument or of ``CRYOMAMBA_TOKEN``, the key that of ``CRYOMAMBA_KEY`` or of this home.
+
+    Raises
+    ------
+    InvalidRequestError
+        The address is neither.
+    """
+    endpoints = None
+    if url is None:
+        url, endpoints = default_server()
+    scheme = url.partition("://")[0]
+    if scheme in {"http", "https"}:
+        from cryomamba.client.http import HttpTransport
+
+        found = load_settings().token
+        return HttpTransport(url, token=token or (found.get_secret_value() if found is not None else None))
+    if scheme in {"tcp", "ipc"}:
+        from cryomamba.access.curve import key_for
+        from cryomamba.access.roles import Role
+        from cryomamba.client.bus import BusTransport
+
+        return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.ADMIN))
+    raise InvalidRequestError(
+        f"'{url}' is not an address of a CryoMamba server.",
+        hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a bus.",
+    )

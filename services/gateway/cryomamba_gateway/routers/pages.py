@@ -1,0 +1,60 @@
+"""For people with a browser: a page that looks on, and the description of the routes.
+
+The files are what they are for everybody; whose jobs the page may show is asked of the API like any program asks. What
+they may load and run is bounded by a policy (Content Security Policy, level 3): a text of a job that became markup by
+a mistake of ours would still run nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+router = APIRouter(include_in_schema=False)
+
+FILES: Final = {
+    "/": "index.html",
+    "/docs": "docs.html",
+    "/web/page.css": "page.css",
+    "/web/viewer.js": "viewer.js",
+    "/web/docs.js": "docs.js",
+}
+METHODS: Final = ("GET", "HEAD")
+_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_NOTHING_ELSE: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_OWN: Final = (
+    "script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; require-trusted-types-for 'script'"
+)
+# Swagger UI styles its elements one by one. Its files are held against checksums in the page itself.
+_SWAGGER: Final = (
+    "script-src 'self' https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0/; connect-src 'self'; img-src 'self' data:; "
+    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0/"
+)
+
+
+@cache
+def _content(name: str) -> bytes:
+    return resources.files("cryomamba_gateway").joinpath("web", name).read_bytes()
+
+
+async def get_page(request: Request) -> Response:
+    """Return one of the files."""
+    path = request.url.path
+    name = FILES[path]
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": f"{_NOTHING_ELSE}; {_SWAGGER if path == '/docs' else _OWN}",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Response(_content(name), headers=headers, media_type=_TYPES[name.rpartition(".")[2]])
+
+
+for _path in FILES:
+    router.add_api_route(_path, get_page, methods=list(METHODS))
