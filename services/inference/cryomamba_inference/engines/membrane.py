@@ -26,8 +26,8 @@ from cryomamba_inference.filters.calibration import (
 from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
 from cryomamba_inference.filters.membrane import STEP_A, score_box
 from cryomamba_inference.filters.node_map import NodeMap
-from cryomamba_inference.filters.plate_map import PlateMap, plate_tasks
 from cryomamba_inference.filters.padding import leave_out
+from cryomamba_inference.filters.plate_map import PlateMap, plate_tasks
 from cryomamba_inference.threads import Crew, one_thread
 
 _LOOK_VOXELS = 200_000
