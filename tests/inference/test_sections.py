@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import ndimage
 
 from cryomamba.synth.render import bilayer_profile
 from cryomamba_inference.filters.sections import Profile, cut_sections, fits_together, learn_profile
@@ -69,6 +70,23 @@ def test_the_level_of_the_density_does_not_matter() -> None:
     found, _, _ = sections(plane(0.2), np.zeros(200, np.float32))
     profile = learned(found)
     np.testing.assert_allclose(profile.fits(found + 7), profile.fits(found), atol=1e-3)
+
+
+def test_a_blur_of_the_membrane_does_not_matter() -> None:
+    """What lies under the leaflets, broad and strong or not there at all, changes no fit."""
+    found, _, _ = sections(plane(0.2), np.zeros(200, np.float32))
+    profile = learned(found)
+    away = (np.arange(found.shape[1]) - found.shape[1] // 2) * 4.5
+    blur = np.exp(-0.5 * (away / 26) ** 2).astype(np.float32)
+    unmoved = found.shape[1] // 2 - len(profile.inner) // 2
+    np.testing.assert_allclose(profile.fits(found + 9 * blur)[:, unmoved], profile.fits(found)[:, unmoved], atol=1e-3)
+
+
+def test_blurred_membranes_teach_nothing() -> None:
+    """Where leaflets are smoothed away, no profile is learned: other dense things would fit it as well."""
+    blurred = ndimage.gaussian_filter(plane(0.2), 26 / STEP_A)
+    found, _, _ = sections(np.asarray(blurred, np.float32), np.zeros(400, np.float32))
+    assert learn_profile(found) is None
 
 
 def test_too_few_membranes_teach_nothing() -> None:

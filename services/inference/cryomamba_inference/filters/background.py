@@ -142,4 +142,4 @@ def _robust(design: Reals, values: Reals) -> tuple[Reals, Reals]:
         rest -= np.median(rest)
         spread = 1.4826 * float(np.median(np.abs(rest)))
         kept = np.abs(rest) <= _OUTLIER * spread
-    return amounts, spread * np.sqrt(np.diag(inverse))
+    return amounts, spread * np.sqrt(np.maximum(np.diag(inverse), 0))

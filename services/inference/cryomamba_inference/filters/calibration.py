@@ -84,9 +84,9 @@ class CutLine:
 
 
 _BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135)
-_BY_SECTION = CutLine(30.0, 8.0, 55.0, 130.0, below=4, above=30, pull=1e-4, sure=95)
-_CERTAIN_SCORE = 158
-"""What something in a volume must reach for sections to be trusted; those of noise alone reach some 152."""
+_BY_SECTION = CutLine(50.0, 8.0, 65.0, 140.0, below=4, above=20, pull=5e-5, sure=110)
+_CERTAIN_SCORE = 156
+"""What something in a volume must reach for sections to be trusted; those of noise alone reach some 149."""
 
 
 def make_grid(shape: Shape, voxel_size_A: Spacing) -> CoarseGrid:

@@ -29,8 +29,10 @@ _NEIGHBOURS_A = 30.0
 NEIGHBOUR_REACH = 2
 """Nodes around a crest whose sections are compared with the profile together with its own."""
 _BACKGROUND_A = 26.0
+_BACKGROUND = np.exp(-0.5 * (np.arange(-_HALF, _HALF + 1) * _STEP_A / _BACKGROUND_A) ** 2)
 _ROUNDS = 2
 _LEAST = 100
+_VISIBLE = 0.1
 
 _PULL = 0.003
 _FULL = 0.5
@@ -112,7 +114,7 @@ class Profile:
     Attributes
     ----------
     values : array of shape (steps,), float32
-        Density along the normal, the same on both sides, without its background.
+        Density along the normal, the same on both sides.
     full : float
         How well membranes fit.
     pull : float
@@ -124,15 +126,16 @@ class Profile:
     pull: float = 0.0
 
     @property
-    def _inner(self) -> Field:
-        """The part that is compared; its sum is 0, so that the background's level does not matter."""
-        inner = self.values[_MOST:-_MOST]
-        return np.asarray(inner - inner.mean(), np.float32)
+    def inner(self) -> Field:
+        """The part that is compared, blind to what a blurred membrane and the background's level would add."""
+        inner = self.values[_MOST:-_MOST].astype(np.float64)
+        blurred = np.stack([np.ones(len(inner)), _BACKGROUND[_MOST:-_MOST]], axis=1)
+        return np.asarray(inner - blurred @ np.linalg.lstsq(blurred, inner, rcond=None)[0], np.float32)
 
     def fits(self, sections: Field) -> Field:
         """Return how well sections (n, steps) fit (n, shifts) when shifted against the profile."""
-        windows = np.lib.stride_tricks.sliding_window_view(sections, len(self._inner), axis=1)
-        return np.asarray(windows @ self._inner, np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(sections, len(self.inner), axis=1)
+        return np.asarray(windows @ self.inner, np.float32)
 
     def best_shift(self, fits: Field) -> tuple[Field, Field]:
         """Return how far above the surface, in Å, the best of the fits (n, shifts) lies, and its height."""
@@ -146,23 +149,28 @@ class Profile:
 
 
 def learn_profile(sections: Field) -> Profile | None:
-    """Learn the profile of membranes from sections (n, steps) of sure ones; None where they are too few."""
+    """Learn the profile of membranes from sections (n, steps) of sure ones.
+
+    None where they are too few, or blurred until nothing is left that tells them from other dense things.
+    """
     if len(sections) < _LEAST:
         return None
     aligned, row = sections, np.arange(len(sections))[:, None]
     steps = np.arange(sections.shape[1])
-    background = np.exp(-0.5 * ((steps - _HALF) * _STEP_A / _BACKGROUND_A) ** 2)
     for _ in range(_ROUNDS):
         mean = aligned.mean(axis=0, dtype=np.float64)
         mean = 0.5 * (mean + mean[::-1])
         mean -= mean.min()
-        profile = Profile(np.asarray(mean - background * mean.sum() / background.sum(), np.float32))
+        profile = Profile(np.asarray(mean, np.float32))
         shift, _ = profile.best_shift(profile.fits(sections))
         places = np.clip(steps + shift[:, None] / _STEP_A, 0, len(steps) - 1.001)
         below = places.astype(np.int64)
         aligned = sections[row, below] + (places - below) * (sections[row, below + 1] - sections[row, below])
     fits = profile.fits(aligned)[:, _MOST]
-    full = max(_FULL * float(fits.mean()), 1e-30)
+    blurred = mean[_MOST:-_MOST] - mean[_MOST:-_MOST].mean()
+    if fits.mean() <= 0 or np.linalg.norm(profile.inner) < _VISIBLE * np.linalg.norm(blurred):
+        return None
+    full = _FULL * float(fits.mean())
     return Profile(profile.values, full, _PULL * float(fits.var()) / full * _FULL)
 
 
