@@ -41,6 +41,7 @@ _BEAD_DEVIATIONS = 8.0
 _PROFILE_CRESTS = 1000
 _PIECE_NM3 = 4000.0
 _STEP = 3
+_ABOVE_NOISE, _NOISE_SCORE = 2.0, 11.0
 _PLUS = np.float32(1)
 _DOUBT = 0.03
 _SIGNS = {"dark": -1.0, "bright": 1.0}
@@ -71,6 +72,8 @@ class CutLine:
         What a score away from it costs, squared, as a share of nodes in small pieces.
     sure : int
         The score that one voxel of a piece must have.
+    noise : float
+        In noise alone, about a share of `noise` · exp(−score / 11) of the nodes has a score or more; 0 if hardly any.
     """
 
     start: float
@@ -81,10 +84,11 @@ class CutLine:
     above: int
     pull: float
     sure: int
+    noise: float = 0.0
 
 
 _BY_HEIGHT = CutLine(59.0, 9.1, 95.0, 152.0, below=6, above=15, pull=3e-4, sure=135)
-_BY_SECTION = CutLine(50.0, 8.0, 65.0, 140.0, below=4, above=20, pull=5e-5, sure=110)
+_BY_SECTION = CutLine(50.0, 8.0, 65.0, 140.0, below=4, above=20, pull=5e-5, sure=110, noise=60.0)
 _CERTAIN_SCORE = 156
 """What something in a volume must reach for sections to be trusted; those of noise alone reach some 149."""
 
@@ -275,6 +279,9 @@ def find_cut(fields: Sequence[Field], *, prominence: float, line: CutLine, step_
     share = np.convolve(np.pad(share, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
     fine = np.arange(tried[0], tried[-1] + 1)
     cost = np.interp(fine, tried, share) + line.pull * (fine - expected) ** 2
+    # Where membranes are few, what noise has connected outweighs them.
+    found = np.interp(fine, tried, counts[:, 1]) / sum(field.size for field in fields)
+    cost[found < _ABOVE_NOISE * line.noise * np.exp(-fine / _NOISE_SCORE)] += 1
     low = int(fine[cost.argmin()])
     return low, max(low, line.sure)
 
