@@ -23,7 +23,7 @@ _HALF = 10
 """Steps of a section to either side of a surface."""
 _MOST = 4
 """Steps by which a surface is moved at most."""
-_PATCH_A, _PATCH_STEP_A, _FADE = 42.0, 14.0, 0.7
+_PATCH_A, _PATCH_STEP_A, _FADE = 42.0, 18.0, 0.7
 _SHIFTS_A = np.arange(-_MOST, _MOST + 1, dtype=np.float32) * np.float32(_STEP_A)
 _NEIGHBOURS_A = 30.0
 NEIGHBOUR_REACH = 2
