@@ -37,7 +37,7 @@ UPLOAD: Final[dict[str, Any]] = {
     }
 }
 THRESHOLD: Final[dict[str, Any]] = {
-    "stricter": {"summary": "Fewer and larger pieces", "value": {"high": 220, "low": 160, "min_volume_nm3": 5000.0}}
+    "stricter": {"summary": "Fewer and larger pieces", "value": {"high": 170, "low": 140, "min_volume_nm3": 5000.0}}
 }
 REVISION: Final[dict[str, Any]] = {
     "upload": {
