@@ -62,7 +62,7 @@ def fill_padding(nodes: Field, padding: Flags) -> None:
     Parameters
     ----------
     nodes : array of shape (z, y, x), float32
-        Changed where `padding` is set.
+        Changed in the padding and beside it.
     padding : array of the same shape, bool
     """
     level = _level(nodes, padding)
@@ -72,8 +72,7 @@ def fill_padding(nodes: Field, padding: Flags) -> None:
         first, last = max(low - 2 * _RIM, 0), min(high + 2 * _RIM, len(nodes))
         # Nodes up to a step off the edge hold some padding, and two of them may lie beside the last that is all of it.
         empty = scipy.ndimage.binary_dilation(padding[first:last], _AROUND)
-        filled = _mirrored(np.asarray(nodes[first:last]), empty, level)
-        nodes[low:high] = filled[low - first : high - first]
+        nodes[low:high] = _mirrored(np.asarray(nodes[first:last]), empty, level, slice(low - first, high - first))
 
 
 def leave_out(answer: Field, padding: Flags) -> None:
@@ -89,22 +88,23 @@ def _level(nodes: Field, padding: Flags) -> np.float32:
     return np.float32(np.median(measured) if measured.size else 0)
 
 
-def _mirrored(nodes: Field, empty: Flags, level: np.float32) -> Field:
-    """Return nodes with what is empty taken from behind the nearest that is not."""
-    filled = nodes.copy()
-    filled[empty] = level
+def _mirrored(nodes: Field, empty: Flags, level: np.float32, planes: slice) -> Field:
+    """Return some planes of nodes with what is empty taken from behind the nearest that is not."""
+    filled = np.where(empty[planes], level, nodes[planes])
     if empty.all():
         return filled
     nearest = scipy.ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
-    at = np.nonzero(empty)
-    edge = np.stack([axis[at] for axis in nearest])
-    away = edge - np.array(at)
-    length = np.maximum(np.abs(away).max(axis=0), 1)
-    # Farther than the rim is deep, its mirror image is mirrored again.
-    depth = _RIM - np.abs(_RIM - (length - 1) % (2 * _RIM)) + 1
-    behind = edge + np.rint(away * (depth / length)).astype(np.int64)
-    behind = np.clip(behind, 0, np.array(nodes.shape)[:, None] - 1)
-    filled[at] = np.where(empty[tuple(behind)], nodes[tuple(edge)], nodes[tuple(behind)])
+    last = np.array(nodes.shape)[:, None] - 1
+    # One plane at a time: there are many numbers to a node.
+    for z, plane in enumerate(filled, planes.start):
+        y, x = np.nonzero(empty[z])
+        edge = nearest[:, z, y, x]
+        away = edge - np.stack([np.full_like(y, z), y, x])
+        length = np.maximum(np.abs(away).max(axis=0), 1)
+        # Farther than the rim is deep, its mirror image is mirrored again.
+        depth = _RIM - np.abs(_RIM - (length - 1) % (2 * _RIM)) + 1
+        behind = np.clip(edge + np.rint(away * (depth / length)).astype(np.int64), 0, last)
+        plane[y, x] = np.where(empty[tuple(behind)], nodes[tuple(edge)], nodes[tuple(behind)])
     return filled
 
 
