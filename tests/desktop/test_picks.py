@@ -98,15 +98,18 @@ def test_no_picks_are_a_layer_too(panel: Any, make_record: RecordMaker) -> None:
     assert panel.picks.count.text() == "0 points"
 
 
-def test_an_engine_that_picks_shows_its_points(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> None:
-    """Run here, the engine for particles leaves a mask and its picks in the viewer."""
-    panel.open_files([phantom_file])
-    qtbot.waitUntil(
-        lambda: bool(panel.segment.engine.findText("particles") >= 0 and panel.viewer.layers), timeout=WAIT_MS
-    )
-    panel.segment.engine.setCurrentText("particles")
+def run_here(panel: CryoMambaWidget, tomogram: Path, qtbot: Any, engine: str) -> None:
+    """Open a tomogram, run an engine on it in this process, and wait for its picks."""
+    panel.open_files([tomogram])
+    qtbot.waitUntil(lambda: bool(panel.segment.engine.findText(engine) >= 0 and panel.viewer.layers), timeout=WAIT_MS)
+    panel.segment.engine.setCurrentText(engine)
     panel.segment.here.click()
     qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
+
+
+def test_an_engine_that_picks_shows_its_points(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> None:
+    """Run here, the engine for particles leaves a mask and its picks in the viewer."""
+    run_here(panel, phantom_file, qtbot, "particles")
     [points] = [layer for layer in panel.viewer.layers if layer.name.endswith("picks")]
     written = read_csv(panel.desk.runs.local.file(panel.desk.runs.table.rows[0].job_id, "picks.csv"))
     np.testing.assert_allclose(points.data, written.positions)
@@ -215,13 +218,7 @@ def test_filaments_of_a_job_are_shown(panel: CryoMambaWidget, tmp_path: Path, qt
 
 def test_picks_follow_the_threshold(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> None:
     """Moved, a threshold shows the particles that are in the mask there, and going back those of the job."""
-    panel.open_files([phantom_file])
-    qtbot.waitUntil(
-        lambda: bool(panel.segment.engine.findText("particles") >= 0 and panel.viewer.layers), timeout=WAIT_MS
-    )
-    panel.segment.engine.setCurrentText("particles")
-    panel.segment.here.click()
-    qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
+    run_here(panel, phantom_file, qtbot, "particles")
     [points] = [layer for layer in panel.viewer.layers if layer.name.endswith("picks")]
     first, job_id = points.data.copy(), panel.desk.runs.table.rows[0].job_id
     qtbot.waitUntil(lambda: panel.desk.watching.overlays[job_id].final, timeout=WAIT_MS)
