@@ -61,7 +61,7 @@ lint: $(VENV)/.dev         ## Style, strict types, import contracts, security
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml sdk services desktop docs
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml sdk services cli desktop docs
 
 docs: $(VENV)/.dev         ## Build the documentation into site/
 	$(BIN)/python docs/generate.py

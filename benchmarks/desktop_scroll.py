@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.records import JobEvent, JobRecord, JobState, VolumeSummary
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState, VolumeSummary
 from cryomamba.volumes import write_volume
-from cryomamba.wire.preview import PreviewFrame
 
 SHAPE = (512, 512, 512)
 FACTOR = 4
@@ -76,7 +76,7 @@ def import_times() -> None:
 
 
 def open_large(folder: Path) -> None:
-    from napari_cryomamba.tomogram import open_tomogram
+    from napari_cryomamba.layers.tomogram import open_tomogram
 
     path = folder / "large.mrc"
     write_volume(path, np.zeros((1, 1024, 1024), np.float32), 10.0)
@@ -98,8 +98,8 @@ def in_windows(path: Path) -> None:
     import napari
     from napari.layers import Layer
 
+    from napari_cryomamba.layers.tomogram import open_tomogram
     from napari_cryomamba.net.messages import JobChanged
-    from napari_cryomamba.tomogram import open_tomogram
     from napari_cryomamba.window import open_window
 
     mask = frame(0).mask

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engine import ScoreCut
+from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.volumes import MaskWriter, blank_header
-from napari_cryomamba.thresholds import LiveCut, ScoreMap, cut_whole, kept_blocks, load_scores
+from napari_cryomamba.app.thresholds import LiveThreshold, ScoreMap, cut_whole, kept_blocks, load_scores
 
 SIDE = 512
-CUT = ScoreCut(150, 100, 500)
+CUT = HysteresisThreshold(150, 100, 500)
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def write_scores(path: Path) -> None:
 
 
 def sections(found: ScoreMap) -> None:
-    live = LiveCut(found, CUT)
+    live = LiveThreshold(found, CUT)
     live.move(CUT, kept_blocks(found, CUT))
     plain = timed(lambda z: (found.scores[z] >= CUT.low).astype(np.uint8))
     print("cut one section, median")
@@ -63,7 +63,7 @@ def sections(found: ScoreMap) -> None:
 
 def pieces(found: ScoreMap) -> None:
     print("decide which pieces stay, median of 5")
-    for name, cut in (("thresholds alone", ScoreCut(150, 100)), ("with a least volume", CUT)):
+    for name, cut in (("thresholds alone", HysteresisThreshold(150, 100)), ("with a least volume", CUT)):
         times = []
         for _ in range(5):
             started = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engine import Labels
+from cryomamba.engines.api import Labels
 from cryomamba_inference.downsample import PreviewCanvas, fold
 from cryomamba_inference.plan import plan_tiles
 

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 
 from cryomamba.client import AsyncClient, aconnect
-from cryomamba.events import PreviewEvent
+from cryomamba.models.events import PreviewEvent
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 

@@ -17,10 +17,10 @@ import numpy as np
 import psutil
 
 import cryomamba
-from cryomamba.backup import back_up
 from cryomamba.settings import Settings
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
+from cryomamba_server.backup import back_up
 
 JOBS = 300
 UPLOADS = 8

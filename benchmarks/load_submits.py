@@ -25,10 +25,10 @@ import numpy as np
 from benchmarks.load.worker import ENGINE, PacedWorker, bus_endpoints
 
 import cryomamba
-from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.errors import CryoMambaError
 from cryomamba.testing import Stack, wait_until
+from cryomamba_server.tokens import Scope, TokenStore
 
 SUBMITS = int(os.environ.get("SUBMITS", "500"))
 PER_MINUTE = int(os.environ.get("PER_MINUTE", "300"))

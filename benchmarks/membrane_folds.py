@@ -14,8 +14,8 @@ from benchmarks.peers import plain_plate_bank
 from benchmarks.scenes import organelles
 
 from cryomamba.synth import score_mask
+from cryomamba.synth.geometry import Membrane, unit_vectors
 from cryomamba.synth.render import Canvas, draw_balls, draw_membrane
-from cryomamba.synth.scene import Membrane, unit_vectors
 from cryomamba.synth.spec import GOLD
 from cryomamba.synth.wedge import apply_wedge
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from benchmarks.runner_memory import measure_engine
 
-from cryomamba.records import Shape
+from cryomamba.geometry import Shape
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
 

@@ -22,7 +22,7 @@ from benchmarks.peers import plain_plate_bank, ridge_filters
 from benchmarks.scenes import organelles
 from numpy.typing import NDArray
 
-from cryomamba.engine import Scene, Tile
+from cryomamba.engines.api import Tile, VolumeContext
 from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.synth import PhantomSpec, score_mask, score_thresholds, synthesize
 from cryomamba.synth.spec import MEMBRANE
@@ -56,7 +56,9 @@ def best_f1(response: Density, truth: Truth, label: int = MEMBRANE) -> float:
 def membrane(density: Density, voxel_A: float, truth: Truth) -> tuple[float, float]:
     """Return F1 of the engine's mask and of the best threshold on its scores."""
     engine = MembraneEngine(MembraneParameters())
-    engine.prepare(Scene(density.shape, (voxel_A,) * 3, None, lambda where: np.ascontiguousarray(density[where])))
+    engine.prepare(
+        VolumeContext(density.shape, (voxel_A,) * 3, None, lambda where: np.ascontiguousarray(density[where]))
+    )
     whole = Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), density.shape)
     scores = engine.predict(whole).astype(np.uint8)
     best = max(score.f1 for score in score_thresholds(scores, truth)[1:])

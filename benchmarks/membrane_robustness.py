@@ -16,9 +16,9 @@ from benchmarks.membrane_quality import Density, Truth
 from benchmarks.peers import plain_plate_bank
 from scipy import ndimage
 
-from cryomamba.engine import Scene, Tile
+from cryomamba.engines.api import Tile, VolumeContext
+from cryomamba.geometry import Spacing
 from cryomamba.masks.hysteresis import cut_scores
-from cryomamba.records import Spacing
 from cryomamba.synth import PhantomSpec, score_mask, synthesize
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
@@ -78,7 +78,7 @@ def truth_of(name: str, truth: Truth) -> Truth:
 def found(density: Density, voxel_A: Spacing, truth: Truth) -> float:
     """Return F1 of the engine's mask."""
     engine = MembraneEngine(MembraneParameters())
-    engine.prepare(Scene(density.shape, voxel_A, None, lambda where: np.ascontiguousarray(density[where])))
+    engine.prepare(VolumeContext(density.shape, voxel_A, None, lambda where: np.ascontiguousarray(density[where])))
     whole = Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), density.shape)
     return score_mask(cut_scores(engine.predict(whole).astype(np.uint8), engine.cut()), truth).f1
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import psutil
 from benchmarks.peers import plain_plate_bank
 
-from cryomamba.records import Progress
-from cryomamba.registry import Registry
+from cryomamba.engines.registry import Registry
+from cryomamba.models.jobs import Progress
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.executor import TileExecutor, open_executor

@@ -41,10 +41,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.feature import blob_log
 
-from cryomamba.engine import Engine, Finding, Scene, Tile
+from cryomamba.engines.api import Engine, Tile, TileResult, VolumeContext
+from cryomamba.geometry import Spacing
 from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.picks import Picks
-from cryomamba.records import Spacing
 from cryomamba.synth import LABELS, Phantom, PhantomSpec, score_mask, score_thresholds, synthesize
 from cryomamba.volumes import write_volume
 from cryomamba_inference.engines.filaments import FilamentsEngine, FilamentsParameters
@@ -92,9 +92,9 @@ def segmented(
     """Return scores, picks and seconds of a whole volume."""
     shape = (density.shape[0], density.shape[1], density.shape[2])
     started = time.perf_counter()
-    engine.prepare(Scene(shape, voxel_size_A, None, lambda where: np.ascontiguousarray(density[where])))
+    engine.prepare(VolumeContext(shape, voxel_size_A, None, lambda where: np.ascontiguousarray(density[where])))
     found = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), shape))
-    assert isinstance(found, Finding)
+    assert isinstance(found, TileResult)
     picks = engine.settle(found.points)
     return found.labels.astype(np.uint8), picks, time.perf_counter() - started
 

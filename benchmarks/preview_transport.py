@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 import zmq
 
-from cryomamba.client.hub import BusHub, BusMessage
+from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber
 from cryomamba.endpoints import BusEndpoints
+from cryomamba.models.frames import PreviewFrame
 from cryomamba.testing import Stack, wait_until
 from cryomamba.wire.buffers import Codec
-from cryomamba.wire.envelope import Stamp, encode
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.wire.envelope import EnvelopeFactory, encode
+from cryomamba.wire.preview import PREVIEW, encode_frame
 from cryomamba.wire.topics import preview_topic
 
 JOB = "00000000-0000-0000-0000-000000000001"
@@ -47,7 +48,7 @@ def receive_tcp(server: socket.socket, report: Connection) -> None:
 
 async def receive_bus(endpoints: BusEndpoints, report: Connection) -> None:
     """Report when each frame lies in the subscriber's mailbox."""
-    hub = BusHub(endpoints)
+    hub = BusSubscriber(endpoints)
     subscription = hub.open(JOB, previews=True)
     while True:
         got = await subscription.mailbox.get()
@@ -64,7 +65,7 @@ def receiver(endpoints: BusEndpoints, server: socket.socket | None, report: Conn
         asyncio.run(receive_bus(endpoints, report))
 
 
-class Link:
+class ConnectionState:
     """A way to a receiving process: sends a message and waits for the report of its arrival."""
 
     def __init__(self, way: str, endpoints: BusEndpoints) -> None:
@@ -76,7 +77,7 @@ class Link:
         self.context = zmq.Context()
         self.publisher = self.context.socket(zmq.PUB)
         self.publisher.connect(endpoints.preview_in)
-        self.stamp = Stamp("benchmark")
+        self.stamp = EnvelopeFactory("benchmark")
         if server is not None:
             self.plain = socket.create_connection(server.getsockname())
             self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -115,7 +116,7 @@ def compare(endpoints: BusEndpoints, labels: int, codec: Codec) -> None:
     """Print one row."""
     frame = PreviewFrame(JOB, ball(labels), (1, 1, 1), (128, 128, 128), (10.0, 10.0, 10.0), 0.5, "demo")
     packed = encode_frame(frame, codec=codec)
-    bus, tcp = Link("bus", endpoints), Link("tcp", endpoints)
+    bus, tcp = ConnectionState("bus", endpoints), ConnectionState("tcp", endpoints)
     bus.first(packed)
     times: dict[str, list[float]] = {"bus": [], "tcp": []}
     for _ in range(ROUNDS):

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from cryomamba.records import JobRecord, JobState, Shape, VolumeSummary
+from cryomamba.geometry import Shape
+from cryomamba.models.jobs import JobRecord, JobState, VolumeSummary
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume
 from cryomamba_inference.pipe import Message

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cryomamba.local import find_local_runner
-from cryomamba.records import SubmitRequest, VolumeSource
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
+from cryomamba_inference.local import LocalRunner
 
 IMAGES = Path(__file__).parent / "images"
 SHAPE = (96, 256, 256)
@@ -45,9 +45,7 @@ def found(density: NDArray[np.float32], engine: str, **params: object) -> tuple[
         write_volume(path, density, SIZE_A)
         request = SubmitRequest(volume=VolumeSource(path=str(path)), engine=engine, params=params)
         formats = ("csv",) if engine != "threshold" else ()
-        find_local_runner().run(
-            path, request, output=out, on_event=lambda _: None, cancelled=lambda: False, formats=formats
-        )
+        LocalRunner().run(path, request, output=out, on_event=lambda _: None, cancelled=lambda: False, formats=formats)
         mask = mrcfile.read(out)
         rows: list[list[float]] = []
         for table in Path(folder).glob("*.csv"):

@@ -33,7 +33,7 @@ def commands() -> str:
     """Return every command with its usage, arguments and options."""
     from typer.main import get_command
 
-    from cryomamba.cli.app import app
+    from cryomamba_cli.app import app
 
     group: Any = get_command(app)
     return "\n".join(_commands("", group))
@@ -73,7 +73,7 @@ def _option(one: TyperOption) -> tuple[str, str, str]:
 
 def exit_codes() -> str:
     """Return what every exit code means."""
-    from cryomamba.exits import MEANINGS, ExitCode
+    from cryomamba_server.exit_codes import MEANINGS, ExitCode
 
     return table(("Code", "Meaning"), [(code.value, MEANINGS[code]) for code in ExitCode])
 
@@ -143,8 +143,8 @@ def _statuses(about: Mapping[str, Any]) -> list[str]:
 
 def engines() -> str:
     """Return every engine of ours with its parameters; other packages may have installed more."""
-    from cryomamba.cli.parameters import describe
-    from cryomamba.registry import Registry
+    from cryomamba.engines.registry import Registry
+    from cryomamba_cli.parameters import describe
 
     parts = []
     registry = Registry.discover()

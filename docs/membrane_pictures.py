@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cryomamba.engine import Scene, Tile
+from cryomamba.engines.api import Tile, VolumeContext
 from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.masks.instances import find_instances
-from cryomamba.masks.middle import middle_surface
+from cryomamba.masks.medial_surface import medial_surface
 from cryomamba.masks.sampling import SurfaceSampler
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
@@ -42,7 +42,7 @@ def found(noise: float) -> tuple[Phantom, NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a synthetic tomogram, its scores, and its mask."""
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=21, noise=noise, vesicles=12, sheets=2))
     engine = MembraneEngine(MembraneParameters())
-    engine.prepare(Scene(SHAPE, (10.0,) * 3, None, lambda where: phantom.density[where]))
+    engine.prepare(VolumeContext(SHAPE, (10.0,) * 3, None, lambda where: phantom.density[where]))
     scores = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), SHAPE))
     return phantom, scores.astype(np.uint8), cut_scores(scores.astype(np.uint8), engine.cut())
 
@@ -65,7 +65,7 @@ def surfaces() -> None:
     source = LabelSource.of_array(mask, (10.0,) * 3)
     instances = find_instances(source)
     (ids,) = (ids for _, ids in instances.slabs())
-    (part,) = middle_surface(source, 1, 45)
+    (part,) = medial_surface(source, 1, 45)
     sampler = SurfaceSampler(100.0, (10.0,) * 3)
     sampler.add(part, ids[tuple(part.voxels.T)])
     points = sampler.points()

@@ -11,13 +11,15 @@ import numpy as np
 import zmq
 
 from cryomamba._version import __version__
-from cryomamba.client.channel import BusChannel
+from cryomamba.client.bus_requester import BusRequester
 from cryomamba.endpoints import BusEndpoints
-from cryomamba.records import EngineInfo, Progress
+from cryomamba.engines.info import EngineInfo
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import Progress
 from cryomamba.testing import Stack
 from cryomamba.wire.constants import PREVIEW_IN_HWM
-from cryomamba.wire.envelope import Stamp, encode
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.wire.envelope import EnvelopeFactory, encode
+from cryomamba.wire.preview import PREVIEW, encode_frame
 from cryomamba.wire.requests import Claim, Claimed, Finish, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 
@@ -47,8 +49,8 @@ class PacedWorker:
     def __init__(self, endpoints: BusEndpoints, name: str, *, side: int, rate_hz: float, seconds: float) -> None:
         self._name = name
         self._side, self._pause_s, self._count = side, 1 / rate_hz, round(seconds * rate_hz)
-        self._channel = BusChannel(endpoints.jobs, src=name)
-        self._stamp = Stamp(name)
+        self._channel = BusRequester(endpoints.jobs, src=name)
+        self._stamp = EnvelopeFactory(name)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, PREVIEW_IN_HWM)

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cryomamba.synth.geometry import Balls, Membrane, unit_vectors
 from cryomamba.synth.render import Canvas, draw_balls, draw_membrane, hollow_out_vacuum
-from cryomamba.synth.scene import Balls, Membrane, unit_vectors
 from cryomamba.synth.spec import GOLD
 from cryomamba.synth.surfaces import Sheet, first_order_distance
 from cryomamba.synth.wedge import apply_wedge

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cryomamba.cli.checks import examine
-from napari_cryomamba.models.link import Link
+from cryomamba_server.diagnostics import examine
+from napari_cryomamba.models.connection import ConnectionState
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 
 
-def diagnose(link: Link) -> str:
+def diagnose(link: ConnectionState) -> str:
     """Look at versions, extras, disk, services and engines; takes some seconds, so not for the GUI thread."""
     lines = []
     for finding in examine(link.url or None):

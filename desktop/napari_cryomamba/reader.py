@@ -8,7 +8,7 @@ from typing import Any
 from napari.utils.notifications import show_error
 
 from cryomamba.errors import CryoMambaError
-from napari_cryomamba.tomogram import open_tomogram
+from napari_cryomamba.layers.tomogram import open_tomogram
 
 SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
 PACKED = (".gz", ".bz2")

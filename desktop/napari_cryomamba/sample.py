@@ -9,10 +9,10 @@ from napari.utils.colormaps import DirectLabelColormap
 from cryomamba.settings import load_settings
 from cryomamba.synth import LABELS, Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
+from napari_cryomamba.layers.tomogram import open_tomogram
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.placement import Placement
 from napari_cryomamba.reader import LayerTuple
-from napari_cryomamba.tomogram import open_tomogram
 
 SPEC = PhantomSpec(shape=(96, 192, 192), voxel_size_A=(10.0, 10.0, 10.0), seed=7, noise=1.5)
 

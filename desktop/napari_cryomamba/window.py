@@ -8,7 +8,7 @@ from typing import Any
 
 import napari
 
-from napari_cryomamba.settings import SettingsFile
+from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.widgets import CryoMambaWidget
 
 

@@ -20,18 +20,18 @@ from cryomamba._version import __version__
 if TYPE_CHECKING:
     from cryomamba.client import AsyncClient, Client, aconnect, connect
     from cryomamba.errors import CryoMambaError
-    from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
-    from cryomamba.records import JobRecord, JobState, PreviewOptions
-    from cryomamba.wire.preview import PreviewFrame
+    from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
+    from cryomamba.models.frames import PreviewFrame
+    from cryomamba.models.jobs import JobRecord, JobState, PreviewOptions
 
 __all__ = [
     "AsyncClient",
     "Client",
+    "ConnectionEvent",
     "CryoMambaError",
     "Event",
     "JobRecord",
     "JobState",
-    "LinkEvent",
     "PreviewEvent",
     "PreviewFrame",
     "PreviewOptions",
@@ -48,15 +48,15 @@ _HOME = {
     "aconnect": "client",
     "connect": "client",
     "CryoMambaError": "errors",
-    "Event": "events",
-    "LinkEvent": "events",
-    "PreviewEvent": "events",
-    "ProgressEvent": "events",
-    "StateEvent": "events",
-    "JobRecord": "records",
-    "JobState": "records",
-    "PreviewOptions": "records",
-    "PreviewFrame": "wire.preview",
+    "Event": "models.events",
+    "ConnectionEvent": "models.events",
+    "PreviewEvent": "models.events",
+    "ProgressEvent": "models.events",
+    "StateEvent": "models.events",
+    "JobRecord": "models.jobs",
+    "JobState": "models.jobs",
+    "PreviewOptions": "models.jobs",
+    "PreviewFrame": "models.frames",
 }
 
 

@@ -11,15 +11,15 @@ import pytest_asyncio
 import zmq
 import zmq.asyncio
 
-from cryomamba.client.channel import BusChannel
-from cryomamba.records import EngineInfo
+from cryomamba.client.bus_requester import BusRequester
+from cryomamba.engines.info import EngineInfo
 from cryomamba.settings import Settings
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_broker.server import Broker
 from cryomamba_broker.states import LeasePolicy
 
 StartBroker = Callable[..., Awaitable[Broker]]
-Connect = Callable[..., BusChannel]
+Connect = Callable[..., BusRequester]
 Subscribe = Callable[..., zmq.asyncio.Socket]
 
 FREE = "tcp://127.0.0.1:0"
@@ -73,8 +73,8 @@ async def connect(broker: Broker) -> AsyncIterator[Connect]:
     """Connect peers to the broker's requests."""
     async with AsyncExitStack() as stack:
 
-        def make(src: str = "client") -> BusChannel:
-            channel = BusChannel(broker.endpoints.jobs, src=src)
+        def make(src: str = "client") -> BusRequester:
+            channel = BusRequester(broker.endpoints.jobs, src=src)
             stack.push_async_callback(channel.close)
             return channel
 
@@ -82,13 +82,13 @@ async def connect(broker: Broker) -> AsyncIterator[Connect]:
 
 
 @pytest_asyncio.fixture
-async def client(connect: Connect) -> BusChannel:
+async def client(connect: Connect) -> BusRequester:
     """A client."""
     return connect()
 
 
 @pytest_asyncio.fixture
-async def worker(connect: Connect) -> BusChannel:
+async def worker(connect: Connect) -> BusRequester:
     """A worker that has introduced itself as 'w' and offers 'demo' and 'threshold'."""
     channel = connect("w")
     hello = WorkerHello(worker="w", host="here", pid=1, version="0", engines=(DEMO, THRESHOLD))

@@ -15,10 +15,10 @@ import zmq
 import zmq.asyncio
 import zmq.utils.monitor
 
-from cryomamba.client.channel import BusChannel
+from cryomamba.client.bus_requester import BusRequester
 from cryomamba.testing import wait_until_async
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
-from cryomamba.wire.envelope import Stamp, encode
+from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba.wire.requests import Empty
 from cryomamba_broker.server import Broker
 
@@ -39,7 +39,7 @@ async def cut_off(socket: zmq.asyncio.Socket, parts: list[bytes]) -> None:
 
 
 async def test_what_is_far_too_large_ends_its_connection(
-    broker: Broker, client: BusChannel, subscribe: Subscribe
+    broker: Broker, client: BusRequester, subscribe: Subscribe
 ) -> None:
     """A message, a frame and a subscription beyond the bounds are not taken in, and nobody else notices."""
     ends = broker.endpoints
@@ -56,7 +56,7 @@ async def test_what_is_far_too_large_ends_its_connection(
 
 
 async def test_a_topic_that_is_too_long_is_answered_by_nothing(
-    broker: Broker, client: BusChannel, subscribe: Subscribe
+    broker: Broker, client: BusRequester, subscribe: Subscribe
 ) -> None:
     """A subscription of 300 characters fits into a message and is no topic."""
     spy = subscribe(broker.endpoints.events, b"sync/" + b"n" * 300 + b"/v1/event/", b"sync/n/v1/event/")
@@ -76,12 +76,14 @@ class Bomb:
         return os.system, (f"touch {self.mark}",)
 
 
-async def test_a_pickle_is_only_bytes(broker: Broker, client: BusChannel, subscribe: Subscribe, tmp_path: Path) -> None:
+async def test_a_pickle_is_only_bytes(
+    broker: Broker, client: BusRequester, subscribe: Subscribe, tmp_path: Path
+) -> None:
     """As a header, a field, an extension type or a payload it costs a counter, and is not loaded."""
     mark = tmp_path / "loaded"
     bomb = pickle.dumps(Bomb(mark))
     raw = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
-    stamp = Stamp("eve")
+    stamp = EnvelopeFactory("eve")
     body = {"volume": {"shape": [8, 8, 8]}, "engine": "demo", "params": {"seconds": bomb}}
     extension = {"volume": {"shape": [8, 8, 8]}, "params": msgpack.ExtType(5, bomb)}
     for message in ([bomb], [encode(stamp.envelope("ping", {}, ts=1.0)), bomb]):

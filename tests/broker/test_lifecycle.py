@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cryomamba.client.channel import BusChannel
+from cryomamba.client.bus_requester import BusRequester
 from cryomamba.endpoints import ConnectionFile
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
@@ -52,7 +52,7 @@ def descriptors() -> int:
 async def test_a_lease_that_runs_out_brings_the_job_to_another_worker(settings: Settings) -> None:
     """A worker that goes silent loses its job to the next one, who gets it as attempt 2, and its finish is refused."""
     async with Broker(settings, policy=LeasePolicy(lease_s=0.3, pause_s=0.0)) as broker:
-        channel = BusChannel(broker.endpoints.jobs, src="all")
+        channel = BusRequester(broker.endpoints.jobs, src="all")
         await channel.request("worker.hello", HELLO)
         await channel.request("job.submit", JOB)
         first = (await channel.request("job.claim", CLAIM)).body
@@ -66,7 +66,7 @@ async def test_a_lease_that_runs_out_brings_the_job_to_another_worker(settings: 
 async def test_a_restart_gives_running_jobs_a_lease_and_keeps_the_rest(start_broker: StartBroker) -> None:
     """Jobs, leases, events and known engines are there after a restart, and the worker goes on where it was."""
     before = await start_broker()
-    channel = BusChannel(before.endpoints.jobs, src="w")
+    channel = BusRequester(before.endpoints.jobs, src="w")
     await channel.request("worker.hello", HELLO)
     job_id = (await channel.request("job.submit", JOB)).body["job_id"]
     await channel.request("job.claim", CLAIM)
@@ -74,7 +74,7 @@ async def test_a_restart_gives_running_jobs_a_lease_and_keeps_the_rest(start_bro
     await before.__aexit__(None, None, None)
     after = await start_broker()
     assert after.stamp.epoch != before.stamp.epoch
-    channel = BusChannel(after.endpoints.jobs, src="w")
+    channel = BusRequester(after.endpoints.jobs, src="w")
     lease = {"job": job_id, "worker": "w", "attempt": 1}
     assert (await channel.request("job.renew", {**lease, "progress": {"fraction": 0.5}})).body["cancel"] is False
     assert (await channel.request("job.submit", JOB)).body["state"] == "pending"
@@ -87,7 +87,7 @@ async def test_a_hundred_clients_leave_nothing_behind(broker: Broker) -> None:
     """After 100 connects and goodbyes the process has as many open files as before."""
 
     async def visit() -> None:
-        channel = BusChannel(broker.endpoints.jobs, src="visitor")
+        channel = BusRequester(broker.endpoints.jobs, src="visitor")
         await channel.request("ping", {})
         await channel.close()
 
@@ -140,7 +140,7 @@ async def test_an_ipc_endpoint_works_and_is_not_taken_away(start_broker: StartBr
     first = await start_broker(bus_jobs=endpoint)
     with pytest.raises(UnavailableError, match="in use"):
         await start_broker(bus_jobs=endpoint, home=tmp_path / "other")
-    channel = BusChannel(first.endpoints.jobs, src="c")
+    channel = BusRequester(first.endpoints.jobs, src="c")
     assert (await channel.request("ping", {})).body["protocol"] == 1
     await channel.close()
 
@@ -153,7 +153,7 @@ async def test_an_address_that_others_reach_is_refused(start_broker: StartBroker
 
 
 async def test_a_defect_in_one_request_does_not_end_the_broker(
-    broker: Broker, client: BusChannel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, client: BusRequester, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception that nobody thought of is answered as an internal error, logged, and over."""
     monkeypatch.setattr(broker._running.workers, "engines", lambda: 1 / 0)
@@ -187,14 +187,14 @@ def test_a_killed_process_leaves_a_store_that_the_next_one_takes_over(tmp_path: 
     """After SIGKILL the lock is free and every job that was acknowledged is there."""
 
     async def fill() -> list[str]:
-        channel = BusChannel(ConnectionFile.read(tmp_path / "bus.json").endpoints.jobs, src="c")
+        channel = BusRequester(ConnectionFile.read(tmp_path / "bus.json").endpoints.jobs, src="c")
         await channel.request("worker.hello", HELLO)
         made = [str((await channel.request("job.submit", JOB)).body["job_id"]) for _ in range(20)]
         await channel.close()
         return made
 
     async def read() -> list[str]:
-        channel = BusChannel(ConnectionFile.read(tmp_path / "bus.json").endpoints.jobs, src="c")
+        channel = BusRequester(ConnectionFile.read(tmp_path / "bus.json").endpoints.jobs, src="c")
         jobs = (await channel.request("job.list", {"limit": 100})).body["jobs"]
         await channel.close()
         return [job["job_id"] for job in jobs]
@@ -230,7 +230,7 @@ def test_help_is_there_and_wrong_settings_are_said(
 async def test_a_broker_that_ends_waits_for_leases_to_be_given_back(settings: Settings) -> None:
     """When all services are stopped at once, the worker can still release its job, and no job is handed out anew."""
     async with Broker(settings) as broker:
-        channel = BusChannel(broker.endpoints.jobs, src="w")
+        channel = BusRequester(broker.endpoints.jobs, src="w")
         await channel.request("worker.hello", HELLO)
         job_id = (await channel.request("job.submit", JOB)).body["job_id"]
         await channel.request("job.claim", CLAIM)

@@ -15,22 +15,26 @@ import pytest_asyncio
 import zmq
 import zmq.asyncio
 
-from cryomamba import retention
-from cryomamba.access.curve import BusKeys, KeyFile, key_for
+from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError, NotFoundError
-from cryomamba.events import LinkEvent, StateEvent
-from cryomamba.files import RECORD, VOLUME, FileRecord
-from cryomamba.records import EngineInfo, JobRecord, SubmitRequest, VolumeSource
+from cryomamba.models.events import ConnectionEvent, StateEvent
+from cryomamba.models.files import FileRecord
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobRecord, SubmitRequest, VolumeSource
 from cryomamba.settings import Settings
 from cryomamba.testing import wait_until_async
 from cryomamba.volumes import inspect, write_volume
-from cryomamba.wire.envelope import Stamp, decode, encode
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
+from cryomamba.wire.preview import PREVIEW, encode_frame
 from cryomamba.wire.requests import Claim, WorkerHello
 from cryomamba.wire.topics import event_topic, new_nonce, owned_topic, preview_topic, sync_topic
 from cryomamba_broker.server import Broker
+from cryomamba_server import retention
+from cryomamba_server.bus_keys import BusKeys
+from cryomamba_server.uploaded_files import RECORD, VOLUME
 
 DEMO = SubmitRequest(volume=VolumeSource(shape=(8, 8, 8)))
 ENGINES = (
@@ -86,7 +90,7 @@ class Bus:
         reply = await self.worker.channel.request("job.claim", Claim(worker="w", engines=("demo",), wait_s=5))
         return JobRecord.model_validate(reply.body["job"])
 
-    async def show(self, camera: zmq.asyncio.Socket, stamp: Stamp, job: JobRecord) -> None:
+    async def show(self, camera: zmq.asyncio.Socket, stamp: EnvelopeFactory, job: JobRecord) -> None:
         """Publish frames of a job until the broker has passed one on."""
         frame = PreviewFrame(job.job_id, np.ones((4, 4, 4), np.uint8), (1, 1, 1), (4, 4, 4), (1.0,) * 3, 0.5, "demo")
         body, spec, part = encode_frame(frame, codec="raw")
@@ -230,7 +234,7 @@ async def test_an_eavesdropper_with_a_key_reads_nothing(bus: Bus) -> None:
 async def test_previews_are_for_their_owner(bus: Bus) -> None:
     """Frames, and the last one for late joiners, go to the job's owner and the administrator, and to nobody else."""
     await bus.ada.submit(DEMO)
-    job, stamp = await bus.claimed(), Stamp("camera")
+    job, stamp = await bus.claimed(), EnvelopeFactory("camera")
     camera = bus.socket(key_for(bus.broker.settings, Role.WORKER), bus.broker.endpoints.preview_in, zmq.PUB)
     await bus.show(camera, stamp, job)
     wanted = [preview_topic(job.job_id), sync_topic(preview_topic(job.job_id), "n")]
@@ -249,7 +253,7 @@ async def test_previews_are_for_their_owner(bus: Bus) -> None:
 async def test_all_that_is_ones_own_is_followed(bus: Bus) -> None:
     """The SDK's stream of all jobs is, with a client's key, that of its owner; the administrator's has every job."""
     async with contextlib.aclosing(bus.bob.watch(None, previews=False)) as mine:
-        await anext(event async for event in mine if isinstance(event, LinkEvent) and event.status == "connected")
+        await anext(event async for event in mine if isinstance(event, ConnectionEvent) and event.status == "connected")
         await bus.ada.submit(DEMO)
         made = (await bus.bob.submit(DEMO)).job_id
         assert (await anext(aiter(_states(mine)))).event.job_id == made
@@ -310,7 +314,7 @@ async def test_a_name_gives_no_claim_to_anothers_answers(bus: Bus) -> None:
         bus.socket(bus.files[name], bus.broker.endpoints.jobs, zmq.DEALER, routing_id=b"victim")
         for name in ("ada", "bob")
     )
-    stamp = Stamp("x")
+    stamp = EnvelopeFactory("x")
     await first.send(encode(stamp.envelope("ping", {}, ts=1.0)))
     async with asyncio.timeout(20):
         assert decode(await first.recv()).type == "reply"

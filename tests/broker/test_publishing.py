@@ -12,15 +12,16 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from cryomamba.client.channel import BusChannel
+from cryomamba.client.bus_requester import BusRequester
 from cryomamba.errors import NotFoundError, ProtocolError
-from cryomamba.records import JobEvent, JobRecord, Progress
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobEvent, JobRecord, Progress
 from cryomamba.wire.constants import PREVIEW_OUT_HWM, PREVIEW_WIRE_MAX_BYTES
-from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, decode_frame, encode_frame
+from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
+from cryomamba.wire.preview import PREVIEW, decode_frame, encode_frame
 from cryomamba.wire.topics import ALL_EVENTS, event_topic, new_nonce, preview_topic, sync_topic
 from cryomamba_broker.cache import CachedFrame, PreviewCache
-from cryomamba_broker.relay import Fence, check_frame
+from cryomamba_broker.relay import AttemptFence, check_frame
 from cryomamba_broker.server import Broker
 
 Subscribe = Callable[..., zmq.asyncio.Socket]
@@ -31,7 +32,7 @@ class Camera:
 
     def __init__(self, socket: zmq.asyncio.Socket) -> None:
         self.socket = socket
-        self.stamp = Stamp("camera")
+        self.stamp = EnvelopeFactory("camera")
 
     def parts(self, job_id: str, value: int, attempt: int = 1, side: int = 4) -> list[bytes]:
         mask = np.full((side, side, side), value, np.uint8)
@@ -71,7 +72,7 @@ async def event_from(socket: zmq.asyncio.Socket) -> tuple[bytes, Envelope]:
     return topic, decode(header)
 
 
-async def submitted(client: BusChannel) -> str:
+async def submitted(client: BusRequester) -> str:
     reply = await client.request("job.submit", {"volume": {"shape": [8, 8, 8]}, "engine": "demo"})
     return str(reply.body["job_id"])
 
@@ -89,7 +90,7 @@ async def test_a_late_joiner_of_an_idle_job_sees_the_last_frame(
 
 
 async def test_the_newest_frame_can_be_asked_for(
-    broker: Broker, camera: Camera, client: BusChannel, worker: BusChannel
+    broker: Broker, camera: Camera, client: BusRequester, worker: BusRequester
 ) -> None:
     """The reply carries the frame's own fields, number and payload; without a frame there is a clear error."""
     job_id = await submitted(client)
@@ -133,7 +134,7 @@ async def test_a_slow_subscriber_gets_few_frames_and_can_have_the_newest(
 
 
 async def test_frames_of_an_attempt_that_is_over_are_not_shown(
-    broker: Broker, camera: Camera, client: BusChannel, worker: BusChannel
+    broker: Broker, camera: Camera, client: BusRequester, worker: BusRequester
 ) -> None:
     """Once attempt 2 has begun, the frames of a zombie's attempt 1 go nowhere."""
     job_id = await submitted(client)
@@ -149,7 +150,7 @@ async def test_frames_of_an_attempt_that_is_over_are_not_shown(
 
 
 async def test_states_and_progress_are_published_in_order(
-    broker: Broker, client: BusChannel, worker: BusChannel, subscribe: Subscribe
+    broker: Broker, client: BusRequester, worker: BusRequester, subscribe: Subscribe
 ) -> None:
     """A follower of all events sees every change of a job with the record as it then is, without a gap."""
     everything = subscribe(broker.endpoints.events, ALL_EVENTS, sync_topic(ALL_EVENTS, "n"))
@@ -172,7 +173,7 @@ async def test_states_and_progress_are_published_in_order(
 
 
 async def test_a_late_joiner_of_a_job_is_sent_its_state(
-    broker: Broker, client: BusChannel, worker: BusChannel, subscribe: Subscribe
+    broker: Broker, client: BusRequester, worker: BusRequester, subscribe: Subscribe
 ) -> None:
     """The snapshot on the private topic holds the newest event, the record, and the number to count on from."""
     job_id = await submitted(client)
@@ -186,7 +187,7 @@ async def test_a_late_joiner_of_a_job_is_sent_its_state(
 
 
 async def test_random_bytes_on_every_socket_cost_counters_only(
-    broker: Broker, client: BusChannel, camera: Camera, subscribe: Subscribe
+    broker: Broker, client: BusRequester, camera: Camera, subscribe: Subscribe
 ) -> None:
     """After thousands of bytes of nonsense on all four sockets, and on bare TCP, the broker answers as before."""
     dice = random.Random(4)
@@ -241,7 +242,7 @@ def test_a_preview_message_is_checked_without_its_voxels() -> None:
 
 def test_the_cache_keeps_the_newest_frames_within_its_bytes() -> None:
     """One frame per job; the bytes never exceed the bound, and what was used last stays."""
-    envelope = Stamp("c").envelope(PREVIEW, {}, ts=0.0)
+    envelope = EnvelopeFactory("c").envelope(PREVIEW, {}, ts=0.0)
 
     def frame(nbytes: int) -> CachedFrame:
         return CachedFrame(envelope, b"", memoryview(bytes(nbytes)))
@@ -262,7 +263,7 @@ def test_the_cache_keeps_the_newest_frames_within_its_bytes() -> None:
 
 def test_the_fence_forgets_old_jobs_but_not_new_ones() -> None:
     """The table of attempts is bounded."""
-    fence = Fence()
+    fence = AttemptFence()
     for number in range(20_000):
         fence.raise_to(str(number), 2)
     assert fence.is_stale("19999", 1)

@@ -15,7 +15,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from cryomamba.client.channel import BusChannel
+from cryomamba.client.bus_requester import BusRequester
 from cryomamba.errors import (
     ConflictError,
     ErrorCode,
@@ -25,31 +25,34 @@ from cryomamba.errors import (
     VolumeError,
     error_from_payload,
 )
-from cryomamba.records import Activity, JobRecord, ServerInfo
+from cryomamba.models.jobs import JobRecord
+from cryomamba.models.server import Activity, ServerInfo
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume
 from cryomamba.wire.constants import HEADER_MAX_BYTES
-from cryomamba.wire.envelope import Stamp, decode, encode
+from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import REQUESTS, Claimed
 from cryomamba_broker.server import Broker
 
 Subscribe = Callable[..., zmq.asyncio.Socket]
-Connect = Callable[..., BusChannel]
+Connect = Callable[..., BusRequester]
 StartBroker = Callable[..., Awaitable[Broker]]
 
 DEMO_JOB = {"volume": {"shape": [8, 8, 8]}, "engine": "demo"}
 
 
-async def submitted(client: BusChannel, **fields: Any) -> JobRecord:
+async def submitted(client: BusRequester, **fields: Any) -> JobRecord:
     return JobRecord.model_validate((await client.request("job.submit", {**DEMO_JOB, **fields})).body)
 
 
-async def claim(worker: BusChannel, **fields: Any) -> Claimed:
+async def claim(worker: BusRequester, **fields: Any) -> Claimed:
     body = {"worker": "w", "engines": ["demo", "threshold"], **fields}
     return Claimed.model_validate((await worker.request("job.claim", body)).body)
 
 
-async def test_a_job_goes_from_submit_to_completed(client: BusChannel, worker: BusChannel, settings: Settings) -> None:
+async def test_a_job_goes_from_submit_to_completed(
+    client: BusRequester, worker: BusRequester, settings: Settings
+) -> None:
     """A waiting worker gets a job the moment it is submitted, and its artifact is read in pieces."""
     waiting = asyncio.create_task(claim(worker, wait_s=60))
     record = await submitted(client, params={"seconds": 1})
@@ -72,7 +75,7 @@ async def test_a_job_goes_from_submit_to_completed(client: BusChannel, worker: B
     assert piece.parts == (data[2000:],)
 
 
-async def test_only_listed_artifacts_are_read(client: BusChannel, worker: BusChannel, settings: Settings) -> None:
+async def test_only_listed_artifacts_are_read(client: BusRequester, worker: BusRequester, settings: Settings) -> None:
     """A file that the record does not list cannot be read, whatever its name is made of."""
     record = await submitted(client)
     folder = settings.artifacts / record.job_id
@@ -84,11 +87,11 @@ async def test_only_listed_artifacts_are_read(client: BusChannel, worker: BusCha
 
 
 async def test_a_request_that_is_sent_again_is_executed_once(
-    broker: Broker, worker: BusChannel, subscribe: Subscribe
+    broker: Broker, worker: BusRequester, subscribe: Subscribe
 ) -> None:
     """The same message twice gives the same answer and one job."""
     raw = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
-    message = encode(Stamp("c").envelope("job.submit", DEMO_JOB, ts=0.0))
+    message = encode(EnvelopeFactory("c").envelope("job.submit", DEMO_JOB, ts=0.0))
     await raw.send(message)
     first = decode(await raw.recv())
     await raw.send(message)
@@ -99,7 +102,7 @@ async def test_a_request_that_is_sent_again_is_executed_once(
     assert len(listed.body["jobs"]) == 1
 
 
-async def test_a_newer_claim_takes_the_place_of_the_older(connect: Connect, worker: BusChannel) -> None:
+async def test_a_newer_claim_takes_the_place_of_the_older(connect: Connect, worker: BusRequester) -> None:
     """A worker that asks again gets the job on its last question, and nothing on the one before."""
     older = asyncio.create_task(claim(worker, wait_s=60))
     newer = asyncio.create_task(claim(connect("w"), wait_s=60))
@@ -114,11 +117,13 @@ async def test_a_newer_claim_takes_the_place_of_the_older(connect: Connect, work
 
 
 async def test_a_job_for_a_worker_that_is_gone_goes_to_the_next(
-    broker: Broker, connect: Connect, client: BusChannel, worker: BusChannel, subscribe: Subscribe
+    broker: Broker, connect: Connect, client: BusRequester, worker: BusRequester, subscribe: Subscribe
 ) -> None:
     """A claim whose worker has left does not keep the job for a whole lease."""
     gone = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
-    await gone.send(encode(Stamp("g").envelope("job.claim", {"worker": "g", "engines": ["demo"], "wait_s": 60}, ts=0)))
+    await gone.send(
+        encode(EnvelopeFactory("g").envelope("job.claim", {"worker": "g", "engines": ["demo"], "wait_s": 60}, ts=0))
+    )
     while broker.counters.requests < 2:
         await client.request("ping", {})
     gone.close(linger=0)
@@ -129,7 +134,7 @@ async def test_a_job_for_a_worker_that_is_gone_goes_to_the_next(
 
 
 async def test_an_unknown_engine_parameter_or_job_is_said_before_anything_is_queued(
-    client: BusChannel, worker: BusChannel, tmp_path: Path
+    client: BusRequester, worker: BusRequester, tmp_path: Path
 ) -> None:
     """Each kind of wrong submit has its own code and a hint, and leaves no job behind."""
     (tmp_path / "not.mrc").write_bytes(b"no header")
@@ -162,7 +167,7 @@ async def test_an_unknown_engine_parameter_or_job_is_said_before_anything_is_que
 
 
 async def test_voxels_that_are_not_numbers_are_found_at_submit(
-    client: BusChannel, worker: BusChannel, tmp_path: Path
+    client: BusRequester, worker: BusRequester, tmp_path: Path
 ) -> None:
     """A NaN in the volume is a reason to refuse it before it is queued."""
     voxels = np.zeros((4, 4, 4), np.float32)
@@ -173,7 +178,7 @@ async def test_voxels_that_are_not_numbers_are_found_at_submit(
     assert caught.value.code is ErrorCode.VOLUME_NOT_FINITE
 
 
-async def test_a_volume_is_described_by_its_header(client: BusChannel, worker: BusChannel, tmp_path: Path) -> None:
+async def test_a_volume_is_described_by_its_header(client: BusRequester, worker: BusRequester, tmp_path: Path) -> None:
     """The record says what the file is, with the default engine where none was named."""
     write_volume(tmp_path / "tomo.mrc", np.zeros((3, 4, 5), np.float32), voxel_size_A=13.5)
     record = await submitted(client, volume={"path": str(tmp_path / "tomo.mrc")}, engine=None)
@@ -183,7 +188,7 @@ async def test_a_volume_is_described_by_its_header(client: BusChannel, worker: B
     assert record.volume.path == str(tmp_path / "tomo.mrc")
 
 
-async def test_without_any_worker_ever_a_submit_says_what_to_start(client: BusChannel) -> None:
+async def test_without_any_worker_ever_a_submit_says_what_to_start(client: BusRequester) -> None:
     """Nothing is known of engines yet, so the client is told to start the inference service."""
     with pytest.raises(UnavailableError) as caught:
         await submitted(client)
@@ -191,7 +196,7 @@ async def test_without_any_worker_ever_a_submit_says_what_to_start(client: BusCh
     assert "inference" in caught.value.hint
 
 
-async def test_server_info_says_who_is_there(client: BusChannel, broker: Broker, worker: BusChannel) -> None:
+async def test_server_info_says_who_is_there(client: BusRequester, broker: Broker, worker: BusRequester) -> None:
     """Workers, engines, the default engine and the endpoints as bound are told in one call."""
     info = ServerInfo.model_validate((await client.request("server.info", {})).body)
     assert info.status == "ok"
@@ -202,7 +207,7 @@ async def test_server_info_says_who_is_there(client: BusChannel, broker: Broker,
     assert info.epoch == broker.stamp.epoch
 
 
-async def test_activity_counts_what_waits_works_and_has_ended(client: BusChannel, worker: BusChannel) -> None:
+async def test_activity_counts_what_waits_works_and_has_ended(client: BusRequester, worker: BusRequester) -> None:
     """Pending and running jobs are those of the store; ended ones are counted from the broker's start."""
 
     async def activity() -> Activity:
@@ -219,7 +224,7 @@ async def test_activity_counts_what_waits_works_and_has_ended(client: BusChannel
     assert (await activity()).ended == {"cancelled": 1}
 
 
-async def test_cancelling_a_running_job_reaches_its_worker(client: BusChannel, worker: BusChannel) -> None:
+async def test_cancelling_a_running_job_reaches_its_worker(client: BusRequester, worker: BusRequester) -> None:
     """The next renewal tells the worker, and its answer makes the job cancelled; twice is no error."""
     record = await submitted(client)
     await claim(worker)
@@ -234,7 +239,7 @@ async def test_cancelling_a_running_job_reaches_its_worker(client: BusChannel, w
     assert (await client.request("job.retry", {"job": record.job_id})).body["state"] == "pending"
 
 
-async def test_the_view_of_a_client_reaches_the_worker(client: BusChannel, worker: BusChannel) -> None:
+async def test_the_view_of_a_client_reaches_the_worker(client: BusRequester, worker: BusRequester) -> None:
     """A focus set before and during the work is told with the claim and with each renewal."""
     record = await submitted(client)
     await client.request("job.focus", {"job": record.job_id, "position": [1, 2, 3]})
@@ -244,7 +249,7 @@ async def test_the_view_of_a_client_reaches_the_worker(client: BusChannel, worke
     assert (await worker.request("job.renew", {**lease, "progress": {}})).body["focus"] == [4, 5, 6]
 
 
-async def test_a_stale_attempt_is_told_so(client: BusChannel, worker: BusChannel) -> None:
+async def test_a_stale_attempt_is_told_so(client: BusRequester, worker: BusRequester) -> None:
     """A worker that speaks of an attempt that is over learns it from the code of the error."""
     record = await submitted(client)
     await claim(worker)
@@ -254,14 +259,14 @@ async def test_a_stale_attempt_is_told_so(client: BusChannel, worker: BusChannel
 
 
 @pytest.mark.parametrize("type_", sorted(REQUESTS))
-async def test_every_request_refuses_fields_that_it_does_not_know(client: BusChannel, type_: str) -> None:
+async def test_every_request_refuses_fields_that_it_does_not_know(client: BusRequester, type_: str) -> None:
     """A typing error in a field's name is an error, in every request."""
     with pytest.raises(InvalidRequestError):
         await client.request(type_, {"mistyped": 1})
 
 
 async def test_messages_that_are_no_requests_cost_a_counter_and_are_answered_where_they_can_be(
-    broker: Broker, client: BusChannel, subscribe: Subscribe
+    broker: Broker, client: BusRequester, subscribe: Subscribe
 ) -> None:
     """Another version, an unknown type and a header with an id get an error; the rest is counted."""
     raw = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
@@ -284,7 +289,7 @@ async def test_messages_that_are_no_requests_cost_a_counter_and_are_answered_whe
 async def test_a_disk_without_room_refuses_jobs(start_broker: StartBroker) -> None:
     """Below the reserve a submit is refused as such, to be tried again later, and leaves no job."""
     broker = await start_broker(disk_reserve=2**62)
-    channel = BusChannel(broker.endpoints.jobs, src="c")
+    channel = BusRequester(broker.endpoints.jobs, src="c")
     try:
         engine = {"name": "demo", "summary": "s", "parameters": {"type": "object"}, "needs_volume": False}
         hello = {"worker": "w", "host": "here", "pid": 1, "version": "0", "engines": [engine]}
@@ -303,7 +308,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
     voxels = 1024**3
     # Room for two and a half bytes a voxel: far from one and from five, whatever others write meanwhile.
     broker = await start_broker(disk_reserve=max(0, shutil.disk_usage(tmp_path).free - voxels * 5 // 2))
-    channel = BusChannel(broker.endpoints.jobs, src="c")
+    channel = BusRequester(broker.endpoints.jobs, src="c")
     try:
         pieces = {"type": "boolean", "makes": "instances"}
         parameters = {"type": "object", "properties": {"pieces": pieces}}
@@ -335,7 +340,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
 
 
 async def test_a_job_is_forgotten_only_when_it_has_ended(
-    client: BusChannel, worker: BusChannel, settings: Settings
+    client: BusRequester, worker: BusRequester, settings: Settings
 ) -> None:
     """A waiting job cannot be deleted; an ended one goes with its files and events, and repeating says it is gone."""
     record = await submitted(client)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobState
+from cryomamba.models.jobs import JobState
 from cryomamba_broker.states import IllegalTransitionError, LeasePolicy, Trigger, next_state
 
 LEGAL = {

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.records import EngineInfo, SubmitRequest
+from cryomamba.models.jobs import SubmitRequest
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_broker.admission import check_parameters, choose_engine
 from cryomamba_broker.workers import Workers

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cryomamba.records import Activity
+from cryomamba.models.server import Activity
 from cryomamba_gateway.metrics import Metrics
 
 Program = Callable[[str], str]

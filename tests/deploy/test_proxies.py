@@ -19,9 +19,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.testing import Stack, free_ports, wait_until
 from cryomamba.wire.webframe import SUBPROTOCOL
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from _pytest.tmpdir import TempPathFactory

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from cryomamba.cli.app import app
-from cryomamba.exits import ExitCode
 from cryomamba.settings import Settings
+from cryomamba_cli.app import app
+from cryomamba_server.exit_codes import ExitCode
 
 Program = Callable[[str], str]
 SERVICES = ("cryomamba-broker.service", "cryomamba-inference@1.service", "cryomamba-gateway.service")

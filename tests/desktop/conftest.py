@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cryomamba.records import JobEvent, JobRecord, JobState, Progress, VolumeSummary
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress, VolumeSummary
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
-from cryomamba.wire.preview import PreviewFrame
 
 RecordMaker = Callable[..., JobRecord]
 FrameMaker = Callable[..., PreviewFrame]
@@ -166,7 +166,7 @@ def panel(qtbot: Any, tmp_path: Path, home: Path) -> Iterator[Any]:
     """The panel over a viewer without a window; it has connected to nothing."""
     from napari.components import ViewerModel
 
-    from napari_cryomamba.settings import SettingsFile
+    from napari_cryomamba.app.settings import SettingsFile
     from napari_cryomamba.widgets import CryoMambaWidget
 
     widget = CryoMambaWidget(ViewerModel(), settings=SettingsFile(home / "desktop.json"), connect=False)

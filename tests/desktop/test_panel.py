@@ -12,12 +12,12 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QLabel
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.records import JobState, VolumeSummary
+from cryomamba.models.jobs import JobState, VolumeSummary
+from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.models.history import Level, Notice
 from napari_cryomamba.models.jobs import LOCAL_PREFIX
 from napari_cryomamba.net.messages import FrameWaits, JobChanged
-from napari_cryomamba.settings import SettingsFile
-from napari_cryomamba.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def test_looks_of_the_mask_can_be_changed(
 
 def test_a_failed_job_shows_its_error_and_can_be_taken_away(panel: CryoMambaWidget, make_record: RecordMaker) -> None:
     """The error of the selected job stands below the table; a removed job is remembered as removed."""
-    from cryomamba.records import JobError
+    from cryomamba.models.jobs import JobError
 
     error = JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Mend it.", attempt=1)
     panel.desk.runs.table.adopt("job-1")

@@ -14,16 +14,16 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.access.tokens import Scope, TokenStore
-from cryomamba.records import JobRecord, JobState
+from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.settings import Settings
 from cryomamba.testing import Stack
 from cryomamba.testing.stack import Service
 from cryomamba.volumes import write_volume
+from cryomamba_server.tokens import Scope, TokenStore
+from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.models.connection import Phase
 from napari_cryomamba.models.history import bug_report
-from napari_cryomamba.models.link import Phase
 from napari_cryomamba.net.bridge import Bridge
-from napari_cryomamba.settings import SettingsFile
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
 

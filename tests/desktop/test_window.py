@@ -15,14 +15,14 @@ from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
+from cryomamba.models.jobs import JobState
 from cryomamba.picks import Picks
-from cryomamba.records import JobState
 from cryomamba.volumes import write_volume
-from napari_cryomamba import solid
-from napari_cryomamba.paths_layer import path_pieces
-from napari_cryomamba.picks_layer import show_picks
-from napari_cryomamba.settings import SettingsFile
-from napari_cryomamba.tomogram import source_of
+from napari_cryomamba.app import large_volumes as solid
+from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.layers.paths import path_segments
+from napari_cryomamba.layers.picks import show_picks
+from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
 
@@ -240,7 +240,7 @@ def test_filaments_are_drawn_where_they_run(opened: tuple[Any, CryoMambaWidget],
     shot = np.asarray(viewer.screenshot(canvas_only=True, flash=False))[..., :3]
     colored = np.ptp(shot, axis=2) > 20
     camera, ratio = viewer.scene.camera, viewer.window._qt_window.devicePixelRatio()
-    world = np.array([tomogram.data_to_world(place) for place in path_pieces(picks)[0][:, 0]])[:, 1:]
+    world = np.array([tomogram.data_to_world(place) for place in path_segments(picks)[0][:, 0]])[:, 1:]
     at = ((world - camera.center[-2:]) * camera.zoom * ratio + np.array(colored.shape) / 2).astype(int)
     assert colored[tuple(at.T)].mean() > 0.9
     assert colored.mean() < 0.05

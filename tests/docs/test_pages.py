@@ -14,12 +14,12 @@ from types import ModuleType
 import pytest
 from typer.main import get_command
 
-from cryomamba.cli.app import app
 from cryomamba.errors import ErrorCode, error_from_payload
-from cryomamba.exits import exit_code
 from cryomamba.wire import constants
 from cryomamba.wire.requests import REQUESTS
+from cryomamba_cli.app import app
 from cryomamba_gateway.errors import STATUS
+from cryomamba_server.exit_codes import exit_code
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

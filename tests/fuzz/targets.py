@@ -18,12 +18,13 @@ import msgpack
 import numpy as np
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, ProtocolError, VolumeError
-from cryomamba.volumes.facts import HEADER_NBYTES, MAX_SIDE
+from cryomamba.models.frames import PreviewFrame
 from cryomamba.volumes.header import parse_header
+from cryomamba.volumes.header_fields import HEADER_NBYTES, MAX_SIDE
 from cryomamba.wire.buffers import BufferSpec, decode_bytes, encode_labels
 from cryomamba.wire.constants import PAYLOAD_MAX_BYTES
-from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, decode_frame, encode_frame
+from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
+from cryomamba.wire.preview import PREVIEW, decode_frame, encode_frame
 from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba.wire.topics import parse_topic, preview_topic, sync_topic
 from cryomamba.wire.webframe import decode_web_frame, encode_web_frame
@@ -155,7 +156,7 @@ TARGETS: Final[Mapping[str, Target]] = {
 
 def seeds(name: str) -> list[bytes]:
     """Return inputs that are good, for a fuzzer to begin with."""
-    stamp = Stamp("fuzz")
+    stamp = EnvelopeFactory("fuzz")
     job = "00000000-0000-4000-8000-000000000000"
     frames: list[tuple[Envelope, bytes]] = []
     for codec in ("raw", "deflate", "zstd"):

@@ -13,22 +13,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryomamba.access.curve import BusKeys, KeyFile
-from cryomamba.access.tokens import TokenStore
+from cryomamba.access.keys import KeyFile
 from cryomamba.endpoints import ConnectionFile, check_bus_url, is_local_endpoint, is_loopback_host
 from cryomamba.errors import CryoMambaError, error_from_payload
-from cryomamba.files import UploadRequest, is_file_id, label_of, uploaded_volume
-from cryomamba.logs import parse_log_setting, without_secrets
-from cryomamba.records import VolumeSource
+from cryomamba.models.files import UploadRequest, is_file_id, label_of
+from cryomamba.models.jobs import VolumeSource
 from cryomamba.settings import load_settings
 from cryomamba.volumes import inspect
-from cryomamba.volumes.packed import compression_of
+from cryomamba.volumes.compressed import compression_of
 from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba_broker.dispatch import readable_id
 from cryomamba_broker.store.jobs import _serial
 from cryomamba_gateway.live.messages import parse_inbound
 from cryomamba_gateway.origins import origin_allowed
 from cryomamba_gateway.routers.artifacts import _RANGE
+from cryomamba_server.bus_keys import BusKeys
+from cryomamba_server.logs import parse_log_setting, without_secrets
+from cryomamba_server.tokens import TokenStore
+from cryomamba_server.uploaded_files import uploaded_volume
 
 ROOT: Final = Path(__file__).parents[2]
 JSON: Final = st.recursive(
@@ -60,11 +62,11 @@ ELSEWHERE: Final = {
     "cryomamba.wire.topics:parse_topic": "tests/sdk/wire/test_topics.py",
     "cryomamba.volumes:parse_header": "tests/sdk/volumes/test_header.py",
     "cryomamba.volumes.roots:resolve_below": "tests/sdk/volumes/test_roots.py",
-    "cryomamba.access.tokens:TokenStore": "tests/sdk/access/test_tokens.py",
-    "cryomamba.access.signing:UrlSigner": "tests/sdk/access/test_signing.py",
-    "cryomamba.cli.parameters:parse": "tests/sdk/cli/test_parameters.py",
+    "cryomamba_server.tokens:TokenStore": "tests/sdk/access/test_tokens.py",
+    "cryomamba_server.signing:UrlSigner": "tests/sdk/access/test_signing.py",
+    "cryomamba_cli.parameters:parse": "tests/sdk/cli/test_parameters.py",
     "cryomamba_gateway.access.hosts:host_allowed": "tests/gateway/access/test_parts.py",
-    "cryomamba_gateway.access.doors:presented_token": "tests/gateway/access/test_parts.py",
+    "cryomamba_gateway.access.auth:presented_token": "tests/gateway/access/test_parts.py",
     "cryomamba_gateway.uploads.store:UploadStore": "tests/gateway/uploads/test_store.py",
 }
 

@@ -23,20 +23,22 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from cryomamba.access.signing import UrlSigner
-from cryomamba.client.channel import BusChannel
+from cryomamba.client.bus_requester import BusRequester
 from cryomamba.endpoints import BusEndpoints
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode
-from cryomamba.records import Artifact, EngineInfo, JobError, JobRecord, Progress
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import Artifact, JobError, JobRecord, Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.envelope import encode
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.wire.preview import PREVIEW, encode_frame
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.webframe import SUBPROTOCOL
 from cryomamba_broker.server import Broker
 from cryomamba_gateway.server import serve
+from cryomamba_server.signing import UrlSigner
 
 Mask = npt.NDArray[np.uint8]
 ANY_PORT = "tcp://127.0.0.1:0"
@@ -60,7 +62,7 @@ class Worker:
 
     def __init__(self, endpoints: BusEndpoints, artifacts: Path) -> None:
         self.name = f"worker-{uuid.uuid4().hex[:8]}"
-        self.channel = BusChannel(endpoints.jobs, src=self.name)
+        self.channel = BusRequester(endpoints.jobs, src=self.name)
         self.artifacts = artifacts
         self._context = zmq.asyncio.Context()
         self._frames = self._context.socket(zmq.XPUB)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobError
+from cryomamba.models.jobs import JobError
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House, Worker

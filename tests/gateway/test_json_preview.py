@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryomamba.client.hub import BusMessage
-from cryomamba.wire.envelope import Stamp
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.client.bus_subscriber import BusMessage
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.wire.envelope import EnvelopeFactory
+from cryomamba.wire.preview import PREVIEW, encode_frame
 from cryomamba_gateway.live.json_preview import shrunk
 from cryomamba_gateway.live.messages import json_preview
 
@@ -24,7 +25,9 @@ def published(mask: npt.NDArray[np.uint8], scale: tuple[int, int, int]) -> BusMe
     z, y, x = (size * factor for size, factor in zip(mask.shape, scale, strict=True))
     frame = PreviewFrame(JOB, mask, scale, (z, y, x), (10.0, 10.0, 10.0), 0.5, "demo")
     body, spec, part = encode_frame(frame, codec="raw")
-    return BusMessage(Stamp("test").envelope(PREVIEW, body, ts=1.0, job=JOB, attempt=1, buffers=[spec]), b"", part)
+    return BusMessage(
+        EnvelopeFactory("test").envelope(PREVIEW, body, ts=1.0, job=JOB, attempt=1, buffers=[spec]), b"", part
+    )
 
 
 @pytest.mark.parametrize("shape", [(128, 128, 128), (1, 1024, 1024), (200, 101, 99)])

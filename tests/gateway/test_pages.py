@@ -17,12 +17,12 @@ from hatchling.builders.wheel import WheelBuilder
 from PIL import Image
 from tests.gateway.chromium import Tab, tab
 
-from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobError, JobRecord
+from cryomamba.models.jobs import JobError, JobRecord
 from cryomamba.testing import wait_until_async
 from cryomamba_gateway.png import slice_png
 from cryomamba_gateway.routers.pages import FILES
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House, Mask, Worker

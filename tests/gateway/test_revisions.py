@@ -10,8 +10,8 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.client import AsyncClient, aconnect
+from cryomamba.engines.artifacts import revision_number
 from cryomamba.errors import (
     ConflictError,
     CryoMambaError,
@@ -20,8 +20,9 @@ from cryomamba.errors import (
     NotFoundError,
     VolumeError,
 )
-from cryomamba.records import JobRecord, revision_number
+from cryomamba.models.jobs import JobRecord
 from cryomamba_broker.store.jobs import REVISIONS_MAX
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House, Worker

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.errors import CryoMambaError
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House, Worker

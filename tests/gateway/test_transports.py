@@ -17,8 +17,8 @@ from cryomamba.client import AsyncClient, aconnect, bus
 from cryomamba.client.bus import BusTransport
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
-from cryomamba.events import Event, LinkEvent, PreviewEvent, StateEvent
-from cryomamba.records import JobError, JobState
+from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, StateEvent
+from cryomamba.models.jobs import JobError, JobState
 from cryomamba.testing import FaultProxy, wait_until_async
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def test_a_late_watcher_gets_the_end_at_once(worker: Worker, client: Async
     await worker.publish(claimed, ball, final=True)
     await wait_until_async(lambda: _has_preview(client, job.job_id), what="the preview at the broker")
     await worker.finish(claimed, {})
-    events = [event async for event in client.watch(job.job_id) if not isinstance(event, LinkEvent)]
+    events = [event async for event in client.watch(job.job_id) if not isinstance(event, ConnectionEvent)]
     assert [type(event) for event in events] == [PreviewEvent, StateEvent]
     assert told(events) == ["job_completed"]
 
@@ -174,7 +174,7 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monke
                 return told(seen).count(kind) == count
 
             async def waits() -> bool:
-                return any(isinstance(event, LinkEvent) and "missed" in event.message for event in seen)
+                return any(isinstance(event, ConnectionEvent) and "missed" in event.message for event in seen)
 
             following = asyncio.create_task(follow())
             await wait_until_async(lambda: _any(seen), what="the link")
@@ -219,7 +219,7 @@ async def test_a_link_lost_before_the_first_event_loses_none(house: House, worke
                 seen.append(event)  # noqa: PERF401 (looked at while it grows)
 
         async def connected() -> bool:
-            return any(isinstance(event, LinkEvent) and event.status == "connected" for event in seen)
+            return any(isinstance(event, ConnectionEvent) and event.status == "connected" for event in seen)
 
         async def heard_of_the_end() -> bool:
             return "job_cancelled" in told(seen)
@@ -265,10 +265,14 @@ async def test_a_watcher_survives_a_cut_and_misses_no_state(house: House, worker
                     claimed = await worker.claim()
                     await worker.publish(claimed, ball, final=True)
                     await worker.finish(claimed, {})
-                if isinstance(event, LinkEvent) and event.status == "lost":
+                if isinstance(event, ConnectionEvent) and event.status == "lost":
                     proxy.mend()
     assert told(events) == ["job_created", "job_started", "job_completed"]
-    assert [event.status for event in events if isinstance(event, LinkEvent)][:3] == ["connected", "lost", "connected"]
+    assert [event.status for event in events if isinstance(event, ConnectionEvent)][:3] == [
+        "connected",
+        "lost",
+        "connected",
+    ]
 
 
 async def test_a_download_goes_on_where_it_broke(house: House, worker: Worker, tmp_path: Path) -> None:

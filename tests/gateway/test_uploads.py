@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.client.upload import PART_BYTES
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
 from cryomamba.testing import wait_until_async
 from cryomamba.volumes import write_volume
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House, Worker

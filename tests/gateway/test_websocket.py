@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobError, JobRecord
+from cryomamba.models.jobs import JobError, JobRecord
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
-from cryomamba_gateway.live.session import SEND_TIMEOUT_S
+from cryomamba_gateway.live.websocket_session import SEND_TIMEOUT_S
 from cryomamba_gateway.server import STUCK_MS
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ async def test_the_slow_one_stays_and_the_dead_one_goes(empty_house: House, monk
     """Who reads one frame in ten gets the newest each time and the end; who reads none is let go; a third sees all."""
     assert STUCK_MS / 1000 == SEND_TIMEOUT_S == 20, "as the pages say"
     monkeypatch.setattr("cryomamba_gateway.server.STUCK_MS", 2000)
-    monkeypatch.setattr("cryomamba_gateway.live.session.SEND_TIMEOUT_S", 2)
+    monkeypatch.setattr("cryomamba_gateway.live.websocket_session.SEND_TIMEOUT_S", 2)
     house = empty_house
     await house.start_broker()
     worker = await house.start_worker()

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cryomamba.records import Progress
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import Progress
 from cryomamba.volumes import write_volume
-from cryomamba.wire.preview import PreviewFrame
 
 VolumeMaker = Callable[..., Path]
 

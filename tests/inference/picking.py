@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from cryomamba.engine import Engine, Finding, Scene, Slices, Tile
+from cryomamba.engines.api import Engine, Slices, Tile, TileResult, VolumeContext
+from cryomamba.geometry import Spacing
 from cryomamba.picks import Picks
-from cryomamba.records import Spacing
 
 Density = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.uint8]
@@ -26,7 +26,7 @@ def picked(
         return np.ascontiguousarray(data[where])
 
     shape = data.shape
-    engine.prepare(Scene((shape[0], shape[1], shape[2]), size_A, None, read, threads=threads))
+    engine.prepare(VolumeContext((shape[0], shape[1], shape[2]), size_A, None, read, threads=threads))
     scores = np.zeros(shape, np.uint8)
     points = []
     for start in itertools.product(*(range(0, size, tile) for size in shape)):
@@ -34,7 +34,7 @@ def picked(
         core = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
         nothing = np.empty((0, 0, 0), np.float32)
         found = engine.predict(Tile(nothing, (slice(0, 0),) * 3, (z.start, y.start, x.start), core))
-        assert isinstance(found, Finding)
+        assert isinstance(found, TileResult)
         scores[z, y, x] = found.labels
         points.append(found.points)
     return scores, engine.settle(np.concatenate(points))

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cryomamba.engine import Engine
+from cryomamba.engines.api import Engine
 from cryomamba.errors import JobFailedError
 from cryomamba.masks.measure import measure
 from cryomamba.masks.slabs import LabelSource
-from cryomamba.records import Artifact
+from cryomamba.models.jobs import Artifact
 from cryomamba.volumes import open_volume
 from cryomamba_inference.artifacts import publish, write_artifacts
 from cryomamba_inference.engines.demo import DemoEngine, DemoParameters

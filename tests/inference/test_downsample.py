@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryomamba.records import Shape
+from cryomamba.geometry import Shape
 from cryomamba.wire.buffers import packed_nbytes
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba_inference.downsample import PreviewCanvas, fold, magnify, preview_factor, preview_shape

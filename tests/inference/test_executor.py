@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from cryomamba.engine import Tile
+from cryomamba.engines.api import Tile
 from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.testing import wait_until
 from cryomamba_inference.executor import ProcessExecutor, Result, open_executor
@@ -24,7 +24,7 @@ from cryomamba_inference.failures import EngineFailedError
 ENGINES = """
 import os, signal
 import numpy as np
-from cryomamba.engine import Engine, EngineParameters
+from cryomamba.engines.api import Engine, EngineParameters
 from cryomamba.errors import InvalidRequestError
 
 

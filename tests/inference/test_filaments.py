@@ -15,7 +15,7 @@ from tests.inference.picking import agreement, picked
 from cryomamba.errors import InvalidRequestError
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba_inference.engines.filaments import FilamentsEngine, FilamentsParameters
-from cryomamba_inference.filters.tracing import trace
+from cryomamba_inference.filters.filaments.tracing import trace
 
 SHAPE = (64, 128, 128)
 

@@ -11,14 +11,14 @@ import pytest
 
 import cryomamba
 from cryomamba.errors import CryoMambaError
-from cryomamba.records import JobState
+from cryomamba.models.jobs import JobState
 from cryomamba.settings import Settings
 from cryomamba.testing import Stack, wait_until
 from cryomamba_inference.limits import exceeded, resident_nbytes
 
 GLUTTON = '''
 import signal
-from cryomamba.engine import Engine, EngineParameters
+from cryomamba.engines.api import Engine, EngineParameters
 
 
 class Glutton(Engine):

@@ -13,12 +13,13 @@ import mrcfile
 import numpy as np
 import pytest
 
+from cryomamba.engines.artifacts import ExportFormat
+from cryomamba.engines.registry import Registry, describe
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
-from cryomamba.events import PreviewEvent, ProgressEvent
-from cryomamba.local import ExportFormat, LocalEvent, LocalRunner, find_local_runner
-from cryomamba.records import PreviewOptions, SubmitRequest, VolumeSource
-from cryomamba.registry import Registry, describe
+from cryomamba.models.events import PreviewEvent, ProgressEvent
+from cryomamba.models.jobs import PreviewOptions, SubmitRequest, VolumeSource
 from cryomamba.volumes import inspect
+from cryomamba_inference.local import LocalEvent, LocalRunner
 
 TABLES = {".json", ".csv", ".star", ".tbl"}
 
@@ -27,7 +28,7 @@ TABLES = {".json", ".csv", ".star", ".tbl"}
 def runner(monkeypatch: pytest.MonkeyPatch) -> LocalRunner:
     """The runner that a client finds, with one process."""
     monkeypatch.setenv("CRYOMAMBA_PROCESSES", "1")
-    return find_local_runner()
+    return LocalRunner()
 
 
 def request_for(path: Path, **fields: Any) -> SubmitRequest:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from cryomamba.engine import Scene, Slices, Tile
+from cryomamba.engines.api import Slices, Tile, VolumeContext
 from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
 from cryomamba.masks.hysteresis import cut_scores
 from cryomamba.synth import Phantom, PhantomSpec, score_mask, synthesize
@@ -21,9 +21,9 @@ from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.executor import open_executor
-from cryomamba_inference.filters import plate_map
-from cryomamba_inference.filters.calibration import learn_model, make_grid
-from cryomamba_inference.filters.wedge import estimate_tilt
+from cryomamba_inference.filters.common.wedge import estimate_tilt
+from cryomamba_inference.filters.membrane import plate_map
+from cryomamba_inference.filters.membrane.calibration import learn_model, make_grid
 from cryomamba_inference.runner import Control, Task, run_task
 
 Density = npt.NDArray[np.float32]
@@ -44,7 +44,7 @@ def prepared(
     def read(where: Slices) -> Density:
         return np.ascontiguousarray(data[where])
 
-    engine.prepare(Scene(data.shape, size, None, read, threads=threads, step=step))
+    engine.prepare(VolumeContext(data.shape, size, None, read, threads=threads, step=step))
     return engine
 
 

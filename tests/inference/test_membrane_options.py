@@ -11,11 +11,11 @@ import mrcfile
 import numpy as np
 import pytest
 
+from cryomamba.engines.artifacts import ENDINGS, ExportFormat, made_by
+from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
-from cryomamba.local import ENDINGS, ExportFormat, made_by
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.picks import read_csv
-from cryomamba.records import SubmitRequest, VolumeSource
-from cryomamba.registry import Registry
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.artifacts import write_artifacts

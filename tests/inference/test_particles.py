@@ -11,15 +11,15 @@ import starfile
 from tests.inference.picking import agreement, picked
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.local import find_local_runner
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.picks import read_csv
-from cryomamba.records import SubmitRequest, VolumeSource
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
-from cryomamba_inference.filters.blobs import BlobFilter
-from cryomamba_inference.filters.false_picks import find_height
-from cryomamba_inference.filters.particles import ParticleModel, find_cut
+from cryomamba_inference.filters.particles.blobs import BlobFilter
+from cryomamba_inference.filters.particles.fdr_threshold import find_threshold_height
+from cryomamba_inference.filters.particles.model import ParticleModel, find_cut
+from cryomamba_inference.local import LocalRunner
 
 SHAPE = (64, 128, 128)
 QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
@@ -121,7 +121,7 @@ def test_crowding_hides_few() -> None:
 def test_few_particles_are_told_from_clutter() -> None:
     """The threshold comes to lie between four particles and the many smaller densities around them."""
     heights = np.concatenate([np.random.default_rng(3).exponential(0.6, 300) + 2.5, [9.8, 10.1, 10.6, 11.0]])
-    assert 6.5 < find_height(heights, np.random.default_rng(4).exponential(0.4, 200) + 2.5) <= 9.8
+    assert 6.5 < find_threshold_height(heights, np.random.default_rng(4).exponential(0.4, 200) + 2.5) <= 9.8
 
 
 def test_the_least_particle_that_is_believed_is_in_the_mask() -> None:
@@ -136,7 +136,7 @@ def test_the_least_particle_that_is_believed_is_in_the_mask() -> None:
 def test_a_tail_without_a_bump_is_hardly_believed(seed: int) -> None:
     """Of clutter whose numbers fall with its height, however little noise there is, only the highest are left."""
     heights = np.abs(np.random.default_rng(seed).normal(0, 2, 400)) + 2.5
-    assert (heights >= find_height(heights, np.empty(0))).sum() <= 60
+    assert (heights >= find_threshold_height(heights, np.empty(0))).sum() <= 60
 
 
 def test_crowding_is_not_taken_for_particles() -> None:
@@ -166,7 +166,7 @@ def test_a_run_writes_mask_and_tables_that_agree(tmp_path: Path) -> None:
     request = SubmitRequest(
         volume=VolumeSource(path=str(tmp_path / "t.mrc")), engine="particles", params={"diameter_A": 150}
     )
-    result = find_local_runner().run(
+    result = LocalRunner().run(
         tmp_path / "t.mrc",
         request,
         output=tmp_path / "m.mrc",

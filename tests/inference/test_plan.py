@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cryomamba.records import Shape
+from cryomamba.geometry import Shape
 from cryomamba_inference.plan import TileOrder, TilePlan, plan_tiles
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cryomamba.engine import Engine
-from cryomamba.records import SubmitRequest, VolumeSource
+from cryomamba.engines.api import Engine
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
 from cryomamba_inference.engines.filaments import FilamentsEngine

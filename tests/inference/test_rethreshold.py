@@ -11,11 +11,12 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.engine import Engine, EngineParameters, Labels, ScoreCut, Tile
+from cryomamba.engines.api import Engine, EngineParameters, Labels, Tile
+from cryomamba.engines.artifacts import ExportFormat
+from cryomamba.engines.registry import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
-from cryomamba.local import ExportFormat
-from cryomamba.records import SubmitRequest, VolumeSource
-from cryomamba.registry import Registry
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.rethreshold import RethresholdEngine, RethresholdParameters
@@ -44,8 +45,8 @@ class Graded(Engine[GradedParameters]):
         super().__init__(parameters)
         self.output = "scores"
 
-    def cut(self) -> ScoreCut:
-        return ScoreCut(self.parameters.high, self.parameters.low, 3)
+    def cut(self) -> HysteresisThreshold:
+        return HysteresisThreshold(self.parameters.high, self.parameters.low, 3)
 
     def predict(self, tile: Tile) -> Labels:
         return np.clip(-20 * tile.data[tile.core] + 60, 0, 255).astype(np.uint8)
@@ -63,7 +64,7 @@ def test_scores_are_kept_on_the_tomogram(make_volume: Callable[..., Path], tmp_p
     path = make_volume()
     outcome = run(Graded(GradedParameters()), path, tmp_path / "a", recorder)
     assert outcome.scores is not None
-    assert outcome.cut == ScoreCut(150, 100, 3)
+    assert outcome.cut == HysteresisThreshold(150, 100, 3)
     with mrcfile.open(outcome.scores) as kept, mrcfile.open(path) as density:
         assert int(kept.header.mode) == 6
         assert kept.voxel_size.x == density.voxel_size.x

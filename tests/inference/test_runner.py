@@ -15,9 +15,11 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
+from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Tile, VolumeContext
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError, VolumeError
-from cryomamba.records import PreviewOptions, Shape, Spacing
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.models.jobs import PreviewOptions
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.downsample import fold
 from cryomamba_inference.engines.demo import DemoEngine, DemoParameters
@@ -68,8 +70,8 @@ class ScoreEngine(MeanEngine):
         super().__init__(parameters)
         self.output = "scores"
 
-    def cut(self) -> ScoreCut:
-        return ScoreCut(200, 100, 9)
+    def cut(self) -> HysteresisThreshold:
+        return HysteresisThreshold(200, 100, 9)
 
     def predict(self, tile: Tile) -> Labels:
         return mean_labels(tile.data)[tile.core] * np.uint8(100)
@@ -321,7 +323,7 @@ def test_a_look_that_fails_is_left_out(make_volume: Any, tmp_path: Path, recorde
         def passes(self) -> Sequence[Pass]:
             return (Pass("look", factor=0), Pass())
 
-        def prepare(self, scene: Scene) -> None:
+        def prepare(self, scene: VolumeContext) -> None:
             if scene.voxel_size_A[0] > 10:
                 raise InvalidRequestError("too coarse")
 
@@ -341,7 +343,7 @@ class Spare(InlineExecutor):
 def test_a_look_beside_the_reading_is_shown(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
     """With a core to spare the look is made in a thread meanwhile: the same frame comes first, and the same mask."""
 
-    class Beside(ThresholdEngine):
+    class BackgroundTasks(ThresholdEngine):
         def passes(self) -> Sequence[Pass]:
             return [replace(each, beside=each.factor != 1) for each in super().passes()]
 
@@ -368,7 +370,7 @@ def test_a_cancel_reaches_a_look_beside(make_volume: Any, tmp_path: Path, record
         def passes(self) -> Sequence[Pass]:
             return (Pass("look", factor=0, beside=True), Pass())
 
-        def prepare(self, scene: Scene) -> None:
+        def prepare(self, scene: VolumeContext) -> None:
             while scene.voxel_size_A[0] > 10:
                 begun.set()
                 scene.step(0.5)
@@ -422,7 +424,7 @@ def test_an_engines_own_error_comes_through(make_volume: Any, tmp_path: Path, re
     """A typed error of an engine is what the caller gets."""
 
     class Refusing(MeanEngine):
-        def prepare(self, scene: Scene) -> None:  # noqa: ARG002 (the interface)
+        def prepare(self, scene: VolumeContext) -> None:  # noqa: ARG002 (the interface)
             raise InvalidRequestError("no")
 
     with pytest.raises(CryoMambaError, match="no"), outcome_of(make_volume(), Refusing(), tmp_path / "a", recorder):

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from cryomamba.client import AsyncClient, aconnect
-from cryomamba.client.channel import BusChannel
+from cryomamba.client.bus_requester import BusRequester
 from cryomamba.errors import CryoMambaError, InvalidRequestError
-from cryomamba.records import JobRecord, JobState
+from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.settings import Settings
 from cryomamba.testing import Stack, wait_until_async
 from cryomamba.wire.requests import Release
@@ -24,7 +24,7 @@ from cryomamba_inference.service import InferenceService
 
 STUBBORN = """
 import signal
-from cryomamba.engine import Engine, EngineParameters
+from cryomamba.engines.api import Engine, EngineParameters
 
 
 class Stubborn(Engine):
@@ -127,7 +127,7 @@ async def test_a_lost_lease_ends_the_work(stack: Stack) -> None:
         await wait_until_async(lambda: answered(bool(work_left(stack))), what="the work folder")
         assert service._child is not None
         first = service._child
-        channel = BusChannel(stack.bus_url, src="thief")
+        channel = BusRequester(stack.bus_url, src="thief")
         await channel.request("job.release", Release(job=job.job_id, worker=service.worker, attempt=1))
         await channel.close()
         await wait_until_async(lambda: answered(not first.alive), what="the child to be ended")

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from cryomamba.records import Artifact, JobRecord, JobState, Progress, VolumeSummary
+from cryomamba.models.jobs import Artifact, JobRecord, JobState, Progress, VolumeSummary
 from cryomamba.settings import Settings
 from cryomamba.testing import wait_until
 from cryomamba.volumes import write_volume

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cryomamba.errors import JobFailedError
-from cryomamba_inference.runner.beside import Beside
-from cryomamba_inference.threads import Crew
+from cryomamba_inference.runner.background_tasks import BackgroundTasks
+from cryomamba_inference.threads import ThreadTeam
 
 
 class Counting(AbstractContextManager[None]):
@@ -35,7 +35,7 @@ class Counting(AbstractContextManager[None]):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_crews_answers_are_in_order(threads: int) -> None:
     """However many threads there are, an item's answer stands in its place."""
-    assert Crew(threads).map(lambda n: n * n, range(9)) == [n * n for n in range(9)]
+    assert ThreadTeam(threads).map(lambda n: n * n, range(9)) == [n * n for n in range(9)]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -54,7 +54,7 @@ def test_a_crew_does_every_task_once(threads: int) -> None:
             taken += 1
             yield task
 
-    Crew(threads, core).run(hand_out(), told.append)  # type: ignore[arg-type]
+    ThreadTeam(threads, core).run(hand_out(), told.append)  # type: ignore[arg-type]
     assert done.tolist() == [1] * len(done)
     assert told == sorted(told)
     assert told[-1] == len(done)
@@ -70,7 +70,7 @@ def test_a_crew_stops_when_it_is_told() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        Crew(1).run([lambda: begun.append(1)] * 50, stop)
+        ThreadTeam(1).run([lambda: begun.append(1)] * 50, stop)
     assert len(begun) < 5
 
 
@@ -78,7 +78,7 @@ def test_what_is_done_beside_comes_in_order() -> None:
     """Tasks run one after the other in one thread, in the core, and their answers come in their order."""
     core = Counting()
     here = threading.get_ident()
-    with Beside([lambda _, n=n: (n, threading.get_ident()) for n in range(3)], core) as beside:  # type: ignore[misc]
+    with BackgroundTasks([lambda _, n=n: (n, threading.get_ident()) for n in range(3)], core) as beside:  # type: ignore[misc]
         answers = list(beside.rest(lambda: None))
     assert [number for number, _ in answers] == [0, 1, 2]
     assert {thread for _, thread in answers}.isdisjoint({here})
@@ -92,7 +92,7 @@ def test_what_goes_wrong_beside_comes_out() -> None:
     def broken(_check: Callable[[], None]) -> int:
         raise ZeroDivisionError
 
-    with Beside([broken]) as beside, pytest.raises(ZeroDivisionError):
+    with BackgroundTasks([broken]) as beside, pytest.raises(ZeroDivisionError):
         list(beside.rest(lambda: None))
 
 
@@ -109,6 +109,6 @@ def test_what_nobody_wants_any_more_ends() -> None:
             ended.append("first")
             raise
 
-    with Beside([endless, lambda _: ended.append("second")]):
+    with BackgroundTasks([endless, lambda _: ended.append("second")]):
         begun.wait()
     assert ended == ["first"]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import filters
 
-from cryomamba.engine import Scene, Slices, Tile
+from cryomamba.engines.api import Slices, Tile, VolumeContext
+from cryomamba.engines.registry import Registry
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.records import Spacing
-from cryomamba.registry import Registry
+from cryomamba.geometry import Spacing
 from cryomamba_inference.engines.histogram import Method, find_threshold
 from cryomamba_inference.engines.threshold import ThresholdEngine, ThresholdParameters
 from cryomamba_inference.plan import plan_tiles
@@ -30,7 +30,7 @@ def prepared(data: Density, voxel_size_A: Spacing = (10.0, 10.0, 10.0), **parame
     def read(where: Slices) -> Density:
         return np.ascontiguousarray(data[where])
 
-    engine.prepare(Scene(data.shape, voxel_size_A, None, read))
+    engine.prepare(VolumeContext(data.shape, voxel_size_A, None, read))
     return engine
 
 

@@ -19,7 +19,7 @@ import ctypes
 from typing import ClassVar
 import numpy as np
 from pydantic import Field
-from cryomamba.engine import Engine, EngineParameters
+from cryomamba.engines.api import Engine, EngineParameters
 
 
 class Parameters(EngineParameters):

@@ -192,7 +192,7 @@ def test_the_command_line_says_the_same(case: str, status: int, where: str, home
     folder = home / "volumes" / f"cli-{where}-{list(CASES).index(case)}"
     folder.mkdir()
     fields = CASES[case][0](folder, home / "elsewhere")
-    command = [sys.executable, "-m", "cryomamba.cli", "segment", str(fields["volume"]), "-o", str(folder / "out.mrc")]
+    command = [sys.executable, "-m", "cryomamba_cli", "segment", str(fields["volume"]), "-o", str(folder / "out.mrc")]
     command += ["--engine", fields.get("engine", "threshold")]
     command += ["--server", running.http_url] * (where == "gateway")
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **running.env}, timeout=60)

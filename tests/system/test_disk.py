@@ -16,7 +16,7 @@ import pytest
 
 import cryomamba
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobState
+from cryomamba.models.jobs import JobState
 from cryomamba.testing import Stack, wait_until
 from cryomamba.volumes import write_volume
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 import cryomamba
-from cryomamba.events import Event, LinkEvent, PreviewEvent, StateEvent
-from cryomamba.records import JobState
+from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, StateEvent
+from cryomamba.models.jobs import JobState
 from cryomamba.testing import Stack, wait_until
 
 StackMaker = Callable[..., Stack]
@@ -41,7 +41,7 @@ class Watcher:
 
     @property
     def links(self) -> list[str]:
-        return [event.status for event in list(self.events) if isinstance(event, LinkEvent)]
+        return [event.status for event in list(self.events) if isinstance(event, ConnectionEvent)]
 
     @property
     def states(self) -> list[str]:
@@ -144,7 +144,7 @@ def test_a_late_joiner_on_an_ended_job_sees_the_last_frame(stack: Stack, transpo
         job = client.submit(shape=SHAPE, engine="demo", params={"seconds": 1})
         client.wait(job.job_id)
     with cryomamba.connect(stack.bus_url if transport == "bus" else stack.http_url) as client:
-        told = [event for event in client.watch(job.job_id) if not isinstance(event, LinkEvent)]
+        told = [event for event in client.watch(job.job_id) if not isinstance(event, ConnectionEvent)]
     assert isinstance(told[0], PreviewEvent)
     assert told[0].frame.final
     assert isinstance(told[-1], StateEvent)

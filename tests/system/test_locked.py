@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 import cryomamba
-from cryomamba.access.curve import BusKeys
 from cryomamba.access.roles import Role
-from cryomamba.access.tokens import Scope, TokenStore
 from cryomamba.errors import AccessError
-from cryomamba.events import PreviewEvent
+from cryomamba.models.events import PreviewEvent
 from cryomamba.testing import Stack
+from cryomamba_server.bus_keys import BusKeys
+from cryomamba_server.tokens import Scope, TokenStore
 
 pytestmark = pytest.mark.system
 

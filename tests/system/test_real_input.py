@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import cryomamba
-from cryomamba.local import find_local_runner
-from cryomamba.records import SubmitRequest, VolumeSource
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
+from cryomamba_inference.local import LocalRunner
 
 pytestmark = pytest.mark.system
 
@@ -79,7 +79,7 @@ def through_services(stack: Stack, url: str, path: Path, target: Path) -> Path:
 
 def in_this_process(path: Path, target: Path) -> Path:
     request = SubmitRequest(volume=VolumeSource(path=str(path)), engine="threshold")
-    run: Any = find_local_runner().run
+    run: Any = LocalRunner().run
     run(path, request, output=target, on_event=lambda _: None, cancelled=lambda: False)
     return target
 

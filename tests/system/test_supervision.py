@@ -20,7 +20,7 @@ import pytest
 
 import cryomamba
 from cryomamba.errors import UnavailableError
-from cryomamba.records import JobState
+from cryomamba.models.jobs import JobState
 from cryomamba.testing import Stack, wait_until
 
 StackMaker = Callable[..., Stack]

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 import cryomamba
-from cryomamba.engine import Engine, Finding, Scene, Slices, Tile
+from cryomamba.engines.api import Engine, Slices, Tile, TileResult, VolumeContext
+from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError, NotFoundError
-from cryomamba.records import Shape
-from cryomamba.registry import Registry
+from cryomamba.geometry import Shape
 from cryomamba.testing import Stack
 from cryomamba.volumes import open_volume, stream_statistics, write_volume
 from napari_cryomamba.models.form import FormModel
@@ -78,7 +78,7 @@ def places(table: Path) -> list[tuple[int, ...]]:
 
 def run_cli(package: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(package), "CRYOMAMBA_HOME": str(folder / "cli"), "CRYOMAMBA_PROCESSES": "2"}
-    command = [sys.executable, "-m", "cryomamba.cli", *(str(argument) for argument in arguments)]
+    command = [sys.executable, "-m", "cryomamba_cli", *(str(argument) for argument in arguments)]
     return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=True, timeout=120)
 
 
@@ -99,10 +99,10 @@ def span(start: Shape, shape: Shape, reach: Shape) -> Slices:
     return z, y, x
 
 
-def graded(engine: Engine[Any], whole: np.ndarray, start: Shape, shape: Shape, halo: Shape) -> Finding:
+def graded(engine: Engine[Any], whole: np.ndarray, start: Shape, shape: Shape, halo: Shape) -> TileResult:
     """Return what the engine finds in a box of the volume."""
     found = engine.predict(Tile(whole[span(start, shape, halo)], span(halo, shape, (0, 0, 0)), start, shape))
-    assert isinstance(found, Finding)
+    assert isinstance(found, TileResult)
     return found
 
 
@@ -125,7 +125,7 @@ def test_its_halo_is_right(registry: Registry, tomogram: Path) -> None:
     engine = registry.create("beads", {})
     with open_volume(tomogram) as volume:
         whole, statistics = volume.read(*(slice(None),) * 3), stream_statistics(volume)
-        engine.prepare(Scene(volume.shape, volume.voxel_size_A, statistics, lambda where: whole[where]))
+        engine.prepare(VolumeContext(volume.shape, volume.voxel_size_A, statistics, lambda where: whole[where]))
         halo = engine.halo(volume.voxel_size_A)
     every = graded(engine, whole, (0, 0, 0), whole.shape, (0, 0, 0))
     start, shape = (11, 13, 15), (9, 12, 14)

@@ -66,7 +66,7 @@ class FormModel:
     Parameters
     ----------
     schema : mapping
-        JSON schema of the engine's parameters, as :class:`~cryomamba.records.EngineInfo` holds it.
+        JSON schema of the engine's parameters, as :class:`~cryomamba.engines.info.EngineInfo` holds it.
     """
 
     def __init__(self, schema: Schema) -> None:

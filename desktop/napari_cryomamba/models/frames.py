@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.models.frames import PreviewFrame
 
 
 @dataclass(frozen=True, slots=True)

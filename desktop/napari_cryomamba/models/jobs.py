@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from cryomamba.records import JobRecord, JobState, Progress
+from cryomamba.models.jobs import JobRecord, JobState, Progress
 from napari_cryomamba.models.history import Level, Notice
 
 LOCAL_PREFIX = "local-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cryomamba.records import Shape, Spacing
+from cryomamba.geometry import Shape, Spacing
 
 NM_PER_A = 0.1
 UNITS = ("nm", "nm", "nm")

@@ -15,7 +15,7 @@ from cryomamba.client._sync import LoopThread
 from cryomamba.errors import CryoMambaError, InternalError
 from napari_cryomamba.models.frames import NewestFrame
 from napari_cryomamba.models.history import Notice
-from napari_cryomamba.net.messages import Message, Told
+from napari_cryomamba.net.messages import Message, NotificationPosted
 from napari_cryomamba.net.session import Session
 from napari_cryomamba.signals import Signal
 
@@ -140,11 +140,13 @@ class Bridge(QObject):
             if failed is not None:
                 failed(error)
             else:
-                self._post(Told(Notice.of_error(error, context=context)))
+                self._post(NotificationPosted(Notice.of_error(error, context=context)))
             return
         except OSError as error:
             self._post(
-                Told(Notice.of_error(InternalError(f"A file could not be written: {error.strerror}."), context=context))
+                NotificationPosted(
+                    Notice.of_error(InternalError(f"A file could not be written: {error.strerror}."), context=context)
+                )
             )
             return
         if done is not None:

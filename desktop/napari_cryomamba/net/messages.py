@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cryomamba.records import JobRecord, Progress
+from cryomamba.models.jobs import JobRecord, Progress
+from napari_cryomamba.models.connection import ConnectionState
 from napari_cryomamba.models.history import Notice
-from napari_cryomamba.models.link import Link
 
 
 @dataclass(frozen=True, slots=True)
-class LinkChanged:
+class ConnectionChanged:
     """The connection stands otherwise."""
 
-    link: Link
+    link: ConnectionState
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NotificationPosted:
     """The person should read this."""
 
     notice: Notice
@@ -46,4 +46,4 @@ class FrameWaits:
     job_id: str
 
 
-Message = LinkChanged | Told | JobChanged | JobProgressed | FrameWaits
+Message = ConnectionChanged | NotificationPosted | JobChanged | JobProgressed | FrameWaits

@@ -10,10 +10,17 @@ from typing import Any
 
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.errors import CryoMambaError, NotFoundError, UnavailableError
-from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
+from napari_cryomamba.models.connection import ConnectionModel, Phase
 from napari_cryomamba.models.frames import NewestFrame
-from napari_cryomamba.models.link import LinkModel, Phase
-from napari_cryomamba.net.messages import FrameWaits, JobChanged, JobProgressed, LinkChanged, Message, Told
+from napari_cryomamba.net.messages import (
+    ConnectionChanged,
+    FrameWaits,
+    JobChanged,
+    JobProgressed,
+    Message,
+    NotificationPosted,
+)
 
 POLL_S = 3.0
 LISTED_JOBS = 100
@@ -45,7 +52,7 @@ class Session:
     def __init__(self, post: Callable[[Message], None], *, connector: Connector = connect) -> None:
         self._post = post
         self._connector = connector
-        self._model = LinkModel()
+        self._model = ConnectionModel()
         self._client: AsyncClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -200,21 +207,21 @@ class Session:
                 self._post(JobChanged(event.record))
             case ProgressEvent():
                 self._post(JobProgressed(event.job_id, event.attempt, event.progress))
-            case LinkEvent(status="lost"):
+            case ConnectionEvent(status="lost"):
                 if self._model.link.phase.usable:
                     self._take(self._model.lost(event.message, now=time.monotonic()))
                     self._wake.set()
-            case LinkEvent():
+            case ConnectionEvent():
                 if self._model.link.phase is not Phase.CONNECTED:
                     self._wake.set()
 
     def _take(self, notices: list[Any]) -> None:
         self._tell_link()
         for notice in notices:
-            self._post(Told(notice))
+            self._post(NotificationPosted(notice))
 
     def _tell_link(self) -> None:
-        self._post(LinkChanged(self._model.link))
+        self._post(ConnectionChanged(self._model.link))
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryomamba.desk import Desk
-from napari_cryomamba.models.link import Phase
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.models.connection import Phase
 
 LIGHTS = {
     Phase.OFF: "#6e7681",
@@ -34,7 +34,7 @@ _TICK_MS = 500
 class ConnectPanel(QWidget):
     """One field for the address, a light with text, who answers, and a button to try again at once."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self.address = QComboBox(self)

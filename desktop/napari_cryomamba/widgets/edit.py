@@ -7,16 +7,16 @@ from collections.abc import Callable
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from cryomamba.errors import InvalidRequestError
-from napari_cryomamba.desk import Desk
-from napari_cryomamba.masks import Mask, apply_edit
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.layers.masks import Mask, apply_edit
+from napari_cryomamba.models.components import Edit, fill_holes, keep_component, remove_small_components
 from napari_cryomamba.models.history import Level, Notice
-from napari_cryomamba.pieces import Edit, fill_holes, keep_piece, remove_small_pieces
 
 
 class EditPanel(QWidget):
     """Each edit runs aside and goes through napari's history, so that Ctrl-Z takes it back."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self._mask: Mask | None = None
@@ -48,7 +48,7 @@ class EditPanel(QWidget):
         layout.addLayout(tools)
         layout.addLayout(grid)
         layout.addWidget(hint)
-        self.small.clicked.connect(self.remove_small_pieces)
+        self.small.clicked.connect(self.remove_small_components)
         self.holes.clicked.connect(self.fill_holes)
         self.piece.clicked.connect(self.keep_this_piece)
         self.paint.clicked.connect(lambda: self._mode("paint"))
@@ -77,11 +77,11 @@ class EditPanel(QWidget):
         if self._mask is not None:
             self._mask.layer.undo()
 
-    def remove_small_pieces(self) -> None:
+    def remove_small_components(self) -> None:
         """Remove every piece below the volume in the field, of every label."""
         if self._mask is not None:
             array, size, least = self._mask.array, self._mask.voxel_size_A, self.smallest.value()
-            self._edit("Removing small pieces", lambda: remove_small_pieces(array, size, least))
+            self._edit("Removing small pieces", lambda: remove_small_components(array, size, least))
 
     def fill_holes(self) -> None:
         """Fill what the mask encloses."""
@@ -101,7 +101,7 @@ class EditPanel(QWidget):
             self._desk.notices.tell(Notice.of_error(error, context="Keeping a piece"))
             return
         array, size = mask.array, mask.voxel_size_A
-        self._edit("Keeping a piece", lambda: keep_piece(array, size, (z, y, x)))
+        self._edit("Keeping a piece", lambda: keep_component(array, size, (z, y, x)))
 
     def _edit(self, context: str, find: Callable[[], Edit]) -> None:
         mask = self._mask

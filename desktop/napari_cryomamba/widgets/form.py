@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLargeIntSpinBox
 
-from cryomamba.records import EngineInfo
+from cryomamba.engines.info import EngineInfo
 from napari_cryomamba.models.form import FormField, FormModel, parse_json
 from napari_cryomamba.signals import Signal
 

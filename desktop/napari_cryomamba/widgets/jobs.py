@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from cryomamba.records import JobState
-from napari_cryomamba.desk import Desk
+from cryomamba.models.jobs import JobState
+from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.models.jobs import Job, is_here, is_sending
 from napari_cryomamba.signals import Signal
 
@@ -37,7 +37,7 @@ _COLORS = {JobState.FAILED: "#f85149", JobState.COMPLETED: "#3fb950", JobState.C
 class JobTableModel(QAbstractTableModel):
     """Shows the desk's jobs, newest first."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: AppController) -> None:
         super().__init__(desk)
         self._desk = desk
         self._rows: list[Job] = []
@@ -135,7 +135,7 @@ class JobsPanel(QWidget):
 
     error_wanted = Signal(str)
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self._fetching: dict[str, str] = {}

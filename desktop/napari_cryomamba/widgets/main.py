@@ -11,14 +11,14 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
-from napari_cryomamba.aside import Task
-from napari_cryomamba.desk import Desk
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.app.task_runner import Task
 from napari_cryomamba.doctor import diagnose
-from napari_cryomamba.overlay import warm_up
+from napari_cryomamba.layers.overlay import warm_up
+from napari_cryomamba.layers.tomogram import Tomogram, open_tomogram, source_of
+from napari_cryomamba.layers.tomograms import tomogram_layers
 from napari_cryomamba.sample import sample_path
-from napari_cryomamba.settings import SettingsFile
-from napari_cryomamba.tomogram import Tomogram, open_tomogram, source_of
-from napari_cryomamba.tomograms import tomogram_layers
 from napari_cryomamba.widgets.connect import ConnectPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
 from napari_cryomamba.widgets.mask import MaskPanel
@@ -49,7 +49,7 @@ class CryoMambaWidget(QWidget):
     def __init__(self, napari_viewer: Any, *, settings: SettingsFile | None = None, connect: bool = True) -> None:  # noqa: ANN401
         super().__init__()
         self.viewer = napari_viewer
-        self.desk = Desk(napari_viewer, file=settings, parent=self)
+        self.desk = AppController(napari_viewer, file=settings, parent=self)
         self.connection = ConnectPanel(self.desk, self)
         self.tomogram = TomogramPanel(self.desk, self)
         self.segment = SegmentPanel(self.desk, self)

@@ -23,24 +23,25 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible, QLabeledDoubleSlider
 
-from cryomamba.records import INSTANCES, MASK, MIDDLE, JobRecord, revision_number
-from napari_cryomamba.desk import Desk
-from napari_cryomamba.masks import Mask, mask_of
+from cryomamba.engines.artifacts import INSTANCES, MASK, MEDIAL_SURFACE, revision_number
+from cryomamba.models.jobs import JobRecord
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.layers.masks import Mask, mask_of
 from napari_cryomamba.widgets.edit import EditPanel
-from napari_cryomamba.widgets.keep import KeepPanel
+from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 
 _COLOR, _NAME, _LABEL = 0, 1, 2
 _LOOKS = ("visible", "opacity", "contour")
 _ROW_HEIGHT, _ROWS_MAX = 24, 5
-_VERSIONS = {MASK: "As the engine made it", INSTANCES: "Its pieces, numbered", MIDDLE: "Its middle surface"}
+_VERSIONS = {MASK: "As the engine made it", INSTANCES: "Its pieces, numbered", MEDIAL_SURFACE: "Its middle surface"}
 
 
 class MaskPanel(QScrollArea):
     """Shows the selected mask and hands it to the parts that measure, edit and keep it."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self.current: Mask | None = None
@@ -62,7 +63,7 @@ class MaskPanel(QScrollArea):
         self.labels = QTableWidget(0, 3, body)
         self.edit = EditPanel(desk, body)
         self.statistics = StatisticsPanel(desk, body)
-        self.keep = KeepPanel(desk, body)
+        self.keep = ExportPanel(desk, body)
         self.threshold = ThresholdPanel(desk, body)
         self.version = QComboBox(body)
         self.version.setToolTip(

@@ -11,10 +11,10 @@ from qtpy.QtGui import QDesktopServices, QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
 from cryomamba._version import __version__
-from napari_cryomamba.desk import Desk
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.layers.tomograms import active_tomogram, go_to_middle
 from napari_cryomamba.reader import PACKED, SUFFIXES
 from napari_cryomamba.signals import QAction
-from napari_cryomamba.tomograms import active_tomogram, go_to_middle
 
 DOCUMENTATION = "https://cryomamba.readthedocs.io"
 _PATTERNS = " ".join(f"*{suffix}{packed}" for suffix in SUFFIXES for packed in ("", *PACKED))
@@ -23,7 +23,7 @@ _PATTERNS = " ".join(f"*{suffix}{packed}" for suffix in SUFFIXES for packed in (
 class CryoMambaMenu(QMenu):
     """What the panels have no button for."""
 
-    def __init__(self, desk: Desk, panel: Any, parent: QWidget | None = None) -> None:  # noqa: ANN401 (the main panel)
+    def __init__(self, desk: AppController, panel: Any, parent: QWidget | None = None) -> None:  # noqa: ANN401 (the main panel)
         super().__init__("&CryoMamba", parent)
         self.setToolTipsVisible(True)
         self._desk = desk

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryomamba.desk import Desk
+from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.models.history import Level, Notice, bug_report
 
 _COLORS = {Level.ERROR: "#f85149", Level.WARNING: "#d29922"}
@@ -24,7 +24,7 @@ _COLORS = {Level.ERROR: "#f85149", Level.WARNING: "#d29922"}
 class MessagesPanel(QWidget):
     """The history of messages."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self.list = QListWidget(self)

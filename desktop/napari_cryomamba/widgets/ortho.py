@@ -10,7 +10,7 @@ from napari.qt import QtViewer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
-from napari_cryomamba.picks_layer import neighbours_shown
+from napari_cryomamba.layers.picks import neighbours_shown
 
 ORDERS = {"x – z": (1, 0, 2), "y – z": (2, 1, 0)}
 _LOOKS = {

@@ -20,13 +20,13 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.picks import ENDINGS, Frame
-from cryomamba.records import Shape, Spacing
-from napari_cryomamba.desk import Desk
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.revisions import save_picks, stem_of
+from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
 from napari_cryomamba.models.history import Level, Notice
 from napari_cryomamba.models.placement import NM_PER_A
-from napari_cryomamba.picks_layer import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
-from napari_cryomamba.revisions import save_picks, stem_of
 
 TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
@@ -34,7 +34,7 @@ TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Tabl
 class PicksPanel(QWidget):
     """The selected points layer; napari's own tools add, move and delete points."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self._layer: Any = None

@@ -19,24 +19,24 @@ from qtpy.QtWidgets import (
 )
 
 from cryomamba.errors import CryoMambaError
-from cryomamba.records import RETHRESHOLD
-from napari_cryomamba.desk import Desk
-from napari_cryomamba.net.delivery import Order, Way
-from napari_cryomamba.tomogram import source_of
-from napari_cryomamba.tomograms import active_tomogram, tomogram_layers
+from cryomamba.models.jobs import RETHRESHOLD
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.layers.tomogram import source_of
+from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
+from napari_cryomamba.net.submit import JobSubmission, SubmitMode
 from napari_cryomamba.widgets.form import ParameterForm
 
 WAYS = {
-    Way.AUTOMATIC: "by its path, else by upload",
-    Way.PATH: "by its path",
-    Way.UPLOAD: "by upload",
+    SubmitMode.AUTOMATIC: "by its path, else by upload",
+    SubmitMode.PATH: "by its path",
+    SubmitMode.UPLOAD: "by upload",
 }
 
 
 class SegmentPanel(QWidget):
     """What a new job needs, made from what the server (or this process) offers."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self._shown = ""
@@ -174,7 +174,7 @@ class SegmentPanel(QWidget):
         order = self._order()
         if order is not None:
             # Not every binding of Qt gives back the member that was put in; some give its text.
-            self._desk.runs.submit(order, Way(self.way.currentData()))
+            self._desk.runs.submit(order, SubmitMode(self.way.currentData()))
 
     def run_here(self) -> None:
         """Segment in this process."""
@@ -182,7 +182,7 @@ class SegmentPanel(QWidget):
         if order is not None:
             self._desk.runs.run_here(order)
 
-    def _order(self) -> Order | None:
+    def _order(self) -> JobSubmission | None:
         layer = self.layer
         source = source_of(layer) if layer is not None else None
         if source is None:
@@ -192,7 +192,7 @@ class SegmentPanel(QWidget):
         settings = self._desk.preferences.values
         settings.parameters = {**settings.parameters, engine: params}
         self._remember_engine(engine)
-        return Order(
+        return JobSubmission(
             source=source,
             engine=engine,
             params=params,

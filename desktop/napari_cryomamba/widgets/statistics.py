@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
 
 from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.masks.measure import Measurements, write_csv
-from napari_cryomamba.aside import Task
-from napari_cryomamba.desk import Desk
-from napari_cryomamba.masks import Mask
-from napari_cryomamba.pieces import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
-from napari_cryomamba.revisions import stem_of
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.revisions import stem_of
+from napari_cryomamba.app.task_runner import Task
+from napari_cryomamba.layers.masks import Mask
+from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 
 
 class TableCell(QTableWidgetItem):
@@ -49,7 +49,7 @@ class TableCell(QTableWidgetItem):
 class StatisticsPanel(QWidget):
     """Measures the mask in a thread; a double click on a row goes there."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self._mask: Mask | None = None

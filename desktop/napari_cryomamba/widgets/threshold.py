@@ -18,27 +18,28 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledSlider
 
+from cryomamba.engines.artifacts import SCORES
 from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.masks.hysteresis import SCORE_MAX, is_plain
-from cryomamba.records import RETHRESHOLD, SCORES, JobRecord
-from napari_cryomamba.aside import Task
-from napari_cryomamba.desk import Desk
+from cryomamba.models.jobs import RETHRESHOLD, JobRecord
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.task_runner import Task
+from napari_cryomamba.app.thresholds import LiveThreshold, ScoreMap, cut_whole, kept_blocks, moved
+from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.models.jobs import is_here
 from napari_cryomamba.models.metadata import size_text
-from napari_cryomamba.overlay import Overlay
-from napari_cryomamba.thresholds import LiveCut, ScoreMap, cut_whole, kept_blocks, moved
 
 
 class ThresholdPanel(QWidget):
     """Shows at once what another threshold does, and applies it when asked: here, or on the server as a job."""
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self._overlay: Overlay | None = None
         self._record: JobRecord | None = None
         self._found: ScoreMap | None = None
-        self._live: LiveCut | None = None
+        self._live: LiveThreshold | None = None
         self._task: Task | None = None
         self.load = QPushButton("Load the scores", self)
         self.load.setToolTip("Fetch the job's scores, so that the threshold can be moved without running it again")
@@ -164,7 +165,7 @@ class ThresholdPanel(QWidget):
         least = round(self.smallest.value() / found.voxel_nm3)
         cut = moved(found.cut, high=self.high.value(), low=low, min_voxels=least)
         if self._live is None:
-            self._live = LiveCut(found, cut)
+            self._live = LiveThreshold(found, cut)
             self._show_live()
             self._desk.watching.overlay_changed.emit(overlay.job_id)
         live = self._live

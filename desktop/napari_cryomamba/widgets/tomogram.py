@@ -20,12 +20,12 @@ from qtpy.QtWidgets import (
 )
 
 from cryomamba.volumes import Statistics, open_volume, stream_statistics
-from napari_cryomamba.aside import Task
-from napari_cryomamba.desk import Desk
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.task_runner import Task
+from napari_cryomamba.layers.tomogram import Source, source_of
+from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.metadata import header_rows, statistics_rows
 from napari_cryomamba.signals import Signal
-from napari_cryomamba.tomogram import Source, source_of
-from napari_cryomamba.tomograms import active_tomogram, tomogram_layers
 
 RECENT_SHOWN = 6
 
@@ -45,7 +45,7 @@ class TomogramPanel(QScrollArea):
     sample_wanted = Signal()
     path_wanted = Signal(str)
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
         self._layer: Any = None

@@ -14,22 +14,21 @@ from pydantic import ValidationError
 from cryomamba.client.address import make_transport
 from cryomamba.client.saving import save
 from cryomamba.client.transport import Transport
-from cryomamba.events import Event, StateEvent
-from cryomamba.files import FileRecord
-from cryomamba.records import (
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.models.events import Event, StateEvent
+from cryomamba.models.files import FileRecord
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import (
     RETHRESHOLD,
     Artifact,
     JobPage,
     JobRecord,
     JobState,
     PreviewOptions,
-    ServerInfo,
-    Shape,
-    Spacing,
     SubmitRequest,
     VolumeSource,
 )
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.models.server import ServerInfo
 from cryomamba.wire.requests import invalid_fields
 
 
@@ -278,9 +277,9 @@ class AsyncClient:
     def watch(self, job_id: str, *, previews: bool = True) -> AsyncGenerator[Event, None]:
         """Follow a job: the present state and the newest preview at once, then what happens, to its end.
 
-        The last event is the final :class:`~cryomamba.events.StateEvent`. Previews and progress that were not fetched
-        in time are replaced by newer ones. A lost connection is told as :class:`~cryomamba.events.LinkEvent` and made
-        good.
+        The last event is the final :class:`~cryomamba.models.events.StateEvent`. Previews and progress that were not
+        fetched in time are replaced by newer ones. Disconnects are reported as
+        :class:`~cryomamba.models.events.ConnectionEvent`; the client reconnects.
         """
         return self.transport.watch(job_id, previews=previews)
 

@@ -11,10 +11,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from cryomamba.client._aio import AsyncClient, aconnect
-from cryomamba.events import Event
-from cryomamba.files import FileRecord
-from cryomamba.records import JobPage, JobRecord, JobState, PreviewOptions, ServerInfo, Shape, Spacing
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.models.events import Event
+from cryomamba.models.files import FileRecord
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobPage, JobRecord, JobState, PreviewOptions
+from cryomamba.models.server import ServerInfo
 
 T = TypeVar("T")
 

@@ -43,7 +43,7 @@ def make_transport(url: str | None, token: str | None = None) -> Transport:
         found = load_settings().token
         return HttpTransport(url, token=token or (found.get_secret_value() if found is not None else None))
     if scheme in {"tcp", "ipc"}:
-        from cryomamba.access.curve import key_for
+        from cryomamba.access.keys import key_for
         from cryomamba.access.roles import Role
         from cryomamba.client.bus import BusTransport
 

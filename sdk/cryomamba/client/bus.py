@@ -16,25 +16,19 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ValidationError
 
-from cryomamba.client import hub as published
+from cryomamba.client import bus_subscriber as published
+from cryomamba.client.bus_requester import BusRequester
+from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber
 from cryomamba.client.bus_watch import AllWatch, JobWatch, decode_message
-from cryomamba.client.channel import BusChannel
-from cryomamba.client.hub import BusHub, BusMessage
 from cryomamba.endpoints import BusEndpoints, check_bus_url
 from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError
-from cryomamba.events import Event
-from cryomamba.files import FileRecord
-from cryomamba.records import (
-    Activity,
-    JobPage,
-    JobRecord,
-    JobState,
-    Record,
-    ServerInfo,
-    SubmitRequest,
-)
+from cryomamba.models.base import Record
+from cryomamba.models.events import Event
+from cryomamba.models.files import FileRecord
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobPage, JobRecord, JobState, SubmitRequest
+from cryomamba.models.server import Activity, ServerInfo
 from cryomamba.wire.buffers import decode_bytes
-from cryomamba.wire.preview import PreviewFrame
 from cryomamba.wire.requests import (
     ArtifactRead,
     Empty,
@@ -48,11 +42,11 @@ from cryomamba.wire.requests import (
 )
 
 if TYPE_CHECKING:
-    from cryomamba.access.curve import KeyFile
+    from cryomamba.access.keys import KeyFile
 
 R = TypeVar("R", bound=Record)
 
-PIECE_BYTES = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 EVENTS_S = 10.0
 REVISE_S = 120.0
 BEYOND_ALL_EVENTS = 2**62
@@ -81,18 +75,18 @@ class BusTransport:
     def __init__(self, url: str, *, endpoints: BusEndpoints | None = None, key: KeyFile | None = None) -> None:
         self.url = check_bus_url(url)
         src = f"client-{os_socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.channel = BusChannel(url, src=src, key=key)
+        self.channel = BusRequester(url, src=src, key=key)
         self._key = key
         self._endpoints = endpoints
-        self._hub: BusHub | None = None
+        self._hub: BusSubscriber | None = None
         self._hub_lock = asyncio.Lock()
 
-    async def hub(self) -> BusHub:
+    async def hub(self) -> BusSubscriber:
         """Return the subscriptions' side, connected on first use."""
         async with self._hub_lock:
             if self._hub is None:
                 endpoints = self._endpoints or await self._ask_endpoints()
-                self._hub = BusHub(endpoints, key=self._key)
+                self._hub = BusSubscriber(endpoints, key=self._key)
             return self._hub
 
     async def _ask_endpoints(self) -> BusEndpoints:
@@ -195,7 +189,7 @@ class BusTransport:
             raise NotFoundError(f"The job has no file '{name}'.", hint=f"Its files: {listed}.")
         offset = 0
         while offset < size:
-            length = min(PIECE_BYTES, size - offset)
+            length = min(CHUNK_BYTES, size - offset)
             reply = await self.channel.request(
                 "artifact.read", ArtifactRead(job=job_id, name=name, offset=offset, length=length), timeout=30.0
             )

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from cryomamba.client import hub as published
-from cryomamba.client.hub import BusMessage, Subscription
-from cryomamba.client.ledger import Ledger
+from cryomamba.client import bus_subscriber as published
+from cryomamba.client.bus_subscriber import BusMessage, Subscription
+from cryomamba.client.job_state_tracker import JobStateTracker
 from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
-from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
-from cryomamba.records import JobEvent, JobRecord, JobState, Progress
-from cryomamba.wire.preview import PreviewFrame, decode_frame
+from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress
+from cryomamba.wire.preview import decode_frame
 
 if TYPE_CHECKING:
     from cryomamba.client.bus import BusTransport
@@ -40,7 +41,7 @@ class JobWatch:
         self._transport = transport
         self._job_id = job_id
         self._previews = previews
-        self._ledger = Ledger()
+        self._ledger = JobStateTracker()
         self._shown = 0
         self._finished = False
 
@@ -88,7 +89,7 @@ class JobWatch:
         if got is None:
             raise UnavailableError("The client was closed while it was watching.")
         message, skipped = got
-        if isinstance(message, LinkEvent):
+        if isinstance(message, ConnectionEvent):
             yield message
             return
         with contextlib.suppress(ProtocolError, ValidationError):
@@ -145,7 +146,7 @@ class AllWatch:
                 yield link
             while (got := await subscription.mailbox.get()) is not None:
                 message, _ = got
-                if isinstance(message, LinkEvent):
+                if isinstance(message, ConnectionEvent):
                     yield message
                     continue
                 async for event in self._take(message):
@@ -153,7 +154,7 @@ class AllWatch:
         finally:
             hub.close_subscription(subscription)
 
-    async def _find_start(self) -> AsyncIterator[LinkEvent]:
+    async def _find_start(self) -> AsyncIterator[ConnectionEvent]:
         """Ask where the broker stands until it says so: a start that is not known would be lost with the connection."""
         lost = False
         while True:
@@ -161,13 +162,13 @@ class AllWatch:
                 newest = await self._transport.last_event()
             except UnavailableError as away:
                 if not lost:
-                    yield LinkEvent("lost", away.message)
+                    yield ConnectionEvent("lost", away.message)
                 lost = True
                 await asyncio.sleep(PAUSE_S)
                 continue
             if self.last is None:
                 self.last = newest
-            yield LinkEvent("connected", "The broker has said where it stands.")
+            yield ConnectionEvent("connected", "The broker has said where it stands.")
             return
 
     async def _take(self, message: BusMessage) -> AsyncIterator[Event]:
@@ -193,12 +194,12 @@ class AllWatch:
                 missed = [state async for state in self._page(newest)]
             except UnavailableError as away:
                 # Newer messages wait in the mailbox, so that nothing is told out of order or left out.
-                yield LinkEvent("lost", f"{away.message} What was missed meanwhile is asked for again.")
+                yield ConnectionEvent("lost", f"{away.message} What was missed meanwhile is asked for again.")
                 waited = True
                 await asyncio.sleep(PAUSE_S)
                 continue
             if waited:
-                yield LinkEvent("connected", "The broker answers again.")
+                yield ConnectionEvent("connected", "The broker answers again.")
                 waited = False
             if not missed:
                 return
@@ -234,7 +235,7 @@ def decode_message(message: BusMessage) -> PreviewFrame:
     return decode_frame(message.envelope, message.payload)
 
 
-def _read(message: BusMessage, ledger: Ledger | None, skipped: int) -> list[Event]:
+def _read(message: BusMessage, ledger: JobStateTracker | None, skipped: int) -> list[Event]:
     """Turn a published message into events; without a ledger every state message counts.
 
     Raises

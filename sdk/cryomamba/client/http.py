@@ -29,10 +29,12 @@ from cryomamba.errors import (
     UnavailableError,
     error_from_payload,
 )
-from cryomamba.events import Event
-from cryomamba.files import FileRecord
-from cryomamba.records import JobPage, JobRecord, JobState, Record, ServerInfo, SubmitRequest
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.models.base import Record
+from cryomamba.models.events import Event
+from cryomamba.models.files import FileRecord
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobPage, JobRecord, JobState, SubmitRequest
+from cryomamba.models.server import ServerInfo
 from cryomamba.wire.webframe import decode_web_frame
 
 R = TypeVar("R", bound=Record)

@@ -14,17 +14,17 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 from websockets.typing import Subprotocol
 
-from cryomamba.client.ledger import Ledger
+from cryomamba.client.job_state_tracker import JobStateTracker
+from cryomamba.client.latest_value_queue import LatestValueQueue
 from cryomamba.errors import (
     AccessError,
     NotFoundError,
     ProtocolError,
 )
-from cryomamba.events import Event, LinkEvent, PreviewEvent, ProgressEvent, StateEvent
-from cryomamba.mailbox import Mailbox
-from cryomamba.records import JobEvent, JobRecord, Progress
+from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobEvent, JobRecord, Progress
 from cryomamba.wire.constants import PAYLOAD_MAX_BYTES
-from cryomamba.wire.preview import PreviewFrame
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
 
 NOT_ALLOWED: Final = 1008
@@ -34,12 +34,12 @@ LONGEST_PAUSE_S: Final = 5.0
 
 # A message of this module's own: the connection is there.
 OPENED: Final = "opened"
-CONNECTED: Final = LinkEvent("connected", "Connected to the gateway.")
+CONNECTED: Final = ConnectionEvent("connected", "Connected to the gateway.")
 
 Message = Mapping[str, Any] | PreviewFrame
 
 
-class Watching:
+class ReconnectingWebSocket:
     """One WebSocket after another to the same address, read into a mailbox as fast as messages come.
 
     A preview or progress that was not fetched is replaced by a newer one, and a preview is acknowledged only when it
@@ -88,7 +88,7 @@ class Watching:
         ) as socket:
             if self.hello is not None:
                 await socket.send(json.dumps(self.hello))
-            mailbox: Mailbox[Message] = Mailbox()
+            mailbox: LatestValueQueue[Message] = LatestValueQueue()
             reading = asyncio.create_task(self._read(socket, mailbox), name="http-watch")
             try:
                 yield {"type": OPENED}
@@ -100,7 +100,7 @@ class Watching:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
 
-    async def _read(self, socket: ClientConnection, mailbox: Mailbox[Message]) -> None:
+    async def _read(self, socket: ClientConnection, mailbox: LatestValueQueue[Message]) -> None:
         try:
             while True:
                 with contextlib.suppress(ProtocolError):
@@ -158,9 +158,11 @@ async def watch_job(
     AccessError
         The gateway refuses.
     """
-    ledger = Ledger()
+    ledger = JobStateTracker()
     reader = JobReader(ledger, previews=previews)
-    async with contextlib.aclosing(_reconnecting(Watching(url, proxy=proxy, headers=headers), job_id)) as messages:
+    async with contextlib.aclosing(
+        _reconnecting(ReconnectingWebSocket(url, proxy=proxy, headers=headers), job_id)
+    ) as messages:
         async for message in messages:
             try:
                 for event in reader.read(message):
@@ -174,7 +176,7 @@ async def watch_job(
 class JobReader:
     """Turns the messages about one job into events; pure."""
 
-    def __init__(self, ledger: Ledger, *, previews: bool) -> None:
+    def __init__(self, ledger: JobStateTracker, *, previews: bool) -> None:
         self._ledger = ledger
         self._previews = previews
         self._last: tuple[int, int] | None = None
@@ -227,7 +229,7 @@ async def watch_all(url: str, *, proxy: bool, headers: Mapping[str, str]) -> Asy
 
     From the first ``connected`` on every change of state is told, also those while the link was away.
     """
-    watching = Watching(url, proxy=proxy, headers=headers, hello={"type": "subscribe", "job_id": "*"})
+    watching = ReconnectingWebSocket(url, proxy=proxy, headers=headers, hello={"type": "subscribe", "job_id": "*"})
     reader = AllReader()
     async with contextlib.aclosing(_reconnecting(watching, None)) as messages:
         async for message in messages:
@@ -303,18 +305,18 @@ def _progress(message: Mapping[str, Any]) -> ProgressEvent:
     return ProgressEvent(str(message.get("job_id") or ""), attempt if isinstance(attempt, int) else 0, progress)
 
 
-def _link(message: Mapping[str, Any]) -> LinkEvent:
+def _link(message: Mapping[str, Any]) -> ConnectionEvent:
     data = message.get("data")
     data = data if isinstance(data, dict) else {}
     status = data.get("status")
     text, retry = str(data.get("message", "")), data.get("retry_s", 0.0)
     seconds = float(retry) if isinstance(retry, int | float) else 0.0
     if status in {"connected", "restarted"}:
-        return LinkEvent(status, text, seconds)
-    return LinkEvent("lost", text, seconds)
+        return ConnectionEvent(status, text, seconds)
+    return ConnectionEvent("lost", text, seconds)
 
 
-async def _reconnecting(watching: Watching, job_id: str | None) -> AsyncGenerator[Message, None]:
+async def _reconnecting(watching: ReconnectingWebSocket, job_id: str | None) -> AsyncGenerator[Message, None]:
     """Yield messages over as many connections as it takes; link messages tell of the changes."""
     pauses = _pauses()
     while True:
@@ -341,7 +343,7 @@ async def _reconnecting(watching: Watching, job_id: str | None) -> AsyncGenerato
         await asyncio.sleep(pause)
 
 
-def _raise_for_close(watching: Watching, job_id: str | None) -> None:
+def _raise_for_close(watching: ReconnectingWebSocket, job_id: str | None) -> None:
     reason = watching.close_reason
     if watching.close_code == NO_SUCH_JOB:
         raise NotFoundError(reason or f"There is no job '{job_id}'.", hint="'cryomamba jobs' lists those there are.")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from cryomamba.errors import ConflictError, ErrorCode
-from cryomamba.records import Artifact
+from cryomamba.models.jobs import Artifact
 
 
 async def save(

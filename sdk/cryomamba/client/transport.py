@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Protocol
 
-from cryomamba.events import Event
-from cryomamba.files import FileRecord
-from cryomamba.records import JobPage, JobRecord, JobState, ServerInfo, SubmitRequest
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.models.events import Event
+from cryomamba.models.files import FileRecord
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobPage, JobRecord, JobState, SubmitRequest
+from cryomamba.models.server import ServerInfo
 
 
 class Transport(Protocol):

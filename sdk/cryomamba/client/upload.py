@@ -23,8 +23,8 @@ from cryomamba.errors import (
     UnavailableError,
     VolumeError,
 )
-from cryomamba.files import FileRecord, UploadStatus
-from cryomamba.records import Record
+from cryomamba.models.base import Record
+from cryomamba.models.files import FileRecord, UploadStatus
 
 R = TypeVar("R", bound=Record)
 Ask = Callable[..., Awaitable[httpx.Response]]

@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.errors import NotFoundError
-from cryomamba.libraries import library
 from cryomamba.masks.instances import Instances, find_instances
 from cryomamba.masks.slabs import Labels, LabelSource, Step
+from cryomamba.optional_imports import import_optional
 
 
-def without_small_pieces(source: LabelSource, min_volume_nm3: float, *, step: Step | None = None) -> LabelSource:
+def without_small_components(source: LabelSource, min_volume_nm3: float, *, step: Step | None = None) -> LabelSource:
     """Return the mask without pieces below a volume (nm³); voxels touch by faces, edges and corners."""
     instances = find_instances(source, step=step)
     return _chosen(instances, instances.voxels * source.voxel_volume_nm3 >= min_volume_nm3 * (1 - 1e-9))
 
 
-def only_pieces(source: LabelSource, numbers: Collection[int], *, step: Step | None = None) -> LabelSource:
+def only_components(source: LabelSource, numbers: Collection[int], *, step: Step | None = None) -> LabelSource:
     """Return the mask with these pieces alone, numbered from the largest, which is 1.
 
     Raises
@@ -41,7 +41,7 @@ def only_pieces(source: LabelSource, numbers: Collection[int], *, step: Step | N
     return _chosen(instances, keep)
 
 
-def piece_at(source: LabelSource, position: tuple[int, int, int], *, step: Step | None = None) -> LabelSource:
+def component_at(source: LabelSource, position: tuple[int, int, int], *, step: Step | None = None) -> LabelSource:
     """Return the piece that covers a voxel (z, y, x), alone.
 
     Raises
@@ -107,7 +107,7 @@ def without_holes_in_planes(source: LabelSource) -> LabelSource:
 
 
 def _filled_plane(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    rooms = library("cc3d").connected_components((plane == 0).view(np.uint8), connectivity=4)
+    rooms = import_optional("cc3d").connected_components((plane == 0).view(np.uint8), connectivity=4)
     border = np.unique(np.concatenate([rooms[0], rooms[-1], rooms[:, 0], rooms[:, -1]]))
     numbers, places = np.unique(rooms, return_index=True)
     hole = ~np.isin(numbers, border) & (numbers > 0)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engine import ScoreCut
-from cryomamba.libraries import library
-from cryomamba.masks.seams import Numbers, SeamGraph
+from cryomamba.geometry import Shape
+from cryomamba.masks.slab_graph import Numbers, SlabGraph
 from cryomamba.masks.slabs import Spread, slab_depth
-from cryomamba.records import Shape
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.optional_imports import import_optional
 
 SCORE_MAX = 255
 SCORE_SLAB_VOXELS = 4 * 1024 * 1024
@@ -31,7 +31,7 @@ Flags = npt.NDArray[np.bool_]
 Components = npt.NDArray[np.unsignedinteger[Any]]
 
 
-def cut_scores(scores: Scores, cut: ScoreCut) -> Scores:
+def cut_scores(scores: Scores, cut: HysteresisThreshold) -> Scores:
     """Turn the scores of a whole (small) volume into a mask of 0 and 1."""
     if is_plain(cut):
         return (scores >= cut.low).astype(np.uint8)
@@ -39,7 +39,7 @@ def cut_scores(scores: Scores, cut: ScoreCut) -> Scores:
     return _kept(pieces, pieces.strong & (pieces.sizes >= cut.min_voxels))
 
 
-def is_plain(cut: ScoreCut) -> bool:
+def is_plain(cut: HysteresisThreshold) -> bool:
     """Whether a cut is a plain threshold, decided voxel by voxel."""
     return cut.high <= cut.low and cut.min_voxels <= 1
 
@@ -84,10 +84,10 @@ class SlabLabeller:
     cut : ScoreCut
     """
 
-    def __init__(self, cut: ScoreCut) -> None:
+    def __init__(self, cut: HysteresisThreshold) -> None:
         self._cut = cut
         self._slabs: list[_Slab] = []
-        self._graph = SeamGraph()
+        self._graph = SlabGraph()
         self._sizes: list[Numbers] = []
         self._strong: list[Flags] = []
         self._seam: Numbers | None = None
@@ -141,7 +141,7 @@ def write_mask(
     shape: Shape,
     read: Callable[[slice], Scores],
     write: Callable[[int, Scores], None],
-    cut: ScoreCut,
+    cut: HysteresisThreshold,
     *,
     step: Callable[[float], None],
     slab_voxels: int = SCORE_SLAB_VOXELS,
@@ -181,15 +181,15 @@ def write_mask(
         step(before + (1 - before) * (number + 1) / len(slabs))
 
 
-def _plain_mask(read: Callable[[slice], Scores], cut: ScoreCut, z: slice) -> Scores:
+def _plain_mask(read: Callable[[slice], Scores], cut: HysteresisThreshold, z: slice) -> Scores:
     return cut_scores(read(z), cut)
 
 
-def _seen_at(read: Callable[[slice], Scores], cut: ScoreCut, z: slice) -> Seen:
+def _seen_at(read: Callable[[slice], Scores], cut: HysteresisThreshold, z: slice) -> Seen:
     return seen_in(read(z), cut)
 
 
-def _mask_at(read: Callable[[slice], Scores], cut: ScoreCut, slab: tuple[slice, bytes]) -> Scores:
+def _mask_at(read: Callable[[slice], Scores], cut: HysteresisThreshold, slab: tuple[slice, bytes]) -> Scores:
     z, kept = slab
     return _kept(_pieces(read(z), cut), _flags(kept))
 
@@ -214,10 +214,10 @@ class _Labelled(_Pieces):
     sizes: Numbers
 
 
-def _pieces(scores: Scores, cut: ScoreCut) -> _Pieces:
+def _pieces(scores: Scores, cut: HysteresisThreshold) -> _Pieces:
     weak = scores >= cut.low
     # As bytes: of a boolean array that is a few voxels thin, cc3d makes an error.
-    components: Components = library("cc3d").connected_components(weak.view(np.uint8), connectivity=26)
+    components: Components = import_optional("cc3d").connected_components(weak.view(np.uint8), connectivity=26)
     return _Pieces(components, np.flatnonzero(weak))
 
 
@@ -228,7 +228,7 @@ def _kept(pieces: _Pieces, keep: Flags) -> Scores:
     return mask
 
 
-def _label(scores: Scores, cut: ScoreCut) -> _Labelled:
+def _label(scores: Scores, cut: HysteresisThreshold) -> _Labelled:
     pieces = _pieces(scores, cut)
     found = pieces.components.reshape(-1)[pieces.inside]
     sizes = np.bincount(found, minlength=1)
@@ -237,7 +237,7 @@ def _label(scores: Scores, cut: ScoreCut) -> _Labelled:
     return _Labelled(pieces.components, pieces.inside, strong, sizes)
 
 
-def seen_in(scores: Scores, cut: ScoreCut) -> Seen:
+def seen_in(scores: Scores, cut: HysteresisThreshold) -> Seen:
     """Find the pieces of a slab (uint8, ZYX, full y and x)."""
     pieces = _label(scores, cut)
     return Seen(pieces.components[0].copy(), pieces.components[-1].copy(), pieces.strong, pieces.sizes)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.libraries import library
-from cryomamba.masks.joining import Joined, Joiner, Numbering, PartRows
-from cryomamba.masks.seams import Connectivity, Numbers
+from cryomamba.masks.component_merge import ComponentMerger, Joined, Numbering, PartRows
+from cryomamba.masks.slab_graph import Connectivity, Numbers
 from cryomamba.masks.slabs import Labels, LabelSource, Step
+from cryomamba.optional_imports import import_optional
 
 Ids = npt.NDArray[np.uint32]
 Components = npt.NDArray[np.unsignedinteger[Any]]
@@ -106,7 +106,7 @@ def find_instances(
     InvalidRequestError
         ``engine_unavailable``: cc3d or scipy is not installed.
     """
-    joiner, z = Joiner(connectivity, most), 0
+    joiner, z = ComponentMerger(connectivity, most), 0
     for labels in source.slabs():
         components = _components(labels, connectivity)
         joiner.take(_measure(components, labels, z), (components[0], components[-1]), (labels[0], labels[-1]))
@@ -136,7 +136,7 @@ def _instances(source: LabelSource, connectivity: Connectivity, found: Joined) -
 def _components(labels: Labels, connectivity: Connectivity) -> Components:
     if not labels.any():
         return np.zeros(labels.shape, np.uint32)
-    found, count = library("cc3d").connected_components(labels, connectivity=connectivity, return_N=True)
+    found, count = import_optional("cc3d").connected_components(labels, connectivity=connectivity, return_N=True)
     pieces: Components = found.astype(np.min_scalar_type(count), copy=False)
     return pieces
 
@@ -144,7 +144,7 @@ def _components(labels: Labels, connectivity: Connectivity) -> Components:
 def _measure(components: Components, labels: Labels, z: int) -> PartRows:
     if not components.any():
         return PartRows.none()
-    found = library("cc3d").statistics(components, no_slice_conversion=True)
+    found = import_optional("cc3d").statistics(components, no_slice_conversion=True)
     voxels = found["voxel_counts"][1:].astype(np.int64)
     boxes = found["bounding_boxes"][1:].astype(np.int32)
     offset = np.array([z, 0, 0], np.int32)

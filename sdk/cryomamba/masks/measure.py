@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.component_table import Column, ComponentTable, Floats, ShapeSums
 from cryomamba.masks.instances import Components, Ids, Instances, find_instances
-from cryomamba.masks.piece_table import Column, Floats, PieceTable, ShapeSums
 from cryomamba.masks.slabs import Labels, LabelSource, Step, thicker, windows
 from cryomamba.masks.surface import HALO, METHOD, face_areas
 from cryomamba.masks.thickness import medial_thickness, thickness_halo
-from cryomamba.records import Shape, Spacing
 
 THICKNESS_METHOD: Final = "twice the distance to the edge at the middle (ridge of the Euclidean distance transform)"
 PIECES_MAX: Final = 100_000
@@ -97,11 +97,11 @@ class Measurements:
 
     labels: tuple[LabelSummary, ...]
     pieces: Instances
-    _table: PieceTable
+    _table: ComponentTable
     _names: Mapping[int, str]
 
     @classmethod
-    def of(cls, pieces: Instances, table: PieceTable, names: Mapping[int, str]) -> Self:
+    def of(cls, pieces: Instances, table: ComponentTable, names: Mapping[int, str]) -> Self:
         """Put the tables together from what was measured of pieces."""
         found = sorted({*names, *np.unique(pieces.label).tolist()} - {0})
         return cls(tuple(_label(label, pieces, table, names) for label in found), pieces, table, names)
@@ -167,7 +167,7 @@ def measure(
     tell = step or _nobody
     share = _FIND_SHARE if shape else 1.0
     pieces = find_instances(source, most=PIECES_MAX, step=lambda done: tell(done * share))
-    table = PieceTable.of(pieces)
+    table = ComponentTable.of(pieces)
     if shape:
         sums = ShapeSums(pieces.voxels.size)
         for done in _walk(pieces, sums, threads):
@@ -193,7 +193,7 @@ def _cells(kind: str, fields: Mapping[str, Any]) -> list[object]:
     return [f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells]
 
 
-def _label(label: int, pieces: Instances, table: PieceTable, names: Mapping[int, str]) -> LabelSummary:
+def _label(label: int, pieces: Instances, table: ComponentTable, names: Mapping[int, str]) -> LabelSummary:
     rows = np.flatnonzero(pieces.label == label)
     fields: dict[str, Any] = {"voxels": 0, "volume_nm3": 0.0}
     if rows.size:

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.masks.instances import Ids, Instances
-from cryomamba.masks.middle import MiddlePart, middle_surface, typical_thickness_A
+from cryomamba.masks.medial_surface import MedialSurfacePart, medial_surface, typical_thickness_A
 from cryomamba.masks.sampling import SurfacePoints, SurfaceSampler, nearest_signs
 from cryomamba.masks.slabs import Step
 from cryomamba.picks import Picks
-from cryomamba.volumes import HeaderFacts, MaskWriter, Volume
+from cryomamba.volumes import HeaderFields, MaskWriter, Volume
 from cryomamba.volumes.exports.nrrd import VectorFieldWriter
 
 PIECES_MAX: Final = 0xFFFF
@@ -69,7 +69,7 @@ class Membranes:
 
 def trace_membranes(
     instances: Instances,
-    like: Volume | HeaderFacts,
+    like: Volume | HeaderFields,
     files: MembraneFiles,
     *,
     label: int | None = None,
@@ -128,16 +128,16 @@ def trace_membranes(
     return Membranes(thickness_A, areas[1:] / 100, _picks(found, source.voxel_size_A))
 
 
-def _walk(instances: Instances, label: int | None, thickness_A: float) -> Iterator[tuple[Ids, MiddlePart, Ids]]:
+def _walk(instances: Instances, label: int | None, thickness_A: float) -> Iterator[tuple[Ids, MedialSurfacePart, Ids]]:
     """Yield each slab's pieces, its part of the middle surface, and the piece of each voxel of that."""
-    parts = middle_surface(instances.source, label, thickness_A)
+    parts = medial_surface(instances.source, label, thickness_A)
     z = 0
     for (_, ids), part in zip(instances.slabs(), parts, strict=True):
         yield ids, part, ids[tuple((part.voxels - (z, 0, 0)).T)]
         z += len(ids)
 
 
-def _planes(part: MiddlePart, z: int, ids: Ids) -> Iterator[Ids]:
+def _planes(part: MedialSurfacePart, z: int, ids: Ids) -> Iterator[Ids]:
     """Yield the pieces in each plane of a slab at the voxels of the middle surface alone."""
     for number, rows in enumerate(_rows(part, z, len(ids))):
         y, x = part.voxels[rows, 1], part.voxels[rows, 2]
@@ -146,7 +146,7 @@ def _planes(part: MiddlePart, z: int, ids: Ids) -> Iterator[Ids]:
         yield plane
 
 
-def _rows(part: MiddlePart, z: int, count: int) -> list[slice]:
+def _rows(part: MedialSurfacePart, z: int, count: int) -> list[slice]:
     """Return which of a part's voxels lie in each of its slab's planes."""
     ends = np.searchsorted(part.voxels[:, 0], np.arange(z, z + count + 1))
     return [slice(first, last) for first, last in pairwise(ends.tolist())]
@@ -164,7 +164,7 @@ def _picks(points: SurfacePoints, size: tuple[float, float, float]) -> Picks:
 
 def _write_normals(
     instances: Instances,
-    like: Volume | HeaderFacts,
+    like: Volume | HeaderFields,
     path: Path,
     points: SurfacePoints,
     what: tuple[int | None, float],

@@ -17,10 +17,10 @@ from typing import IO, Final
 import numpy as np
 import numpy.typing as npt
 
+from cryomamba.atomic import AtomicFile
 from cryomamba.errors import InvalidRequestError
-from cryomamba.libraries import library
 from cryomamba.masks.slabs import LabelSource, Step, Window, windows
-from cryomamba.volumes.aside import AsideFile
+from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.grid import Triple
 
@@ -95,7 +95,7 @@ def write_stl(parts: Iterator[MeshPart], path: Path) -> None:
     InvalidRequestError
         The mesh is empty.
     """
-    with AsideFile(path) as aside, aside.stream() as stream:
+    with AtomicFile(path) as aside, aside.stream() as stream:
         head = own_label("mesh in angstrom").encode()[:80].ljust(80)
         stream.write(head + bytes(4))
         count, before = 0, np.empty((0, 3), np.float32)
@@ -120,7 +120,7 @@ def write_obj(parts: Iterator[MeshPart], path: Path) -> None:
     InvalidRequestError
         The mesh is empty.
     """
-    with AsideFile(path) as aside, aside.stream() as stream:
+    with AtomicFile(path) as aside, aside.stream() as stream:
         stream.write(f"# {own_label('mesh in angstrom')}\n".encode())
         count = 0
         for part in parts:
@@ -179,7 +179,9 @@ class _Net:
         last = window.start + window.core.stop == self._shape[0]
         bottom = window.start + len(window.data) == self._shape[0]
         mask = np.pad(window.data, ((int(window.start == 0), int(bottom)), (1, 1), (1, 1)))
-        smooth = library("scipy.ndimage").gaussian_filter(mask, _SIGMA, output=np.float32, truncate=2.5, mode="nearest")
+        smooth = import_optional("scipy.ndimage").gaussian_filter(
+            mask, _SIGMA, output=np.float32, truncate=2.5, mode="nearest"
+        )
         begin = start - 1 - window.start + int(window.start == 0)
         stop = begin + 1 + (window.core.stop - window.core.start) + int(last)
         return mask[begin:stop] > 0, smooth[begin:stop], start - 1

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.libraries import library
+from cryomamba.geometry import Spacing
 from cryomamba.masks.slabs import Labels
-from cryomamba.records import Spacing
+from cryomamba.optional_imports import import_optional
 
 TRUNCATE: Final = 3.0
 # Newton's step is trusted so far, in voxels.
@@ -33,7 +33,7 @@ def smoothed(mask: Labels, sigma: list[float], box: Box) -> Floats:
     """Return a mask smoothed by a Gaussian (deviations in voxels), of a box alone; beyond its border it goes on."""
     smooth = mask
     for axis, (along, side) in enumerate(zip(sigma, box, strict=True)):
-        smooth = library("scipy.ndimage").gaussian_filter1d(
+        smooth = import_optional("scipy.ndimage").gaussian_filter1d(
             smooth, along, axis, output=np.float32, truncate=TRUNCATE, mode="nearest"
         )
         smooth = smooth[tuple(side if other == axis else slice(None) for other in range(3))]

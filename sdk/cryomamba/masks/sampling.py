@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.libraries import library
-from cryomamba.masks.middle import MiddlePart
-from cryomamba.records import Spacing
+from cryomamba.geometry import Spacing
+from cryomamba.masks.medial_surface import MedialSurfacePart
+from cryomamba.optional_imports import import_optional
 
 _CELLS_PER_SPACING: Final = 4
 _NEIGHBOURS: Final = 10
@@ -75,7 +75,7 @@ class SurfaceSampler:
         self._size = np.array(voxel_size_A)
         self._held: list[SurfacePoints] = []
 
-    def add(self, part: MiddlePart, pieces: npt.NDArray[Any]) -> None:
+    def add(self, part: MedialSurfacePart, pieces: npt.NDArray[Any]) -> None:
         """Take in a part and the piece that each of its voxels belongs to."""
         # At a mask's rim its middle is not sure, nor is what is across.
         sure = part.depths >= _SURE
@@ -104,7 +104,7 @@ def nearest_signs(
     if not (len(points) and len(pieces)):
         return signs
     scale = 10 * float(np.ptp(np.concatenate([points.positions_A, positions_A]), axis=0).max() + 1)
-    tree = library("scipy.spatial").cKDTree(np.column_stack([points.positions_A, points.pieces * scale]))
+    tree = import_optional("scipy.spatial").cKDTree(np.column_stack([points.positions_A, points.pieces * scale]))
     _, near = tree.query(np.column_stack([positions_A, pieces * scale]))
     way = positions_A - points.positions_A[near]
     way = way / np.maximum(np.linalg.norm(way, axis=1), 1e-9)[:, None]
@@ -139,7 +139,7 @@ def _spread(points: SurfacePoints, spacing_A: float) -> SurfacePoints:
     for colour in range(27):
         left = np.flatnonzero(colours == colour)
         if taken.size:
-            tree = library("scipy.spatial").cKDTree(places[taken])
+            tree = import_optional("scipy.spatial").cKDTree(places[taken])
             left = left[~np.isfinite(tree.query(places[left], distance_upper_bound=spacing_A)[0])]
         while left.size:
             _, first, back = np.unique(cell[left], return_index=True, return_inverse=True)
@@ -156,7 +156,7 @@ def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
         return points.normals
     one, other = _neighbours(points, spacing_A)
     _, doubt = _agreement(points, one, other)
-    sparse, graphs = library("scipy.sparse"), library("scipy.sparse.csgraph")
+    sparse, graphs = import_optional("scipy.sparse"), import_optional("scipy.sparse.csgraph")
     graph = sparse.coo_array((doubt + 1e-6, (one, other)), shape=(count, count)).tocsr()
     tree = graphs.minimum_spanning_tree(graph)
     groups, group = graphs.connected_components(tree, directed=False)
@@ -180,7 +180,7 @@ def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
 
 def _neighbours(points: SurfacePoints, spacing_A: float) -> tuple[Numbers, Numbers]:
     places = _apart(points, spacing_A)
-    tree = library("scipy.spatial").cKDTree(places)
+    tree = import_optional("scipy.spatial").cKDTree(places)
     distance, near = tree.query(places, k=min(_NEIGHBOURS + 1, len(places)), distance_upper_bound=_REACH * spacing_A)
     near, distance = near.reshape(len(places), -1), distance.reshape(len(places), -1)
     one = np.repeat(np.arange(len(places)), near.shape[1])
@@ -246,7 +246,7 @@ def _inward_parts(points: SurfacePoints, one: Numbers, other: Numbers, spacing_A
     columns = np.concatenate([other, one, every, np.full(count, sink)])
     capacity = np.concatenate([ties, ties, np.maximum(-wish, 0), np.maximum(wish, 0)]).astype(np.int32)
     some = capacity > 0
-    sparse, graphs = library("scipy.sparse"), library("scipy.sparse.csgraph")
+    sparse, graphs = import_optional("scipy.sparse"), import_optional("scipy.sparse.csgraph")
     graph = sparse.csr_array((capacity[some], (rows[some], columns[some])), shape=(count + 2, count + 2))
     left = graph - graphs.maximum_flow(graph, source, sink).flow
     left.eliminate_zeros()

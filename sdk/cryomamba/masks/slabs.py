@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.errors import ErrorCode, VolumeError
-from cryomamba.records import Shape, Spacing
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes import MaskWriter, Volume
-from cryomamba.volumes.facts import HeaderFacts
+from cryomamba.volumes.header_fields import HeaderFields
 
 SLAB_VOXELS = 16 * 1024 * 1024
 
@@ -179,7 +179,7 @@ def strips(shape: tuple[int, ...], margin: int, *, voxels: int) -> list[slice]:
 def write_labels(
     source: LabelSource,
     path: Path,
-    like: Volume | HeaderFacts,
+    like: Volume | HeaderFields,
     *,
     labels: int,
     engine: str,

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.libraries import library
+from cryomamba.geometry import Spacing
 from cryomamba.masks.clean import without_holes
 from cryomamba.masks.instances import Instances, find_instances
 from cryomamba.masks.slabs import Labels, LabelSource, Step
-from cryomamba.records import Spacing
+from cryomamba.optional_imports import import_optional
 
 LARGEST_BOX: Final = 8 * 1024 * 1024
 _MOST: Final = 0xFFFF
@@ -108,7 +108,7 @@ def _cut_all(
             box[low - start[0] : high - start[0]] = here == row + 1
             if stop[0] <= last:
                 waiting.discard(row)
-                parts = cut_piece(held.pop(row), source.voxel_size_A)
+                parts = cut_component(held.pop(row), source.voxel_size_A)
                 if parts.max() > 1:
                     found[row + 1] = (start, parts)
         z = last
@@ -116,10 +116,10 @@ def _cut_all(
     return found
 
 
-def cut_piece(piece: npt.NDArray[np.bool_], voxel_size_A: Spacing) -> npt.NDArray[np.uint16]:
+def cut_component(piece: npt.NDArray[np.bool_], voxel_size_A: Spacing) -> npt.NDArray[np.uint16]:
     """Return one connected piece (z, y, x) with its parts numbered from 1 on."""
     solid = np.pad(without_holes(LabelSource.of_array(piece)).array() > 0, 1)
-    distance = library("edt").edt(solid, anisotropy=voxel_size_A)
+    distance = import_optional("edt").edt(solid, anisotropy=voxel_size_A)
     levels = np.arange(float(distance.max()), 0, -max(float(distance.max()) * _FALL, min(voxel_size_A) / 2))
     seeds, count = _tops(distance, levels, min(voxel_size_A))
     if count < 2:
@@ -130,7 +130,7 @@ def cut_piece(piece: npt.NDArray[np.bool_], voxel_size_A: Spacing) -> npt.NDArra
 
 def _tops(distance: Floats, levels: Floats, voxel_A: float) -> tuple[Seeds, int]:
     """Return the hills' tops as seeds: each hill that stands out from the dip towards a higher one."""
-    ndimage = library("scipy.ndimage")
+    ndimage = import_optional("scipy.ndimage")
     seeds = np.zeros(distance.shape, np.int32)
     count = 0
     # Water that falls level by level: a region without a seed gets one when it stands high enough above the water.
@@ -146,7 +146,7 @@ def _tops(distance: Floats, levels: Floats, voxel_A: float) -> tuple[Seeds, int]
 
 def _flooded(distance: Floats, levels: Floats, seeds: Seeds) -> Seeds:
     """Let the seeds grow down their hills, level by level, until they meet; the higher number wins a draw."""
-    ndimage = library("scipy.ndimage")
+    ndimage = import_optional("scipy.ndimage")
     faces = ndimage.generate_binary_structure(3, 1)
     for level in (*levels, np.float32(1e-6)):
         free = (distance >= level) & (seeds == 0)

@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.libraries import library
+from cryomamba.geometry import Spacing
 from cryomamba.masks.slabs import Labels, strips
-from cryomamba.records import Spacing
+from cryomamba.optional_imports import import_optional
 
 METHOD: Final = "voxel faces weighted by the normals of the smoothed mask (Coeurjolly et al. 2003)"
 HALO: Final = 5
@@ -89,7 +89,7 @@ def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
     if highest == 1:
         yield 1, tuple(slice(0, size) for size in labels.shape)
     elif highest:
-        found = library("scipy.ndimage").find_objects(labels.astype(np.int32, copy=False))
+        found = import_optional("scipy.ndimage").find_objects(labels.astype(np.int32, copy=False))
         for label, box in enumerate(found, 1):
             if box is not None:
                 yield label, tuple(slice(max(side.start - HALO, 0), side.stop + HALO) for side in box)
@@ -99,7 +99,7 @@ def _label_faces(
     mask: npt.NDArray[np.bool_], core: tuple[slice, slice], box: tuple[slice, ...], voxel_size_A: Spacing
 ) -> Iterator[tuple[Places, Floats]]:
     """Yield the faces of voxels in the core's planes and rows; places and core count from where the box is cut out."""
-    smooth = library("scipy.ndimage").gaussian_filter(
+    smooth = import_optional("scipy.ndimage").gaussian_filter(
         mask.view(np.uint8), _SIGMA, output=np.float32, truncate=_TRUNCATE, mode="nearest"
     )
     # The mask is sparse, so its voxels are listed once, by flat index; the edge around it spares looking for borders.

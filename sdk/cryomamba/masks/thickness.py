@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.libraries import library
+from cryomamba.geometry import Spacing
 from cryomamba.masks.slabs import Labels
-from cryomamba.records import Spacing
+from cryomamba.optional_imports import import_optional
 
 LIMIT_A: Final = 400.0
 _HALO_MAX: Final = 24
@@ -92,7 +92,7 @@ def _distances(labels: Labels, tile: tuple[slice, ...], voxel_size_A: Spacing, r
         slice(max(side.start - math.ceil(reach_A / size) - 1, 0), side.stop + math.ceil(reach_A / size) + 1)
         for side, size in zip(tile, voxel_size_A, strict=True)
     ]
-    distance: Floats = library("edt").edt(
+    distance: Floats = import_optional("edt").edt(
         np.ascontiguousarray(labels[tuple(near)]), anisotropy=voxel_size_A, black_border=False, parallel=threads
     )
     missing = [(int(side.start == 0), int(side.stop == size)) for side, size in zip(tile, labels.shape, strict=True)]

@@ -4,7 +4,7 @@
 `write_dynamo` Dynamo's; `write_picks` chooses by the name's ending.
 """
 
-from cryomamba.picks.places import Kind, Picks, no_picks
+from cryomamba.picks.picks import Kind, Picks, no_picks
 from cryomamba.picks.tables import (
     ENDINGS,
     NORMAL_HEADS,

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from cryomamba._version import __version__
 from cryomamba.errors import InvalidRequestError
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.picks.angles import PRIOR, dynamo, relion_subtomogram, turns
-from cryomamba.picks.places import Kind, Picks, no_picks
-from cryomamba.records import Shape, Spacing
+from cryomamba.picks.picks import Kind, Picks, no_picks
 
 HEADS: Final = ("z", "y", "x", "z_A", "y_A", "x_A", "score", "label")
 NORMAL_HEADS: Final = ("normal_z", "normal_y", "normal_x")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cryomamba.synth.geometry import build_scene
 from cryomamba.synth.render import Canvas, draw_balls, draw_filament, draw_membrane, hollow_out_vacuum
-from cryomamba.synth.scene import build_scene
 from cryomamba.synth.spec import FILAMENT, GOLD, PARTICLE, PhantomSpec
 from cryomamba.synth.wedge import apply_wedge
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.scene import Balls, Membrane
+from cryomamba.synth.geometry import Balls, Membrane
 from cryomamba.synth.spec import MEMBRANE, MEMBRANE_UNSEEN
 from cryomamba.synth.surfaces import Sheet, distance, first_order_distance
 

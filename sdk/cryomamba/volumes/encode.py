@@ -8,7 +8,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from cryomamba._version import __version__
-from cryomamba.volumes.facts import HeaderFacts
+from cryomamba.volumes.header_fields import HeaderFields
 from cryomamba.volumes.moments import Moments
 
 _LABELS, _LABEL_NBYTES = 10, 80
@@ -16,7 +16,7 @@ _VERSION = 20141
 _OWN = "CryoMamba "
 
 
-def encode_header(facts: HeaderFacts, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
+def encode_header(facts: HeaderFields, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
     """Return the 1024 bytes for voxels laid out as ``facts`` says.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cryomamba.errors import ErrorCode, VolumeError
-from cryomamba.volumes.meta import VolumeWarning
+from cryomamba.volumes.metadata import VolumeWarning
 
 Triple = tuple[float, float, float]
 

@@ -14,9 +14,9 @@ from mrcfile.dtypes import HEADER_DTYPE
 
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.volumes import grid
-from cryomamba.volumes.facts import HEADER_NBYTES, MAX_SIDE, MODES, HeaderFacts
 from cryomamba.volumes.grid import Triple
-from cryomamba.volumes.meta import VolumeWarning
+from cryomamba.volumes.header_fields import HEADER_NBYTES, MAX_SIDE, MODES, HeaderFields
+from cryomamba.volumes.metadata import VolumeWarning
 
 _REFUSED_MODES = {3: "complex 16-bit integers", 4: "complex 32-bit floats", 16: "RGB colours"}
 
@@ -26,7 +26,7 @@ _IMOD_AT, _MAP_AT, _STAMP_AT = 152, 208, 212
 _VOLUME_STACKS = range(401, 631)
 
 
-def parse_header(raw: bytes, file_size: int | None) -> HeaderFacts:
+def parse_header(raw: bytes, file_size: int | None) -> HeaderFields:
     """Read and check the first 1024 bytes of a file.
 
     Parameters
@@ -58,7 +58,7 @@ def parse_header(raw: bytes, file_size: int | None) -> HeaderFacts:
     return dataclasses.replace(facts, warnings=tuple(warnings))
 
 
-def _assemble(record: np.void, raw: bytes, order: str, warnings: list[VolumeWarning]) -> HeaderFacts:
+def _assemble(record: np.void, raw: bytes, order: str, warnings: list[VolumeWarning]) -> HeaderFields:
     nx, ny, nz, mode = (int(record[name]) for name in ("nx", "ny", "nz", "mode"))
     _check_mode(mode)
     _check_sides(nx, ny, nz)
@@ -87,7 +87,7 @@ def _assemble(record: np.void, raw: bytes, order: str, warnings: list[VolumeWarn
     extended = int(record["nsymbt"])
     if extended < 0:
         raise _not_mrc("The header gives a negative length of its extended part.")
-    return HeaderFacts(
+    return HeaderFields(
         byte_order=order,
         mode=mode,
         dtype="|u1" if mode == 101 or halved else _dtype(mode, order, imod, flags, record, warnings),
@@ -158,7 +158,7 @@ def _check_sides(nx: int, ny: int, nz: int) -> None:
         )
 
 
-def _check_size(facts: HeaderFacts, file_size: int | None, *, named: bool, warnings: list[VolumeWarning]) -> None:
+def _check_size(facts: HeaderFields, file_size: int | None, *, named: bool, warnings: list[VolumeWarning]) -> None:
     expected = facts.data_offset + facts.data_nbytes
     if not named and file_size != expected:
         raise _not_mrc("Its header lacks the word MAP.")

@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.volumes.aside import AsideFile
+from cryomamba.atomic import AtomicFile
 from cryomamba.volumes.encode import encode_header, own_label
-from cryomamba.volumes.facts import HeaderFacts
+from cryomamba.volumes.header_fields import HeaderFields
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.stored import StoredVoxels, spans
@@ -60,7 +60,7 @@ class MaskWriter:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        like: Volume | HeaderFacts,
+        like: Volume | HeaderFields,
         *,
         labels: int,
         engine: str,
@@ -83,7 +83,7 @@ class MaskWriter:
         self.dtype = np.dtype(np.uint8 if small else np.uint16)
         self.moments: Moments | None = None
         self._largest = labels
-        self._aside = AsideFile(Path(path), self.facts.data_offset + self.facts.data_nbytes)
+        self._aside = AtomicFile(Path(path), self.facts.data_offset + self.facts.data_nbytes)
         self._stored = StoredVoxels(self._aside.file, self.facts)
 
     @property

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, VolumeError
-from cryomamba.volumes import packed
-from cryomamba.volumes.facts import HEADER_NBYTES, HeaderFacts
+from cryomamba.volumes import compressed as packed
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.header import parse_header
-from cryomamba.volumes.meta import VolumeMeta
+from cryomamba.volumes.header_fields import HEADER_NBYTES, HeaderFields
+from cryomamba.volumes.metadata import VolumeMeta
 from cryomamba.volumes.stored import BUFFER_NBYTES, Array, Block, StoredVoxels, spans
 
 
@@ -112,7 +112,7 @@ class Volume:
 
     def __init__(
         self,
-        facts: HeaderFacts,
+        facts: HeaderFields,
         meta: VolumeMeta,
         file: io.FileIO,
         path: Path,
@@ -253,7 +253,7 @@ def _head(file: io.FileIO) -> bytes:
     return file.read(HEADER_NBYTES)
 
 
-def _facts(file: io.FileIO, voxel_size_A: float | Triple | None) -> HeaderFacts:
+def _facts(file: io.FileIO, voxel_size_A: float | Triple | None) -> HeaderFields:
     head, size = _head(file), _size(file)
     compression = packed.compression_of(head)
     if compression is None:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from cryomamba.atomic import disk_full_error, is_disk_full
 from cryomamba.errors import VolumeError
-from cryomamba.volumes.aside import is_full, no_room
-from cryomamba.volumes.facts import HeaderFacts
+from cryomamba.volumes.header_fields import HeaderFields
 
 BUFFER_NBYTES = 1 << 20
 # Up to here it is cheaper to read across the gap between two runs of a tile than to ask the system twice.
@@ -41,7 +41,7 @@ class StoredVoxels:
     Safe to use from several threads: each call positions and transfers under a lock.
     """
 
-    def __init__(self, file: io.FileIO, facts: HeaderFacts) -> None:
+    def __init__(self, file: io.FileIO, facts: HeaderFields) -> None:
         self._file = file
         self._facts = facts
         self._dtype = np.dtype(facts.dtype)
@@ -167,8 +167,8 @@ class StoredVoxels:
                 try:
                     done += self._file.write(view[done:]) or 0
                 except OSError as error:
-                    if is_full(error):
-                        raise no_room() from error
+                    if is_disk_full(error):
+                        raise disk_full_error() from error
                     raise
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.volumes.aside import AsideFile
+from cryomamba.atomic import AtomicFile
 from cryomamba.volumes.encode import encode_header, own_label
-from cryomamba.volumes.facts import blank_header
 from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.header_fields import blank_header
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.stored import StoredVoxels
 
@@ -60,7 +60,7 @@ def write_volume(
     if shape is None:
         raise ValueError("slabs need the shape of the whole volume")
     facts = blank_header(shape, voxel_size_A, mode=_MODES[stored.str[1:]])
-    with AsideFile(Path(path), facts.data_offset + facts.data_nbytes) as aside:
+    with AtomicFile(Path(path), facts.data_offset + facts.data_nbytes) as aside:
         target, moments = StoredVoxels(aside.file, facts), Moments()
         _write_slabs(target, voxels, shape)
         for chunk in target.chunks():

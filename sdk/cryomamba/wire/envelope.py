@@ -58,7 +58,7 @@ class Envelope:
     buffers: tuple[BufferSpec, ...] = ()
 
 
-class Stamp:
+class EnvelopeFactory:
     """A sender's identity: makes envelopes with its name, epoch and running numbers. Not thread-safe.
 
     Parameters

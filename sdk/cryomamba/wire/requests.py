@@ -7,10 +7,11 @@ from typing import Any, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.records import (
+from cryomamba.models.base import Record, Request
+from cryomamba.models.jobs import (
     Artifact,
-    EngineInfo,
     JobError,
     JobEvent,
     JobId,
@@ -19,8 +20,6 @@ from cryomamba.records import (
     Label,
     Owner,
     Progress,
-    Record,
-    Request,
     SubmitRequest,
 )
 

@@ -22,10 +22,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cryomamba.errors import ProtocolError
+from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.constants import HEADER_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, is_time
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, decode_frame, decode_header, preview_body
+from cryomamba.wire.preview import PREVIEW, decode_frame, decode_header, preview_body
 
 SUBPROTOCOL: Final = "cryomamba.frames.v1"
 MEDIA_TYPE: Final = "application/vnd.cryomamba.frame"

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Final
 
 from cryomamba.errors import ErrorCode, UnavailableError
-from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
-from cryomamba.systemd import READY, tell
 from cryomamba_broker.server import Broker
+from cryomamba_server.service import run_program, service_parser
+from cryomamba_server.systemd import READY, tell
 
 ROOM_LOOK_S: Final = 5.0
 

@@ -13,24 +13,18 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from cryomamba.engines.artifacts import SCORES
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
-from cryomamba.files import FileRecord, no_such_file, read_record, uploaded_volume
-from cryomamba.records import (
-    PARAMS_MAX_BYTES,
-    RETHRESHOLD,
-    SCORES,
-    EngineInfo,
-    Shape,
-    Spacing,
-    SubmitRequest,
-    VolumeSource,
-    VolumeSummary,
-)
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.models.files import FileRecord
+from cryomamba.models.jobs import PARAMS_MAX_BYTES, RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.volumes.statistics import check_finite_sample
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import cut, wire_nbytes
+from cryomamba_server.uploaded_files import no_such_file, read_record, uploaded_volume
 
 DEMO_VOXEL_A: Final[Spacing] = (10.0, 10.0, 10.0)
 PATH_MAX_BYTES: Final = 4096
@@ -38,7 +32,7 @@ _WARNINGS_MAX: Final = 8
 _PROBLEMS_MAX: Final = 20
 
 
-def require_plain(request: SubmitRequest) -> None:
+def require_json_serializable(request: SubmitRequest) -> None:
     """Refuse parameters that are too long or that JSON cannot hold.
 
     Raises
@@ -63,7 +57,7 @@ def require_plain(request: SubmitRequest) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class VolumeRoots:
     """Where volumes may lie: folders for paths, the finished files of jobs, and what clients sent.
 
     Attributes
@@ -80,7 +74,9 @@ class Places:
     closed: Sequence[Path] = ()
 
 
-def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: Places, *, sees: str | None = None) -> NewJob:
+def admit(
+    request: SubmitRequest, engines: Sequence[EngineInfo], places: VolumeRoots, *, sees: str | None = None
+) -> NewJob:
     """Check a submit and return the job that it makes.
 
     Parameters

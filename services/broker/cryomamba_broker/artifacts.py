@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
-from cryomamba.records import JobRecord
+from cryomamba.models.jobs import JobRecord
 from cryomamba.volumes.roots import verify_opened
 from cryomamba.wire.buffers import BufferSpec, encode_bytes
 from cryomamba.wire.requests import ArtifactRead
@@ -26,7 +26,7 @@ def require_listed(record: JobRecord, name: str) -> None:
         raise NotFoundError("The job has no such file.", hint=f"Its files: {listed}.")
 
 
-def read_piece(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, int]:
+def read_chunk(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, int]:
     """Read a piece of a job's file, and say how long the file is. Blocks, so it belongs into a thread.
 
     Raises

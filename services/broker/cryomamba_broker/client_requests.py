@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from cryomamba._version import __version__
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import NotFoundError
-from cryomamba.records import Activity, EngineInfo, JobRecord, ServerInfo, SubmitRequest, WorkerInfo
+from cryomamba.models.jobs import JobRecord, SubmitRequest
+from cryomamba.models.server import Activity, ServerInfo, WorkerInfo
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -21,12 +23,12 @@ from cryomamba.wire.requests import (
     PreviewRead,
     ReviseRequest,
 )
-from cryomamba_broker.admission import Places, admit, require_plain
-from cryomamba_broker.artifacts import read_piece, remove_files, require_listed
+from cryomamba_broker.admission import VolumeRoots, admit, require_json_serializable
+from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
+from cryomamba_broker.disk_space import DiskSpace, job_nbytes
 from cryomamba_broker.dispatch import Answer, Handler
 from cryomamba_broker.revisions import Revision, stage
-from cryomamba_broker.room import Room, job_nbytes
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
@@ -46,7 +48,9 @@ class ClientRequests:
         Looks at what the disk of the finished files has room for; blocks.
     """
 
-    def __init__(self, core: Core, *, places: Places, files: ThreadPoolExecutor, room: Callable[[], Room]) -> None:
+    def __init__(
+        self, core: Core, *, places: VolumeRoots, files: ThreadPoolExecutor, room: Callable[[], DiskSpace]
+    ) -> None:
         self._core = core
         self._places = places
         self._files = files
@@ -116,7 +120,7 @@ class ClientRequests:
         """Check a job and queue it."""
         if sees is not None:
             request = request.model_copy(update={"owner": sees})
-        require_plain(request)
+        require_json_serializable(request)
         known = await self._core.store.call(lambda store: store.jobs.find(request))
         if known is not None:
             return job_answer(known)
@@ -126,10 +130,12 @@ class ClientRequests:
         loop = asyncio.get_running_loop()
         new, room = await loop.run_in_executor(self._files, self._admit, request, engines, sees)
         record = await self._core.change(lambda store: store.jobs.submit(new, room))
-        self._core.waiting.call_all()
+        self._core.waiting.wake_all()
         return job_answer(record)
 
-    def _admit(self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None) -> tuple[NewJob, Room]:
+    def _admit(
+        self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None
+    ) -> tuple[NewJob, DiskSpace]:
         new = admit(request, engines, self._places, sees=sees)
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
@@ -152,7 +158,7 @@ class ClientRequests:
     async def retry(self, request: JobRef, sees: str | None) -> Answer:
         """Queue a failed or cancelled job again."""
         record = await self._core.change(lambda store: store.jobs.retry(request.job, sees))
-        self._core.waiting.call_all()
+        self._core.waiting.wake_all()
         return job_answer(record)
 
     async def delete(self, request: JobRef, sees: str | None) -> Answer:
@@ -199,7 +205,7 @@ class ClientRequests:
         record = await self._core.store.call(lambda store: store.jobs.get(request.job, sees))
         require_listed(record, request.name)
         loop = asyncio.get_running_loop()
-        spec, piece, size = await loop.run_in_executor(self._files, read_piece, self._places.artifacts, request)
+        spec, piece, size = await loop.run_in_executor(self._files, read_chunk, self._places.artifacts, request)
         body = {"name": request.name, "offset": request.offset, "size_bytes": size}
         return Answer(body, buffers=(spec,), parts=(piece,), job=request.job, attempt=record.attempt)
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryomamba.endpoints import BusEndpoints
-from cryomamba.records import JobRecord
+from cryomamba.models.jobs import JobRecord
 from cryomamba_broker.cache import PreviewCache
+from cryomamba_broker.claim_queue import ClaimQueue
 from cryomamba_broker.publisher import EventPublisher
-from cryomamba_broker.relay import Fence
+from cryomamba_broker.relay import AttemptFence
 from cryomamba_broker.store import Change, Clock, Store
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import Owners
-from cryomamba_broker.waiting import WaitingRoom
 from cryomamba_broker.workers import Workers
 
 
@@ -51,10 +51,10 @@ class Core:
     store: StoreThread
     publisher: EventPublisher
     cache: PreviewCache
-    fence: Fence
+    fence: AttemptFence
     owners: Owners
     workers: Workers
-    waiting: WaitingRoom = field(default_factory=WaitingRoom)
+    waiting: ClaimQueue = field(default_factory=ClaimQueue)
     ended: Counter[str] = field(default_factory=Counter)
 
     async def change(self, work: Callable[[Store], Change]) -> JobRecord:

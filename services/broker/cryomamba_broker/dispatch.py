@@ -15,10 +15,10 @@ import zmq.asyncio
 
 from cryomamba.errors import AccessError, CryoMambaError, InternalError, ProtocolError
 from cryomamba.wire.buffers import BufferSpec
-from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
+from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import ERROR, REPLY, parse_request
+from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters, Throttle
-from cryomamba_broker.guard import Guard
 
 IN_FLIGHT_MAX: Final = 1024
 REPLIES_KEPT: Final = 1024
@@ -91,11 +91,11 @@ class Dispatcher:
     def __init__(
         self,
         socket: zmq.asyncio.Socket,
-        stamp: Stamp,
+        stamp: EnvelopeFactory,
         handlers: Mapping[str, Handler],
         counters: Counters,
         wall: Callable[[], float],
-        guard: Guard,
+        guard: BusAuthenticator,
     ) -> None:
         self._socket = socket
         self._guard = guard

@@ -9,7 +9,7 @@ from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba_broker.store.database import is_full_disk
 
 
-class HomeLock:
+class DataDirectoryLock:
     """Held as long as the process lives; the system lets go of it when the process dies, however it dies.
 
     SQLite's exclusive lock is the same call on every system, on network file systems as far as they lock at all.

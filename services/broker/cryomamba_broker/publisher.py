@@ -13,8 +13,8 @@ import zmq
 import zmq.asyncio
 
 from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
-from cryomamba.records import JobEvent, JobRecord
-from cryomamba.wire.envelope import Envelope, Stamp, encode
+from cryomamba.models.jobs import JobEvent, JobRecord
+from cryomamba.wire.envelope import Envelope, EnvelopeFactory, encode
 from cryomamba.wire.topics import Topic, event_topic, owned_topic
 from cryomamba_broker.counters import Counters, Throttle
 from cryomamba_broker.store_thread import StoreThread
@@ -53,7 +53,7 @@ class EventPublisher:
     def __init__(
         self,
         socket: zmq.asyncio.Socket,
-        stamp: Stamp,
+        stamp: EnvelopeFactory,
         store: StoreThread,
         counters: Counters,
         wall: Callable[[], float],

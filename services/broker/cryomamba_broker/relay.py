@@ -17,9 +17,9 @@ from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, decode
 from cryomamba.wire.preview import PREVIEW, decode_header
 from cryomamba.wire.topics import Topic, parse_topic
+from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.cache import CachedFrame, PreviewCache
 from cryomamba_broker.counters import Counters, Throttle
-from cryomamba_broker.guard import Guard
 from cryomamba_broker.subscriptions import Subscriptions
 
 _STOP: Final = b""
@@ -51,7 +51,7 @@ def check_frame(parts: Sequence[zmq.Frame]) -> tuple[str, Envelope]:
     return topic.job_id, envelope
 
 
-class Fence:
+class AttemptFence:
     """The newest attempt of each job, so that frames of an attempt that is over are not shown. Thread-safe."""
 
     def __init__(self) -> None:
@@ -99,11 +99,11 @@ class PreviewRelay:
         target: zmq.Socket[bytes],
         cache: PreviewCache,
         counters: Counters,
-        guard: Guard,
+        guard: BusAuthenticator,
         subscriptions: Subscriptions,
         rebind: Callable[[], zmq.Socket[bytes]],
     ) -> None:
-        self.fence = Fence()
+        self.fence = AttemptFence()
         self._source = source
         self._target = target
         self._cache = cache

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cryomamba.errors import ErrorCode, VolumeError
-from cryomamba.records import JobRecord
+from cryomamba.models.jobs import JobRecord
 from cryomamba.volumes.mrc import inspect
 from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.wire.requests import ReviseRequest
-from cryomamba_broker.admission import Places, find_upload
+from cryomamba_broker.admission import VolumeRoots, find_upload
 
 _WHOLE_NUMBERS: Final = frozenset({0, 1, 6})
 _PIECE: Final = 1024 * 1024
@@ -47,7 +47,11 @@ class Revision:
 
 
 def stage(
-    request: ReviseRequest, record: JobRecord, places: Places, require_room: Callable[[int], None], sees: str | None
+    request: ReviseRequest,
+    record: JobRecord,
+    places: VolumeRoots,
+    require_room: Callable[[int], None],
+    sees: str | None,
 ) -> Revision:
     """Check a revised mask and lay it ready.
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Final
 
-from cryomamba_broker.guard import Guard
+from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.publisher import EventPublisher
 from cryomamba_broker.relay import PreviewRelay
 
@@ -29,7 +29,7 @@ class Revocation:
     publisher : EventPublisher
     """
 
-    def __init__(self, guard: Guard, relay: PreviewRelay, publisher: EventPublisher) -> None:
+    def __init__(self, guard: BusAuthenticator, relay: PreviewRelay, publisher: EventPublisher) -> None:
         self._guard = guard
         self._relay = relay
         self._publisher = publisher

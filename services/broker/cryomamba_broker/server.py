@@ -15,24 +15,24 @@ from typing import Any, Final, Self
 
 import zmq.asyncio
 
+from cryomamba.atomic import disk_full_error, is_disk_full
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import UnavailableError
 from cryomamba.settings import Settings
-from cryomamba.volumes.aside import is_full, no_room
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
-from cryomamba.wire.envelope import Stamp
-from cryomamba_broker.admission import Places
+from cryomamba.wire.envelope import EnvelopeFactory
+from cryomamba_broker.admission import VolumeRoots
+from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.cache import PreviewCache
 from cryomamba_broker.client_requests import ClientRequests
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Counters
+from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.dispatch import Dispatcher
-from cryomamba_broker.guard import Guard
-from cryomamba_broker.lock import HomeLock
+from cryomamba_broker.lock import DataDirectoryLock
 from cryomamba_broker.publisher import EventPublisher
 from cryomamba_broker.relay import PreviewRelay
 from cryomamba_broker.revocation import Revocation
-from cryomamba_broker.room import Room
 from cryomamba_broker.sockets import BusSockets, bind_sockets
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Clock, Store
@@ -70,9 +70,9 @@ class Broker:
         self.settings = settings
         self.policy = policy or LeasePolicy(lease_s=settings.lease_s)
         self.clock = clock or Clock()
-        self.stamp = Stamp(SOURCE)
+        self.stamp = EnvelopeFactory(SOURCE)
         self.counters = Counters()
-        self.guard = Guard.of(settings)
+        self.guard = BusAuthenticator.of(settings)
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._core: Core | None = None
@@ -103,7 +103,7 @@ class Broker:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         home = self.settings.home
-        stack.callback(HomeLock(home).release)
+        stack.callback(DataDirectoryLock(home).release)
         store = await StoreThread.open(lambda: Store(self.settings.database, self.clock, self.policy))
         stack.push_async_callback(store.close)
         context = zmq.asyncio.Context()
@@ -124,7 +124,7 @@ class Broker:
         try:
             found.write(self.settings.connection_file)
         except OSError as error:
-            raise (no_room() if is_full(error) else error) from None
+            raise (disk_full_error() if is_disk_full(error) else error) from None
         stack.callback(self._remove_connection_file)
 
     async def _assemble(
@@ -162,10 +162,10 @@ class Broker:
             owners=owners,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        places = Places(
+        places = VolumeRoots(
             self.settings.roots, self.settings.artifacts, self.settings.uploads, closed=self.settings.own_folders
         )
-        room = partial(Room.of, self.settings.artifacts.parent, self.settings.disk_reserve, self.settings.work)
+        room = partial(DiskSpace.of, self.settings.artifacts.parent, self.settings.disk_reserve, self.settings.work)
         clients = ClientRequests(self._core, places=places, files=files, room=room)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}

@@ -24,7 +24,7 @@ from cryomamba.wire.constants import (
     PREVIEW_WIRE_MAX_BYTES,
 )
 from cryomamba.wire.topics import ALL_PREVIEWS
-from cryomamba_broker.guard import Guard
+from cryomamba_broker.authenticator import BusAuthenticator
 
 S = TypeVar("S", bound=zmq.Socket[Any])
 
@@ -43,7 +43,7 @@ class BusSockets:
     """The bound sockets, and the endpoints that they really have; those of previews are for the relay's thread."""
 
     context: zmq.asyncio.Context
-    guard: Guard
+    guard: BusAuthenticator
     jobs: zmq.asyncio.Socket
     preview_in: zmq.Socket[bytes]
     preview_out: zmq.Socket[bytes]
@@ -72,7 +72,7 @@ class BusSockets:
         return self.preview_out
 
 
-def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: Guard) -> BusSockets:
+def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: BusAuthenticator) -> BusSockets:
     """Make and bind the sockets; port 0 takes a free one.
 
     With CURVE keys the sockets take those alone whom the guard lets in, and may be bound to any address.
@@ -112,7 +112,7 @@ def _prepared(one: S, *, max_bytes: int) -> S:
     return one
 
 
-def _jobs(context: zmq.asyncio.Context, guard: Guard) -> zmq.asyncio.Socket:
+def _jobs(context: zmq.asyncio.Context, guard: BusAuthenticator) -> zmq.asyncio.Socket:
     # A header that is a little too large should get an answer; one that is much too large ends the connection.
     one = _prepared(context.socket(zmq.ROUTER), max_bytes=4 * HEADER_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, JOBS_HWM)
@@ -131,15 +131,15 @@ def _preview_in(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
     return one
 
 
-def _preview_out(context: zmq.asyncio.Context, guard: Guard) -> zmq.Socket[bytes]:
+def _preview_out(context: zmq.asyncio.Context, guard: BusAuthenticator) -> zmq.Socket[bytes]:
     return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM, guard)
 
 
-def _events(context: zmq.asyncio.Context, guard: Guard) -> zmq.asyncio.Socket:
+def _events(context: zmq.asyncio.Context, guard: BusAuthenticator) -> zmq.asyncio.Socket:
     return _publishing(context.socket(zmq.XPUB), EVENTS_HWM, guard)
 
 
-def _publishing(one: S, high_water_mark: int, guard: Guard) -> S:
+def _publishing(one: S, high_water_mark: int, guard: BusAuthenticator) -> S:
     _prepared(one, max_bytes=_SUBSCRIPTION_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, high_water_mark)
     one.setsockopt(zmq.XPUB_VERBOSE, 1)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from cryomamba.errors import ConflictError, ErrorCode
-from cryomamba.records import JobState
+from cryomamba.models.jobs import JobState
 from cryomamba.wire.constants import LEASE_S, MAX_ATTEMPTS
 
 EventType = Literal[

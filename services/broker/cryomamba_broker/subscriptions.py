@@ -14,7 +14,7 @@ import zmq
 
 from cryomamba.errors import NotFoundError, ProtocolError
 from cryomamba.wire.topics import Topic, parse_topic
-from cryomamba_broker.guard import Guard
+from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.store_thread import StoreThread
 
 OWNERS_KEPT: Final = 10_000
@@ -63,7 +63,7 @@ class Subscriptions:
     owners : Owners
     """
 
-    def __init__(self, guard: Guard, owners: Owners) -> None:
+    def __init__(self, guard: BusAuthenticator, owners: Owners) -> None:
         self._guard = guard
         self._owners = owners
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Release, Renew, Renewed, WorkerHello
+from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.client_requests import job_answer
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Throttle
 from cryomamba_broker.dispatch import Answer, Handler
-from cryomamba_broker.store import Attempt, Change, Held
+from cryomamba_broker.store import Attempt, Change, Lease
 from cryomamba_broker.store.rows import to_time
-from cryomamba_broker.waiting import Place
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +64,12 @@ class WorkerRequests:
                     break
         return Answer(Claimed().model_dump(mode="json"))
 
-    async def _next_job(self, request: Claim) -> Held | None:
+    async def _next_job(self, request: Claim) -> Lease | None:
         # At the end nothing new is handed out, but a worker may learn what it holds, to give it back.
         engines = () if self._core.waiting.closed else request.engines
         return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines))
 
-    async def _hand_out(self, worker: str, held: Held, place: Place) -> Answer:
+    async def _hand_out(self, worker: str, held: Lease, place: PendingClaim) -> Answer:
         record = held.record
         self._core.fence.raise_to(record.job_id, record.attempt)
         await self._core.announce(Change(record, held.event))
@@ -89,7 +89,7 @@ class WorkerRequests:
             # Its lease is over already, or will run out.
             logger.info("Job %s could not be taken back at once: %s", attempt.job_id, error.message)
             return
-        self._core.waiting.call_all()
+        self._core.waiting.wake_all()
 
     async def renew(self, request: Renew, _sees: str | None) -> Answer:
         """Hold a lease on."""
@@ -120,7 +120,7 @@ class WorkerRequests:
         attempt = _attempt(request)
         self._seen(request.worker, None)
         record = await self._core.change(lambda store: store.leases.release(attempt))
-        self._core.waiting.call_all()
+        self._core.waiting.wake_all()
         return job_answer(record)
 
     async def look_after(self, interval_s: float) -> None:
@@ -135,7 +135,7 @@ class WorkerRequests:
                 self._seen(worker, None)
             for worker in self._core.workers.prune(self._core.clock.steady()):
                 logger.info("Worker %s has been silent and is not counted any more.", worker)
-            self._core.waiting.call_all()
+            self._core.waiting.wake_all()
 
     async def _end_overdue(self) -> None:
         for change in await self._core.store.call(lambda store: store.leases.expire()):

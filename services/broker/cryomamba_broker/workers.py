@@ -11,8 +11,9 @@ from typing import Final
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.records import EngineInfo, WorkerInfo
+from cryomamba.models.server import WorkerInfo
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_broker.store.rows import wire_nbytes
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
 from cryomamba_gateway.server import serve
+from cryomamba_server.service import run_program, service_parser
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,12 +13,12 @@ from cryomamba._version import __version__
 from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
 from cryomamba_gateway import errors, examples
-from cryomamba_gateway.access.doors import Doorkeeper, HostGuard, PatientReceive, is_public
+from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutReceive, HostMiddleware, is_public
 from cryomamba_gateway.access.hosts import own_names
 from cryomamba_gateway.allow import AllowedMethods
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.limits import BODY_MAX_BYTES
-from cryomamba_gateway.middleware import BodyLimit, EnvelopeNet, OriginGuard, RequestContext
+from cryomamba_gateway.middleware import BodyLimit, ErrorMiddleware, OriginMiddleware, RequestContext
 from cryomamba_gateway.origins import cross_origin
 from cryomamba_gateway.routers import (
     artifacts,
@@ -88,14 +88,14 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     allow = AllowedMethods()
     app.add_middleware(BodyLimit, max_bytes=BODY_MAX_BYTES)
-    app.add_middleware(PatientReceive)
-    app.add_middleware(Doorkeeper, tokens=gateway.tokens, rate=gateway.rate)
-    app.add_middleware(OriginGuard, allowed=settings.gateway_origins)
+    app.add_middleware(BodyTimeoutReceive)
+    app.add_middleware(AuthMiddleware, tokens=gateway.tokens, rate=gateway.rate)
+    app.add_middleware(OriginMiddleware, allowed=settings.gateway_origins)
     if settings.gateway_origins:
         # Inside the look at the host, outside of the token's: a browser asks before it sends one.
         app.add_middleware(CORSMiddleware, **cross_origin(settings.gateway_origins))
-    app.add_middleware(HostGuard, names=own_names(settings.gateway_host, settings.gateway_hosts))
-    app.add_middleware(EnvelopeNet, allow=allow)
+    app.add_middleware(HostMiddleware, names=own_names(settings.gateway_host, settings.gateway_hosts))
+    app.add_middleware(ErrorMiddleware, allow=allow)
     app.add_middleware(RequestContext, metrics=gateway.metrics)
     app.openapi = _described(app.openapi)  # type: ignore[method-assign]
     for path, methods in _methods(app):

@@ -12,9 +12,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from cryomamba_gateway.access.doors import PRINCIPAL
-from cryomamba_gateway.access.lobby import Guest
+from cryomamba_gateway.access.auth import PRINCIPAL
 from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnection
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.errors import error_body, of_status
 
@@ -44,7 +44,7 @@ class EnvelopedH11(H11Protocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
-    _guest: Guest | None = None
+    _guest: UnauthenticatedConnection | None = None
     _known = False
 
     def __init__(self, *, gateway: Gateway, **given: Any) -> None:  # noqa: ANN401
@@ -131,7 +131,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         What uvicorn hands over.
     """
 
-    _guest: Guest | None = None
+    _guest: UnauthenticatedConnection | None = None
 
     def __init__(self, *, gateway: Gateway, **given: Any) -> None:  # noqa: ANN401
         super().__init__(**given)

@@ -10,21 +10,22 @@ from typing import Annotated, Final
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from cryomamba.access.signing import UrlSigner
-from cryomamba.access.tokens import TokenStore
 from cryomamba.errors import CryoMambaError
-from cryomamba.records import Activity, JobRecord
+from cryomamba.models.jobs import JobRecord
+from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
-from cryomamba_gateway.access.buckets import Places, RequestRate
-from cryomamba_gateway.access.doors import PRINCIPAL
-from cryomamba_gateway.access.lobby import Lobby
+from cryomamba_gateway.access.auth import PRINCIPAL
 from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
+from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
 from cryomamba_gateway.link import BusLink, not_yours
-from cryomamba_gateway.live.messages import Translator
-from cryomamba_gateway.live.turnstile import Turnstile
+from cryomamba_gateway.live.messages import MessageEncoder
+from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
 from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
+from cryomamba_server.signing import UrlSigner
+from cryomamba_server.tokens import TokenStore
 
 __all__ = ["Caller", "Context", "Gateway"]
 
@@ -57,13 +58,13 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(settings.home)
-        self.translator = Translator()
-        self.turnstile = Turnstile()
+        self.translator = MessageEncoder()
+        self.turnstile = SendScheduler()
         self.started = time.monotonic()
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
-        self.places = Places(settings.sockets_per_token)
-        self.lobby = Lobby(settings.strangers, settings.strangers_per_address)
+        self.places = ConcurrencyLimit(settings.sockets_per_token)
+        self.lobby = UnauthenticatedConnections(settings.strangers, settings.strangers_per_address)
         self.bus: BusLink
         self.signer: UrlSigner
         self.uploads: UploadStore

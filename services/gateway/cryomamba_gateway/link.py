@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from cryomamba.access.curve import KeyFile, key_for
+from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
 from cryomamba.client.bus import BusTransport
-from cryomamba.client.hub import BusHub, BusMessage, Subscription
+from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber, Subscription
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import InvalidRequestError, NotFoundError, UnavailableError
-from cryomamba.events import LinkEvent
+from cryomamba.models.events import ConnectionEvent
 from cryomamba.settings import Settings
 
 T = TypeVar("T")
@@ -173,7 +173,7 @@ class BusLink:
             hint="Check that it runs ('honcho start' starts all services); the gateway finds it again by itself.",
         )
 
-    async def open(self, job_id: str, *, previews: bool) -> tuple[BusHub, Subscription]:
+    async def open(self, job_id: str, *, previews: bool) -> tuple[BusSubscriber, Subscription]:
         """Start to follow a job; its mailbox is closed when the broker has moved, so open anew then."""
         hub = await self.transport.hub()
         return hub, hub.open(job_id, previews=previews)
@@ -198,10 +198,10 @@ class BusLink:
             subscription = hub.open_link()
             self._note(hub.link)
             while (got := await subscription.mailbox.get()) is not None:
-                if isinstance(got[0], LinkEvent):
+                if isinstance(got[0], ConnectionEvent):
                     self._note(got[0])
 
-    def _note(self, link: LinkEvent) -> None:
+    def _note(self, link: ConnectionEvent) -> None:
         if link.status == "lost" and self.connected:
             self._up.clear()
             self._down.set()
@@ -241,7 +241,7 @@ class BusLink:
         before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
         self._endpoints, self._key = endpoints, key
         self._found.set()
-        self._note(LinkEvent("lost", "The broker has moved."))
+        self._note(ConnectionEvent("lost", "The broker has moved."))
         if before is not None:
             await before.close()
 

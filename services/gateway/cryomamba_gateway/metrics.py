@@ -12,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from cryomamba.records import Activity, JobState
+from cryomamba.models.jobs import JobState
+from cryomamba.models.server import Activity
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 

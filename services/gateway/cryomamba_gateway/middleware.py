@@ -70,7 +70,7 @@ def route_template(scope: Scope) -> str:
     return str(getattr(context or scope.get("route"), "path_format", None) or "unmatched")
 
 
-class OriginGuard:
+class OriginMiddleware:
     """Refuses requests that change something and come from a foreign web page."""
 
     def __init__(self, app: ASGIApp, *, allowed: Collection[str]) -> None:
@@ -102,7 +102,7 @@ class BodyLimit:
         await (self.app if volume else self.bounded)(scope, receive, send)
 
 
-class EnvelopeNet:
+class ErrorMiddleware:
     """Replaces errors that the framework words in its own way, such as 413 and 416, by the envelope."""
 
     def __init__(self, app: ASGIApp, *, allow: AllowedMethods) -> None:

@@ -11,22 +11,22 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
 
+from cryomamba.engines.info import EngineName
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.records import (
+from cryomamba.models.base import Request
+from cryomamba.models.jobs import (
     PARAMS_MAX_BYTES,
     RETHRESHOLD,
     Artifact,
-    EngineName,
     JobRecord,
     JobState,
     Label,
     PreviewOptions,
-    Request,
-    ServerInfo,
     Side,
     SubmitRequest,
     VolumeSource,
 )
+from cryomamba.models.server import ServerInfo
 
 DEMO_SHAPE: Final = (128, 128, 128)
 _PROBLEM_MAX: Final = 200
@@ -194,7 +194,7 @@ class JobRequest(Body):
         InvalidRequestError
             The parameters hold something that cannot be sent.
         """
-        require_plain(self.params)
+        require_json_serializable(self.params)
         shape = self.__dict__["volume_shape"]
         volume = self.volume or VolumeSource(shape=shape or DEMO_SHAPE)
         return SubmitRequest(
@@ -208,7 +208,7 @@ class JobRequest(Body):
         )
 
 
-def require_plain(params: dict[str, Any]) -> None:
+def require_json_serializable(params: dict[str, Any]) -> None:
     """Refuse parameters that the bus cannot carry.
 
     Raises

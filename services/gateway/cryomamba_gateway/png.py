@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.models.frames import PreviewFrame
 
 COLOURS: Final = 255
 _GOLDEN_RATIO: Final = 0.618033988749895

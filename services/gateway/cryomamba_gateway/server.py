@@ -17,17 +17,17 @@ from typing import Any, Final, cast
 
 import uvicorn
 
-from cryomamba.access.signing import UrlSigner
-from cryomamba.access.tokens import TokenStore
 from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
-from cryomamba.systemd import READY, tell
 from cryomamba_gateway.app import create_app
 from cryomamba_gateway.connections import REQUEST_S, WebSocketProtocol, new_connection
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.link import is_chosen_later, known_endpoints
-from cryomamba_gateway.live.session import MESSAGE_MAX_BYTES
+from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
+from cryomamba_server.signing import UrlSigner
+from cryomamba_server.systemd import READY, tell
+from cryomamba_server.tokens import TokenStore
 
 STUCK_MS: Final = 20_000
 GRACE_S: Final = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from cryomamba.service import run_program, service_parser
 from cryomamba.settings import Settings
 from cryomamba_inference.service import InferenceService
+from cryomamba_server.service import run_program, service_parser
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

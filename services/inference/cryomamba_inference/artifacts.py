@@ -13,9 +13,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from cryomamba._version import __version__
-from cryomamba.engine import Engine, ScoreCut
+from cryomamba.atomic import sync_folder
+from cryomamba.engines.api import Engine
+from cryomamba.engines.artifacts import ARTIFACTS, CANDIDATES, SCORES, ExportFormat
+from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import JobFailedError
-from cryomamba.local import ARTIFACTS, ExportFormat
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.measure import (
     METHOD,
     THICKNESS_METHOD,
@@ -25,18 +28,17 @@ from cryomamba.masks.measure import (
     measure,
     write_csv,
 )
+from cryomamba.masks.medial_surface import METHOD as MIDDLE_METHOD
 from cryomamba.masks.membranes import MembraneFiles, trace_membranes
-from cryomamba.masks.middle import METHOD as MIDDLE_METHOD
 from cryomamba.masks.slabs import LabelSource
-from cryomamba.membrane_options import MembraneOptions
-from cryomamba.names import stem
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.models.jobs import Artifact
 from cryomamba.picks import Frame, Kind, Picks, write_picks
-from cryomamba.records import CANDIDATES, SCORES, Artifact, Shape, Spacing
 from cryomamba.volumes import Statistics, Volume, open_volume
-from cryomamba.volumes.aside import sync_folder
 from cryomamba.volumes.exports import write_nifti, write_nrrd
+from cryomamba.volumes.file_names import stem
+from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
-from cryomamba_inference.trim import give_back
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
 STATS = "stats.json"
@@ -112,7 +114,7 @@ class MaskStatistics(BaseModel):
     shape: Shape
     voxel_size_A: Spacing
     input: Statistics | None
-    threshold: ScoreCut | None = None
+    threshold: HysteresisThreshold | None = None
     surface_method: str = METHOD
     thickness_method: str = THICKNESS_METHOD
     middle_method: str | None = None
@@ -170,7 +172,7 @@ def write_artifacts(
 
         def measured(fraction: float) -> None:
             # Arrays of many sizes come and go there: with what is kept of each, a seventh more memory is in use.
-            give_back()
+            release_free_memory()
             within(fraction)
 
         return measured

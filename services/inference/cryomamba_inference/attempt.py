@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryomamba.client.channel import BusChannel, Reply
+from cryomamba.client.bus_requester import BusRequester, Reply
 from cryomamba.errors import (
     ConflictError,
     CryoMambaError,
@@ -19,16 +19,17 @@ from cryomamba.errors import (
     UnavailableError,
     error_from_payload,
 )
-from cryomamba.records import Artifact, JobError, Progress, Request
+from cryomamba.models.base import Request
+from cryomamba.models.jobs import Artifact, JobError, Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.requests import Claimed, Fail, Finish, Renew, Renewed
-from cryomamba.workspace import Workspace
 from cryomamba_inference.artifacts import publish
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
 from cryomamba_inference.limits import exceeded
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_server.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Attempt:
     """
 
     def __init__(
-        self, claimed: Claimed, worker: str, settings: Settings, channel: BusChannel, child: ComputingChild
+        self, claimed: Claimed, worker: str, settings: Settings, channel: BusRequester, child: ComputingChild
     ) -> None:
         if claimed.job is None:
             raise ValueError("there is no job in this claim")

@@ -15,23 +15,24 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from cryomamba.engines.artifacts import SCORES, candidates_beside
+from cryomamba.engines.registry import Registry
 from cryomamba.errors import CryoMambaError, ProtocolError
-from cryomamba.files import uploaded_volume
-from cryomamba.local import candidates_beside
-from cryomamba.logs import configure_logging
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobRecord, Progress
 from cryomamba.picks import Picks, read_csv
-from cryomamba.records import SCORES, JobRecord, Progress
-from cryomamba.registry import Registry
 from cryomamba.settings import Settings
 from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec
-from cryomamba.wire.preview import PreviewFrame, encode_frame
+from cryomamba.wire.preview import encode_frame
 from cryomamba_inference.artifacts import write_artifacts
+from cryomamba_inference.child_process import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.executor import open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
-from cryomamba_inference.lifeline import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.pipe import Message, MessagePipe
 from cryomamba_inference.runner import Control, Task, run_task
+from cryomamba_server.logs import configure_logging
+from cryomamba_server.uploaded_files import uploaded_volume
 
 log = logging.getLogger(__name__)
 

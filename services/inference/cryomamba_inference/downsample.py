@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engine import Labels
-from cryomamba.records import Shape
+from cryomamba.engines.api import Labels
+from cryomamba.geometry import Shape
 from cryomamba.wire.buffers import packed_nbytes
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Any, Final
 
+from cryomamba.atomic import is_disk_full
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, UnavailableError
-from cryomamba.volumes.aside import is_full
 
 _CRASH: Final = (
     "The computing process crashed.",
@@ -69,7 +69,7 @@ def as_error(error: BaseException) -> CryoMambaError:
             hint="Close other programs or set CRYOMAMBA_PROCESSES to a smaller number, then retry.",
             retryable=True,
         )
-    if isinstance(error, OSError) and is_full(error):
+    if isinstance(error, OSError) and is_disk_full(error):
         return UnavailableError(
             "The disk that holds the results is full.",
             code=ErrorCode.INSUFFICIENT_STORAGE,

@@ -6,36 +6,52 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engine import Engine
+from cryomamba.engines.api import Engine
+from cryomamba.engines.artifacts import ARTIFACTS, ENDINGS, PICK_FORMATS, ExportFormat, candidates_beside
+from cryomamba.engines.info import EngineInfo
+from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
-from cryomamba.events import PreviewEvent, ProgressEvent
-from cryomamba.local import (
-    ARTIFACTS,
-    ENDINGS,
-    LOCAL_JOB,
-    PICKS,
-    ExportFormat,
-    LocalEvent,
-    LocalResult,
-    candidates_beside,
-)
+from cryomamba.models.events import PreviewEvent, ProgressEvent
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import RETHRESHOLD, Progress, SubmitRequest
 from cryomamba.picks import Picks, read_csv
-from cryomamba.records import RETHRESHOLD, EngineInfo, Progress, SubmitRequest
-from cryomamba.registry import Registry
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
-from cryomamba.wire.preview import PreviewFrame
 from cryomamba_inference.artifacts import membrane_options, read_statistics, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.runner import Control, Outcome, Task, run_task
 
+LOCAL_JOB = "local"
+LocalEvent = ProgressEvent | PreviewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What a local run has written.
+
+    Attributes
+    ----------
+    mask : Path
+        The mask, an MRC file.
+    exports : tuple of Path
+        The other files that were asked for, in that order.
+    statistics : dict
+        What a server writes into ``stats.json``: engine, parameters, voxel size, and for each label voxels, volume,
+        centroid and box.
+    """
+
+    mask: Path
+    exports: tuple[Path, ...]
+    statistics: dict[str, Any]
+
 
 class LocalRunner:
-    """See :class:`cryomamba.local.LocalRunner`, which this is.
+    """Runs an engine over a volume in this process.
 
     Parameters
     ----------
@@ -60,7 +76,38 @@ class LocalRunner:
         cancelled: Callable[[], bool],
         formats: Sequence[ExportFormat] = (),
     ) -> LocalResult:
-        """Segment a volume; see the protocol."""
+        """Segment a volume; blocks until it is done. Several runs may go on at once, each in a thread of its own.
+
+        Parameters
+        ----------
+        source : Path or None
+            The tomogram; any path that this process can read. None for a request that names a shape only.
+        request : SubmitRequest
+            Engine, parameters, preview options, and the volume's ``voxel_size_A`` and ``shape``; its ``path`` is not
+            used.
+        output : Path
+            Where the mask appears when it is complete; a file that is there is replaced. Its folder exists, and holds
+            unfinished files meanwhile.
+        on_event : callable
+            Called in this thread with progress and previews, whose job is called ``local``.
+        cancelled : callable
+            Asked often, in this thread, at least between any two tiles.
+        formats : sequence of ExportFormat
+            Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
+            scores that it was cut from; of engines that find places, tables of them, and next to the scores a table of
+            the `candidates` that another threshold chooses from; and what the engine's parameters have made besides
+            (:class:`~cryomamba.engines.membrane_options.MembraneOptions`).
+
+        Raises
+        ------
+        VolumeError
+            The volume cannot be used.
+        InvalidRequestError
+            There is no such engine, a parameter does not fit, or a file is asked for that this engine with these
+            parameters does not make.
+        JobFailedError
+            ``cancelled``, or the engine failed. Nothing is left behind.
+        """
         engine = Registry.discover().create(request.engine, request.params)
         candidates = _candidates(engine, source)
         _require_made(engine, formats, candidates)
@@ -129,7 +176,7 @@ def _require_made(engine: Engine[Any], formats: Sequence[ExportFormat], candidat
         )
     points = engine.picks is not None or candidates is not None
     points = points or (options is not None and options.point_spacing_A is not None)
-    if not points and any(form in PICKS for form in formats):
+    if not points and any(form in PICK_FORMATS for form in formats):
         raise InvalidRequestError(
             f"The engine '{engine.name}' picks nothing, so there is no table of picks.",
             hint="Take 'particles' or 'filaments', have points on membranes with -p point_spacing_A=100, or leave out "

@@ -14,15 +14,15 @@ from typing import Final
 
 import numpy as np
 
-from cryomamba.engine import Slices
-from cryomamba.records import Shape
+from cryomamba.engines.api import Slices
+from cryomamba.geometry import Shape
 
 _VOXEL_NBYTES: Final = 4
 _CHOICES_MAX: Final = 96
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TileSpec:
     """One tile of a plan; ZYX voxels.
 
     Attributes
@@ -103,17 +103,17 @@ class TilePlan:
     def __len__(self) -> int:
         return math.prod(self.counts)
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[TileSpec]:
         return (self[index] for index in range(len(self)))
 
-    def __getitem__(self, index: int) -> Piece:
+    def __getitem__(self, index: int) -> TileSpec:
         if not 0 <= index < len(self):
             raise IndexError(index)
         _, rows, columns = self.counts
         place = (index // (rows * columns), index // columns % rows, index % columns)
         start = _shape(at * core for at, core in zip(place, self.core, strict=True))
         stop = _shape(min(at + core, size) for at, core, size in zip(start, self.core, self.shape, strict=True))
-        return Piece(
+        return TileSpec(
             index=index,
             start=start,
             shape=_add(stop, start, sign=-1),
@@ -198,7 +198,7 @@ class TileOrder:
 
         self._left.sort(key=key, reverse=True)
 
-    def next(self) -> Piece:
+    def next(self) -> TileSpec:
         """Take the next tile; ``IndexError`` when none is left."""
         return self._plan[self._left.pop()]
 

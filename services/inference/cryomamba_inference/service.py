@@ -13,24 +13,25 @@ import time
 import zmq
 
 from cryomamba._version import __version__
-from cryomamba.access.curve import KeyFile, key_for
+from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
-from cryomamba.client.channel import BusChannel, keep_alive
+from cryomamba.client.bus_requester import BusRequester, keep_alive
 from cryomamba.endpoints import is_local_endpoint, require_loopback
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
-from cryomamba.records import EngineInfo, Progress
+from cryomamba.models.jobs import Progress
 from cryomamba.settings import Settings
-from cryomamba.systemd import READY, tell
 from cryomamba.wire.buffers import BufferSpec, Codec
 from cryomamba.wire.constants import PREVIEW_IN_HWM, RENEWALS_PER_LEASE
-from cryomamba.wire.envelope import Stamp, encode
+from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba.wire.preview import PREVIEW
 from cryomamba.wire.requests import Claim, Claimed, Empty, Release, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
-from cryomamba.workspace import sweep
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_server.systemd import READY, tell
+from cryomamba_server.workspace import sweep
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class InferenceService:
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give the lease back and end the child."""
         await asyncio.to_thread(sweep, self._settings.work)
-        self._channel = BusChannel(self._settings.bus_jobs, src=self.worker, key=self._key)
+        self._channel = BusRequester(self._settings.bus_jobs, src=self.worker, key=self._key)
         self._frames = _FrameSender(self._settings.bus_preview_in, self.worker, self._key)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -225,7 +226,7 @@ class _FrameSender:
         if key is not None:
             key.secure(self._socket)
         self._socket.connect(endpoint)
-        self._stamp = Stamp(worker)
+        self._stamp = EnvelopeFactory(worker)
 
     def send(self, message: Message) -> None:
         topic = preview_topic(message["job"])

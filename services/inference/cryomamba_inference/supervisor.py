@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
 
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ProtocolError
-from cryomamba.records import EngineInfo
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba_inference import child
-from cryomamba_inference.lifeline import uninterrupted_start
+from cryomamba_inference.child_process import uninterrupted_start
 from cryomamba_inference.pipe import Message, MessagePipe
 
 log = logging.getLogger(__name__)

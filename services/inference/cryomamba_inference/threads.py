@@ -26,14 +26,14 @@ def one_thread() -> AbstractContextManager[object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class ThreadTeam:
     """Threads that share out work; the answer does not depend on how many there are.
 
     Attributes
     ----------
     threads : int
     core : context manager
-        Each thread enters it while it computes; see :class:`~cryomamba.engine.Scene`.
+        Each thread enters it while it computes; see :class:`~cryomamba.engines.api.VolumeContext`.
     """
 
     threads: int = 1
@@ -80,7 +80,7 @@ class Crew:
             task()
 
 
-ALONE = Crew()
+SINGLE_THREADED = ThreadTeam()
 
 
 def _reap(running: set[Future[None]], count: int, done: Callable[[int], None]) -> tuple[set[Future[None]], int]:

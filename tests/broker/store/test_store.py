@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
-from cryomamba.records import (
+from cryomamba.models.jobs import (
     Artifact,
-    EngineInfo,
     JobError,
     JobRecord,
     JobState,
@@ -22,7 +22,7 @@ from cryomamba.records import (
     VolumeSummary,
 )
 from cryomamba.wire.constants import HEADER_MAX_BYTES
-from cryomamba.wire.envelope import Stamp, encode
+from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Attempt, Clock, NewJob, Store
@@ -272,7 +272,7 @@ def test_a_full_record_still_fits_into_a_header(store: Store, time: SettableCloc
     artifacts = [Artifact(name=f"{n:03d}" + "f" * 100, size_bytes=2**40, sha256="0" * 64) for n in range(40)]
     record = store.leases.finish(attempt, artifacts).record
     body = {"event": record.history[-1].model_dump(mode="json"), "record": record.model_dump(mode="json")}
-    raw = encode(Stamp("broker").envelope("job.state", body, ts=1.0, job=record.job_id, attempt=99))
+    raw = encode(EnvelopeFactory("broker").envelope("job.state", body, ts=1.0, job=record.job_id, attempt=99))
     assert len(raw) <= HEADER_MAX_BYTES
     assert record.history[-1].type == "job_completed"
     assert len(record.errors) == 5

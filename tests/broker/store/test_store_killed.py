@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cryomamba.records import JobState
+from cryomamba.models.jobs import JobState
 from cryomamba_broker.store import Store
 
 WRITER = """
 import sys
 from pathlib import Path
-from cryomamba.records import Progress, SubmitRequest, VolumeSummary
+from cryomamba.models.jobs import Progress, SubmitRequest, VolumeSummary
 from cryomamba_broker.store import Attempt, NewJob, Store
 
 store = Store(Path(sys.argv[1]))

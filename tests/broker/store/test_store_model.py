@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cryomamba.errors import ConflictError, ErrorCode
-from cryomamba.records import Artifact, JobError, JobEvent, Progress, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.models.jobs import Artifact, JobError, JobEvent, Progress, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Attempt, Clock, NewJob, Store

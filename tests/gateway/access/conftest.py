@@ -12,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from cryomamba.access.tokens import Scope, TokenStore
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from cryomamba_gateway.live.session import MESSAGE_MAX_BYTES
+from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
 from cryomamba_gateway.routers.artifacts import LocalFile, _open_regular
 
 if TYPE_CHECKING:

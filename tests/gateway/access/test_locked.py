@@ -16,10 +16,10 @@ import jwt
 import pytest
 from websockets.asyncio.client import connect
 
-from cryomamba.access.private import read_private
-from cryomamba.access.tokens import Scope, TokenStore
+from cryomamba.access.private_files import read_private
 from cryomamba.errors import InvalidRequestError
 from cryomamba_gateway.server import certificate, listen
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import Locked

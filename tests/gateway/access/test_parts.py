@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from cryomamba.errors import AccessError, ErrorCode
-from cryomamba_gateway.access.buckets import TOKENS_KEPT, Places, RequestRate
-from cryomamba_gateway.access.doors import is_public, presented_token
+from cryomamba_gateway.access.auth import is_public, presented_token
 from cryomamba_gateway.access.hosts import host_allowed, own_names
+from cryomamba_gateway.access.rate_limit import TOKENS_KEPT, ConcurrencyLimit, RequestRate
 
 Steps = st.lists(st.floats(0, 30, allow_nan=False), min_size=1, max_size=200)
 
@@ -44,7 +44,7 @@ def test_callers_have_buckets_of_their_own() -> None:
 
 def test_places_are_given_back() -> None:
     """A place is free again when its holder goes, however it goes."""
-    places = Places(1)
+    places = ConcurrencyLimit(1)
     for _ in range(3):
         with contextlib.suppress(KeyError), places.taken("a"), places.taken("b"):
             assert _is_full(places, "a")
@@ -52,7 +52,7 @@ def test_places_are_given_back() -> None:
     assert not _is_full(places, "a")
 
 
-def _is_full(places: Places, caller: str) -> bool:
+def _is_full(places: ConcurrencyLimit, caller: str) -> bool:
     try:
         with places.taken(caller):
             return False

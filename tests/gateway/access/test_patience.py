@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from cryomamba_gateway.access.doors import BODY_IDLE_S, PatientReceive
+from cryomamba_gateway.access.auth import BODY_IDLE_S, BodyTimeoutReceive
 
 
 class Hasty(selectors.SelectSelector):
@@ -57,7 +57,7 @@ async def heard(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]:
     async def nothing(_message: Message) -> None:
         return
 
-    await PatientReceive(app)({"type": "http"}, receive, nothing)
+    await BodyTimeoutReceive(app)({"type": "http"}, receive, nothing)
     return told[0]
 
 

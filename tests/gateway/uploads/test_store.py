@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
-from cryomamba.files import UploadRequest, UploadStatus, label_of, uploaded_volume
+from cryomamba.models.files import UploadRequest, UploadStatus, label_of
 from cryomamba.volumes import write_volume
 from cryomamba_gateway.uploads import store as store_module
 from cryomamba_gateway.uploads.plan import plan_parts
-from cryomamba_gateway.uploads.receive import read_pieces
+from cryomamba_gateway.uploads.receive import read_chunks
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
+from cryomamba_server.uploaded_files import uploaded_volume
 
 if TYPE_CHECKING:
     from tests.conftest import DiskOrder
@@ -404,7 +405,7 @@ async def test_a_silent_client_is_given_up() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(CryoMambaError) as caught:
-        await anext(read_pieces(silent(), 2, idle_s=0.01))
+        await anext(read_chunks(silent(), 2, idle_s=0.01))
     assert (caught.value.code, caught.value.retryable) == (ErrorCode.TIMEOUT, True)
 
 
@@ -419,7 +420,7 @@ async def test_a_body_without_end_is_cut_off() -> None:
             yield bytes(100)
 
     with pytest.raises(InvalidRequestError) as caught:
-        await anext(read_pieces(endless(), 150))
+        await anext(read_chunks(endless(), 150))
     assert (caught.value.code, given_out) == (ErrorCode.TOO_LARGE, 2)
 
 

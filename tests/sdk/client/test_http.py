@@ -14,7 +14,7 @@ import pytest
 
 from cryomamba.client.http import HttpTransport, check_http_url, header_key, is_on_this_machine, job_path
 from cryomamba.client.http_watch import AllReader, JobReader, parse
-from cryomamba.client.ledger import Ledger
+from cryomamba.client.job_state_tracker import JobStateTracker
 from cryomamba.errors import (
     ConflictError,
     CryoMambaError,
@@ -24,9 +24,9 @@ from cryomamba.errors import (
     ProtocolError,
     UnavailableError,
 )
-from cryomamba.events import LinkEvent, PreviewEvent, ProgressEvent, StateEvent
-from cryomamba.records import JobEvent, JobRecord, JobState, VolumeSummary
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.models.events import ConnectionEvent, PreviewEvent, ProgressEvent, StateEvent
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState, VolumeSummary
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -215,7 +215,7 @@ def preview(seq: int) -> PreviewFrame:
 
 def test_each_state_is_told_once_and_the_last_one_last() -> None:
     """Over two connections, with repeats, a gap, and a job that ended between them."""
-    reader = JobReader(Ledger(), previews=True)
+    reader = JobReader(JobStateTracker(), previews=True)
     events = [
         *reader.read(said("connected", record("pending"))),
         *reader.read(said("job_created", record("pending"))),
@@ -237,12 +237,12 @@ def test_each_state_is_told_once_and_the_last_one_last() -> None:
 
 def test_other_messages_become_events_or_nothing() -> None:
     """Progress, link, and types that a newer gateway may send."""
-    reader = JobReader(Ledger(), previews=False)
+    reader = JobReader(JobStateTracker(), previews=False)
     (far,) = reader.read(said("progress", {"attempt": 2, "fraction": 0.5}))
     assert isinstance(far, ProgressEvent)
     assert (far.attempt, far.progress.fraction) == (2, 0.5)
     (lost,) = reader.read(said("link", {"status": "lost", "message": "Away.", "retry_s": 1.5}))
-    assert lost == LinkEvent("lost", "Away.", 1.5)
+    assert lost == ConnectionEvent("lost", "Away.", 1.5)
     assert reader.read(said("of_the_future", {})) == []
     assert reader.read(preview(1)) == []
 
@@ -254,7 +254,7 @@ def test_all_jobs_are_followed_from_where_the_gateway_says_on() -> None:
     running = record("pending", "running", "completed")
     first, second, third = (event.n for event in running.history)
     (link,) = reader.read({"type": "subscribed", "seq": first})
-    assert isinstance(link, LinkEvent)
+    assert isinstance(link, ConnectionEvent)
     assert link.status == "connected"
     found = [reader.read({**said("job_started", running), "seq": number}) for number in (first, second, second)]
     assert [[event.event.n for event in events if isinstance(event, StateEvent)] for events in found] == [

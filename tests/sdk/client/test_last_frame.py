@@ -11,13 +11,14 @@ import pytest
 import pytest_asyncio
 
 from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.bus_watch import JobWatch
-from cryomamba.client.hub import BusMessage, Subscription
 from cryomamba.errors import NotFoundError
-from cryomamba.events import PreviewEvent
-from cryomamba.records import JobEvent, JobRecord, JobState, VolumeSummary
-from cryomamba.wire.envelope import Stamp
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.models.events import PreviewEvent
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState, VolumeSummary
+from cryomamba.wire.envelope import EnvelopeFactory
+from cryomamba.wire.preview import PREVIEW, encode_frame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EARLY = PreviewFrame("j", np.ones((2, 2, 2), np.uint8), (1, 1, 1), (2, 2, 2), (1, 1, 1), 0.5, "demo", {1: "a"}, seq=3)
@@ -26,7 +27,9 @@ FINAL = replace(EARLY, final=True, progress=1.0, seq=4)
 
 def message(frame: PreviewFrame) -> BusMessage:
     body, spec, part = encode_frame(frame, codec="raw")
-    return BusMessage(Stamp("w").envelope(PREVIEW, body, ts=1.0, job="j", attempt=1, buffers=[spec]), b"", part)
+    return BusMessage(
+        EnvelopeFactory("w").envelope(PREVIEW, body, ts=1.0, job="j", attempt=1, buffers=[spec]), b"", part
+    )
 
 
 def ended(state: JobState) -> JobRecord:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cryomamba.errors import NotFoundError
-from cryomamba.masks.clean import only_pieces, piece_at, without_holes, without_holes_in_planes, without_small_pieces
+from cryomamba.masks.clean import (
+    component_at,
+    only_components,
+    without_holes,
+    without_holes_in_planes,
+    without_small_components,
+)
 from cryomamba.masks.slabs import LabelSource
 
 
@@ -50,7 +56,7 @@ def test_small_pieces_go(seed: int, depth: int, least: int) -> None:
     """A piece with exactly the least volume stays; labels stay as they are."""
     mask = noise(seed, 0.12, labels=4)
     kept = cc3d.dust(mask, threshold=least, connectivity=26)
-    assert np.array_equal(without_small_pieces(sliced(mask, depth), least * 1.0).array(), kept)
+    assert np.array_equal(without_small_components(sliced(mask, depth), least * 1.0).array(), kept)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 14])
@@ -61,11 +67,11 @@ def test_a_piece_is_kept(depth: int) -> None:
     whole = cc3d.connected_components(mask)
     sizes = np.bincount(whole.ravel())
     sizes[0] = 0
-    assert np.array_equal(only_pieces(source, [1]).array() > 0, whole == sizes.argmax())
+    assert np.array_equal(only_components(source, [1]).array() > 0, whole == sizes.argmax())
     z, y, x = (int(at) for at in np.argwhere(mask)[5])
-    assert np.array_equal(piece_at(source, (z, y, x)).array() > 0, whole == whole[z, y, x])
+    assert np.array_equal(component_at(source, (z, y, x)).array() > 0, whole == whole[z, y, x])
     with pytest.raises(NotFoundError, match="no piece 9999"):
-        only_pieces(source, [9999])
+        only_components(source, [9999])
     z, y, x = (int(at) for at in np.argwhere(mask == 0)[5])
     with pytest.raises(NotFoundError, match="nothing"):
-        piece_at(source, (z, y, x))
+        component_at(source, (z, y, x))

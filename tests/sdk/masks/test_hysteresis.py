@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cryomamba.engine import ScoreCut
+from cryomamba.geometry import Shape
 from cryomamba.masks.hysteresis import SCORE_SLAB_VOXELS, SlabLabeller, cut_scores, write_mask
 from cryomamba.masks.slabs import slab_depth
-from cryomamba.records import Shape
+from cryomamba.masks.thresholds import HysteresisThreshold
 
 Scores = npt.NDArray[np.uint8]
 
 
-def whole_volume_answer(scores: Scores, cut: ScoreCut) -> Scores:
+def whole_volume_answer(scores: Scores, cut: HysteresisThreshold) -> Scores:
     """Hysteresis and size on the whole volume, by scipy."""
     components, _ = ndimage.label(scores >= cut.low, np.ones((3, 3, 3)))
     sizes = np.bincount(components.reshape(-1))
@@ -33,7 +33,7 @@ def whole_volume_answer(scores: Scores, cut: ScoreCut) -> Scores:
     return keep[components].astype(np.uint8)
 
 
-def slabbed(scores: Scores, cut: ScoreCut, depth: int) -> Scores:
+def slabbed(scores: Scores, cut: HysteresisThreshold, depth: int) -> Scores:
     mask = np.full_like(scores, 9)
 
     def write(z: int, block: Scores) -> None:
@@ -48,17 +48,17 @@ def slabbed(scores: Scores, cut: ScoreCut, depth: int) -> Scores:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Scores, ScoreCut]:
+def cases(draw: st.DrawFn) -> tuple[Scores, HysteresisThreshold]:
     shape = draw(st.tuples(st.integers(1, 14), st.integers(1, 9), st.integers(1, 9)))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     share = draw(st.sampled_from([0.02, 0.1, 0.3, 0.9]))
     scores = (rng.integers(1, 256, shape) * (rng.random(shape) < share)).astype(np.uint8)
     low = draw(st.integers(1, 255))
-    return scores, ScoreCut(draw(st.integers(low, 255)), low, draw(st.sampled_from([0, 1, 2, 5, 20])))
+    return scores, HysteresisThreshold(draw(st.integers(low, 255)), low, draw(st.sampled_from([0, 1, 2, 5, 20])))
 
 
 @given(case=cases(), depth=st.integers(1, 15))
-def test_slabs_give_the_whole_volumes_answer(case: tuple[Scores, ScoreCut], depth: int) -> None:
+def test_slabs_give_the_whole_volumes_answer(case: tuple[Scores, HysteresisThreshold], depth: int) -> None:
     """Whatever the scores, thresholds, least size and slab depth: the mask is that of the whole volume by scipy."""
     scores, cut = case
     expected = whole_volume_answer(scores, cut)
@@ -76,7 +76,7 @@ def test_slabs_may_be_cut_by_several_at_a_time() -> None:
         called.append(pickle.loads(pickle.dumps(function)))
         return map(called[-1], list(items))
 
-    for cut in (ScoreCut(200, 120, 3), ScoreCut(150, 150, 0)):
+    for cut in (HysteresisThreshold(200, 120, 3), HysteresisThreshold(150, 150, 0)):
         mask = np.full_like(scores, 9)
         write_mask(
             scores.shape,
@@ -108,15 +108,15 @@ def test_a_component_that_winds_through_all_slabs_is_one() -> None:
     for place in path:
         scores[place] = 10
     scores[path[-1]] = 200
-    cut = ScoreCut(200, 10, len(set(path)))
+    cut = HysteresisThreshold(200, 10, len(set(path)))
     for depth in (1, 2, 3, 7, 30):
         assert int(slabbed(scores, cut, depth).sum()) == len(set(path))
-    assert not slabbed(scores, ScoreCut(200, 10, len(set(path)) + 1), 3).any()
+    assert not slabbed(scores, HysteresisThreshold(200, 10, len(set(path)) + 1), 3).any()
 
 
 def test_an_empty_and_a_full_volume() -> None:
     """Nothing stays nothing, and everything stays everything."""
-    cut = ScoreCut(5, 3, 2)
+    cut = HysteresisThreshold(5, 3, 2)
     assert not slabbed(np.zeros((5, 4, 3), np.uint8), cut, 2).any()
     assert slabbed(np.full((5, 4, 3), 9, np.uint8), cut, 2).all()
 
@@ -133,7 +133,7 @@ def test_what_is_remembered_does_not_hold_the_scores() -> None:
     """After a slab has been taken in, its array may be reused."""
     rng = np.random.default_rng(3)
     scores = (rng.random((12, 10, 10)) * 255).astype(np.uint8)
-    cut = ScoreCut(200, 150, 3)
+    cut = HysteresisThreshold(200, 150, 3)
     labeller, buffer = SlabLabeller(cut), np.empty((4, 10, 10), np.uint8)
     for z in range(0, 12, 4):
         buffer[...] = scores[z : z + 4]

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from cryomamba.errors import VolumeError
 from cryomamba.masks.instances import find_instances
-from cryomamba.masks.seams import Connectivity
+from cryomamba.masks.slab_graph import Connectivity
 from cryomamba.masks.slabs import LabelSource, windows
 from cryomamba.volumes import open_volume, write_volume
 

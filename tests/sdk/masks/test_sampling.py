@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from cryomamba.masks.instances import find_instances
-from cryomamba.masks.middle import middle_surface
+from cryomamba.masks.medial_surface import medial_surface
 from cryomamba.masks.sampling import SurfacePoints, SurfaceSampler, nearest_signs
 from cryomamba.masks.slabs import LabelSource
 
@@ -19,7 +19,7 @@ def sampled(mask: npt.NDArray[np.generic], spacing_A: float, *, planes: int = 10
     source = LabelSource.of_array(mask, SIZE, slab_voxels=planes * mask.shape[1] * mask.shape[2])
     instances = find_instances(source)
     sampler, z = SurfaceSampler(spacing_A, SIZE), 0
-    for (_, ids), part in zip(instances.slabs(), middle_surface(source, 1, 45), strict=True):
+    for (_, ids), part in zip(instances.slabs(), medial_surface(source, 1, 45), strict=True):
         sampler.add(part, ids[tuple((part.voxels - (z, 0, 0)).T)])
         z += len(ids)
     return sampler.points()
@@ -38,7 +38,7 @@ def test_points_are_a_spacing_apart_and_leave_no_gap() -> None:
     tree = cKDTree(points.positions_A)
     assert np.asarray(tree.query(points.positions_A, k=2)[0])[:, 1].min() >= 60
     source = LabelSource.of_array(vesicle(), SIZE)
-    (part,) = middle_surface(source, 1, 45)
+    (part,) = medial_surface(source, 1, 45)
     assert np.max(tree.query(part.points * SIZE)[0]) < 60 + 2 * 60 / 4
 
 

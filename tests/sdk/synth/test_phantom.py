@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cryomamba.synth import LABELS, PhantomSpec, score_mask, synthesize
-from cryomamba.synth.scene import build_scene
+from cryomamba.synth.geometry import build_scene
 from cryomamba.synth.surfaces import Sheet, Vesicle, distance
 from cryomamba.synth.wedge import apply_wedge
 

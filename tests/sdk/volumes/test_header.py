@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryomamba.errors import ErrorCode, VolumeError
-from cryomamba.volumes import HeaderFacts, VolumeMeta, parse_header
+from cryomamba.volumes import HeaderFields, VolumeMeta, parse_header
 from cryomamba.volumes.encode import encode_header
 
 Make = Callable[..., bytearray]
@@ -17,11 +17,11 @@ SHAPE = (3, 4, 5)
 SIDES = ["nx", "ny", "nz", "mx", "my", "mz", "mode", "nsymbt", "ispg", "mapc", "mapr", "maps", "nlabl", "nxstart"]
 
 
-def parsed(raw: bytearray, size: int | None = None) -> HeaderFacts:
+def parsed(raw: bytearray, size: int | None = None) -> HeaderFields:
     return parse_header(bytes(raw), size)
 
 
-def codes(facts: HeaderFacts) -> set[str]:
+def codes(facts: HeaderFields) -> set[str]:
     return {warning.code for warning in facts.warnings}
 
 

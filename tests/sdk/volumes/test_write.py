@@ -8,9 +8,9 @@ import mrcfile
 import numpy as np
 import pytest
 
+from cryomamba.atomic import AtomicFile
 from cryomamba.errors import ErrorCode, UnavailableError, VolumeError
 from cryomamba.volumes import blank_header, open_volume, write_volume
-from cryomamba.volumes.aside import AsideFile
 from cryomamba.volumes.stored import StoredVoxels
 
 ARRAY = np.random.default_rng(4).normal(0, 20, (7, 5, 6)).astype(np.float32)
@@ -65,7 +65,7 @@ def test_a_disk_that_fills_up_while_writing_is_named() -> None:
 
 def test_a_disk_that_fills_up_in_an_export_is_named_and_nothing_stays(tmp_path: Path) -> None:
     """What a library raises while it writes aside becomes the same error."""
-    with pytest.raises(UnavailableError), AsideFile(tmp_path / "x"):
+    with pytest.raises(UnavailableError), AtomicFile(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryomamba.errors import CryoMambaError, ErrorCode, ProtocolError
+from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import CODECS, Codec
-from cryomamba.wire.envelope import Envelope, Stamp, decode, encode
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, decode_frame, encode_frame
+from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
+from cryomamba.wire.preview import PREVIEW, decode_frame, encode_frame
 
 TOMOGRAM = (9, 20, 33)
 
@@ -23,7 +24,9 @@ def frame_of(scale: tuple[int, int, int], labels: int = 3) -> PreviewFrame:
 
 def on_the_wire(frame: PreviewFrame, codec: Codec) -> tuple[Envelope, bytes]:
     body, spec, part = encode_frame(frame, codec=codec)
-    envelope = Stamp("w").envelope(PREVIEW, body, ts=5.0, job=frame.job_id, attempt=frame.attempt, buffers=[spec])
+    envelope = EnvelopeFactory("w").envelope(
+        PREVIEW, body, ts=5.0, job=frame.job_id, attempt=frame.attempt, buffers=[spec]
+    )
     return decode(encode(envelope)), part
 
 
@@ -65,7 +68,7 @@ def test_a_frame_that_does_not_fit_is_refused(change: dict[str, object]) -> None
     """Header and payload must agree in every field."""
     frame = frame_of((1, 1, 1))
     body, spec, part = encode_frame(frame, codec="raw")
-    envelope = Stamp("w").envelope(PREVIEW, {**body, **change}, ts=0.0, job="job-1", buffers=[spec])
+    envelope = EnvelopeFactory("w").envelope(PREVIEW, {**body, **change}, ts=0.0, job="job-1", buffers=[spec])
     with pytest.raises(ProtocolError):
         decode_frame(envelope, part)
 

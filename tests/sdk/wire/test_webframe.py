@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryomamba.errors import ProtocolError
+from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import CODECS, Codec
-from cryomamba.wire.envelope import Stamp
-from cryomamba.wire.preview import PREVIEW, PreviewFrame, encode_frame
+from cryomamba.wire.envelope import EnvelopeFactory
+from cryomamba.wire.preview import PREVIEW, encode_frame
 from cryomamba.wire.webframe import decode_web_frame, encode_web_frame
 
 
@@ -34,7 +35,9 @@ def web_frame(codec: Codec = "raw") -> tuple[PreviewFrame, bytes]:
         ts=1_700_000_000.5,
     )
     body, spec, part = encode_frame(frame, codec=codec)
-    envelope = Stamp("w").envelope(PREVIEW, body, ts=frame.ts, topic=b"t", job="a-job", attempt=2, buffers=(spec,))
+    envelope = EnvelopeFactory("w").envelope(
+        PREVIEW, body, ts=frame.ts, topic=b"t", job="a-job", attempt=2, buffers=(spec,)
+    )
     return frame, encode_web_frame(envelope, part)
 
 

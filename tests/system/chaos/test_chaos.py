@@ -21,8 +21,8 @@ from cryomamba.client import AsyncClient, aconnect
 from cryomamba.client.bus import BusTransport
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, UnavailableError
-from cryomamba.events import StateEvent
-from cryomamba.records import JobEvent, JobRecord, JobState
+from cryomamba.models.events import StateEvent
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState
 from cryomamba.testing import FaultProxy, Stack, wait_until, wait_until_async
 from cryomamba.wire.requests import EventPage, EventsSince
 

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from cryomamba.libraries import library
-from cryomamba.volumes.aside import AsideFile
+from cryomamba.atomic import AtomicFile
+from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.mrc import Volume
@@ -48,7 +48,7 @@ def write_nifti(
     dtype = stored_dtype(volume, labels=labels)
     header = _header(volume, dtype)
     path = Path(path)
-    with AsideFile(path) as aside, aside.stream() as output:
+    with AtomicFile(path) as aside, aside.stream() as output:
         if path.name.endswith(".gz"):
             with gzip.GzipFile("", "wb", compresslevel=1, fileobj=output, mtime=0) as packed:
                 _write(packed, header, volume, dtype, progress)
@@ -72,7 +72,7 @@ def _write(
 
 
 def _header(volume: Volume, dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
-    nibabel = library("nibabel")
+    nibabel = import_optional("nibabel")
     kind = nibabel.Nifti1Header if max(volume.shape) <= _NIFTI1_SIDE else nibabel.Nifti2Header
     header = kind(endianness="<")
     header.set_data_dtype(dtype)

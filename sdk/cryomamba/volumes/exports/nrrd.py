@@ -16,10 +16,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.volumes.aside import AsideFile
+from cryomamba.atomic import AtomicFile
 from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
-from cryomamba.volumes.facts import HeaderFacts
+from cryomamba.volumes.header_fields import HeaderFields
 from cryomamba.volumes.mrc import Volume
 
 _TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "f4": "float"}
@@ -46,7 +46,7 @@ def write_nrrd(
         Called with the fraction written; an exception from it discards the file.
     """
     dtype = stored_dtype(volume, labels=labels)
-    with AsideFile(Path(path)) as aside, aside.stream() as output:
+    with AtomicFile(Path(path)) as aside, aside.stream() as output:
         output.write(_header(volume.facts, dtype, packed=labels, content=volume.meta.name).encode("ascii"))
         packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16) if labels else None
         for slab in slabs(volume, dtype, progress):
@@ -69,14 +69,14 @@ class VectorFieldWriter:
         What the field lies on.
     """
 
-    def __init__(self, path: str | os.PathLike[str], like: Volume | HeaderFacts) -> None:
+    def __init__(self, path: str | os.PathLike[str], like: Volume | HeaderFields) -> None:
         self._facts = like.facts if isinstance(like, Volume) else like
         self._path = Path(path)
         self._stack = ExitStack()
         self._packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
 
     def __enter__(self) -> Self:
-        aside = self._stack.enter_context(AsideFile(self._path))
+        aside = self._stack.enter_context(AtomicFile(self._path))
         self._output = self._stack.enter_context(aside.stream())
         self._output.write(_header(self._facts, np.dtype("<f4"), packed=True, content="normals", vector=True).encode())
         return self
@@ -95,7 +95,7 @@ class VectorFieldWriter:
 
 
 def _header(
-    facts: HeaderFacts, dtype: np.dtype[np.generic], *, packed: bool, content: str, vector: bool = False
+    facts: HeaderFields, dtype: np.dtype[np.generic], *, packed: bool, content: str, vector: bool = False
 ) -> str:
     z, y, x = (repr(float(size)) for size in facts.voxel_size_A)
     origin = ",".join(repr(float(offset)) for offset in facts.placement_A[::-1])

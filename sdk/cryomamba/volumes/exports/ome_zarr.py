@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.libraries import library
+from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, stored_dtype
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.mrc import Volume
@@ -50,7 +50,7 @@ def write_ome_zarr(
     InvalidRequestError
         ``engine_unavailable``: zarr is not installed.
     """
-    zarr = library("zarr")
+    zarr = import_optional("zarr")
     path = Path(path)
     aside = path.with_name(path.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)

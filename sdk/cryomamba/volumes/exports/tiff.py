@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cryomamba.libraries import library
-from cryomamba.volumes.aside import AsideFile
+from cryomamba.atomic import AtomicFile
+from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.mrc import Volume
@@ -44,10 +44,10 @@ def write_tiff(
     InvalidRequestError
         ``engine_unavailable``: tifffile is not installed.
     """
-    tifffile = library("tifffile")
+    tifffile = import_optional("tifffile")
     dtype = stored_dtype(volume, labels=labels)
     big = int(np.prod(volume.shape, dtype=np.int64)) * dtype.itemsize >= _CLASSIC_NBYTES
-    with AsideFile(Path(path)) as aside, tifffile.TiffWriter(aside.file, bigtiff=big, ome=True) as writer:
+    with AtomicFile(Path(path)) as aside, tifffile.TiffWriter(aside.file, bigtiff=big, ome=True) as writer:
         writer.write(
             _pages(volume, dtype, progress),
             shape=volume.shape,

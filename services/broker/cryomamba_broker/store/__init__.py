@@ -9,9 +9,9 @@ from cryomamba_broker.store.database import Clock, Database
 from cryomamba_broker.store.engines import EngineTable
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, Jobs, NewJob
-from cryomamba_broker.store.leases import Attempt, Held, Leases
+from cryomamba_broker.store.leases import Attempt, Lease, Leases
 
-__all__ = ["Attempt", "Change", "Clock", "Held", "NewJob", "Store"]
+__all__ = ["Attempt", "Change", "Clock", "Lease", "NewJob", "Store"]
 
 
 class Store:

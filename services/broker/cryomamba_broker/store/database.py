@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryomamba.atomic import is_disk_full
 from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
-from cryomamba.volumes.aside import is_full
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 _OLDEST_SQLITE: Final = (3, 37, 0)
@@ -150,7 +150,7 @@ def is_full_disk(error: Exception, folder: Path) -> bool:
         On the disk in question.
     """
     if isinstance(error, OSError):
-        return is_full(error)
+        return is_disk_full(error)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     unclear = code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
     return code == sqlite3.SQLITE_FULL or (unclear and shutil.disk_usage(folder).free < _LEAST_ROOM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cryomamba.records import EngineInfo
+from cryomamba.engines.info import EngineInfo
 from cryomamba_broker.store.database import Database
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 
 from cryomamba.errors import NotFoundError
-from cryomamba.records import JobEvent, JobState
+from cryomamba.models.jobs import JobEvent, JobState
 from cryomamba.wire.requests import EventPage
 from cryomamba_broker.states import EventType
 from cryomamba_broker.store.database import Database
-from cryomamba_broker.store.rows import HISTORY_SHOWN, REPLY_BUDGET, cut_reason, event_of, wire_nbytes
+from cryomamba_broker.store.rows import HISTORY_SHOWN, REPLY_BUDGET, event_of, truncate_reason, wire_nbytes
 
 
 class EventLog:
@@ -23,7 +23,7 @@ class EventLog:
         now = self._database.clock.wall()
         cursor = connection.execute(
             "INSERT INTO events (job, type, state, attempt, at, reason) VALUES (?, ?, ?, ?, ?, ?) RETURNING *, ? AS id",
-            (job["serial"], type_, job["state"], job["attempt"], now, cut_reason(reason), job["id"]),
+            (job["serial"], type_, job["state"], job["attempt"], now, truncate_reason(reason), job["id"]),
         )
         return event_of(cursor.fetchone())
 

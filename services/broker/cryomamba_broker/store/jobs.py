@@ -9,20 +9,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from cryomamba.engines.artifacts import revision_name, revision_number
 from cryomamba.errors import ConflictError, InvalidRequestError
-from cryomamba.records import (
-    Artifact,
-    JobEvent,
-    JobPage,
-    JobRecord,
-    JobState,
-    SubmitRequest,
-    VolumeSummary,
-    revision_name,
-    revision_number,
-)
+from cryomamba.models.jobs import Artifact, JobEvent, JobPage, JobRecord, JobState, SubmitRequest, VolumeSummary
 from cryomamba.wire.requests import ListRequest, Zyx
-from cryomamba_broker.room import Room
+from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.states import EVENT_OF, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog, no_such_job
@@ -101,7 +92,7 @@ class Jobs:
             )
         return self.record(row)
 
-    def submit(self, new: NewJob, room: Room | None = None) -> Change:
+    def submit(self, new: NewJob, room: DiskSpace | None = None) -> Change:
         """Queue a job, once per client key, if there is room for it beside all that have not ended.
 
         Raises

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
-from cryomamba.records import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
+from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.requests import Zyx
 from cryomamba_broker.states import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, Jobs
-from cryomamba_broker.store.rows import cut_error, to_json, wire_nbytes
+from cryomamba_broker.store.rows import to_json, truncate_error, wire_nbytes
 
 ARTIFACTS_MAX_BYTES = 12 * 1024
 
@@ -32,7 +32,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Lease:
     """A lease as it stands: the job, where the viewer looks, and the event of a fresh claim."""
 
     record: JobRecord
@@ -54,7 +54,7 @@ class Leases:
         self._jobs = jobs
         self._policy = policy
 
-    def claim(self, worker: str, engines: Sequence[str]) -> Held | None:
+    def claim(self, worker: str, engines: Sequence[str]) -> Lease | None:
         """Give a worker the next job that it can run, or the one that it holds already.
 
         A worker that asks while it holds a job has not got the answer to its last question, so it is given again.
@@ -65,7 +65,7 @@ class Leases:
                 "UPDATE jobs SET lease_until = ? WHERE state = 'running' AND worker = ? RETURNING *", (lease, worker)
             ).fetchone()
             if held is not None:
-                return Held(self._jobs.record(held), focus_of(held))
+                return Lease(self._jobs.record(held), focus_of(held))
             row = connection.execute(
                 "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
                 "lease_until = :lease, progress = '{}', started_at = coalesce(started_at, :wall), updated_at = :wall "
@@ -87,9 +87,9 @@ class Leases:
                 (row["serial"], row["attempt"], worker, self._database.clock.wall()),
             )
             event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
-            return Held(self._jobs.record(row), focus_of(row), event)
+            return Lease(self._jobs.record(row), focus_of(row), event)
 
-    def renew(self, attempt: Attempt, progress: Progress) -> Held:
+    def renew(self, attempt: Attempt, progress: Progress) -> Lease:
         """Hold a lease on, and note how far the job is.
 
         Raises
@@ -103,7 +103,7 @@ class Leases:
                 "UPDATE jobs SET lease_until = ?, progress = ?, updated_at = ? WHERE serial = ? RETURNING *",
                 (self._lease_until(), progress.model_dump_json(), self._database.clock.wall(), row["serial"]),
             ).fetchone()
-            return Held(self._jobs.record(row), focus_of(row))
+            return Lease(self._jobs.record(row), focus_of(row))
 
     def finish(self, attempt: Attempt, artifacts: Sequence[Artifact]) -> Change:
         """Complete a job; repeating it changes nothing.
@@ -218,7 +218,7 @@ class Leases:
     ) -> Change:
         cancelled = bool(row["cancel_requested"])
         trigger = self._policy.after_error(row["tries"], retryable=error.retryable, cancel_requested=cancelled)
-        kept = None if cancelled and error.code is ErrorCode.CANCELLED else cut_error(error, row["attempt"])
+        kept = None if cancelled and error.code is ErrorCode.CANCELLED else truncate_error(error, row["attempt"])
         self._close_attempt(connection, row, outcome, kept)
         return self._leave(connection, row, trigger, reason="" if kept is None else kept.message)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgpack
 
-from cryomamba.records import JobError, JobEvent, JobRecord
+from cryomamba.models.jobs import JobError, JobEvent, JobRecord
 from cryomamba.wire.constants import HEADER_MAX_BYTES
 
 REPLY_BUDGET: Final = HEADER_MAX_BYTES - 2048
@@ -39,7 +39,7 @@ def cut(text: str, nbytes: int) -> str:
     return raw[: nbytes - 3].decode("utf-8", "ignore") + "…"
 
 
-def cut_error(error: JobError, attempt: int) -> JobError:
+def truncate_error(error: JobError, attempt: int) -> JobError:
     """Return the error as it is kept: of the given attempt, and short."""
     return error.model_copy(
         update={
@@ -50,7 +50,7 @@ def cut_error(error: JobError, attempt: int) -> JobError:
     )
 
 
-def cut_reason(reason: str) -> str:
+def truncate_reason(reason: str) -> str:
     """Return a reason as it is kept with an event."""
     return cut(reason, _REASON_BYTES)
 

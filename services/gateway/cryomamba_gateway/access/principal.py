@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cryomamba.access.tokens import Scope, TokenInfo, with_included
 from cryomamba.errors import AccessError
+from cryomamba_server.tokens import Scope, TokenInfo, with_included
 
 
 @dataclass(frozen=True, slots=True)

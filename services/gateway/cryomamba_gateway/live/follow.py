@@ -8,17 +8,17 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-from cryomamba.client import hub as published
+from cryomamba.client import bus_subscriber as published
+from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.bus_watch import AllWatch
-from cryomamba.client.hub import BusMessage, Subscription
-from cryomamba.client.ledger import Ledger
+from cryomamba.client.job_state_tracker import JobStateTracker
 from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
-from cryomamba.events import Event, LinkEvent, ProgressEvent, StateEvent
-from cryomamba.records import JobRecord, JobState
+from cryomamba.models.events import ConnectionEvent, Event, ProgressEvent, StateEvent
+from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba_gateway.link import BusLink, not_yours
 from cryomamba_gateway.live import messages
-from cryomamba_gateway.live.messages import Translator
-from cryomamba_gateway.live.outbox import Outbox
+from cryomamba_gateway.live.messages import MessageEncoder
+from cryomamba_gateway.live.send_queue import SendQueue
 
 QUIET_S: Final = 10.0
 JOBS_KNOWN: Final = 10_000
@@ -46,8 +46,8 @@ class JobFollower:
     def __init__(
         self,
         bus: BusLink,
-        translator: Translator,
-        outbox: Outbox,
+        translator: MessageEncoder,
+        outbox: SendQueue,
         job_id: str,
         *,
         sees: str | None,
@@ -59,7 +59,7 @@ class JobFollower:
         self._outbox = outbox
         self._job_id = job_id
         self._previews = previews
-        self._ledger = Ledger()
+        self._ledger = JobStateTracker()
         self._link = "connected"
         self._greeted = False
         self._shown: tuple[int, float] | None = None
@@ -113,7 +113,7 @@ class JobFollower:
                 continue
             if got is None:
                 return
-            if isinstance(got[0], LinkEvent):
+            if isinstance(got[0], ConnectionEvent):
                 self._tell_link(got[0])
                 continue
             with contextlib.suppress(ProtocolError):
@@ -171,7 +171,7 @@ class JobFollower:
                     if isinstance(got[0], BusMessage) and got[0].envelope.type == published.PREVIEW:
                         self._show(got[0])
 
-    def _tell_link(self, link: LinkEvent) -> None:
+    def _tell_link(self, link: ConnectionEvent) -> None:
         if link.status != self._link:
             self._link = link.status if link.status == "lost" else "connected"
             self._outbox.put(messages.link(link), key="link")
@@ -223,7 +223,7 @@ class AllFollower:
         The one owner whose jobs are told; None for all.
     """
 
-    def __init__(self, bus: BusLink, outbox: Outbox, since: int | None, *, sees: str | None) -> None:
+    def __init__(self, bus: BusLink, outbox: SendQueue, since: int | None, *, sees: str | None) -> None:
         self._bus = bus
         self._visible = Visible(bus, sees)
         self._outbox = outbox
@@ -249,7 +249,7 @@ class AllFollower:
                     self._outbox.put(messages.state(event))
             case ProgressEvent() if await self._visible.job(event.job_id):
                 self._outbox.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
-            case LinkEvent():
+            case ConnectionEvent():
                 if event.status == "connected" and not self._begun and self._last is not None:
                     self._begun = True
                     self._outbox.put(messages.subscribed(self._last))

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from cryomamba.client.bus_subscriber import BusMessage
 from cryomamba.client.bus_watch import decode_message
-from cryomamba.client.hub import BusMessage
-from cryomamba.records import Shape
+from cryomamba.geometry import Shape
 from cryomamba.wire.webframe import frame_header
 
 # With what is around it the message stays below 1 MiB, which is what WebSocket clients take unless told otherwise.

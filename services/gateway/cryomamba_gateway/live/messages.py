@@ -11,10 +11,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import orjson
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from cryomamba.client.hub import BusMessage
+from cryomamba.client.bus_subscriber import BusMessage
 from cryomamba.errors import CryoMambaError, InvalidRequestError, ProtocolError
-from cryomamba.events import LinkEvent, ProgressEvent, StateEvent
-from cryomamba.records import JobId, JobRecord, Progress, Request
+from cryomamba.models.base import Request
+from cryomamba.models.events import ConnectionEvent, ProgressEvent, StateEvent
+from cryomamba.models.jobs import JobId, JobRecord, Progress
 from cryomamba.wire.requests import invalid_fields
 from cryomamba.wire.webframe import encode_web_frame
 from cryomamba_gateway.live.json_preview import preview_data
@@ -133,7 +134,7 @@ def progress(event: ProgressEvent, *, seq: int, ts: float) -> str:
     return message("progress", event.job_id, data, seq=seq, at=datetime.fromtimestamp(ts, UTC))
 
 
-def link(event: LinkEvent) -> str:
+def link(event: ConnectionEvent) -> str:
     """Return the message that says that the gateway has lost or found the broker."""
     return message("link", None, {"status": event.status, "message": event.message, "retry_s": event.retry_s})
 
@@ -165,7 +166,7 @@ def _record(record: JobRecord) -> orjson.Fragment:
     return orjson.Fragment(job_out(record).model_dump_json())
 
 
-class Translator:
+class MessageEncoder:
     """From the bus to clients, each message once for all of them; for one event loop.
 
     What many clients watch is parsed and encoded on the first demand and kept for the others, as far as

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
-from cryomamba.records import Artifact, JobId, JobRecord
+from cryomamba.models.jobs import Artifact, JobId, JobRecord
 from cryomamba.volumes.roots import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobId, SubmitRequest
+from cryomamba.models.jobs import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, JOB_LINKS, REQUEST_ID_HEADER, SUBMIT, THRESHOLD, errors

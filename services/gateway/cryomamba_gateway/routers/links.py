@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cryomamba.access.signing import LIFETIME_S
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobId
-from cryomamba.records import Request as Fields
+from cryomamba.models.base import Request as Fields
+from cryomamba.models.jobs import JobId
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
 from cryomamba_gateway.routers.artifacts import RESPONSES, find_artifact, send_artifact
 from cryomamba_gateway.routers.jobs import JOB
+from cryomamba_server.signing import LIFETIME_S
 
 router = APIRouter(prefix="/v1", tags=["artifacts"])
 

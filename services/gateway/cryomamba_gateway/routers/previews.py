@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from cryomamba.client.bus_subscriber import BusMessage
 from cryomamba.client.bus_watch import decode_message
-from cryomamba.client.hub import BusMessage
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobId
+from cryomamba.models.jobs import JobId
 from cryomamba.wire.webframe import MEDIA_TYPE, encode_web_frame
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors

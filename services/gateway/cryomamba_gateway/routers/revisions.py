@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode
-from cryomamba.records import JobId
+from cryomamba.models.jobs import JobId
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import BUS, CHANGE, REQUEST_ID_HEADER, REVISION, errors

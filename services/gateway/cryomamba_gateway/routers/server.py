@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 from cryomamba_gateway.limits import BODY_MAX_BYTES
-from cryomamba_gateway.live.session import JOBS_MAX, MESSAGE_MAX_BYTES
+from cryomamba_gateway.live.websocket_session import JOBS_MAX, MESSAGE_MAX_BYTES
 from cryomamba_gateway.models import GatewayInfo, Limits
 
 router = APIRouter(tags=["server"])

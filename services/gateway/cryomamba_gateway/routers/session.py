@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode
-from cryomamba_gateway.access.doors import COOKIE, presented_token
+from cryomamba_gateway.access.auth import COOKIE, presented_token
 from cryomamba_gateway.context import Context
 from cryomamba_gateway.examples import CHANGE, REQUEST_ID_HEADER, errors
 from cryomamba_gateway.origins import came_by_tls

@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
-from cryomamba.files import FileList, FileRecord, PartReceipt, Sha256, UploadRequest, UploadStatus
-from cryomamba.records import Request as Fields
+from cryomamba.models.base import Request as Fields
+from cryomamba.models.files import FileList, FileRecord, PartReceipt, Sha256, UploadRequest, UploadStatus
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import FILE_LINKS, REQUEST_ID_HEADER, UPLOAD, UPLOAD_LINKS, errors

@@ -13,10 +13,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
 from cryomamba.wire.webframe import SUBPROTOCOL
-from cryomamba_gateway.access.doors import PRINCIPAL, identify, presented_token
+from cryomamba_gateway.access.auth import PRINCIPAL, identify, presented_token
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.live import messages
-from cryomamba_gateway.live.session import NOT_ALLOWED, Session
+from cryomamba_gateway.live.websocket_session import NOT_ALLOWED, WebSocketSession
 from cryomamba_gateway.middleware import foreign_origin
 from cryomamba_gateway.origins import came_by_tls, origin_allowed
 
@@ -27,7 +27,7 @@ TRY_LATER: Final = 1013
 router = APIRouter()
 
 
-async def _serve(websocket: WebSocket, run: Callable[[Session], Awaitable[None]]) -> None:
+async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitable[None]]) -> None:
     """Complete the handshake and serve; who is not allowed is told so by the close code and nothing else."""
     gateway: Gateway = websocket.app.state.gateway
     binary = SUBPROTOCOL in websocket.scope["subprotocols"]
@@ -39,7 +39,7 @@ async def _serve(websocket: WebSocket, run: Callable[[Session], Awaitable[None]]
         token = presented_token(websocket.headers) or await _told_token(websocket, gateway)
         websocket.scope[PRINCIPAL] = caller = await asyncio.to_thread(identify, gateway.tokens, token)
         with gateway.places.taken(caller.token_id) if caller.token_id else contextlib.nullcontext():
-            session = Session(websocket, gateway, binary=binary, caller=caller)
+            session = WebSocketSession(websocket, gateway, binary=binary, caller=caller)
             watching = asyncio.create_task(_watch(session, gateway, token), name="ws-token")
             try:
                 await run(session)
@@ -74,7 +74,7 @@ def _lose(patience: asyncio.Timeout) -> None:
         patience.reschedule(0)
 
 
-async def _watch(session: Session, gateway: Gateway, token: str | None) -> None:
+async def _watch(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
     """End the connection of a token that has expired or was revoked meanwhile."""
     while True:
         await asyncio.sleep(RECHECK_S)
@@ -98,4 +98,4 @@ async def follow_job(websocket: WebSocket, job_id: str) -> None:
 async def follow_many(websocket: WebSocket) -> None:
     """Follow whatever the client subscribes to."""
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
-        await _serve(websocket, Session.run)
+        await _serve(websocket, WebSocketSession.run)

@@ -12,17 +12,18 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from cryomamba.atomic import sync_folder, write_atomically
 from cryomamba.errors import ConflictError, ErrorCode, VolumeError
-from cryomamba.files import RECORD, VOLUME, FileRecord, read_record
+from cryomamba.models.files import FileRecord
 from cryomamba.volumes import inspect
-from cryomamba.volumes.aside import sync_folder, write_durably
-from cryomamba_gateway.uploads.incoming import PARTS, TICKET, Incoming
-from cryomamba_gateway.uploads.sealing import seal
+from cryomamba_gateway.uploads.locking import seal
+from cryomamba_gateway.uploads.partial_upload import PARTS, TICKET, PartialUpload
+from cryomamba_server.uploaded_files import RECORD, VOLUME, read_record
 
 _PIECE: Final = 1024 * 1024
 
 
-def finish(upload: Incoming, files: Path) -> FileRecord:
+def finish(upload: PartialUpload, files: Path) -> FileRecord:
     """Make a file of an upload whose parts are all there. Blocks while it reads the whole file once.
 
     A crash at any moment leaves either the upload or the file, and calling it again goes on where it was.
@@ -43,12 +44,12 @@ def finish(upload: Incoming, files: Path) -> FileRecord:
     with upload.data.open("rb", buffering=0) as data:
         seal(data.fileno())
         record = _checked(upload, data)
-        write_durably(upload.folder / RECORD, record.model_dump_json())
+        write_atomically(upload.folder / RECORD, record.model_dump_json())
         _place(upload, record, files)
     return record
 
 
-def _require_all_parts(upload: Incoming) -> None:
+def _require_all_parts(upload: PartialUpload) -> None:
     missing = sorted(set(range(upload.plan.count)) - set(upload.received()))
     if missing:
         raise ConflictError(
@@ -59,7 +60,7 @@ def _require_all_parts(upload: Incoming) -> None:
         )
 
 
-def _checked(upload: Incoming, data: FileIO) -> FileRecord:
+def _checked(upload: PartialUpload, data: FileIO) -> FileRecord:
     digest = _verified_digest(upload, data)
     ticket = upload.ticket
     if ticket.sha256 not in {None, digest}:
@@ -86,7 +87,7 @@ def _checked(upload: Incoming, data: FileIO) -> FileRecord:
     )
 
 
-def _verified_digest(upload: Incoming, data: FileIO) -> str:
+def _verified_digest(upload: PartialUpload, data: FileIO) -> str:
     """Return the SHA-256 of the data after comparing every part with its marker."""
     whole, broken = hashlib.sha256(), []
     for index in range(upload.plan.count):
@@ -111,7 +112,7 @@ def _verified_digest(upload: Incoming, data: FileIO) -> str:
     return whole.hexdigest()
 
 
-def _place(upload: Incoming, record: FileRecord, files: Path) -> None:
+def _place(upload: PartialUpload, record: FileRecord, files: Path) -> None:
     folder, volume = upload.folder, upload.folder / VOLUME
     with suppress(FileNotFoundError):
         upload.data.rename(volume)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.files import PARTS_MAX
+from cryomamba.models.files import PARTS_MAX
 
 CHUNK_DEFAULT: Final = 8 * 1024 * 1024
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
-from cryomamba_gateway.uploads.incoming import Checksums
-from cryomamba_gateway.uploads.sealing import open_for_part
+from cryomamba_gateway.uploads.locking import open_for_part
+from cryomamba_gateway.uploads.partial_upload import Checksums
 
-PIECE_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 256 * 1024
 IDLE_S: Final = 30.0
 
 
-async def read_pieces(body: AsyncIterator[bytes], size: int, *, idle_s: float = IDLE_S) -> AsyncIterator[bytes]:
+async def read_chunks(body: AsyncIterator[bytes], size: int, *, idle_s: float = IDLE_S) -> AsyncIterator[bytes]:
     """Yield a body in pieces of about 256 KiB.
 
     Parameters
@@ -53,7 +53,7 @@ async def read_pieces(body: AsyncIterator[bytes], size: int, *, idle_s: float = 
                 f"The part has more than its {size} bytes.", code=ErrorCode.TOO_LARGE, details={"part_bytes": size}
             )
         buffer += piece
-        if len(buffer) >= PIECE_BYTES:
+        if len(buffer) >= CHUNK_BYTES:
             yield bytes(buffer)
             buffer.clear()
     if seen != size:
@@ -66,7 +66,7 @@ async def read_pieces(body: AsyncIterator[bytes], size: int, *, idle_s: float = 
         yield bytes(buffer)
 
 
-class Portions:
+class ChunkReader:
     """A body that is handed out in portions, one after the other.
 
     Parameters

@@ -16,21 +16,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
-from cryomamba.files import (
-    FileRecord,
-    PartReceipt,
-    UploadRequest,
-    UploadStatus,
-    label_of,
-    no_such_file,
-    remove_upload,
-)
+from cryomamba.models.files import FileRecord, PartReceipt, UploadRequest, UploadStatus, label_of
 from cryomamba.settings import Settings
 from cryomamba_gateway.uploads.finish import finish
-from cryomamba_gateway.uploads.incoming import Incoming, Ticket
+from cryomamba_gateway.uploads.partial_upload import PartialUpload, UploadManifest
 from cryomamba_gateway.uploads.plan import PartPlan, plan_parts
-from cryomamba_gateway.uploads.receive import Portions, checksums_of, read_pieces, write_at
-from cryomamba_gateway.uploads.shelves import Shelves, finished, no_such_upload
+from cryomamba_gateway.uploads.receive import ChunkReader, checksums_of, read_chunks, write_at
+from cryomamba_gateway.uploads.upload_directory import UploadDirectory, finished, no_such_upload
+from cryomamba_server.uploaded_files import no_such_file, remove_upload
 
 T = TypeVar("T")
 THREADS: Final = 4
@@ -74,7 +67,7 @@ class UploadStore:
 
     def __init__(self, folder: Path, limits: UploadLimits) -> None:
         self.limits = limits
-        self._shelves = Shelves(folder, limits.hours)
+        self._shelves = UploadDirectory(folder, limits.hours)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="uploads")
         self._admitting = asyncio.Lock()
         self._finishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -112,7 +105,7 @@ class UploadStore:
                 return known
         used = sum(u.plan.total for u in unfinished) + sum(record.size_bytes for record in files)
         self._require_room(plan.total, used, len(unfinished))
-        ticket = Ticket(
+        ticket = UploadManifest(
             upload_id=str(uuid.uuid4()),
             owner=owner,
             filename=label_of(request.filename),
@@ -122,10 +115,10 @@ class UploadStore:
             created_at=datetime.now(UTC),
         )
         with _disk_full_is_told():
-            return self._shelves.status(Incoming.create(self._shelves.incoming / ticket.upload_id, ticket))
+            return self._shelves.status(PartialUpload.create(self._shelves.incoming / ticket.upload_id, ticket))
 
     def _known(
-        self, digest: str, plan: PartPlan, unfinished: list[Incoming], files: list[FileRecord]
+        self, digest: str, plan: PartPlan, unfinished: list[PartialUpload], files: list[FileRecord]
     ) -> UploadStatus | None:
         for record in files:
             if (record.sha256, record.size_bytes) == (digest, plan.total):
@@ -181,7 +174,7 @@ class UploadStore:
         """
         upload = await self._run(lambda: self._shelves.find(upload_id, owner))
         size = upload.plan.size(index)
-        pieces = read_pieces(body, size)
+        pieces = read_chunks(body, size)
         with _disk_full_is_told():
             try:
                 if await self._run(lambda: upload.marker(index)) is not None:
@@ -204,7 +197,7 @@ class UploadStore:
         NotFoundError, InvalidRequestError, ConflictError, UnavailableError
             As :meth:`receive` does.
         """
-        portions = Portions(body)
+        portions = ChunkReader(body)
         for index in range(status.part_count):
             async with aclosing(portions.take(status.part_size(index))) as part:
                 await self.receive(status.upload_id, index, part, owner=owner)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, Tile
-from cryomamba.records import Shape
+from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Tile, VolumeContext
+from cryomamba.geometry import Shape
 
 _RATE_HZ = 1.0
 _SHELL = 0.16
@@ -48,7 +48,7 @@ class DemoEngine(Engine[DemoParameters]):
         looks = math.floor(self.parameters.seconds * _RATE_HZ)
         return [*(Pass("moving", factor=0, seconds=1 / _RATE_HZ) for _ in range(looks)), Pass("finishing")]
 
-    def prepare(self, scene: Scene) -> None:
+    def prepare(self, scene: VolumeContext) -> None:
         """Take the shape of the grid."""
         self._shape = scene.shape
 

@@ -9,12 +9,18 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
+from cryomamba.engines.api import Engine, EngineParameters, Pass, Points, Tile, TileResult, VolumeContext
+from cryomamba.engines.scratch import ScratchNodes
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, no_picks
-from cryomamba.scratch import ScratchNodes
-from cryomamba_inference.filters.background import even_out
-from cryomamba_inference.filters.filaments import (
+from cryomamba_inference.filters.common.background import even_out
+from cryomamba_inference.filters.common.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.common.node_map import NodeMap
+from cryomamba_inference.filters.common.padding import leave_out
+from cryomamba_inference.filters.common.rasterize import paint
+from cryomamba_inference.filters.filaments.centerline_meanshift import shift_to_centerline
+from cryomamba_inference.filters.filaments.model import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
     FilamentModel,
@@ -27,13 +33,8 @@ from cryomamba_inference.filters.filaments import (
     point_tasks,
     traced_scores,
 )
-from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
-from cryomamba_inference.filters.node_map import NodeMap
-from cryomamba_inference.filters.padding import leave_out
-from cryomamba_inference.filters.paint import paint
-from cryomamba_inference.filters.pulling import pulled
-from cryomamba_inference.filters.tracing import trace
-from cryomamba_inference.threads import Crew, one_thread
+from cryomamba_inference.filters.filaments.tracing import trace
+from cryomamba_inference.threads import ThreadTeam, one_thread
 
 _VOXELS_PER_DIAMETER = 2.0
 _SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
@@ -126,7 +127,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         """Return a first look and the result."""
         return (Pass("first look", factor=0), Pass("segmenting"))
 
-    def prepare(self, scene: Scene) -> None:
+    def prepare(self, scene: VolumeContext) -> None:
         """Average the volume onto nodes, and learn contrast, noise and thresholds from samples."""
         diameter = self.parameters.diameter_A
         coarsest = max(scene.voxel_size_A)
@@ -141,7 +142,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         nodes = densities.array
         lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
-        crew = Crew(scene.threads, scene.core)
+        crew = ThreadTeam(scene.threads, scene.core)
         with one_thread():
             crew.run(gather_tasks(scene.read, (grid, nodes)), lambda _: scene.step(0.1))
             even_out(nodes, padding.array, crew)
@@ -154,14 +155,16 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
             crew.run(tasks, lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([found[number] for number in range(len(tasks))])
-        points = pulled(points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, rounds=_PULLS)
+        points = shift_to_centerline(
+            points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, rounds=_PULLS
+        )
         self._cuts = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A
         kept = NodeMap((max(len(points), 1), 7), scene.scratch)
         kept.array[: len(points)] = points
         self._grid, self._found = grid, (model, kept)
 
-    def cut(self) -> ScoreCut:
+    def cut(self) -> HysteresisThreshold:
         """Return the person's thresholds, or those that :meth:`prepare` found."""
         grid, _, _ = self._prepared
         low, high = self._cuts
@@ -169,9 +172,9 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         low = min(self.parameters.low or low, high)
         # The ends of a tube are round, and its mask a little ragged.
         least = _LESS * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
-        return ScoreCut(high, low, math.ceil(least / math.prod(grid.voxel_size_A)))
+        return HysteresisThreshold(high, low, math.ceil(least / math.prod(grid.voxel_size_A)))
 
-    def predict(self, tile: Tile) -> Finding:
+    def predict(self, tile: Tile) -> TileResult:
         """Return the filaments of a tile as tubes that hold their score."""
         grid, model, points = self._prepared
         points = near(points, model, grid, tile.start, tile.shape)
@@ -185,7 +188,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             shape=tile.shape,
             size_A=grid.voxel_size_A,
         )
-        return Finding(scores, _NOTHING)
+        return TileResult(scores, _NOTHING)
 
     def settle(self, points: Points) -> Picks:
         """Trace the centre lines, and return points at equal distances along each, the longest filament first."""

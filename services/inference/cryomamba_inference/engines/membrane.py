@@ -9,12 +9,16 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Tile
-from cryomamba.membrane_options import MembraneOptions
-from cryomamba.records import Shape, Spacing
-from cryomamba.scratch import ScratchNodes
-from cryomamba_inference.filters.background import even_out
-from cryomamba_inference.filters.calibration import (
+from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Tile, VolumeContext
+from cryomamba.engines.membrane_options import MembraneOptions
+from cryomamba.engines.scratch import ScratchNodes
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba_inference.filters.common.background import even_out
+from cryomamba_inference.filters.common.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.common.node_map import NodeMap
+from cryomamba_inference.filters.common.padding import leave_out
+from cryomamba_inference.filters.membrane.calibration import (
     Calibration,
     learn_cut,
     learn_model,
@@ -23,12 +27,9 @@ from cryomamba_inference.filters.calibration import (
     make_grid,
     make_step,
 )
-from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
-from cryomamba_inference.filters.membrane import STEP_A, score_box
-from cryomamba_inference.filters.node_map import NodeMap
-from cryomamba_inference.filters.padding import leave_out
-from cryomamba_inference.filters.plate_map import PlateMap, plate_tasks
-from cryomamba_inference.threads import Crew, one_thread
+from cryomamba_inference.filters.membrane.model import STEP_A, score_box
+from cryomamba_inference.filters.membrane.plate_map import PlateMap, plate_tasks
+from cryomamba_inference.threads import ThreadTeam, one_thread
 
 _LOOK_VOXELS = 200_000
 
@@ -124,14 +125,14 @@ class MembraneEngine(Engine[MembraneParameters]):
         z, y, x = (math.ceil(longest_margin_A(make_step(voxel_size_A)) / size) for size in voxel_size_A)
         return z, y, x
 
-    def prepare(self, scene: Scene) -> None:
+    def prepare(self, scene: VolumeContext) -> None:
         """Average the volume onto nodes, lay the plates on them, and learn gold, noise and thresholds."""
         grid = make_grid(scene.shape, scene.voxel_size_A)
         nodes = NodeMap(grid.node_shape, scene.scratch)
         padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         fine = make_fine_grid(scene.shape, scene.voxel_size_A)
         plates = PlateMap.empty(grid, fine, scene.scratch)
-        crew = Crew(scene.threads, scene.core)
+        crew = ThreadTeam(scene.threads, scene.core)
         with one_thread():
             gathering = gather_tasks(scene.read, (grid, nodes.array), (fine, plates.density.array))
             crew.run(gathering, lambda _: scene.step(0.1))
@@ -152,11 +153,11 @@ class MembraneEngine(Engine[MembraneParameters]):
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
 
-    def cut(self) -> ScoreCut:
+    def cut(self) -> HysteresisThreshold:
         """Return the person's thresholds, or those that :meth:`prepare` found."""
         found = self._prepared[2]
         high = self.parameters.high or max(found.high, self.parameters.low or 0)
-        return ScoreCut(high, min(self.parameters.low or found.low, high), self._min_voxels)
+        return HysteresisThreshold(high, min(self.parameters.low or found.low, high), self._min_voxels)
 
     def predict(self, tile: Tile) -> Labels:
         """Return the scores of a tile; its densities were averaged onto nodes before."""

@@ -8,17 +8,18 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engine import Engine, EngineParameters, Finding, Pass, Points, Scene, ScoreCut, Tile
+from cryomamba.engines.api import Engine, EngineParameters, Pass, Points, Tile, TileResult, VolumeContext
+from cryomamba.engines.scratch import ScratchNodes
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks
-from cryomamba.scratch import ScratchNodes
-from cryomamba_inference.filters.background import even_out
-from cryomamba_inference.filters.blobs import NODES_PER_DIAMETER, answer_tasks
-from cryomamba_inference.filters.grid import CoarseGrid, gather_tasks
-from cryomamba_inference.filters.node_map import NodeMap
-from cryomamba_inference.filters.padding import leave_out
-from cryomamba_inference.filters.paint import paint
-from cryomamba_inference.filters.particles import (
+from cryomamba_inference.filters.common.background import even_out
+from cryomamba_inference.filters.common.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.common.node_map import NodeMap
+from cryomamba_inference.filters.common.padding import leave_out
+from cryomamba_inference.filters.common.rasterize import paint
+from cryomamba_inference.filters.particles.blobs import NODES_PER_DIAMETER, answer_tasks
+from cryomamba_inference.filters.particles.model import (
     Fields,
     ParticleModel,
     calibrate,
@@ -26,7 +27,7 @@ from cryomamba_inference.filters.particles import (
     find_particles,
     make_filter,
 )
-from cryomamba_inference.threads import Crew, one_thread
+from cryomamba_inference.threads import ThreadTeam, one_thread
 
 _VOXELS_PER_DIAMETER = 2.5
 
@@ -99,7 +100,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         """Return a first look and the result."""
         return (Pass("first look", factor=0), Pass("picking"))
 
-    def prepare(self, scene: Scene) -> None:
+    def prepare(self, scene: VolumeContext) -> None:
         """Average the volume onto nodes, and learn contrast, noise and a first threshold from samples."""
         diameter = self.parameters.diameter_A
         coarsest = max(scene.voxel_size_A)
@@ -114,7 +115,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         maps = NodeMap(grid.node_shape, scene.scratch), NodeMap(grid.node_shape, scene.scratch)
         padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
         fields = Fields(maps[0].array, maps[1].array)
-        crew = Crew(scene.threads, scene.core)
+        crew = ThreadTeam(scene.threads, scene.core)
         with one_thread():
             tasks = gather_tasks(scene.read, (grid, fields.nodes))
             crew.run(tasks, lambda _: scene.step(0.2))
@@ -128,12 +129,12 @@ class ParticlesEngine(Engine[ParticlesParameters]):
             )
         self._grid, self._maps = grid, maps
 
-    def cut(self) -> ScoreCut:
+    def cut(self) -> HysteresisThreshold:
         """Return the person's threshold, or the one that was found."""
         cut = self.parameters.threshold or self._cut
-        return ScoreCut(cut, cut)
+        return HysteresisThreshold(cut, cut)
 
-    def predict(self, tile: Tile) -> Finding:
+    def predict(self, tile: Tile) -> TileResult:
         """Return the particles of a tile as balls that hold their score, and their places and those of decoys."""
         grid, fields, model = self._prepared
         found = find_particles(model, grid, fields, tile.start, tile.shape)
@@ -145,7 +146,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         )
         nearest = np.floor(found[:, :3] + 0.5)
         stop = np.array(tile.start) + tile.shape
-        return Finding(scores, found[((nearest >= tile.start) & (nearest < stop)).all(axis=1)])
+        return TileResult(scores, found[((nearest >= tile.start) & (nearest < stop)).all(axis=1)])
 
     def settle(self, points: Points) -> Picks:
         """Find the threshold from all peaks and decoys, and return the particles above it, the best first."""

@@ -9,11 +9,12 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Scene, ScoreCut, Tile
+from cryomamba.engines.api import Engine, EngineParameters, Labels, Tile, VolumeContext
+from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import ErrorCode, InvalidRequestError, VolumeError
 from cryomamba.masks.hysteresis import SCORE_MAX
-from cryomamba.membrane_options import MembraneOptions
-from cryomamba.records import RETHRESHOLD
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.models.jobs import RETHRESHOLD
 
 
 class _Cut(EngineParameters):
@@ -68,7 +69,7 @@ class RethresholdEngine(Engine[RethresholdParameters]):
             )
         self._low = low
 
-    def prepare(self, scene: Scene) -> None:
+    def prepare(self, scene: VolumeContext) -> None:
         """Look whether these are scores."""
         found = scene.statistics
         if found is not None and not (found.minimum >= 0 and found.maximum <= SCORE_MAX):
@@ -79,9 +80,9 @@ class RethresholdEngine(Engine[RethresholdParameters]):
             )
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A) - 1e-9)
 
-    def cut(self) -> ScoreCut:
+    def cut(self) -> HysteresisThreshold:
         """Return the thresholds as they were given."""
-        return ScoreCut(self.parameters.high, self._low, self._min_voxels)
+        return HysteresisThreshold(self.parameters.high, self._low, self._min_voxels)
 
     def predict(self, tile: Tile) -> Labels:
         """Return the scores as they are."""

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy import ndimage
 
-from cryomamba.engine import Engine, EngineParameters, Labels, Pass, Scene, ScoreCut, Slices, Tile, Voxels
+from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Slices, Tile, VolumeContext, Voxels
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.records import Shape, Spacing
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba_inference.engines.histogram import find_threshold
 
 _TRUNCATE = 3.0
@@ -100,7 +101,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         z, y, x = (math.ceil(_TRUNCATE * sigma + 0.5) for sigma in self._sigmas(voxel_size_A))
         return (z, y, x) if self.parameters.sigma_A else (0, 0, 0)
 
-    def prepare(self, scene: Scene) -> None:
+    def prepare(self, scene: VolumeContext) -> None:
         """Find contrast and threshold on smoothed samples."""
         self._sigma = self._sigmas(scene.voxel_size_A)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
@@ -112,9 +113,9 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         base = float(background.mean(dtype=np.float64)) if background.size else self._high
         self._low = self._high - self.parameters.hysteresis * (self._high - base)
 
-    def cut(self) -> ScoreCut:
+    def cut(self) -> HysteresisThreshold:
         """Return where :meth:`predict` puts the two thresholds."""
-        return ScoreCut(_HIGH, _LOW if self._low < self._high else _HIGH, self._min_voxels)
+        return HysteresisThreshold(_HIGH, _LOW if self._low < self._high else _HIGH, self._min_voxels)
 
     def predict(self, tile: Tile) -> Labels:
         """Smooth the tile and compare it."""
@@ -155,7 +156,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             case method:
                 return find_threshold(sample, method)
 
-    def _samples(self, scene: Scene) -> list[tuple[Voxels, Slices]]:
+    def _samples(self, scene: VolumeContext) -> list[tuple[Voxels, Slices]]:
         """Return blocks on a regular grid, each with its halo and the slices of its core."""
         halo = self.halo(scene.voxel_size_A)
         if math.prod(scene.shape) <= _SAMPLES * _SAMPLE_SIDE**3:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from cryomamba.engine import Engine, Finding, Labels, Points, Tile
+from cryomamba.engines.api import Engine, Labels, Points, Tile, TileResult
 from cryomamba.errors import ErrorCode, JobFailedError
 
 Item = TypeVar("Item")
@@ -93,7 +93,7 @@ def predicted(engine: Engine[Any], tile: Tile) -> tuple[Labels, Points | None]:
         Shape or type is not that of the tile's core, or it returned places without `picks`, or none with it.
     """
     found = engine.predict(tile)
-    labels, points = (found.labels, found.points) if isinstance(found, Finding) else (found, None)
+    labels, points = (found.labels, found.points) if isinstance(found, TileResult) else (found, None)
     _check_labels(tile.shape, labels)
     if (points is None) != (engine.picks is None) or (points is not None and points.ndim != 2):
         raise JobFailedError(

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from cryomamba.engine import Engine, Tile
+from cryomamba.engines.api import Engine, Tile
 from cryomamba_inference.executor.base import Answer, Item, Result, predicted
 from cryomamba_inference.threads import one_thread
 

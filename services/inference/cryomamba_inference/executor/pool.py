@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engine import Engine, Tile
+from cryomamba.engines.api import Engine, Tile
 from cryomamba.errors import ErrorCode, JobFailedError
+from cryomamba_inference.child_process import uninterrupted_start
 from cryomamba_inference.executor.base import Answer, Item, Result
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.executor.worker import work
-from cryomamba_inference.lifeline import uninterrupted_start
 
 _SLOTS = 2
 # The labels' place in a slot begins on a boundary that suits every type.

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engine import Engine, Slices, Tile
+from cryomamba.engines.api import Engine, Slices, Tile
+from cryomamba_inference.child_process import die_with_parent, leave_interrupt_to_parent
 from cryomamba_inference.executor.base import predicted
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import as_error
-from cryomamba_inference.lifeline import die_with_parent, leave_interrupt_to_parent
+from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.threads import one_thread
-from cryomamba_inference.trim import give_back
 
 _SLOTS = 2
 
@@ -69,7 +69,7 @@ class _Loop:
         for block in self._blocks:
             block.close()
         self._engine, self._blocks = None, []
-        give_back()
+        release_free_memory()
 
     def _call(self, serial: int, number: int, function: Callable[[Any], Any], item: Any) -> None:  # noqa: ANN401
         try:

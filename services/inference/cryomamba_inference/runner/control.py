@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from cryomamba.records import Progress
-from cryomamba.wire.preview import PreviewFrame
+from cryomamba.models.frames import PreviewFrame
+from cryomamba.models.jobs import Progress
 from cryomamba_inference.failures import cancelled_error
 
 Position = tuple[float, float, float]

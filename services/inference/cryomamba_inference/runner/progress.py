@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cryomamba.records import Progress
+from cryomamba.models.jobs import Progress
 
 _ETA_FROM = 0.02
 
@@ -28,7 +28,7 @@ class Meter:
     clock : callable
         Seconds, monotonic.
     tell : callable
-        Called with each new :class:`~cryomamba.records.Progress`.
+        Called with each new :class:`~cryomamba.models.jobs.Progress`.
     """
 
     def __init__(

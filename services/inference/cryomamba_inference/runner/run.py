@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engine import Engine, Labels, Pass, Points, Scene, ScoreCut, Slices, Voxels
+from cryomamba.engines.api import Engine, Labels, Pass, Points, Slices, VolumeContext, Voxels
+from cryomamba.engines.artifacts import SCORES
 from cryomamba.errors import (
     ErrorCode,
     InternalError,
@@ -20,25 +21,27 @@ from cryomamba.errors import (
     JobFailedError,
     VolumeError,
 )
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS, Scores, write_mask
 from cryomamba.masks.slabs import slab_depth
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.models.jobs import PreviewOptions
 from cryomamba.picks import Picks
-from cryomamba.records import SCORES, PreviewOptions, Shape, Spacing
-from cryomamba.volumes import HeaderFacts, MaskWriter, Statistics, Volume, blank_header, stream_statistics
+from cryomamba.volumes import HeaderFields, MaskWriter, Statistics, Volume, blank_header, stream_statistics
 from cryomamba.wire.buffers import bits_for
-from cryomamba_inference.blocks import BlockFile, Planes
 from cryomamba_inference.downsample import PreviewCanvas, preview_factor
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
 from cryomamba_inference.executor.base import Result
-from cryomamba_inference.plan import Piece, TilePlan, plan_tiles
-from cryomamba_inference.runner.beside import Beside
+from cryomamba_inference.free_memory import release_free_memory
+from cryomamba_inference.plan import TilePlan, TileSpec, plan_tiles
+from cryomamba_inference.runner.background_tasks import BackgroundTasks
+from cryomamba_inference.runner.coarse_preview import CoarsePreview, no_reading
 from cryomamba_inference.runner.control import Control, Position, Watcher
-from cryomamba_inference.runner.feed import FrameTitle, PreviewFeed
-from cryomamba_inference.runner.look import LookAhead, no_reading
+from cryomamba_inference.runner.preview_publisher import FrameInfo, PreviewPublisher
 from cryomamba_inference.runner.progress import Meter, Stage
-from cryomamba_inference.runner.walk import walk_tiles
+from cryomamba_inference.runner.tile_loop import run_tiles
+from cryomamba_inference.score_file import Planes, ScoreFile
 from cryomamba_inference.threads import one_thread
-from cryomamba_inference.trim import give_back
 
 MASK = "mask.mrc"
 _SCORES = "scores.bin"
@@ -104,11 +107,11 @@ class Outcome:
     """
 
     mask: Path
-    facts: HeaderFacts
+    facts: HeaderFields
     statistics: Statistics | None
     meter: Meter
     scores: Path | None = None
-    cut: ScoreCut | None = None
+    cut: HysteresisThreshold | None = None
     picks: Picks | None = None
     candidates: Picks | None = None
 
@@ -147,7 +150,7 @@ class _Run:
         self._executor = executor
         self._core = BoundedSemaphore(executor.processes)
         self._tiles: TileExecutor = InlineExecutor()
-        self._coming: Beside[Labels | None] = Beside(())
+        self._coming: BackgroundTasks[Labels | None] = BackgroundTasks(())
         self._engine = task.engine
         self._volume = task.volume if task.engine.needs_volume else None
         self._facts = _facts(task)
@@ -170,7 +173,7 @@ class _Run:
             statistics = self._measure()
             self._meter.enter(_PREPARING)
             self._engine.prepare(self._scene(statistics))
-        give_back()
+        release_free_memory()
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
                 self._run_scores(plan, mask)
@@ -193,12 +196,12 @@ class _Run:
     def _looking_ahead(self) -> Iterator[None]:
         """Look ahead; where there is a core to spare, do so beside what the block does."""
         looks = [
-            LookAhead(self._engine, self._volume, self._facts, self._scale, look, step)
+            CoarsePreview(self._engine, self._volume, self._facts, self._scale, look, step)
             for step, look in enumerate(self._looks)
         ]
         spare = self._volume is not None and self._executor.processes > 1
         if looks and spare and all(look.beside for look in self._looks):
-            with Beside(looks, self._core) as self._coming:
+            with BackgroundTasks(looks, self._core) as self._coming:
                 yield
                 for labels in self._coming.rest(self._control.check):
                     self._show(labels)
@@ -234,7 +237,7 @@ class _Run:
     def _run_scores(self, plan: TilePlan, mask: MaskWriter) -> None:
         path = self._folder / _SCORES
         try:
-            with BlockFile(path, self._facts.shape) as scores:
+            with ScoreFile(path, self._facts.shape) as scores:
                 self._feed.begin(self._engine.cut())
                 self._walk(plan, lambda piece, block: scores.write(piece.target, _as_scores(block)))
             self._join(Planes(path, self._facts.shape), mask)
@@ -264,12 +267,12 @@ class _Run:
                 kept.write(z, 0, 0, read(slice(z, min(z + planes, depth))).astype(np.uint16))
                 self._within(min(z + planes, depth) / depth)
 
-    def _walk(self, plan: TilePlan, keep: Callable[[Piece, Labels], None]) -> None:
+    def _walk(self, plan: TilePlan, keep: Callable[[TileSpec, Labels], None]) -> None:
         self._meter.enter(self._result.stage)
         until = time.monotonic() + self._result.seconds
         done = 0
 
-        def put(piece: Piece, result: Result) -> None:
+        def put(piece: TileSpec, result: Result) -> None:
             nonlocal done
             keep(piece, result.labels)
             self._feed.put(piece.start, result.labels)
@@ -281,7 +284,7 @@ class _Run:
         reads = self._engine.reads_tiles
         self._tiles.begin(self._engine, tile_voxels=plan.tile_voxels if reads else 0, core_voxels=plan.core_voxels)
         try:
-            walk_tiles(
+            run_tiles(
                 plan,
                 self._volume if reads else None,
                 self._tiles,
@@ -328,11 +331,13 @@ class _Run:
             tile_bytes=self._engine.tile_bytes,
         )
 
-    def _scene(self, statistics: Statistics | None) -> Scene:
+    def _scene(self, statistics: Statistics | None) -> VolumeContext:
         facts = self._facts
         read = no_reading if self._volume is None else _reader(self._volume, self._control.check)
         threads = self._executor.processes
-        return Scene(facts.shape, facts.voxel_size_A, statistics, read, self._folder, threads, self._core, self._within)
+        return VolumeContext(
+            facts.shape, facts.voxel_size_A, statistics, read, self._folder, threads, self._core, self._within
+        )
 
     def _stages(self) -> list[Stage]:
         looks = [Stage(look.stage, look.seconds * _TILES_WEIGHT or _LOOK_WEIGHT) for look in self._looks]
@@ -341,19 +346,19 @@ class _Run:
         joining = [Stage(_JOINING, 12)] if self._scores else []
         return [*looks, *measuring, *result, *joining, Stage(WRITING, 12)]
 
-    def _make_feed(self, watcher: Watcher) -> tuple[PreviewFeed, Shape]:
+    def _make_feed(self, watcher: Watcher) -> tuple[PreviewPublisher, Shape]:
         engine, facts, options = self._engine, self._facts, self._task.preview
         scale = preview_factor(facts.shape, max_voxels=options.max_voxels, bits=bits_for(self._highest))
-        title = FrameTitle(
+        title = FrameInfo(
             self._task.job_id, self._task.attempt, engine.name, engine.labels, facts.shape, facts.voxel_size_A
         )
         dtype = np.uint8 if self._highest < 256 else np.uint16
         priority = None if self._scores else engine.priority
         canvas = PreviewCanvas(facts.shape, scale, dtype=dtype, priority=priority)
-        return PreviewFeed(title, canvas, interval_s=options.interval_s, show=watcher.preview), scale
+        return PreviewPublisher(title, canvas, interval_s=options.interval_s, show=watcher.preview), scale
 
 
-def _facts(task: Task) -> HeaderFacts:
+def _facts(task: Task) -> HeaderFields:
     if task.volume is not None:
         return task.volume.facts
     if task.engine.needs_volume or task.shape is None:

@@ -1,0 +1,6 @@
+"""``python -m cryomamba_cli`` is ``cryomamba``."""
+
+from cryomamba_cli import main
+
+if __name__ == "__main__":
+    main()

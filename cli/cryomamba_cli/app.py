@@ -1,0 +1,129 @@
+"""The commands of ``cryomamba``, put together. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+
+from cryomamba._version import __version__
+from cryomamba_cli.backup import backup, restore
+from cryomamba_cli.demo import demo
+from cryomamba_cli.desktop import desktop
+from cryomamba_cli.doctor import doctor
+from cryomamba_cli.engines import engines
+from cryomamba_cli.error_boundary import Commands
+from cryomamba_cli.gc import gc
+from cryomamba_cli.info import info
+from cryomamba_cli.jobs import cancel, jobs, retry, show, watch
+from cryomamba_cli.keys import app as keys
+from cryomamba_cli.masks import clean, export, measure
+from cryomamba_cli.revise import revise
+from cryomamba_cli.run import run
+from cryomamba_cli.segment import segment
+from cryomamba_cli.surface import surface
+from cryomamba_cli.synth import synth
+from cryomamba_cli.threshold import threshold
+from cryomamba_cli.tokens import app as tokens
+from cryomamba_cli.upload import upload
+
+TOMOGRAMS: Final = "Tomograms"
+JOBS: Final = "Jobs of a server"
+MACHINE: Final = "This machine"
+MASKS: Final = "Masks"
+
+app = typer.Typer(
+    name="cryomamba",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"cryomamba {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def cryomamba(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Segment cryo-electron tomograms, here or on a server, and watch the mask grow."""
+
+
+def _add(panel: str, command: Callable[..., Any], *examples: str, context: dict[str, Any] | None = None) -> None:
+    lines: Sequence[str] = ["Examples:", *(f"  {example}" for example in examples)]
+    # Brackets would be taken for markup; an empty line keeps each example on a line of its own.
+    epilog = "\n\n".join(lines).replace("[", r"\[") if examples else None
+    app.command(rich_help_panel=panel, epilog=epilog, context_settings=context)(command)
+
+
+_add(
+    TOMOGRAMS,
+    segment,
+    "cryomamba segment t1.mrc",
+    "cryomamba segment t1.mrc -o masks/ -e threshold -p contrast=dark",
+    "cryomamba segment t1.mrc -o mask.mrc --server http://127.0.0.1:8000",
+    "cryomamba segment 'tomograms/*.mrc' --out-dir masks/ -e threshold",
+    "cryomamba segment t1.mrc -p instances=true -p middle=true -p point_spacing_A=100 --format star",
+)
+_add(TOMOGRAMS, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
+_add(
+    TOMOGRAMS,
+    synth,
+    "cryomamba synth phantom.mrc",
+    "cryomamba synth small.mrc --shape 64 --voxel-size 14 --seed 3 -p noise=4 -p vesicles=2",
+)
+_add(
+    TOMOGRAMS, engines, "cryomamba engines", "cryomamba engines threshold", "cryomamba engines --server tcp://lab:5560"
+)
+_add(JOBS, upload, "cryomamba upload t1.mrc --server http://lab:8000")
+_add(MASKS, measure, "cryomamba measure mask.mrc", "cryomamba measure mask.mrc --csv mask.csv")
+_add(
+    MASKS,
+    clean,
+    "cryomamba clean mask.mrc -o clean.mrc --min-volume 5000 --fill-holes",
+    "cryomamba clean mask.mrc -o vesicles.mrc --split",
+)
+_add(
+    MASKS,
+    surface,
+    "cryomamba surface mask.mrc",
+    "cryomamba surface mask.mrc -o points.star --spacing 80 --tomo-name TS_01",
+    "cryomamba surface mask.mrc -o middle.mrc -o normals.nrrd",
+)
+_add(
+    MASKS,
+    threshold,
+    "cryomamba threshold t1__membrane_scores.mrc --high 200 --low 150",
+    "cryomamba threshold 3f2a9c1e --high 200 --min-volume 5000 -o stricter.mrc",
+)
+_add(MASKS, export, "cryomamba export mask.mrc -o mask.nii.gz", "cryomamba export mask.mrc -o mask.stl --label 1")
+_add(JOBS, jobs, "cryomamba jobs --state running", "cryomamba jobs --limit 100 --json")
+_add(JOBS, show, "cryomamba show 3f2a9c1e")
+_add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")
+_add(JOBS, cancel, "cryomamba cancel 3f2a9c1e")
+_add(JOBS, retry, "cryomamba retry 3f2a9c1e")
+_add(JOBS, revise, "cryomamba revise 3f2a9c1e corrected.mrc --note 'holes filled'")
+_add(MACHINE, demo, "cryomamba demo --out demo")
+_add(
+    MACHINE,
+    desktop,
+    "cryomamba desktop t1.mrc",
+    context={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+_add(MACHINE, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
+_add(MACHINE, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
+_add(MACHINE, backup, "cryomamba backup /mnt/backup/cryomamba")
+_add(MACHINE, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
+app.add_typer(tokens, rich_help_panel=MACHINE)
+app.add_typer(keys, rich_help_panel=MACHINE)
+_add(MACHINE, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

@@ -1,0 +1,27 @@
+"""``desktop``: the napari app."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cryomamba.errors import ErrorCode, InvalidRequestError
+
+
+def desktop(context: typer.Context) -> None:
+    """Launch the napari app. Remaining arguments are passed to it: files to open, --server URL."""
+    try:
+        from napari_cryomamba.__main__ import main
+    except ImportError as error:
+        raise _missing(str(error)) from error
+    sys.argv = ["cryomamba desktop", *context.args]
+    raise typer.Exit(main())
+
+
+def _missing(why: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"The desktop is not installed: {why}.",
+        code=ErrorCode.UNAVAILABLE,
+        hint="Install it with: pip install 'cryomamba[desktop]' (in a source checkout: make desktop).",
+    )

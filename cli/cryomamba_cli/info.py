@@ -1,0 +1,90 @@
+"""``info``: what a file says of itself, and what its voxels are like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryomamba_cli import output
+from cryomamba_cli.options import Json, VoxelSize, voxel_size
+
+if TYPE_CHECKING:
+    from cryomamba.volumes import Statistics, VolumeMeta
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="An MRC file (.mrc .rec .map .st .ali, also .gz or .bz2).")],
+    statistics: Annotated[
+        bool, typer.Option("--statistics/--no-statistics", help="Read all voxels, or the header alone.")
+    ] = True,
+    size: VoxelSize = None,
+    json: Json = False,
+) -> None:
+    """Show header, voxel size, statistics and warnings of a volume."""
+    from cryomamba.volumes import inspect
+
+    override = voxel_size(size)
+    meta = inspect(file, voxel_size_A=override)
+    measured = _measure(file, override, shown=not json) if statistics else None
+    if json:
+        output.document(_fields(meta, measured))
+        return
+    output.facts(_facts(meta) + (_numbers(measured) if measured is not None else []))
+    for warning in meta.warnings:
+        output.say(f"warning: {warning.message} {warning.hint}".rstrip())
+
+
+def _measure(file: Path, override: tuple[float, float, float] | None, *, shown: bool) -> Statistics:
+    import sys
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from cryomamba.volumes import open_volume, stream_statistics
+
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, transient=True, disable=not (shown and sys.stderr.isatty())) as bar,
+        open_volume(file, voxel_size_A=override) as volume,
+    ):
+        task = bar.add_task("reading", total=1.0)
+        return stream_statistics(volume, progress=lambda fraction: bar.update(task, completed=fraction))
+
+
+def _fields(meta: VolumeMeta, measured: Statistics | None) -> dict[str, Any]:
+    return {**meta.model_dump(mode="json"), "statistics": measured and measured.model_dump(mode="json")}
+
+
+def _facts(meta: VolumeMeta) -> list[tuple[str, str]]:
+    extent = tuple(count * size / 10 for count, size in zip(meta.shape, meta.voxel_size_A, strict=True))
+    extended = meta.extended_header
+    packed = f", packed with {meta.compression}" if meta.compression else ""
+    facts = [
+        ("file", f"{meta.name}, {output.nbytes(meta.size_bytes)}{packed}"),
+        ("shape", f"{output.triple(meta.shape)} voxels (z, y, x)"),
+        ("voxel size", f"{output.triple(meta.voxel_size_A)} Å (z, y, x)"),
+        ("extent", f"{output.triple(extent)} nm (z, y, x)"),
+        ("voxels", f"{meta.dtype} (mode {meta.mode})"),
+        ("axes", f"columns, rows and sections run along {', '.join('?xyz'[axis] for axis in meta.axes)}"),
+        ("origin", f"{output.triple(meta.origin_A)} Å (x, y, z)"),
+        ("start", f"{output.triple(meta.nstart)} (column, row, section)"),
+        ("cell", f"{output.triple(meta.cell_A)} Å (x, y, z)"),
+        ("extended header", f"{extended.type}, {output.nbytes(extended.nbytes)}" if extended else ""),
+    ]
+    return [(name, value) for name, value in facts if value] + [("label", text) for text in meta.labels]
+
+
+def _numbers(measured: Statistics) -> list[tuple[str, str]]:
+    low, high = measured.percentiles[1.0], measured.percentiles[99.0]
+    facts = [
+        ("minimum", f"{measured.minimum:.6g}"),
+        ("maximum", f"{measured.maximum:.6g}"),
+        ("mean", f"{measured.mean:.6g}"),
+        ("standard deviation", f"{measured.std:.6g}"),
+        ("1 % to 99 %", f"{low:.6g} to {high:.6g}"),
+    ]
+    if measured.non_finite:
+        facts.append(("not finite", f"{measured.non_finite} of {measured.count} voxels are NaN or infinite"))
+    return facts

@@ -1,0 +1,72 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cryomamba.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from cryomamba.geometry import Spacing
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        "-s",
+        metavar="URL",
+        help="http://HOST:8000 for a gateway, tcp://HOST:5560 for a bus. "
+        "Without it: CRYOMAMBA_SERVER, or the services of this machine.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or its first characters.")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter; may be given several times."),
+]
+VoxelSize = Annotated[
+    str | None,
+    typer.Option(
+        "--voxel-size",
+        metavar="Å",
+        help="Voxel size in Å that replaces the header's: one number, or three as z,y,x.",
+    ),
+]
+
+
+def numbers(text: str, *, option: str) -> tuple[float, float, float]:
+    """Read one number for all axes, or three as ``z,y,x``.
+
+    Raises
+    ------
+    InvalidRequestError
+        The text is something else, or a number is not above 0.
+    """
+    try:
+        parts = [float(part) for part in text.replace("x", ",").split(",")]
+    except ValueError:
+        parts = []
+    if len(parts) not in {1, 3} or not all(0 < part < float("inf") for part in parts):
+        raise InvalidRequestError(
+            f"'{text}' does not fit {option}.",
+            hint=f"Write one number above 0, or three as z,y,x: {option} 10 or {option} 12,10,10.",
+        )
+    z, y, x = parts * 3 if len(parts) == 1 else parts
+    return z, y, x
+
+
+def shape(text: str) -> tuple[int, int, int]:
+    """Read ``--shape``: one number of voxels for all axes, or three as ``z,y,x``."""
+    z, y, x = numbers(text, option="--shape")
+    if any(side != int(side) for side in (z, y, x)):
+        raise InvalidRequestError(f"'{text}' does not fit --shape.", hint="Voxels are counted in whole numbers.")
+    return int(z), int(y), int(x)
+
+
+def voxel_size(text: str | None) -> Spacing | None:
+    """Read ``--voxel-size``."""
+    return None if text is None else numbers(text, option="--voxel-size")

@@ -1,0 +1,120 @@
+"""``surface``: the middle surface of membranes in any mask, points on it, and its normals; in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cryomamba.errors import InvalidRequestError
+from cryomamba_cli import output
+from cryomamba_cli.masks import Mask, bar
+from cryomamba_cli.naming import require_free
+from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
+
+if TYPE_CHECKING:
+    from cryomamba.masks.instances import Instances
+    from cryomamba.masks.membranes import Membranes
+
+_POINTS: Final = (".csv", ".star", ".tbl")
+_SHOWN: Final = 10
+
+
+def surface(
+    mask: Mask,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="What to write: .mrc the middle surface, one voxel thick; .csv .star .tbl points with normals and "
+            "angles; .nrrd the normals as a field of vectors. May be repeated.",
+        ),
+    ] = None,
+    spacing: Annotated[
+        float | None,
+        typer.Option("--spacing", min=5, metavar="A", help="Distance of the points in Å; 100 if not given."),
+    ] = None,
+    thickness: Annotated[
+        float | None,
+        typer.Option("--thickness", min=1, metavar="A", help="The mask's thickness in Å; measured if not given."),
+    ] = None,
+    label: Annotated[
+        int | None, typer.Option("--label", min=1, metavar="N", help="The membranes' label; all if not given.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--tomo-name", help="What RELION calls the tilt series (rlnTomoName).")
+    ] = None,
+    size: VoxelSize = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Trace the middle surface of membranes: areas, points with normals for subtomogram averaging, vectors."""
+    from cryomamba.masks.instances import find_instances
+    from cryomamba.masks.membranes import MembraneFiles, trace_membranes
+    from cryomamba.masks.slabs import LabelSource
+    from cryomamba.picks import Frame, write_picks
+    from cryomamba.volumes import open_volume
+    from cryomamba.volumes.file_names import stem
+
+    files = _by_ending(out or ())
+    for path in out or ():
+        require_free(path, force=force)
+    with open_volume(mask, voxel_size_A=voxel_size(size)) as volume, bar("tracing", shown=not json) as step:
+        instances = find_instances(LabelSource.of_volume(volume), step=lambda done: step(done / 4))
+        found = trace_membranes(
+            instances,
+            volume,
+            MembraneFiles(middle=files.get(".mrc"), normals=files.get(".nrrd")),
+            label=label,
+            thickness_A=thickness,
+            spacing_A=spacing,
+            step=lambda done: step((1 + 3 * done) / 4),
+        )
+        frame = Frame(volume.shape, volume.voxel_size_A, name or stem(mask).partition("__")[0])
+    for ending in _POINTS:
+        if ending in files:
+            write_picks(found.points, files[ending], frame)
+    _tell(mask, out or (), instances, found, json=json)
+
+
+def _by_ending(paths: list[Path] | tuple[Path, ...]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in paths:
+        ending = path.suffix.lower()
+        if ending not in (".mrc", ".nrrd", *_POINTS) or ending in files:
+            raise InvalidRequestError(
+                f"'{path.name}' has no ending that says what to write, or one that is there twice.",
+                hint=f"Give at most one of each: .mrc, .nrrd, {', '.join(_POINTS)}.",
+            )
+        files[ending] = path
+    return files
+
+
+def _tell(
+    mask: Path, out: list[Path] | tuple[Path, ...], instances: Instances, found: Membranes, *, json: bool
+) -> None:
+    rows = [
+        {"instance": number, "label": int(label), "voxels": int(voxels), "middle_nm2": float(area)}
+        for number, (label, voxels, area) in enumerate(
+            zip(instances.label, instances.voxels, found.middle_nm2, strict=True), 1
+        )
+        if area > 0
+    ]
+    if json:
+        facts = {"mask": str(mask), "thickness_A": found.thickness_A, "points": len(found.points)}
+        output.document({**facts, "files": [str(path) for path in out], "instances": rows})
+        return
+    output.table(
+        ("", "VOXELS", "MIDDLE nm²"),
+        [(f"piece {row['instance']}", str(row["voxels"]), f"{row['middle_nm2']:.6g}") for row in rows[:_SHOWN]],
+    )
+    if len(rows) > _SHOWN:
+        output.note(f"{len(rows) - _SHOWN} smaller pieces are not shown; --json tells of all.")
+    output.note(
+        f"The mask is {found.thickness_A:.3g} Å thick; its middle surface has {found.middle_nm2.sum():.6g} nm², with "
+        f"{len(found.points)} points."
+    )
+    for path in out:
+        output.say(str(path))

@@ -1,0 +1,241 @@
+"""Segmenting as a task: in this process or on a server, with Ctrl-C that cancels."""
+
+from __future__ import annotations
+
+import json as json_text
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba_cli.jobs import follow
+from cryomamba_cli.reporter import Reporter
+from cryomamba_cli.signals import Interrupted, Interrupts
+
+if TYPE_CHECKING:
+    from cryomamba.client import Client
+    from cryomamba.engines.artifacts import ExportFormat
+    from cryomamba.geometry import Spacing
+    from cryomamba.models.jobs import JobRecord
+    from cryomamba_inference.local import LocalResult
+
+
+OUT_OF_SIGHT: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be segmented, how, and where the mask goes."""
+
+    tomogram: Path
+    target: Path
+    engine: str
+    params: Mapping[str, Any]
+    voxel_size_A: Spacing | None
+    name: str
+    exports: Mapping[ExportFormat, Path]
+    converted: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is written, the mask first."""
+        return (self.target, *self.exports.values(), *self.converted)
+
+
+def conversions(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
+    """Return where a finished mask goes in formats named by their endings, such as ``stl``: next to it.
+
+    Raises
+    ------
+    InvalidRequestError
+        An ending is unknown.
+    """
+    from cryomamba.engines.artifacts import PICK_FORMATS
+    from cryomamba.masks.export import ending_of
+
+    base = mask.name.removesuffix(".mrc")
+    paths = tuple(
+        mask.with_name(f"{base}.{form.lstrip('.')}")
+        for form in dict.fromkeys(formats)
+        if form.lstrip(".") not in PICK_FORMATS
+    )
+    for path in paths:
+        ending_of(path)
+    return paths
+
+
+def convert(work: Work) -> None:
+    """Write a finished mask in the further formats that this process makes."""
+    from cryomamba.masks.export import export
+    from cryomamba.volumes import open_volume
+
+    if work.converted:
+        with open_volume(work.target) as mask:
+            for path in work.converted:
+                export(mask, path)
+
+
+def exports(
+    mask: Path,
+    *,
+    nifti: bool,
+    nrrd: bool,
+    scores: bool,
+    picks: bool = False,
+    made: Sequence[ExportFormat] = (),
+    formats: Sequence[str] = (),
+) -> dict[ExportFormat, Path]:
+    """Return the further files that are wanted, and where they go: next to the mask.
+
+    With `picks`, the table of places comes along, and in other formats if `formats` names them; so does what the
+    engine's parameters have `made`.
+    """
+    from cryomamba.engines.artifacts import ENDINGS, PICK_FORMATS
+
+    asked = {form.lstrip(".") for form in formats}
+    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "candidates": scores and picks}
+    wanted |= dict.fromkeys(made, True)
+    wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in PICK_FORMATS}
+    base = mask.name.removesuffix(".mrc")
+    return {form: mask.with_name(base + ENDINGS[form]) for form, asked in wanted.items() if asked}
+
+
+def run_here(work: Work, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+    """Segment in this process and return the statistics; a signal stops the work at its next tile and goes on.
+
+    Raises
+    ------
+    CryoMambaError
+        The volume or a parameter does not fit, or the engine failed.
+    Interrupted
+        A signal came; nothing has been written, unless the mask was complete by then.
+    """
+    from cryomamba.optional_imports import requires_extra
+
+    with requires_extra("inference"):
+        from cryomamba_inference.local import LocalRunner
+    from cryomamba.models.jobs import SubmitRequest, VolumeSource
+
+    request = SubmitRequest(
+        volume=VolumeSource(path=str(work.tomogram), voxel_size_A=work.voxel_size_A),
+        engine=work.engine,
+        params=dict(work.params),
+        name=work.name,
+    )
+    result: LocalResult | None = None
+    try:
+        with interrupts.held():
+            result = LocalRunner().run(
+                work.tomogram,
+                request,
+                output=work.target,
+                on_event=display.event,
+                cancelled=interrupts.asked,
+                formats=tuple(work.exports),
+            )
+    except Interrupted:
+        told = "The job is cancelled; nothing was written." if result is None else f"{work.target} was complete."
+        display.note(f"Interrupted. {told}")
+        raise
+    return result.statistics
+
+
+def run_there(work: Work, server: str, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+    """Submit, follow and download, and return the statistics; a signal cancels the job and goes on.
+
+    Raises
+    ------
+    CryoMambaError
+        The job was refused, failed or was cancelled, or the server is away.
+    Interrupted
+        A signal came; the job has been cancelled.
+    """
+    import cryomamba
+
+    # The server looks for a path as it is; a name relative to this folder would mean another one there.
+    path = work.tomogram.absolute() if work.tomogram.exists() else work.tomogram
+    with cryomamba.connect(server) as client:
+        record = submit_or_send(client, path, work, display, interrupts)
+        return follow_and_fetch(client, record.job_id, work, display, interrupts)
+
+
+def follow_and_fetch(
+    client: Client, job_id: str, work: Work, display: Reporter, interrupts: Interrupts
+) -> dict[str, Any]:
+    """Follow a job to its end, download its files, and return the statistics; a signal cancels it and goes on."""
+    try:
+        follow(client, job_id, display).raise_for_state()
+        return fetch(client, job_id, work, display)
+    except Interrupted:
+        with interrupts.held():
+            display.note(cancel_and_say(client, job_id))
+        raise
+
+
+def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, interrupts: Interrupts) -> JobRecord:
+    """Submit a tomogram by its path; where the gateway does not see it there, send it first."""
+    submit = partial(
+        client.submit, engine=work.engine, params=work.params, voxel_size_A=work.voxel_size_A, name=work.name
+    )
+    try:
+        with interrupts.held():
+            return submit(path)
+    except InvalidRequestError as error:
+        if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
+            raise
+    display.note(f"The server does not see {path.name}; sending it.")
+    file = client.upload(
+        path,
+        progress=partial(display.transfer, path.name),
+        reading=partial(display.transfer, f"reading {path.name}"),
+    )
+    with interrupts.held():
+        return submit(file_id=file.file_id)
+
+
+def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[str, Any]:
+    """Download a finished job's mask and the exports that were asked for, and return its statistics."""
+    from cryomamba.engines.artifacts import ARTIFACTS
+
+    for form, path in work.exports.items():
+        client.download(job_id, ARTIFACTS[form], path, progress=partial(display.transfer, path.name))
+    client.download(job_id, to=work.target, progress=partial(display.transfer, work.target.name))
+    with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
+        path = client.download(job_id, "stats.json", folder)
+        statistics: dict[str, Any] = json_text.loads(path.read_text(encoding="utf-8"))
+    return statistics
+
+
+def label_lines(statistics: Mapping[str, Any]) -> list[str]:
+    """Say of each label how much of the tomogram it is."""
+    picks = statistics.get("picks")
+    found = [] if picks is None else [f"found: {picks['objects']} {picks['kind']}" + _points(picks)]
+    return found + [
+        f"{label['name']}: {label['voxels']} voxels, {label['fraction']:.2%} of the tomogram, "
+        f"{label['volume_nm3']:.6g} nm³{_area(label)}"
+        for label in statistics["labels"]
+    ]
+
+
+def _points(picks: Mapping[str, Any]) -> str:
+    where = {"particles": "", "filaments": f", {picks['points']} points along them"}
+    return where.get(picks["kind"], f", {picks['points']} points on them")
+
+
+def _area(label: Mapping[str, Any]) -> str:
+    area = label.get("middle_nm2")
+    return "" if area is None else f", middle surface {area:.6g} nm²"
+
+
+def cancel_and_say(client: Client, job_id: str) -> str:
+    """Cancel a job at a person's wish and return the sentence that tells how it went."""
+    try:
+        client.cancel(job_id)
+    except ConflictError:
+        return f"Interrupted. Job {job_id} had ended already; nothing was written here."
+    except CryoMambaError as error:
+        return f"Interrupted, but job {job_id} could not be cancelled: {error.message} Try 'cryomamba cancel {job_id}'."
+    return f"Interrupted. Job {job_id} is cancelled; it stops at its next tile, and nothing was written here."

@@ -1,0 +1,1 @@
+"""Controllers: what the window does, apart from how it looks."""

@@ -1,0 +1,138 @@
+"""Work that takes a while, in a thread aside, with progress, a way to stop, and errors as messages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, UnavailableError
+from napari_cryomamba.models.history import Notice
+from napari_cryomamba.signals import Signal
+
+JOIN_S = 10.0
+
+
+class TaskRunner(QObject):
+    """Runs functions in threads and brings results back to the GUI thread.
+
+    superqt's workers raise errors once more inside their thread and take progress from generators only; what runs here
+    takes callbacks.
+
+    Signals
+    -------
+    told : Notice
+        An error for the person.
+    """
+
+    told = Signal(object)
+    _ended = Signal(object)
+    _progressed = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tasks: set[Task] = set()
+        self._ended.connect(self._on_ended)
+        self._progressed.connect(self._on_progress)
+
+    def run(
+        self,
+        context: str,
+        work: Callable[[Task], Any],
+        done: Callable[[Any], None] | None = None,
+        progress: Callable[[float], None] | None = None,
+        failed: Callable[[], None] | None = None,
+    ) -> Task:
+        """Start work.
+
+        Parameters
+        ----------
+        context : str
+            What is being done, for people.
+        work : callable
+            Takes the task, to tell it the progress and ask whether to stop; runs in its thread.
+        done, progress, failed : callable, optional
+            Called in the GUI thread; not after the task was cancelled or this object was closed.
+        """
+        task = Task(context, work, self._ended.emit, self._progressed.emit)
+        task.done, task.on_progress, task.failed = done, progress, failed
+        self._tasks.add(task)
+        task.start()
+        return task
+
+    def close(self) -> None:
+        """Stop everything and wait for the threads."""
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            task.join(JOIN_S)
+
+    def _on_progress(self, news: tuple[Task, float]) -> None:
+        task, fraction = news
+        if task in self._tasks and task.on_progress is not None and not task.cancelled():
+            task.on_progress(fraction)
+
+    def _on_ended(self, task: Task) -> None:
+        if task not in self._tasks:
+            return
+        self._tasks.discard(task)
+        if task.error is not None:
+            if task.error.code is not ErrorCode.CANCELLED:
+                self.told.emit(Notice.of_error(task.error, context=task.context))
+            if task.failed is not None:
+                task.failed()
+        elif task.done is not None and not task.cancelled():
+            task.done(task.result)
+
+
+class Task(threading.Thread):
+    """One piece of work; made by :meth:`TaskRunner.run`."""
+
+    def __init__(
+        self,
+        context: str,
+        work: Callable[[Task], Any],
+        ended: Callable[[Task], None],
+        progressed: Callable[[tuple[Task, float]], None],
+    ) -> None:
+        super().__init__(name=f"cryomamba-{context.lower().replace(' ', '-')}", daemon=True)
+        self.context = context
+        self.result: Any = None
+        self.error: CryoMambaError | None = None
+        self.done: Callable[[Any], None] | None = None
+        self.on_progress: Callable[[float], None] | None = None
+        self.failed: Callable[[], None] | None = None
+        self._work, self._ended, self._progressed = work, ended, progressed
+        self._cancelled = threading.Event()
+
+    def run(self) -> None:
+        """Do the work."""
+        try:
+            self.result = self._work(self)
+        except CryoMambaError as error:
+            self.error = error
+        except OSError as error:
+            why = f"The file system refused: {error.strerror or error}."
+            self.error = UnavailableError(why, hint="Look at the folder, its permissions and the room on the disk.")
+        except MemoryError:
+            why = "There is not enough memory for that."
+            self.error = UnavailableError(why, code=ErrorCode.OUT_OF_MEMORY, hint="Close other volumes and try again.")
+        except Exception as error:  # noqa: BLE001 (a thread's error would be lost; here it reaches the person)
+            why = f"{type(error).__name__}: {error}"
+            self.error = InternalError(why, hint="Please report it: Messages → Copy report.")
+        self._ended(self)
+
+    def progress(self, fraction: float) -> None:
+        """Say how far the work is, 0 to 1."""
+        self._progressed((self, fraction))
+
+    def cancel(self) -> None:
+        """Ask the work to stop."""
+        self._cancelled.set()
+
+    def cancelled(self) -> bool:
+        """Return whether it should stop."""
+        return self._cancelled.is_set()

@@ -1,0 +1,1 @@
+"""Tomograms, masks, previews, picks and paths as napari layers."""

@@ -1,0 +1,231 @@
+"""Picks as a Points layer: rings of the particles' size, a colour per label, and a score below which they hide.
+
+Beside them are, in a Vectors layer, arrows for the normals of points on membranes, which are features of the points,
+too, and lines through the points of filaments, which follow those that are shown.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.utils.colormaps.standardize_color import transform_color
+
+from cryomamba.engines.info import EngineInfo
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.hysteresis import SCORE_MAX
+from cryomamba.models.jobs import JobRecord
+from cryomamba.picks import NORMAL_HEADS, Picks
+from napari_cryomamba.layers.paths import path_colors, path_segments
+from napari_cryomamba.layers.tomogram import METADATA_KEY
+from napari_cryomamba.models.palette import color_of
+from napari_cryomamba.models.placement import NM_PER_A, Placement
+
+PICKS_KEY = "cryomamba_picks"
+VECTORS_KEY = "cryomamba_vectors"
+SCORE, LABEL = "score", "label"
+DIAMETER = "diameter_A"
+SPACING = "point_spacing_A"
+DEFAULT_DIAMETER_A = 200.0
+_LINE_WIDTH = 0.1
+
+
+def show_picks(
+    viewer: Any,  # noqa: ANN401 (napari has no types)
+    record: JobRecord,
+    picks: Picks,
+    voxel_size_A: Spacing,
+    diameter_A: float = DEFAULT_DIAMETER_A,
+) -> Any:  # noqa: ANN401
+    """Put a job's picks into the viewer, in place of those that it showed before, and return the layer."""
+    for present in [layer for layer in viewer.layers if record.job_id in _jobs_of(layer)]:
+        viewer.layers.remove(present)
+    with neighbours_shown():
+        if picks.normals is not None:
+            arrows = np.stack([picks.positions, picks.normals * diameter_A / np.array(voxel_size_A)], axis=1)
+            _add_vectors(viewer, record, "normals", arrows, picks.labels, voxel_size_A)
+        layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
+        if picks.kind == "filaments":
+            width = max(_LINE_WIDTH * diameter_A / voxel_size_A[2], 0.5)
+            _follow_with_lines(viewer, record, layer, voxel_size_A, width)
+    # New points that a person adds are certain, and if of a filament, of another one; which way they look is not known,
+    # so they look up.
+    up = dict(zip(NORMAL_HEADS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
+    number = int(picks.labels.max(initial=0)) + 1 if picks.kind == "filaments" else 1
+    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: number, **up}
+    return layer
+
+
+def _jobs_of(layer: Any) -> set[object]:  # noqa: ANN401
+    return {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}
+
+
+def _add_vectors(
+    viewer: Any,  # noqa: ANN401
+    record: JobRecord,
+    what: str,
+    vectors: Any,  # noqa: ANN401
+    labels: Any,  # noqa: ANN401
+    size_A: Spacing,
+    *,
+    width: float = 0.5,
+    style: str = "arrow",
+) -> Any:  # noqa: ANN401
+    return viewer.add_vectors(
+        vectors,
+        name=f"{record.volume.name or record.name} · {what}",
+        edge_color=path_colors(labels),
+        edge_width=width,
+        vector_style=style,
+        out_of_slice_display=True,
+        metadata={VECTORS_KEY: record.job_id, METADATA_KEY: None},
+        **Placement.of_volume(size_A).layer_arguments(),
+    )
+
+
+def _follow_with_lines(viewer: Any, record: JobRecord, points: Any, size_A: Spacing, width: float) -> None:  # noqa: ANN401
+    """Draw lines through the points of filaments, and again whenever points are moved, hidden, added or deleted."""
+    pieces, numbers = path_segments(_all(points), _shown(points))
+    lines = _add_vectors(viewer, record, "paths", pieces, numbers, size_A, width=width, style="line")
+    viewer.layers.move(viewer.layers.index(lines), viewer.layers.index(points))
+    viewer.layers.selection.active = points
+
+    def follow(_event: object = None) -> None:
+        pieces, numbers = path_segments(_all(points), _shown(points))
+        lines.data = pieces
+        if len(numbers):
+            lines.edge_color = path_colors(numbers)
+
+    points.events.data.connect(follow)
+    points.events.features.connect(follow)
+
+
+@contextmanager
+def neighbours_shown() -> Iterator[None]:
+    """Let napari draw points of neighbouring sections, smaller the farther they are.
+
+    It would rather have the whole view show thick sections, but those blur the tomogram.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="out_of_slice_display", category=FutureWarning)
+        yield
+
+
+def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Any:  # noqa: ANN401
+    return viewer.add_points(
+        picks.positions,
+        name=f"{record.volume.name or record.name} · picks",
+        features={SCORE: picks.scores, LABEL: picks.labels, **_normal_features(picks)},
+        size=diameter_A / voxel_size_A[2],
+        face_color="transparent",
+        border_color=[color_of(int(label)) for label in picks.labels] or "yellow",
+        border_width=0.15,
+        out_of_slice_display=True,
+        metadata={
+            PICKS_KEY: record.job_id,
+            METADATA_KEY: None,
+            "tomogram": record.volume.name,
+            "shape": record.volume.shape,
+            "path": record.volume.path,
+            "kind": picks.kind,
+        },
+        **Placement.of_volume(voxel_size_A).layer_arguments(),
+    )
+
+
+def _normal_features(picks: Picks) -> dict[str, Any]:
+    return {} if picks.normals is None else dict(zip(NORMAL_HEADS, picks.normals.T, strict=True))
+
+
+def diameter_A(record: JobRecord, engine: EngineInfo | None) -> float:
+    """Return the diameter that the engine was given or takes by default, or one that can be seen.
+
+    Points on membranes are half as wide as they are apart.
+    """
+    spacing = record.params.get(SPACING)
+    if isinstance(spacing, int | float):
+        return float(spacing) / 2
+    schema = engine.parameters.get("properties", {}) if engine is not None else {}
+    given = record.params.get(DIAMETER, schema.get(DIAMETER, {}).get("default"))
+    return float(given) if isinstance(given, int | float) else DEFAULT_DIAMETER_A
+
+
+def picks_of_job(viewer: Any, job_id: str) -> Any:  # noqa: ANN401
+    """Return the layer of a job's picks, None if it is not there."""
+    return next((layer for layer in viewer.layers if layer.metadata.get(PICKS_KEY) == job_id), None)
+
+
+def is_picks(layer: Any) -> bool:  # noqa: ANN401
+    """Whether a layer holds points of a tomogram."""
+    return layer is not None and layer._type_string == "points" and layer.ndim == 3  # noqa: SLF001 (napari's own word for it)
+
+
+def picks_in(layer: Any) -> Picks:  # noqa: ANN401
+    """Return the points of a layer that are not hidden, as they are now."""
+    return _all(layer).stretches(np.flatnonzero(_shown(layer)))
+
+
+def _shown(layer: Any) -> npt.NDArray[np.bool_]:  # noqa: ANN401
+    return np.asarray(layer.shown, bool)
+
+
+def _all(layer: Any) -> Picks:  # noqa: ANN401
+    count = len(layer.data)
+    features = layer.features
+    scores = features[SCORE].to_numpy(float) if SCORE in features else np.full(count, SCORE_MAX, np.float64)
+    labels = features[LABEL].to_numpy(float).astype(np.int64) if LABEL in features else np.ones(count, np.int64)
+    kind = layer.metadata.get("kind", "particles")
+    oriented = all(name in features for name in NORMAL_HEADS)
+    normals = features[list(NORMAL_HEADS)].to_numpy(float) if oriented else None
+    return Picks(np.asarray(layer.data, np.float64), scores, labels, kind, normals)
+
+
+def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401
+    """Show the points of at least a score, hide the others, and return how many are shown."""
+    if SCORE in layer.features:
+        _show(layer, layer.features[SCORE].to_numpy(float) >= score)
+    return int(_shown(layer).sum())
+
+
+def show_above(layer: Any, high: float, low: float) -> None:  # noqa: ANN401
+    """Show what a threshold leaves of all points, and hide the others."""
+    shown = np.zeros(len(layer.data), np.bool_)
+    shown[_all(layer).above(high, low)] = True
+    _show(layer, shown)
+
+
+def _show(layer: Any, shown: npt.NDArray[np.bool_]) -> None:  # noqa: ANN401
+    layer.shown = shown
+    # napari tells nobody that points were hidden.
+    layer.events.features()
+
+
+def add_hidden(layer: Any, more: Picks) -> None:  # noqa: ANN401
+    """Add points to those of a job, not shown yet: a lower threshold will show them."""
+    shown = np.concatenate([_shown(layer), np.zeros(len(more), np.bool_)])
+    added = {SCORE: more.scores, LABEL: more.labels, **_normal_features(more)}
+    features = {name: np.concatenate([layer.features[name], values]) for name, values in added.items()}
+    colors = np.concatenate([layer.border_color, transform_color([color_of(int(label)) for label in more.labels])])
+    with layer.events.blocker_all():
+        layer.data = np.concatenate([layer.data, more.positions])
+        layer.features = features
+        layer.border_color = colors
+        layer.shown = shown
+    layer.refresh()
+    layer.events.features()
+
+
+def voxel_size_A(layer: Any) -> Spacing:  # noqa: ANN401
+    """Return the size of a voxel with which the points are shown."""
+    z, y, x = (float(size) / NM_PER_A for size in layer.scale)
+    return z, y, x
+
+
+def shape_of(layer: Any) -> Shape | None:  # noqa: ANN401
+    """Return the shape of the tomogram that the points belong to, if it is known."""
+    shape: Shape | None = layer.metadata.get("shape")
+    return shape

@@ -1,0 +1,217 @@
+"""A tomogram as napari shows it: lazily read voxels, voxel size in nm, contrast from a sample."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.volumes import HeaderFields, Volume, VolumeMeta, open_volume
+from napari_cryomamba.models.placement import Placement
+
+METADATA_KEY = "cryomamba"
+_SAMPLE_PIECES = 24
+_SAMPLE_PER_PIECE = 20_000
+_CONTRAST_PERCENT = (0.5, 99.5)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a layer comes from; kept in the layer's metadata.
+
+    Attributes
+    ----------
+    path : Path
+        The file, absolute.
+    meta : VolumeMeta
+        What its header says.
+    facts : HeaderFacts
+        What a mask of it is written like.
+    is_mask : bool
+        Whether it is a mask that CryoMamba wrote.
+    corrected : bool
+        Whether a person replaced the header's voxel size.
+    """
+
+    path: Path
+    meta: VolumeMeta
+    facts: HeaderFields
+    is_mask: bool = False
+    corrected: bool = False
+
+    def with_voxel_size(self, voxel_size_A: Spacing) -> Source:
+        """Return the same source with a voxel size (Å; z, y, x) that a person knows better than the header.
+
+        Raises
+        ------
+        VolumeError
+            It is not a plausible size.
+        """
+        facts = self.facts.with_voxel_size(voxel_size_A)
+        meta = facts.describe(self.meta.name, self.meta.size_bytes, self.meta.compression)
+        return replace(self, facts=facts, meta=meta, corrected=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tomogram:
+    """A file ready to be added to a viewer; :meth:`layer` is napari's layer tuple."""
+
+    source: Source
+    data: Any
+    contrast_limits: tuple[float, float]
+
+    def layer(self) -> tuple[Any, dict[str, Any], str]:
+        """Return data, arguments and layer type."""
+        arguments: dict[str, Any] = {
+            "name": self.source.path.name.removesuffix(".gz").removesuffix(".bz2"),
+            "metadata": {METADATA_KEY: self.source},
+            **Placement.of_volume(self.source.meta.voxel_size_A).layer_arguments(),
+        }
+        if self.source.is_mask:
+            return self.data, arguments, "labels"
+        arguments |= {"colormap": "gray", "contrast_limits": self.contrast_limits}
+        return self.data, arguments, "image"
+
+
+class LazyVoxels:
+    """Voxels that no memory map can show (4 bits each), read section by section as napari asks for them."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self.shape: Shape = volume.shape
+        self.ndim = 3
+        self.dtype = np.dtype(np.uint8)
+        self.size = int(np.prod(volume.shape))
+        weakref.finalize(self, volume.close)
+
+    def __getitem__(self, index: Any) -> Array:  # noqa: ANN401 (numpy's basic indexing)
+        block, inside = [], []
+        for part, side in zip(full_index(index), self.shape, strict=True):
+            span, rest = _span(part, side)
+            block.append(span)
+            inside.append(rest)
+        values: Array = self._volume.read_native(*block)[tuple(inside)]
+        return values
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        values = self._volume.read_native(*[slice(None)] * 3)
+        return values if dtype is None else values.astype(dtype)
+
+
+def full_index(index: Any) -> tuple[Any, ...]:  # noqa: ANN401 (numpy's basic indexing)
+    """Return an index of an array of three axes with a part for each of them."""
+    full = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in full:
+        at = full.index(Ellipsis)
+        full = (*full[:at], *[slice(None)] * (4 - len(full)), *full[at + 1 :])
+    return (*full, *[slice(None)] * (3 - len(full)))
+
+
+def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing | None = None) -> Tomogram:
+    """Open a file without reading it: the voxels are mapped, the contrast comes from a sample.
+
+    May be called from any thread. A packed file (gzip, bzip2) is unpacked into a temporary file first.
+
+    Parameters
+    ----------
+    path : path-like
+        An MRC file of any flavour.
+    voxel_size_A : float or tuple of float, optional
+        Å (one, or z, y, x) that replace the header's.
+
+    Raises
+    ------
+    VolumeError
+        It is missing, damaged or unsupported.
+    """
+    path = Path(path).absolute()
+    volume = open_volume(path, voxel_size_A=voxel_size_A)
+    data: Any = None
+    try:
+        is_mask = _is_own_mask(volume.meta)
+        source = Source(path, volume.meta, volume.facts, is_mask)
+        limits = (0.0, 1.0) if is_mask else contrast_of(volume)
+        data = LazyVoxels(volume) if volume.array is None else _editable(volume) if is_mask else volume.array
+        return Tomogram(source, data, limits)
+    finally:
+        # A memory map holds its file open by itself; the lazy reader closes the volume when nobody needs it any more.
+        if not isinstance(data, LazyVoxels):
+            volume.close()
+
+
+def open_mask(path: str | os.PathLike[str]) -> Array:
+    """Return a finished mask (z, y, x; uint8 or uint16) that may be painted on.
+
+    It is mapped, not read; what is painted is kept in memory, and the file stays as it is.
+
+    Raises
+    ------
+    VolumeError
+        It is missing, damaged or unsupported.
+    """
+    with open_volume(path) as volume:
+        return _editable(volume)
+
+
+def contrast_of(volume: Volume) -> tuple[float, float]:
+    """Return contrast limits from a sample spread over the file; reads at most 24 MiB."""
+    nbytes = volume.facts.data_nbytes
+    every = max(-(-nbytes // (_SAMPLE_PIECES << 20)), 1)
+    pieces = []
+    for chunk in volume.chunks(every=every):
+        # An odd step does not fall into step with rows of even length.
+        step = max(chunk.size // _SAMPLE_PER_PIECE, 1) | 1
+        pieces.append(chunk[::step].astype(np.float32))
+    sample = np.concatenate(pieces)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(sample, _CONTRAST_PERCENT))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def source_of(layer: Any) -> Source | None:  # noqa: ANN401 (a napari layer)
+    """Return where a layer comes from, None if not from one of our files."""
+    found = layer.metadata.get(METADATA_KEY)
+    return found if isinstance(found, Source) else None
+
+
+def _is_own_mask(meta: VolumeMeta) -> bool:
+    return any(label.startswith("CryoMamba ") and label.rstrip().endswith(" mask") for label in meta.labels)
+
+
+def _editable(volume: Volume) -> Array:
+    mapped = volume.array
+    if mapped is None:
+        return volume.read_native(*[slice(None)] * 3)
+    facts = volume.facts
+    # mypy sees no overload for a file name that numpy types as Any.
+    private: Array = np.memmap(  # type: ignore[call-overload]
+        mapped.filename,  # type: ignore[attr-defined]
+        dtype=np.dtype(facts.dtype),
+        mode="c",
+        offset=facts.data_offset,
+        shape=facts.file_shape,
+    )
+    private = private.transpose(facts.to_zyx)
+    return private.view(np.uint8) if private.dtype == np.int8 else private
+
+
+def _span(part: Any, side: int) -> tuple[slice, Any]:  # noqa: ANN401
+    """Return a slice of step 1 that covers an index, and the index within it."""
+    if isinstance(part, int | np.integer):
+        at = int(part) % side if part < 0 else int(part)
+        return slice(at, at + 1), 0
+    wanted = range(side)[part]
+    if not len(wanted):
+        return slice(0, 0), slice(None)
+    low, high = min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])
+    return slice(low, high + 1), slice(None, None, wanted.step)

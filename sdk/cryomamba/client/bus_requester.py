@@ -1,0 +1,156 @@
+"""Requests and replies over the bus: a DEALER socket whose answers find their question."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import zmq
+import zmq.asyncio
+
+from cryomamba.errors import CryoMambaError, ErrorCode, ProtocolError, UnavailableError, error_from_payload
+from cryomamba.models.base import Request
+from cryomamba.wire.constants import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, JOBS_HWM, PAYLOAD_MAX_BYTES
+from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
+from cryomamba.wire.requests import ERROR
+
+if TYPE_CHECKING:
+    from cryomamba.access.keys import KeyFile
+
+RESEND_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A broker's answer: its envelope and its payload parts."""
+
+    envelope: Envelope
+    parts: tuple[bytes, ...] = ()
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The answer's fields."""
+        return self.envelope.body
+
+
+def keep_alive(socket: zmq.Socket[Any]) -> None:
+    """Set what every socket of the bus has: heartbeats, a bound on messages, and no lingering at the end."""
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.MAXMSGSIZE, PAYLOAD_MAX_BYTES)
+    socket.setsockopt(zmq.RECONNECT_IVL, 100)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+
+
+class BusRequester:
+    """The request side of the bus, for clients and workers.
+
+    A request is sent again every two seconds until it is answered, under the same id: the broker executes it once.
+    Nothing is queued for a broker that is away, so a request that was given up is never executed later.
+    For one event loop.
+
+    Parameters
+    ----------
+    endpoint : str
+        The broker's ``jobs`` socket.
+    src : str
+        This peer's name.
+    key : KeyFile, optional
+        With which to speak; none for an open bus.
+    """
+
+    def __init__(self, endpoint: str, *, src: str, key: KeyFile | None = None) -> None:
+        self.endpoint = endpoint
+        self.stamp = EnvelopeFactory(src)
+        self.malformed = 0
+        self.broker_epoch: int | None = None
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        keep_alive(self._socket)
+        self._socket.setsockopt(zmq.SNDHWM, JOBS_HWM)
+        self._socket.setsockopt(zmq.RCVHWM, JOBS_HWM)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        if key is not None:
+            key.secure(self._socket)
+        self._socket.connect(endpoint)
+        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._reader: asyncio.Task[None] | None = None
+
+    async def request(self, type_: str, body: Request | Mapping[str, Any], *, timeout: float = 10.0) -> Reply:  # noqa: ASYNC109 (asked for by callers)
+        """Ask and wait.
+
+        Raises
+        ------
+        UnavailableError
+            No answer in time.
+        CryoMambaError
+            The broker's own error, typed.
+        """
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read(), name="bus-replies")
+        fields = body.model_dump(mode="json") if isinstance(body, Request) else body
+        envelope = self.stamp.envelope(type_, fields, ts=time.time())
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[envelope.id] = future
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._ask(encode(envelope), future)
+        except TimeoutError:
+            raise self._no_answer() from None
+        finally:
+            del self._waiting[envelope.id]
+
+    async def _ask(self, raw: bytes, future: asyncio.Future[Reply]) -> Reply:
+        while True:
+            await self._socket.send(raw)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESEND_S):
+                    return await asyncio.shield(future)
+
+    def _no_answer(self) -> UnavailableError:
+        if self.broker_epoch is None:
+            return UnavailableError(
+                f"No broker answers at {self.endpoint}.",
+                hint="Either no broker runs there ('honcho start' starts all services), or the port is another one, or "
+                "it wants a key and this one is not it: CRYOMAMBA_KEY names the key file ('cryomamba keys list').",
+            )
+        return UnavailableError(
+            "The broker did not answer in time.",
+            code=ErrorCode.TIMEOUT,
+            hint="It may be restarting; try again in a moment.",
+        )
+
+    async def _read(self) -> None:
+        while True:
+            parts = await self._socket.recv_multipart()
+            try:
+                self._deliver(decode(parts[0]), parts[1:])
+            except ProtocolError:
+                self.malformed += 1
+
+    def _deliver(self, envelope: Envelope, parts: list[bytes]) -> None:
+        self.broker_epoch = envelope.epoch
+        future = self._waiting.get(envelope.corr or "")
+        if future is None or future.done():
+            return
+        if envelope.type == ERROR:
+            error: CryoMambaError = error_from_payload(envelope.body)
+            future.set_exception(error)
+        else:
+            future.set_result(Reply(envelope, tuple(parts)))
+
+    async def close(self) -> None:
+        """End the reader and give the socket back; waiting requests are cancelled."""
+        for future in self._waiting.values():
+            future.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        self._socket.close()
+        self._context.term()

@@ -1,0 +1,220 @@
+"""Subscriptions: one pair of SUB sockets per process, shared by all who watch, with one mailbox each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import zmq
+import zmq.asyncio
+from zmq.utils.monitor import parse_monitor_message
+
+from cryomamba.client.bus_requester import keep_alive
+from cryomamba.client.latest_value_queue import LatestValueQueue
+from cryomamba.endpoints import BusEndpoints
+from cryomamba.errors import ProtocolError
+from cryomamba.models.events import ConnectionEvent
+from cryomamba.wire.constants import EVENTS_HWM, PREVIEW_OUT_HWM
+from cryomamba.wire.envelope import Envelope, decode
+from cryomamba.wire.preview import PREVIEW
+from cryomamba.wire.topics import (
+    ALL_EVENTS,
+    ALL_PREVIEWS,
+    Topic,
+    event_topic,
+    new_nonce,
+    owned_topic,
+    parse_topic,
+    preview_topic,
+    sync_topic,
+)
+
+if TYPE_CHECKING:
+    from cryomamba.access.keys import KeyFile
+
+__all__ = ["HEAD", "PREVIEW", "PROGRESS", "STATE", "BusMessage", "BusSubscriber", "Subscription"]
+
+PROGRESS = "job.progress"
+STATE = "job.state"
+HEAD = "bus.head"
+
+
+@dataclass(slots=True)
+class BusMessage:
+    """A published message as it came: envelope, the header's own bytes, and the payload."""
+
+    envelope: Envelope
+    header: bytes
+    payload: bytes = b""
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """One watcher's place: what it follows and what it has not read yet.
+
+    Attributes
+    ----------
+    topics : tuple of bytes
+    mailbox : Mailbox of BusMessage or LinkEvent
+        Progress and previews are replaced by newer ones; states are never dropped.
+    """
+
+    topics: tuple[bytes, ...]
+    nonce: str = field(default_factory=new_nonce)
+    mailbox: LatestValueQueue[BusMessage | ConnectionEvent] = field(default_factory=LatestValueQueue)
+
+    def deliver(self, message: BusMessage) -> None:
+        """Put a message into the mailbox."""
+        replaceable = message.envelope.type in {PROGRESS, PREVIEW}
+        key = (message.envelope.type, message.envelope.job) if replaceable else None
+        self.mailbox.put(message, key=key)
+
+
+class BusSubscriber:
+    """Reads both publishing sockets and hands every message to those who follow its topic. For one event loop.
+
+    A watcher that joins late subscribes to its topic and to a private ``sync/`` topic; the broker answers there with
+    the present state, at once and again after every reconnect.
+    """
+
+    def __init__(self, endpoints: BusEndpoints, *, key: KeyFile | None = None) -> None:
+        self.endpoints = endpoints
+        self._key = key
+        self.malformed = 0
+        self.link = ConnectionEvent("lost", "Not connected yet.")
+        self._epoch: int | None = None
+        self._context = zmq.asyncio.Context()
+        self._events = self._socket(endpoints.events, EVENTS_HWM)
+        self._previews = self._socket(endpoints.preview_out, PREVIEW_OUT_HWM)
+        self._monitor = self._events.get_monitor_socket(
+            zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CONNECT_RETRIED
+        )
+        self._events.connect(endpoints.events)
+        self._previews.connect(endpoints.preview_out)
+        self._subscriptions: set[Subscription] = set()
+        # Who follows a topic, and who hides behind a nonce: a message must not cost a look at every watcher.
+        self._followers: defaultdict[bytes, set[Subscription]] = defaultdict(set)
+        self._by_nonce: dict[str, Subscription] = {}
+        self._tasks = [
+            asyncio.create_task(self._read(self._events), name="bus-events"),
+            asyncio.create_task(self._read(self._previews), name="bus-previews"),
+            asyncio.create_task(self._watch_link(), name="bus-link"),
+        ]
+
+    def _socket(self, endpoint: str, high_water_mark: int) -> zmq.asyncio.Socket:
+        socket = self._context.socket(zmq.SUB)
+        keep_alive(socket)
+        socket.setsockopt(zmq.RCVHWM, high_water_mark)
+        if endpoint.startswith("tcp://["):
+            socket.setsockopt(zmq.IPV6, 1)
+        if self._key is not None:
+            self._key.secure(socket)
+        return socket
+
+    def open(self, job_id: str | None, *, previews: bool) -> Subscription:
+        """Start to follow a job (or, with None, the states of all jobs that the key may see)."""
+        wanted = [self._all_events()] if job_id is None else [event_topic(job_id)] + [preview_topic(job_id)] * previews
+        subscription = Subscription(tuple(wanted))
+        self._subscriptions.add(subscription)
+        self._by_nonce[subscription.nonce] = subscription
+        for topic in wanted:
+            socket = self._socket_of(topic)
+            if not self._followers[topic]:
+                socket.subscribe(topic)
+            self._followers[topic].add(subscription)
+            socket.subscribe(sync_topic(topic, subscription.nonce))
+        return subscription
+
+    def _all_events(self) -> bytes:
+        sees = None if self._key is None else self._key.sees
+        return ALL_EVENTS if sees is None else owned_topic(sees)
+
+    def open_link(self) -> Subscription:
+        """Start to follow the connection alone."""
+        subscription = Subscription(())
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def close_subscription(self, subscription: Subscription) -> None:
+        """Stop following; closing twice is no error."""
+        if subscription not in self._subscriptions:
+            return
+        self._subscriptions.remove(subscription)
+        self._by_nonce.pop(subscription.nonce, None)
+        for topic in subscription.topics:
+            socket = self._socket_of(topic)
+            socket.unsubscribe(sync_topic(topic, subscription.nonce))
+            self._followers[topic].discard(subscription)
+            if not self._followers[topic]:
+                del self._followers[topic]
+                socket.unsubscribe(topic)
+        subscription.mailbox.close()
+
+    def _socket_of(self, topic: bytes) -> zmq.asyncio.Socket:
+        return self._previews if topic.startswith(ALL_PREVIEWS) else self._events
+
+    async def _read(self, socket: zmq.asyncio.Socket) -> None:
+        while True:
+            parts = await socket.recv_multipart()
+            try:
+                self._deliver(parts)
+            except (ProtocolError, IndexError):
+                self.malformed += 1
+
+    def _deliver(self, parts: list[bytes]) -> None:
+        topic = parse_topic(parts[0])
+        message = BusMessage(decode(parts[1]), parts[1], parts[2] if len(parts) > 2 else b"")
+        if topic.kind == "event":
+            self._notice_epoch(message.envelope.epoch)
+        for subscription in self._wanting(parts[0], topic):
+            subscription.deliver(message)
+
+    def _wanting(self, raw: bytes, topic: Topic) -> Iterator[Subscription]:
+        if topic.nonce is not None:
+            if (joined := self._by_nonce.get(topic.nonce)) is not None:
+                yield joined
+            return
+        yield from self._followers.get(raw, ())
+        whole = ALL_EVENTS if topic.owner is None else owned_topic(topic.owner)
+        if topic.kind == "event" and raw != whole:
+            yield from self._followers.get(whole, ())
+
+    def _notice_epoch(self, epoch: int) -> None:
+        if self._epoch not in {None, epoch}:
+            self._tell(ConnectionEvent("restarted", "The broker was restarted; watching goes on."))
+        self._epoch = epoch
+
+    async def _watch_link(self) -> None:
+        while True:
+            event = parse_monitor_message(await self._monitor.recv_multipart())
+            if event["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._tell(ConnectionEvent("connected", f"Connected to {self.endpoints.events}."))
+            elif event["event"] == zmq.Event.CONNECT_RETRIED:
+                wait = event["value"] / 1000
+                self._tell(ConnectionEvent("lost", f"No broker answers; trying again in {wait:.1f} s.", wait))
+            else:
+                self._tell(ConnectionEvent("lost", "The connection to the broker was lost; reconnecting."))
+
+    def _tell(self, link: ConnectionEvent) -> None:
+        self.link = link
+        for subscription in self._subscriptions:
+            subscription.mailbox.put(link, key="link")
+
+    async def close(self) -> None:
+        """End the readers, close every mailbox and give the sockets back."""
+        for subscription in list(self._subscriptions):
+            self.close_subscription(subscription)
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._events.disable_monitor()
+        self._monitor.close(linger=0)
+        self._events.close()
+        self._previews.close()
+        self._context.term()

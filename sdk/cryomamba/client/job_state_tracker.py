@@ -1,0 +1,34 @@
+"""What a watcher has already been told; pure, so that gaps, repeats and restarts are easily tested."""
+
+from __future__ import annotations
+
+from cryomamba.models.events import Event, StateEvent
+from cryomamba.models.jobs import JobRecord
+
+
+class JobStateTracker:
+    """Turns snapshots of a job, however many and in whatever order, into each state change once and in order.
+
+    A record carries its history, so a lost message is made good by the next one.
+    """
+
+    def __init__(self) -> None:
+        self.last_n: int | None = None
+        self.record: JobRecord | None = None
+
+    def take(self, record: JobRecord) -> list[Event]:
+        """Return what is new in a snapshot; the first snapshot gives the present state alone."""
+        if not record.history:
+            return []
+        newest = record.history[-1]
+        last = newest.n - 1 if self.last_n is None else self.last_n
+        fresh = [event for event in record.history if event.n > last]
+        if self.record is None or fresh or newest.n == self.last_n:
+            self.record = record
+        self.last_n = max(last, newest.n)
+        return [StateEvent(event, record) for event in fresh]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is final as far as the watcher knows."""
+        return self.record is not None and self.record.state.final

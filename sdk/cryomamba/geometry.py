@@ -1,0 +1,6 @@
+"""Shapes and spacings of volumes; axes are z, y, x."""
+
+from __future__ import annotations
+
+Shape = tuple[int, int, int]
+Spacing = tuple[float, float, float]

@@ -1,0 +1,107 @@
+"""What is measured of the pieces of a mask, as columns of a table: millions of pieces are a few arrays, not objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.geometry import Spacing
+from cryomamba.masks.instances import Instances
+
+_A2_PER_NM2 = 100.0
+Floats = npt.NDArray[np.float64]
+Column = npt.NDArray[Any]
+
+
+class ShapeSums:
+    """Surface and thickness of each piece, summed up; row 0 is the background."""
+
+    def __init__(self, rows: int) -> None:
+        self.surface_A2 = np.zeros(rows + 1)
+        self.middle = np.zeros(rows + 1)
+        self.thickness_A = np.zeros(rows + 1)
+        self.square_A2 = np.zeros(rows + 1)
+
+    def columns(self) -> dict[str, Floats]:
+        """Return the sums without the background's."""
+        return {name: column[1:] for name, column in vars(self).items()}
+
+    def add_surface(self, ids: npt.NDArray[np.uint32], area_A2: npt.NDArray[Any]) -> None:
+        """Add areas to pieces."""
+        _add(self.surface_A2, ids, area_A2)
+
+    def add_thickness(self, ids: npt.NDArray[np.uint32], thickness_A: npt.NDArray[Any]) -> None:
+        """Add what was measured in the middle of pieces."""
+        _add(self.middle, ids, None)
+        _add(self.thickness_A, ids, thickness_A)
+        _add(self.square_A2, ids, thickness_A.astype(np.float64) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentTable:
+    """Rows of sums, one for each piece or for each label.
+
+    Attributes
+    ----------
+    voxels : ndarray
+    sums : mapping of str to ndarray
+        What adds up: ``place`` (positions times voxels), and where measured ``surface_A2``, ``middle``,
+        ``thickness_A``, ``square_A2``, ``middle_nm2``.
+    start, stop : ndarray, (rows, 3)
+    """
+
+    voxels: Column
+    sums: Mapping[str, Floats]
+    start: Column
+    stop: Column
+
+    @classmethod
+    def of(cls, instances: Instances) -> Self:
+        """Return the table of sizes and places."""
+        place = instances.centroid * instances.voxels[:, None]
+        return cls(instances.voxels, {"place": place}, instances.start, instances.stop)
+
+    def with_sums(self, **sums: Floats) -> ComponentTable:
+        """Return the table with what else was measured."""
+        return replace(self, sums={**self.sums, **sums})
+
+    def chosen(self, rows: slice) -> ComponentTable:
+        """Return some of the rows."""
+        sums = {name: column[rows] for name, column in self.sums.items()}
+        return ComponentTable(self.voxels[rows], sums, self.start[rows], self.stop[rows])
+
+    def together(self, which: npt.NDArray[np.intp]) -> ComponentTable:
+        """Return rows, at least one, as one."""
+        sums = {name: column[which].sum(axis=0, keepdims=True) for name, column in self.sums.items()}
+        start, stop = self.start[which].min(axis=0, keepdims=True), self.stop[which].max(axis=0, keepdims=True)
+        return ComponentTable(self.voxels[which].sum(keepdims=True), sums, start, stop)
+
+    def columns(self, voxel_size_A: Spacing) -> dict[str, Column]:
+        """Return the columns that :class:`~cryomamba.masks.measure.Measured` describes; NaN is for nothing."""
+        centroid = self.sums["place"] / self.voxels[:, None]
+        columns: dict[str, Column] = {
+            "voxels": self.voxels,
+            "volume_nm3": self.voxels * (np.prod(voxel_size_A) / 1000),
+            "centroid": centroid,
+            "centroid_A": centroid * voxel_size_A,
+            "box_start": self.start,
+            "box_stop": self.stop,
+        }
+        if "middle_nm2" in self.sums:
+            columns["middle_nm2"] = self.sums["middle_nm2"]
+        if "surface_A2" in self.sums:
+            columns["surface_nm2"] = self.sums["surface_A2"] / _A2_PER_NM2
+            middle = np.where(self.sums["middle"] > 0, self.sums["middle"], np.nan)
+            mean = self.sums["thickness_A"] / middle
+            columns["thickness_A"] = mean
+            columns["thickness_sd_A"] = np.sqrt(np.maximum(self.sums["square_A2"] / middle - mean**2, 0))
+        return columns
+
+
+def _add(into: Floats, ids: npt.NDArray[np.uint32], weights: npt.NDArray[Any] | None) -> None:
+    if ids.size:
+        into += np.bincount(ids, weights, minlength=into.size)

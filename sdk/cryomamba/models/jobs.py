@@ -1,0 +1,272 @@
+"""Jobs: what a client asks for, and what it is told of state, progress, artifacts and errors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from cryomamba.engines.artifacts import MASK, revision_number
+from cryomamba.engines.info import EngineName
+from cryomamba.errors import CryoMambaError, ErrorCode, error_from_payload
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.models.base import Record, Request
+
+PARAMS_MAX_BYTES = 16 * 1024
+DEMO_SIDE_MAX = 1024
+NAME_MAX = 200
+RETHRESHOLD = "rethreshold"
+
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
+Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
+JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
+Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX)]
+
+
+class JobState(StrEnum):
+    """Where a job stands; the last three are final."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to the job, unless it is retried."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class VolumeSource(Request):
+    """Which volume to segment: exactly one of `path`, `file_id`, `job_id` and `shape`.
+
+    Attributes
+    ----------
+    path : str, optional
+        A file that the server can read, below one of its allowed roots.
+    file_id : str, optional
+        An uploaded file.
+    job_id : str, optional
+        A finished job whose scores (``scores.mrc``) are to be thresholded anew.
+    shape : tuple of int, optional
+        ZYX shape of a demo job, which needs no file.
+    voxel_size_A : tuple of float, optional
+        Voxel size (z, y, x) in ångström that replaces the header's.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("path", "file_id", "job_id", "shape")
+            ]
+        }
+    )
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    file_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    job_id: JobId | None = None
+    shape: tuple[Side, Side, Side] | None = None
+    voxel_size_A: tuple[Voxel, Voxel, Voxel] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.path, self.file_id, self.job_id, self.shape)) != 1:
+            msg = "give exactly one of path, file_id, job_id and shape"
+            raise ValueError(msg)
+        return self
+
+
+class PreviewOptions(Request):
+    """How often and how finely the growing mask is shown."""
+
+    interval_s: float = Field(1.0, ge=0.05, le=60, description="Least seconds between two frames.")
+    max_voxels: int = Field(128**3, ge=64, le=256**3, description="Most voxels of a frame.")
+
+
+class SubmitRequest(Request):
+    """A job as a client asks for it.
+
+    Attributes
+    ----------
+    volume : VolumeSource
+    engine : str
+        Name of an engine; the server's default if empty.
+    params : dict
+        The engine's parameters; those left out take their defaults.
+    preview : PreviewOptions
+    name : str
+        A label for people.
+    priority : int
+        Higher goes first; −100 to 100.
+    client_key : str, optional
+        Repeating a submit with the same key gives the same job, among the jobs of the same owner.
+    owner : str
+        Whose job it is; the gateway writes the token's owner here and a locked bus the key's, whatever a client says.
+    """
+
+    volume: VolumeSource
+    engine: EngineName | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    preview: PreviewOptions = Field(default_factory=PreviewOptions)
+    name: Label = ""
+    priority: int = Field(0, ge=-100, le=100)
+    client_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    owner: Owner = ""
+
+
+class VolumeSummary(Record):
+    """What a job record says of its volume; `path` is what the client gave, `job_id` a job whose scores it is."""
+
+    name: str
+    shape: Shape
+    voxel_size_A: Spacing
+    path: str | None = None
+    file_id: str | None = None
+    job_id: str | None = None
+    dtype: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Progress(Record):
+    """How far a running job is.
+
+    Attributes
+    ----------
+    fraction : float
+        0 to 1 over the whole job.
+    done_tiles, total_tiles : int
+    stage : str
+        What is being done, in a word or two.
+    eta_s : float or None
+        Seconds to go as far as one can tell.
+    """
+
+    fraction: float = Field(0.0, ge=0, le=1)
+    done_tiles: int = Field(0, ge=0)
+    total_tiles: int = Field(0, ge=0)
+    stage: Annotated[str, StringConstraints(max_length=64)] = ""
+    eta_s: float | None = Field(None, ge=0)
+
+
+class Artifact(Record):
+    """A finished file of a job."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z_][0-9A-Za-z_.-]*$")]
+    size_bytes: int = Field(ge=0)
+    media_type: str = "application/octet-stream"
+    sha256: str = ""
+
+
+class JobError(Record):
+    """What went wrong in one attempt, in the words of :mod:`cryomamba.errors`."""
+
+    code: ErrorCode
+    message: Annotated[str, StringConstraints(max_length=2000)]
+    hint: Annotated[str, StringConstraints(max_length=1000)] = ""
+    retryable: bool = False
+    attempt: int = Field(0, ge=0)
+
+    def error(self) -> CryoMambaError:
+        """Return it as an exception."""
+        return error_from_payload(self.model_dump(mode="json"))
+
+
+class JobEvent(Record):
+    """One line of a job's history; `n` counts all events of the broker and never repeats."""
+
+    n: int
+    type: Literal[
+        "job_created",
+        "job_started",
+        "job_requeued",
+        "job_cancel_requested",
+        "job_retried",
+        "job_completed",
+        "job_failed",
+        "job_cancelled",
+        "job_revised",
+    ]
+    job_id: str
+    state: JobState
+    attempt: int
+    at: datetime
+    reason: str = ""
+
+
+class JobRecord(Record):
+    """A job as it stands."""
+
+    job_id: str
+    state: JobState
+    name: str
+    engine: str
+    params: dict[str, Any]
+    volume: VolumeSummary
+    preview: PreviewOptions = Field(default_factory=PreviewOptions)
+    priority: int = 0
+    progress: Progress = Field(default_factory=Progress)
+    attempt: int = 0
+    cancel_requested: bool = False
+    artifacts: tuple[Artifact, ...] = ()
+    errors: tuple[JobError, ...] = ()
+    created_at: datetime
+    started_at: datetime | None = None
+    updated_at: datetime
+    completed_at: datetime | None = None
+    history: tuple[JobEvent, ...] = ()
+    owner: str = ""
+
+    @property
+    def mask(self) -> str | None:
+        """Name of the finished mask, if there is one."""
+        return MASK if self.has(MASK) else None
+
+    @property
+    def revisions(self) -> tuple[Artifact, ...]:
+        """The masks that people have revised, oldest first."""
+        found = [(number, a) for a in self.artifacts if (number := revision_number(a.name))]
+        return tuple(artifact for _, artifact in sorted(found, key=lambda pair: pair[0]))
+
+    @property
+    def newest_mask(self) -> str | None:
+        """Name of the newest revision, or of the mask that the engine made; None if there is no mask."""
+        return self.revisions[-1].name if self.revisions else self.mask
+
+    def has(self, name: str) -> bool:
+        """Whether a finished file of this name is there."""
+        return any(artifact.name == name for artifact in self.artifacts)
+
+    def raise_for_state(self) -> None:
+        """Raise the last error of a job that failed, or say that it was cancelled.
+
+        Raises
+        ------
+        CryoMambaError
+            The job failed or was cancelled.
+        """
+        if self.state is JobState.FAILED and self.errors:
+            raise self.errors[-1].error()
+        if self.state in {JobState.FAILED, JobState.CANCELLED}:
+            code = ErrorCode.CANCELLED if self.state is JobState.CANCELLED else ErrorCode.ENGINE_FAILED
+            raise error_from_payload(
+                {
+                    "code": code,
+                    "message": f"The job was {self.state}." if code is ErrorCode.CANCELLED else "The job failed.",
+                    "hint": f"Run it again with 'cryomamba retry {self.job_id}'.",
+                }
+            )
+
+
+class JobPage(Record):
+    """One page of a listing, newest first; `cursor` continues it."""
+
+    jobs: tuple[JobRecord, ...]
+    cursor: str | None = None

@@ -1,0 +1,61 @@
+"""A server, its workers and how busy it is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from cryomamba.engines.info import EngineInfo
+from cryomamba.models.base import Record
+
+
+class WorkerInfo(Record):
+    """An inference service that is connected to the broker."""
+
+    worker: str
+    host: str
+    pid: int
+    version: str
+    engines: tuple[str, ...]
+    job_id: str | None = None
+    seen_at: datetime
+
+
+class ServerInfo(Record):
+    """What a client learns of the other side in one call."""
+
+    service: str = "cryomamba"
+    version: str
+    protocol: int
+    status: Literal["ok", "degraded"]
+    epoch: int
+    timestamp: datetime
+    started_at: datetime
+    default_engine: str | None = None
+    engines: tuple[EngineInfo, ...] = ()
+    workers: tuple[WorkerInfo, ...] = ()
+    endpoints: dict[str, str] = Field(default_factory=dict)
+
+
+class Activity(Record):
+    """How busy a server is, for those who watch over it.
+
+    Attributes
+    ----------
+    workers : int
+        Inference services that are connected.
+    pending, running : int
+        Jobs in these states.
+    oldest_pending_s : float
+        How long the oldest pending job has waited, in seconds; 0 if there is none.
+    ended : dict
+        Jobs that ended since the broker started, by final state.
+    """
+
+    workers: int
+    pending: int
+    running: int
+    oldest_pending_s: float
+    ended: dict[str, int]

@@ -1,0 +1,159 @@
+"""Who may speak to the broker: CURVE keys, checked when they connect and again with each message."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import zmq
+import zmq.asyncio
+from zmq.auth.asyncio import AsyncioAuthenticator
+
+from cryomamba.access.keys import KeyFile
+from cryomamba.access.roles import may_ask, may_connect
+from cryomamba.errors import AccessError, ErrorCode
+from cryomamba.settings import Settings
+from cryomamba_server.bus_keys import AllowedKey, BusKeys
+
+USER: Final = "User-Id"
+# The library's own lines, which tell of every handshake.
+_QUIET: Final = logging.getLogger("cryomamba_broker.zap")
+_QUIET.setLevel(logging.ERROR)
+
+logger = logging.getLogger(__name__)
+
+
+class BusAuthenticator:
+    """The doors of the bus; without keys they are open.
+
+    Parameters
+    ----------
+    keys : BusKeys or None
+        The home's keys; None for an open bus.
+    """
+
+    def __init__(self, keys: BusKeys | None) -> None:
+        self._keys = keys
+        self._server: KeyFile | None = None if keys is None else keys.server()
+        self._authenticator: AsyncioAuthenticator | None = None
+        self._admitted: set[str] = set()
+        self._banned: set[str] = set()
+
+    @classmethod
+    def of(cls, settings: Settings) -> BusAuthenticator:
+        """Return the guard of a home folder.
+
+        Raises
+        ------
+        InvalidRequestError
+            The server's key file is broken, or readable by others.
+        """
+        keys = BusKeys(settings.keys)
+        return cls(keys if keys.enabled else None)
+
+    @property
+    def locked(self) -> bool:
+        """Whether callers need a key."""
+        return self._keys is not None
+
+    @property
+    def public_key(self) -> str | None:
+        """The broker's public key, None for an open bus."""
+        return None if self._server is None else self._server.public_key
+
+    def start(self, context: zmq.asyncio.Context) -> None:
+        """Answer who may connect, from before the first socket is bound."""
+        if self._keys is None:
+            return
+        self._authenticator = AsyncioAuthenticator(context, log=_QUIET)
+        self._authenticator.start()
+
+    def stop(self) -> None:
+        """Answer no longer."""
+        if self._authenticator is not None:
+            self._authenticator.stop()
+            self._authenticator = None
+
+    def secure(self, socket: zmq.Socket[Any], domain: str) -> None:
+        """Let a socket speak CURVE, before it is bound; `domain` tells the sockets apart."""
+        if self._server is None or self._authenticator is None:
+            return
+        socket.curve_server = True
+        socket.curve_secretkey = self._server.secret_key.encode()
+        socket.setsockopt_string(zmq.ZAP_DOMAIN, domain)
+        self._authenticator.configure_curve_callback(domain, self)
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a public key (Z85) may connect to the socket of a domain; the library asks."""
+        entry = self._find(key.decode("ascii", "replace"))
+        refusal = self._refusal(entry, domain)
+        if entry is None or refusal:
+            logger.warning("A connection to %s was refused: %s.", domain, refusal)
+            return False
+        self._admitted.add(entry.public_key)
+        return True
+
+    def _refusal(self, entry: AllowedKey | None, domain: str) -> str:
+        if entry is None:
+            return "unknown key"
+        if entry.public_key in self._banned:
+            return f"the key '{entry.name}' has sent what is no subscription"
+        return "" if may_connect(entry.role, domain) else f"the key '{entry.name}' is a {entry.role}'s"
+
+    def ban(self, frame: zmq.Frame) -> None:
+        """Let the key that a message came under connect no more, until the broker starts again."""
+        entry = self._sender(frame)
+        if entry is not None:
+            self._banned.add(entry.public_key)
+            logger.warning("The key '%s' is not let in again: it sent what is no subscription.", entry.name)
+
+    def allows(self, frame: zmq.Frame) -> bool:
+        """Whether the key that a message came under is still let in."""
+        return self._keys is None or self._sender(frame) is not None
+
+    def sees(self, frame: zmq.Frame) -> str | None:
+        """Return whose jobs the sender of a message sees: one owner's, or with None everybody's."""
+        if self._keys is None:
+            return None
+        entry = self._sender(frame)
+        # A key that was revoked a moment ago is nobody's; no job has such an owner.
+        return "\0" if entry is None else entry.sees
+
+    def require(self, frame: zmq.Frame, request: str) -> str | None:
+        """Let a request pass, and return whose jobs its sender sees: one owner's, or with None everybody's.
+
+        Raises
+        ------
+        AccessError
+            ``unauthorized``: its key has been revoked; ``forbidden``: the key's role may not ask this.
+        """
+        if self._keys is None:
+            return None
+        entry = self._sender(frame)
+        if entry is None:
+            raise AccessError(
+                "The key of this connection has been revoked.",
+                code=ErrorCode.UNAUTHORIZED,
+                hint="Ask the server's owner for a new one: 'cryomamba keys add NAME' makes it.",
+            )
+        if not may_ask(entry.role, request):
+            raise AccessError(
+                f"The key '{entry.name}' is a {entry.role}'s and may not send '{request[:64]}'.",
+                hint="Ask the server's owner for a key with another role.",
+            )
+        return entry.sees
+
+    def take_revoked(self) -> set[str]:
+        """Return the public keys that were let in once and are revoked now, each of them one time."""
+        revoked = {key for key in self._admitted if self._find(key) is None}
+        self._admitted -= revoked
+        return revoked
+
+    def _sender(self, frame: zmq.Frame) -> AllowedKey | None:
+        try:
+            return self._find(str(frame.get(USER)))
+        except zmq.ZMQError:
+            return None
+
+    def _find(self, public_key: str) -> AllowedKey | None:
+        return None if self._keys is None else self._keys.find(public_key)

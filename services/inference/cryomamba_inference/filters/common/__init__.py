@@ -1,0 +1,1 @@
+"""What several methods use: grids, background, padding, fiducials, the missing wedge."""

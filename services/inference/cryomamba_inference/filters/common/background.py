@@ -1,0 +1,145 @@
+"""What changes slowly over a volume and is no structure: density and contrast, by thickness and reconstruction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba_inference.filters.common.grid import spans
+from cryomamba_inference.filters.common.padding import fill_padding, find_padding
+from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
+
+Field = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+Reals = npt.NDArray[np.float64]
+
+_SIDES = (8, 6, 4)
+_FEWEST = 100
+_ROUNDS = 3
+_OUTLIER = 3.0
+_SURE = 3.0
+_ALIKE_NODES = 8000
+_SLAB_NODES = 1_000_000
+
+
+def even_out(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) -> None:
+    """Make a volume one that filters can be laid over: without slow changes, and continued into its padding.
+
+    Parameters
+    ----------
+    nodes : array of shape (z, y, x), float32
+        Densities on the nodes of the whole volume, changed in place; may be a memory map.
+    padding : array of the same shape, bool
+        Written: the nodes that were not measured. What is found there is to be left out of every count.
+    crew : Crew
+    """
+    find_padding(nodes, padding, crew)
+    flatten(nodes, padding, crew)
+    fill_padding(nodes, padding)
+
+
+def flatten(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) -> None:
+    """Take slow changes of density and contrast out of a volume; where it is too small to tell, it stays.
+
+    A filter continues a volume at its borders by reflection, and a slope has a fold there; where contrast is
+    twice as high, so is the noise, which is measured for all places together. Both are described by a slope along
+    every axis and a bend in the plane. Along z there is no bend: a lamella in vacuum is one, and stays.
+
+    Parameters
+    ----------
+    nodes : array of shape (z, y, x), float32
+        Densities, changed in place. May be a memory map.
+    padding : array of the same shape, bool
+        What to leave out.
+    crew : Crew
+    """
+    side = next((side for side in _SIDES if math.prod(size // side for size in nodes.shape) >= _FEWEST), None)
+    if side is None:
+        return
+    means, changes, places = _survey(nodes, padding, side)
+    if len(means) < _FEWEST / 2:
+        return
+    density, contrast = (_fit(places, values, _ALIKE_NODES / side**3) for values in (means, np.log(changes)))
+    if not density.any() and not contrast.any():
+        return
+    level = float(np.median(means))
+    offset = float(np.median(_terms(*places.T) @ density))
+    scale = float(np.median(_terms(*places.T) @ contrast))
+
+    def correct(slab: tuple[int, int]) -> None:
+        low, high = slab
+        at = _places((slab, (0, nodes.shape[1]), (0, nodes.shape[2])), nodes.shape)
+        slow = np.float32(level - offset) + _surface(at, density)
+        gain = np.exp(np.float32(scale) - _surface(at, contrast))
+        nodes[low:high] = (nodes[low:high] - slow) * gain + np.float32(level)
+
+    crew.map(correct, spans(len(nodes), max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))))
+
+
+def _survey(nodes: Field, padding: Flags, side: int) -> tuple[Reals, Reals, Reals]:
+    """Return the mean of blocks, `side` nodes wide, the mean change from node to node in them, and their places (n, 3).
+
+    Blocks with padding, and those in which nothing changes, are left out.
+    """
+    means, changes, places = [], [], []
+    depth, height, width = (size // side for size in nodes.shape)
+    for number in range(depth):
+        box = np.s_[number * side : (number + 1) * side, : height * side, : width * side]
+        blocks = nodes[box].reshape(side, height, side, width, side)
+        empty = padding[box].reshape(blocks.shape).any(axis=(0, 2, 4))
+        mean = blocks.mean(axis=(0, 2, 4), dtype=np.float64)
+        change = np.abs(blocks[..., 2:] - blocks[..., :-2]).mean(axis=(0, 2, 4), dtype=np.float64)
+        kept = ~empty & (change > 0)
+        y, x = np.nonzero(kept)
+        middle = (np.stack([np.full_like(y, number), y, x], axis=1) + 0.5) * side - 0.5
+        means.append(mean[kept])
+        changes.append(change[kept])
+        places.append(middle / np.maximum(np.array(nodes.shape) - 1, 1) - 0.5)
+    return np.concatenate(means), np.concatenate(changes), np.concatenate(places)
+
+
+def _places(box: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> list[Field]:
+    axes = [np.arange(a, b, dtype=np.float32) / max(size - 1, 1) - 0.5 for (a, b), size in zip(box, shape, strict=True)]
+    return list(np.ix_(*axes))
+
+
+def _surface(at: Sequence[Field], amounts: Reals) -> Field:
+    z, y, x = at
+    a, b, c, d, e, f = amounts.astype(np.float32)
+    return np.asarray(a * z + (b * y + c * x + d * y * y + e * x * x + f * y * x), np.float32)
+
+
+def _terms(z: Reals, y: Reals, x: Reals) -> Reals:
+    return np.stack([z, y, x, y * y, x * x, y * x], axis=1)
+
+
+def _fit(places: Reals, values: Reals, alike: float) -> Reals:
+    """Return the amounts of the terms, by least squares without what is far off: gold, dense patches, vacuum.
+
+    A term that structures could have made by chance is 0; so many neighbours as `alike` hold the same structures, and
+    count as one.
+    """
+    design = _terms(*places.T)
+    amounts, errors = _robust(design, values)
+    terms = np.abs(amounts) > _SURE * math.sqrt(alike) * errors
+    amounts = np.zeros(len(terms))
+    if terms.any():
+        amounts[terms] = _robust(design[:, terms], values)[0]
+    return amounts
+
+
+def _robust(design: Reals, values: Reals) -> tuple[Reals, Reals]:
+    """Return the amounts and their standard errors."""
+    kept = np.ones(len(values), np.bool_)
+    for _ in range(_ROUNDS):
+        centred = design[kept] - design[kept].mean(axis=0)
+        inverse = np.linalg.pinv(centred.T @ centred)
+        amounts = inverse @ (centred.T @ (values[kept] - values[kept].mean()))
+        rest = values - design @ amounts
+        rest -= np.median(rest)
+        spread = 1.4826 * float(np.median(np.abs(rest)))
+        kept = np.abs(rest) <= _OUTLIER * spread
+    return amounts, spread * np.sqrt(np.maximum(np.diag(inverse), 0))

@@ -1,0 +1,189 @@
+"""Gold beads, and the streaks that the missing wedge draws from them.
+
+A bead is so dense that its streaks look like membranes far away. What beads of the measured density would leave after
+the wedge is subtracted, in the manner of the CLEAN method (Högbom 1974) with the tilt series' point spread function.
+The beads of the whole volume are found beforehand, as few nodes are gold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from cryomamba_inference.filters.common.grid import Corner, spans
+
+Field = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+
+_REACH_A = 800.0
+_ROUNDS = 20
+_STEP = 1.4
+_SLAB_NODES = 4_000_000
+_MOST = 200_000
+
+
+@dataclass(frozen=True)
+class Fiducials:
+    """Nodes of gold in the whole volume.
+
+    Attributes
+    ----------
+    nodes : array of shape (n, 3), int64
+        Node numbers z, y, x, ascending.
+    amounts : array of shape (n,), float32
+        Density that the tilt series blurred into what was measured.
+    spread : array of shape (2 r + 1, 2 r + 1), float32
+        Point spread function of the tilt series in a (z, x) plane.
+    """
+
+    nodes: Places
+    amounts: Field
+    spread: Field
+
+    def remove(self, field: Field, first: Corner) -> Field:
+        """Return a copy of a field whose first node is `first`, with beads set to 0 and without their streaks."""
+        rest = field.copy()
+        if len(self.nodes):
+            places = self.nodes - np.asarray(first)
+            size, radius = np.asarray(field.shape), len(self.spread) // 2
+            beside = ((places >= (-radius, 0, -radius)) & (places < size + np.array((radius, 0, radius)))).all(axis=1)
+            _subtract(rest, places[beside], self.amounts[beside], self.spread)
+            rest[_covered(field.shape, places)] = 0
+        return rest
+
+
+def _covered(shape: tuple[int, ...], places: Places) -> Flags:
+    """Return which nodes of a field are gold, or beside it."""
+    size = np.asarray(shape)
+    within = ((places >= -1) & (places <= size)).all(axis=1)
+    wide = np.zeros(size + 2, np.bool_)
+    wide[tuple((places[within] + 1).T)] = True
+    return _grown(wide)[1:-1, 1:-1, 1:-1]
+
+
+@nb.njit(cache=True, nogil=True)
+def _subtract(field, places, amounts, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    depth, _, width = field.shape
+    radius = spread.shape[0] // 2
+    for n in range(amounts.size):
+        z, y, x = places[n]
+        left, right = max(x - radius, 0), min(x + radius + 1, width)
+        for i in range(max(z - radius, 0), min(z + radius + 1, depth)):
+            row = spread[i - z + radius]
+            for k in range(left, right):
+                field[i, y, k] -= amounts[n] * row[k - x + radius]
+
+
+@dataclass(frozen=True, slots=True)
+class FiducialModel:
+    """Nodes that are gold or beside it, as measured; the same whatever the wedge.
+
+    Attributes
+    ----------
+    nodes : array of shape (n, 3), int64
+        Node numbers z, y, x, ascending.
+    measured : array of shape (n,), float32
+        Density above the level.
+    """
+
+    nodes: Places
+    measured: Field
+
+    def beads(self, *, step_A: float, tilt_deg: float | None) -> Fiducials:
+        """Return what beads the tilt series, to `tilt_deg` about y or without a missing wedge, saw as this."""
+        if not 0 < len(self.nodes) <= _MOST:
+            return no_fiducials()
+        spread = _spread(step_A, tilt_deg)
+        return Fiducials(self.nodes, _amounts(self.nodes, self.measured, spread), spread)
+
+    def streaks_left(self, field: Field, *, step_A: float, tilt_deg: float) -> float:
+        """Return the sum of squares that is left of the field of this gold without beads and streaks."""
+        beads = self.beads(step_A=step_A, tilt_deg=tilt_deg)
+        return float(np.square(beads.remove(field, (0, 0, 0))).sum())
+
+
+def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> FiducialModel:
+    """Keep the nodes of a volume whose density above `level` (times `sign`) exceeds `limit`, and their neighbours.
+
+    Parameters
+    ----------
+    nodes : array of shape (z, y, x), float32
+        Densities on the nodes of the whole volume; may be a memory map.
+    """
+    found, dense = [], []
+    planes = max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))
+    for low, high in spans(len(nodes), planes):
+        density = (nodes[low:high] - np.float32(level)) * np.float32(sign)
+        # The nodes beside gold hold some of it, and so draw streaks as well.
+        gold = np.argwhere(_grown(density > limit))
+        dense.append(density[tuple(gold.T)])
+        gold[:, 0] += low
+        found.append(gold)
+    return FiducialModel(np.concatenate(found), np.concatenate(dense))
+
+
+def _grown(mask: Flags) -> Flags:
+    """Return a mask with the neighbours by a face."""
+    grown = mask.copy()
+    for axis in range(3):
+        into, of = np.moveaxis(grown, axis, 0), np.moveaxis(mask, axis, 0)
+        into[1:] |= of[:-1]
+        into[:-1] |= of[1:]
+    return grown
+
+
+def no_fiducial_model() -> FiducialModel:
+    """Return that of a volume without."""
+    return FiducialModel(np.empty((0, 3), np.int64), np.empty(0, np.float32))
+
+
+def no_fiducials() -> Fiducials:
+    """Return those of a volume without gold."""
+    return Fiducials(np.empty((0, 3), np.int64), np.empty(0, np.float32), np.ones((1, 1), np.float32))
+
+
+@lru_cache(maxsize=4)
+def _spread(step_A: float, tilt_deg: float | None) -> Field:
+    if tilt_deg is None:
+        return np.ones((1, 1), np.float32)
+    reach = int(np.ceil(_REACH_A / step_A))
+    size = 8 * reach
+    kz, kx = scipy.fft.fftfreq(size)[:, None], scipy.fft.fftfreq(size)[None, :]
+    kept = np.abs(kz) <= np.abs(kx) * np.tan(np.radians(tilt_deg)) + 1e-12
+    plane = np.fft.fftshift(scipy.fft.ifft2(kept.astype(np.float64)).real)
+    middle = slice(size // 2 - reach, size // 2 + reach + 1)
+    return np.ascontiguousarray(plane[middle, middle], np.float32)
+
+
+def _amounts(nodes: Places, measured: Field, spread: Field) -> Field:
+    """Solve for the densities that would have been measured as `measured`; rows of y do not touch each other."""
+    order = np.argsort(nodes[:, 1], kind="stable")
+    rows = np.concatenate([[0], np.flatnonzero(np.diff(nodes[order, 1])) + 1, [len(nodes)]])
+    amounts = np.empty_like(measured)
+    amounts[order] = _solve(nodes[order], measured[order], rows, spread, np.float32(_STEP))
+    return amounts
+
+
+@nb.njit(cache=True, nogil=True)
+def _solve(nodes, measured, rows, spread, step):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    radius = spread.shape[0] // 2
+    share, blurred = np.zeros_like(measured), np.zeros_like(measured)
+    for row in range(rows.size - 1):
+        here = range(rows[row], rows[row + 1])
+        for _ in range(_ROUNDS):
+            for n in here:
+                total = np.float32(0)
+                for m in here:
+                    z, x = nodes[n, 0] - nodes[m, 0] + radius, nodes[n, 2] - nodes[m, 2] + radius
+                    if 0 <= z <= 2 * radius and 0 <= x <= 2 * radius:
+                        total += spread[z, x] * share[m]
+                blurred[n] = total
+            for n in here:
+                share[n] = max(share[n] + step * (measured[n] - blurred[n]), np.float32(0))
+    return share

@@ -1,0 +1,1 @@
+"""Line filters and tracing for filaments."""

@@ -1,0 +1,249 @@
+"""Filaments: from densities on nodes to centre points with scores, and the scores between which to cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from cryomamba.geometry import Shape
+from cryomamba_inference.filters.common.calibration_boxes import sample_boxes
+from cryomamba_inference.filters.common.grid import CoarseGrid, Corner, spans
+from cryomamba_inference.filters.common.node_map import NodeMap
+from cryomamba_inference.filters.filaments.centerlines import centre_points, strongest_across, votes
+from cryomamba_inference.filters.filaments.lines import LineBank
+from cryomamba_inference.filters.filaments.tracing import trace
+from cryomamba_inference.filters.membrane.calibration import bead_limit
+
+Field = npt.NDArray[np.float32]
+Points = npt.NDArray[np.float64]
+
+NODES_PER_DIAMETER = 5.0
+LENGTH_DIAMETERS = 2.5
+"""A line that goes on for so many diameters is taken for a filament."""
+SCORE_OCTAVE = 24.0
+"""Scores are `SCORE_OCTAVE` · log2(1 + votes), at most 255."""
+LEAST_SCORE = 48
+"""Points with less are not kept."""
+BOX_NODES = 112
+_EVERY = 3
+_FLOOR = 3.0
+_WALL = 0.7
+_BESIDE = 0.8
+_SPREAD = 1.2
+_VOTE_REACH = 2.5
+_OF_SUREST = 0.8
+_LEAST = 120
+_LOW = 20
+_GOLD_NODES = 2
+_GOLD = 2.0
+_MOST = 0.5
+_ROUNDING = 1e-5
+_OUTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FilamentModel:
+    """What was learned of a volume; the same for every tile.
+
+    Attributes
+    ----------
+    diameter : float
+        In nodes.
+    level, limit, most : float
+        Median density; how far from it the density of anything but gold may be; and how far it counts, so that a few
+        dense places do not outshine a long weak line.
+    bank : LineBank
+    """
+
+    diameter: float
+    level: float
+    limit: float
+    most: float
+    bank: LineBank
+
+    @property
+    def margin(self) -> int:
+        """Nodes of answers around a box that decide which points are in it and what their scores are."""
+        return math.ceil((_WALL + _BESIDE + _VOTE_REACH) * self.diameter) + 4
+
+    def density(self, nodes: Field) -> Field:
+        """Return densities about 0, and without gold and what is next to it."""
+        field = nodes - np.float32(self.level)
+        gold = ndimage.binary_dilation(np.abs(field) > self.limit, iterations=_GOLD_NODES)
+        field[gold] = 0
+        return np.asarray(np.clip(field, -self.most, self.most), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LineMap:
+    """The bank's answer to lines of one contrast on all nodes of a volume.
+
+    Attributes
+    ----------
+    nodes : NodeMap
+        Densities.
+    sign : int
+        1 for lines brighter than their surroundings, −1 for darker ones.
+    response, direction : NodeMap
+        The strongest answer (float32) and the number of its direction (uint8).
+    """
+
+    nodes: NodeMap
+    sign: int
+    response: NodeMap
+    direction: NodeMap
+
+    @classmethod
+    def empty(cls, nodes: NodeMap, sign: int, folder: Path | None) -> LineMap:
+        """Make the files, in a folder."""
+        shape = nodes.array.shape
+        return cls(nodes, sign, NodeMap(shape, folder), NodeMap(shape, folder, np.uint8))
+
+    def points(self, model: FilamentModel, first: Corner, last: Corner) -> Points:
+        """Return the centre points in a box of nodes (n, 7): z, y, x in the volume's nodes, direction, score."""
+        shape = self.response.array.shape
+        low = [max(a - model.margin, 0) for a in first]
+        high = [min(b + model.margin, n) for b, n in zip(last, shape, strict=True)]
+        around = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        response, direction = (np.array(one.array[around]) for one in (self.response, self.direction))
+        density = model.density(np.array(self.nodes.array[around])) * np.float32(self.sign)
+        # Of a line that runs along a border, what is inside must be most of it.
+        side = math.ceil(_OUTER * model.diameter)
+        seen = [
+            (side if a == 0 else 1, b - a - (side if b == n else 1)) for a, b, n in zip(low, high, shape, strict=True)
+        ]
+        found = centre_points(
+            response,
+            direction,
+            density,
+            model.bank.directions,
+            floor=_FLOOR,
+            diameter=model.diameter,
+            box=np.asarray(seen, np.int64),
+        )
+        found = found[strongest_across(found, _BESIDE * model.diameter)]
+        total = votes(found, spread=_SPREAD * model.diameter, reach=_VOTE_REACH * model.diameter)
+        scores = np.minimum(SCORE_OCTAVE * np.log2(1 + total), 255)
+        points = np.column_stack([found[:, :6], scores]).astype(np.float64)
+        points[:, :3] += low
+        inside = ((np.floor(points[:, :3] + 0.5) >= first) & (np.floor(points[:, :3] + 0.5) < last)).all(axis=1)
+        return np.asarray(points[inside & (points[:, 6] >= LEAST_SCORE)])
+
+
+def learn_model(nodes: Field, grid: CoarseGrid, *, diameter_A: float) -> FilamentModel:
+    """Learn level, gold and noise from samples of the nodes."""
+    shape: Corner = (nodes.shape[0], nodes.shape[1], nodes.shape[2])
+    boxes = [np.array(nodes[tuple(slice(*side) for side in zip(*box, strict=True))]) for box in sample_boxes(shape)]
+    values = np.concatenate([box.reshape(-1) for box in boxes])
+    level = float(np.median(values))
+    limit = bead_limit(values, level)
+    diameter = diameter_A / grid.step_A
+    # What rounding leaves of a constant volume is no noise to compare with.
+    nothing = float(np.ptp(values)) <= _ROUNDING * abs(level)
+    bounds = (limit, _MOST * limit) if limit > 0 else (math.inf, math.inf)
+    bounds = (math.inf, 0.0) if nothing else bounds
+    model = FilamentModel(diameter, level, *bounds, LineBank(diameter))
+    return replace(model, bank=model.bank.calibrated([model.density(box) for box in boxes[::_EVERY]]))
+
+
+def answer_tasks(model: FilamentModel, nodes: Field, lines: dict[int, LineMap]) -> list[Callable[[], None]]:
+    """Return what fills the maps, by sign, from the densities on the nodes of the whole volume, box by box.
+
+    The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
+    """
+    reach = model.bank.reach + _GOLD_NODES
+
+    def answer(box: tuple[tuple[int, int], ...]) -> None:
+        wide = [(max(a - reach, 0), min(b + reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
+        z, y, x = ((low == 0, high == n) for (low, high), n in zip(wide, nodes.shape, strict=True))
+        density = model.density(np.array(nodes[tuple(slice(*side) for side in wide)]))
+        inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
+        here = tuple(slice(*side) for side in box)
+        found = model.bank.strongest(density, (z, y, x), tuple(lines))
+        for (response, direction), into in zip(found, lines.values(), strict=True):
+            into.response.array[here] = response[inner]
+            into.direction.array[here] = direction[inner]
+
+    return [partial(answer, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
+
+
+def point_tasks(model: FilamentModel, lines: LineMap, found: dict[int, Points]) -> list[Callable[[], None]]:
+    """Return what finds the centre points of the whole volume, box by box; `found` takes them by the box's number."""
+    boxes = list(product(*(spans(size, BOX_NODES) for size in lines.response.array.shape)))
+
+    def collect(number: int) -> None:
+        z, y, x = boxes[number]
+        found[number] = lines.points(model, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
+
+    return [partial(collect, number) for number in range(len(boxes))]
+
+
+def choose_sign(model: FilamentModel, lines: dict[int, LineMap]) -> int:
+    """Return the contrast of the filaments.
+
+    Matter is dense as gold is, if there is any. Else it is the contrast in which lines go on for longer and stand out
+    more, judged on samples.
+    """
+    if len(lines) == 1:
+        return next(iter(lines))
+    nodes = next(iter(lines.values())).nodes.array
+    above, below = float(nodes.max()) - model.level, model.level - float(nodes.min())
+    if max(above, below) > _GOLD * model.limit:
+        return 1 if above > below else -1
+
+    def evidence(sign: int) -> float:
+        boxes = sample_boxes(lines[sign].response.array.shape)
+        return _evidence(traced_scores([lines[sign].points(model, *box) for box in boxes], model.diameter))
+
+    return max(lines, key=evidence)
+
+
+def find_cut(scores: list[Points]) -> tuple[int, int]:
+    """Return the scores from which on a point belongs to a filament, and from which on a filament is believed.
+
+    Scores are in units of noise, which alone hardly ever reaches the least threshold over a filament's length. Above
+    it, what falls far behind the surest filament is clutter.
+
+    Parameters
+    ----------
+    scores : list of arrays of shape (n,)
+        Those along each line that might be a filament.
+    """
+    surest = max((float(one.max(initial=0)) for one in scores), default=0.0)
+    high = min(max(int(_OF_SUREST * surest), _LEAST), 255)
+    return high - _LOW, high
+
+
+def near(points: Points, model: FilamentModel, grid: CoarseGrid, start: Shape, shape: Shape) -> Points:
+    """Return the points (in Å) whose tubes may reach into a box of voxels."""
+    reach = (math.ceil(model.diameter / 2) + 2) * grid.step_A
+    size = np.array(grid.voxel_size_A)
+    low, high = np.array(start) * size - reach, (np.array(start) + shape - 1) * size + reach
+    return np.asarray(points[((points[:, :3] >= low) & (points[:, :3] <= high)).all(axis=1)], np.float64)
+
+
+def traced_scores(found: list[Points], diameter: float) -> list[Points]:
+    """Return the scores along each line that goes on for long enough.
+
+    In a thin volume, what stands upright may have scores above all filaments, but ends soon.
+    """
+    least = LENGTH_DIAMETERS * diameter
+    lines: list[Points] = []
+    for points in found:
+        strong = points[points[:, 6] >= _LEAST - _LOW]
+        traced = trace(strong, diameter_A=diameter, high=_LEAST, min_length_A=least, spacing_A=1.0)
+        lines += [line.scores for line in traced]
+    return lines
+
+
+def _evidence(lines: list[Points]) -> float:
+    """Return how much speaks for lines: a filament has longer fringes of the other contrast beside it, but weaker."""
+    return float(sum(((2 ** (scores / SCORE_OCTAVE) - 1) ** 2).sum() for scores in lines))

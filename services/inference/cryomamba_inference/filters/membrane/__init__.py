@@ -1,0 +1,1 @@
+"""Oriented filters, grouping and calibration for membranes."""

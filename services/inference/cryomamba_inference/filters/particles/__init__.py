@@ -1,0 +1,1 @@
+"""Blob filters and the choice of picks for particles."""

@@ -1,0 +1,231 @@
+"""Blobs of a given diameter: peaks of the mean inside a ball minus the mean of the shell around it.
+
+The answer to a ball of the diameter is highest in its middle, and lower the more of the shell is filled: by neighbours,
+by a larger thing, or by the rest of a membrane or filament. What is smaller fills the ball less. It is a difference of
+two means, so it needs no template and hardly changes with a missing wedge. Edges are a little soft, because the
+diameter that a person gives is about right, and particles are about round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import product
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy.spatial import cKDTree
+
+from cryomamba_inference.filters.common.grid import Corner, spans
+
+Field = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
+
+NODES_PER_DIAMETER = 7.0
+FLOOR = 2.5
+"""Peaks below so many deviations are not looked at."""
+BOX_NODES = 128
+_SHELL = 1.6
+_SOFT = 0.08
+_NOWHERE = np.empty((0, 3), np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Peaks in a field of nodes.
+
+    Attributes
+    ----------
+    places : ndarray of float64, shape (n, 3)
+        Nodes z, y, x, between them by a parabola.
+    heights : ndarray of float64, shape (n,)
+        Deviations above the median.
+    densities : ndarray of float64, shape (n,)
+        Highest density of the nodes around.
+    """
+
+    places: Floats
+    heights: Floats
+    densities: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFilter:
+    """A ball and the shell around it, and the noise that the answer is compared with.
+
+    Attributes
+    ----------
+    diameter : float
+        In nodes.
+    apart : float
+        In nodes: of two peaks nearer than this only the higher one counts.
+    level : float
+        Median density.
+    limit : float
+        Densities count to this on either side of the level, so that gold does not outshine all.
+    middle, deviation : float
+        Median and scaled MAD of the answer.
+    """
+
+    diameter: float
+    apart: float
+    level: float = 0.0
+    limit: float = np.inf
+    middle: float = 0.0
+    deviation: float = 1.0
+
+    @property
+    def reach(self) -> int:
+        """Nodes around one that its answer depends on."""
+        return math.ceil((0.5 * _SHELL + 4 * _SOFT) * self.diameter)
+
+    @property
+    def margin(self) -> int:
+        """Nodes of answers around a box that decide which peaks in it count."""
+        return math.ceil(self.apart) + 3
+
+    def answer(self, nodes: Field) -> Field:
+        """Return the answer at each node; beyond the sides there is nothing but the level."""
+        field = np.clip(nodes - np.float32(self.level), -self.limit, self.limit)
+        shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in field.shape)
+        spectrum = scipy.fft.rfftn(field, shape)
+        spectrum *= _transfer(shape, self.diameter)
+        z, y, x = (slice(0, n) for n in field.shape)
+        return np.asarray(scipy.fft.irfftn(spectrum, shape, overwrite_x=True)[z, y, x], np.float32)
+
+    def peaks(self, answer: Field, nodes: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
+        """Return the peaks (of dark blobs for `sign` −1) in a box of answers that begins at node `first`.
+
+        Peaks nearer than `margin` to a side that is no border of the volume are not to be trusted, as higher
+        ones may lie outside.
+        """
+        if not self.deviation > 0:
+            return Peaks(np.empty((0, 3)), np.empty(0), np.empty(0))
+        height = (answer - np.float32(self.middle)) * np.float32(sign / self.deviation)
+        edge = [(0 if a else 1, n if b else n - 1) for n, (a, b) in zip(answer.shape, borders, strict=True)]
+        found = _maxima(height, np.asarray(edge, np.int64), np.float32(FLOOR))
+        heights = height[tuple(found.T)].astype(np.float64)
+        # Nodes are numbered from the volume's first before fractions are added: so rounding is the same in every box.
+        places = (found + first) + _between(height, found)
+        apart = _alone(places, heights, self.apart)
+        densest = _around((nodes - np.float32(self.level)) * np.float32(sign), found[apart])
+        return Peaks(places[apart], heights[apart], densest)
+
+
+def answer_tasks(blobs: BlobFilter, nodes: Field, out: Field) -> list[Callable[[], None]]:
+    """Return what fills `out` with the answers to the nodes of a whole volume, box by box.
+
+    The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
+    """
+
+    def answer(box: tuple[tuple[int, int], ...]) -> None:
+        wide = [(max(a - blobs.reach, 0), min(b + blobs.reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
+        found = blobs.answer(np.asarray(nodes[tuple(slice(*side) for side in wide)]))
+        inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
+        out[tuple(slice(*side) for side in box)] = found[inner]
+
+    return [partial(answer, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
+
+
+@lru_cache(maxsize=4)
+def _transfer(shape: tuple[int, ...], diameter: float) -> Field:
+    """Return the transform of a ball's mean minus that of the shell around it, in the layout of ``rfftn``."""
+    last = len(shape) - 1
+    axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
+    z, y, x = (2 * np.pi * axis for axis in axes)
+    wave = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
+    soft = np.exp(-0.5 * (_SOFT * diameter * wave) ** 2)
+    ball, filled = _ball(wave * (diameter / 2)), _ball(wave * (_SHELL * diameter / 2))
+    share = _SHELL**3 / (_SHELL**3 - 1)
+    return np.asarray(share * (ball - filled) * soft, np.float32)
+
+
+def _ball(size: Floats) -> Floats:
+    """Return the transform of the mean over a ball of which the radius spans `size` radians of the wave."""
+    at = np.maximum(size, 1e-2)
+    return np.asarray(3 * (np.sin(at) - at * np.cos(at)) / at**3)
+
+
+@nb.njit(cache=True, nogil=True)
+def _is_peak(response, i, j, k):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    depth, height, width = response.shape
+    here = response[i, j, k]
+    for a in range(-1, 2):
+        for b in range(-1, 2):
+            for c in range(-1, 2):
+                z, y, x = i + a, j + b, k + c
+                if not (0 <= z < depth and 0 <= y < height and 0 <= x < width):
+                    continue
+                earlier = a < 0 or (a == 0 and (b < 0 or (b == 0 and c < 0)))
+                if response[z, y, x] > here or (earlier and response[z, y, x] == here):
+                    return False
+    return True
+
+
+@nb.njit(cache=True, nogil=True)
+def _collect(response, box, floor):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    found = []
+    for i in range(box[0, 0], box[0, 1]):
+        for j in range(box[1, 0], box[1, 1]):
+            for k in range(box[2, 0], box[2, 1]):
+                if response[i, j, k] >= floor and _is_peak(response, i, j, k):
+                    found.append((i, j, k))  # noqa: PERF401 (numba knows no generator here)
+    return found
+
+
+def _maxima(response: Field, box: Places, floor: np.float32) -> Places:
+    found = _collect(response, box, floor)
+    return np.array(found, np.int64) if len(found) else _NOWHERE
+
+
+def _values(field: Field, places: Places, step: tuple[int, int, int]) -> Floats:
+    """Return a field's values beside places; beyond a side, those of the side."""
+    beside = np.clip(places + step, 0, np.array(field.shape) - 1)
+    return np.asarray(field[tuple(beside.T)], np.float64)
+
+
+def _around(field: Field, places: Places) -> Floats:
+    """Return the highest value of a field at and around places."""
+    cube = [(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
+    highest = np.full(len(places), -np.inf)
+    for step in cube:
+        np.maximum(highest, _values(field, places, step), out=highest)
+    return highest
+
+
+def _between(response: Field, places: Places) -> Floats:
+    """Return how far beside its node each peak lies, by a parabola along each axis."""
+    here = _values(response, places, (0, 0, 0))
+    shift = np.zeros((len(places), 3))
+    for axis in range(3):
+        step = (int(axis == 0), int(axis == 1), int(axis == 2))
+        behind, ahead = _values(response, places, (-step[0], -step[1], -step[2])), _values(response, places, step)
+        bend = 2 * here - behind - ahead
+        inside = (places[:, axis] > 0) & (places[:, axis] < response.shape[axis] - 1) & (bend > 0)
+        shift[inside, axis] = 0.5 * (ahead - behind)[inside] / bend[inside]
+    return np.clip(shift, -0.5, 0.5)
+
+
+def _alone(places: Floats, heights: Floats, apart: float) -> Flags:
+    """Tell which peaks have no higher one nearer than `apart`; of equal ones the first in z, y, x counts."""
+    keep = np.ones(len(places), np.bool_)
+    if len(places) > 1:
+        one, other = cKDTree(places).query_pairs(apart, output_type="ndarray").T
+        order = np.lexsort((*places.T[::-1], -heights))
+        rank = np.empty(len(places), np.int64)
+        rank[order] = np.arange(len(places))
+        keep[np.where(rank[one] > rank[other], one, other)] = False
+    return keep
+
+
+def borders_of(first: Corner, last: Corner, whole: Corner) -> Borders:
+    """Return which sides of a box of nodes are borders of the volume."""
+    z, y, x = ((a == 0, b == n) for a, b, n in zip(first, last, whole, strict=True))
+    return z, y, x

@@ -1,0 +1,198 @@
+"""Where to cut between picks and what merely looks like one, seen from the scores alone. Pure.
+
+Particles of one size have about one height; of what else is there, the more the lower. So the heights are taken for a
+mixture of a bump and a tail (fitted by expectation maximisation: Dempster, Laird and Rubin, 1977), which says of each
+peak how likely it is a particle, and so at which height F1 can be expected to be best. A volume without particles has
+no bump: it is only believed if it makes the heights much more likely, stands above the tail and apart from it; else
+nothing but the tail's few highest is left. Noise alone has peaks of either sign: those of the sign that the particles
+do not have are decoys, whose number above a height tells how many of the peaks there are false (target and decoy, as
+in Elias and Gygi, 2007; the count plus one is Barber and Candès', 2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_FALSE_SHARE, _DOUBTED_SHARE = 0.4, 0.15
+_GAP = 1.3
+_LEAST = 4.5
+_TAIL_FROM = 2.5
+_FEWEST = 4
+_BIN = 0.01
+_ROOM = 1.2
+_STARTS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.985)
+_ROUNDS = 80
+_MOST = 50.0
+_WIDTHS = (0.08, 0.25)
+_LOWER_SHARE, _LOWER_FROM = 0.25, 0.4
+_GAIN = 8.0
+_VALLEY = 0.8
+_TOP = 0.09
+_NEVER = 1e-300
+
+
+def find_threshold_height(peaks: Floats, decoys: Floats) -> float:
+    """Return the height in deviations from which on a peak is believed.
+
+    Parameters
+    ----------
+    peaks, decoys : arrays of shape (n,)
+        Heights of peaks with the particles' sign, and with the other.
+    """
+    peaks, decoys = np.sort(peaks), np.sort(decoys)
+    far = max(_GAP * float(decoys[-1]), _LEAST) if decoys.size else _LEAST
+    begin, share = _particles_from(peaks)
+    tried = np.unique(peaks[peaks >= begin])
+    above = peaks.size - np.searchsorted(peaks, tried)
+    false = decoys.size - np.searchsorted(decoys, tried)
+    good = tried[(1 + false) <= share * above]
+    return float(good[0]) if good.size else far
+
+
+def _particles_from(peaks: Floats) -> tuple[float, float]:
+    """Return where the bump of the particles begins, or the tail's highest, and how many there may be false."""
+    peaks = peaks[peaks > _TAIL_FROM]
+    if peaks.size < _FEWEST:
+        return _LEAST, _DOUBTED_SHARE
+    counted = _Counted.of(peaks)
+    alone = counted.fit_tail()
+    bumps = [found for start in _STARTS if (found := counted.fit_bump(start)).stands_out]
+    best = max(bumps, key=lambda one: one.likelihood, default=None)
+    if best is None or best.likelihood < alone.likelihood + _GAIN or best.valley > _VALLEY:
+        return float(counted.below[np.searchsorted(np.cumsum(alone.tail), 1 - _TOP)]), _DOUBTED_SHARE
+    return counted.best_cut(best), _FALSE_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixture:
+    """A fit: which part of all peaks each height has as tail and as bump, the bump's middle, the log likelihood."""
+
+    heights: Floats
+    tail: Floats
+    bump: Floats
+    middle: float
+    likelihood: float
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether the bump lies above the tail and is not its lower part."""
+        # There may be no tail at all, where everything is a particle.
+        return float((self.tail * (self.heights - self.middle)).sum()) <= 0
+
+    @property
+    def valley(self) -> float:
+        """How far heights thin out below the bump: 0 if there are none between, 1 if there is no valley."""
+        both = self.tail + self.bump
+        at = int(np.abs(self.heights - self.middle).argmin())
+        return float(both[: at + 1].min() / max(both[at], _NEVER))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Peaks counted by height: a million say no more than how many there are in each hundredth of their height.
+
+    Attributes
+    ----------
+    below, heights : arrays of shape (n,)
+        Where each bin begins, and its middle.
+    counts : array of shape (n,)
+    """
+
+    below: Floats
+    heights: Floats
+    counts: Floats
+
+    @classmethod
+    def of(cls, peaks: Floats) -> _Counted:
+        """Count sorted peaks, with empty bins above the highest."""
+        edges = np.arange(0, np.log(_ROOM * peaks[-1] / _TAIL_FROM) + _BIN, _BIN)
+        counts, _ = np.histogram(np.log(peaks / _TAIL_FROM), edges)
+        middles = 0.5 * (edges[1:] + edges[:-1])
+        return cls(_TAIL_FROM * np.exp(edges[:-1]), _TAIL_FROM * np.exp(middles), counts.astype(np.float64))
+
+    def fit_tail(self) -> _Mixture:
+        """Fit a tail without a bump."""
+        tail = _Tail(self.heights)
+        for _ in range(_ROUNDS):
+            tail.fit(self.counts)
+        return self._fitted(tail.part, np.zeros_like(tail.part), 0.0)
+
+    def fit_bump(self, start: float) -> _Mixture:
+        """Fit a tail and a bump, from a bump of those above a quantile of the peaks."""
+        logs, order = np.log(self.heights), np.cumsum(self.counts) / self.counts.sum()
+        tail, share = _Tail(self.heights), 1 - start
+        middle, width = float(logs[np.searchsorted(order, 0.5 * (1 + start))]), 0.15
+        tail.fit(self.counts * (order <= start))
+        for _ in range(_ROUNDS):
+            bump, lower = self._bump(middle, width)
+            both = (1 - share) * tail.part + share * (bump + lower) + _NEVER
+            mine, others = self.counts * share * bump / both, self.counts * (1 - share) * tail.part / both
+            if not mine.sum() > _NEVER or not others.sum() > _NEVER:
+                break
+            share = 1 - float(others.sum() / self.counts.sum())
+            middle = float((mine * logs).sum() / mine.sum())
+            width = float(np.clip(np.sqrt((mine * (logs - middle) ** 2).sum() / mine.sum()), *_WIDTHS))
+            tail.fit(others)
+        bump, lower = self._bump(middle, width)
+        return self._fitted((1 - share) * tail.part, share * (bump + lower), float(np.exp(middle)))
+
+    def _fitted(self, tail: Floats, bump: Floats, middle: float) -> _Mixture:
+        likelihood = float((self.counts * np.log(tail + bump + _NEVER)).sum())
+        return _Mixture(self.heights, tail, bump, middle, likelihood)
+
+    def _bump(self, middle: float, width: float) -> tuple[Floats, Floats]:
+        """Return a lognormal bump, and below it those that a face cuts or whose neighbours fill the shell."""
+        bump = np.exp(-0.5 * ((np.log(self.heights) - middle) / width) ** 2)
+        highest = np.exp(middle)
+        lower = self.heights * ((self.heights <= highest) & (self.heights >= _LOWER_FROM * highest))
+        return (1 - _LOWER_SHARE) * bump / bump.sum(), _LOWER_SHARE * lower / max(float(lower.sum()), _NEVER)
+
+    def best_cut(self, found: _Mixture) -> float:
+        """Return the height above which the expected F1 is best; what is higher than the bump is no worse than it."""
+        belongs = found.bump / (found.bump + found.tail + _NEVER)
+        likely = np.where(self.heights > found.middle, np.maximum(belongs, 0.5), belongs)
+        right = np.cumsum((self.counts * likely)[::-1])
+        quality = 2 * right / (np.cumsum(self.counts[::-1]) + right[-1])
+        return float(self.below[::-1][quality.argmax()])
+
+
+class _Tail:
+    """A tail that falls at least as an exponential does; clutter of many sizes falls ever more steeply.
+
+    Attributes
+    ----------
+    part : array of shape (n,)
+        Which part of the tail each bin has.
+    """
+
+    def __init__(self, heights: Floats) -> None:
+        above = heights - _TAIL_FROM
+        self._heights, self._falls = heights, np.stack([above, above**2])
+        self._steepness = np.array([1.0, 0.0])
+        self.part = self._parts()
+
+    def fit(self, counts: Floats) -> None:
+        """Make a step of Newton's method towards the tail that counts of peaks are most likely from."""
+        wanted = self._falls @ counts / counts.sum()
+        there = self._falls @ self.part
+        spread = (self._falls * self.part) @ self._falls.T - np.outer(there, there)
+        step = np.linalg.solve(spread + _NEVER * np.eye(2), there - wanted)
+        steep, bend = self._steepness + np.clip(step, -0.5, 0.5)
+        if bend < 0 or steep < 0:
+            # On the border of what is allowed, the other one is free.
+            one = 0 if bend < 0 else 1
+            moved = self._steepness[one] + np.clip((there - wanted)[one] / max(spread[one, one], _NEVER), -0.5, 0.5)
+            steep, bend = (moved, 0.0) if one == 0 else (0.0, moved)
+        self._steepness = np.clip([steep, bend], 0, _MOST)
+        self.part = self._parts()
+
+    def _parts(self) -> Floats:
+        falls = self._steepness @ self._falls
+        # Bins are as wide as they are high.
+        part = np.exp(falls.min() - falls) * self._heights
+        return np.asarray(part / part.sum())

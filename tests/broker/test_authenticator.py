@@ -1,0 +1,266 @@
+"""The locked bus: who is let in, what each role may ask, and keys that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import zmq
+import zmq.asyncio
+
+from cryomamba.access.keys import KeyFile, key_for
+from cryomamba.access.roles import Role
+from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_requester import BusRequester
+from cryomamba.endpoints import ConnectionFile
+from cryomamba.engines.info import EngineInfo
+from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, UnavailableError
+from cryomamba.models.events import StateEvent
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
+from cryomamba.settings import Settings
+from cryomamba.testing import wait_until_async
+from cryomamba.wire.requests import Empty, WorkerHello
+from cryomamba.wire.topics import ALL_EVENTS
+from cryomamba_broker.server import Broker
+from cryomamba_server.bus_keys import BusKeys
+
+Join = Callable[[KeyFile | None], BusTransport]
+DEMO = SubmitRequest(volume=VolumeSource(shape=(8, 8, 8)))
+ENGINE = EngineInfo(name="demo", summary="Nothing.", parameters={"type": "object"}, needs_volume=False)
+
+
+@pytest.fixture
+def keys(settings: Settings) -> BusKeys:
+    """The keys of the broker's home."""
+    made = BusKeys(settings.keys)
+    made.init()
+    return made
+
+
+@pytest.fixture
+def pair(keys: BusKeys, tmp_path: Path) -> Callable[[str, Role], KeyFile]:
+    """Make keys for people."""
+    return lambda name, role: keys.add(name, role, file=tmp_path / f"{name}.key")
+
+
+@pytest_asyncio.fixture
+async def locked(keys: BusKeys, start_broker: Callable[..., Awaitable[Broker]]) -> Broker:
+    """A broker with keys."""
+    return await start_broker()
+
+
+@pytest_asyncio.fixture
+async def join(locked: Broker) -> AsyncIterator[Join]:
+    """Connect transports with keys."""
+    async with AsyncExitStack() as stack:
+
+        def make(key: KeyFile | None) -> BusTransport:
+            transport = BusTransport(locked.endpoints.jobs, endpoints=locked.endpoints, key=key)
+            stack.push_async_callback(transport.close)
+            return transport
+
+        yield make
+
+
+@pytest_asyncio.fixture
+async def engines(join: Join, settings: Settings) -> None:
+    """Let the home's own worker say what it offers."""
+    worker = join(key_for(settings, Role.WORKER))
+    await worker.channel.request(
+        "worker.hello", WorkerHello(worker="w", host="h", pid=1, version="0", engines=(ENGINE,))
+    )
+
+
+async def silent(transport: BusTransport) -> str:
+    """Expect no answer, and return the hint."""
+    with pytest.raises(UnavailableError) as caught:
+        await transport.channel.request("ping", Empty(), timeout=0.5)
+    return caught.value.hint
+
+
+async def test_the_home_s_own_keys_work(join: Join, settings: Settings, engines: None) -> None:
+    """Worker and gateway of the broker's home need nothing but the home."""
+    client = join(key_for(settings, Role.ADMIN))
+    record = await client.submit(DEMO)
+    assert (await client.get(record.job_id)).state == "pending"
+
+
+async def test_a_stranger_hears_nothing(join: Join, locked: Broker, keys: BusKeys, tmp_path: Path) -> None:
+    """Without a key, with an unknown one, or with the wrong broker's, there is silence, and the hint says why."""
+    public, secret = (part.decode() for part in zmq.curve_keypair())
+    server = keys.server().public_key
+    unknown = KeyFile(name="x", role=Role.CLIENT, public_key=public, secret_key=secret, server_key=server)
+    known = keys.add("ada", Role.CLIENT, file=tmp_path / "ada.key")
+    for key in (None, unknown, known.model_copy(update={"server_key": public})):
+        hint = await silent(join(key))
+        assert all(word in hint for word in ("key", "port", "broker"))
+    assert (await join(known).channel.request("ping", Empty())).body["epoch"] == locked.stamp.epoch
+
+
+async def test_a_viewer_cannot_submit(
+    join: Join, engines: None, keys: BusKeys, pair: Callable[[str, Role], KeyFile], tmp_path: Path
+) -> None:
+    """A viewer may look at what is its owner's, and is refused whatever changes something or is a worker's."""
+    record = await join(pair("ada", Role.CLIENT)).submit(DEMO)
+    viewer = join(keys.add("vera", Role.VIEWER, file=tmp_path / "vera.key", owner="ada"))
+    assert (await viewer.get(record.job_id)).job_id == record.job_id
+    for question in (viewer.submit(DEMO), viewer.cancel(record.job_id), viewer.focus(record.job_id, (1, 1, 1))):
+        with pytest.raises(AccessError) as caught:
+            await question
+        assert caught.value.code is ErrorCode.FORBIDDEN
+    with pytest.raises(AccessError):
+        await viewer.channel.request("job.claim", {"worker": "w", "engines": ["demo"]})
+    assert (await viewer.get(record.job_id)).state == "pending"
+
+
+async def test_a_client_is_no_worker_and_a_worker_no_client(
+    join: Join, engines: None, pair: Callable[[str, Role], KeyFile]
+) -> None:
+    """Each role asks its own questions alone."""
+    with pytest.raises(AccessError):
+        await join(pair("ada", Role.CLIENT)).channel.request("job.claim", {"worker": "w", "engines": ["demo"]})
+    with pytest.raises(AccessError):
+        await join(pair("node1", Role.WORKER)).submit(DEMO)
+
+
+async def test_keys_come_and_go_without_a_restart(
+    join: Join, keys: BusKeys, pair: Callable[[str, Role], KeyFile]
+) -> None:
+    """A key that is added works at once; a revoked one is refused on the connection that it has, and on a new one."""
+    ada = pair("ada", Role.CLIENT)
+    transport = join(ada)
+    await transport.channel.request("ping", Empty())
+    keys.revoke("ada")
+    with pytest.raises(AccessError) as caught:
+        await transport.channel.request("ping", Empty())
+    assert caught.value.code is ErrorCode.UNAUTHORIZED
+    await silent(join(ada))
+
+
+@pytest.fixture
+def raw_context() -> Iterator[zmq.asyncio.Context]:
+    """For sockets of an attacker."""
+    context = zmq.asyncio.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+async def test_an_eavesdropper_reads_nothing(
+    join: Join, locked: Broker, engines: None, settings: Settings, raw_context: zmq.asyncio.Context
+) -> None:
+    """A subscriber without a key gets no event, while one with a key gets it."""
+    spy = raw_context.socket(zmq.SUB)
+    spy.connect(locked.endpoints.events)
+    spy.subscribe(b"")
+    client = join(key_for(settings, Role.ADMIN))
+    async with contextlib.aclosing(client.watch(None, previews=False)) as events:
+        following = asyncio.ensure_future(anext(aiter(_states(events))))
+        while not following.done():
+            await client.submit(DEMO)
+            await asyncio.wait({following}, timeout=0.05)
+        assert following.result().event.type == "job_created"
+    with pytest.raises(zmq.Again):
+        await spy.recv(flags=zmq.NOBLOCK)
+    spy.close(linger=0)
+
+
+async def _states(events: AsyncIterator[object]) -> AsyncIterator[StateEvent]:
+    async for event in events:
+        if isinstance(event, StateEvent):
+            yield event
+
+
+async def test_a_revoked_subscriber_reads_no_more(
+    join: Join,
+    locked: Broker,
+    engines: None,
+    settings: Settings,
+    keys: BusKeys,
+    pair: Callable[[str, Role], KeyFile],
+    raw_context: zmq.asyncio.Context,
+) -> None:
+    """Taking a key away ends its subscriptions, while others go on by themselves."""
+    spy = raw_context.socket(zmq.SUB)
+    pair("vera", Role.ADMIN).secure(spy)
+    monitor = spy.get_monitor_socket(zmq.Event.DISCONNECTED)
+    spy.connect(locked.endpoints.events)
+    spy.subscribe(ALL_EVENTS)
+    client = join(key_for(settings, Role.ADMIN))
+
+    async def heard() -> bool:
+        await client.submit(DEMO)
+        return bool(await spy.poll(50))
+
+    await wait_until_async(heard, what="the other to hear of a job")
+    keys.revoke("vera")
+    async with asyncio.timeout(20):
+        await monitor.recv_multipart()
+    spy.disable_monitor()
+    monitor.close(linger=0)
+    while await spy.poll(0):
+        await spy.recv_multipart()
+    async with contextlib.aclosing(client.watch(None, previews=False)) as events:
+        following = asyncio.ensure_future(anext(aiter(_states(events))))
+        while not following.done():
+            await client.submit(DEMO)
+            await asyncio.wait({following}, timeout=0.05)
+    assert not await spy.poll(0)
+    spy.close(linger=0)
+
+
+async def test_only_workers_publish_frames(
+    locked: Broker, pair: Callable[[str, Role], KeyFile], settings: Settings, raw_context: zmq.asyncio.Context
+) -> None:
+    """The socket for frames lets a worker's key in and no client's."""
+    worker = key_for(settings, Role.WORKER)
+    assert worker is not None
+    for key, allowed in ((worker, True), (pair("ada", Role.CLIENT), False), (pair("vera", Role.VIEWER), False)):
+        publisher = raw_context.socket(zmq.XPUB)
+        key.secure(publisher)
+        monitor = publisher.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.HANDSHAKE_FAILED_AUTH)
+        publisher.connect(locked.endpoints.preview_in)
+        event = zmq.utils.monitor.parse_monitor_message(await monitor.recv_multipart())["event"]
+        assert (event == zmq.Event.HANDSHAKE_SUCCEEDED) is allowed
+        publisher.disable_monitor()
+        monitor.close(linger=0)
+        publisher.close(linger=0)
+
+
+async def test_the_connection_file_tells_the_public_key_alone(
+    locked: Broker, settings: Settings, keys: BusKeys
+) -> None:
+    """Who reads it can check the broker, and learns no secret."""
+    assert ConnectionFile.read(settings.connection_file).public_key == keys.server().public_key
+    assert keys.server().secret_key not in settings.connection_file.read_text()
+
+
+async def test_a_public_address_wants_keys(start_broker: Callable[..., Awaitable[Broker]], settings: Settings) -> None:
+    """Without keys the broker stays on loopback and says what to do; with keys it listens where it is told."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await start_broker(bus_events="tcp://0.0.0.0:0")
+    assert "cryomamba keys init" in caught.value.hint
+    BusKeys(settings.keys).init()
+    broker = await start_broker(bus_events="tcp://0.0.0.0:0")
+    assert broker.endpoints.events.startswith("tcp://0.0.0.0:")
+
+
+async def test_a_key_file_for_all_eyes_is_refused(keys: BusKeys, settings: Settings) -> None:
+    """A secret that others can read is none, and the broker says so instead of starting."""
+    (settings.keys / "bus" / "server.key").chmod(0o644)
+    with pytest.raises(InvalidRequestError) as caught:
+        Broker(settings)
+    assert "chmod 600" in caught.value.hint
+    with contextlib.suppress(InvalidRequestError):
+        keys.server()
+
+
+async def test_a_channel_of_an_open_bus_needs_no_key(broker: Broker) -> None:
+    """Without 'keys init' everything is as before."""
+    channel = BusRequester(broker.endpoints.jobs, src="x")
+    assert (await channel.request("ping", Empty())).body["epoch"] == broker.stamp.epoch
+    await channel.close()

@@ -1,0 +1,68 @@
+"""How much of a disk a job is promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryomamba.engines.info import EngineInfo
+from cryomamba.engines.scratch import ScratchNodes
+from cryomamba.errors import ErrorCode, UnavailableError
+from cryomamba.models.jobs import VolumeSummary
+from cryomamba_broker.disk_space import DiskSpace, job_nbytes
+
+
+def engine(**fields: Any) -> EngineInfo:
+    parameters = {"properties": {"d_A": {"default": 50.0}, "pieces": {"makes": "instances"}}}
+    return EngineInfo(name="e", summary="s", parameters=parameters, **fields)
+
+
+def volume(voxel_A: float = 10.0) -> VolumeSummary:
+    return VolumeSummary(name="v", shape=(10, 20, 30), voxel_size_A=(voxel_A,) * 3)
+
+
+def test_a_job_counts_its_voxels_and_what_is_asked_for() -> None:
+    """Bytes per voxel are those of the engine, and two more for a volume of pieces."""
+    assert job_nbytes(volume(), engine(disk_per_voxel=5), {}) == 6000 * 5
+    assert job_nbytes(volume(), engine(disk_per_voxel=5), {"pieces": True}) == 6000 * 7
+
+
+def test_nodes_are_counted_by_their_distance() -> None:
+    """A grid of nodes has more of them, for each voxel, the coarser the volume is, but never more than voxels."""
+    told = engine(scratch=ScratchNodes(bytes_per_node=9, step=30.0))
+    assert job_nbytes(volume(10), told, {}) == 6000 + 9 * 4 * 8 * 11
+    assert job_nbytes(volume(30), told, {}) == job_nbytes(volume(50), told, {}) == 6000 + 9 * 6000
+
+
+def test_nodes_follow_a_parameter() -> None:
+    """A grid whose distance is a share of a length follows the parameter's value, or its default."""
+    told = engine(scratch=ScratchNodes(bytes_per_node=8, step=0.6, parameter="d_A"))
+    assert job_nbytes(volume(), told, {}) == 6000 + 8 * 4 * 8 * 11
+    assert job_nbytes(volume(), told, {"d_A": 5.0}) == 6000 + 8 * 6000
+
+
+def test_what_was_promised_is_not_free() -> None:
+    """A job has room beside the reserve and what the others may still write; what they have written is gone already."""
+    DiskSpace(free=100, reserve=10).require(90)
+    DiskSpace(free=100, reserve=10, written=30).require(60, promised=60)
+    DiskSpace(free=100, reserve=10, written=99).require(90, promised=60)
+    with pytest.raises(UnavailableError) as refused:
+        DiskSpace(free=100, reserve=10, written=30).require(61, promised=60)
+    assert refused.value.code is ErrorCode.INSUFFICIENT_STORAGE
+    assert refused.value.details == {"free_bytes": 100, "needed_bytes": 71, "promised_bytes": 30}
+    assert "Wait" in (refused.value.hint or "")
+    with pytest.raises(UnavailableError) as full:
+        DiskSpace(free=100, reserve=10).require(91)
+    assert "Wait" not in (full.value.hint or "")
+
+
+def test_the_disk_is_looked_at(tmp_path: Path) -> None:
+    """What lies in the work folder counts as written; a folder that is not there holds nothing."""
+    work = tmp_path / "work"
+    assert DiskSpace.of(tmp_path, 1, work).written == 0
+    (work / "job").mkdir(parents=True)
+    (work / "job" / "mask").write_bytes(b"x" * 100_000)
+    assert DiskSpace.of(tmp_path, 1, work).written >= 100_000
+    assert DiskSpace.of(tmp_path, 1).free > 0

@@ -1,0 +1,242 @@
+"""Many tomograms with one command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import Result
+
+import cryomamba_cli.work
+import cryomamba_inference.local
+from cryomamba.errors import InvalidRequestError
+from cryomamba.testing import Stack
+from cryomamba.volumes import write_volume
+from cryomamba_cli.batch import expand
+from cryomamba_cli.work import Work
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tomogram: Path, tmp_path: Path) -> Path:
+    """Three tomograms, the second of them cut short."""
+    folder = tmp_path / "tomograms"
+    folder.mkdir()
+    for name in ("a.mrc", "c.rec"):
+        shutil.copy(tomogram, folder / name)
+    (folder / "b.mrc").write_bytes(tomogram.read_bytes()[:3000])
+    (folder / "notes.txt").write_text("not a tomogram")
+    return folder
+
+
+def batch(cli: Cli, *arguments: object) -> Result:
+    return cli("segment", *arguments, "--out-dir", "masks", "-e", "threshold")
+
+
+def states() -> dict[str, str]:
+    with Path("masks/summary.csv").open(newline="", encoding="utf-8") as file:
+        return {Path(row["tomogram"]).name: row["state"] for row in csv.DictReader(file)}
+
+
+def test_one_that_fails_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
+    """Two masks, one error that the summary and the exit status tell."""
+    done = batch(cli, "tomograms")
+    assert done.exit_code == 1
+    assert states() == {"a.mrc": "done", "b.mrc": "failed", "c.rec": "done"}
+    with Path("masks/summary.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert "cut short" in rows[1]["error"]
+    assert int(rows[0]["feature_voxels"]) == int(rows[2]["feature_voxels"]) > 0
+    assert float(rows[0]["feature_volume_nm3"]) > 0
+    assert done.stdout == "masks/summary.csv\n"
+
+
+def test_what_is_done_is_known_by_content_and_parameters(cli: Cli, folder: Path) -> None:
+    """The same again is skipped, also when only the date is new; other content or parameters are not."""
+    (folder / "b.mrc").unlink()
+    assert batch(cli, "tomograms/*").exit_code == 1
+    (folder / "notes.txt").unlink()
+    assert batch(cli, "tomograms/*").exit_code == 0
+    assert set(states().values()) == {"skipped"}
+    os.utime(folder / "a.mrc", (1, 1))
+    assert batch(cli, "tomograms/*.mrc", "-p", "sigma_A=10.0").exit_code == 0
+    assert states() == {"a.mrc": "skipped"}
+    raw = bytearray((folder / "a.mrc").read_bytes())
+    raw[-4:] = bytes(4)
+    (folder / "a.mrc").write_bytes(raw)
+    assert batch(cli, folder).exit_code == 0
+    assert states() == {"a.mrc": "done", "c.rec": "skipped"}
+    assert batch(cli, folder, "-p", "sigma_A=12").exit_code == 0
+    assert set(states().values()) == {"done"}
+    assert batch(cli, folder, "-p", "sigma_A=12", "--nrrd").exit_code == 0
+    assert set(states().values()) == {"done"}
+    assert Path("masks/a__threshold.nrrd").exists()
+
+
+def test_what_others_made_is_not_overwritten(cli: Cli, folder: Path) -> None:
+    """A mask of unknown origin or edited by hand stops its own tomogram only, and --force replaces it."""
+    (folder / "b.mrc").unlink()
+    Path("masks").mkdir()
+    Path("masks/a__threshold.mrc").write_bytes(b"mine")
+    assert batch(cli, folder).exit_code == 1
+    assert states() == {"a.mrc": "failed", "c.rec": "done"}
+    assert Path("masks/a__threshold.mrc").read_bytes() == b"mine"
+    with Path("masks/c__threshold.mrc").open("ab") as file:
+        file.write(b"edited")
+    assert batch(cli, folder, "-p", "sigma_A=12").exit_code == 1
+    assert set(states().values()) == {"failed"}
+    assert batch(cli, folder, "--force").exit_code == 0
+    assert set(states().values()) == {"done"}
+
+
+def test_an_interruption_loses_nothing(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second tomogram leaves the first mask and a summary; the same command does the second alone."""
+    (folder / "b.mrc").unlink()
+    runner = cryomamba_inference.local.LocalRunner()
+    count = 0
+
+    class Interrupted:
+        def run(self, *arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == 2:
+                raise KeyboardInterrupt
+            return runner.run(*arguments, **options)
+
+    monkeypatch.setattr("cryomamba_inference.local.LocalRunner", Interrupted)
+    assert batch(cli, folder).exit_code == 130
+    assert states() == {"a.mrc": "done", "c.rec": "interrupted"}
+    done = batch(cli, folder, "--json")
+    assert done.exit_code == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[-1]["data"] == {"done": 1, "skipped": 1, "failed": 0, "table": "masks/summary.csv"}
+    ended = [line["data"] for line in lines if line["type"] == "tomogram" and line["data"]["state"] != "waiting"]
+    assert [(one["state"], one["number"], one["of"]) for one in ended] == [("skipped", 1, 2), ("done", 2, 2)]
+    assert {"progress"} < {line["type"] for line in lines}
+
+
+FRAGILE = """
+from typing import ClassVar
+import numpy as np
+from cryomamba.engines.api import Engine, EngineParameters
+
+
+class Parameters(EngineParameters):
+    early: bool = False
+
+
+class Fragile(Engine[Parameters]):
+    name = "fragile"
+    summary = "Labels what is bright, and cannot stand what is very bright"
+    Parameters = Parameters
+    labels: ClassVar = {1: "bright"}
+
+    def prepare(self, scene):
+        if self.parameters.early:
+            self.look(scene.statistics.maximum)
+
+    def predict(self, tile):
+        self.look(tile.data.max())
+        return (tile.data[tile.core] > 1).astype(np.uint8)
+
+    def look(self, brightest):
+        if brightest > 1000:
+            raise ValueError("much too bright")
+"""
+
+
+@pytest.fixture
+def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An engine of another package that raises what is no error of CryoMamba."""
+    info = tmp_path / "site" / "fragile-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "fragile.py").write_text(FRAGILE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fragile\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cryomamba.engines]\nfragile = fragile:Fragile\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    yield
+    sys.modules.pop("fragile", None)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_an_exception_in_an_engine_stops_one_tomogram_only(
+    cli: Cli, folder: Path, fragile: None, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    """The summary says what the engine said; debugging shows where; the rest is done."""
+    monkeypatch.setenv("CRYOMAMBA_LOG", "debug")
+    write_volume(folder / "b.mrc", np.full((24, 24, 24), 2000, np.float32), 10.0)
+    done = cli("segment", folder, "--out-dir", "masks", "-e", "fragile", "-p", f"early={early}")
+    assert done.exit_code == 1
+    assert states() == {"a.mrc": "done", "b.mrc": "failed", "c.rec": "done"}
+    with Path("masks/summary.csv").open(newline="", encoding="utf-8") as file:
+        error = next(row["error"] for row in csv.DictReader(file) if row["error"])
+    assert error.startswith("The engine failed: ValueError: much too bright. ")
+    assert "service" not in error
+    assert "in look" in done.stderr
+    assert sorted(path.name for path in Path("masks").glob("*.mrc")) == ["a__fragile.mrc", "c__fragile.mrc"]
+
+
+def test_a_defect_outside_an_engine_stops_one_tomogram_only(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that nobody foresaw, here in a conversion, is told like any other."""
+    (folder / "b.mrc").unlink()
+    real = cryomamba_cli.work.convert
+
+    def convert(work: Work) -> None:
+        if work.tomogram.name == "a.mrc":
+            raise ZeroDivisionError
+        real(work)
+
+    monkeypatch.setattr("cryomamba_cli.segment.convert", convert)
+    assert batch(cli, folder).exit_code == 1
+    assert states() == {"a.mrc": "failed", "c.rec": "done"}
+
+
+def test_masks_are_no_tomograms(cli: Cli, folder: Path) -> None:
+    """Masks and scores beside their tomograms, of a batch or of a single run, are left out of the next and named."""
+    (folder / "b.mrc").unlink()
+    single = ("segment", folder / "a.mrc", "-e", "membrane", "--scores", "-o", folder / "a__membrane.mrc")
+    assert cli(*single).exit_code == 0
+    for _ in range(2):
+        done = cli("segment", folder / "*.[mr][re]c", "--out-dir", folder, "-e", "threshold")
+        assert done.exit_code == 0
+        assert "a__membrane.mrc, a__membrane_scores.mrc" in done.stderr
+        assert [path.name for path in expand([str(folder)])] == ["a.mrc", "c.rec"]
+    assert expand([str(folder / "a__membrane.mrc")]) == [folder / "a__membrane.mrc"]
+
+
+def test_what_cannot_be_a_batch(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    """A pattern without a match, two masks of one name, two outputs, and many tomograms without a folder."""
+    with pytest.raises(InvalidRequestError, match="no tomogram"):
+        expand(["tomograms/*.xyz"])
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(folder / "a.mrc", other / "a.mrc")
+    assert batch(cli, folder, other).exit_code == 6
+    assert batch(cli, folder, "-o", "x.mrc").exit_code == 2
+    for many in ((folder,), ("tomograms/*.mrc",), (folder / "a.mrc", folder / "c.rec")):
+        assert "--out-dir" in cli("segment", *many, "-e", "threshold").stderr
+    assert not Path("masks").exists()
+
+
+@pytest.mark.system
+def test_on_a_server(cli: Cli, server: Stack, folder: Path) -> None:
+    """The same on a server, which sees the files by their paths; the second time nothing is submitted."""
+    (folder / "b.mrc").unlink()
+    there = server.home.parent / "batch"
+    shutil.copytree(folder, there)
+    for state in ("done", "skipped"):
+        done = batch(cli, there, "--server", server.bus_url)
+        assert done.exit_code == 0, done.stderr
+        assert states() == {"a.mrc": state, "c.rec": state}
+    assert len(json.loads(cli("jobs", "--server", server.bus_url, "--json").stdout)) == 2

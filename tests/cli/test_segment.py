@@ -1,0 +1,110 @@
+"""``segment`` in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from typer.testing import Result
+
+from cryomamba.engines.registry import Registry
+from cryomamba.errors import JobFailedError
+from cryomamba.volumes import write_volume
+
+Cli = Callable[..., Result]
+
+
+def test_a_tomogram_becomes_a_mask(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
+    """The mask has the usual name, the tomogram's shape, and finds the ball; stdout is its name alone."""
+    done = cli("segment", tomogram, "-e", "threshold", "-p", "contrast=bright", "-p", "sigma_A=10", "--nifti", "--nrrd")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines() == ["ball__threshold.mrc", "ball__threshold.nii.gz", "ball__threshold.nrrd"]
+    with mrcfile.open(tmp_path / "ball__threshold.mrc") as mask:
+        assert mask.data.shape == (24, 24, 24)
+        assert mask.data[12, 12, 12] == 1
+        assert mask.data[0, 0, 0] == 0
+    assert "of the tomogram" in done.stderr
+    assert (tmp_path / "ball__threshold.nii.gz").stat().st_size > 0
+
+
+def test_json_tells_everything(cli: Cli, tomogram: Path) -> None:
+    """With ``--json`` stdout holds one object per line, the last names the files and their statistics."""
+    done = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--voxel-size", "20", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"progress", "preview"} <= {line["type"] for line in lines}
+    assert lines[-1]["type"] == "saved"
+    assert lines[-1]["data"]["files"] == ["mask.mrc"]
+    assert lines[-1]["data"]["statistics"]["voxel_size_A"] == [20, 20, 20]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("-e", "nonsense"), 2, "threshold"),
+        (("-e", "threshold", "-p", "sigma_A=wide"), 2, "number in Å"),
+        (("-e", "threshold", "-p", "sigma_A=-1"), 2, "sigma_A"),
+        (("-o", "missing/mask.mrc"), 2, "folder"),
+        (("--voxel-size", "0"), 2, "--voxel-size"),
+        (("-o", "ball.mrc"), 6, "--force"),
+    ],
+)
+def test_what_does_not_fit_is_said_first(
+    arguments: tuple[str, ...], status: int, said: str, cli: Cli, tomogram: Path, tmp_path: Path
+) -> None:
+    """A wrong engine, parameter, name or size ends with its status; nothing is written or overwritten."""
+    before = tomogram.read_bytes()
+    done = cli("segment", tomogram, *arguments)
+    assert done.exit_code == status
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["ball.mrc"]
+    assert tomogram.read_bytes() == before
+
+
+def test_a_volume_that_is_none(cli: Cli, tmp_path: Path) -> None:
+    """A missing file and voxels that are not numbers end with 5."""
+    voxels = np.zeros((8, 8, 8), np.float32)
+    voxels[1, 2, 3] = np.nan
+    write_volume(tmp_path / "nan.mrc", voxels, 10.0)
+    for name in ("nan.mrc", "missing.mrc"):
+        done = cli("segment", name, "-e", "threshold")
+        assert done.exit_code == 5
+        assert not (tmp_path / f"{name[:-4]}__threshold.mrc").exists()
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_and_leaves_nothing(
+    signum: signal.Signals, status: int, cli: Cli, tomogram: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a run stops it at its next tile, says so, and no file is left."""
+    engine = Registry.discover().engines["threshold"]
+    predict = engine.predict
+
+    def interrupted(self: object, tile: object) -> object:
+        os.kill(os.getpid(), signum)
+        return predict(self, tile)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "predict", interrupted)
+    done = cli("segment", tomogram, "-e", "threshold")
+    assert done.exit_code == status
+    assert "Interrupted. The job is cancelled; nothing was written." in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["ball.mrc"]
+
+
+def test_a_job_that_fails_ends_with_1(cli: Cli, tomogram: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that fails is a failed job, not a defect of the command line."""
+
+    class Failing:
+        def run(self, *_: object, **__: object) -> None:
+            raise JobFailedError("The engine failed.", hint="Try another.")
+
+    monkeypatch.setattr("cryomamba_inference.local.LocalRunner", Failing)
+    done = cli("segment", tomogram, "-e", "threshold")
+    assert done.exit_code == 1
+    assert "The engine failed. (engine_failed)" in done.stderr

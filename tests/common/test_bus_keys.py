@@ -1,0 +1,141 @@
+"""Keys of the bus: made once, let in by name, read again when the list changes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cryomamba.access.keys import KeyFile, key_for
+from cryomamba.access.roles import Role
+from cryomamba.errors import ConflictError, InvalidRequestError, NotFoundError
+from cryomamba.settings import Settings
+from cryomamba_server.bus_keys import BusKeys
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> BusKeys:
+    """The keys of a home, made."""
+    made = BusKeys(tmp_path / "keys")
+    made.init()
+    return made
+
+
+def test_keys_are_made_once(keys: BusKeys) -> None:
+    """A second init changes nothing."""
+    before = keys.server()
+    with pytest.raises(ConflictError):
+        keys.init()
+    assert keys.server() == before
+    assert keys.enabled
+
+
+def test_a_home_has_its_own_keys(keys: BusKeys, tmp_path: Path) -> None:
+    """Services and people of the broker's home need no configuration; a named file comes first."""
+    home = Settings(home=tmp_path)
+    worker, admin = key_for(home, Role.WORKER), key_for(home, Role.ADMIN)
+    assert worker is not None
+    assert admin is not None
+    assert {entry.public_key for entry in keys.list()} == {worker.public_key, admin.public_key}
+    ada = keys.add("ada", Role.CLIENT, file=tmp_path / "ada.key")
+    assert key_for(home.model_copy(update={"key": tmp_path / "ada.key"}), Role.ADMIN) == ada
+    assert key_for(Settings(home=tmp_path / "elsewhere"), Role.ADMIN) is None
+
+
+def test_a_list_is_read_again(keys: BusKeys, tmp_path: Path) -> None:
+    """Another object over the same folder sees each change at once, however fast they follow."""
+    other = BusKeys(tmp_path / "keys")
+    for name in ("a", "b", "c"):
+        made = keys.add(name, Role.VIEWER, file=tmp_path / f"{name}.key")
+        found = other.find(made.public_key)
+        assert found is not None
+        assert (found.name, found.role) == (name, Role.VIEWER)
+        keys.revoke(name)
+        assert other.find(made.public_key) is None
+
+
+def test_a_settled_list_is_not_read_twice(keys: BusKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking costs one look at the folder's time."""
+    allowed = tmp_path / "keys" / "bus" / "allowed"
+    os.utime(allowed, (1000, 1000))
+    known = keys.list()
+    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("the list was read again"))
+    assert keys.list() == known
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", ".", "x" * 65, "a\0"])
+def test_a_name_is_no_path(keys: BusKeys, tmp_path: Path, name: str) -> None:
+    """Names of keys are plain words."""
+    with pytest.raises(InvalidRequestError):
+        keys.add(name, Role.CLIENT, file=tmp_path / "x.key")
+    with pytest.raises(NotFoundError):
+        keys.revoke(name)
+    assert not (tmp_path / "x.key").exists()
+
+
+def test_a_taken_name_or_file_is_refused(keys: BusKeys, tmp_path: Path) -> None:
+    """Nothing is overwritten, and nothing is let in when the file cannot be written."""
+    first = keys.add("ada", Role.CLIENT, file=tmp_path / "ada.key")
+    with pytest.raises(ConflictError):
+        keys.add("ada", Role.WORKER, file=tmp_path / "other.key")
+    with pytest.raises(ConflictError):
+        keys.add("bob", Role.WORKER, file=tmp_path / "ada.key")
+    assert KeyFile.read(tmp_path / "ada.key") == first
+    assert {entry.name for entry in keys.list()} == {"ada", "admin", "worker"}
+
+
+def test_a_public_key_can_be_let_in_alone(keys: BusKeys) -> None:
+    """Who made a pair keeps the secret."""
+    public = keys.server().public_key
+    assert keys.admit("node", Role.WORKER, public).public_key == public
+    for wrong in ("", "x" * 39, "ä" * 40, public + "x"):
+        with pytest.raises(InvalidRequestError):
+            keys.admit("other", Role.WORKER, wrong)
+
+
+def test_a_key_sees_the_jobs_of_its_owner(keys: BusKeys, tmp_path: Path) -> None:
+    """That is its own name, or the one it was made for; administrators and workers see all, in list and file alike."""
+    for name, role, owner, sees in [
+        ("ada", Role.CLIENT, "", "ada"),
+        ("ada-laptop", Role.CLIENT, "ada", "ada"),
+        ("wall", Role.VIEWER, "group.a@b", "group.a@b"),
+        ("root", Role.ADMIN, "", None),
+        ("node", Role.WORKER, "", None),
+    ]:
+        file = keys.add(name, role, file=tmp_path / f"{name}.key", owner=owner)
+        listed = keys.find(file.public_key)
+        assert listed is not None
+        assert listed.sees == file.sees == sees
+    for wrong in ("a b", "a/b", "x" * 65, "ada\n", "\0"):
+        with pytest.raises(InvalidRequestError):
+            keys.add("eve", Role.CLIENT, file=tmp_path / "eve.key", owner=wrong)
+        assert not (tmp_path / "eve.key").exists()
+
+
+def test_secrets_show_nowhere(keys: BusKeys) -> None:
+    """Neither a printed key file nor the list tells a secret."""
+    server = keys.server()
+    assert server.secret_key not in repr(server)
+    assert server.secret_key not in repr(keys.list())
+
+
+@pytest.mark.parametrize("content", ["", "{}", "\xff", "x" * 100_000])
+def test_what_is_no_key_file_is_refused(tmp_path: Path, content: str) -> None:
+    """A wrong file is told by its name alone."""
+    path = tmp_path / "wrong.key"
+    path.write_bytes(content.encode("latin-1"))
+    path.chmod(0o600)
+    with pytest.raises(InvalidRequestError) as caught:
+        KeyFile.read(path)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_key_file_is_for_its_owner_alone(keys: BusKeys, tmp_path: Path) -> None:
+    """One that others can read is refused, and a missing one is told."""
+    keys.add("ada", Role.CLIENT, file=tmp_path / "ada.key")
+    (tmp_path / "ada.key").chmod(0o640)
+    with pytest.raises(InvalidRequestError):
+        KeyFile.read(tmp_path / "ada.key")
+    with pytest.raises(InvalidRequestError):
+        KeyFile.read(tmp_path / "none.key")

@@ -1,0 +1,107 @@
+"""The moving threshold, without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.volumes import open_volume
+from napari_cryomamba.app.thresholds import (
+    LiveThreshold,
+    ScoreMap,
+    block_maximum,
+    count_in_blocks,
+    cut_whole,
+    kept_blocks,
+    moved,
+)
+
+SIZE = (10.0, 10.0, 10.0)
+
+
+def score_map(scores: Any, factor: int) -> ScoreMap:
+    return ScoreMap(scores, block_maximum(scores, factor), factor, HysteresisThreshold(100, 100), SIZE)
+
+
+def random_scores(shape: tuple[int, ...], seed: int) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.fixture
+def blobs() -> ScoreMap:
+    """Two strong blobs, a large and a small one, and a weak one, far from each other."""
+    scores = np.zeros((20, 31, 42), np.uint8)
+    scores[2:8, 2:8, 2:12] = 120
+    scores[4, 4, 4] = 220
+    scores[14:16, 20:22, 30:32] = 210
+    scores[2:8, 20:28, 2:12] = 120
+    return score_map(scores, 3)
+
+
+@given(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_blocks_hold_the_largest_score_and_the_count(shape: tuple[int, int, int], factor: int, seed: int) -> None:
+    """Also where the last blocks are smaller than the others."""
+    scores = random_scores(shape, seed)
+    largest = block_maximum(scores, factor)
+    counts = count_in_blocks(scores, 128, factor, np.argwhere(np.ones_like(largest)))
+    for count, at in zip(counts, np.ndindex(largest.shape), strict=True):
+        block = scores[tuple(slice(i * factor, (i + 1) * factor) for i in at)]
+        assert largest[at] == block.max()
+        assert count == np.count_nonzero(block >= 128)
+
+
+@given(st.integers(1, 255), st.integers(1, 255), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_what_the_exact_cut_keeps_is_shown(high: int, low: int, least: int, seed: int) -> None:
+    """The picture while the threshold moves lacks no voxel of the exact mask, and shows none below the threshold."""
+    scores = random_scores((7, 8, 9), seed)
+    found = score_map(scores, 2)
+    cut = moved(found.cut, high=high, low=low, min_voxels=least)
+    live = LiveThreshold(found, cut)
+    live.move(cut, kept_blocks(found, cut))
+    shown, exact = np.asarray(live), cut_scores(scores, cut)
+    assert np.all(shown[exact > 0] == 1)
+    assert np.all(scores[shown > 0] >= cut.low)
+
+
+def test_pieces_that_stand_apart_are_cut_exactly(blobs: ScoreMap) -> None:
+    """Weak pieces without a strong voxel go, and pieces below the least volume."""
+    cut = HysteresisThreshold(200, 100, 20)
+    live = LiveThreshold(blobs, cut)
+    live.move(cut, kept_blocks(blobs, cut))
+    np.testing.assert_array_equal(np.asarray(live), cut_scores(blobs.scores, cut))
+    assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10
+    live.move(HysteresisThreshold(200, 100), kept_blocks(blobs, HysteresisThreshold(200, 100)))
+    assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10 + 8
+    assert live.coarse.max() == 1
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("index", [3, (3,), (slice(None), 5), (2, slice(1, 9, 2), slice(None)), (..., 7), (-1, 2, 3)])
+def test_it_is_sliced_like_an_array(blobs: ScoreMap, index: Any, kept: bool) -> None:
+    """Whatever section napari asks for is that of the whole mask."""
+    live = LiveThreshold(blobs, HysteresisThreshold(110, 110))
+    if kept:
+        live.move(live.cut, kept_blocks(blobs, live.cut))
+    np.testing.assert_array_equal(live[index], np.asarray(live)[index])
+
+
+def test_the_whole_is_cut_exactly(blobs: ScoreMap, tmp_path: Path) -> None:
+    """Applying writes the mask that the server would make."""
+    cut, told = HysteresisThreshold(200, 100, 20), list[float]()
+    cut_whole(blobs, cut, tmp_path / "cut.mrc", step=told.append)
+    with open_volume(tmp_path / "cut.mrc") as volume:
+        np.testing.assert_array_equal(np.asarray(volume.array), cut_scores(blobs.scores, cut))
+        assert volume.meta.voxel_size_A == pytest.approx(SIZE)
+    assert told[-1] == 1.0
+
+
+def test_the_lower_threshold_never_is_the_higher_one() -> None:
+    """Moving the threshold below the lower one takes that along."""
+    assert moved(HysteresisThreshold(200, 100), high=50, low=100, min_voxels=3) == HysteresisThreshold(50, 50, 3)

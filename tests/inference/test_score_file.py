@@ -1,0 +1,44 @@
+"""Scratch volumes on disk behave like arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cryomamba.errors import ErrorCode, UnavailableError
+from cryomamba_inference.score_file import ScoreFile
+
+SHAPE = (5, 6, 7)
+
+
+def span(size: int) -> st.SearchStrategy[slice]:
+    return st.tuples(st.integers(0, size - 1), st.integers(1, size)).map(lambda at: slice(min(at), max(*at, at[0] + 1)))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(blocks=st.lists(st.tuples(*map(span, SHAPE)), max_size=6), last=st.tuples(*map(span, SHAPE)))
+def test_blocks_written_are_blocks_read(
+    tmp_path: Path, blocks: list[tuple[slice, slice, slice]], last: tuple[slice, slice, slice]
+) -> None:
+    """Any blocks in any order read back as from an array; what was never written is 0."""
+    array = np.zeros(SHAPE, np.uint8)
+    with ScoreFile(tmp_path / "scores.bin", SHAPE) as file:
+        for number, where in enumerate(blocks, start=1):
+            block = np.full(array[where].shape, number, np.uint8)
+            array[where] = block
+            file.write(where, block)
+        assert np.array_equal(file.read(last), array[last])
+    assert np.array_equal(np.fromfile(tmp_path / "scores.bin", np.uint8).reshape(SHAPE), array)
+
+
+def test_no_room_is_said_before_anything_is_computed(tmp_path: Path) -> None:
+    """A volume that the disk cannot hold is refused with its own code."""
+    # A pebibyte: more than any file system takes, so that nothing is filled even where this fails.
+    with pytest.raises(UnavailableError) as caught:
+        ScoreFile(tmp_path / "scores.bin", (1 << 20, 1 << 15, 1 << 15))
+    assert caught.value.code is ErrorCode.INSUFFICIENT_STORAGE
+    assert not (tmp_path / "scores.bin").exists()

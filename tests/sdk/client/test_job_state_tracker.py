@@ -1,0 +1,62 @@
+"""Each state change is told once and in order, whatever was lost, repeated or overtaken on the way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryomamba.client.job_state_tracker import JobStateTracker
+from cryomamba.models.events import StateEvent
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState, VolumeSummary
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WALK = [
+    ("job_created", JobState.PENDING),
+    ("job_started", JobState.RUNNING),
+    ("job_requeued", JobState.PENDING),
+    ("job_started", JobState.RUNNING),
+    ("job_completed", JobState.COMPLETED),
+]
+HISTORY = [
+    JobEvent(n=10 + 3 * i, type=type_, job_id="j", state=state, attempt=i, at=NOW + timedelta(seconds=i))
+    for i, (type_, state) in enumerate(WALK)
+]
+
+
+def snapshot(length: int) -> JobRecord:
+    """The job as it stood after so many events."""
+    return JobRecord(
+        job_id="j",
+        state=HISTORY[length - 1].state,
+        name="",
+        engine="demo",
+        params={},
+        volume=VolumeSummary(name="v", shape=(1, 1, 1), voxel_size_A=(1, 1, 1)),
+        created_at=NOW,
+        updated_at=NOW,
+        history=tuple(HISTORY[:length]),
+    )
+
+
+@given(st.lists(st.integers(1, len(HISTORY)), max_size=12))
+def test_every_change_once_and_in_order(lengths: list[int]) -> None:
+    """After any sequence of snapshots that ends with the last, all changes since the first one were told, once each."""
+    ledger = JobStateTracker()
+    told: list[int] = []
+    for length in [*lengths, len(HISTORY)]:
+        for event in ledger.take(snapshot(length)):
+            assert isinstance(event, StateEvent)
+            told.append(event.event.n)
+    first = (lengths or [len(HISTORY)])[0]
+    assert told == [event.n for event in HISTORY[first - 1 :]]
+    assert ledger.ended
+
+
+def test_an_older_snapshot_does_not_undo_the_end() -> None:
+    """A late message from before the end leaves the job ended."""
+    ledger = JobStateTracker()
+    ledger.take(snapshot(len(HISTORY)))
+    assert ledger.take(snapshot(2)) == []
+    assert ledger.ended
