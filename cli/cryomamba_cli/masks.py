@@ -158,9 +158,9 @@ def _export_picks(
     filaments: bool,
     force: bool,
 ) -> None:
+    from cryomamba.file_names import stem
     from cryomamba.picks import Frame, read_csv, write_picks
     from cryomamba.volumes import open_volume
-    from cryomamba.volumes.file_names import stem
 
     require_free(out, force=force)
     if not table.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryomamba.errors import ConflictError, InvalidRequestError
-from cryomamba.volumes.file_names import is_volume, stem
+from cryomamba.file_names import is_volume, stem
 
 __all__ = ["beside", "is_volume", "mask_path", "require_free", "stem"]
 

@@ -51,12 +51,12 @@ def surface(
     json: Json = False,
 ) -> None:
     """Trace the middle surface of membranes: areas, points with normals for subtomogram averaging, vectors."""
+    from cryomamba.file_names import stem
     from cryomamba.masks.instances import find_instances
     from cryomamba.masks.membranes import MembraneFiles, trace_membranes
     from cryomamba.masks.slabs import LabelSource
     from cryomamba.picks import Frame, write_picks
     from cryomamba.volumes import open_volume
-    from cryomamba.volumes.file_names import stem
 
     files = _by_ending(out or ())
     for path in out or ():

@@ -18,7 +18,7 @@ from cryomamba.testing import Stack, wait_until
 from cryomamba_cli.services import SERVICES, honcho, procfile
 
 pytestmark = pytest.mark.system
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def ready(url: str) -> bool:

@@ -18,6 +18,7 @@ from cryomamba.engines.api import Engine
 from cryomamba.engines.artifacts import ARTIFACTS, CANDIDATES, SCORES, ExportFormat
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import JobFailedError
+from cryomamba.file_names import stem
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.measure import (
     METHOD,
@@ -36,7 +37,6 @@ from cryomamba.models.jobs import Artifact
 from cryomamba.picks import Frame, Kind, Picks, write_picks
 from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
-from cryomamba.volumes.file_names import stem
 from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.runner.run import MASK, WRITING, Outcome
 
