@@ -1,103 +1,60 @@
-"""How a tomogram reaches the server: by its path where the server sees the same file, and else by an upload."""
+"""Submitting a tomogram by its path, or by an upload if the server cannot read the file."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
 from cryomamba.client import AsyncClient
 from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode
-from cryomamba.models.jobs import JobRecord, PreviewOptions
-from napari_cryomamba.layers.tomogram import Source
+from cryomamba.models.jobs import JobRecord
+from napari_cryomamba.models.submission import JobSubmission
 
-OUT_OF_SIGHT = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
-
-
-class SubmitMode(StrEnum):
-    """How a tomogram goes to the server."""
-
-    AUTOMATIC = "automatic"
-    PATH = "path"
-    UPLOAD = "upload"
+NOT_VISIBLE = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
 
 
-@dataclass(frozen=True, slots=True)
-class JobSubmission:
-    """A job that a person wants.
-
-    Attributes
-    ----------
-    source : Source
-        The voxel size is sent along where a person corrected it.
-    engine : str or None
-        The server's default if None.
-    params : dict
-        The engine's parameters.
-    name : str
-        A label for people.
-    interval_s : float
-        Least seconds between two previews.
-    """
-
-    source: Source
-    engine: str | None
-    params: dict[str, Any]
-    name: str
-    interval_s: float
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """What is handed in beside the volume."""
-        return {
-            "voxel_size_A": self.source.meta.voxel_size_A if self.source.corrected else None,
-            "engine": self.engine,
-            "params": self.params,
-            "name": self.name or self.source.path.name,
-            "preview": PreviewOptions(interval_s=self.interval_s),
-        }
+def is_not_visible(error: CryoMambaError) -> bool:
+    """Whether a job was refused because the server cannot see the file, so that an upload would help."""
+    return error.code in NOT_VISIBLE
 
 
-def is_out_of_sight(error: CryoMambaError) -> bool:
-    """Whether a job was refused because the server does not see the file, so that sending it would help."""
-    return error.code in OUT_OF_SIGHT
-
-
-async def submit_path(client: AsyncClient, order: JobSubmission) -> JobRecord:
-    """Hand in a job for a file that the server reads by its path.
+async def submit_path(client: AsyncClient, submission: JobSubmission) -> JobRecord:
+    """Submit a job for a file that the server reads by its path.
 
     Raises
     ------
     VolumeError, InvalidRequestError
-        The server does not see the file, or may not read it; see :func:`is_out_of_sight`. Another file that the
-        server has under the same path counts as not seen, if its shape tells.
+        The server cannot see the file, or may not read it; see :func:`is_not_visible`.
+    ConflictError
+        The server has a file of another shape under the same path; counts as not visible.
     """
-    record = await client.submit(order.source.path, **order.fields)
-    if record.volume.shape != order.source.meta.shape:
+    record = await client.submit(submission.source.path, **submission.fields)
+    if record.volume.shape != submission.source.meta.shape:
         # It may have ended already.
         with contextlib.suppress(CryoMambaError):
             await client.cancel(record.job_id)
         raise ConflictError(
-            "Under this path the server has another file.",
+            "The server has a different file under this path.",
             code=ErrorCode.VOLUME_NOT_FOUND,
-            hint="Let the tomogram be uploaded.",
+            hint="Upload the tomogram instead.",
         )
     return record
 
 
-async def send_and_submit(
-    client: AsyncClient, order: JobSubmission, progress: Callable[[int, int], None], reading: Callable[[int, int], None]
+async def upload_and_submit(
+    client: AsyncClient,
+    submission: JobSubmission,
+    progress: Callable[[int, int], None],
+    reading: Callable[[int, int], None],
 ) -> JobRecord:
-    """Upload a file and hand in a job for it; if this is cancelled, the server forgets what it was sent.
+    """Upload a file and submit a job for it; if this is cancelled, the server deletes the parts it has.
 
-    Both are called with bytes done and in all: `reading` while the checksum is made, then `progress`.
+    Both callbacks get bytes done and in all: `reading` while the checksum is computed, then `progress`.
 
     Raises
     ------
     CryoMambaError
         The file cannot be read or sent, or the job is refused.
     """
-    file = await client.upload(order.source.path, progress=progress, reading=reading, keep=False)
-    return await client.submit(file_id=file.file_id, **order.fields)
+    file = await client.upload(submission.source.path, progress=progress, reading=reading, keep=False)
+    return await client.submit(file_id=file.file_id, **submission.fields)

@@ -12,7 +12,8 @@ import pytest
 
 from cryomamba.errors import VolumeError
 from cryomamba.volumes import MaskWriter, open_volume, write_volume
-from napari_cryomamba.layers.tomogram import LazyVoxels, Source, open_mask, open_tomogram
+from napari_cryomamba.layers.tomogram import LazyVoxels, open_mask, open_tomogram
+from napari_cryomamba.models.source import Source
 from napari_cryomamba.reader import get_reader, read
 
 
@@ -107,7 +108,7 @@ def test_a_missing_voxel_size_is_said_and_can_be_corrected(tmp_path: Path) -> No
     source = open_tomogram(path).source
     assert [warning.code for warning in source.meta.warnings] == ["voxel_size_missing"]
     better = source.with_voxel_size((8.0, 4.0, 4.0))
-    assert better.meta.voxel_size_A == better.facts.voxel_size_A == (8.0, 4.0, 4.0)
+    assert better.meta.voxel_size_A == better.header.voxel_size_A == (8.0, 4.0, 4.0)
     assert better.corrected
     assert better.meta.warnings == []
     with pytest.raises(VolumeError):
