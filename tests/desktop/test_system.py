@@ -292,7 +292,7 @@ def test_an_upload_can_be_cancelled(
     driver: Driver, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row ends as cancelled and the server forgets what it was sent."""
-    from cryomamba.client import http
+    from cryomamba.client import http_transport as http
 
     sending = threading.Event()
     real = http.HttpTransport._ask

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from cryomamba.client import AsyncClient, aconnect, bus
-from cryomamba.client.bus import BusTransport
+from cryomamba.client import AsyncClient, aconnect, bus_transport
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, StateEvent
@@ -159,7 +159,7 @@ async def test_all_jobs_are_watched(house: House, worker: Worker, client: AsyncC
 
 async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events come back before requests do: a watcher of all jobs waits, says so, and then tells every state."""
-    monkeypatch.setattr(bus, "EVENTS_S", 0.3)
+    monkeypatch.setattr(bus_transport, "EVENTS_S", 0.3)
     ends = house.broker.endpoints
     with _proxied(ends.jobs) as jobs, _proxied(ends.events) as events:
         far = _elsewhere(ends, jobs=jobs.port, events=events.port)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from cryomamba.client import AsyncClient, aconnect
-from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, UnavailableError
 from cryomamba.models.events import StateEvent
