@@ -201,6 +201,11 @@ _CLASS_OF: dict[ErrorCode, type[CryoMambaError]] = {
 }
 
 
+def no_such_job(job_id: str) -> NotFoundError:
+    """Return the error for a job that does not exist or is not visible: the caller must not see which."""
+    return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="'cryomamba jobs' lists those that there are.")
+
+
 def error_from_payload(payload: Mapping[str, Any]) -> CryoMambaError:
     """Rebuild the typed error that :meth:`CryoMambaError.payload` described.
 
