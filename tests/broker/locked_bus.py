@@ -11,13 +11,14 @@ import zmq.asyncio
 
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
-from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.engines.info import EngineInfo
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord, SubmitRequest, VolumeSource
 from cryomamba.testing import wait_until_async
 from cryomamba.wire.envelope import EnvelopeFactory, encode
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.requests import Claim
 from cryomamba.wire.topics import preview_topic
 from cryomamba_broker.server import Broker

@@ -11,7 +11,7 @@ import zmq
 from tests.broker.locked_bus import DEMO, FILE, LockedBus
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import REQUESTS

@@ -18,7 +18,8 @@ from cryomamba.errors import AccessError, CryoMambaError, InternalError, Invalid
 from cryomamba.models.jobs import JobRecord
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
-from cryomamba.wire.requests import ERROR, REPLY, parse_request
+from cryomamba.wire.messages import ERROR, REPLY
+from cryomamba.wire.requests import parse_request
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters, Throttle
 

@@ -64,7 +64,7 @@ class Gateway:
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
         self.places = ConcurrencyLimit(settings.sockets_per_token)
-        self.lobby = UnauthenticatedConnections(settings.strangers, settings.strangers_per_address)
+        self.lobby = UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address)
         self.bus: BusLink
         self.signer: UrlSigner
         self.uploads: UploadStore

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
 from cryomamba.access.visibility import Visibility
-from cryomamba.client.bus import BusTransport
 from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber, Subscription
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.models.events import ConnectionEvent

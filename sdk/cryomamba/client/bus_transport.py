@@ -18,7 +18,6 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import ValidationError
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.client import bus_subscriber as published
 from cryomamba.client.bus_requester import BusRequester, Reply
 from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber
 from cryomamba.client.bus_watch import AllWatch, JobWatch, decode_message
@@ -30,6 +29,7 @@ from cryomamba.models.files import FileRecord
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobPage, JobRecord, JobState, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo
+from cryomamba.wire import messages
 from cryomamba.wire.buffers import decode_bytes
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -160,7 +160,7 @@ class BusTransport:
         seq, ts = reply.body.get("seq"), reply.body.get("ts")
         if not isinstance(seq, int) or not isinstance(ts, int | float):
             raise ProtocolError("The broker sent a preview without its number and time.")
-        envelope = replace(reply.envelope, type=published.PREVIEW, seq=seq, ts=float(ts))
+        envelope = replace(reply.envelope, type=messages.PREVIEW, seq=seq, ts=float(ts))
         return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
 
     async def revise(self, request: ReviseRequest) -> JobRecord:
