@@ -17,7 +17,7 @@ import zmq.asyncio
 
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
-from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError, NotFoundError
 from cryomamba.models.events import ConnectionEvent, StateEvent
@@ -28,7 +28,8 @@ from cryomamba.settings import Settings
 from cryomamba.testing import wait_until_async
 from cryomamba.volumes import inspect, write_volume
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.requests import Claim, WorkerHello
 from cryomamba.wire.topics import event_topic, new_nonce, owned_topic, preview_topic, sync_topic
 from cryomamba_broker.server import Broker

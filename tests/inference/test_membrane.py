@@ -44,7 +44,7 @@ def prepared(
     def read(where: Slices) -> Density:
         return np.ascontiguousarray(data[where])
 
-    engine.prepare(VolumeContext(data.shape, size, None, read, threads=threads, step=step))
+    engine.prepare(VolumeContext(data.shape, size, None, read, threads=threads, report_progress=step))
     return engine
 
 
@@ -56,7 +56,7 @@ def scores_of(engine: MembraneEngine, shape: tuple[int, int, int]) -> npt.NDArra
 
 
 def mask_of(engine: MembraneEngine, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    return cut_scores(scores_of(engine, shape), engine.cut())
+    return cut_scores(scores_of(engine, shape), engine.thresholds())
 
 
 @pytest.mark.parametrize("contrast", ["dark", "bright"])

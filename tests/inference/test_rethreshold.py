@@ -45,7 +45,7 @@ class Graded(Engine[GradedParameters]):
         super().__init__(parameters)
         self.output = "scores"
 
-    def cut(self) -> HysteresisThreshold:
+    def thresholds(self) -> HysteresisThreshold:
         return HysteresisThreshold(self.parameters.high, self.parameters.low, 3)
 
     def predict(self, tile: Tile) -> Labels:

@@ -16,7 +16,7 @@ from cryomamba.errors import CryoMambaError, ErrorCode, ProtocolError, Unavailab
 from cryomamba.models.base import Request
 from cryomamba.wire.constants import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, JOBS_HWM, PAYLOAD_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
-from cryomamba.wire.requests import ERROR
+from cryomamba.wire.messages import ERROR
 
 if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile

@@ -20,7 +20,7 @@ from cryomamba.errors import ProtocolError
 from cryomamba.models.events import ConnectionEvent
 from cryomamba.wire.constants import EVENTS_HWM, PREVIEW_OUT_HWM
 from cryomamba.wire.envelope import Envelope, decode
-from cryomamba.wire.preview import PREVIEW
+from cryomamba.wire.messages import PREVIEW, PROGRESS
 from cryomamba.wire.topics import (
     ALL_EVENTS,
     ALL_PREVIEWS,
@@ -35,12 +35,6 @@ from cryomamba.wire.topics import (
 
 if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
-
-__all__ = ["HEAD", "PREVIEW", "PROGRESS", "STATE", "BusMessage", "BusSubscriber", "Subscription"]
-
-PROGRESS = "job.progress"
-STATE = "job.state"
-HEAD = "bus.head"
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ import zmq.asyncio
 from cryomamba.errors import AccessError, CryoMambaError, InternalError, ProtocolError
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
-from cryomamba.wire.requests import ERROR, REPLY, parse_request
+from cryomamba.wire.messages import ERROR, REPLY
+from cryomamba.wire.requests import parse_request
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters, Throttle
 

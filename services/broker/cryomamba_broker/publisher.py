@@ -15,14 +15,12 @@ import zmq.asyncio
 from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
 from cryomamba.models.jobs import JobEvent, JobRecord
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, encode
+from cryomamba.wire.messages import HEAD, PROGRESS, STATE
 from cryomamba.wire.topics import Topic, event_topic, owned_topic
 from cryomamba_broker.counters import Counters, Throttle
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import Subscriptions
 
-STATE: Final = "job.state"
-PROGRESS: Final = "job.progress"
-HEAD: Final = "bus.head"
 ENDED_TOPICS: Final = 10_000
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from cryomamba.errors import CryoMambaError
+from cryomamba.errors import CryoMambaError, no_such_job
 from cryomamba.models.jobs import JobRecord
 from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
@@ -19,7 +19,7 @@ from cryomamba_gateway.access.connections import Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
-from cryomamba_gateway.link import BusLink, not_yours
+from cryomamba_gateway.link import BusLink
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
@@ -68,7 +68,8 @@ class Gateway:
         self.rate = RequestRate(settings.requests_per_minute)
         self.places = ConcurrencyLimit(settings.sockets_per_token)
         self.connections = Connections(
-            UnauthenticatedConnections(settings.strangers, settings.strangers_per_address), lambda: self.tokens.enabled
+            UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
+            lambda: self.tokens.enabled,
         )
         self.bus: BusLink
         self.signer: UrlSigner
@@ -120,7 +121,7 @@ class Gateway:
         """
         record = await self.bus.ask(lambda transport: transport.get(job_id))
         if caller.sees not in {None, record.owner}:
-            raise not_yours(job_id)
+            raise no_such_job(job_id)
         return record
 
     async def require_job(self, caller: Principal, job_id: str) -> None:

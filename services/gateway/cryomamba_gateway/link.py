@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar
 
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
-from cryomamba.client.bus import BusTransport
 from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber, Subscription
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
-from cryomamba.errors import InvalidRequestError, NotFoundError, UnavailableError
+from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.models.events import ConnectionEvent
 from cryomamba.settings import Settings
 
@@ -47,11 +47,6 @@ def known_endpoints(settings: Settings) -> BusEndpoints:
 def is_chosen_later(endpoint: str) -> bool:
     """Whether an endpoint leaves the port to the broker."""
     return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
-
-
-def not_yours(job_id: str) -> NotFoundError:
-    """Return the error for another's job, word for word the broker's for a job that there is not."""
-    return NotFoundError(f"There is no job '{job_id}'.", hint="'cryomamba jobs' lists those that there are.")
 
 
 class BusLink:

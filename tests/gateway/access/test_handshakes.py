@@ -30,8 +30,8 @@ async def secure(locked: Locked, pem_files: tuple[Path, Path]) -> AsyncIterator[
     """A gateway that speaks TLS, that allows few unauthenticated connections."""
     cert, key = pem_files
     changed = {
-        "strangers": LIMIT,
-        "strangers_per_address": PER_ADDRESS,
+        "max_unauthenticated": LIMIT,
+        "max_unauthenticated_per_address": PER_ADDRESS,
         "gateway_certfile": cert,
         "gateway_keyfile": key,
     }

@@ -68,7 +68,7 @@ class SlowClient:
 @pytest_asyncio.fixture(loop_scope="session")
 async def small(locked: Locked) -> AsyncIterator[str]:
     """A gateway that allows few unauthenticated connections."""
-    changed = {"strangers": LIMIT, "strangers_per_address": PER_ADDRESS}
+    changed = {"max_unauthenticated": LIMIT, "max_unauthenticated_per_address": PER_ADDRESS}
     async with locked.house.running(locked.house.settings.model_copy(update=changed)) as url:
         yield url
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from cryomamba.errors import NotFoundError
+from cryomamba.errors import no_such_job
 from cryomamba.models.jobs import JobEvent, JobState
 from cryomamba.wire.requests import EventPage
 from cryomamba_broker.states import EventType
@@ -94,8 +94,3 @@ class EventLog:
             (JobState.PENDING, JobState.RUNNING, sees),
         )
         return int(found.fetchone()[0])
-
-
-def no_such_job(job_id: str) -> NotFoundError:
-    """Return the error for a job that is not in the store."""
-    return NotFoundError(f"There is no job '{job_id}'.", hint="'cryomamba jobs' lists those that there are.")

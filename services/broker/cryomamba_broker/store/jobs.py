@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from cryomamba.engines.artifacts import revision_name, revision_number
-from cryomamba.errors import ConflictError, InvalidRequestError
+from cryomamba.errors import ConflictError, InvalidRequestError, no_such_job
 from cryomamba.models.jobs import Artifact, JobEvent, JobPage, JobRecord, JobState, SubmitRequest, VolumeSummary
 from cryomamba.wire.requests import ListRequest, Zyx
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.states import EVENT_OF, Trigger, next_state
 from cryomamba_broker.store.database import Database
-from cryomamba_broker.store.events import EventLog, no_such_job
+from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
 
 REVISIONS_MAX: Final = 20

@@ -8,14 +8,14 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-from cryomamba.client import bus_subscriber as published
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.bus_watch import AllWatch
 from cryomamba.client.job_state_tracker import JobStateTracker
-from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
+from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError, no_such_job
 from cryomamba.models.events import ConnectionEvent, Event, ProgressEvent, StateEvent
 from cryomamba.models.jobs import JobRecord, JobState
-from cryomamba_gateway.link import BusLink, not_yours
+from cryomamba.wire import messages as bus_messages
+from cryomamba_gateway.link import BusLink
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_queue import SendQueue
@@ -94,7 +94,7 @@ class JobFollower:
                 raise
             return
         if self._sees not in {None, record.owner}:
-            raise not_yours(self._job_id)
+            raise no_such_job(self._job_id)
         if not self._greeted:
             self._greeted = True
             self._outbox.put(messages.connected(record))
@@ -121,11 +121,11 @@ class JobFollower:
 
     async def _take(self, found: BusMessage, subscription: Subscription) -> None:
         match found.envelope.type:
-            case published.STATE:
+            case bus_messages.STATE:
                 await self._tell(self._ledger.take(self._translator.record(found)), subscription)
-            case published.PROGRESS:
+            case bus_messages.PROGRESS:
                 self._outbox.put(self._translator.progress(found), key=f"progress/{self._job_id}")
-            case published.PREVIEW:
+            case bus_messages.PREVIEW:
                 self._show(found)
 
     def _show(self, found: BusMessage) -> None:
@@ -168,7 +168,7 @@ class JobFollower:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 while not self._finished and (got := await subscription.mailbox.get()) is not None:
-                    if isinstance(got[0], BusMessage) and got[0].envelope.type == published.PREVIEW:
+                    if isinstance(got[0], BusMessage) and got[0].envelope.type == bus_messages.PREVIEW:
                         self._show(got[0])
 
     def _tell_link(self, link: ConnectionEvent) -> None:

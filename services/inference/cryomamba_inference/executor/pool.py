@@ -105,7 +105,9 @@ class ProcessExecutor:
         worker.busy[number] = index
         core = [(axis.start, axis.stop) for axis in tile.core]
         with _losses():
-            worker.pipe.send(("tile", number, tile.data.shape, core, tile.start, tile.shape, tile.factor, tile.step))
+            worker.pipe.send(
+                ("tile", number, tile.data.shape, core, tile.start, tile.shape, tile.factor, tile.pass_index)
+            )
 
     def completed(self, timeout_s: float) -> list[Result]:
         """Return what is finished, after waiting at most so long."""

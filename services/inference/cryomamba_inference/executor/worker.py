@@ -87,7 +87,7 @@ class _Loop:
         start: tuple[int, int, int],
         shape: tuple[int, int, int],
         factor: int,
-        step: int,
+        pass_index: int,
     ) -> None:
         if self._engine is None:
             return
@@ -97,7 +97,7 @@ class _Loop:
         z, y, x = (slice(first, last) for first, last in core)
         where: Slices = (z, y, x)
         try:
-            labels, points = predicted(self._engine, Tile(data, where, start, shape, factor, step))
+            labels, points = predicted(self._engine, Tile(data, where, start, shape, factor, pass_index))
         except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
             self._pipe.send(("failed", self._serial, number, as_error(error)))
         else:

@@ -41,8 +41,8 @@ class CoarsePreview:
     scale : tuple of int
         Tomogram voxels per preview voxel, z, y, x.
     look : Pass
-    step : int
-        Number of the pass.
+    pass_index : int
+        Index of the pass.
     """
 
     engine: Engine[Any]
@@ -50,7 +50,7 @@ class CoarsePreview:
     facts: HeaderFields
     scale: Shape
     look: Pass
-    step: int
+    pass_index: int
 
     def __call__(self, check: Callable[[], None]) -> Labels | None:
         """Return the preview; None where a look cannot be had.
@@ -80,21 +80,23 @@ class CoarsePreview:
     def _labels(self, copy: Voxels | None, factor: int, check: Callable[[], None]) -> Labels:
         shape = binned_shape(self.facts.shape, factor)
         engine = type(self.engine)(self.engine.parameters)
-        engine.prepare(self._scene(shape, factor, copy, check))
+        engine.prepare(self._context(shape, factor, copy, check))
         core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
         data = np.empty((0, 0, 0), np.float32) if copy is None else copy
         with one_thread():
-            labels, _ = predicted(engine, Tile(data, core, (0, 0, 0), shape, factor, self.step))
+            labels, _ = predicted(engine, Tile(data, core, (0, 0, 0), shape, factor, self.pass_index))
         if engine.output == "scores":
-            cut = engine.cut()
+            cut = engine.thresholds()
             labels = cut_scores(labels.astype(np.uint8), replace(cut, min_voxels=cut.min_voxels // factor**3))
         return labels
 
-    def _scene(self, shape: Shape, factor: int, copy: Voxels | None, check: Callable[[], None]) -> VolumeContext:
+    def _context(self, shape: Shape, factor: int, copy: Voxels | None, check: Callable[[], None]) -> VolumeContext:
         z, y, x = self.facts.voxel_size_A
         statistics = None if copy is None else array_statistics(copy)
         read = no_reading if copy is None else copy.__getitem__
-        return VolumeContext(shape, (z * factor, y * factor, x * factor), statistics, read, step=lambda _: check())
+        return VolumeContext(
+            shape, (z * factor, y * factor, x * factor), statistics, read, report_progress=lambda _: check()
+        )
 
 
 def no_reading(_where: Slices) -> Voxels:

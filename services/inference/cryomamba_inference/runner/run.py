@@ -172,7 +172,7 @@ class _Run:
         with self._looking_ahead():
             statistics = self._measure()
             self._meter.enter(_PREPARING)
-            self._engine.prepare(self._scene(statistics))
+            self._engine.prepare(self._context(statistics))
         release_free_memory()
         with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
@@ -187,7 +187,7 @@ class _Run:
             statistics,
             self._meter,
             scores=self._folder / SCORES if self._keeps else None,
-            cut=self._engine.cut() if self._scores else None,
+            cut=self._engine.thresholds() if self._scores else None,
             picks=self._picks,
             candidates=self._candidates,
         )
@@ -196,11 +196,11 @@ class _Run:
     def _looking_ahead(self) -> Iterator[None]:
         """Look ahead; where there is a core to spare, do so beside what the block does."""
         looks = [
-            CoarsePreview(self._engine, self._volume, self._facts, self._scale, look, step)
-            for step, look in enumerate(self._looks)
+            CoarsePreview(self._engine, self._volume, self._facts, self._scale, look, index)
+            for index, look in enumerate(self._looks)
         ]
         spare = self._volume is not None and self._executor.processes > 1
-        if looks and spare and all(look.beside for look in self._looks):
+        if looks and spare and all(look.concurrent for look in self._looks):
             with BackgroundTasks(looks, self._core) as self._coming:
                 yield
                 for labels in self._coming.rest(self._control.check):
@@ -238,7 +238,7 @@ class _Run:
         path = self._folder / _SCORES
         try:
             with ScoreFile(path, self._facts.shape) as scores:
-                self._feed.begin(self._engine.cut())
+                self._feed.begin(self._engine.thresholds())
                 self._walk(plan, lambda piece, block: scores.write(piece.target, _as_scores(block)))
             self._join(Planes(path, self._facts.shape), mask)
         finally:
@@ -252,7 +252,7 @@ class _Run:
             mask.write(z, 0, 0, block)
             self._feed.put((z, 0, 0), block)
 
-        write_mask(read.shape, read, write, self._engine.cut(), step=self._within, spread=self._tiles.map)
+        write_mask(read.shape, read, write, self._engine.thresholds(), step=self._within, spread=self._tiles.map)
         if self._keeps:
             self._keep(read)
 
@@ -281,7 +281,7 @@ class _Run:
             done += 1
             self._meter.within(done / len(plan), tiles=1)
 
-        reads = self._engine.reads_tiles
+        reads = self._engine.needs_tile_data
         self._tiles.begin(self._engine, tile_voxels=plan.tile_voxels if reads else 0, core_voxels=plan.core_voxels)
         try:
             run_tiles(
@@ -289,7 +289,7 @@ class _Run:
                 self._volume if reads else None,
                 self._tiles,
                 self._control,
-                step=len(self._looks),
+                pass_index=len(self._looks),
                 focus=self._task.focus,
                 put=put,
                 meanwhile=self._tick,
@@ -304,10 +304,10 @@ class _Run:
         came = self._task.candidates
         if self._points:
             points = np.concatenate([self._points[index] for index in sorted(self._points)])
-            self._picks = self._engine.settle(points)
+            self._picks = self._engine.finalize_picks(points)
             self._candidates = self._engine.candidates(points) if self._keeps else None
         elif came is not None and self._scores:
-            cut = self._engine.cut()
+            cut = self._engine.thresholds()
             self._picks = came.cut(cut.high, cut.low)
 
     def _within(self, fraction: float) -> None:
@@ -331,7 +331,7 @@ class _Run:
             tile_bytes=self._engine.tile_bytes,
         )
 
-    def _scene(self, statistics: Statistics | None) -> VolumeContext:
+    def _context(self, statistics: Statistics | None) -> VolumeContext:
         facts = self._facts
         read = no_reading if self._volume is None else _reader(self._volume, self._control.check)
         threads = self._executor.processes

@@ -22,7 +22,7 @@ def run_tiles(
     executor: TileExecutor,
     control: Control,
     *,
-    step: int,
+    pass_index: int,
     focus: Position | None,
     put: Callable[[TileSpec, Result], None],
     meanwhile: Callable[[], None],
@@ -38,8 +38,8 @@ def run_tiles(
         An engine has begun on it.
     control : Control
         A cancel stops between two tiles; a new focus reorders what is left.
-    step : int
-        Number of the pass.
+    pass_index : int
+        Index of the pass.
     focus : tuple of float or None
         Where to begin.
     put : callable
@@ -60,15 +60,15 @@ def run_tiles(
             order.focus(moved)
         while order and executor.room > 0:
             piece = order.next()
-            executor.submit(piece.index, _tile(piece, volume, step))
+            executor.submit(piece.index, _tile(piece, volume, pass_index))
             in_flight[piece.index] = piece
         for result in executor.completed(_POLL_S):
             put(in_flight.pop(result.index), result)
         meanwhile()
 
 
-def _tile(piece: TileSpec, volume: Volume | None, step: int) -> Tile:
+def _tile(piece: TileSpec, volume: Volume | None, pass_index: int) -> Tile:
     if volume is None:
         z, y, x = (slice(0, size) for size in piece.shape)
-        return Tile(np.empty((0, 0, 0), np.float32), (z, y, x), piece.start, piece.shape, 1, step)
-    return Tile(volume.read(*piece.read), piece.core, piece.start, piece.shape, 1, step)
+        return Tile(np.empty((0, 0, 0), np.float32), (z, y, x), piece.start, piece.shape, 1, pass_index)
+    return Tile(volume.read(*piece.read), piece.core, piece.start, piece.shape, 1, pass_index)

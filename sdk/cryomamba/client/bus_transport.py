@@ -16,18 +16,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ValidationError
 
-from cryomamba.client import bus_subscriber as published
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber
 from cryomamba.client.bus_watch import AllWatch, JobWatch, decode_message
 from cryomamba.endpoints import BusEndpoints, check_bus_url
-from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError
+from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, no_such_job
 from cryomamba.models.base import Record
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobPage, JobRecord, JobState, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo
+from cryomamba.wire import messages
 from cryomamba.wire.buffers import decode_bytes
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -150,7 +150,7 @@ class BusTransport:
         seq, ts = reply.body.get("seq"), reply.body.get("ts")
         if not isinstance(seq, int) or not isinstance(ts, int | float):
             raise ProtocolError("The broker sent a preview without its number and time.")
-        envelope = replace(reply.envelope, type=published.PREVIEW, seq=seq, ts=float(ts))
+        envelope = replace(reply.envelope, type=messages.PREVIEW, seq=seq, ts=float(ts))
         return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
 
     async def revise(self, request: ReviseRequest) -> JobRecord:
@@ -232,9 +232,7 @@ def _ref(job_id: str) -> JobRef:
     try:
         return JobRef(job=job_id)
     except ValidationError:
-        raise NotFoundError(
-            f"There is no job '{job_id[:64]}'.", hint="'cryomamba jobs' lists those that there are."
-        ) from None
+        raise no_such_job(job_id) from None
 
 
 def _parsed(model: type[R], body: object) -> R:
