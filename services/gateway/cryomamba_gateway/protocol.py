@@ -26,7 +26,7 @@ class HttpProtocol(H11Protocol):
         super().__init__(**uvicorn_arguments)
         self._connections = connections
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give the connection its transport, with which it can be ended at once."""
         made = cast("asyncio.Transport", transport)
         connection = self._connections.find(made.get_extra_info("peername"), made.get_extra_info("sockname"))
