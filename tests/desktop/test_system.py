@@ -16,8 +16,7 @@ import pytest
 
 from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.settings import Settings
-from cryomamba.testing import Stack
-from cryomamba.testing.stack import Service
+from cryomamba.testing import Service, Stack
 from cryomamba.volumes import write_volume
 from cryomamba_server.tokens import Scope, TokenStore
 from napari_cryomamba.app.settings import SettingsFile
@@ -293,7 +292,7 @@ def test_an_upload_can_be_cancelled(
     driver: Driver, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row ends as cancelled and the server forgets what it was sent."""
-    from cryomamba.client import http
+    from cryomamba.client import http_transport as http
 
     sending = threading.Event()
     real = http.HttpTransport._ask

@@ -24,7 +24,7 @@ from cryomamba.settings import Settings
 from cryomamba.wire.buffers import BufferSpec, Codec
 from cryomamba.wire.constants import PREVIEW_IN_HWM, RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import EnvelopeFactory, encode
-from cryomamba.wire.preview import PREVIEW
+from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.requests import Claim, Claimed, Empty, Release, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 from cryomamba_inference.attempt import Attempt

@@ -28,7 +28,12 @@ HELLO_BEGUN = b"\x16\x03\x01\x02\x00\x01"
 async def secure(locked: Locked, pem_files: tuple[Path, Path]) -> AsyncIterator[str]:
     """A gateway that speaks TLS, with a small lobby, over the same home."""
     cert, key = pem_files
-    changed = {"strangers": MOST, "strangers_per_address": HERE, "gateway_certfile": cert, "gateway_keyfile": key}
+    changed = {
+        "max_unauthenticated": MOST,
+        "max_unauthenticated_per_address": HERE,
+        "gateway_certfile": cert,
+        "gateway_keyfile": key,
+    }
     async with locked.house.running(locked.house.settings.model_copy(update=changed)) as url:
         yield url
 

@@ -56,7 +56,7 @@ class Stranger:
 @pytest_asyncio.fixture(loop_scope="session")
 async def small(locked: Locked) -> AsyncIterator[str]:
     """A gateway with a small lobby over the same home."""
-    changed = {"strangers": MOST, "strangers_per_address": HERE}
+    changed = {"max_unauthenticated": MOST, "max_unauthenticated_per_address": HERE}
     async with locked.house.running(locked.house.settings.model_copy(update=changed)) as url:
         yield url
 
