@@ -13,8 +13,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from cryomamba.atomic import disk_full_error
 from cryomamba.engines.api import Slices
-from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.geometry import Shape
 
 
@@ -40,11 +40,7 @@ class ScoreFile:
     def __init__(self, path: Path, shape: Shape) -> None:
         nbytes = math.prod(shape)
         if shutil.disk_usage(path.parent).free < nbytes:
-            raise UnavailableError(
-                "There is not enough disk space for the scores of this volume.",
-                code=ErrorCode.INSUFFICIENT_STORAGE,
-                hint=f"Free {nbytes / 1e9:.1f} GB, or move the data directory (CRYOMAMBA_HOME) to a larger disk.",
-            )
+            raise disk_full_error(f"The disk is full: the scores of this volume need {nbytes:,} bytes.")
         self.shape = shape
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         os.ftruncate(self._file, nbytes)
