@@ -15,7 +15,17 @@ from pydantic import BaseModel, ConfigDict
 from cryomamba._version import __version__
 from cryomamba.atomic import sync_folder
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import ARTIFACTS, CANDIDATES, SCORES, ExportFormat
+from cryomamba.engines.artifacts import (
+    CANDIDATES,
+    EXPORTS,
+    MASK,
+    SCORES,
+    STATISTICS,
+    STATISTICS_TABLE,
+    ExportFormat,
+    formats_of,
+    media_type,
+)
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import JobFailedError
 from cryomamba.file_names import stem
@@ -29,7 +39,7 @@ from cryomamba.masks.measure import (
     measure,
     write_csv,
 )
-from cryomamba.masks.medial_surface import METHOD as MIDDLE_METHOD
+from cryomamba.masks.medial_surface import METHOD as MEDIAL_SURFACE_METHOD
 from cryomamba.masks.membranes import MembraneFiles, trace_membranes
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -38,30 +48,12 @@ from cryomamba.picks import Frame, Kind, Picks, write_picks
 from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.runner.run import MASK, WRITING, Outcome
+from cryomamba_inference.runner.run import WRITING, Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
-STATS = "stats.json"
-TABLE = "stats.csv"
 INSTANCES_MAX = 1000
 
 _WRITERS: Mapping[ExportFormat, Callable[..., None]] = {"nifti": write_nifti, "nrrd": write_nrrd}
-_MEDIA_TYPES = {
-    MASK: "application/octet-stream",
-    "mask.nii.gz": "application/gzip",
-    "mask.nrrd": "application/octet-stream",
-    SCORES: "application/octet-stream",
-    CANDIDATES: "text/csv",
-    "instances.mrc": "application/octet-stream",
-    "middle.mrc": "application/octet-stream",
-    "normals.nrrd": "application/octet-stream",
-    "picks.csv": "text/csv",
-    "picks.star": "text/plain",
-    "picks.tbl": "text/plain",
-    STATS: "application/json",
-    TABLE: "text/csv",
-}
-PICKS = ("picks.csv", "picks.star", "picks.tbl")
 _READ_NBYTES = 1024 * 1024
 
 
@@ -93,8 +85,8 @@ class MaskStatistics(BaseModel):
     threshold : ScoreCut or None
         How the mask was cut from scores of 0 to 255.
     surface_method, thickness_method : str
-    middle_method : str or None
-        How middle surfaces were found, where they were.
+    medial_surface_method : str or None
+        How medial surfaces were found, where they were.
     picks : dict or None
         Where there are places: their ``kind``, how many ``points`` there are, and how many ``objects`` (particles,
         filaments or pieces of membrane).
@@ -117,7 +109,7 @@ class MaskStatistics(BaseModel):
     threshold: HysteresisThreshold | None = None
     surface_method: str = METHOD
     thickness_method: str = THICKNESS_METHOD
-    middle_method: str | None = None
+    medial_surface_method: str | None = None
     picks: PicksSummary | None = None
     labels: tuple[LabelSummary, ...]
     instance_count: int
@@ -177,10 +169,10 @@ def write_artifacts(
 
         return measured
 
-    names = [MASK, *([SCORES] if outcome.scores is not None else [])]
+    names = [MASK.name, *([SCORES.name] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
         for number, form in enumerate(masks):
-            names.append(ARTIFACTS[form])
+            names.append(EXPORTS[form].name)
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
         # Without a tomogram the mask is a demonstration, and its shape of no interest.
         source, told = LabelSource.of_volume(mask), measuring(len(masks))
@@ -189,12 +181,14 @@ def write_artifacts(
         if options is not None:
             measured, made, picks = _traced(measured, options, mask, folder, engine, measuring(len(masks) + 1))
             names += made
-        write_csv(measured, folder / TABLE)
+        write_csv(measured, folder / STATISTICS_TABLE.name)
     statistics = _statistics(outcome, engine, volume_name, measured, picks)
-    (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    names += [STATS, TABLE]
+    (folder / STATISTICS.name).write_text(
+        json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8"
+    )
+    names += [STATISTICS.name, STATISTICS_TABLE.name]
     frame = Frame(outcome.facts.shape, outcome.facts.voxel_size_A, stem(Path(volume_name)))
-    tables = {CANDIDATES: outcome.candidates, **dict.fromkeys(PICKS, picks)}
+    tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
     for name, places in tables.items():
         if places is not None:
             write_picks(places, folder / name, frame)
@@ -217,12 +211,7 @@ def _traced(
     step: Callable[[float], None],
 ) -> tuple[Measurements, list[str], Picks | None]:
     """Make the files that are wanted of a mask; return the tables with areas, the files' names, and points."""
-    wanted: dict[ExportFormat, bool] = {
-        "instances": options.instances,
-        "middle": options.middle,
-        "normals": options.normals,
-    }
-    names = {form: ARTIFACTS[form] for form, there in wanted.items() if there}
+    names = {form: EXPORTS[form].name for form in formats_of("membranes") if getattr(options, form)}
     found = trace_membranes(
         measured.pieces,
         mask,
@@ -233,7 +222,7 @@ def _traced(
         step=step,
     )
     points = found.points if options.point_spacing_A is not None else None
-    return measured.with_middle(found.middle_nm2), list(names.values()), points
+    return measured.with_medial_surface(found.medial_surface_nm2), list(names.values()), points
 
 
 def _statistics(
@@ -247,7 +236,7 @@ def _statistics(
         voxel_size_A=outcome.facts.voxel_size_A,
         input=outcome.statistics,
         threshold=outcome.cut,
-        middle_method=None if membrane_options(engine) is None else MIDDLE_METHOD,
+        medial_surface_method=None if membrane_options(engine) is None else MEDIAL_SURFACE_METHOD,
         picks=None if picks is None else _summary(picks),
         labels=measured.labels,
         instance_count=measured.count,
@@ -261,7 +250,7 @@ def _summary(picks: Picks) -> PicksSummary:
 
 def read_statistics(folder: Path) -> dict[str, Any]:
     """Return what :func:`write_artifacts` wrote into ``stats.json``."""
-    fields: dict[str, Any] = json.loads((folder / STATS).read_text(encoding="utf-8"))
+    fields: dict[str, Any] = json.loads((folder / STATISTICS.name).read_text(encoding="utf-8"))
     return fields
 
 
@@ -296,4 +285,4 @@ def _describe(path: Path, check: Callable[[], None]) -> Artifact:
             digest.update(piece)
             size += len(piece)
         os.fsync(file.fileno())
-    return Artifact(name=path.name, size_bytes=size, media_type=_MEDIA_TYPES[path.name], sha256=digest.hexdigest())
+    return Artifact(name=path.name, size_bytes=size, media_type=media_type(path.name), sha256=digest.hexdigest())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import ARTIFACTS, ENDINGS, PICK_FORMATS, ExportFormat, candidates_beside
+from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_path, formats_of
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
@@ -93,10 +93,9 @@ class LocalRunner:
         cancelled : callable
             Asked often, in this thread, at least between any two tiles.
         formats : sequence of ExportFormat
-            Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
-            scores that it was cut from; of engines that find places, tables of them, and next to the scores a table of
-            the `candidates` that another threshold chooses from; and what the engine's parameters have made besides
-            (:class:`~cryomamba.engines.membrane_options.MembraneOptions`).
+            Further files next to the mask, named like it (:data:`cryomamba.engines.artifacts.EXPORTS`): the mask in
+            other formats, its score map, the tables of engines that pick, the `candidates` for other thresholds, and
+            what the parameters request (:class:`~cryomamba.engines.membrane_options.MembraneOptions`).
 
         Raises
         ------
@@ -159,7 +158,7 @@ def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
     """Return the places that belong to the scores that an engine is to cut anew."""
     if engine.name != RETHRESHOLD or source is None:
         return None
-    path = candidates_beside(source)
+    path = candidates_path(source)
     return read_csv(path) if path.is_file() else None
 
 
@@ -176,13 +175,13 @@ def _require_made(engine: Engine[Any], formats: Sequence[ExportFormat], candidat
         )
     points = engine.picks is not None or candidates is not None
     points = points or (options is not None and options.point_spacing_A is not None)
-    if not points and any(form in PICK_FORMATS for form in formats):
+    if not points and any(form in formats_of("picks") for form in formats):
         raise InvalidRequestError(
             f"The engine '{engine.name}' picks nothing, so there is no table of picks.",
             hint="Take 'particles' or 'filaments', have points on membranes with -p point_spacing_A=100, or leave out "
             "the formats csv, star and tbl.",
         )
-    for form in ("instances", "middle", "normals"):
+    for form in formats_of("membranes"):
         if form in formats and not getattr(options, form, False):
             raise InvalidRequestError(
                 f"'{form}' was not asked of the engine '{engine.name}'.", hint=f"Membranes have it with -p {form}=true."
@@ -223,10 +222,10 @@ def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalR
     statistics = read_statistics(folder)
     exports = []
     for form in formats:
-        target = output.with_name(output.name.removesuffix(".mrc") + ENDINGS[form])
-        (folder / ARTIFACTS[form]).replace(target)
+        target = output.with_name(output.name.removesuffix(".mrc") + EXPORTS[form].ending)
+        (folder / EXPORTS[form].name).replace(target)
         exports.append(target)
-    (folder / "mask.mrc").replace(output)
+    (folder / MASK.name).replace(output)
     return LocalResult(output, tuple(exports), statistics)
 
 

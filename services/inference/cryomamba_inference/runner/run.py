@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cryomamba.engines.api import Engine, Labels, Pass, Points, Slices, VolumeContext, Voxels
-from cryomamba.engines.artifacts import SCORES
+from cryomamba.engines.artifacts import MASK, SCORES
 from cryomamba.errors import (
     ErrorCode,
     InternalError,
@@ -43,7 +43,6 @@ from cryomamba_inference.runner.tile_loop import run_tiles
 from cryomamba_inference.score_file import Planes, ScoreFile
 from cryomamba_inference.threads import one_thread
 
-MASK = "mask.mrc"
 _SCORES = "scores.bin"
 _MEASURING = "reading the volume"
 _PREPARING = "preparing"
@@ -174,7 +173,7 @@ class _Run:
             self._meter.enter(_PREPARING)
             self._engine.prepare(self._context(statistics))
         release_free_memory()
-        with MaskWriter(self._folder / MASK, self._facts, labels=self._highest, engine=self._engine.name) as mask:
+        with MaskWriter(self._folder / MASK.name, self._facts, labels=self._highest, engine=self._engine.name) as mask:
             if self._scores:
                 self._run_scores(plan, mask)
             else:
@@ -182,11 +181,11 @@ class _Run:
                 self._walk(plan, lambda piece, labels: mask.write(*piece.start, labels))
         self._feed.finish(self._meter.fraction)
         return Outcome(
-            self._folder / MASK,
+            self._folder / MASK.name,
             self._facts,
             statistics,
             self._meter,
-            scores=self._folder / SCORES if self._keeps else None,
+            scores=self._folder / SCORES.name if self._keeps else None,
             cut=self._engine.thresholds() if self._scores else None,
             picks=self._picks,
             candidates=self._candidates,
@@ -261,7 +260,7 @@ class _Run:
         depth, _, _ = self._facts.shape
         planes = slab_depth(self._facts.shape, SCORE_SLAB_VOXELS)
         with MaskWriter(
-            self._folder / SCORES, self._facts, labels=SCORE_MAX, engine=self._engine.name, what="scores"
+            self._folder / SCORES.name, self._facts, labels=SCORE_MAX, engine=self._engine.name, what="scores"
         ) as kept:
             for z in range(0, depth, planes):
                 kept.write(z, 0, 0, read(slice(z, min(z + planes, depth))).astype(np.uint16))
