@@ -207,7 +207,7 @@ def _demo_summary(volume: VolumeSource, shape: Shape, engine: EngineInfo) -> Vol
 
 def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> VolumeSummary:
     try:
-        path = resolve_below(f"{job_id}/{SCORES}", (artifacts,))
+        path = resolve_below(f"{job_id}/{SCORES.name}", (artifacts,))
     except CryoMambaError:
         raise NotFoundError(
             "There is no job of that id whose scores are kept.",
@@ -217,7 +217,7 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
         path, voxel_size_A=volume.voxel_size_A, check=lambda opened: verify_opened(opened, path, (artifacts,))
     )
     return VolumeSummary(
-        name=f"{SCORES} of {job_id}",
+        name=f"{SCORES.name} of {job_id}",
         shape=meta.shape,
         voxel_size_A=meta.voxel_size_A,
         job_id=job_id,
