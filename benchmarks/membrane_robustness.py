@@ -80,7 +80,7 @@ def found(density: Density, voxel_A: Spacing, truth: Truth) -> float:
     engine = MembraneEngine(MembraneParameters())
     engine.prepare(VolumeContext(density.shape, voxel_A, None, lambda where: np.ascontiguousarray(density[where])))
     whole = Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), density.shape)
-    return score_mask(cut_scores(engine.predict(whole).astype(np.uint8), engine.cut()), truth).f1
+    return score_mask(cut_scores(engine.predict(whole).astype(np.uint8), engine.thresholds()), truth).f1
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ def segmented(
     engine.prepare(VolumeContext(shape, voxel_size_A, None, lambda where: np.ascontiguousarray(density[where])))
     found = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), shape))
     assert isinstance(found, TileResult)
-    picks = engine.settle(found.points)
+    picks = engine.finalize_picks(found.points)
     return found.labels.astype(np.uint8), picks, time.perf_counter() - started
 
 
@@ -186,7 +186,7 @@ def filaments(scene: str, seed: int, noise: float) -> list[float]:
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=voxel_A, seed=seed, noise=noise, **parameters))
     engine = FilamentsEngine(FilamentsParameters(diameter_A=diameter_A))
     scores, picks, seconds = segmented(engine, phantom.density, (voxel_A,) * 3)
-    cut, true_A, found_A = engine.cut(), seen_lines(phantom), picks.positions * voxel_A
+    cut, true_A, found_A = engine.thresholds(), seen_lines(phantom), picks.positions * voxel_A
     precision, recall = 1.0, 0.0
     if len(found_A):
         precision = float(np.mean(cKDTree(true_A).query(found_A)[0] < 0.5 * diameter_A))

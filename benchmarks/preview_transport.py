@@ -25,7 +25,8 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.testing import Stack, wait_until
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.envelope import EnvelopeFactory, encode
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.topics import preview_topic
 
 JOB = "00000000-0000-0000-0000-000000000001"

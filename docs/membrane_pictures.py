@@ -44,7 +44,7 @@ def found(noise: float) -> tuple[Phantom, NDArray[np.uint8], NDArray[np.uint8]]:
     engine = MembraneEngine(MembraneParameters())
     engine.prepare(VolumeContext(SHAPE, (10.0,) * 3, None, lambda where: phantom.density[where]))
     scores = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), SHAPE))
-    return phantom, scores.astype(np.uint8), cut_scores(scores.astype(np.uint8), engine.cut())
+    return phantom, scores.astype(np.uint8), cut_scores(scores.astype(np.uint8), engine.thresholds())
 
 
 def panels(noise: float) -> list[NDArray[np.uint8]]:

@@ -19,7 +19,8 @@ from cryomamba.models.jobs import Progress
 from cryomamba.testing import Stack
 from cryomamba.wire.constants import PREVIEW_IN_HWM
 from cryomamba.wire.envelope import EnvelopeFactory, encode
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.requests import Claim, Claimed, Finish, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 

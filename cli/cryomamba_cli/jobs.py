@@ -158,13 +158,13 @@ def resolve(client: Client, text: str) -> str:
     InvalidRequestError
         Several do.
     """
-    from cryomamba.errors import InvalidRequestError, NotFoundError
+    from cryomamba.errors import InvalidRequestError, no_such_job
 
     if len(text) == _ID_LENGTH:
         return text
     found = [record.job_id for record in client.list(limit=_LOOK_BACK) if record.job_id.startswith(text)]
     if not found:
-        raise NotFoundError(f"There is no job '{text}'.", hint="'cryomamba jobs' lists those that there are.")
+        raise no_such_job(text)
     if len(found) > 1:
         listed = ", ".join(job_id[: len(text) + SHORT] for job_id in found[:3])
         raise InvalidRequestError(f"{len(found)} jobs begin with '{text}'.", hint=f"Write more of the id: {listed} …")

@@ -130,6 +130,11 @@ class NotFoundError(CryoMambaError):
     default_code = ErrorCode.NOT_FOUND
 
 
+def no_such_job(job_id: str) -> NotFoundError:
+    """Return the error for a job that does not exist or is not visible: the caller must not see which."""
+    return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="'cryomamba jobs' lists those that there are.")
+
+
 class ConflictError(CryoMambaError):
     """The thing is in a state that does not allow this: a final job, a reused key, a stale attempt."""
 

@@ -49,13 +49,13 @@ class Settings(BaseSettings):
     )
     requests_per_minute: int = Field(600, ge=1, description="Requests that one token may send in a minute.")
     sockets_per_token: int = Field(32, ge=1, description="WebSockets that one token may hold open.")
-    strangers: int = Field(
+    max_unauthenticated: int = Field(
         512,
         ge=1,
         description="Connections at once that have not shown a token; for one more, the one that has waited longest is "
         "closed.",
     )
-    strangers_per_address: int = Field(
+    max_unauthenticated_per_address: int = Field(
         128,
         ge=1,
         description="The same for the connections of one address, or of IPv6 of one network of 64 bits; behind a proxy "

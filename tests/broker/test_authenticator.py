@@ -15,8 +15,8 @@ import zmq.asyncio
 
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
-from cryomamba.client.bus import BusTransport
 from cryomamba.client.bus_requester import BusRequester
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import ConnectionFile
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, UnavailableError

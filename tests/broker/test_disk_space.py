@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from cryomamba.engines.info import EngineInfo
-from cryomamba.engines.scratch import ScratchNodes
+from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.models.jobs import VolumeSummary
 from cryomamba_broker.disk_space import DiskSpace, job_nbytes
 
 
 def engine(**fields: Any) -> EngineInfo:
-    parameters = {"properties": {"d_A": {"default": 50.0}, "pieces": {"makes": "instances"}}}
+    parameters = {"properties": {"d_A": {"default": 50.0}, "pieces": {"produces": "instances"}}}
     return EngineInfo(name="e", summary="s", parameters=parameters, **fields)
 
 
@@ -31,14 +31,14 @@ def test_a_job_counts_its_voxels_and_what_is_asked_for() -> None:
 
 def test_nodes_are_counted_by_their_distance() -> None:
     """A grid of nodes has more of them, for each voxel, the coarser the volume is, but never more than voxels."""
-    told = engine(scratch=ScratchNodes(bytes_per_node=9, step=30.0))
+    told = engine(scratch=ScratchGrid(bytes_per_node=9, step=30.0))
     assert job_nbytes(volume(10), told, {}) == 6000 + 9 * 4 * 8 * 11
     assert job_nbytes(volume(30), told, {}) == job_nbytes(volume(50), told, {}) == 6000 + 9 * 6000
 
 
 def test_nodes_follow_a_parameter() -> None:
     """A grid whose distance is a share of a length follows the parameter's value, or its default."""
-    told = engine(scratch=ScratchNodes(bytes_per_node=8, step=0.6, parameter="d_A"))
+    told = engine(scratch=ScratchGrid(bytes_per_node=8, step=0.6, parameter="d_A"))
     assert job_nbytes(volume(), told, {}) == 6000 + 8 * 4 * 8 * 11
     assert job_nbytes(volume(), told, {"d_A": 5.0}) == 6000 + 8 * 6000
 

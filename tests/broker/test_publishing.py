@@ -18,7 +18,8 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobEvent, JobRecord, Progress
 from cryomamba.wire.constants import PREVIEW_OUT_HWM, PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
-from cryomamba.wire.preview import PREVIEW, decode_frame, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import decode_frame, encode_frame
 from cryomamba.wire.topics import ALL_EVENTS, event_topic, new_nonce, preview_topic, sync_topic
 from cryomamba_broker.cache import CachedFrame, PreviewCache
 from cryomamba_broker.relay import AttemptFence, check_frame

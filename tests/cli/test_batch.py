@@ -140,9 +140,9 @@ class Fragile(Engine[Parameters]):
     Parameters = Parameters
     labels: ClassVar = {1: "bright"}
 
-    def prepare(self, scene):
+    def prepare(self, context):
         if self.parameters.early:
-            self.look(scene.statistics.maximum)
+            self.look(context.statistics.maximum)
 
     def predict(self, tile):
         self.look(tile.data.max())

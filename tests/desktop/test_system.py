@@ -16,8 +16,7 @@ import pytest
 
 from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.settings import Settings
-from cryomamba.testing import Stack
-from cryomamba.testing.stack import Service
+from cryomamba.testing import Service, Stack
 from cryomamba.volumes import write_volume
 from cryomamba_server.tokens import Scope, TokenStore
 from napari_cryomamba.app.settings import SettingsFile
@@ -287,7 +286,7 @@ def test_what_the_server_does_not_see_is_uploaded_and_revised(
         np.testing.assert_array_equal(np.asarray(overlay.layer.data), file.data.astype(np.uint8))
     assert driver.record(job_id).history[-1].reason == "a corner"
     version = panel.mask_panel.version
-    assert [version.itemText(row) for row in range(version.count())] == ["As the engine made it", "Revision 1"]
+    assert [version.itemText(row) for row in range(version.count())] == ["Original result", "Version 1"]
     version.activated.emit(0)
     driver.until(lambda: overlay.layer.data[0, 0, 0] == first)
 
@@ -296,7 +295,7 @@ def test_an_upload_can_be_cancelled(
     driver: Driver, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row ends as cancelled and the server forgets what it was sent."""
-    from cryomamba.client import http
+    from cryomamba.client import http_transport as http
 
     sending = threading.Event()
     real = http.HttpTransport._ask

@@ -24,7 +24,8 @@ from cryomamba.volumes.header_fields import HEADER_NBYTES, MAX_SIDE
 from cryomamba.wire.buffers import BufferSpec, decode_bytes, encode_labels
 from cryomamba.wire.constants import PAYLOAD_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
-from cryomamba.wire.preview import PREVIEW, decode_frame, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import decode_frame, encode_frame
 from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba.wire.topics import parse_topic, preview_topic, sync_topic
 from cryomamba.wire.webframe import decode_web_frame, encode_web_frame

@@ -32,7 +32,8 @@ from cryomamba.models.jobs import Artifact, JobError, JobRecord, Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.envelope import encode
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.webframe import SUBPROTOCOL

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from cryomamba.client.bus_subscriber import BusMessage
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.envelope import EnvelopeFactory
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 from cryomamba_gateway.live.json_preview import shrunk
 from cryomamba_gateway.live.messages import json_preview
 

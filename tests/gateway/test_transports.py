@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from cryomamba.client import AsyncClient, aconnect, bus
-from cryomamba.client.bus import BusTransport
+from cryomamba.client import AsyncClient, aconnect, bus_transport
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, StateEvent
@@ -159,7 +159,7 @@ async def test_all_jobs_are_watched(house: House, worker: Worker, client: AsyncC
 
 async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events come back before requests do: a watcher of all jobs waits, says so, and then tells every state."""
-    monkeypatch.setattr(bus, "EVENTS_S", 0.3)
+    monkeypatch.setattr(bus_transport, "EVENTS_S", 0.3)
     ends = house.broker.endpoints
     with _proxied(ends.jobs) as jobs, _proxied(ends.events) as events:
         far = _elsewhere(ends, jobs=jobs.port, events=events.port)
@@ -184,9 +184,9 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monke
             events.cut()
             missed = await near.submit(shape=SHAPE)
             await near.cancel(missed.job_id)
-            events.mend()
+            events.restore()
             await wait_until_async(waits, what="the watcher to say that it waits")
-            jobs.mend()
+            jobs.restore()
             await wait_until_async(lambda: heard("job_cancelled", 1), what="what was missed")
             assert told(seen) == ["job_created", "job_created", "job_cancelled"]
             following.cancel()
@@ -231,7 +231,7 @@ async def test_a_link_lost_before_the_first_event_loses_none(house: House, worke
         link.cut()
         missed = await near.submit(shape=SHAPE)
         await near.cancel(missed.job_id)
-        link.mend()
+        link.restore()
         await wait_until_async(heard_of_the_end, what="what was missed")
         assert told(seen) == ["job_created", "job_cancelled"]
         following.cancel()
@@ -266,7 +266,7 @@ async def test_a_watcher_survives_a_cut_and_misses_no_state(house: House, worker
                     await worker.publish(claimed, ball, final=True)
                     await worker.finish(claimed, {})
                 if isinstance(event, ConnectionEvent) and event.status == "lost":
-                    proxy.mend()
+                    proxy.restore()
     assert told(events) == ["job_created", "job_started", "job_completed"]
     assert [event.status for event in events if isinstance(event, ConnectionEvent)][:3] == [
         "connected",
@@ -289,7 +289,7 @@ async def test_a_download_goes_on_where_it_broke(house: House, worker: Worker, t
                 if cuts < 2:
                     cuts += 1
                     proxy.cut()
-                    proxy.mend()
+                    proxy.restore()
     assert digest.digest() == hashlib.sha256(content).digest()
 
 

@@ -37,7 +37,7 @@ def picked(
         assert isinstance(found, TileResult)
         scores[z, y, x] = found.labels
         points.append(found.points)
-    return scores, engine.settle(np.concatenate(points))
+    return scores, engine.finalize_picks(np.concatenate(points))
 
 
 def agreement(found_A: npt.NDArray[Any], true_A: npt.NDArray[Any], within_A: float) -> tuple[float, float]:

@@ -138,7 +138,7 @@ def test_the_mask_is_as_thick_as_the_filament() -> None:
     made = engine(contrast="dark")
     scores, _ = picked(made, tube())
     true = math.pi / 4 * 25**2 * 128 / 0.8
-    assert 0.85 * true < (scores >= made.cut().low).sum() < 1.2 * true
+    assert 0.85 * true < (scores >= made.thresholds().low).sum() < 1.2 * true
 
 
 def test_a_filament_along_the_border_is_found() -> None:

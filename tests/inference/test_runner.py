@@ -70,7 +70,7 @@ class ScoreEngine(MeanEngine):
         super().__init__(parameters)
         self.output = "scores"
 
-    def cut(self) -> HysteresisThreshold:
+    def thresholds(self) -> HysteresisThreshold:
         return HysteresisThreshold(200, 100, 9)
 
     def predict(self, tile: Tile) -> Labels:
@@ -155,7 +155,7 @@ def test_processes_do_not_change_the_bytes(tmp_path: Path, recorder: Any, make_v
                     files.append(outcome.mask.read_bytes())
             assert files[0] == files[1]
             assert sum(files[0][1024:]) > 0
-            assert len(pool._workers) == 2
+            assert len(pool.pids()) == 2
     finally:
         pool.close()
 
@@ -194,7 +194,7 @@ def test_a_cancel_stops_within_one_tile(make_volume: Any, tmp_path: Path, record
 def test_a_cancel_ends_a_wait(tmp_path: Path, recorder: Any) -> None:
     """A demo of an hour ends at once when it is cancelled from another thread."""
     control = Control()
-    recorder.preview = lambda _frame: threading.Thread(target=control.cancel).start()
+    recorder.on_preview = lambda _frame: threading.Thread(target=control.cancel).start()
     with (
         pytest.raises(JobFailedError, match="cancelled"),
         outcome_of(
@@ -224,7 +224,7 @@ def test_a_cancel_while_measuring(make_volume: Any, tmp_path: Path, recorder: An
 def test_a_focus_while_running_reorders_the_rest(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
     """After the view has moved, the next tile is the one nearest to it."""
     control, engine = Control(), MeanEngine()
-    engine.on_tile = lambda: control.look_at((0, 0, 0)) if len(engine.seen) == 2 else None
+    engine.on_tile = lambda: control.set_focus((0, 0, 0)) if len(engine.seen) == 2 else None
     with outcome_of(make_volume(), engine, tmp_path / "a", recorder, control=control):
         pass
     assert engine.seen[0].start[0] > 0
@@ -323,8 +323,8 @@ def test_a_look_that_fails_is_left_out(make_volume: Any, tmp_path: Path, recorde
         def passes(self) -> Sequence[Pass]:
             return (Pass("look", factor=0), Pass())
 
-        def prepare(self, scene: VolumeContext) -> None:
-            if scene.voxel_size_A[0] > 10:
+        def prepare(self, context: VolumeContext) -> None:
+            if context.voxel_size_A[0] > 10:
                 raise InvalidRequestError("too coarse")
 
     with outcome_of(make_volume(), Picky(), tmp_path / "a", recorder, preview=EAGER) as outcome:
@@ -345,7 +345,7 @@ def test_a_look_beside_the_reading_is_shown(make_volume: Any, tmp_path: Path, re
 
     class BackgroundTasks(ThresholdEngine):
         def passes(self) -> Sequence[Pass]:
-            return [replace(each, beside=each.factor != 1) for each in super().passes()]
+            return [replace(each, concurrent=each.factor != 1) for each in super().passes()]
 
     masks = []
     for name, executor in (("a", InlineExecutor()), ("b", Spare())):
@@ -368,12 +368,12 @@ def test_a_cancel_reaches_a_look_beside(make_volume: Any, tmp_path: Path, record
 
     class Endless(MeanEngine):
         def passes(self) -> Sequence[Pass]:
-            return (Pass("look", factor=0, beside=True), Pass())
+            return (Pass("look", factor=0, concurrent=True), Pass())
 
-        def prepare(self, scene: VolumeContext) -> None:
-            while scene.voxel_size_A[0] > 10:
+        def prepare(self, context: VolumeContext) -> None:
+            while context.voxel_size_A[0] > 10:
                 begun.set()
-                scene.step(0.5)
+                context.report_progress(0.5)
             begun.wait()
             control.cancel()
 
@@ -424,7 +424,7 @@ def test_an_engines_own_error_comes_through(make_volume: Any, tmp_path: Path, re
     """A typed error of an engine is what the caller gets."""
 
     class Refusing(MeanEngine):
-        def prepare(self, scene: VolumeContext) -> None:  # noqa: ARG002 (the interface)
+        def prepare(self, context: VolumeContext) -> None:  # noqa: ARG002 (the interface)
             raise InvalidRequestError("no")
 
     with pytest.raises(CryoMambaError, match="no"), outcome_of(make_volume(), Refusing(), tmp_path / "a", recorder):

@@ -96,12 +96,12 @@ def test_hysteresis_yields_scores() -> None:
     """With hysteresis, the strong voxels are those of the plain threshold and the weak ones surround them."""
     data = blobs()
     plain, engine = prepared(data), prepared(data, hysteresis=0.5, min_volume_nm3=20)
-    scores, cut = whole(engine, data), engine.cut()
+    scores, cut = whole(engine, data), engine.thresholds()
     assert engine.output == "scores"
     assert np.array_equal(scores >= cut.high, whole(plain, data) == 1)
     assert (scores >= cut.low).sum() > (scores >= cut.high).sum()
     assert cut.min_voxels == 20
-    assert prepared(data, min_volume_nm3=1).cut().low == cut.high
+    assert prepared(data, min_volume_nm3=1).thresholds().low == cut.high
 
 
 @pytest.mark.parametrize("contrast", ["dark", "bright", "auto"])

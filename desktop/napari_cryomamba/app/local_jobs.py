@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from qtpy.QtCore import QObject
 
-from cryomamba.engines.artifacts import ARTIFACTS, MASK, ExportFormat, made_by
+from cryomamba.engines.artifacts import ARTIFACTS, EXPORTS, MASK, STATISTICS, ExportFormat, requested_formats
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from cryomamba_inference.local import LocalEvent, LocalRunner
 
 JOIN_S = 10.0
-STATISTICS = "stats.json"
 _RECORD = "job.json"
 
 
@@ -173,15 +172,15 @@ class _LocalRun(threading.Thread):
         result = _local_runner().run(
             Path(volume.path or ""),
             request,
-            output=folder / MASK,
+            output=folder / MASK.name,
             on_event=self._on_event,
             cancelled=self._cancelled.is_set,
             formats=formats,
         )
         for form, path in zip(formats, result.exports, strict=True):
-            path.replace(folder / ARTIFACTS[form])
-        (folder / STATISTICS).write_text(json.dumps(result.statistics), encoding="utf-8")
-        found = [folder / name for name in (MASK, *ARTIFACTS.values(), STATISTICS)]
+            path.replace(folder / EXPORTS[form].name)
+        (folder / STATISTICS.name).write_text(json.dumps(result.statistics), encoding="utf-8")
+        found = [folder / kind.name for kind in ARTIFACTS]
         return tuple(Artifact(name=path.name, size_bytes=path.stat().st_size) for path in found if path.exists())
 
     def _fail(self, error: CryoMambaError) -> None:
@@ -228,7 +227,7 @@ def _export_formats(record: JobRecord) -> tuple[ExportFormat, ...]:
         "candidates": engine.keeps_scores and picks,
         "csv": picks,
     }
-    requested = made_by(engine.Parameters.model_json_schema(), record.params)
+    requested = requested_formats(engine.Parameters.model_json_schema(), record.params)
     return (*(form for form, made in always.items() if made), *requested)
 
 

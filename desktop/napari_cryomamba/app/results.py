@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from cryomamba.client import AsyncClient
-from cryomamba.engines.artifacts import CANDIDATES, PICKS, SCORES
+from cryomamba.engines.artifacts import CANDIDATES, PICKS, SCORES, STATISTICS
 from cryomamba.errors import CryoMambaError, NotFoundError
 from cryomamba.geometry import Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -21,7 +21,6 @@ from cryomamba.picks import Kind, Picks, read_csv
 from cryomamba.volumes import inspect
 from napari_cryomamba.app.downloads import Downloads, Progress
 from napari_cryomamba.app.jobs import JobController
-from napari_cryomamba.app.local_jobs import STATISTICS
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.task_runner import Task, TaskRunner
@@ -75,8 +74,8 @@ class Results(QObject):
         overlay = self._preview.overlays.get(record.job_id)
         if record.newest_mask is not None and not (overlay is not None and overlay.final and overlay.in_viewer):
             self.show_version(record, record.newest_mask)
-        if record.has(PICKS):
-            self._downloads.fetch(record, PICKS, lambda path: self._show_picks(record, path))
+        if record.has(PICKS.name):
+            self._downloads.fetch(record, PICKS.name, lambda path: self._show_picks(record, path))
 
     def show_version(self, record: JobRecord, name: str) -> None:
         """Show one of a job's masks: the engine's, or a corrected one."""
@@ -124,7 +123,7 @@ class Results(QObject):
         """Download the score map of a job, and the threshold that its mask was made with."""
 
         def on_scores(scores: Path) -> None:
-            self._downloads.fetch(record, STATISTICS, lambda statistics: read(scores, statistics), failed)
+            self._downloads.fetch(record, STATISTICS.name, lambda statistics: read(scores, statistics), failed)
 
         def read(scores: Path, statistics: Path) -> None:
             def work(task: Task) -> ScoreMap:
@@ -132,11 +131,11 @@ class Results(QObject):
 
             self._tasks.run("Reading the score map", work, done, progress, failed)
 
-        self._downloads.fetch(record, SCORES, on_scores, failed, progress)
+        self._downloads.fetch(record, SCORES.name, on_scores, failed, progress)
 
     def load_candidates(self, record: JobRecord, threshold: HysteresisThreshold) -> None:
         """Add to a job's picks, hidden, those that a lower threshold than the job's own would show."""
-        if not record.has(CANDIDATES) or record.job_id in self._with_candidates:
+        if not record.has(CANDIDATES.name) or record.job_id in self._with_candidates:
             return
         self._with_candidates.add(record.job_id)
 
@@ -150,7 +149,7 @@ class Results(QObject):
                 below[candidates.above(threshold.high, threshold.low)] = False
                 add_hidden(layer, candidates.chosen(below))
 
-        self._downloads.fetch(record, CANDIDATES, on_downloaded)
+        self._downloads.fetch(record, CANDIDATES.name, on_downloaded)
 
     def filter_picks(self, record: JobRecord, threshold: HysteresisThreshold) -> None:
         """Show those of a job's picks that are above a threshold."""

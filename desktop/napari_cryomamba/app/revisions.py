@@ -136,15 +136,5 @@ def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shap
         np.array([found.volume_nm3 for found in components], np.float64),
         np.array([found.label for found in components], np.int64),
     )
-    save_picks(path, picks, Frame(shape, voxel_size_A, stem_of(tomogram)))
+    write_picks(picks, path, Frame(shape, voxel_size_A, stem_of(tomogram)))
     return len(picks)
-
-
-def save_picks(path: Path, picks: Picks, frame: Frame) -> None:
-    """Write picks in the format of the file extension, atomically."""
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        write_picks(picks, temporary, frame)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

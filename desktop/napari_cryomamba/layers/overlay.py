@@ -8,9 +8,10 @@ import numpy as np
 
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord
-from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, Source, source_of
+from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, source_of
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.models.source import Source
 
 JOB_KEY = "cryomamba_job"
 

@@ -38,7 +38,11 @@ from napari_cryomamba.widgets.threshold import ThresholdPanel
 _COLOR, _NAME, _LABEL = 0, 1, 2
 _STYLE_EVENTS = ("visible", "opacity", "contour")
 _ROW_HEIGHT, _ROWS_MAX = 24, 5
-_VERSIONS = {MASK: "Original result", INSTANCES: "Labelled components", MEDIAL_SURFACE: "Mid-surface"}
+_VERSIONS = {
+    MASK.name: "Original result",
+    INSTANCES.name: "Labelled components",
+    MEDIAL_SURFACE.name: "Medial surface",
+}
 
 
 class MaskPanel(QScrollArea):

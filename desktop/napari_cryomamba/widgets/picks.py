@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.picks import ENDINGS, Frame
+from cryomamba.picks import ENDINGS, Frame, write_picks
 from napari_cryomamba.app.notifications import Notifications
-from napari_cryomamba.app.revisions import save_picks, stem_of
+from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.placement import NM_PER_A
@@ -170,7 +170,7 @@ class PicksPanel(QWidget):
         """Export the shown points in the format of the file extension."""
         picks = picks_in(self._layer)
         frame = Frame(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
-        if self._notifications.report_errors("Exporting the picks", lambda: save_picks(path, picks, frame)):
+        if self._notifications.report_errors("Exporting the picks", lambda: write_picks(picks, path, frame)):
             self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")
             self._notifications.notify(Notification(Level.INFO, f"Picks saved: {path.name}."))
 

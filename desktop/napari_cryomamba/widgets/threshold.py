@@ -125,7 +125,7 @@ class ThresholdPanel(QWidget):
         job = self._jobs.table.get(overlay.job_id) if overlay is not None else None
         self._record = job.record if job is not None else None
         complete = overlay is not None and overlay.final
-        has_scores = self._record is not None and self._record.has(SCORES) and complete
+        has_scores = self._record is not None and self._record.has(SCORES.name) and complete
         self.load_button.setVisible(has_scores)
         self.load_button.setEnabled(has_scores)
         self.controls.hide()
@@ -133,7 +133,7 @@ class ThresholdPanel(QWidget):
         self.status.setVisible(not has_scores)
         self.load_button.setText(_LOAD)
         if has_scores and self._record is not None and self._is_on_server():
-            size = next(artifact.size_bytes for artifact in self._record.artifacts if artifact.name == SCORES)
+            size = next(artifact.size_bytes for artifact in self._record.artifacts if artifact.name == SCORES.name)
             self.load_button.setText(f"{_LOAD} (downloads {size_text(size)})")
 
     def _is_on_server(self) -> bool:

@@ -38,14 +38,14 @@ def make_transport(url: str | None, token: str | None = None) -> Transport:
         url, endpoints = default_server()
     scheme = url.partition("://")[0]
     if scheme in {"http", "https"}:
-        from cryomamba.client.http import HttpTransport
+        from cryomamba.client.http_transport import HttpTransport
 
         found = load_settings().token
         return HttpTransport(url, token=token or (found.get_secret_value() if found is not None else None))
     if scheme in {"tcp", "ipc"}:
         from cryomamba.access.keys import key_for
         from cryomamba.access.roles import Role
-        from cryomamba.client.bus import BusTransport
+        from cryomamba.client.bus_transport import BusTransport
 
         return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.ADMIN))
     raise InvalidRequestError(

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from cryomamba.client import bus_subscriber as published
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.job_state_tracker import JobStateTracker
 from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress
+from cryomamba.wire import messages
 from cryomamba.wire.preview import decode_frame
 
 if TYPE_CHECKING:
-    from cryomamba.client.bus import BusTransport
+    from cryomamba.client.bus_transport import BusTransport
 
 QUIET_S: Final = 10.0
 FINAL_FRAME_S: Final = 0.5
@@ -140,7 +140,7 @@ class AllWatch:
             It is not known where the broker publishes, and it does not say so.
         """
         hub = await self._transport.hub()
-        subscription = hub.open(None, previews=False)
+        subscription = hub.open_all(self._transport.visibility)
         try:
             async for link in self._find_start():
                 yield link
@@ -184,7 +184,7 @@ class AllWatch:
                     self.last = found.event.n
                 yield found
         if newest is not None:
-            self.last = max(self._last, newest if message.envelope.type == published.STATE else newest - 1)
+            self.last = max(self._last, newest if message.envelope.type == messages.STATE else newest - 1)
 
     async def _missed(self, newest: int) -> AsyncIterator[Event]:
         """Fetch the events between the last one told and a newer one that has just come, however long it takes."""
@@ -245,15 +245,15 @@ def _read(message: BusMessage, ledger: JobStateTracker | None, skipped: int) -> 
     """
     envelope = message.envelope
     match envelope.type:
-        case published.STATE:
+        case messages.STATE:
             record = JobRecord.model_validate(envelope.body.get("record"))
             if ledger is not None:
                 return ledger.take(record)
             return [StateEvent(JobEvent.model_validate(envelope.body.get("event")), record)]
-        case published.PROGRESS:
+        case messages.PROGRESS:
             progress = Progress.model_validate(envelope.body.get("progress"))
             return [ProgressEvent(envelope.job or "", envelope.attempt or 0, progress)]
-        case published.PREVIEW:
+        case messages.PREVIEW:
             return [PreviewEvent(decode_message(message), skipped)]
         case _:
             return []
@@ -265,7 +265,7 @@ async def _final_frame(subscription: Subscription) -> PreviewFrame | None:
         async with asyncio.timeout(FINAL_FRAME_S):
             while (got := await subscription.mailbox.get()) is not None:
                 message = got[0]
-                if isinstance(message, BusMessage) and message.envelope.type == published.PREVIEW:
+                if isinstance(message, BusMessage) and message.envelope.type == messages.PREVIEW:
                     with contextlib.suppress(ProtocolError):
                         frame = decode_message(message)
                         if frame.final:
@@ -276,7 +276,7 @@ async def _final_frame(subscription: Subscription) -> PreviewFrame | None:
 def _newest(message: BusMessage) -> int | None:
     """Return the number up to which everything before should be known."""
     body = message.envelope.body
-    if message.envelope.type == published.HEAD:
+    if message.envelope.type == messages.HEAD:
         last = body.get("last")
         return last + 1 if isinstance(last, int) else None
     event = body.get("event")

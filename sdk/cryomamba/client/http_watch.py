@@ -18,8 +18,8 @@ from cryomamba.client.job_state_tracker import JobStateTracker
 from cryomamba.client.latest_value_queue import LatestValueQueue
 from cryomamba.errors import (
     AccessError,
-    NotFoundError,
     ProtocolError,
+    no_such_job,
 )
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.models.frames import PreviewFrame
@@ -346,7 +346,7 @@ async def _reconnecting(watching: ReconnectingWebSocket, job_id: str | None) -> 
 def _raise_for_close(watching: ReconnectingWebSocket, job_id: str | None) -> None:
     reason = watching.close_reason
     if watching.close_code == NO_SUCH_JOB:
-        raise NotFoundError(reason or f"There is no job '{job_id}'.", hint="'cryomamba jobs' lists those there are.")
+        raise no_such_job(job_id or "")
     if watching.close_code == NOT_ALLOWED:
         raise AccessError(reason or "The gateway does not allow this.", hint="Ask whoever runs the server.")
 

@@ -1,8 +1,8 @@
-"""Engines: what a segmentation method is.
+"""The engine API: how a segmentation method plugs into CryoMamba.
 
-A method is a class with a name, parameters in physical units and :meth:`Engine.predict`. It knows nothing of files,
-tile order, jobs or sockets; the runner owns those. A package of its own offers one through the entry point group
-``cryomamba.engines``::
+A method is a class with a name, parameters in physical units and :meth:`Engine.predict`. Files, tile order, jobs and
+sockets are the runner's business, not the engine's. A package of its own offers an engine through the entry point
+group ``cryomamba.engines``::
 
     [project.entry-points."cryomamba.engines"]
     mine = "my_package:MyEngine"
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from cryomamba.engines.scratch import ScratchNodes
+from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks.picks import Kind, Picks
@@ -36,7 +36,7 @@ Points = npt.NDArray[np.float64]
 
 
 class EngineParameters(BaseModel):
-    """The base of an engine's parameters; its JSON schema is what forms are made from.
+    """Base class of an engine's parameters; forms are generated from its JSON schema.
 
     Give each field a ``title``, a ``description``, bounds, and its unit as ``json_schema_extra={"unit": "Å"}``.
     """
@@ -49,20 +49,20 @@ P = TypeVar("P", bound=EngineParameters)
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether an engine can run on this machine, and if not, why and what to install."""
+    """Whether an engine can run on this machine; if not, the reason and what to install."""
 
     ok: bool = True
     reason: str = ""
     hint: str = ""
 
 
-def _no_step(_fraction: float) -> None:
-    """Nobody wants to know."""
+def _ignore_progress(_fraction: float) -> None:
+    """Discard the reported progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeContext:
-    """What an engine may know of the volume before the first tile.
+    """What an engine may know about the volume before the first tile.
 
     Attributes
     ----------
@@ -71,21 +71,21 @@ class VolumeContext:
     voxel_size_A : tuple of float
         Ångström along z, y, x.
     statistics : Statistics or None
-        Of the whole volume; None for an engine that needs no volume.
+        Statistics of the whole volume; None if the engine needs no volume.
     read : callable
-        ``read((z, y, x) slices) -> float32 ZYX`` for samples. What is read must depend on the shape alone, so that
-        the same volume always gives the same answer.
+        ``read((z, y, x) slices) -> float32 ZYX``, for samples. Choose what to read by the shape alone, so that the
+        same volume always gives the same result.
     scratch : Path or None
-        A folder with room for files that :meth:`Engine.prepare` makes, best without a name; None where the system's
-        own has to do.
+        Directory for temporary files of :meth:`Engine.prepare`, unnamed ones if possible; None for the system's
+        temporary directory.
     threads : int
-        How many threads :meth:`Engine.prepare` may use; its answer must not depend on it.
-    core : context manager
-        What each of these threads enters while it computes, and several at a time: while the runner needs a core for
-        something else, one of them waits in there.
-    step : callable
-        Called now and then with the fraction of the preparation that is done, in the thread that called `prepare`;
-        raises to stop.
+        How many threads :meth:`Engine.prepare` may use; the result must not depend on it.
+    compute_slot : context manager
+        Each of these threads enters it while it computes; several can be inside at once. While the runner needs a
+        core for other work, one of them waits at the entrance.
+    report_progress : callable
+        Takes the fraction of the preparation that is done. Call it regularly, in the thread that called `prepare`;
+        it raises if the job was cancelled.
     """
 
     shape: Shape
@@ -94,29 +94,29 @@ class VolumeContext:
     read: Callable[[Slices], Voxels]
     scratch: Path | None = None
     threads: int = 1
-    core: AbstractContextManager[object] = field(default_factory=nullcontext)
-    step: Callable[[float], None] = _no_step
+    compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
+    report_progress: Callable[[float], None] = _ignore_progress
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A piece of the volume with its halo.
+    """A box of the volume (the core) with its halo.
 
     Attributes
     ----------
     data : ndarray of float32, ZYX
-        The core and as much halo as the volume has: at the volume's border there is none. Empty (0, 0, 0) for an
-        engine that needs no volume or reads no tiles. Not to be kept or written to.
+        The core and its halo, which is cropped at the volume's border. Empty, of shape (0, 0, 0), if the engine needs
+        no volume or no tile data. Do not modify it or keep a reference.
     core : tuple of slice
-        Where the core lies in `data`.
+        Position of the core in `data`.
     start : tuple of int
-        The core's first voxel (z, y, x), on the grid of the pass.
+        First voxel of the core (z, y, x), on the grid of the pass.
     shape : tuple of int
         ZYX shape of the core.
     factor : int
-        Binning of the pass: 1 is full resolution.
-    step : int
-        Number of the pass, from 0.
+        Binning of the pass; 1 is full resolution.
+    pass_index : int
+        Index of the pass, from 0.
     """
 
     data: Voxels
@@ -124,51 +124,51 @@ class Tile:
     start: Shape
     shape: Shape
     factor: int = 1
-    step: int = 0
+    pass_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One walk over the whole volume; the last one of an engine is the result, the ones before are looks ahead.
+    """One pass over the whole volume. The last pass of an engine gives the result; earlier ones are coarse previews.
 
-    A look ahead (any factor but 1) runs on a small binned copy before the volume has been read once, so that people
-    see something within a second. It has an engine of its own, made with the same parameters and prepared on the copy
-    as if that were the volume, with the copy's larger voxels; the whole copy is one tile.
+    A coarse preview (any factor but 1) runs on a small binned copy before the volume has been read once, so that
+    people see something within a second. It uses a second engine with the same parameters, prepared on the copy as if
+    that were the volume, with the copy's larger voxels; the whole copy is one tile.
 
     Attributes
     ----------
     stage : str
-        What people read while it runs.
+        Name of the stage, shown to people while the pass runs.
     factor : int
-        The volume is binned by this along every axis; 1 is full resolution, which the last pass must have. 0 lets the
-        runner take the preview's factor, which is also the least that a look ahead gets.
+        Binning along every axis. 1 is full resolution, which the last pass and no other must have. 0 lets the runner
+        use the downsampling factor of the preview, which is also the minimum for a coarse preview.
     voxels : int or None
-        Of a look ahead: most voxels of the copy; the volume is binned by more if it has to be.
+        Maximum number of voxels of the binned copy of a coarse preview; the factor is raised until the copy fits.
     seconds : float
-        The least time the pass takes; the runner waits, and a cancel ends the wait.
-    beside : bool
-        Of a look ahead: it is so small that, where there is a core to spare, it is made in a thread while the volume
-        is read and the engine itself prepared. So two engines of the class are at work at a time.
+        Minimum duration of the pass. The runner waits for the rest; a cancel ends the wait.
+    concurrent : bool
+        For a coarse preview that is cheap: compute it in a background thread, if there is a core to spare, while the
+        volume is measured and the engine prepared. Two engines of the class then work at the same time.
     """
 
     stage: str = "segmenting"
     factor: int = 1
     voxels: int | None = None
     seconds: float = 0.0
-    beside: bool = False
+    concurrent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TileResult:
-    """What an engine returns for a tile if it finds places too.
+    """What an engine with `picks` returns for a tile.
 
     Attributes
     ----------
     labels : ndarray
-        Labels or scores of the core, as of any engine.
+        Labels or scores of the core.
     points : ndarray of float64, shape (n, k)
-        A row of numbers for each place in the core; what they mean is the engine's own affair. A place must be found
-        by the one tile whose core holds it, whatever the cut of the volume.
+        One row of numbers for each candidate pick in the core; the engine alone interprets the columns. Each
+        candidate must be found by exactly one tile, the one whose core holds it, however the volume is tiled.
     """
 
     labels: Labels
@@ -178,9 +178,9 @@ class TileResult:
 class Engine(ABC, Generic[P]):
     """A segmentation method.
 
-    The constructor must be cheap; :meth:`prepare` does what takes time. An engine is prepared in one process and may
-    then be pickled into others, so it holds plain data only. :meth:`predict` may be called in any order and in several
-    processes, and must give the same answer each time.
+    The constructor must be cheap; the expensive work belongs in :meth:`prepare`. An engine is prepared in one process
+    and may then be pickled into others, so it holds plain data only. :meth:`predict` may be called in any order and
+    in several processes, and must be deterministic.
 
     Attributes
     ----------
@@ -193,27 +193,27 @@ class Engine(ABC, Generic[P]):
     labels : mapping of int to str
         What each label means, without 0, the background.
     needs_volume : bool
-        False for an engine that works from the shape alone.
-    reads_tiles : bool
-        False for an engine that learns all it needs of the volume in `prepare`: its tiles come with empty data.
+        False for an engine that needs only the shape.
+    needs_tile_data : bool
+        False for an engine that reads the volume in `prepare` only: the data of its tiles is empty.
     priority : sequence of int or None
-        All labels, the one that a preview shows over the others last; None lets the higher label win.
+        All labels in drawing order for the preview, the topmost last; None draws higher labels over lower ones.
     tile_bytes : int
-        Most bytes of a tile's data, halo included, unless one cell of :meth:`align` with its halo has more. What the
-        engine allocates besides is its own affair, but counts.
+        Maximum size of a tile's data, halo included, unless a single cell of :meth:`align` with its halo is larger.
+        What the engine allocates comes on top of it.
     keeps_scores : bool
-        Whether the scores are graded, so that the threshold can be moved afterwards: they are kept as ``scores.mrc``
-        (uint16, mode 6, holding 0 to 255), and with them the :meth:`candidates` as ``candidates.csv``.
+        Whether the scores are graded, so that they can be re-thresholded later: they are kept as ``scores.mrc``
+        (uint16, mode 6, values 0 to 255), together with the :meth:`candidates` as ``candidates.csv``.
     scratch_per_voxel : int
         Bytes per voxel of the volume that the engine writes into :attr:`VolumeContext.scratch`, rounded up.
-    scratch_nodes : ScratchNodes or None
-        What it writes there on a grid of its own, whose nodes a coarse volume has more of for each voxel.
+    scratch_grid : ScratchGrid or None
+        What it writes there on a grid of its own, which may have more nodes than a coarse volume has voxels.
     picks : {'particles', 'filaments'} or None
-        What places mean for an engine whose `predict` returns a :class:`TileResult`; they become the job's
+        Kind of the picks of an engine whose `predict` returns a :class:`TileResult`; they become the job's
         ``picks.csv``, ``picks.star`` and ``picks.tbl``.
     output : {'labels', 'scores'}
-        What `predict` returns: labels, or uint8 scores that :meth:`cut` turns into label 1. The constructor may set
-        it by the parameters.
+        What `predict` returns: labels, or uint8 scores that the runner turns into label 1 by :meth:`thresholds`. The
+        constructor may set it depending on the parameters.
     """
 
     name: ClassVar[str]
@@ -221,12 +221,12 @@ class Engine(ABC, Generic[P]):
     Parameters: ClassVar[type[EngineParameters]]
     labels: ClassVar[Mapping[int, str]]
     needs_volume: ClassVar[bool] = True
-    reads_tiles: ClassVar[bool] = True
+    needs_tile_data: ClassVar[bool] = True
     priority: ClassVar[Sequence[int] | None] = None
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
     keeps_scores: ClassVar[bool] = False
     scratch_per_voxel: ClassVar[int] = 0
-    scratch_nodes: ClassVar[ScratchNodes | None] = None
+    scratch_grid: ClassVar[ScratchGrid | None] = None
     picks: ClassVar[Kind | None] = None
     output: Literal["labels", "scores"] = "labels"
 
@@ -235,48 +235,48 @@ class Engine(ABC, Generic[P]):
 
     @classmethod
     def availability(cls) -> Availability:
-        """Say whether it can run here; the default says yes."""
+        """Return whether the engine can run on this machine; the default is yes."""
         return Availability()
 
     def passes(self) -> Sequence[Pass]:
-        """Return the walks over the volume, the result last."""
+        """Return the passes over the volume, the one that gives the result last."""
         return (Pass(),)
 
     def halo(self, voxel_size_A: Spacing) -> Shape:  # noqa: ARG002 (part of the interface)
-        """Return how many voxels (z, y, x) around a core can change its answer, on the grid of that voxel size."""
+        """Return how many voxels (z, y, x) around a core influence its result, at that voxel size."""
         return (0, 0, 0)
 
     def align(self, voxel_size_A: Spacing) -> Shape:  # noqa: ARG002 (part of the interface)
         """Return the grid (z, y, x, in voxels) on which cores and halos must start, for engines that bin."""
         return (1, 1, 1)
 
-    def prepare(self, scene: VolumeContext) -> None:
-        """Learn what is needed from statistics and samples; called once, before the first tile."""
+    def prepare(self, context: VolumeContext) -> None:
+        """Calibrate on statistics and samples of the volume; called once, before the first tile."""
 
-    def cut(self) -> HysteresisThreshold:
-        """Return how scores become labels; only asked of engines whose output is scores.
+    def thresholds(self) -> HysteresisThreshold:
+        """Return how scores become labels; required if `output` is ``"scores"``.
 
-        Asked after :meth:`prepare`, for the preview, and again after :meth:`settle`, for the mask.
+        Called after :meth:`prepare`, for the preview, and again after :meth:`finalize_picks`, for the mask.
         """
         raise NotImplementedError
 
-    def settle(self, points: Points) -> Picks:
-        """Turn the places of all tiles into picks; called once, after the last tile, in the process that prepared.
+    def finalize_picks(self, points: Points) -> Picks:
+        """Turn the points of all tiles into picks; called once, after the last tile, in the process that prepared.
 
         Parameters
         ----------
         points : ndarray of float64, shape (n, k)
-            The rows of all tiles in the order of the tiles' numbers, so that they do not depend on who was first.
+            The rows of all tiles in the order of the tile indices, independent of which tile finished first.
         """
         raise NotImplementedError
 
     def candidates(self, points: Points) -> Picks:
-        """Return all places that another threshold may choose from, by their scores; called after :meth:`settle`.
+        """Return all picks that a later re-threshold may choose from; called after :meth:`finalize_picks`.
 
-        They are kept with the scores. The default is the picks themselves, of which a higher threshold leaves fewer.
+        They are kept with the scores. The default is the picks themselves: a higher threshold then keeps fewer.
         """
-        return self.settle(points)
+        return self.finalize_picks(points)
 
     @abstractmethod
     def predict(self, tile: Tile) -> Labels | TileResult:
-        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a fresh array; with `picks`, places."""
+        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a new array; with `picks`, points too."""

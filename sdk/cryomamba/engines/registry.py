@@ -106,7 +106,7 @@ def disk_per_voxel(engine: type[Engine[Any]]) -> int:
     """Return how many bytes per voxel of its volume a job takes on the disk, at its fullest.
 
     The mask; a byte for scores on their way to labels, and later for its packed copies; two for scores that are kept;
-    and what the engine writes besides, but for its :attr:`~cryomamba.engines.api.Engine.scratch_nodes`.
+    and what the engine writes besides, but for its :attr:`~cryomamba.engines.api.Engine.scratch_grid`.
     """
     mask = 1 if max(engine.labels) <= np.iinfo(np.int8).max else 2
     return mask + 1 + 2 * engine.keeps_scores + engine.scratch_per_voxel
@@ -121,7 +121,7 @@ def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
         parameters=engine.Parameters.model_json_schema(),
         needs_volume=engine.needs_volume,
         disk_per_voxel=disk_per_voxel(engine),
-        scratch=engine.scratch_nodes,
+        scratch=engine.scratch_grid,
         picks=engine.picks,
         default=default,
         available=can.ok,

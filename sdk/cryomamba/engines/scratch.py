@@ -7,7 +7,7 @@ import math
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class ScratchNodes(BaseModel):
+class ScratchGrid(BaseModel):
     """What an engine keeps on the disk on the nodes of a grid of its own, while it works.
 
     Attributes

@@ -13,8 +13,8 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import BufferSpec, Codec, decode_labels, encode_labels
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope
+from cryomamba.wire.messages import PREVIEW
 
-PREVIEW = "preview"
 _LABELS_MAX = 256
 _VOXEL_MAX_A = 1e9
 

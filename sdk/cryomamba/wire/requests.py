@@ -1,4 +1,7 @@
-"""The bodies of requests and replies on the jobs socket; :data:`REQUESTS` names them all."""
+"""The bodies of requests and replies on the jobs socket; :data:`REQUESTS` names them all.
+
+The envelope of every request names the owner on whose behalf it is made; see :mod:`cryomamba.access.visibility`.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,10 @@ from cryomamba.models.jobs import (
     JobRecord,
     JobState,
     Label,
-    Owner,
     Progress,
     SubmitRequest,
 )
-
-REPLY: Final = "reply"
-ERROR: Final = "error"
+from cryomamba.wire import messages
 
 Zyx = tuple[float, float, float]
 
@@ -40,12 +40,11 @@ class JobRef(Request):
 
 
 class ListRequest(Request):
-    """``job.list``: newest first, of one owner or of all; a page ends early when the reply is full."""
+    """``job.list``: newest first, those of the request's owner; a page ends early when the reply is full."""
 
     state: JobState | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200)
-    owner: Owner | None = None
 
 
 class FocusRequest(JobRef):
@@ -173,26 +172,26 @@ class Release(JobRef):
 
 
 REQUESTS: Final[Mapping[str, type[Request]]] = {
-    "ping": Empty,
-    "server.info": Empty,
-    "server.activity": Empty,
-    "job.submit": SubmitRequest,
-    "job.get": JobRef,
-    "job.list": ListRequest,
-    "job.cancel": JobRef,
-    "job.retry": JobRef,
-    "job.delete": JobRef,
-    "job.focus": FocusRequest,
-    "job.revise": ReviseRequest,
-    "events.since": EventsSince,
-    "artifact.read": ArtifactRead,
-    "preview.get": PreviewRead,
-    "worker.hello": WorkerHello,
-    "job.claim": Claim,
-    "job.renew": Renew,
-    "job.finish": Finish,
-    "job.fail": Fail,
-    "job.release": Release,
+    messages.PING: Empty,
+    messages.SERVER_INFO: Empty,
+    messages.SERVER_ACTIVITY: Empty,
+    messages.JOB_SUBMIT: SubmitRequest,
+    messages.JOB_GET: JobRef,
+    messages.JOB_LIST: ListRequest,
+    messages.JOB_CANCEL: JobRef,
+    messages.JOB_RETRY: JobRef,
+    messages.JOB_DELETE: JobRef,
+    messages.JOB_FOCUS: FocusRequest,
+    messages.JOB_REVISE: ReviseRequest,
+    messages.EVENTS_SINCE: EventsSince,
+    messages.ARTIFACT_READ: ArtifactRead,
+    messages.PREVIEW_GET: PreviewRead,
+    messages.WORKER_HELLO: WorkerHello,
+    messages.JOB_CLAIM: Claim,
+    messages.JOB_RENEW: Renew,
+    messages.JOB_FINISH: Finish,
+    messages.JOB_FAIL: Fail,
+    messages.JOB_RELEASE: Release,
 }
 
 

@@ -26,7 +26,8 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.constants import HEADER_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, is_time
-from cryomamba.wire.preview import PREVIEW, decode_frame, decode_header, preview_body
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import decode_frame, decode_header, preview_body
 
 SUBPROTOCOL: Final = "cryomamba.frames.v1"
 MEDIA_TYPE: Final = "application/vnd.cryomamba.frame"

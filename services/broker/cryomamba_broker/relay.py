@@ -15,7 +15,8 @@ import zmq
 from cryomamba.errors import ErrorCode, ProtocolError
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, decode
-from cryomamba.wire.preview import PREVIEW, decode_header
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import decode_header
 from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.cache import CachedFrame, PreviewCache

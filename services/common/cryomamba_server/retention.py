@@ -12,7 +12,7 @@ from typing import Literal
 
 from cryomamba.access.keys import key_for
 from cryomamba.access.roles import Role
-from cryomamba.client.bus import BusTransport
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import ConnectionFile
 from cryomamba.errors import ConflictError, NotFoundError
 from cryomamba.models.files import FileRecord

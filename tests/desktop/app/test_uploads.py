@@ -47,7 +47,7 @@ def test_an_upload_is_a_row_until_its_job_is_there(make_record: RecordMaker) -> 
     table, row = JobTable(), f"{JobKind.UPLOAD}1"
     table.update(make_record(row, progress=Progress(stage="uploading"), history=()))
     job = table.rows[0]
-    assert (job.state_text, job.can_cancel, job.kind) == ("Uploading", True, True)
+    assert (job.state_text, job.can_cancel, job.kind) == ("Uploading", True, JobKind.UPLOAD)
     error = JobError(code=ErrorCode.UNAVAILABLE, message="Away.", hint="Wait.")
     [notification] = table.update(make_record(row, JobState.FAILED, n=3, errors=(error,), history=()))
     assert (notification.context, notification.text) == ("Sending 'vesicles.mrc'", "Away.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cryomamba.client.http import HttpTransport, check_http_url, header_key, is_on_this_machine, job_path
+from cryomamba.client.http_transport import HttpTransport, check_http_url, header_key, is_on_this_machine, job_path
 from cryomamba.client.http_watch import AllReader, JobReader, parse
 from cryomamba.client.job_state_tracker import JobStateTracker
 from cryomamba.errors import (

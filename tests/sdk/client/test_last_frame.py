@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from cryomamba.client.bus import BusTransport
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.client.bus_watch import JobWatch
 from cryomamba.errors import NotFoundError
 from cryomamba.models.events import PreviewEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobEvent, JobRecord, JobState, VolumeSummary
 from cryomamba.wire.envelope import EnvelopeFactory
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EARLY = PreviewFrame("j", np.ones((2, 2, 2), np.uint8), (1, 1, 1), (2, 2, 2), (1, 1, 1), 0.5, "demo", {1: "a"}, seq=3)

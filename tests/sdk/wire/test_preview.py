@@ -11,7 +11,8 @@ from cryomamba.errors import CryoMambaError, ErrorCode, ProtocolError
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import CODECS, Codec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
-from cryomamba.wire.preview import PREVIEW, decode_frame, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import decode_frame, encode_frame
 
 TOMOGRAM = (9, 20, 33)
 

@@ -14,7 +14,8 @@ from cryomamba.errors import ProtocolError
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import CODECS, Codec
 from cryomamba.wire.envelope import EnvelopeFactory
-from cryomamba.wire.preview import PREVIEW, encode_frame
+from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.webframe import decode_web_frame, encode_web_frame
 
 

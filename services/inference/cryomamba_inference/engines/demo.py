@@ -48,13 +48,13 @@ class DemoEngine(Engine[DemoParameters]):
         looks = math.floor(self.parameters.seconds * _RATE_HZ)
         return [*(Pass("moving", factor=0, seconds=1 / _RATE_HZ) for _ in range(looks)), Pass("finishing")]
 
-    def prepare(self, scene: VolumeContext) -> None:
+    def prepare(self, context: VolumeContext) -> None:
         """Take the shape of the grid."""
-        self._shape = scene.shape
+        self._shape = context.shape
 
     def predict(self, tile: Tile) -> Labels:
         """Draw the tile's part of the mask as it is at the pass' second."""
-        angle = 2 * math.pi * tile.step / 12
+        angle = 2 * math.pi * tile.pass_index / 12
         centre = (0.5 + 0.1 * math.sin(2 * angle), 0.5 + 0.2 * math.sin(angle), 0.5 + 0.2 * math.cos(angle))
         z, y, x = (
             _axis(first, count, size, middle)

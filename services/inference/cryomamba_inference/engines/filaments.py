@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from cryomamba.engines.api import Engine, EngineParameters, Pass, Points, Tile, TileResult, VolumeContext
-from cryomamba.engines.scratch import ScratchNodes
+from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, no_picks
@@ -109,10 +109,10 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
     keeps_scores: ClassVar[bool] = True
-    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
+    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
         bytes_per_node=15, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
     )
-    reads_tiles: ClassVar[bool] = False
+    needs_tile_data: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "filaments"
     tile_bytes: ClassVar[int] = 64 * 1024 * 1024
     output: Literal["labels", "scores"] = "scores"
@@ -127,44 +127,44 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         """Return a first look and the result."""
         return (Pass("first look", factor=0), Pass("segmenting"))
 
-    def prepare(self, scene: VolumeContext) -> None:
+    def prepare(self, context: VolumeContext) -> None:
         """Average the volume onto nodes, and learn contrast, noise and thresholds from samples."""
         diameter = self.parameters.diameter_A
-        coarsest = max(scene.voxel_size_A)
+        coarsest = max(context.voxel_size_A)
         if coarsest * _VOXELS_PER_DIAMETER > diameter:
             raise InvalidRequestError(
                 f"Filaments of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
                 hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
-        grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
-        densities = NodeMap(grid.node_shape, scene.scratch)
-        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
+        grid = CoarseGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        densities = NodeMap(grid.node_shape, context.scratch)
+        padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
         nodes = densities.array
-        lines = {sign: LineMap.empty(densities, sign, scene.scratch) for sign in _SIGNS[self.parameters.contrast]}
-        crew = ThreadTeam(scene.threads, scene.core)
+        lines = {sign: LineMap.empty(densities, sign, context.scratch) for sign in _SIGNS[self.parameters.contrast]}
+        crew = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            crew.run(gather_tasks(scene.read, (grid, nodes)), lambda _: scene.step(0.1))
+            crew.run(gather_tasks(context.read, (grid, nodes)), lambda _: context.report_progress(0.1))
             even_out(nodes, padding.array, crew)
             model = learn_model(nodes, grid, diameter_A=diameter)
             answers = answer_tasks(model, nodes, lines)
-            crew.run(answers, lambda n: scene.step(0.2 + 0.6 * n / len(answers)))
+            crew.run(answers, lambda n: context.report_progress(0.2 + 0.6 * n / len(answers)))
             for line_map in lines.values():
                 leave_out(line_map.response.array, padding.array)
             found: dict[int, Points] = {}
             tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
-            crew.run(tasks, lambda n: scene.step(0.8 + 0.1 * n / len(tasks)))
+            crew.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([found[number] for number in range(len(tasks))])
         points = shift_to_centerline(
             points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, rounds=_PULLS
         )
         self._cuts = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A
-        kept = NodeMap((max(len(points), 1), 7), scene.scratch)
+        kept = NodeMap((max(len(points), 1), 7), context.scratch)
         kept.array[: len(points)] = points
         self._grid, self._found = grid, (model, kept)
 
-    def cut(self) -> HysteresisThreshold:
+    def thresholds(self) -> HysteresisThreshold:
         """Return the person's thresholds, or those that :meth:`prepare` found."""
         grid, _, _ = self._prepared
         low, high = self._cuts
@@ -190,10 +190,10 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         )
         return TileResult(scores, _NOTHING)
 
-    def settle(self, points: Points) -> Picks:
+    def finalize_picks(self, points: Points) -> Picks:
         """Trace the centre lines, and return points at equal distances along each, the longest filament first."""
         grid, _, points = self._prepared
-        cut = self.cut()
+        cut = self.thresholds()
         filaments = trace(
             points[points[:, 6] >= cut.low],
             diameter_A=self.parameters.diameter_A,

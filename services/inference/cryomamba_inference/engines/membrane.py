@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Tile, VolumeContext
 from cryomamba.engines.membrane_options import MembraneOptions
-from cryomamba.engines.scratch import ScratchNodes
+from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba_inference.filters.common.background import even_out
@@ -103,8 +103,8 @@ class MembraneEngine(Engine[MembraneParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
     keeps_scores: ClassVar[bool] = True
-    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(bytes_per_node=44, step=STEP_A)
-    reads_tiles: ClassVar[bool] = False
+    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(bytes_per_node=44, step=STEP_A)
+    needs_tile_data: ClassVar[bool] = False
     # Crests around a tile are found again for its neighbours: larger tiles waste less.
     tile_bytes: ClassVar[int] = 128 * 1024 * 1024
     output: Literal["labels", "scores"] = "scores"
@@ -118,24 +118,24 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     def passes(self) -> Sequence[Pass]:
         """Return a first look and the result."""
-        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS, beside=True), Pass("segmenting"))
+        return (Pass("first look", factor=0, voxels=_LOOK_VOXELS, concurrent=True), Pass("segmenting"))
 
     def halo(self, voxel_size_A: Spacing) -> Shape:
         """Return the voxels around a tile whose crests can change it."""
         z, y, x = (math.ceil(longest_margin_A(make_step(voxel_size_A)) / size) for size in voxel_size_A)
         return z, y, x
 
-    def prepare(self, scene: VolumeContext) -> None:
+    def prepare(self, context: VolumeContext) -> None:
         """Average the volume onto nodes, lay the plates on them, and learn gold, noise and thresholds."""
-        grid = make_grid(scene.shape, scene.voxel_size_A)
-        nodes = NodeMap(grid.node_shape, scene.scratch)
-        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
-        fine = make_fine_grid(scene.shape, scene.voxel_size_A)
-        plates = PlateMap.empty(grid, fine, scene.scratch)
-        crew = ThreadTeam(scene.threads, scene.core)
+        grid = make_grid(context.shape, context.voxel_size_A)
+        nodes = NodeMap(grid.node_shape, context.scratch)
+        padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
+        fine = make_fine_grid(context.shape, context.voxel_size_A)
+        plates = PlateMap.empty(grid, fine, context.scratch)
+        crew = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            gathering = gather_tasks(scene.read, (grid, nodes.array), (fine, plates.density.array))
-            crew.run(gathering, lambda _: scene.step(0.1))
+            gathering = gather_tasks(context.read, (grid, nodes.array), (fine, plates.density.array))
+            crew.run(gathering, lambda _: context.report_progress(0.1))
             even_out(nodes.array, padding.array, crew)
             model = learn_model(
                 nodes.array,
@@ -147,13 +147,13 @@ class MembraneEngine(Engine[MembraneParameters]):
                 crew=crew,
             )
             tasks = plate_tasks(model, nodes.array, plates)
-            crew.run(tasks, lambda count: scene.step(0.2 + 0.7 * count / len(tasks)))
+            crew.run(tasks, lambda count: context.report_progress(0.2 + 0.7 * count / len(tasks)))
             leave_out(plates.response.array, padding.array)
             self._found = learn_cut(model, plates, padding.array, crew=crew)
         self._grid, self._plates = grid, plates
-        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
+        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
 
-    def cut(self) -> HysteresisThreshold:
+    def thresholds(self) -> HysteresisThreshold:
         """Return the person's thresholds, or those that :meth:`prepare` found."""
         found = self._prepared[2]
         high = self.parameters.high or max(found.high, self.parameters.low or 0)

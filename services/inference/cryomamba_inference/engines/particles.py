@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from cryomamba.engines.api import Engine, EngineParameters, Pass, Points, Tile, TileResult, VolumeContext
-from cryomamba.engines.scratch import ScratchNodes
+from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks
@@ -81,10 +81,10 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     Parameters: ClassVar[type[EngineParameters]] = ParticlesParameters
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
     keeps_scores: ClassVar[bool] = True
-    scratch_nodes: ClassVar[ScratchNodes | None] = ScratchNodes(
+    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
         bytes_per_node=9, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
     )
-    reads_tiles: ClassVar[bool] = False
+    needs_tile_data: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "particles"
     tile_bytes: ClassVar[int] = 32 * 1024 * 1024
     output: Literal["labels", "scores"] = "scores"
@@ -100,10 +100,10 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         """Return a first look and the result."""
         return (Pass("first look", factor=0), Pass("picking"))
 
-    def prepare(self, scene: VolumeContext) -> None:
+    def prepare(self, context: VolumeContext) -> None:
         """Average the volume onto nodes, and learn contrast, noise and a first threshold from samples."""
         diameter = self.parameters.diameter_A
-        coarsest = max(scene.voxel_size_A)
+        coarsest = max(context.voxel_size_A)
         if coarsest * _VOXELS_PER_DIAMETER > diameter:
             raise InvalidRequestError(
                 f"Particles of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
@@ -111,25 +111,25 @@ class ParticlesEngine(Engine[ParticlesParameters]):
                 hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
             )
         apart = self.parameters.min_distance_A or 0.7 * diameter
-        grid = CoarseGrid(scene.shape, scene.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
-        maps = NodeMap(grid.node_shape, scene.scratch), NodeMap(grid.node_shape, scene.scratch)
-        padding = NodeMap(grid.node_shape, scene.scratch, np.bool_)
+        grid = CoarseGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        maps = NodeMap(grid.node_shape, context.scratch), NodeMap(grid.node_shape, context.scratch)
+        padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
         fields = Fields(maps[0].array, maps[1].array)
-        crew = ThreadTeam(scene.threads, scene.core)
+        crew = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            tasks = gather_tasks(scene.read, (grid, fields.nodes))
-            crew.run(tasks, lambda _: scene.step(0.2))
+            tasks = gather_tasks(context.read, (grid, fields.nodes))
+            crew.run(tasks, lambda _: context.report_progress(0.2))
             even_out(fields.nodes, padding.array, crew)
             blobs = make_filter(fields.nodes, grid, diameter_A=diameter, apart_A=apart)
             answers = answer_tasks(blobs, fields.nodes, fields.answer)
-            crew.run(answers, lambda count: scene.step(0.4 + 0.5 * count / len(answers)))
+            crew.run(answers, lambda count: context.report_progress(0.4 + 0.5 * count / len(answers)))
             leave_out(fields.answer, padding.array)
             self._model, self._cut = calibrate(
                 fields, grid, blobs, diameter_A=diameter, contrast=self.parameters.contrast
             )
         self._grid, self._maps = grid, maps
 
-    def cut(self) -> HysteresisThreshold:
+    def thresholds(self) -> HysteresisThreshold:
         """Return the person's threshold, or the one that was found."""
         cut = self.parameters.threshold or self._cut
         return HysteresisThreshold(cut, cut)
@@ -148,11 +148,11 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         stop = np.array(tile.start) + tile.shape
         return TileResult(scores, found[((nearest >= tile.start) & (nearest < stop)).all(axis=1)])
 
-    def settle(self, points: Points) -> Picks:
+    def finalize_picks(self, points: Points) -> Picks:
         """Find the threshold from all peaks and decoys, and return the particles above it, the best first."""
         grid, _, model = self._prepared
         self._cut = find_cut(points, model, grid.voxel_size_A)
-        cut = self.cut()
+        cut = self.thresholds()
         return self.candidates(points).cut(cut.high, cut.low)
 
     def candidates(self, points: Points) -> Picks:

@@ -69,18 +69,18 @@ class RethresholdEngine(Engine[RethresholdParameters]):
             )
         self._low = low
 
-    def prepare(self, scene: VolumeContext) -> None:
+    def prepare(self, context: VolumeContext) -> None:
         """Look whether these are scores."""
-        found = scene.statistics
+        found = context.statistics
         if found is not None and not (found.minimum >= 0 and found.maximum <= SCORE_MAX):
             raise VolumeError(
                 f"This volume holds values from {found.minimum:.4g} to {found.maximum:.4g}, not scores of 0 to 255.",
                 code=ErrorCode.VOLUME_UNSUPPORTED,
                 hint="Give the scores.mrc of a finished job.",
             )
-        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A) - 1e-9)
+        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A) - 1e-9)
 
-    def cut(self) -> HysteresisThreshold:
+    def thresholds(self) -> HysteresisThreshold:
         """Return the thresholds as they were given."""
         return HysteresisThreshold(self.parameters.high, self._low, self._min_voxels)
 

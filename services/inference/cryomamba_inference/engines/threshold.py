@@ -101,11 +101,11 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         z, y, x = (math.ceil(_TRUNCATE * sigma + 0.5) for sigma in self._sigmas(voxel_size_A))
         return (z, y, x) if self.parameters.sigma_A else (0, 0, 0)
 
-    def prepare(self, scene: VolumeContext) -> None:
+    def prepare(self, context: VolumeContext) -> None:
         """Find contrast and threshold on smoothed samples."""
-        self._sigma = self._sigmas(scene.voxel_size_A)
-        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(scene.voxel_size_A))
-        sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(scene)])
+        self._sigma = self._sigmas(context.voxel_size_A)
+        self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
+        sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(context)])
         self._sign = self._direction(sample)
         sample = sample * np.float32(self._sign)
         self._high = self._threshold(sample, self._sign)
@@ -113,7 +113,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         base = float(background.mean(dtype=np.float64)) if background.size else self._high
         self._low = self._high - self.parameters.hysteresis * (self._high - base)
 
-    def cut(self) -> HysteresisThreshold:
+    def thresholds(self) -> HysteresisThreshold:
         """Return where :meth:`predict` puts the two thresholds."""
         return HysteresisThreshold(_HIGH, _LOW if self._low < self._high else _HIGH, self._min_voxels)
 
@@ -156,15 +156,15 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             case method:
                 return find_threshold(sample, method)
 
-    def _samples(self, scene: VolumeContext) -> list[tuple[Voxels, Slices]]:
+    def _samples(self, context: VolumeContext) -> list[tuple[Voxels, Slices]]:
         """Return blocks on a regular grid, each with its halo and the slices of its core."""
-        halo = self.halo(scene.voxel_size_A)
-        if math.prod(scene.shape) <= _SAMPLES * _SAMPLE_SIDE**3:
-            z, y, x = (slice(0, size) for size in scene.shape)
-            return [(scene.read((z, y, x)), (z, y, x))]
-        spans = [_spans(size, width) for size, width in zip(scene.shape, halo, strict=True)]
+        halo = self.halo(context.voxel_size_A)
+        if math.prod(context.shape) <= _SAMPLES * _SAMPLE_SIDE**3:
+            z, y, x = (slice(0, size) for size in context.shape)
+            return [(context.read((z, y, x)), (z, y, x))]
+        spans = [_spans(size, width) for size, width in zip(context.shape, halo, strict=True)]
         return [
-            (scene.read((z[0], y[0], x[0])), (z[1], y[1], x[1])) for z in spans[0] for y in spans[1] for x in spans[2]
+            (context.read((z[0], y[0], x[0])), (z[1], y[1], x[1])) for z in spans[0] for y in spans[1] for x in spans[2]
         ]
 
 

@@ -24,10 +24,10 @@ from cryomamba.errors import (
     CryoMambaError,
     ErrorCode,
     InvalidRequestError,
-    NotFoundError,
     ProtocolError,
     UnavailableError,
     error_from_payload,
+    no_such_job,
 )
 from cryomamba.models.base import Record
 from cryomamba.models.events import Event
@@ -314,7 +314,7 @@ def job_path(job_id: str) -> str:
         No job can have this id.
     """
     if not job_id or len(job_id) > 64 or not job_id.replace("-", "").isalnum() or not job_id.isascii():
-        raise NotFoundError(f"There is no job '{job_id[:64]}'.", hint="'cryomamba jobs' lists those that there are.")
+        raise no_such_job(job_id)
     return f"/v1/jobs/{job_id}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from cryomamba.client._aio import AsyncClient, aconnect
+from cryomamba.client.async_client import AsyncClient, aconnect
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord

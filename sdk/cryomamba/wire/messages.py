@@ -1,0 +1,35 @@
+"""The names of all messages on the bus: the ``type`` of an envelope."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PING: Final = "ping"
+SERVER_INFO: Final = "server.info"
+SERVER_ACTIVITY: Final = "server.activity"
+JOB_SUBMIT: Final = "job.submit"
+JOB_GET: Final = "job.get"
+JOB_LIST: Final = "job.list"
+JOB_CANCEL: Final = "job.cancel"
+JOB_RETRY: Final = "job.retry"
+JOB_DELETE: Final = "job.delete"
+JOB_FOCUS: Final = "job.focus"
+JOB_REVISE: Final = "job.revise"
+EVENTS_SINCE: Final = "events.since"
+ARTIFACT_READ: Final = "artifact.read"
+PREVIEW_GET: Final = "preview.get"
+
+WORKER_HELLO: Final = "worker.hello"
+JOB_CLAIM: Final = "job.claim"
+JOB_RENEW: Final = "job.renew"
+JOB_FINISH: Final = "job.finish"
+JOB_FAIL: Final = "job.fail"
+JOB_RELEASE: Final = "job.release"
+
+REPLY: Final = "reply"
+ERROR: Final = "error"
+
+PREVIEW: Final = "preview"
+STATE: Final = "job.state"
+PROGRESS: Final = "job.progress"
+HEAD: Final = "bus.head"
