@@ -282,7 +282,7 @@ def test_the_threshold_of_a_finished_mask_moves(opened: CryoMambaWidget, qtbot: 
     wait_for(lambda: not panel.is_computing, qtbot)
     assert overlay.temporary
     assert not layer.editable
-    assert "another threshold" in opened.mask_panel.title.text()
+    assert "new threshold" in opened.mask_panel.title.text()
     assert not opened.statistics.measure_button.isEnabled()
     few = int(np.count_nonzero(layer.data[24]))
     panel.high.setValue(60)

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import QApplication, QMenu
 from cryomamba.models.jobs import JobState
 from cryomamba.picks import Picks
 from cryomamba.volumes import write_volume
-from napari_cryomamba.app import large_volumes as solid
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.paths import path_segments
 from napari_cryomamba.layers.picks import show_picks
@@ -87,8 +86,8 @@ def test_napari_offers_panel_and_samples(window: tuple[Any, CryoMambaWidget], ho
     assert isinstance(panel, CryoMambaWidget)
     viewer.window.remove_dock_widget(dock)
     assert panel.closed
-    viewer.open_sample("cryomamba", "synthetic_truth")
-    assert [layer.name for layer in viewer.layers] == ["synthetic_vesicles.mrc", "truth"]
+    viewer.open_sample("cryomamba", "synthetic_ground_truth")
+    assert [layer.name for layer in viewer.layers] == ["synthetic_vesicles.mrc", "ground truth"]
     assert (home / "samples" / "synthetic_vesicles.mrc").exists()
     viewer.layers.clear()
 
@@ -193,7 +192,7 @@ def test_a_very_large_tomogram_is_hidden_in_3d(
 ) -> None:
     """It would not fit onto the graphics card: it hides while the view is in 3D, says so, and comes back."""
     viewer, panel = opened
-    monkeypatch.setattr(solid, "VOXELS_MAX", 1000)
+    monkeypatch.setattr(panel.controller.large_volumes, "voxels_max", 1000)
     viewer.dims.ndisplay = 3
     assert not viewer.layers[0].visible
     assert "hidden in 3D" in panel.controller.notifications.history.entries[-1].text

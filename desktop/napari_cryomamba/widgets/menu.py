@@ -45,7 +45,7 @@ class CryoMambaMenu(QMenu):
         self.addSeparator()
         view = self.addMenu("&View")
         self._add("&2D / 3D", self._toggle_dimensions, "Ctrl+Shift+D", view)
-        self.orthogonal = self._add("&Orthogonal slices", self.orthogonal_toggled.emit, "Ctrl+Shift+O", view)
+        self.orthogonal = self._add("&Orthogonal slices", self._toggle_orthogonal, "Ctrl+Shift+O", view)
         self.orthogonal.setCheckable(True)
         self.mip = self._add("&Attenuated projection (MIP)", self._toggle_mip, "Ctrl+Shift+A", view)
         self.mip.setCheckable(True)
@@ -83,6 +83,9 @@ class CryoMambaMenu(QMenu):
 
     def _toggle_dimensions(self) -> None:
         self._viewer.dims.ndisplay = 5 - self._viewer.dims.ndisplay
+
+    def _toggle_orthogonal(self, on: bool) -> None:
+        self.orthogonal_toggled.emit(on)
 
     def _toggle_mip(self) -> None:
         layer = active_tomogram(self._viewer)

@@ -50,7 +50,7 @@ def test_an_upload_is_a_row_until_its_job_is_there(make_record: RecordMaker) -> 
     assert (job.state_text, job.can_cancel, job.kind) == ("Uploading", True, JobKind.UPLOAD)
     error = JobError(code=ErrorCode.UNAVAILABLE, message="Away.", hint="Wait.")
     [notification] = table.update(make_record(row, JobState.FAILED, n=3, errors=(error,), history=()))
-    assert (notification.context, notification.text) == ("Sending 'vesicles.mrc'", "Away.")
+    assert (notification.context, notification.text) == ("Uploading 'vesicles.mrc'", "Away.")
     assert table.rows[0].can_retry
     table.remove(row)
     assert table.rows == []

@@ -66,7 +66,7 @@ def test_the_same_job_has_one_layer(panel: Any, layer: Any, make_record: RecordM
     show_picks(panel.viewer, make_record(state=JobState.COMPLETED), PICKS, SIZE)
     assert len(panel.viewer.layers) == 1
     panel.viewer.layers.clear()
-    assert panel.picks.title.text() == "No picks yet"
+    assert panel.picks.title.text() == "No picks"
     assert not panel.picks.export.isEnabled()
 
 

@@ -44,9 +44,9 @@ def test_no_worker_is_degraded_and_says_why(model: ConnectionModel) -> None:
     """A server without inference is connected, degraded, and the reason stands in the text."""
     notifications = model.on_response(info(workers=0), transport="bus")
     assert model.state.phase is Phase.DEGRADED
-    assert "no inference service" in model.state.text(0)
+    assert "no worker" in model.state.text(0)
     assert [n.level for n in notifications] == [Level.INFO, Level.WARNING]
-    assert "complete again" in model.on_response(info(), transport="bus")[0].text
+    assert "fully available again" in model.on_response(info(), transport="bus")[0].text
 
 
 def test_a_server_that_stays_away_makes_one_message(model: ConnectionModel) -> None:
@@ -83,7 +83,7 @@ def test_a_lost_connection_and_a_restart_are_told(model: ConnectionModel) -> Non
     back = [notification.text for notification in model.on_response(info(epoch=2), transport="bus")]
     assert back == [
         "Connected again to tcp://127.0.0.1:5560.",
-        "The broker was restarted; jobs are picked up again.",
+        "The server was restarted; jobs continue.",
     ]
 
 
