@@ -1,4 +1,4 @@
-"""Parameters that an engine offers whose mask is one of membranes; who runs it makes the files."""
+"""Parameters of engines that segment membranes: which further files the runner makes."""
 
 from __future__ import annotations
 
@@ -9,40 +9,42 @@ from cryomamba.engines.artifacts import PRODUCES
 
 
 class MembraneOptions(EngineParameters):
-    """What is made of a mask of membranes besides itself.
+    """Which files are made from a membrane mask.
 
-    An engine whose parameters derive from this need do no more: whoever runs it makes the files from its label 1.
+    An engine only has to derive its parameters from this class; the runner makes the files from label 1.
     """
 
     instances: bool = Field(
         default=False,
-        title="Number the pieces",
-        description="Make instances.mrc as well, in which each connected piece has its own number, the largest 1.",
+        title="Label each component",
+        description="Also write instances.mrc: instance labels of the connected components, sorted by size, 1 the "
+        "largest.",
         json_schema_extra={PRODUCES: "instances"},
     )
     middle: bool = Field(
         default=False,
-        title="Middle surface",
-        description="Make middle.mrc as well: the middle surface, one voxel thick, with each piece's number.",
+        title="Mid-surface",
+        description="Also write middle.mrc: the mid-surface of each component, one voxel thick, with its instance "
+        "label.",
         json_schema_extra={PRODUCES: "middle"},
     )
     normals: bool = Field(
         default=False,
         title="Normals",
-        description="Make normals.nrrd as well: the membrane's normals on its middle surface, a field of vectors.",
+        description="Also write normals.nrrd: the vector field of membrane normals on the mid-surface.",
         json_schema_extra={PRODUCES: "normals"},
     )
     point_spacing_A: float | None = Field(
         None,
         ge=5,
         le=10000,
-        title="Points every",
-        description="Make tables of points (picks) so far apart on the middle surface, with normals and angles, for "
-        "subtomogram averaging; none if left out.",
+        title="Point spacing",
+        description="Also write tables of points (picks) on the mid-surface at this spacing, with normals and Euler "
+        "angles, for subtomogram averaging. None if not set.",
         json_schema_extra={"unit": "Å", PRODUCES: "csv"},
     )
 
     @property
     def any(self) -> bool:
-        """Whether anything is wanted."""
+        """Whether any file is requested."""
         return self.instances or self.middle or self.normals or self.point_spacing_A is not None

@@ -25,7 +25,7 @@ _ALIKE_NODES = 8000
 _SLAB_NODES = 1_000_000
 
 
-def even_out(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) -> None:
+def even_out(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
     """Make a volume one that filters can be laid over: without slow changes, and continued into its padding.
 
     Parameters
@@ -34,14 +34,14 @@ def even_out(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) -
         Densities on the nodes of the whole volume, changed in place; may be a memory map.
     padding : array of the same shape, bool
         Written: the nodes that were not measured. What is found there is to be left out of every count.
-    crew : Crew
+    team : ThreadTeam
     """
-    find_padding(nodes, padding, crew)
-    flatten(nodes, padding, crew)
+    find_padding(nodes, padding, team)
+    flatten(nodes, padding, team)
     fill_padding(nodes, padding)
 
 
-def flatten(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) -> None:
+def flatten(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
     """Take slow changes of density and contrast out of a volume; where it is too small to tell, it stays.
 
     A filter continues a volume at its borders by reflection, and a slope has a fold there; where contrast is
@@ -54,7 +54,7 @@ def flatten(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) ->
         Densities, changed in place. May be a memory map.
     padding : array of the same shape, bool
         What to leave out.
-    crew : Crew
+    team : ThreadTeam
     """
     side = next((side for side in _SIDES if math.prod(size // side for size in nodes.shape) >= _FEWEST), None)
     if side is None:
@@ -76,7 +76,7 @@ def flatten(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) ->
         gain = np.exp(np.float32(scale) - _surface(at, contrast))
         nodes[low:high] = (nodes[low:high] - slow) * gain + np.float32(level)
 
-    crew.map(correct, spans(len(nodes), max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))))
+    team.map(correct, spans(len(nodes), max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))))
 
 
 def _survey(nodes: Field, padding: Flags, side: int) -> tuple[Reals, Reals, Reals]:

@@ -25,7 +25,7 @@ _SAMPLE_NODES = 100_000
 _RIM = 10
 
 
-def find_padding(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADED) -> None:
+def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
     """Mark the nodes that lie in padding, and those beside it, whose mean holds some of it.
 
     Padding is where a patch of five by five nodes in some plane has one value, within rounding; and what is not a
@@ -37,7 +37,7 @@ def find_padding(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADE
         Densities on the nodes of the whole volume; may be a memory map.
     padding : array of the same shape, bool
         Written; may be a memory map.
-    crew : Crew
+    team : ThreadTeam
         Shares out the slabs.
     """
     halo = 2 * _PATCH + 1
@@ -51,7 +51,7 @@ def find_padding(nodes: Field, padding: Flags, crew: ThreadTeam = SINGLE_THREADE
             marked = scipy.ndimage.binary_dilation(marked, _AROUND)
         padding[low:high] = marked[low - first : high - first]
 
-    crew.map(find, spans(len(nodes), _planes(nodes.shape)))
+    team.map(find, spans(len(nodes), _planes(nodes.shape)))
 
 
 def fill_padding(nodes: Field, padding: Flags) -> None:

@@ -122,7 +122,7 @@ def learn_model(
     contrast: Literal["dark", "bright", "auto"],
     tilt_deg: float | None,
     thickness_A: float,
-    crew: ThreadTeam = SINGLE_THREADED,
+    team: ThreadTeam = SINGLE_THREADED,
 ) -> MembraneModel:
     """Learn level, contrast and wedge from samples of a volume, and find its gold.
 
@@ -141,7 +141,7 @@ def learn_model(
         Largest tilt of the series about y in degrees; None estimates it, 90 means no missing wedge.
     thickness_A : float
         Thickness of a membrane.
-    crew : Crew
+    team : ThreadTeam
         Works on the samples.
     """
     boxes = sample_boxes(nodes.shape)
@@ -156,13 +156,13 @@ def learn_model(
     fields = [(block - np.float32(level)) * np.float32(side) for block in blocks]
     found = [find_fiducials(field, level=0, sign=1, limit=limit) if gold else no_fiducial_model() for field in fields]
     if gold and tilt_deg is None and tilt < NO_WEDGE:
-        tilt = _tilt_of_streaks(fields, found, tilt, step_A, crew)
+        tilt = _tilt_of_streaks(fields, found, tilt, step_A, team)
     wedge = tilt if tilt < NO_WEDGE else None
     sign = side
     if contrast == "auto":
         both = zip(found, fields, strict=True)
         rest = [one.beads(step_A=step_A, tilt_deg=wedge).remove(field, (0, 0, 0)) for one, field in both]
-        sign *= _sign(bank, rest, doubt=_DOUBT if any(len(one.nodes) for one in found) else 0.0, crew=crew)
+        sign *= _sign(bank, rest, doubt=_DOUBT if any(len(one.nodes) for one in found) else 0.0, team=team)
     whole = find_fiducials(nodes, level=level, sign=side, limit=limit) if gold else no_fiducial_model()
     beads = whole.beads(step_A=step_A, tilt_deg=wedge)
     beads = replace(beads, amounts=beads.amounts * np.float32(side * sign))
@@ -171,7 +171,7 @@ def learn_model(
 
 
 def _tilt_of_streaks(
-    fields: Sequence[Field], gold: Sequence[FiducialModel], tilt_deg: float, step_A: float, crew: ThreadTeam
+    fields: Sequence[Field], gold: Sequence[FiducialModel], tilt_deg: float, step_A: float, team: ThreadTeam
 ) -> float:
     """Return the tilt, near an estimate, with which least is left of the streaks of gold."""
     golden = [(field, one) for field, one in zip(fields, gold, strict=True) if len(one.nodes)]
@@ -182,11 +182,11 @@ def _tilt_of_streaks(
         return sum(one.streaks_left(field, step_A=step_A, tilt_deg=tilt) for field, one in golden)
 
     tried = [tilt_deg + change for change in _TILT_CHANGES]
-    return float(tried[int(np.argmin(crew.map(left, tried)))])
+    return float(tried[int(np.argmin(team.map(left, tried)))])
 
 
 def learn_cut(
-    model: MembraneModel, plates: PlateMap, padding: Flags, *, crew: ThreadTeam = SINGLE_THREADED
+    model: MembraneModel, plates: PlateMap, padding: Flags, *, team: ThreadTeam = SINGLE_THREADED
 ) -> Calibration:
     """Learn the noise, how far votes reach, where the specimen ends, what membranes look like, and where to cut."""
     places = sample_boxes(plates.shape)
@@ -197,15 +197,15 @@ def learn_cut(
     # Rounding errors of a constant volume are no noise.
     rounding = 1e-5 * (abs(model.level) + float(np.abs(responses).max()))
     model = replace(model, middle=middle, deviation=deviation if deviation > rounding else np.inf)
-    seen = _prominence(crew.map(lambda box: model.crests(box).height, boxes))
+    seen = _prominence(team.map(lambda box: model.crests(box).height, boxes))
     # Votes come from far in noise, where many are needed, and from near where membranes stand out.
     model = replace(model, vote_range_A=float(np.clip(_RANGE_A - _RANGE_SLOPE_A * seen, *_RANGES_A)))
-    fields = crew.map(lambda box: _scores(model, box), boxes)
+    fields = team.map(lambda box: _scores(model, box), boxes)
     low, high = find_cut(fields, prominence=seen, line=_BY_HEIGHT, step_A=model.step_A)
-    faces, profile = _sure_membranes(model, plates, low, crew)
+    faces, profile = _sure_membranes(model, plates, low, team)
     model = replace(model, faces=faces)
     looking = replace(model, profile=profile)
-    fields = crew.map(lambda box: _scores(looking, box), boxes)
+    fields = team.map(lambda box: _scores(looking, box), boxes)
     # Noise has sections too, and of noise a profile is learned that it fits: then heights have to do.
     if profile is None or max(float(field.max()) for field in fields) < _CERTAIN_SCORE:
         return Calibration(model, low, high)
@@ -214,7 +214,7 @@ def learn_cut(
 
 
 def _sure_membranes(
-    model: MembraneModel, plates: PlateMap, low: int, crew: ThreadTeam
+    model: MembraneModel, plates: PlateMap, low: int, team: ThreadTeam
 ) -> tuple[LamellaSurfaces, Profile | None]:
     """Find where the specimen ends and what membranes look like in section, from those in columns of the volume."""
 
@@ -229,7 +229,7 @@ def _sure_membranes(
         sections = model.sections(box, middles[best], crests.normals[at[best]], election.bend[best])
         return places[sure], election.lean[sure], crests.height[at][sure], sections, election.votes[best]
 
-    found = crew.map(sure_crests, _columns(plates.shape))
+    found = team.map(sure_crests, _columns(plates.shape))
     places, lean, height, sections, votes = (np.concatenate(parts) for parts in zip(*found, strict=True))
     best = np.argsort(-votes, kind="stable")[:_PROFILE_CRESTS]
     profile = learn_profile(sections[best][~model.golden(sections[best])])
@@ -348,11 +348,11 @@ def _side_of_gold(away: Field, limit: float) -> float:
     return 1.0 if above > below else -1.0
 
 
-def _sign(bank: PlateBank, fields: Sequence[Field], *, doubt: float, crew: ThreadTeam) -> float:
+def _sign(bank: PlateBank, fields: Sequence[Field], *, doubt: float, team: ThreadTeam) -> float:
     """Return 1 if the strongest plates of fields without gold are bright and −1 if they are dark.
 
     Fields are given with gold bright. Where they had any, a difference up to `doubt` is decided by it: membranes are
     dense as gold is.
     """
-    tails = np.sum(crew.map(lambda field: bank.extremes(_middle(field), 0.99), fields), axis=0)
+    tails = np.sum(team.map(lambda field: bank.extremes(_middle(field), 0.99), fields), axis=0)
     return 1.0 if tails[0] > (1 - doubt) * tails[1] else -1.0
