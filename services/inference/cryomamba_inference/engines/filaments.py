@@ -14,23 +14,23 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, no_picks
-from cryomamba_inference.filters.common.background import even_out
-from cryomamba_inference.filters.common.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.common.background import correct_background
+from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
 from cryomamba_inference.filters.common.node_map import NodeMap
-from cryomamba_inference.filters.common.padding import leave_out
-from cryomamba_inference.filters.common.rasterize import paint
+from cryomamba_inference.filters.common.padding import clear_padding
+from cryomamba_inference.filters.common.rasterize import rasterize
 from cryomamba_inference.filters.filaments.centerline_meanshift import shift_to_centerline
 from cryomamba_inference.filters.filaments.model import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
     FilamentModel,
     LineMap,
-    answer_tasks,
     choose_sign,
-    find_cut,
+    find_thresholds,
     learn_model,
-    near,
     point_tasks,
+    points_near,
+    response_tasks,
     traced_scores,
 )
 from cryomamba_inference.filters.filaments.tracing import trace
@@ -148,21 +148,21 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         lines = {sign: LineMap.empty(densities, sign, context.scratch) for sign in _SIGNS[self.parameters.contrast]}
         team = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            team.run(gather_tasks(context.read, (grid, nodes)), lambda _: context.report_progress(0.1))
-            even_out(nodes, padding.array, team)
+            team.run(resample_tasks(context.read, (grid, nodes)), lambda _: context.report_progress(0.1))
+            correct_background(nodes, padding.array, team)
             model = learn_model(nodes, grid, diameter_A=diameter)
-            answers = answer_tasks(model, nodes, lines)
-            team.run(answers, lambda n: context.report_progress(0.2 + 0.6 * n / len(answers)))
+            tasks = response_tasks(model, nodes, lines)
+            team.run(tasks, lambda n: context.report_progress(0.2 + 0.6 * n / len(tasks)))
             for line_map in lines.values():
-                leave_out(line_map.response.array, padding.array)
+                clear_padding(line_map.response.array, padding.array)
             by_box: dict[int, Points] = {}
             tasks = point_tasks(model, lines[choose_sign(model, lines)], by_box)
             team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([by_box[number] for number in range(len(tasks))])
         points = shift_to_centerline(
-            points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, rounds=_PULLS
+            points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, iterations=_PULLS
         )
-        self._thresholds = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
+        self._thresholds = find_thresholds(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A
         stored = NodeMap((max(len(points), 1), 7), context.scratch)
         stored.array[: len(points)] = points
@@ -181,9 +181,9 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     def predict(self, tile: Tile) -> TileResult:
         """Return the filaments of a tile as tubes with the score of their points."""
         grid, model, points = self._prepared
-        points = near(points, model, grid, tile.start, tile.shape)
+        points = points_near(points, model, grid, tile.start, tile.shape)
         half = _STRETCH * grid.step_A * points[:, 3:6]
-        scores = paint(
+        scores = rasterize(
             points[:, :3] - half,
             points[:, :3] + half,
             points[:, 6].astype(np.uint8),

@@ -14,14 +14,14 @@ from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
-from cryomamba_inference.filters.common.background import even_out
-from cryomamba_inference.filters.common.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.common.background import correct_background
+from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
 from cryomamba_inference.filters.common.node_map import NodeMap
-from cryomamba_inference.filters.common.padding import leave_out
+from cryomamba_inference.filters.common.padding import clear_padding
 from cryomamba_inference.filters.membrane.calibration import (
     Calibration,
-    learn_cut,
     learn_model,
+    learn_thresholds,
     longest_margin_A,
     make_fine_grid,
     make_grid,
@@ -138,9 +138,9 @@ class MembraneEngine(Engine[MembraneParameters]):
         plates = PlateMap.empty(grid, fine, context.scratch)
         team = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            tasks = gather_tasks(context.read, (grid, nodes.array), (fine, plates.density.array))
-            team.run(tasks, lambda _: context.report_progress(0.1))
-            even_out(nodes.array, padding.array, team)
+            resampling = resample_tasks(context.read, (grid, nodes.array), (fine, plates.density.array))
+            team.run(resampling, lambda _: context.report_progress(0.1))
+            correct_background(nodes.array, padding.array, team)
             model = learn_model(
                 nodes.array,
                 padding.array,
@@ -152,8 +152,8 @@ class MembraneEngine(Engine[MembraneParameters]):
             )
             tasks = plate_tasks(model, nodes.array, plates)
             team.run(tasks, lambda count: context.report_progress(0.2 + 0.7 * count / len(tasks)))
-            leave_out(plates.response.array, padding.array)
-            self._found = learn_cut(model, plates, padding.array, team=team)
+            clear_padding(plates.response.array, padding.array)
+            self._found = learn_thresholds(model, plates, padding.array, team=team)
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
 

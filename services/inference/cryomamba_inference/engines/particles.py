@@ -13,18 +13,18 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks
-from cryomamba_inference.filters.common.background import even_out
-from cryomamba_inference.filters.common.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.common.background import correct_background
+from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
 from cryomamba_inference.filters.common.node_map import NodeMap
-from cryomamba_inference.filters.common.padding import leave_out
-from cryomamba_inference.filters.common.rasterize import paint
-from cryomamba_inference.filters.particles.blobs import NODES_PER_DIAMETER, answer_tasks
+from cryomamba_inference.filters.common.padding import clear_padding
+from cryomamba_inference.filters.common.rasterize import rasterize
+from cryomamba_inference.filters.particles.blobs import NODES_PER_DIAMETER, response_tasks
 from cryomamba_inference.filters.particles.model import (
     Fields,
     ParticleModel,
     calibrate,
-    find_cut,
     find_particles,
+    find_threshold,
     make_filter,
 )
 from cryomamba_inference.threads import ThreadTeam, one_thread
@@ -121,13 +121,13 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         fields = Fields(maps[0].array, maps[1].array)
         team = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            tasks = gather_tasks(context.read, (grid, fields.nodes))
-            team.run(tasks, lambda _: context.report_progress(0.2))
-            even_out(fields.nodes, padding.array, team)
-            blobs = make_filter(fields.nodes, grid, diameter_A=diameter, apart_A=min_distance_A)
-            answers = answer_tasks(blobs, fields.nodes, fields.answer)
-            team.run(answers, lambda count: context.report_progress(0.4 + 0.5 * count / len(answers)))
-            leave_out(fields.answer, padding.array)
+            resampling = resample_tasks(context.read, (grid, fields.nodes))
+            team.run(resampling, lambda _: context.report_progress(0.2))
+            correct_background(fields.nodes, padding.array, team)
+            blobs = make_filter(fields.nodes, grid, diameter_A=diameter, min_distance_A=min_distance_A)
+            tasks = response_tasks(blobs, fields.nodes, fields.response)
+            team.run(tasks, lambda count: context.report_progress(0.4 + 0.5 * count / len(tasks)))
+            clear_padding(fields.response, padding.array)
             self._model, self._threshold = calibrate(
                 fields, grid, blobs, diameter_A=diameter, contrast=self.parameters.contrast
             )
@@ -145,7 +145,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         balls = found[found[:, 4] > 0]
         centers_A = balls[:, :3] * grid.voxel_size_A
         values = balls[:, 3].astype(np.uint8)
-        scores = paint(
+        scores = rasterize(
             centers_A,
             centers_A,
             values,
@@ -161,7 +161,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     def finalize_picks(self, points: Points) -> Picks:
         """Determine the threshold from all peaks and decoys, and return the particles above it, the best first."""
         grid, _, model = self._prepared
-        self._threshold = find_cut(points, model, grid.voxel_size_A)
+        self._threshold = find_threshold(points, model, grid.voxel_size_A)
         thresholds = self.thresholds()
         return self.candidates(points).cut(thresholds.high, thresholds.low)
 

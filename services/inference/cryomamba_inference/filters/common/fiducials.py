@@ -19,13 +19,13 @@ from cryomamba_inference.filters.common.grid import Corner, spans
 
 Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
+NodeIndices = npt.NDArray[np.int64]
 
-_REACH_A = 800.0
+_PSF_REACH_A = 800.0
 _ROUNDS = 20
-_STEP = 1.4
+_GAIN = 1.4
 _SLAB_NODES = 4_000_000
-_MOST = 200_000
+_MAX_NODES = 200_000
 
 
 @dataclass(frozen=True)
@@ -42,42 +42,44 @@ class Fiducials:
         Point spread function of the tilt series in a (z, x) plane.
     """
 
-    nodes: Places
-    amounts: Field
-    spread: Field
+    nodes: NodeIndices
+    amplitudes: Field
+    psf: Field
 
     def remove(self, field: Field, first: Corner) -> Field:
         """Return a copy of a field whose first node is `first`, with beads set to 0 and without their streaks."""
-        rest = field.copy()
+        residual = field.copy()
         if len(self.nodes):
-            places = self.nodes - np.asarray(first)
-            size, radius = np.asarray(field.shape), len(self.spread) // 2
-            beside = ((places >= (-radius, 0, -radius)) & (places < size + np.array((radius, 0, radius)))).all(axis=1)
-            _subtract(rest, places[beside], self.amounts[beside], self.spread)
-            rest[_covered(field.shape, places)] = 0
-        return rest
+            positions = self.nodes - np.asarray(first)
+            size, radius = np.asarray(field.shape), len(self.psf) // 2
+            near = ((positions >= (-radius, 0, -radius)) & (positions < size + np.array((radius, 0, radius)))).all(
+                axis=1
+            )
+            _subtract(residual, positions[near], self.amplitudes[near], self.psf)
+            residual[_near_fiducials(field.shape, positions)] = 0
+        return residual
 
 
-def _covered(shape: tuple[int, ...], places: Places) -> Flags:
+def _near_fiducials(shape: tuple[int, ...], positions: NodeIndices) -> Flags:
     """Return which nodes of a field are gold, or beside it."""
     size = np.asarray(shape)
-    within = ((places >= -1) & (places <= size)).all(axis=1)
-    wide = np.zeros(size + 2, np.bool_)
-    wide[tuple((places[within] + 1).T)] = True
-    return _grown(wide)[1:-1, 1:-1, 1:-1]
+    within = ((positions >= -1) & (positions <= size)).all(axis=1)
+    padded = np.zeros(size + 2, np.bool_)
+    padded[tuple((positions[within] + 1).T)] = True
+    return _dilate(padded)[1:-1, 1:-1, 1:-1]
 
 
 @nb.njit(cache=True, nogil=True)
-def _subtract(field, places, amounts, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _subtract(field, positions, amplitudes, psf):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     depth, _, width = field.shape
-    radius = spread.shape[0] // 2
-    for n in range(amounts.size):
-        z, y, x = places[n]
+    radius = psf.shape[0] // 2
+    for n in range(amplitudes.size):
+        z, y, x = positions[n]
         left, right = max(x - radius, 0), min(x + radius + 1, width)
         for i in range(max(z - radius, 0), min(z + radius + 1, depth)):
-            row = spread[i - z + radius]
+            row = psf[i - z + radius]
             for k in range(left, right):
-                field[i, y, k] -= amounts[n] * row[k - x + radius]
+                field[i, y, k] -= amplitudes[n] * row[k - x + radius]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +94,20 @@ class FiducialModel:
         Density above the level.
     """
 
-    nodes: Places
+    nodes: NodeIndices
     measured: Field
 
-    def beads(self, *, step_A: float, tilt_deg: float | None) -> Fiducials:
+    def deconvolve(self, *, step_A: float, tilt_deg: float | None) -> Fiducials:
         """Return what beads the tilt series, to `tilt_deg` about y or without a missing wedge, saw as this."""
-        if not 0 < len(self.nodes) <= _MOST:
+        if not 0 < len(self.nodes) <= _MAX_NODES:
             return no_fiducials()
-        spread = _spread(step_A, tilt_deg)
-        return Fiducials(self.nodes, _amounts(self.nodes, self.measured, spread), spread)
+        psf = _psf(step_A, tilt_deg)
+        return Fiducials(self.nodes, _amplitudes(self.nodes, self.measured, psf), psf)
 
-    def streaks_left(self, field: Field, *, step_A: float, tilt_deg: float) -> float:
+    def residual_power(self, field: Field, *, step_A: float, tilt_deg: float) -> float:
         """Return the sum of squares that is left of the field of this gold without beads and streaks."""
-        beads = self.beads(step_A=step_A, tilt_deg=tilt_deg)
-        return float(np.square(beads.remove(field, (0, 0, 0))).sum())
+        deconvolve = self.deconvolve(step_A=step_A, tilt_deg=tilt_deg)
+        return float(np.square(deconvolve.remove(field, (0, 0, 0))).sum())
 
 
 def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> FiducialModel:
@@ -121,21 +123,21 @@ def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> 
     for low, high in spans(len(nodes), planes):
         density = (nodes[low:high] - np.float32(level)) * np.float32(sign)
         # The nodes beside gold hold some of it, and so draw streaks as well.
-        gold = np.argwhere(_grown(density > limit))
-        dense.append(density[tuple(gold.T)])
-        gold[:, 0] += low
-        found.append(gold)
+        dense_nodes = np.argwhere(_dilate(density > limit))
+        dense.append(density[tuple(dense_nodes.T)])
+        dense_nodes[:, 0] += low
+        found.append(dense_nodes)
     return FiducialModel(np.concatenate(found), np.concatenate(dense))
 
 
-def _grown(mask: Flags) -> Flags:
+def _dilate(mask: Flags) -> Flags:
     """Return a mask with the neighbours by a face."""
-    grown = mask.copy()
+    dilated = mask.copy()
     for axis in range(3):
-        into, of = np.moveaxis(grown, axis, 0), np.moveaxis(mask, axis, 0)
+        into, of = np.moveaxis(dilated, axis, 0), np.moveaxis(mask, axis, 0)
         into[1:] |= of[:-1]
         into[:-1] |= of[1:]
-    return grown
+    return dilated
 
 
 def no_fiducial_model() -> FiducialModel:
@@ -149,31 +151,31 @@ def no_fiducials() -> Fiducials:
 
 
 @lru_cache(maxsize=4)
-def _spread(step_A: float, tilt_deg: float | None) -> Field:
+def _psf(step_A: float, tilt_deg: float | None) -> Field:
     if tilt_deg is None:
         return np.ones((1, 1), np.float32)
-    reach = int(np.ceil(_REACH_A / step_A))
-    size = 8 * reach
+    radius = int(np.ceil(_PSF_REACH_A / step_A))
+    size = 8 * radius
     kz, kx = scipy.fft.fftfreq(size)[:, None], scipy.fft.fftfreq(size)[None, :]
     kept = np.abs(kz) <= np.abs(kx) * np.tan(np.radians(tilt_deg)) + 1e-12
     plane = np.fft.fftshift(scipy.fft.ifft2(kept.astype(np.float64)).real)
-    middle = slice(size // 2 - reach, size // 2 + reach + 1)
+    middle = slice(size // 2 - radius, size // 2 + radius + 1)
     return np.ascontiguousarray(plane[middle, middle], np.float32)
 
 
-def _amounts(nodes: Places, measured: Field, spread: Field) -> Field:
+def _amplitudes(nodes: NodeIndices, measured: Field, psf: Field) -> Field:
     """Solve for the densities that would have been measured as `measured`; rows of y do not touch each other."""
     order = np.argsort(nodes[:, 1], kind="stable")
     rows = np.concatenate([[0], np.flatnonzero(np.diff(nodes[order, 1])) + 1, [len(nodes)]])
-    amounts = np.empty_like(measured)
-    amounts[order] = _solve(nodes[order], measured[order], rows, spread, np.float32(_STEP))
-    return amounts
+    amplitudes = np.empty_like(measured)
+    amplitudes[order] = _solve(nodes[order], measured[order], rows, psf, np.float32(_GAIN))
+    return amplitudes
 
 
 @nb.njit(cache=True, nogil=True)
-def _solve(nodes, measured, rows, spread, step):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    radius = spread.shape[0] // 2
-    share, blurred = np.zeros_like(measured), np.zeros_like(measured)
+def _solve(nodes, measured, rows, psf, gain):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    radius = psf.shape[0] // 2
+    amplitude, blurred = np.zeros_like(measured), np.zeros_like(measured)
     for row in range(rows.size - 1):
         here = range(rows[row], rows[row + 1])
         for _ in range(_ROUNDS):
@@ -182,8 +184,8 @@ def _solve(nodes, measured, rows, spread, step):  # type: ignore[no-untyped-def]
                 for m in here:
                     z, x = nodes[n, 0] - nodes[m, 0] + radius, nodes[n, 2] - nodes[m, 2] + radius
                     if 0 <= z <= 2 * radius and 0 <= x <= 2 * radius:
-                        total += spread[z, x] * share[m]
+                        total += psf[z, x] * amplitude[m]
                 blurred[n] = total
             for n in here:
-                share[n] = max(share[n] + step * (measured[n] - blurred[n]), np.float32(0))
-    return share
+                amplitude[n] = max(amplitude[n] + gain * (measured[n] - blurred[n]), np.float32(0))
+    return amplitude

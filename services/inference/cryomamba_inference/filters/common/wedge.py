@@ -11,8 +11,8 @@ Field = npt.NDArray[np.float32]
 NO_WEDGE = 90.0
 _BANDS = ((0.2, 0.4, 0.35), (0.06, 0.2, 0.1))
 _BIN_DEG = 3.0
-_LEAST_DEG = 36.0
-_FILLED = 0.1
+_MIN_TILT_DEG = 36.0
+_FILLED_SHARE = 0.1
 _PLATEAU = 5
 
 
@@ -27,28 +27,28 @@ def estimate_tilt(blocks: Sequence[Field]) -> float:
     blocks : sequence of arrays of shape (z, y, x), float32
         Densities on nodes of equal spacing.
     """
-    for low, high, empty in _BANDS:
-        profile = _profile(blocks, (low, high))
-        inside, outside = float(np.median(profile[: int(_LEAST_DEG / _BIN_DEG)])), float(np.median(profile[-3:]))
-        if inside > 0 and outside <= empty * inside:
-            return _edge(profile, inside, outside)
+    for low, high, ratio in _BANDS:
+        profile = _angular_power(blocks, (low, high))
+        inside, outside = float(np.median(profile[: int(_MIN_TILT_DEG / _BIN_DEG)])), float(np.median(profile[-3:]))
+        if inside > 0 and outside <= ratio * inside:
+            return _wedge_edge(profile, inside, outside)
     return NO_WEDGE
 
 
-def _edge(profile: npt.NDArray[np.float64], inside: float, outside: float) -> float:
+def _wedge_edge(profile: npt.NDArray[np.float64], inside: float, outside: float) -> float:
     """Return where the power has fallen halfway to `outside`, from the level that it has just before it falls.
 
     The search comes from the empty side: strong features make the power rise and fall within the seen part too.
     """
-    filled = int(np.flatnonzero(profile > outside + _FILLED * (inside - outside))[-1])
+    filled = int(np.flatnonzero(profile > outside + _FILLED_SHARE * (inside - outside))[-1])
     half = 0.5 * (outside + float(np.median(profile[max(filled - _PLATEAU, 0) : filled])))
     last = int(np.flatnonzero(profile[: filled + 1] >= half)[-1])
     before, after = profile[last], profile[last + 1]
     angle = float(_BIN_DEG * (last + 0.5 + (before - half) / (before - after)))
-    return angle if angle >= _LEAST_DEG else NO_WEDGE
+    return angle if angle >= _MIN_TILT_DEG else NO_WEDGE
 
 
-def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[np.float64]:
+def _angular_power(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[np.float64]:
     bins = int(90 / _BIN_DEG)
     total, count = np.zeros(bins), np.zeros(bins)
     for block in blocks:
@@ -68,8 +68,8 @@ def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[
         total += np.bincount(angle, power[used], bins)
         count += np.bincount(angle, minlength=bins)
     # In a small volume some bins hold no wave.
-    seen = np.flatnonzero(count)
-    if not seen.size:
+    nonempty = np.flatnonzero(count)
+    if not nonempty.size:
         return np.zeros(bins)
-    profile = np.interp(np.arange(bins), seen, total[seen] / count[seen])
+    profile = np.interp(np.arange(bins), nonempty, total[nonempty] / count[nonempty])
     return ndimage.median_filter(profile, 3, mode="nearest")
