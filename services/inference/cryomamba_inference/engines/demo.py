@@ -55,10 +55,10 @@ class DemoEngine(Engine[DemoParameters]):
     def predict(self, tile: Tile) -> Labels:
         """Draw the tile of the mask at the time of the pass."""
         angle = 2 * math.pi * tile.pass_index / 12
-        center = (0.5 + 0.1 * math.sin(2 * angle), 0.5 + 0.2 * math.sin(angle), 0.5 + 0.2 * math.cos(angle))
+        centre = (0.5 + 0.1 * math.sin(2 * angle), 0.5 + 0.2 * math.sin(angle), 0.5 + 0.2 * math.cos(angle))
         z, y, x = (
             _axis(first, count, size, middle)
-            for first, count, size, middle in zip(tile.start, tile.shape, self._shape, center, strict=True)
+            for first, count, size, middle in zip(tile.start, tile.shape, self._shape, centre, strict=True)
         )
         # In units of the volume's sides, so that the mask looks the same at every binning; thick enough to be visible.
         radius = np.sqrt(z[:, None, None] + y[:, None] + x)
@@ -68,6 +68,6 @@ class DemoEngine(Engine[DemoParameters]):
         return labels
 
 
-def _axis(start: int, count: int, size: int, center: float) -> npt.NDArray[np.float32]:
-    offset = (np.arange(start, start + count, dtype=np.float32) + 0.5) / size - center
+def _axis(start: int, count: int, size: int, centre: float) -> npt.NDArray[np.float32]:
+    offset = (np.arange(start, start + count, dtype=np.float32) + 0.5) / size - centre
     return (offset * offset).astype(np.float32)

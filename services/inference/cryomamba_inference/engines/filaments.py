@@ -19,7 +19,7 @@ from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
 from cryomamba_inference.filters.common.node_map import NodeMap
 from cryomamba_inference.filters.common.padding import clear_padding
 from cryomamba_inference.filters.common.rasterize import rasterize
-from cryomamba_inference.filters.filaments.centerline_meanshift import shift_to_centerline
+from cryomamba_inference.filters.filaments.centreline_meanshift import shift_to_centreline
 from cryomamba_inference.filters.filaments.model import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
@@ -97,18 +97,18 @@ class FilamentsParameters(EngineParameters):
 
 
 class FilamentsEngine(Engine[FilamentsParameters]):
-    """Long densities of one diameter, and their centerlines.
+    """Long densities of one diameter, and their centrelines.
 
     The volume is averaged onto a grid of a fifth of the diameter. The response of a bank of oriented line filters,
     which fit hollow and solid filaments alike, is normalized by the noise of each direction, which depends on the
-    missing wedge. Centerline points are maxima across the line whose surrounding wall is even, unlike in a membrane;
-    they vote for points that continue them, and are moved onto the centerline by mean shift.
+    missing wedge. Centreline points are maxima across the line whose surrounding wall is even, unlike in a membrane;
+    they vote for points that continue them, and are moved onto the centreline by mean shift.
     In the mask and the score map a filament is a tube of the diameter around these points.
     """
 
     name: ClassVar[str] = "filaments"
     summary: ClassVar[str] = (
-        "Segments filaments of a given diameter and traces their centerlines; no trained model needed."
+        "Segments filaments of a given diameter and traces their centrelines; no trained model needed."
     )
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
@@ -159,7 +159,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             tasks = point_tasks(model, lines[choose_sign(model, lines)], by_box)
             team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([by_box[number] for number in range(len(tasks))])
-        points = shift_to_centerline(
+        points = shift_to_centreline(
             points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, iterations=_PULLS
         )
         self._thresholds = find_thresholds(traced_scores([points], model.diameter) or [points[:, 6]])
@@ -195,7 +195,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         return TileResult(scores, _NOTHING)
 
     def finalize_picks(self, points: Points) -> Picks:
-        """Trace the centerlines and return equidistant points along each, the longest filament first."""
+        """Trace the centrelines and return equidistant points along each, the longest filament first."""
         grid, _, points = self._prepared
         thresholds = self.thresholds()
         filaments = trace(

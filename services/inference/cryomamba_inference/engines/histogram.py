@@ -69,9 +69,9 @@ def _yen(share: Floats) -> int:
     return int(np.argmax(criterion))
 
 
-def _li(share: Floats, centers: Floats) -> float:
-    shift = float(centers[0]) - (float(centers[1]) - float(centers[0]))
-    values = centers - shift
+def _li(share: Floats, centres: Floats) -> float:
+    shift = float(centres[0]) - (float(centres[1]) - float(centres[0]))
+    values = centres - shift
     threshold = float(np.sum(share * values))
     for _ in range(_LI_STEPS):
         upper = values >= threshold

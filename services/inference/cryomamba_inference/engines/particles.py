@@ -62,7 +62,7 @@ class ParticlesParameters(EngineParameters):
         gt=0,
         le=20000,
         title="Minimum distance",
-        description="Minimum distance between particle centers; of closer ones only the one with the higher score is "
+        description="Minimum distance between particle centres; of closer ones only the one with the higher score is "
         "kept. 0.7 diameters if not set.",
         json_schema_extra={"unit": "Å"},
     )
@@ -143,11 +143,11 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         grid, fields, model = self._prepared
         found = find_particles(model, grid, fields, tile.start, tile.shape)
         balls = found[found[:, 4] > 0]
-        centers_A = balls[:, :3] * grid.voxel_size_A
+        centres_A = balls[:, :3] * grid.voxel_size_A
         values = balls[:, 3].astype(np.uint8)
         scores = rasterize(
-            centers_A,
-            centers_A,
+            centres_A,
+            centres_A,
             values,
             model.diameter_A / 2,
             start=tile.start,

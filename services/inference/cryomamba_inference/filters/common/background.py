@@ -1,4 +1,4 @@
-"""What changes slowly over a volume and is no structure: density and contrast, by thickness and reconstruction."""
+"""Background correction: slow variations of density and contrast, from specimen thickness and reconstruction."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 Reals = npt.NDArray[np.float64]
 
-_SIDES = (8, 6, 4)
+_SIDES = (8, 6, 4)  # side of a block in nodes; the first that gives enough blocks
 _MIN_BLOCKS = 100
-_ROUNDS = 3
-_OUTLIER = 3.0
-_SIGNIFICANT = 3.0
-_CORRELATED_NODES = 8000
+_ROUNDS = 3  # iterations of the fit without outliers
+_OUTLIER = 3.0  # in robust standard deviations of the residuals
+_SIGNIFICANT = 3.0  # a coefficient must exceed this many standard errors
+_CORRELATED_NODES = 8000  # neighbouring nodes that hold the same structures, and count as one observation
 _SLAB_NODES = 1_000_000
 
 
 def correct_background(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
-    """Make a volume one that filters can be laid over: without slow changes, and continued into its padding.
+    """Prepare a volume for filtering: remove slow variations, and extrapolate into the padding.
 
     Parameters
     ----------
     nodes : array of shape (z, y, x), float32
-        Densities on the nodes of the whole volume, changed in place; may be a memory map.
+        Densities on the nodes of the whole volume, modified in place; may be a memory map.
     padding : array of the same shape, bool
-        Written: the nodes that were not measured. What is found there is to be left out of every count.
+        Output: the nodes that were not measured, to be excluded from all statistics.
     team : ThreadTeam
     """
     find_padding(nodes, padding, team)
@@ -42,18 +42,18 @@ def correct_background(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_T
 
 
 def remove_gradients(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
-    """Take slow changes of density and contrast out of a volume; where it is too small to tell, it stays.
+    """Remove slow variations of density and contrast from a volume; a volume too small to estimate them is unchanged.
 
-    A filter continues a volume at its borders by reflection, and a slope has a fold there; where contrast is
-    twice as high, so is the noise, which is measured for all places together. Both are described by a slope along
-    every axis and a bend in the plane. Along z there is no bend: a lamella in vacuum is one, and stays.
+    Filters extrapolate a volume at its borders by reflection, which turns a gradient into a ridge; and a contrast that
+    varies changes the noise, which is estimated for the whole volume. Both are modelled by a polynomial: linear along
+    every axis, quadratic in y and x. A quadratic term along z would remove a lamella in vacuum.
 
     Parameters
     ----------
     nodes : array of shape (z, y, x), float32
-        Densities, changed in place. May be a memory map.
+        Densities, modified in place; may be a memory map.
     padding : array of the same shape, bool
-        What to leave out.
+        Nodes to exclude.
     team : ThreadTeam
     """
     side = next((side for side in _SIDES if math.prod(size // side for size in nodes.shape) >= _MIN_BLOCKS), None)
@@ -82,9 +82,9 @@ def remove_gradients(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THR
 
 
 def _block_statistics(nodes: Field, padding: Flags, side: int) -> tuple[Reals, Reals, Reals]:
-    """Return the mean of blocks, `side` nodes wide, the mean change from node to node in them, and their places (n, 3).
+    """Return means of blocks of `side` nodes, their mean absolute differences along x, and their positions (n, 3).
 
-    Blocks with padding, and those in which nothing changes, are left out.
+    Positions run from -0.5 to 0.5 over the volume. Blocks with padding and constant blocks are excluded.
     """
     means, variations, positions = [], [], []
     depth, height, width = (size // side for size in nodes.shape)
@@ -96,10 +96,10 @@ def _block_statistics(nodes: Field, padding: Flags, side: int) -> tuple[Reals, R
         variation = np.abs(blocks[..., 2:] - blocks[..., :-2]).mean(axis=(0, 2, 4), dtype=np.float64)
         kept = ~empty & (variation > 0)
         y, x = np.nonzero(kept)
-        center = (np.stack([np.full_like(y, number), y, x], axis=1) + 0.5) * side - 0.5
+        centre = (np.stack([np.full_like(y, number), y, x], axis=1) + 0.5) * side - 0.5
         means.append(mean[kept])
         variations.append(variation[kept])
-        positions.append(center / np.maximum(np.array(nodes.shape) - 1, 1) - 0.5)
+        positions.append(centre / np.maximum(np.array(nodes.shape) - 1, 1) - 0.5)
     return np.concatenate(means), np.concatenate(variations), np.concatenate(positions)
 
 
@@ -119,10 +119,9 @@ def _monomials(z: Reals, y: Reals, x: Reals) -> Reals:
 
 
 def _fit_polynomial(positions: Reals, values: Reals, correlated: float) -> Reals:
-    """Return the amounts of the terms, by least squares without what is far off: gold, dense patches, vacuum.
+    """Return the polynomial coefficients by least squares without outliers (gold, dense objects, vacuum).
 
-    A term that structures could have made by chance is 0; so many neighbours as `alike` hold the same structures, and
-    count as one.
+    Coefficients that are not significant are 0; `correlated` neighbouring blocks count as one observation.
     """
     design = _monomials(*positions.T)
     coefficients, errors = _trimmed_least_squares(design, values)
@@ -134,7 +133,7 @@ def _fit_polynomial(positions: Reals, values: Reals, correlated: float) -> Reals
 
 
 def _trimmed_least_squares(design: Reals, values: Reals) -> tuple[Reals, Reals]:
-    """Return the amounts and their standard errors."""
+    """Return the coefficients and their standard errors."""
     kept = np.ones(len(values), np.bool_)
     for _ in range(_ROUNDS):
         centred = design[kept] - design[kept].mean(axis=0)

@@ -1,4 +1,4 @@
-"""Places of a volume of nodes at which an engine learns levels and noise."""
+"""Boxes of a volume from which an engine estimates density levels and noise."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from cryomamba_inference.filters.common.grid import Corner
 
-_SIDE = 64
+_SIDE = 64  # nodes
 _WHOLE_NODES = 8 * _SIDE**3
 
 
 def calibration_boxes(shape: Corner) -> list[tuple[Corner, Corner]]:
-    """Return first and one-past-last node of boxes: all of a small volume, else eight places spread over it."""
+    """Return first and one-past-last node of boxes: the whole of a small volume, else eight boxes spread over it."""
     if np.prod(shape) <= _WHOLE_NODES:
         return [((0, 0, 0), shape)]
     ranges = []

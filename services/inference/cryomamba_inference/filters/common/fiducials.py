@@ -1,8 +1,8 @@
-"""Gold beads, and the streaks that the missing wedge draws from them.
+"""Gold fiducials and their missing-wedge streaks.
 
-A bead is so dense that its streaks look like membranes far away. What beads of the measured density would leave after
-the wedge is subtracted, in the manner of the CLEAN method (Högbom 1974) with the tilt series' point spread function.
-The beads of the whole volume are found beforehand, as few nodes are gold.
+A gold bead is so dense that its streaks resemble membranes far away. As in the CLEAN algorithm (Högbom, 1974), the
+densities that the tilt series has blurred into the observed ones are estimated with its point spread function (PSF),
+and their blurred image is subtracted. The fiducials of the whole volume are kept in memory; they are few nodes.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 NodeIndices = npt.NDArray[np.int64]
 
-_PSF_REACH_A = 800.0
-_ROUNDS = 20
-_GAIN = 1.4
+_PSF_REACH_A = 800.0  # Å from a bead to which streaks are removed
+_ROUNDS = 20  # iterations of the deconvolution
+_GAIN = 1.4  # relaxation factor of one iteration
 _SLAB_NODES = 4_000_000
-_MAX_NODES = 200_000
+_MAX_NODES = 200_000  # more dense nodes are not treated as fiducials
 
 
 @dataclass(frozen=True)
 class Fiducials:
-    """Nodes of gold in the whole volume.
+    """The deconvolved fiducials of the whole volume.
 
     Attributes
     ----------
     nodes : array of shape (n, 3), int64
         Node numbers z, y, x, ascending.
     amounts : array of shape (n,), float32
-        Density that the tilt series blurred into what was measured.
+        Densities that the tilt series has blurred into the observed ones.
     spread : array of shape (2 r + 1, 2 r + 1), float32
         Point spread function of the tilt series in a (z, x) plane.
     """
@@ -47,7 +47,7 @@ class Fiducials:
     psf: Field
 
     def remove(self, field: Field, first: Corner) -> Field:
-        """Return a copy of a field whose first node is `first`, with beads set to 0 and without their streaks."""
+        """Return a copy of a field from node `first` on, without fiducials (set to 0) and their streaks."""
         residual = field.copy()
         if len(self.nodes):
             positions = self.nodes - np.asarray(first)
@@ -61,7 +61,7 @@ class Fiducials:
 
 
 def _near_fiducials(shape: tuple[int, ...], positions: NodeIndices) -> Flags:
-    """Return which nodes of a field are gold, or beside it."""
+    """Return which nodes of a field belong to fiducials or are next to one."""
     size = np.asarray(shape)
     within = ((positions >= -1) & (positions <= size)).all(axis=1)
     padded = np.zeros(size + 2, np.bool_)
@@ -84,34 +84,34 @@ def _subtract(field, positions, amplitudes, psf):  # type: ignore[no-untyped-def
 
 @dataclass(frozen=True, slots=True)
 class FiducialModel:
-    """Nodes that are gold or beside it, as measured; the same whatever the wedge.
+    """Observed densities of fiducials and of the nodes next to them, independent of the missing wedge.
 
     Attributes
     ----------
     nodes : array of shape (n, 3), int64
         Node numbers z, y, x, ascending.
     measured : array of shape (n,), float32
-        Density above the level.
+        Density above the background.
     """
 
     nodes: NodeIndices
     measured: Field
 
     def deconvolve(self, *, step_A: float, tilt_deg: float | None) -> Fiducials:
-        """Return what beads the tilt series, to `tilt_deg` about y or without a missing wedge, saw as this."""
+        """Deconvolve with the PSF of a tilt series to ±`tilt_deg` about y; None for no missing wedge."""
         if not 0 < len(self.nodes) <= _MAX_NODES:
             return no_fiducials()
         psf = _psf(step_A, tilt_deg)
         return Fiducials(self.nodes, _amplitudes(self.nodes, self.measured, psf), psf)
 
     def residual_power(self, field: Field, *, step_A: float, tilt_deg: float) -> float:
-        """Return the sum of squares that is left of the field of this gold without beads and streaks."""
-        deconvolve = self.deconvolve(step_A=step_A, tilt_deg=tilt_deg)
-        return float(np.square(deconvolve.remove(field, (0, 0, 0))).sum())
+        """Return the sum of squares of this model's field after fiducials and streaks are removed."""
+        fiducials = self.deconvolve(step_A=step_A, tilt_deg=tilt_deg)
+        return float(np.square(fiducials.remove(field, (0, 0, 0))).sum())
 
 
 def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> FiducialModel:
-    """Keep the nodes of a volume whose density above `level` (times `sign`) exceeds `limit`, and their neighbours.
+    """Find the nodes of a volume whose density above `level` (times `sign`) exceeds `limit`, and their neighbours.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> 
     planes = max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))
     for low, high in spans(len(nodes), planes):
         density = (nodes[low:high] - np.float32(level)) * np.float32(sign)
-        # The nodes beside gold hold some of it, and so draw streaks as well.
+        # The neighbours hold part of the bead and cause streaks as well.
         dense_nodes = np.argwhere(_dilate(density > limit))
         dense.append(density[tuple(dense_nodes.T)])
         dense_nodes[:, 0] += low
@@ -131,7 +131,7 @@ def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> 
 
 
 def _dilate(mask: Flags) -> Flags:
-    """Return a mask with the neighbours by a face."""
+    """Return the mask dilated by one node (6-connectivity)."""
     dilated = mask.copy()
     for axis in range(3):
         into, of = np.moveaxis(dilated, axis, 0), np.moveaxis(mask, axis, 0)
@@ -141,12 +141,12 @@ def _dilate(mask: Flags) -> Flags:
 
 
 def no_fiducial_model() -> FiducialModel:
-    """Return that of a volume without."""
+    """Return the model of a volume without fiducials."""
     return FiducialModel(np.empty((0, 3), np.int64), np.empty(0, np.float32))
 
 
 def no_fiducials() -> Fiducials:
-    """Return those of a volume without gold."""
+    """Return the fiducials of a volume without any."""
     return Fiducials(np.empty((0, 3), np.int64), np.empty(0, np.float32), np.ones((1, 1), np.float32))
 
 
@@ -164,7 +164,7 @@ def _psf(step_A: float, tilt_deg: float | None) -> Field:
 
 
 def _amplitudes(nodes: NodeIndices, measured: Field, psf: Field) -> Field:
-    """Solve for the densities that would have been measured as `measured`; rows of y do not touch each other."""
+    """Solve for the densities that were blurred into `measured`; the PSF does not connect nodes of different y."""
     order = np.argsort(nodes[:, 1], kind="stable")
     rows = np.concatenate([[0], np.flatnonzero(np.diff(nodes[order, 1])) + 1, [len(nodes)]])
     amplitudes = np.empty_like(measured)

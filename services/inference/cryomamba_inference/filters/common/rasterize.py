@@ -1,4 +1,4 @@
-"""Painting balls and tubes into the scores of a box of voxels: distances in Å, so voxels may be of any shape."""
+"""Rasterizes balls and tubes into a box of voxels; distances are in Å, so voxels need not be cubes."""
 
 from __future__ import annotations
 
@@ -35,25 +35,24 @@ def _rasterize(scores, start_A, end_A, values, radius, corner_A, size_A, first, 
 def rasterize(
     start_A: Floats, end_A: Floats, values: Scores, radius_A: float, *, start: Shape, shape: Shape, size_A: Spacing
 ) -> Scores:
-    """Return a box of voxels in which those near a piece of line have its value; of several, the highest.
+    """Rasterize line segments with a radius; overlapping segments give the highest value.
 
     Parameters
     ----------
     low_A, high_A : arrays of shape (n, 3)
-        Where each piece of line begins and ends, in Å (z, y, x) from the centre of the volume's first voxel; equal
-        for a ball.
+        Start and end of each segment, in Å (z, y, x) from the centre of the volume's first voxel; equal for a ball.
     values : array of shape (n,), uint8
     radius_A : float
-        A voxel is near if its centre is no further from the line than this.
+        Maximum distance of a voxel centre from the segment.
     start, shape : tuple of int
-        The box's first voxel, and its shape.
+        First voxel and shape of the box.
     size_A : tuple of float
         Voxel size in Å.
 
     Returns
     -------
     array of `shape`, uint8
-        0 where no line is near.
+        0 outside all segments.
     """
     scores = np.zeros(shape, np.uint8)
     size = np.asarray(size_A, np.float64)

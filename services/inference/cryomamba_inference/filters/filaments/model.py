@@ -17,7 +17,7 @@ from cryomamba.geometry import Shape
 from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
 from cryomamba_inference.filters.common.grid import CoarseGrid, Corner, spans
 from cryomamba_inference.filters.common.node_map import NodeMap
-from cryomamba_inference.filters.filaments.centerlines import centerline_points, line_votes, suppress_non_maxima
+from cryomamba_inference.filters.filaments.centrelines import centreline_points, line_votes, suppress_non_maxima
 from cryomamba_inference.filters.filaments.lines import LineBank
 from cryomamba_inference.filters.filaments.tracing import trace
 from cryomamba_inference.filters.membrane.calibration import fiducial_limit
@@ -120,7 +120,7 @@ class LineMap:
         seen = [
             (side if a == 0 else 1, b - a - (side if b == n else 1)) for a, b, n in zip(low, high, shape, strict=True)
         ]
-        found = centerline_points(
+        found = centreline_points(
             response,
             direction,
             density,

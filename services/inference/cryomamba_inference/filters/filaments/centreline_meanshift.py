@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba_inference.filters.filaments.centerlines import AGREEMENT, bin_by_cell
+from cryomamba_inference.filters.filaments.centrelines import AGREEMENT, bin_by_cell
 
 
 @nb.njit(cache=True, nogil=True)
@@ -48,7 +48,7 @@ def _mean_shift(points, order, begin, cells, cell, reach, spread, out):  # type:
         out[index, 3], out[index, 4], out[index, 5] = m0, m1, m2
 
 
-def shift_to_centerline(
+def shift_to_centreline(
     points: npt.NDArray[np.float64], *, reach: float, spread: float, iterations: int
 ) -> npt.NDArray[np.float64]:
     """Return points moved sideways onto the line that runs through them and their neighbours (a mean shift).

@@ -103,7 +103,7 @@ def _find_points(response, direction, density, axes, floor, diameter, max_offset
     return count
 
 
-def centerline_points(
+def centreline_points(
     response: Field,
     direction: npt.NDArray[np.uint8],
     density: Field,
