@@ -20,8 +20,8 @@ from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, Not
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import PARAMS_MAX_BYTES, RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect, open_volume
-from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.volumes.statistics import check_finite_sample
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import cut, wire_nbytes
