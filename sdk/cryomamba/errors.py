@@ -29,7 +29,7 @@ class ErrorCode(StrEnum):
 
     description: str
 
-    def __new__(cls, value: str, description: str) -> Self:
+    def __new__(cls, value: str, description: str = "") -> Self:
         """Make a member whose value is the code alone."""
         member = str.__new__(cls, value)
         member._value_ = value
