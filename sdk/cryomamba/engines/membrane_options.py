@@ -1,4 +1,4 @@
-"""Parameters of engines that segment membranes: which further files the runner makes."""
+"""Parameters of engines that segment membranes: which further files are made from the mask."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ from cryomamba.engines.artifacts import PRODUCES
 
 
 class MembraneOptions(EngineParameters):
-    """Which files are made from a membrane mask.
+    """Further files that are made from a mask of membranes.
 
-    An engine only has to derive its parameters from this class; the runner makes the files from label 1.
+    An engine whose parameters derive from this class does nothing more: the runner makes the files from label 1.
     """
 
     instances: bool = Field(
         default=False,
         title="Label each component",
-        description="Also write instances.mrc: instance labels of the connected components, sorted by size, 1 the "
-        "largest.",
+        description="Also write instances.mrc: each connected component has its own label, 1 for the largest.",
         json_schema_extra={PRODUCES: "instances"},
     )
-    middle: bool = Field(
+    medial_surface: bool = Field(
         default=False,
-        title="Mid-surface",
-        description="Also write middle.mrc: the mid-surface of each component, one voxel thick, with its instance "
-        "label.",
-        json_schema_extra={PRODUCES: "middle"},
+        title="Medial surface",
+        description="Also write medial_surface.mrc: the medial surface, one voxel thick, labelled by component.",
+        json_schema_extra={PRODUCES: "medial_surface"},
     )
     normals: bool = Field(
         default=False,
         title="Normals",
-        description="Also write normals.nrrd: the vector field of membrane normals on the mid-surface.",
+        description="Also write normals.nrrd: the unit normals of the medial surface as a vector field.",
         json_schema_extra={PRODUCES: "normals"},
     )
     point_spacing_A: float | None = Field(
@@ -39,12 +37,12 @@ class MembraneOptions(EngineParameters):
         ge=5,
         le=10000,
         title="Point spacing",
-        description="Also write tables of points (picks) on the mid-surface at this spacing, with normals and Euler "
-        "angles, for subtomogram averaging. None if not set.",
+        description="Also write tables of points at this spacing on the medial surface, with normals and Euler "
+        "angles, for subtomogram averaging. Leave it out for none.",
         json_schema_extra={"unit": "Å", PRODUCES: "csv"},
     )
 
     @property
     def any(self) -> bool:
-        """Whether any file is requested."""
-        return self.instances or self.middle or self.normals or self.point_spacing_A is not None
+        """Whether any further file is requested."""
+        return self.instances or self.medial_surface or self.normals or self.point_spacing_A is not None

@@ -15,6 +15,7 @@ from cryomamba.errors import CryoMambaError
 from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.auth import PRINCIPAL
+from cryomamba_gateway.access.connections import Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
@@ -44,13 +45,14 @@ class Gateway:
     metrics : Metrics
     bus : BusLink
         From :meth:`start` on.
-    translator : Translator
-    turnstile : Turnstile
-        Between clients' previews.
+    encoder : MessageEncoder
+    scheduler : SendScheduler
+        Shared by all WebSocket clients.
     system : SystemInfo
         From :meth:`start` on.
-    tokens, signer, rate, places, lobby
-        Who may do what, how often, and how many may wait to say who they are.
+    tokens, signer, rate, sockets
+        Access: tokens and signed links, requests per minute and open WebSockets of each token.
+    connections : Connections
     uploads : UploadStore
         From :meth:`start` on.
     """
@@ -58,13 +60,16 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(settings.home)
-        self.translator = MessageEncoder()
-        self.turnstile = SendScheduler()
+        self.encoder = MessageEncoder()
+        self.scheduler = SendScheduler()
         self.started = time.monotonic()
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
-        self.places = ConcurrencyLimit(settings.sockets_per_token)
-        self.lobby = UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address)
+        self.sockets = ConcurrencyLimit(settings.sockets_per_token)
+        self.connections = Connections(
+            UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
+            lambda: self.tokens.enabled,
+        )
         self.bus: BusLink
         self.signer: UrlSigner
         self.uploads: UploadStore

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.models.jobs import Artifact, JobId, JobRecord
-from cryomamba.volumes.roots import verify_opened
+from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 from cryomamba_gateway.routers.jobs import JOB
