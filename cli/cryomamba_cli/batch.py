@@ -7,7 +7,6 @@ import glob
 import hashlib
 import io
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from cryomamba._version import __version__
+from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError, CryoMambaError, InvalidRequestError
 from cryomamba_cli.naming import beside, is_volume
 from cryomamba_cli.output import note, trace
@@ -198,7 +198,7 @@ def _do(row: Row, schema: Mapping[str, Any], segment: Callable[[Work], Mapping[s
         "seconds": round(row.seconds, 3),
         "labels": row.labels,
     }
-    _write(sidecar(work.target), json.dumps(record, indent=2) + "\n")
+    write_atomically(sidecar(work.target), json.dumps(record, indent=2) + "\n")
 
 
 def _recipe(work: Work, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,7 +227,9 @@ def _made_before(work: Work, recipe: Mapping[str, Any], known: Mapping[str, Any]
         if _digest(work.tomogram) != known["input"]["sha256"]:
             return None
         # Copied or touched, but the same: next time its date says so.
-        _write(sidecar(work.target), json.dumps({**known, "input": {**known["input"], **stamp}}, indent=2) + "\n")
+        write_atomically(
+            sidecar(work.target), json.dumps({**known, "input": {**known["input"], **stamp}}, indent=2) + "\n"
+        )
     return known
 
 
@@ -284,17 +286,10 @@ def write_summary(rows: Sequence[Row], path: Path) -> None:
         cells = [cell for name in names for cell in _cells(by_name.get(name))]
         mask = row.work.target if row.state in {"done", "skipped"} else ""
         writer.writerow([row.work.tomogram, row.state, mask, f"{row.seconds:.1f}", *cells, row.error])
-    _write(path, table.getvalue())
+    write_atomically(path, table.getvalue())
 
 
 def _cells(label: Mapping[str, Any] | None) -> tuple[object, object, object]:
     if label is None:
         return "", "", ""
     return label["voxels"], f"{label['volume_nm3']:.6g}", label.get("instances", "")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file that is there whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

@@ -1,8 +1,10 @@
-"""``demo``: a synthetic tomogram through all services, with mask, score and picture."""
+"""``demo``: segment a synthetic tomogram with all services, score the mask, and draw a picture."""
 
 from __future__ import annotations
 
 import json as json_text
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from cryomamba_cli import output
 from cryomamba_cli.naming import beside
 from cryomamba_cli.options import Json
 from cryomamba_cli.reporter import Reporter, reporter
-from cryomamba_cli.services import Stack
+from cryomamba_cli.run import require_server
 from cryomamba_cli.signals import Interrupted, Interrupts, interruptible
 from cryomamba_cli.synth import recipe, write_phantom
 from cryomamba_cli.work import cancel_and_say, label_lines
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from cryomamba.synth import Phantom, PhantomSpec
 
 PREVIEW_INTERVAL_S: Final = 0.1
-# A phantom's density scale is known, so a value fits every one of them; Otsu's threshold collapses at this noise.
+# The density scale of a phantom is known, so one value fits all; Otsu's threshold collapses at this noise.
 TUNED: Final[Mapping[str, Mapping[str, Any]]] = {
     "threshold": {
         "sigma_A": 20.0,
@@ -42,22 +44,32 @@ TUNED: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; created if missing.")] = Path(
         "demo"
     ),
-    size: Annotated[str, typer.Option("--shape", metavar="Z,Y,X", help="Voxels of the tomogram.")] = "160,320,320",
+    size: Annotated[
+        str, typer.Option("--shape", metavar="Z,Y,X", help="Size of the tomogram in voxels.")
+    ] = "160,320,320",
     engine: Annotated[
-        str | None, typer.Option("--engine", "-e", help="The method; the default one if not given.")
+        str | None, typer.Option("--engine", "-e", help="Segmentation engine; the default engine if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed makes another tomogram.")] = 1,
-    noise: Annotated[float, typer.Option(min=0, help="Noise: 1 is a very clean tomogram, 4 a poor one.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random tomogram.")] = 1,
+    noise: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Standard deviation of the noise in a 10 Å voxel, relative to the density of a membrane leaflet: "
+            "the SNR (of amplitudes) is 1/NOISE.",
+        ),
+    ] = 1.0,
     json: Json = False,
 ) -> None:
-    """Show that everything works: send a synthetic tomogram through all services and score the mask.
+    """Check the installation: segment a synthetic tomogram with all services and score the mask.
 
-    The services get free ports and a temporary folder of their own, so a running stack is not touched, and end with
-    the demo. Files in the folder that have the demo's names are overwritten.
+    The services run on free ports with a temporary data directory, so services that are already running are not
+    affected, and stop at the end. Files of an earlier demo in the same folder are overwritten.
     """
+    require_server()
     spec = recipe(size, "10", seed, [f"noise={noise}"])
     out.mkdir(parents=True, exist_ok=True)
     files = Files(out.resolve())
@@ -66,20 +78,20 @@ def demo(
         with interruptible() as interrupts:
             result = play(files, spec, engine, display, interrupts)
     except (CryoMambaError, Interrupted):
-        if files.log.exists():
-            display.note(f"What the services said is in {files.log}.")
+        if files.logs.exists():
+            display.note(f"The logs of the services are in {files.logs}.")
         raise
     finally:
         display.close()
     if json:
         output.line({"type": "result", "data": result})
     else:
-        _tell(result)
+        _print_result(result)
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What a demo leaves in its folder."""
+    """The files that a demo writes into its folder."""
 
     folder: Path
 
@@ -90,51 +102,60 @@ class Files:
 
     @property
     def truth(self) -> Path:
-        """The labels that it was made from."""
+        """Its ground truth: the labels that it was made from."""
         return beside(self.tomogram, "truth")
 
     @property
     def mask(self) -> Path:
-        """What the engine found."""
+        """The mask that the engine made."""
         return beside(self.tomogram, "mask")
 
     @property
     def statistics(self) -> Path:
-        """Numbers about the mask."""
+        """Statistics of the mask."""
         return self.folder / "stats.json"
 
     @property
     def picture(self) -> Path:
-        """Slices with mask and truth over them."""
+        """Slices of the tomogram, with mask and ground truth as overlays."""
         return self.folder / "demo.png"
 
     @property
-    def log(self) -> Path:
-        """What the services have printed."""
-        return self.folder / "services.log"
+    def logs(self) -> Path:
+        """Folder of the services' logs."""
+        return self.folder / "logs"
 
 
 def play(
     files: Files, spec: PhantomSpec, engine: str | None, display: Reporter, interrupts: Interrupts
 ) -> dict[str, Any]:
-    """Go through the whole demo and return what came out; the services have ended by then, however it ends."""
-    display.note(f"Making a tomogram of {output.triple(spec.shape)} voxels …")
+    """Run the demo and return its results; the services are stopped in any case."""
+    from cryomamba.stack import Stack
+
+    display.note(f"Generating a tomogram of {output.triple(spec.shape)} voxels …")
     phantom = write_phantom(spec, files.tomogram, files.truth)
+    shutil.rmtree(files.logs, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="cryomamba-demo-") as home:
         display.note("Starting broker, inference and gateway …")
-        with Stack(Path(home), root=files.folder, log=files.log) as stack:
-            stack.start()
-            stack.wait_ready()
-            display.note(f"They are ready; the gateway is at {stack.url}.")
-            record, previews = through_gateway(stack.url, files, engine, display, interrupts)
-        display.note("The services have ended.")
+        # Ctrl-C must reach this process alone: the job is cancelled before the services stop.
+        with Stack(Path(home), roots=[files.folder], env=_env(), logs=files.logs, new_session=True) as stack:
+            stack.start().wait_ready()
+            display.note(f"The services are ready; the gateway is at {stack.http_url}.")
+            record, previews = through_gateway(stack.http_url, files, engine, display, interrupts)
+        display.note("The services have stopped.")
     return evaluate(files, phantom, record, previews)
+
+
+def _env() -> dict[str, str]:
+    """Return the settings of the services: how much to log and to compute at once is for the caller to say."""
+    names = ("CRYOMAMBA_LOG", "CRYOMAMBA_PROCESSES")
+    return {"CRYOMAMBA_PROCESSES": "0"} | {name: os.environ[name] for name in names if name in os.environ}
 
 
 def through_gateway(
     url: str, files: Files, engine: str | None, display: Reporter, interrupts: Interrupts
 ) -> tuple[JobRecord, int]:
-    """Submit, watch and download; return the finished job and how many previews arrived."""
+    """Submit the tomogram, follow the job and download its files; return the job and the number of previews."""
     import cryomamba
 
     previews = 0
@@ -160,7 +181,7 @@ def through_gateway(
 
 
 def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -> dict[str, Any]:
-    """Score the mask against the truth, draw the picture, and gather the numbers."""
+    """Score the mask against the ground truth, draw the picture, and collect the results."""
     from cryomamba.synth import score_mask
     from cryomamba.synth.spec import MEMBRANE, MEMBRANE_UNSEEN
     from cryomamba.volumes import open_volume
@@ -185,13 +206,14 @@ def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -
     }
 
 
-def _tell(result: dict[str, Any]) -> None:
+def _print_result(result: dict[str, Any]) -> None:
     score = result["score"]
-    output.say(f"{result['previews']} previews arrived while the engine '{result['engine']}' worked.")
+    output.say(f"{result['previews']} previews arrived while the engine '{result['engine']}' was running.")
     for line in label_lines(result["statistics"]):
         output.say(line)
     output.say(
-        f"Score against the truth, borders off by one voxel allowed: F1 {score['f1']:.3f} "
-        f"(precision {score['precision']:.3f}, recall {score['recall']:.3f})"
+        f"Score against the ground truth: F1 {score['f1']:.3f} (precision {score['precision']:.3f}, recall "
+        f"{score['recall']:.3f}), with a 1-voxel boundary tolerance; membrane inside the missing wedge is excluded"
     )
-    output.facts([(name, result[name]) for name in ("tomogram", "truth", "mask", "picture")])
+    names = {"tomogram": "tomogram", "truth": "ground truth", "mask": "mask", "picture": "picture"}
+    output.facts([(text, result[name]) for name, text in names.items()])

@@ -1,4 +1,4 @@
-"""The picture of a segmentation: slices of the tomogram, the mask over them, and the truth."""
+"""The picture of a demo: slices of the tomogram, with the mask and with the ground truth as overlays."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _averaged(density: npt.NDArray[np.float32], axis: int) -> Slice:
 
 
 def draw(shown: Sequence[View], *, mask_name: str) -> Image:
-    """Draw a row of panels for each view: tomogram, mask over it, truth over it, with a scale bar.
+    """Draw a row of panels for each view: tomogram, mask overlay, ground-truth overlay, with a scale bar.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _row(view: View, mask_name: str, *, first: bool) -> Image:
     panels = (
         (f"tomogram, {view.name}", overlay(grey, None, MASK_COLOUR)),
         (mask_name, overlay(grey, view.found, MASK_COLOUR)),
-        ("truth", overlay(grey, view.truth, TRUTH_COLOUR)),
+        ("ground truth", overlay(grey, view.truth, TRUTH_COLOUR)),
     )
     height = max(round(_PANEL_WIDTH * _aspect(view)), 1)
     sheet = Image.new("RGB", (_PANEL_WIDTH * 3 + _GAP * 2, height + _CAPTION), "white")

@@ -1,42 +1,62 @@
-"""A file that is written aside and appears under its name only when it is whole."""
+"""Files that appear under their name only when they are complete; the one place that writes and then renames.
+
+The new content goes into a hidden file ``.<name>.<random>.part`` in the same folder, which is then renamed. A reader
+sees the old file or the new one, never a part of it, and several writers do not disturb each other.
+
+A *durable* write (the default) calls fsync on the content before the rename and on the folder after it, so what has
+returned survives a power cut. A write that is not durable calls no fsync: for files that are made again anyway.
+"""
 
 from __future__ import annotations
 
 import errno
+import glob
 import io
 import os
 import shutil
 import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from cryomamba.errors import ErrorCode, UnavailableError
 
+_DISK_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class AtomicFile:
-    """A file ``<name>.<process>.part`` next to ``path``, open for reading and writing.
+    """A new file, open for reading and writing; ``commit`` gives it its name, ``discard`` removes it.
 
-    ``commit`` puts it under its name, ``discard`` removes it; as a context manager it does the one or the other.
+    As a context manager it commits, or discards on an exception.
 
     Parameters
     ----------
     path : Path
-        Final name; its folder exists. What is there is replaced by ``commit``.
+        Final name; its folder exists. ``commit`` replaces a file of that name.
     nbytes : int
         Length of the file where it is known, set at once so that any part of it can be written first.
+    durable : bool
+        Whether ``commit`` calls fsync.
+    private : bool
+        Whether only its owner may read it (mode 0600).
 
     Raises
     ------
     UnavailableError
-        ``insufficient_storage``: the disk has less room than that.
+        ``insufficient_storage``: the disk has less free space than that.
     """
 
-    def __init__(self, path: Path, nbytes: int = 0) -> None:
+    def __init__(self, path: Path, nbytes: int = 0, *, durable: bool = True, private: bool = False) -> None:
         self._path = path
-        self._aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-        _check_room(path.parent, nbytes)
-        self.file = io.FileIO(self._aside, "w+b")
+        self._part = _part_name(path)
+        self._durable = durable
+        mode = 0o600 if private else 0o666
+        if shutil.disk_usage(path.parent).free < nbytes:
+            raise disk_full_error(f"The disk is full: there is no space for a file of {nbytes:,} bytes.")
+        self.file = io.FileIO(self._part, "x+b", opener=lambda name, flags: os.open(name, flags, mode))
         try:
             self.file.truncate(nbytes)
         except OSError:
@@ -44,24 +64,35 @@ class AtomicFile:
             raise
 
     def stream(self) -> io.BufferedWriter:
-        """Return a buffered stream from where the file stands; to be closed before ``commit``."""
+        """Return a buffered stream from the current position of the file; to be closed before ``commit``."""
         return io.BufferedWriter(io.FileIO(self.file.fileno(), "wb", closefd=False))
 
-    def commit(self) -> None:
-        """Put the bytes on disk and the file under its name."""
-        os.fsync(self.file.fileno())
+    def commit(self, *, overwrite: bool = True) -> None:
+        """Give the file its name.
+
+        Raises
+        ------
+        FileExistsError
+            Without `overwrite`: there is a file of that name. The new one is removed.
+        """
+        if self._durable:
+            os.fsync(self.file.fileno())
         self.file.close()
         try:
-            self._aside.replace(self._path)
-        except OSError:
-            self._aside.unlink(missing_ok=True)
-            raise
+            if overwrite:
+                self._part.replace(self._path)
+            else:
+                os.link(self._part, self._path)
+        finally:
+            self._part.unlink(missing_ok=True)
+        if self._durable:
+            sync_folder(self._path.parent)
 
     def discard(self) -> None:
-        """Forget everything. After ``commit``, nothing happens."""
+        """Remove the new file; does nothing after ``commit``."""
         if not self.file.closed:
             self.file.close()
-            self._aside.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -78,42 +109,121 @@ class AtomicFile:
             raise disk_full_error() from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file aside, bring it to the disk and rename it; :func:`sync_folder` makes the name durable too."""
-    aside = path.with_name(f".{path.name}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
+def write_atomically(
+    path: Path, content: str | bytes, *, durable: bool = True, private: bool = False, overwrite: bool = True
+) -> None:
+    """Write a small file.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder exists.
+    content : str or bytes
+        Text is encoded as UTF-8.
+    durable, private : bool
+        As for :class:`AtomicFile`.
+    overwrite : bool
+        Whether a file of that name is replaced.
+
+    Raises
+    ------
+    FileExistsError
+        Without `overwrite`: there is a file of that name.
+    UnavailableError
+        ``insufficient_storage``: the disk is full.
+    """
+    with AtomicFile(path, durable=durable, private=private) as new:
+        with new.stream() as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+        new.commit(overwrite=overwrite)
+
+
+@contextmanager
+def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a name for a file or folder that a ``with`` block makes; at the block's end it is renamed to `path`.
+
+    Where the block raises, what it made is removed. A folder replaces one that is there; of a durable one the entries
+    are synced, and its files are the block's to sync.
+
+    Raises
+    ------
+    UnavailableError
+        ``insufficient_storage``: the disk is full.
+    """
+    part = _part_name(path)
+    try:
+        with disk_full_translated():
+            yield part
+            if durable:
+                (sync_folder if part.is_dir() else sync_file)(part)
+            if part.is_dir() and path.is_dir():
+                shutil.rmtree(path)
+            part.replace(path)
+    finally:
+        _remove(part)
+    if durable:
+        sync_folder(path.parent)
+
+
+def remove_parts(path: Path) -> None:
+    """Remove what interrupted writes of `path` have left; only where no other process writes it."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        _remove(part)
+
+
+def sync_file(path: Path) -> None:
+    """Call fsync on a file."""
+    with path.open("rb+") as file:
         os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk; Windows has no call for that."""
+    """Call fsync on a folder, which makes new names in it durable; does nothing where a system cannot."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems have no fsync for folders.
+        if error.errno != errno.EINVAL:
+            raise
     finally:
         os.close(descriptor)
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Tell whether a write failed because the disk, or what one may use of it, is full."""
-    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    """Return whether a write failed because the disk, a quota or the largest file size is exhausted."""
+    return error.errno in _DISK_FULL
 
 
-def disk_full_error(nbytes: int | None = None) -> UnavailableError:
-    """Return the error for a disk without room for a file (of ``nbytes``)."""
-    size = "" if nbytes is None else f" of {nbytes:,} bytes"
+def disk_full_error(message: str = "The disk is full: there is no space for a file.") -> UnavailableError:
+    """Return the error for a full disk."""
     return UnavailableError(
-        f"The disk has no room for a file{size}.",
+        message,
         code=ErrorCode.INSUFFICIENT_STORAGE,
-        hint="Free some space on the disk that it is written to.",
+        hint="Free some space on that disk; on a server, ask whoever runs it.",
     )
 
 
-def _check_room(folder: Path, nbytes: int) -> None:
-    if shutil.disk_usage(folder).free < nbytes:
-        raise disk_full_error(nbytes)
+@contextmanager
+def disk_full_translated() -> Iterator[None]:
+    """Turn an ``OSError`` from a full disk into :func:`disk_full_error`; a context manager."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full_error() from error
+        raise
+
+
+def _part_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            part.unlink()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cryomamba.atomic import remove_parts, write_atomically
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.wire.constants import PROTOCOL_VERSION
@@ -37,26 +37,18 @@ class BusEndpoints(BaseModel):
 
 
 def announce(path: Path, text: str) -> None:
-    """Write a file aside with mode 0600 and rename it, so that a reader never sees half of it.
-
-    The name aside is always the same, so that one that a killed process left is taken away by the next.
+    """Write a file that tells local programs how to reach a service, readable by its owner alone (mode 0600).
 
     Raises
     ------
+    UnavailableError
+        ``insufficient_storage``: the disk is full.
     OSError
-        It could not be written; nothing is left.
+        It could not be written for another reason.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+    remove_parts(path)
+    write_atomically(path, text, durable=False, private=True)
 
 
 class ConnectionFile(BaseModel):

@@ -243,7 +243,7 @@ def test_messages_have_details_and_a_report(panel: CryoMambaWidget, qapp: Any) -
 
 def test_a_server_that_is_not_there_is_said_calmly(panel: CryoMambaWidget, qtbot: Any) -> None:
     """The light turns, the text counts down, one message is made, and the address is remembered."""
-    from cryomamba.testing.stack import free_ports
+    from cryomamba.testing import free_ports
 
     [port] = free_ports(1)
     panel.connection.address.setCurrentText(f"http://127.0.0.1:{port}")

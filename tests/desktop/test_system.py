@@ -16,8 +16,7 @@ import pytest
 
 from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.settings import Settings
-from cryomamba.testing import Stack
-from cryomamba.testing.stack import Service
+from cryomamba.testing import Service, Stack
 from cryomamba.volumes import write_volume
 from cryomamba_server.tokens import Scope, TokenStore
 from napari_cryomamba.app.settings import SettingsFile

@@ -184,9 +184,9 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monke
             events.cut()
             missed = await near.submit(shape=SHAPE)
             await near.cancel(missed.job_id)
-            events.mend()
+            events.restore()
             await wait_until_async(waits, what="the watcher to say that it waits")
-            jobs.mend()
+            jobs.restore()
             await wait_until_async(lambda: heard("job_cancelled", 1), what="what was missed")
             assert told(seen) == ["job_created", "job_created", "job_cancelled"]
             following.cancel()
@@ -231,7 +231,7 @@ async def test_a_link_lost_before_the_first_event_loses_none(house: House, worke
         link.cut()
         missed = await near.submit(shape=SHAPE)
         await near.cancel(missed.job_id)
-        link.mend()
+        link.restore()
         await wait_until_async(heard_of_the_end, what="what was missed")
         assert told(seen) == ["job_created", "job_cancelled"]
         following.cancel()
@@ -266,7 +266,7 @@ async def test_a_watcher_survives_a_cut_and_misses_no_state(house: House, worker
                     await worker.publish(claimed, ball, final=True)
                     await worker.finish(claimed, {})
                 if isinstance(event, ConnectionEvent) and event.status == "lost":
-                    proxy.mend()
+                    proxy.restore()
     assert told(events) == ["job_created", "job_started", "job_completed"]
     assert [event.status for event in events if isinstance(event, ConnectionEvent)][:3] == [
         "connected",
@@ -289,7 +289,7 @@ async def test_a_download_goes_on_where_it_broke(house: House, worker: Worker, t
                 if cuts < 2:
                     cuts += 1
                     proxy.cut()
-                    proxy.mend()
+                    proxy.restore()
     assert digest.digest() == hashlib.sha256(content).digest()
 
 

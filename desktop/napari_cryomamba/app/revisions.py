@@ -137,15 +137,5 @@ def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shap
         np.array([piece.volume_nm3 for piece in pieces], np.float64),
         np.array([piece.label for piece in pieces], np.int64),
     )
-    save_picks(path, picks, Frame(shape, voxel_size_A, stem_of(tomogram)))
+    write_picks(picks, path, Frame(shape, voxel_size_A, stem_of(tomogram)))
     return len(picks)
-
-
-def save_picks(path: Path, picks: Picks, frame: Frame) -> None:
-    """Write picks in the format of the name's ending; the file appears when it is whole."""
-    aside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        write_picks(picks, aside, frame)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cryomamba.atomic import write_atomically
+from cryomamba.errors import UnavailableError
 from cryomamba.settings import load_settings
 
 RECENT_MAX = 12
@@ -111,13 +112,11 @@ class SettingsFile:
             return DesktopSettings()
 
     def save(self, settings: DesktopSettings) -> None:
-        """Write the settings aside and rename."""
+        """Write the settings to the file."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.path.parent, prefix=".desktop-", delete=False) as file:
-                file.write(settings.model_dump_json(indent=2))
-            Path(file.name).replace(self.path)
-        except OSError as error:
+            write_atomically(self.path, settings.model_dump_json(indent=2), durable=False)
+        except (OSError, UnavailableError) as error:
             logger.warning("The settings could not be written: %s", error)
 
 

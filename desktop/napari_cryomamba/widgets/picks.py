@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.picks import ENDINGS, Frame
+from cryomamba.picks import ENDINGS, Frame, write_picks
 from napari_cryomamba.app.controller import AppController
-from napari_cryomamba.app.revisions import save_picks, stem_of
+from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
 from napari_cryomamba.models.history import Level, Notice
 from napari_cryomamba.models.placement import NM_PER_A
@@ -166,7 +166,7 @@ class PicksPanel(QWidget):
         """Write the shown points in the format of the name's ending."""
         picks = picks_in(self._layer)
         frame = Frame(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
-        if self._desk.notices.attempt("Exporting the picks", lambda: save_picks(path, picks, frame)):
+        if self._desk.notices.attempt("Exporting the picks", lambda: write_picks(picks, path, frame)):
             self.said.setText(f"Saved {len(picks):,} points as {path.name} in {path.parent}.")
             self._desk.notices.tell(Notice(Level.INFO, f"Saved {path.name}.", context="Exporting the picks"))
 

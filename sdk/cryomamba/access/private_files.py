@@ -7,20 +7,19 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError, InvalidRequestError
 
 FILE_MAX_BYTES: Final = 64 * 1024
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file with mode 0600 aside, bring it to the disk and rename it; its folder gets mode 0700 if it is new."""
+    """Write a file with mode 0600, atomically and durably; its folder gets mode 0700 if it is new."""
     make_private_folder(path.parent)
-    aside = _write_aside(path, text)
-    aside.replace(path)
+    write_atomically(path, text, private=True)
 
 
 def write_private_once(path: Path, text: str) -> None:
@@ -32,24 +31,12 @@ def write_private_once(path: Path, text: str) -> None:
         It is there.
     """
     make_private_folder(path.parent)
-    aside = _write_aside(path, text)
     try:
-        os.link(aside, path)
+        write_atomically(path, text, private=True, overwrite=False)
     except FileExistsError:
         raise ConflictError(
-            f"There is a file {path.name} already.", hint="Take another name, or remove the old one first."
+            f"There is a file {path.name} already.", hint="Choose another name, or remove the old file first."
         ) from None
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _write_aside(path: Path, text: str) -> Path:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
 
 
 def make_private_folder(folder: Path) -> None:

@@ -1,34 +1,35 @@
-"""A finished file on its way to this machine's disk."""
+"""Write a downloaded artifact to disk and verify its checksum."""
 
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from cryomamba.atomic import AtomicFile
 from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import Artifact
 
 
 async def save(
-    pieces: AsyncIterator[bytes], target: Path, artifact: Artifact, progress: Callable[[int, int], None] | None
+    chunks: AsyncIterator[bytes], target: Path, artifact: Artifact, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Write what comes aside, hold it against the SHA-256 of the record, and rename it.
+    """Write a stream of chunks to a file that appears under its name once its SHA-256 matches the artifact's.
 
     Raises
     ------
     ConflictError
-        ``checksum_mismatch``; nothing is left of it.
+        ``checksum_mismatch``; no file is written.
+    UnavailableError
+        ``insufficient_storage``: the disk is full.
     """
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     digest, done = hashlib.sha256(), 0
-    try:
-        with aside.open("wb") as file:
-            async for piece in pieces:
-                file.write(piece)
-                digest.update(piece)
-                done += len(piece)
+    with AtomicFile(target, durable=False) as file:
+        with file.stream() as stream:
+            async for chunk in chunks:
+                stream.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
                 if progress is not None:
                     progress(done, artifact.size_bytes)
         if artifact.sha256 and digest.hexdigest() != artifact.sha256:
@@ -37,6 +38,3 @@ async def save(
                 code=ErrorCode.CHECKSUM_MISMATCH,
                 hint="Download it again.",
             )
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)

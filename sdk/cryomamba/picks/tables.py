@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba._version import __version__
+from cryomamba.atomic import AtomicFile, write_atomically
 from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.picks.angles import PRIOR, dynamo, relion_subtomogram, turns
@@ -45,7 +47,7 @@ def write_csv(picks: Picks, path: Path, frame: Frame) -> None:
         more, heads = picks.normals, NORMAL_HEADS
     elif picks.kind == "filaments":
         more, heads = picks.track_lengths_A(frame.voxel_size_A)[:, None], (TRACK_HEAD,)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with AtomicFile(path) as new, io.TextIOWrapper(new.stream(), "utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow((*HEADS, *heads))
         for place, score, label, rest in zip(picks.positions, picks.scores, picks.labels, more, strict=True):
@@ -121,7 +123,7 @@ def write_star(picks: Picks, path: Path, frame: Frame) -> None:
     lines = [f"# written by CryoMamba {__version__}", "", "data_particles", "", "loop_"]
     lines += [f"_{head} #{number}" for number, head in enumerate(heads, 1)]
     lines += [" ".join(row) for row in zip(*columns, strict=True)]
-    path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+    write_atomically(path, "\n".join(lines) + "\n\n")
 
 
 def _relion_angles(picks: Picks) -> dict[str, npt.NDArray[Any]]:
@@ -160,7 +162,7 @@ def write_dynamo(picks: Picks, path: Path, frame: Frame) -> None:
     if picks.normals is not None:
         table[:, 6:8], table[:, 8] = dynamo(picks.normals), turns(len(picks))
     table[:, 23:26] = picks.positions[:, ::-1] + 1
-    with path.open("w", encoding="utf-8") as file:
+    with AtomicFile(path) as new, io.TextIOWrapper(new.stream(), "utf-8", newline="") as file:
         for row in table:
             file.write(" ".join(f"{value:.6g}" if value < 1e4 else f"{value:.2f}" for value in row) + "\n")
 

@@ -1,10 +1,10 @@
-"""Helpers for tests of CryoMamba and of programs that use it: a real stack of services, a faulty link, patient waiting.
+"""Helpers for tests of CryoMamba and of programs that use it: real services, a faulty network link, waiting.
 
-Nothing here is needed to run CryoMamba; it uses the standard library alone.
+They need only the standard library, and :class:`Stack` the ``server`` extra.
 """
 
+from cryomamba.stack import Service, Stack, free_ports
 from cryomamba.testing.proxy import FaultProxy
-from cryomamba.testing.stack import Service, Stack, free_ports
-from cryomamba.testing.waiting import wait_until, wait_until_async
+from cryomamba.testing.waiting import DEADLINE_S, wait_until, wait_until_async
 
-__all__ = ["FaultProxy", "Service", "Stack", "free_ports", "wait_until", "wait_until_async"]
+__all__ = ["DEADLINE_S", "FaultProxy", "Service", "Stack", "free_ports", "wait_until", "wait_until_async"]

@@ -1,4 +1,4 @@
-"""A TCP link that can be cut, delayed or turned into a black hole."""
+"""A TCP proxy that can cut, delay or swallow what it forwards."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ _CHUNK = 64 * 1024
 
 
 class FaultProxy:
-    """Forwards a free loopback port to a target, with faults on demand. Runs in a thread of its own.
+    """Forwards a free loopback port to a target, with faults on demand; a context manager. Runs in its own thread.
 
     Parameters
     ----------
     host, port : str, int
-        Where connections are forwarded to.
+        The target.
 
     Attributes
     ----------
     delay_s : float
-        Each piece of data is held back for so long, in both directions.
+        Every chunk of data is delayed by this many seconds, in both directions.
     black_hole : bool
-        Data is read and thrown away; connections stay open, as when a cable is pulled. A connection that has lost
-        data is broken by :meth:`mend`, because TCP never skips a byte.
-    met : Counter of str
-        How often each fault met something: pieces of data ``delayed`` and ``swallowed``, connections ``cut`` and
-        ``refused``. A fault on a link that nobody used meets nothing.
+        Data is read and discarded while connections stay open, as when a cable is pulled. :meth:`restore` closes
+        the connections that have lost data, because TCP never skips a byte.
+    port : int
+        Where the proxy listens on 127.0.0.1, once started.
+    counts : Counter of str
+        How often each fault took effect: chunks ``delayed`` and ``swallowed``, connections ``cut`` and ``refused``.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -37,43 +38,43 @@ class FaultProxy:
         self.delay_s = 0.0
         self.black_hole = False
         self.port = 0
-        self.met: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self._refusing = False
-        self._links: set[asyncio.StreamWriter] = set()
-        self._holed: set[asyncio.StreamWriter] = set()
-        self._forgotten: set[asyncio.StreamWriter] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._lossy: set[asyncio.StreamWriter] = set()
+        self._black_holed: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stopping: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
 
     def start(self) -> Self:
-        """Listen; :attr:`port` is then set."""
+        """Start to listen."""
         self._thread.start()
         self._ready.wait()
         return self
 
     def cut(self) -> None:
-        """Break every connection and refuse new ones until :meth:`mend`."""
+        """Close every connection and refuse new ones until :meth:`restore`."""
         self._refusing = True
         self._loop.call_soon_threadsafe(self._drop)
 
-    def forget(self) -> None:
-        """Lose all that connections of now will ever carry, and tell neither end; new ones are good.
+    def black_hole_open_connections(self) -> None:
+        """Discard from now on what the open connections carry, and close none of them; new connections work.
 
-        This is what a firewall does that was restarted: only the ends' own heartbeats find out.
+        A restarted stateful firewall does this: only the heartbeats of either end can find out.
         """
-        self._loop.call_soon_threadsafe(self._forget)
+        self._loop.call_soon_threadsafe(self._black_hole_open)
 
-    def mend(self) -> None:
-        """Be a good link again; connections that were forgotten stay so."""
+    def restore(self) -> None:
+        """End all faults but those of :meth:`black_hole_open_connections`."""
         self._refusing = False
         self.black_hole = False
         self.delay_s = 0.0
-        self._loop.call_soon_threadsafe(self._drop_holed)
+        self._loop.call_soon_threadsafe(self._drop_lossy)
 
     def stop(self) -> None:
-        """Break every connection and stop listening."""
+        """Close every connection and stop listening."""
         if self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
@@ -103,56 +104,56 @@ class FaultProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _drop(self) -> None:
-        for writer in self._links:
+        for writer in self._writers:
             writer.transport.abort()
-            self.met["cut"] += 1
+            self.counts["cut"] += 1
 
-    def _drop_holed(self) -> None:
-        for writer in self._holed:
+    def _drop_lossy(self) -> None:
+        for writer in self._lossy:
             writer.transport.abort()
-        self._holed.clear()
+        self._lossy.clear()
 
-    def _forget(self) -> None:
-        self._forgotten |= self._links
+    def _black_hole_open(self) -> None:
+        self._black_holed |= self._writers
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
-            self.met["refused"] += 1
+            self.counts["refused"] += 1
             writer.transport.abort()
             return
-        self._links.add(writer)
+        self._writers.add(writer)
         try:
-            there_reader, there_writer = await asyncio.open_connection(*self.target)
+            target_reader, target_writer = await asyncio.open_connection(*self.target)
         except OSError:
             writer.transport.abort()
-            self._links.discard(writer)
+            self._writers.discard(writer)
             return
-        self._links.add(there_writer)
+        self._writers.add(target_writer)
         try:
-            await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
+            await asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer))
         finally:
-            for end in (writer, there_writer):
-                self._links.discard(end)
-                self._holed.discard(end)
-                self._forgotten.discard(end)
-                end.transport.abort()
+            for one in (writer, target_writer):
+                self._writers.discard(one)
+                self._lossy.discard(one)
+                self._black_holed.discard(one)
+                one.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if self.delay_s:
-                    self.met["delayed"] += 1
+                    self.counts["delayed"] += 1
                     await asyncio.sleep(self.delay_s)
-                if self._loses(writer):
-                    self.met["swallowed"] += 1
+                if self._is_lossy(writer):
+                    self.counts["swallowed"] += 1
                 else:
                     writer.write(data)
                     await writer.drain()
-            # The end of a connection is lost like its data.
-            if not self._loses(writer):
+            # A black hole swallows the end of a connection like its data.
+            if not self._is_lossy(writer):
                 writer.close()
 
-    def _loses(self, writer: asyncio.StreamWriter) -> bool:
+    def _is_lossy(self, writer: asyncio.StreamWriter) -> bool:
         if self.black_hole:
-            self._holed.add(writer)
-        return writer in self._holed or writer in self._forgotten
+            self._lossy.add(writer)
+        return writer in self._lossy or writer in self._black_holed

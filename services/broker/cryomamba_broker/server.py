@@ -15,7 +15,6 @@ from typing import Any, Final, Self
 
 import zmq.asyncio
 
-from cryomamba.atomic import disk_full_error, is_disk_full
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import UnavailableError
 from cryomamba.settings import Settings
@@ -121,10 +120,7 @@ class Broker:
             endpoints=sockets.endpoints,
             public_key=self.guard.public_key,
         )
-        try:
-            found.write(self.settings.connection_file)
-        except OSError as error:
-            raise (disk_full_error() if is_disk_full(error) else error) from None
+        found.write(self.settings.connection_file)
         stack.callback(self._remove_connection_file)
 
     async def _assemble(

@@ -20,6 +20,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cryomamba._version import __version__
+from cryomamba.atomic import atomic_path, remove_parts, write_atomically
 from cryomamba.errors import ConflictError, InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 
@@ -99,13 +100,14 @@ def back_up(settings: Settings, folder: Path) -> Copied:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder / MANIFEST).exists():
         # Says whose folder it is, and that it is no backup yet.
-        _write(folder / MANIFEST, "")
-    # The new job store takes the old one's place when its files are there: cut short, the backup is the one before.
-    aside, jobs = _snapshot(settings.database, folder)
+        write_atomically(folder / MANIFEST, "", private=True)
+    remove_parts(folder / DATABASE)
     mirror = _Mirror(settings.home, folder)
-    for name in FOLDERS:
-        mirror.copy(name)
-    aside.replace(folder / DATABASE)
+    # The new job store takes the old one's place when its files are there: cut short, the backup is the one before.
+    with atomic_path(folder / DATABASE) as part:
+        jobs = _snapshot(settings.database, part)
+        for name in FOLDERS:
+            mirror.copy(name)
     for name in FOLDERS:
         mirror.forget(name)
     return _finished(folder, jobs, mirror)
@@ -135,8 +137,9 @@ def restore(folder: Path, settings: Settings) -> Copied:
     mirror = _Mirror(folder, settings.home)
     for name in FOLDERS:
         mirror.copy(name)
-    aside, _ = _snapshot(folder / DATABASE, settings.home)
-    aside.replace(settings.database)
+    remove_parts(settings.database)
+    with atomic_path(settings.database) as part:
+        _snapshot(folder / DATABASE, part)
     return Copied(manifest, mirror.copied, mirror.copied_nbytes)
 
 
@@ -148,28 +151,23 @@ def _require_apart(home: Path, folder: Path) -> None:
         )
 
 
-def _snapshot(source: Path, folder: Path) -> tuple[Path, int]:
-    """Copy one moment of a job store aside, check the copy, and return it with the number of its jobs."""
-    aside = folder / f".{DATABASE}.part"
-    aside.unlink(missing_ok=True)
-    aside.touch(mode=0o600)
+def _snapshot(source: Path, target: Path) -> int:
+    """Copy a consistent snapshot of a job store, check the copy, and return the number of its jobs."""
+    target.touch(mode=0o600)
     try:
-        with closing(sqlite3.connect(source, timeout=30.0)) as live, closing(sqlite3.connect(aside)) as copy:
+        with closing(sqlite3.connect(source, timeout=30.0)) as live, closing(sqlite3.connect(target)) as copy:
             live.backup(copy)
             # One file, whatever the original's journal: it can be carried about.
             copy.execute("PRAGMA journal_mode = DELETE")
             problems = [str(row[0]) for row in copy.execute("PRAGMA quick_check")]
             if problems != ["ok"]:
                 raise sqlite3.DatabaseError("; ".join(problems[:3]))
-            jobs = int(copy.execute("SELECT count(*) FROM jobs").fetchone()[0])
+            return int(copy.execute("SELECT count(*) FROM jobs").fetchone()[0])
     except sqlite3.Error as error:
-        aside.unlink(missing_ok=True)
         raise UnavailableError(
             f"The job store '{source}' cannot be copied: {error}.",
             hint="Is it locked by another program, is the disk full, or is the file damaged?",
         ) from None
-    _sync(aside)
-    return aside, jobs
 
 
 class _Mirror:
@@ -205,14 +203,11 @@ class _Mirror:
             return
         for folder in reversed([one for one in target.parents if not one.exists()]):
             folder.mkdir(mode=0o700)
-        aside = target.with_name(f".{target.name}.part")
-        aside.unlink(missing_ok=True)
-        if twin is not target and _linked(twin, aside):
-            aside.replace(target)
-            return
-        shutil.copy2(path, aside)
-        _sync(aside)
-        aside.replace(target)
+        remove_parts(target)
+        with atomic_path(target) as part:
+            if twin is not target and _linked(twin, part):
+                return
+            shutil.copy2(path, part)
         self.copied += 1
         self.copied_nbytes += status.st_size
 
@@ -248,17 +243,5 @@ def _finished(folder: Path, jobs: int, mirror: _Mirror) -> Copied:
     manifest = Manifest(
         version=__version__, created_at=datetime.now(UTC), jobs=jobs, files=mirror.files, nbytes=mirror.nbytes
     )
-    _write(folder / MANIFEST, manifest.model_dump_json(indent=2))
+    write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2), private=True)
     return Copied(manifest, mirror.copied, mirror.copied_nbytes)
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    _sync(aside)
-    aside.replace(path)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

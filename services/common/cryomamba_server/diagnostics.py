@@ -184,7 +184,7 @@ def engines() -> Iterator[CheckResult]:
         else:
             yield CheckResult("warn", "engine", f"{info.name} cannot run here: {info.reason}", info.hint)
     if registry.default is None:
-        hint = "Install them with: pip install 'cryomamba[server]', or use a server with --server."
+        hint = "Install them with: pip install 'cryomamba[inference]', or use a server with --server."
         yield CheckResult("warn", "engine", "no engine can run in this environment", hint)
 
 

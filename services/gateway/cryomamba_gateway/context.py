@@ -10,8 +10,8 @@ from typing import Annotated, Final
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from cryomamba.errors import CryoMambaError, no_such_job
-from cryomamba.models.jobs import JobRecord
+from cryomamba.access.visibility import Visibility
+from cryomamba.errors import CryoMambaError
 from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.auth import PRINCIPAL
@@ -101,27 +101,9 @@ class Gateway:
         """Ask the broker how busy it is; None if it does not say so within two seconds."""
         try:
             async with asyncio.timeout(ACTIVITY_S):
-                return await self.bus.ask(lambda transport: transport.activity())
+                return await self.bus.ask(Visibility.everything(), lambda bus: bus.activity())
         except (CryoMambaError, TimeoutError):
             return None
-
-    async def job(self, caller: Principal, job_id: str) -> JobRecord:
-        """Return a job that the caller may see.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such job, or it is another's.
-        """
-        record = await self.bus.ask(lambda transport: transport.get(job_id))
-        if caller.sees not in {None, record.owner}:
-            raise no_such_job(job_id)
-        return record
-
-    async def require_job(self, caller: Principal, job_id: str) -> None:
-        """Refuse a job that the caller may not see, as :meth:`job` does; asks nothing for one who sees all."""
-        if caller.sees is not None:
-            await self.job(caller, job_id)
 
 
 def _gateway(connection: HTTPConnection) -> Gateway:

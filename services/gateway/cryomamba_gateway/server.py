@@ -170,8 +170,8 @@ def announced(path: Path, url: str) -> Iterator[None]:
     text = json.dumps({"url": url, "pid": os.getpid()})
     try:
         announce(path, text)
-    except OSError as error:
-        logger.warning("%s could not be written, so this gateway is not found by itself: %s.", path, error.strerror)
+    except (OSError, UnavailableError) as error:
+        logger.warning("%s could not be written, so local programs cannot find this gateway: %s", path, error)
     try:
         yield
     finally:

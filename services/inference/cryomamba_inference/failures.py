@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Any, Final
 
-from cryomamba.atomic import is_disk_full
-from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, UnavailableError
+from cryomamba.atomic import disk_full_error, is_disk_full
+from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
 
 _CRASH: Final = (
     "The computing process crashed.",
@@ -70,11 +70,7 @@ def as_error(error: BaseException) -> CryoMambaError:
             retryable=True,
         )
     if isinstance(error, OSError) and is_disk_full(error):
-        return UnavailableError(
-            "The disk that holds the results is full.",
-            code=ErrorCode.INSUFFICIENT_STORAGE,
-            hint="Free some space, or set CRYOMAMBA_HOME to a larger disk.",
-        )
+        return disk_full_error()
     return EngineFailedError(
         type(error).__name__, " ".join(str(error).split())[:_WORDS], "".join(traceback.format_exception(error))
     )

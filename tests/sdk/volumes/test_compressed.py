@@ -128,6 +128,6 @@ def test_no_room_to_unpack_is_said_before_unpacking(
 ) -> None:
     """A full disk is an error that can be retried once there is room."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises(UnavailableError, match="no room") as caught:
+    with pytest.raises(UnavailableError, match="disk is full") as caught:
         open_volume(packed(make_file(ARRAY), packing), scratch=tmp_path)
     assert caught.value.code == ErrorCode.INSUFFICIENT_STORAGE

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import io
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.atomic import AtomicFile
 from cryomamba.errors import ErrorCode, UnavailableError, VolumeError
 from cryomamba.volumes import blank_header, open_volume, write_volume
 from cryomamba.volumes.stored import StoredVoxels
@@ -61,18 +59,3 @@ def test_a_disk_that_fills_up_while_writing_is_named() -> None:
         StoredVoxels(full, blank_header((2, 3, 4))).write_from(ARRAY[:2, :3, :4], (0, 2), (0, 3), (0, 4))
     assert caught.value.code == ErrorCode.INSUFFICIENT_STORAGE
     assert caught.value.retryable
-
-
-def test_a_disk_that_fills_up_in_an_export_is_named_and_nothing_stays(tmp_path: Path) -> None:
-    """What a library raises while it writes aside becomes the same error."""
-    with pytest.raises(UnavailableError), AtomicFile(tmp_path / "x"):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_name_that_cannot_be_taken_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Where a folder has the name of the result, writing fails and removes what it wrote."""
-    (tmp_path / "v.mrc" / "full").mkdir(parents=True)
-    with pytest.raises(OSError, match="directory"):
-        write_volume(tmp_path / "v.mrc", ARRAY, 10.0)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["v.mrc"]

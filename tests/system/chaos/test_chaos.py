@@ -124,13 +124,13 @@ class Faults:
                 case "black hole":
                     link.black_hole = True
                 case _:
-                    link.forget()
+                    link.black_hole_open_connections()
             self._stop.wait(lasting)
-            link.mend()
+            link.restore()
 
     def met(self) -> dict[str, int]:
         """Return what the faults of links met, by fault and link."""
-        return {f"{what}, {name}": n for name, link in sorted(self._links.items()) for what, n in link.met.items()}
+        return {f"{what}, {name}": n for name, link in sorted(self._links.items()) for what, n in link.counts.items()}
 
 
 class Watched:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cryomamba.atomic import atomic_path
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, stored_dtype
 from cryomamba.volumes.grid import Triple
@@ -51,20 +51,12 @@ def write_ome_zarr(
         ``engine_unavailable``: zarr is not installed.
     """
     zarr = import_optional("zarr")
-    path = Path(path)
-    aside = path.with_name(path.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
     dtype = stored_dtype(volume, labels=labels)
     levels = _levels(volume.shape)
-    try:
-        group = zarr.create_group(aside, attributes={"ome": _metadata(volume, levels)})
+    with atomic_path(Path(path), durable=False) as part:
+        group = zarr.create_group(part, attributes={"ome": _metadata(volume, levels)})
         arrays = [_array(group, number, level.shape, dtype) for number, level in enumerate(levels)]
         _fill(arrays, levels, volume, labels=labels, progress=progress)
-        if path.exists():
-            shutil.rmtree(path)
-        aside.rename(path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 class _Level(NamedTuple):

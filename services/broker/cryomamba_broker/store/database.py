@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryomamba.atomic import is_disk_full
-from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
+from cryomamba.atomic import disk_full_error, is_disk_full
+from cryomamba.errors import ConflictError, UnavailableError
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 _OLDEST_SQLITE: Final = (3, 37, 0)
@@ -157,11 +157,7 @@ def is_full_disk(error: Exception, folder: Path) -> bool:
 
 
 def _no_room() -> UnavailableError:
-    return UnavailableError(
-        "The job store cannot be written to: the disk is full or fails.",
-        code=ErrorCode.INSUFFICIENT_STORAGE,
-        hint="Make room on the server's disk; nothing was lost.",
-    )
+    return disk_full_error("The job store cannot be written to: the disk is full or fails.")
 
 
 def store_error(error: sqlite3.Error) -> UnavailableError:

@@ -75,7 +75,12 @@ class WebSocketSession:
 
     def _follow_job(self, job_id: str, *, previews: bool) -> JobFollower:
         return JobFollower(
-            self._gateway.bus, self._gateway.translator, self._outbox, job_id, sees=self._caller.sees, previews=previews
+            self._gateway.bus,
+            self._gateway.translator,
+            self._outbox,
+            job_id,
+            visibility=self._caller.visibility,
+            previews=previews,
         )
 
     async def _run(self) -> None:
@@ -163,7 +168,9 @@ class WebSocketSession:
                 hint="Unsubscribe from some, or subscribe to '*'.",
             )
         if said.job_id == ALL:
-            self._begin(ALL, AllFollower(self._gateway.bus, self._outbox, said.since, sees=self._caller.sees).run())
+            self._begin(
+                ALL, AllFollower(self._gateway.bus, self._outbox, said.since, visibility=self._caller.visibility).run()
+            )
         else:
             self._begin(said.job_id, self._follow_job(said.job_id, previews=said.previews).run())
 

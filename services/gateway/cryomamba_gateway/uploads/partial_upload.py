@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from cryomamba.atomic import sync_folder, write_atomically
+from cryomamba.atomic import atomic_path, write_atomically
 from cryomamba.errors import ConflictError
 from cryomamba.models.base import Record
 from cryomamba_gateway.uploads.plan import PartPlan
@@ -96,20 +96,13 @@ class PartialUpload:
 
         Raises
         ------
-        OSError
-            ``ENOSPC``: the disk is full.
+        UnavailableError
+            ``insufficient_storage``: the disk is full.
         """
-        aside = folder.with_name(f".new-{ticket.upload_id}")
-        (aside / PARTS).mkdir(parents=True)
-        try:
-            _reserve(aside / DATA, ticket.total_size_bytes)
-            write_atomically(aside / TICKET, ticket.model_dump_json())
-            sync_folder(aside)
-            aside.rename(folder)
-            sync_folder(folder.parent)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
+        with atomic_path(folder) as part:
+            (part / PARTS).mkdir(parents=True)
+            _reserve(part / DATA, ticket.total_size_bytes)
+            write_atomically(part / TICKET, ticket.model_dump_json())
         return cls(folder, ticket)
 
     @classmethod
@@ -156,15 +149,12 @@ class PartialUpload:
         ConflictError
             It is there already, with other bytes.
         """
-        parts = self.folder / PARTS
-        aside = parts / f".{uuid4().hex}"
-        aside.write_text(f"{checksums.etag} {checksums.crc}", encoding="ascii")
+        marker = f"{checksums.etag} {checksums.crc}"
         try:
-            os.link(aside, parts / str(index))
+            # A marker that a power cut takes is no loss: the part is sent again.
+            write_atomically(self.folder / PARTS / str(index), marker, durable=False, overwrite=False)
         except FileExistsError:
             self.require_same(index, checksums)
-        finally:
-            aside.unlink()
 
     def require_same(self, index: int, checksums: Checksums) -> None:
         """Refuse other bytes for a part that is there.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import shutil
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
+from cryomamba.atomic import disk_full_error, disk_full_translated
+from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.files import FileRecord, PartReceipt, UploadRequest, UploadStatus, label_of
 from cryomamba.settings import Settings
 from cryomamba_gateway.uploads.finish import finish
@@ -28,7 +28,6 @@ from cryomamba_server.uploaded_files import no_such_file, remove_upload
 T = TypeVar("T")
 THREADS: Final = 4
 GB: Final = 1_000_000_000
-_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class UploadStore:
             sha256=request.sha256,
             created_at=datetime.now(UTC),
         )
-        with _disk_full_is_told():
+        with disk_full_translated():
             return self._shelves.status(PartialUpload.create(self._shelves.incoming / ticket.upload_id, ticket))
 
     def _known(
@@ -144,7 +143,7 @@ class UploadStore:
         self._shelves.incoming.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self._shelves.incoming).free - self.limits.reserve_bytes
         if nbytes > free:
-            raise _no_room()
+            raise disk_full_error()
 
     async def status(self, upload_id: str, *, owner: str | None = None) -> UploadStatus:
         """Return what is there of an upload, finished or not.
@@ -175,7 +174,7 @@ class UploadStore:
         upload = await self._run(lambda: self._shelves.find(upload_id, owner))
         size = upload.plan.size(index)
         pieces = read_chunks(body, size)
-        with _disk_full_is_told():
+        with disk_full_translated():
             try:
                 if await self._run(lambda: upload.marker(index)) is not None:
                     checksums = await checksums_of(pieces, self._threads)
@@ -218,7 +217,7 @@ class UploadStore:
         """
         async with self._finishing[upload_id]:
             try:
-                with _disk_full_is_told():
+                with disk_full_translated():
                     return await self._run(lambda: self._complete(upload_id, owner))
             finally:
                 self._finishing.pop(upload_id, None)
@@ -290,21 +289,3 @@ class UploadStore:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-@contextmanager
-def _disk_full_is_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise _no_room() from None
-        raise
-
-
-def _no_room() -> UnavailableError:
-    return UnavailableError(
-        "The server's disk has no room for this file.",
-        code=ErrorCode.INSUFFICIENT_STORAGE,
-        hint="Delete files that are not needed, or ask the server's owner for room.",
-    )
