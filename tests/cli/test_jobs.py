@@ -161,7 +161,7 @@ def test_ctrl_c_cancels_the_job_on_the_server(signum: signal.Signals, way: str, 
     with cryomamba.connect(url) as client:
         for _ in client.watch(job):
             pass
-        assert client.get(job).state is JobState.CANCELLED
+        assert client.record(job).state is JobState.CANCELLED
     assert not (tmp_path / "mask.mrc").exists()
 
 
@@ -176,5 +176,5 @@ def test_ctrl_c_ends_watching_and_not_the_job(server: Stack) -> None:
         watching.communicate(timeout=30)
     assert watching.returncode == 130
     with cryomamba.connect(server.bus_url) as client:
-        assert client.get(job).state is JobState.RUNNING
+        assert client.record(job).state is JobState.RUNNING
         client.cancel(job)

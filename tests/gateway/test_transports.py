@@ -103,20 +103,20 @@ async def test_listing_cancel_retry_and_errors_are_the_same(worker: Worker, clie
     job = await client.submit(shape=SHAPE, client_key="é one " + client.transport.name)
     again = await client.submit(shape=SHAPE, client_key="é one " + client.transport.name)
     assert job.job_id == again.job_id
-    assert [found.job_id for found in await client.list(state=JobState.PENDING)] == [job.job_id]
+    assert [found.job_id for found in await client.jobs(state=JobState.PENDING)] == [job.job_id]
     await client.focus(job.job_id, (1.0, 2.0, 3.0))
     assert (await client.cancel(job.job_id)).state is JobState.CANCELLED
     assert (await client.retry(job.job_id)).state is JobState.PENDING
     claimed = await worker.claim()
     await worker.fail(claimed, JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Mend it.", attempt=1))
     with pytest.raises(Exception, match="It broke") as broken:
-        await client.wait(job.job_id)
+        await job.wait()
     assert broken.value.code is ErrorCode.ENGINE_FAILED  # type: ignore[attr-defined]
     with pytest.raises(ConflictError):
         await client.cancel(job.job_id)
     for unknown in ("no-such-job", "odd id/..", ""):
         with pytest.raises(NotFoundError):
-            await client.get(unknown)
+            await client.record(unknown)
     with pytest.raises(NotFoundError):
         await client.preview(job.job_id)
     with pytest.raises(InvalidRequestError) as engine:

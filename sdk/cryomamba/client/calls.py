@@ -1,4 +1,4 @@
-"""The requests that a client makes: for each its form on the bus, its form over HTTP, and the record that answers it."""
+"""The requests of a client: of each the form on the bus, the form over HTTP, and the record that answers it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ R_co = TypeVar("R_co", bound=Record, covariant=True)
 
 REVISE_S: Final = 120.0
 KEY_MAX: Final = 200
+EMPTY: Final = Empty()
 
 
 class Acknowledged(Record):
@@ -40,7 +41,7 @@ class BusForm:
     """
 
     message: str
-    body: Request = Empty()
+    body: Request = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,7 @@ def delete_file(file_id: str) -> Call[Acknowledged]:
     return Call(Acknowledged, None, HttpForm("DELETE", f"/v1/files/{file_id}"))
 
 
-def _job_call(
-    message: str, job_id: str, method: str, action: str = "", *, repeatable: bool = True
-) -> Call[JobRecord]:
+def _job_call(message: str, job_id: str, method: str, action: str = "", *, repeatable: bool = True) -> Call[JobRecord]:
     """Return a request about one job that needs no more than its id and is answered by its record."""
     http = HttpForm(method, job_path(job_id) + action, repeatable=repeatable)
     return Call(JobRecord, BusForm(message, job_ref(job_id)), http)

@@ -72,9 +72,9 @@ class JobReader:
             case "connected":
                 record = JobRecord.model_validate(message.get("data"))
                 # The gateway sends the last preview of a job that has ended, and then its final state.
-                return [] if record.state.final else self._states.take(record)
+                return [] if record.state.final else self._states.update(record)
             case type_ if type_.startswith("job_"):
-                events = self._states.take(JobRecord.model_validate(message.get("data")))
+                events = self._states.update(JobRecord.model_validate(message.get("data")))
                 self.ended = self._states.ended
                 return self._ordered(events)
             case _:
@@ -184,5 +184,3 @@ def _connection(message: Mapping[str, Any]) -> ConnectionEvent:
     if status in {"connected", "restarted"}:
         return ConnectionEvent(status, text, seconds)
     return ConnectionEvent("lost", text, seconds)
-
-

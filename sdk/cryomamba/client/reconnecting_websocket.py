@@ -76,7 +76,7 @@ class ReconnectingWebSocket:
             try:
                 async with contextlib.aclosing(self._connection()) as messages:
                     async for message in messages:
-                        received = received or isinstance(message, PreviewFrame) or message["type"] not in {OPENED, LINK}
+                        received = received or _is_from_gateway(message)
                         yield message
             except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed):
                 self._close_code = None
@@ -135,6 +135,10 @@ class ReconnectingWebSocket:
 
 def _pauses() -> Iterator[float]:
     return pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S, jitter=0.2)
+
+
+def _is_from_gateway(message: Message) -> bool:
+    return isinstance(message, PreviewFrame) or message["type"] not in {OPENED, LINK}
 
 
 def _lost(pause: float) -> Message:

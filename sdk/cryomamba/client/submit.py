@@ -13,7 +13,7 @@ from typing import Final, Literal
 from cryomamba.client import calls
 from cryomamba.client.calls import KEY_MAX
 from cryomamba.client.transport import ProgressCallback, Transport
-from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode
 from cryomamba.geometry import Shape
 from cryomamba.models.jobs import JobRecord, SubmitRequest, VolumeSource
 from cryomamba.volumes import inspect
@@ -80,25 +80,23 @@ class VolumeSubmission:
         try:
             return await self._by_path()
         except CryoMambaError as error:
-            uploadable = self.transport.takes_files and Path(self.path).is_file()
-            if mode == "never" or error.code not in NOT_VISIBLE or not uploadable:
+            if mode == "never" or error.code not in NOT_VISIBLE or not self.transport.takes_files:
+                raise
+            if not await asyncio.to_thread(Path(self.path).is_file):
                 raise
             # With a key of its own, for the key of the job that was cancelled would return that one.
             suffix = "-upload" if isinstance(error, ConflictError) else ""
         return await self._by_upload(suffix)
 
     async def _by_path(self) -> JobRecord:
-        local = Path(self.path)
-        shape = await asyncio.to_thread(_shape_of, local)
-        # The server looks a path up as it is; a relative one would mean another file there.
-        path = str(local.absolute()) if local.exists() else os.fspath(self.path)
+        path, shape = await asyncio.to_thread(_local, self.path)
         record = await submit(self.transport, self.request(VolumeSource(path=path)))
         if shape is not None and record.volume.shape != shape:
             # It may have ended already.
             with contextlib.suppress(CryoMambaError):
                 await self.transport.call(calls.cancel_job(record.job_id))
             raise ConflictError(
-                f"The server has another file under the path of {local.name}.",
+                f"The server has another file under the path of {Path(path).name}.",
                 code=ErrorCode.VOLUME_NOT_FOUND,
                 hint="Upload the tomogram.",
             )
@@ -113,9 +111,11 @@ class VolumeSubmission:
         return await submit(self.transport, request.model_copy(update={"client_key": key}))
 
 
-def _shape_of(path: Path) -> Shape | None:
-    """Return the shape of a volume on this machine; None where there is none, or it cannot be read."""
+def _local(path: str | os.PathLike[str]) -> tuple[str, Shape | None]:
+    """Return a path as the server should look it up, and the shape of a volume that this machine has there."""
+    local = Path(path)
     try:
-        return inspect(path).shape if path.is_file() else None
-    except (VolumeError, InvalidRequestError):
-        return None
+        # A relative path would mean another file on the server.
+        return (str(local.absolute()), inspect(local).shape) if local.is_file() else (os.fspath(path), None)
+    except CryoMambaError:
+        return str(local.absolute()), None

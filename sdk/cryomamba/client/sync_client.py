@@ -20,6 +20,7 @@ from cryomamba.models.jobs import JobRecord, JobState
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _CANCEL_S = 5.0
 
@@ -50,7 +51,7 @@ class LoopThread:
         self.loop.close()
 
 
-class Blocking(Generic[T]):
+class Blocking(Generic[T_co]):
     """Something asynchronous, used from other threads than that of its event loop.
 
     Attributes
@@ -61,7 +62,7 @@ class Blocking(Generic[T]):
         Where it runs.
     """
 
-    def __init__(self, target: T, thread: LoopThread) -> None:
+    def __init__(self, target: T_co, thread: LoopThread) -> None:
         self.target = target
         self.thread = thread
 

@@ -228,4 +228,3 @@ def _changed() -> ConflictError:
         code=ErrorCode.CHECKSUM_MISMATCH,
         hint="Upload it again when nothing writes to it.",
     )
-

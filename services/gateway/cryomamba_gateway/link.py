@@ -141,7 +141,7 @@ class BusLink:
         key = (visibility, job_id)
         asking = self._frames.get(key)
         if asking is None:
-            asking = asyncio.ensure_future(self.ask(visibility, lambda bus: bus.preview_message(job_id)))
+            asking = asyncio.ensure_future(self.ask(visibility, lambda bus: bus.last_frame(job_id)))
             self._frames[key] = asking
             asking.add_done_callback(partial(self._answered, key))
         return await asyncio.shield(asking)
@@ -178,10 +178,7 @@ class BusLink:
         )
 
     async def open(self, job_id: str, *, previews: bool) -> tuple[BusSubscriber, Subscription]:
-        """Start to follow a job; its mailbox is closed when the broker has moved, so open anew then."""
-        hub = await self._current.hub()
-        return hub, hub.open(job_id, previews=previews)
-
+@@@
     def transport(self, visibility: Visibility) -> BusTransport:
         """Return the transport to the broker as it is now, for requests on somebody's behalf.
 
@@ -201,7 +198,7 @@ class BusLink:
     async def _follow_link(self) -> None:
         while True:
             await self._found.wait()
-            hub = await self._current.hub()
+            hub = await self._current.subscriber()
             subscription = hub.open_link()
             self._note(hub.link)
             while (got := await subscription.mailbox.get()) is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cryomamba.client import calls
 from cryomamba.client.http_transport import HttpTransport, check_http_url, header_key, is_on_this_machine, job_path
 from cryomamba.client.http_watch import AllReader, JobReader, parse
 from cryomamba.client.job_state_tracker import JobStateTracker
@@ -84,7 +85,7 @@ async def test_answers_become_typed_errors(
 
     async with server(handler) as transport:
         with pytest.raises(kind) as raised:
-            await transport.get("a-job")
+            await transport.call(calls.get_job("a-job"))
     assert raised.value.code is code
     assert raised.value.hint
 
@@ -102,7 +103,7 @@ async def test_a_request_is_sent_again_when_the_connection_breaks() -> None:
             writer.write(answer("200 OK", record("pending").model_dump_json().encode()))
 
     async with server(handler) as transport:
-        assert (await transport.get("a-job")).job_id == "a-job"
+        assert (await transport.call(calls.get_job("a-job"))).job_id == "a-job"
     assert tries == 3
 
 

@@ -8,6 +8,7 @@ import time
 from typing import Final
 
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.bus_watch import AllWatch
 from cryomamba.client.job_state_tracker import JobStateTracker
@@ -87,7 +88,7 @@ class JobFollower:
 
     async def _look(self, subscription: Subscription) -> None:
         try:
-            record = await self._bus.ask(self._visibility, lambda bus: bus.get(self._job_id))
+            record = await self._bus.call(self._visibility, calls.get_job(self._job_id))
         except UnavailableError:
             if not self._greeted:
                 raise
