@@ -52,7 +52,7 @@ async def receive_bus(endpoints: BusEndpoints, report: Connection) -> None:
     hub = BusSubscriber(endpoints)
     subscription = hub.subscribe(JOB, previews=True)
     while True:
-        got = await subscription.mailbox.get()
+        got = await subscription.queue.get()
         if got is None:
             break
         if isinstance(got[0], BusMessage):

@@ -34,7 +34,7 @@ def jobs(
     from cryomamba.models.jobs import JobState
 
     with cryomamba.connect(server) as client:
-        found = client.jobs(state=JobState(state) if state else None, limit=limit)
+        found = [job.record for job in client.jobs(state=JobState(state) if state else None, limit=limit)]
     if json:
         output.document(found)
     elif not found:

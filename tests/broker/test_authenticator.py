@@ -163,7 +163,7 @@ async def test_an_eavesdropper_reads_nothing(
     spy.connect(locked.endpoints.events)
     spy.subscribe(b"")
     client = join(key_for(settings, Role.ADMIN))
-    async with contextlib.aclosing(client.watch(None, previews=False)) as events:
+    async with contextlib.aclosing(client.watch_all()) as events:
         following = asyncio.ensure_future(anext(aiter(_states(events))))
         while not following.done():
             await client.call(calls.submit_job(DEMO))
@@ -209,7 +209,7 @@ async def test_a_revoked_subscriber_reads_no_more(
     monitor.close(linger=0)
     while await spy.poll(0):
         await spy.recv_multipart()
-    async with contextlib.aclosing(client.watch(None, previews=False)) as events:
+    async with contextlib.aclosing(client.watch_all()) as events:
         following = asyncio.ensure_future(anext(aiter(_states(events))))
         while not following.done():
             await client.call(calls.submit_job(DEMO))

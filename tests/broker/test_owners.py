@@ -49,7 +49,7 @@ async def test_an_owner_cannot_be_chosen(bus: LockedBus) -> None:
 async def test_the_same_key_of_two_people(bus: LockedBus) -> None:
     """Two people may use the same client key, and neither learns of the other's job."""
     request = DEMO.model_copy(update={"client_key": "the-same"})
-    first, again = await bus.ada.call(calls.submit_job(request)), await bus.ada.submit(request)
+    first, again = await bus.ada.call(calls.submit_job(request)), await bus.ada.call(calls.submit_job(request))
     other = await bus.bob.call(calls.submit_job(request.model_copy(update={"name": "another"})))
     assert first.job_id == again.job_id != other.job_id
 
@@ -142,7 +142,7 @@ async def test_previews_are_for_their_owner(bus: LockedBus) -> None:
 
 async def test_all_that_is_ones_own_is_followed(bus: LockedBus) -> None:
     """The SDK's stream of all jobs is, with a client's key, that of its owner; the administrator's has every job."""
-    async with contextlib.aclosing(bus.bob.watch(None, previews=False)) as mine:
+    async with contextlib.aclosing(bus.bob.watch_all()) as mine:
         await anext(event async for event in mine if isinstance(event, ConnectionEvent) and event.status == "connected")
         await bus.ada.call(calls.submit_job(DEMO))
         made = (await bus.bob.call(calls.submit_job(DEMO))).job_id
@@ -219,5 +219,5 @@ async def test_a_name_gives_no_claim_to_anothers_answers(bus: LockedBus) -> None
 
 async def test_housekeeping_sees_every_job(bus: LockedBus) -> None:
     """'cryomamba gc' asks with the home's own key, so that no one's files seem to be nobody's."""
-    jobs = {(await bus.ada.call(calls.submit_job(DEMO))).job_id, (await bus.bob.submit(DEMO)).job_id}
+    jobs = {(await bus.ada.call(calls.submit_job(DEMO))).job_id, (await bus.bob.call(calls.submit_job(DEMO))).job_id}
     assert {record.job_id for record in await retention._all_jobs(bus.broker.settings)} == jobs

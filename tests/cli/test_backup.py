@@ -63,7 +63,7 @@ def test_a_restored_home_goes_on_where_the_old_one_was(
         assert (tmp_path / "after.mrc").read_bytes() == (tmp_path / "before.mrc").read_bytes()
         again = client.submit(file_id=file.file_id, engine="threshold", params={"sigma_A": 10})
         assert again.wait().state is JobState.COMPLETED
-        ended = running.wait()
+        ended = client.job(running.job_id).wait().record
         assert (ended.state, ended.attempt) == (JobState.COMPLETED, 2)
     listed = httpx.get(f"{new_stack.http_url}/v1/files").json()["files"]
     assert [one["file_id"] for one in listed] == [file.file_id]

@@ -47,7 +47,7 @@ async def test_a_job_is_submitted_watched_and_downloaded(
 ) -> None:
     """States once and in order, previews as arrays with their placement, the last picture before the last word."""
     job = await client.submit(shape=SHAPE, engine="demo", name="mine", priority=3)
-    assert (job.state, job.name, job.priority, job.volume.shape) == (JobState.PENDING, "mine", 3, SHAPE)
+    assert (job.state, job.name, job.record.priority, job.record.volume.shape) == (JobState.PENDING, "mine", 3, SHAPE)
     events: list[Event] = []
     content = b"mask" * 1000
 

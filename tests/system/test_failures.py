@@ -109,7 +109,7 @@ def test_a_child_that_holds_the_interpreter_keeps_its_lease(
     with cryomamba.connect(stack.bus_url) as client:
         assert "hog" in [engine.name for engine in client.info().engines]
         job = client.submit(tomogram, engine="hog", params={"seconds": 3.5})
-        record = job.wait()
+        record = job.wait().record
     assert record.attempt == 1
 
 

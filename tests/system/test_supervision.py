@@ -114,7 +114,7 @@ def test_a_broker_that_was_away_for_many_leases_is_found_again(stack: Stack) -> 
     wait_until(lambda: time.monotonic() - gone > 3 * LEASE_S, what="three leases to pass")
     stack.start("broker").wait_ready()
     with cryomamba.connect(stack.http_url) as client:
-        record = job.wait()
+        record = client.job(job.job_id).wait().record
     assert (record.state, record.attempt) == (JobState.COMPLETED, 1)
 
 

@@ -164,7 +164,7 @@ class Session:
 
     async def _list(self) -> None:
         try:
-            listed = await self.client.jobs(limit=LISTED_JOBS)
+            listed = [job.record for job in await self.client.jobs(limit=LISTED_JOBS)]
             for record in listed:
                 self._post(JobChanged(record))
             for job_id in set(self._wanted) - {record.job_id for record in listed}:

@@ -72,7 +72,7 @@ class JobReader:
             case "connected":
                 record = JobRecord.model_validate(message.get("data"))
                 # The gateway sends the last preview of a job that has ended, and then its final state.
-                return [] if record.state.final else self._states.update(record)
+                return [] if record.state.final else [*self._states.update(record)]
             case type_ if type_.startswith("job_"):
                 events = self._states.update(JobRecord.model_validate(message.get("data")))
                 self.ended = self._states.ended
@@ -80,11 +80,11 @@ class JobReader:
             case _:
                 return []
 
-    def _ordered(self, events: list[Event]) -> list[Event]:
+    def _ordered(self, events: list[StateEvent]) -> list[Event]:
         if not self.ended or self._states.record is None:
-            return events
+            return [*events]
         record = self._states.record
-        earlier = [event for event in events if isinstance(event, StateEvent) and not event.event.state.final]
+        earlier = [event for event in events if not event.event.state.final]
         return [*earlier, StateEvent(record.history[-1], record)]
 
     def _preview(self, frame: PreviewFrame) -> PreviewEvent:

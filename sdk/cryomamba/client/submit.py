@@ -23,6 +23,11 @@ UploadMode = Literal["auto", "never", "always"]
 NOT_VISIBLE: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
 
 
+def is_not_visible(error: CryoMambaError) -> bool:
+    """Whether a job was refused because the server cannot see the file, so that an upload would help."""
+    return error.code in NOT_VISIBLE
+
+
 async def submit(transport: Transport, request: SubmitRequest) -> JobRecord:
     """Submit a job; a caller that is cancelled meanwhile leaves no job behind."""
     submitting = asyncio.ensure_future(transport.call(calls.submit_job(request)))
@@ -80,7 +85,7 @@ class VolumeSubmission:
         try:
             return await self._by_path()
         except CryoMambaError as error:
-            if mode == "never" or error.code not in NOT_VISIBLE or not self.transport.takes_files:
+            if mode == "never" or not is_not_visible(error) or not self.transport.takes_files:
                 raise
             if not await asyncio.to_thread(Path(self.path).is_file):
                 raise

@@ -267,7 +267,7 @@ async def references(stack: Stack, specs: list[Spec]) -> list[dict[str, str]]:
     """What each kind of job makes when nobody disturbs it."""
     async with await aconnect(stack.http_url) as client:
         made = [await client.submit(**spec) for spec in specs]
-        return [digests(stack, await record.wait()) for record in made]
+        return [digests(stack, (await job.wait()).record) for job in made]
 
 
 async def test_chaos_loses_nothing(

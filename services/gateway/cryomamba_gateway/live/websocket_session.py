@@ -22,7 +22,7 @@ from cryomamba.errors import (
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.live import messages
-from cryomamba_gateway.live.follow import AllFollower, JobFollower
+from cryomamba_gateway.live.follow import AllRelay, JobRelay
 from cryomamba_gateway.live.send_queue import SendQueue
 
 SEND_TIMEOUT_S: Final = 20.0
@@ -73,8 +73,8 @@ class WebSocketSession:
         """Follow what the client subscribes to, until it goes."""
         await self._run()
 
-    def _follow_job(self, job_id: str, *, previews: bool) -> JobFollower:
-        return JobFollower(
+    def _follow_job(self, job_id: str, *, previews: bool) -> JobRelay:
+        return JobRelay(
             self._gateway.bus,
             self._gateway.translator,
             self._outbox,
@@ -169,7 +169,7 @@ class WebSocketSession:
             )
         if said.job_id == ALL:
             self._begin(
-                ALL, AllFollower(self._gateway.bus, self._outbox, said.since, visibility=self._caller.visibility).run()
+                ALL, AllRelay(self._gateway.bus, self._outbox, said.since, visibility=self._caller.visibility).run()
             )
         else:
             self._begin(said.job_id, self._follow_job(said.job_id, previews=said.previews).run())

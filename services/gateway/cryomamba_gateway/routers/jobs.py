@@ -120,11 +120,7 @@ async def get_job(
     if_none_match: Annotated[str | None, Header(description="ETags of records already known.")] = None,
 ) -> Response:
     """Return a job."""
-    body = (
-        job_out(await gateway.bus.call(caller.visibility, calls.get_job(job_id)))
-        .model_dump_json()
-        .encode()
-    )
+    body = job_out(await gateway.bus.call(caller.visibility, calls.get_job(job_id))).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if if_none_match is not None and _names(if_none_match, etag):

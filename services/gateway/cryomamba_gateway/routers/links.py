@@ -59,9 +59,7 @@ async def link_artifact(
     gateway: Context, caller: Caller, job_id: JobId, name: str, query: Annotated[LinkQuery, Query()]
 ) -> Link:
     """Make a link to a finished file that anybody may follow until it expires."""
-    artifact = find_artifact(
-        await gateway.bus.call(caller.visibility, calls.get_job(job_id)), name
-    )
+    artifact = find_artifact(await gateway.bus.call(caller.visibility, calls.get_job(job_id)), name)
     url, expires = gateway.signer.sign(f"/v1/files/{job_id}/{artifact.name}", lifetime_s=query.lifetime_s)
     return Link(url=url, expires_at=datetime.fromtimestamp(expires, UTC))
 
