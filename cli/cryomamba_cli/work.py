@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -160,9 +160,23 @@ def run_there(work: Work, server: str, display: Reporter, interrupts: Interrupts
             voxel_size_A=work.voxel_size_A,
             name=work.name,
             progress=partial(display.transfer, name),
-            reading=partial(display.transfer, f"reading {name}"),
+            reading=_announce_upload(name, display),
         )
         return follow_and_fetch(client, job.job_id, work, display, interrupts)
+
+
+def _announce_upload(name: str, display: Reporter) -> Callable[[int, int], None]:
+    """Return what shows how far the checksum of a file is, after a note that the file is uploaded."""
+    announced = False
+
+    def reading(done: int, total: int) -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            display.note(f"The server cannot see {name}; uploading it.")
+        display.transfer(f"reading {name}", done, total)
+
+    return reading
 
 
 def follow_and_fetch(

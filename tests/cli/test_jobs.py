@@ -130,7 +130,7 @@ def test_a_file_that_the_gateway_cannot_see_is_sent(server: Stack, cli: Cli, tom
     """``segment`` sends it, says so, and the mask comes back; ``upload`` finds it there and prints its id."""
     done = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", server.http_url)
     assert done.exit_code == 0, done.stderr
-    assert f"does not see {tomogram.name}; sending it" in done.stderr
+    assert f"cannot see {tomogram.name}; uploading it" in done.stderr
     with open_volume("mask.mrc") as mask:
         assert mask.meta.shape == (24, 24, 24)
     known = cli("upload", tomogram, "--server", server.http_url, "--json")

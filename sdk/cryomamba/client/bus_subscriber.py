@@ -211,7 +211,9 @@ class BusSubscriber:
             subscription.queue.put(connection, key="connection")
 
     async def close(self) -> None:
-        """End the readers, and close every subscription and socket."""
+        """End the readers, and close every subscription and socket; closing twice is not an error."""
+        if self._events.closed:
+            return
         for subscription in list(self._subscriptions):
             subscription.close()
         for task in self._tasks:

@@ -183,7 +183,8 @@ class AsyncJob(JobFields):
 
         Never raises: what the server does not answer within five seconds is left out.
         """
-        with contextlib.suppress(CryoMambaError, TimeoutError):
+        # Whatever it is, such as a client that was closed: a notebook shows what is known.
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(SHOW_S):
                 await self.refresh()
                 await self.preview()

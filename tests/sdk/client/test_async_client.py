@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from cryomamba.client import AsyncClient, aconnect, bus_transport
 from cryomamba.client.bus_transport import BusTransport
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SHAPE = (16, 20, 24)
-
-
-@pytest_asyncio.fixture(loop_scope="session", params=["http", "bus"])
-async def client(request: pytest.FixtureRequest, house: House) -> AsyncIterator[AsyncClient]:
-    """The client over one transport and then the other."""
-    async with await aconnect(house.url if request.param == "http" else house.broker.endpoints.jobs) as client:
-        assert client.transport.name == request.param
-        yield client
 
 
 def told(events: Sequence[Event]) -> list[str]:
