@@ -49,14 +49,14 @@ def conversions(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
     InvalidRequestError
         An ending is unknown.
     """
-    from cryomamba.engines.artifacts import PICK_FORMATS
+    from cryomamba.engines.artifacts import formats_of
     from cryomamba.masks.export import ending_of
 
     base = mask.name.removesuffix(".mrc")
     paths = tuple(
         mask.with_name(f"{base}.{form.lstrip('.')}")
         for form in dict.fromkeys(formats)
-        if form.lstrip(".") not in PICK_FORMATS
+        if form.lstrip(".") not in formats_of("picks")
     )
     for path in paths:
         ending_of(path)
@@ -89,14 +89,14 @@ def exports(
     With `picks`, the table of places comes along, and in other formats if `formats` names them; so does what the
     engine's parameters have `made`.
     """
-    from cryomamba.engines.artifacts import ENDINGS, PICK_FORMATS
+    from cryomamba.engines.artifacts import EXPORTS, formats_of
 
     asked = {form.lstrip(".") for form in formats}
     wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "candidates": scores and picks}
     wanted |= dict.fromkeys(made, True)
-    wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in PICK_FORMATS}
+    wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in formats_of("picks")}
     base = mask.name.removesuffix(".mrc")
-    return {form: mask.with_name(base + ENDINGS[form]) for form, asked in wanted.items() if asked}
+    return {form: mask.with_name(base + EXPORTS[form].ending) for form, asked in wanted.items() if asked}
 
 
 def run_here(work: Work, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
@@ -194,13 +194,13 @@ def follow_and_fetch(
 
 def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[str, Any]:
     """Download a finished job's mask and the exports that were asked for, and return its statistics."""
-    from cryomamba.engines.artifacts import ARTIFACTS
+    from cryomamba.engines.artifacts import EXPORTS, STATISTICS
 
     for form, path in work.exports.items():
-        client.download(job_id, ARTIFACTS[form], path, progress=partial(display.transfer, path.name))
+        client.download(job_id, EXPORTS[form].name, path, progress=partial(display.transfer, path.name))
     client.download(job_id, to=work.target, progress=partial(display.transfer, work.target.name))
     with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
-        path = client.download(job_id, "stats.json", folder)
+        path = client.download(job_id, STATISTICS.name, folder)
         statistics: dict[str, Any] = json_text.loads(path.read_text(encoding="utf-8"))
     return statistics
 
@@ -222,8 +222,8 @@ def _points(picks: Mapping[str, Any]) -> str:
 
 
 def _area(label: Mapping[str, Any]) -> str:
-    area = label.get("middle_nm2")
-    return "" if area is None else f", middle surface {area:.6g} nm²"
+    area = label.get("medial_surface_nm2")
+    return "" if area is None else f", medial surface {area:.6g} nm²"
 
 
 def cancel_and_say(client: Client, job_id: str) -> str:

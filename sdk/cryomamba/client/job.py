@@ -15,14 +15,13 @@ from typing import Final, Self
 from cryomamba import notebook
 from cryomamba.client.job_requests import JobRequests
 from cryomamba.client.transport import ProgressCallback
-from cryomamba.engines.artifacts import MASK
+from cryomamba.engines.artifacts import MASK, STATISTICS
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.events import Event, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import Artifact, JobRecord, JobState, Progress
 from cryomamba.models.statistics import Row, Table, statistics_rows
 
-STATISTICS: Final = "stats.json"
 SHOW_S: Final = 5.0
 
 
@@ -147,7 +146,7 @@ class AsyncJob(JobFields):
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        name: str = MASK,
+        name: str = MASK.name,
         progress: ProgressCallback | None = None,
     ) -> Path:
         """Download a finished file; see :meth:`~cryomamba.client.AsyncClient.download`.
@@ -160,7 +159,7 @@ class AsyncJob(JobFields):
             One of the names of :attr:`artifacts`.
         """
         target = await self._requests.download(self.job_id, name, path, progress=progress)
-        if name == MASK:
+        if name == MASK.name:
             self._mask = target
         return target
 
@@ -175,7 +174,7 @@ class AsyncJob(JobFields):
             ``instances`` are the connected components, the largest first, at most a thousand.
         """
         with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
-            path = await self.download(folder, name=STATISTICS)
+            path = await self.download(folder, name=STATISTICS.name)
             return statistics_rows(json.loads(path.read_text(encoding="utf-8")), table)
 
     async def show(self) -> str:

@@ -56,7 +56,7 @@ class JobRequests:
     async def download(
         self,
         job_id: str,
-        name: str = MASK,
+        name: str = MASK.name,
         to: str | os.PathLike[str] | None = None,
         *,
         progress: ProgressCallback | None = None,

@@ -20,8 +20,8 @@ from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, Not
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import PARAMS_MAX_BYTES, RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect, open_volume
-from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.volumes.statistics import check_finite_sample
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import cut, wire_nbytes
@@ -207,7 +207,7 @@ def _demo_summary(volume: VolumeSource, shape: Shape, engine: EngineInfo) -> Vol
 
 def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> VolumeSummary:
     try:
-        path = resolve_below(f"{job_id}/{SCORES}", (artifacts,))
+        path = resolve_below(f"{job_id}/{SCORES.name}", (artifacts,))
     except CryoMambaError:
         raise NotFoundError(
             "There is no job of that id whose scores are kept.",
@@ -217,7 +217,7 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
         path, voxel_size_A=volume.voxel_size_A, check=lambda opened: verify_opened(opened, path, (artifacts,))
     )
     return VolumeSummary(
-        name=f"{SCORES} of {job_id}",
+        name=f"{SCORES.name} of {job_id}",
         shape=meta.shape,
         voxel_size_A=meta.voxel_size_A,
         job_id=job_id,

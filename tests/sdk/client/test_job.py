@@ -65,7 +65,7 @@ async def test_waiting_has_an_end(client: AsyncClient) -> None:
 async def test_a_failed_job_is_retried_by_its_handle(client: AsyncClient, worker: Worker, ball: Mask) -> None:
     """The handle tells the error, and after the retry the new state."""
     job = await client.submit(shape=SHAPE)
-    error = JobError(code="engine_failed", message="A <b>defect</b>.", attempt=1)  # type: ignore[arg-type]
+    error = JobError(code="engine_failed", message="A <b>defect</b>.", attempt=1)
     await worker.fail(await worker.claim(), error)
     with pytest.raises(JobFailedError, match="defect"):
         await job.wait(timeout=30)

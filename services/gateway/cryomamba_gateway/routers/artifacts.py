@@ -19,7 +19,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
 from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.models.jobs import Artifact, JobId, JobRecord
-from cryomamba.volumes.roots import verify_opened
+from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 from cryomamba_gateway.routers.jobs import JOB
