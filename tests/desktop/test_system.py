@@ -295,10 +295,10 @@ def test_an_upload_can_be_cancelled(
     driver: Driver, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row ends as cancelled and the server forgets what it was sent."""
-    from cryomamba.client import http_transport as http
+    from cryomamba.client.http_transport import HttpTransport
 
     sending = threading.Event()
-    real = http.HttpTransport._ask
+    real = HttpTransport.request
 
     async def stuck(self: Any, method: str, path: str, **more: Any) -> Any:
         if "/part/" in path:
@@ -306,7 +306,7 @@ def test_an_upload_can_be_cancelled(
             await asyncio.Event().wait()
         return await real(self, method, path, **more)
 
-    monkeypatch.setattr(http.HttpTransport, "_ask", stuck)
+    monkeypatch.setattr(HttpTransport, "request", stuck)
     unknown = tmp_path / "unknown.mrc"
     write_volume(unknown, np.random.default_rng(5).standard_normal((8, 16, 16), np.float32), 10.0)
     driver.connect(stack.http_url)
@@ -314,11 +314,11 @@ def test_an_upload_can_be_cancelled(
     panel.controller.tomograms.open_files([unknown])
     driver.until(lambda: panel.segment.tomogram.findText("unknown.mrc") >= 0)
     panel.segment.tomogram.setCurrentText("unknown.mrc")
-    panel.segment.mode.setCurrentIndex(2)
+    panel.segment.upload_mode.setCurrentIndex(2)
     panel.segment.engine.setCurrentText("threshold")
     driver.until(panel.segment.submit_button.isEnabled)
     panel.segment.submit_button.click()
-    panel.segment.mode.setCurrentIndex(0)
+    panel.segment.upload_mode.setCurrentIndex(0)
     driver.until(sending.is_set)
     row = driver.controller.jobs.table.rows[0].job_id
     panel.jobs.select(row)

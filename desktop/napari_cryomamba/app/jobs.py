@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject
 
 from cryomamba.client import AsyncClient
+from cryomamba.client.submit import UploadMode, is_not_visible
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import JobRecord
@@ -18,9 +19,8 @@ from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.uploads import UploadController
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.jobs import JobKind, JobTable, kind_of
-from napari_cryomamba.models.submission import JobSubmission, SubmitMode
+from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.net.messages import JobChanged, JobProgressed
-from napari_cryomamba.net.submit import is_not_visible, submit_path
 from napari_cryomamba.signals import Signal
 
 
@@ -116,23 +116,24 @@ class JobController(QObject):
 
     # starting
 
-    def submit(self, submission: JobSubmission, mode: SubmitMode = SubmitMode.AUTOMATIC) -> None:
-        """Submit a job to the server."""
-        if mode is SubmitMode.UPLOAD:
+    def submit(self, submission: JobSubmission, upload: UploadMode = "auto") -> None:
+        """Submit a job to the server; an upload is listed among the jobs until it is complete."""
+        if upload == "always":
             self._upload(submission)
             return
 
+        path = submission.source.path
+
         async def call(client: AsyncClient) -> JobRecord:
-            return await submit_path(client, submission)
+            return (await client.submit(path, upload="never", **submission.fields)).record
 
         def failed(error: CryoMambaError) -> None:
-            if mode is SubmitMode.AUTOMATIC and self._server.accepts_uploads and is_not_visible(error):
+            if upload == "auto" and self._server.accepts_uploads and is_not_visible(error):
                 self._upload(submission)
                 return
             self._notifications.notify_error(error, "Submitting the job")
             self.rejected.emit(error)
 
-        path = submission.source.path
         self._server.bridge.request("Submitting the job", call, lambda record: self.adopt(record, path), failed)
 
     def _upload(self, submission: JobSubmission) -> None:
@@ -150,11 +151,12 @@ class JobController(QObject):
     def rethreshold(self, record: JobRecord, *, high: int, low: int, min_volume_nm3: float) -> None:
         """Submit a job that applies another threshold to the score map of a finished one."""
         name = f"{record.name or record.volume.name}, threshold {high}"
-        self._server.bridge.request(
-            "Applying the threshold",
-            lambda client: client.threshold(record.job_id, high, low=low, min_volume_nm3=min_volume_nm3, name=name),
-            self.adopt,
-        )
+
+        async def call(client: AsyncClient) -> JobRecord:
+            job = await client.threshold(record.job_id, high, low=low, min_volume_nm3=min_volume_nm3, name=name)
+            return job.record
+
+        self._server.bridge.request("Applying the threshold", call, self.adopt)
 
     def adopt(self, record: JobRecord, tomogram: Path | str | None = None) -> None:
         """Add a job that this desktop has just submitted.

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject
 
+from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import JobRecord, JobState, Progress
 from napari_cryomamba.app.job_sources import JobSource
@@ -20,7 +20,6 @@ from napari_cryomamba.models.jobs import JobKind
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.net.messages import JobChanged, JobProgressed
-from napari_cryomamba.net.submit import upload_and_submit
 from napari_cryomamba.signals import Signal
 
 READING, UPLOADING = "reading the file", "uploading"
@@ -77,12 +76,17 @@ class UploadController(JobSource):
         def report(progress: Progress) -> None:
             self.message_received.emit(JobProgressed(upload_id, 1, progress))
 
-        call: Any = partial(
-            upload_and_submit,
-            submission=self._submissions[upload_id],
-            progress=TransferProgress(report, UPLOADING),
-            reading=TransferProgress(report, READING),
-        )
+        submission = self._submissions[upload_id]
+        reading, progress = TransferProgress(report, READING), TransferProgress(report, UPLOADING)
+
+        async def call(client: AsyncClient) -> JobRecord:
+            path = submission.source.path
+            # Without `keep`, the server deletes the parts it has if the call is cancelled.
+            job = await client.submit(
+                path, upload="always", reading=reading, progress=progress, keep=False, **submission.fields
+            )
+            return job.record
+
         future = self._bridge.request(
             "Uploading the tomogram",
             call,

@@ -93,7 +93,7 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
     data: Any = None
     try:
         is_mask = _is_own_mask(volume.meta)
-        source = Source(path, volume.meta, volume.facts, is_mask)
+        source = Source(path, volume.meta, volume.header, is_mask)
         limits = (0.0, 1.0) if is_mask else contrast_of(volume)
         data = LazyVoxels(volume) if volume.array is None else _editable(volume) if is_mask else volume.array
         return Tomogram(source, data, limits)
@@ -119,7 +119,7 @@ def open_mask(path: str | os.PathLike[str]) -> Array:
 
 def contrast_of(volume: Volume) -> tuple[float, float]:
     """Return contrast limits from a sample spread over the file; reads at most 24 MiB."""
-    nbytes = volume.facts.data_nbytes
+    nbytes = volume.header.data_nbytes
     every = max(-(-nbytes // (_SAMPLE_CHUNKS << 20)), 1)
     parts = []
     for chunk in volume.chunks(every=every):
@@ -148,7 +148,7 @@ def _editable(volume: Volume) -> Array:
     mapped = volume.array
     if mapped is None:
         return volume.read_native(*[slice(None)] * 3)
-    header = volume.facts
+    header = volume.header
     # mypy sees no overload for a file name that numpy types as Any.
     private: Array = np.memmap(  # type: ignore[call-overload]
         mapped.filename,  # type: ignore[attr-defined]

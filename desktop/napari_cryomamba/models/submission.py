@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from cryomamba.models.jobs import PreviewOptions
 from napari_cryomamba.models.source import Source
-
-
-class SubmitMode(StrEnum):
-    """How the server gets the tomogram."""
-
-    AUTOMATIC = "automatic"
-    PATH = "path"
-    UPLOAD = "upload"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from cryomamba.client.submit import UploadMode
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import RETHRESHOLD
 from napari_cryomamba.app.jobs import JobController
@@ -25,14 +26,10 @@ from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
-from napari_cryomamba.models.submission import JobSubmission, SubmitMode
+from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.widgets.form import ParameterForm
 
-MODES = {
-    SubmitMode.AUTOMATIC: "automatically",
-    SubmitMode.PATH: "by path",
-    SubmitMode.UPLOAD: "upload",
-}
+UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
 
 
 class SegmentPanel(QWidget):
@@ -57,10 +54,10 @@ class SegmentPanel(QWidget):
         self.form = ParameterForm(self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("file name")
-        self.mode = QComboBox(self)
-        for mode, title in MODES.items():
-            self.mode.addItem(title, mode)
-        self.mode.setToolTip(
+        self.upload_mode = QComboBox(self)
+        for mode, title in UPLOAD_MODES.items():
+            self.upload_mode.addItem(title, mode)
+        self.upload_mode.setToolTip(
             "How the server gets the tomogram: by its path if the server can read the same file, otherwise by an upload"
         )
         self.reset_button = QPushButton("Reset to defaults", self)
@@ -110,7 +107,7 @@ class SegmentPanel(QWidget):
         scroll.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         bottom = QFormLayout()
         bottom.addRow("Job name", self.name)
-        bottom.addRow("Send file", self.mode)
+        bottom.addRow("Send file", self.upload_mode)
         bottom.addRow("Preview every", self.interval)
         buttons = QHBoxLayout()
         buttons.addWidget(self.submit_button, 1)
@@ -182,14 +179,13 @@ class SegmentPanel(QWidget):
         missing = "" if self.layer is not None else "Open a tomogram first"
         offline = "" if state.phase.usable else "No server is connected. You can still use 'Run on this computer'."
         self.submit_button.setToolTip(missing or offline or state.reason)
-        self.mode.setEnabled(self._server.accepts_uploads)
+        self.upload_mode.setEnabled(self._server.accepts_uploads)
 
     def submit(self) -> None:
         """Submit the job to the server."""
         submission = self._submission()
         if submission is not None:
-            # PySide6 returns the text of an enum member, PyQt6 the member.
-            self._jobs.submit(submission, SubmitMode(self.mode.currentData()))
+            self._jobs.submit(submission, self.upload_mode.currentData())
 
     def run_locally(self) -> None:
         """Segment in this process."""

@@ -86,7 +86,7 @@ def trace_membranes(
     ----------
     instances : Instances
         Of the mask, whose file must be open. Pieces after the 65,535th are left out of files.
-    like : Volume or HeaderFacts
+    like : Volume or HeaderFields
         What the files lie on.
     files : MembraneFiles
     label : int, optional
@@ -111,7 +111,7 @@ def trace_membranes(
             made = path and MaskWriter(path, like, labels=PIECES_MAX, engine=engine, what=what)
             return stack.enter_context(made) if made else None
 
-        whole, medial = writer(files.instances, "instance mask"), writer(files.medial_surface, "medial surface")
+        whole, medial = writer(files.instances, "instance mask"), writer(files.medial_surface, "medial surface mask")
         z = 0
         for ids, part, pieces in _walk(instances, label, thickness_A):
             areas += np.bincount(pieces, part.areas_A2, minlength=areas.size)

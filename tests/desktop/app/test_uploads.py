@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobState, Progress
 from napari_cryomamba.app.uploads import TransferProgress
 from napari_cryomamba.models.jobs import JobKind, JobTable
-from napari_cryomamba.net.submit import is_not_visible
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import RecordMaker
@@ -30,16 +29,6 @@ def test_the_time_to_go_counts_what_was_sent_now(monkeypatch: pytest.MonkeyPatch
     assert told[0].eta_s is None
     assert told[1].eta_s == pytest.approx(4.0)
     assert told[2].stage == "uploading"
-
-
-def test_only_what_is_out_of_sight_is_sent() -> None:
-    """Sending helps where the server does not see the file, not where it found it damaged."""
-    forbidden = InvalidRequestError("No.", code=ErrorCode.PATH_FORBIDDEN)
-    missing = VolumeError("None.", code=ErrorCode.VOLUME_NOT_FOUND)
-    assert is_not_visible(forbidden)
-    assert is_not_visible(missing)
-    assert not is_not_visible(VolumeError("Damaged."))
-    assert not is_not_visible(ConflictError("Used."))
 
 
 def test_an_upload_is_a_row_until_its_job_is_there(make_record: RecordMaker) -> None:

@@ -241,7 +241,7 @@ class _Run:
 
 def _header(task: Task) -> HeaderFields:
     if task.volume is not None:
-        return task.volume.facts
+        return task.volume.header
     if task.engine.needs_volume or task.shape is None:
         raise InvalidRequestError(
             f"The engine '{task.engine.name}' needs a tomogram.", hint="Give the path of an MRC file."
