@@ -15,6 +15,7 @@ from cryomamba.errors import CryoMambaError
 from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.auth import PRINCIPAL
+from cryomamba_gateway.access.connections import Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
@@ -49,8 +50,10 @@ class Gateway:
         Between clients' previews.
     system : SystemInfo
         From :meth:`start` on.
-    tokens, signer, rate, places, lobby
-        Who may do what, how often, and how many may wait to say who they are.
+    tokens, signer, rate, places
+        Who may do what, and how often.
+    connections : Connections
+        Those that are open.
     uploads : UploadStore
         From :meth:`start` on.
     """
@@ -64,7 +67,10 @@ class Gateway:
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
         self.places = ConcurrencyLimit(settings.sockets_per_token)
-        self.lobby = UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address)
+        self.connections = Connections(
+            UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
+            lambda: self.tokens.enabled,
+        )
         self.bus: BusLink
         self.signer: UrlSigner
         self.uploads: UploadStore

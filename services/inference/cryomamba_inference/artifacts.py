@@ -1,4 +1,4 @@
-"""A job's finished files: made in the attempt's own folder, then put under their final names in one go."""
+"""The files of a finished job: written in the attempt's directory, then published under their final names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from cryomamba._version import __version__
 from cryomamba.atomic import sync_folder
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import ARTIFACTS, CANDIDATES, SCORES, ExportFormat
+from cryomamba.engines.artifacts import ARTIFACTS, CANDIDATES, MASK, SCORES, ExportFormat
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import JobFailedError
 from cryomamba.file_names import stem
@@ -38,7 +38,8 @@ from cryomamba.picks import Frame, Kind, Picks, write_picks
 from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.runner.run import MASK, WRITING, Outcome
+from cryomamba_inference.runner.progress import WRITING
+from cryomamba_inference.runner.task import Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
 STATS = "stats.json"
@@ -66,7 +67,7 @@ _READ_NBYTES = 1024 * 1024
 
 
 class PicksSummary(BaseModel):
-    """What was found besides the mask: the kind, the number of points, and of particles, filaments or pieces."""
+    """Summary of the picks: kind, number of points, and number of particles, filaments or membrane components."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,33 +77,33 @@ class PicksSummary(BaseModel):
 
 
 class MaskStatistics(BaseModel):
-    """What ``stats.json`` holds; the same job always gives the same bytes.
+    """Contents of ``stats.json``; the same job always gives the same bytes.
 
     Attributes
     ----------
     version : str
         Of CryoMamba.
     engine, parameters : str, dict
-        What made the mask; parameters with their defaults filled in.
+        The engine and its parameters, including defaults.
     volume : str
-        File name of the tomogram; empty where there was none.
+        File name of the tomogram; empty if there was none.
     shape, voxel_size_A : tuple
-        Of the tomogram, ZYX; the voxel size that was used, in ångström.
+        ZYX shape of the tomogram, and the voxel size used, in ångström.
     input : Statistics or None
-        Of the tomogram's density.
-    threshold : ScoreCut or None
-        How the mask was cut from scores of 0 to 255.
+        Statistics of the tomogram's density.
+    threshold : HysteresisThreshold or None
+        The thresholds applied to the scores (0 to 255).
     surface_method, thickness_method : str
     middle_method : str or None
-        How middle surfaces were found, where they were.
+        How mid-surfaces were computed, if they were.
     picks : dict or None
-        Where there are places: their ``kind``, how many ``points`` there are, and how many ``objects`` (particles,
-        filaments or pieces of membrane).
+        If there are picks: their ``kind``, the number of ``points``, and of ``objects`` (particles, filaments or
+        membrane components).
     labels : tuple of LabelSummary
     instance_count : int
-        Number of connected pieces.
+        Number of connected components.
     instances : tuple of InstanceSummary
-        The pieces, the largest first; the first thousand. ``stats.csv`` has a hundred thousand.
+        The largest thousand components by size; ``stats.csv`` has a hundred thousand.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -133,21 +134,21 @@ def write_artifacts(
     check: Callable[[], None],
     threads: int = 1,
 ) -> tuple[Artifact, ...]:
-    """Write what belongs to a finished mask next to it, put all of it on disk, and describe it.
+    """Write the files that belong to a finished mask next to it, sync all of them to disk, and describe them.
 
     Parameters
     ----------
     outcome : Outcome
-        Its meter is moved to the end.
+        Its progress meter is advanced through the stage of writing.
     engine : Engine
     volume_name : str
         File name of the tomogram.
     formats : sequence of str
-        Further formats of the mask; scores come along if the outcome has them.
+        Further formats of the mask.
     check : callable
         Called often; raises to stop.
     threads : int
-        How many measure the mask; the numbers do not depend on it.
+        How many threads measure the mask; the numbers do not depend on it.
 
     Returns
     -------
@@ -160,69 +161,70 @@ def write_artifacts(
     options = membrane_options(engine)
     steps = len(masks) + (3 if options else 2)
 
-    def step(number: int) -> Callable[[float], None]:
-        def within(fraction: float) -> None:
+    def reporter(number: int) -> Callable[[float], None]:
+        def report(fraction: float) -> None:
             check()
-            outcome.meter.within((number + fraction) / steps)
+            outcome.meter.update((number + fraction) / steps)
 
-        return within
+        return report
 
-    def measuring(number: int) -> Callable[[float], None]:
-        within = step(number)
+    def trimming_reporter(number: int) -> Callable[[float], None]:
+        report = reporter(number)
 
-        def measured(fraction: float) -> None:
-            # Arrays of many sizes come and go there: with what is kept of each, a seventh more memory is in use.
+        def trim_and_report(fraction: float) -> None:
+            # Arrays of many sizes are freed there; what the C library keeps of them is a seventh more memory.
             release_free_memory()
-            within(fraction)
+            report(fraction)
 
-        return measured
+        return trim_and_report
 
     names = [MASK, *([SCORES] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
         for number, form in enumerate(masks):
             names.append(ARTIFACTS[form])
-            _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
-        # Without a tomogram the mask is a demonstration, and its shape of no interest.
-        source, told = LabelSource.of_volume(mask), measuring(len(masks))
-        measured = measure(source, engine.labels, shape=engine.needs_volume, step=told, threads=threads)
+            _WRITERS[form](mask, folder / names[-1], labels=True, progress=reporter(number))
+        # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
+        source, report = LabelSource.of_volume(mask), trimming_reporter(len(masks))
+        measured = measure(source, engine.labels, shape=engine.needs_volume, step=report, threads=threads)
         picks = outcome.picks
         if options is not None:
-            measured, made, picks = _traced(measured, options, mask, folder, engine, measuring(len(masks) + 1))
-            names += made
+            report = trimming_reporter(len(masks) + 1)
+            measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, report)
+            names += written
         write_csv(measured, folder / TABLE)
     statistics = _statistics(outcome, engine, volume_name, measured, picks)
     (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
     names += [STATS, TABLE]
-    frame = Frame(outcome.facts.shape, outcome.facts.voxel_size_A, stem(Path(volume_name)))
+    frame = Frame(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
     tables = {CANDIDATES: outcome.candidates, **dict.fromkeys(PICKS, picks)}
-    for name, places in tables.items():
-        if places is not None:
-            write_picks(places, folder / name, frame)
+    for name, table in tables.items():
+        if table is not None:
+            write_picks(table, folder / name, frame)
             names.append(name)
     return tuple(_describe(folder / name, check) for name in names)
 
 
 def membrane_options(engine: Engine[Any]) -> MembraneOptions | None:
-    """Return what is to be made of an engine's membranes; None for nothing."""
+    """Return which membrane files an engine's parameters request; None if none."""
     options = engine.parameters
     return options if isinstance(options, MembraneOptions) and options.any else None
 
 
-def _traced(
+def _trace_membranes(
     measured: Measurements,
     options: MembraneOptions,
     mask: Volume,
     folder: Path,
     engine: Engine[Any],
-    step: Callable[[float], None],
+    report: Callable[[float], None],
 ) -> tuple[Measurements, list[str], Picks | None]:
-    """Make the files that are wanted of a mask; return the tables with areas, the files' names, and points."""
-    wanted: dict[ExportFormat, bool] = {
+    """Write the requested membrane files; return the measurements with areas, the file names, and surface points."""
+    requested: dict[ExportFormat, bool] = {
         "instances": options.instances,
         "middle": options.middle,
         "normals": options.normals,
     }
-    names = {form: ARTIFACTS[form] for form, there in wanted.items() if there}
+    names = {form: ARTIFACTS[form] for form, there in requested.items() if there}
     found = trace_membranes(
         measured.pieces,
         mask,
@@ -230,7 +232,7 @@ def _traced(
         thickness_A=getattr(options, "thickness_A", None),
         spacing_A=options.point_spacing_A,
         engine=engine.name,
-        step=step,
+        step=report,
     )
     points = found.points if options.point_spacing_A is not None else None
     return measured.with_middle(found.middle_nm2), list(names.values()), points
@@ -243,10 +245,10 @@ def _statistics(
         engine=engine.name,
         parameters=engine.parameters.model_dump(mode="json"),
         volume=volume_name,
-        shape=outcome.facts.shape,
-        voxel_size_A=outcome.facts.voxel_size_A,
+        shape=outcome.header.shape,
+        voxel_size_A=outcome.header.voxel_size_A,
         input=outcome.statistics,
-        threshold=outcome.cut,
+        threshold=outcome.thresholds,
         middle_method=None if membrane_options(engine) is None else MIDDLE_METHOD,
         picks=None if picks is None else _summary(picks),
         labels=measured.labels,
@@ -260,18 +262,18 @@ def _summary(picks: Picks) -> PicksSummary:
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:
-    """Return what :func:`write_artifacts` wrote into ``stats.json``."""
+    """Return the contents of ``stats.json`` as written by :func:`write_artifacts`."""
     fields: dict[str, Any] = json.loads((folder / STATS).read_text(encoding="utf-8"))
     return fields
 
 
 def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> None:
-    """Give finished files their final names; each is complete and on disk before it is seen there.
+    """Move finished files to their final names by atomic renames, and sync the directories.
 
     Raises
     ------
     JobFailedError
-        The folders lie on two file systems, so that nothing can be renamed from one to the other.
+        The directories are on different file systems, so that files cannot be renamed from one to the other.
     """
     destination.mkdir(parents=True, exist_ok=True)
     try:
@@ -281,8 +283,8 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
         if error.errno != errno.EXDEV:
             raise
         raise JobFailedError(
-            "The home's folders 'work' and 'artifacts' lie on two file systems.",
-            hint="Put both on one, as 'Workers on other machines' in the installation guide says.",
+            "The directories 'work' and 'artifacts' of the data directory are on different file systems.",
+            hint="Put both on the same one; see 'Workers on other machines' in the installation guide.",
         ) from error
     for level in (destination, destination.parent, destination.parent.parent):
         sync_folder(level)
@@ -291,9 +293,9 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
 def _describe(path: Path, check: Callable[[], None]) -> Artifact:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while piece := file.read(_READ_NBYTES):
+        while chunk := file.read(_READ_NBYTES):
             check()
-            digest.update(piece)
-            size += len(piece)
+            digest.update(chunk)
+            size += len(chunk)
         os.fsync(file.fileno())
     return Artifact(name=path.name, size_bytes=size, media_type=_MEDIA_TYPES[path.name], sha256=digest.hexdigest())

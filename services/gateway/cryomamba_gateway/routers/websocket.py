@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
 from fastapi import APIRouter
@@ -14,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
 from cryomamba.wire.webframe import SUBPROTOCOL
 from cryomamba_gateway.access.auth import PRINCIPAL, identify, presented_token
+from cryomamba_gateway.access.connections import CONNECTION, Connection
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.websocket_session import NOT_ALLOWED, WebSocketSession
@@ -36,7 +36,7 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
         tls = came_by_tls(websocket.scope["scheme"], websocket.headers)
         if not origin_allowed(websocket.headers, gateway.settings.gateway_origins, tls=tls):
             raise foreign_origin()
-        token = presented_token(websocket.headers) or await _told_token(websocket, gateway)
+        token = presented_token(websocket.headers) or await _first_message_token(websocket, gateway)
         websocket.scope[PRINCIPAL] = caller = await asyncio.to_thread(identify, gateway.tokens, token)
         with gateway.places.taken(caller.token_id) if caller.token_id else contextlib.nullcontext():
             session = WebSocketSession(websocket, gateway, binary=binary, caller=caller)
@@ -54,24 +54,18 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
         return
 
 
-async def _told_token(websocket: WebSocket, gateway: Gateway) -> str | None:
-    """Wait for the token in the first message, where one is wanted; anything else is none."""
+async def _first_message_token(websocket: WebSocket, gateway: Gateway) -> str | None:
+    """Wait for the token in the first message, where one is required; any other message brings none."""
     if not gateway.tokens.enabled:
         return None
-    address = websocket.client.host if websocket.client else ""
+    connection: Connection | None = websocket.scope.get(CONNECTION)
     try:
-        async with asyncio.timeout(AUTH_S) as patience:
-            with gateway.lobby.waiting(address, partial(_lose, patience)):
-                said = messages.parse_inbound(await websocket.receive_text())
+        async with asyncio.timeout(AUTH_S):
+            with connection.counted() if connection is not None else contextlib.nullcontext():
+                message = messages.parse_inbound(await websocket.receive_text())
     except (TimeoutError, InvalidRequestError, KeyError):
         return None
-    return said.token if isinstance(said, messages.Auth) else None
-
-
-def _lose(patience: asyncio.Timeout) -> None:
-    """Wait no longer; one that has just run out ends by itself."""
-    with contextlib.suppress(RuntimeError):
-        patience.reschedule(0)
+    return message.token if isinstance(message, messages.Auth) else None
 
 
 async def _watch(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
