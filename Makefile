@@ -43,6 +43,11 @@ run: $(VENV)/.server       ## Start broker, inference and gateway; Ctrl-C ends t
 desktop: $(VENV)/.desktop  ## Open the desktop (napari)
 	$(BIN)/cryomamba desktop $(ARGS)
 
+# No services, browser, window or fuzzers.
+check: $(VENV)/.dev        ## The unit tests, in under a minute
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not system and not browser and not desktop and not slow" \
+		tests/sdk tests/common tests/broker/store tests/inference tests/docs tests/packaging $(ARGS)
+
 test: $(VENV)/.dev         ## The whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 

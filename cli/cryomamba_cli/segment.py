@@ -76,7 +76,7 @@ def segment(
     Ctrl-C cancels the job and leaves nothing behind. With --out-dir, tomograms that were done before with the same
     content and parameters are skipped, a failure does not stop the rest, and summary.csv tells of all.
     """
-    from cryomamba.engines.artifacts import made_by
+    from cryomamba.engines.artifacts import requested_formats
 
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
@@ -89,7 +89,7 @@ def segment(
             nrrd=nrrd,
             scores=scores,
             picks=info.picks is not None,
-            made=made_by(info.parameters, params),
+            made=requested_formats(info.parameters, params),
             formats=formats or (),
         )
         return Work(path, target, info.name, params, override, name, also, conversions(target, formats or ()))

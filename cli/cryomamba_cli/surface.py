@@ -1,4 +1,4 @@
-"""``surface``: the middle surface of membranes in any mask, points on it, and its normals; in this process."""
+"""``surface``: the medial surface of membranes in any mask, points on it, and its normals; in this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def surface(
         typer.Option(
             "--out",
             "-o",
-            help="What to write: .mrc the middle surface, one voxel thick; .csv .star .tbl points with normals and "
+            help="What to write: .mrc the medial surface, one voxel thick; .csv .star .tbl points with normals and "
             "angles; .nrrd the normals as a field of vectors. May be repeated.",
         ),
     ] = None,
@@ -50,7 +50,7 @@ def surface(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Trace the middle surface of membranes: areas, points with normals for subtomogram averaging, vectors."""
+    """Trace the medial surface of membranes: areas, points with normals for subtomogram averaging, vectors."""
     from cryomamba.file_names import stem
     from cryomamba.masks.instances import find_instances
     from cryomamba.masks.membranes import MembraneFiles, trace_membranes
@@ -66,7 +66,7 @@ def surface(
         found = trace_membranes(
             instances,
             volume,
-            MembraneFiles(middle=files.get(".mrc"), normals=files.get(".nrrd")),
+            MembraneFiles(medial_surface=files.get(".mrc"), normals=files.get(".nrrd")),
             label=label,
             thickness_A=thickness,
             spacing_A=spacing,
@@ -96,9 +96,9 @@ def _tell(
     mask: Path, out: list[Path] | tuple[Path, ...], instances: Instances, found: Membranes, *, json: bool
 ) -> None:
     rows = [
-        {"instance": number, "label": int(label), "voxels": int(voxels), "middle_nm2": float(area)}
+        {"instance": number, "label": int(label), "voxels": int(voxels), "medial_surface_nm2": float(area)}
         for number, (label, voxels, area) in enumerate(
-            zip(instances.label, instances.voxels, found.middle_nm2, strict=True), 1
+            zip(instances.label, instances.voxels, found.medial_surface_nm2, strict=True), 1
         )
         if area > 0
     ]
@@ -107,14 +107,14 @@ def _tell(
         output.document({**facts, "files": [str(path) for path in out], "instances": rows})
         return
     output.table(
-        ("", "VOXELS", "MIDDLE nm²"),
-        [(f"piece {row['instance']}", str(row["voxels"]), f"{row['middle_nm2']:.6g}") for row in rows[:_SHOWN]],
+        ("", "VOXELS", "MEDIAL SURFACE nm²"),
+        [(f"piece {row['instance']}", str(row["voxels"]), f"{row['medial_surface_nm2']:.6g}") for row in rows[:_SHOWN]],
     )
     if len(rows) > _SHOWN:
         output.note(f"{len(rows) - _SHOWN} smaller pieces are not shown; --json tells of all.")
     output.note(
-        f"The mask is {found.thickness_A:.3g} Å thick; its middle surface has {found.middle_nm2.sum():.6g} nm², with "
-        f"{len(found.points)} points."
+        f"The mask is {found.thickness_A:.3g} Å thick; its medial surface has {found.medial_surface_nm2.sum():.6g} nm²"
+        f", with {len(found.points)} points."
     )
     for path in out:
         output.say(str(path))

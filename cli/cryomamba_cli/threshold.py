@@ -43,7 +43,7 @@ def threshold(
 
     Where the engine has found places, and kept its candidates beside the scores, a table of those above comes along.
     """
-    from cryomamba.engines.artifacts import CANDIDATES, candidates_beside
+    from cryomamba.engines.artifacts import CANDIDATES, candidates_path
     from cryomamba.models.jobs import RETHRESHOLD
 
     path = Path(source)
@@ -59,7 +59,7 @@ def threshold(
     try:
         with interruptible() as interrupts:
             if path.is_file():
-                work = replace(work, exports=table if candidates_beside(path).is_file() else {})
+                work = replace(work, exports=table if candidates_path(path).is_file() else {})
                 statistics = run_here(work, display, interrupts)
             else:
                 import cryomamba
@@ -67,7 +67,7 @@ def threshold(
                 with cryomamba.connect(server) as client:
                     job_id = resolve(client, source)
                     with interrupts.held():
-                        work = replace(work, exports=table if client.get(job_id).has(CANDIDATES) else {})
+                        work = replace(work, exports=table if client.record(job_id).has(CANDIDATES.name) else {})
                         record = client.threshold(job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
                     statistics = follow_and_fetch(client, record.job_id, work, display, interrupts)
     finally:

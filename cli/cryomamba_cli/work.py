@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json as json_text
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.errors import ConflictError, CryoMambaError
 from cryomamba_cli.jobs import follow
 from cryomamba_cli.reporter import Reporter
 from cryomamba_cli.signals import Interrupted, Interrupts
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from cryomamba.client import Client
     from cryomamba.engines.artifacts import ExportFormat
     from cryomamba.geometry import Spacing
-    from cryomamba.models.jobs import JobRecord
     from cryomamba_inference.local import LocalResult
-
-
-OUT_OF_SIGHT: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +49,14 @@ def conversions(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
     InvalidRequestError
         An ending is unknown.
     """
-    from cryomamba.engines.artifacts import PICK_FORMATS
+    from cryomamba.engines.artifacts import formats_of
     from cryomamba.masks.export import ending_of
 
     base = mask.name.removesuffix(".mrc")
     paths = tuple(
         mask.with_name(f"{base}.{form.lstrip('.')}")
         for form in dict.fromkeys(formats)
-        if form.lstrip(".") not in PICK_FORMATS
+        if form.lstrip(".") not in formats_of("picks")
     )
     for path in paths:
         ending_of(path)
@@ -93,14 +89,14 @@ def exports(
     With `picks`, the table of places comes along, and in other formats if `formats` names them; so does what the
     engine's parameters have `made`.
     """
-    from cryomamba.engines.artifacts import ENDINGS, PICK_FORMATS
+    from cryomamba.engines.artifacts import EXPORTS, formats_of
 
     asked = {form.lstrip(".") for form in formats}
     wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "candidates": scores and picks}
     wanted |= dict.fromkeys(made, True)
-    wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in PICK_FORMATS}
+    wanted |= {form: form in asked or form in made or (picks and form == "csv") for form in formats_of("picks")}
     base = mask.name.removesuffix(".mrc")
-    return {form: mask.with_name(base + ENDINGS[form]) for form, asked in wanted.items() if asked}
+    return {form: mask.with_name(base + EXPORTS[form].ending) for form, asked in wanted.items() if asked}
 
 
 def run_here(work: Work, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
@@ -155,11 +151,32 @@ def run_there(work: Work, server: str, display: Reporter, interrupts: Interrupts
     """
     import cryomamba
 
-    # The server looks for a path as it is; a name relative to this folder would mean another one there.
-    path = work.tomogram.absolute() if work.tomogram.exists() else work.tomogram
+    name = work.tomogram.name
     with cryomamba.connect(server) as client:
-        record = submit_or_send(client, path, work, display, interrupts)
-        return follow_and_fetch(client, record.job_id, work, display, interrupts)
+        job = client.submit(
+            work.tomogram,
+            engine=work.engine,
+            params=work.params,
+            voxel_size_A=work.voxel_size_A,
+            name=work.name,
+            progress=partial(display.transfer, name),
+            reading=_announce_upload(name, display),
+        )
+        return follow_and_fetch(client, job.job_id, work, display, interrupts)
+
+
+def _announce_upload(name: str, display: Reporter) -> Callable[[int, int], None]:
+    """Return what shows how far the checksum of a file is, after a note that the file is uploaded."""
+    announced = False
+
+    def reading(done: int, total: int) -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            display.note(f"The server cannot see {name}; uploading it.")
+        display.transfer(f"reading {name}", done, total)
+
+    return reading
 
 
 def follow_and_fetch(
@@ -175,36 +192,15 @@ def follow_and_fetch(
         raise
 
 
-def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, interrupts: Interrupts) -> JobRecord:
-    """Submit a tomogram by its path; where the gateway does not see it there, send it first."""
-    submit = partial(
-        client.submit, engine=work.engine, params=work.params, voxel_size_A=work.voxel_size_A, name=work.name
-    )
-    try:
-        with interrupts.held():
-            return submit(path)
-    except InvalidRequestError as error:
-        if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
-            raise
-    display.note(f"The server does not see {path.name}; sending it.")
-    file = client.upload(
-        path,
-        progress=partial(display.transfer, path.name),
-        reading=partial(display.transfer, f"reading {path.name}"),
-    )
-    with interrupts.held():
-        return submit(file_id=file.file_id)
-
-
 def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[str, Any]:
     """Download a finished job's mask and the exports that were asked for, and return its statistics."""
-    from cryomamba.engines.artifacts import ARTIFACTS
+    from cryomamba.engines.artifacts import EXPORTS, STATISTICS
 
     for form, path in work.exports.items():
-        client.download(job_id, ARTIFACTS[form], path, progress=partial(display.transfer, path.name))
+        client.download(job_id, EXPORTS[form].name, path, progress=partial(display.transfer, path.name))
     client.download(job_id, to=work.target, progress=partial(display.transfer, work.target.name))
     with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
-        path = client.download(job_id, "stats.json", folder)
+        path = client.download(job_id, STATISTICS.name, folder)
         statistics: dict[str, Any] = json_text.loads(path.read_text(encoding="utf-8"))
     return statistics
 
@@ -226,8 +222,8 @@ def _points(picks: Mapping[str, Any]) -> str:
 
 
 def _area(label: Mapping[str, Any]) -> str:
-    area = label.get("middle_nm2")
-    return "" if area is None else f", middle surface {area:.6g} nm²"
+    area = label.get("medial_surface_nm2")
+    return "" if area is None else f", medial surface {area:.6g} nm²"
 
 
 def cancel_and_say(client: Client, job_id: str) -> str:

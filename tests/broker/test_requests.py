@@ -334,7 +334,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
     broker = await start_broker(disk_reserve=max(0, shutil.disk_usage(tmp_path).free - voxels * 5 // 2))
     channel = BusRequester(broker.endpoints.jobs, src="c")
     try:
-        pieces = {"type": "boolean", "makes": "instances"}
+        pieces = {"type": "boolean", "produces": "instances"}
         parameters = {"type": "object", "properties": {"pieces": pieces}}
         engines = [
             {"name": name, "summary": "s", "parameters": parameters, "needs_volume": False, **more}

@@ -52,7 +52,7 @@ def test_surface_tells_in_json(cli: Cli, mask: Path) -> None:
     """Thickness and areas are there, without any file."""
     fields = json.loads(cli("surface", mask, "--json").stdout)
     assert fields["thickness_A"] == pytest.approx(45, abs=6)
-    assert fields["instances"][0]["middle_nm2"] == pytest.approx(4 * np.pi * 15**2, rel=0.05)
+    assert fields["instances"][0]["medial_surface_nm2"] == pytest.approx(4 * np.pi * 15**2, rel=0.05)
     assert fields["files"] == []
 
 
@@ -74,6 +74,6 @@ def test_a_server_makes_what_its_job_is_asked_for(cli: Cli, server: Stack) -> No
     there = cli("segment", folder / "m.mrc", "-o", "there.mrc", *asked, "--server", server.http_url)
     assert (here.exit_code, there.exit_code) == (0, 0), here.stderr + there.stderr
     assert there.stdout.split() == ["there.mrc", "there_instances.mrc", "there.csv", "there.star"]
-    assert "middle surface" in there.stderr
+    assert "medial surface" in there.stderr
     for ending in (".mrc", "_instances.mrc", ".csv", ".star"):
         assert Path("here" + ending).read_bytes() == Path("there" + ending).read_bytes(), ending

@@ -14,8 +14,8 @@ from typing import BinaryIO, Final
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.models.jobs import JobRecord
+from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect
-from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_broker.admission import VolumeRoots, find_upload
 

@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
@@ -45,15 +46,14 @@ class Gateway:
     metrics : Metrics
     bus : BusLink
         From :meth:`start` on.
-    translator : Translator
-    turnstile : Turnstile
-        Between clients' previews.
+    encoder : MessageEncoder
+    scheduler : SendScheduler
+        Shared by all WebSocket clients.
     system : SystemInfo
         From :meth:`start` on.
-    tokens, signer, rate, places
-        Who may do what, and how often.
+    tokens, signer, rate, sockets
+        Access: tokens and signed links, requests per minute and open WebSockets of each token.
     connections : Connections
-        Those that are open.
     uploads : UploadStore
         From :meth:`start` on.
     """
@@ -61,12 +61,12 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(settings.home)
-        self.translator = MessageEncoder()
-        self.turnstile = SendScheduler()
+        self.encoder = MessageEncoder()
+        self.scheduler = SendScheduler()
         self.started = time.monotonic()
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
-        self.places = ConcurrencyLimit(settings.sockets_per_token)
+        self.sockets = ConcurrencyLimit(settings.sockets_per_token)
         self.connections = Connections(
             UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
             lambda: self.tokens.enabled,
@@ -107,7 +107,7 @@ class Gateway:
         """Ask the broker how busy it is; None if it does not say so within two seconds."""
         try:
             async with asyncio.timeout(ACTIVITY_S):
-                return await self.bus.ask(Visibility.everything(), lambda bus: bus.activity())
+                return await self.bus.call(Visibility.everything(), calls.server_activity())
         except (CryoMambaError, TimeoutError):
             return None
 

@@ -15,7 +15,17 @@ from pydantic import BaseModel, ConfigDict
 from cryomamba._version import __version__
 from cryomamba.atomic import sync_folder
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import ARTIFACTS, CANDIDATES, MASK, SCORES, ExportFormat
+from cryomamba.engines.artifacts import (
+    CANDIDATES,
+    EXPORTS,
+    MASK,
+    SCORES,
+    STATISTICS,
+    STATISTICS_TABLE,
+    ExportFormat,
+    formats_of,
+    media_type,
+)
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import JobFailedError
 from cryomamba.file_names import stem
@@ -29,7 +39,7 @@ from cryomamba.masks.measure import (
     measure,
     write_csv,
 )
-from cryomamba.masks.medial_surface import METHOD as MIDDLE_METHOD
+from cryomamba.masks.medial_surface import METHOD as MEDIAL_SURFACE_METHOD
 from cryomamba.masks.membranes import MembraneFiles, trace_membranes
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -42,27 +52,9 @@ from cryomamba_inference.runner.progress import WRITING
 from cryomamba_inference.runner.task import Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
-STATS = "stats.json"
-TABLE = "stats.csv"
 INSTANCES_MAX = 1000
 
 _WRITERS: Mapping[ExportFormat, Callable[..., None]] = {"nifti": write_nifti, "nrrd": write_nrrd}
-_MEDIA_TYPES = {
-    MASK: "application/octet-stream",
-    "mask.nii.gz": "application/gzip",
-    "mask.nrrd": "application/octet-stream",
-    SCORES: "application/octet-stream",
-    CANDIDATES: "text/csv",
-    "instances.mrc": "application/octet-stream",
-    "middle.mrc": "application/octet-stream",
-    "normals.nrrd": "application/octet-stream",
-    "picks.csv": "text/csv",
-    "picks.star": "text/plain",
-    "picks.tbl": "text/plain",
-    STATS: "application/json",
-    TABLE: "text/csv",
-}
-PICKS = ("picks.csv", "picks.star", "picks.tbl")
 _READ_NBYTES = 1024 * 1024
 
 
@@ -94,8 +86,8 @@ class MaskStatistics(BaseModel):
     threshold : HysteresisThreshold or None
         The thresholds applied to the scores (0 to 255).
     surface_method, thickness_method : str
-    middle_method : str or None
-        How mid-surfaces were computed, if they were.
+    medial_surface_method : str or None
+        How medial surfaces were computed, if they were.
     picks : dict or None
         If there are picks: their ``kind``, the number of ``points``, and of ``objects`` (particles, filaments or
         membrane components).
@@ -118,7 +110,7 @@ class MaskStatistics(BaseModel):
     threshold: HysteresisThreshold | None = None
     surface_method: str = METHOD
     thickness_method: str = THICKNESS_METHOD
-    middle_method: str | None = None
+    medial_surface_method: str | None = None
     picks: PicksSummary | None = None
     labels: tuple[LabelSummary, ...]
     instance_count: int
@@ -178,10 +170,10 @@ def write_artifacts(
 
         return trim_and_report
 
-    names = [MASK, *([SCORES] if outcome.scores is not None else [])]
+    names = [MASK.name, *([SCORES.name] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
         for number, form in enumerate(masks):
-            names.append(ARTIFACTS[form])
+            names.append(EXPORTS[form].name)
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=reporter(number))
         # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
         source, report = LabelSource.of_volume(mask), trimming_reporter(len(masks))
@@ -191,12 +183,13 @@ def write_artifacts(
             report = trimming_reporter(len(masks) + 1)
             measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, report)
             names += written
-        write_csv(measured, folder / TABLE)
+        write_csv(measured, folder / STATISTICS_TABLE.name)
     statistics = _statistics(outcome, engine, volume_name, measured, picks)
-    (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    names += [STATS, TABLE]
+    text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
+    (folder / STATISTICS.name).write_text(text, encoding="utf-8")
+    names += [STATISTICS.name, STATISTICS_TABLE.name]
     frame = Frame(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
-    tables = {CANDIDATES: outcome.candidates, **dict.fromkeys(PICKS, picks)}
+    tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
     for name, table in tables.items():
         if table is not None:
             write_picks(table, folder / name, frame)
@@ -219,12 +212,7 @@ def _trace_membranes(
     report: Callable[[float], None],
 ) -> tuple[Measurements, list[str], Picks | None]:
     """Write the requested membrane files; return the measurements with areas, the file names, and surface points."""
-    requested: dict[ExportFormat, bool] = {
-        "instances": options.instances,
-        "middle": options.middle,
-        "normals": options.normals,
-    }
-    names = {form: ARTIFACTS[form] for form, there in requested.items() if there}
+    names = {form: EXPORTS[form].name for form in formats_of("membranes") if getattr(options, form)}
     found = trace_membranes(
         measured.pieces,
         mask,
@@ -235,7 +223,7 @@ def _trace_membranes(
         step=report,
     )
     points = found.points if options.point_spacing_A is not None else None
-    return measured.with_middle(found.middle_nm2), list(names.values()), points
+    return measured.with_medial_surface(found.medial_surface_nm2), list(names.values()), points
 
 
 def _statistics(
@@ -249,7 +237,7 @@ def _statistics(
         voxel_size_A=outcome.header.voxel_size_A,
         input=outcome.statistics,
         threshold=outcome.thresholds,
-        middle_method=None if membrane_options(engine) is None else MIDDLE_METHOD,
+        medial_surface_method=None if membrane_options(engine) is None else MEDIAL_SURFACE_METHOD,
         picks=None if picks is None else _summary(picks),
         labels=measured.labels,
         instance_count=measured.count,
@@ -263,7 +251,7 @@ def _summary(picks: Picks) -> PicksSummary:
 
 def read_statistics(folder: Path) -> dict[str, Any]:
     """Return the contents of ``stats.json`` as written by :func:`write_artifacts`."""
-    fields: dict[str, Any] = json.loads((folder / STATS).read_text(encoding="utf-8"))
+    fields: dict[str, Any] = json.loads((folder / STATISTICS.name).read_text(encoding="utf-8"))
     return fields
 
 
@@ -298,4 +286,4 @@ def _describe(path: Path, check: Callable[[], None]) -> Artifact:
             digest.update(chunk)
             size += len(chunk)
         os.fsync(file.fileno())
-    return Artifact(name=path.name, size_bytes=size, media_type=_MEDIA_TYPES[path.name], sha256=digest.hexdigest())
+    return Artifact(name=path.name, size_bytes=size, media_type=media_type(path.name), sha256=digest.hexdigest())

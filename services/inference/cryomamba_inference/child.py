@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.artifacts import SCORES, candidates_beside
+from cryomamba.engines.artifacts import SCORES, candidates_path
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import ProtocolError
 from cryomamba.models.frames import PreviewFrame
@@ -139,7 +139,7 @@ class _JobRunner:
         """Return the candidate picks that belong to the scores that the job re-thresholds."""
         if record.volume.job_id is None:
             return None
-        path = candidates_beside(self._settings.artifacts / record.volume.job_id / SCORES)
+        path = candidates_path(self._settings.artifacts / record.volume.job_id / SCORES.name)
         return read_csv(path) if path.is_file() else None
 
     def _open(self, record: JobRecord, folder: Path) -> Volume | None:
@@ -147,7 +147,7 @@ class _JobRunner:
         closed: Sequence[Path] = ()
         if record.volume.job_id is not None:
             roots: Sequence[Path] = (self._settings.artifacts,)
-            path = resolve_below(f"{record.volume.job_id}/{SCORES}", roots)
+            path = resolve_below(f"{record.volume.job_id}/{SCORES.name}", roots)
         elif record.volume.file_id is not None:
             roots = (self._settings.uploads,)
             path = uploaded_volume(self._settings.uploads, record.volume.file_id)

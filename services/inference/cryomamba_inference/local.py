@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import ARTIFACTS, ENDINGS, PICK_FORMATS, ExportFormat, candidates_beside
+from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_path, formats_of
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
@@ -92,7 +92,7 @@ class LocalRunner:
         cancelled : callable
             Called often, in this thread, at least once per tile; return True to cancel.
         formats : sequence of ExportFormat
-            Further files next to the mask, with the same name and one of ``ENDINGS``: the mask in other formats; its
+            Further files next to the mask, named like it (see ``EXPORTS``): the mask in other formats; its
             score map; tables of picks, and next to the score map the `candidates` for re-thresholding; and the files of
             :class:`~cryomamba.engines.membrane_options.MembraneOptions`.
 
@@ -157,7 +157,7 @@ def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
     """Return the candidate picks that belong to the scores that are to be re-thresholded."""
     if engine.name != RETHRESHOLD or source is None:
         return None
-    path = candidates_beside(source)
+    path = candidates_path(source)
     return read_csv(path) if path.is_file() else None
 
 
@@ -176,13 +176,13 @@ def _require_available(engine: Engine[Any], formats: Sequence[ExportFormat], can
         )
     points = engine.picks is not None or candidates is not None
     points = points or (options is not None and options.point_spacing_A is not None)
-    if not points and any(form in PICK_FORMATS for form in formats):
+    if not points and any(form in formats_of("picks") for form in formats):
         raise InvalidRequestError(
             f"The engine '{engine.name}' does not pick, so there is no table of picks.",
             hint="Use 'particles' or 'filaments', get points on membranes with -p point_spacing_A=100, or leave out "
             "the formats csv, star and tbl.",
         )
-    for form in ("instances", "middle", "normals"):
+    for form in formats_of("membranes"):
         if form in formats and not getattr(options, form, False):
             raise InvalidRequestError(
                 f"The engine '{engine.name}' does not make '{form}' with these parameters.",
@@ -224,10 +224,10 @@ def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalR
     statistics = read_statistics(folder)
     exports = []
     for form in formats:
-        target = output.with_name(output.name.removesuffix(".mrc") + ENDINGS[form])
-        (folder / ARTIFACTS[form]).replace(target)
+        target = output.with_name(output.name.removesuffix(".mrc") + EXPORTS[form].ending)
+        (folder / EXPORTS[form].name).replace(target)
         exports.append(target)
-    (folder / "mask.mrc").replace(output)
+    (folder / MASK.name).replace(output)
     return LocalResult(output, tuple(exports), statistics)
 
 

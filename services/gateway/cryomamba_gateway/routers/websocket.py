@@ -28,7 +28,7 @@ router = APIRouter()
 
 
 async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitable[None]]) -> None:
-    """Complete the handshake and serve; who is not allowed is told so by the close code and nothing else."""
+    """Complete the handshake, check access and serve; a refusal is a close code."""
     gateway: Gateway = websocket.app.state.gateway
     binary = SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(SUBPROTOCOL if binary else None)
@@ -38,14 +38,22 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
             raise foreign_origin()
         token = presented_token(websocket.headers) or await _first_message_token(websocket, gateway)
         websocket.scope[PRINCIPAL] = caller = await asyncio.to_thread(identify, gateway.tokens, token)
-        with gateway.places.taken(caller.token_id) if caller.token_id else contextlib.nullcontext():
-            session = WebSocketSession(websocket, gateway, binary=binary, caller=caller)
-            watching = asyncio.create_task(_watch(session, gateway, token), name="ws-token")
+        with gateway.sockets.acquire(caller.token_id) if caller.token_id else contextlib.nullcontext():
+            session = WebSocketSession(
+                websocket,
+                bus=gateway.bus,
+                encoder=gateway.encoder,
+                scheduler=gateway.scheduler,
+                metrics=gateway.metrics,
+                binary=binary,
+                visibility=caller.visibility,
+            )
+            checking = asyncio.create_task(_recheck_token(session, gateway, token), name="ws-token")
             try:
                 await run(session)
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                checking.cancel()
+                await asyncio.gather(checking, return_exceptions=True)
     except AccessError as error:
         code = TRY_LATER if error.code is ErrorCode.RATE_LIMITED else NOT_ALLOWED
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
@@ -68,8 +76,8 @@ async def _first_message_token(websocket: WebSocket, gateway: Gateway) -> str | 
     return message.token if isinstance(message, messages.Auth) else None
 
 
-async def _watch(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
-    """End the connection of a token that has expired or was revoked meanwhile."""
+async def _recheck_token(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
+    """Close the connection once its token has expired or been revoked."""
     while True:
         await asyncio.sleep(RECHECK_S)
         try:
@@ -82,7 +90,7 @@ async def _watch(session: WebSocketSession, gateway: Gateway, token: str | None)
 @router.websocket("/ws/jobs/{job_id}")
 @router.websocket("/v1/ws/jobs/{job_id}")
 async def follow_job(websocket: WebSocket, job_id: str) -> None:
-    """Follow one job to its end; ``?previews=false`` leaves the pictures out."""
+    """Follow one job to its end; ``?previews=false`` leaves the previews out."""
     previews = websocket.query_params.get("previews") != "false"
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
         await _serve(websocket, lambda session: session.run_job(job_id, previews=previews))
@@ -90,6 +98,6 @@ async def follow_job(websocket: WebSocket, job_id: str) -> None:
 
 @router.websocket("/v1/ws")
 async def follow_many(websocket: WebSocket) -> None:
-    """Follow whatever the client subscribes to."""
+    """Follow the jobs that the client subscribes to."""
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
         await _serve(websocket, WebSocketSession.run)

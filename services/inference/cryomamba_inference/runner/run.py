@@ -95,7 +95,7 @@ class _Run:
             self._engine.prepare(self._context(statistics))
         release_free_memory()
         labels = max(self._engine.labels)
-        with MaskWriter(self._folder / MASK, self._header, labels=labels, engine=self._engine.name) as mask:
+        with MaskWriter(self._folder / MASK.name, self._header, labels=labels, engine=self._engine.name) as mask:
             if self._scores:
                 picks, candidates = self._run_scores(mask)
             else:
@@ -104,11 +104,11 @@ class _Run:
                 picks, candidates = self._finalize_picks()
         self._publisher.publish_final(self._meter.fraction)
         return Outcome(
-            self._folder / MASK,
+            self._folder / MASK.name,
             self._header,
             statistics,
             self._meter,
-            scores=self._folder / SCORES if self._keep_scores else None,
+            scores=self._folder / SCORES.name if self._keep_scores else None,
             thresholds=self._engine.thresholds() if self._scores else None,
             picks=picks,
             candidates=candidates,
@@ -168,7 +168,7 @@ class _Run:
             self._publisher.begin_pass(None)
             scores.write_mask(write, self._executor)
             if self._keep_scores:
-                scores.save(self._folder / SCORES)
+                scores.save(self._folder / SCORES.name)
         return picks
 
     def _run_tiles(self, store: Callable[[TileSpec, Labels], None]) -> None:
@@ -241,7 +241,7 @@ class _Run:
 
 def _header(task: Task) -> HeaderFields:
     if task.volume is not None:
-        return task.volume.facts
+        return task.volume.header
     if task.engine.needs_volume or task.shape is None:
         raise InvalidRequestError(
             f"The engine '{task.engine.name}' needs a tomogram.", hint="Give the path of an MRC file."
