@@ -130,14 +130,14 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a mask in another format or as a mesh (in Å), or picks for RELION 5 or Dynamo; by the name's ending."""
-    from cryomamba.masks.export import ending_of
+    from cryomamba.masks.export import extension_of
     from cryomamba.masks.export import export as export_mask
     from cryomamba.volumes import open_volume
 
     if mask.suffix.lower() == ".csv":
         _export_picks(mask, out, tomogram, name, label, min_score, filaments=filaments, force=force)
     else:
-        ending_of(out)
+        extension_of(out)
         require_free(out, force=force)
         with open_volume(mask) as volume, bar("writing", shown=not json) as step:
             export_mask(volume, out, label=label, step=step)
@@ -211,15 +211,15 @@ def _listed(measured: Measurements) -> str:
 
 
 def _cleaned(source: LabelSource, min_volume: float | None, fill: tuple[bool, bool], keep: list[int]) -> LabelSource:
-    from cryomamba.masks.clean import only_components, without_holes, without_holes_in_planes, without_small_components
+    from cryomamba.masks.clean import keep_components, fill_holes, fill_holes_in_planes, remove_small_components
 
     if min_volume:
-        source = without_small_components(source, min_volume)
+        source = remove_small_components(source, min_volume)
     if fill[0]:
-        source = without_holes(source)
+        source = fill_holes(source)
     if fill[1]:
-        source = without_holes_in_planes(source)
-    return only_components(source, keep) if keep else source
+        source = fill_holes_in_planes(source)
+    return keep_components(source, keep) if keep else source
 
 
 _HEADS = ("", "VOXELS", "VOLUME nm³", "SURFACE nm²", "THICKNESS Å", "CENTROID z, y, x", "BOX")

@@ -15,13 +15,13 @@ from cryomamba.masks.slabs import Labels, LabelSource, Step
 from cryomamba.optional_imports import import_optional
 
 
-def without_small_components(source: LabelSource, min_volume_nm3: float, *, step: Step | None = None) -> LabelSource:
+def remove_small_components(source: LabelSource, min_volume_nm3: float, *, step: Step | None = None) -> LabelSource:
     """Return the mask without pieces below a volume (nm³); voxels touch by faces, edges and corners."""
     instances = find_instances(source, step=step)
     return _chosen(instances, instances.voxels * source.voxel_volume_nm3 >= min_volume_nm3 * (1 - 1e-9))
 
 
-def only_components(source: LabelSource, numbers: Collection[int], *, step: Step | None = None) -> LabelSource:
+def keep_components(source: LabelSource, numbers: Collection[int], *, step: Step | None = None) -> LabelSource:
     """Return the mask with these pieces alone, numbered from the largest, which is 1.
 
     Raises
@@ -65,7 +65,7 @@ def component_at(source: LabelSource, position: tuple[int, int, int], *, step: S
     return _chosen(instances, keep)
 
 
-def without_holes(source: LabelSource, *, step: Step | None = None) -> LabelSource:
+def fill_holes(source: LabelSource, *, step: Step | None = None) -> LabelSource:
     """Return the mask with its holes filled: background that no way over voxel faces leads out of.
 
     Background that reaches the volume's border is no hole. A hole takes the label that lies before its first voxel
@@ -94,7 +94,7 @@ def without_holes(source: LabelSource, *, step: Step | None = None) -> LabelSour
     return replace(source, slabs=slabs)
 
 
-def without_holes_in_planes(source: LabelSource) -> LabelSource:
+def fill_holes_in_planes(source: LabelSource) -> LabelSource:
     """Return the mask with the holes of each z plane filled, for membranes that are closed in the planes only.
 
     A hole takes the label that lies before its first voxel along x.

@@ -30,7 +30,7 @@ _MESH_SLAB_VOXELS: Final = 4 * 1024 * 1024
 ENDINGS: Final = (*_VOXELS, ".mrc", *_MESHES)
 
 
-def ending_of(path: Path) -> str:
+def extension_of(path: Path) -> str:
     """Return which of the known endings a name has.
 
     Raises
@@ -68,7 +68,7 @@ def export(volume: Volume, path: Path, *, label: int | None = None, step: Step |
     VolumeError
         A label or a mesh is asked for, but the file holds densities.
     """
-    ending = ending_of(path)
+    ending = extension_of(path)
     if ending in _MESHES:
         source = LabelSource.of_volume(volume, slab_voxels=_MESH_SLAB_VOXELS)
         parts = mesh_parts(source, label, placement_A=volume.header.placement_A, step=step)

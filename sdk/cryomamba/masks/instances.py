@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.masks.component_merge import ComponentMerger, Joined, Numbering, PartRows
+from cryomamba.masks.component_merge import ComponentMerger, Joined, Numbering, ComponentRows
 from cryomamba.masks.slab_graph import Connectivity, Numbers
 from cryomamba.masks.slabs import Labels, LabelSource, Step
 from cryomamba.optional_imports import import_optional
@@ -141,14 +141,14 @@ def _components(labels: Labels, connectivity: Connectivity) -> Components:
     return pieces
 
 
-def _measure(components: Components, labels: Labels, z: int) -> PartRows:
+def _measure(components: Components, labels: Labels, z: int) -> ComponentRows:
     if not components.any():
-        return PartRows.none()
+        return ComponentRows.none()
     found = import_optional("cc3d").statistics(components, no_slice_conversion=True)
     voxels = found["voxel_counts"][1:].astype(np.int64)
     boxes = found["bounding_boxes"][1:].astype(np.int32)
     offset = np.array([z, 0, 0], np.int32)
-    return PartRows(
+    return ComponentRows(
         serial=np.arange(voxels.size),
         label=_labels_of(components, labels, voxels.size),
         voxels=voxels,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Spacing
-from cryomamba.masks.clean import without_holes
+from cryomamba.masks.clean import fill_holes
 from cryomamba.masks.instances import Instances, find_instances
 from cryomamba.masks.slabs import Labels, LabelSource, Step
 from cryomamba.optional_imports import import_optional
@@ -108,7 +108,7 @@ def _cut_all(
             box[low - start[0] : high - start[0]] = here == row + 1
             if stop[0] <= last:
                 waiting.discard(row)
-                parts = cut_component(held.pop(row), source.voxel_size_A)
+                parts = split_component(held.pop(row), source.voxel_size_A)
                 if parts.max() > 1:
                     found[row + 1] = (start, parts)
         z = last
@@ -116,9 +116,9 @@ def _cut_all(
     return found
 
 
-def cut_component(piece: npt.NDArray[np.bool_], voxel_size_A: Spacing) -> npt.NDArray[np.uint16]:
+def split_component(piece: npt.NDArray[np.bool_], voxel_size_A: Spacing) -> npt.NDArray[np.uint16]:
     """Return one connected piece (z, y, x) with its parts numbered from 1 on."""
-    solid = np.pad(without_holes(LabelSource.of_array(piece)).array() > 0, 1)
+    solid = np.pad(fill_holes(LabelSource.of_array(piece)).array() > 0, 1)
     distance = import_optional("edt").edt(solid, anisotropy=voxel_size_A)
     levels = np.arange(float(distance.max()), 0, -max(float(distance.max()) * _FALL, min(voxel_size_A) / 2))
     seeds, count = _tops(distance, levels, min(voxel_size_A))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cryomamba.geometry import Shape
-from cryomamba.masks.hysteresis import SCORE_SLAB_VOXELS, SlabLabeller, cut_scores, write_mask
+from cryomamba.masks.hysteresis import SCORE_SLAB_VOXELS, HysteresisLabeller, apply_thresholds, write_mask
 from cryomamba.masks.slabs import slab_depth
 from cryomamba.masks.thresholds import HysteresisThreshold
 
@@ -63,7 +63,7 @@ def test_slabs_give_the_whole_volumes_answer(case: tuple[Scores, HysteresisThres
     scores, cut = case
     expected = whole_volume_answer(scores, cut)
     assert np.array_equal(slabbed(scores, cut, depth), expected)
-    assert np.array_equal(cut_scores(scores, cut), expected)
+    assert np.array_equal(apply_thresholds(scores, cut), expected)
 
 
 def test_slabs_may_be_cut_by_several_at_a_time() -> None:
@@ -134,7 +134,7 @@ def test_what_is_remembered_does_not_hold_the_scores() -> None:
     rng = np.random.default_rng(3)
     scores = (rng.random((12, 10, 10)) * 255).astype(np.uint8)
     cut = HysteresisThreshold(200, 150, 3)
-    labeller, buffer = SlabLabeller(cut), np.empty((4, 10, 10), np.uint8)
+    labeller, buffer = HysteresisLabeller(cut), np.empty((4, 10, 10), np.uint8)
     for z in range(0, 12, 4):
         buffer[...] = scores[z : z + 4]
         labeller.add(buffer)
