@@ -79,7 +79,7 @@ def surfaces() -> None:
         middle[y, x] = (255, 230, 0)
     arrows = Image.fromarray(dim)
     pen = ImageDraw.Draw(arrows)
-    for (z, y, x), (_, dy, dx), piece in zip(points.positions_A / 10, points.normals, points.pieces, strict=True):
+    for (z, y, x), (_, dy, dx), piece in zip(points.positions_A / 10, points.normals, points.components, strict=True):
         if abs(z - PLANE) <= NEAR:
             colour = tuple(palette[piece - 1].tolist())
             pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour, width=2)

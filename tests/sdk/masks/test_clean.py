@@ -12,9 +12,9 @@ from scipy import ndimage
 from cryomamba.errors import NotFoundError
 from cryomamba.masks.clean import (
     component_at,
-    keep_components,
     fill_holes,
     fill_holes_in_planes,
+    keep_components,
     remove_small_components,
 )
 from cryomamba.masks.slabs import LabelSource
@@ -52,16 +52,16 @@ def test_a_hole_takes_the_label_around_it(depth: int) -> None:
 
 
 @given(seed=st.integers(0, 99), depth=st.integers(1, 14), least=st.sampled_from([1, 2, 5, 40]))
-def test_small_pieces_go(seed: int, depth: int, least: int) -> None:
-    """A piece with exactly the least volume stays; labels stay as they are."""
+def test_small_components_go(seed: int, depth: int, least: int) -> None:
+    """A component with exactly the least volume stays; labels stay as they are."""
     mask = noise(seed, 0.12, labels=4)
     kept = cc3d.dust(mask, threshold=least, connectivity=26)
     assert np.array_equal(remove_small_components(sliced(mask, depth), least * 1.0).array(), kept)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 14])
-def test_a_piece_is_kept(depth: int) -> None:
-    """By its number or by a voxel of it, a piece stays alone; a number or a place that has none is refused."""
+def test_a_component_is_kept(depth: int) -> None:
+    """By its number or by a voxel of it, a component stays alone; a number or a place that has none is refused."""
     mask = noise(3, 0.1)
     source = sliced(mask, depth)
     whole = cc3d.connected_components(mask)
@@ -70,8 +70,8 @@ def test_a_piece_is_kept(depth: int) -> None:
     assert np.array_equal(keep_components(source, [1]).array() > 0, whole == sizes.argmax())
     z, y, x = (int(at) for at in np.argwhere(mask)[5])
     assert np.array_equal(component_at(source, (z, y, x)).array() > 0, whole == whole[z, y, x])
-    with pytest.raises(NotFoundError, match="no piece 9999"):
+    with pytest.raises(NotFoundError, match="no component 9999"):
         keep_components(source, [9999])
     z, y, x = (int(at) for at in np.argwhere(mask == 0)[5])
-    with pytest.raises(NotFoundError, match="nothing"):
+    with pytest.raises(NotFoundError, match="no mask"):
         component_at(source, (z, y, x))

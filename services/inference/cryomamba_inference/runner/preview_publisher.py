@@ -103,5 +103,7 @@ class PreviewPublisher:
         layer = self._canvas.layer()
         if self._thresholds is not None:
             # Components are merged on the preview's grid, and small ones stay: growing components must not be missed.
-            layer = apply_thresholds(layer.astype(np.uint8), HysteresisThreshold(self._thresholds.high, self._thresholds.low))
+            layer = apply_thresholds(
+                layer.astype(np.uint8), HysteresisThreshold(self._thresholds.high, self._thresholds.low)
+            )
         return self._canvas.over(layer)
