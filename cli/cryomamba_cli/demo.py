@@ -165,7 +165,7 @@ def through_gateway(
         with interrupts.held():
             job = client.submit(files.tomogram, engine=chosen, params=TUNED.get(chosen), preview=options, name="demo")
         try:
-            record = job
+            record = job.record
             for event in client.watch(job.job_id):
                 display.event(event)
                 previews += isinstance(event, cryomamba.PreviewEvent)

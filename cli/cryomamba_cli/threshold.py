@@ -67,7 +67,7 @@ def threshold(
                 with cryomamba.connect(server) as client:
                     job_id = resolve(client, source)
                     with interrupts.held():
-                        work = replace(work, exports=table if client.get(job_id).has(CANDIDATES.name) else {})
+                        work = replace(work, exports=table if client.record(job_id).has(CANDIDATES.name) else {})
                         record = client.threshold(job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
                     statistics = follow_and_fetch(client, record.job_id, work, display, interrupts)
     finally:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json as json_text
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.errors import ConflictError, CryoMambaError
 from cryomamba_cli.jobs import follow
 from cryomamba_cli.reporter import Reporter
 from cryomamba_cli.signals import Interrupted, Interrupts
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from cryomamba.client import Client
     from cryomamba.engines.artifacts import ExportFormat
     from cryomamba.geometry import Spacing
-    from cryomamba.models.jobs import JobRecord
     from cryomamba_inference.local import LocalResult
-
-
-OUT_OF_SIGHT: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +151,32 @@ def run_there(work: Work, server: str, display: Reporter, interrupts: Interrupts
     """
     import cryomamba
 
-    # The server looks for a path as it is; a name relative to this folder would mean another one there.
-    path = work.tomogram.absolute() if work.tomogram.exists() else work.tomogram
+    name = work.tomogram.name
     with cryomamba.connect(server) as client:
-        record = submit_or_send(client, path, work, display, interrupts)
-        return follow_and_fetch(client, record.job_id, work, display, interrupts)
+        job = client.submit(
+            work.tomogram,
+            engine=work.engine,
+            params=work.params,
+            voxel_size_A=work.voxel_size_A,
+            name=work.name,
+            progress=partial(display.transfer, name),
+            reading=_announce_upload(name, display),
+        )
+        return follow_and_fetch(client, job.job_id, work, display, interrupts)
+
+
+def _announce_upload(name: str, display: Reporter) -> Callable[[int, int], None]:
+    """Return what shows how far the checksum of a file is, after a note that the file is uploaded."""
+    announced = False
+
+    def reading(done: int, total: int) -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            display.note(f"The server cannot see {name}; uploading it.")
+        display.transfer(f"reading {name}", done, total)
+
+    return reading
 
 
 def follow_and_fetch(
@@ -173,27 +190,6 @@ def follow_and_fetch(
         with interrupts.held():
             display.note(cancel_and_say(client, job_id))
         raise
-
-
-def submit_or_send(client: Client, path: Path, work: Work, display: Reporter, interrupts: Interrupts) -> JobRecord:
-    """Submit a tomogram by its path; where the gateway does not see it there, send it first."""
-    submit = partial(
-        client.submit, engine=work.engine, params=work.params, voxel_size_A=work.voxel_size_A, name=work.name
-    )
-    try:
-        with interrupts.held():
-            return submit(path)
-    except InvalidRequestError as error:
-        if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
-            raise
-    display.note(f"The server does not see {path.name}; sending it.")
-    file = client.upload(
-        path,
-        progress=partial(display.transfer, path.name),
-        reading=partial(display.transfer, f"reading {path.name}"),
-    )
-    with interrupts.held():
-        return submit(file_id=file.file_id)
 
 
 def fetch(client: Client, job_id: str, work: Work, display: Reporter) -> dict[str, Any]:

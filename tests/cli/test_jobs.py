@@ -130,7 +130,7 @@ def test_a_file_that_the_gateway_cannot_see_is_sent(server: Stack, cli: Cli, tom
     """``segment`` sends it, says so, and the mask comes back; ``upload`` finds it there and prints its id."""
     done = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", server.http_url)
     assert done.exit_code == 0, done.stderr
-    assert f"does not see {tomogram.name}; sending it" in done.stderr
+    assert f"cannot see {tomogram.name}; uploading it" in done.stderr
     with open_volume("mask.mrc") as mask:
         assert mask.meta.shape == (24, 24, 24)
     known = cli("upload", tomogram, "--server", server.http_url, "--json")
@@ -161,7 +161,7 @@ def test_ctrl_c_cancels_the_job_on_the_server(signum: signal.Signals, way: str, 
     with cryomamba.connect(url) as client:
         for _ in client.watch(job):
             pass
-        assert client.get(job).state is JobState.CANCELLED
+        assert client.record(job).state is JobState.CANCELLED
     assert not (tmp_path / "mask.mrc").exists()
 
 
@@ -176,5 +176,5 @@ def test_ctrl_c_ends_watching_and_not_the_job(server: Stack) -> None:
         watching.communicate(timeout=30)
     assert watching.returncode == 130
     with cryomamba.connect(server.bus_url) as client:
-        assert client.get(job).state is JobState.RUNNING
+        assert client.record(job).state is JobState.RUNNING
         client.cancel(job)

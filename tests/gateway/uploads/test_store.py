@@ -397,18 +397,6 @@ async def test_abandoned_uploads_are_swept(make_store: StoreMaker, content: byte
     assert (await store.status(done.upload_id)).file is not None
 
 
-async def test_a_silent_client_is_given_up() -> None:
-    """A body that stops coming ends with a retryable error instead of holding the upload for ever."""
-
-    async def silent() -> AsyncIterator[bytes]:
-        yield b"x"
-        await asyncio.Event().wait()
-
-    with pytest.raises(CryoMambaError) as caught:
-        await anext(read_chunks(silent(), 2, idle_s=0.01))
-    assert (caught.value.code, caught.value.retryable) == (ErrorCode.TIMEOUT, True)
-
-
 async def test_a_body_without_end_is_cut_off() -> None:
     """More bytes than agreed are refused as they come, not when they have all come."""
     given_out = 0

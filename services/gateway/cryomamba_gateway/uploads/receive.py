@@ -9,15 +9,14 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
-from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
+from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba_gateway.uploads.locking import open_for_part
 from cryomamba_gateway.uploads.partial_upload import Checksums
 
 CHUNK_BYTES: Final = 256 * 1024
-IDLE_S: Final = 30.0
 
 
-async def read_chunks(body: AsyncIterator[bytes], size: int, *, idle_s: float = IDLE_S) -> AsyncIterator[bytes]:
+async def read_chunks(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
     """Yield a body in pieces of about 256 KiB.
 
     Parameters
@@ -25,28 +24,14 @@ async def read_chunks(body: AsyncIterator[bytes], size: int, *, idle_s: float = 
     body : async iterator of bytes
     size : int
         How many bytes it must have.
-    idle_s : float
-        Seconds of silence after which the client is given up.
 
     Raises
     ------
     InvalidRequestError
         ``too_large`` as soon as it has more than `size` bytes, ``bad_request`` if it ends with fewer.
-    UnavailableError
-        ``timeout``: nothing came for a while.
     """
-    pieces = aiter(body)
     buffer, seen = bytearray(), 0
-    while True:
-        try:
-            async with asyncio.timeout(idle_s):
-                piece = await anext(pieces, None)
-        except TimeoutError:
-            raise UnavailableError(
-                "Nothing arrived for a while.", code=ErrorCode.TIMEOUT, hint="Send the part again."
-            ) from None
-        if piece is None:
-            break
+    async for piece in body:
         seen += len(piece)
         if seen > size:
             raise InvalidRequestError(
