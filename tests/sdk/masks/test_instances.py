@@ -32,7 +32,7 @@ def sliced(mask: np.ndarray, depth: int) -> LabelSource:
 
 @given(mask=masks(), depth=st.integers(1, 12), connectivity=CONNECTIVITIES)
 def test_slabs_give_the_whole_volumes_components(mask: np.ndarray, depth: int, connectivity: Connectivity) -> None:
-    """Numbers, sizes, labels, boxes and centroids are those of cc3d and scipy on the whole, the largest component first."""
+    """Numbers, sizes, labels, boxes and centroids equal those of cc3d and scipy on the whole; the largest is first."""
     found = find_instances(sliced(mask, depth), connectivity=connectivity)
     whole, count = cc3d.connected_components(mask, connectivity=connectivity, return_N=True)
     assert len(found) == count

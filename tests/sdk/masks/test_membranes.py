@@ -1,4 +1,4 @@
-"""Numbered components, medial surface, points and normals of a mask: they fit each other, and other libraries read them."""
+"""Components, medial surface, points and normals of a mask agree with each other, and other libraries read them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_areas_are_those_of_the_middle_planes(mask: Path, tmp_path: Path) -> Non
 
 
 def test_files_fit_each_other(mask: Path, tmp_path: Path) -> None:
-    """Components cover the mask, the surface is within the components, unit vectors stand where the surface is, x first."""
+    """Components cover the mask, the surface lies in them, and unit normals (x first) are where the surface is."""
     found = run(mask, tmp_path / "a")
     whole = mrcfile.read(mask)
     instances, middle = (mrcfile.read(tmp_path / "a" / name) for name in FILES[:2])
