@@ -107,7 +107,7 @@ def export_mask(
         temporary = Path(folder) / f"{stem_of(path.name)}.mrc"
         save_mask(temporary, mask, header, voxel_size_A, engine=engine)
         with open_volume(temporary) as volume:
-            export(volume, path, step=progress)
+            export(volume, path, progress=progress)
 
 
 def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:

@@ -201,7 +201,7 @@ def write_thresholded(score_map: ScoreMap, threshold: HysteresisThreshold, path:
         def write(z: int, mask: Scores) -> None:
             writer.write(z, 0, 0, mask.astype(writer.dtype, copy=False))
 
-        write_mask(shape, read, write, threshold, step=progress)
+        write_mask(shape, read, write, threshold, progress=progress)
 
 
 def with_thresholds(threshold: HysteresisThreshold, *, high: int, low: int, min_voxels: int) -> HysteresisThreshold:

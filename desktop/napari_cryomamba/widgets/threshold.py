@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledSlider
 
 from cryomamba.engines.artifacts import SCORES
-from cryomamba.masks.hysteresis import SCORE_MAX, is_plain
+from cryomamba.masks.hysteresis import SCORE_MAX, is_single_threshold
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import RETHRESHOLD, JobRecord
 from napari_cryomamba.app.jobs import JobController
@@ -202,7 +202,7 @@ class ThresholdPanel(QWidget):
         self._cancel_task()
         if self._record is not None:
             self._results.filter_picks(self._record, threshold)
-        if is_plain(threshold):
+        if is_single_threshold(threshold):
             self._live.set(threshold)
         else:
             # The components of a moment ago are a good guess until the new ones are known.
