@@ -48,7 +48,7 @@ def synth(
         return
     output.say(f"tomogram  {out}")
     output.say(f"truth     {truth}")
-    total = phantom.truth.size
+    total = phantom.ground_truth.size
     for name, count in fields["voxels"].items():
         output.say(f"  {name}: {count} voxels, {count / total:.2%}")
     for kind, path in tables.items():
@@ -84,7 +84,7 @@ def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path) -> Phantom:
     phantom = synthesize(spec)
     write_volume(tomogram, phantom.density, phantom.voxel_size_A, label=f"synthetic tomogram, seed {spec.seed}")
     with open_volume(tomogram) as volume, MaskWriter(truth, volume, labels=max(LABELS), engine="truth") as mask:
-        mask.write(0, 0, 0, phantom.truth)
+        mask.write(0, 0, 0, phantom.ground_truth)
     return phantom
 
 
@@ -99,9 +99,9 @@ def write_places(phantom: Phantom, tables: dict[Kind, Path], tomogram: Path) -> 
 
     Every score is 255. Of a filament that leaves the volume, the points inside are written.
     """
-    from cryomamba.picks import Frame, write_csv
+    from cryomamba.picks import TomogramInfo, write_csv
 
-    frame = Frame(phantom.spec.shape, phantom.voxel_size_A, tomogram.name)
+    frame = TomogramInfo(phantom.spec.shape, phantom.voxel_size_A, tomogram.name)
     for kind, path in tables.items():
         write_csv(_places(phantom, kind), path, frame)
 
@@ -115,7 +115,7 @@ def _places(phantom: Phantom, kind: Kind) -> Picks:
     places = np.concatenate([np.empty((0, 3)), *lines]) / phantom.voxel_size_A
     labels = np.repeat(np.arange(1, len(lines) + 1), [len(line) for line in lines])
     inside = np.all((places >= -0.5) & (places < np.array(phantom.spec.shape) - 0.5), axis=1)
-    return Picks(places, np.full(len(places), 255.0), labels, kind).chosen(inside)
+    return Picks(places, np.full(len(places), 255.0), labels, kind).select(inside)
 
 
 def _fields(phantom: Phantom, tomogram: Path, truth: Path, tables: dict[Kind, Path]) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _fields(phantom: Phantom, tomogram: Path, truth: Path, tables: dict[Kind, Pa
 
     from cryomamba.synth import LABELS
 
-    counts = np.bincount(phantom.truth.reshape(-1), minlength=len(LABELS))
+    counts = np.bincount(phantom.ground_truth.reshape(-1), minlength=len(LABELS))
     return {
         "tomogram": str(tomogram),
         "truth": str(truth),

@@ -70,7 +70,7 @@ def test_synth_writes_a_tomogram_and_its_truth(cli: Cli, tmp_path: Path) -> None
 
 def test_synth_writes_where_particles_and_filaments_are(cli: Cli, tmp_path: Path) -> None:
     """The tables hold the places whose voxels the truth labels, a filament's points with its number."""
-    spec = ("-p", "particles=4", "-p", "filaments=2", "-p", "vesicles=0", "-p", "sheets=0", "-p", "gold=0")
+    spec = ("-p", "particles=4", "-p", "filaments=2", "-p", "vesicles=0", "-p", "sheets=0", "-p", "fiducials=0")
     arguments = ("synth", "p.mrc", "--shape", "32,96,96", "-p", "lamella=1", *spec)
     tables = json.loads(cli(*arguments, "--json").stdout)["picks"]
     assert set(tables) == {"particles", "filaments"}

@@ -148,8 +148,8 @@ class Results(QObject):
             layer = picks_of_job(self._viewer, record.job_id)
             if layer is not None:
                 below = np.ones(len(every), np.bool_)
-                below[every.above(cut.high, cut.low)] = False
-                add_hidden(layer, every.chosen(below))
+                below[every.indices_above(cut.high, cut.low)] = False
+                add_hidden(layer, every.select(below))
 
         self.downloads.fetch(record, CANDIDATES.name, arrived)
 
