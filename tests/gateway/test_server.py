@@ -70,7 +70,7 @@ def test_a_port_in_use_is_said_in_a_sentence(environment: dict[str, str]) -> Non
             COMMAND, env={**environment, "CRYOMAMBA_GATEWAY_PORT": port}, capture_output=True, text=True, timeout=30
         )
     assert ended.returncode == 4
-    assert f"cannot listen at 127.0.0.1:{port}" in ended.stderr
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -1,4 +1,4 @@
-"""The machine on which the gateway runs."""
+"""Information on the machine that runs the gateway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MIB = 1024 * 1024
 
 
 async def system_info() -> SystemInfo:
-    """Return what the machine is."""
+    """Return the machine's platform, processors and GPUs."""
     return SystemInfo(
         platform=platform.platform(),
         python=platform.python_version(),
