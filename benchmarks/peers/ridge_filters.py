@@ -1,7 +1,7 @@
 """The filters that people reach for first: scikit-image's ridge filters and the Hessian's largest eigenvalue.
 
-They are applied to a copy binned to about 25 Å (as in `baseline_plate_filter`) at a scale of one voxel, so that the scale
-suits a membrane, and their response is interpolated linearly to the volume's voxels.
+They are applied to a copy binned to about 25 Å (as in `baseline_plate_filter`) at a scale of one voxel, so that the
+scale suits a membrane, and their response is interpolated linearly to the volume's voxels.
 """
 
 from collections.abc import Callable
