@@ -62,7 +62,7 @@ def surface(
     for path in out or ():
         require_free(path, force=force)
     with open_volume(mask, voxel_size_A=voxel_size(size)) as volume, bar("tracing", shown=not json) as step:
-        instances = find_instances(LabelSource.of_volume(volume), step=lambda done: step(done / 4))
+        instances = find_instances(LabelSource.of_volume(volume), progress=lambda done: step(done / 4))
         found = trace_membranes(
             instances,
             volume,
@@ -70,7 +70,7 @@ def surface(
             label=label,
             thickness_A=thickness,
             spacing_A=spacing,
-            step=lambda done: step((1 + 3 * done) / 4),
+            progress=lambda done: step((1 + 3 * done) / 4),
         )
         frame = Frame(volume.shape, volume.voxel_size_A, name or stem(mask).partition("__")[0])
     for ending in _POINTS:

@@ -50,7 +50,7 @@ def conversions(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
         An ending is unknown.
     """
     from cryomamba.engines.artifacts import formats_of
-    from cryomamba.masks.export import ending_of
+    from cryomamba.masks.export import extension_of
 
     base = mask.name.removesuffix(".mrc")
     paths = tuple(
@@ -59,7 +59,7 @@ def conversions(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
         if form.lstrip(".") not in formats_of("picks")
     )
     for path in paths:
-        ending_of(path)
+        extension_of(path)
     return paths
 
 
