@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryomamba_server.diagnostics import examine
+from cryomamba_server.diagnostics import run_checks
 from napari_cryomamba.models.connection import ConnectionState
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
@@ -11,7 +11,7 @@ _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 def diagnose(link: ConnectionState) -> str:
     """Look at versions, extras, disk, services and engines; takes some seconds, so not for the GUI thread."""
     lines = []
-    for finding in examine(link.url or None):
+    for finding in run_checks(link.url or None):
         lines.append(f"{_MARKS[finding.level]}  {finding.what}: {finding.message}")
         if finding.hint and finding.level != "ok":
             lines.append(f"      → {finding.hint}")

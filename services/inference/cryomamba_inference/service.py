@@ -30,8 +30,8 @@ from cryomamba.wire.topics import preview_topic
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.supervisor import ComputingChild
-from cryomamba_server.systemd import READY, tell
-from cryomamba_server.workspace import sweep
+from cryomamba_server.systemd import READY, notify_systemd
+from cryomamba_server.workspace import remove_stale_workspaces
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class InferenceService:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give the lease back and end the child."""
-        await asyncio.to_thread(sweep, self._settings.work)
+        await asyncio.to_thread(remove_stale_workspaces, self._settings.work)
         self._channel = BusRequester(self._settings.bus_jobs, src=self.worker, key=self._key)
         self._frames = _FrameSender(self._settings.bus_preview_in, self.worker, self._key)
         try:
@@ -176,7 +176,7 @@ class InferenceService:
             else:
                 self._engines = engines
                 self._ready.set()
-                tell(READY)
+                notify_systemd(READY)
         return self._child
 
     async def _warm_child_for(self, claimed: Claimed, job_id: str) -> ComputingChild:

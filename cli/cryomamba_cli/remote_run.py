@@ -1,0 +1,97 @@
+"""Segmentation on a server: submit a job, follow it, download its files."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba_cli.jobs import follow
+from cryomamba_cli.reporter import Reporter
+from cryomamba_cli.signals import Interrupted, Interrupts
+from cryomamba_cli.task import Task
+
+if TYPE_CHECKING:
+    from cryomamba.client import Client
+    from cryomamba.models.jobs import JobRecord
+
+OUT_OF_SIGHT: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
+
+
+def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+    """Segment a tomogram on a server and return the statistics of the mask.
+
+    Raises
+    ------
+    CryoMambaError
+        The job was refused, failed or was cancelled, or the server is away.
+    Interrupted
+        A signal arrived; the job is cancelled.
+    """
+    import cryomamba
+
+    # The server takes a path as it is; a relative one would be another file there.
+    path = task.tomogram.absolute() if task.tomogram.exists() else task.tomogram
+    with cryomamba.connect(server) as client:
+        record = submit_or_upload(client, path, task, display, interrupts)
+        return follow_and_download(client, record.job_id, task, display, interrupts)
+
+
+def submit_or_upload(client: Client, path: Path, task: Task, display: Reporter, interrupts: Interrupts) -> JobRecord:
+    """Submit a tomogram by its path; if the gateway cannot read it there, upload it first."""
+    submit = partial(
+        client.submit, engine=task.engine, params=task.params, voxel_size_A=task.voxel_size_A, name=task.name
+    )
+    try:
+        with interrupts.deferred():
+            return submit(path)
+    except InvalidRequestError as error:
+        if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
+            raise
+    display.note(f"The server cannot read {path.name} by its path; uploading it.")
+    file = client.upload(
+        path,
+        progress=partial(display.transfer, path.name),
+        reading=partial(display.transfer, f"reading {path.name}"),
+    )
+    with interrupts.deferred():
+        return submit(file_id=file.file_id)
+
+
+def follow_and_download(
+    client: Client, job_id: str, task: Task, display: Reporter, interrupts: Interrupts
+) -> dict[str, Any]:
+    """Follow a job to its end, download its files, and return the statistics; a signal cancels the job."""
+    try:
+        follow(client, job_id, display).raise_for_state()
+        return _download(client, job_id, task, display)
+    except Interrupted:
+        with interrupts.deferred():
+            display.note(cancel_interrupted(client, job_id))
+        raise
+
+
+def _download(client: Client, job_id: str, task: Task, display: Reporter) -> dict[str, Any]:
+    from cryomamba.engines.artifacts import ARTIFACTS
+
+    for form, path in task.exports.items():
+        client.download(job_id, ARTIFACTS[form], path, progress=partial(display.transfer, path.name))
+    client.download(job_id, to=task.mask, progress=partial(display.transfer, task.mask.name))
+    with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
+        path = client.download(job_id, "stats.json", folder)
+        statistics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return statistics
+
+
+def cancel_interrupted(client: Client, job_id: str) -> str:
+    """Cancel a job after Ctrl-C or SIGTERM, and return a message with the outcome."""
+    try:
+        client.cancel(job_id)
+    except ConflictError:
+        return f"Interrupted. Job {job_id} had already ended; nothing was written here."
+    except CryoMambaError as error:
+        return f"Interrupted, but job {job_id} could not be cancelled: {error.message} Try 'cryomamba cancel {job_id}'."
+    return f"Interrupted. Job {job_id} is cancelled and stops after its current tile; nothing was written here."
