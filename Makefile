@@ -8,7 +8,7 @@ EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run desktop test bench lint docs lock chaos fuzz clean
+.PHONY: help demo run desktop check test bench lint docs dist lock chaos fuzz clean
 
 help:            ## Show what there is
 	@grep -hE '^[a-z]+: .*##|^[a-z]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -43,6 +43,11 @@ run: $(VENV)/.server       ## Start broker, inference and gateway; Ctrl-C ends t
 desktop: $(VENV)/.desktop  ## Open the desktop (napari)
 	$(BIN)/cryomamba desktop $(ARGS)
 
+# No services, browser, window or fuzzers.
+check: $(VENV)/.dev        ## The unit tests, in under a minute
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not system and not browser and not desktop and not slow" \
+		tests/sdk tests/common tests/broker/store tests/inference tests/docs tests/packaging $(ARGS)
+
 test: $(VENV)/.dev         ## The whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -67,6 +72,11 @@ docs: $(VENV)/.dev         ## Build the documentation into site/
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+dist: $(VENV)/.dev         ## Build wheel and sdist, and try every extra in a new environment; EXTRAS="base tomo"
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	.ci/try-dist $(BIN)/python dist $(EXTRAS)
+
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	echo "uv" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/bootstrap.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --all-extras --group dev -o requirements/dev.txt
@@ -74,4 +84,4 @@ lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
 
 clean:           ## Remove the environment and everything made
-	rm -rf $(VENV) demo site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -40,10 +40,10 @@ class Stages:
         self.first_preview = float("nan")
         self.begun: dict[str, tuple[float, float]] = {}
 
-    def progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         self.note(progress.stage)
 
-    def preview(self, _frame: object) -> None:
+    def on_preview(self, _frame: object) -> None:
         if not self.first_preview >= 0:
             self.first_preview = time.perf_counter() - self.started
 

@@ -28,7 +28,7 @@ from cryomamba.models.jobs import JobRecord, JobState, VolumeSummary
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_inference.supervisor import ComputeProcess
 
 SIDE = 512
 DEPTHS = (512, 2048)
@@ -125,10 +125,10 @@ async def measure_engine(
     ended: asyncio.Queue[Message] = asyncio.Queue()
 
     def heard(message: Message) -> None:
-        if message["type"] in {"done", "failed", "gone"}:
+        if message["type"] in {"done", "failed", "exited"}:
             ended.put_nowait(message)
 
-    child = ComputingChild(Settings(home=home, roots=(home,), processes=processes), "raw", heard)
+    child = ComputeProcess(Settings(home=home, roots=(home,), processes=processes), "raw", heard)
     await child.ready
     assert child.pid is not None
     try:

@@ -24,7 +24,7 @@ def licence(package: str) -> str | None:
         found = distribution(package)
     except PackageNotFoundError:
         return None
-    return _expression(found) or "not told"
+    return _expression(found) or "not stated"
 
 
 def _expression(found: Distribution) -> str:

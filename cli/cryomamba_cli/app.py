@@ -74,7 +74,7 @@ _add(
     "cryomamba segment t1.mrc -o masks/ -e threshold -p contrast=dark",
     "cryomamba segment t1.mrc -o mask.mrc --server http://127.0.0.1:8000",
     "cryomamba segment 'tomograms/*.mrc' --out-dir masks/ -e threshold",
-    "cryomamba segment t1.mrc -p instances=true -p middle=true -p point_spacing_A=100 --format star",
+    "cryomamba segment t1.mrc -p instances=true -p medial_surface=true -p point_spacing_A=100 --format star",
 )
 _add(SEGMENTATION, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
 _add(
@@ -103,7 +103,7 @@ _add(
     surface,
     "cryomamba surface mask.mrc",
     "cryomamba surface mask.mrc -o points.star --spacing 80 --tomo-name TS_01",
-    "cryomamba surface mask.mrc -o midsurface.mrc -o normals.nrrd",
+    "cryomamba surface mask.mrc -o medial_surface.mrc -o normals.nrrd",
 )
 _add(
     MASKS,

@@ -84,7 +84,13 @@ def list_keys(json: Json = False) -> None:
         output.note("No keys: connections from this machine are accepted without a key.")
     else:
         rows = [
-            (entry.name, str(entry.role), entry.sees or "all", entry.public_key, local_time(entry.created_at))
+            (
+                entry.name,
+                str(entry.role),
+                entry.visibility.owner or "all",
+                entry.public_key,
+                local_time(entry.created_at),
+            )
             for entry in found
         ]
         output.table(("NAME", "ROLE", "SEES JOBS OF", "PUBLIC KEY", "CREATED"), rows)

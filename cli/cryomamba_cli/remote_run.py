@@ -75,13 +75,13 @@ def follow_and_download(
 
 
 def _download(client: Client, job_id: str, task: Task, display: Reporter) -> dict[str, Any]:
-    from cryomamba.engines.artifacts import ARTIFACTS
+    from cryomamba.engines.artifacts import EXPORTS, STATISTICS
 
     for form, path in task.exports.items():
-        client.download(job_id, ARTIFACTS[form], path, progress=partial(display.transfer, path.name))
+        client.download(job_id, EXPORTS[form].name, path, progress=partial(display.transfer, path.name))
     client.download(job_id, to=task.mask, progress=partial(display.transfer, task.mask.name))
     with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
-        path = client.download(job_id, "stats.json", folder)
+        path = client.download(job_id, STATISTICS.name, folder)
         statistics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return statistics
 

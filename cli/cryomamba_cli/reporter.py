@@ -235,8 +235,8 @@ def _points(picks: Mapping[str, Any]) -> str:
 
 
 def _area(label: Mapping[str, Any]) -> str:
-    area = label.get("middle_nm2")
-    return "" if area is None else f", mid-surface area {area:.6g} nm²"
+    area = label.get("medial_surface_nm2")
+    return "" if area is None else f", medial surface area {area:.6g} nm²"
 
 
 def _previews(count: int) -> str:

@@ -82,7 +82,7 @@ def segment(
     Ctrl-C cancels the job and leaves no unfinished files. With --out-dir, tomograms that were segmented before with the
     same content and parameters are skipped, a failure does not stop the rest, and summary.csv lists all results.
     """
-    from cryomamba.engines.artifacts import made_by
+    from cryomamba.engines.artifacts import requested_formats
 
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
@@ -95,7 +95,7 @@ def segment(
             nrrd=nrrd,
             scores=scores,
             picks=info.picks is not None,
-            made=made_by(info.parameters, params),
+            requested=requested_formats(info.parameters, params),
             formats=formats or (),
         )
         return Task(path, mask, info.name, params, override, name, exports, conversion_paths(mask, formats or ()))

@@ -1,4 +1,4 @@
-"""``surface``: the mid-surface of membranes in any mask, with points and normals."""
+"""``surface``: the medial surface of membranes in any mask, with points and normals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def surface(
         typer.Option(
             "--out",
             "-o",
-            help="Output file: .mrc for the mid-surface, one voxel thick; .csv, .star or .tbl for points with normals "
+            help="Output file: .mrc for the medial surface, one voxel thick; .csv, .star or .tbl for points with normals "
             "and angles; .nrrd for the normals as a vector field. May be repeated.",
         ),
     ] = None,
@@ -55,7 +55,7 @@ def surface(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Trace the mid-surface of membranes: areas, and points with normals for subtomogram averaging."""
+    """Trace the medial surface of membranes: areas, and points with normals for subtomogram averaging."""
     from cryomamba.file_names import stem
     from cryomamba.masks.instances import find_instances
     from cryomamba.masks.membranes import MembraneFiles, trace_membranes
@@ -104,9 +104,9 @@ def _print_result(
     mask: Path, out: list[Path] | tuple[Path, ...], instances: Instances, found: Membranes, *, json: bool
 ) -> None:
     rows = [
-        {"instance": number, "label": int(label), "voxels": int(voxels), "middle_nm2": float(area)}
+        {"instance": number, "label": int(label), "voxels": int(voxels), "medial_surface_nm2": float(area)}
         for number, (label, voxels, area) in enumerate(
-            zip(instances.label, instances.voxels, found.middle_nm2, strict=True), 1
+            zip(instances.label, instances.voxels, found.medial_surface_nm2, strict=True), 1
         )
         if area > 0
     ]
@@ -115,13 +115,16 @@ def _print_result(
         output.document({**facts, "files": [str(path) for path in out], "instances": rows})
         return
     output.table(
-        ("", "VOXELS", "MID-SURFACE nm²"),
-        [(f"component {row['instance']}", str(row["voxels"]), f"{row['middle_nm2']:.6g}") for row in rows[:_SHOWN]],
+        ("", "VOXELS", "MEDIAL SURFACE nm²"),
+        [
+            (f"component {row['instance']}", str(row["voxels"]), f"{row['medial_surface_nm2']:.6g}")
+            for row in rows[:_SHOWN]
+        ],
     )
     if len(rows) > _SHOWN:
         output.note(f"{len(rows) - _SHOWN} smaller components are not shown; --json lists all.")
     output.note(
-        f"Mask thickness {found.thickness_A:.3g} Å, mid-surface area {found.middle_nm2.sum():.6g} nm², "
+        f"Mask thickness {found.thickness_A:.3g} Å, medial surface area {found.medial_surface_nm2.sum():.6g} nm², "
         f"{len(found.points)} points."
     )
     for path in out:

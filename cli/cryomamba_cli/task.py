@@ -55,7 +55,7 @@ def export_paths(
     nrrd: bool = False,
     scores: bool = False,
     picks: bool = False,
-    made: Sequence[ExportFormat] = (),
+    requested: Sequence[ExportFormat] = (),
     formats: Sequence[str] = (),
 ) -> dict[ExportFormat, Path]:
     """Return the further files that the engine writes, next to the mask.
@@ -67,19 +67,19 @@ def export_paths(
         Whether to write the mask in these formats, and the score map.
     picks : bool
         Whether the engine finds picks; then their table is written, and the candidates with the score map.
-    made : sequence of str
+    requested : sequence of str
         Formats that the engine's parameters ask for.
     formats : sequence of str
         Further formats of the picks; other formats are ignored.
     """
-    from cryomamba.engines.artifacts import ENDINGS, PICK_FORMATS
+    from cryomamba.engines.artifacts import EXPORTS, formats_of
 
     named = {form.lstrip(".") for form in formats}
     wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "candidates": scores and picks}
-    wanted |= dict.fromkeys(made, True)
-    wanted |= {form: form in named or form in made or (picks and form == "csv") for form in PICK_FORMATS}
+    wanted |= dict.fromkeys(requested, True)
+    wanted |= {form: form in named or form in requested or (picks and form == "csv") for form in formats_of("picks")}
     base = mask.name.removesuffix(".mrc")
-    return {form: mask.with_name(base + ENDINGS[form]) for form, chosen in wanted.items() if chosen}
+    return {form: mask.with_name(base + EXPORTS[form].ending) for form, chosen in wanted.items() if chosen}
 
 
 def conversion_paths(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
@@ -90,12 +90,12 @@ def conversion_paths(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
     InvalidRequestError
         A format is unknown.
     """
-    from cryomamba.engines.artifacts import PICK_FORMATS
+    from cryomamba.engines.artifacts import formats_of
     from cryomamba.masks.export import ending_of
 
     base = mask.name.removesuffix(".mrc")
     extensions = (form.lstrip(".") for form in dict.fromkeys(formats))
-    paths = tuple(mask.with_name(f"{base}.{one}") for one in extensions if one not in PICK_FORMATS)
+    paths = tuple(mask.with_name(f"{base}.{one}") for one in extensions if one not in formats_of("picks"))
     for path in paths:
         ending_of(path)
     return paths

@@ -62,7 +62,7 @@ def threshold(
 
     If the engine also kept its candidate picks, a table of those above the threshold is written too.
     """
-    from cryomamba.engines.artifacts import CANDIDATES, candidates_beside
+    from cryomamba.engines.artifacts import CANDIDATES, candidates_path
     from cryomamba.models.jobs import RETHRESHOLD
 
     path = Path(source)
@@ -78,7 +78,7 @@ def threshold(
     try:
         with interruptible() as interrupts:
             if path.is_file():
-                task = replace(task, exports=picks if candidates_beside(path).is_file() else {})
+                task = replace(task, exports=picks if candidates_path(path).is_file() else {})
                 statistics = run_locally(task, display, interrupts)
             else:
                 import cryomamba
@@ -86,7 +86,7 @@ def threshold(
                 with cryomamba.connect(server) as client:
                     job_id = resolve(client, source)
                     with interrupts.deferred():
-                        task = replace(task, exports=picks if client.get(job_id).has(CANDIDATES) else {})
+                        task = replace(task, exports=picks if client.get(job_id).has(CANDIDATES.name) else {})
                         record = client.threshold(job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
                     statistics = follow_and_download(client, record.job_id, task, display, interrupts)
     finally:

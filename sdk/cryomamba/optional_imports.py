@@ -24,7 +24,7 @@ def import_optional(name: str) -> ModuleType:
         raise InvalidRequestError(
             f"This needs the library {name.partition('.')[0]}, which is not installed here.",
             code=ErrorCode.ENGINE_UNAVAILABLE,
-            hint="Install it with: pip install 'cryomamba[server]'.",
+            hint="Install it with: pip install 'cryomamba[tomo]'.",
         ) from error
 
 

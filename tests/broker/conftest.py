@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import zmq
 import zmq.asyncio
+from tests.broker.locked_bus import ENGINES, LockedBus
 
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.engines.info import EngineInfo
@@ -17,6 +18,7 @@ from cryomamba.settings import Settings
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_broker.server import Broker
 from cryomamba_broker.states import LeasePolicy
+from cryomamba_server.bus_keys import BusKeys
 
 StartBroker = Callable[..., Awaitable[Broker]]
 Connect = Callable[..., BusRequester]
@@ -66,6 +68,19 @@ async def start_broker(settings: Settings) -> AsyncIterator[StartBroker]:
 async def broker(start_broker: StartBroker) -> Broker:
     """A running broker."""
     return await start_broker()
+
+
+@pytest_asyncio.fixture
+async def bus(settings: Settings, start_broker: StartBroker, tmp_path: Path) -> AsyncIterator[LockedBus]:
+    """A locked broker with Ada, Bob, an administrator, and a worker that has introduced itself."""
+    keys = BusKeys(settings.keys)
+    keys.init()
+    broker = await start_broker()
+    async with AsyncExitStack() as stack:
+        made = LockedBus(broker, keys, tmp_path, stack)
+        hello = WorkerHello(worker="w", host="h", pid=1, version="0", engines=ENGINES)
+        await made.worker.channel.request("worker.hello", hello)
+        yield made
 
 
 @pytest_asyncio.fixture

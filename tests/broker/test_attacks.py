@@ -86,10 +86,10 @@ async def test_a_pickle_is_only_bytes(
     stamp = EnvelopeFactory("eve")
     body = {"volume": {"shape": [8, 8, 8]}, "engine": "demo", "params": {"seconds": bomb}}
     extension = {"volume": {"shape": [8, 8, 8]}, "params": msgpack.ExtType(5, bomb)}
-    for message in ([bomb], [encode(stamp.envelope("ping", {}, ts=1.0)), bomb]):
+    for message in ([bomb], [encode(stamp.envelope("ping", {}, ts=1.0, owner="*")), bomb]):
         await raw.send_multipart(message)
     for fields in (body, extension):
-        await raw.send(encode(stamp.envelope("job.submit", fields, ts=1.0)))
+        await raw.send(encode(stamp.envelope("job.submit", fields, ts=1.0, owner="*")))
         async with asyncio.timeout(20):
             assert b"error" in await raw.recv()
     frames = subscribe(broker.endpoints.preview_in, kind=zmq.PUB)

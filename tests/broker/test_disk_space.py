@@ -15,7 +15,7 @@ from cryomamba_broker.disk_space import DiskSpace, job_nbytes
 
 
 def engine(**fields: Any) -> EngineInfo:
-    parameters = {"properties": {"d_A": {"default": 50.0}, "pieces": {"makes": "instances"}}}
+    parameters = {"properties": {"d_A": {"default": 50.0}, "pieces": {"produces": "instances"}}}
     return EngineInfo(name="e", summary="s", parameters=parameters, **fields)
 
 

@@ -91,7 +91,7 @@ async def test_a_request_that_is_sent_again_is_executed_once(
 ) -> None:
     """The same message twice gives the same answer and one job."""
     raw = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
-    message = encode(EnvelopeFactory("c").envelope("job.submit", DEMO_JOB, ts=0.0))
+    message = encode(EnvelopeFactory("c").envelope("job.submit", DEMO_JOB, ts=0.0, owner="*"))
     await raw.send(message)
     first = decode(await raw.recv())
     await raw.send(message)
@@ -122,7 +122,11 @@ async def test_a_job_for_a_worker_that_is_gone_goes_to_the_next(
     """A claim whose worker has left does not keep the job for a whole lease."""
     gone = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
     await gone.send(
-        encode(EnvelopeFactory("g").envelope("job.claim", {"worker": "g", "engines": ["demo"], "wait_s": 60}, ts=0))
+        encode(
+            EnvelopeFactory("g").envelope(
+                "job.claim", {"worker": "g", "engines": ["demo"], "wait_s": 60}, ts=0, owner="*"
+            )
+        )
     )
     while broker.counters.requests < 2:
         await client.request("ping", {})
@@ -310,7 +314,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
     broker = await start_broker(disk_reserve=max(0, shutil.disk_usage(tmp_path).free - voxels * 5 // 2))
     channel = BusRequester(broker.endpoints.jobs, src="c")
     try:
-        pieces = {"type": "boolean", "makes": "instances"}
+        pieces = {"type": "boolean", "produces": "instances"}
         parameters = {"type": "object", "properties": {"pieces": pieces}}
         engines = [
             {"name": name, "summary": "s", "parameters": parameters, "needs_volume": False, **more}

@@ -25,9 +25,7 @@ def done_job(client: cryomamba.Client) -> str:
     return job.job_id
 
 
-def test_expired_jobs_and_leftovers_are_deleted_with_yes(
-    server: Stack, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_expired_items_are_deleted_with_yes(server: Stack, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended jobs, files without a job and unfinished files are listed; --yes deletes them and nothing else."""
     monkeypatch.setenv("CRYOMAMBA_HOME", str(server.home))
     with cryomamba.connect(server.bus_url) as client:
@@ -55,9 +53,7 @@ def test_expired_jobs_and_leftovers_are_deleted_with_yes(
         assert [record.job_id for record in client.list()] == [running]
 
 
-def test_uploads_that_no_job_uses_are_deleted(
-    server: Stack, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unused_uploads_are_deleted(server: Stack, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An expired upload is deleted unless a remaining job uses it; CRYOMAMBA_KEEP_DAYS sets when it expires."""
     monkeypatch.setenv("CRYOMAMBA_HOME", str(server.home))
     path = tmp_path / "noise.mrc"

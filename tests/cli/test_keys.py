@@ -33,7 +33,7 @@ def test_keys_are_created_added_and_revoked(cli: Cli, tmp_path: Path) -> None:
     assert {entry["name"] for entry in json.loads(shown[2].stdout)} == {"ada", "admin", "worker"}
     assert cli("keys", "add", "bob", "--owner", "a/b").exit_code == 2
     assert cli("keys", "add", "laptop", "--owner", "ada").exit_code == 0
-    assert {entry.sees for entry in keys.list()} == {"ada", None}
+    assert {entry.visibility.owner for entry in keys.list()} == {"ada", None}
     assert cli("keys", "revoke", "ada").exit_code == 0
     assert cli("keys", "revoke", "ada").exit_code == 3
 

@@ -37,8 +37,8 @@ def test_surface_prints_areas_and_writes_files(cli: Cli, mask: Path, tmp_path: P
     assert done.exit_code == 0, done.stderr
     assert "component 1" in done.stdout
     assert done.stdout.split()[-4:] == ["m.mrc", "p.star", "p.csv", "n.nrrd"]
-    middle = mrcfile.read(tmp_path / "m.mrc")
-    assert 0 < (middle > 0).sum() < (mrcfile.read(mask) > 0).sum() / 3
+    surface = mrcfile.read(tmp_path / "m.mrc")
+    assert 0 < (surface > 0).sum() < (mrcfile.read(mask) > 0).sum() / 3
     star = starfile.read(tmp_path / "p.star")
     assert star["rlnTomoName"].unique().tolist() == ["t1"]
     assert (star["rlnAngleTiltPrior"] == 90).all()
@@ -52,7 +52,7 @@ def test_surface_prints_json(cli: Cli, mask: Path) -> None:
     """It has thickness and areas, without writing a file."""
     fields = json.loads(cli("surface", mask, "--json").stdout)
     assert fields["thickness_A"] == pytest.approx(45, abs=6)
-    assert fields["instances"][0]["middle_nm2"] == pytest.approx(4 * np.pi * 15**2, rel=0.05)
+    assert fields["instances"][0]["medial_surface_nm2"] == pytest.approx(4 * np.pi * 15**2, rel=0.05)
     assert fields["files"] == []
 
 
@@ -74,6 +74,6 @@ def test_a_server_writes_the_same_files(cli: Cli, server: Stack) -> None:
     there = cli("segment", folder / "m.mrc", "-o", "there.mrc", *options, "--server", server.http_url)
     assert (here.exit_code, there.exit_code) == (0, 0), here.stderr + there.stderr
     assert there.stdout.split() == ["there.mrc", "there_instances.mrc", "there.csv", "there.star"]
-    assert "mid-surface" in there.stderr
+    assert "medial surface" in there.stderr
     for ending in (".mrc", "_instances.mrc", ".csv", ".star"):
         assert Path("here" + ending).read_bytes() == Path("there" + ending).read_bytes(), ending

@@ -96,7 +96,7 @@ def test_a_public_key_can_be_authorized_without_its_secret(keys: BusKeys) -> Non
 
 def test_a_key_sees_the_jobs_of_its_owner(keys: BusKeys, tmp_path: Path) -> None:
     """The owner is its name unless another is given; administrators and workers see all jobs; list and file agree."""
-    for name, role, owner, sees in [
+    for name, role, owner, visible in [
         ("ada", Role.CLIENT, "", "ada"),
         ("ada-laptop", Role.CLIENT, "ada", "ada"),
         ("wall", Role.VIEWER, "group.a@b", "group.a@b"),
@@ -106,7 +106,7 @@ def test_a_key_sees_the_jobs_of_its_owner(keys: BusKeys, tmp_path: Path) -> None
         file = keys.add(name, role, file=tmp_path / f"{name}.key", owner=owner)
         listed = keys.find(file.public_key)
         assert listed is not None
-        assert listed.sees == file.sees == sees
+        assert listed.visibility.owner == file.visibility.owner == visible
     for wrong in ("a b", "a/b", "x" * 65, "ada\n", "\0"):
         with pytest.raises(InvalidRequestError):
             keys.add("eve", Role.CLIENT, file=tmp_path / "eve.key", owner=wrong)

@@ -37,7 +37,7 @@ def test_every_alert_is_tested(deploy: Path) -> None:
     cases = yaml.safe_load((deploy / "prometheus" / "cryomamba.test.yml").read_text())["tests"]
     fired = {one["alertname"] for case in cases for one in case["alert_rule_test"] if one.get("exp_alerts")}
     assert fired == named
-    guide = (deploy.parent / "docs" / "operations" / "watching.md").read_text()
+    guide = (deploy.parent / "docs" / "operations" / "monitoring.md").read_text()
     assert {name for name in named if f"`{name}`" not in guide} == set()
 
 
@@ -72,7 +72,7 @@ def test_rules_and_guide_name_numbers_that_there_are(deploy: Path, tmp_path: Pat
     for path in (
         deploy / "prometheus" / "cryomamba.rules.yml",
         deploy / "prometheus" / "cryomamba.test.yml",
-        deploy.parent / "docs" / "operations" / "watching.md",
+        deploy.parent / "docs" / "operations" / "monitoring.md",
     ):
         named = set(re.findall(r"\bcryomamba_\w+(?=[{\s`)/])", path.read_text()))
         assert named, path.name

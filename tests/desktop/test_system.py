@@ -283,7 +283,7 @@ def test_what_the_server_does_not_see_is_uploaded_and_revised(
         np.testing.assert_array_equal(np.asarray(overlay.layer.data), file.data.astype(np.uint8))
     assert driver.record(job_id).history[-1].reason == "a corner"
     version = panel.mask_panel.version
-    assert [version.itemText(row) for row in range(version.count())] == ["As the engine made it", "Revision 1"]
+    assert [version.itemText(row) for row in range(version.count())] == ["Original result", "Revision 1"]
     version.activated.emit(0)
     driver.until(lambda: overlay.layer.data[0, 0, 0] == first)
 

@@ -157,14 +157,14 @@ def _flip(packed: bytearray, rng: random.Random) -> None:
 
 def expected(volume: Volume, plain: bytes) -> NDArray[Any]:
     """Return the voxels as a reader of a few lines finds them, in z, y, x."""
-    facts = volume.facts
-    count = facts.file_shape[0] * facts.file_shape[1]
-    stored = np.frombuffer(plain, np.uint8, count * facts.row_nbytes, facts.data_offset).reshape(count, -1)
-    if facts.nibbles:
-        rows = np.stack([stored & 15, stored >> 4], axis=-1).reshape(count, -1)[:, : facts.file_shape[2]]
+    header = volume.header
+    count = header.file_shape[0] * header.file_shape[1]
+    stored = np.frombuffer(plain, np.uint8, count * header.row_nbytes, header.data_offset).reshape(count, -1)
+    if header.nibbles:
+        rows = np.stack([stored & 15, stored >> 4], axis=-1).reshape(count, -1)[:, : header.file_shape[2]]
     else:
-        rows = stored.view(facts.dtype)
-    return rows.reshape(facts.file_shape).transpose(facts.to_zyx)
+        rows = stored.view(header.dtype)
+    return rows.reshape(header.file_shape).transpose(header.to_zyx)
 
 
 def judge(path: Path, raw: bytes, scratch: Path) -> str:
@@ -199,7 +199,7 @@ def _look(path: Path, raw: bytes, scratch: Path) -> None:
 def _read(path: Path, raw: bytes, scratch: Path) -> None:
     with open_volume(path, scratch=scratch) as volume:
         z, y, x = volume.shape
-        if volume.facts.data_nbytes > len(raw) * 4 and volume.meta.compression is None:
+        if volume.header.data_nbytes > len(raw) * 4 and volume.meta.compression is None:
             raise AssertionError("a volume larger than its file was opened")
         plain = raw if volume.meta.compression is None else _unpacked(raw, volume)
         corner = volume.read(slice(0, min(z, 9)), slice(0, min(y, 9)), slice(0, min(x, 9)))
@@ -214,7 +214,7 @@ def _read(path: Path, raw: bytes, scratch: Path) -> None:
 
 
 def _unpacked(raw: bytes, volume: Volume) -> bytes:
-    nbytes = volume.facts.data_offset + volume.facts.data_nbytes
+    nbytes = volume.header.data_offset + volume.header.data_nbytes
     whole = gzip.decompress(raw) if volume.meta.compression == "gzip" else bz2.decompress(raw)
     return whole[:nbytes]
 

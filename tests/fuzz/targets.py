@@ -19,8 +19,8 @@ import numpy as np
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, ProtocolError, VolumeError
 from cryomamba.models.frames import PreviewFrame
-from cryomamba.volumes.header import parse_header
 from cryomamba.volumes.header_fields import HEADER_NBYTES, MAX_SIDE
+from cryomamba.volumes.header_parser import parse_header
 from cryomamba.wire.buffers import BufferSpec, decode_bytes, encode_labels
 from cryomamba.wire.constants import PAYLOAD_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
@@ -123,24 +123,24 @@ def inbound(data: bytes) -> None:
 
 
 def mrc_header(data: bytes) -> None:
-    """A header is read to facts that fit together and into the file; the first 8 bytes say how long that is."""
+    """A header is parsed to fields that fit together and into the file; the first 8 bytes say how long that is."""
     if len(data) < _SIZE.size:
         return
     (size,) = _SIZE.unpack_from(data)
     file_size = size if size >= 0 else None
     try:
-        facts = parse_header(data[_SIZE.size :], file_size)
+        header = parse_header(data[_SIZE.size :], file_size)
     except VolumeError as error:
         assert error.message
         assert error.hint
         return
-    assert all(0 < n <= 2 * MAX_SIDE for n in facts.shape)
-    assert all(np.isfinite(n) and n > 0 for n in facts.voxel_size_A)
-    assert all(np.isfinite(n) for n in facts.placement_A)
-    assert sorted(facts.axes) == [1, 2, 3]
+    assert all(0 < n <= 2 * MAX_SIDE for n in header.shape)
+    assert all(np.isfinite(n) and n > 0 for n in header.voxel_size_A)
+    assert all(np.isfinite(n) for n in header.placement_A)
+    assert sorted(header.axes) == [1, 2, 3]
     if file_size is not None:
-        assert HEADER_NBYTES <= facts.data_offset <= facts.data_offset + facts.data_nbytes <= file_size
-    json.loads(facts.describe("x.mrc", file_size or 0, None).model_dump_json())
+        assert HEADER_NBYTES <= header.data_offset <= header.data_offset + header.data_nbytes <= file_size
+    json.loads(header.describe("x.mrc", file_size or 0, None).model_dump_json())
 
 
 TARGETS: Final[Mapping[str, Target]] = {

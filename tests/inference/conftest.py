@@ -17,18 +17,18 @@ VolumeMaker = Callable[..., Path]
 
 
 class Recorder:
-    """A :class:`~cryomamba_inference.runner.Watcher` that keeps everything."""
+    """A :class:`~cryomamba_inference.runner.EventSink` that keeps everything."""
 
     def __init__(self) -> None:
         self.reports: list[Progress] = []
         self.frames: list[PreviewFrame] = []
         self.on_report: Callable[[Progress], None] = lambda _: None
 
-    def progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         self.reports.append(progress)
         self.on_report(progress)
 
-    def preview(self, frame: PreviewFrame) -> None:
+    def on_preview(self, frame: PreviewFrame) -> None:
         self.frames.append(frame)
 
 

@@ -130,7 +130,7 @@ def test_folders_on_two_file_systems_are_named(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     (work / "mask.mrc").write_text("mask")
-    with tempfile.TemporaryDirectory(dir=MEMORY) as elsewhere, pytest.raises(JobFailedError, match="two file systems"):
+    with tempfile.TemporaryDirectory(dir=MEMORY) as elsewhere, pytest.raises(JobFailedError, match="different file"):
         publish(work, Path(elsewhere) / "artifacts" / "job", [Artifact(name="mask.mrc", size_bytes=4)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -102,10 +103,10 @@ def pool() -> Iterator[ProcessExecutor]:
     """One pool for all tests: it must recover from each of them."""
     executor = ProcessExecutor(2)
     yield executor
-    children = [worker.process.pid for worker in executor._workers]
+    children = executor.pids()
     executor.close()
     executor.close()
-    assert not any(psutil.pid_exists(pid) for pid in children if pid is not None)
+    assert not any(psutil.pid_exists(pid) for pid in children)
 
 
 def tiles(count: int) -> list[Tile]:
@@ -120,7 +121,7 @@ def take_all(executor: Any, engine: Any, todo: list[Tile]) -> list[Result]:
     waiting = list(enumerate(todo))
     try:
         while len(results) < len(todo):
-            while waiting and executor.room:
+            while waiting and executor.free_slots:
                 executor.submit(*waiting.pop(0))
             results += executor.completed(10)
     finally:
@@ -141,10 +142,10 @@ def test_every_executor_gives_the_same(engines: Any, pool: ProcessExecutor) -> N
 def test_what_is_in_flight_is_bounded(engines: Any, pool: ProcessExecutor) -> None:
     """There is room for two tiles per process, whatever their number."""
     pool.begin(engines.Above(), tile_voxels=210, core_voxels=64)
-    assert pool.room == 4
+    assert pool.free_slots == 4
     for number, tile in enumerate(tiles(4)):
         pool.submit(number, tile)
-    assert pool.room == 0
+    assert pool.free_slots == 0
     pool.end()
 
 
@@ -178,9 +179,9 @@ def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor)
     for number, tile in enumerate(tiles(4)):
         pool.submit(number, tile)
     assert pool.completed(0) == []
-    stuck = [worker.process.pid for worker in pool._workers]
+    stuck = pool.pids()
     pool.end()
-    assert not any(psutil.pid_exists(pid) for pid in stuck if pid is not None)
+    assert not any(psutil.pid_exists(pid) for pid in stuck)
     assert len(take_all(pool, engines.Above(), tiles(3))) == 3
 
 
@@ -188,7 +189,7 @@ def test_a_process_killed_from_outside_fails_the_job(engines: Any, pool: Process
     """SIGKILL of an idle process of the pool is noticed by the next look, never waited for."""
     pool.begin(engines.Endless(), tile_voxels=210, core_voxels=64)
     pool.submit(0, tiles(1)[0])
-    psutil.Process(pool._workers[1].process.pid).kill()
+    psutil.Process(pool.pids()[1]).kill()
     with pytest.raises(JobFailedError) as caught:
         pool.completed(30)
     assert caught.value.code is ErrorCode.WORKER_LOST
@@ -212,10 +213,10 @@ def tell_held(told: Connection, rounds: int) -> None:
         executor.begin(engine, tile_voxels=210, core_voxels=64)
         for number, tile in enumerate(tiles(2)):
             executor.submit(number, tile)
-        while executor.room < 4:
+        while executor.free_slots < 4:
             executor.completed(10)
         # Each process has answered, so it has done all that it was told before.
-        at_work = [psutil.Process(worker.process.pid) for worker in executor._workers]
+        at_work = [psutil.Process(pid) for pid in executor.pids()]
         everybody = [*at_work, psutil.Process()]
         named = [area.path for process in everybody for area in process.memory_maps() if "/dev/shm/" in area.path]
         workers = [process.num_fds() for process in at_work]
@@ -258,17 +259,18 @@ def test_processes_end_with_their_parent(engines: Any) -> None:
     """A pool that is forgotten and garbage leaves no process once its pipes are closed."""
     executor = ProcessExecutor(1)
     executor.warm_up()
-    worker = executor._workers[0]
-    worker.pipe.close()
-    wait_until(lambda: not worker.process.is_alive(), what="the process to end")
-    worker.process.close()
+    (pid,) = executor.pids()
+    process = psutil.Process(pid)
+    del executor
+    gc.collect()
+    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, what="the process to end")
 
 
 def test_a_function_is_spread_over_the_processes(engines: Any, pool: ProcessExecutor) -> None:
     """Answers come in the order of the items, whatever their size, from processes that compute tiles again after it."""
     found = list(pool.map(engines.large, range(9)))
     assert [set(np.unique(values)) for _, values in found] == [{number} for number in range(9)]
-    assert {pid for pid, _ in found} == {worker.process.pid for worker in pool._workers}
+    assert {pid for pid, _ in found} == set(pool.pids())
     assert list(pool.map(engines.reciprocal, [])) == []
     assert len(take_all(pool, engines.Above(), tiles(3))) == 3
     assert list(open_executor(1).map(engines.reciprocal, [2, 4])) == [0.5, 0.25]

@@ -270,10 +270,10 @@ def test_preparing_tells_how_far_it_is_and_can_be_stopped() -> None:
 class Silent:
     """Hears nothing."""
 
-    def progress(self, progress: object) -> None:
+    def on_progress(self, progress: object) -> None:
         pass
 
-    def preview(self, frame: object) -> None:
+    def on_preview(self, frame: object) -> None:
         pass
 
 
@@ -305,7 +305,7 @@ class Interrupting(Silent):
     def __init__(self) -> None:
         self.control = Control()
 
-    def progress(self, progress: object) -> None:
+    def on_progress(self, progress: object) -> None:
         if getattr(progress, "stage", None) == "segmenting" and getattr(progress, "done_tiles", 0) > 1:
             self.control.cancel()
 

@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryomamba.engines.artifacts import ENDINGS, ExportFormat, made_by
+from cryomamba.engines.artifacts import EXPORTS, ExportFormat, requested_formats
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
@@ -24,8 +24,8 @@ from cryomamba_inference.executor import InlineExecutor
 from cryomamba_inference.local import LocalRunner
 from cryomamba_inference.runner import Control, Task, run_task
 
-ALL: dict[str, Any] = {"instances": True, "middle": True, "normals": True, "point_spacing_A": 100.0}
-MADE: tuple[ExportFormat, ...] = ("instances", "middle", "normals", "csv")
+ALL: dict[str, Any] = {"instances": True, "medial_surface": True, "normals": True, "point_spacing_A": 100.0}
+MADE: tuple[ExportFormat, ...] = ("instances", "medial_surface", "normals", "csv")
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +64,18 @@ def test_a_job_has_all_of_it(tomogram: Path, tmp_path: Path, recorder: Any) -> N
         outcome = run_task(Task(engine, volume), tmp_path, InlineExecutor(), Control(), recorder)
     artifacts = write_artifacts(outcome, engine, volume_name="t.mrc", formats=(), check=lambda: None)
     names = {artifact.name: artifact for artifact in artifacts}
-    made = ["instances.mrc", "middle.mrc", "normals.nrrd"]
+    made = ["instances.mrc", "medial_surface.mrc", "normals.nrrd"]
     assert set(names) == {"mask.mrc", *made, "picks.csv", "picks.star", "picks.tbl", "stats.json", "stats.csv"}
     assert all("/" in artifact.media_type and artifact.size_bytes for artifact in artifacts)
     facts = json.loads((tmp_path / "stats.json").read_text())
-    areas = [piece["middle_nm2"] for piece in facts["instances"]]
-    assert facts["labels"][0]["middle_nm2"] == pytest.approx(sum(areas))
-    assert facts["middle_method"]
+    areas = [piece["medial_surface_nm2"] for piece in facts["instances"]]
+    assert facts["labels"][0]["medial_surface_nm2"] == pytest.approx(sum(areas))
+    assert facts["medial_surface_method"]
     # A membrane of one thickness has the area of its volume by its thickness.
     assert sum(areas) == pytest.approx(facts["labels"][0]["volume_nm3"] / 4.8, rel=0.15)
     with (tmp_path / "stats.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "instance"]
-    assert [float(row["middle_nm2"]) for row in rows] == pytest.approx(areas, rel=1e-4)
+    assert [float(row["medial_surface_nm2"]) for row in rows] == pytest.approx(areas, rel=1e-4)
     instances = mrcfile.read(tmp_path / "instances.mrc")
     assert instances.max() == facts["instance_count"]
     picks = read_csv(tmp_path / "picks.csv")
@@ -87,10 +87,10 @@ def test_a_job_has_all_of_it(tomogram: Path, tmp_path: Path, recorder: Any) -> N
 def test_nothing_is_made_unasked(tomogram: Path, tmp_path: Path) -> None:
     """Without the parameters there is the mask alone, and asking for a file that is not made is refused first."""
     result = run(tomogram, tmp_path / "m.mrc", 1, {}, ())
-    assert result.statistics["labels"][0]["middle_nm2"] is None
+    assert result.statistics["labels"][0]["medial_surface_nm2"] is None
     assert result.statistics["picks"] is None
     assert [path.name for path in tmp_path.iterdir()] == ["m.mrc"]
-    for formats in (("csv",), ("middle",), ("instances",), ("normals",)):
+    for formats in (("csv",), ("medial_surface",), ("instances",), ("normals",)):
         with pytest.raises(InvalidRequestError, match="membrane"):
             run(tomogram, tmp_path / "n.mrc", 1, {}, formats)
 
@@ -98,8 +98,8 @@ def test_nothing_is_made_unasked(tomogram: Path, tmp_path: Path) -> None:
 def test_parameters_say_which_files_they_make() -> None:
     """From the schema alone a client knows what a job will have; the engine's own parameters come first in it."""
     (info,) = (info for info in Registry.discover().infos() if info.name == "membrane")
-    assert made_by(info.parameters, ALL) == MADE
-    assert made_by(info.parameters, {"instances": False, "point_spacing_A": None, "tilt_deg": 60}) == ()
-    assert all(form in ENDINGS for form in MADE)
+    assert requested_formats(info.parameters, ALL) == MADE
+    assert requested_formats(info.parameters, {"instances": False, "point_spacing_A": None, "tilt_deg": 60}) == ()
+    assert all(form in EXPORTS for form in MADE)
     assert next(iter(info.parameters["properties"])) == "contrast"
-    assert list(info.parameters["properties"])[-4:] == ["instances", "middle", "normals", "point_spacing_A"]
+    assert list(info.parameters["properties"])[-4:] == ["instances", "medial_surface", "normals", "point_spacing_A"]

@@ -80,11 +80,11 @@ def test_a_focus_orders_what_is_left(
     plan = TilePlan(shape, (7, 6, 5), (0, 0, 0))
     order = TileOrder(plan, focus)
     first = [order.next().index for _ in range(len(plan) // 2)]
-    order.focus(later)
+    order.set_focus(later)
     rest = drain(order)
     assert sorted(first + rest) == list(range(len(plan)))
     for indices, place in ((first, focus), (rest, later)):
-        distances = [math.dist(plan[index].centre, place) for index in indices]
+        distances = [math.dist(plan[index].center, place) for index in indices]
         assert distances == sorted(distances)
     again = TileOrder(plan, focus)
     assert [again.next().index for _ in first] == first

@@ -64,7 +64,7 @@ def test_scores_are_kept_on_the_tomogram(make_volume: Callable[..., Path], tmp_p
     path = make_volume()
     outcome = run(Graded(GradedParameters()), path, tmp_path / "a", recorder)
     assert outcome.scores is not None
-    assert outcome.cut == HysteresisThreshold(150, 100, 3)
+    assert outcome.thresholds == HysteresisThreshold(150, 100, 3)
     with mrcfile.open(outcome.scores) as kept, mrcfile.open(path) as density:
         assert int(kept.header.mode) == 6
         assert kept.voxel_size.x == density.voxel_size.x
@@ -122,7 +122,7 @@ def test_locally_scores_come_with_the_mask(
 
     assert segment("graded") == (tmp_path / "m_scores.mrc",)
     assert (tmp_path / "m_scores.mrc").exists()
-    with pytest.raises(CryoMambaError, match="keeps no scores"):
+    with pytest.raises(CryoMambaError, match="does not keep"):
         segment("threshold")
 
 
@@ -149,5 +149,5 @@ def test_particles_come_with_their_places(tmp_path: Path, cut: int) -> None:
     again = segment("p_scores.mrc", "rethreshold", ("csv",), high=cut)
     assert again == segment("t.mrc", "particles", ("csv",), threshold=cut)
     assert len(again[0]) > 5
-    with pytest.raises(InvalidRequestError, match="picks nothing"):
+    with pytest.raises(InvalidRequestError, match="does not pick"):
         segment("t.mrc", "rethreshold", ("csv",), high=cut)

@@ -155,7 +155,7 @@ def test_processes_do_not_change_the_bytes(tmp_path: Path, recorder: Any, make_v
                     files.append(outcome.mask.read_bytes())
             assert files[0] == files[1]
             assert sum(files[0][1024:]) > 0
-            assert len(pool._workers) == 2
+            assert len(pool.pids()) == 2
     finally:
         pool.close()
 
@@ -194,7 +194,7 @@ def test_a_cancel_stops_within_one_tile(make_volume: Any, tmp_path: Path, record
 def test_a_cancel_ends_a_wait(tmp_path: Path, recorder: Any) -> None:
     """A demo of an hour ends at once when it is cancelled from another thread."""
     control = Control()
-    recorder.preview = lambda _frame: threading.Thread(target=control.cancel).start()
+    recorder.on_preview = lambda _frame: threading.Thread(target=control.cancel).start()
     with (
         pytest.raises(JobFailedError, match="cancelled"),
         outcome_of(
@@ -224,7 +224,7 @@ def test_a_cancel_while_measuring(make_volume: Any, tmp_path: Path, recorder: An
 def test_a_focus_while_running_reorders_the_rest(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
     """After the view has moved, the next tile is the one nearest to it."""
     control, engine = Control(), MeanEngine()
-    engine.on_tile = lambda: control.look_at((0, 0, 0)) if len(engine.seen) == 2 else None
+    engine.on_tile = lambda: control.set_focus((0, 0, 0)) if len(engine.seen) == 2 else None
     with outcome_of(make_volume(), engine, tmp_path / "a", recorder, control=control):
         pass
     assert engine.seen[0].start[0] > 0

@@ -1,4 +1,4 @@
-"""Scratch volumes on disk behave like arrays."""
+"""The temporary score file: written in blocks, read in planes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cryomamba.errors import ErrorCode, UnavailableError
-from cryomamba_inference.score_file import ScoreFile
+from cryomamba_inference.score_file import ScoreFile, ScorePlanes
 
 SHAPE = (5, 6, 7)
 
@@ -20,9 +20,9 @@ def span(size: int) -> st.SearchStrategy[slice]:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(blocks=st.lists(st.tuples(*map(span, SHAPE)), max_size=6), last=st.tuples(*map(span, SHAPE)))
-def test_blocks_written_are_blocks_read(
-    tmp_path: Path, blocks: list[tuple[slice, slice, slice]], last: tuple[slice, slice, slice]
+@given(blocks=st.lists(st.tuples(*map(span, SHAPE)), max_size=6), planes=span(SHAPE[0]))
+def test_blocks_are_read_back_as_planes(
+    tmp_path: Path, blocks: list[tuple[slice, slice, slice]], planes: slice
 ) -> None:
     """Any blocks in any order read back as from an array; what was never written is 0."""
     array = np.zeros(SHAPE, np.uint8)
@@ -31,12 +31,12 @@ def test_blocks_written_are_blocks_read(
             block = np.full(array[where].shape, number, np.uint8)
             array[where] = block
             file.write(where, block)
-        assert np.array_equal(file.read(last), array[last])
-    assert np.array_equal(np.fromfile(tmp_path / "scores.bin", np.uint8).reshape(SHAPE), array)
+    assert np.array_equal(ScorePlanes(tmp_path / "scores.bin", SHAPE)(planes), array[planes])
+    assert (tmp_path / "scores.bin").read_bytes() == array.tobytes()
 
 
-def test_no_room_is_said_before_anything_is_computed(tmp_path: Path) -> None:
-    """A volume that the disk cannot hold is refused with its own code."""
+def test_a_lack_of_disk_space_is_reported_at_once(tmp_path: Path) -> None:
+    """A volume too large for the disk is refused with its own code before anything is computed."""
     # A pebibyte: more than any file system takes, so that nothing is filled even where this fails.
     with pytest.raises(UnavailableError) as caught:
         ScoreFile(tmp_path / "scores.bin", (1 << 20, 1 << 15, 1 << 15))

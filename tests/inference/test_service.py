@@ -1,4 +1,4 @@
-"""The service against a real broker: work, stubborn engines, lost leases, restarts and the end."""
+"""The service against a real broker: jobs, engines that ignore a cancel, lost leases, restarts and shutdown."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from cryomamba_inference.service import InferenceService
 
 STUBBORN = """
 import signal
+from pathlib import Path
 from cryomamba.engines.api import Engine, EngineParameters
 
 
@@ -35,20 +36,22 @@ class Stubborn(Engine):
     needs_volume = False
 
     def predict(self, tile):
+        Path(__file__).with_name("running").touch()
         while True:
             signal.pause()
 """
 
 
 @pytest.fixture
-def stubborn_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed engine that does not hear a cancel."""
+def stubborn_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed engine that ignores a cancel; returns the file that it makes once it is computing."""
     info = tmp_path / "site" / "stubborn-1.0.dist-info"
     info.mkdir(parents=True)
     (tmp_path / "site" / "stubborn.py").write_text(STUBBORN)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stubborn\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[cryomamba.engines]\nstubborn = stubborn:Stubborn\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
+    return tmp_path / "site" / "running"
 
 
 @asynccontextmanager
@@ -100,19 +103,19 @@ def work_left(stack: Stack) -> list[Path]:
     return sorted((stack.home / "work").glob("*/*"))
 
 
-async def test_a_stubborn_engine_is_ended_after_a_grace(stubborn_package: None, stack: Stack) -> None:
-    """An engine that does not hear a cancel is killed with its child; the next job gets a new child."""
+async def test_a_stubborn_engine_is_ended_after_a_grace(stubborn_package: Path, stack: Stack) -> None:
+    """An engine that ignores a cancel is killed with its process; the next job gets a new process."""
     with patch.object(attempt, "GRACE_S", 0.1):
         async with serving(stack) as (service, client):
             job = await client.submit(shape=(8, 8, 8), engine="stubborn")
-            await until_state(client, job.job_id, JobState.RUNNING)
-            assert service._child is not None
-            first = service._child.pid
+            # A cancel that comes before the first tile would end the job without a kill.
+            await wait_until_async(lambda: answered(stubborn_package.exists()), what="the engine to compute")
+            first = service.child_pid
             await client.cancel(job.job_id)
             await until_state(client, job.job_id, JobState.CANCELLED)
             job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0})
             record = await until_state(client, job.job_id, JobState.COMPLETED)
-            assert service._child.pid != first
+            assert service.child_pid not in (None, first)
     assert record.attempt == 1
     for artifact in record.artifacts:
         assert (stack.home / "artifacts" / job.job_id / artifact.name).stat().st_size == artifact.size_bytes
@@ -120,31 +123,31 @@ async def test_a_stubborn_engine_is_ended_after_a_grace(stubborn_package: None, 
 
 
 async def test_a_lost_lease_ends_the_work(stack: Stack) -> None:
-    """When the broker has taken the job back, its child is ended, its files go, and the job starts anew."""
+    """When the broker has taken the job back, its process is ended, its files are deleted, and the job starts again."""
     async with serving(stack) as (service, client):
         job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 3600})
         await until_state(client, job.job_id, JobState.RUNNING)
         await wait_until_async(lambda: answered(bool(work_left(stack))), what="the work folder")
-        assert service._child is not None
-        first = service._child
+        first = service.child_pid
         channel = BusRequester(stack.bus_url, src="thief")
         await channel.request("job.release", Release(job=job.job_id, worker=service.worker, attempt=1))
         await channel.close()
-        await wait_until_async(lambda: answered(not first.alive), what="the child to be ended")
+        await wait_until_async(lambda: answered(service.child_pid != first), what="the process to be ended")
         await until_state(client, job.job_id, JobState.RUNNING)
         await client.cancel(job.job_id)
         await until_state(client, job.job_id, JobState.CANCELLED)
     assert work_left(stack) == []
 
 
-async def test_a_service_that_stops_gives_its_job_back(stack: Stack) -> None:
+async def test_a_service_that_stops_releases_its_job(stack: Stack) -> None:
     """At the end the job is pending again without having cost an attempt, and no process or file is left."""
     async with serving(stack) as (service, client):
         job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 3600})
         await until_state(client, job.job_id, JobState.RUNNING)
-        assert service._child is not None
-        child = service._child
-    assert not child.alive
+        child = service.child_pid
+    assert child is not None
+    assert not psutil.pid_exists(child)
+    assert service.child_pid is None
     async with await aconnect(stack.bus_url) as client:
         record = await client.get(job.job_id)
     assert (record.state, record.errors) == (JobState.PENDING, ())
@@ -154,33 +157,31 @@ async def test_a_service_that_stops_gives_its_job_back(stack: Stack) -> None:
 async def test_a_child_that_dies_while_idle_is_replaced(stack: Stack) -> None:
     """SIGKILL of a waiting child costs nobody anything: the next job completes on its first attempt."""
     async with serving(stack) as (service, client):
-        assert service._child is not None
-        first = service._child
-        psutil.Process(first.pid).kill()
-        await wait_until_async(lambda: answered(not first.alive), what="the death to be noticed")
+        first = service.child_pid
+        psutil.Process(first).kill()
+        await wait_until_async(lambda: answered(service.child_pid != first), what="the death to be noticed")
         job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0})
         record = await until_state(client, job.job_id, JobState.COMPLETED)
     assert (record.attempt, record.errors) == (1, ())
 
 
-async def test_a_new_broker_is_greeted(stack: Stack) -> None:
-    """After the broker has been replaced, the idle service introduces itself again and works."""
-    async with serving(stack) as (service, client):
-        before = service._greeted
+async def test_the_worker_registers_with_a_new_broker(stack: Stack) -> None:
+    """After the broker has been replaced, the idle service registers again and works."""
+    async with serving(stack) as (_, client):
         stack.kill("broker")
         stack.start("broker")
-        await wait_until_async(lambda: answered(service._greeted != before), what="a new greeting")
+        await wait_until_async(lambda: workers(client), what="the worker to be known again")
         job = await client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0})
         await until_state(client, job.job_id, JobState.COMPLETED)
 
 
 def test_other_machines_are_refused(tmp_path: Path) -> None:
-    """A bus beyond loopback is refused before anything is connected, and so the program says."""
+    """A bus endpoint that is not on loopback is refused before anything is connected."""
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_BUS_JOBS"):
         InferenceService(Settings(home=tmp_path, bus_jobs="tcp://192.0.2.1:5560"))
 
 
-def test_the_program_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_setting_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A setting that cannot be used ends the program with status 2; --help names the settings."""
     monkeypatch.setenv("CRYOMAMBA_PROCESSES", "many")
     assert main([]) == 2

@@ -22,16 +22,16 @@ from cryomamba.testing import wait_until
 from cryomamba.volumes import write_volume
 from cryomamba.wire.buffers import BufferSpec, decode_labels
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_inference.supervisor import ComputeProcess
 
 STARTER = """
 import asyncio, sys, time
 from pathlib import Path
 from cryomamba.settings import Settings
-from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_inference.supervisor import ComputeProcess
 
 async def main():
-    child = ComputingChild(Settings(home=Path(sys.argv[1]), processes=2), "raw", lambda message: None)
+    child = ComputeProcess(Settings(home=Path(sys.argv[1]), processes=2), "raw", lambda message: None)
     await child.ready
     print(child.pid, flush=True)
     await asyncio.Event().wait()
@@ -42,10 +42,10 @@ if __name__ == "__main__":
 
 
 @asynccontextmanager
-async def computing_child(home: Path) -> AsyncIterator[tuple[ComputingChild, asyncio.Queue[Message]]]:
+async def compute_process(home: Path) -> AsyncIterator[tuple[ComputeProcess, asyncio.Queue[Message]]]:
     """A ready child that may read below `home`, and what it says."""
     heard: asyncio.Queue[Message] = asyncio.Queue()
-    child = ComputingChild(Settings(home=home, roots=(home,), processes=1), "raw", heard.put_nowait)
+    child = ComputeProcess(Settings(home=home, roots=(home,), processes=1), "raw", heard.put_nowait)
     try:
         engines = await child.ready
         assert engines is not None
@@ -76,7 +76,7 @@ async def until_end(heard: asyncio.Queue[Message]) -> list[Message]:
     messages = []
     while True:
         messages.append(await heard.get())
-        if messages[-1]["type"] in {"done", "failed", "gone"}:
+        if messages[-1]["type"] in {"done", "failed", "exited"}:
             return messages
 
 
@@ -85,7 +85,7 @@ async def test_a_child_does_job_after_job(tmp_path: Path, make_volume: Any) -> N
     bad = np.zeros((8, 8, 8), np.float32)
     bad[0, 0, 0] = np.nan
     write_volume(tmp_path / "nan.mrc", bad, 10.0)
-    async with computing_child(tmp_path) as (child, heard):
+    async with compute_process(tmp_path) as (child, heard):
         child.run(order(tmp_path / "a", "threshold", path=make_volume((20, 24, 28))))
         messages = await until_end(heard)
         frames = [message for message in messages if message["type"] == "preview"]
@@ -112,11 +112,11 @@ async def test_a_child_does_job_after_job(tmp_path: Path, make_volume: Any) -> N
 
 async def test_a_cancel_reaches_a_running_job(tmp_path: Path) -> None:
     """A demo of an hour ends with the code of a cancel, and the child lives on; a late cancel means nothing."""
-    async with computing_child(tmp_path) as (child, heard):
+    async with compute_process(tmp_path) as (child, heard):
         child.run(order(tmp_path / "a", "demo", seconds=3600))
         while (await heard.get())["type"] != "preview":
             pass
-        child.look_at((0, 0, 0))
+        child.set_focus((0, 0, 0))
         child.cancel()
         assert (await until_end(heard))[-1]["error"]["code"] == "cancelled"
         child.cancel()
@@ -128,11 +128,11 @@ async def test_a_cancel_reaches_a_running_job(tmp_path: Path) -> None:
 async def test_a_killed_child_is_noticed(tmp_path: Path, name: str) -> None:
     """A signal in the middle of a job comes as news, with its number as exit code; orders to it are no error."""
     number = getattr(signal, name)
-    async with computing_child(tmp_path) as (child, heard):
+    async with compute_process(tmp_path) as (child, heard):
         child.run(order(tmp_path / "a", "demo", seconds=3600))
         assert child.pid is not None
         psutil.Process(child.pid).send_signal(number)
-        assert (await until_end(heard))[-1] == {"type": "gone"}
+        assert (await until_end(heard))[-1] == {"type": "exited"}
         assert not child.alive
         assert child.exit_code == -number
         child.cancel()

@@ -79,11 +79,11 @@ def test_what_is_done_beside_comes_in_order() -> None:
     core = Counting()
     here = threading.get_ident()
     with BackgroundTasks([lambda _, n=n: (n, threading.get_ident()) for n in range(3)], core) as beside:  # type: ignore[misc]
-        answers = list(beside.rest(lambda: None))
+        answers = list(beside.wait_for_all(lambda: None))
     assert [number for number, _ in answers] == [0, 1, 2]
     assert {thread for _, thread in answers}.isdisjoint({here})
     assert (core.entered, core.most) == (3, 1)
-    assert list(beside.finished()) == []
+    assert list(beside.completed()) == []
 
 
 def test_what_goes_wrong_beside_comes_out() -> None:
@@ -93,7 +93,7 @@ def test_what_goes_wrong_beside_comes_out() -> None:
         raise ZeroDivisionError
 
     with BackgroundTasks([broken]) as beside, pytest.raises(ZeroDivisionError):
-        list(beside.rest(lambda: None))
+        list(beside.wait_for_all(lambda: None))
 
 
 def test_what_nobody_wants_any_more_ends() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 from qtpy.QtCore import QObject
 
-from cryomamba.engines.artifacts import ARTIFACTS, MASK, ExportFormat, made_by
+from cryomamba.engines.artifacts import ARTIFACTS, EXPORTS, MASK, STATISTICS, ExportFormat, requested_formats
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from cryomamba_inference.local import LocalEvent, LocalRunner
 
 JOIN_S = 10.0
-STATISTICS = "stats.json"
 _RECORD = "job.json"
 
 EventType = Literal["job_created", "job_started", "job_completed", "job_failed", "job_cancelled"]
@@ -193,7 +192,7 @@ class _Run(threading.Thread):
         engine = Registry.discover().engines.get(record.engine)
         scores, picks = engine is not None and engine.keeps_scores, engine is not None and engine.picks is not None
         wanted: dict[ExportFormat, bool] = {"scores": scores, "candidates": scores and picks, "csv": picks}
-        made = () if engine is None else made_by(engine.Parameters.model_json_schema(), record.params)
+        made = () if engine is None else requested_formats(engine.Parameters.model_json_schema(), record.params)
         formats = (*(form for form, there in wanted.items() if there), *made)
         volume = record.volume
         request = SubmitRequest(
@@ -206,15 +205,15 @@ class _Run(threading.Thread):
         result = _local_runner().run(
             Path(volume.path or ""),
             request,
-            output=folder / MASK,
+            output=folder / MASK.name,
             on_event=self._on_event,
             cancelled=self._cancelled.is_set,
             formats=formats,
         )
         for form, path in zip(formats, result.exports, strict=True):
-            path.replace(folder / ARTIFACTS[form])
-        (folder / STATISTICS).write_text(json.dumps(result.statistics), encoding="utf-8")
-        found = [folder / name for name in (MASK, *ARTIFACTS.values(), STATISTICS)]
+            path.replace(folder / EXPORTS[form].name)
+        (folder / STATISTICS.name).write_text(json.dumps(result.statistics), encoding="utf-8")
+        found = [folder / kind.name for kind in ARTIFACTS]
         return tuple(Artifact(name=path.name, size_bytes=path.stat().st_size) for path in found if path.exists())
 
     def _end(self, error: CryoMambaError) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from cryomamba.client import AsyncClient
-from cryomamba.engines.artifacts import CANDIDATES, PICKS, SCORES
+from cryomamba.engines.artifacts import CANDIDATES, PICKS, SCORES, STATISTICS
 from cryomamba.errors import CryoMambaError, NotFoundError
 from cryomamba.geometry import Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -21,7 +21,6 @@ from cryomamba.picks import Kind, Picks, read_csv
 from cryomamba.volumes import inspect
 from napari_cryomamba.app.downloads import Downloads, Progress
 from napari_cryomamba.app.jobs import JobController
-from napari_cryomamba.app.local_jobs import STATISTICS
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.task_runner import Task, TaskRunner
@@ -71,8 +70,8 @@ class Results(QObject):
         overlay = self._watching.overlays.get(record.job_id)
         if record.newest_mask is not None and not (overlay is not None and overlay.final and overlay.in_viewer):
             self.show_version(record, record.newest_mask)
-        if record.has(PICKS):
-            self.downloads.fetch(record, PICKS, lambda path: self._show_picks(record, path))
+        if record.has(PICKS.name):
+            self.downloads.fetch(record, PICKS.name, lambda path: self._show_picks(record, path))
 
     def show_version(self, record: JobRecord, name: str) -> None:
         """Show one of a job's masks: the engine's, or a revision."""
@@ -126,7 +125,7 @@ class Results(QObject):
         """Have the scores of a job, and the cut that its mask was made with."""
 
         def with_scores(path: Path) -> None:
-            self.downloads.fetch(record, STATISTICS, lambda facts: read(path, facts), failed)
+            self.downloads.fetch(record, STATISTICS.name, lambda facts: read(path, facts), failed)
 
         def read(path: Path, facts: Path) -> None:
             def work(task: Task) -> ScoreMap:
@@ -134,11 +133,11 @@ class Results(QObject):
 
             self._aside.run("Reading the scores", work, done, progress, failed)
 
-        self.downloads.fetch(record, SCORES, with_scores, failed, progress)
+        self.downloads.fetch(record, SCORES.name, with_scores, failed, progress)
 
     def join_candidates(self, record: JobRecord, cut: HysteresisThreshold) -> None:
         """Add to a job's picks, hidden, those that a lower threshold than the job's own would show."""
-        if not record.has(CANDIDATES) or record.job_id in self._joined:
+        if not record.has(CANDIDATES.name) or record.job_id in self._joined:
             return
         self._joined.add(record.job_id)
 
@@ -152,7 +151,7 @@ class Results(QObject):
                 below[every.above(cut.high, cut.low)] = False
                 add_hidden(layer, every.chosen(below))
 
-        self.downloads.fetch(record, CANDIDATES, arrived)
+        self.downloads.fetch(record, CANDIDATES.name, arrived)
 
     def follow_cut(self, record: JobRecord, cut: HysteresisThreshold) -> None:
         """Show of a job's picks those that a threshold leaves."""

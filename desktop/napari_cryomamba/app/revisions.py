@@ -59,7 +59,7 @@ def save_mask(
     ----------
     path : Path
     mask : ndarray of uint8 or uint16, ZYX
-    like : HeaderFacts or None
+    like : HeaderFields or None
         The tomogram that it lies on; None for a mask without one.
     voxel_size_A : tuple of float
         Of the mask (z, y, x), where there is no tomogram.

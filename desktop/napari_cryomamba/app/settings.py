@@ -115,7 +115,7 @@ class SettingsFile:
         """Write the settings to the file."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, settings.model_dump_json(indent=2), durable=False)
+            write_atomically(self.path, settings.model_dump_json(indent=2), durable=False, private=True)
         except (OSError, UnavailableError) as error:
             logger.warning("The settings could not be written: %s", error)
 

@@ -23,7 +23,7 @@ class Mask:
     Attributes
     ----------
     layer : napari.layers.Labels
-    like : HeaderFacts or None
+    like : HeaderFields or None
         The tomogram's grid, for saving.
     tomogram : str
         The tomogram's file name.
@@ -90,7 +90,7 @@ def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401
         unfinished, hint = PREVIEW if not overlay.final else TRYING if overlay.trying else ("", "")
         return Mask(
             layer=layer,
-            like=below.facts if below else None,
+            like=below.header if below else None,
             tomogram=below.meta.name if below else "demo.mrc",
             folder=below.path.parent if below else None,
             feature=overlay.feature,
@@ -100,7 +100,7 @@ def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401
         )
     if source is not None:
         stem, _, feature = source.path.stem.partition("__")
-        return Mask(layer, source.facts, f"{stem}.mrc", source.path.parent, feature or "mask", Palette())
+        return Mask(layer, source.header, f"{stem}.mrc", source.path.parent, feature or "mask", Palette())
     return Mask(layer, None, f"{layer.name}.mrc", None, "mask", Palette())
 
 

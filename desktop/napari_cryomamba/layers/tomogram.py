@@ -33,7 +33,7 @@ class Source:
         The file, absolute.
     meta : VolumeMeta
         What its header says.
-    facts : HeaderFacts
+    header : HeaderFields
         What a mask of it is written like.
     is_mask : bool
         Whether it is a mask that CryoMamba wrote.
@@ -43,7 +43,7 @@ class Source:
 
     path: Path
     meta: VolumeMeta
-    facts: HeaderFields
+    header: HeaderFields
     is_mask: bool = False
     corrected: bool = False
 
@@ -55,9 +55,9 @@ class Source:
         VolumeError
             It is not a plausible size.
         """
-        facts = self.facts.with_voxel_size(voxel_size_A)
-        meta = facts.describe(self.meta.name, self.meta.size_bytes, self.meta.compression)
-        return replace(self, facts=facts, meta=meta, corrected=True)
+        header = self.header.with_voxel_size(voxel_size_A)
+        meta = header.describe(self.meta.name, self.meta.size_bytes, self.meta.compression)
+        return replace(self, header=header, meta=meta, corrected=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
     data: Any = None
     try:
         is_mask = _is_own_mask(volume.meta)
-        source = Source(path, volume.meta, volume.facts, is_mask)
+        source = Source(path, volume.meta, volume.header, is_mask)
         limits = (0.0, 1.0) if is_mask else contrast_of(volume)
         data = LazyVoxels(volume) if volume.array is None else _editable(volume) if is_mask else volume.array
         return Tomogram(source, data, limits)
@@ -163,7 +163,7 @@ def open_mask(path: str | os.PathLike[str]) -> Array:
 
 def contrast_of(volume: Volume) -> tuple[float, float]:
     """Return contrast limits from a sample spread over the file; reads at most 24 MiB."""
-    nbytes = volume.facts.data_nbytes
+    nbytes = volume.header.data_nbytes
     every = max(-(-nbytes // (_SAMPLE_PIECES << 20)), 1)
     pieces = []
     for chunk in volume.chunks(every=every):
@@ -192,16 +192,16 @@ def _editable(volume: Volume) -> Array:
     mapped = volume.array
     if mapped is None:
         return volume.read_native(*[slice(None)] * 3)
-    facts = volume.facts
+    header = volume.header
     # mypy sees no overload for a file name that numpy types as Any.
     private: Array = np.memmap(  # type: ignore[call-overload]
         mapped.filename,  # type: ignore[attr-defined]
-        dtype=np.dtype(facts.dtype),
+        dtype=np.dtype(header.dtype),
         mode="c",
-        offset=facts.data_offset,
-        shape=facts.file_shape,
+        offset=header.data_offset,
+        shape=header.file_shape,
     )
-    private = private.transpose(facts.to_zyx)
+    private = private.transpose(header.to_zyx)
     return private.view(np.uint8) if private.dtype == np.int8 else private
 
 

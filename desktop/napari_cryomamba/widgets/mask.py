@@ -35,7 +35,11 @@ from napari_cryomamba.widgets.threshold import ThresholdPanel
 _COLOR, _NAME, _LABEL = 0, 1, 2
 _LOOKS = ("visible", "opacity", "contour")
 _ROW_HEIGHT, _ROWS_MAX = 24, 5
-_VERSIONS = {MASK: "As the engine made it", INSTANCES: "Its pieces, numbered", MEDIAL_SURFACE: "Its middle surface"}
+_VERSIONS = {
+    MASK.name: "Original result",
+    INSTANCES.name: "Labelled components",
+    MEDIAL_SURFACE.name: "Medial surface",
+}
 
 
 class MaskPanel(QScrollArea):

@@ -103,14 +103,14 @@ class ThresholdPanel(QWidget):
         job = self._desk.runs.table.get(overlay.job_id) if overlay is not None else None
         self._record = job.record if job is not None else None
         complete = overlay is not None and overlay.final
-        has_scores = self._record is not None and self._record.has(SCORES) and complete
+        has_scores = self._record is not None and self._record.has(SCORES.name) and complete
         self.load.setVisible(has_scores)
         self.load.setEnabled(has_scores)
         self.controls.hide()
         self.said.setText("" if has_scores else "The engine of this mask keeps no scores, or it is not complete.")
         self.said.setVisible(not has_scores)
         if has_scores and self._record is not None and not is_here(self._record.job_id):
-            size = next(a.size_bytes for a in self._record.artifacts if a.name == SCORES)
+            size = next(a.size_bytes for a in self._record.artifacts if a.name == SCORES.name)
             self.load.setText(f"Load the scores ({size_text(size)})")
         else:
             self.load.setText("Load the scores")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cryomamba.access.private_files import read_private
 from cryomamba.access.roles import SEES_ALL, Role
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import InvalidRequestError
 from cryomamba.settings import Settings
 
@@ -41,9 +42,10 @@ class KeyFile(BaseModel):
     owner: str = ""
 
     @property
-    def sees(self) -> str | None:
-        """Whose jobs the key may follow: one owner's, or with None everybody's."""
-        return None if self.role == "server" or self.role in SEES_ALL else self.owner or self.name
+    def visibility(self) -> Visibility:
+        """The jobs and files that the key may see."""
+        everything = self.role == "server" or self.role in SEES_ALL
+        return Visibility.everything() if everything else Visibility.of(self.owner or self.name)
 
     @classmethod
     def read(cls, path: Path) -> KeyFile:

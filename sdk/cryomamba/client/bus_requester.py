@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 import zmq.asyncio
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError, ErrorCode, ProtocolError, UnavailableError, error_from_payload
 from cryomamba.models.base import Request
 from cryomamba.wire.constants import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, JOBS_HWM, PAYLOAD_MAX_BYTES
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
 
 RESEND_S = 2.0
+EVERYTHING = Visibility.everything()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,25 @@ class BusRequester:
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._reader: asyncio.Task[None] | None = None
 
-    async def request(self, type_: str, body: Request | Mapping[str, Any], *, timeout: float = 10.0) -> Reply:  # noqa: ASYNC109 (asked for by callers)
-        """Ask and wait.
+    async def request(
+        self,
+        type_: str,
+        body: Request | Mapping[str, Any],
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109 (asked for by callers)
+        visibility: Visibility = EVERYTHING,
+    ) -> Reply:
+        """Send a request and wait for the reply.
+
+        Parameters
+        ----------
+        type_ : str
+            A name of :data:`cryomamba.wire.requests.REQUESTS`.
+        body : Request or mapping
+        timeout : float
+            Seconds.
+        visibility : Visibility
+            On whose behalf the request is made; everything that the key may see unless given.
 
         Raises
         ------
@@ -94,7 +113,7 @@ class BusRequester:
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="bus-replies")
         fields = body.model_dump(mode="json") if isinstance(body, Request) else body
-        envelope = self.stamp.envelope(type_, fields, ts=time.time())
+        envelope = self.stamp.envelope(type_, fields, ts=time.time(), owner=visibility.to_wire())
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[envelope.id] = future
         try:

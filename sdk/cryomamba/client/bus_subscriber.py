@@ -35,6 +35,7 @@ from cryomamba.wire.topics import (
 
 if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
+    from cryomamba.access.visibility import Visibility
 
 
 @dataclass(slots=True)
@@ -109,9 +110,15 @@ class BusSubscriber:
             self._key.secure(socket)
         return socket
 
-    def open(self, job_id: str | None, *, previews: bool) -> Subscription:
-        """Start to follow a job (or, with None, the states of all jobs that the key may see)."""
-        wanted = [self._all_events()] if job_id is None else [event_topic(job_id)] + [preview_topic(job_id)] * previews
+    def open(self, job_id: str, *, previews: bool) -> Subscription:
+        """Subscribe to the states, progress and, if asked for, previews of a job."""
+        return self._subscribe([event_topic(job_id)] + [preview_topic(job_id)] * previews)
+
+    def open_all(self, visibility: Visibility) -> Subscription:
+        """Subscribe to the states and progress of all jobs that are visible."""
+        return self._subscribe([ALL_EVENTS if visibility.owner is None else owned_topic(visibility.owner)])
+
+    def _subscribe(self, wanted: list[bytes]) -> Subscription:
         subscription = Subscription(tuple(wanted))
         self._subscriptions.add(subscription)
         self._by_nonce[subscription.nonce] = subscription
@@ -122,10 +129,6 @@ class BusSubscriber:
             self._followers[topic].add(subscription)
             socket.subscribe(sync_topic(topic, subscription.nonce))
         return subscription
-
-    def _all_events(self) -> bytes:
-        sees = None if self._key is None else self._key.sees
-        return ALL_EVENTS if sees is None else owned_topic(sees)
 
     def open_link(self) -> Subscription:
         """Start to follow the connection alone."""

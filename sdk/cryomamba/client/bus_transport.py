@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
 import socket as os_socket
 import time
@@ -11,17 +12,18 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ValidationError
 
-from cryomamba.client.bus_requester import BusRequester
+from cryomamba.access.visibility import Visibility
+from cryomamba.client.bus_requester import BusRequester, Reply
 from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber
 from cryomamba.client.bus_watch import AllWatch, JobWatch, decode_message
 from cryomamba.endpoints import BusEndpoints, check_bus_url
 from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError, no_such_job
-from cryomamba.models.base import Record
+from cryomamba.models.base import Record, Request
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
 from cryomamba.models.frames import PreviewFrame
@@ -76,18 +78,29 @@ class BusTransport:
         self.url = check_bus_url(url)
         src = f"client-{os_socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.channel = BusRequester(url, src=src, key=key)
+        self.visibility = Visibility.everything() if key is None else key.visibility
         self._key = key
         self._endpoints = endpoints
-        self._hub: BusSubscriber | None = None
+        # At most one; a list, so that the copies that on_behalf_of() makes share it.
+        self._hubs: list[BusSubscriber] = []
         self._hub_lock = asyncio.Lock()
+
+    def on_behalf_of(self, visibility: Visibility) -> Self:
+        """Return this transport, sockets shared, for requests that are made for somebody else."""
+        other = copy.copy(self)
+        other.visibility = visibility
+        return other
+
+    async def _request(self, type_: str, body: Request, *, timeout: float = 10.0) -> Reply:  # noqa: ASYNC109 (bounds each request)
+        return await self.channel.request(type_, body, timeout=timeout, visibility=self.visibility)
 
     async def hub(self) -> BusSubscriber:
         """Return the subscriptions' side, connected on first use."""
         async with self._hub_lock:
-            if self._hub is None:
+            if not self._hubs:
                 endpoints = self._endpoints or await self._ask_endpoints()
-                self._hub = BusSubscriber(endpoints, key=self._key)
-            return self._hub
+                self._hubs.append(BusSubscriber(endpoints, key=self._key))
+            return self._hubs[0]
 
     async def _ask_endpoints(self) -> BusEndpoints:
         info = await self.info()
@@ -96,12 +109,12 @@ class BusTransport:
 
     async def info(self) -> ServerInfo:
         """Ask who is there."""
-        reply = await self.channel.request("server.info", Empty(), timeout=5.0)
+        reply = await self._request("server.info", Empty(), timeout=5.0)
         return _parsed(ServerInfo, reply.body)
 
     async def activity(self) -> Activity:
         """Ask how busy the server is."""
-        return _parsed(Activity, (await self.channel.request("server.activity", Empty(), timeout=5.0)).body)
+        return _parsed(Activity, (await self._request("server.activity", Empty(), timeout=5.0)).body)
 
     async def submit(self, request: SubmitRequest) -> JobRecord:
         """Hand in a job."""
@@ -111,13 +124,10 @@ class BusTransport:
         """Return a job."""
         return await self._job("job.get", _ref(job_id))
 
-    async def page(
-        self, *, state: JobState | None, limit: int, cursor: str | None, owner: str | None = None
-    ) -> JobPage:
-        """Return one page of the listing, of all jobs or those of one owner."""
-        query = ListRequest(state=state, limit=limit, cursor=cursor, owner=owner)
-        reply = await self.channel.request("job.list", query)
-        return _parsed(JobPage, reply.body)
+    async def page(self, *, state: JobState | None, limit: int, cursor: str | None) -> JobPage:
+        """Return one page of the listing, newest first."""
+        query = ListRequest(state=state, limit=limit, cursor=cursor)
+        return _parsed(JobPage, (await self._request("job.list", query)).body)
 
     async def cancel(self, job_id: str) -> JobRecord:
         """Cancel a job."""
@@ -133,10 +143,10 @@ class BusTransport:
 
     async def focus(self, job_id: str, position: tuple[float, float, float]) -> None:
         """Say where the person looks."""
-        await self.channel.request("job.focus", FocusRequest(job=_ref(job_id).job, position=position))
+        await self._request("job.focus", FocusRequest(job=_ref(job_id).job, position=position))
 
     async def _job(self, type_: str, body: JobRef | SubmitRequest) -> JobRecord:
-        reply = await self.channel.request(type_, body)
+        reply = await self._request(type_, body)
         return _parsed(JobRecord, reply.body)
 
     async def preview(self, job_id: str) -> PreviewFrame:
@@ -145,7 +155,7 @@ class BusTransport:
 
     async def preview_message(self, job_id: str) -> BusMessage:
         """Return the newest frame as it was published, for relaying."""
-        reply = await self.channel.request("preview.get", PreviewRead(job=_ref(job_id).job))
+        reply = await self._request("preview.get", PreviewRead(job=_ref(job_id).job))
         # The reply has a number and time of its own; those of the frame are in the body.
         seq, ts = reply.body.get("seq"), reply.body.get("ts")
         if not isinstance(seq, int) or not isinstance(ts, int | float):
@@ -155,7 +165,7 @@ class BusTransport:
 
     async def revise(self, request: ReviseRequest) -> JobRecord:
         """Have the broker take a revised mask in among the files of its job."""
-        return _parsed(JobRecord, (await self.channel.request("job.revise", request, timeout=REVISE_S)).body)
+        return _parsed(JobRecord, (await self._request("job.revise", request, timeout=REVISE_S)).body)
 
     async def send_revision(
         self, job_id: str, path: Path, *, note: str, progress: Callable[[int, int], None] | None
@@ -190,7 +200,7 @@ class BusTransport:
         offset = 0
         while offset < size:
             length = min(CHUNK_BYTES, size - offset)
-            reply = await self.channel.request(
+            reply = await self._request(
                 "artifact.read", ArtifactRead(job=job_id, name=name, offset=offset, length=length), timeout=30.0
             )
             if not reply.parts or not reply.envelope.buffers:
@@ -202,12 +212,12 @@ class BusTransport:
     async def latency(self) -> float:
         """Return the seconds that a ping takes."""
         started = time.perf_counter()
-        await self.channel.request("ping", Empty(), timeout=5.0)
+        await self._request("ping", Empty(), timeout=5.0)
         return time.perf_counter() - started
 
     async def events_since(self, n: int, *, limit: int = 200) -> EventPage:
         """Return what happened after event number `n`, as far as it fits into one answer."""
-        reply = await self.channel.request("events.since", EventsSince(n=n, limit=limit), timeout=EVENTS_S)
+        reply = await self._request("events.since", EventsSince(n=n, limit=limit), timeout=EVENTS_S)
         return _parsed(EventPage, reply.body)
 
     async def last_event(self) -> int:
@@ -223,8 +233,8 @@ class BusTransport:
 
     async def close(self) -> None:
         """Give every socket back."""
-        if self._hub is not None:
-            await self._hub.close()
+        for hub in self._hubs:
+            await hub.close()
         await self.channel.close()
 
 

@@ -140,7 +140,7 @@ class AllWatch:
             It is not known where the broker publishes, and it does not say so.
         """
         hub = await self._transport.hub()
-        subscription = hub.open(None, previews=False)
+        subscription = hub.open_all(self._transport.visibility)
         try:
             async for link in self._find_start():
                 yield link

@@ -1,69 +1,113 @@
-"""The files that a job can have besides its mask: their names, endings, and which parameter asks for them."""
+"""The files that a job can have: their names, media types, and which engine or parameter makes them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-_REVISION = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
-MASK = "mask.mrc"
-SCORES = "scores.mrc"
-PICKS = "picks.csv"
-CANDIDATES = "candidates.csv"
-INSTANCES = "instances.mrc"
-MEDIAL_SURFACE = "middle.mrc"
+_REVISION: Final = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
+_BINARY: Final = "application/octet-stream"
 
-ExportFormat = Literal["nifti", "nrrd", "scores", "candidates", "instances", "middle", "normals", "csv", "star", "tbl"]
-ARTIFACTS: Mapping[ExportFormat, str] = {
-    "nifti": "mask.nii.gz",
-    "nrrd": "mask.nrrd",
-    "scores": SCORES,
-    "candidates": CANDIDATES,
-    "instances": "instances.mrc",
-    "middle": "middle.mrc",
-    "normals": "normals.nrrd",
-    "csv": "picks.csv",
-    "star": "picks.star",
-    "tbl": "picks.tbl",
-}
-ENDINGS: Mapping[ExportFormat, str] = {
-    "nifti": ".nii.gz",
-    "nrrd": ".nrrd",
-    "scores": "_scores.mrc",
-    "candidates": "_candidates.csv",
-    "instances": "_instances.mrc",
-    "middle": "_middle.mrc",
-    "normals": "_normals.nrrd",
-    "csv": ".csv",
-    "star": ".star",
-    "tbl": ".tbl",
-}
-PICK_FORMATS: tuple[ExportFormat, ...] = ("csv", "star", "tbl")
-PRODUCES = "makes"
-"""Key of a parameter in an engine's JSON schema: which of the formats a job has that sets it."""
+ExportFormat = Literal[
+    "nifti", "nrrd", "scores", "candidates", "instances", "medial_surface", "normals", "csv", "star", "tbl"
+]
+Producer = Literal["any", "scores", "membranes", "picks"]
+PRODUCES: Final = "produces"
+"""Key of a parameter in an engine's JSON schema: the format of the artifact that a job has if the parameter is set."""
 
 
-def made_by(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[ExportFormat, ...]:
-    """Return which further files a job's parameters ask for, given the JSON schema of its engine's parameters."""
+@dataclass(frozen=True, slots=True)
+class ArtifactKind:
+    """One kind of file that a job can have.
+
+    Attributes
+    ----------
+    name : str
+        File name among the job's artifacts.
+    media_type : str
+    producer : {'any', 'scores', 'membranes', 'picks'}
+        Which engines make it: all; those that keep scores (:attr:`~cryomamba.engines.api.Engine.keeps_scores`); those
+        with :class:`~cryomamba.engines.membrane_options.MembraneOptions`, if the parameter is set; those that pick, or
+        place points on membranes.
+    format : str, optional
+        Name by which an export of it is requested; None for files that are always written.
+    ending : str
+        What replaces ``.mrc`` in the mask's name where a local run writes the file next to the mask.
+    bytes_per_voxel : int
+        Disk space that it takes besides what the engine declares.
+    """
+
+    name: str
+    media_type: str = _BINARY
+    producer: Producer = "any"
+    format: ExportFormat | None = None
+    ending: str = ""
+    bytes_per_voxel: int = 0
+
+
+MASK: Final = ArtifactKind("mask.mrc", ending=".mrc")
+SCORES: Final = ArtifactKind("scores.mrc", _BINARY, "scores", "scores", "_scores.mrc")
+CANDIDATES: Final = ArtifactKind("candidates.csv", "text/csv", "scores", "candidates", "_candidates.csv")
+INSTANCES: Final = ArtifactKind("instances.mrc", _BINARY, "membranes", "instances", "_instances.mrc", 2)
+MEDIAL_SURFACE: Final = ArtifactKind(
+    "medial_surface.mrc", _BINARY, "membranes", "medial_surface", "_medial_surface.mrc", 2
+)
+PICKS: Final = ArtifactKind("picks.csv", "text/csv", "picks", "csv", ".csv")
+STATISTICS: Final = ArtifactKind("stats.json", "application/json")
+STATISTICS_TABLE: Final = ArtifactKind("stats.csv", "text/csv")
+
+ARTIFACTS: Final = (
+    MASK,
+    ArtifactKind("mask.nii.gz", "application/gzip", "any", "nifti", ".nii.gz"),
+    ArtifactKind("mask.nrrd", _BINARY, "any", "nrrd", ".nrrd"),
+    SCORES,
+    CANDIDATES,
+    INSTANCES,
+    MEDIAL_SURFACE,
+    ArtifactKind("normals.nrrd", _BINARY, "membranes", "normals", "_normals.nrrd"),
+    PICKS,
+    ArtifactKind("picks.star", "text/plain", "picks", "star", ".star"),
+    ArtifactKind("picks.tbl", "text/plain", "picks", "tbl", ".tbl"),
+    STATISTICS,
+    STATISTICS_TABLE,
+)
+EXPORTS: Final[Mapping[ExportFormat, ArtifactKind]] = {kind.format: kind for kind in ARTIFACTS if kind.format}
+"""The artifacts that are written on request, by format."""
+
+
+def formats_of(producer: Producer) -> tuple[ExportFormat, ...]:
+    """Return the formats of one kind of producer, in the table's order."""
+    return tuple(form for form, kind in EXPORTS.items() if kind.producer == producer)
+
+
+def requested_formats(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[ExportFormat, ...]:
+    """Return the exports that a job's parameter values request, given the JSON schema of its engine's parameters."""
     fields = schema.get("properties", {})
-    asked = {field.get(PRODUCES) for name, field in fields.items() if values.get(name)}
-    return tuple(form for form in ARTIFACTS if form in asked)
+    requested = {field.get(PRODUCES) for name, field in fields.items() if values.get(name)}
+    return tuple(form for form in EXPORTS if form in requested)
 
 
-def candidates_beside(scores: Path) -> Path:
-    """Return where the places lie that belong to a file of scores, if its engine has found any."""
-    name = scores.name
-    return scores.with_name(name.removesuffix(SCORES) + CANDIDATES if name.endswith(SCORES) else f"{name}.{CANDIDATES}")
+def media_type(name: str) -> str:
+    """Return the media type of an artifact by its name; binary for a revision or an unknown name."""
+    return next((kind.media_type for kind in ARTIFACTS if kind.name == name), _BINARY)
+
+
+def candidates_path(scores: Path) -> Path:
+    """Return the path of the table of candidates that belongs to a score map; the table need not exist."""
+    name, ending = scores.name, CANDIDATES.name
+    base = f"{name}." if not name.endswith(SCORES.name) else name.removesuffix(SCORES.name)
+    return scores.with_name(base + ending)
 
 
 def revision_name(number: int) -> str:
-    """Return what the artifact of a revision is called; they count from 1."""
+    """Return the name of the artifact that holds a revision of the mask; revisions count from 1."""
     return f"mask_r{number}.mrc"
 
 
 def revision_number(name: str) -> int | None:
-    """Return which revision an artifact is, None if it is none."""
+    """Return the number of the revision that an artifact holds; None for any other artifact."""
     found = _REVISION.fullmatch(name)
     return int(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""Parameters that an engine offers whose mask is one of membranes; who runs it makes the files."""
+"""Parameters of engines that segment membranes: which further files are made from the mask."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from cryomamba.engines.artifacts import PRODUCES
 
 
 class MembraneOptions(EngineParameters):
-    """What is made of a mask of membranes besides itself.
+    """Further files that are made from a mask of membranes.
 
-    An engine whose parameters derive from this need do no more: whoever runs it makes the files from its label 1.
+    An engine whose parameters derive from this class does nothing more: the runner makes the files from label 1.
     """
 
     instances: bool = Field(
         default=False,
-        title="Number the pieces",
-        description="Make instances.mrc as well, in which each connected piece has its own number, the largest 1.",
+        title="Label each component",
+        description="Also write instances.mrc: each connected component has its own label, 1 for the largest.",
         json_schema_extra={PRODUCES: "instances"},
     )
-    middle: bool = Field(
+    medial_surface: bool = Field(
         default=False,
-        title="Middle surface",
-        description="Make middle.mrc as well: the middle surface, one voxel thick, with each piece's number.",
-        json_schema_extra={PRODUCES: "middle"},
+        title="Medial surface",
+        description="Also write medial_surface.mrc: the medial surface, one voxel thick, labelled by component.",
+        json_schema_extra={PRODUCES: "medial_surface"},
     )
     normals: bool = Field(
         default=False,
         title="Normals",
-        description="Make normals.nrrd as well: the membrane's normals on its middle surface, a field of vectors.",
+        description="Also write normals.nrrd: the unit normals of the medial surface as a vector field.",
         json_schema_extra={PRODUCES: "normals"},
     )
     point_spacing_A: float | None = Field(
         None,
         ge=5,
         le=10000,
-        title="Points every",
-        description="Make tables of points (picks) so far apart on the middle surface, with normals and angles, for "
-        "subtomogram averaging; none if left out.",
+        title="Point spacing",
+        description="Also write tables of points at this spacing on the medial surface, with normals and Euler "
+        "angles, for subtomogram averaging. Leave it out for none.",
         json_schema_extra={"unit": "Å", PRODUCES: "csv"},
     )
 
     @property
     def any(self) -> bool:
-        """Whether anything is wanted."""
-        return self.instances or self.middle or self.normals or self.point_spacing_A is not None
+        """Whether any further file is requested."""
+        return self.instances or self.medial_surface or self.normals or self.point_spacing_A is not None

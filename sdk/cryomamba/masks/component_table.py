@@ -22,7 +22,7 @@ class ShapeSums:
 
     def __init__(self, rows: int) -> None:
         self.surface_A2 = np.zeros(rows + 1)
-        self.middle = np.zeros(rows + 1)
+        self.ridge_voxels = np.zeros(rows + 1)
         self.thickness_A = np.zeros(rows + 1)
         self.square_A2 = np.zeros(rows + 1)
 
@@ -36,7 +36,7 @@ class ShapeSums:
 
     def add_thickness(self, ids: npt.NDArray[np.uint32], thickness_A: npt.NDArray[Any]) -> None:
         """Add what was measured in the middle of pieces."""
-        _add(self.middle, ids, None)
+        _add(self.ridge_voxels, ids, None)
         _add(self.thickness_A, ids, thickness_A)
         _add(self.square_A2, ids, thickness_A.astype(np.float64) ** 2)
 
@@ -49,8 +49,8 @@ class ComponentTable:
     ----------
     voxels : ndarray
     sums : mapping of str to ndarray
-        What adds up: ``place`` (positions times voxels), and where measured ``surface_A2``, ``middle``,
-        ``thickness_A``, ``square_A2``, ``middle_nm2``.
+        What adds up: ``place`` (positions times voxels), and where measured ``surface_A2``, ``ridge_voxels``,
+        ``thickness_A``, ``square_A2``, ``medial_surface_nm2``.
     start, stop : ndarray, (rows, 3)
     """
 
@@ -91,14 +91,14 @@ class ComponentTable:
             "box_start": self.start,
             "box_stop": self.stop,
         }
-        if "middle_nm2" in self.sums:
-            columns["middle_nm2"] = self.sums["middle_nm2"]
+        if "medial_surface_nm2" in self.sums:
+            columns["medial_surface_nm2"] = self.sums["medial_surface_nm2"]
         if "surface_A2" in self.sums:
             columns["surface_nm2"] = self.sums["surface_A2"] / _A2_PER_NM2
-            middle = np.where(self.sums["middle"] > 0, self.sums["middle"], np.nan)
-            mean = self.sums["thickness_A"] / middle
+            count = np.where(self.sums["ridge_voxels"] > 0, self.sums["ridge_voxels"], np.nan)
+            mean = self.sums["thickness_A"] / count
             columns["thickness_A"] = mean
-            columns["thickness_sd_A"] = np.sqrt(np.maximum(self.sums["square_A2"] / middle - mean**2, 0))
+            columns["thickness_sd_A"] = np.sqrt(np.maximum(self.sums["square_A2"] / count - mean**2, 0))
         return columns
 
 

@@ -71,7 +71,7 @@ def export(volume: Volume, path: Path, *, label: int | None = None, step: Step |
     ending = ending_of(path)
     if ending in _MESHES:
         source = LabelSource.of_volume(volume, slab_voxels=_MESH_SLAB_VOXELS)
-        parts = mesh_parts(source, label, placement_A=volume.facts.placement_A, step=step)
+        parts = mesh_parts(source, label, placement_A=volume.header.placement_A, step=step)
         _MESHES[ending](parts, path)
     elif ending == ".mrc":
         source = LabelSource.of_volume(volume)
@@ -82,13 +82,13 @@ def export(volume: Volume, path: Path, *, label: int | None = None, step: Step |
         )
     else:
         target: Any = volume if label is None else _OneLabel(volume, label)
-        is_mask = np.dtype(volume.facts.dtype).kind in "iu"
+        is_mask = np.dtype(volume.header.dtype).kind in "iu"
         _VOXELS[ending](target, path, labels=is_mask, progress=step)
 
 
 def largest(mask: Volume) -> int:
     """Return the largest label that a mask file of that type can hold."""
-    return 127 if np.dtype(mask.facts.dtype).itemsize == 1 else 0xFFFF
+    return 127 if np.dtype(mask.header.dtype).itemsize == 1 else 0xFFFF
 
 
 class _OneLabel:
@@ -98,7 +98,7 @@ class _OneLabel:
         LabelSource.of_volume(mask)
         self._mask = mask
         self._label = label
-        self.shape, self.voxel_size_A, self.facts, self.meta = mask.shape, mask.voxel_size_A, mask.facts, mask.meta
+        self.shape, self.voxel_size_A, self.header, self.meta = mask.shape, mask.voxel_size_A, mask.header, mask.meta
 
     def read_native(self, z: slice, y: slice, x: slice) -> Any:  # noqa: ANN401 (any integer type)
         voxels = self._mask.read_native(z, y, x)

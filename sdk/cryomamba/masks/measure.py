@@ -26,7 +26,7 @@ PIECES_MAX: Final = 100_000
 _FIND_SHARE: Final = 0.3
 _MEASURED_VOXELS: Final = 32 * 1024 * 1024
 _ROWS: Final = 4096
-_NUMBERS: Final = ("voxels", "volume_nm3", "surface_nm2", "middle_nm2", "thickness_A", "thickness_sd_A")
+_NUMBERS: Final = ("voxels", "volume_nm3", "surface_nm2", "medial_surface_nm2", "thickness_A", "thickness_sd_A")
 _PLAIN: Final = ("kind", "label", "name", "instance", *_NUMBERS, "instances", "fraction")
 _TRIPLES: Final = {"centroid_A": ("centroid", "_A"), "box_start": ("box_start", ""), "box_stop": ("box_stop", "")}
 
@@ -40,8 +40,8 @@ class Measured(BaseModel):
     volume_nm3 : float
     surface_nm2 : float or None
         See :data:`~cryomamba.masks.surface.METHOD`; without the cuts at the volume's border. None if not measured.
-    middle_nm2 : float or None
-        Area of the middle surface, of membranes; None if it was not traced.
+    medial_surface_nm2 : float or None
+        Area of the medial surface, of membranes; None if it was not traced.
     thickness_A, thickness_sd_A : float or None
         Mean and standard deviation over the voxels in the middle; None if not measured.
     centroid : tuple of float or None
@@ -57,7 +57,7 @@ class Measured(BaseModel):
     voxels: int
     volume_nm3: float
     surface_nm2: float | None = None
-    middle_nm2: float | None = None
+    medial_surface_nm2: float | None = None
     thickness_A: float | None = None
     thickness_sd_A: float | None = None
     centroid: Spacing | None = None
@@ -116,9 +116,9 @@ class Measurements:
         """Number of pieces that are listed one by one, the largest; at most :data:`PIECES_MAX`."""
         return len(self.pieces)
 
-    def with_middle(self, middle_nm2: Floats) -> Measurements:
-        """Return the tables with the area of each piece's middle surface."""
-        return self.of(self.pieces, self._table.with_sums(middle_nm2=middle_nm2), self._names)
+    def with_medial_surface(self, medial_surface_nm2: Floats) -> Measurements:
+        """Return the tables with the area of each piece's medial surface."""
+        return self.of(self.pieces, self._table.with_sums(medial_surface_nm2=medial_surface_nm2), self._names)
 
     def rows(self, most: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the fields of the listed pieces (at most so many), the largest first, as plain values."""

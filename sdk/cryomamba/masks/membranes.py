@@ -1,4 +1,4 @@
-"""What a mask of membranes gives besides itself: numbered pieces, the middle surface, oriented points, normals.
+"""What a mask of membranes gives besides itself: numbered pieces, the medial surface, oriented points, normals.
 
 One walk over the mask finds all but the field of normals. That takes another, because which way a normal looks is known
 when all of its piece is.
@@ -37,14 +37,14 @@ class MembraneFiles:
     ----------
     instances : Path or None
         The mask with the number of its piece at every voxel, uint16.
-    middle : Path or None
-        The same of the middle surface alone, one voxel thick.
+    medial_surface : Path or None
+        The same of the medial surface alone, one voxel thick.
     normals : Path or None
-        The normals on the middle surface as vectors, NRRD.
+        The normals on the medial surface as vectors, NRRD.
     """
 
     instances: Path | None = None
-    middle: Path | None = None
+    medial_surface: Path | None = None
     normals: Path | None = None
 
 
@@ -56,14 +56,14 @@ class Membranes:
     ----------
     thickness_A : float
         The mask's thickness: as given, or as measured.
-    middle_nm2 : ndarray, (pieces,)
-        Area of each piece's middle surface.
+    medial_surface_nm2 : ndarray, (pieces,)
+        Area of each piece's medial surface.
     points : Picks
-        Points at about equal distances on the middle surfaces, with normals and the number of the piece.
+        Points at about equal distances on the medial surfaces, with normals and the number of the piece.
     """
 
     thickness_A: float
-    middle_nm2: npt.NDArray[np.float64]
+    medial_surface_nm2: npt.NDArray[np.float64]
     points: Picks
 
 
@@ -78,7 +78,7 @@ def trace_membranes(
     engine: str = "membranes",
     step: Step | None = None,
 ) -> Membranes:
-    """Find the middle surfaces of membranes and points on them, and write what is wanted.
+    """Find the medial surfaces of membranes and points on them, and write what is wanted.
 
     Memory is that of a slab and of the points.
 
@@ -86,7 +86,7 @@ def trace_membranes(
     ----------
     instances : Instances
         Of the mask, whose file must be open. Pieces after the 65,535th are left out of files.
-    like : Volume or HeaderFacts
+    like : Volume or HeaderFields
         What the files lie on.
     files : MembraneFiles
     label : int, optional
@@ -111,15 +111,15 @@ def trace_membranes(
             made = path and MaskWriter(path, like, labels=PIECES_MAX, engine=engine, what=what)
             return stack.enter_context(made) if made else None
 
-        whole, middle = writer(files.instances, "instance mask"), writer(files.middle, "middle mask")
+        whole, medial = writer(files.instances, "instance mask"), writer(files.medial_surface, "medial surface mask")
         z = 0
         for ids, part, pieces in _walk(instances, label, thickness_A):
             areas += np.bincount(pieces, part.areas_A2, minlength=areas.size)
             sampler.add(part, pieces)
             if whole is not None:
                 _write_planes(whole, z, ids)
-            if middle is not None:
-                _write_planes(middle, z, _planes(part, z, ids))
+            if medial is not None:
+                _write_planes(medial, z, _planes(part, z, ids))
             z += len(ids)
             tell(z / source.shape[0] / walks)
     found = sampler.points()
@@ -129,7 +129,7 @@ def trace_membranes(
 
 
 def _walk(instances: Instances, label: int | None, thickness_A: float) -> Iterator[tuple[Ids, MedialSurfacePart, Ids]]:
-    """Yield each slab's pieces, its part of the middle surface, and the piece of each voxel of that."""
+    """Yield each slab's pieces, its part of the medial surface, and the piece of each voxel of that."""
     parts = medial_surface(instances.source, label, thickness_A)
     z = 0
     for (_, ids), part in zip(instances.slabs(), parts, strict=True):
@@ -138,7 +138,7 @@ def _walk(instances: Instances, label: int | None, thickness_A: float) -> Iterat
 
 
 def _planes(part: MedialSurfacePart, z: int, ids: Ids) -> Iterator[Ids]:
-    """Yield the pieces in each plane of a slab at the voxels of the middle surface alone."""
+    """Yield the pieces in each plane of a slab at the voxels of the medial surface alone."""
     for number, rows in enumerate(_rows(part, z, len(ids))):
         y, x = part.voxels[rows, 1], part.voxels[rows, 2]
         plane = np.zeros_like(ids[number])

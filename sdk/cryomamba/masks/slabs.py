@@ -63,7 +63,7 @@ class LabelSource:
         VolumeError
             ``volume_unsupported``: its voxels are not whole numbers, so it is no mask.
         """
-        if np.dtype(mask.facts.dtype).kind not in "iu":
+        if np.dtype(mask.header.dtype).kind not in "iu":
             raise VolumeError(
                 f"{mask.meta.name} holds densities, not labels.",
                 code=ErrorCode.VOLUME_UNSUPPORTED,

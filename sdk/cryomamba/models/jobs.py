@@ -227,7 +227,7 @@ class JobRecord(Record):
     @property
     def mask(self) -> str | None:
         """Name of the finished mask, if there is one."""
-        return MASK if self.has(MASK) else None
+        return MASK.name if self.has(MASK.name) else None
 
     @property
     def revisions(self) -> tuple[Artifact, ...]:

@@ -66,8 +66,8 @@ def unpack(file: io.FileIO, compression: Compression, nbytes: int, folder: Path)
     UnavailableError
         ``insufficient_storage``.
     """
-    facts = os.fstat(file.fileno())
-    key = hashlib.sha256(repr((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)).encode())
+    status = os.fstat(file.fileno())
+    key = hashlib.sha256(repr((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)).encode())
     target = folder / f"{key.hexdigest()[:24]}.mrc"
     if target.exists() and target.stat().st_size == nbytes:
         return target

@@ -122,7 +122,7 @@ class HeaderFields:
         return grid.placement(self.standard_origin_A, self.nstart, self.axes, self.voxel_size_A)
 
     def with_voxel_size(self, voxel_size_A: float | Triple) -> HeaderFields:
-        """Return the same facts with a voxel size (Å; z, y, x) that a person knows better than the header.
+        """Return the same header with a voxel size (Å; z, y, x) that a person knows better than the header.
 
         Raises
         ------
@@ -164,7 +164,7 @@ class HeaderFields:
 
 
 def blank_header(shape: tuple[int, int, int], voxel_size_A: float | Triple = 1.0, *, mode: int = 2) -> HeaderFields:
-    """Return the facts of a new little-endian volume that lies at zero.
+    """Return the header of a new little-endian volume that lies at zero.
 
     Parameters
     ----------

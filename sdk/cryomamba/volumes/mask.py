@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
-from cryomamba.volumes.encode import encode_header, own_label
 from cryomamba.volumes.header_fields import HeaderFields
+from cryomamba.volumes.header_writer import encode_header, own_label
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.mrc import Volume
-from cryomamba.volumes.stored import StoredVoxels, spans
+from cryomamba.volumes.voxel_file import VoxelFile, spans
 
 _LARGEST_BYTE_LABEL = 127
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -34,7 +34,7 @@ class MaskWriter:
     ----------
     path : path-like
         Where the mask shall appear; its folder exists.
-    like : Volume or HeaderFacts
+    like : Volume or HeaderFields
         The tomogram; :func:`~cryomamba.volumes.blank_header` for a shape without a file. A voxel size given when
         the volume was opened is written into the mask's cell.
     labels : int
@@ -68,9 +68,9 @@ class MaskWriter:
     ) -> None:
         if not 0 < labels <= 0xFFFF:
             raise ValueError(f"labels must be between 1 and 65535, not {labels}")
-        source = like.facts if isinstance(like, Volume) else like
+        source = like.header if isinstance(like, Volume) else like
         small = labels <= _LARGEST_BYTE_LABEL
-        self.facts = dataclasses.replace(
+        self.header = dataclasses.replace(
             source,
             byte_order="<",
             mode=0 if small else 6,
@@ -83,13 +83,13 @@ class MaskWriter:
         self.dtype = np.dtype(np.uint8 if small else np.uint16)
         self.moments: Moments | None = None
         self._largest = labels
-        self._aside = AtomicFile(Path(path), self.facts.data_offset + self.facts.data_nbytes)
-        self._stored = StoredVoxels(self._aside.file, self.facts)
+        self._aside = AtomicFile(Path(path), self.header.data_offset + self.header.data_nbytes)
+        self._stored = VoxelFile(self._aside.file, self.header)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along z, y, x."""
-        return self.facts.shape
+        return self.header.shape
 
     def write(self, z: int, y: int, x: int, block: Labels) -> None:
         """Write a block with its first voxel at (z, y, x).
@@ -111,14 +111,14 @@ class MaskWriter:
             raise ValueError(f"a block of {block.shape} at {(z, y, x)} reaches out of a mask of {self.shape}")
         if block.size and int(block.max()) > self._largest:
             raise ValueError(f"label {int(block.max())} is above the largest announced, {self._largest}")
-        self._stored.write_from(block.transpose(self.facts.from_zyx), *self.facts.in_file_order(zyx))
+        self._stored.write_from(block.transpose(self.header.from_zyx), *self.header.in_file_order(zyx))
 
     def read(self, z: slice, y: slice, x: slice, out: Labels | None = None) -> Labels:
         """Return what a block holds so far, shape (z, y, x), C-contiguous, of the mask's ``dtype``."""
         zyx = [spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True)]
         if out is None:
             out = np.empty(tuple(stop - start for start, stop in zyx), self.dtype)
-        self._stored.read_into(out.transpose(self.facts.from_zyx), *self.facts.in_file_order(zyx))
+        self._stored.read_into(out.transpose(self.header.from_zyx), *self.header.in_file_order(zyx))
         return out
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class MaskWriter:
         for chunk in self._stored.chunks():
             moments.add(chunk)
         self._aside.file.seek(0)
-        self._aside.file.write(encode_header(self.facts, self.facts.labels, moments))
+        self._aside.file.write(encode_header(self.header, self.header.labels, moments))
         self._aside.commit()
         self.moments = moments
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.volumes import compressed as packed
 from cryomamba.volumes.grid import Triple
-from cryomamba.volumes.header import parse_header
 from cryomamba.volumes.header_fields import HEADER_NBYTES, HeaderFields
+from cryomamba.volumes.header_parser import parse_header
 from cryomamba.volumes.metadata import VolumeMeta
-from cryomamba.volumes.stored import BUFFER_NBYTES, Array, Block, StoredVoxels, spans
+from cryomamba.volumes.voxel_file import BUFFER_NBYTES, Array, Block, VoxelFile, spans
 
 
 def inspect(
@@ -47,8 +47,8 @@ def inspect(
         ``volume_not_found``, ``volume_unreadable`` or ``volume_unsupported``.
     """
     with _open_file(Path(path), check) as file:
-        facts = _facts(file, voxel_size_A)
-        return facts.describe(Path(path).name, _size(file), packed.compression_of(_head(file)))
+        header = _read_header(file, voxel_size_A)
+        return header.describe(Path(path).name, _size(file), packed.compression_of(_head(file)))
 
 
 def open_volume(
@@ -82,17 +82,17 @@ def open_volume(
     path = Path(path)
     with ExitStack() as stack:
         source = stack.enter_context(_open_file(path, check))
-        facts = _facts(source, voxel_size_A)
+        header = _read_header(source, voxel_size_A)
         compression = packed.compression_of(_head(source))
-        meta = facts.describe(path.name, _size(source), compression)
+        meta = header.describe(path.name, _size(source), compression)
         plain, plain_path = source, path
         if compression is not None:
             if scratch is None:
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cryomamba-")))
-            nbytes = facts.data_offset + facts.data_nbytes
+            nbytes = header.data_offset + header.data_nbytes
             plain_path = packed.unpack(source, compression, nbytes, scratch)
             plain = stack.enter_context(_open_file(plain_path))
-        return Volume(facts, meta, plain, plain_path, source.fileno(), stack.pop_all())
+        return Volume(header, meta, plain, plain_path, source.fileno(), stack.pop_all())
 
 
 class Volume:
@@ -106,35 +106,35 @@ class Volume:
     ----------
     meta : VolumeMeta
         What clients may see.
-    facts : HeaderFacts
+    header : HeaderFields
         What a mask of this volume is written like.
     """
 
     def __init__(
         self,
-        facts: HeaderFields,
+        header: HeaderFields,
         meta: VolumeMeta,
         file: io.FileIO,
         path: Path,
         source: int,
         resources: ExitStack,
     ) -> None:
-        self.facts = facts
+        self.header = header
         self.meta = meta
         self._path = path
         self._source = source
         self._resources = resources
-        self._stored = StoredVoxels(file, facts)
+        self._stored = VoxelFile(file, header)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along z, y, x."""
-        return self.facts.shape
+        return self.header.shape
 
     @property
     def voxel_size_A(self) -> Triple:
         """Å along z, y, x."""
-        return self.facts.voxel_size_A
+        return self.header.voxel_size_A
 
     @property
     def array(self) -> Array | None:
@@ -142,12 +142,12 @@ class Volume:
 
         A view of its own each time: keep it no longer than needed.
         """
-        if self.facts.nibbles:
+        if self.header.nibbles:
             return None
         mapped = np.memmap(
-            self._path, self.facts.dtype, "r", offset=self.facts.data_offset, shape=self.facts.file_shape
+            self._path, self.header.dtype, "r", offset=self.header.data_offset, shape=self.header.file_shape
         )
-        return mapped.transpose(self.facts.to_zyx)
+        return mapped.transpose(self.header.to_zyx)
 
     def read(self, z: slice, y: slice, x: slice, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return a block of voxels.
@@ -176,19 +176,19 @@ class Volume:
             out = np.empty(shape, np.float32)
         elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(f"out must be a C-contiguous float32 array of shape {shape}")
-        self._stored.read_into(out.transpose(self.facts.from_zyx), *block)
+        self._stored.read_into(out.transpose(self.header.from_zyx), *block)
         return out
 
     def read_native(self, z: slice, y: slice, x: slice) -> Array:
         """Return a block as :meth:`read` does, but in the stored dtype and the machine's byte order."""
         block, shape = self._block(z, y, x)
-        out = np.empty(shape, np.dtype(self.facts.dtype).newbyteorder("="))
-        self._stored.read_into(out.transpose(self.facts.from_zyx), *block)
+        out = np.empty(shape, np.dtype(self.header.dtype).newbyteorder("="))
+        self._stored.read_into(out.transpose(self.header.from_zyx), *block)
         return out
 
     def _block(self, z: slice, y: slice, x: slice) -> tuple[Block, tuple[int, ...]]:
         zyx = [spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True)]
-        return self.facts.in_file_order(zyx), tuple(stop - start for start, stop in zyx)
+        return self.header.in_file_order(zyx), tuple(stop - start for start, stop in zyx)
 
     def chunks(self, nbytes: int = BUFFER_NBYTES, *, every: int = 1) -> Iterator[Array]:
         """Yield all voxels once, flat, in the file's order, stored dtype and the machine's byte order.
@@ -253,12 +253,12 @@ def _head(file: io.FileIO) -> bytes:
     return file.read(HEADER_NBYTES)
 
 
-def _facts(file: io.FileIO, voxel_size_A: float | Triple | None) -> HeaderFields:
+def _read_header(file: io.FileIO, voxel_size_A: float | Triple | None) -> HeaderFields:
     head, size = _head(file), _size(file)
     compression = packed.compression_of(head)
     if compression is None:
-        facts = parse_header(head, size)
+        header = parse_header(head, size)
     else:
-        facts = parse_header(packed.head(file, compression, HEADER_NBYTES), None)
-        packed.check_ratio(compression, size, facts.data_offset + facts.data_nbytes)
-    return facts if voxel_size_A is None else facts.with_voxel_size(voxel_size_A)
+        header = parse_header(packed.head(file, compression, HEADER_NBYTES), None)
+        packed.check_ratio(compression, size, header.data_offset + header.data_nbytes)
+    return header if voxel_size_A is None else header.with_voxel_size(voxel_size_A)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.mrc import Volume
-from cryomamba.volumes.stored import BUFFER_NBYTES
+from cryomamba.volumes.voxel_file import BUFFER_NBYTES
 
 PERCENTILES = (0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 _SAMPLE = 1 << 19
@@ -93,7 +93,7 @@ def stream_statistics(
         ``cancelled``: the callable said so.
     """
     total = math.prod(volume.shape)
-    stride = _sample_stride(total, volume.facts.file_shape)
+    stride = _sample_stride(total, volume.header.file_shape)
     moments, sample, done, told = Moments(), [], 0, 0.0
     for chunk in volume.chunks():
         if cancelled is not None and cancelled():
@@ -129,9 +129,9 @@ def check_finite_sample(volume: Volume) -> None:
     VolumeError
         ``volume_not_finite``, with the number of such voxels in ``details``.
     """
-    if np.dtype(volume.facts.dtype).kind != "f":
+    if np.dtype(volume.header.dtype).kind != "f":
         return
-    nbytes = volume.facts.data_nbytes
+    nbytes = volume.header.data_nbytes
     every = 1 if nbytes <= _SMALL_NBYTES else nbytes // (_SAMPLED_PIECES * BUFFER_NBYTES)
     pieces = volume.chunks(BUFFER_NBYTES, every=every)
     found = sum(int(np.count_nonzero(~np.isfinite(values))) for values in pieces)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
-from cryomamba.volumes.encode import encode_header, own_label
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.header_fields import blank_header
+from cryomamba.volumes.header_writer import encode_header, own_label
 from cryomamba.volumes.moments import Moments
-from cryomamba.volumes.stored import StoredVoxels
+from cryomamba.volumes.voxel_file import VoxelFile
 
 _MODES = {"i1": 0, "i2": 1, "f4": 2, "u2": 6, "f2": 12}
 
@@ -59,17 +59,17 @@ def write_volume(
         shape, voxels = voxels.shape, (voxels,)
     if shape is None:
         raise ValueError("slabs need the shape of the whole volume")
-    facts = blank_header(shape, voxel_size_A, mode=_MODES[stored.str[1:]])
-    with AtomicFile(Path(path), facts.data_offset + facts.data_nbytes) as aside:
-        target, moments = StoredVoxels(aside.file, facts), Moments()
+    header = blank_header(shape, voxel_size_A, mode=_MODES[stored.str[1:]])
+    with AtomicFile(Path(path), header.data_offset + header.data_nbytes) as aside:
+        target, moments = VoxelFile(aside.file, header), Moments()
         _write_slabs(target, voxels, shape)
         for chunk in target.chunks():
             moments.add(chunk)
         aside.file.seek(0)
-        aside.file.write(encode_header(facts, (own_label(label),), moments))
+        aside.file.write(encode_header(header, (own_label(label),), moments))
 
 
-def _write_slabs(target: StoredVoxels, slabs: Iterable[NDArray[np.generic]], shape: tuple[int, int, int]) -> None:
+def _write_slabs(target: VoxelFile, slabs: Iterable[NDArray[np.generic]], shape: tuple[int, int, int]) -> None:
     z = 0
     for slab in slabs:
         if slab.shape[1:] != tuple(shape[1:]) or z + slab.shape[0] > shape[0]:

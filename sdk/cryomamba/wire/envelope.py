@@ -39,6 +39,8 @@ class Envelope:
         The `id` of the request that this answers.
     job, attempt : str or None, int or None
         The job concerned.
+    owner : str or None
+        In a request: the owner on whose behalf it is made, ``*`` for all whom the sender may act for.
     body : dict
         The message's own fields.
     buffers : tuple of BufferSpec
@@ -54,6 +56,7 @@ class Envelope:
     corr: str | None = None
     job: str | None = None
     attempt: int | None = None
+    owner: str | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
     buffers: tuple[BufferSpec, ...] = ()
 
@@ -82,6 +85,7 @@ class EnvelopeFactory:
         corr: str | None = None,
         job: str | None = None,
         attempt: int | None = None,
+        owner: str | None = None,
         buffers: Sequence[BufferSpec] = (),
     ) -> Envelope:
         """Make the next envelope for a topic (or for the request channel, the empty topic)."""
@@ -96,6 +100,7 @@ class EnvelopeFactory:
             corr=corr,
             job=job,
             attempt=attempt,
+            owner=owner,
             body=body,
             buffers=tuple(buffers),
         )
@@ -117,7 +122,7 @@ def encode(envelope: Envelope) -> bytes:
     ProtocolError
         The header would be larger than 64 KiB or holds something that msgpack has no type for.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "v": PROTOCOL_VERSION,
         "type": envelope.type,
         "id": envelope.id,
@@ -127,12 +132,8 @@ def encode(envelope: Envelope) -> bytes:
         "ts": envelope.ts,
         "body": envelope.body,
     }
-    if envelope.corr is not None:
-        fields["corr"] = envelope.corr
-    if envelope.job is not None:
-        fields["job"] = envelope.job
-    if envelope.attempt is not None:
-        fields["attempt"] = envelope.attempt
+    optional = {"corr": envelope.corr, "job": envelope.job, "attempt": envelope.attempt, "owner": envelope.owner}
+    fields |= {name: value for name, value in optional.items() if value is not None}
     if envelope.buffers:
         fields["buffers"] = [spec.to_wire() for spec in envelope.buffers]
     try:
@@ -177,9 +178,10 @@ def decode(raw: bytes | memoryview) -> Envelope:
         epoch=_whole(fields, "epoch"),
         seq=_whole(fields, "seq"),
         ts=_time(fields, "ts"),
-        corr=_text(fields, "corr") if fields.get("corr") is not None else None,
-        job=_text(fields, "job") if fields.get("job") is not None else None,
+        corr=_optional_text(fields, "corr"),
+        job=_optional_text(fields, "job"),
         attempt=_whole(fields, "attempt") if fields.get("attempt") is not None else None,
+        owner=_optional_text(fields, "owner"),
         body=_map(fields, "body"),
         buffers=_buffers(fields),
     )
@@ -190,6 +192,10 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX:
         raise ProtocolError(f"The header field '{key}' is not a short text.")
     return value
+
+
+def _optional_text(fields: Mapping[str, Any], key: str) -> str | None:
+    return None if fields.get(key) is None else _text(fields, key)
 
 
 def _whole(fields: Mapping[str, Any], key: str) -> int:

@@ -1,4 +1,7 @@
-"""The bodies of requests and replies on the jobs socket; :data:`REQUESTS` names them all."""
+"""The bodies of requests and replies on the jobs socket; :data:`REQUESTS` names them all.
+
+The envelope of every request names the owner on whose behalf it is made; see :mod:`cryomamba.access.visibility`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from cryomamba.models.jobs import (
     JobRecord,
     JobState,
     Label,
-    Owner,
     Progress,
     SubmitRequest,
 )
@@ -38,12 +40,11 @@ class JobRef(Request):
 
 
 class ListRequest(Request):
-    """``job.list``: newest first, of one owner or of all; a page ends early when the reply is full."""
+    """``job.list``: newest first, those of the request's owner; a page ends early when the reply is full."""
 
     state: JobState | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200)
-    owner: Owner | None = None
 
 
 class FocusRequest(JobRef):

@@ -13,14 +13,15 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.engines.artifacts import SCORES
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import PARAMS_MAX_BYTES, RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect, open_volume
-from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.volumes.statistics import check_finite_sample
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import cut, wire_nbytes
@@ -74,9 +75,7 @@ class VolumeRoots:
     closed: Sequence[Path] = ()
 
 
-def admit(
-    request: SubmitRequest, engines: Sequence[EngineInfo], places: VolumeRoots, *, sees: str | None = None
-) -> NewJob:
+def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: VolumeRoots, visibility: Visibility) -> NewJob:
     """Check a submit and return the job that it makes.
 
     Parameters
@@ -85,8 +84,8 @@ def admit(
     engines : sequence of EngineInfo
         Those that workers offer.
     places : Places
-    sees : str or None
-        The one owner whose uploaded files may be used; None for all.
+    visibility : Visibility
+        Whose uploaded files may be used.
 
     Raises
     ------
@@ -105,7 +104,7 @@ def admit(
     if source.shape is not None:
         return NewJob(request, engine.name, _demo_summary(source, source.shape, engine))
     if source.file_id is not None:
-        return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads, sees))
+        return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads, visibility))
     if source.job_id is not None:
         return NewJob(request, engine.name, _scores_summary(source, source.job_id, places.artifacts))
     return NewJob(request, engine.name, _file_summary(source, source.path or "", places.roots, places.closed))
@@ -208,7 +207,7 @@ def _demo_summary(volume: VolumeSource, shape: Shape, engine: EngineInfo) -> Vol
 
 def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> VolumeSummary:
     try:
-        path = resolve_below(f"{job_id}/{SCORES}", (artifacts,))
+        path = resolve_below(f"{job_id}/{SCORES.name}", (artifacts,))
     except CryoMambaError:
         raise NotFoundError(
             "There is no job of that id whose scores are kept.",
@@ -218,7 +217,7 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
         path, voxel_size_A=volume.voxel_size_A, check=lambda opened: verify_opened(opened, path, (artifacts,))
     )
     return VolumeSummary(
-        name=f"{SCORES} of {job_id}",
+        name=f"{SCORES.name} of {job_id}",
         shape=meta.shape,
         voxel_size_A=meta.voxel_size_A,
         job_id=job_id,
@@ -249,8 +248,8 @@ def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path], closed
     )
 
 
-def find_upload(uploads: Path, file_id: str, sees: str | None) -> tuple[Path, FileRecord | None]:
-    """Return an uploaded volume and what is known of it; another owner's is not there for one who sees his own.
+def find_upload(uploads: Path, file_id: str, visibility: Visibility) -> tuple[Path, FileRecord | None]:
+    """Return an uploaded volume and what is known of it; a file outside the visibility does not exist.
 
     Raises
     ------
@@ -258,13 +257,13 @@ def find_upload(uploads: Path, file_id: str, sees: str | None) -> tuple[Path, Fi
     """
     path = uploaded_volume(uploads, file_id)
     record = read_record(path.parent)
-    if sees is not None and (record is None or record.owner != sees):
+    if not visibility.includes(record.owner if record else ""):
         raise no_such_file(file_id)
     return path, record
 
 
-def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path, sees: str | None) -> VolumeSummary:
-    path, record = find_upload(uploads, file_id, sees)
+def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path, visibility: Visibility) -> VolumeSummary:
+    path, record = find_upload(uploads, file_id, visibility)
     summary = _file_summary(volume, str(path), (uploads,))
     name = summary.name if record is None else cut(record.filename, 255)
     return summary.model_copy(update={"name": name, "path": None, "file_id": file_id})

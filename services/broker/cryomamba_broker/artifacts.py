@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.jobs import JobRecord
-from cryomamba.volumes.roots import verify_opened
+from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba.wire.buffers import BufferSpec, encode_bytes
 from cryomamba.wire.requests import ArtifactRead
 

@@ -11,8 +11,10 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 
 from cryomamba.access.keys import KeyFile
 from cryomamba.access.roles import may_ask, may_connect
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, ErrorCode
 from cryomamba.settings import Settings
+from cryomamba.wire.envelope import Envelope
 from cryomamba_server.bus_keys import AllowedKey, BusKeys
 
 USER: Final = "User-Id"
@@ -111,24 +113,34 @@ class BusAuthenticator:
         """Whether the key that a message came under is still let in."""
         return self._keys is None or self._sender(frame) is not None
 
-    def sees(self, frame: zmq.Frame) -> str | None:
-        """Return whose jobs the sender of a message sees: one owner's, or with None everybody's."""
+    def visibility(self, frame: zmq.Frame) -> Visibility | None:
+        """Return what the key that a message came under may see, None for a key that has just been revoked."""
         if self._keys is None:
-            return None
+            return Visibility.everything()
         entry = self._sender(frame)
-        # A key that was revoked a moment ago is nobody's; no job has such an owner.
-        return "\0" if entry is None else entry.sees
+        return None if entry is None else entry.visibility
 
-    def require(self, frame: zmq.Frame, request: str) -> str | None:
-        """Let a request pass, and return whose jobs its sender sees: one owner's, or with None everybody's.
+    def authorize(self, frame: zmq.Frame, request: Envelope) -> Visibility:
+        """Decide what a request may see and change: the only place where this is decided.
+
+        Parameters
+        ----------
+        frame : zmq.Frame
+            As received; it carries the key of the connection.
+        request : Envelope
+            Names the owner on whose behalf the request is made. Administrators may name anyone, or ``*`` for
+            everything; with any other key, ``*`` stands for the key's own owner.
 
         Raises
         ------
         AccessError
-            ``unauthorized``: its key has been revoked; ``forbidden``: the key's role may not ask this.
+            ``unauthorized``: the key has been revoked; ``forbidden``: its role does not allow this type of request,
+            or it belongs to another owner.
+        InvalidRequestError
+            The request names no owner.
         """
         if self._keys is None:
-            return None
+            return Visibility.from_wire(request.owner)
         entry = self._sender(frame)
         if entry is None:
             raise AccessError(
@@ -136,12 +148,20 @@ class BusAuthenticator:
                 code=ErrorCode.UNAUTHORIZED,
                 hint="Ask the server's owner for a new one: 'cryomamba keys add NAME' makes it.",
             )
-        if not may_ask(entry.role, request):
+        if not may_ask(entry.role, request.type):
             raise AccessError(
-                f"The key '{entry.name}' is a {entry.role}'s and may not send '{request[:64]}'.",
+                f"The key '{entry.name}' is a {entry.role}'s and may not send '{request.type[:64]}'.",
                 hint="Ask the server's owner for a key with another role.",
             )
-        return entry.sees
+        asked = Visibility.from_wire(request.owner)
+        if entry.visibility.is_everything or asked == entry.visibility:
+            return asked
+        if asked.is_everything:
+            return entry.visibility
+        raise AccessError(
+            f"The key '{entry.name}' may not act on behalf of '{asked.owner}'.",
+            hint="Only the key of an administrator may act for other owners.",
+        )
 
     def take_revoked(self) -> set[str]:
         """Return the public keys that were let in once and are revoked now, each of them one time."""

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from cryomamba._version import __version__
+from cryomamba.access.visibility import Visibility
 from cryomamba.engines.info import EngineInfo
-from cryomamba.errors import NotFoundError
+from cryomamba.errors import AccessError, NotFoundError
 from cryomamba.models.jobs import JobRecord, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo, WorkerInfo
 from cryomamba.wire.constants import PROTOCOL_VERSION
@@ -27,7 +28,7 @@ from cryomamba_broker.admission import VolumeRoots, admit, require_json_serializ
 from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
 from cryomamba_broker.disk_space import DiskSpace, job_nbytes
-from cryomamba_broker.dispatch import Answer, Handler
+from cryomamba_broker.dispatch import Answer, Handler, job_answer
 from cryomamba_broker.revisions import Revision, stage
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
@@ -75,7 +76,7 @@ class ClientRequests:
             "preview.get": self.preview,
         }
 
-    async def ping(self, _: Empty, _sees: str | None) -> Answer:
+    async def ping(self, _: Empty, _visibility: Visibility) -> Answer:
         """Say that the broker lives."""
         return Answer(
             {
@@ -86,7 +87,7 @@ class ClientRequests:
             }
         )
 
-    async def info(self, _: Empty, sees: str | None) -> Answer:
+    async def info(self, _: Empty, visibility: Visibility) -> Answer:
         """Say who is there."""
         core = self._core
         info = ServerInfo(
@@ -98,7 +99,7 @@ class ClientRequests:
             started_at=to_time(core.started),
             default_engine=core.workers.default(),
             engines=core.workers.engines(),
-            workers=tuple(_in_sight(worker, sees) for worker in core.workers.infos()),
+            workers=tuple(_visible_part(worker, visibility) for worker in core.workers.infos()),
             endpoints=core.endpoints.model_dump(),
         )
         body = info.model_dump(mode="json")
@@ -106,112 +107,118 @@ class ClientRequests:
             body["workers"].pop()
         return Answer(body)
 
-    async def activity(self, _: Empty, _sees: str | None) -> Answer:
-        """Say how busy the server is."""
+    async def activity(self, _: Empty, visibility: Visibility) -> Answer:
+        """Return how busy the server is, with the jobs of all owners: for administrators."""
+        if not visibility.is_everything:
+            raise AccessError(
+                "The activity of the whole server is for administrators.",
+                hint="Ask for it with the key of an administrator, on behalf of all owners ('*').",
+            )
         core = self._core
         now = core.clock.wall()
-        pending, running, oldest_s = await core.store.call(lambda store: store.events.waiting(now))
+        pending, running, oldest_s = await core.store.call(lambda store: store.events.waiting(now, visibility))
         activity = Activity(
             workers=len(core.workers), pending=pending, running=running, oldest_pending_s=oldest_s, ended=core.ended
         )
         return Answer(activity.model_dump(mode="json"))
 
-    async def submit(self, request: SubmitRequest, sees: str | None) -> Answer:
+    async def submit(self, request: SubmitRequest, visibility: Visibility) -> Answer:
         """Check a job and queue it."""
-        if sees is not None:
-            request = request.model_copy(update={"owner": sees})
+        if visibility.owner is not None:
+            request = request.model_copy(update={"owner": visibility.owner})
         require_json_serializable(request)
-        known = await self._core.store.call(lambda store: store.jobs.find(request))
+        known = await self._core.store.call(lambda store: store.jobs.find(request, visibility))
         if known is not None:
             return job_answer(known)
         if request.volume.job_id is not None:
-            await self._require(request.volume.job_id, sees)
+            await self._require_visible(request.volume.job_id, visibility)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new, room = await loop.run_in_executor(self._files, self._admit, request, engines, sees)
-        record = await self._core.change(lambda store: store.jobs.submit(new, room))
+        new, room = await loop.run_in_executor(self._files, self._admit, request, engines, visibility)
+        record = await self._core.change(lambda store: store.jobs.submit(new, visibility, room))
         self._core.waiting.wake_all()
         return job_answer(record)
 
     def _admit(
-        self, request: SubmitRequest, engines: Sequence[EngineInfo], sees: str | None
+        self, request: SubmitRequest, engines: Sequence[EngineInfo], visibility: Visibility
     ) -> tuple[NewJob, DiskSpace]:
-        new = admit(request, engines, self._places, sees=sees)
+        new = admit(request, engines, self._places, visibility)
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
         return replace(new, nbytes=nbytes), self._room()
 
-    async def get(self, request: JobRef, sees: str | None) -> Answer:
+    async def get(self, request: JobRef, visibility: Visibility) -> Answer:
         """Return a job."""
-        return job_answer(await self._core.store.call(lambda store: store.jobs.get(request.job, sees)))
+        return job_answer(await self._core.store.call(lambda store: store.jobs.get(request.job, visibility)))
 
-    async def page(self, request: ListRequest, sees: str | None) -> Answer:
+    async def page(self, request: ListRequest, visibility: Visibility) -> Answer:
         """Return a page of jobs."""
-        wanted = request if sees is None else request.model_copy(update={"owner": sees})
-        page = await self._core.store.call(lambda store: store.jobs.page(wanted))
+        page = await self._core.store.call(lambda store: store.jobs.page(request, visibility))
         return Answer(page.model_dump(mode="json"))
 
-    async def cancel(self, request: JobRef, sees: str | None) -> Answer:
+    async def cancel(self, request: JobRef, visibility: Visibility) -> Answer:
         """Cancel a job."""
-        return job_answer(await self._core.change(lambda store: store.jobs.cancel(request.job, sees)))
+        return job_answer(await self._core.change(lambda store: store.jobs.cancel(request.job, visibility)))
 
-    async def retry(self, request: JobRef, sees: str | None) -> Answer:
+    async def retry(self, request: JobRef, visibility: Visibility) -> Answer:
         """Queue a failed or cancelled job again."""
-        record = await self._core.change(lambda store: store.jobs.retry(request.job, sees))
+        record = await self._core.change(lambda store: store.jobs.retry(request.job, visibility))
         self._core.waiting.wake_all()
         return job_answer(record)
 
-    async def delete(self, request: JobRef, sees: str | None) -> Answer:
+    async def delete(self, request: JobRef, visibility: Visibility) -> Answer:
         """Forget a job that has ended, and remove its files."""
-        record = await self._core.store.call(lambda store: store.jobs.delete(request.job, sees))
+        record = await self._core.store.call(lambda store: store.jobs.delete(request.job, visibility))
         self._core.cache.drop(request.job)
         # The row goes first: a job that is listed has its files, whenever the broker dies.
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._files, remove_files, self._places.artifacts / record.job_id)
         return job_answer(record)
 
-    async def focus(self, request: FocusRequest, sees: str | None) -> Answer:
+    async def focus(self, request: FocusRequest, visibility: Visibility) -> Answer:
         """Note where the viewer looks."""
-        record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, sees))
+        record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, visibility))
         return job_answer(record)
 
-    async def revise(self, request: ReviseRequest, sees: str | None) -> Answer:
+    async def revise(self, request: ReviseRequest, visibility: Visibility) -> Answer:
         """Take a revised mask in among the files of its job."""
-        record = await self._core.store.call(lambda store: store.jobs.require_revisable(request.job, sees))
-        promised = await self._core.store.call(lambda store: store.jobs.promised())
+        record = await self._core.store.call(lambda store: store.jobs.require_revisable(request.job, visibility))
+        reserved = await self._core.store.call(lambda store: store.jobs.reserved())
         loop = asyncio.get_running_loop()
-        revision = await loop.run_in_executor(self._files, self._stage, request, record, promised, sees)
+        revision = await loop.run_in_executor(self._files, self._stage, request, record, reserved, visibility)
         try:
-            changed = await self._core.change(lambda store: store.jobs.revise(request.job, revision, request.note))
+            changed = await self._core.change(
+                lambda store: store.jobs.revise(request.job, revision, request.note, visibility)
+            )
         finally:
             await loop.run_in_executor(self._files, revision.discard)
         return job_answer(changed)
 
-    def _stage(self, request: ReviseRequest, record: JobRecord, promised: int, sees: str | None) -> Revision:
+    def _stage(self, request: ReviseRequest, record: JobRecord, reserved: int, visibility: Visibility) -> Revision:
         def require_room(nbytes: int) -> None:
-            self._room().require(nbytes, promised)
+            self._room().require(nbytes, reserved)
 
-        return stage(request, record, self._places, require_room, sees)
+        return stage(request, record, self._places, require_room, visibility)
 
-    async def events_since(self, request: EventsSince, sees: str | None) -> Answer:
+    async def events_since(self, request: EventsSince, visibility: Visibility) -> Answer:
         """Return what happened after an event."""
         page = await self._core.store.call(
-            lambda store: store.events.since(request.n, job_id=request.job, limit=request.limit, sees=sees)
+            lambda store: store.events.since(request.n, visibility, job_id=request.job, limit=request.limit)
         )
         return Answer(page.model_dump(mode="json"))
 
-    async def artifact(self, request: ArtifactRead, sees: str | None) -> Answer:
+    async def artifact(self, request: ArtifactRead, visibility: Visibility) -> Answer:
         """Return a piece of a finished file."""
-        record = await self._core.store.call(lambda store: store.jobs.get(request.job, sees))
+        record = await self._core.store.call(lambda store: store.jobs.get(request.job, visibility))
         require_listed(record, request.name)
         loop = asyncio.get_running_loop()
         spec, piece, size = await loop.run_in_executor(self._files, read_chunk, self._places.artifacts, request)
         body = {"name": request.name, "offset": request.offset, "size_bytes": size}
         return Answer(body, buffers=(spec,), parts=(piece,), job=request.job, attempt=record.attempt)
 
-    async def preview(self, request: PreviewRead, sees: str | None) -> Answer:
+    async def preview(self, request: PreviewRead, visibility: Visibility) -> Answer:
         """Return the newest frame of a job."""
-        await self._require(request.job, sees)
+        await self._require_visible(request.job, visibility)
         frame = self._core.cache.get(request.job)
         if frame is None:
             raise NotFoundError(
@@ -227,16 +234,10 @@ class ClientRequests:
             attempt=envelope.attempt,
         )
 
-    async def _require(self, job_id: str, sees: str | None) -> None:
-        """Refuse a job that is not there, or not in sight."""
-        await self._core.store.call(lambda store: store.jobs.row(job_id, sees)["id"])
+    async def _require_visible(self, job_id: str, visibility: Visibility) -> None:
+        await self._core.store.call(lambda store: store.jobs.owner(job_id, visibility))
 
 
-def _in_sight(worker: WorkerInfo, sees: str | None) -> WorkerInfo:
-    """Return what may be told of a worker: which job it is at is between its owner and the administrators."""
-    return worker if sees is None else worker.model_copy(update={"job_id": None})
-
-
-def job_answer(record: JobRecord) -> Answer:
-    """Return the answer that is a job."""
-    return Answer(record.model_dump(mode="json"), job=record.job_id, attempt=record.attempt)
+def _visible_part(worker: WorkerInfo, visibility: Visibility) -> WorkerInfo:
+    """Return a worker's description; only administrators learn which job it runs."""
+    return worker if visibility.is_everything else worker.model_copy(update={"job_id": None})

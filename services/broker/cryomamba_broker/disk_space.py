@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from cryomamba.engines.artifacts import made_by
+from cryomamba.engines.artifacts import EXPORTS, requested_formats
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.models.jobs import VolumeSummary
 
-_ASKED_PER_VOXEL: Final = {"instances": 2, "middle": 2}
 _BLOCK: Final = 512
 
 
@@ -26,7 +25,8 @@ def job_nbytes(volume: VolumeSummary, engine: EngineInfo, params: Mapping[str, A
     Tables, headers and packed files are not in it, nor is a packed volume, whose unpacking looks for room itself; the
     reserve is for those.
     """
-    asked = sum(_ASKED_PER_VOXEL.get(form, 0) for form in made_by(engine.parameters, params))
+    requested = requested_formats(engine.parameters, params)
+    asked = sum(EXPORTS[form].bytes_per_voxel for form in requested)
     nbytes = math.prod(volume.shape) * (engine.disk_per_voxel + asked)
     if engine.scratch is None:
         return nbytes

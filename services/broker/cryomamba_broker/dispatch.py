@@ -13,7 +13,9 @@ import msgpack
 import zmq
 import zmq.asyncio
 
-from cryomamba.errors import AccessError, CryoMambaError, InternalError, ProtocolError
+from cryomamba.access.visibility import Visibility
+from cryomamba.errors import AccessError, CryoMambaError, InternalError, InvalidRequestError, ProtocolError
+from cryomamba.models.jobs import JobRecord
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR, REPLY
@@ -57,8 +59,13 @@ class Answer:
     undo: Callable[[], Awaitable[None]] = field(default=_nothing)
 
 
-Handler = Callable[[Any, str | None], Awaitable[Answer]]
-"""Given the checked body, and whose jobs the sender sees: one owner's, or with None everybody's."""
+def job_answer(record: JobRecord) -> Answer:
+    """Return the answer that is a job."""
+    return Answer(record.model_dump(mode="json"), job=record.job_id, attempt=record.attempt)
+
+
+Handler = Callable[[Any, Visibility], Awaitable[Answer]]
+"""Takes the checked body and what the request may see and change."""
 Key = tuple[bytes, str]
 
 
@@ -85,8 +92,8 @@ class Dispatcher:
     counters : Counters
     wall : callable
         Seconds since 1970.
-    guard : Guard
-        Knows which key may ask what.
+    authenticator : BusAuthenticator
+        Decides what each request may see and change.
     """
 
     def __init__(
@@ -96,10 +103,10 @@ class Dispatcher:
         handlers: Mapping[str, Handler],
         counters: Counters,
         wall: Callable[[], float],
-        guard: BusAuthenticator,
+        authenticator: BusAuthenticator,
     ) -> None:
         self._socket = socket
-        self._guard = guard
+        self._authenticator = authenticator
         self._stamp = stamp
         self._handlers = handlers
         self._counters = counters
@@ -128,8 +135,8 @@ class Dispatcher:
             await self._refuse(identity, parts, error)
             return
         try:
-            sees = self._guard.require(parts[0], request.type)
-        except AccessError as error:
+            visibility = self._authenticator.authorize(parts[0], request)
+        except (AccessError, InvalidRequestError) as error:
             self._counters.refused += 1
             await self._send([identity, self._error(request.id, error)])
             return
@@ -142,7 +149,7 @@ class Dispatcher:
         else:
             self._working.add(key)
             try:
-                await self._execute(key, request, sees)
+                await self._execute(key, request, visibility)
             finally:
                 self._working.discard(key)
 
@@ -153,12 +160,12 @@ class Dispatcher:
         if corr is not None:
             await self._send([identity, self._error(corr, error)])
 
-    async def _execute(self, key: Key, request: Envelope, sees: str | None) -> None:
+    async def _execute(self, key: Key, request: Envelope, visibility: Visibility) -> None:
         identity, _ = key
         self._counters.requests += 1
         try:
             body = parse_request(request.type, request.body)
-            answer = await self._handlers[request.type](body, sees)
+            answer = await self._handlers[request.type](body, visibility)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1

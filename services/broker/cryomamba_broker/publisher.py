@@ -12,6 +12,7 @@ from typing import Any, Final
 import zmq
 import zmq.asyncio
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
 from cryomamba.models.jobs import JobEvent, JobRecord
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, encode
@@ -135,7 +136,7 @@ class EventPublisher:
             self._log.warning("A subscription to the events got no answer: %s", error.message)
 
     async def _send_snapshot(self, wanted: bytes, job_id: str) -> None:
-        record = await self._store.call(lambda store: store.jobs.get(job_id))
+        record = await self._store.call(lambda store: store.jobs.get(job_id, Visibility.everything()))
         body = _state_body(record.history[-1], record)
         # The number of the last public message, so that a gap after the snapshot is seen.
         seq = self._stamp.last_seq(event_topic(job_id))
@@ -144,7 +145,8 @@ class EventPublisher:
         self._counters.syncs += 1
 
     async def _send_head(self, wanted: bytes, owner: str | None) -> None:
-        last, active = await self._store.call(lambda store: (store.events.last(), store.events.active(owner)))
+        visibility = Visibility.everything() if owner is None else Visibility.of(owner)
+        last, active = await self._store.call(lambda store: (store.events.last(), store.events.active(visibility)))
         await self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted, None))
         self._stamp.forget(wanted)
         self._counters.syncs += 1

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.models.jobs import JobRecord
+from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect
-from cryomamba.volumes.roots import resolve_below, verify_opened
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_broker.admission import VolumeRoots, find_upload
 
@@ -51,7 +52,7 @@ def stage(
     record: JobRecord,
     places: VolumeRoots,
     require_room: Callable[[int], None],
-    sees: str | None,
+    visibility: Visibility,
 ) -> Revision:
     """Check a revised mask and lay it ready.
 
@@ -66,8 +67,8 @@ def stage(
     places : Places
     require_room : callable
         Raises if the disk has no room for so many bytes.
-    sees : str or None
-        Whose uploads may be taken; None for everybody's.
+    visibility : Visibility
+        Whose uploads may be used.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def stage(
     folder = places.artifacts / record.job_id
     aside = folder / f".revision-{uuid.uuid4().hex}"
     if request.file_id is not None:
-        source, found = find_upload(places.uploads, request.file_id, sees)
+        source, found = find_upload(places.uploads, request.file_id, visibility)
         _require_mask_of(record, source)
         if found is not None and _linked(source, aside):
             return Revision(aside, found.size_bytes, found.sha256)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import zmq
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import NotFoundError, ProtocolError
 from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
@@ -47,7 +48,7 @@ class Owners:
         if known is not None:
             return known
         try:
-            owner = self._store.wait_for(lambda store: store.jobs.owner(job_id))
+            owner = self._store.wait_for(lambda store: store.jobs.owner(job_id, Visibility.everything()))
         except NotFoundError:
             return None
         self.note(job_id, owner)
@@ -74,10 +75,10 @@ class Subscriptions:
 
     def needs_store(self, frame: zmq.Frame) -> bool:
         """Whether :meth:`take` would have to wait for the store."""
-        topic = _topic(frame)
-        return bool(
-            topic and topic.job_id and self._guard.sees(frame) is not None and self._owners.known(topic.job_id) is None
-        )
+        topic, visibility = _topic(frame), self._guard.visibility(frame)
+        if topic is None or not topic.job_id or visibility is None or visibility.is_everything:
+            return False
+        return self._owners.known(topic.job_id) is None
 
     def find_owner(self, frame: zmq.Frame) -> None:
         """Ask the store what :meth:`take` will have to know; in any thread."""
@@ -116,16 +117,13 @@ class Subscriptions:
         return topic if topic is not None and topic.nonce is not None else None
 
     def _permitted(self, frame: zmq.Frame, topic: Topic | None) -> bool:
-        if not self._guard.allows(frame):
-            return False
-        sees = self._guard.sees(frame)
-        if sees is None:
-            return True
+        visibility = self._guard.visibility(frame)
+        if visibility is None or visibility.is_everything:
+            return visibility is not None
         if topic is None:
             return False
-        if topic.owner is not None:
-            return topic.owner == sees
-        return bool(topic.job_id) and self._owners.find(topic.job_id) == sees
+        owner = topic.owner if topic.owner is not None else topic.job_id and self._owners.find(topic.job_id)
+        return visibility.includes(owner or "")
 
 
 def _topic(frame: zmq.Frame) -> Topic | None:

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Release, Renew, Renewed, WorkerHello
 from cryomamba_broker.claim_queue import PendingClaim
-from cryomamba_broker.client_requests import job_answer
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Throttle
-from cryomamba_broker.dispatch import Answer, Handler
+from cryomamba_broker.dispatch import Answer, Handler, job_answer
 from cryomamba_broker.store import Attempt, Change, Lease
 from cryomamba_broker.store.rows import to_time
 
@@ -43,7 +43,7 @@ class WorkerRequests:
             "job.release": self.release,
         }
 
-    async def hello(self, request: WorkerHello, _sees: str | None) -> Answer:
+    async def hello(self, request: WorkerHello, _: Visibility) -> Answer:
         """Take in a worker and its engines."""
         clock = self._core.clock
         engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady())
@@ -51,7 +51,7 @@ class WorkerRequests:
         logger.info("Worker %s is there with %d engines.", request.worker, len(request.engines))
         return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
 
-    async def claim(self, request: Claim, _sees: str | None) -> Answer:
+    async def claim(self, request: Claim, _: Visibility) -> Answer:
         """Give a worker a job, or let it wait for one."""
         deadline = asyncio.get_running_loop().time() + request.wait_s
         with self._core.waiting.place(request.worker) as place:
@@ -91,7 +91,7 @@ class WorkerRequests:
             return
         self._core.waiting.wake_all()
 
-    async def renew(self, request: Renew, _sees: str | None) -> Answer:
+    async def renew(self, request: Renew, _: Visibility) -> Answer:
         """Hold a lease on."""
         attempt = _attempt(request)
         # It lives, even if the store cannot be written to just now.
@@ -101,21 +101,21 @@ class WorkerRequests:
         renewed = Renewed(cancel=held.cancel, lease_s=self._core.lease_s, focus=held.focus)
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
 
-    async def finish(self, request: Finish, _sees: str | None) -> Answer:
+    async def finish(self, request: Finish, _: Visibility) -> Answer:
         """Complete a job."""
         attempt = _attempt(request)
         self._seen(request.worker, None)
         record = await self._core.change(lambda store: store.leases.finish(attempt, request.artifacts))
         return job_answer(record)
 
-    async def fail(self, request: Fail, _sees: str | None) -> Answer:
+    async def fail(self, request: Fail, _: Visibility) -> Answer:
         """End an attempt with an error."""
         attempt = _attempt(request)
         self._seen(request.worker, None)
         record = await self._core.change(lambda store: store.leases.fail(attempt, request.error))
         return job_answer(record)
 
-    async def release(self, request: Release, _sees: str | None) -> Answer:
+    async def release(self, request: Release, _: Visibility) -> Answer:
         """Take a lease back."""
         attempt = _attempt(request)
         self._seen(request.worker, None)

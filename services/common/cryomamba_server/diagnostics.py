@@ -189,7 +189,7 @@ def engines() -> Iterator[CheckResult]:
         else:
             yield CheckResult("warn", "engine", f"{info.name} is not available: {info.reason}", info.hint)
     if registry.default is None:
-        hint = "Install engines with: pip install 'cryomamba[server]', or use a server with --server."
+        hint = "Install engines with: pip install 'cryomamba[inference]', or use a server with --server."
         yield CheckResult("warn", "engine", "no engine is available in this environment", hint)
 
 

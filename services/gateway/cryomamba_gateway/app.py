@@ -14,6 +14,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
 from cryomamba_gateway import errors, examples
 from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutReceive, HostMiddleware, is_public
+from cryomamba_gateway.access.connections import ConnectionMiddleware
 from cryomamba_gateway.access.hosts import own_names
 from cryomamba_gateway.allow import AllowedMethods
 from cryomamba_gateway.context import Gateway
@@ -97,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HostMiddleware, names=own_names(settings.gateway_host, settings.gateway_hosts))
     app.add_middleware(ErrorMiddleware, allow=allow)
     app.add_middleware(RequestContext, metrics=gateway.metrics)
+    app.add_middleware(ConnectionMiddleware, connections=gateway.connections)
     app.openapi = _described(app.openapi)  # type: ignore[method-assign]
     for path, methods in _methods(app):
         allow.add(path, methods)

@@ -10,11 +10,12 @@ from typing import Annotated, Final
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from cryomamba.errors import CryoMambaError, no_such_job
-from cryomamba.models.jobs import JobRecord
+from cryomamba.access.visibility import Visibility
+from cryomamba.errors import CryoMambaError
 from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.auth import PRINCIPAL
+from cryomamba_gateway.access.connections import Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
@@ -44,13 +45,14 @@ class Gateway:
     metrics : Metrics
     bus : BusLink
         From :meth:`start` on.
-    translator : Translator
-    turnstile : Turnstile
-        Between clients' previews.
+    encoder : MessageEncoder
+    scheduler : SendScheduler
+        Shared by all WebSocket clients.
     system : SystemInfo
         From :meth:`start` on.
-    tokens, signer, rate, places, lobby
-        Who may do what, how often, and how many may wait to say who they are.
+    tokens, signer, rate, sockets
+        Access: tokens and signed links, requests per minute and open WebSockets of each token.
+    connections : Connections
     uploads : UploadStore
         From :meth:`start` on.
     """
@@ -58,13 +60,16 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(settings.home)
-        self.translator = MessageEncoder()
-        self.turnstile = SendScheduler()
+        self.encoder = MessageEncoder()
+        self.scheduler = SendScheduler()
         self.started = time.monotonic()
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
-        self.places = ConcurrencyLimit(settings.sockets_per_token)
-        self.lobby = UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address)
+        self.sockets = ConcurrencyLimit(settings.sockets_per_token)
+        self.connections = Connections(
+            UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
+            lambda: self.tokens.enabled,
+        )
         self.bus: BusLink
         self.signer: UrlSigner
         self.uploads: UploadStore
@@ -101,27 +106,9 @@ class Gateway:
         """Ask the broker how busy it is; None if it does not say so within two seconds."""
         try:
             async with asyncio.timeout(ACTIVITY_S):
-                return await self.bus.ask(lambda transport: transport.activity())
+                return await self.bus.ask(Visibility.everything(), lambda bus: bus.activity())
         except (CryoMambaError, TimeoutError):
             return None
-
-    async def job(self, caller: Principal, job_id: str) -> JobRecord:
-        """Return a job that the caller may see.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such job, or it is another's.
-        """
-        record = await self.bus.ask(lambda transport: transport.get(job_id))
-        if caller.sees not in {None, record.owner}:
-            raise no_such_job(job_id)
-        return record
-
-    async def require_job(self, caller: Principal, job_id: str) -> None:
-        """Refuse a job that the caller may not see, as :meth:`job` does; asks nothing for one who sees all."""
-        if caller.sees is not None:
-            await self.job(caller, job_id)
 
 
 def _gateway(connection: HTTPConnection) -> Gateway:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
+from cryomamba.access.visibility import Visibility
 from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber, Subscription
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
@@ -71,7 +72,7 @@ class BusLink:
         self._down.set()
         self._lost_at = asyncio.get_running_loop().time()
         self._closed = False
-        self._frames: dict[str, asyncio.Future[BusMessage]] = {}
+        self._frames: dict[tuple[Visibility, str], asyncio.Future[BusMessage]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -98,8 +99,15 @@ class BusLink:
             asyncio.create_task(self._follow_file(), name="gateway-connection-file"),
         ]
 
-    async def ask(self, question: Callable[[BusTransport], Awaitable[T]]) -> T:
-        """Ask the broker something, and give up as soon as it is known to be away.
+    async def ask(self, visibility: Visibility, question: Callable[[BusTransport], Awaitable[T]]) -> T:
+        """Send the broker a request, and give up as soon as it is known to be away.
+
+        Parameters
+        ----------
+        visibility : Visibility
+            On whose behalf; the broker decides what follows from it.
+        question : callable
+            Sends the request with the transport that it is given.
 
         Raises
         ------
@@ -109,7 +117,7 @@ class BusLink:
             The broker's own error.
         """
         await self._require_up()
-        asking: asyncio.Future[T] = asyncio.ensure_future(question(self.transport))
+        asking: asyncio.Future[T] = asyncio.ensure_future(question(self.transport(visibility)))
         lost: asyncio.Future[None] = asyncio.ensure_future(self._until_lost())
         waited: set[asyncio.Future[Any]] = {asking, lost}
         try:
@@ -122,23 +130,24 @@ class BusLink:
                 task.cancel()
             await asyncio.gather(*waited, return_exceptions=True)
 
-    async def last_frame(self, job_id: str) -> BusMessage:
-        """Return the newest frame that the broker keeps of a job; who asks for it meanwhile shares the answer.
+    async def last_frame(self, visibility: Visibility, job_id: str) -> BusMessage:
+        """Return the newest frame that the broker keeps of a job; concurrent calls of one owner share the answer.
 
         Raises
         ------
         CryoMambaError
             As :meth:`ask`; ``not_found`` where there is none.
         """
-        asking = self._frames.get(job_id)
+        key = (visibility, job_id)
+        asking = self._frames.get(key)
         if asking is None:
-            asking = asyncio.ensure_future(self.ask(lambda transport: transport.preview_message(job_id)))
-            self._frames[job_id] = asking
-            asking.add_done_callback(partial(self._answered, job_id))
+            asking = asyncio.ensure_future(self.ask(visibility, lambda bus: bus.preview_message(job_id)))
+            self._frames[key] = asking
+            asking.add_done_callback(partial(self._answered, key))
         return await asyncio.shield(asking)
 
-    def _answered(self, job_id: str, asking: asyncio.Future[BusMessage]) -> None:
-        del self._frames[job_id]
+    def _answered(self, key: tuple[Visibility, str], asking: asyncio.Future[BusMessage]) -> None:
+        del self._frames[key]
         # Whoever asked may have gone; an error that nobody looks at would be reported as a defect.
         if not asking.cancelled():
             asking.exception()
@@ -170,18 +179,21 @@ class BusLink:
 
     async def open(self, job_id: str, *, previews: bool) -> tuple[BusSubscriber, Subscription]:
         """Start to follow a job; its mailbox is closed when the broker has moved, so open anew then."""
-        hub = await self.transport.hub()
+        hub = await self._current.hub()
         return hub, hub.open(job_id, previews=previews)
 
-    @property
-    def transport(self) -> BusTransport:
-        """The transport to the broker as it is now.
+    def transport(self, visibility: Visibility) -> BusTransport:
+        """Return the transport to the broker as it is now, for requests on somebody's behalf.
 
         Raises
         ------
         UnavailableError
             No broker has said yet where it is.
         """
+        return self._current.on_behalf_of(visibility)
+
+    @property
+    def _current(self) -> BusTransport:
         if self._transport is None:
             raise self._away()
         return self._transport
@@ -189,7 +201,7 @@ class BusLink:
     async def _follow_link(self) -> None:
         while True:
             await self._found.wait()
-            hub = await self.transport.hub()
+            hub = await self._current.hub()
             subscription = hub.open_link()
             self._note(hub.link)
             while (got := await subscription.mailbox.get()) is not None:
@@ -205,7 +217,7 @@ class BusLink:
         elif link.status != "lost" and not self.connected:
             self._down.clear()
             self._up.set()
-            logger.info("Connected to the broker at %s.", self.transport.url)
+            logger.info("Connected to the broker at %s.", self._current.url)
 
     async def _follow_file(self) -> None:
         seen: tuple[int, int] | None = None

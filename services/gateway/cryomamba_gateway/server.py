@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import uvicorn
+from fastapi import FastAPI
 
 from cryomamba.endpoints import announce, check_bus_url, is_loopback_host, require_loopback
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
+from cryomamba_gateway.access.connections import REQUEST_S, Connections, Listener
 from cryomamba_gateway.app import create_app
-from cryomamba_gateway.connections import REQUEST_S, WebSocketProtocol, new_connection
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.link import is_chosen_later, known_endpoints
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
+from cryomamba_gateway.protocol import HttpProtocol
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.tokens import TokenStore
@@ -47,8 +49,9 @@ class Server(uvicorn.Server):
         Set once connections are taken.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
+        self._connections = connections
         self.listening = asyncio.Event()
 
     @contextmanager
@@ -70,13 +73,12 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in good order, then cut what is left."""
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+        self._connections.evict_all()
         # An aborted transport closes its socket in the loop's next turn.
         await asyncio.sleep(0)
 
 
-def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
+def listen(host: str, port: int, *, guarded: bool = False) -> Listener:
     """Return a listening socket.
 
     Parameters
@@ -97,7 +99,7 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     bare = host.strip("[]")
     try:
         family, _, _, _, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = Listener(family, socket.SOCK_STREAM)
         try:
             if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -180,13 +182,13 @@ def announced(path: Path, url: str) -> Iterator[None]:
                 path.unlink()
 
 
-def _config(settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
-    app = create_app(settings)
+def _config(app: FastAPI, connections: Connections, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         # Called as the class would be; uvicorn's annotation knows classes alone.
-        http=cast("Any", partial(new_connection, gateway=app.state.gateway, tls=tls)),
-        ws=cast("Any", partial(WebSocketProtocol, gateway=app.state.gateway)),
+        http=cast("Any", partial(HttpProtocol, connections=connections)),
+        ws="websockets-sansio",
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_S,
@@ -233,7 +235,10 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     if not (tls or is_loopback_host(settings.gateway_host)):
         logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
     logging.getLogger("uvicorn.error").addFilter(is_news)
-    server = Server(_config(settings, tls))
+    app = create_app(settings)
+    connections: Connections = app.state.gateway.connections
+    listener.on_accept = connections.add
+    server = Server(_config(app, connections, tls), connections)
     url = url_of(listener, tls=bool(tls))
     running = asyncio.create_task(server.serve([listener]), name="gateway")
     try:

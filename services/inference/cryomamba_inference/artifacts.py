@@ -1,4 +1,4 @@
-"""A job's finished files: made in the attempt's own folder, then put under their final names in one go."""
+"""The files of a finished job: written in the attempt's directory, then published under their final names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from pydantic import BaseModel, ConfigDict
 from cryomamba._version import __version__
 from cryomamba.atomic import sync_folder
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import ARTIFACTS, CANDIDATES, SCORES, ExportFormat
+from cryomamba.engines.artifacts import (
+    CANDIDATES,
+    EXPORTS,
+    MASK,
+    SCORES,
+    STATISTICS,
+    STATISTICS_TABLE,
+    ExportFormat,
+    formats_of,
+    media_type,
+)
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import JobFailedError
 from cryomamba.file_names import stem
@@ -29,7 +39,7 @@ from cryomamba.masks.measure import (
     measure,
     write_csv,
 )
-from cryomamba.masks.medial_surface import METHOD as MIDDLE_METHOD
+from cryomamba.masks.medial_surface import METHOD as MEDIAL_SURFACE_METHOD
 from cryomamba.masks.membranes import MembraneFiles, trace_membranes
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -38,35 +48,18 @@ from cryomamba.picks import Frame, Kind, Picks, write_picks
 from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.runner.run import MASK, WRITING, Outcome
+from cryomamba_inference.runner.progress import WRITING
+from cryomamba_inference.runner.task import Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
-STATS = "stats.json"
-TABLE = "stats.csv"
 INSTANCES_MAX = 1000
 
 _WRITERS: Mapping[ExportFormat, Callable[..., None]] = {"nifti": write_nifti, "nrrd": write_nrrd}
-_MEDIA_TYPES = {
-    MASK: "application/octet-stream",
-    "mask.nii.gz": "application/gzip",
-    "mask.nrrd": "application/octet-stream",
-    SCORES: "application/octet-stream",
-    CANDIDATES: "text/csv",
-    "instances.mrc": "application/octet-stream",
-    "middle.mrc": "application/octet-stream",
-    "normals.nrrd": "application/octet-stream",
-    "picks.csv": "text/csv",
-    "picks.star": "text/plain",
-    "picks.tbl": "text/plain",
-    STATS: "application/json",
-    TABLE: "text/csv",
-}
-PICKS = ("picks.csv", "picks.star", "picks.tbl")
 _READ_NBYTES = 1024 * 1024
 
 
 class PicksSummary(BaseModel):
-    """What was found besides the mask: the kind, the number of points, and of particles, filaments or pieces."""
+    """Summary of the picks: kind, number of points, and number of particles, filaments or membrane components."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,33 +69,33 @@ class PicksSummary(BaseModel):
 
 
 class MaskStatistics(BaseModel):
-    """What ``stats.json`` holds; the same job always gives the same bytes.
+    """Contents of ``stats.json``; the same job always gives the same bytes.
 
     Attributes
     ----------
     version : str
         Of CryoMamba.
     engine, parameters : str, dict
-        What made the mask; parameters with their defaults filled in.
+        The engine and its parameters, including defaults.
     volume : str
-        File name of the tomogram; empty where there was none.
+        File name of the tomogram; empty if there was none.
     shape, voxel_size_A : tuple
-        Of the tomogram, ZYX; the voxel size that was used, in ångström.
+        ZYX shape of the tomogram, and the voxel size used, in ångström.
     input : Statistics or None
-        Of the tomogram's density.
-    threshold : ScoreCut or None
-        How the mask was cut from scores of 0 to 255.
+        Statistics of the tomogram's density.
+    threshold : HysteresisThreshold or None
+        The thresholds applied to the scores (0 to 255).
     surface_method, thickness_method : str
-    middle_method : str or None
-        How middle surfaces were found, where they were.
+    medial_surface_method : str or None
+        How medial surfaces were computed, if they were.
     picks : dict or None
-        Where there are places: their ``kind``, how many ``points`` there are, and how many ``objects`` (particles,
-        filaments or pieces of membrane).
+        If there are picks: their ``kind``, the number of ``points``, and of ``objects`` (particles, filaments or
+        membrane components).
     labels : tuple of LabelSummary
     instance_count : int
-        Number of connected pieces.
+        Number of connected components.
     instances : tuple of InstanceSummary
-        The pieces, the largest first; the first thousand. ``stats.csv`` has a hundred thousand.
+        The largest thousand components by size; ``stats.csv`` has a hundred thousand.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,7 +110,7 @@ class MaskStatistics(BaseModel):
     threshold: HysteresisThreshold | None = None
     surface_method: str = METHOD
     thickness_method: str = THICKNESS_METHOD
-    middle_method: str | None = None
+    medial_surface_method: str | None = None
     picks: PicksSummary | None = None
     labels: tuple[LabelSummary, ...]
     instance_count: int
@@ -133,21 +126,21 @@ def write_artifacts(
     check: Callable[[], None],
     threads: int = 1,
 ) -> tuple[Artifact, ...]:
-    """Write what belongs to a finished mask next to it, put all of it on disk, and describe it.
+    """Write the files that belong to a finished mask next to it, sync all of them to disk, and describe them.
 
     Parameters
     ----------
     outcome : Outcome
-        Its meter is moved to the end.
+        Its progress meter is advanced through the stage of writing.
     engine : Engine
     volume_name : str
         File name of the tomogram.
     formats : sequence of str
-        Further formats of the mask; scores come along if the outcome has them.
+        Further formats of the mask.
     check : callable
         Called often; raises to stop.
     threads : int
-        How many measure the mask; the numbers do not depend on it.
+        How many threads measure the mask; the numbers do not depend on it.
 
     Returns
     -------
@@ -160,69 +153,66 @@ def write_artifacts(
     options = membrane_options(engine)
     steps = len(masks) + (3 if options else 2)
 
-    def step(number: int) -> Callable[[float], None]:
-        def within(fraction: float) -> None:
+    def reporter(number: int) -> Callable[[float], None]:
+        def report(fraction: float) -> None:
             check()
-            outcome.meter.within((number + fraction) / steps)
+            outcome.meter.update((number + fraction) / steps)
 
-        return within
+        return report
 
-    def measuring(number: int) -> Callable[[float], None]:
-        within = step(number)
+    def trimming_reporter(number: int) -> Callable[[float], None]:
+        report = reporter(number)
 
-        def measured(fraction: float) -> None:
-            # Arrays of many sizes come and go there: with what is kept of each, a seventh more memory is in use.
+        def trim_and_report(fraction: float) -> None:
+            # Arrays of many sizes are freed there; what the C library keeps of them is a seventh more memory.
             release_free_memory()
-            within(fraction)
+            report(fraction)
 
-        return measured
+        return trim_and_report
 
-    names = [MASK, *([SCORES] if outcome.scores is not None else [])]
+    names = [MASK.name, *([SCORES.name] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
         for number, form in enumerate(masks):
-            names.append(ARTIFACTS[form])
-            _WRITERS[form](mask, folder / names[-1], labels=True, progress=step(number))
-        # Without a tomogram the mask is a demonstration, and its shape of no interest.
-        source, told = LabelSource.of_volume(mask), measuring(len(masks))
-        measured = measure(source, engine.labels, shape=engine.needs_volume, step=told, threads=threads)
+            names.append(EXPORTS[form].name)
+            _WRITERS[form](mask, folder / names[-1], labels=True, progress=reporter(number))
+        # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
+        source, report = LabelSource.of_volume(mask), trimming_reporter(len(masks))
+        measured = measure(source, engine.labels, shape=engine.needs_volume, step=report, threads=threads)
         picks = outcome.picks
         if options is not None:
-            measured, made, picks = _traced(measured, options, mask, folder, engine, measuring(len(masks) + 1))
-            names += made
-        write_csv(measured, folder / TABLE)
+            report = trimming_reporter(len(masks) + 1)
+            measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, report)
+            names += written
+        write_csv(measured, folder / STATISTICS_TABLE.name)
     statistics = _statistics(outcome, engine, volume_name, measured, picks)
-    (folder / STATS).write_text(json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    names += [STATS, TABLE]
-    frame = Frame(outcome.facts.shape, outcome.facts.voxel_size_A, stem(Path(volume_name)))
-    tables = {CANDIDATES: outcome.candidates, **dict.fromkeys(PICKS, picks)}
-    for name, places in tables.items():
-        if places is not None:
-            write_picks(places, folder / name, frame)
+    text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
+    (folder / STATISTICS.name).write_text(text, encoding="utf-8")
+    names += [STATISTICS.name, STATISTICS_TABLE.name]
+    frame = Frame(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
+    tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
+    for name, table in tables.items():
+        if table is not None:
+            write_picks(table, folder / name, frame)
             names.append(name)
     return tuple(_describe(folder / name, check) for name in names)
 
 
 def membrane_options(engine: Engine[Any]) -> MembraneOptions | None:
-    """Return what is to be made of an engine's membranes; None for nothing."""
+    """Return which membrane files an engine's parameters request; None if none."""
     options = engine.parameters
     return options if isinstance(options, MembraneOptions) and options.any else None
 
 
-def _traced(
+def _trace_membranes(
     measured: Measurements,
     options: MembraneOptions,
     mask: Volume,
     folder: Path,
     engine: Engine[Any],
-    step: Callable[[float], None],
+    report: Callable[[float], None],
 ) -> tuple[Measurements, list[str], Picks | None]:
-    """Make the files that are wanted of a mask; return the tables with areas, the files' names, and points."""
-    wanted: dict[ExportFormat, bool] = {
-        "instances": options.instances,
-        "middle": options.middle,
-        "normals": options.normals,
-    }
-    names = {form: ARTIFACTS[form] for form, there in wanted.items() if there}
+    """Write the requested membrane files; return the measurements with areas, the file names, and surface points."""
+    names = {form: EXPORTS[form].name for form in formats_of("membranes") if getattr(options, form)}
     found = trace_membranes(
         measured.pieces,
         mask,
@@ -230,10 +220,10 @@ def _traced(
         thickness_A=getattr(options, "thickness_A", None),
         spacing_A=options.point_spacing_A,
         engine=engine.name,
-        step=step,
+        step=report,
     )
     points = found.points if options.point_spacing_A is not None else None
-    return measured.with_middle(found.middle_nm2), list(names.values()), points
+    return measured.with_medial_surface(found.medial_surface_nm2), list(names.values()), points
 
 
 def _statistics(
@@ -243,11 +233,11 @@ def _statistics(
         engine=engine.name,
         parameters=engine.parameters.model_dump(mode="json"),
         volume=volume_name,
-        shape=outcome.facts.shape,
-        voxel_size_A=outcome.facts.voxel_size_A,
+        shape=outcome.header.shape,
+        voxel_size_A=outcome.header.voxel_size_A,
         input=outcome.statistics,
-        threshold=outcome.cut,
-        middle_method=None if membrane_options(engine) is None else MIDDLE_METHOD,
+        threshold=outcome.thresholds,
+        medial_surface_method=None if membrane_options(engine) is None else MEDIAL_SURFACE_METHOD,
         picks=None if picks is None else _summary(picks),
         labels=measured.labels,
         instance_count=measured.count,
@@ -260,18 +250,18 @@ def _summary(picks: Picks) -> PicksSummary:
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:
-    """Return what :func:`write_artifacts` wrote into ``stats.json``."""
-    fields: dict[str, Any] = json.loads((folder / STATS).read_text(encoding="utf-8"))
+    """Return the contents of ``stats.json`` as written by :func:`write_artifacts`."""
+    fields: dict[str, Any] = json.loads((folder / STATISTICS.name).read_text(encoding="utf-8"))
     return fields
 
 
 def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> None:
-    """Give finished files their final names; each is complete and on disk before it is seen there.
+    """Move finished files to their final names by atomic renames, and sync the directories.
 
     Raises
     ------
     JobFailedError
-        The folders lie on two file systems, so that nothing can be renamed from one to the other.
+        The directories are on different file systems, so that files cannot be renamed from one to the other.
     """
     destination.mkdir(parents=True, exist_ok=True)
     try:
@@ -281,8 +271,8 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
         if error.errno != errno.EXDEV:
             raise
         raise JobFailedError(
-            "The home's folders 'work' and 'artifacts' lie on two file systems.",
-            hint="Put both on one, as 'Workers on other machines' in the installation guide says.",
+            "The directories 'work' and 'artifacts' of the data directory are on different file systems.",
+            hint="Put both on the same one; see 'Workers on other machines' in the installation guide.",
         ) from error
     for level in (destination, destination.parent, destination.parent.parent):
         sync_folder(level)
@@ -291,9 +281,9 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
 def _describe(path: Path, check: Callable[[], None]) -> Artifact:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while piece := file.read(_READ_NBYTES):
+        while chunk := file.read(_READ_NBYTES):
             check()
-            digest.update(piece)
-            size += len(piece)
+            digest.update(chunk)
+            size += len(chunk)
         os.fsync(file.fileno())
-    return Artifact(name=path.name, size_bytes=size, media_type=_MEDIA_TYPES[path.name], sha256=digest.hexdigest())
+    return Artifact(name=path.name, size_bytes=size, media_type=media_type(path.name), sha256=digest.hexdigest())

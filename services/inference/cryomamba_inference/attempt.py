@@ -28,7 +28,7 @@ from cryomamba_inference.artifacts import publish
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
 from cryomamba_inference.limits import exceeded
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_inference.supervisor import ComputeProcess
 from cryomamba_server.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -62,12 +62,12 @@ class Attempt:
         This worker's name.
     settings : Settings
     channel : BusChannel
-    child : ComputingChild
+    child : ComputeProcess
         Ready and idle.
     """
 
     def __init__(
-        self, claimed: Claimed, worker: str, settings: Settings, channel: BusRequester, child: ComputingChild
+        self, claimed: Claimed, worker: str, settings: Settings, channel: BusRequester, child: ComputeProcess
     ) -> None:
         if claimed.job is None:
             raise ValueError("there is no job in this claim")
@@ -85,7 +85,7 @@ class Attempt:
         self._ended: asyncio.Future[_Ended] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
 
-    async def carry_out(self) -> None:
+    async def run(self) -> None:
         """Have the job computed, publish its files and report; a child that is not to be trusted any more is ended."""
         log.info("Job %s, attempt %d: %s on %s.", self.job_id, self.number, self._job.engine, self._job.volume.name)
         try:
@@ -137,8 +137,8 @@ class Attempt:
         )
         await self._insist("job.fail", Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=told))
 
-    def heard(self, message: Message) -> None:
-        """Take a message of the child."""
+    def on_message(self, message: Message) -> None:
+        """Handle a message of the compute process."""
         if self._ended.done():
             return
         match message["type"]:
@@ -149,7 +149,7 @@ class Attempt:
                 self._ended.set_result(_Ended(artifacts))
             case "failed":
                 self._ended.set_result(_Ended(error=error_from_payload(message["error"])))
-            case "gone":
+            case "exited":
                 self._ended.set_result(_Ended(error=lost_error(self._child.exit_code)))
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class Attempt:
             renewed = await self._renew_if_reachable()
             if renewed is not None and renewed.focus is not None and renewed.focus != self._focus:
                 self._focus = renewed.focus
-                self._child.look_at(renewed.focus)
+                self._child.set_focus(renewed.focus)
             if renewed is not None and renewed.cancel and cancelled_at is None:
                 cancelled_at = loop.time()
                 self._child.cancel()

@@ -1,6 +1,6 @@
-"""The computing child: runs one job after the other, tells of progress and previews, and never outlives the service.
+"""The compute process: runs one job at a time, sends progress and previews, and never outlives the service.
 
-It has an interpreter of its own, so an engine that holds the interpreter lock keeps nobody from renewing the lease.
+As a process of its own it cannot delay the renewal of the lease, even if an engine holds the interpreter lock.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.artifacts import SCORES, candidates_beside
+from cryomamba.engines.artifacts import SCORES, candidates_path
 from cryomamba.engines.registry import Registry
-from cryomamba.errors import CryoMambaError, ProtocolError
+from cryomamba.errors import ProtocolError
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord, Progress
 from cryomamba.picks import Picks, read_csv
@@ -36,7 +36,7 @@ from cryomamba_server.uploaded_files import uploaded_volume
 
 log = logging.getLogger(__name__)
 
-_PROGRESS_S = 0.1
+_PROGRESS_INTERVAL_S = 0.1
 
 
 def main(connection: Connection, parent: int, settings: dict[str, Any], codec: Codec) -> None:
@@ -51,70 +51,67 @@ def main(connection: Connection, parent: int, settings: dict[str, Any], codec: C
     settings : dict
         Fields of :class:`~cryomamba.settings.Settings`.
     codec : str
-        How previews are packed.
+        Compression of previews.
     """
     die_with_parent(parent)
     leave_signals_to_parent()
     checked = Settings(**settings)
     configure_logging(checked.log, service="engine")
-    _Child(MessagePipe(connection), checked, codec).run()
+    _JobRunner(MessagePipe(connection), checked, codec).run()
 
 
-class _Child:
+class _JobRunner:
     def __init__(self, pipe: MessagePipe, settings: Settings, codec: Codec) -> None:
         self._pipe = pipe
         self._settings = settings
         self._codec = codec
         self._registry = Registry.discover()
         self._executor = open_executor(settings.processes or os.cpu_count() or 1)
-        self._orders: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._control = Control()
 
     def run(self) -> None:
-        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+        threading.Thread(target=self._receive, name="messages", daemon=True).start()
         self._pipe.send("ready", engines=[info.model_dump(mode="json") for info in self._registry.infos()])
         while True:
-            self._do(self._orders.get())
+            self._handle(self._jobs.get())
 
-    def _listen(self) -> None:
-        """Take orders while the main thread computes; the end of the pipe is the end of this process."""
+    def _receive(self) -> None:
+        """Receive messages while the main thread computes; exit when the pipe is closed."""
         while True:
             try:
-                order = self._pipe.receive()
+                message = self._pipe.receive()
             except (EOFError, OSError, ProtocolError):
                 os._exit(1)
-            match order["type"]:
+            match message["type"]:
                 case "cancel":
                     self._control.cancel()
                 case "focus":
-                    self._control.look_at(tuple(order["position"]))
+                    self._control.set_focus(tuple(message["position"]))
                 case "run":
                     self._control = Control()
-                    self._orders.put({**order, "control": self._control})
+                    self._jobs.put({**message, "control": self._control})
 
-    def _do(self, order: Message) -> None:
+    def _handle(self, job: Message) -> None:
         try:
-            artifacts = self._run(order)
+            artifacts = self._run(job)
         except Exception as error:
-            told = as_error(error)
-            if isinstance(told, EngineFailedError):
-                if told is error:
-                    # From a process of the pool the traceback has come as text alone.
-                    told.add_note(told.trace)
-                log.exception("The job failed in a way that nobody foresaw.")
-            self._fail(told)
+            failure = as_error(error)
+            if isinstance(failure, EngineFailedError):
+                if failure is error:
+                    # From a process of the pool the traceback has come as text.
+                    failure.add_note(failure.trace)
+                log.exception("The engine raised an unexpected exception.")
+            self._pipe.send("failed", error=failure.payload())
         else:
             self._pipe.send("done", artifacts=artifacts)
 
-    def _fail(self, error: CryoMambaError) -> None:
-        self._pipe.send("failed", error=error.payload())
-
-    def _run(self, order: Message) -> list[dict[str, Any]]:
-        record = JobRecord.model_validate(order["job"])
-        folder = Path(order["folder"])
-        control: Control = order["control"]
+    def _run(self, job: Message) -> list[dict[str, Any]]:
+        record = JobRecord.model_validate(job["job"])
+        folder = Path(job["folder"])
+        control: Control = job["control"]
         engine = self._registry.create(record.engine, record.params)
-        teller = _Teller(self._pipe, self._codec)
+        events = _PipeEventSink(self._pipe, self._codec)
         volume = self._open(record, folder)
         try:
             task = Task(
@@ -123,13 +120,13 @@ class _Child:
                 shape=record.volume.shape,
                 voxel_size_A=record.volume.voxel_size_A,
                 preview=record.preview,
-                focus=None if order["focus"] is None else tuple(order["focus"]),
+                focus=None if job["focus"] is None else tuple(job["focus"]),
                 job_id=record.job_id,
-                attempt=order["attempt"],
+                attempt=job["attempt"],
                 keep_scores=True,
                 candidates=self._candidates(record),
             )
-            outcome = run_task(task, folder, self._executor, control, teller)
+            outcome = run_task(task, folder, self._executor, control, events)
         finally:
             if volume is not None:
                 volume.close()
@@ -139,18 +136,18 @@ class _Child:
         return [artifact.model_dump(mode="json") for artifact in artifacts]
 
     def _candidates(self, record: JobRecord) -> Picks | None:
-        """Return the places that belong to the scores that the job cuts anew."""
+        """Return the candidate picks that belong to the scores that the job re-thresholds."""
         if record.volume.job_id is None:
             return None
-        path = candidates_beside(self._settings.artifacts / record.volume.job_id / SCORES)
+        path = candidates_path(self._settings.artifacts / record.volume.job_id / SCORES.name)
         return read_csv(path) if path.is_file() else None
 
     def _open(self, record: JobRecord, folder: Path) -> Volume | None:
-        """Open the job's volume, below the allowed folders only, with the voxel size that the job has."""
+        """Open the job's volume, from allowed input directories only, with the voxel size of the job."""
         closed: Sequence[Path] = ()
         if record.volume.job_id is not None:
             roots: Sequence[Path] = (self._settings.artifacts,)
-            path = resolve_below(f"{record.volume.job_id}/{SCORES}", roots)
+            path = resolve_below(f"{record.volume.job_id}/{SCORES.name}", roots)
         elif record.volume.file_id is not None:
             roots = (self._settings.uploads,)
             path = uploaded_volume(self._settings.uploads, record.volume.file_id)
@@ -173,8 +170,8 @@ class _Child:
         return volume
 
 
-class _Teller:
-    """Passes on what the runner tells: progress now and then, and every preview, packed here."""
+class _PipeEventSink:
+    """Sends progress, at a limited rate, and every preview, encoded here."""
 
     def __init__(self, pipe: MessagePipe, codec: Codec) -> None:
         self._pipe = pipe
@@ -182,12 +179,12 @@ class _Teller:
         self._due = 0.0
         self._stage = ""
 
-    def progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         if time.monotonic() < self._due and progress.stage == self._stage:
             return
-        self._due, self._stage = time.monotonic() + _PROGRESS_S, progress.stage
+        self._due, self._stage = time.monotonic() + _PROGRESS_INTERVAL_S, progress.stage
         self._pipe.send("progress", progress=progress.model_dump(mode="json"))
 
-    def preview(self, frame: PreviewFrame) -> None:
+    def on_preview(self, frame: PreviewFrame) -> None:
         body, spec, part = encode_frame(frame, codec=self._codec)
         self._pipe.send("preview", job=frame.job_id, attempt=frame.attempt, body=body, spec=spec.to_wire(), part=part)

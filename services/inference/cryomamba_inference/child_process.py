@@ -1,4 +1,4 @@
-"""A process that must not outlive its parent."""
+"""Child processes that neither outlive their parent nor react to its signals."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel (Linux) to end this process when its parent ends; elsewhere the closed pipe must do.
+    """On Linux, have the kernel kill this process when its parent ends; elsewhere the closed pipe ends it.
 
     Parameters
     ----------
     parent : int
-        Process id of the parent; if that one has already ended, so does this process.
+        Process id of the parent; if it has already ended, this process exits at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -29,14 +29,14 @@ def die_with_parent(parent: int) -> None:
 
 @contextmanager
 def uninterrupted_start() -> Iterator[None]:
-    """Let processes that are started within be deaf to Ctrl-C from their first moment, before they can ignore it.
+    """Block Ctrl-C in processes started in this context until they can ignore it themselves.
 
-    A terminal sends it to the whole group, and one that is still importing would die of it with a traceback.
+    A terminal sends SIGINT to the whole process group; a process that is still importing would die with a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # The first start of all also starts multiprocessing's tracker, which would unblock the signal again.
+    # The first process started also starts multiprocessing's resource tracker, which would unblock the signal again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -46,9 +46,9 @@ def uninterrupted_start() -> Iterator[None]:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore Ctrl-C and SIGTERM, which a terminal or honcho sends to the whole group; the parent decides.
+    """Ignore Ctrl-C and SIGTERM, which a terminal or honcho sends to the whole process group; the parent decides.
 
-    Processes that this one starts inherit it.
+    Child processes inherit this.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

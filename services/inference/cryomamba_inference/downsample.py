@@ -1,7 +1,7 @@
-"""The mask made smaller for people's eyes: no label is lost and every preview voxel is exactly placed. Pure.
+"""Downsampling of the mask for previews: no label is lost, and preview and tomogram coincide exactly. Pure.
 
-Preview voxel ``i`` covers tomogram voxels ``i·f … i·f + f − 1`` along an axis; the last one may cover fewer. It shows
-the label of highest priority in what it covers, so a membrane one voxel thick stays closed.
+Preview voxel ``i`` covers tomogram voxels ``i·f … i·f + f − 1`` along an axis; the last one may cover fewer. It has
+the label of highest priority among them, so that a membrane one voxel thick has no holes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def preview_factor(shape: Shape, *, max_voxels: int, bits: int) -> Shape:
     shape : tuple of int
         ZYX shape of the tomogram.
     max_voxels : int
-        Most voxels of a preview.
+        Maximum number of voxels of a preview.
     bits : int
-        Bits per voxel on the wire; uncompressed, a preview fits into 1 MiB.
+        Bits per voxel on the wire. An uncompressed preview is at most 1 MiB.
 
     Returns
     -------
     tuple of int
-        One factor for all axes, the smallest that fits; along an axis shorter than it, the axis' length.
+        The smallest suitable factor, the same for all axes but those shorter than it, which get their length.
     """
     factor = 1
     while True:
@@ -53,22 +53,22 @@ def preview_shape(shape: Shape, scale: Shape) -> Shape:
 
 
 def fold(labels: Mask, start: Shape, scale: Shape) -> Mask:
-    """Take the maximum over the preview voxels that a block touches.
+    """Downsample a block by the maximum over each preview voxel.
 
     Parameters
     ----------
     labels : ndarray of unsigned int, ZYX
         A block of the volume.
     start : tuple of int
-        The volume voxel of the block's first voxel; need not lie on the preview's grid.
+        Position of the block's first voxel in the volume; not necessarily on the preview's grid.
     scale : tuple of int
         Tomogram voxels per preview voxel.
 
     Returns
     -------
     ndarray
-        The touched part of the preview, from preview voxel ``start // scale`` on; at its edges the maximum over the
-        part of the preview voxel that the block covers.
+        The preview voxels that overlap the block, from ``start // scale`` on; at the edges the maximum over the
+        overlap.
     """
     for axis in range(3):
         labels = _fold_axis(labels, axis, start[axis] % scale[axis], scale[axis])
@@ -83,20 +83,20 @@ def _fold_axis(labels: Mask, axis: int, offset: int, factor: int) -> Mask:
     shape[axis] = -(-(offset + size) // factor)
     folded = np.zeros(shape, labels.dtype)
     source, target = np.moveaxis(labels, axis, 0), np.moveaxis(folded, axis, 0)
-    for place in range(min(factor, offset + size)):
-        # Voxels whose place within their preview voxel is the same meet as many preview voxels, one each.
-        first = (place - offset) % factor
-        taken = source[first::factor]
-        into = target[(offset + first) // factor :][: len(taken)]
-        np.maximum(into, taken, out=into)
+    for phase in range(min(factor, offset + size)):
+        # All voxels with the same offset in their preview voxel, each of them in another preview voxel.
+        first = (phase - offset) % factor
+        values = source[first::factor]
+        into = target[(offset + first) // factor :][: len(values)]
+        np.maximum(into, values, out=into)
     return folded
 
 
 class PreviewCanvas:
-    """The downsampled mask while it grows.
+    """The downsampled mask while it is computed.
 
-    A new layer starts empty over what is there; where a tile has been put into it, it hides what is below. So a first
-    look stays visible until full resolution reaches it.
+    A new layer starts empty on top of the previous image and covers it where blocks are added. So a coarse preview
+    stays visible until the pass at full resolution gets there.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class PreviewCanvas:
     dtype : dtype, optional
         Of the labels: uint8 or uint16.
     priority : sequence of int, optional
-        All labels, the one that wins last. Without it the higher label wins.
+        All labels in drawing order, the topmost last. Without it higher labels cover lower ones.
     """
 
     def __init__(
@@ -122,17 +122,17 @@ class PreviewCanvas:
         self.scale = scale
         self._below: Labels = np.zeros(preview_shape(shape, scale), dtype)
         self._layer: Labels = np.zeros_like(self._below)
-        self._reached = np.zeros(self._below.shape, np.bool_)
+        self._covered = np.zeros(self._below.shape, np.bool_)
         self._rank, self._label = _priority_tables(priority, self._below.dtype)
 
     def new_layer(self, below: Labels) -> None:
-        """Start a new layer over a preview of this canvas' shape."""
+        """Start a new layer on top of `below`, a preview of the canvas' shape."""
         self._below[...] = below
         self._layer[...] = 0
-        self._reached[...] = False
+        self._covered[...] = False
 
     def put(self, start: Shape, labels: Labels) -> None:
-        """Add a finished block; blocks of one layer do not overlap, and may begin anywhere."""
+        """Add a finished block at any position; the blocks of a layer do not overlap."""
         ranked = labels if self._rank is None else self._rank[labels]
         folded = fold(ranked, start, self.scale)
         where = tuple(
@@ -140,17 +140,17 @@ class PreviewCanvas:
             for first, factor, count in zip(start, self.scale, folded.shape, strict=True)
         )
         self._layer[where] = np.maximum(self._layer[where], folded)
-        self._reached[where] = True
+        self._covered[where] = True
 
     def layer(self) -> Labels:
-        """Return the present layer alone, 0 where nothing was put yet; a copy."""
+        """Return a copy of the current layer alone, 0 where no block was added yet."""
         return self._layer.copy() if self._label is None else self._label[self._layer]
 
     def over(self, layer: Labels) -> Labels:
-        """Return a fresh preview: `layer` where this layer was reached, what is below elsewhere."""
-        picture = self._below.copy()
-        np.copyto(picture, layer, where=self._reached)
-        return picture
+        """Return a new preview: `layer` where blocks were added, the image below elsewhere."""
+        image = self._below.copy()
+        np.copyto(image, layer, where=self._covered)
+        return image
 
 
 def _priority_tables(
@@ -159,16 +159,16 @@ def _priority_tables(
     if priority is None or list(priority) == sorted(priority):
         return None, None
     if len(set(priority)) != len(priority) or min(priority) < 1:
-        raise ValueError("a priority names each label once, and never the background")
+        raise ValueError("priority must list each label once, without the background")
     rank = np.zeros(max(priority) + 1, dtype)
     rank[list(priority)] = np.arange(1, len(priority) + 1)
     return rank, np.array([0, *priority], dtype)
 
 
 def magnify(coarse: Labels, shape: Shape, factor: int, scale: Shape) -> Labels:
-    """Bring labels on a grid binned by `factor` onto a preview's grid.
+    """Resample labels of a binned copy to the grid of a preview.
 
-    Each preview voxel takes the label of the binned voxel that covers its centre.
+    Each preview voxel takes the label of the binned voxel that contains its center (nearest neighbour).
 
     Parameters
     ----------
@@ -181,11 +181,11 @@ def magnify(coarse: Labels, shape: Shape, factor: int, scale: Shape) -> Labels:
     scale : tuple of int
         Tomogram voxels per preview voxel.
     """
-    places = [
-        np.minimum((np.arange(count) * step + step // 2) // factor, have - 1)
-        for count, step, have in zip(preview_shape(shape, scale), scale, coarse.shape, strict=True)
+    indices = [
+        np.minimum((np.arange(count) * size + size // 2) // factor, length - 1)
+        for count, size, length in zip(preview_shape(shape, scale), scale, coarse.shape, strict=True)
     ]
-    return coarse[np.ix_(*places)]
+    return coarse[np.ix_(*indices)]
 
 
 def _three(values: Any) -> Shape:  # noqa: ANN401 (an iterable of three)

@@ -1,4 +1,4 @@
-"""What an unexpected exception is called when it reaches people."""
+"""Turns unexpected exceptions into typed errors."""
 
 from __future__ import annotations
 
@@ -9,81 +9,81 @@ from cryomamba.atomic import disk_full_error, is_disk_full
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
 
 _CRASH: Final = (
-    "The computing process crashed.",
-    "The job is tried again; the log of the inference service has the details.",
+    "The compute process crashed.",
+    "The job will be retried; see the log of the inference service.",
 )
-# By exit code; spelled out, because Windows has neither signal.
-_DEATHS: Final = {
-    -9: ("The computing process was killed.", "Linux kills processes when memory runs out; the job is tried again."),
+# By exit code (minus the signal); numbers, because Windows has neither signal.
+_SIGNALLED: Final = {
+    -9: ("The compute process was killed.", "Linux kills processes when memory runs out. The job will be retried."),
     -7: (
-        "The computing process lost a file that it was working on: the disk is full, or the tomogram was cut short.",
-        "Look at the disk and at the file; the job is tried again.",
+        "The compute process could not access a mapped file: the disk is full, or the tomogram was truncated.",
+        "Check the disk and the file. The job will be retried.",
     ),
 }
 
-_WORDS: Final = 300
+_TEXT_MAX: Final = 300
 
 
 class EngineFailedError(JobFailedError):
-    """An engine raised something unexpected: its kind for people elsewhere, its words and traceback for this machine.
+    """An engine raised an unexpected exception: remote users see its type, local ones also its message and traceback.
 
     Parameters
     ----------
     kind : str
         Name of the exception's type.
-    words : str
-        What it said, which may name paths.
+    text : str
+        Its message, which may contain paths.
     trace : str
-        The traceback, as text: the exception itself may not fit through a pipe.
+        The traceback, as text: not every exception can be pickled.
     """
 
     default_code = ErrorCode.ENGINE_FAILED
 
-    def __init__(self, kind: str, words: str, trace: str) -> None:
-        super().__init__(f"The engine failed: {kind}.", hint="The log of the inference service has the details.")
-        self.kind, self.words, self.trace = kind, words, trace
+    def __init__(self, kind: str, text: str, trace: str) -> None:
+        super().__init__(f"The engine failed: {kind}.", hint="See the log of the inference service.")
+        self.kind, self.text, self.trace = kind, text, trace
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (EngineFailedError, (self.kind, self.words, self.trace))
+        return (EngineFailedError, (self.kind, self.text, self.trace))
 
-    def here(self) -> JobFailedError:
-        """Return the error for who runs the engine without a service: there is no log, and nothing to keep back."""
-        said = f"{self.kind}: {self.words}".rstrip(": .")
+    def for_local_run(self) -> JobFailedError:
+        """Return the error with message and traceback, for a local run."""
+        what = f"{self.kind}: {self.text}".rstrip(": .")
         error = JobFailedError(
-            f"The engine failed: {said}.",
+            f"The engine failed: {what}.",
             code=self.code,
-            hint="Run it again with CRYOMAMBA_LOG=debug to see where, and tell the engine's makers.",
+            hint="Run it again with CRYOMAMBA_LOG=debug for the traceback, and report it to the engine's author.",
         )
         error.add_note(self.trace)
         return error
 
 
 def as_error(error: BaseException) -> CryoMambaError:
-    """Return the typed error for whatever ended a job; typed ones as they are."""
+    """Return the typed error for an exception that ended a job; typed errors are returned unchanged."""
     if isinstance(error, CryoMambaError):
         return error
     if isinstance(error, MemoryError):
         return JobFailedError(
             "The machine ran out of memory.",
             code=ErrorCode.OUT_OF_MEMORY,
-            hint="Close other programs or set CRYOMAMBA_PROCESSES to a smaller number, then retry.",
+            hint="Close other programs or reduce CRYOMAMBA_PROCESSES, then retry.",
             retryable=True,
         )
     if isinstance(error, OSError) and is_disk_full(error):
         return disk_full_error()
     return EngineFailedError(
-        type(error).__name__, " ".join(str(error).split())[:_WORDS], "".join(traceback.format_exception(error))
+        type(error).__name__, " ".join(str(error).split())[:_TEXT_MAX], "".join(traceback.format_exception(error))
     )
 
 
 def cancelled_error() -> JobFailedError:
-    """Return the error that a cancelled job ends with."""
+    """Return the error of a cancelled job."""
     return JobFailedError("The job was cancelled.", code=ErrorCode.CANCELLED, hint="Retry it to run it again.")
 
 
 def lost_error(exit_code: int | None) -> JobFailedError:
-    """Return the error of a computing process that ended by itself, by its exit code (negative: a signal)."""
-    message, hint = _DEATHS.get(exit_code or 0, _CRASH)
+    """Return the error for a compute process that died, by its exit code (negative: a signal)."""
+    message, hint = _SIGNALLED.get(exit_code or 0, _CRASH)
     return JobFailedError(
         message, code=ErrorCode.WORKER_LOST, hint=hint, retryable=True, details={"exit_code": exit_code}
     )

@@ -1,18 +1,18 @@
-"""Memory that is free in this process, given back to the system."""
+"""Returns freed memory to the operating system."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def release_free_memory() -> None:
-    """Give back what was freed; the C library (glibc; others do so by themselves) keeps it for later.
+    """Return freed memory to the system; does nothing where the C library (other than glibc) does so by itself.
 
-    After a stage with large arrays that is some hundred MB, which the next stage, with arrays of other sizes, takes
-    besides.
+    After a stage with large arrays, glibc keeps some hundred MB that the next stage, with arrays of other sizes,
+    cannot reuse.
     """
-    if _TRIM is not None:
-        _TRIM(0)
+    if _MALLOC_TRIM is not None:
+        _MALLOC_TRIM(0)

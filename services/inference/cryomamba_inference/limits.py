@@ -1,4 +1,4 @@
-"""What one attempt at a job may take: memory of its processes, and time."""
+"""Limits of one attempt at a job: memory of its processes, and time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import psutil
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
 from cryomamba.settings import Settings
 
-# Often enough that a process which takes a gigabyte a second is ended near its limit.
-LOOK_S = 0.1
+# Short enough that a process that allocates a gigabyte per second is killed close to its limit.
+POLL_S = 0.1
 
 
 def resident_nbytes(pid: int) -> int:
-    """Return the bytes of memory that a process and those it started hold together; 0 if it is gone.
+    """Return the resident memory of a process and its descendants in bytes; 0 if it has ended.
 
-    What they share, such as tiles on their way and libraries, is counted once.
+    Shared memory, such as tiles in transit and libraries, is counted once.
     """
     own, shared = 0, 0
     with suppress(psutil.NoSuchProcess):
@@ -34,41 +34,40 @@ def resident_nbytes(pid: int) -> int:
 
 
 async def exceeded(settings: Settings, pid: int, *, measure: Callable[[int], int] = resident_nbytes) -> CryoMambaError:
-    """Wait until an attempt that begins now takes more than the settings allow, and return the error for it.
+    """Wait until an attempt that starts now exceeds a limit of the settings, and return the error for it.
 
-    Without limits it waits for ever. Memory is looked at ten times a second, so what is taken and given back in
-    between is not seen.
+    Without limits it waits for ever. Memory is sampled ten times per second; shorter peaks go unnoticed.
 
     Parameters
     ----------
     settings : Settings
     pid : int
-        The computing process.
+        The child process.
     measure : callable
-        Returns the bytes that a process and its children hold; called in a thread.
+        Returns the resident memory of a process and its descendants; called in a thread.
     """
     until = time.monotonic() + settings.job_seconds
     while settings.job_seconds or settings.job_memory:
         if settings.job_seconds and time.monotonic() > until:
-            return _too_long(settings.job_seconds)
+            return _time_exceeded(settings.job_seconds)
         if settings.job_memory and await asyncio.to_thread(measure, pid) > settings.job_memory:
-            return _too_large(settings.job_memory)
-        await asyncio.sleep(LOOK_S)
+            return _memory_exceeded(settings.job_memory)
+        await asyncio.sleep(POLL_S)
     never: asyncio.Future[CryoMambaError] = asyncio.get_running_loop().create_future()
     return await never
 
 
-def _too_long(seconds: float) -> JobFailedError:
+def _time_exceeded(seconds: float) -> JobFailedError:
     return JobFailedError(
-        f"The job took longer than the {seconds:,.0f} s that this server allows.",
+        f"The job exceeded the time limit of this server, {seconds:,.0f} s.",
         code=ErrorCode.TIMEOUT,
-        hint="Take a smaller volume, or ask whoever runs the server for more (CRYOMAMBA_JOB_SECONDS).",
+        hint="Use a smaller volume, or ask the administrator of the server to raise CRYOMAMBA_JOB_SECONDS.",
     )
 
 
-def _too_large(nbytes: int) -> JobFailedError:
+def _memory_exceeded(nbytes: int) -> JobFailedError:
     return JobFailedError(
-        f"The job needed more than the {nbytes / 1e9:,.1f} GB of memory that this server allows.",
+        f"The job exceeded the memory limit of this server, {nbytes / 1e9:,.1f} GB.",
         code=ErrorCode.OUT_OF_MEMORY,
-        hint="Take a smaller volume, or ask whoever runs the server for more (CRYOMAMBA_JOB_MEMORY).",
+        hint="Use a smaller volume, or ask the administrator of the server to raise CRYOMAMBA_JOB_MEMORY.",
     )

@@ -1,4 +1,4 @@
-"""Segmentation in this very process: no service, no bus."""
+"""Segmentation in this process, without services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import ARTIFACTS, ENDINGS, PICK_FORMATS, ExportFormat, candidates_beside
+from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_path, formats_of
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
@@ -32,17 +32,17 @@ LocalEvent = ProgressEvent | PreviewEvent
 
 @dataclass(frozen=True, slots=True)
 class LocalResult:
-    """What a local run has written.
+    """The files of a local run.
 
     Attributes
     ----------
     mask : Path
         The mask, an MRC file.
     exports : tuple of Path
-        The other files that were asked for, in that order.
+        The other requested files, in the requested order.
     statistics : dict
-        What a server writes into ``stats.json``: engine, parameters, voxel size, and for each label voxels, volume,
-        centroid and box.
+        Contents of a job's ``stats.json``: engine, parameters, voxel size, and for each label voxels, volume, centroid
+        and bounding box.
     """
 
     mask: Path
@@ -56,14 +56,14 @@ class LocalRunner:
     Parameters
     ----------
     processes : int, optional
-        Over how many processes tiles of large volumes are spread; ``CRYOMAMBA_PROCESSES`` if not given.
+        How many processes compute the tiles of large volumes; ``CRYOMAMBA_PROCESSES`` if not given.
     """
 
     def __init__(self, processes: int | None = None) -> None:
         self._processes = processes
 
     def engines(self) -> tuple[EngineInfo, ...]:
-        """Describe the engines of this environment."""
+        """Return the engines of this environment."""
         return Registry.discover().infos()
 
     def run(
@@ -76,45 +76,43 @@ class LocalRunner:
         cancelled: Callable[[], bool],
         formats: Sequence[ExportFormat] = (),
     ) -> LocalResult:
-        """Segment a volume; blocks until it is done. Several runs may go on at once, each in a thread of its own.
+        """Segment a volume; blocks until it is done. Concurrent runs in different threads are allowed.
 
         Parameters
         ----------
         source : Path or None
-            The tomogram; any path that this process can read. None for a request that names a shape only.
+            The tomogram, any path that this process can read; None for a request with a shape only.
         request : SubmitRequest
-            Engine, parameters, preview options, and the volume's ``voxel_size_A`` and ``shape``; its ``path`` is not
-            used.
+            Engine, parameters, preview options, and the volume's ``voxel_size_A`` and ``shape``, but not its ``path``.
         output : Path
-            Where the mask appears when it is complete; a file that is there is replaced. Its folder exists, and holds
-            unfinished files meanwhile.
+            Path of the mask, which appears when it is complete and replaces an existing file. Its directory must
+            exist; temporary files are written there.
         on_event : callable
-            Called in this thread with progress and previews, whose job is called ``local``.
+            Called in this thread with progress and previews; their job id is ``local``.
         cancelled : callable
-            Asked often, in this thread, at least between any two tiles.
+            Called often, in this thread, at least once per tile; return True to cancel.
         formats : sequence of ExportFormat
-            Further files next to the mask, named like it with one of ``ENDINGS``: the mask in other formats, and the
-            scores that it was cut from; of engines that find places, tables of them, and next to the scores a table of
-            the `candidates` that another threshold chooses from; and what the engine's parameters have made besides
-            (:class:`~cryomamba.engines.membrane_options.MembraneOptions`).
+            Further files next to the mask, named like it (see ``EXPORTS``): the mask in other formats; its
+            score map; tables of picks, and next to the score map the `candidates` for re-thresholding; and the files of
+            :class:`~cryomamba.engines.membrane_options.MembraneOptions`.
 
         Raises
         ------
         VolumeError
             The volume cannot be used.
         InvalidRequestError
-            There is no such engine, a parameter does not fit, or a file is asked for that this engine with these
-            parameters does not make.
+            There is no such engine, a parameter is invalid, or the engine with these parameters does not make a
+            requested file.
         JobFailedError
             ``cancelled``, or the engine failed. Nothing is left behind.
         """
         engine = Registry.discover().create(request.engine, request.params)
         candidates = _candidates(engine, source)
-        _require_made(engine, formats, candidates)
-        control, teller = Control(cancelled), _Teller(on_event)
+        _require_available(engine, formats, candidates)
+        control, events = Control(cancelled), _CallbackEventSink(on_event)
         executor = self._open_executor()
         try:
-            # Next to the result: on the disk that must have room for it, and where a rename puts it into place.
+            # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
                 keep = "scores" in formats
                 outcome = _segment(
@@ -124,7 +122,7 @@ class LocalRunner:
                     Path(folder),
                     executor,
                     control,
-                    teller,
+                    events,
                     keep_scores=keep,
                     candidates=candidates,
                 )
@@ -139,13 +137,13 @@ class LocalRunner:
                 result = _move(Path(folder), output, formats)
             outcome.meter.finish()
         except Exception as error:
-            # An engine may raise anything, and whoever runs many must be able to go on with the next.
-            told = as_error(error)
-            if isinstance(told, EngineFailedError):
-                raise told.here() from None
-            if told is error:
+            # An engine may raise anything; callers with many tomograms must be able to continue with the next.
+            failure = as_error(error)
+            if isinstance(failure, EngineFailedError):
+                raise failure.for_local_run() from None
+            if failure is error:
                 raise
-            raise told from error
+            raise failure from error
         finally:
             executor.close()
         return result
@@ -156,36 +154,39 @@ class LocalRunner:
 
 
 def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
-    """Return the places that belong to the scores that an engine is to cut anew."""
+    """Return the candidate picks that belong to the scores that are to be re-thresholded."""
     if engine.name != RETHRESHOLD or source is None:
         return None
-    path = candidates_beside(source)
+    path = candidates_path(source)
     return read_csv(path) if path.is_file() else None
 
 
-def _require_made(engine: Engine[Any], formats: Sequence[ExportFormat], candidates: Picks | None) -> None:
-    """Refuse what an engine with these parameters does not make."""
+def _require_available(engine: Engine[Any], formats: Sequence[ExportFormat], candidates: Picks | None) -> None:
+    """Refuse files that an engine with these parameters does not make."""
     if "scores" in formats and not engine.keeps_scores:
         raise InvalidRequestError(
-            f"The engine '{engine.name}' keeps no scores.", hint="Leave --scores out, or take another engine."
+            f"The engine '{engine.name}' does not keep its score map.",
+            hint="Leave out --scores, or use another engine.",
         )
     options = membrane_options(engine)
     if "candidates" in formats and ("scores" not in formats or engine.picks is None):
         raise InvalidRequestError(
-            f"The engine '{engine.name}' keeps no candidates.", hint="Those that pick do so, beside their scores."
+            f"The engine '{engine.name}' makes no candidate picks.",
+            hint="'particles' and 'filaments' do, together with scores.",
         )
     points = engine.picks is not None or candidates is not None
     points = points or (options is not None and options.point_spacing_A is not None)
-    if not points and any(form in PICK_FORMATS for form in formats):
+    if not points and any(form in formats_of("picks") for form in formats):
         raise InvalidRequestError(
-            f"The engine '{engine.name}' picks nothing, so there is no table of picks.",
-            hint="Take 'particles' or 'filaments', have points on membranes with -p point_spacing_A=100, or leave out "
+            f"The engine '{engine.name}' does not pick, so there is no table of picks.",
+            hint="Use 'particles' or 'filaments', get points on membranes with -p point_spacing_A=100, or leave out "
             "the formats csv, star and tbl.",
         )
-    for form in ("instances", "middle", "normals"):
+    for form in formats_of("membranes"):
         if form in formats and not getattr(options, form, False):
             raise InvalidRequestError(
-                f"'{form}' was not asked of the engine '{engine.name}'.", hint=f"Membranes have it with -p {form}=true."
+                f"The engine '{engine.name}' does not make '{form}' with these parameters.",
+                hint=f"Engines for membranes do so with -p {form}=true.",
             )
 
 
@@ -196,7 +197,7 @@ def _segment(
     folder: Path,
     executor: TileExecutor,
     control: Control,
-    teller: _Teller,
+    events: _CallbackEventSink,
     *,
     keep_scores: bool,
     candidates: Picks | None,
@@ -216,26 +217,26 @@ def _segment(
             keep_scores=keep_scores,
             candidates=candidates,
         )
-        return run_task(task, folder, executor, control, teller)
+        return run_task(task, folder, executor, control, events)
 
 
 def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalResult:
     statistics = read_statistics(folder)
     exports = []
     for form in formats:
-        target = output.with_name(output.name.removesuffix(".mrc") + ENDINGS[form])
-        (folder / ARTIFACTS[form]).replace(target)
+        target = output.with_name(output.name.removesuffix(".mrc") + EXPORTS[form].ending)
+        (folder / EXPORTS[form].name).replace(target)
         exports.append(target)
-    (folder / "mask.mrc").replace(output)
+    (folder / MASK.name).replace(output)
     return LocalResult(output, tuple(exports), statistics)
 
 
-class _Teller:
+class _CallbackEventSink:
     def __init__(self, on_event: Callable[[LocalEvent], None]) -> None:
         self._on_event = on_event
 
-    def progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         self._on_event(ProgressEvent(LOCAL_JOB, 1, progress))
 
-    def preview(self, frame: PreviewFrame) -> None:
+    def on_preview(self, frame: PreviewFrame) -> None:
         self._on_event(PreviewEvent(frame))

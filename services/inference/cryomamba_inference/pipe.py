@@ -1,4 +1,4 @@
-"""Messages between the service and its computing child: msgpack maps over a pipe, never pickles."""
+"""Messages between the service and its child process: msgpack maps over a pipe, never pickles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Message = dict[str, Any]
 
 
 class MessagePipe:
-    """One end of the pipe. Sending is safe from several threads; receiving belongs to one.
+    """One end of the pipe. Any thread may send; only one may receive.
 
     Parameters
     ----------
@@ -26,28 +26,28 @@ class MessagePipe:
         self._lock = threading.Lock()
 
     def send(self, type_: str, **fields: object) -> None:
-        """Send a message; ``OSError`` when the other end is gone."""
+        """Send a message; raises ``OSError`` if the other end is closed."""
         raw = msgpack.packb({"type": type_, **fields}, use_bin_type=True)
         with self._lock:
             self._connection.send_bytes(raw)
 
     def receive(self) -> Message:
-        """Wait for a message; ``EOFError`` or ``OSError`` when the other end is gone.
+        """Wait for a message; raises ``EOFError`` or ``OSError`` if the other end is closed.
 
         Raises
         ------
         ProtocolError
-            The bytes are not a message.
+            The bytes are not a valid message.
         """
         try:
             message = msgpack.unpackb(self._connection.recv_bytes(), raw=False)
         except (ValueError, msgpack.UnpackException):
-            raise ProtocolError("A message on the pipe of a child is damaged.") from None
+            raise ProtocolError("A message on the pipe of a child process cannot be decoded.") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            raise ProtocolError("A message on the pipe of a child is not a map with a type.")
+            raise ProtocolError("A message on the pipe of a child process is not a map with a type.")
         return message
 
     def close(self) -> None:
-        """Close this end; the other one sees the end of the file."""
+        """Close this end; the other one then reads the end of the file."""
         with self._lock:
             self._connection.close()

@@ -1,8 +1,8 @@
-"""How a volume is cut into tiles, and in which order they are done. Pure.
+"""How a volume is divided into tiles, and in which order they are processed. Pure.
 
 Every voxel lies in the core of exactly one tile, whatever the shape. Cores and halos begin on the engine's grid, so
-that an engine that bins sees the same bins in every tile. The cut depends on the shape, the engine and a number of
-bytes alone, never on the preview or the number of processes, so the same job always gives the same tiles.
+that an engine that bins sees the same bins in every tile. The plan depends only on the shape, the engine and the tile
+size in bytes, never on the preview or the number of processes: the same job always has the same tiles.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CHOICES_MAX: Final = 96
 
 @dataclass(frozen=True, slots=True)
 class TileSpec:
-    """One tile of a plan; ZYX voxels.
+    """The position of one tile of a plan, in ZYX voxels.
 
     Attributes
     ----------
     index : int
-        Number of the tile, z slowest.
+        Index of the tile, z slowest.
     start, shape : tuple of int
         The core.
     read_start, read_stop : tuple of int
@@ -43,23 +43,23 @@ class TileSpec:
 
     @property
     def read(self) -> Slices:
-        """What to read of the volume."""
+        """Slices of the volume to read: the core and its halo."""
         return _slices(self.read_start, self.read_stop)
 
     @property
     def target(self) -> Slices:
-        """Where the core lies in the volume."""
+        """Slices of the core in the volume."""
         return _slices(self.start, _add(self.start, self.shape))
 
     @property
     def core(self) -> Slices:
-        """Where the core lies in what was read."""
+        """Slices of the core in the data that was read."""
         first = _add(self.start, self.read_start, sign=-1)
         return _slices(first, _add(first, self.shape))
 
     @property
-    def centre(self) -> tuple[float, float, float]:
-        """Centre of the core in voxels."""
+    def center(self) -> tuple[float, float, float]:
+        """Center of the core in voxels."""
         z, y, x = (first + (size - 1) / 2 for first, size in zip(self.start, self.shape, strict=True))
         return z, y, x
 
@@ -90,14 +90,14 @@ class TilePlan:
 
     @property
     def tile_voxels(self) -> int:
-        """Most voxels that a tile has, halo included."""
+        """Number of voxels of the largest tile, halo included."""
         return math.prod(
             min(core + 2 * halo, size) for size, core, halo in zip(self.shape, self.core, self.halo, strict=True)
         )
 
     @property
     def core_voxels(self) -> int:
-        """Most voxels that a core has."""
+        """Number of voxels of the largest core."""
         return math.prod(min(size, core) for size, core in zip(self.shape, self.core, strict=True))
 
     def __len__(self) -> int:
@@ -110,8 +110,8 @@ class TilePlan:
         if not 0 <= index < len(self):
             raise IndexError(index)
         _, rows, columns = self.counts
-        place = (index // (rows * columns), index // columns % rows, index % columns)
-        start = _shape(at * core for at, core in zip(place, self.core, strict=True))
+        cell = (index // (rows * columns), index // columns % rows, index % columns)
+        start = _shape(at * core for at, core in zip(cell, self.core, strict=True))
         stop = _shape(min(at + core, size) for at, core, size in zip(start, self.core, self.shape, strict=True))
         return TileSpec(
             index=index,
@@ -123,23 +123,23 @@ class TilePlan:
 
 
 def plan_tiles(shape: Shape, *, halo: Shape = (0, 0, 0), align: Shape = (1, 1, 1), tile_bytes: int) -> TilePlan:
-    """Cut a volume into the tiles that read the least.
+    """Divide a volume into tiles with the least data to read.
 
     Parameters
     ----------
     shape : tuple of int
         ZYX shape of the volume.
     halo : tuple of int
-        Voxels around a core that can change its answer; rounded up to the grid.
+        Voxels around a core that influence its result; rounded up to the grid.
     align : tuple of int
-        Grid on which cores and halos begin.
+        Grid on which cores and halos start.
     tile_bytes : int
-        Most bytes of a tile as float32, halo included; kept unless one grid cell with its halo has more.
+        Maximum bytes of a tile as float32, halo included; exceeded only if one grid cell with its halo is larger.
 
     Returns
     -------
     TilePlan
-        The cut with the fewest voxels to read; of equals the one with the longest rows, then the fewest tiles.
+        The plan with the fewest voxels to read; among equals, the one with the longest rows, then the fewest tiles.
     """
     halo = _shape(-(-width // grid) * grid for width, grid in zip(halo, align, strict=True))
     axes = [_choices(size, grid) for size, grid in zip(shape, align, strict=True)]
@@ -154,7 +154,7 @@ def plan_tiles(shape: Shape, *, halo: Shape = (0, 0, 0), align: Shape = (1, 1, 1
     if not fits.any():
         return TilePlan(shape, _shape(int(cores[0]) for cores in axes), halo)
     cost = np.where(fits, total, np.inf)
-    # A cut that reads a few per cent more but in whole rows and planes is the faster one.
+    # Reading a few per cent more, but in whole rows and planes, is faster.
     best = np.argwhere(cost <= cost.min() * 1.05)
     sizes = [axes[axis][best[:, axis]] for axis in range(3)]
     chosen = np.lexsort((sizes[0], sizes[1], sizes[2]))[-1]
@@ -162,44 +162,44 @@ def plan_tiles(shape: Shape, *, halo: Shape = (0, 0, 0), align: Shape = (1, 1, 1
 
 
 def _choices(size: int, grid: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return core sizes worth looking at along an axis, ascending: the axis in equal parts, on the grid."""
+    """Return candidate core sizes along an axis, ascending: the axis in equal parts, on the grid."""
     cells = -(-size // grid)
     parts = np.unique(np.geomspace(1, cells, num=_CHOICES_MAX).round().astype(np.int64))
     return np.unique(-(-cells // parts)) * grid
 
 
 class TileOrder:
-    """Which tile comes next; the same plan and focus always give the same order.
+    """A queue of the tiles of a plan; the same plan and focus always give the same order.
 
     Parameters
     ----------
     plan : TilePlan
     focus : tuple of float, optional
-        Voxel (z, y, x) around which tiles come first. Without it, from the middle of z outward.
+        Voxel (z, y, x) around which tiles come first. Without it, from the central slice outward.
     """
 
     def __init__(self, plan: TilePlan, focus: tuple[float, float, float] | None = None) -> None:
         self._plan = plan
         self._left = list(range(len(plan)))
-        self.focus(focus)
+        self.set_focus(focus)
 
     def __len__(self) -> int:
         return len(self._left)
 
-    def focus(self, position: tuple[float, float, float] | None) -> None:
-        """Order what is left around a new place."""
+    def set_focus(self, position: tuple[float, float, float] | None) -> None:
+        """Reorder the remaining tiles around a new focus."""
         middle = tuple((size - 1) / 2 for size in self._plan.shape)
 
         def key(index: int) -> tuple[float, int]:
-            centre = self._plan[index].centre
+            center = self._plan[index].center
             if position is None:
-                return abs(centre[0] - middle[0]), index
-            return math.dist(centre, position), index
+                return abs(center[0] - middle[0]), index
+            return math.dist(center, position), index
 
         self._left.sort(key=key, reverse=True)
 
     def next(self) -> TileSpec:
-        """Take the next tile; ``IndexError`` when none is left."""
+        """Remove and return the next tile; ``IndexError`` if none is left."""
         return self._plan[self._left.pop()]
 
 

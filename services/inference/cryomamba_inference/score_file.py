@@ -1,4 +1,4 @@
-"""A scratch volume on disk, written and read in blocks: what a job's scores lie in, so that memory stays flat."""
+"""A temporary volume of scores on disk, written in blocks, so that memory does not grow with the volume."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from cryomamba.atomic import disk_full_error
 from cryomamba.engines.api import Slices
-from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.geometry import Shape
 
 
 class ScoreFile:
     """A volume of uint8 in a plain file, C order, zero where nothing was written.
 
-    Positioned writes rather than a memory map: its pages would count as resident memory, and a full disk would kill
-    the process instead of raising an error.
+    Written with pwrite rather than through a memory map, whose pages would count as resident memory, and which on a
+    full disk kills the process instead of raising an error.
 
     Parameters
     ----------
@@ -34,17 +34,13 @@ class ScoreFile:
     Raises
     ------
     UnavailableError
-        ``insufficient_storage``: the disk has no room for it.
+        ``insufficient_storage``: the disk is too full.
     """
 
     def __init__(self, path: Path, shape: Shape) -> None:
         nbytes = math.prod(shape)
         if shutil.disk_usage(path.parent).free < nbytes:
-            raise UnavailableError(
-                "The work folder has no room for the scores of this volume.",
-                code=ErrorCode.INSUFFICIENT_STORAGE,
-                hint=f"Free {nbytes / 1e9:.1f} GB there, or set CRYOMAMBA_HOME to a larger disk.",
-            )
+            raise disk_full_error(f"The disk is full: the scores of this volume need {nbytes:,} bytes.")
         self.shape = shape
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         os.ftruncate(self._file, nbytes)
@@ -57,20 +53,8 @@ class ScoreFile:
             while done < run.size:
                 done += os.pwrite(self._file, run[done:].data, offset + done)
 
-    def read(self, where: Slices) -> npt.NDArray[np.uint8]:
-        """Read the block at slices (step 1, within the volume) into a fresh array."""
-        block = np.empty([index.stop - index.start for index in where], np.uint8)
-        for offset, run in _runs(self.shape, where, block):
-            done = 0
-            while done < run.size:
-                count = os.preadv(self._file, [run[done:].data], offset + done)
-                if not count:
-                    raise OSError("a scratch file became shorter while it was in use")
-                done += count
-        return block
-
     def close(self) -> None:
-        """Close the file; twice is no error."""
+        """Close the file; idempotent."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -85,14 +69,14 @@ class ScoreFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Planes:
-    """Reads whole planes of a finished :class:`ScoreFile`, in this process or pickled into another."""
+class ScorePlanes:
+    """Reads planes of a complete :class:`ScoreFile`; picklable, so that other processes can read too."""
 
     path: Path
     shape: Shape
 
     def __call__(self, z: slice) -> npt.NDArray[np.uint8]:
-        """Read planes into a fresh array (z, y, x)."""
+        """Read planes into a new array (z, y, x)."""
         _, height, width = self.shape
         return np.fromfile(
             self.path, np.uint8, (z.stop - z.start) * height * width, offset=z.start * height * width
@@ -100,7 +84,7 @@ class Planes:
 
 
 def _runs(shape: Shape, where: Slices, block: npt.NDArray[np.uint8]) -> list[tuple[int, npt.NDArray[np.uint8]]]:
-    """Pair each stretch of the file that a block covers with the stretch of the block, as few as possible."""
+    """Pair the file offset of each contiguous run of a block with that part of the block; as few runs as possible."""
     _, height, width = shape
     z, y, x = where
     if x.stop - x.start == width and y.stop - y.start == height:

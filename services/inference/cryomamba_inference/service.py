@@ -1,4 +1,4 @@
-"""The inference service: claims jobs, has them computed by a child, keeps the lease, passes frames on."""
+"""The inference service: claims jobs, runs them in a compute process, renews their leases, publishes previews."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cryomamba.wire.requests import Claim, Claimed, Empty, Release, Renew, Worke
 from cryomamba.wire.topics import preview_topic
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputingChild
+from cryomamba_inference.supervisor import ComputeProcess
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.workspace import remove_stale_workspaces
 
@@ -44,7 +44,7 @@ _JOBS_PER_CHILD = 50
 
 
 class InferenceService:
-    """One worker of the bus, with one computing child.
+    """A worker on the bus, with one compute process.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class InferenceService:
     Raises
     ------
     InvalidRequestError
-        An endpoint is beyond loopback and there is no key, or the key file is not usable.
+        An endpoint is not on loopback and there is no key, or the key file is not usable.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -63,81 +63,86 @@ class InferenceService:
                 require_loopback(getattr(settings, name), variable=f"CRYOMAMBA_{name.upper()}")
         self._settings = settings
         self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._codec: Codec = _codec(settings)
+        self._codec: Codec = _preview_codec(settings)
         self._engines: tuple[EngineInfo, ...] = ()
         self._ready = asyncio.Event()
-        self._greeted: int | None = None
-        self._child: ComputingChild | None = None
+        self._registered_epoch: int | None = None
+        self._child: ComputeProcess | None = None
         self._attempt: Attempt | None = None
 
+    @property
+    def child_pid(self) -> int | None:
+        """Process id of the compute process, while there is one."""
+        return self._child.pid if self._child is not None and self._child.alive else None
+
     async def serve(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then give the lease back and end the child."""
+        """Run jobs until `stop` is set, then release the lease and end the compute process."""
         await asyncio.to_thread(remove_stale_workspaces, self._settings.work)
-        self._channel = BusRequester(self._settings.bus_jobs, src=self.worker, key=self._key)
-        self._frames = _FrameSender(self._settings.bus_preview_in, self.worker, self._key)
+        self._requester = BusRequester(self._settings.bus_jobs, src=self.worker, key=self._key)
+        self._previews = _FramePublisher(self._settings.bus_preview_in, self.worker, self._key)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(self._stay_known(), name="greeting"),
-                    tasks.create_task(self._work(), name="working"),
+                    tasks.create_task(self._stay_registered(), name="registration"),
+                    tasks.create_task(self._run_jobs(), name="jobs"),
                 ]
                 await stop.wait()
                 for task in running:
                     task.cancel()
         finally:
-            await self._leave()
+            await self._close()
 
-    async def _leave(self) -> None:
+    async def _close(self) -> None:
         if self._child is not None:
             await self._child.end()
         with contextlib.suppress(CryoMambaError):
-            await self._give_back()
+            await self._release()
         if self._attempt is not None:
             self._attempt.close()
-        self._frames.close()
-        await self._channel.close()
+        self._previews.close()
+        await self._requester.close()
 
-    async def _give_back(self) -> None:
-        """Release the lease, also one that was granted when this worker had just stopped listening."""
-        if self._greeted is None:
+    async def _release(self) -> None:
+        """Release the lease, even one that was granted just after this worker had stopped listening."""
+        if self._registered_epoch is None:
             return
         if self._attempt is not None:
             job_id, number = self._attempt.job_id, self._attempt.number
         else:
-            # Whoever holds a job is given it again, whatever engines it asks for.
-            asked = Claim(worker=self.worker, engines=(), wait_s=0)
-            reply = await self._channel.request("job.claim", asked, timeout=_RELEASE_S)
-            held = Claimed.model_validate(dict(reply.body))
-            if held.job is None:
+            # A worker that holds a job is given the same job again, whatever engines it offers.
+            claim = Claim(worker=self.worker, engines=(), wait_s=0)
+            reply = await self._requester.request("job.claim", claim, timeout=_RELEASE_S)
+            claimed = Claimed.model_validate(dict(reply.body))
+            if claimed.job is None:
                 return
-            job_id, number = held.job.job_id, held.attempt
+            job_id, number = claimed.job.job_id, claimed.attempt
         body = Release(job=job_id, worker=self.worker, attempt=number)
-        await self._channel.request("job.release", body, timeout=_RELEASE_S)
+        await self._requester.request("job.release", body, timeout=_RELEASE_S)
 
-    async def _stay_known(self) -> None:
-        """Introduce this worker to every broker that comes, and say when one goes."""
-        away = False
-        refused = ""
+    async def _stay_registered(self) -> None:
+        """Register with the broker, also after it has restarted, and log when it cannot be reached."""
+        unreachable = False
+        refusal = ""
         while True:
             await self._ready.wait()
             try:
-                await self._channel.request("ping", Empty(), timeout=_PING_S * 2)
-                if self._channel.broker_epoch != self._greeted:
-                    await self._greet()
-                if away:
-                    log.info("The broker is back.")
-                away, refused = False, ""
+                await self._requester.request("ping", Empty(), timeout=_PING_S * 2)
+                if self._requester.broker_epoch != self._registered_epoch:
+                    await self._register()
+                if unreachable:
+                    log.info("The broker can be reached again.")
+                unreachable, refusal = False, ""
             except UnavailableError as error:
-                if not away:
-                    log.warning("%s Trying again for as long as it takes.", error.message)
-                away = True
+                if not unreachable:
+                    log.warning("%s Retrying until it answers.", error.message)
+                unreachable = True
             except CryoMambaError as error:
-                if str(error) != refused:
-                    log.error("The broker refuses this worker: %s", error)
-                refused = str(error)
+                if str(error) != refusal:
+                    log.error("The broker refused this worker: %s", error)
+                refusal = str(error)
             await asyncio.sleep(_PING_S)
 
-    async def _greet(self) -> None:
+    async def _register(self) -> None:
         hello = WorkerHello(
             worker=self.worker,
             host=socket.gethostname()[:256],
@@ -145,32 +150,32 @@ class InferenceService:
             version=__version__,
             engines=self._engines,
         )
-        await self._channel.request("worker.hello", hello)
-        self._greeted = self._channel.broker_epoch
+        await self._requester.request("worker.hello", hello)
+        self._registered_epoch = self._requester.broker_epoch
         log.info("Connected to the broker as %s with %d engines.", self.worker, len(self._engines))
 
-    async def _work(self) -> None:
+    async def _run_jobs(self) -> None:
         while True:
-            await self._warm_child()
+            await self._ready_child()
             if (claimed := await self._claim()) is None or claimed.job is None:
                 continue
-            child = await self._warm_child_for(claimed, claimed.job.job_id)
-            self._attempt = Attempt(claimed, self.worker, self._settings, self._channel, child)
-            await self._attempt.carry_out()
+            child = await self._ready_child_for(claimed, claimed.job.job_id)
+            self._attempt = Attempt(claimed, self.worker, self._settings, self._requester, child)
+            await self._attempt.run()
             self._attempt.close()
             self._attempt = None
-            self._frames.forget(claimed.job.job_id)
+            self._previews.forget(claimed.job.job_id)
             if child.jobs >= _JOBS_PER_CHILD:
                 await child.end()
 
-    async def _warm_child(self) -> ComputingChild:
-        """Return a child that has imported everything and waits for a job."""
+    async def _ready_child(self) -> ComputeProcess:
+        """Return a compute process that has imported everything and is idle."""
         pause = _RESTART_S
         while self._child is None or not self._child.alive:
-            self._child = ComputingChild(self._settings, self._codec, self._heard)
+            self._child = ComputeProcess(self._settings, self._codec, self._on_message)
             engines = await self._child.ready
             if engines is None:
-                log.error("The computing process ended before it was ready; trying again in %.0f s.", pause)
+                log.error("The compute process ended before it was ready; retrying in %.0f s.", pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RESTART_MAX_S)
             else:
@@ -179,44 +184,44 @@ class InferenceService:
                 notify_systemd(READY)
         return self._child
 
-    async def _warm_child_for(self, claimed: Claimed, job_id: str) -> ComputingChild:
-        """Return the child, or another if it has died while it waited, whose start may take longer than a lease."""
-        warming = asyncio.create_task(self._warm_child(), name="warming")
+    async def _ready_child_for(self, claimed: Claimed, job_id: str) -> ComputeProcess:
+        """Return the compute process; if it died while idle, start another, renewing the lease meanwhile."""
+        starting = asyncio.create_task(self._ready_child(), name="starting")
         renew = Renew(job=job_id, worker=self.worker, attempt=claimed.attempt, progress=Progress(stage="starting"))
         try:
-            while not (await asyncio.wait([warming], timeout=claimed.lease_s / RENEWALS_PER_LEASE))[0]:
-                # A lease that is lost shows when the attempt begins.
+            while not (await asyncio.wait([starting], timeout=claimed.lease_s / RENEWALS_PER_LEASE))[0]:
+                # A lost lease is noticed when the attempt starts.
                 with contextlib.suppress(CryoMambaError):
-                    await self._channel.request("job.renew", renew, timeout=claimed.lease_s)
-            return warming.result()
+                    await self._requester.request("job.renew", renew, timeout=claimed.lease_s)
+            return starting.result()
         finally:
-            warming.cancel()
+            starting.cancel()
 
     async def _claim(self) -> Claimed | None:
         names = tuple(info.name for info in self._engines if info.available)
         body = Claim(worker=self.worker, engines=names, wait_s=_CLAIM_WAIT_S)
         try:
-            reply = await self._channel.request("job.claim", body, timeout=_CLAIM_WAIT_S * 2)
+            reply = await self._requester.request("job.claim", body, timeout=_CLAIM_WAIT_S * 2)
         except (UnavailableError, ConflictError, NotFoundError) as error:
-            log.debug("No job could be claimed: %s", error)
+            log.debug("Claiming a job failed: %s", error)
             await asyncio.sleep(_PING_S / 10)
             return None
         except CryoMambaError as error:
-            # Such as a revoked key: nothing that a person may not put right while this worker waits.
-            log.debug("The broker gives this worker no jobs: %s", error)
+            # For example a revoked key, which somebody may put right while this worker waits.
+            log.debug("The broker refused to give this worker a job: %s", error)
             await asyncio.sleep(_PING_S)
             return None
         return Claimed.model_validate(dict(reply.body))
 
-    def _heard(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         if message["type"] == "preview":
-            self._frames.send(message)
+            self._previews.publish(message)
         elif self._attempt is not None:
-            self._attempt.heard(message)
+            self._attempt.on_message(message)
 
 
-class _FrameSender:
-    """Publishes frames as the child packed them; for one thread."""
+class _FramePublisher:
+    """Publishes preview frames as the compute process has encoded them; not thread-safe."""
 
     def __init__(self, endpoint: str, worker: str, key: KeyFile | None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -226,11 +231,11 @@ class _FrameSender:
         if key is not None:
             key.secure(self._socket)
         self._socket.connect(endpoint)
-        self._stamp = EnvelopeFactory(worker)
+        self._envelopes = EnvelopeFactory(worker)
 
-    def send(self, message: Message) -> None:
+    def publish(self, message: Message) -> None:
         topic = preview_topic(message["job"])
-        envelope = self._stamp.envelope(
+        envelope = self._envelopes.envelope(
             PREVIEW,
             message["body"],
             ts=time.time(),
@@ -242,14 +247,14 @@ class _FrameSender:
         self._socket.send_multipart([topic, encode(envelope), message["part"]], flags=zmq.NOBLOCK, copy=False)
 
     def forget(self, job_id: str) -> None:
-        self._stamp.forget(preview_topic(job_id))
+        self._envelopes.forget(preview_topic(job_id))
 
     def close(self) -> None:
         self._socket.close()
         self._context.term()
 
 
-def _codec(settings: Settings) -> Codec:
+def _preview_codec(settings: Settings) -> Codec:
     if settings.preview_codec != "auto":
         return settings.preview_codec
     return "raw" if is_local_endpoint(settings.bus_preview_in) else "deflate"

@@ -1,4 +1,4 @@
-"""The service's hold on its computing child: start, order, listen, end, and know when it is gone."""
+"""Starts, steers and ends the compute process, and notices when it dies."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ log = logging.getLogger(__name__)
 _JOIN_S = 2.0
 
 
-class ComputingChild:
-    """One spawned process, for one event loop. Messages come to `heard` in the loop's thread.
+class ComputeProcess:
+    """The spawned process that runs engines; belongs to one event loop.
 
-    Start it from the main thread: on Linux the child ends when the thread that started it ends.
+    Create it in the main thread: on Linux the process ends with the thread that started it.
 
     Parameters
     ----------
     settings : Settings
     codec : str
-        How it packs previews.
-    heard : callable
-        Called with each message of a running job (``progress``, ``preview``, ``done``, ``failed``), and with
-        ``{"type": "gone"}`` when the process has ended by itself.
+        Compression of previews.
+    on_message : callable
+        Called in the event loop with each message about the running job (``progress``, ``preview``, ``done``,
+        ``failed``), and with ``{"type": "exited"}`` when the process has ended.
 
     Attributes
     ----------
     ready : Future
-        The engines there are, once everything is imported; None if the process ended before.
+        The available engines, once everything is imported; None if the process ended before that.
     jobs : int
-        How many jobs it was given.
+        Number of jobs started so far.
     """
 
-    def __init__(self, settings: Settings, codec: Codec, heard: Callable[[Message], None]) -> None:
-        self._heard = heard
+    def __init__(self, settings: Settings, codec: Codec, on_message: Callable[[Message], None]) -> None:
+        self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[tuple[EngineInfo, ...] | None] = self._loop.create_future()
-        self._ended = asyncio.Event()
+        self._exited = asyncio.Event()
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=True)
         arguments = (theirs, os.getpid(), settings.model_dump(mode="json"), codec)
@@ -59,52 +59,52 @@ class ComputingChild:
             self._process.start()
         theirs.close()
         self._pipe = MessagePipe(ours)
-        self._reader = threading.Thread(target=self._read, name="child-messages", daemon=True)
+        self._reader = threading.Thread(target=self._receive, name="compute-messages", daemon=True)
         self._reader.start()
         self.jobs = 0
 
     @property
     def alive(self) -> bool:
-        """Whether the process still listens."""
-        return not self._ended.is_set()
+        """Whether the process is running."""
+        return not self._exited.is_set()
 
     @property
     def pid(self) -> int | None:
-        """Its process id."""
+        """Process id."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended: 0 or above its status, below 0 the signal."""
+        """Exit status; negative: the number of the signal that ended the process."""
         return self._process.exitcode
 
-    def run(self, order: Message) -> None:
-        """Give it a job."""
+    def run(self, job: Message) -> None:
+        """Start a job."""
         self.jobs += 1
-        self._send("run", **order)
+        self._send("run", **job)
 
     def cancel(self) -> None:
-        """Ask it to stop at the next tile."""
+        """Cancel the job at its next tile."""
         self._send("cancel")
 
-    def look_at(self, position: tuple[float, float, float]) -> None:
-        """Tell it where the viewer looks."""
+    def set_focus(self, position: tuple[float, float, float]) -> None:
+        """Process the tiles around a voxel (z, y, x) first."""
         self._send("focus", position=list(position))
 
     async def end(self) -> None:
-        """End the process at once, and wait until it is gone. Ending twice is no error."""
+        """Kill the process and wait until it has ended; idempotent."""
         if self.alive:
             self._process.kill()
-        await self._ended.wait()
+        await self._exited.wait()
         self._reader.join()
 
     def _send(self, type_: str, **fields: object) -> None:
-        # A child that is gone is reported by the reader.
+        # The end of the process is reported by the reader thread.
         with contextlib.suppress(OSError):
             self._pipe.send(type_, **fields)
 
-    def _read(self) -> None:
-        """Wait for messages in a thread of its own: a child that is stopped in the middle of one blocks nobody else."""
+    def _receive(self) -> None:
+        """Receive messages in a thread of its own: a process that stalls in the middle of one blocks nothing else."""
         while True:
             try:
                 message = self._pipe.receive()
@@ -114,28 +114,28 @@ class ComputingChild:
                 log.error("%s", error)
                 self._process.kill()
                 break
-            if not self._tell(self._take, message):
+            if not self._call_in_loop(self._handle, message):
                 break
         self._process.join(_JOIN_S)
         self._pipe.close()
-        self._tell(self._gone)
+        self._call_in_loop(self._on_exit)
 
-    def _tell(self, what: Callable[..., None], *arguments: object) -> bool:
+    def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> bool:
+        """Call a function in the event loop; return False if the loop is closed."""
         try:
-            self._loop.call_soon_threadsafe(what, *arguments)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
-            # The loop has ended before its child; there is nobody to tell.
             return False
         return True
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if message["type"] != "ready":
-            self._heard(message)
+            self._on_message(message)
         elif not self.ready.done():
             self.ready.set_result(tuple(EngineInfo.model_validate(info) for info in message["engines"]))
 
-    def _gone(self) -> None:
-        self._ended.set()
+    def _on_exit(self) -> None:
+        self._exited.set()
         if not self.ready.done():
             self.ready.set_result(None)
-        self._heard({"type": "gone"})
+        self._on_message({"type": "exited"})

@@ -1,6 +1,6 @@
-"""Threads: one per tile, and several for what is prepared before the first tile.
+"""Threads: one per tile, several while an engine is prepared.
 
-As many processes as cores compute tiles already, and sums in another order would make other bytes.
+Tiles are computed by as many processes as there are cores, and another order of summation would change the result.
 """
 
 from __future__ import annotations
@@ -13,79 +13,79 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-_GLANCE_S = 0.1
+_POLL_S = 0.1
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Output = TypeVar("Output")
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Keep numerical libraries to one thread while the context lasts."""
+    """Limit numerical libraries to one thread inside the context."""
     limits: AbstractContextManager[object] = threadpool_limits(1)
     return limits
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadTeam:
-    """Threads that share out work; the answer does not depend on how many there are.
+    """Threads that share work; the result does not depend on their number.
 
     Attributes
     ----------
     threads : int
-    core : context manager
-        Each thread enters it while it computes; see :class:`~cryomamba.engines.api.VolumeContext`.
+    compute_slot : context manager
+        Entered by each thread while it computes; see :class:`~cryomamba.engines.api.VolumeContext`.
     """
 
     threads: int = 1
-    core: AbstractContextManager[object] = field(default_factory=nullcontext)
+    compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
 
-    def map(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-        """Return ``work(item)`` for every item, in order; for few items that are all in memory."""
+    def map(self, function: Callable[[Item], Output], items: Iterable[Item]) -> list[Output]:
+        """Return ``function(item)`` for every item, in order; for few items that fit into memory."""
         if self.threads <= 1:
-            return list(map(work, items))
+            return list(map(function, items))
 
-        def computed(item: Item) -> Answer:
-            with self.core:
-                return work(item)
+        def compute(item: Item) -> Output:
+            with self.compute_slot:
+                return function(item)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(computed, items))
+            return list(pool.map(compute, items))
 
-    def run(self, tasks: Iterable[Callable[[], None]], done: Callable[[int], None]) -> None:
-        """Run tasks that do not depend on each other, in any order.
+    def run(self, tasks: Iterable[Callable[[], None]], report: Callable[[int], None]) -> None:
+        """Run independent tasks, in any order.
 
         Parameters
         ----------
         tasks : iterable of callables
-            Taken in the calling thread, and only shortly before they run, so that what they hold stays little.
-        done : callable
-            Told often in the calling thread how many are done; what it raises stops the rest.
+            Consumed in the calling thread, each task shortly before it runs, so that few are in memory.
+        report : callable
+            Called often in the calling thread with the number of finished tasks; an exception cancels the rest.
         """
         count = 0
         with ThreadPoolExecutor(self.threads) as pool:
             running: set[Future[None]] = set()
             try:
                 for task in tasks:
-                    running.add(pool.submit(self._compute, task))
+                    running.add(pool.submit(self._run, task))
                     while len(running) > self.threads:
-                        running, count = _reap(running, count, done)
+                        running, count = _collect(running, count, report)
                 while running:
-                    running, count = _reap(running, count, done)
+                    running, count = _collect(running, count, report)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _compute(self, task: Callable[[], None]) -> None:
-        with self.core:
+    def _run(self, task: Callable[[], None]) -> None:
+        with self.compute_slot:
             task()
 
 
 SINGLE_THREADED = ThreadTeam()
 
 
-def _reap(running: set[Future[None]], count: int, done: Callable[[int], None]) -> tuple[set[Future[None]], int]:
-    finished, left = wait(running, _GLANCE_S, return_when=FIRST_COMPLETED)
+def _collect(running: set[Future[None]], count: int, report: Callable[[int], None]) -> tuple[set[Future[None]], int]:
+    finished, left = wait(running, _POLL_S, return_when=FIRST_COMPLETED)
     for future in finished:
         future.result()
-    done(count + len(finished))
+    report(count + len(finished))
     return left, count + len(finished)

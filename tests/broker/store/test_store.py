@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.models.jobs import (
@@ -27,6 +28,8 @@ from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Attempt, Clock, NewJob, Store
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
+
+ALL = Visibility.everything()
 
 OpenStore = Callable[[], Store]
 
@@ -80,7 +83,7 @@ def test_two_connections_hand_out_each_job_once(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     filling = Store(path)
     for _ in range(400):
-        filling.jobs.submit(new_job())
+        filling.jobs.submit(new_job(), ALL)
     together = threading.Barrier(2, timeout=60)
     got: dict[str, list[str]] = {"a": [], "b": []}
 
@@ -102,8 +105,8 @@ def test_two_connections_hand_out_each_job_once(tmp_path: Path) -> None:
 
 def test_the_same_key_and_request_is_the_same_job(store: Store) -> None:
     """A submit that is repeated makes no second job and no second event."""
-    first = store.jobs.submit(new_job(client_key="k", params={"a": 1, "b": [2.5]}))
-    again = store.jobs.submit(new_job(client_key="k", params={"b": [2.5], "a": 1}))
+    first = store.jobs.submit(new_job(client_key="k", params={"a": 1, "b": [2.5]}), ALL)
+    again = store.jobs.submit(new_job(client_key="k", params={"b": [2.5], "a": 1}), ALL)
     assert again.record == first.record
     assert again.event is None
     assert store.events.last() == 1
@@ -111,21 +114,21 @@ def test_the_same_key_and_request_is_the_same_job(store: Store) -> None:
 
 def test_the_same_key_for_another_request_is_a_conflict(store: Store) -> None:
     """A key says which job is meant, so it cannot stand for two."""
-    store.jobs.submit(new_job(client_key="k"))
+    store.jobs.submit(new_job(client_key="k"), ALL)
     with pytest.raises(ConflictError):
-        store.jobs.submit(new_job(client_key="k", name="another"))
+        store.jobs.submit(new_job(client_key="k", name="another"), ALL)
 
 
 def test_higher_priority_goes_first_and_older_first_among_equals(store: Store) -> None:
     """The queue is by priority, then by age."""
     for name, priority in (("late", -1), ("first", 5), ("second", 5), ("third", 0)):
-        store.jobs.submit(new_job(name=name, priority=priority))
+        store.jobs.submit(new_job(name=name, priority=priority), ALL)
     assert [claimed(store, f"w{n}")[0].name for n in range(4)] == ["first", "second", "third", "late"]
 
 
 def test_a_worker_gets_only_engines_that_it_offers(store: Store) -> None:
     """A job waits for a worker that has its engine."""
-    store.jobs.submit(new_job())
+    store.jobs.submit(new_job(), ALL)
     assert store.leases.claim("w", ["threshold"]) is None
     assert store.leases.claim("w", []) is None
     assert store.leases.claim("w", ["threshold", "demo"]) is not None
@@ -134,7 +137,7 @@ def test_a_worker_gets_only_engines_that_it_offers(store: Store) -> None:
 def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(store: Store) -> None:
     """A worker that asks while it holds a job is given that job, as the same attempt, and no event is written."""
     for _ in range(2):
-        store.jobs.submit(new_job())
+        store.jobs.submit(new_job(), ALL)
     first, _ = claimed(store)
     events = store.events.last()
     again, _ = claimed(store)
@@ -144,7 +147,7 @@ def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(store: Store) ->
 
 def test_a_lease_that_runs_out_leads_to_attempt_2_and_keeps_the_error(store: Store, time: SettableClock) -> None:
     """A silent worker loses the job; after a pause another one gets it."""
-    job = store.jobs.submit(new_job()).record
+    job = store.jobs.submit(new_job(), ALL).record
     claimed(store, "lost")
     time.now += 31
     (change,) = store.leases.expire()
@@ -158,14 +161,14 @@ def test_a_lease_that_runs_out_leads_to_attempt_2_and_keeps_the_error(store: Sto
 
 def test_a_job_is_tried_three_times_with_growing_pauses(store: Store, time: SettableClock) -> None:
     """Retryable errors use up the attempts; the job then fails with every error in its record."""
-    store.jobs.submit(new_job())
+    store.jobs.submit(new_job(), ALL)
     pauses = []
     for number in (1, 2, 3):
         before = time.now
         while store.leases.claim("w", ["demo"]) is None:
             time.now += 0.5
         pauses.append(time.now - before)
-        job_id = store.jobs.page(ListRequest()).jobs[0].job_id
+        job_id = store.jobs.page(ListRequest(), ALL).jobs[0].job_id
         error = JobError(code=ErrorCode.OUT_OF_MEMORY, message=f"No {number}.", retryable=True)
         record = store.leases.fail(Attempt(job_id, "w", number), error).record
     assert pauses == [0.0, 2.0, 8.0]
@@ -175,7 +178,7 @@ def test_a_job_is_tried_three_times_with_growing_pauses(store: Store, time: Sett
 
 def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: SettableClock) -> None:
     """Once another attempt runs, nothing that the first worker sends counts."""
-    store.jobs.submit(new_job())
+    store.jobs.submit(new_job(), ALL)
     _, zombie = claimed(store, "zombie")
     time.now += 31
     store.leases.expire()
@@ -195,7 +198,7 @@ def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: Settabl
 
 def test_giving_a_lease_back_costs_no_attempt(store: Store) -> None:
     """A worker may be shut down as often as one likes; the attempt's number still never comes again."""
-    store.jobs.submit(new_job())
+    store.jobs.submit(new_job(), ALL)
     for number in range(1, 6):
         record, attempt = claimed(store)
         assert attempt.number == record.attempt == number
@@ -208,9 +211,9 @@ def test_giving_a_lease_back_costs_no_attempt(store: Store) -> None:
 def test_a_cancelled_job_goes_no_further_than_its_attempt(store: Store, time: SettableClock) -> None:
     """A job that should stop is not tried again, whether its worker says so, fails, gives it back or is lost."""
     for number in range(4):
-        store.jobs.submit(new_job())
+        store.jobs.submit(new_job(), ALL)
         record, attempt = claimed(store, f"w{number}")
-        store.jobs.cancel(record.job_id)
+        store.jobs.cancel(record.job_id, ALL)
         assert store.leases.renew(attempt, Progress()).cancel
         if number == 0:
             store.leases.fail(attempt, JobError(code=ErrorCode.CANCELLED, message="Stopped."))
@@ -221,26 +224,26 @@ def test_a_cancelled_job_goes_no_further_than_its_attempt(store: Store, time: Se
         else:
             time.now += 31
             store.leases.expire()
-        assert store.jobs.get(record.job_id).state is JobState.CANCELLED
+        assert store.jobs.get(record.job_id, ALL).state is JobState.CANCELLED
 
 
 def test_retry_gives_the_attempts_anew_and_keeps_the_errors(store: Store) -> None:
     """A person's retry starts the budget again; what went wrong before stays in the record."""
-    store.jobs.submit(new_job())
+    store.jobs.submit(new_job(), ALL)
     record, attempt = claimed(store)
     store.leases.fail(attempt, JobError(code=ErrorCode.ENGINE_FAILED, message="No."))
-    retried = store.jobs.retry(record.job_id).record
+    retried = store.jobs.retry(record.job_id, ALL).record
     assert retried.state is JobState.PENDING
     assert retried.completed_at is None
     assert len(retried.errors) == 1
-    assert store.jobs.retry(record.job_id).event is None
+    assert store.jobs.retry(record.job_id, ALL).event is None
     assert claimed(store)[1].number == 2
 
 
 def test_a_broker_that_starts_gives_running_jobs_one_lease(open_store: OpenStore, time: SettableClock) -> None:
     """Workers that lived through the broker's absence keep their jobs."""
     store = open_store()
-    store.jobs.submit(new_job())
+    store.jobs.submit(new_job(), ALL)
     _, attempt = claimed(store)
     time.now += 1000
     after = open_store()
@@ -258,14 +261,14 @@ def test_a_full_record_still_fits_into_a_header(store: Store, time: SettableCloc
     summary = VolumeSummary(
         name="n" * 255, shape=(4, 4, 4), voxel_size_A=(1, 1, 1), path="x" * 4096, warnings=("w" * 300,) * 8
     )
-    store.jobs.submit(NewJob(request, "demo", summary))
+    store.jobs.submit(NewJob(request, "demo", summary), ALL)
     error = JobError(code=ErrorCode.ENGINE_FAILED, message=long, hint=long[:1000], retryable=True)
     for _ in range(20):
         while store.leases.claim("w", ["demo"]) is None:
             time.now += 1
         record, attempt = claimed(store)
         if store.leases.fail(attempt, error).record.state is JobState.FAILED:
-            store.jobs.retry(record.job_id)
+            store.jobs.retry(record.job_id, ALL)
     while store.leases.claim("w", ["demo"]) is None:
         time.now += 1
     record, attempt = claimed(store)
@@ -280,7 +283,7 @@ def test_a_full_record_still_fits_into_a_header(store: Store, time: SettableCloc
 
 def test_too_long_a_list_of_artifacts_is_refused(store: Store) -> None:
     """A worker cannot make a record that no message could carry."""
-    store.jobs.submit(new_job())
+    store.jobs.submit(new_job(), ALL)
     _, attempt = claimed(store)
     with pytest.raises(InvalidRequestError):
         store.leases.finish(attempt, [Artifact(name=f"f{n}", size_bytes=1, media_type="m" * 500) for n in range(50)])
@@ -288,11 +291,11 @@ def test_too_long_a_list_of_artifacts_is_refused(store: Store) -> None:
 
 def test_pages_go_from_new_to_old_without_gap_or_repeat(store: Store) -> None:
     """A listing cut by its limit or by the size of a message continues where it ended."""
-    made = [store.jobs.submit(new_job(params={"text": "x" * 8000})).record.job_id for _ in range(25)]
+    made = [store.jobs.submit(new_job(params={"text": "x" * 8000}), ALL).record.job_id for _ in range(25)]
     listed: list[str] = []
     cursor, pages = None, 0
     while True:
-        page = store.jobs.page(ListRequest(limit=20, cursor=cursor))
+        page = store.jobs.page(ListRequest(limit=20, cursor=cursor), ALL)
         listed += [record.job_id for record in page.jobs]
         pages += 1
         if page.cursor is None:
@@ -305,9 +308,9 @@ def test_pages_go_from_new_to_old_without_gap_or_repeat(store: Store) -> None:
 def test_a_listing_can_be_of_one_state(store: Store) -> None:
     """The filter goes before the limit."""
     for _ in range(3):
-        store.jobs.submit(new_job())
+        store.jobs.submit(new_job(), ALL)
     running, _ = claimed(store)
-    page = store.jobs.page(ListRequest(state=JobState.RUNNING, limit=1))
+    page = store.jobs.page(ListRequest(state=JobState.RUNNING, limit=1), ALL)
     assert [record.job_id for record in page.jobs] == [running.job_id]
     assert page.cursor is None
 
@@ -316,19 +319,19 @@ def test_a_listing_can_be_of_one_state(store: Store) -> None:
 def test_a_cursor_that_no_page_gave_is_refused(store: Store, cursor: str) -> None:
     """Nonsense in a cursor is an error and not an empty page."""
     with pytest.raises(InvalidRequestError):
-        store.jobs.page(ListRequest(cursor=cursor))
+        store.jobs.page(ListRequest(cursor=cursor), ALL)
 
 
 def test_events_are_replayed_from_any_point(store: Store) -> None:
     """Whoever has seen event n gets the rest, of all jobs or of one, and learns the newest number."""
-    a, b = (store.jobs.submit(new_job()).record.job_id for _ in range(2))
-    store.jobs.cancel(a)
-    assert [event.n for event in store.events.since(1).events] == [2, 3]
-    assert [event.type for event in store.events.since(0, job_id=a).events] == ["job_created", "job_cancelled"]
-    assert store.events.since(0, job_id=b).last == 3
-    assert store.events.since(3).events == ()
+    a, b = (store.jobs.submit(new_job(), ALL).record.job_id for _ in range(2))
+    store.jobs.cancel(a, ALL)
+    assert [event.n for event in store.events.since(1, ALL).events] == [2, 3]
+    assert [event.type for event in store.events.since(0, ALL, job_id=a).events] == ["job_created", "job_cancelled"]
+    assert store.events.since(0, ALL, job_id=b).last == 3
+    assert store.events.since(3, ALL).events == ()
     with pytest.raises(NotFoundError):
-        store.events.since(0, job_id="nobody")
+        store.events.since(0, ALL, job_id="nobody")
 
 
 def test_engines_are_known_after_a_restart(open_store: OpenStore) -> None:
@@ -370,7 +373,7 @@ def test_an_older_store_is_carried_over(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     job = first_schema(path)
     store = Store(path)
-    assert (store.jobs.get(job).name, store.jobs.get(job).owner) == ("old", "")
+    assert (store.jobs.get(job, ALL).name, store.jobs.get(job, ALL).owner) == ("old", "")
     held = store.leases.claim("w", ["demo"])
     assert held is not None
     assert held.record.job_id == job
@@ -423,13 +426,13 @@ def test_a_damaged_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
 
 def test_a_full_disk_refuses_the_change_and_loses_nothing(store: Store) -> None:
     """A submit that finds no room is refused as such; with room again, the store goes on."""
-    first = store.jobs.submit(new_job()).record
+    first = store.jobs.submit(new_job(), ALL).record
     pages = store._database.read.execute("PRAGMA page_count").fetchone()[0]
     store._database.read.execute(f"PRAGMA max_page_count = {pages}")
     large = new_job(params={"text": "x" * 15_000})
     with pytest.raises(UnavailableError) as caught:
-        store.jobs.submit(large)
+        store.jobs.submit(large, ALL)
     assert caught.value.code is ErrorCode.INSUFFICIENT_STORAGE
     store._database.read.execute("PRAGMA max_page_count = 1000000")
-    assert store.jobs.submit(new_job()).event is not None
-    assert store.jobs.get(first.job_id).state is JobState.PENDING
+    assert store.jobs.submit(new_job(), ALL).event is not None
+    assert store.jobs.get(first.job_id, ALL).state is JobState.PENDING

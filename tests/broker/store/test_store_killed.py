@@ -8,15 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.models.jobs import JobState
 from cryomamba_broker.store import Store
+
+ALL = Visibility.everything()
 
 WRITER = """
 import sys
 from pathlib import Path
 from cryomamba.models.jobs import Progress, SubmitRequest, VolumeSummary
+from cryomamba.access.visibility import Visibility
 from cryomamba_broker.store import Attempt, NewJob, Store
 
+ALL = Visibility.everything()
 store = Store(Path(sys.argv[1]))
 store.leases.grace()
 request = SubmitRequest.model_validate({"volume": {"shape": (4, 4, 4)}, "engine": "demo"})
@@ -29,7 +34,7 @@ def say(*words):
 
 while True:
     for _ in range(3):
-        say("pending", store.jobs.submit(NewJob(request, "demo", volume)).record.job_id)
+        say("pending", store.jobs.submit(NewJob(request, "demo", volume), ALL).record.job_id)
     for _ in range(2):
         held = store.leases.claim("w", ["demo"])
         attempt = Attempt(held.record.job_id, "w", held.record.attempt)
@@ -67,7 +72,7 @@ def test_what_was_said_survives_every_kill(tmp_path: Path) -> None:
         said.update((job, state) for state, job in killed_writer(path, chance.randrange(1, 40)))
         store = Store(path)
         for job, state in said.items():
-            record = store.jobs.get(job)
+            record = store.jobs.get(job, ALL)
             assert record.state in MAY_BE[state]
             assert record.history[-1].state is record.state
             assert record.history[-1].attempt == record.attempt

@@ -13,11 +13,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, Progress, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Attempt, Clock, NewJob, Store
+
+ALL = Visibility.everything()
 
 LEASE_S = 30.0
 POLICY = LeasePolicy(lease_s=LEASE_S, max_attempts=2, pause_s=2.0)
@@ -94,11 +97,11 @@ class StoreMachine(RuleBasedStateMachine):
             first, job = self.keys[key]
             if first != request:
                 with pytest.raises(ConflictError):
-                    self.store.jobs.submit(new)
+                    self.store.jobs.submit(new, ALL)
             else:
-                assert self.store.jobs.submit(new).record.job_id == job.job_id
+                assert self.store.jobs.submit(new, ALL).record.job_id == job.job_id
             return
-        job = Modelled(self.store.jobs.submit(new).record.job_id, engine, priority, events=["job_created"])
+        job = Modelled(self.store.jobs.submit(new, ALL).record.job_id, engine, priority, events=["job_created"])
         self.jobs.append(job)
         if key is not None:
             self.keys[key] = (request, job)
@@ -108,10 +111,10 @@ class StoreMachine(RuleBasedStateMachine):
         job = self.pick(data)
         if job.state in {"completed", "failed"}:
             with pytest.raises(ConflictError) as caught:
-                self.store.jobs.cancel(job.job_id)
+                self.store.jobs.cancel(job.job_id, ALL)
             assert caught.value.code is ErrorCode.JOB_FINAL
             return
-        self.store.jobs.cancel(job.job_id)
+        self.store.jobs.cancel(job.job_id, ALL)
         if job.state == "pending":
             self.to(job, "cancelled", "job_cancelled")
         elif job.state == "running" and not job.cancelling:
@@ -123,9 +126,9 @@ class StoreMachine(RuleBasedStateMachine):
         job = self.pick(data)
         if job.state in {"running", "completed"}:
             with pytest.raises(ConflictError):
-                self.store.jobs.retry(job.job_id)
+                self.store.jobs.retry(job.job_id, ALL)
             return
-        self.store.jobs.retry(job.job_id)
+        self.store.jobs.retry(job.job_id, ALL)
         if job.state != "pending":
             job.tries, job.not_before, job.cancelling = 0, 0.0, False
             self.to(job, "pending", "job_retried")
@@ -245,7 +248,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        listed = self.store.jobs.page(ListRequest(limit=500)).jobs
+        listed = self.store.jobs.page(ListRequest(limit=500), ALL).jobs
         assert [record.job_id for record in listed] == [job.job_id for job in reversed(self.jobs)]
         rows = self.store._database.read.execute("SELECT tries FROM jobs ORDER BY serial")
         assert [row["tries"] for row in rows] == [job.tries for job in self.jobs]
@@ -258,7 +261,7 @@ class StoreMachine(RuleBasedStateMachine):
     def events_tell_the_whole_story(self) -> None:
         told: list[JobEvent] = []
         n = 0
-        while (page := self.store.events.since(n, limit=7)).events:
+        while (page := self.store.events.since(n, ALL, limit=7)).events:
             told += page.events
             n = page.events[-1].n
         assert [event.n for event in told] == list(range(1, len(told) + 1))

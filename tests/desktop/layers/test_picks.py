@@ -132,8 +132,8 @@ def test_membranes_come_with_pieces_and_arrows(panel: CryoMambaWidget, phantom_f
     panel.mask_panel.show_layer(overlay.layer)
     version = panel.mask_panel.version
     assert [version.itemText(row) for row in range(version.count())] == [
-        "As the engine made it",
-        "Its pieces, numbered",
+        "Original result",
+        "Labelled components",
     ]
     version.activated.emit(1)
     qtbot.waitUntil(lambda: overlay.layer.data.max() > 1, timeout=WAIT_MS)

@@ -107,7 +107,7 @@ def test_a_missing_voxel_size_is_said_and_can_be_corrected(tmp_path: Path) -> No
     source = open_tomogram(path).source
     assert [warning.code for warning in source.meta.warnings] == ["voxel_size_missing"]
     better = source.with_voxel_size((8.0, 4.0, 4.0))
-    assert better.meta.voxel_size_A == better.facts.voxel_size_A == (8.0, 4.0, 4.0)
+    assert better.meta.voxel_size_A == better.header.voxel_size_A == (8.0, 4.0, 4.0)
     assert better.corrected
     assert better.meta.warnings == []
     with pytest.raises(VolumeError):

@@ -1,4 +1,4 @@
-"""The beginning of TLS on real sockets: whoever does not end it holds a place among strangers, and not for long."""
+"""TLS handshakes that do not end: they count as unauthenticated connections, and for a limited time."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 T = TypeVar("T")
-HERE, MOST = 4, 6
-HELLO_BEGUN = b"\x16\x03\x01\x02\x00\x01"
+PER_ADDRESS, LIMIT = 4, 6
+PARTIAL_HELLO = b"\x16\x03\x01\x02\x00\x01"
+DEADLINE_S = 60
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def secure(locked: Locked, pem_files: tuple[Path, Path]) -> AsyncIterator[str]:
-    """A gateway that speaks TLS, with a small lobby, over the same home."""
+    """A gateway that speaks TLS, that allows few unauthenticated connections."""
     cert, key = pem_files
     changed = {
-        "max_unauthenticated": MOST,
-        "max_unauthenticated_per_address": HERE,
+        "max_unauthenticated": LIMIT,
+        "max_unauthenticated_per_address": PER_ADDRESS,
         "gateway_certfile": cert,
         "gateway_keyfile": key,
     }
@@ -49,34 +50,31 @@ async def half_open(url: str, source: str, stack: AsyncExitStack) -> asyncio.Str
     address = httpx.URL(url)
     reader, writer = await asyncio.open_connection(address.host, address.port, local_addr=(source, 0))
     stack.callback(writer.close)
-    writer.write(HELLO_BEGUN)
+    writer.write(PARTIAL_HELLO)
     return reader
 
 
 async def end(reader: asyncio.StreamReader) -> None:
     """Wait until the gateway has closed the connection."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
 
 
-async def test_unfinished_handshakes_push_out_each_other(
-    locked: Locked, secure: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The oldest go, of the same address first; who ends the handshake is heard, with a token and without."""
-    monkeypatch.setattr("cryomamba_gateway.connections.HANDSHAKE_S", 600.0)
+async def test_unfinished_handshakes_evict_one_another(locked: Locked, secure: str, trust: ssl.SSLContext) -> None:
+    """The oldest are closed, of the same address first; a client that completes its handshake is answered."""
     bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
     async with (
         AsyncExitStack() as stack,
         httpx.AsyncClient(base_url=secure, verify=trust, trust_env=False, timeout=20) as client,
     ):
-        crowd = [await half_open(secure, "127.0.0.1", stack) for _ in range(3 * HERE)]
-        for reader in crowd[:-HERE]:
+        clients = [await half_open(secure, "127.0.0.1", stack) for _ in range(3 * PER_ADDRESS)]
+        for reader in clients[:-PER_ADDRESS]:
             await end(reader)
         assert (await client.get("/v1/jobs", headers=bearer)).status_code == 200
-        for number in range(2, 2 + MOST):
+        for number in range(2, 2 + LIMIT):
             await half_open(secure, f"127.0.0.{number}", stack)
-        for reader in crowd[-HERE:]:
+        for reader in clients[-PER_ADDRESS:]:
             await end(reader)
         assert (await client.get("/v1/jobs", headers=bearer)).status_code == 200
         async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=20) as newcomer:
@@ -84,8 +82,8 @@ async def test_unfinished_handshakes_push_out_each_other(
 
 
 async def test_a_handshake_that_does_not_end_is_given_up(secure: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where nobody else comes."""
-    monkeypatch.setattr("cryomamba_gateway.connections.HANDSHAKE_S", 0.05)
+    """Also without other connections."""
+    monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", 0.05)
     async with AsyncExitStack() as stack:
         await end(await half_open(secure, "127.0.0.1", stack))
 
@@ -95,13 +93,13 @@ async def test_what_is_no_tls_is_closed(secure: str) -> None:
     address = httpx.URL(secure)
     reader, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         assert b"HTTP" not in await reader.read()
     writer.close()
 
 
-class Raw:
-    """A client of TLS that says only what it is told to."""
+class TlsClient:
+    """A TLS client that sends only what a test asks for."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trust: ssl.SSLContext) -> None:
         self.reader, self._writer = reader, writer
@@ -109,8 +107,8 @@ class Raw:
         self.tls = trust.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
 
     @classmethod
-    async def connect(cls, url: str, trust: ssl.SSLContext, stack: AsyncExitStack) -> Raw:
-        """Connect, and do the handshake but for its last word, which goes with what is said next."""
+    async def connect(cls, url: str, trust: ssl.SSLContext, stack: AsyncExitStack) -> TlsClient:
+        """Connect and do the handshake but for its last message, which goes with the next data."""
         address = httpx.URL(url)
         raw = cls(*await asyncio.open_connection(address.host, address.port), trust)
         stack.callback(raw._writer.close)
@@ -118,8 +116,8 @@ class Raw:
         return raw
 
     async def done(self, step: Callable[[], T]) -> T:
-        """Take a step, with as many words to and fro as it takes."""
-        async with asyncio.timeout(20):
+        """Run a step, exchanging as many messages as it needs."""
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 try:
                     return step()
@@ -132,33 +130,30 @@ class Raw:
         self._writer.write(self._outgoing.read())
 
 
-async def test_a_request_right_behind_the_handshake_is_heard(secure: str, trust: ssl.SSLContext) -> None:
-    """The client's last word of the handshake and its request come in one piece."""
+async def test_a_request_right_behind_the_handshake_is_answered(secure: str, trust: ssl.SSLContext) -> None:
+    """The client's last message of the handshake and its request arrive together."""
     async with AsyncExitStack() as stack:
-        raw = await Raw.connect(secure, trust, stack)
+        raw = await TlsClient.connect(secure, trust, stack)
         raw.tls.write(b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await raw.done(raw.tls.read)).startswith(b"HTTP/1.1 200")
 
 
-async def test_who_is_shown_out_is_not_waited_for(
-    secure: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """TLS asks both sides to say that they end; a stranger who does not say it holds no place either."""
-    monkeypatch.setattr("cryomamba_gateway.connections.TLS_END_S", 600.0)
+async def test_an_evicted_connection_is_not_waited_for(secure: str, trust: ssl.SSLContext) -> None:
+    """TLS asks both sides for a closing message; a client that does not send one is ended all the same."""
     async with AsyncExitStack() as stack:
-        crowd = []
-        for _ in range(2 * HERE):
-            raw = await Raw.connect(secure, trust, stack)
+        clients = []
+        for _ in range(2 * PER_ADDRESS):
+            raw = await TlsClient.connect(secure, trust, stack)
             raw.tls.write(b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await raw.done(raw.tls.read)).startswith(b"HTTP/1.1 401")
-            crowd.append(raw)
-        for raw in crowd[:HERE]:
+            clients.append(raw)
+        for raw in clients[:PER_ADDRESS]:
             await ended(raw.reader)
 
 
 async def ended(reader: asyncio.StreamReader) -> None:
     """Wait for the end of the connection, whatever comes before it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         with contextlib.suppress(ConnectionResetError):
             while await reader.read(2**16):
                 pass

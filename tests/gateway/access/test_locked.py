@@ -344,7 +344,7 @@ async def test_a_public_address_with_keys(locked: Locked) -> None:
 
 async def test_slow_headers_are_cut_off(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never ends its headers is let go, one after an answered request too."""
-    monkeypatch.setattr("cryomamba_gateway.connections.REQUEST_S", 0.05)
+    monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", 0.05)
     host, _, port = locked.house.url.removeprefix("http://").partition(":")
     begun = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
     for said, answer in ((b"", b""), (begun + b"X-Slow", b""), (begun + b"\r\n" + begun, b"HTTP/1.1 200 OK")):

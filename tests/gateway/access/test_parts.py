@@ -23,30 +23,30 @@ def test_no_more_pass_than_the_rate_allows(per_minute: int, pauses: list[float])
     rate, now, passed = RequestRate(per_minute), 0.0, 0
     for pause in pauses:
         now += pause
-        allowance = rate.take("a", now)
+        allowance = rate.count("a", now)
         passed += not allowance.retry_after_s
         assert 0 <= allowance.remaining <= per_minute
         assert allowance.reset_s <= 61
     assert passed <= per_minute * (1 + now / 60) + 1e-6
-    waited = rate.take("a", now)
+    waited = rate.count("a", now)
     if waited.retry_after_s:
-        assert not rate.take("a", now + waited.retry_after_s).retry_after_s
+        assert not rate.count("a", now + waited.retry_after_s).retry_after_s
 
 
 def test_callers_have_buckets_of_their_own() -> None:
     """One caller's haste is not another's, and those that were not heard of for long are forgotten."""
     rate = RequestRate(1)
-    assert [rate.take(name, 0.0).retry_after_s for name in ("a", "b", "a")] == [0, 0, 60]
+    assert [rate.count(name, 0.0).retry_after_s for name in ("a", "b", "a")] == [0, 0, 60]
     for number in range(TOKENS_KEPT):
-        rate.take(str(number), 1.0)
-    assert rate.take("a", 1.0).retry_after_s == 0
+        rate.count(str(number), 1.0)
+    assert rate.count("a", 1.0).retry_after_s == 0
 
 
 def test_places_are_given_back() -> None:
     """A place is free again when its holder goes, however it goes."""
     places = ConcurrencyLimit(1)
     for _ in range(3):
-        with contextlib.suppress(KeyError), places.taken("a"), places.taken("b"):
+        with contextlib.suppress(KeyError), places.acquire("a"), places.acquire("b"):
             assert _is_full(places, "a")
             raise KeyError
     assert not _is_full(places, "a")
@@ -54,7 +54,7 @@ def test_places_are_given_back() -> None:
 
 def _is_full(places: ConcurrencyLimit, caller: str) -> bool:
     try:
-        with places.taken(caller):
+        with places.acquire(caller):
             return False
     except AccessError as error:
         assert error.code is ErrorCode.RATE_LIMITED

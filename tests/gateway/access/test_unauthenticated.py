@@ -1,11 +1,12 @@
-"""Callers who do not say who they are, many at once: on real sockets, and the lobby by itself."""
+"""Many connections without a token at once: on real sockets, and the limit by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,53 +18,64 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections, neighbourhood
+from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections, client_network
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import Locked
 
-HERE, MOST = 4, 6
-BEGUN = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+PER_ADDRESS, LIMIT = 4, 6
+PARTIAL_REQUEST = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+DEADLINE_S = 60
+# An empty text frame with the mask 0.
+MASKED_TEXT = b"\x81\x80\0\0\0\0"
 in_session = pytest.mark.asyncio(loop_scope="session")
 
 
-class Stranger:
+@dataclass(frozen=True, eq=False)
+class FakeConnection:
+    """A connection that only notes its end."""
+
+    network: str
+    evict: Callable[[], None]
+
+
+class SlowClient:
     """A connection that begins a request and does not end it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def begin(cls, url: str, source: str, stack: AsyncExitStack) -> Stranger:
+    async def begin(cls, url: str, source: str, stack: AsyncExitStack) -> SlowClient:
         host, _, port = url.removeprefix("http://").partition(":")
-        stranger = cls(*await asyncio.open_connection(host, int(port), local_addr=(source, 0)))
-        stack.callback(stranger._writer.close)
-        stranger._writer.write(BEGUN)
-        return stranger
+        client = cls(*await asyncio.open_connection(host, int(port), local_addr=(source, 0)))
+        stack.callback(client._writer.close)
+        client._writer.write(PARTIAL_REQUEST)
+        return client
 
-    async def end(self) -> None:
+    async def closed(self) -> None:
         """Wait until the gateway has closed the connection, without an answer."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             assert await self._reader.read() == b""
 
     async def refused(self) -> None:
-        """End the request; it is still listened to, and refused for what it lacks."""
+        """Complete the request and read that it is refused for its missing token: the connection was still open."""
         self._writer.write(b"\r\n\r\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             assert (await self._reader.readline()).startswith(b"HTTP/1.1 401")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def small(locked: Locked) -> AsyncIterator[str]:
-    """A gateway with a small lobby over the same home."""
-    changed = {"max_unauthenticated": MOST, "max_unauthenticated_per_address": HERE}
+    """A gateway that allows few unauthenticated connections."""
+    changed = {"max_unauthenticated": LIMIT, "max_unauthenticated_per_address": PER_ADDRESS}
     async with locked.house.running(locked.house.settings.model_copy(update=changed)) as url:
         yield url
 
 
 @in_session
-async def test_strangers_push_out_strangers(locked: Locked, small: str) -> None:
-    """The oldest go, of the same address first; whoever has a token comes in, and keeps an idle connection."""
+async def test_slow_clients_evict_one_another(locked: Locked, small: str) -> None:
+    """The oldest are closed, of the same address first; a client with a token connects and keeps idle connections."""
     bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
     limits = httpx.Limits(max_connections=1)
     async with (
@@ -72,36 +84,35 @@ async def test_strangers_push_out_strangers(locked: Locked, small: str) -> None:
     ):
         reply = await ada.get("/v1/jobs")
         kept = reply.extensions["network_stream"].get_extra_info("client_addr")
-        crowd = [await Stranger.begin(small, "127.0.0.1", stack) for _ in range(3 * HERE)]
-        for stranger in crowd[:-HERE]:
-            await stranger.end()
-        others = [await Stranger.begin(small, f"127.0.0.{n}", stack) for n in range(2, 2 + MOST)]
-        for stranger in crowd[-HERE:]:
-            await stranger.end()
+        slow = [await SlowClient.begin(small, "127.0.0.1", stack) for _ in range(3 * PER_ADDRESS)]
+        for client in slow[:-PER_ADDRESS]:
+            await client.closed()
+        others = [await SlowClient.begin(small, f"127.0.0.{n}", stack) for n in range(2, 2 + LIMIT)]
+        for client in slow[-PER_ADDRESS:]:
+            await client.closed()
         reply = await ada.get("/v1/jobs")
         assert reply.status_code == 200
         assert reply.extensions["network_stream"].get_extra_info("client_addr") == kept
         async with locked.client(None) as newcomer:
             assert (await newcomer.get(f"{small}/v1/jobs")).status_code == 401
             assert (await newcomer.get(f"{small}/v1/jobs", headers=bearer)).status_code == 200
-        await others[0].end()
-        for stranger in others[1:]:
-            await stranger.refused()
+        await others[0].closed()
+        for client in others[1:]:
+            await client.refused()
 
 
 @in_session
-async def test_silent_sockets_push_out_each_other(locked: Locked, small: str) -> None:
-    """A WebSocket that says no token is closed with 1008 for newer ones; one with a token stays."""
+async def test_silent_websockets_evict_one_another(locked: Locked, small: str) -> None:
+    """A WebSocket that sends no token is ended for newer ones; one with a token stays."""
     address = small.replace("http", "ws", 1) + "/v1/ws"
     bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
     async with AsyncExitStack() as stack:
         ada = await stack.enter_async_context(connect(address, additional_headers=bearer, proxy=None))
-        silent = [await stack.enter_async_context(connect(address, proxy=None)) for _ in range(2 * HERE)]
-        for socket in silent[:HERE]:
-            async with asyncio.timeout(20):
+        silent = [await stack.enter_async_context(connect(address, proxy=None)) for _ in range(2 * PER_ADDRESS)]
+        for socket in silent[:PER_ADDRESS]:
+            async with asyncio.timeout(DEADLINE_S):
                 with pytest.raises(ConnectionClosed):
                     await socket.recv()
-            assert socket.close_code == 1008
         await ada.send('{"type": "ping"}')
         assert "pong" in str(await ada.recv())
         await silent[-1].send(f'{{"type": "auth", "token": "{locked.token("bob")}"}}')
@@ -110,23 +121,23 @@ async def test_silent_sockets_push_out_each_other(locked: Locked, small: str) ->
 
 
 @in_session
-async def test_refused_sockets_push_out_each_other(locked: Locked, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who was refused and does not take leave holds a place among strangers, and no more of them than those."""
-    monkeypatch.setattr("cryomamba_gateway.connections.LEAVE_S", 600.0)
+@pytest.mark.parametrize("after", [b"", MASKED_TEXT], ids=["silent", "unread message"])
+async def test_refused_websockets_evict_one_another(locked: Locked, small: str, after: bytes) -> None:
+    """A refused WebSocket whose client does not close counts as unauthenticated, also if it has sent more."""
     host, _, port = small.removeprefix("http://").partition(":")
     upgrade = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     async with AsyncExitStack() as stack:
         readers = []
-        for _ in range(3 * HERE):
+        for _ in range(3 * PER_ADDRESS):
             reader, writer = await asyncio.open_connection(host, int(port))
             stack.callback(writer.close)
-            writer.write(f"{upgrade}{key}Authorization: Bearer x\r\n\r\n".encode())
+            writer.write(f"{upgrade}{key}Authorization: Bearer x\r\n\r\n".encode() + after)
             readers.append(reader)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE_S):
                 await reader.readuntil(b"not one of this server.")
-        for reader in readers[:-HERE]:
-            async with asyncio.timeout(20):
+        for reader in readers[:-PER_ADDRESS]:
+            async with asyncio.timeout(DEADLINE_S):
                 with contextlib.suppress(ConnectionResetError):
                     assert await reader.read() == b""
 
@@ -142,28 +153,30 @@ async def test_refused_sockets_push_out_each_other(locked: Locked, small: str, m
         ("", ""),
     ],
 )
-def test_a_network_of_one_subscriber_is_one_address(address: str, counted: str) -> None:
-    """Who has 2**64 addresses of IPv6 pushes out their own connections all the same."""
-    assert neighbourhood(address) == counted
-    lobby, gone = UnauthenticatedConnections(5, 1), list[str]()
-    lobby.enter(address, lambda: gone.append("first"))
-    lobby.enter(counted.replace("::/64", "::77") if "/64" in counted else address, lambda: gone.append("second"))
-    assert gone == ["first"]
+def test_a_network_of_one_subscriber_is_one_client(address: str, counted: str) -> None:
+    """A client with 2**64 IPv6 addresses evicts its own connections all the same."""
+    assert client_network(address) == counted
+    unauthenticated, evicted = UnauthenticatedConnections(5, 1), list[str]()
+    same = counted.replace("::/64", "::77") if "/64" in counted else address
+    unauthenticated.add(FakeConnection(client_network(address), lambda: evicted.append("first")))
+    unauthenticated.add(FakeConnection(client_network(same), lambda: evicted.append("second")))
+    assert evicted == ["first"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
-def test_a_lobby_is_never_too_full(comings: list[tuple[str, bool]]) -> None:
-    """Neither in all nor of one address, and it is one who has waited longest that goes."""
-    lobby, inside = UnauthenticatedConnections(5, 3), list[tuple[str, int]]()
-    for number, (address, goes) in enumerate(comings):
-        of_address = [one for one in inside if one[0] == address]
-        oldest = of_address[:1] if len(of_address) == 3 else inside[:1] if len(inside) == 5 else []
-        before = [one for one in inside if one not in oldest]
-        inside.append((address, number))
-        guest = lobby.enter(address, partial(inside.remove, (address, number)))
-        assert inside == [*before, (address, number)]
-        if goes:
-            lobby.leave(guest)
-            lobby.leave(guest)
-            inside.remove((address, number))
-        assert len(lobby) == len(inside)
+def test_the_limits_hold_and_the_oldest_is_evicted(arrivals: list[tuple[str, bool]]) -> None:
+    """Neither limit is ever exceeded, and the connection that goes is the oldest of the network, or else of all."""
+    unauthenticated, open_ = UnauthenticatedConnections(5, 3), list[tuple[str, int]]()
+    for number, (network, leaves) in enumerate(arrivals):
+        of_network = [one for one in open_ if one[0] == network]
+        oldest = of_network[:1] if len(of_network) == 3 else open_[:1] if len(open_) == 5 else []
+        before = [one for one in open_ if one not in oldest]
+        open_.append((network, number))
+        connection = FakeConnection(network, partial(open_.remove, (network, number)))
+        unauthenticated.add(connection)
+        assert open_ == [*before, (network, number)]
+        if leaves:
+            unauthenticated.discard(connection)
+            unauthenticated.discard(connection)
+            open_.remove((network, number))
+        assert len(unauthenticated) == len(open_)

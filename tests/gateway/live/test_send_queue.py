@@ -1,4 +1,4 @@
-"""The outbox: order, replacement and credit, without sockets."""
+"""The send queue: order, replacement and acknowledgements, without sockets."""
 
 from __future__ import annotations
 
@@ -11,78 +11,86 @@ def frame(seq: int, job: str = "a") -> BusMessage:
     return BusMessage(Envelope("preview", str(seq), "w", 1, seq, 0.0, job=job), b"", b"")
 
 
-async def drain(outbox: SendQueue) -> list[str | int]:
-    """Return what can be read just now: texts, and the numbers of frames."""
+def drain(queue: SendQueue) -> list[str | int]:
+    """Return what may be sent now: texts, and the numbers of frames."""
     found: list[str | int] = []
-    while len(outbox):
-        item = await outbox.get()
-        assert item is not None
+    while (item := queue.get_nowait()) is not None:
         found.append(item if isinstance(item, str) else item.envelope.seq)
     return found
 
 
-async def test_texts_keep_their_order_and_keyed_ones_are_replaced() -> None:
-    """States are never dropped; the newest progress is enough."""
-    outbox = SendQueue(credit=False)
+def test_texts_keep_their_order_and_keyed_ones_are_replaced() -> None:
+    """States are never dropped; of progress the newest is enough."""
+    queue = SendQueue(acknowledged=False)
     for text, key in [("a", None), ("p1", "p"), ("b", None), ("p2", "p")]:
-        outbox.put(text, key=key)
-    assert await drain(outbox) == ["a", "b", "p2"]
+        queue.put(text, key=key)
+    assert drain(queue) == ["a", "b", "p2"]
 
 
-async def test_without_credit_the_newest_of_each_job_waits() -> None:
+def test_without_acknowledgements_the_newest_preview_of_each_job_waits() -> None:
     """One slot per job."""
-    outbox = SendQueue(credit=False)
+    queue = SendQueue(acknowledged=False)
     for message in (frame(1), frame(1, "b"), frame(2)):
-        outbox.put_preview(message)
-    assert await drain(outbox) == [1, 2]
+        queue.put_preview(message)
+    assert drain(queue) == [1, 2]
 
 
-async def test_one_frame_is_on_its_way_at_a_time() -> None:
-    """The next goes on the ack of the last one, and is the newest of its job."""
-    outbox = SendQueue(credit=True)
-    outbox.put_preview(frame(1))
-    assert await drain(outbox) == [1]
-    outbox.put_preview(frame(2))
-    outbox.put_preview(frame(3))
-    outbox.put_preview(frame(7, "b"))
-    outbox.ack(2)
-    assert await drain(outbox) == []
-    outbox.ack(1)
-    outbox.ack(1)
-    assert await drain(outbox) == [3]
-    outbox.ack(3)
-    assert await drain(outbox) == [7]
+def test_one_unacknowledged_preview_at_a_time() -> None:
+    """The next is sent on the acknowledgement of the last one, and is the newest of its job."""
+    queue = SendQueue(acknowledged=True)
+    queue.put_preview(frame(1))
+    assert drain(queue) == [1]
+    queue.put_preview(frame(2))
+    queue.put_preview(frame(3))
+    queue.put_preview(frame(7, "b"))
+    queue.ack(2)
+    assert drain(queue) == []
+    queue.ack(1)
+    queue.ack(1)
+    assert drain(queue) == [3]
+    queue.ack(3)
+    assert drain(queue) == [7]
 
 
-async def test_a_frame_that_was_not_read_yet_gives_way_to_a_newer_one() -> None:
-    """The newest is taken at the moment of sending, not of queueing."""
-    outbox = SendQueue(credit=True)
-    outbox.put_preview(frame(1))
-    outbox.put_preview(frame(2))
-    assert await drain(outbox) == [2]
-    outbox.ack(2)
-    assert await drain(outbox) == []
+def test_an_unsent_preview_is_replaced_by_a_newer_one() -> None:
+    """The newest is chosen at the moment of sending, not of queueing."""
+    queue = SendQueue(acknowledged=True)
+    queue.put_preview(frame(1))
+    queue.put_preview(frame(2))
+    assert drain(queue) == [2]
+    queue.ack(2)
+    assert drain(queue) == []
 
 
-async def test_the_last_frame_is_released_without_credit() -> None:
-    """It comes before what is put after it, and its ack gives credit again."""
-    outbox = SendQueue(credit=True)
-    outbox.put_preview(frame(1))
-    assert await drain(outbox) == [1]
-    outbox.put_preview(frame(2))
-    outbox.release("a")
-    outbox.put("the end")
-    assert await drain(outbox) == [2, "the end"]
-    outbox.ack(2)
-    outbox.put_preview(frame(9, "b"))
-    assert await drain(outbox) == [9]
+def test_the_last_preview_is_released_without_an_acknowledgement() -> None:
+    """It comes before what is put after it, and acknowledging it lets the next one go."""
+    queue = SendQueue(acknowledged=True)
+    queue.put_preview(frame(1))
+    assert drain(queue) == [1]
+    queue.put_preview(frame(2))
+    queue.release("a")
+    queue.put("the end")
+    queue.forget("a")
+    assert drain(queue) == [2, "the end"]
+    queue.ack(2)
+    queue.put_preview(frame(9, "b"))
+    assert drain(queue) == [9]
 
 
-async def test_a_closed_outbox_says_what_is_left_and_ends() -> None:
+def test_a_forgotten_job_has_no_preview() -> None:
+    """What waits when a client unsubscribes is not sent."""
+    queue = SendQueue(acknowledged=True)
+    queue.put_preview(frame(1))
+    queue.put("text")
+    queue.forget("a")
+    assert drain(queue) == ["text"]
+
+
+async def test_a_closed_queue_sends_what_is_left_and_ends() -> None:
     """Nothing put before the end is lost."""
-    outbox = SendQueue(credit=True)
-    outbox.put("last")
-    outbox.close()
-    outbox.put("too late")
-    assert await outbox.get() == "last"
-    assert await outbox.get() is None
+    queue = SendQueue(acknowledged=True)
+    queue.put("last")
+    queue.close()
+    queue.put("too late")
+    assert await queue.get() == "last"
+    assert await queue.get() is None

@@ -1,4 +1,4 @@
-"""Numbered pieces, middle surface, points and normals of a mask: they fit each other, and other libraries read them."""
+"""Numbered pieces, medial surface, points and normals of a mask: they fit each other, and other libraries read them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryomamba.volumes import MaskWriter, blank_header, open_volume
 
 SIZE = (12.0, 10.0, 10.0)
 SHAPE = (50, 60, 90)
-FILES = ("instances.mrc", "middle.mrc", "normals.nrrd")
+FILES = ("instances.mrc", "medial_surface.mrc", "normals.nrrd")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def run(mask: Path, folder: Path, *, planes: int = 1000) -> Membranes:
 def test_areas_are_those_of_the_middle_planes(mask: Path, tmp_path: Path) -> None:
     """The sheet has its width times its depth, the vesicle 4πr², the block of another label nothing."""
     found = run(mask, tmp_path / "a")
-    vesicle, sheet, other = found.middle_nm2
+    vesicle, sheet, other = found.medial_surface_nm2
     assert sheet == pytest.approx(50 * 1.2 * 60 * 1.0, rel=0.02)
     assert vesicle == pytest.approx(4 * np.pi * 18**2, rel=0.04)
     assert other == 0
@@ -61,7 +61,7 @@ def test_files_fit_each_other(mask: Path, tmp_path: Path) -> None:
     assert instances.max() == 3
     on = middle > 0
     assert np.array_equal(middle[on], instances[on])
-    with open_volume(tmp_path / "a" / "middle.mrc") as file:
+    with open_volume(tmp_path / "a" / "medial_surface.mrc") as file:
         assert file.voxel_size_A == SIZE
     field, header = nrrd.read(str(tmp_path / "a" / "normals.nrrd"), index_order="C")
     assert field.shape == (*SHAPE, 3)

@@ -69,7 +69,7 @@ def test_trimesh_reads_size_and_place(make_shell: Shell, tmp_path: Path, name: s
     with MaskWriter(tmp_path / "ball.mrc", header, labels=1, engine="x") as writer:
         writer.write(0, 0, 0, ball)
     with open_volume(tmp_path / "ball.mrc") as mask:
-        assert mask.facts.placement_A == origin
+        assert mask.header.placement_A == origin
         export(mask, tmp_path / name)
     mesh = trimesh.load_mesh(tmp_path / name)
     middle = [offset + (n - 1) / 2 * step for offset, n, step in zip(origin, ball.shape, size, strict=True)]

@@ -108,7 +108,7 @@ def test_tiles_in_any_order_make_the_mask(
     """Whatever the tiles, their order and the layout of the file, every voxel lands where it belongs."""
     path = make_file(np.zeros(shape, np.int16), mapc=axes[0], mapr=axes[1], maps=axes[2])
     with pytest.MonkeyPatch.context() as patch, open_volume(path) as volume:
-        patch.setattr("cryomamba.volumes.stored._BRIDGED_NBYTES", bridged)
+        patch.setattr("cryomamba.volumes.voxel_file._BRIDGED_NBYTES", bridged)
         block = labels(volume.shape, largest)
         corners = list(itertools.product(*(range(0, n, t) for n, t in zip(volume.shape, tile, strict=True))))
         order.shuffle(corners)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cryomamba.volumes import blank_header
-from cryomamba.volumes.encode import encode_header
+from cryomamba.volumes.header_writer import encode_header
 
 # What a job does to a volume, in a process of its own; prints its peak of resident memory in kB.
 JOB = """
@@ -35,11 +35,11 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 def peak_kB(folder: Path, depth: int) -> int:
-    facts = blank_header((depth, 256, 256), 10.0)
+    header = blank_header((depth, 256, 256), 10.0)
     with (folder / "v.mrc").open("wb") as file:
-        file.write(encode_header(facts, ()))
+        file.write(encode_header(header, ()))
         file.write(np.full(1 << 16, 1, np.float32).tobytes())
-        file.truncate(1024 + facts.data_nbytes)
+        file.truncate(1024 + header.data_nbytes)
     done = subprocess.run(
         [sys.executable, "-c", JOB, str(folder)], capture_output=True, text=True, check=True, timeout=120
     )

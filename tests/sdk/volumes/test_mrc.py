@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cryomamba.errors import CryoMambaError, ErrorCode, VolumeError
-from cryomamba.volumes import inspect, open_volume, parse_header, stored, stream_statistics
-from cryomamba.volumes.stored import unpack_nibbles
+from cryomamba.volumes import inspect, open_volume, parse_header, stream_statistics, voxel_file
+from cryomamba.volumes.voxel_file import unpack_nibbles
 
 Make = Callable[..., Path]
 ALL = slice(None)
@@ -95,8 +95,8 @@ def test_any_block_of_any_layout_is_what_numpy_would_cut(
     whole = array.transpose(index[3], index[2], index[1])
     z, y, x = (data.draw(st.slices(side).filter(lambda s: s.step in (None, 1))) for side in whole.shape)
     with pytest.MonkeyPatch.context() as patch, open_volume(path) as volume:
-        patch.setattr(stored, "_BRIDGED_NBYTES", bridged)
-        patch.setattr(stored, "BUFFER_NBYTES", buffer)
+        patch.setattr(voxel_file, "_BRIDGED_NBYTES", bridged)
+        patch.setattr(voxel_file, "BUFFER_NBYTES", buffer)
         assert volume.shape == whole.shape
         block = volume.read(z, y, x)
         assert block.flags.c_contiguous
@@ -139,7 +139,7 @@ def test_threads_may_read_one_volume(make_file: Make) -> None:
     path = make_file(array)
     gate = threading.Barrier(4)
     with YieldingFile(path) as file, ThreadPoolExecutor(4) as pool:
-        voxels = stored.StoredVoxels(file, parse_header(path.read_bytes(), path.stat().st_size))
+        voxels = voxel_file.VoxelFile(file, parse_header(path.read_bytes(), path.stat().st_size))
 
         def worker(seed: int) -> bool:
             gate.wait()

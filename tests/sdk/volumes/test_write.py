@@ -9,7 +9,7 @@ import pytest
 
 from cryomamba.errors import ErrorCode, UnavailableError, VolumeError
 from cryomamba.volumes import blank_header, open_volume, write_volume
-from cryomamba.volumes.stored import StoredVoxels
+from cryomamba.volumes.voxel_file import VoxelFile
 
 ARRAY = np.random.default_rng(4).normal(0, 20, (7, 5, 6)).astype(np.float32)
 
@@ -56,6 +56,6 @@ def test_impossible_shapes_are_refused(shape: tuple[int, int, int]) -> None:
 def test_a_disk_that_fills_up_while_writing_is_named() -> None:
     """The system's refusal becomes an error that says so and may be tried again."""
     with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(UnavailableError) as caught:
-        StoredVoxels(full, blank_header((2, 3, 4))).write_from(ARRAY[:2, :3, :4], (0, 2), (0, 3), (0, 4))
+        VoxelFile(full, blank_header((2, 3, 4))).write_from(ARRAY[:2, :3, :4], (0, 2), (0, 3), (0, 4))
     assert caught.value.code == ErrorCode.INSUFFICIENT_STORAGE
     assert caught.value.retryable

@@ -12,8 +12,8 @@ import numpy as np
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.optional_imports import import_optional
-from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
+from cryomamba.volumes.header_writer import own_label
 from cryomamba.volumes.mrc import Volume
 
 _MICRON_PER_A = 1e-4
@@ -79,7 +79,7 @@ def _header(volume: Volume, dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
     header.set_data_shape(volume.shape[::-1])
     header.set_xyzt_units("micron")
     affine = np.diag([*(size * _MICRON_PER_A for size in volume.voxel_size_A[::-1]), 1.0])
-    affine[:3, 3] = [offset * _MICRON_PER_A for offset in volume.facts.placement_A[::-1]]
+    affine[:3, 3] = [offset * _MICRON_PER_A for offset in volume.header.placement_A[::-1]]
     header.set_sform(affine, code="scanner")
     header.set_qform(affine, code="scanner")
     header["magic"] = kind.single_magic

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
-from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.header_fields import HeaderFields
+from cryomamba.volumes.header_writer import own_label
 from cryomamba.volumes.mrc import Volume
 
 _TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "f4": "float"}
@@ -47,7 +47,7 @@ def write_nrrd(
     """
     dtype = stored_dtype(volume, labels=labels)
     with AtomicFile(Path(path)) as aside, aside.stream() as output:
-        output.write(_header(volume.facts, dtype, packed=labels, content=volume.meta.name).encode("ascii"))
+        output.write(_header(volume.header, dtype, packed=labels, content=volume.meta.name).encode("ascii"))
         packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16) if labels else None
         for slab in slabs(volume, dtype, progress):
             output.write(slab.data if packer is None else packer.compress(slab.data))
@@ -65,12 +65,12 @@ class VectorFieldWriter:
     ----------
     path : path-like
         ``.nrrd``.
-    like : Volume or HeaderFacts
+    like : Volume or HeaderFields
         What the field lies on.
     """
 
     def __init__(self, path: str | os.PathLike[str], like: Volume | HeaderFields) -> None:
-        self._facts = like.facts if isinstance(like, Volume) else like
+        self._like = like.header if isinstance(like, Volume) else like
         self._path = Path(path)
         self._stack = ExitStack()
         self._packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
@@ -78,7 +78,7 @@ class VectorFieldWriter:
     def __enter__(self) -> Self:
         aside = self._stack.enter_context(AtomicFile(self._path))
         self._output = self._stack.enter_context(aside.stream())
-        self._output.write(_header(self._facts, np.dtype("<f4"), packed=True, content="normals", vector=True).encode())
+        self._output.write(_header(self._like, np.dtype("<f4"), packed=True, content="normals", vector=True).encode())
         return self
 
     def write(self, vectors: NDArray[np.float32]) -> None:
@@ -95,16 +95,16 @@ class VectorFieldWriter:
 
 
 def _header(
-    facts: HeaderFields, dtype: np.dtype[np.generic], *, packed: bool, content: str, vector: bool = False
+    header: HeaderFields, dtype: np.dtype[np.generic], *, packed: bool, content: str, vector: bool = False
 ) -> str:
-    z, y, x = (repr(float(size)) for size in facts.voxel_size_A)
-    origin = ",".join(repr(float(offset)) for offset in facts.placement_A[::-1])
+    z, y, x = (repr(float(size)) for size in header.voxel_size_A)
+    origin = ",".join(repr(float(offset)) for offset in header.placement_A[::-1])
     lines = [
         "NRRD0005",
         f"type: {_TYPES[dtype.str[1:]]}",
         f"dimension: {4 if vector else 3}",
         "space: right-anterior-superior",
-        "sizes: " + " ".join(str(side) for side in (*(3,) * vector, *facts.shape[::-1])),
+        "sizes: " + " ".join(str(side) for side in (*(3,) * vector, *header.shape[::-1])),
         "space directions: " + "none " * vector + f"({x},0.0,0.0) (0.0,{y},0.0) (0.0,0.0,{z})",
         "kinds: " + "vector " * vector + "domain domain domain",
         *(["endian: little"] if dtype.itemsize > 1 else []),

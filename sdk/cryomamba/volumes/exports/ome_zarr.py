@@ -17,7 +17,7 @@ from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, stored_dtype
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.mrc import Volume
-from cryomamba.volumes.stored import Array
+from cryomamba.volumes.voxel_file import Array
 
 _CHUNK = 128
 _BLOCK = 256
@@ -121,7 +121,7 @@ def _reduced(block: Array, steps: list[int], *, labels: bool) -> Array:
 
 
 def _metadata(volume: Volume, levels: list[_Level]) -> dict[str, object]:
-    sizes, placement = volume.voxel_size_A, volume.facts.placement_A
+    sizes, placement = volume.voxel_size_A, volume.header.placement_A
     return {
         "version": "0.5",
         "multiscales": [

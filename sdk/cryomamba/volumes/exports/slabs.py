@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from cryomamba.volumes.mrc import Volume
-from cryomamba.volumes.stored import Array
+from cryomamba.volumes.voxel_file import Array
 
 SLAB_NBYTES = 32 << 20
 Progress = Callable[[float], None]
@@ -36,7 +36,7 @@ def slabs(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | None
 
 def stored_dtype(volume: Volume, *, labels: bool) -> np.dtype[np.generic]:
     """Return the little-endian type that other programs read: unsigned for labels, never 16-bit floats."""
-    dtype = np.dtype(volume.facts.dtype)
+    dtype = np.dtype(volume.header.dtype)
     if dtype == np.int8 and labels:
         return np.dtype(np.uint8)
     return np.dtype(np.float32) if dtype.kind == "f" else dtype.newbyteorder("<")

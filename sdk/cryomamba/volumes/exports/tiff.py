@@ -12,10 +12,10 @@ import numpy as np
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.optional_imports import import_optional
-from cryomamba.volumes.encode import own_label
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
+from cryomamba.volumes.header_writer import own_label
 from cryomamba.volumes.mrc import Volume
-from cryomamba.volumes.stored import Array
+from cryomamba.volumes.voxel_file import Array
 
 _CLASSIC_NBYTES = 1 << 31
 
@@ -66,7 +66,7 @@ def _pages(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | Non
 def _metadata(volume: Volume) -> dict[str, object]:
     depth = volume.shape[0]
     sizes = dict(zip("ZYX", volume.voxel_size_A, strict=True))
-    z, y, x = volume.facts.placement_A
+    z, y, x = volume.header.placement_A
     positions = {
         "PositionX": [x] * depth,
         "PositionY": [y] * depth,

@@ -11,7 +11,7 @@ from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, Jobs, NewJob
 from cryomamba_broker.store.leases import Attempt, Lease, Leases
 
-__all__ = ["Attempt", "Change", "Clock", "Lease", "NewJob", "Store"]
+__all__ = ["Attempt", "Change", "Clock", "EventLog", "Jobs", "Lease", "Leases", "NewJob", "Store"]
 
 
 class Store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import no_such_job
 from cryomamba.models.jobs import JobEvent, JobState
 from cryomamba.wire.requests import EventPage
@@ -41,34 +42,34 @@ class EventLog:
         row = self._database.read.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
         return int(row["seq"]) if row else 0
 
-    def since(self, n: int, *, job_id: str | None = None, limit: int = 200, sees: str | None = None) -> EventPage:
+    def since(self, n: int, visibility: Visibility, *, job_id: str | None = None, limit: int = 200) -> EventPage:
         """Return the events after number `n`, oldest first, as many as fit into a reply.
 
         Parameters
         ----------
         n : int
+        visibility : Visibility
+            The caller's.
         job_id : str, optional
-            The one job; all if not given.
+            The one job; all that are visible if not given.
         limit : int
-        sees : str or None
-            The one owner whose jobs are in sight; None for all.
 
         Raises
         ------
         NotFoundError
-            There is no such job in sight.
+            There is no such job.
         """
         read = self._database.read
         serial = None
         if job_id is not None:
             found = read.execute("SELECT serial, owner FROM jobs WHERE id = ?", (job_id,)).fetchone()
-            if found is None or sees not in {None, found["owner"]}:
+            if found is None or not visibility.includes(found["owner"]):
                 raise no_such_job(job_id)
             serial = found["serial"]
         rows = read.execute(
             "SELECT events.*, jobs.id FROM events JOIN jobs ON jobs.serial = events.job "
             "WHERE n > ?1 AND (?2 IS NULL OR job = ?2) AND (?3 IS NULL OR owner = ?3) ORDER BY n LIMIT ?4",
-            (n, serial, sees, limit),
+            (n, serial, visibility.owner, limit),
         )
         events: list[JobEvent] = []
         room = REPLY_BUDGET
@@ -80,17 +81,17 @@ class EventLog:
             events.append(event)
         return EventPage(events=tuple(events), last=self.last())
 
-    def waiting(self, now: float) -> tuple[int, int, float]:
+    def waiting(self, now: float, visibility: Visibility) -> tuple[int, int, float]:
         """Return how many jobs are pending and running, and for how many seconds the oldest pending one has been."""
-        question = "SELECT count(*), min(updated_at) FROM jobs WHERE state = ?"
-        pending, since = self._database.read.execute(question, (JobState.PENDING,)).fetchone()
-        running, _ = self._database.read.execute(question, (JobState.RUNNING,)).fetchone()
+        query = "SELECT count(*), min(updated_at) FROM jobs WHERE state = ?1 AND (?2 IS NULL OR owner = ?2)"
+        pending, since = self._database.read.execute(query, (JobState.PENDING, visibility.owner)).fetchone()
+        running, _ = self._database.read.execute(query, (JobState.RUNNING, visibility.owner)).fetchone()
         return int(pending), int(running), 0.0 if since is None else max(0.0, now - float(since))
 
-    def active(self, sees: str | None = None) -> int:
-        """Return how many jobs, of one owner or of all, are not final."""
+    def active(self, visibility: Visibility) -> int:
+        """Return how many jobs are not final."""
         found = self._database.read.execute(
             "SELECT count(*) FROM jobs WHERE state IN (?1, ?2) AND (?3 IS NULL OR owner = ?3)",
-            (JobState.PENDING, JobState.RUNNING, sees),
+            (JobState.PENDING, JobState.RUNNING, visibility.owner),
         )
         return int(found.fetchone()[0])

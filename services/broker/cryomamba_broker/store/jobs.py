@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.engines.artifacts import revision_name, revision_number
 from cryomamba.errors import ConflictError, InvalidRequestError, no_such_job
 from cryomamba.models.jobs import Artifact, JobEvent, JobPage, JobRecord, JobState, SubmitRequest, VolumeSummary
@@ -70,7 +71,7 @@ class Jobs:
         self._database = database
         self._events = events
 
-    def find(self, request: SubmitRequest) -> JobRecord | None:
+    def find(self, request: SubmitRequest, visibility: Visibility) -> JobRecord | None:
         """Return the job that an earlier submit with the same key made.
 
         Raises
@@ -82,7 +83,7 @@ class Jobs:
             return None
         found = self._database.read.execute("SELECT * FROM jobs WHERE client_key = ?", (stored_key(request),))
         row = found.fetchone()
-        if row is None:
+        if row is None or not visibility.includes(row["owner"]):
             return None
         if row["fingerprint"] != fingerprint(request):
             raise ConflictError(
@@ -92,7 +93,7 @@ class Jobs:
             )
         return self.record(row)
 
-    def submit(self, new: NewJob, room: DiskSpace | None = None) -> Change:
+    def submit(self, new: NewJob, visibility: Visibility, space: DiskSpace | None = None) -> Change:
         """Queue a job, once per client key, if there is room for it beside all that have not ended.
 
         Raises
@@ -104,10 +105,10 @@ class Jobs:
         """
         request = new.request
         with self._database.write() as connection:
-            if (known := self.find(request)) is not None:
+            if (known := self.find(request, visibility)) is not None:
                 return Change(known)
-            if room is not None:
-                room.require(new.nbytes, self.promised())
+            if space is not None:
+                space.require(new.nbytes, self.reserved())
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
@@ -133,33 +134,33 @@ class Jobs:
             event = self._events.append(connection, row, "job_created")
             return Change(self.record(row), event)
 
-    def promised(self) -> int:
-        """Return how many bytes all jobs that have not ended may write."""
+    def reserved(self) -> int:
+        """Return how many bytes all jobs that have not ended may write, whoever owns them."""
         question = "SELECT coalesce(sum(room), 0) FROM jobs WHERE state IN (?, ?)"
         (nbytes,) = self._database.read.execute(question, (JobState.PENDING, JobState.RUNNING)).fetchone()
         return int(nbytes)
 
-    def get(self, job_id: str, sees: str | None = None) -> JobRecord:
-        """Return a job with its newest errors and events; another's than of the one owner in sight is not there.
+    def get(self, job_id: str, visibility: Visibility) -> JobRecord:
+        """Return a job with its newest errors and events.
 
         Raises
         ------
         NotFoundError
             There is no such job.
         """
-        return self.record(self.row(job_id, sees))
+        return self.record(self.row(job_id, visibility))
 
-    def owner(self, job_id: str) -> str:
-        """Return whose a job is.
+    def owner(self, job_id: str, visibility: Visibility) -> str:
+        """Return the owner of a job.
 
         Raises
         ------
         NotFoundError
             There is no such job.
         """
-        return str(self.row(job_id)["owner"])
+        return str(self.row(job_id, visibility)["owner"])
 
-    def page(self, query: ListRequest) -> JobPage:
+    def page(self, query: ListRequest, visibility: Visibility) -> JobPage:
         """Return jobs without their history, newest first, as many as fit into a reply.
 
         Raises
@@ -168,7 +169,7 @@ class Jobs:
             The cursor is not one that a page gave.
         """
         # Only what is asked for stands in the statement: with "… OR :state IS NULL" no index would be used.
-        wanted = {"state": query.state, "owner": query.owner}
+        wanted = {"state": query.state, "owner": visibility.owner}
         conditions = "".join(f" AND {name} = :{name}" for name, value in wanted.items() if value is not None)
         rows = self._database.read.execute(
             f"SELECT * FROM jobs WHERE serial < :serial{conditions} ORDER BY serial DESC LIMIT :limit",  # noqa: S608 (the names are ours)  # nosec B608
@@ -185,7 +186,7 @@ class Jobs:
         cursor = str(rows[len(jobs) - 1]["serial"]) if jobs and len(jobs) < len(rows) else None
         return JobPage(jobs=tuple(jobs), cursor=cursor)
 
-    def cancel(self, job_id: str, sees: str | None = None) -> Change:
+    def cancel(self, job_id: str, visibility: Visibility) -> Change:
         """Cancel a waiting job, or ask a running one to stop; a job that is cancelled already stays so.
 
         Raises
@@ -196,7 +197,7 @@ class Jobs:
             The job has ended otherwise.
         """
         with self._database.write() as connection:
-            row = self.row(job_id, sees)
+            row = self.row(job_id, visibility)
             state = JobState(row["state"])
             asked_already = state is JobState.RUNNING and row["cancel_requested"]
             if state is JobState.CANCELLED or asked_already:
@@ -214,7 +215,7 @@ class Jobs:
             event = self._events.append(connection, row, type_)
             return Change(self.record(row), event)
 
-    def retry(self, job_id: str, sees: str | None = None) -> Change:
+    def retry(self, job_id: str, visibility: Visibility) -> Change:
         """Put a failed or cancelled job back into the queue with its attempts given anew.
 
         Raises
@@ -225,7 +226,7 @@ class Jobs:
             The job is running or completed.
         """
         with self._database.write() as connection:
-            row = self.row(job_id, sees)
+            row = self.row(job_id, visibility)
             if row["state"] == JobState.PENDING:
                 return Change(self.record(row))
             after = next_state(JobState(row["state"]), Trigger.RETRY)
@@ -237,7 +238,7 @@ class Jobs:
             event = self._events.append(connection, row, EVENT_OF[Trigger.RETRY])
             return Change(self.record(row), event)
 
-    def delete(self, job_id: str, sees: str | None = None) -> JobRecord:
+    def delete(self, job_id: str, visibility: Visibility) -> JobRecord:
         """Forget a job that has ended, with its attempts and events, and return it as it was.
 
         Raises
@@ -248,7 +249,7 @@ class Jobs:
             It has not ended.
         """
         with self._database.write() as connection:
-            row = self.row(job_id, sees)
+            row = self.row(job_id, visibility)
             record = self.record(row)
             if not record.state.final:
                 raise ConflictError(
@@ -257,7 +258,7 @@ class Jobs:
             connection.execute("DELETE FROM jobs WHERE serial = ?", (row["serial"],))
             return record
 
-    def require_revisable(self, job_id: str, sees: str | None = None) -> JobRecord:
+    def require_revisable(self, job_id: str, visibility: Visibility) -> JobRecord:
         """Return a job that may be given a revised mask.
 
         Raises
@@ -267,7 +268,7 @@ class Jobs:
         ConflictError
             It has no mask, or more revisions than fit.
         """
-        record = self.get(job_id, sees)
+        record = self.get(job_id, visibility)
         if record.state is not JobState.COMPLETED or record.mask is None:
             raise ConflictError(
                 f"The job is {record.state}, so there is no mask of it to revise.", hint="Let it complete first."
@@ -279,7 +280,7 @@ class Jobs:
             )
         return record
 
-    def revise(self, job_id: str, revision: Staged, note: str) -> Change:
+    def revise(self, job_id: str, revision: Staged, note: str, visibility: Visibility) -> Change:
         """Add a revised mask to a job's files under the next free name; the same content again changes nothing.
 
         Raises
@@ -288,10 +289,10 @@ class Jobs:
             See :meth:`require_revisable`.
         """
         with self._database.write() as connection:
-            known = self.get(job_id)
+            known = self.get(job_id, visibility)
             if any(artifact.sha256 == revision.sha256 for artifact in known.revisions):
                 return Change(known)
-            record = self.require_revisable(job_id)
+            record = self.require_revisable(job_id, visibility)
             number = max((revision_number(artifact.name) or 0 for artifact in record.revisions), default=0) + 1
             artifact = Artifact(name=revision_name(number), size_bytes=revision.size_bytes, sha256=revision.sha256)
             # The file first: a job that lists it has it, whenever the broker dies.
@@ -304,7 +305,7 @@ class Jobs:
             event = self._events.append(connection, row, "job_revised", note)
             return Change(self.record(row), event)
 
-    def focus(self, job_id: str, position: Zyx, sees: str | None = None) -> JobRecord:
+    def focus(self, job_id: str, position: Zyx, visibility: Visibility) -> JobRecord:
         """Keep where the viewer looks; a job that has ended takes no notice.
 
         Raises
@@ -313,26 +314,26 @@ class Jobs:
             There is no such job.
         """
         with self._database.write() as connection:
-            row = self.row(job_id, sees)
+            row = self.row(job_id, visibility)
             connection.execute("UPDATE jobs SET focus = ? WHERE serial = ?", (to_json(position), row["serial"]))
             return self.record(row)
 
-    def row(self, job_id: str, sees: str | None = None) -> sqlite3.Row:
+    def row(self, job_id: str, visibility: Visibility) -> sqlite3.Row:
         """Return a job's row.
 
         Parameters
         ----------
         job_id : str
-        sees : str or None
-            The one owner whose jobs are in sight; None for all.
+        visibility : Visibility
+            The caller's; a job outside it does not exist for the caller.
 
         Raises
         ------
         NotFoundError
-            There is no such job in sight.
+            There is no such job.
         """
         row: sqlite3.Row | None = self._database.read.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None or sees not in {None, row["owner"]}:
+        if row is None or not visibility.includes(row["owner"]):
             raise no_such_job(job_id)
         return row
 

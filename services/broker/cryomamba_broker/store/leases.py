@@ -6,8 +6,9 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.requests import Zyx
@@ -18,6 +19,9 @@ from cryomamba_broker.store.jobs import Change, Jobs
 from cryomamba_broker.store.rows import to_json, truncate_error, wire_nbytes
 
 ARTIFACTS_MAX_BYTES = 12 * 1024
+
+# Workers run jobs of all owners; the attempt that they hold is what entitles them.
+_EVERYTHING: Final = Visibility.everything()
 
 Outcome = Literal["finish", "fail", "release", "lost"]
 
@@ -194,7 +198,7 @@ class Leases:
         return self._database.clock.steady() + self._policy.lease_s
 
     def _held(self, attempt: Attempt) -> sqlite3.Row:
-        row = self._jobs.row(attempt.job_id)
+        row = self._jobs.row(attempt.job_id, _EVERYTHING)
         holds = row["state"] == JobState.RUNNING and row["attempt"] == attempt.number
         if not holds or row["worker"] != attempt.worker:
             raise ConflictError(
@@ -206,7 +210,7 @@ class Leases:
         return row
 
     def _repeated(self, attempt: Attempt, outcome: Outcome) -> sqlite3.Row | None:
-        row = self._jobs.row(attempt.job_id)
+        row = self._jobs.row(attempt.job_id, _EVERYTHING)
         same = self._database.read.execute(
             "SELECT 1 FROM attempts WHERE job = ? AND attempt = ? AND worker = ? AND outcome = ?",
             (row["serial"], attempt.number, attempt.worker, outcome),

@@ -118,7 +118,7 @@ class AuthMiddleware:
             return
         counted: dict[str, str] = {}
         if caller.token_id:
-            allowance = self.rate.take(caller.token_id, time.monotonic())
+            allowance = self.rate.count(caller.token_id, time.monotonic())
             counted = allowance.headers()
             if allowance.retry_after_s:
                 counted["Retry-After"] = str(allowance.retry_after_s)

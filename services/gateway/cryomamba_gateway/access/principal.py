@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError
 from cryomamba_server.tokens import Scope, TokenInfo, with_included
 
@@ -33,9 +34,9 @@ class Principal:
         return cls(info.owner, info.id, with_included(info.scopes))
 
     @property
-    def sees(self) -> str | None:
-        """Whose jobs and files it sees: one owner's, or with None everybody's."""
-        return None if Scope.ADMIN in self.scopes else self.owner
+    def visibility(self) -> Visibility:
+        """The jobs and files that it may see and change, as far as its scopes go."""
+        return Visibility.everything() if Scope.ADMIN in self.scopes else Visibility.of(self.owner)
 
     def require(self, scope: Scope) -> None:
         """Let a request pass that needs a scope.

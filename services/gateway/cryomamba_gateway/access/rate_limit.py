@@ -1,4 +1,4 @@
-"""How often one token may ask, and how many connections it may hold. Pure; the clock is handed in."""
+"""Rate limits for each token: requests per minute, and connections at once. Pure; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ TOKENS_KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a token's requests.
+    """What a token has left of its rate.
 
     Attributes
     ----------
     limit, remaining : int
-        Requests in a minute, and how many may follow at once.
+        Requests per minute, and how many may follow at once.
     reset_s : int
-        Seconds until all of them may.
+        Seconds until the full rate is available again.
     retry_after_s : int
-        Seconds until the next may; 0 if this one may.
+        Seconds until the next request is allowed; 0 if this one is.
     """
 
     limit: int
@@ -34,7 +34,7 @@ class Allowance:
     retry_after_s: int
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that tell a client."""
+        """Return the response headers for it."""
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
@@ -43,7 +43,7 @@ class Allowance:
 
 
 class RequestRate:
-    """A token bucket for each caller: as many requests at once as in a minute, then evenly.
+    """A token bucket for each caller: a burst of as many requests as a minute allows, then an even rate.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ class RequestRate:
         self._limit = per_minute
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, caller: str, now: float) -> Allowance:
-        """Count a request of a caller at a time in steady seconds."""
+    def count(self, caller: str, now: float) -> Allowance:
+        """Count a request; `now` is in seconds of a monotonic clock."""
         level, then = self._buckets.pop(caller, (float(self._limit), now))
         level = min(self._limit, level + (now - then) * self._limit / 60)
         allowed = level >= 1
@@ -73,32 +73,37 @@ class RequestRate:
 
 
 class ConcurrencyLimit:
-    """So many at once for each caller."""
+    """A limit on how many connections each caller holds at once.
+
+    Parameters
+    ----------
+    per_caller : int
+    """
 
     def __init__(self, per_caller: int) -> None:
-        self._most = per_caller
-        self._taken: Counter[str] = Counter()
+        self._per_caller = per_caller
+        self._held: Counter[str] = Counter()
 
     @contextmanager
-    def taken(self, caller: str) -> Iterator[None]:
-        """Hold a place.
+    def acquire(self, caller: str) -> Iterator[None]:
+        """Hold one connection.
 
         Raises
         ------
         AccessError
-            ``rate_limited``: there is none left.
+            ``rate_limited``: the caller holds as many as allowed.
         """
-        if self._taken[caller] >= self._most:
+        if self._held[caller] >= self._per_caller:
             raise AccessError(
-                f"This token holds {self._most} connections already.",
+                f"This token already has {self._per_caller} connections open.",
                 code=ErrorCode.RATE_LIMITED,
                 hint="Close one of them first.",
                 retryable=True,
             )
-        self._taken[caller] += 1
+        self._held[caller] += 1
         try:
             yield
         finally:
-            self._taken[caller] -= 1
-            if not self._taken[caller]:
-                del self._taken[caller]
+            self._held[caller] -= 1
+            if not self._held[caller]:
+                del self._held[caller]

@@ -1,18 +1,19 @@
-"""Connections of callers who have not said who they are. Pure: how one is shown out is handed in."""
+"""A bound on the connections whose caller has not shown a token. Pure: a connection ends itself when it is evicted."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from collections import defaultdict
+from typing import Final, Protocol
 
 IPV6_PREFIX: Final = 64
 
 
-def neighbourhood(address: str) -> str:
-    """Return what counts as one address: of IPv6 a network of 64 bits, since one subscriber has at least one."""
+def client_network(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
+
+    One IPv6 subscriber has at least 2**64 addresses, so counting single ones would bound nothing.
+    """
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -24,66 +25,59 @@ def neighbourhood(address: str) -> str:
     return str(ipaddress.ip_network((found, IPV6_PREFIX), strict=False))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class UnauthenticatedConnection:
-    """A connection that waits; what `evict` does ends it."""
+class Evictable(Protocol):
+    """A connection from a network (see :func:`client_network`) that can be ended."""
 
-    address: str
-    evict: Callable[[], None]
+    @property
+    def network(self) -> str:
+        """Where it comes from."""
+        ...
+
+    def evict(self) -> None:
+        """End it."""
+        ...
 
 
 class UnauthenticatedConnections:
-    """So many at once, and so many of one address: for a new one, the one that has waited longest is shown out.
+    """At most `limit` connections, and at most `limit_per_network` from one network; a new one evicts the oldest.
 
-    Who means well says at once who they are and is gone from here; who comes to hold places pushes out their own kind.
+    An honest client sends its token at once and is no longer counted, so an attacker who opens connections only evicts
+    the attacker's own.
 
     Parameters
     ----------
-    most, per_address : int
+    limit, limit_per_network : int
     """
 
-    def __init__(self, most: int, per_address: int) -> None:
-        self._most = most
-        self._per_address = per_address
-        # Dictionaries keep the order in which guests came.
-        self._guests: dict[UnauthenticatedConnection, None] = {}
-        self._of_address: dict[str, dict[UnauthenticatedConnection, None]] = {}
+    def __init__(self, limit: int, limit_per_network: int) -> None:
+        self._limit = limit
+        self._limit_per_network = limit_per_network
+        # Dictionaries keep the order of insertion: the first key is the oldest connection.
+        self._all: dict[Evictable, None] = {}
+        self._by_network: defaultdict[str, dict[Evictable, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._all)
 
-    def enter(self, address: str, evict: Callable[[], None]) -> UnauthenticatedConnection:
-        """Let one in, and another out if it is full."""
-        address = neighbourhood(address)
-        theirs = self._of_address.get(address, {})
-        if len(theirs) >= self._per_address:
-            self._show_out(next(iter(theirs)))
-        elif len(self._guests) >= self._most:
-            self._show_out(next(iter(self._guests)))
-        guest = UnauthenticatedConnection(address, evict)
-        self._guests[guest] = None
-        self._of_address.setdefault(address, {})[guest] = None
-        return guest
+    def add(self, connection: Evictable) -> None:
+        """Count a connection, and evict the oldest one if there are too many: of the same network first."""
+        same_network = self._by_network.get(connection.network, {})
+        if len(same_network) >= self._limit_per_network:
+            self._evict(next(iter(same_network)))
+        elif len(self._all) >= self._limit:
+            self._evict(next(iter(self._all)))
+        self._all[connection] = self._by_network[connection.network][connection] = None
 
-    def leave(self, guest: UnauthenticatedConnection) -> None:
-        """Forget one who has said who they are, or has gone; twice is no error."""
-        if guest not in self._guests:
+    def discard(self, connection: Evictable) -> None:
+        """Stop counting a connection; one that is not counted is ignored."""
+        if connection not in self._all:
             return
-        del self._guests[guest]
-        theirs = self._of_address[guest.address]
-        del theirs[guest]
-        if not theirs:
-            del self._of_address[guest.address]
+        del self._all[connection]
+        same_network = self._by_network[connection.network]
+        del same_network[connection]
+        if not same_network:
+            del self._by_network[connection.network]
 
-    @contextmanager
-    def waiting(self, address: str, evict: Callable[[], None]) -> Iterator[None]:
-        """Be in the lobby meanwhile."""
-        guest = self.enter(address, evict)
-        try:
-            yield
-        finally:
-            self.leave(guest)
-
-    def _show_out(self, guest: UnauthenticatedConnection) -> None:
-        self.leave(guest)
-        guest.evict()
+    def _evict(self, connection: Evictable) -> None:
+        self.discard(connection)
+        connection.evict()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from typing import Final
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.bus_watch import AllWatch
 from cryomamba.client.job_state_tracker import JobStateTracker
-from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError, no_such_job
+from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, ProgressEvent, StateEvent
-from cryomamba.models.jobs import JobRecord, JobState
+from cryomamba.models.jobs import JobState
 from cryomamba.wire import messages as bus_messages
 from cryomamba_gateway.link import BusLink
 from cryomamba_gateway.live import messages
@@ -21,7 +21,6 @@ from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_queue import SendQueue
 
 QUIET_S: Final = 10.0
-JOBS_KNOWN: Final = 10_000
 SOON_S: Final = 0.1
 FINAL_FRAME_S: Final = 0.5
 
@@ -37,8 +36,8 @@ class JobFollower:
     outbox : Outbox
         The client's.
     job_id : str
-    sees : str or None
-        The one owner whose jobs the client may follow; None for all.
+    visibility : Visibility
+        The client's.
     previews : bool
         Whether the client wants to see them.
     """
@@ -50,10 +49,10 @@ class JobFollower:
         outbox: SendQueue,
         job_id: str,
         *,
-        sees: str | None,
+        visibility: Visibility,
         previews: bool = True,
     ) -> None:
-        self._sees = sees
+        self._visibility = visibility
         self._bus = bus
         self._translator = translator
         self._outbox = outbox
@@ -88,13 +87,11 @@ class JobFollower:
 
     async def _look(self, subscription: Subscription) -> None:
         try:
-            record = await self._bus.ask(lambda transport: transport.get(self._job_id))
+            record = await self._bus.ask(self._visibility, lambda bus: bus.get(self._job_id))
         except UnavailableError:
             if not self._greeted:
                 raise
             return
-        if self._sees not in {None, record.owner}:
-            raise no_such_job(self._job_id)
         if not self._greeted:
             self._greeted = True
             self._outbox.put(messages.connected(record))
@@ -153,7 +150,7 @@ class JobFollower:
             await self._final_frame(subscription, SOON_S)
         if not self._finished:
             with contextlib.suppress(CryoMambaError):
-                self._show(await self._bus.last_frame(self._job_id))
+                self._show(await self._bus.last_frame(self._visibility, self._job_id))
         if completed:
             await self._final_frame(subscription, FINAL_FRAME_S)
         self._outbox.release(self._job_id)
@@ -177,41 +174,6 @@ class JobFollower:
             self._outbox.put(messages.link(link), key="link")
 
 
-class Visible:
-    """Which jobs one owner may see, asked for once each.
-
-    Parameters
-    ----------
-    bus : BusLink
-    sees : str or None
-        The owner; None sees all.
-    """
-
-    def __init__(self, bus: BusLink, sees: str | None) -> None:
-        self._bus = bus
-        self._sees = sees
-        self._known: OrderedDict[str, bool] = OrderedDict()
-
-    def record(self, record: JobRecord) -> bool:
-        """Whether a job may be seen."""
-        allowed = self._sees in {None, record.owner}
-        self._known[record.job_id] = allowed
-        if len(self._known) > JOBS_KNOWN:
-            self._known.popitem(last=False)
-        return allowed
-
-    async def job(self, job_id: str) -> bool:
-        """Whether the job of an id may be seen; the broker is asked for one that is new here."""
-        if self._sees is None:
-            return True
-        if job_id not in self._known:
-            try:
-                return self.record(await self._bus.ask(lambda transport: transport.get(job_id)))
-            except CryoMambaError:
-                return False
-        return self._known[job_id]
-
-
 class AllFollower:
     """Follows the states and progress of all jobs, for ever.
 
@@ -219,13 +181,13 @@ class AllFollower:
     ----------
     since : int or None
         Number of the last event that the client knows; what came after it is told first.
-    sees : str or None
-        The one owner whose jobs are told; None for all.
+    visibility : Visibility
+        The client's.
     """
 
-    def __init__(self, bus: BusLink, outbox: SendQueue, since: int | None, *, sees: str | None) -> None:
+    def __init__(self, bus: BusLink, outbox: SendQueue, since: int | None, *, visibility: Visibility) -> None:
         self._bus = bus
-        self._visible = Visible(bus, sees)
+        self._visibility = visibility
         self._outbox = outbox
         self._last = since
         self._begun = False
@@ -234,20 +196,19 @@ class AllFollower:
         """Tell from which event on, then what happens, until the gateway ends."""
         while not self._bus.closed:
             with contextlib.suppress(UnavailableError):
-                watch = AllWatch(self._bus.transport, since=self._last)
+                watch = AllWatch(self._bus.transport(self._visibility), since=self._last)
                 async with contextlib.aclosing(watch.events()) as events:
                     async for event in events:
                         self._last = watch.last
-                        await self._tell(event)
+                        self._tell(event)
             # A transport that was replaced ends its watching; the next one is there already, or the broker is away.
             await asyncio.sleep(0.1)
 
-    async def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event) -> None:
         match event:
             case StateEvent():
-                if self._visible.record(event.record):
-                    self._outbox.put(messages.state(event))
-            case ProgressEvent() if await self._visible.job(event.job_id):
+                self._outbox.put(messages.state(event))
+            case ProgressEvent():
                 self._outbox.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
             case ConnectionEvent():
                 if event.status == "connected" and not self._begun and self._last is not None:

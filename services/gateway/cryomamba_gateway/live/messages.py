@@ -1,4 +1,4 @@
-"""The JSON messages of the WebSocket, and the previews inside them, encoded once for all who watch the same."""
+"""The WebSocket's JSON messages and previews, each encoded once for all clients that receive it."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ KEPT: Final = 64
 
 
 class Ping(Request):
-    """Is anybody there? The answer is ``pong``."""
+    """Check that the gateway is there; it answers ``pong``."""
 
     type: Literal["ping"]
 
 
 class Auth(Request):
-    """The first message of a client that could not send its token with the handshake."""
+    """The first message of a client that cannot send its token with the handshake, such as a browser."""
 
     type: Literal["auth"]
     token: str = Field(max_length=4096)
 
 
 class Ack(Request):
-    """The binary frame of this number was taken; the next may come."""
+    """Acknowledge the binary frame with this number, so that the next one is sent."""
 
     type: Literal["ack"]
     seq: int = Field(ge=0, le=2**63)
 
 
 class Subscribe(Request):
-    """Follow a job, or with ``*`` the states and progress of all, from the event after number `since` on."""
+    """Follow a job, or with ``*`` the states and progress of all jobs, starting after event number `since`."""
 
     type: Literal["subscribe"]
     job_id: JobId | Literal["*"]
@@ -56,18 +56,18 @@ class Subscribe(Request):
 
 
 class Unsubscribe(Request):
-    """Follow it no longer."""
+    """Stop following a job, or all jobs."""
 
     type: Literal["unsubscribe"]
     job_id: JobId | Literal["*"]
 
 
-Inbound = Annotated[Ping | Auth | Ack | Subscribe | Unsubscribe, Field(discriminator="type")]
-_INBOUND: Final[TypeAdapter[Ping | Auth | Ack | Subscribe | Unsubscribe]] = TypeAdapter(Inbound)
+Inbound = Ping | Auth | Ack | Subscribe | Unsubscribe
+_INBOUND: Final[TypeAdapter[Inbound]] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])
 
 
-def parse_inbound(text: str) -> Ping | Auth | Ack | Subscribe | Unsubscribe:
-    """Take over what a client says.
+def parse_inbound(text: str) -> Inbound:
+    """Parse a client's message.
 
     Raises
     ------
@@ -81,15 +81,15 @@ def parse_inbound(text: str) -> Ping | Auth | Ack | Subscribe | Unsubscribe:
 
 
 class Outbound(BaseModel):
-    """What every JSON message looks like.
+    """The form of every JSON message.
 
     Attributes
     ----------
     seq : int
-        Counts up within a type and job: the broker's event number for changes of state, the frame's for previews.
-        A message has the same number on every connection, so that a client that comes back knows repeats.
+        Increases within a type and job: the broker's event number for changes of state, the frame's number for
+        previews. A message has the same number on every connection, so a client that reconnects recognises repeats.
     data : object
-        The job record, the progress, the preview, or the error envelope, by type.
+        The job record, the progress, the preview, or the error envelope, depending on the type.
     """
 
     type: str
@@ -112,35 +112,35 @@ def message(type_: str, job_id: str | None, data: object, *, seq: int = 0, at: d
 
 
 def connected(record: JobRecord) -> str:
-    """Return the first message about a job: the record as it stands."""
+    """Return the first message about a job: its present record."""
     seq = record.history[-1].n if record.history else 0
     return message("connected", record.job_id, _record(record), seq=seq)
 
 
 def subscribed(last: int) -> str:
-    """Return the first message to one who follows all jobs: what happened after this event will be told."""
+    """Return the first message to a client that follows all jobs: events after this number will follow."""
     return message("subscribed", None, None, seq=last)
 
 
 def state(event: StateEvent) -> str:
-    """Return the message about a change of state."""
+    """Return the message for a change of state."""
     changed = event.event
     return message(changed.type, event.job_id, _record(event.record), seq=changed.n, at=changed.at)
 
 
 def progress(event: ProgressEvent, *, seq: int, ts: float) -> str:
-    """Return the message that says how far a job is."""
+    """Return the message for a job's progress."""
     data = {"attempt": event.attempt, **event.progress.model_dump(mode="json")}
     return message("progress", event.job_id, data, seq=seq, at=datetime.fromtimestamp(ts, UTC))
 
 
 def link(event: ConnectionEvent) -> str:
-    """Return the message that says that the gateway has lost or found the broker."""
+    """Return the message for the gateway's connection to the broker: lost, or restored."""
     return message("link", None, {"status": event.status, "message": event.message, "retry_s": event.retry_s})
 
 
 def error(problem: CryoMambaError, job_id: str | None = None) -> str:
-    """Return the message that says what went wrong."""
+    """Return the message for an error."""
     return message("error", job_id, problem.payload())
 
 
@@ -167,10 +167,10 @@ def _record(record: JobRecord) -> orjson.Fragment:
 
 
 class MessageEncoder:
-    """From the bus to clients, each message once for all of them; for one event loop.
+    """Encodes messages from the bus for WebSocket clients, each once for all of them. For one event loop.
 
-    What many clients watch is parsed and encoded on the first demand and kept for the others, as far as
-    :data:`KEPT` messages go back.
+    A message is parsed and encoded when the first client needs it, and cached for the others; the cache holds
+    :data:`KEPT` messages.
     """
 
     def __init__(self) -> None:
@@ -183,7 +183,7 @@ class MessageEncoder:
         Raises
         ------
         ProtocolError
-            There is none.
+            The message holds none.
         """
 
         def parse() -> JobRecord:
@@ -195,7 +195,7 @@ class MessageEncoder:
         return self._once(("record", found.envelope.id), parse)
 
     def state(self, event: StateEvent) -> str:
-        """Return the message about a change of state."""
+        """Return the message for a change of state."""
         key = ("state", event.job_id, event.event.n, event.record.history[-1].n, event.record.updated_at)
         return self._once(key, lambda: state(event))
 
@@ -205,22 +205,22 @@ class MessageEncoder:
         Raises
         ------
         ProtocolError
-            The message does not say it.
+            The message holds none.
         """
         envelope = found.envelope
 
         def parse() -> str:
             try:
-                far = Progress.model_validate(envelope.body.get("progress"))
+                found_progress = Progress.model_validate(envelope.body.get("progress"))
             except ValidationError:
-                raise ProtocolError("A progress message does not say how far the job is.") from None
-            event = ProgressEvent(envelope.job or "", envelope.attempt or 0, far)
+                raise ProtocolError("A progress message holds no progress.") from None
+            event = ProgressEvent(envelope.job or "", envelope.attempt or 0, found_progress)
             return progress(event, seq=envelope.seq, ts=envelope.ts)
 
         return self._once(("progress", envelope.id), parse)
 
     async def preview(self, found: BusMessage, *, binary: bool) -> str | bytes:
-        """Return a preview as a binary frame or a JSON message; the work is done in a thread.
+        """Return a preview as a binary frame, or as a JSON message, which is encoded in a thread.
 
         Raises
         ------
@@ -231,8 +231,7 @@ class MessageEncoder:
         key = (envelope.job, envelope.attempt, envelope.seq, envelope.ts, binary)
         encoding = self._previews.get(key)
         if encoding is None:
-            encode = encode_web_frame if binary else None
-            work = asyncio.to_thread(json_preview, found) if encode is None else _at_once(encode, found)
+            work = _binary_preview(found) if binary else asyncio.to_thread(json_preview, found)
             encoding = asyncio.ensure_future(work)
             _keep(self._previews, key, encoding, KEPT // 4)
         return await asyncio.shield(encoding)
@@ -244,9 +243,9 @@ class MessageEncoder:
         return made
 
 
-async def _at_once(encode: Callable[[Any, bytes], bytes], found: BusMessage) -> str | bytes:
+async def _binary_preview(found: BusMessage) -> str | bytes:
     # Copying a payload of at most 1 MiB behind its header is not worth a thread.
-    return encode(found.envelope, found.payload)
+    return encode_web_frame(found.envelope, found.payload)
 
 
 def _keep(store: OrderedDict[Hashable, Any], key: Hashable, value: object, bound: int) -> None:
@@ -257,4 +256,4 @@ def _keep(store: OrderedDict[Hashable, Any], key: Hashable, value: object, bound
 
 def unreadable() -> InvalidRequestError:
     """Return the error for a message that is not text."""
-    return InvalidRequestError("A client's messages are JSON text.", hint="Send {'type': 'ping'}, for example.")
+    return InvalidRequestError("Messages must be JSON text.", hint='Send {"type": "ping"}, for example.')

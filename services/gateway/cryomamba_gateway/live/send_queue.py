@@ -1,88 +1,96 @@
-"""What one client has still to be told. Pure: no sockets and no clock."""
+"""Messages that one client has still to receive. Pure: no sockets and no clock."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Hashable
 
 from cryomamba.client.bus_subscriber import BusMessage
-from cryomamba.client.latest_value_queue import LatestValueQueue
 
 Item = str | BusMessage
 
 
 class SendQueue:
-    """Texts in order, the newest preview of each job, and previews only as fast as they are acknowledged.
+    """Messages in order, and the newest preview of each job.
 
-    State messages are never dropped. A message with a key replaces the unread one of that key. With `credit` a
-    preview waits until the one before it was acknowledged, and is replaced by a newer one meanwhile.
+    State messages are never dropped. A message with a key replaces the unsent one with the same key, so a slow client
+    costs bounded memory. For one event loop.
 
     Parameters
     ----------
-    credit : bool
-        Whether the client acknowledges previews.
+    acknowledged : bool
+        Whether the client acknowledges previews: then one waits until the one sent before it is acknowledged.
     """
 
-    def __init__(self, *, credit: bool) -> None:
-        self._credit = credit
-        self._mailbox: LatestValueQueue[Item] = LatestValueQueue()
-        self._held: OrderedDict[str, BusMessage] = OrderedDict()
-        self._busy = False
+    def __init__(self, *, acknowledged: bool) -> None:
+        self._acknowledged = acknowledged
+        self._items: OrderedDict[Hashable, Item] = OrderedDict()
+        self._count = 0
         self._awaited: int | None = None
-
-    def __len__(self) -> int:
-        return len(self._mailbox)
+        self._released: set[str] = set()
+        self._changed = asyncio.Event()
+        self._closed = False
 
     def put(self, text: str, *, key: str | None = None) -> None:
         """Add a message."""
-        self._mailbox.put(text, key=key)
+        self._count += 1
+        self._put(text, self._count if key is None else key)
 
     def put_preview(self, frame: BusMessage) -> None:
-        """Add a preview in place of an unread older one of its job."""
-        job = frame.envelope.job or ""
-        if not self._credit:
-            self._mailbox.put(frame, key=("preview", job))
-            return
-        self._held.pop(job, None)
-        self._held[job] = frame
-        if not self._busy:
-            self._grant()
+        """Add a preview in place of an unsent older one of its job."""
+        self._put(frame, _preview_key(frame.envelope.job or ""))
+
+    def _put(self, item: Item, key: Hashable) -> None:
+        if not self._closed:
+            self._items.pop(key, None)
+            self._items[key] = item
+            self._changed.set()
 
     def release(self, job: str) -> None:
-        """Let the last preview of a job go without waiting: none comes after it that it could hold up."""
-        frame = self._held.pop(job, None)
-        if frame is not None:
-            self._busy = True
-            self._mailbox.put(frame, key=("preview", job))
+        """Send the last preview of a job without waiting for an acknowledgement."""
+        if _preview_key(job) in self._items:
+            self._released.add(job)
+            self._changed.set()
 
     def forget(self, job: str) -> None:
-        """Drop the preview of a job that is no longer followed."""
-        self._held.pop(job, None)
+        """Drop the preview of a job that is no longer followed, unless it was released."""
+        if job not in self._released:
+            self._items.pop(_preview_key(job), None)
 
     def ack(self, seq: int) -> None:
-        """Take notice that the last preview sent has arrived; other numbers are ignored."""
-        if self._busy and seq == self._awaited:
-            self._busy = False
+        """Note that the client has the preview that was sent last; other numbers are ignored."""
+        if seq == self._awaited:
             self._awaited = None
-            if self._held:
-                self._grant()
+            self._changed.set()
 
-    def _grant(self) -> None:
-        job, frame = self._held.popitem(last=False)
-        self._busy = True
-        self._mailbox.put(frame, key=("preview", job))
+    def get_nowait(self) -> Item | None:
+        """Return the next message that may be sent now; None if there is none."""
+        key = next((key for key, item in self._items.items() if self._may_send(item)), None)
+        if key is None:
+            return None
+        item = self._items.pop(key)
+        if isinstance(item, BusMessage):
+            self._released.discard(item.envelope.job or "")
+            if self._acknowledged:
+                self._awaited = item.envelope.seq
+        return item
+
+    def _may_send(self, item: Item) -> bool:
+        return isinstance(item, str) or self._awaited is None or (item.envelope.job or "") in self._released
 
     async def get(self) -> Item | None:
-        """Wait for the next message; None when all has been said."""
-        got = await self._mailbox.get()
-        if got is None:
-            return None
-        item = got[0]
-        if isinstance(item, BusMessage):
-            # A newer one may have come while this one waited to be read.
-            item = self._held.pop(item.envelope.job or "", item)
-            self._awaited = item.envelope.seq
+        """Wait for the next message; None once the queue is closed and nothing more may be sent."""
+        while (item := self.get_nowait()) is None and not self._closed:
+            self._changed.clear()
+            await self._changed.wait()
         return item
 
     def close(self) -> None:
-        """Take nothing more; what is there is still said."""
-        self._mailbox.close()
+        """Accept no more messages; those in the queue are still sent."""
+        self._closed = True
+        self._changed.set()
+
+
+def _preview_key(job: str) -> Hashable:
+    return ("preview", job)

@@ -1,4 +1,4 @@
-"""Large messages a few at a time, so that small ones and requests are served between them."""
+"""Spreads large messages over several turns of the event loop, so that small ones are served in between."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ TURN_BYTES: Final = 1024 * 1024
 
 
 class SendScheduler:
-    """Lets so many bytes pass in each turn of the event loop; who comes later waits for the next, in order of arrival.
+    """Allows a number of bytes in each turn of the event loop; later senders wait for the next turn, in order.
 
-    A frame that two hundred clients watch makes two hundred sends ready at the same moment. Done in one turn of the
-    loop, they hold up a change of state by the sum of their times; a few in each turn, by one of them. A message larger
-    than a turn passes alone. For one event loop.
+    A frame with two hundred clients makes two hundred sends ready at the same moment. All in one turn, they would
+    delay a change of state by the sum of their times; spread over turns, by a few of them. A message larger than
+    `turn_bytes` gets a turn of its own. For one event loop.
 
     Parameters
     ----------
@@ -23,34 +23,34 @@ class SendScheduler:
 
     def __init__(self, turn_bytes: int = TURN_BYTES) -> None:
         self._turn_bytes = turn_bytes
-        self._spent = 0
+        self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._turning = False
+        self._scheduled = False
 
-    async def pass_through(self, nbytes: int) -> None:
-        """Wait until a message of so many bytes may be sent."""
+    async def acquire(self, nbytes: int) -> None:
+        """Wait until a message of `nbytes` may be sent."""
         loop = asyncio.get_running_loop()
-        if not self._turning:
-            self._turning = True
-            loop.call_soon(self._turn)
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._next_turn)
         if not self._waiting and self._fits(nbytes):
-            self._spent += nbytes
+            self._used += nbytes
             return
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((nbytes, turn))
-        await turn
+        granted: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((nbytes, granted))
+        await granted
 
     def _fits(self, nbytes: int) -> bool:
-        return not self._spent or self._spent + nbytes <= self._turn_bytes
+        return not self._used or self._used + nbytes <= self._turn_bytes
 
-    def _turn(self) -> None:
-        self._spent = 0
+    def _next_turn(self) -> None:
+        self._used = 0
         while self._waiting and self._fits(self._waiting[0][0]):
-            nbytes, turn = self._waiting.popleft()
-            # One that was cancelled meanwhile takes nothing.
-            if not turn.done():
-                self._spent += nbytes
-                turn.set_result(None)
-        self._turning = bool(self._spent)
-        if self._turning:
-            asyncio.get_running_loop().call_soon(self._turn)
+            nbytes, granted = self._waiting.popleft()
+            # A cancelled sender uses nothing.
+            if not granted.done():
+                self._used += nbytes
+                granted.set_result(None)
+        self._scheduled = bool(self._used)
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._next_turn)

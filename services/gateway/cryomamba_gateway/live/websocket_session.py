@@ -1,4 +1,4 @@
-"""One WebSocket client: a task that reads, one that sends, and one for each thing it follows."""
+"""One WebSocket client: a task that reads, one that sends, and one for each subscription."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.client.bus_subscriber import BusMessage
 from cryomamba.errors import (
     CryoMambaError,
@@ -19,11 +20,13 @@ from cryomamba.errors import (
     ProtocolError,
     UnavailableError,
 )
-from cryomamba_gateway.access.principal import Principal
-from cryomamba_gateway.context import Gateway
+from cryomamba_gateway.link import BusLink
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.follow import AllFollower, JobFollower
+from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_queue import SendQueue
+from cryomamba_gateway.live.send_scheduler import SendScheduler
+from cryomamba_gateway.metrics import Metrics
 
 SEND_TIMEOUT_S: Final = 20.0
 JOBS_MAX: Final = 256
@@ -36,49 +39,58 @@ logger = logging.getLogger(__name__)
 
 
 class WebSocketSession:
-    """A client from its handshake to its end.
+    """A client from the accepted handshake to the closing one.
 
     Parameters
     ----------
     websocket : WebSocket
         Accepted.
-    gateway : Gateway
+    bus : BusLink
+    encoder : MessageEncoder
+    scheduler : SendScheduler
+    metrics : Metrics
+        These four are shared by all clients.
     binary : bool
-        Whether previews go as binary frames, on credit.
-    caller : Principal
-        Whose jobs it may follow.
+        Whether previews go as binary frames, each acknowledged by the client before the next.
+    visibility : Visibility
+        The client's.
     """
 
-    def __init__(self, websocket: WebSocket, gateway: Gateway, *, binary: bool, caller: Principal) -> None:
-        self._caller = caller
+    def __init__(
+        self,
+        websocket: WebSocket,
+        *,
+        bus: BusLink,
+        encoder: MessageEncoder,
+        scheduler: SendScheduler,
+        metrics: Metrics,
+        binary: bool,
+        visibility: Visibility,
+    ) -> None:
         self._websocket = websocket
-        self._gateway = gateway
+        self._bus = bus
+        self._encoder = encoder
+        self._scheduler = scheduler
+        self._metrics = metrics
         self._binary = binary
-        self._outbox = SendQueue(credit=binary)
+        self._visibility = visibility
+        self._queue = SendQueue(acknowledged=binary)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._close = (ENDED, "")
 
     async def run_job(self, job_id: str, *, previews: bool) -> None:
-        """Follow one job; the connection ends with it."""
-        following = self._follow_job(job_id, previews=previews)
+        """Follow one job; the connection closes when the job ends."""
+        follower = self._job_follower(job_id, previews=previews)
 
-        async def to_the_end() -> None:
-            await following.run()
+        async def follow_to_end() -> None:
+            await follower.run()
             self.end(ENDED, "The job has ended.")
 
-        self._begin(job_id, to_the_end())
-        await self._run()
+        self._follow(job_id, follow_to_end())
+        await self.run()
 
     async def run(self) -> None:
-        """Follow what the client subscribes to, until it goes."""
-        await self._run()
-
-    def _follow_job(self, job_id: str, *, previews: bool) -> JobFollower:
-        return JobFollower(
-            self._gateway.bus, self._gateway.translator, self._outbox, job_id, sees=self._caller.sees, previews=previews
-        )
-
-    async def _run(self) -> None:
+        """Serve the client's subscriptions until it disconnects."""
         reading = asyncio.create_task(self._read(), name="ws-read")
         sending = asyncio.create_task(self._send(), name="ws-send")
         try:
@@ -87,41 +99,34 @@ class WebSocketSession:
             tasks = [reading, sending, *self._following.values()]
             for task in tasks:
                 task.cancel()
-            found = await asyncio.gather(*tasks, return_exceptions=True)
-            self._report(found)
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
+                    logger.error("A WebSocket connection failed because of a defect.", exc_info=outcome)
 
-    @staticmethod
-    def _report(found: list[Any]) -> None:
-        for outcome in found:
-            if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
-                logger.error("A WebSocket client was lost to a defect.", exc_info=outcome)
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection once the messages in the queue are sent."""
+        self._close = (code, reason)
+        self._queue.close()
 
-    def _begin(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
-        self._following[job_id] = asyncio.create_task(self._guarded(job_id, work), name="ws-follow")
+    def _job_follower(self, job_id: str, *, previews: bool) -> JobFollower:
+        return JobFollower(
+            self._bus, self._encoder, self._queue, job_id, visibility=self._visibility, previews=previews
+        )
 
-    async def _guarded(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
-        """Tell the client why something can be followed no longer."""
+    def _follow(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+        self._following[job_id] = asyncio.create_task(self._report_errors(job_id, work), name="ws-follow")
+
+    async def _report_errors(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """Follow a job, and send the client the error that ends it."""
         try:
             await work
-        except NotFoundError as error:
-            self._give_up(job_id, error, NO_SUCH_JOB)
-        except UnavailableError as error:
-            self._give_up(job_id, error, COME_BACK)
         except CryoMambaError as error:
-            self._give_up(job_id, error, DEFECT)
+            self._queue.put(messages.error(error, job_id))
+            if self._websocket.path_params.get("job_id") == job_id:
+                self.end(_close_code(error), error.message)
         finally:
             if self._following.get(job_id) is asyncio.current_task():
                 del self._following[job_id]
-
-    def _give_up(self, job_id: str, error: CryoMambaError, code: int) -> None:
-        self._outbox.put(messages.error(error, job_id))
-        if self._websocket.path_params.get("job_id") == job_id:
-            self.end(code, error.message)
-
-    def end(self, code: int, reason: str) -> None:
-        """End the connection as soon as what is in the outbox was said."""
-        self._close = (code, reason)
-        self._outbox.close()
 
     async def _read(self) -> None:
         while True:
@@ -132,63 +137,62 @@ class WebSocketSession:
             try:
                 if text is None:
                     raise messages.unreadable()
-                self._heed(messages.parse_inbound(text))
+                self._handle(messages.parse_inbound(text))
             except InvalidRequestError as error:
-                self._outbox.put(messages.error(error), key="error")
+                self._queue.put(messages.error(error), key="error")
 
-    def _heed(
-        self, said: messages.Ping | messages.Auth | messages.Ack | messages.Subscribe | messages.Unsubscribe
-    ) -> None:
-        match said:
+    def _handle(self, message: messages.Inbound) -> None:
+        match message:
             case messages.Ping():
-                self._outbox.put(messages.pong(), key="pong")
+                self._queue.put(messages.pong(), key="pong")
             case messages.Auth():
-                # Said at the door, or not needed on an open server.
+                # The handshake has checked the token, or none is required.
                 return
             case messages.Ack():
-                self._outbox.ack(said.seq)
+                self._queue.ack(message.seq)
             case messages.Subscribe():
-                self._subscribe(said)
+                self._subscribe(message)
             case messages.Unsubscribe():
-                if (following := self._following.pop(said.job_id, None)) is not None:
+                if (following := self._following.pop(message.job_id, None)) is not None:
                     following.cancel()
 
-    def _subscribe(self, said: messages.Subscribe) -> None:
-        if said.job_id in self._following:
+    def _subscribe(self, message: messages.Subscribe) -> None:
+        if message.job_id in self._following:
             return
         if len(self._following) >= JOBS_MAX:
             raise InvalidRequestError(
-                f"A connection can follow {JOBS_MAX} jobs at once.",
+                f"A connection can follow at most {JOBS_MAX} jobs at once.",
                 code=ErrorCode.TOO_LARGE,
                 hint="Unsubscribe from some, or subscribe to '*'.",
             )
-        if said.job_id == ALL:
-            self._begin(ALL, AllFollower(self._gateway.bus, self._outbox, said.since, sees=self._caller.sees).run())
+        if message.job_id == ALL:
+            follower = AllFollower(self._bus, self._queue, message.since, visibility=self._visibility)
+            self._follow(ALL, follower.run())
         else:
-            self._begin(said.job_id, self._follow_job(said.job_id, previews=said.previews).run())
+            self._follow(message.job_id, self._job_follower(message.job_id, previews=message.previews).run())
 
     async def _send(self) -> None:
-        while (item := await self._outbox.get()) is not None:
+        while (item := await self._queue.get()) is not None:
             content: str | bytes
             if isinstance(item, BusMessage):
                 try:
-                    content = await self._gateway.translator.preview(item, binary=self._binary)
+                    content = await self._encoder.preview(item, binary=self._binary)
                 except ProtocolError:
-                    self._outbox.ack(item.envelope.seq)
+                    self._queue.ack(item.envelope.seq)
                     continue
-                await self._gateway.turnstile.pass_through(len(content))
-                self._gateway.metrics.frames.labels("binary" if self._binary else "json").inc()
+                await self._scheduler.acquire(len(content))
+                self._metrics.frames.labels("binary" if self._binary else "json").inc()
             else:
                 content = item
-            if not await self._deliver(content):
+            if not await self._send_content(content):
                 return
         code, reason = self._close
         with contextlib.suppress(WebSocketDisconnect, TimeoutError):
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._websocket.close(code, reason[:100])
 
-    async def _deliver(self, content: str | bytes) -> bool:
-        """Send one message; False if the client is gone or has stopped reading."""
+    async def _send_content(self, content: str | bytes) -> bool:
+        """Send one message; return False if the client has disconnected or stopped reading."""
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 if isinstance(content, bytes):
@@ -196,9 +200,19 @@ class WebSocketSession:
                 else:
                     await self._websocket.send_text(content)
         except TimeoutError:
-            self._gateway.metrics.evicted.inc()
-            logger.warning("A WebSocket client stopped reading and was let go.")
+            self._metrics.evicted.inc()
+            logger.warning("A WebSocket client stopped reading and was disconnected.")
             return False
         except (WebSocketDisconnect, OSError):
             return False
         return True
+
+
+def _close_code(error: CryoMambaError) -> int:
+    match error:
+        case NotFoundError():
+            return NO_SUCH_JOB
+        case UnavailableError():
+            return COME_BACK
+        case _:
+            return DEFECT

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +15,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.models.jobs import Artifact, JobId, JobRecord
-from cryomamba.volumes.roots import verify_opened
+from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 from cryomamba_gateway.routers.jobs import JOB
@@ -82,20 +83,23 @@ class LocalFile(FileResponse):
 )
 async def get_artifact(gateway: Context, caller: Caller, request: Request, job_id: JobId, name: str) -> Response:
     """Download a finished file; Range and If-Range resume a broken download."""
-    return await send_artifact(gateway, request, await gateway.job(caller, job_id), name)
+    return await send_artifact(gateway, request, job_id, name, caller.visibility)
 
 
-async def send_artifact(gateway: Gateway, request: Request, record: JobRecord, name: str) -> Response:
-    """Answer with a finished file of a job that the caller may see."""
-    artifact = find_artifact(record, name)
+async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: str, visibility: Visibility) -> Response:
+    """Answer with a finished file of a job that is visible."""
+    artifact = find_artifact(await gateway.bus.ask(visibility, lambda bus: bus.get(job_id)), name)
     headers = {"Cache-Control": "no-cache"}
     if artifact.sha256:
         headers["ETag"] = f'"{artifact.sha256}"'
-    path = gateway.settings.artifacts / record.job_id / artifact.name
+    path = gateway.settings.artifacts / job_id / artifact.name
     opened = await asyncio.to_thread(_open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
     if opened is not None:
         return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=artifact.name)
-    return await _through_the_bus(gateway, record.job_id, artifact, headers, head=request.method == "HEAD")
+    if request.method == "HEAD":
+        return Response(headers=_bus_headers(artifact, headers), media_type=artifact.media_type)
+    pieces = gateway.bus.transport(visibility).artifact(job_id, artifact.name)
+    return await _through_the_bus(pieces, artifact, _bus_headers(artifact, headers))
 
 
 def find_artifact(record: JobRecord, name: str) -> Artifact:
@@ -130,18 +134,17 @@ def _open_regular(path: Path, size: int, folder: Path) -> int | None:
     return None
 
 
-async def _through_the_bus(
-    gateway: Gateway, job_id: str, artifact: Artifact, headers: dict[str, str], *, head: bool
-) -> Response:
-    headers |= {
+def _bus_headers(artifact: Artifact, headers: dict[str, str]) -> dict[str, str]:
+    return headers | {
         "Accept-Ranges": "none",
         "Content-Length": str(artifact.size_bytes),
         "Content-Disposition": f'attachment; filename="{artifact.name}"',
     }
-    if head:
-        return Response(headers=headers, media_type=artifact.media_type)
 
-    pieces = gateway.bus.transport.artifact(job_id, artifact.name)
+
+async def _through_the_bus(
+    pieces: AsyncGenerator[bytes, None], artifact: Artifact, headers: dict[str, str]
+) -> Response:
     # Asked for before the answer begins, so that a file which is gone is a 404 and not a broken download.
     first = await anext(pieces, b"")
 

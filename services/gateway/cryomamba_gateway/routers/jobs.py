@@ -80,13 +80,9 @@ async def create_job(
 
 
 async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
-    """Queue a job of the caller's, of what the caller may see."""
-    if request.volume.file_id is not None:
-        await gateway.uploads.file(request.volume.file_id, owner=caller.sees)
-    if request.volume.job_id is not None:
-        await gateway.require_job(caller, request.volume.job_id)
+    """Queue a job that belongs to the caller."""
     owned = request.model_copy(update={"owner": caller.owner})
-    record = await gateway.bus.ask(lambda transport: transport.submit(owned))
+    record = await gateway.bus.ask(caller.visibility, lambda bus: bus.submit(owned))
     return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
 
 
@@ -99,7 +95,7 @@ async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) 
 async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
     """List the jobs, newest first; pass `cursor` on to get the next page."""
     page = await gateway.bus.ask(
-        lambda transport: transport.page(state=query.state, limit=query.limit, cursor=query.cursor, owner=caller.sees)
+        caller.visibility, lambda bus: bus.page(state=query.state, limit=query.limit, cursor=query.cursor)
     )
     jobs = tuple(job_out(record) for record in page.jobs)
     return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
@@ -122,7 +118,7 @@ async def get_job(
     if_none_match: Annotated[str | None, Header(description="ETags of records already known.")] = None,
 ) -> Response:
     """Return a job."""
-    body = job_out(await gateway.job(caller, job_id)).model_dump_json().encode()
+    body = job_out(await gateway.bus.ask(caller.visibility, lambda bus: bus.get(job_id))).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if if_none_match is not None and _names(if_none_match, etag):
@@ -146,8 +142,7 @@ def _names(if_none_match: str, etag: str) -> bool:
 )
 async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Cancel a job that is pending or running."""
-    await gateway.require_job(caller, job_id)
-    return _json(job_out(await gateway.bus.ask(lambda transport: transport.cancel(job_id))))
+    return _json(job_out(await gateway.bus.ask(caller.visibility, lambda bus: bus.cancel(job_id))))
 
 
 @router.post(
@@ -158,8 +153,7 @@ async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
 )
 async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Put a failed or cancelled job back into the queue."""
-    await gateway.require_job(caller, job_id)
-    return _json(job_out(await gateway.bus.ask(lambda transport: transport.retry(job_id))))
+    return _json(job_out(await gateway.bus.ask(caller.visibility, lambda bus: bus.retry(job_id))))
 
 
 @router.post(
@@ -196,6 +190,5 @@ async def focus_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]
 ) -> Response:
     """Say where the viewer looks: those tiles come first."""
-    await gateway.require_job(caller, job_id)
-    await gateway.bus.ask(lambda transport: transport.focus(job_id, body.position))
+    await gateway.bus.ask(caller.visibility, lambda bus: bus.focus(job_id, body.position))
     return Response(status_code=204)

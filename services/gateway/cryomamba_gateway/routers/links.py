@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ErrorCode
 from cryomamba.models.base import Request as Fields
 from cryomamba.models.jobs import JobId
@@ -57,7 +58,7 @@ async def link_artifact(
     gateway: Context, caller: Caller, job_id: JobId, name: str, query: Annotated[LinkQuery, Query()]
 ) -> Link:
     """Make a link to a finished file that anybody may follow until it expires."""
-    artifact = find_artifact(await gateway.job(caller, job_id), name)
+    artifact = find_artifact(await gateway.bus.ask(caller.visibility, lambda bus: bus.get(job_id)), name)
     url, expires = gateway.signer.sign(f"/v1/files/{job_id}/{artifact.name}", lifetime_s=query.lifetime_s)
     return Link(url=url, expires_at=datetime.fromtimestamp(expires, UTC))
 
@@ -70,4 +71,5 @@ async def get_signed(
     """Download a finished file by a signed link."""
     path = f"/v1/files/{job_id}/{name}"
     gateway.signer.check(path, method=request.method, expires=query.expires, signature=query.signature)
-    return await send_artifact(gateway, request, await gateway.bus.ask(lambda bus: bus.get(job_id)), name)
+    # Whoever made the link was allowed to read the file; the link is the permission.
+    return await send_artifact(gateway, request, job_id, name, Visibility.everything())

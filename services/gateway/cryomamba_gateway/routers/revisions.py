@@ -46,9 +46,6 @@ async def revise_job(
 
     The same content again changes nothing, so the request may be repeated.
     """
-    await gateway.require_job(caller, job_id)
-    if body.file_id is not None:
-        await gateway.uploads.file(body.file_id, owner=caller.sees)
     request = ReviseRequest(job=job_id, **body.model_dump())
-    record = await gateway.bus.ask(lambda transport: transport.revise(request))
+    record = await gateway.bus.ask(caller.visibility, lambda bus: bus.revise(request))
     return Response(job_out(record).model_dump_json(), media_type="application/json")

@@ -20,11 +20,7 @@ router = APIRouter(tags=["server"])
 )
 async def server_info(gateway: Context, caller: Caller) -> GatewayInfo:
     """Return versions, engines with their parameters, workers, limits, and the bus endpoints for direct subscribers."""
-    info = await gateway.bus.ask(lambda transport: transport.info())
-    if caller.sees is not None:
-        # Which job a worker is at is between its owner and the administrators.
-        workers = tuple(worker.model_copy(update={"job_id": None}) for worker in info.workers)
-        info = info.model_copy(update={"workers": workers})
+    info = await gateway.bus.ask(caller.visibility, lambda bus: bus.info())
     limits = Limits(
         body_max_bytes=BODY_MAX_BYTES,
         websocket_message_max_bytes=MESSAGE_MAX_BYTES,

@@ -109,7 +109,7 @@ async def begin_upload(
 async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int, request: Request) -> PartReceipt:
     """Send a part: its raw bytes as the body. In any order, several at once, and again if need be."""
     async with aclosing(_body(request)) as body:
-        return await gateway.uploads.receive(upload_id, index, body, owner=caller.sees)
+        return await gateway.uploads.receive(upload_id, index, body, owner=caller.visibility.owner)
 
 
 @router.get(
@@ -119,7 +119,7 @@ async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int,
 )
 async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> UploadStatus:
     """Say which parts are there, so that a client sends only the others."""
-    return await gateway.uploads.status(upload_id, owner=caller.sees)
+    return await gateway.uploads.status(upload_id, owner=caller.visibility.owner)
 
 
 @router.delete(
@@ -131,7 +131,7 @@ async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> Upload
 )
 async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Response:
     """Give an unfinished upload up."""
-    await gateway.uploads.abort(upload_id, owner=caller.sees)
+    await gateway.uploads.abort(upload_id, owner=caller.visibility.owner)
     return Response(status_code=204)
 
 
@@ -142,7 +142,7 @@ async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Resp
 )
 async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> FileRecord:
     """Make a file of an upload: its checksums are compared and it is opened as a volume. Again gives the same file."""
-    return await gateway.uploads.complete(upload_id, owner=caller.sees)
+    return await gateway.uploads.complete(upload_id, owner=caller.visibility.owner)
 
 
 @router.put(
@@ -190,8 +190,8 @@ async def _receive_whole(
                 pass
             return status.file
         try:
-            await gateway.uploads.receive_whole(status, body, owner=caller.sees)
-            return await gateway.uploads.complete(status.upload_id, owner=caller.sees)
+            await gateway.uploads.receive_whole(status, body, owner=caller.visibility.owner)
+            return await gateway.uploads.complete(status.upload_id, owner=caller.visibility.owner)
         except BaseException as error:
             broke_off = isinstance(error, UnavailableError | asyncio.CancelledError)
             if sha256 is None or not broke_off:
@@ -202,7 +202,7 @@ async def _receive_whole(
 @router.get("/files", operation_id="listFiles", responses={200: _ok("The files"), **errors()})
 async def list_files(gateway: Context, caller: Caller) -> FileList:
     """List the uploaded files, newest first."""
-    return FileList(files=tuple(await gateway.uploads.files(owner=caller.sees)))
+    return FileList(files=tuple(await gateway.uploads.files(owner=caller.visibility.owner)))
 
 
 @router.delete(
@@ -214,5 +214,5 @@ async def list_files(gateway: Context, caller: Caller) -> FileList:
 )
 async def delete_file(gateway: Context, caller: Caller, file_id: str) -> Response:
     """Remove an uploaded file; jobs that wait for it will fail."""
-    await gateway.uploads.delete(file_id, owner=caller.sees)
+    await gateway.uploads.delete(file_id, owner=caller.visibility.owner)
     return Response(status_code=204)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
 from fastapi import APIRouter
@@ -14,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
 from cryomamba.wire.webframe import SUBPROTOCOL
 from cryomamba_gateway.access.auth import PRINCIPAL, identify, presented_token
+from cryomamba_gateway.access.connections import CONNECTION, Connection
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.websocket_session import NOT_ALLOWED, WebSocketSession
@@ -28,7 +28,7 @@ router = APIRouter()
 
 
 async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitable[None]]) -> None:
-    """Complete the handshake and serve; who is not allowed is told so by the close code and nothing else."""
+    """Complete the handshake, check access and serve; a refusal is a close code."""
     gateway: Gateway = websocket.app.state.gateway
     binary = SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(SUBPROTOCOL if binary else None)
@@ -36,16 +36,24 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
         tls = came_by_tls(websocket.scope["scheme"], websocket.headers)
         if not origin_allowed(websocket.headers, gateway.settings.gateway_origins, tls=tls):
             raise foreign_origin()
-        token = presented_token(websocket.headers) or await _told_token(websocket, gateway)
+        token = presented_token(websocket.headers) or await _first_message_token(websocket, gateway)
         websocket.scope[PRINCIPAL] = caller = await asyncio.to_thread(identify, gateway.tokens, token)
-        with gateway.places.taken(caller.token_id) if caller.token_id else contextlib.nullcontext():
-            session = WebSocketSession(websocket, gateway, binary=binary, caller=caller)
-            watching = asyncio.create_task(_watch(session, gateway, token), name="ws-token")
+        with gateway.sockets.acquire(caller.token_id) if caller.token_id else contextlib.nullcontext():
+            session = WebSocketSession(
+                websocket,
+                bus=gateway.bus,
+                encoder=gateway.encoder,
+                scheduler=gateway.scheduler,
+                metrics=gateway.metrics,
+                binary=binary,
+                visibility=caller.visibility,
+            )
+            checking = asyncio.create_task(_recheck_token(session, gateway, token), name="ws-token")
             try:
                 await run(session)
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                checking.cancel()
+                await asyncio.gather(checking, return_exceptions=True)
     except AccessError as error:
         code = TRY_LATER if error.code is ErrorCode.RATE_LIMITED else NOT_ALLOWED
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
@@ -54,28 +62,22 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
         return
 
 
-async def _told_token(websocket: WebSocket, gateway: Gateway) -> str | None:
-    """Wait for the token in the first message, where one is wanted; anything else is none."""
+async def _first_message_token(websocket: WebSocket, gateway: Gateway) -> str | None:
+    """Wait for the token in the first message, where one is required; any other message brings none."""
     if not gateway.tokens.enabled:
         return None
-    address = websocket.client.host if websocket.client else ""
+    connection: Connection | None = websocket.scope.get(CONNECTION)
     try:
-        async with asyncio.timeout(AUTH_S) as patience:
-            with gateway.lobby.waiting(address, partial(_lose, patience)):
-                said = messages.parse_inbound(await websocket.receive_text())
+        async with asyncio.timeout(AUTH_S):
+            with connection.counted() if connection is not None else contextlib.nullcontext():
+                message = messages.parse_inbound(await websocket.receive_text())
     except (TimeoutError, InvalidRequestError, KeyError):
         return None
-    return said.token if isinstance(said, messages.Auth) else None
+    return message.token if isinstance(message, messages.Auth) else None
 
 
-def _lose(patience: asyncio.Timeout) -> None:
-    """Wait no longer; one that has just run out ends by itself."""
-    with contextlib.suppress(RuntimeError):
-        patience.reschedule(0)
-
-
-async def _watch(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
-    """End the connection of a token that has expired or was revoked meanwhile."""
+async def _recheck_token(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
+    """Close the connection once its token has expired or been revoked."""
     while True:
         await asyncio.sleep(RECHECK_S)
         try:
@@ -88,7 +90,7 @@ async def _watch(session: WebSocketSession, gateway: Gateway, token: str | None)
 @router.websocket("/ws/jobs/{job_id}")
 @router.websocket("/v1/ws/jobs/{job_id}")
 async def follow_job(websocket: WebSocket, job_id: str) -> None:
-    """Follow one job to its end; ``?previews=false`` leaves the pictures out."""
+    """Follow one job to its end; ``?previews=false`` leaves the previews out."""
     previews = websocket.query_params.get("previews") != "false"
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
         await _serve(websocket, lambda session: session.run_job(job_id, previews=previews))
@@ -96,6 +98,6 @@ async def follow_job(websocket: WebSocket, job_id: str) -> None:
 
 @router.websocket("/v1/ws")
 async def follow_many(websocket: WebSocket) -> None:
-    """Follow whatever the client subscribes to."""
+    """Follow the jobs that the client subscribes to."""
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
         await _serve(websocket, WebSocketSession.run)

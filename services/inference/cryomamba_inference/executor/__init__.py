@@ -1,4 +1,4 @@
-"""Where tiles are computed: in this process, or over several with shared memory."""
+"""Tile executors: in this process, or a pool of processes with shared memory."""
 
 from cryomamba_inference.executor.base import Result, TileExecutor
 from cryomamba_inference.executor.inline import InlineExecutor
@@ -8,5 +8,5 @@ __all__ = ["InlineExecutor", "ProcessExecutor", "Result", "TileExecutor", "open_
 
 
 def open_executor(processes: int) -> TileExecutor:
-    """Return an executor over so many processes; one means this one."""
+    """Return an executor with that many processes; 1 means this process."""
     return InlineExecutor() if processes <= 1 else ProcessExecutor(processes)

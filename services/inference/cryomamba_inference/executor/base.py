@@ -1,4 +1,4 @@
-"""What the runner knows of an executor."""
+"""The interface of tile executors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryomamba.engines.api import Engine, Labels, Points, Tile, TileResult
 from cryomamba.errors import ErrorCode, JobFailedError
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Output = TypeVar("Output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Result:
     index : int
         As given to :meth:`TileExecutor.submit`.
     labels : ndarray, ZYX
-        What the engine returned for the core.
+        Labels or scores of the core.
     points : ndarray or None
-        Its places in the core, from an engine that finds any.
+        The points of a :class:`~cryomamba.engines.api.TileResult`.
     """
 
     index: int
@@ -33,73 +33,73 @@ class Result:
 
 
 class TileExecutor(Protocol):
-    """Computes tiles for one engine at a time; for one thread.
+    """Computes tiles for one engine at a time; not thread-safe.
 
-    ``begin``, then as many ``submit`` as ``room`` allows and ``completed`` in turn, then ``end``. After ``end`` another
-    engine may begin, or something else be computed by ``map``; ``close`` frees everything.
+    Call ``begin``, then ``submit`` (up to ``free_slots`` tiles) and ``completed`` in turn, then ``end``. After ``end``
+    another engine may begin, or ``map`` be used; ``close`` frees all resources.
     """
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
-        """Start what takes time to start, and load what the engine's module imports, without waiting for it."""
+        """Start processes and import the engine's module there, without waiting for it."""
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
-        """Take a prepared engine, and the largest tile and core that will come."""
+        """Begin with a prepared engine; `tile_voxels` and `core_voxels` are the sizes of the largest tile and core."""
 
     @property
     def processes(self) -> int:
-        """How many tiles are computed at a time."""
+        """How many tiles are computed at the same time."""
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many more tiles may be submitted now."""
 
     def submit(self, index: int, tile: Tile) -> None:
-        """Hand over a tile; its data may be reused as soon as this returns."""
+        """Enqueue a tile; its data may be reused as soon as this returns."""
 
     def completed(self, timeout_s: float) -> list[Result]:
-        """Return what is finished, after waiting for it at most so long (or for one tile).
+        """Return finished tiles; wait for one at most `timeout_s` (in-process: until the tile is computed).
 
         Raises
         ------
         CryoMambaError
-            The engine failed, or (``worker_lost``, retryable) a process of the executor is gone.
+            The engine failed, or a process of the executor has died (``worker_lost``, retryable).
         """
 
     def end(self) -> None:
-        """Drop what is not finished; nothing of this engine comes any more."""
+        """Discard unfinished tiles and release the engine."""
 
-    def map(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
-        """Yield ``function(item)`` for each item in turn, computed a few items ahead; not before ``end``.
+    def map(self, function: Callable[[Item], Output], items: Iterable[Item], /) -> Iterator[Output]:
+        """Yield ``function(item)`` for each item in order, computed a few items ahead; only after ``end``.
 
-        Where there are processes, all of it is pickled. An item should have some kB at most: it is sent while the
-        answer to another, of any size, may be on its way.
+        With processes, function, items and results are pickled. Keep items below a few kB: an item is sent while the
+        result of another, of any size, may be in transit.
 
         Raises
         ------
         CryoMambaError
-            As of :meth:`completed`.
+            As for :meth:`completed`.
         """
 
     def close(self) -> None:
-        """Free processes and memory. Closing twice is no error."""
+        """End the processes and free the memory; idempotent."""
 
 
-def predicted(engine: Engine[Any], tile: Tile) -> tuple[Labels, Points | None]:
-    """Run an engine over a tile, and refuse what it must not return.
+def predict_checked(engine: Engine[Any], tile: Tile) -> tuple[Labels, Points | None]:
+    """Return an engine's labels and points for a tile, after validating them.
 
     Raises
     ------
     JobFailedError
-        Shape or type is not that of the tile's core, or it returned places without `picks`, or none with it.
+        The labels' shape or dtype is wrong, or points and the engine's `picks` do not match.
     """
-    found = engine.predict(tile)
-    labels, points = (found.labels, found.points) if isinstance(found, TileResult) else (found, None)
+    result = engine.predict(tile)
+    labels, points = (result.labels, result.points) if isinstance(result, TileResult) else (result, None)
     _check_labels(tile.shape, labels)
     if (points is None) != (engine.picks is None) or (points is not None and points.ndim != 2):
         raise JobFailedError(
-            f"The engine's picks are {engine.picks}, but a tile's places came as {points!r:.80}.",
+            f"The engine has picks = {engine.picks!r}, but returned {points!r:.80} as the points of a tile.",
             code=ErrorCode.ENGINE_FAILED,
-            hint="Report this to the author of the engine.",
+            hint="Report this to the engine's author.",
         )
     return labels, points
 
@@ -109,5 +109,5 @@ def _check_labels(tile_shape: tuple[int, int, int], labels: Labels) -> None:
         raise JobFailedError(
             f"The engine returned {labels.dtype} of shape {labels.shape} for a tile of shape {tile_shape}.",
             code=ErrorCode.ENGINE_FAILED,
-            hint="Report this to the author of the engine.",
+            hint="Report this to the engine's author.",
         )

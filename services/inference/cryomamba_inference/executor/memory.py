@@ -1,4 +1,4 @@
-"""Memory that two processes see, and that nobody can leak: it has no name, so it ends with the last who holds it."""
+"""Anonymous shared memory: it has no name, so it is freed with the last process that maps it and cannot leak."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 
 class SharedBlock:
-    """A piece of shared memory behind a file descriptor.
+    """A block of shared memory behind a file descriptor.
 
     Parameters
     ----------
     descriptor : int
-        An open file; owned by the block from now on.
+        An open file; the block takes ownership.
     nbytes : int
     """
 
@@ -29,7 +29,7 @@ class SharedBlock:
 
     @classmethod
     def create(cls, nbytes: int) -> SharedBlock:
-        """Make a block; pages cost memory when they are first touched."""
+        """Create a block; its pages are allocated on first access."""
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("cryomamba-tile", os.MFD_CLOEXEC)
         else:
@@ -39,12 +39,12 @@ class SharedBlock:
         return cls(descriptor, nbytes)
 
     def array(self, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return a view."""
+        """Return an array that views the block from byte `offset` on."""
         count = int(np.prod(shape))
         return np.frombuffer(self._map, dtype, count, offset).reshape(shape)
 
     def close(self) -> None:
-        """Let go of the memory; while a view is left, it is the view that holds it."""
+        """Unmap the memory and close the descriptor; remaining views keep the memory alive."""
         with suppress(BufferError):
             self._map.close()
         os.close(self.descriptor)

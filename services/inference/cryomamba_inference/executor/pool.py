@@ -1,4 +1,8 @@
-"""Tiles over several processes: data goes and labels come back through shared memory."""
+"""Computes tiles in several processes; data and labels travel through shared memory.
+
+`concurrent.futures` and loky cannot pass file descriptors, hence a pool of our own: the shared memory has no name, so
+that none is left behind when a process is killed.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +22,27 @@ import numpy as np
 from cryomamba.engines.api import Engine, Tile
 from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba_inference.child_process import uninterrupted_start
-from cryomamba_inference.executor.base import Answer, Item, Result
+from cryomamba_inference.executor.base import Item, Output, Result
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.executor.worker import work
 
 _SLOTS = 2
-# The labels' place in a slot begins on a boundary that suits every type.
+# The offset of the labels in a slot is aligned for every dtype.
 _ALIGNMENT = 64
-_END_S = 2.0
+_JOIN_S = 2.0
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A tile's place in shared memory: data first, the core's labels behind it."""
+    """Shared memory of a tile: its data, and from `output_offset` on the labels of its core."""
 
     block: SharedBlock
-    output: int
+    output_offset: int
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """One process, its pipe, and which slots are busy with which tile."""
+    """One process, its pipe, its free slots, and the tile index of each busy one."""
 
     process: SpawnProcess
     pipe: Connection
@@ -48,10 +52,9 @@ class _Worker:
 
 
 class ProcessExecutor:
-    """An executor over spawned processes, which start with the first engine and stay for the next.
+    """An executor with spawned processes, which start with the first engine and stay for the next.
 
-    Each process has two tiles in hand, so that it need not wait for the next. The memory has no name: whatever is
-    killed, none is left behind.
+    Each process has two slots, so that it never waits for its next tile.
 
     Parameters
     ----------
@@ -63,37 +66,41 @@ class ProcessExecutor:
         self._workers: list[_Worker] = []
         self._serial = 0
 
+    def pids(self) -> list[int]:
+        """Return the process ids of the pool."""
+        return [worker.process.pid or 0 for worker in self._workers]
+
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
-        """Start the processes now, and let them import what an engine needs, so that they are ready when it is."""
-        self._keep([worker for worker in self._workers if worker.process.is_alive()])
+        """Start the processes, and let them import the engine's module, without waiting for it."""
+        self._keep_only([worker for worker in self._workers if worker.process.is_alive()])
         while len(self._workers) < self._count:
-            self._workers.append(_start())
+            self._workers.append(_start_worker())
         if engine is not None:
             for worker in self._workers:
-                _told(worker, ("import", type(engine).__module__))
+                _send(worker, ("import", type(engine).__module__))
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
-        """Send the prepared engine to every process and make room for its tiles."""
+        """Send the prepared engine to every process and allocate slots for its tiles."""
         self.end()
         self.warm_up()
         self._serial += 1
-        output = -(-tile_voxels * 4 // _ALIGNMENT) * _ALIGNMENT
-        with _losses():
+        offset = -(-tile_voxels * 4 // _ALIGNMENT) * _ALIGNMENT
+        with _worker_lost():
             for worker in self._workers:
-                worker.slots = [_Slot(SharedBlock.create(output + core_voxels * 2), output) for _ in range(_SLOTS)]
+                worker.slots = [_Slot(SharedBlock.create(offset + core_voxels * 2), offset) for _ in range(_SLOTS)]
                 worker.free = deque(range(_SLOTS))
-                worker.pipe.send(("begin", self._serial, engine, worker.slots[0].block.nbytes, output))
+                worker.pipe.send(("begin", self._serial, engine, worker.slots[0].block.nbytes, offset))
                 for slot in worker.slots:
                     send_handle(worker.pipe, slot.block.descriptor, worker.process.pid or 0)
 
     @property
     def processes(self) -> int:
-        """As given."""
+        """The number of processes."""
         return self._count
 
     @property
-    def room(self) -> int:
-        """Free slots over all processes."""
+    def free_slots(self) -> int:
+        """Free slots of all processes."""
         return sum(len(worker.free) for worker in self._workers)
 
     def submit(self, index: int, tile: Tile) -> None:
@@ -104,111 +111,110 @@ class ProcessExecutor:
         slot.block.array(0, tile.data.shape, np.float32)[...] = tile.data
         worker.busy[number] = index
         core = [(axis.start, axis.stop) for axis in tile.core]
-        with _losses():
-            worker.pipe.send(
-                ("tile", number, tile.data.shape, core, tile.start, tile.shape, tile.factor, tile.pass_index)
-            )
+        with _worker_lost():
+            grid = tile.start, tile.shape, tile.factor, tile.pass_index
+            worker.pipe.send(("tile", number, tile.data.shape, core, *grid))
 
     def completed(self, timeout_s: float) -> list[Result]:
-        """Return what is finished, after waiting at most so long."""
-        return [self._result(worker, *said) for worker, said in self._heard(timeout_s)]
+        """Return finished tiles; wait for one at most `timeout_s`."""
+        return [self._result(worker, *fields) for worker, fields in self._messages(timeout_s)]
 
     def end(self) -> None:
-        """Drop what is not finished; processes that still compute are ended and replaced when needed."""
-        self._keep([worker for worker in self._workers if not worker.busy and _told(worker, ("end",))])
+        """Discard unfinished tiles; busy processes are killed, and replaced when needed."""
+        self._keep_only([worker for worker in self._workers if not worker.busy and _send(worker, ("end",))])
         for worker in self._workers:
             _free_slots(worker)
 
-    def map(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
-        """Yield the answers in order; each process has at most two items in hand."""
+    def map(self, function: Callable[[Item], Output], items: Iterable[Item], /) -> Iterator[Output]:
+        """Yield the results in order; each process has at most two items."""
         self.end()
         self.warm_up()
         self._serial = serial = self._serial + 1
-        coming, answers = enumerate(items), dict[int, Answer]()
-        given = wanted = 0
+        queue, outputs = enumerate(items), dict[int, Output]()
+        sent = yielded = 0
         try:
             while True:
-                while given < wanted + _SLOTS * self._count and self._give(function, coming):
-                    given += 1
-                if wanted == given:
+                while sent < yielded + _SLOTS * self._count and self._send_next(function, queue):
+                    sent += 1
+                if yielded == sent:
                     return
-                while wanted not in answers:
-                    answers.update(self._answers())
-                yield answers.pop(wanted)
-                wanted += 1
+                while yielded not in outputs:
+                    outputs.update(self._outputs())
+                yield outputs.pop(yielded)
+                yielded += 1
         finally:
-            # Given up with answers to come, this may be called when something else has long begun.
+            # An abandoned generator may be finalized long after something else has begun.
             if self._serial == serial:
                 self.end()
 
-    def _give(self, function: Callable[[Item], Answer], coming: Iterator[tuple[int, Item]]) -> bool:
-        """Give the next item to a process that has room; return whether there was an item and room."""
+    def _send_next(self, function: Callable[[Item], Output], queue: Iterator[tuple[int, Item]]) -> bool:
+        """Send the next item to the least busy process; return False if all are busy or no item is left."""
         worker = min(self._workers, key=lambda found: len(found.busy))
-        if len(worker.busy) >= _SLOTS or (following := next(coming, None)) is None:
+        if len(worker.busy) >= _SLOTS or (following := next(queue, None)) is None:
             return False
         number, item = following
         worker.busy[number] = number
-        with _losses():
+        with _worker_lost():
             worker.pipe.send(("call", self._serial, number, function, item))
         return True
 
-    def _answers(self) -> Iterator[tuple[int, Any]]:
-        for worker, (kind, number, answer) in self._heard(None):
+    def _outputs(self) -> Iterator[tuple[int, Any]]:
+        for worker, (kind, number, output) in self._messages(None):
             del worker.busy[number]
             if kind == "failed":
-                raise answer
-            yield number, answer
+                raise output
+            yield number, output
 
     def close(self) -> None:
         """End all processes."""
-        _stop(self._workers, at_once=any(worker.busy for worker in self._workers))
+        _stop(self._workers, kill=any(worker.busy for worker in self._workers))
         self._workers = []
 
-    def _keep(self, kept: list[_Worker]) -> None:
-        _stop([worker for worker in self._workers if worker not in kept], at_once=True)
-        self._workers = kept
+    def _keep_only(self, workers: list[_Worker]) -> None:
+        _stop([worker for worker in self._workers if worker not in workers], kill=True)
+        self._workers = workers
 
-    def _heard(self, timeout_s: float | None) -> Iterator[tuple[_Worker, tuple[Any, ...]]]:
-        """Yield what processes say of the present engine or function, after waiting for it at most so long."""
+    def _messages(self, timeout_s: float | None) -> Iterator[tuple[_Worker, tuple[Any, ...]]]:
+        """Yield the messages about the current engine or function; wait for one at most `timeout_s`."""
         by_pipe = {worker.pipe: worker for worker in self._workers}
         ready = wait([*by_pipe, *(worker.process.sentinel for worker in self._workers)], timeout_s)
-        heard = False
-        with _losses():
+        received = False
+        with _worker_lost():
             for pipe, worker in by_pipe.items():
                 while pipe in ready and pipe.poll():
-                    kind, serial, *said = pipe.recv()
+                    kind, serial, *fields = pipe.recv()
                     if serial == self._serial:
-                        heard = True
-                        yield worker, (kind, *said)
-            # A process on its way out closes its sentinel before the system counts it as ended.
-            if not heard and any(worker.process.sentinel in ready for worker in self._workers):
+                        received = True
+                        yield worker, (kind, *fields)
+            # The sentinel of a dying process is ready before the process counts as dead.
+            if not received and any(worker.process.sentinel in ready for worker in self._workers):
                 raise EOFError
 
-    def _result(self, worker: _Worker, kind: str, number: int, *said: Any) -> Result:  # noqa: ANN401 (from the pipe)
+    def _result(self, worker: _Worker, kind: str, number: int, *fields: Any) -> Result:  # noqa: ANN401 (from the pipe)
         worker.free.append(number)
         index = worker.busy.pop(number)
         if kind == "failed":
-            raise said[0]
-        points, *layout = said
+            raise fields[0]
+        points, *layout = fields
         slot = worker.slots[number]
-        return Result(index, slot.block.array(slot.output, *layout).copy(), points)
+        return Result(index, slot.block.array(slot.output_offset, *layout).copy(), points)
 
 
 @contextmanager
-def _losses() -> Iterator[None]:
-    """Turn a broken pipe into the error that a lost process is."""
+def _worker_lost() -> Iterator[None]:
+    """Turn a broken pipe into ``worker_lost``."""
     try:
         yield
     except (EOFError, OSError) as error:
         raise JobFailedError(
             "A process that was computing tiles ended unexpectedly.",
             code=ErrorCode.WORKER_LOST,
-            hint="It may have been out of memory; fewer processes (CRYOMAMBA_PROCESSES) need less.",
+            hint="It may have run out of memory; fewer processes (CRYOMAMBA_PROCESSES) need less.",
             retryable=True,
         ) from error
 
 
-def _start() -> _Worker:
+def _start_worker() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=True)
     process = context.Process(target=work, args=(theirs, os.getpid()), name="cryomamba-tiles", daemon=True)
@@ -218,7 +224,8 @@ def _start() -> _Worker:
     return _Worker(process, ours)
 
 
-def _told(worker: _Worker, message: tuple[str, ...]) -> bool:
+def _send(worker: _Worker, message: tuple[str, ...]) -> bool:
+    """Send a message; return whether the process is alive to receive it."""
     try:
         worker.pipe.send(message)
     except OSError:
@@ -232,14 +239,14 @@ def _free_slots(worker: _Worker) -> None:
     worker.slots, worker.free, worker.busy = [], deque(), {}
 
 
-def _stop(workers: list[_Worker], *, at_once: bool) -> None:
+def _stop(workers: list[_Worker], *, kill: bool) -> None:
     for worker in workers:
-        if at_once:
+        if kill:
             worker.process.kill()
         with suppress(OSError):
             worker.pipe.close()
     for worker in workers:
-        worker.process.join(_END_S)
+        worker.process.join(_JOIN_S)
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()

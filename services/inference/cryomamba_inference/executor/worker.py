@@ -1,4 +1,4 @@
-"""What runs in a process of the pool."""
+"""The main loop of a process of the pool."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from cryomamba.engines.api import Engine, Slices, Tile
 from cryomamba_inference.child_process import die_with_parent, leave_interrupt_to_parent
-from cryomamba_inference.executor.base import predicted
+from cryomamba_inference.executor.base import predict_checked
 from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.free_memory import release_free_memory
@@ -27,42 +27,42 @@ def work(pipe: Connection, parent: int) -> None:
     """Compute tiles until the pipe is closed."""
     die_with_parent(parent)
     leave_interrupt_to_parent()
-    # As many processes as cores already: more threads would only wait for each other.
+    # There are as many processes as cores: more threads would only compete.
     os.environ["NUMBA_NUM_THREADS"] = "1"
     with one_thread(), suppress(EOFError, OSError):
-        _Loop(pipe).run()
+        _WorkerLoop(pipe).run()
 
 
-class _Loop:
-    """The engine of the moment and its slots."""
+class _WorkerLoop:
+    """The current engine and its slots in shared memory."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._serial = 0
         self._engine: Engine[Any] | None = None
         self._blocks: list[SharedBlock] = []
-        self._output = 0
+        self._output_offset = 0
 
     def run(self) -> None:
-        """Do what the pipe says, until it is closed."""
+        """Handle messages until the pipe is closed."""
         while True:
-            kind, *rest = self._pipe.recv()
+            kind, *fields = self._pipe.recv()
             if kind == "begin":
                 self._end()
-                self._begin(*rest)
+                self._begin(*fields)
             elif kind == "tile":
-                self._tile(*rest)
+                self._tile(*fields)
             elif kind == "call":
-                self._call(*rest)
+                self._call(*fields)
             elif kind == "import":
-                # What is wrong with a module is told when the engine itself comes.
+                # A module that cannot be imported fails again, with its error, when the engine itself is unpickled.
                 with suppress(ImportError):
-                    importlib.import_module(*rest)
+                    importlib.import_module(*fields)
             else:
                 self._end()
 
-    def _begin(self, serial: int, engine: Engine[Any], nbytes: int, output: int) -> None:
-        self._serial, self._engine, self._output = serial, engine, output
+    def _begin(self, serial: int, engine: Engine[Any], nbytes: int, output_offset: int) -> None:
+        self._serial, self._engine, self._output_offset = serial, engine, output_offset
         self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(_SLOTS)]
 
     def _end(self) -> None:
@@ -73,11 +73,11 @@ class _Loop:
 
     def _call(self, serial: int, number: int, function: Callable[[Any], Any], item: Any) -> None:  # noqa: ANN401
         try:
-            answer = function(item)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is reported)
+            output = function(item)
+        except Exception as error:  # noqa: BLE001 (every error is reported)
             self._pipe.send(("failed", serial, number, as_error(error)))
         else:
-            self._pipe.send(("answered", serial, number, answer))
+            self._pipe.send(("returned", serial, number, output))
 
     def _tile(
         self,
@@ -97,9 +97,9 @@ class _Loop:
         z, y, x = (slice(first, last) for first, last in core)
         where: Slices = (z, y, x)
         try:
-            labels, points = predicted(self._engine, Tile(data, where, start, shape, factor, pass_index))
-        except Exception as error:  # noqa: BLE001 (an engine may raise anything; all of it is reported)
+            labels, points = predict_checked(self._engine, Tile(data, where, start, shape, factor, pass_index))
+        except Exception as error:  # noqa: BLE001 (an engine may raise anything; every error is reported)
             self._pipe.send(("failed", self._serial, number, as_error(error)))
         else:
-            block.array(self._output, labels.shape, labels.dtype)[...] = labels
+            block.array(self._output_offset, labels.shape, labels.dtype)[...] = labels
             self._pipe.send(("done", self._serial, number, points, labels.shape, labels.dtype.str))

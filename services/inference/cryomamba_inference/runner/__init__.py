@@ -1,6 +1,7 @@
-"""The runner: takes an engine over a volume tile by tile and owns everything that an engine does not know."""
+"""The runner: takes an engine over a volume tile by tile, and publishes progress and previews."""
 
-from cryomamba_inference.runner.control import Control, Watcher
-from cryomamba_inference.runner.run import Outcome, Task, run_task
+from cryomamba_inference.runner.control import Control, EventSink
+from cryomamba_inference.runner.run import run_task
+from cryomamba_inference.runner.task import Outcome, Task
 
-__all__ = ["Control", "Outcome", "Task", "Watcher", "run_task"]
+__all__ = ["Control", "EventSink", "Outcome", "Task", "run_task"]

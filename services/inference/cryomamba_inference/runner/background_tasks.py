@@ -1,4 +1,4 @@
-"""Work in a thread of its own, beside what its caller does meanwhile."""
+"""Tasks in a background thread."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from typing import Generic, Self, TypeVar
 
 from cryomamba_inference.failures import cancelled_error
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Check = Callable[[], None]
-_GLANCE_S = 0.05
+_POLL_S = 0.05
 
 
-class BackgroundTasks(Generic[Answer]):
-    """Tasks that are done one after the other in a thread; a context manager, at whose end none is left.
+class BackgroundTasks(Generic[Result]):
+    """Runs tasks one after the other in a background thread; leaving the context cancels what is left.
 
     Parameters
     ----------
     tasks : sequence of callables
-        Each is given a function to call often: it raises once nobody wants the answer any more.
-    core : context manager, optional
-        Entered by the thread while it works on a task.
+        Each takes a function that it must call often; that function raises once the task is cancelled.
+    compute_slot : context manager, optional
+        Entered by the thread while it runs a task.
     """
 
     def __init__(
-        self, tasks: Sequence[Callable[[Check], Answer]], core: AbstractContextManager[object] | None = None
+        self, tasks: Sequence[Callable[[Check], Result]], compute_slot: AbstractContextManager[object] | None = None
     ) -> None:
-        self._core = core or nullcontext()
-        self._dropped = threading.Event()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
-        self._coming: deque[Future[Answer]] = deque(self._pool.submit(self._do, task) for task in tasks)
+        self._compute_slot = compute_slot or nullcontext()
+        self._cancelled = threading.Event()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="background")
+        self._pending: deque[Future[Result]] = deque(self._pool.submit(self._run, task) for task in tasks)
 
-    def finished(self) -> Iterator[Answer]:
-        """Yield the answers that have come since the last time, in the order of the tasks; raises what a task did."""
-        while self._coming and self._coming[0].done():
-            yield self._coming.popleft().result()
+    def completed(self) -> Iterator[Result]:
+        """Yield the results that are new since the last call, in the order of the tasks; re-raises a task's error."""
+        while self._pending and self._pending[0].done():
+            yield self._pending.popleft().result()
 
-    def rest(self, meanwhile: Callable[[], None]) -> Iterator[Answer]:
-        """Yield all answers that are still to come; `meanwhile` is called often and may raise."""
-        while self._coming:
-            wait([self._coming[0]], _GLANCE_S)
+    def wait_for_all(self, meanwhile: Callable[[], None]) -> Iterator[Result]:
+        """Yield all results that are still to come; `meanwhile` is called often and may raise."""
+        while self._pending:
+            wait([self._pending[0]], _POLL_S)
             meanwhile()
-            yield from self.finished()
+            yield from self.completed()
 
-    def _do(self, task: Callable[[Check], Answer]) -> Answer:
-        with self._core:
+    def _run(self, task: Callable[[Check], Result]) -> Result:
+        with self._compute_slot:
             return task(self._check)
 
     def _check(self) -> None:
-        if self._dropped.is_set():
+        if self._cancelled.is_set():
             raise cancelled_error()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._dropped.set()
+        self._cancelled.set()
         self._pool.shutdown(cancel_futures=True)

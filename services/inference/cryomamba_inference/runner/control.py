@@ -1,4 +1,4 @@
-"""What the outside tells a running job, and what it is told."""
+"""How a running job is steered from outside, and where its events go."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ from cryomamba.models.jobs import Progress
 from cryomamba_inference.failures import cancelled_error
 
 Position = tuple[float, float, float]
-_GLANCE_S = 0.05
+_POLL_S = 0.05
 
 
-class Watcher(Protocol):
-    """Whoever wants to know how a job goes; called in the runner's thread, so it should be quick."""
+class EventSink(Protocol):
+    """Receives a job's progress and previews; called in the runner's thread, so it must return quickly."""
 
-    def progress(self, progress: Progress) -> None:
-        """Take the newest progress."""
+    def on_progress(self, progress: Progress) -> None:
+        """Handle the latest progress."""
 
-    def preview(self, frame: PreviewFrame) -> None:
-        """Take a frame whose mask nobody else holds."""
+    def on_preview(self, frame: PreviewFrame) -> None:
+        """Handle a preview frame; its mask belongs to the receiver."""
 
 
 class Control:
-    """Cancel and focus, set by any thread, looked at by the runner between tiles.
+    """Cancel and focus of a job: set from any thread, read by the runner between tiles.
 
     Parameters
     ----------
-    asked : callable, optional
-        A further way to cancel: asked often, from the runner's thread.
+    is_cancelled : callable, optional
+        A further source of cancellation, polled often in the runner's thread.
     """
 
-    def __init__(self, asked: Callable[[], bool] | None = None) -> None:
+    def __init__(self, is_cancelled: Callable[[], bool] | None = None) -> None:
         self._cancel = threading.Event()
-        self._asked = asked
+        self._is_cancelled = is_cancelled
         self._lock = threading.Lock()
         self._focus: Position | None = None
 
     def cancel(self) -> None:
-        """Ask the job to stop at the next tile."""
+        """Stop the job at the next tile."""
         self._cancel.set()
 
-    def look_at(self, position: Position) -> None:
-        """Ask for the tiles around a voxel (z, y, x) to come first."""
+    def set_focus(self, position: Position) -> None:
+        """Process the tiles around a voxel (z, y, x) first."""
         with self._lock:
             self._focus = position
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job should stop."""
-        if not self._cancel.is_set() and self._asked is not None and self._asked():
+        """Whether the job was cancelled."""
+        if not self._cancel.is_set() and self._is_cancelled is not None and self._is_cancelled():
             self._cancel.set()
         return self._cancel.is_set()
 
     def check(self) -> None:
-        """Stop here if the job was cancelled.
+        """Raise if the job was cancelled.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Control:
             raise cancelled_error()
 
     def take_focus(self) -> Position | None:
-        """Return a focus that was set since the last call."""
+        """Return the focus if it was set since the last call."""
         with self._lock:
             focus, self._focus = self._focus, None
         return focus
@@ -78,5 +78,5 @@ class Control:
         while (left := until - time.monotonic()) > 0:
             self.check()
             meanwhile()
-            self._cancel.wait(min(left, _GLANCE_S))
+            self._cancel.wait(min(left, _POLL_S))
         self.check()

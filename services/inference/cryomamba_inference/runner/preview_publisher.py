@@ -1,4 +1,4 @@
-"""When a preview is shown: the first at once, then at most one an interval, and the last always."""
+"""When a preview is published: the first one at once, then at most one per interval, and always the last one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cryomamba_inference.downsample import PreviewCanvas
 
 @dataclass(frozen=True, slots=True)
 class FrameInfo:
-    """What every frame of a job has in common."""
+    """What all preview frames of a job have in common."""
 
     job_id: str
     attempt: int
@@ -29,79 +29,79 @@ class FrameInfo:
 
 
 class PreviewPublisher:
-    """Keeps the canvas and decides when it is shown.
+    """Keeps the preview up to date and decides when to publish it.
 
     Parameters
     ----------
-    title : FrameTitle
+    info : FrameInfo
     canvas : PreviewCanvas
     interval_s : float
-        Least time between two frames; the last one may come sooner.
-    show : callable
+        Minimum time between two frames; only the final frame may come sooner.
+    publish : callable
         Called with each :class:`~cryomamba.models.frames.PreviewFrame`.
     """
 
     def __init__(
-        self, title: FrameInfo, canvas: PreviewCanvas, *, interval_s: float, show: Callable[[PreviewFrame], None]
+        self, info: FrameInfo, canvas: PreviewCanvas, *, interval_s: float, publish: Callable[[PreviewFrame], None]
     ) -> None:
-        self._title = title
+        self._info = info
         self._canvas = canvas
         self._interval_s = interval_s
-        self._show = show
+        self._publish = publish
         self._due = 0.0
         self._changed = False
         self._coarse = False
-        self._cut: HysteresisThreshold | None = None
+        self._thresholds: HysteresisThreshold | None = None
 
-    def look(self, labels: Labels, progress: float) -> None:
-        """Show a first look, a whole preview made from a binned copy."""
+    def put_coarse(self, labels: Labels, progress: float) -> None:
+        """Replace the whole preview by one made from a binned copy."""
         self._canvas.new_layer(labels)
         self._coarse = True
         self._changed = True
-        self.tick(progress)
+        self.publish_if_due(progress)
 
-    def begin(self, cut: HysteresisThreshold | None) -> None:
-        """Begin a walk at full resolution over what is shown now; `cut` if it yields scores."""
-        self._canvas.new_layer(self._picture())
-        self._cut = cut
+    def begin_pass(self, thresholds: HysteresisThreshold | None) -> None:
+        """Begin a pass at full resolution over what is shown now; give `thresholds` if it yields scores."""
+        self._canvas.new_layer(self._mask())
+        self._thresholds = thresholds
 
     def put(self, start: Shape, labels: Labels) -> None:
-        """Take in a finished block of labels or scores."""
+        """Add a finished block of labels or scores."""
         self._canvas.put(start, labels)
         self._coarse = False
         self._changed = True
 
-    def tick(self, progress: float) -> None:
-        """Show what has changed, if it is time."""
+    def publish_if_due(self, progress: float) -> None:
+        """Publish what has changed, unless the last frame is too recent."""
         if self._changed and time.monotonic() >= self._due:
-            self._send(progress, final=False)
+            self._publish_frame(progress, final=False)
 
-    def finish(self, progress: float) -> None:
-        """Show the finished mask."""
-        self._send(progress, final=True)
+    def publish_final(self, progress: float) -> None:
+        """Publish the finished mask."""
+        self._publish_frame(progress, final=True)
 
-    def _send(self, progress: float, *, final: bool) -> None:
+    def _publish_frame(self, progress: float, *, final: bool) -> None:
         frame = PreviewFrame(
-            job_id=self._title.job_id,
-            mask=self._picture(),
+            job_id=self._info.job_id,
+            mask=self._mask(),
             scale=self._canvas.scale,
-            volume_shape=self._title.volume_shape,
-            voxel_size_A=self._title.voxel_size_A,
+            volume_shape=self._info.volume_shape,
+            voxel_size_A=self._info.voxel_size_A,
             progress=progress,
-            engine=self._title.engine,
-            labels=self._title.labels,
-            attempt=self._title.attempt,
+            engine=self._info.engine,
+            labels=self._info.labels,
+            attempt=self._info.attempt,
             final=final,
             coarse=self._coarse,
             ts=time.time(),
         )
         self._changed = False
         self._due = time.monotonic() + self._interval_s
-        self._show(frame)
+        self._publish(frame)
 
-    def _picture(self) -> Labels:
+    def _mask(self) -> Labels:
         layer = self._canvas.layer()
-        if self._cut is not None:
-            # Pieces are joined on the small grid here, and small ones stay: nobody should miss them while they grow.
-            layer = cut_scores(layer.astype(np.uint8), HysteresisThreshold(self._cut.high, self._cut.low))
+        if self._thresholds is not None:
+            # Components are merged on the preview's grid, and small ones stay: growing components must not be missed.
+            layer = cut_scores(layer.astype(np.uint8), HysteresisThreshold(self._thresholds.high, self._thresholds.low))
         return self._canvas.over(layer)

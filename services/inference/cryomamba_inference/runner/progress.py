@@ -1,72 +1,100 @@
-"""How far a job is, over all its stages. Pure but for the clock that is handed in."""
+"""The progress of a job over all its stages. Pure; the clock is passed in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cryomamba.engines.api import Pass
 from cryomamba.models.jobs import Progress
 
+MEASURING = "reading the volume"
+PREPARING = "preparing"
+MERGING = "merging components"
+WRITING = "writing files"
+_PREVIEW_WEIGHT = 2
+_TILES_WEIGHT = 60
+# Below this fraction the remaining time cannot be estimated.
 _ETA_FROM = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of a job: what people read, and its expected share of the time (any unit)."""
+    """A stage of a job: its name, and its expected share of the time (any unit)."""
 
     name: str
     weight: float
 
 
-class Meter:
-    """Turns stages and fractions within them into one fraction that never goes back.
+def job_stages(previews: Sequence[Pass], result: Pass, *, measures: bool, merges: bool) -> list[Stage]:
+    """Return the stages of a job in order.
+
+    Parameters
+    ----------
+    previews : sequence of Pass
+        The coarse previews.
+    result : Pass
+        The pass at full resolution.
+    measures : bool
+        Whether the statistics of the volume are computed.
+    merges : bool
+        Whether scores are thresholded and their components merged.
+    """
+    stages = [Stage(each.stage, each.seconds * _TILES_WEIGHT or _PREVIEW_WEIGHT) for each in previews]
+    stages += [Stage(MEASURING, 8), Stage(PREPARING, 8)] if measures else [Stage(PREPARING, 2)]
+    stages.append(Stage(result.stage, result.seconds * _TILES_WEIGHT or _TILES_WEIGHT))
+    stages += [Stage(MERGING, 12)] if merges else []
+    return [*stages, Stage(WRITING, 12)]
+
+
+class ProgressMeter:
+    """Combines the stages and the progress within each into one fraction that never decreases.
 
     Parameters
     ----------
     stages : sequence of Stage
-        In the order in which they come.
+        In order.
     clock : callable
         Seconds, monotonic.
-    tell : callable
+    on_progress : callable
         Called with each new :class:`~cryomamba.models.jobs.Progress`.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], *, clock: Callable[[], float], tell: Callable[[Progress], None]
+        self, stages: Sequence[Stage], *, clock: Callable[[], float], on_progress: Callable[[Progress], None]
     ) -> None:
         self._stages = list(stages)
         self._total = sum(stage.weight for stage in stages)
         self._clock = clock
-        self._tell = tell
-        self._began = clock()
-        self._at = -1
+        self._on_progress = on_progress
+        self._started = clock()
+        self._stage = -1
         self._done_tiles = 0
         self.total_tiles = 0
         self.fraction = 0.0
 
     def enter(self, name: str) -> None:
-        """Go to the next stage of that name; stages skipped over count as done."""
-        self._at = next(n for n in range(self._at + 1, len(self._stages)) if self._stages[n].name == name)
-        self.within(0.0)
+        """Begin the next stage of that name; skipped stages count as done."""
+        self._stage = next(n for n in range(self._stage + 1, len(self._stages)) if self._stages[n].name == name)
+        self.update(0.0)
 
-    def within(self, fraction: float, *, tiles: int = 0) -> None:
-        """Say how much of the present stage is done, and how many tiles were finished since the last time."""
-        before = sum(stage.weight for stage in self._stages[: self._at])
-        reached = (before + self._stages[self._at].weight * min(fraction, 1.0)) / self._total
+    def update(self, fraction: float, *, tiles: int = 0) -> None:
+        """Report the fraction of the current stage that is done, and how many more tiles are finished."""
+        before = sum(stage.weight for stage in self._stages[: self._stage])
+        reached = (before + self._stages[self._stage].weight * min(fraction, 1.0)) / self._total
         self.fraction = min(max(self.fraction, reached), 1.0)
         self._done_tiles += tiles
-        self._tell(self.now(self._stages[self._at].name))
+        self._on_progress(self._progress(self._stages[self._stage].name))
 
     def finish(self) -> None:
-        """Say that all is done."""
+        """Report that the job is done."""
         self.fraction = 1.0
-        self._tell(self.now("done"))
+        self._on_progress(self._progress("done"))
 
-    def now(self, stage: str) -> Progress:
-        """Return the progress at this moment."""
+    def _progress(self, stage: str) -> Progress:
         eta = None
         if self.fraction >= _ETA_FROM:
-            eta = (self._clock() - self._began) * (1 - self.fraction) / self.fraction
+            eta = (self._clock() - self._started) * (1 - self.fraction) / self.fraction
         return Progress(
             fraction=self.fraction,
             done_tiles=min(self._done_tiles, self.total_tiles),

@@ -1,4 +1,4 @@
-"""One walk over all tiles: read, hand out, take back, put away; steered by the view and stopped by a cancel."""
+"""The tile loop: read tiles, submit them, store the results; reordered by the focus and stopped by a cancel."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def run_tiles(
     put: Callable[[TileSpec, Result], None],
     meanwhile: Callable[[], None],
 ) -> None:
-    """Take every tile of a plan through an executor once.
+    """Run every tile of a plan through an executor once.
 
     Parameters
     ----------
     plan : TilePlan
     volume : Volume or None
-        Where tiles are read from; None gives tiles without data, for engines that read none.
+        Where tiles are read from; None gives tiles without data.
     executor : TileExecutor
-        An engine has begun on it.
+        On which an engine has begun.
     control : Control
-        A cancel stops between two tiles; a new focus reorders what is left.
+        A cancel stops between two tiles; a new focus reorders the remaining ones.
     pass_index : int
         Index of the pass.
     focus : tuple of float or None
-        Where to begin.
+        Voxel (z, y, x) to begin at.
     put : callable
-        Called with each finished piece, in the order of their completion.
+        Called with each finished tile, in the order of completion.
     meanwhile : callable
-        Called after each look at the executor.
+        Called each time the executor has been polled.
 
     Raises
     ------
@@ -57,18 +57,18 @@ def run_tiles(
     while order or in_flight:
         control.check()
         if (moved := control.take_focus()) is not None:
-            order.focus(moved)
-        while order and executor.room > 0:
-            piece = order.next()
-            executor.submit(piece.index, _tile(piece, volume, pass_index))
-            in_flight[piece.index] = piece
+            order.set_focus(moved)
+        while order and executor.free_slots > 0:
+            spec = order.next()
+            executor.submit(spec.index, _load(spec, volume, pass_index))
+            in_flight[spec.index] = spec
         for result in executor.completed(_POLL_S):
             put(in_flight.pop(result.index), result)
         meanwhile()
 
 
-def _tile(piece: TileSpec, volume: Volume | None, pass_index: int) -> Tile:
+def _load(spec: TileSpec, volume: Volume | None, pass_index: int) -> Tile:
     if volume is None:
-        z, y, x = (slice(0, size) for size in piece.shape)
-        return Tile(np.empty((0, 0, 0), np.float32), (z, y, x), piece.start, piece.shape, 1, pass_index)
-    return Tile(volume.read(*piece.read), piece.core, piece.start, piece.shape, 1, pass_index)
+        z, y, x = (slice(0, size) for size in spec.shape)
+        return Tile(np.empty((0, 0, 0), np.float32), (z, y, x), spec.start, spec.shape, 1, pass_index)
+    return Tile(volume.read(*spec.read), spec.core, spec.start, spec.shape, 1, pass_index)

@@ -23,5 +23,5 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(
     with pytest.raises(InvalidRequestError, match=package) as caught:
         write(volume, tmp_path / "out")
     assert caught.value.code == ErrorCode.ENGINE_UNAVAILABLE
-    assert "cryomamba[server]" in caught.value.hint
+    assert "cryomamba[tomo]" in caught.value.hint
     assert set(tmp_path.iterdir()) == before

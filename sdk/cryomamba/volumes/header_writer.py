@@ -16,12 +16,12 @@ _VERSION = 20141
 _OWN = "CryoMamba "
 
 
-def encode_header(facts: HeaderFields, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
-    """Return the 1024 bytes for voxels laid out as ``facts`` says.
+def encode_header(header: HeaderFields, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
+    """Return the 1024 bytes for voxels laid out as ``header`` says.
 
     Parameters
     ----------
-    facts : HeaderFacts
+    header : HeaderFields
         Shape, mode and place; written little-endian, whatever ``byte_order`` says.
     labels : tuple of str
         Text labels; the first ten are kept.
@@ -29,16 +29,16 @@ def encode_header(facts: HeaderFields, labels: tuple[str, ...], moments: Moments
         Of the voxels; without it the statistics are marked as undetermined.
     """
     record = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
-    record["nz"], record["ny"], record["nx"] = facts.file_shape
-    record["mode"] = facts.mode
-    record["nxstart"], record["nystart"], record["nzstart"] = facts.nstart
-    record["mx"], record["my"], record["mz"] = facts.grid
-    record["cella"] = facts.cell_A
-    record["cellb"] = facts.angles
-    record["mapc"], record["mapr"], record["maps"] = facts.axes
-    record["ispg"] = facts.space_group
+    record["nz"], record["ny"], record["nx"] = header.file_shape
+    record["mode"] = header.mode
+    record["nxstart"], record["nystart"], record["nzstart"] = header.nstart
+    record["mx"], record["my"], record["mz"] = header.grid
+    record["cella"] = header.cell_A
+    record["cellb"] = header.angles
+    record["mapc"], record["mapr"], record["maps"] = header.axes
+    record["ispg"] = header.space_group
     record["nversion"] = _VERSION
-    record["origin"] = facts.standard_origin_A
+    record["origin"] = header.standard_origin_A
     record["map"] = b"MAP "
     record["machst"] = (0x44, 0x44, 0, 0)
     record["dmin"], record["dmax"], record["dmean"], record["rms"] = _statistics(moments)

@@ -26,14 +26,14 @@ Block = tuple[Span, Span, Span]
 Array = NDArray[np.generic]
 
 
-class StoredVoxels:
+class VoxelFile:
     """The voxels of one open file, addressed as (sections, rows, columns).
 
     Parameters
     ----------
     file : io.FileIO
         Open and unbuffered; closed by whoever opened it.
-    facts : HeaderFacts
+    header : HeaderFields
         Layout of the file.
 
     Notes
@@ -41,15 +41,15 @@ class StoredVoxels:
     Safe to use from several threads: each call positions and transfers under a lock.
     """
 
-    def __init__(self, file: io.FileIO, facts: HeaderFields) -> None:
+    def __init__(self, file: io.FileIO, header: HeaderFields) -> None:
         self._file = file
-        self._facts = facts
-        self._dtype = np.dtype(facts.dtype)
+        self._layout = header
+        self._dtype = np.dtype(header.dtype)
         self._lock = threading.RLock()
 
     def read_into(self, target: Array, sections: Span, rows: Span, columns: Span) -> None:
         """Fill ``target``, of the block's shape in file order and any numeric dtype, strided or not."""
-        whole = self._facts.file_shape[2]
+        whole = self._layout.file_shape[2]
         first, last = (0, whole) if self._bridges(columns) else columns
         inner = slice(columns[0] - first, columns[1] - first)
         direct = inner == slice(0, last - first) and self._takes_bytes(target)
@@ -65,7 +65,7 @@ class StoredVoxels:
 
     def write_from(self, source: Array, sections: Span, rows: Span, columns: Span) -> None:
         """Write ``source``, a block in file order of the file's own dtype (not for modes of 4 bits)."""
-        whole = self._facts.file_shape[2]
+        whole = self._layout.file_shape[2]
         first, last = (0, whole) if self._bridges(columns) else columns
         inner = slice(columns[0] - first, columns[1] - first)
         buffer = self._buffer(rows, (first, last))
@@ -85,15 +85,15 @@ class StoredVoxels:
 
         All chunks share one buffer: each is valid until the next is asked for.
         """
-        facts = self._facts
-        unit = facts.row_nbytes if facts.nibbles else self._dtype.itemsize
+        header = self._layout
+        unit = header.row_nbytes if header.nibbles else self._dtype.itemsize
         size = max(nbytes // unit, 1) * unit
-        buffer = np.empty(min(size, facts.data_nbytes), np.uint8)
-        for start in range(0, facts.data_nbytes, size * every):
-            piece = buffer[: min(size, facts.data_nbytes - start)]
-            self._get(piece, facts.data_offset + start)
-            if facts.nibbles:
-                yield unpack_nibbles(piece.reshape(-1, unit), facts.file_shape[2]).reshape(-1)
+        buffer = np.empty(min(size, header.data_nbytes), np.uint8)
+        for start in range(0, header.data_nbytes, size * every):
+            piece = buffer[: min(size, header.data_nbytes - start)]
+            self._get(piece, header.data_offset + start)
+            if header.nibbles:
+                yield unpack_nibbles(piece.reshape(-1, unit), header.file_shape[2]).reshape(-1)
                 continue
             values = piece.view(self._dtype)
             if not self._dtype.isnative:
@@ -101,18 +101,18 @@ class StoredVoxels:
             yield values
 
     def _bridges(self, columns: Span) -> bool:
-        gap = self._facts.file_shape[2] - (columns[1] - columns[0])
-        return self._facts.nibbles or gap * self._dtype.itemsize <= _BRIDGED_NBYTES
+        gap = self._layout.file_shape[2] - (columns[1] - columns[0])
+        return self._layout.nibbles or gap * self._dtype.itemsize <= _BRIDGED_NBYTES
 
     def _takes_bytes(self, target: Array) -> bool:
-        same = not self._facts.nibbles and self._dtype.isnative and target.dtype == self._dtype
+        same = not self._layout.nibbles and self._dtype.isnative and target.dtype == self._dtype
         return same and all(plane.flags.c_contiguous for plane in target[:1])
 
     def _run_nbytes(self, columns: Span) -> int:
-        return self._facts.row_nbytes if self._facts.nibbles else (columns[1] - columns[0]) * self._dtype.itemsize
+        return self._layout.row_nbytes if self._layout.nibbles else (columns[1] - columns[0]) * self._dtype.itemsize
 
     def _rows_at_once(self, columns: Span) -> int:
-        if columns[1] - columns[0] < self._facts.file_shape[2]:
+        if columns[1] - columns[0] < self._layout.file_shape[2]:
             return 1
         return max(BUFFER_NBYTES // self._run_nbytes(columns), 1)
 
@@ -128,8 +128,8 @@ class StoredVoxels:
     def _view(self, buffer: NDArray[np.uint8], group: Span, columns: Span) -> Array:
         count, length = group[1] - group[0], self._run_nbytes(columns)
         raw = buffer[: count * length]
-        if self._facts.nibbles:
-            return unpack_nibbles(raw.reshape(count, length), self._facts.file_shape[2])
+        if self._layout.nibbles:
+            return unpack_nibbles(raw.reshape(count, length), self._layout.file_shape[2])
         return raw.view(self._dtype).reshape(count, -1)
 
     def _decoded(self, buffer: NDArray[np.uint8], section: int, group: Span, columns: Span) -> Array:
@@ -141,9 +141,9 @@ class StoredVoxels:
         self._get(buffer[:nbytes], self._offset(section, group[0], columns[0]))
 
     def _offset(self, section: int, row: int, column: int) -> int:
-        facts = self._facts
-        line = section * facts.file_shape[1] + row
-        return facts.data_offset + line * facts.row_nbytes + column * self._dtype.itemsize
+        header = self._layout
+        line = section * header.file_shape[1] + row
+        return header.data_offset + line * header.row_nbytes + column * self._dtype.itemsize
 
     def _get(self, buffer: NDArray[np.uint8], offset: int) -> None:
         view, done = buffer.data, 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.volumes import HeaderFields, VolumeMeta, parse_header
-from cryomamba.volumes.encode import encode_header
+from cryomamba.volumes.header_writer import encode_header
 
 Make = Callable[..., bytearray]
 SHAPE = (3, 4, 5)
@@ -21,19 +21,19 @@ def parsed(raw: bytearray, size: int | None = None) -> HeaderFields:
     return parse_header(bytes(raw), size)
 
 
-def codes(facts: HeaderFields) -> set[str]:
-    return {warning.code for warning in facts.warnings}
+def codes(fields: HeaderFields) -> set[str]:
+    return {warning.code for warning in fields.warnings}
 
 
 def test_a_plain_header_gives_its_facts_without_a_warning(make_header: Make) -> None:
     """A header as it should be yields shape, voxel size and type and nothing to warn of."""
-    facts = parsed(make_header(SHAPE, 2), 1024 + 4 * 60)
-    assert facts.shape == facts.file_shape == SHAPE
-    assert facts.voxel_size_A == (10.0, 10.0, 10.0)
-    assert facts.dtype == "<f4"
-    assert facts.data_offset == 1024
-    assert facts.data_nbytes == 240
-    assert facts.warnings == ()
+    fields = parsed(make_header(SHAPE, 2), 1024 + 4 * 60)
+    assert fields.shape == fields.file_shape == SHAPE
+    assert fields.voxel_size_A == (10.0, 10.0, 10.0)
+    assert fields.dtype == "<f4"
+    assert fields.data_offset == 1024
+    assert fields.data_nbytes == 240
+    assert fields.warnings == ()
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -48,9 +48,9 @@ def test_the_machine_stamp_gives_the_byte_order(make_header: Make, order: str, m
 def test_a_wrong_machine_stamp_is_seen_through(make_header: Make, order: str, stamp: object) -> None:
     """Where the stamp is missing or contradicts the numbers, the numbers decide and a warning says so."""
     swapped = (0x11, 0x11, 0, 0) if order == "<" else (0x44, 0x41, 0, 0)
-    facts = parsed(make_header(SHAPE, 2, order, machst=swapped if stamp == "other" else stamp))
-    assert facts.byte_order == order
-    assert codes(facts) == {"machine_stamp"}
+    fields = parsed(make_header(SHAPE, 2, order, machst=swapped if stamp == "other" else stamp))
+    assert fields.byte_order == order
+    assert codes(fields) == {"machine_stamp"}
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,17 @@ def test_permuted_axes_are_turned_to_zyx(
     make_header: Make, axes: tuple[int, int, int], shape: tuple[int, int, int]
 ) -> None:
     """mapc, mapr and maps decide which of the file's axes z, y and x are."""
-    facts = parsed(make_header(SHAPE, 2, mapc=axes[0], mapr=axes[1], maps=axes[2]))
-    assert facts.shape == shape
-    assert facts.axes == axes
+    fields = parsed(make_header(SHAPE, 2, mapc=axes[0], mapr=axes[1], maps=axes[2]))
+    assert fields.shape == shape
+    assert fields.axes == axes
 
 
 @pytest.mark.parametrize("axes", [(0, 0, 0), (1, 1, 3), (1, -2, 3), (7, 8, 9)])
 def test_senseless_axes_fall_back_to_xyz(make_header: Make, axes: tuple[int, int, int]) -> None:
     """An axis order that is no permutation is taken as x, y, z with a warning."""
-    facts = parsed(make_header(SHAPE, 2, mapc=axes[0], mapr=axes[1], maps=axes[2]))
-    assert facts.axes == (1, 2, 3)
-    assert codes(facts) == {"axes_invalid"}
+    fields = parsed(make_header(SHAPE, 2, mapc=axes[0], mapr=axes[1], maps=axes[2]))
+    assert fields.axes == (1, 2, 3)
+    assert codes(fields) == {"axes_invalid"}
 
 
 def test_start_places_the_volume_along_its_own_axes(make_header: Make) -> None:
@@ -79,24 +79,24 @@ def test_start_places_the_volume_along_its_own_axes(make_header: Make) -> None:
     header = make_header(
         SHAPE, 2, mapc=3, mapr=1, maps=2, nxstart=7, nystart=-21, nzstart=-12, mx=1, my=1, mz=1, cella=(2, 3, 4)
     )
-    facts = parsed(header)
-    assert facts.nstart == (7, -21, -12)
-    assert facts.placement_A == (7 * facts.voxel_size_A[0], -12 * 3.0, -21 * 2.0)
+    fields = parsed(header)
+    assert fields.nstart == (7, -21, -12)
+    assert fields.placement_A == (7 * fields.voxel_size_A[0], -12 * 3.0, -21 * 2.0)
 
 
 def test_origin_places_the_volume_before_start(make_header: Make) -> None:
     """An origin that is not zero wins over the start; it is stored x, y, z."""
-    facts = parsed(make_header(SHAPE, 2, nxstart=5, origin=(1.5, 2.5, -3.5)))
-    assert facts.origin_A == (1.5, 2.5, -3.5)
-    assert facts.placement_A == (-3.5, 2.5, 1.5)
+    fields = parsed(make_header(SHAPE, 2, nxstart=5, origin=(1.5, 2.5, -3.5)))
+    assert fields.origin_A == (1.5, 2.5, -3.5)
+    assert fields.placement_A == (-3.5, 2.5, 1.5)
 
 
 @pytest.mark.parametrize(("flags", "version", "sign"), [(0, 0, -1), (4, 0, 1), (0, 20140, 1)])
 def test_the_sign_of_imods_old_origin_is_turned(make_header: Make, flags: int, version: int, sign: int) -> None:
     """IMOD's origin is negated unless its flag or the version says that it follows the standard."""
-    facts = parsed(make_header(SHAPE, 2, imod_flags=flags, nversion=version, origin=(8, 16, 32)))
-    assert facts.origin_A == (8, 16, 32)
-    assert facts.placement_A == (sign * 32, sign * 16, sign * 8)
+    fields = parsed(make_header(SHAPE, 2, imod_flags=flags, nversion=version, origin=(8, 16, 32)))
+    assert fields.origin_A == (8, 16, 32)
+    assert fields.placement_A == (sign * 32, sign * 16, sign * 8)
 
 
 @pytest.mark.parametrize(
@@ -115,25 +115,25 @@ def test_mode_0_is_signed_unless_imod_or_the_statistics_say_otherwise(
     make_header: Make, fields: dict[str, float], dtype: str, warned: set[str]
 ) -> None:
     """Bytes are signed by the standard, unsigned by IMOD's stamp without its flag or by a maximum above 127."""
-    facts = parsed(make_header(SHAPE, 0, **fields))
-    assert facts.dtype == dtype
-    assert codes(facts) == warned
+    read = parsed(make_header(SHAPE, 0, **fields))
+    assert read.dtype == dtype
+    assert codes(read) == warned
 
 
 def test_mode_101_counts_half_bytes(make_header: Make) -> None:
     """Voxels of 4 bits take half a byte each and every row begins on a byte."""
-    facts = parsed(make_header(SHAPE, 101), 1024 + 3 * 4 * 3)
-    assert facts.nibbles
-    assert facts.row_nbytes == 3
-    assert facts.shape == SHAPE
+    fields = parsed(make_header(SHAPE, 101), 1024 + 3 * 4 * 3)
+    assert fields.nibbles
+    assert fields.row_nbytes == 3
+    assert fields.shape == SHAPE
 
 
 def test_imods_half_bytes_in_mode_0_double_the_columns(make_header: Make) -> None:
     """With IMOD's flag a byte of mode 0 holds two voxels, and voxel size stays what it was."""
-    facts = parsed(make_header(SHAPE, 0, imod_flags=16), 1024 + 60)
-    assert facts.shape == (3, 4, 10)
-    assert facts.voxel_size_A == (10.0, 10.0, 10.0)
-    assert facts.data_nbytes == 60
+    fields = parsed(make_header(SHAPE, 0, imod_flags=16), 1024 + 60)
+    assert fields.shape == (3, 4, 10)
+    assert fields.voxel_size_A == (10.0, 10.0, 10.0)
+    assert fields.data_nbytes == 60
 
 
 @pytest.mark.parametrize(("mode", "word"), [(3, "complex"), (4, "complex"), (16, "RGB"), (5, "mode 5")])
@@ -147,17 +147,17 @@ def test_modes_that_are_no_densities_are_refused_by_name(make_header: Make, mode
 
 def test_voxel_size_is_cell_over_sampling_per_axis(make_header: Make) -> None:
     """Anisotropic sizes are kept per axis, in the seven digits that the header holds, with a warning."""
-    facts = parsed(make_header((8, 4, 2), 2, cella=(26.96, 40.0, 96.0)))
-    assert facts.voxel_size_A == (12.0, 10.0, 13.48)
-    assert codes(facts) == {"voxel_size_anisotropic"}
+    fields = parsed(make_header((8, 4, 2), 2, cella=(26.96, 40.0, 96.0)))
+    assert fields.voxel_size_A == (12.0, 10.0, 13.48)
+    assert codes(fields) == {"voxel_size_anisotropic"}
 
 
 @pytest.mark.parametrize("cell", [(0, 0, 0), (50, 40, 0), (-50, 40, 30), (np.nan, 40, 30), (np.inf, 40, 30)])
 def test_a_missing_voxel_size_is_1_with_a_warning(make_header: Make, cell: tuple[float, float, float]) -> None:
     """A cell that holds no lengths means 1 Å and a warning, never a division by zero."""
-    facts = parsed(make_header(SHAPE, 2, cella=cell))
-    assert facts.voxel_size_A == (1.0, 1.0, 1.0)
-    assert "voxel_size_missing" in codes(facts)
+    fields = parsed(make_header(SHAPE, 2, cella=cell))
+    assert fields.voxel_size_A == (1.0, 1.0, 1.0)
+    assert "voxel_size_missing" in codes(fields)
 
 
 def test_a_voxel_size_of_exactly_1_is_suspect(make_header: Make) -> None:
@@ -167,10 +167,10 @@ def test_a_voxel_size_of_exactly_1_is_suspect(make_header: Make) -> None:
 
 def test_an_override_replaces_size_and_cell_and_silences_the_warning(make_header: Make) -> None:
     """A voxel size given by a person wins over the header, and the cell follows."""
-    facts = parsed(make_header(SHAPE, 2, cella=(0, 0, 0))).with_voxel_size((4.0, 3.0, 2.0))
-    assert facts.voxel_size_A == (4.0, 3.0, 2.0)
-    assert facts.cell_A == (10.0, 12.0, 12.0)
-    assert facts.warnings == ()
+    fields = parsed(make_header(SHAPE, 2, cella=(0, 0, 0))).with_voxel_size((4.0, 3.0, 2.0))
+    assert fields.voxel_size_A == (4.0, 3.0, 2.0)
+    assert fields.cell_A == (10.0, 12.0, 12.0)
+    assert fields.warnings == ()
 
 
 @pytest.mark.parametrize("size", [0, -1.0, float("nan"), float("inf"), (1.0, 2.0), 1e9])
@@ -184,9 +184,9 @@ def test_an_impossible_override_is_refused(make_header: Make, size: object) -> N
 @pytest.mark.parametrize("cell_z", [30.0, 10.0])
 def test_a_stack_header_still_gives_the_size_along_z(make_header: Make, cell_z: float) -> None:
     """With mz = 1 the cell spans all sections, or is one voxel long: both give the voxel size."""
-    facts = parsed(make_header(SHAPE, 2, mz=1, ispg=0, cella=(50, 40, cell_z)))
-    assert facts.voxel_size_A == (10.0, 10.0, 10.0)
-    assert codes(facts) == {"stack_header"}
+    fields = parsed(make_header(SHAPE, 2, mz=1, ispg=0, cella=(50, 40, cell_z)))
+    assert fields.voxel_size_A == (10.0, 10.0, 10.0)
+    assert codes(fields) == {"stack_header"}
 
 
 def test_a_stack_of_volumes_is_refused(make_header: Make) -> None:
@@ -198,9 +198,9 @@ def test_a_stack_of_volumes_is_refused(make_header: Make) -> None:
 @pytest.mark.parametrize("kind", [b"FEI1", b"FEI2", b"SERI", b""])
 def test_extended_headers_are_read_past(make_header: Make, kind: bytes) -> None:
     """The voxels begin after the extended header, whatever its type."""
-    facts = parsed(make_header(SHAPE, 2, nsymbt=768, exttyp=kind), 1024 + 768 + 240)
-    assert facts.data_offset == 1792
-    described = facts.describe("a.mrc", 2032).extended_header
+    fields = parsed(make_header(SHAPE, 2, nsymbt=768, exttyp=kind), 1024 + 768 + 240)
+    assert fields.data_offset == 1792
+    described = fields.describe("a.mrc", 2032).extended_header
     assert described is not None
     assert (described.type, described.nbytes) == (kind.decode() or "unspecified", 768)
 
@@ -263,18 +263,18 @@ def test_meta_crosses_json_and_names_no_folder(make_header: Make) -> None:
 
 def judged(raw: bytes, size: int | None) -> None:
     try:
-        facts = parse_header(raw, size)
+        fields = parse_header(raw, size)
     except VolumeError as error:
         assert error.message
         assert error.hint
         return
-    assert all(side > 0 for side in facts.shape)
-    assert all(np.isfinite(length) and length > 0 for length in facts.voxel_size_A)
-    assert size is None or facts.data_offset + facts.data_nbytes <= size
-    meta = facts.describe("x.mrc", 0)
+    assert all(side > 0 for side in fields.shape)
+    assert all(np.isfinite(length) and length > 0 for length in fields.voxel_size_A)
+    assert size is None or fields.data_offset + fields.data_nbytes <= size
+    meta = fields.describe("x.mrc", 0)
     assert VolumeMeta.model_validate_json(meta.model_dump_json()) == meta
-    again = parse_header(encode_header(dataclasses.replace(facts, extended_nbytes=0), ()), None)
-    assert again.shape == facts.shape or facts.nibbles
+    again = parse_header(encode_header(dataclasses.replace(fields, extended_nbytes=0), ()), None)
+    assert again.shape == fields.shape or fields.nibbles
 
 
 @given(st.binary(max_size=1100), st.none() | st.integers(0, 1 << 40))

@@ -1,4 +1,4 @@
-"""The MRC2014 header as bytes and as facts. Pure: no file is opened and nothing is allocated here.
+"""The MRC2014 header as bytes and as header. Pure: no file is opened and nothing is allocated here.
 
 Source of the layout: Cheng et al., "MRC2014: Extensions to the MRC format header for electron cryo-microscopy
 and tomography" (J. Struct. Biol. 2015), through mrcfile's record type; of the deviations: IMOD's ``mrc_format.txt``.
@@ -38,7 +38,7 @@ def parse_header(raw: bytes, file_size: int | None) -> HeaderFields:
 
     Returns
     -------
-    HeaderFacts
+    HeaderFields
         Facts that fit together and, where the size is known, fit the file.
 
     Raises
@@ -53,9 +53,9 @@ def parse_header(raw: bytes, file_size: int | None) -> HeaderFields:
     warnings: list[VolumeWarning] = []
     order = _byte_order(raw, warnings)
     record = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]
-    facts = _assemble(record, raw, order, warnings)
-    _check_size(facts, file_size, named=raw[_MAP_AT : _MAP_AT + 3] == b"MAP", warnings=warnings)
-    return dataclasses.replace(facts, warnings=tuple(warnings))
+    header = _assemble(record, raw, order, warnings)
+    _check_size(header, file_size, named=raw[_MAP_AT : _MAP_AT + 3] == b"MAP", warnings=warnings)
+    return dataclasses.replace(header, warnings=tuple(warnings))
 
 
 def _assemble(record: np.void, raw: bytes, order: str, warnings: list[VolumeWarning]) -> HeaderFields:
@@ -158,8 +158,8 @@ def _check_sides(nx: int, ny: int, nz: int) -> None:
         )
 
 
-def _check_size(facts: HeaderFields, file_size: int | None, *, named: bool, warnings: list[VolumeWarning]) -> None:
-    expected = facts.data_offset + facts.data_nbytes
+def _check_size(header: HeaderFields, file_size: int | None, *, named: bool, warnings: list[VolumeWarning]) -> None:
+    expected = header.data_offset + header.data_nbytes
     if not named and file_size != expected:
         raise _not_mrc("Its header lacks the word MAP.")
     if not named:
@@ -171,7 +171,7 @@ def _check_size(facts: HeaderFields, file_size: int | None, *, named: bool, warn
             )
         )
     if file_size is not None and file_size < expected:
-        sides = " × ".join(str(n) for n in facts.shape)
+        sides = " × ".join(str(n) for n in header.shape)
         raise VolumeError(
             f"The file is cut short: {sides} voxels take {expected:,} bytes, but it has {file_size:,}.",
             hint="Copy or export the file again; it was probably interrupted.",

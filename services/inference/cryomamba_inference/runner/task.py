@@ -1,0 +1,84 @@
+"""What the runner takes and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryomamba.engines.api import Engine
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba.models.jobs import PreviewOptions
+from cryomamba.picks import Picks
+from cryomamba.volumes import HeaderFields, Statistics, Volume
+from cryomamba_inference.runner.control import Position
+from cryomamba_inference.runner.progress import ProgressMeter
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A segmentation to run.
+
+    Attributes
+    ----------
+    engine : Engine
+        With its parameters, not prepared.
+    volume : Volume or None
+        Open; None for an engine that needs only a shape.
+    shape, voxel_size_A : tuple, optional
+        ZYX shape and ångström (z, y, x) if there is no volume.
+    preview : PreviewOptions
+    focus : tuple of float, optional
+        Voxel (z, y, x) around which tiles come first.
+    job_id, attempt : str, int
+        Written into previews.
+    keep_scores : bool
+        Keep the score map of an engine with `keeps_scores`.
+    candidates : Picks or None
+        The candidate picks that belong to a volume of scores; those above the engine's thresholds become the picks.
+    """
+
+    engine: Engine[Any]
+    volume: Volume | None = None
+    shape: Shape | None = None
+    voxel_size_A: Spacing = (1.0, 1.0, 1.0)
+    preview: PreviewOptions = field(default_factory=PreviewOptions)
+    focus: Position | None = None
+    job_id: str = "local"
+    attempt: int = 1
+    keep_scores: bool = False
+    candidates: Picks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished mask on disk and what is known of its volume.
+
+    Attributes
+    ----------
+    mask : Path
+    header : HeaderFields
+        Of the tomogram, or made up for a volume that is only a shape.
+    statistics : Statistics or None
+        Of the tomogram's density.
+    meter : ProgressMeter
+        For the stages that follow.
+    scores : Path or None
+        The score map that the mask was thresholded from, if it is kept.
+    thresholds : HysteresisThreshold or None
+        The thresholds applied to the scores.
+    picks : Picks or None
+        What the engine has picked, if it picks.
+    candidates : Picks or None
+        The picks that another threshold on the kept scores may choose from.
+    """
+
+    mask: Path
+    header: HeaderFields
+    statistics: Statistics | None
+    meter: ProgressMeter
+    scores: Path | None = None
+    thresholds: HysteresisThreshold | None = None
+    picks: Picks | None = None
+    candidates: Picks | None = None

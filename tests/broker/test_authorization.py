@@ -1,0 +1,142 @@
+"""Authorization of requests: every type, made on behalf of each owner with each kind of key, and closed by default."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import zmq
+from tests.broker.locked_bus import DEMO, FILE, LockedBus
+
+from cryomamba.access.visibility import Visibility
+from cryomamba.client.bus_transport import BusTransport
+from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
+from cryomamba.wire.requests import REQUESTS
+from cryomamba_broker.store import Attempt, EventLog, Jobs, Leases
+
+NEVER = "00000000-0000-4000-8000-000000000000"
+WORKER = {"worker": "w", "attempt": 1}
+ERROR = {"code": "engine_failed", "message": "No."}
+BODIES: Mapping[str, dict[str, Any]] = {
+    "ping": {},
+    "server.info": {},
+    "server.activity": {},
+    "job.submit": {"volume": {"job_id": "JOB"}, "engine": "threshold"},
+    "job.get": {"job": "JOB"},
+    "job.list": {},
+    "job.cancel": {"job": "JOB"},
+    "job.retry": {"job": "JOB"},
+    "job.delete": {"job": "JOB"},
+    "job.focus": {"job": "JOB", "position": [1, 1, 1]},
+    "job.revise": {"job": "JOB", "file_id": FILE},
+    "events.since": {"job": "JOB", "n": 0},
+    "artifact.read": {"job": "JOB", "name": "mask.mrc", "offset": 0, "length": 1},
+    "preview.get": {"job": "JOB"},
+    "worker.hello": {"worker": "w", "host": "h", "pid": 1, "version": "0", "engines": []},
+    "job.claim": {"worker": "w", "engines": ["demo"], "wait_s": 0},
+    "job.renew": {"job": "JOB", **WORKER, "progress": {}},
+    "job.finish": {"job": "JOB", **WORKER, "artifacts": []},
+    "job.fail": {"job": "JOB", **WORKER, "error": ERROR},
+    "job.release": {"job": "JOB", **WORKER},
+}
+ABOUT_NO_JOB = {"ping", "server.info", "job.list"}
+
+
+async def outcome(caller: BusTransport, type_: str, job_id: str, visibility: Visibility) -> tuple[ErrorCode, str] | str:
+    """Return the code and text of the error that a request ends with, or the text of the reply."""
+    body = _with_job(BODIES[type_], job_id)
+    try:
+        reply = await caller.channel.request(type_, body, visibility=visibility)
+    except CryoMambaError as error:
+        return error.code, f"{error.message} {error.hint} {error.details}".replace(job_id, "JOB")
+    return str(reply.body)
+
+
+def _with_job(value: Any, job_id: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_job(one, job_id) for name, one in value.items()}
+    return job_id if value == "JOB" else value
+
+
+def test_every_request_is_walked() -> None:
+    """A request that is new must be added to this table, and so to the tests below."""
+    assert set(BODIES) == set(REQUESTS)
+
+
+async def test_a_job_of_another_owner_does_not_exist(bus: LockedBus) -> None:
+    """No request finds it, and the answer is word for word that for a job that never was; nothing happens to it."""
+    before = await bus.ada.submit(DEMO)
+    cases = [(bus.bob, Visibility.everything()), (bus.bob, Visibility.of("bob")), (bus.admin, Visibility.of("bob"))]
+    for caller, visibility in cases:
+        for type_ in REQUESTS:
+            found = await outcome(caller, type_, before.job_id, visibility)
+            if type_ in ABOUT_NO_JOB:
+                assert before.job_id not in found, type_
+                assert "ada" not in found, type_
+                continue
+            assert found == await outcome(caller, type_, NEVER, visibility), type_
+            assert found[0] in {ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN}, type_
+    assert await bus.ada.get(before.job_id) == before
+
+
+async def test_a_key_acts_for_its_own_owner_alone(bus: LockedBus) -> None:
+    """Naming another owner is forbidden for every request, and an administrator's key may name anyone."""
+    job = (await bus.ada.submit(DEMO)).job_id
+    for type_ in REQUESTS:
+        found = await outcome(bus.bob, type_, job, Visibility.of("ada"))
+        assert found[0] is ErrorCode.FORBIDDEN, type_
+    assert (await bus.admin.on_behalf_of(Visibility.of("ada")).get(job)).owner == "ada"
+    with pytest.raises(AccessError):
+        await bus.admin.on_behalf_of(Visibility.of("ada")).activity()
+
+
+@pytest.mark.parametrize("owner", [None, "a b", "ada\n", "x" * 65])
+async def test_a_request_without_a_valid_owner_is_refused(bus: LockedBus, owner: str | None) -> None:
+    """It is not taken for one that may see everything, though the key is an administrator's."""
+    socket = bus.socket(bus.admin_key, bus.broker.endpoints.jobs, zmq.DEALER)
+    for type_ in ("ping", "job.list"):
+        await socket.send(encode(EnvelopeFactory("x").envelope(type_, {}, ts=1.0, owner=owner)))
+        answer = decode(await socket.recv())
+        assert (answer.type, answer.body["code"]) == ("error", "bad_request")
+
+
+def test_no_owner_has_the_name_that_stands_for_all() -> None:
+    """'*' and texts that are no names cannot be made into one owner's visibility."""
+    for name in ("*", "", "a/b", "a b", "ada\n", "x" * 65):
+        with pytest.raises(InvalidRequestError):
+            Visibility.of(name)
+    assert Visibility.from_wire("*").is_everything
+    assert Visibility.from_wire(Visibility.of("ada").to_wire()) == Visibility.of("ada")
+
+
+INTERNAL = {
+    "EventLog.append": "writes, for a row that was found before",
+    "EventLog.history": "of a row that was found before",
+    "EventLog.last": "a number alone",
+    "Jobs.record": "of a row that was found before",
+    "Jobs.reserved": "a number alone",
+    "Leases.claim": "for workers, who run jobs of all owners",
+    "Leases.expire": "the broker's own housekeeping",
+    "Leases.grace": "the broker's own housekeeping",
+    "Leases.running": "a number alone",
+}
+"""Methods of the store that need no visibility, and why."""
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(function, id=f"{owner.__name__}.{name}")
+        for owner in (Jobs, EventLog, Leases)
+        for name, function in inspect.getmembers(owner, inspect.isfunction)
+        if not name.startswith("_") and f"{owner.__name__}.{name}" not in INTERNAL
+    ],
+)
+def test_no_method_of_the_store_may_omit_visibility(method: Callable[..., object]) -> None:
+    """It is a parameter without a default, or the caller shows the attempt that it holds."""
+    parameters = inspect.signature(method, eval_str=True).parameters.values()
+    required = {p.annotation for p in parameters if p.default is p.empty}
+    assert required & {Visibility, Attempt}

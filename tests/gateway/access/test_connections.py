@@ -1,0 +1,78 @@
+"""One connection by itself: when it is counted as unauthenticated, and what the server must offer for that."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from cryomamba_gateway.access.connections import AcceptedSocket, Connection, Listener
+from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
+
+
+def test_what_is_used_of_uvicorn_is_there() -> None:
+    """The one method that is overridden, the one attribute that it uses, and the two documented options."""
+    assert "send_400_response" in vars(H11Protocol)
+    assert "transport" in H11Protocol.connection_made.__code__.co_names
+    config = Config("x:y", log_config=None, http=H11Protocol, ssl_context_factory=lambda _config, make: make())
+    assert config.http is H11Protocol
+    assert config.is_ssl
+
+
+async def connection_pair(unauthenticated: UnauthenticatedConnections) -> tuple[Connection, AcceptedSocket]:
+    """Return a connection that waits for its first request, and its socket."""
+    accepted, peer = socket.socketpair()
+    peer.close()
+    owned = AcceptedSocket(accepted.family, accepted.type, accepted.proto, accepted.detach())
+    connection = Connection(owned, "here", unauthenticated, lambda: True)
+    owned.on_close = connection.closed
+    return connection, owned
+
+
+async def test_a_connection_is_counted_between_requests() -> None:
+    """Not while one of its requests is answered, pipelined ones included, and not after its end."""
+    unauthenticated = UnauthenticatedConnections(5, 5)
+    connection, accepted = await connection_pair(unauthenticated)
+    counts = [len(unauthenticated)]
+    connection.begin_request()
+    connection.begin_request()
+    connection.end_request(authenticated=False)
+    counts.append(len(unauthenticated))
+    connection.end_request(authenticated=False)
+    counts.append(len(unauthenticated))
+    connection.begin_request()
+    accepted.close()
+    connection.end_request(authenticated=False)
+    counts.append(len(unauthenticated))
+    assert counts == [1, 0, 1, 0]
+
+
+async def test_an_authenticated_connection_is_counted_no_more() -> None:
+    """One request with a token is enough."""
+    unauthenticated = UnauthenticatedConnections(5, 5)
+    connection, accepted = await connection_pair(unauthenticated)
+    for authenticated in (True, False):
+        connection.begin_request()
+        connection.end_request(authenticated=authenticated)
+        assert len(unauthenticated) == 0
+    accepted.close()
+
+
+async def test_asyncio_accepts_through_the_listener() -> None:
+    """A server on a listening socket of ours reports each connection, and its end."""
+    reports: asyncio.Queue[str] = asyncio.Queue()
+
+    def on_accept(accepted: AcceptedSocket, _address: object) -> None:
+        reports.put_nowait("accepted")
+        accepted.on_close = lambda: reports.put_nowait("closed")
+
+    listener = Listener(socket.AF_INET, socket.SOCK_STREAM)
+    listener.on_accept = on_accept
+    listener.bind(("127.0.0.1", 0))
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), sock=listener):
+        _reader, writer = await asyncio.open_connection(*listener.getsockname())
+        async with asyncio.timeout(60):
+            assert [await reports.get(), await reports.get()] == ["accepted", "closed"]
+        writer.close()
