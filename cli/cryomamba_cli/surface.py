@@ -28,8 +28,8 @@ def surface(
         typer.Option(
             "--out",
             "-o",
-            help="Output file: .mrc for the medial surface, one voxel thick; .csv, .star or .tbl for points with normals "
-            "and angles; .nrrd for the normals as a vector field. May be repeated.",
+            help="Output file: .mrc for the medial surface, one voxel thick; .csv, .star or .tbl for points with "
+            "normals and angles; .nrrd for the normals as a vector field. May be repeated.",
         ),
     ] = None,
     spacing: Annotated[
@@ -74,7 +74,7 @@ def surface(
         found = trace_membranes(
             instances,
             volume,
-            MembraneFiles(middle=files.get(".mrc"), normals=files.get(".nrrd")),
+            MembraneFiles(medial_surface=files.get(".mrc"), normals=files.get(".nrrd")),
             label=label,
             thickness_A=thickness,
             spacing_A=spacing,

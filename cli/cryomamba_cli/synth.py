@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryomamba.file_names import stem
 from cryomamba_cli import output
 from cryomamba_cli.options import Force, Json, Parameters, numbers, shape
-from cryomamba_cli.result_paths import require_absent, result_path, stem
+from cryomamba_cli.result_paths import require_absent, result_path
 
 if TYPE_CHECKING:
     from cryomamba.picks import Kind, Picks
@@ -47,8 +48,8 @@ def synth(
     if json:
         output.document(fields)
         return
-    files = {"tomogram": out, "ground truth": truth, **tables}
-    output.facts([(name, str(path)) for name, path in files.items()])
+    files = [("tomogram", out), ("ground truth", truth), *tables.items()]
+    output.facts([(name, str(path)) for name, path in files])
     for name, count in fields["voxels"].items():
         output.say(f"  {name}: {count} voxels, {count / phantom.truth.size:.2%}")
 
