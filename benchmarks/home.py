@@ -37,7 +37,7 @@ def fill(stack: Stack, folder: Path) -> None:
     with cryomamba.connect(stack.http_url) as client:
         jobs = [client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0}).job_id for _ in range(JOBS)]
         for job in jobs:
-            client.wait(job)
+            client.job(job).wait()
         for index in range(UPLOADS):
             path = folder / f"{index}.mrc"
             write_volume(path, rng.normal(size=(SIDE, SIDE, SIDE)).astype(np.float32), 10.0)

@@ -23,7 +23,7 @@ from benchmarks.scenes import organelles
 from numpy.typing import NDArray
 
 from cryomamba.engines.api import Tile, VolumeContext
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.synth import PhantomSpec, score_mask, score_thresholds, synthesize
 from cryomamba.synth.spec import MEMBRANE
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
@@ -62,7 +62,7 @@ def membrane(density: Density, voxel_A: float, truth: Truth) -> tuple[float, flo
     whole = Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), density.shape)
     scores = engine.predict(whole).astype(np.uint8)
     best = max(score.f1 for score in score_thresholds(scores, truth)[1:])
-    return score_mask(cut_scores(scores, engine.thresholds()), truth).f1, best
+    return score_mask(apply_thresholds(scores, engine.thresholds()), truth).f1, best
 
 
 def figures(density: Density, voxel_A: float, truth: Truth) -> Iterator[float]:

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from cryomamba.engines.api import Tile, VolumeContext
 from cryomamba.geometry import Spacing
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.synth import PhantomSpec, score_mask, synthesize
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
@@ -80,7 +80,7 @@ def found(density: Density, voxel_A: Spacing, truth: Truth) -> float:
     engine = MembraneEngine(MembraneParameters())
     engine.prepare(VolumeContext(density.shape, voxel_A, None, lambda where: np.ascontiguousarray(density[where])))
     whole = Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), density.shape)
-    return score_mask(cut_scores(engine.predict(whole).astype(np.uint8), engine.thresholds()), truth).f1
+    return score_mask(apply_thresholds(engine.predict(whole).astype(np.uint8), engine.thresholds()), truth).f1
 
 
 def main() -> None:

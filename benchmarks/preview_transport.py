@@ -50,9 +50,9 @@ def receive_tcp(server: socket.socket, report: Connection) -> None:
 async def receive_bus(endpoints: BusEndpoints, report: Connection) -> None:
     """Report when each frame lies in the subscriber's mailbox."""
     hub = BusSubscriber(endpoints)
-    subscription = hub.open(JOB, previews=True)
+    subscription = hub.subscribe(JOB, previews=True)
     while True:
-        got = await subscription.mailbox.get()
+        got = await subscription.queue.get()
         if got is None:
             break
         if isinstance(got[0], BusMessage):

@@ -28,16 +28,16 @@ SIDE = 128
 
 
 async def jobs_of(stack: Stack, http: httpx.AsyncClient, worker: PacedWorker, count: int) -> int:
-    """Carry out so many jobs one after the other, each watched; return how many were told their end."""
-    told = 0
+    """Carry out so many jobs one after the other, each watched; return how many received the final state."""
+    received = 0
     for _ in range(count):
         body = {"volume": {"shape": [4 * SIDE] * 3}, "engine": ENGINE}
         job = (await http.post("/v1/jobs", json=body)).raise_for_status().json()["job_id"]
         watching = asyncio.create_task(read_all(stack.http_url, [Watch(job, binary=True)]))
         await worker.one_job()
         (seen,) = await watching
-        told += seen.code == 1000 and seen.states[-1][0] == "job_completed"
-    return told
+        received += seen.code == 1000 and seen.states[-1][0] == "job_completed"
+    return received
 
 
 def read(stack: Stack, service: str) -> tuple[float, int, int]:
@@ -51,19 +51,19 @@ async def measure(stack: Stack) -> None:
     ]
     for worker in workers:
         await worker.hello()
-    print(f"{'jobs':>6}{'told the end':>14}{'jobs/s':>8}{'broker MB':>11}{'fds':>5}{'threads':>9}", end="")
+    print(f"{'jobs':>6}{'final states':>14}{'jobs/s':>8}{'broker MB':>11}{'fds':>5}{'threads':>9}", end="")
     print(f"{'gateway MB':>12}{'fds':>5}{'threads':>9}{'store MB':>10}")
     async with httpx.AsyncClient(base_url=stack.http_url, timeout=60, trust_env=False) as http:
-        done, told = 0, 0
+        done, received = 0, 0
         for _ in range(QUARTERS):
             each = JOBS // QUARTERS // AT_ONCE
             started = time.perf_counter()
-            told += sum(await asyncio.gather(*(jobs_of(stack, http, worker, each) for worker in workers)))
+            received += sum(await asyncio.gather(*(jobs_of(stack, http, worker, each) for worker in workers)))
             done += each * AT_ONCE
             rate = each * AT_ONCE / (time.perf_counter() - started)
             broker, gateway = read(stack, "broker"), read(stack, "gateway")
             store = sum(path.stat().st_size for path in stack.home.glob("jobs.sqlite*")) / 1e6
-            print(f"{done:>6}{told:>14}{rate:>8.0f}{broker[0]:>11.0f}{broker[1]:>5}{broker[2]:>9}", end="")
+            print(f"{done:>6}{received:>14}{rate:>8.0f}{broker[0]:>11.0f}{broker[1]:>5}{broker[2]:>9}", end="")
             print(f"{gateway[0]:>12.0f}{gateway[1]:>5}{gateway[2]:>9}{store:>10.1f}", flush=True)
         times = []
         for _ in range(20):

@@ -71,6 +71,19 @@ def _option(one: TyperOption) -> tuple[str, str, str]:
     return names, "" if flag else f"`{one.default}`", one.help or ""
 
 
+def error_codes() -> str:
+    """Return every error code with its class, HTTP status and exit code, and when it occurs."""
+    from cryomamba.errors import ErrorCode, error_from_payload
+    from cryomamba_gateway.errors import STATUS
+    from cryomamba_server.exit_codes import exit_code
+
+    errors = [error_from_payload({"code": code}) for code in ErrorCode]
+    rows = [
+        (f"`{e.code}`", f"`{type(e).__name__}`", STATUS[e.code], exit_code(e).value, e.code.description) for e in errors
+    ]
+    return table(("Code", "Class", "HTTP", "Exit", "When"), rows)
+
+
 def exit_codes() -> str:
     """Return what every exit code means."""
     from cryomamba_server.exit_codes import MEANINGS, ExitCode
@@ -171,6 +184,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "constants": constants,
     "engines": engines,
+    "error-codes": error_codes,
     "exit-codes": exit_codes,
     "licences": licences,
     "requests": requests,

@@ -13,7 +13,7 @@ ACROSS_A, IN_PLANE_A, DIRECTIONS, BINNED_A = 25.0, 100.0, 90, 25.0
 LOW, HIGH, SMALLEST_VOXELS = 4.0, 8.0, 50
 
 
-def half_sphere(count: int) -> NDArray[np.float64]:
+def hemisphere_directions(count: int) -> NDArray[np.float64]:
     """Return `count` normals (n, 3) spread over the half sphere by the Fibonacci lattice."""
     index = np.arange(count) + 0.5
     z = 1 - index / count
@@ -40,7 +40,7 @@ def z_scores(volume: NDArray[np.float32], voxel_size_A: float, *, dark: bool = T
     kz, ky, kx = axes[0][:, None, None], axes[1][None, :, None], axes[2]
     square = kz * kz + ky * ky + kx * kx
     best = np.full(small.shape, -np.inf, np.float32)
-    for normal in half_sphere(DIRECTIONS).astype(np.float32):
+    for normal in hemisphere_directions(DIRECTIONS).astype(np.float32):
         along = (kz * normal[0] + ky * normal[1] + kx * normal[2]) ** 2
         plate = along * np.exp(-0.5 * (ACROSS_A**2 * along + IN_PLANE_A**2 * (square - along)))
         np.maximum(best, scipy.fft.irfftn(spectrum * plate, small.shape, workers=2), out=best)

@@ -162,10 +162,9 @@ def through_gateway(
     options = cryomamba.PreviewOptions(interval_s=PREVIEW_INTERVAL_S)
     with cryomamba.connect(url) as client:
         chosen = engine or client.info().default_engine or ""
-        with interrupts.deferred():
-            job = client.submit(files.tomogram, engine=chosen, params=TUNED.get(chosen), preview=options, name="demo")
+        job = client.submit(files.tomogram, engine=chosen, params=TUNED.get(chosen), preview=options, name="demo")
         try:
-            record = job
+            record = job.record
             for event in client.watch(job.job_id):
                 display.event(event)
                 previews += isinstance(event, cryomamba.PreviewEvent)

@@ -34,7 +34,7 @@ def jobs(
     from cryomamba.models.jobs import JobState
 
     with cryomamba.connect(server) as client:
-        found = client.list(state=JobState(state) if state else None, limit=limit)
+        found = [one.record for one in client.jobs(state=JobState(state) if state else None, limit=limit)]
     if json:
         output.document(found)
     elif not found:
@@ -61,7 +61,7 @@ def show(job: Job, server: Server = None, json: Json = False) -> None:
     import cryomamba
 
     with cryomamba.connect(server) as client:
-        record = client.get(resolve(client, job))
+        record = client.record(resolve(client, job))
     if json:
         output.document(record)
         return
@@ -117,7 +117,7 @@ def follow(client: Client, job_id: str, display: Reporter) -> JobRecord:
         display.event(event)
         if isinstance(event, StateEvent):
             record = event.record
-    return record or client.get(job_id)
+    return record or client.record(job_id)
 
 
 def cancel(job: Job, server: Server = None, json: Json = False) -> None:
@@ -160,7 +160,7 @@ def resolve(client: Client, text: str) -> str:
 
     if len(text) == _ID_LENGTH:
         return text
-    found = [record.job_id for record in client.list(limit=_SEARCHED) if record.job_id.startswith(text)]
+    found = [one.job_id for one in client.jobs(limit=_SEARCHED) if one.job_id.startswith(text)]
     if not found:
         raise no_such_job(text)
     if len(found) > 1:

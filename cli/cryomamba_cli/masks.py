@@ -52,7 +52,7 @@ def measure(
         open_volume(mask, voxel_size_A=voxel_size(size)) as volume,
         progress_bar("measuring", shown=not json) as progress,
     ):
-        measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, step=progress)
+        measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, progress=progress)
         if csv is not None:
             write_csv(measured, csv)
     if json:
@@ -90,7 +90,7 @@ def clean(
     json: Json = False,
 ) -> None:
     """Remove small components, fill holes, select or label components, in this order; each step is optional."""
-    from cryomamba.masks.export import largest
+    from cryomamba.masks.export import max_label
     from cryomamba.masks.slabs import LabelSource, write_labels
     from cryomamba.masks.split import split_instances
     from cryomamba.volumes import open_volume
@@ -103,10 +103,10 @@ def clean(
     require_absent(out, force=force)
     with open_volume(mask) as volume, progress_bar("cleaning", shown=not json) as progress:
         source = _cleaned(LabelSource.of_volume(volume), min_volume, (fill_holes, fill_planes), keep or [])
-        most = largest(volume)
+        most = max_label(volume)
         if split or number:
             source, most = split_instances(source, split=split), 0xFFFF
-        write_labels(source, out, volume, labels=most, engine="clean", step=progress)
+        write_labels(source, out, volume, labels=most, engine="clean", progress=progress)
     if json:
         output.document({"mask": str(out)})
     else:
@@ -145,17 +145,17 @@ def export(
     json: Json = False,
 ) -> None:
     """Convert a mask to another format or a mesh (in Å), or picks to RELION 5 or Dynamo; format from the extension."""
-    from cryomamba.masks.export import ending_of
     from cryomamba.masks.export import export as export_mask
+    from cryomamba.masks.export import extension_of
     from cryomamba.volumes import open_volume
 
     if mask.suffix.lower() == ".csv":
         _export_picks(mask, out, tomogram, name, label, min_score, filaments=filaments, force=force)
     else:
-        ending_of(out)
+        extension_of(out)
         require_absent(out, force=force)
         with open_volume(mask) as volume, progress_bar("writing", shown=not json) as progress:
-            export_mask(volume, out, label=label, step=progress)
+            export_mask(volume, out, label=label, progress=progress)
     if json:
         output.document({"file": str(out)})
     else:
@@ -226,15 +226,15 @@ def _listed(measured: Measurements) -> str:
 
 
 def _cleaned(source: LabelSource, min_volume: float | None, fill: tuple[bool, bool], keep: list[int]) -> LabelSource:
-    from cryomamba.masks.clean import only_components, without_holes, without_holes_in_planes, without_small_components
+    from cryomamba.masks.clean import fill_holes, fill_holes_in_planes, keep_components, remove_small_components
 
     if min_volume:
-        source = without_small_components(source, min_volume)
+        source = remove_small_components(source, min_volume)
     if fill[0]:
-        source = without_holes(source)
+        source = fill_holes(source)
     if fill[1]:
-        source = without_holes_in_planes(source)
-    return only_components(source, keep) if keep else source
+        source = fill_holes_in_planes(source)
+    return keep_components(source, keep) if keep else source
 
 
 _HEADS = ("", "VOXELS", "VOLUME nm³", "SURFACE nm²", "THICKNESS Å", "CENTROID z, y, x", "BOX")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.errors import ConflictError, CryoMambaError
 from cryomamba_cli.jobs import follow
 from cryomamba_cli.reporter import Reporter
 from cryomamba_cli.signals import Interrupted, Interrupts
@@ -16,9 +16,6 @@ from cryomamba_cli.task import Task
 
 if TYPE_CHECKING:
     from cryomamba.client import Client
-    from cryomamba.models.jobs import JobRecord
-
-OUT_OF_SIGHT: Final = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
 
 
 def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
@@ -33,32 +30,32 @@ def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interr
     """
     import cryomamba
 
-    # The server takes a path as it is; a relative one would be another file there.
-    path = task.tomogram.absolute() if task.tomogram.exists() else task.tomogram
+    name = task.tomogram.name
     with cryomamba.connect(server) as client:
-        record = submit_or_upload(client, path, task, display, interrupts)
-        return follow_and_download(client, record.job_id, task, display, interrupts)
+        job = client.submit(
+            task.tomogram,
+            engine=task.engine,
+            params=task.params,
+            voxel_size_A=task.voxel_size_A,
+            name=task.name,
+            progress=partial(display.transfer, name),
+            reading=_upload_announced(name, display),
+        )
+        return follow_and_download(client, job.job_id, task, display, interrupts)
 
 
-def submit_or_upload(client: Client, path: Path, task: Task, display: Reporter, interrupts: Interrupts) -> JobRecord:
-    """Submit a tomogram by its path; if the gateway cannot read it there, upload it first."""
-    submit = partial(
-        client.submit, engine=task.engine, params=task.params, voxel_size_A=task.voxel_size_A, name=task.name
-    )
-    try:
-        with interrupts.deferred():
-            return submit(path)
-    except InvalidRequestError as error:
-        if error.code not in OUT_OF_SIGHT or client.transport_name != "http" or not path.is_file():
-            raise
-    display.note(f"The server cannot read {path.name} by its path; uploading it.")
-    file = client.upload(
-        path,
-        progress=partial(display.transfer, path.name),
-        reading=partial(display.transfer, f"reading {path.name}"),
-    )
-    with interrupts.deferred():
-        return submit(file_id=file.file_id)
+def _upload_announced(name: str, display: Reporter) -> Callable[[int, int], None]:
+    """Return a callback for the first pass over a file that is uploaded; its first call announces the upload."""
+    announced = False
+
+    def reading(done: int, total: int) -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            display.note(f"The server cannot read {name} by its path; uploading it.")
+        display.transfer(f"reading {name}", done, total)
+
+    return reading
 
 
 def follow_and_download(

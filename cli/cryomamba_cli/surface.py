@@ -70,7 +70,7 @@ def surface(
         open_volume(mask, voxel_size_A=voxel_size(size)) as volume,
         progress_bar("tracing", shown=not json) as progress,
     ):
-        instances = find_instances(LabelSource.of_volume(volume), step=lambda done: progress(done / 4))
+        instances = find_instances(LabelSource.of_volume(volume), progress=lambda done: progress(done / 4))
         found = trace_membranes(
             instances,
             volume,
@@ -78,7 +78,7 @@ def surface(
             label=label,
             thickness_A=thickness,
             spacing_A=spacing,
-            step=lambda done: progress((1 + 3 * done) / 4),
+            progress=lambda done: progress((1 + 3 * done) / 4),
         )
         frame = Frame(volume.shape, volume.voxel_size_A, name or stem(mask).partition("__")[0])
     for ending in _POINTS:

@@ -91,13 +91,13 @@ def conversion_paths(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
         A format is unknown.
     """
     from cryomamba.engines.artifacts import formats_of
-    from cryomamba.masks.export import ending_of
+    from cryomamba.masks.export import extension_of
 
     base = mask.name.removesuffix(".mrc")
     extensions = (form.lstrip(".") for form in dict.fromkeys(formats))
     paths = tuple(mask.with_name(f"{base}.{one}") for one in extensions if one not in formats_of("picks"))
     for path in paths:
-        ending_of(path)
+        extension_of(path)
     return paths
 
 

@@ -85,10 +85,9 @@ def threshold(
 
                 with cryomamba.connect(server) as client:
                     job_id = resolve(client, source)
-                    with interrupts.deferred():
-                        task = replace(task, exports=picks if client.get(job_id).has(CANDIDATES.name) else {})
-                        record = client.threshold(job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
-                    statistics = follow_and_download(client, record.job_id, task, display, interrupts)
+                    task = replace(task, exports=picks if client.record(job_id).has(CANDIDATES.name) else {})
+                    job = client.threshold(job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
+                    statistics = follow_and_download(client, job.job_id, task, display, interrupts)
     finally:
         display.close()
     print_saved(task, statistics, json=json)

@@ -136,7 +136,7 @@ def require_loopback(where: str, *, variable: str, keys: str = "cryomamba keys i
 
 
 def check_bus_url(url: str) -> str:
-    """Return a ``tcp://host:port`` or ``ipc://path`` endpoint as it is, or say what is wrong with it.
+    """Return a ``tcp://host:port`` or ``ipc://path`` endpoint as it is.
 
     Raises
     ------
@@ -154,3 +154,24 @@ def check_bus_url(url: str) -> str:
             hint="Write tcp://HOST:PORT (the broker's jobs socket, 5560 by default) or ipc://PATH.",
         )
     return url
+
+
+def check_http_url(url: str) -> str:
+    """Return the address of a gateway without a slash at its end.
+
+    Raises
+    ------
+    InvalidRequestError
+        The text is not such an address.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidRequestError(
+            f"'{url}' is not an address of a gateway.",
+            hint="Write http://HOST:PORT, for example http://127.0.0.1:8000.",
+        )
+    return url.rstrip("/")

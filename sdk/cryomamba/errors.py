@@ -21,42 +21,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class ErrorCode(StrEnum):
-    """The closed list of error codes, part of the API's contract."""
+    """The closed list of error codes, part of the API's contract; each with a `description` of when it occurs."""
 
-    BAD_REQUEST = "bad_request"
-    INVALID_PARAMETERS = "invalid_parameters"
-    UNKNOWN_ENGINE = "unknown_engine"
-    ENGINE_UNAVAILABLE = "engine_unavailable"
-    PATH_FORBIDDEN = "path_forbidden"
-    TOO_LARGE = "too_large"
-    VOLUME_NOT_FOUND = "volume_not_found"
-    VOLUME_UNREADABLE = "volume_unreadable"
-    VOLUME_UNSUPPORTED = "volume_unsupported"
-    VOLUME_NOT_FINITE = "volume_not_finite"
-    NOT_FOUND = "not_found"
-    METHOD_NOT_ALLOWED = "method_not_allowed"
-    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
-    CONFLICT = "conflict"
-    JOB_FINAL = "job_final"
-    STALE_ATTEMPT = "stale_attempt"
-    CHECKSUM_MISMATCH = "checksum_mismatch"
-    UNAUTHORIZED = "unauthorized"
-    FORBIDDEN = "forbidden"
-    RATE_LIMITED = "rate_limited"
-    UNAVAILABLE = "unavailable"
-    NO_WORKER = "no_worker"
-    TIMEOUT = "timeout"
-    INSUFFICIENT_STORAGE = "insufficient_storage"
-    PROTOCOL = "protocol"
-    ENGINE_FAILED = "engine_failed"
-    OUT_OF_MEMORY = "out_of_memory"
-    WORKER_LOST = "worker_lost"
-    CANCELLED = "cancelled"
-    INTERNAL = "internal"
+    description: str
+
+    def __new__(cls, value: str, description: str = "") -> Self:
+        """Make a member whose value is the code alone."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
+
+    BAD_REQUEST = "bad_request", "The request is malformed, or a field has an invalid value."
+    INVALID_PARAMETERS = "invalid_parameters", "An engine parameter is unknown, of the wrong type, or out of range."
+    UNKNOWN_ENGINE = "unknown_engine", "The server has no engine of this name."
+    ENGINE_UNAVAILABLE = "engine_unavailable", "The engine is known but cannot run: a package is missing."
+    PATH_FORBIDDEN = "path_forbidden", "The path is outside the allowed input directories."
+    TOO_LARGE = "too_large", "The body, a header or the parameters are larger than allowed."
+    VOLUME_NOT_FOUND = "volume_not_found", "There is no such file."
+    VOLUME_UNREADABLE = "volume_unreadable", "The file is not an MRC file, is truncated, or has an inconsistent header."
+    VOLUME_UNSUPPORTED = "volume_unsupported", "The file is an MRC file of an unsupported kind, such as a complex one."
+    VOLUME_NOT_FINITE = "volume_not_finite", "Voxels are NaN or infinite."
+    NOT_FOUND = "not_found", "There is no such job, file, preview or route."
+    METHOD_NOT_ALLOWED = "method_not_allowed", "The route exists but does not accept this method."
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable", "The requested range is beyond the end of the file."
+    CONFLICT = "conflict", "The present state does not allow this, or the idempotency key belongs to another request."
+    JOB_FINAL = "job_final", "The job has already ended."
+    STALE_ATTEMPT = "stale_attempt", "A worker reports an attempt that has been given to another worker."
+    CHECKSUM_MISMATCH = "checksum_mismatch", "A file was damaged in transfer."
+    UNAUTHORIZED = "unauthorized", "The request has no valid token or key."
+    FORBIDDEN = "forbidden", "The caller, or the web page that sent the request, is not allowed to do this."
+    RATE_LIMITED = "rate_limited", "There are too many requests or connections."
+    UNAVAILABLE = "unavailable", "A service cannot be reached."
+    NO_WORKER = "no_worker", "No inference service is connected."
+    TIMEOUT = "timeout", "A service or client did not answer in time."
+    INSUFFICIENT_STORAGE = "insufficient_storage", "The server's disk is full."
+    PROTOCOL = "protocol", "The other side uses another protocol or version."
+    ENGINE_FAILED = "engine_failed", "The engine failed."
+    OUT_OF_MEMORY = "out_of_memory", "The engine needed more memory than available."
+    WORKER_LOST = "worker_lost", "The worker crashed or stopped responding in each of the allowed attempts."
+    CANCELLED = "cancelled", "The job was cancelled."
+    INTERNAL = "internal", "CryoMamba has a defect."
 
 
 class CryoMambaError(Exception):

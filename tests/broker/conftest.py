@@ -79,7 +79,7 @@ async def bus(settings: Settings, start_broker: StartBroker, tmp_path: Path) -> 
     async with AsyncExitStack() as stack:
         made = LockedBus(broker, keys, tmp_path, stack)
         hello = WorkerHello(worker="w", host="h", pid=1, version="0", engines=ENGINES)
-        await made.worker.channel.request("worker.hello", hello)
+        await made.worker.requester.request("worker.hello", hello)
         yield made
 
 

@@ -76,7 +76,7 @@ class LockedBus:
 
     async def claimed(self) -> JobRecord:
         """Let the worker take the next job."""
-        reply = await self.worker.channel.request("job.claim", Claim(worker="w", engines=("demo",), wait_s=5))
+        reply = await self.worker.requester.request("job.claim", Claim(worker="w", engines=("demo",), wait_s=5))
         return JobRecord.model_validate(reply.body["job"])
 
     async def show(self, camera: zmq.asyncio.Socket, stamp: EnvelopeFactory, job: JobRecord) -> None:

@@ -15,6 +15,7 @@ import zmq.asyncio
 
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
+from cryomamba.client import calls
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import ConnectionFile
@@ -71,7 +72,7 @@ async def join(locked: Broker) -> AsyncIterator[Join]:
 async def engines(join: Join, settings: Settings) -> None:
     """Let the home's own worker say what it offers."""
     worker = join(key_for(settings, Role.WORKER))
-    await worker.channel.request(
+    await worker.requester.request(
         "worker.hello", WorkerHello(worker="w", host="h", pid=1, version="0", engines=(ENGINE,))
     )
 
@@ -79,15 +80,15 @@ async def engines(join: Join, settings: Settings) -> None:
 async def silent(transport: BusTransport) -> str:
     """Expect no answer, and return the hint."""
     with pytest.raises(UnavailableError) as caught:
-        await transport.channel.request("ping", Empty(), timeout=0.5)
+        await transport.requester.request("ping", Empty(), timeout=0.5)
     return caught.value.hint
 
 
 async def test_the_home_s_own_keys_work(join: Join, settings: Settings, engines: None) -> None:
     """Worker and gateway of the broker's home need nothing but the home."""
     client = join(key_for(settings, Role.ADMIN))
-    record = await client.submit(DEMO)
-    assert (await client.get(record.job_id)).state == "pending"
+    record = await client.call(calls.submit_job(DEMO))
+    assert (await client.call(calls.get_job(record.job_id))).state == "pending"
 
 
 async def test_a_stranger_hears_nothing(join: Join, locked: Broker, keys: BusKeys, tmp_path: Path) -> None:
@@ -99,23 +100,27 @@ async def test_a_stranger_hears_nothing(join: Join, locked: Broker, keys: BusKey
     for key in (None, unknown, known.model_copy(update={"server_key": public})):
         hint = await silent(join(key))
         assert all(word in hint for word in ("key", "port", "broker"))
-    assert (await join(known).channel.request("ping", Empty())).body["epoch"] == locked.stamp.epoch
+    assert (await join(known).requester.request("ping", Empty())).body["epoch"] == locked.stamp.epoch
 
 
 async def test_a_viewer_cannot_submit(
     join: Join, engines: None, keys: BusKeys, pair: Callable[[str, Role], KeyFile], tmp_path: Path
 ) -> None:
     """A viewer may look at what is its owner's, and is refused whatever changes something or is a worker's."""
-    record = await join(pair("ada", Role.CLIENT)).submit(DEMO)
+    record = await join(pair("ada", Role.CLIENT)).call(calls.submit_job(DEMO))
     viewer = join(keys.add("vera", Role.VIEWER, file=tmp_path / "vera.key", owner="ada"))
-    assert (await viewer.get(record.job_id)).job_id == record.job_id
-    for question in (viewer.submit(DEMO), viewer.cancel(record.job_id), viewer.focus(record.job_id, (1, 1, 1))):
+    assert (await viewer.call(calls.get_job(record.job_id))).job_id == record.job_id
+    for question in (
+        viewer.call(calls.submit_job(DEMO)),
+        viewer.call(calls.cancel_job(record.job_id)),
+        viewer.call(calls.focus_job(record.job_id, (1, 1, 1))),
+    ):
         with pytest.raises(AccessError) as caught:
             await question
         assert caught.value.code is ErrorCode.FORBIDDEN
     with pytest.raises(AccessError):
-        await viewer.channel.request("job.claim", {"worker": "w", "engines": ["demo"]})
-    assert (await viewer.get(record.job_id)).state == "pending"
+        await viewer.requester.request("job.claim", {"worker": "w", "engines": ["demo"]})
+    assert (await viewer.call(calls.get_job(record.job_id))).state == "pending"
 
 
 async def test_a_client_is_no_worker_and_a_worker_no_client(
@@ -123,9 +128,9 @@ async def test_a_client_is_no_worker_and_a_worker_no_client(
 ) -> None:
     """Each role asks its own questions alone."""
     with pytest.raises(AccessError):
-        await join(pair("ada", Role.CLIENT)).channel.request("job.claim", {"worker": "w", "engines": ["demo"]})
+        await join(pair("ada", Role.CLIENT)).requester.request("job.claim", {"worker": "w", "engines": ["demo"]})
     with pytest.raises(AccessError):
-        await join(pair("node1", Role.WORKER)).submit(DEMO)
+        await join(pair("node1", Role.WORKER)).call(calls.submit_job(DEMO))
 
 
 async def test_keys_come_and_go_without_a_restart(
@@ -134,10 +139,10 @@ async def test_keys_come_and_go_without_a_restart(
     """A key that is added works at once; a revoked one is refused on the connection that it has, and on a new one."""
     ada = pair("ada", Role.CLIENT)
     transport = join(ada)
-    await transport.channel.request("ping", Empty())
+    await transport.requester.request("ping", Empty())
     keys.revoke("ada")
     with pytest.raises(AccessError) as caught:
-        await transport.channel.request("ping", Empty())
+        await transport.requester.request("ping", Empty())
     assert caught.value.code is ErrorCode.UNAUTHORIZED
     await silent(join(ada))
 
@@ -158,10 +163,10 @@ async def test_an_eavesdropper_reads_nothing(
     spy.connect(locked.endpoints.events)
     spy.subscribe(b"")
     client = join(key_for(settings, Role.ADMIN))
-    async with contextlib.aclosing(client.watch(None, previews=False)) as events:
+    async with contextlib.aclosing(client.watch_all()) as events:
         following = asyncio.ensure_future(anext(aiter(_states(events))))
         while not following.done():
-            await client.submit(DEMO)
+            await client.call(calls.submit_job(DEMO))
             await asyncio.wait({following}, timeout=0.05)
         assert following.result().event.type == "job_created"
     with pytest.raises(zmq.Again):
@@ -193,7 +198,7 @@ async def test_a_revoked_subscriber_reads_no_more(
     client = join(key_for(settings, Role.ADMIN))
 
     async def heard() -> bool:
-        await client.submit(DEMO)
+        await client.call(calls.submit_job(DEMO))
         return bool(await spy.poll(50))
 
     await wait_until_async(heard, what="the other to hear of a job")
@@ -204,10 +209,10 @@ async def test_a_revoked_subscriber_reads_no_more(
     monitor.close(linger=0)
     while await spy.poll(0):
         await spy.recv_multipart()
-    async with contextlib.aclosing(client.watch(None, previews=False)) as events:
+    async with contextlib.aclosing(client.watch_all()) as events:
         following = asyncio.ensure_future(anext(aiter(_states(events))))
         while not following.done():
-            await client.submit(DEMO)
+            await client.call(calls.submit_job(DEMO))
             await asyncio.wait({following}, timeout=0.05)
     assert not await spy.poll(0)
     spy.close(linger=0)

@@ -11,6 +11,7 @@ import zmq
 from tests.broker.locked_bus import DEMO, FILE, LockedBus
 
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
@@ -37,7 +38,8 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "preview.get": {"job": "JOB"},
     "worker.hello": {"worker": "w", "host": "h", "pid": 1, "version": "0", "engines": []},
     "job.claim": {"worker": "w", "engines": ["demo"], "wait_s": 0},
-    "job.renew": {"job": "JOB", **WORKER, "progress": {}},
+    "job.renew": {"job": "JOB", **WORKER},
+    "job.progress": {"job": "JOB", **WORKER, "progress": {}},
     "job.finish": {"job": "JOB", **WORKER, "artifacts": []},
     "job.fail": {"job": "JOB", **WORKER, "error": ERROR},
     "job.release": {"job": "JOB", **WORKER},
@@ -49,7 +51,7 @@ async def outcome(caller: BusTransport, type_: str, job_id: str, visibility: Vis
     """Return the code and text of the error that a request ends with, or the text of the reply."""
     body = _with_job(BODIES[type_], job_id)
     try:
-        reply = await caller.channel.request(type_, body, visibility=visibility)
+        reply = await caller.requester.request(type_, body, visibility=visibility)
     except CryoMambaError as error:
         return error.code, f"{error.message} {error.hint} {error.details}".replace(job_id, "JOB")
     return str(reply.body)
@@ -68,7 +70,7 @@ def test_every_request_is_walked() -> None:
 
 async def test_a_job_of_another_owner_does_not_exist(bus: LockedBus) -> None:
     """No request finds it, and the answer is word for word that for a job that never was; nothing happens to it."""
-    before = await bus.ada.submit(DEMO)
+    before = await bus.ada.call(calls.submit_job(DEMO))
     cases = [(bus.bob, Visibility.everything()), (bus.bob, Visibility.of("bob")), (bus.admin, Visibility.of("bob"))]
     for caller, visibility in cases:
         for type_ in REQUESTS:
@@ -79,18 +81,18 @@ async def test_a_job_of_another_owner_does_not_exist(bus: LockedBus) -> None:
                 continue
             assert found == await outcome(caller, type_, NEVER, visibility), type_
             assert found[0] in {ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN}, type_
-    assert await bus.ada.get(before.job_id) == before
+    assert await bus.ada.call(calls.get_job(before.job_id)) == before
 
 
 async def test_a_key_acts_for_its_own_owner_alone(bus: LockedBus) -> None:
     """Naming another owner is forbidden for every request, and an administrator's key may name anyone."""
-    job = (await bus.ada.submit(DEMO)).job_id
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
     for type_ in REQUESTS:
         found = await outcome(bus.bob, type_, job, Visibility.of("ada"))
         assert found[0] is ErrorCode.FORBIDDEN, type_
-    assert (await bus.admin.on_behalf_of(Visibility.of("ada")).get(job)).owner == "ada"
+    assert (await bus.admin.on_behalf_of(Visibility.of("ada")).call(calls.get_job(job))).owner == "ada"
     with pytest.raises(AccessError):
-        await bus.admin.on_behalf_of(Visibility.of("ada")).activity()
+        await bus.admin.on_behalf_of(Visibility.of("ada")).call(calls.server_activity())
 
 
 @pytest.mark.parametrize("owner", [None, "a b", "ada\n", "x" * 65])

@@ -16,6 +16,7 @@ from tests.broker.locked_bus import DEMO, FILE, LockedBus
 from cryomamba.access.keys import key_for
 from cryomamba.access.roles import Role
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.errors import CryoMambaError, NotFoundError
 from cryomamba.models.events import ConnectionEvent, StateEvent
 from cryomamba.models.files import FileRecord
@@ -39,32 +40,32 @@ async def all_of(socket: zmq.asyncio.Socket, until: bytes) -> list[bytes]:
 
 async def test_an_owner_cannot_be_chosen(bus: LockedBus) -> None:
     """A client's job is its key's owner's whatever it says; an administrator, as the gateway, says whose it is."""
-    assert (await bus.bob.submit(DEMO.model_copy(update={"owner": "ada"}))).owner == "bob"
-    assert (await bus.admin.submit(DEMO.model_copy(update={"owner": "carol"}))).owner == "carol"
+    assert (await bus.bob.call(calls.submit_job(DEMO.model_copy(update={"owner": "ada"})))).owner == "bob"
+    assert (await bus.admin.call(calls.submit_job(DEMO.model_copy(update={"owner": "carol"})))).owner == "carol"
     laptop = bus.transport(bus.key("laptop", owner="ada"))
-    assert (await laptop.submit(DEMO)).owner == "ada"
+    assert (await laptop.call(calls.submit_job(DEMO))).owner == "ada"
 
 
 async def test_the_same_key_of_two_people(bus: LockedBus) -> None:
     """Two people may use the same client key, and neither learns of the other's job."""
     request = DEMO.model_copy(update={"client_key": "the-same"})
-    first, again = await bus.ada.submit(request), await bus.ada.submit(request)
-    other = await bus.bob.submit(request.model_copy(update={"name": "another"}))
+    first, again = await bus.ada.call(calls.submit_job(request)), await bus.ada.call(calls.submit_job(request))
+    other = await bus.bob.call(calls.submit_job(request.model_copy(update={"name": "another"})))
     assert first.job_id == again.job_id != other.job_id
 
 
 async def test_listings_tell_of_ones_own(bus: LockedBus) -> None:
     """Jobs, events and what a worker is at are told to those in whose sight they are, asked for or not."""
-    job = (await bus.ada.submit(DEMO)).job_id
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
     assert (await bus.claimed()).job_id == job
-    own = (await bus.bob.submit(DEMO)).job_id
+    own = (await bus.bob.call(calls.submit_job(DEMO))).job_id
     for caller in (bus.bob, bus.admin.on_behalf_of(Visibility.of("bob"))):
-        page = await caller.page(state=None, limit=10, cursor=None)
+        page = await caller.call(calls.list_jobs(state=None, limit=10, cursor=None))
         assert {record.job_id for record in page.jobs} == {own}
-    events = (await bus.bob.channel.request("events.since", {"n": 0})).body["events"]
+    events = (await bus.bob.requester.request("events.since", {"n": 0})).body["events"]
     assert {event["job_id"] for event in events} == {own}
-    assert [worker.job_id for worker in (await bus.bob.info()).workers] == [None]
-    assert [worker.job_id for worker in (await bus.admin.info()).workers] == [job]
+    assert [worker.job_id for worker in (await bus.bob.call(calls.server_info())).workers] == [None]
+    assert [worker.job_id for worker in (await bus.admin.call(calls.server_info())).workers] == [job]
 
 
 async def test_anothers_volume_is_not_there(bus: LockedBus) -> None:
@@ -72,13 +73,13 @@ async def test_anothers_volume_is_not_there(bus: LockedBus) -> None:
     folder = bus.broker.settings.uploads / "files" / FILE
     folder.mkdir(parents=True)
     write_volume(folder / VOLUME, np.zeros((4, 4, 4), np.float32), 10.0)
-    job = (await bus.ada.submit(DEMO)).job_id
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
     scores = bus.broker.settings.artifacts / job / "scores.mrc"
     scores.parent.mkdir(parents=True)
     write_volume(scores, np.zeros((4, 4, 4), np.float32), 10.0)
     for source in (VolumeSource(file_id=FILE), VolumeSource(job_id=job)):
         with pytest.raises(NotFoundError):
-            await bus.bob.submit(SubmitRequest(volume=source, engine="threshold"))
+            await bus.bob.call(calls.submit_job(SubmitRequest(volume=source, engine="threshold")))
     record = FileRecord(
         file_id=FILE,
         filename="a.mrc",
@@ -90,13 +91,15 @@ async def test_anothers_volume_is_not_there(bus: LockedBus) -> None:
     )
     (folder / RECORD).write_text(record.model_dump_json())
     with pytest.raises(NotFoundError):
-        await bus.bob.submit(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold"))
-    assert (await bus.ada.submit(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold"))).owner == "ada"
+        await bus.bob.call(calls.submit_job(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold")))
+    assert (
+        await bus.ada.call(calls.submit_job(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold")))
+    ).owner == "ada"
 
 
 async def test_an_eavesdropper_with_a_key_reads_nothing(bus: LockedBus) -> None:
     """Whatever a client subscribes to, events of another's jobs do not come: all, a prefix, the job, its sync topic."""
-    job = (await bus.ada.submit(DEMO)).job_id
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
     spy = bus.socket(bus.files["bob"], bus.broker.endpoints.events)
     tried = [b"", b"v", b"v1/", b"v1/event/", b"v1/owned/", owned_topic("ada"), b"sync/", event_topic(job)]
     tried += [event_topic(job)[:-1], owned_topic("ada", job), b"v1/event/" + job[:8].encode()]
@@ -107,20 +110,20 @@ async def test_an_eavesdropper_with_a_key_reads_nothing(bus: LockedBus) -> None:
     last = sync_topic(owned_topic("bob"), new_nonce())
     spy.subscribe(last)
     assert await all_of(spy, last) == [last]
-    await bus.ada.cancel(job)
-    own = (await bus.bob.submit(DEMO)).job_id
+    await bus.ada.call(calls.cancel_job(job))
+    own = (await bus.bob.call(calls.submit_job(DEMO))).job_id
     spy.subscribe(owned_topic("bob"))
     spy.subscribe(sync_topic(event_topic(own), "n"))
     topics = await all_of(spy, sync_topic(event_topic(own), "n"))
-    await bus.admin.cancel((await bus.ada.submit(DEMO)).job_id)
-    await bus.bob.cancel(own)
+    await bus.admin.call(calls.cancel_job((await bus.ada.call(calls.submit_job(DEMO))).job_id))
+    await bus.bob.call(calls.cancel_job(own))
     topics += await all_of(spy, owned_topic("bob", own))
     assert not [topic for topic in topics if own.encode() not in topic]
 
 
 async def test_previews_are_for_their_owner(bus: LockedBus) -> None:
     """Frames, and the last one for late joiners, go to the job's owner and the administrator, and to nobody else."""
-    await bus.ada.submit(DEMO)
+    await bus.ada.call(calls.submit_job(DEMO))
     job, stamp = await bus.claimed(), EnvelopeFactory("camera")
     camera = bus.socket(key_for(bus.broker.settings, Role.WORKER), bus.broker.endpoints.preview_in, zmq.PUB)
     await bus.show(camera, stamp, job)
@@ -139,12 +142,12 @@ async def test_previews_are_for_their_owner(bus: LockedBus) -> None:
 
 async def test_all_that_is_ones_own_is_followed(bus: LockedBus) -> None:
     """The SDK's stream of all jobs is, with a client's key, that of its owner; the administrator's has every job."""
-    async with contextlib.aclosing(bus.bob.watch(None, previews=False)) as mine:
+    async with contextlib.aclosing(bus.bob.watch_all()) as mine:
         await anext(event async for event in mine if isinstance(event, ConnectionEvent) and event.status == "connected")
-        await bus.ada.submit(DEMO)
-        made = (await bus.bob.submit(DEMO)).job_id
+        await bus.ada.call(calls.submit_job(DEMO))
+        made = (await bus.bob.call(calls.submit_job(DEMO))).job_id
         assert (await anext(aiter(_states(mine)))).event.job_id == made
-    job = (await bus.ada.submit(DEMO)).job_id
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
     async with contextlib.aclosing(bus.ada.watch(job, previews=True)) as events:
         assert (await anext(aiter(_states(events)))).record.job_id == job
     with pytest.raises(CryoMambaError):
@@ -166,7 +169,7 @@ async def test_a_shifted_subscription_opens_nothing(bus: LockedBus, endpoint: st
     are added, but not in the list of those that are read.
     """
     where = getattr(bus.broker.endpoints, endpoint)
-    job = (await bus.ada.submit(DEMO)).job_id
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
     topic = event_topic(job) if endpoint == "events" else preview_topic(job)
     eves = [bus.socket(bus.key(f"eve{n}"), where, zmq.XSUB) for n in range(2)]
     monitor = eves[0].get_monitor_socket(zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_AUTH)
@@ -188,7 +191,9 @@ async def test_a_shifted_subscription_opens_nothing(bus: LockedBus, endpoint: st
 
         async def told() -> bool:
             # Only what was published after the cut shows whether the subscription is there again.
-            await bus.admin.retry(job) if (await bus.ada.get(job)).state == "cancelled" else await bus.ada.cancel(job)
+            await bus.admin.call(calls.retry_job(job)) if (
+                await bus.ada.call(calls.get_job(job))
+            ).state == "cancelled" else await bus.ada.call(calls.cancel_job(job))
             return bool(await victim.poll(50))
 
         await wait_until_async(told, what="the victim to hear of its job again")
@@ -214,5 +219,5 @@ async def test_a_name_gives_no_claim_to_anothers_answers(bus: LockedBus) -> None
 
 async def test_housekeeping_sees_every_job(bus: LockedBus) -> None:
     """'cryomamba gc' asks with the home's own key, so that no one's files seem to be nobody's."""
-    jobs = {(await bus.ada.submit(DEMO)).job_id, (await bus.bob.submit(DEMO)).job_id}
+    jobs = {(await bus.ada.call(calls.submit_job(DEMO))).job_id, (await bus.bob.call(calls.submit_job(DEMO))).job_id}
     assert {record.job_id for record in await retention._all_jobs(bus.broker.settings)} == jobs

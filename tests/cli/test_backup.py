@@ -38,13 +38,13 @@ def test_a_restored_data_directory_is_complete(
     with cryomamba.connect(server.http_url) as client:
         file = client.upload(tomogram)
         done = client.submit(file_id=file.file_id, engine="threshold")
-        client.wait(done.job_id)
+        done.wait()
         client.download(done.job_id, "mask.mrc", to=tmp_path / "before.mrc")
         first = cli("backup", target)
         assert first.exit_code == 0, first.output
         # The second time, only new files are copied.
         running = client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 2})
-        wait_until(lambda: client.get(running.job_id).state is JobState.RUNNING, what="the job to run")
+        wait_until(lambda: client.record(running.job_id).state is JobState.RUNNING, what="the job to run")
         assert "copied 0 new files" in cli("backup", target).output
         client.cancel(running.job_id)
     assert json.loads((target / "backup.json").read_text())["jobs"] == 2
@@ -59,8 +59,8 @@ def test_a_restored_data_directory_is_complete(
         client.download(done.job_id, "mask.mrc", to=tmp_path / "after.mrc")
         assert (tmp_path / "after.mrc").read_bytes() == (tmp_path / "before.mrc").read_bytes()
         again = client.submit(file_id=file.file_id, engine="threshold", params={"sigma_A": 10})
-        assert client.wait(again.job_id).state is JobState.COMPLETED
-        ended = client.wait(running.job_id)
+        assert again.wait().state is JobState.COMPLETED
+        ended = client.job(running.job_id).wait().record
         assert (ended.state, ended.attempt) == (JobState.COMPLETED, 2)
     listed = httpx.get(f"{new_stack.http_url}/v1/files").json()["files"]
     assert [one["file_id"] for one in listed] == [file.file_id]

@@ -21,7 +21,7 @@ Cli = Callable[..., Result]
 
 def done_job(client: cryomamba.Client) -> str:
     job = client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 0})
-    client.wait(job.job_id)
+    job.wait()
     return job.job_id
 
 
@@ -41,16 +41,16 @@ def test_expired_items_are_deleted_with_yes(server: Stack, cli: Cli, monkeypatch
         shown = cli("gc", "--days", "0")
         assert {line.split()[1] for line in shown.stdout.splitlines()[1:]} == {ended, "gone", "dead/1"}
         assert "--yes" in shown.stderr
-        assert client.get(ended).artifacts
+        assert client.record(ended).artifacts
         removed = cli("gc", "--days", "0", "--yes")
         assert removed.exit_code == 0, removed.output
         with pytest.raises(NotFoundError):
-            client.get(ended)
+            client.record(ended)
         assert sorted(path.name for path in (server.home / "artifacts").iterdir()) == []
         assert [path.name for path in (server.home / "work").iterdir()] == [running]
         client.cancel(running)
-        wait_until(lambda: client.get(running).state.final, what="the job to end")
-        assert [record.job_id for record in client.list()] == [running]
+        wait_until(lambda: client.record(running).state.final, what="the job to end")
+        assert [record.job_id for record in client.jobs()] == [running]
 
 
 def test_unused_uploads_are_deleted(server: Stack, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_unused_uploads_are_deleted(server: Stack, cli: Cli, tmp_path: Path, mon
     with cryomamba.connect(server.http_url) as client:
         used, unused = (client.upload(made_volume(path, seed)).file_id for seed in (1, 2))
         job = client.submit(file_id=used, engine="threshold")
-        client.wait(job.job_id)
+        job.wait()
         assert used not in cli("gc").stdout
         # As if both had been sent years ago.
         for file_id in (used, unused):

@@ -99,5 +99,5 @@ def test_ctrl_c_stops_watching_but_not_the_job(server: Stack) -> None:
         watching.communicate(timeout=DEADLINE_S)
     assert watching.returncode == 130
     with cryomamba.connect(server.bus_url) as client:
-        assert client.get(job).state is JobState.RUNNING
+        assert client.record(job).state is JobState.RUNNING
         client.cancel(job)

@@ -83,5 +83,5 @@ def test_ctrl_c_cancels_the_job_on_the_server(signum: signal.Signals, way: str, 
     with cryomamba.connect(url) as client:
         for _ in client.watch(job):
             pass
-        assert client.get(job).state is JobState.CANCELLED
+        assert client.record(job).state is JobState.CANCELLED
     assert not (tmp_path / "mask.mrc").exists()

@@ -292,10 +292,10 @@ def test_an_upload_can_be_cancelled(
     driver: Driver, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row ends as cancelled and the server forgets what it was sent."""
-    from cryomamba.client import http_transport as http
+    from cryomamba.client.http_transport import HttpTransport
 
     sending = threading.Event()
-    real = http.HttpTransport._ask
+    real = HttpTransport.request
 
     async def stuck(self: Any, method: str, path: str, **more: Any) -> Any:
         if "/part/" in path:
@@ -303,7 +303,7 @@ def test_an_upload_can_be_cancelled(
             await asyncio.Event().wait()
         return await real(self, method, path, **more)
 
-    monkeypatch.setattr(http.HttpTransport, "_ask", stuck)
+    monkeypatch.setattr(HttpTransport, "request", stuck)
     unknown = tmp_path / "unknown.mrc"
     write_volume(unknown, np.random.default_rng(5).standard_normal((8, 16, 16), np.float32), 10.0)
     driver.connect(stack.http_url)

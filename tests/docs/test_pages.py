@@ -14,12 +14,9 @@ from types import ModuleType
 import pytest
 from typer.main import get_command
 
-from cryomamba.errors import ErrorCode, error_from_payload
 from cryomamba.wire import constants
 from cryomamba.wire.requests import REQUESTS
 from cryomamba_cli.app import app
-from cryomamba_gateway.errors import STATUS
-from cryomamba_server.exit_codes import exit_code
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -60,16 +57,6 @@ def test_the_bus_page_states_the_numbers_and_requests() -> None:
     numbers = {name: str(value) for name, value in vars(constants).items() if name.isupper()}
     assert numbers.items() <= stated.items()
     assert set(REQUESTS) <= set(stated)
-
-
-def test_every_error_code_is_explained() -> None:
-    """The page lists each code with the class, HTTP status and exit code that it really has."""
-    stated = {row[0].strip("`"): row[1:4] for row in rows(DOCS / "reference" / "errors.md")}
-    known = {}
-    for code in ErrorCode:
-        error = error_from_payload({"code": code, "message": "x"})
-        known[str(code)] = [f"`{type(error).__name__}`", str(STATUS[code]), str(exit_code(error).value)]
-    assert stated == known
 
 
 def test_every_dependency_has_a_reason() -> None:

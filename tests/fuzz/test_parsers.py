@@ -148,7 +148,7 @@ def test_keys_and_tokens_that_are_none(name: str, key: str) -> None:
         home = Path(folder, "keys")
         BusKeys(home).find(key)
         assert refused(TokenStore(home).verify, key)
-        if not refused(BusKeys(home).admit, name, "client", key):
+        if not refused(BusKeys(home).authorize, name, "client", key):
             assert len(key) == 40
         assert {path.name for path in Path(folder).iterdir()} <= {"keys"}
 

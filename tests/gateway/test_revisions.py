@@ -51,7 +51,7 @@ async def completed(client: AsyncClient, worker: Worker, folder: Path) -> JobRec
     record = await client.submit(shape=SHAPE)
     first = mask_file(folder / "first.mrc", 1).read_bytes()
     await worker.finish(await worker.claim(), {"mask.mrc": first})
-    return await client.get(record.job_id)
+    return await client.record(record.job_id)
 
 
 @pytest.mark.parametrize("transport", ["gateway", "bus"])

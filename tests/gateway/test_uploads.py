@@ -245,18 +245,18 @@ async def test_a_client_with_a_token(house_class: type[House], tmp_path: Path, t
         worker = await house.start_worker()
         async with await aconnect(house.url) as stranger:
             with pytest.raises(AccessError) as caught:
-                await stranger.list()
+                await stranger.jobs()
             assert caught.value.code is ErrorCode.UNAUTHORIZED
             assert "CRYOMAMBA_TOKEN" in caught.value.hint
         client = await stack.enter_async_context(await aconnect(house.url, token=f" {token}\n"))
         file = await client.upload(tomogram)
         assert file.owner == "ada"
-        record = await client.submit(file_id=file.file_id)
-        assert record.owner == "ada"
-        waiting = asyncio.ensure_future(client.wait(record.job_id))
+        job = await client.submit(file_id=file.file_id)
+        assert job.record.owner == "ada"
+        waiting = asyncio.ensure_future(job.wait())
         await worker.finish(await worker.claim(), {"mask.mrc": b"mask"})
         assert (await waiting).state == "completed"
-        assert (await client.download(record.job_id, to=tmp_path / "mask.mrc")).read_bytes() == b"mask"
+        assert (await client.download(job.job_id, to=tmp_path / "mask.mrc")).read_bytes() == b"mask"
         with pytest.raises(CryoMambaError) as wrong:
             await aconnect(house.url, token="no token")
         assert "no token" not in str(wrong.value)

@@ -69,8 +69,8 @@ def test_a_job_that_takes_too_much_is_ended(stack: Stack) -> None:
         ends = []
         for engine, params in (("glutton", {}), ("demo", {"seconds": 60}), ("demo", {"seconds": 0})):
             job = client.submit(shape=(8, 8, 8), engine=engine, params=params)
-            wait_until(lambda job_id=job.job_id: client.get(job_id).state.final, timeout=60, what="the end")  # type: ignore[misc]
-            ends.append(client.get(job.job_id))
+            wait_until(lambda job_id=job.job_id: client.record(job_id).state.final, timeout=60, what="the end")  # type: ignore[misc]
+            ends.append(client.record(job.job_id))
     large, long, good = ends
     assert (large.attempt, [error.code for error in large.errors]) == (1, ["out_of_memory"])
     assert (long.attempt, [error.code for error in long.errors]) == (1, ["timeout"])

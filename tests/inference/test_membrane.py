@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from cryomamba.engines.api import Slices, Tile, VolumeContext
 from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.synth import Phantom, PhantomSpec, score_mask, synthesize
 from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
@@ -56,7 +56,7 @@ def scores_of(engine: MembraneEngine, shape: tuple[int, int, int]) -> npt.NDArra
 
 
 def mask_of(engine: MembraneEngine, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    return cut_scores(scores_of(engine, shape), engine.thresholds())
+    return apply_thresholds(scores_of(engine, shape), engine.thresholds())
 
 
 @pytest.mark.parametrize("contrast", ["dark", "bright"])
@@ -213,7 +213,7 @@ def test_the_missing_wedge_is_seen(tilt_deg: float | None) -> None:
         spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=seed, noise=0.5, missing_wedge_deg=tilt_deg)
         grid = make_grid(SHAPE, (10.0, 10.0, 10.0))
         density = synthesize(spec).density
-        found = estimate_tilt([grid.gather(density, (0, 0, 0), (0, 0, 0), grid.node_shape)])
+        found = estimate_tilt([grid.resample(density, (0, 0, 0), (0, 0, 0), grid.node_shape)])
         assert found == pytest.approx(tilt_deg or 90.0, abs=5), seed
 
 
@@ -228,7 +228,7 @@ def test_streaks_of_gold_do_not_turn_the_contrast(contrast: str) -> None:
         data[a * a + b * b + c * c <= 36] -= 25
     apply_wedge(data, (10.0, 10.0, 10.0), 60.0)
     grid = make_grid(data.shape, (10.0, 10.0, 10.0))
-    nodes = grid.gather(data if contrast == "dark" else -data, (0, 0, 0), (0, 0, 0), grid.node_shape)
+    nodes = grid.resample(data if contrast == "dark" else -data, (0, 0, 0), (0, 0, 0), grid.node_shape)
     padding = np.zeros(nodes.shape, np.bool_)
     model = learn_model(nodes, padding, grid.step_A, contrast="auto", tilt_deg=None, thickness_A=45.0)
     assert model.sign == (-1 if contrast == "dark" else 1)

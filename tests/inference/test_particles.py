@@ -18,7 +18,7 @@ from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
 from cryomamba_inference.filters.particles.blobs import BlobFilter
 from cryomamba_inference.filters.particles.fdr_threshold import find_threshold_height
-from cryomamba_inference.filters.particles.model import ParticleModel, find_cut
+from cryomamba_inference.filters.particles.model import ParticleModel, find_threshold
 from cryomamba_inference.local import LocalRunner
 
 SHAPE = (64, 128, 128)
@@ -129,7 +129,7 @@ def test_the_least_particle_that_is_believed_is_in_the_mask() -> None:
     scores = np.concatenate([np.random.default_rng(6).uniform(60, 70, 40), [110.6, 112.0, 113.0, 114.5]])
     rows = np.column_stack([np.random.default_rng(7).uniform(0, 1e5, (44, 3)), scores, np.ones(44)])
     model = ParticleModel(150.0, 1, BlobFilter(7.0, 5.0))
-    assert 70 < find_cut(rows, model, (10.0, 10.0, 10.0)) <= 110
+    assert 70 < find_threshold(rows, model, (10.0, 10.0, 10.0)) <= 110
 
 
 @pytest.mark.parametrize("seed", [1, 2])

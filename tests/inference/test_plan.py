@@ -84,7 +84,7 @@ def test_a_focus_orders_what_is_left(
     rest = drain(order)
     assert sorted(first + rest) == list(range(len(plan)))
     for indices, place in ((first, focus), (rest, later)):
-        distances = [math.dist(plan[index].center, place) for index in indices]
+        distances = [math.dist(plan[index].centre, place) for index in indices]
         assert distances == sorted(distances)
     again = TileOrder(plan, focus)
     assert [again.next().index for _ in first] == first

@@ -84,7 +84,7 @@ async def answered(answer: bool) -> bool:
 
 async def until_state(client: AsyncClient, job_id: str, state: JobState) -> JobRecord:
     async def reached() -> JobRecord | None:
-        record = await client.get(job_id)
+        record = await client.record(job_id)
         return record if record.state is state else None
 
     record = await wait_until_async(reached, what=f"the job to be {state}")
@@ -149,7 +149,7 @@ async def test_a_service_that_stops_releases_its_job(stack: Stack) -> None:
     assert not psutil.pid_exists(child)
     assert service.child_pid is None
     async with await aconnect(stack.bus_url) as client:
-        record = await client.get(job.job_id)
+        record = await client.record(job.job_id)
     assert (record.state, record.errors) == (JobState.PENDING, ())
     assert work_left(stack) == []
 

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cryomamba.endpoints import BusEndpoints, ConnectionFile, check_bus_url, is_local_endpoint, require_loopback
+from cryomamba.endpoints import (
+    BusEndpoints,
+    ConnectionFile,
+    check_bus_url,
+    check_http_url,
+    is_local_endpoint,
+    require_loopback,
+)
 from cryomamba.errors import InvalidRequestError, UnavailableError
 
 ENDPOINTS = BusEndpoints(jobs="tcp://127.0.0.1:1", preview_in="ipc:///x", preview_out="ipc:///y", events="ipc:///z")
@@ -74,3 +81,15 @@ def test_a_missing_or_damaged_connection_file_says_what_to_do(tmp_path: Path) ->
     path.write_text('{"epoch":')
     with pytest.raises(UnavailableError, match="cannot be read"):
         ConnectionFile.read(path)
+
+
+@pytest.mark.parametrize("url", ["http://", "ftp://a", "http://a:x", "http://a:0", "a:8000", "http://a:99999"])
+def test_http_addresses_that_are_refused(url: str) -> None:
+    """Each is refused with an example of one."""
+    with pytest.raises(InvalidRequestError, match="not an address"):
+        check_http_url(url)
+
+
+def test_an_http_address_keeps_its_path() -> None:
+    """A path stays, a slash at the end goes."""
+    assert check_http_url("https://lab.example/cryo/") == "https://lab.example/cryo"

@@ -159,7 +159,7 @@ def test_refused_with_a_hint_and_not_queued(case: str, transport: str, home: Pat
     folder = home / "volumes" / f"{transport}-{list(CASES).index(case)}"
     folder.mkdir()
     fields = submit(folder, home / "elsewhere")
-    before = len(clients["bus"].list(limit=500))
+    before = len(clients["bus"].jobs(limit=500))
     with pytest.raises(CryoMambaError) as caught:
         clients[transport].submit(**fields)
     error = caught.value
@@ -168,7 +168,7 @@ def test_refused_with_a_hint_and_not_queued(case: str, transport: str, home: Pat
     assert error.hint
     assert not error.retryable
     assert "Traceback" not in error.message
-    assert len(clients["bus"].list(limit=500)) == before
+    assert len(clients["bus"].jobs(limit=500)) == before
 
 
 @pytest.mark.parametrize("transport", ["bus", "http"])
@@ -176,7 +176,7 @@ def test_refused_with_a_hint_and_not_queued(case: str, transport: str, home: Pat
 def test_an_unknown_job_is_not_found(transport: str, job_id: str, clients: dict[str, Client]) -> None:
     """Whatever the id looks like: not found, with a hint, for every verb."""
     client = clients[transport]
-    for verb in (client.get, client.cancel, client.retry, client.preview, lambda job: list(client.watch(job))):
+    for verb in (client.record, client.cancel, client.retry, client.preview, lambda job: list(client.watch(job))):
         with pytest.raises(CryoMambaError) as caught:
             verb(job_id)
         assert caught.value.code is ErrorCode.NOT_FOUND

@@ -75,8 +75,8 @@ def test_a_disk_that_fills_while_a_job_runs(stack: Stack, tomogram: Path) -> Non
         process.rlimit(psutil.RLIMIT_FSIZE, limit)
     with cryomamba.connect(stack.bus_url) as client:
         job = client.submit(tomogram, engine="threshold")
-        wait_until(lambda: client.get(job.job_id).state.final, timeout=60, what="the job to fail")
-        failed = client.get(job.job_id)
+        wait_until(lambda: client.record(job.job_id).state.final, timeout=60, what="the job to fail")
+        failed = client.record(job.job_id)
         assert failed.state is JobState.FAILED
         assert [(error.code, error.retryable) for error in failed.errors] == [
             (ErrorCode.INSUFFICIENT_STORAGE, True)
@@ -90,8 +90,8 @@ def test_a_disk_that_fills_while_a_job_runs(stack: Stack, tomogram: Path) -> Non
         for process in (inference, *inference.children(recursive=True)):
             process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
         client.retry(job.job_id)
-        wait_until(lambda: client.get(job.job_id).state.final, timeout=60, what="the job to end")
-        assert client.get(job.job_id).state is JobState.COMPLETED
+        wait_until(lambda: client.record(job.job_id).state.final, timeout=60, what="the job to end")
+        assert client.record(job.job_id).state is JobState.COMPLETED
 
 
 def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) 
         stack.start().wait_ready(timeout=60)
         with cryomamba.connect(stack.bus_url) as client, httpx.Client(base_url=stack.http_url, timeout=20) as http:
             done = client.submit(tomogram, engine="threshold")
-            wait_until(lambda: client.get(done.job_id).state is JobState.COMPLETED, timeout=60, what="the first job")
+            wait_until(lambda: client.record(done.job_id).state is JobState.COMPLETED, timeout=60, what="the first job")
             job = client.submit(tomogram, engine="threshold")
-            wait_until(lambda: client.get(job.job_id).state is JobState.RUNNING, what="the second job to run")
+            wait_until(lambda: client.record(job.job_id).state is JobState.RUNNING, what="the second job to run")
             ballast = fill(small_disk)
             for path, body in (
                 ("/v1/jobs", {}),
@@ -117,18 +117,18 @@ def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) 
             # What was there can be read all the same.
             assert http.get(f"/v1/jobs/{done.job_id}/artifacts/stats.json").status_code == 200
             assert http.get("/v1/readyz").status_code == 200
-            assert not client.get(job.job_id).state.final
+            assert not client.record(job.job_id).state.final
             stack.kill("broker")
             stack.start("broker")
             wait_until(lambda: "full" in stack.log("broker"), timeout=60, what="the broker to say what is wrong")
             assert stack.processes["broker"].poll() is None
             ballast.unlink()
             stack.wait_ready(timeout=60)
-            wait_until(lambda: client.get(job.job_id).state.final, timeout=60, what="the job to end")
-            ended = client.get(job.job_id)
+            wait_until(lambda: client.record(job.job_id).state.final, timeout=60, what="the job to end")
+            ended = client.record(job.job_id)
             assert ended.state is JobState.COMPLETED
             assert all(error.retryable for error in ended.errors)
-            assert len(ended.artifacts) == len(done.artifacts or client.get(done.job_id).artifacts)
+            assert len(ended.artifacts) == len(done.artifacts or client.record(done.job_id).artifacts)
             names = {path.name for path in (stack.home / "artifacts" / job.job_id).iterdir()}
             assert names == {artifact.name for artifact in ended.artifacts}
             wait_until(lambda: not any((stack.home / "work").iterdir()), what="the work folder to be empty")

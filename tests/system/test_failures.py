@@ -109,7 +109,7 @@ def test_a_child_that_holds_the_interpreter_keeps_its_lease(
     with cryomamba.connect(stack.bus_url) as client:
         assert "hog" in [engine.name for engine in client.info().engines]
         job = client.submit(tomogram, engine="hog", params={"seconds": 3.5})
-        record = client.wait(job.job_id)
+        record = job.wait().record
     assert record.attempt == 1
 
 
@@ -142,7 +142,7 @@ def test_a_late_joiner_on_an_ended_job_sees_the_last_frame(stack: Stack, transpo
     """Who comes when all is over gets the present state and the finished mask's preview at once."""
     with cryomamba.connect(stack.bus_url) as client:
         job = client.submit(shape=SHAPE, engine="demo", params={"seconds": 1})
-        client.wait(job.job_id)
+        job.wait()
     with cryomamba.connect(stack.bus_url if transport == "bus" else stack.http_url) as client:
         told = [event for event in client.watch(job.job_id) if not isinstance(event, ConnectionEvent)]
     assert isinstance(told[0], PreviewEvent)
@@ -169,18 +169,18 @@ def test_start_order_is_free(make_stack: StackMaker) -> None:
     stack.start("inference").start("broker").wait_ready()
     with cryomamba.connect(stack.http_url) as client:
         job = client.submit(shape=SHAPE, engine="demo", params={"seconds": 1})
-        assert client.wait(job.job_id).state is JobState.COMPLETED
+        assert job.wait().state is JobState.COMPLETED
 
 
 def test_sigterm_ends_each_service_clean(stack: Stack) -> None:
     """SIGTERM in the middle of a job: each ends with status 0 without being killed, no child, port or lease is left."""
     with cryomamba.connect(stack.bus_url) as client:
         job = client.submit(shape=SHAPE, engine="demo", params={"seconds": 60})
-        wait_until(lambda: client.get(job.job_id).state is JobState.RUNNING, what="the job to run")
+        wait_until(lambda: client.record(job.job_id).state is JobState.RUNNING, what="the job to run")
         children = engine_children(stack)
         assert stack.stop("inference") == 0
         wait_until(lambda: not alive(children), what="the children to end")
-        record = client.get(job.job_id)
+        record = client.record(job.job_id)
         assert record.state is JobState.PENDING
         assert record.errors == ()
     assert stack.stop("gateway") == 0
@@ -199,7 +199,7 @@ def test_a_hundred_clients_leave_nothing_behind(stack: Stack) -> None:
 
     with cryomamba.connect(stack.bus_url) as client:
         done = client.submit(shape=SHAPE, engine="demo", params={"seconds": 1})
-        client.wait(done.job_id)
+        done.wait()
     watched = [psutil.Process(stack.processes[name].pid) for name in ("broker", "gateway")] + [psutil.Process()]
     for url in (stack.bus_url, stack.http_url):
         visit(url)
@@ -217,5 +217,5 @@ def test_two_stacks_run_side_by_side(make_stack: StackMaker) -> None:
         stack.wait_ready()
         with cryomamba.connect(stack.http_url) as client:
             job = client.submit(shape=SHAPE, engine="demo", params={"seconds": 1})
-            client.wait(job.job_id)
-            assert [record.job_id for record in client.list()] == [job.job_id]
+            job.wait()
+            assert [record.job_id for record in client.jobs()] == [job.job_id]

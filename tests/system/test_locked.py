@@ -45,7 +45,7 @@ def test_a_locked_stack_segments_what_is_sent(
         job = client.submit(file_id=file.file_id, engine="threshold")
         kinds = {type(event) for event in client.watch(job.job_id)}
         assert PreviewEvent in kinds
-        assert client.get(job.job_id).state == "completed"
+        assert client.record(job.job_id).state == "completed"
         assert client.download(job.job_id, to=tmp_path / "mask.mrc").stat().st_size > 1024
     monkeypatch.setenv("CRYOMAMBA_KEY", str(tmp_path / "vera.key"))
     with cryomamba.connect(stack.bus_url) as viewer:

@@ -73,7 +73,7 @@ def assert_lies_on(mask_path: Path, volume_path: Path) -> None:
 def through_services(stack: Stack, url: str, path: Path, target: Path) -> Path:
     with cryomamba.connect(url) as client:
         job = client.submit(path, engine="threshold")
-        client.wait(job.job_id)
+        job.wait()
         return client.download(job.job_id, "mask.mrc", target)
 
 

@@ -106,7 +106,7 @@ def test_a_broker_that_was_away_for_many_leases_is_found_again(stack: Stack) -> 
     """The worker computes on and insists, the gateway answers 503; both go on by themselves, and no attempt is lost."""
     with cryomamba.connect(stack.bus_url) as client:
         job = client.submit(shape=(32, 32, 32), engine="demo", params={"seconds": 3})
-        wait_until(lambda: client.get(job.job_id).state is JobState.RUNNING, what="the job to run")
+        wait_until(lambda: client.record(job.job_id).state is JobState.RUNNING, what="the job to run")
     stack.kill("broker")
     gone = time.monotonic()
     wait_until(lambda: "as long as it takes" in stack.log("inference"), what="the worker to notice")
@@ -114,7 +114,7 @@ def test_a_broker_that_was_away_for_many_leases_is_found_again(stack: Stack) -> 
     wait_until(lambda: time.monotonic() - gone > 3 * LEASE_S, what="three leases to pass")
     stack.start("broker").wait_ready()
     with cryomamba.connect(stack.http_url) as client:
-        record = client.wait(job.job_id)
+        record = client.job(job.job_id).wait().record
     assert (record.state, record.attempt) == (JobState.COMPLETED, 1)
 
 
@@ -127,7 +127,7 @@ def test_a_locked_database_is_a_pause(stack: Stack) -> None:
             assert (reply.status_code, reply.json()["retryable"]) in {(503, True), (504, True)}, reply.text
         stack.wait_ready()
         job = client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 0})
-        assert client.wait(job.job_id).state is JobState.COMPLETED
+        assert job.wait().state is JobState.COMPLETED
     assert all(process.poll() is None for process in stack.processes.values())
 
 
@@ -136,14 +136,14 @@ def test_a_broker_whose_disk_was_full_goes_on(stack: Stack) -> None:
     broker = psutil.Process(stack.processes["broker"].pid)
     with cryomamba.connect(stack.bus_url) as client:
         before = client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 0})
-        client.wait(before.job_id)
+        before.wait()
         broker.rlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         with pytest.raises(UnavailableError):
             client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 0})
         broker.rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         after = client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 0})
-        assert client.wait(after.job_id).state is JobState.COMPLETED
-        assert [record.job_id for record in client.list()] == [after.job_id, before.job_id]
+        assert after.wait().state is JobState.COMPLETED
+        assert [record.job_id for record in client.jobs()] == [after.job_id, before.job_id]
 
 
 def test_a_gateway_that_was_alone_for_long_serves_again(make_stack: StackMaker) -> None:

@@ -160,7 +160,7 @@ def test_with_services(
     assert {"beads", "hog", "rethreshold"} <= offered.keys()
     assert offered["beads"]["parameters"]["properties"]["high"]["maximum"] == 255
     with cryomamba.connect(stack.bus_url) as client:
-        first = client.wait(client.submit(tomogram, engine="beads").job_id)
+        first = client.submit(tomogram, engine="beads").wait()
         assert {"mask.mrc", "scores.mrc", "picks.csv", "picks.star", "stats.json"} <= {
             file.name for file in first.artifacts
         }
@@ -168,12 +168,12 @@ def test_with_services(
         assert places(client.download(first.job_id, "picks.csv", tmp_path)) == list(BEADS)
         stats = json.loads(client.download(first.job_id, "stats.json", tmp_path).read_text())
         assert stats["threshold"] == {"high": 120, "low": 120, "min_voxels": 0}
-        moved = client.wait(client.threshold(first.job_id, 90).job_id)
+        moved = client.threshold(first.job_id, 90).wait()
         assert np.array_equal(read(client.download(moved.job_id, to=tmp_path / "90.mrc")), expected(scores, 90))
         assert places(client.download(moved.job_id, "picks.csv", tmp_path)) == list(BEADS)
         created = post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": 200, "low": 200})
         assert created["engine"] == "rethreshold"
-        client.wait(created["job_id"])
+        client.job(created["job_id"]).wait()
         assert np.array_equal(read(client.download(created["job_id"], to=tmp_path / "200.mrc")), expected(scores, 200))
         with pytest.raises(NotFoundError, match="scores"):
             client.threshold(moved.job_id, 90)

@@ -8,6 +8,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtCore import QObject
 
+from cryomamba.client import AsyncClient
 from cryomamba.geometry import Spacing
 from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.downloads import Downloads
@@ -139,11 +140,12 @@ class AppController(QObject):
     def threshold(self, record: JobRecord, *, high: int, low: int, min_volume_nm3: float) -> None:
         """Hand in a job that cuts the scores of a finished one at another threshold."""
         name = f"{record.name or record.volume.name}, threshold {high}"
-        self.server.bridge.ask(
-            "Moving the threshold",
-            lambda client: client.threshold(record.job_id, high, low=low, min_volume_nm3=min_volume_nm3, name=name),
-            self.runs.adopt,
-        )
+
+        async def ask(client: AsyncClient) -> JobRecord:
+            job = await client.threshold(record.job_id, high, low=low, min_volume_nm3=min_volume_nm3, name=name)
+            return job.record
+
+        self.server.bridge.ask("Moving the threshold", ask, self.runs.adopt)
 
     def correct_voxel_size(self, layer: Any, voxel_size_A: Spacing) -> bool:  # noqa: ANN401
         """Give a tomogram and the masks on it the voxel size that a person knows; say whether it was plausible."""

@@ -108,7 +108,7 @@ def export_mask(
         aside = Path(folder) / f"{stem_of(path.name)}.mrc"
         save_mask(aside, mask, like, voxel_size_A, engine=engine)
         with open_volume(aside) as volume:
-            export(volume, path, step=progress)
+            export(volume, path, progress=progress)
 
 
 def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:

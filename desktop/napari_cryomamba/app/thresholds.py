@@ -196,7 +196,7 @@ def cut_whole(found: ScoreMap, cut: HysteresisThreshold, path: Path, *, step: St
         def write(z: int, mask: Scores) -> None:
             writer.write(z, 0, 0, mask.astype(writer.dtype, copy=False))
 
-        write_mask(shape, lambda z: np.ascontiguousarray(found.scores[z]), write, cut, step=step)
+        write_mask(shape, lambda z: np.ascontiguousarray(found.scores[z]), write, cut, progress=step)
 
 
 def moved(cut: HysteresisThreshold, *, high: int, low: int, min_voxels: int) -> HysteresisThreshold:

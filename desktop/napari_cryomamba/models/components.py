@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.masks.clean import component_at, without_holes, without_small_components
+from cryomamba.masks import clean
 from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements, measure
 from cryomamba.masks.slabs import LabelSource
 from napari_cryomamba.models.placement import NM_PER_A
@@ -55,7 +55,7 @@ def measure_mask(
     step : callable, optional
         Called with the fraction done; may raise to stop.
     """
-    return measure(LabelSource.of_array(mask, voxel_size_A), names, step=step)
+    return measure(LabelSource.of_array(mask, voxel_size_A), names, progress=step)
 
 
 def table_rows(measured: Measurements, *, pieces: bool = True) -> list[Row]:
@@ -107,13 +107,13 @@ class Edit:
 def remove_small_components(mask: Array, voxel_size_A: Spacing, min_volume_nm3: float) -> Edit:
     """Return the edit that removes every piece below a volume."""
     source = LabelSource.of_array(mask, voxel_size_A)
-    return _difference(source, without_small_components(source, min_volume_nm3))
+    return _difference(source, clean.remove_small_components(source, min_volume_nm3))
 
 
 def fill_holes(mask: Array, voxel_size_A: Spacing) -> Edit:
     """Return the edit that fills background which is enclosed on all sides."""
     source = LabelSource.of_array(mask, voxel_size_A)
-    return _difference(source, without_holes(source))
+    return _difference(source, clean.fill_holes(source))
 
 
 def keep_component(mask: Array, voxel_size_A: Spacing, at: Shape) -> Edit:
@@ -125,7 +125,7 @@ def keep_component(mask: Array, voxel_size_A: Spacing, at: Shape) -> Edit:
         There is background.
     """
     source = LabelSource.of_array(mask, voxel_size_A)
-    return _difference(source, component_at(source, at), only=int(mask[at]))
+    return _difference(source, clean.component_at(source, at), only=int(mask[at]))
 
 
 def _difference(before: LabelSource, after: LabelSource, *, only: int | None = None) -> Edit:

@@ -164,12 +164,12 @@ class Session:
 
     async def _list(self) -> None:
         try:
-            listed = await self.client.list(limit=LISTED_JOBS)
+            listed = [job.record for job in await self.client.jobs(limit=LISTED_JOBS)]
             for record in listed:
                 self._post(JobChanged(record))
             for job_id in set(self._wanted) - {record.job_id for record in listed}:
                 with contextlib.suppress(NotFoundError):
-                    self._post(JobChanged(await self.client.get(job_id)))
+                    self._post(JobChanged(await self.client.record(job_id)))
         except CryoMambaError as error:
             self._take(self._model.failed(error, now=time.monotonic()))
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from cryomamba.client import AsyncClient
-from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode
+from cryomamba.client.submit import is_not_visible
+from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import JobRecord, PreviewOptions
 from napari_cryomamba.layers.tomogram import Source
-
-OUT_OF_SIGHT = frozenset({ErrorCode.PATH_FORBIDDEN, ErrorCode.VOLUME_NOT_FOUND})
 
 
 class SubmitMode(StrEnum):
@@ -62,7 +60,7 @@ class JobSubmission:
 
 def is_out_of_sight(error: CryoMambaError) -> bool:
     """Whether a job was refused because the server does not see the file, so that sending it would help."""
-    return error.code in OUT_OF_SIGHT
+    return is_not_visible(error)
 
 
 async def submit_path(client: AsyncClient, order: JobSubmission) -> JobRecord:
@@ -74,17 +72,7 @@ async def submit_path(client: AsyncClient, order: JobSubmission) -> JobRecord:
         The server does not see the file, or may not read it; see :func:`is_out_of_sight`. Another file that the
         server has under the same path counts as not seen, if its shape tells.
     """
-    record = await client.submit(order.source.path, **order.fields)
-    if record.volume.shape != order.source.meta.shape:
-        # It may have ended already.
-        with contextlib.suppress(CryoMambaError):
-            await client.cancel(record.job_id)
-        raise ConflictError(
-            "Under this path the server has another file.",
-            code=ErrorCode.VOLUME_NOT_FOUND,
-            hint="Let the tomogram be uploaded.",
-        )
-    return record
+    return (await client.submit(order.source.path, upload="never", **order.fields)).record
 
 
 async def send_and_submit(
@@ -99,5 +87,7 @@ async def send_and_submit(
     CryoMambaError
         The file cannot be read or sent, or the job is refused.
     """
-    file = await client.upload(order.source.path, progress=progress, reading=reading, keep=False)
-    return await client.submit(file_id=file.file_id, **order.fields)
+    job = await client.submit(
+        order.source.path, upload="always", progress=progress, reading=reading, keep=False, **order.fields
+    )
+    return job.record

@@ -20,7 +20,7 @@ from superqt import QLabeledSlider
 
 from cryomamba.engines.artifacts import SCORES
 from cryomamba.errors import ErrorCode, JobFailedError
-from cryomamba.masks.hysteresis import SCORE_MAX, is_plain
+from cryomamba.masks.hysteresis import SCORE_MAX, is_single_threshold
 from cryomamba.models.jobs import RETHRESHOLD, JobRecord
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.task_runner import Task
@@ -174,7 +174,7 @@ class ThresholdPanel(QWidget):
             self._task = None
         if self._record is not None:
             self._desk.results.follow_cut(self._record, cut)
-        if is_plain(cut):
+        if is_single_threshold(cut):
             live.move(cut)
             self._draw()
         else:

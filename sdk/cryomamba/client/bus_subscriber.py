@@ -1,11 +1,11 @@
-"""Subscriptions: one pair of SUB sockets per process, shared by all who watch, with one mailbox each."""
+"""Subscriptions: one pair of SUB sockets per process, shared by all who watch, with one queue each."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,28 +49,39 @@ class BusMessage:
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One watcher's place: what it follows and what it has not read yet.
+    """What one watcher follows and has not read yet.
 
     Attributes
     ----------
     topics : tuple of bytes
-    mailbox : Mailbox of BusMessage or LinkEvent
+    nonce : str
+        Names the private topic on which the present state is sent to a late joiner.
+    queue : LatestValueQueue of BusMessage or ConnectionEvent
         Progress and previews are replaced by newer ones; states are never dropped.
+    release : callable, optional
+        What :meth:`close` calls besides.
     """
 
     topics: tuple[bytes, ...]
     nonce: str = field(default_factory=new_nonce)
-    mailbox: LatestValueQueue[BusMessage | ConnectionEvent] = field(default_factory=LatestValueQueue)
+    queue: LatestValueQueue[BusMessage | ConnectionEvent] = field(default_factory=LatestValueQueue)
+    release: Callable[[Subscription], None] | None = None
 
     def deliver(self, message: BusMessage) -> None:
-        """Put a message into the mailbox."""
+        """Add a message to the queue."""
         replaceable = message.envelope.type in {PROGRESS, PREVIEW}
         key = (message.envelope.type, message.envelope.job) if replaceable else None
-        self.mailbox.put(message, key=key)
+        self.queue.put(message, key=key)
+
+    def close(self) -> None:
+        """Unsubscribe, and end the queue; closing twice is not an error."""
+        if self.release is not None:
+            self.release(self)
+        self.queue.close()
 
 
 class BusSubscriber:
-    """Reads both publishing sockets and hands every message to those who follow its topic. For one event loop.
+    """Reads both publishing sockets and delivers every message to the subscriptions of its topic. For one event loop.
 
     A watcher that joins late subscribes to its topic and to a private ``sync/`` topic; the broker answers there with
     the present state, at once and again after every reconnect.
@@ -80,7 +91,7 @@ class BusSubscriber:
         self.endpoints = endpoints
         self._key = key
         self.malformed = 0
-        self.link = ConnectionEvent("lost", "Not connected yet.")
+        self.connection = ConnectionEvent("lost", "Not connected yet.")
         self._epoch: int | None = None
         self._context = zmq.asyncio.Context()
         self._events = self._socket(endpoints.events, EVENTS_HWM)
@@ -91,13 +102,13 @@ class BusSubscriber:
         self._events.connect(endpoints.events)
         self._previews.connect(endpoints.preview_out)
         self._subscriptions: set[Subscription] = set()
-        # Who follows a topic, and who hides behind a nonce: a message must not cost a look at every watcher.
+        # By topic and by nonce: a message must not cost a look at every subscription.
         self._followers: defaultdict[bytes, set[Subscription]] = defaultdict(set)
         self._by_nonce: dict[str, Subscription] = {}
         self._tasks = [
             asyncio.create_task(self._read(self._events), name="bus-events"),
             asyncio.create_task(self._read(self._previews), name="bus-previews"),
-            asyncio.create_task(self._watch_link(), name="bus-link"),
+            asyncio.create_task(self._watch_connection(), name="bus-connection"),
         ]
 
     def _socket(self, endpoint: str, high_water_mark: int) -> zmq.asyncio.Socket:
@@ -110,16 +121,16 @@ class BusSubscriber:
             self._key.secure(socket)
         return socket
 
-    def open(self, job_id: str, *, previews: bool) -> Subscription:
+    def subscribe(self, job_id: str, *, previews: bool) -> Subscription:
         """Subscribe to the states, progress and, if asked for, previews of a job."""
-        return self._subscribe([event_topic(job_id)] + [preview_topic(job_id)] * previews)
+        return self._add([event_topic(job_id)] + [preview_topic(job_id)] * previews)
 
-    def open_all(self, visibility: Visibility) -> Subscription:
+    def subscribe_all(self, visibility: Visibility) -> Subscription:
         """Subscribe to the states and progress of all jobs that are visible."""
-        return self._subscribe([ALL_EVENTS if visibility.owner is None else owned_topic(visibility.owner)])
+        return self._add([ALL_EVENTS if visibility.owner is None else owned_topic(visibility.owner)])
 
-    def _subscribe(self, wanted: list[bytes]) -> Subscription:
-        subscription = Subscription(tuple(wanted))
+    def _add(self, wanted: list[bytes]) -> Subscription:
+        subscription = Subscription(tuple(wanted), release=self._remove)
         self._subscriptions.add(subscription)
         self._by_nonce[subscription.nonce] = subscription
         for topic in wanted:
@@ -130,14 +141,13 @@ class BusSubscriber:
             socket.subscribe(sync_topic(topic, subscription.nonce))
         return subscription
 
-    def open_link(self) -> Subscription:
-        """Start to follow the connection alone."""
-        subscription = Subscription(())
+    def subscribe_connection(self) -> Subscription:
+        """Follow the connection alone."""
+        subscription = Subscription((), release=self._remove)
         self._subscriptions.add(subscription)
         return subscription
 
-    def close_subscription(self, subscription: Subscription) -> None:
-        """Stop following; closing twice is no error."""
+    def _remove(self, subscription: Subscription) -> None:
         if subscription not in self._subscriptions:
             return
         self._subscriptions.remove(subscription)
@@ -149,7 +159,6 @@ class BusSubscriber:
             if not self._followers[topic]:
                 del self._followers[topic]
                 socket.unsubscribe(topic)
-        subscription.mailbox.close()
 
     def _socket_of(self, topic: bytes) -> zmq.asyncio.Socket:
         return self._previews if topic.startswith(ALL_PREVIEWS) else self._events
@@ -182,29 +191,31 @@ class BusSubscriber:
 
     def _notice_epoch(self, epoch: int) -> None:
         if self._epoch not in {None, epoch}:
-            self._tell(ConnectionEvent("restarted", "The broker was restarted; watching goes on."))
+            self._report(ConnectionEvent("restarted", "The broker was restarted; watching continues."))
         self._epoch = epoch
 
-    async def _watch_link(self) -> None:
+    async def _watch_connection(self) -> None:
         while True:
             event = parse_monitor_message(await self._monitor.recv_multipart())
             if event["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
-                self._tell(ConnectionEvent("connected", f"Connected to {self.endpoints.events}."))
+                self._report(ConnectionEvent("connected", f"Connected to {self.endpoints.events}."))
             elif event["event"] == zmq.Event.CONNECT_RETRIED:
                 wait = event["value"] / 1000
-                self._tell(ConnectionEvent("lost", f"No broker answers; trying again in {wait:.1f} s.", wait))
+                self._report(ConnectionEvent("lost", f"No broker answers; trying again in {wait:.1f} s.", wait))
             else:
-                self._tell(ConnectionEvent("lost", "The connection to the broker was lost; reconnecting."))
+                self._report(ConnectionEvent("lost", "The connection to the broker was lost; reconnecting."))
 
-    def _tell(self, link: ConnectionEvent) -> None:
-        self.link = link
+    def _report(self, connection: ConnectionEvent) -> None:
+        self.connection = connection
         for subscription in self._subscriptions:
-            subscription.mailbox.put(link, key="link")
+            subscription.queue.put(connection, key="connection")
 
     async def close(self) -> None:
-        """End the readers, close every mailbox and give the sockets back."""
+        """End the readers, and close every subscription and socket; closing twice is not an error."""
+        if self._events.closed:
+            return
         for subscription in list(self._subscriptions):
-            self.close_subscription(subscription)
+            subscription.close()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

@@ -1,22 +1,22 @@
-"""What a watcher has already been told; pure, so that gaps, repeats and restarts are easily tested."""
+"""Which states of a job have been reported; pure, so that gaps, repeats and restarts are easily tested."""
 
 from __future__ import annotations
 
-from cryomamba.models.events import Event, StateEvent
+from cryomamba.models.events import StateEvent
 from cryomamba.models.jobs import JobRecord
 
 
 class JobStateTracker:
     """Turns snapshots of a job, however many and in whatever order, into each state change once and in order.
 
-    A record carries its history, so a lost message is made good by the next one.
+    A record carries its history, so the next message makes up for a lost one.
     """
 
     def __init__(self) -> None:
         self.last_n: int | None = None
         self.record: JobRecord | None = None
 
-    def take(self, record: JobRecord) -> list[Event]:
+    def update(self, record: JobRecord) -> list[StateEvent]:
         """Return what is new in a snapshot; the first snapshot gives the present state alone."""
         if not record.history:
             return []
@@ -30,5 +30,5 @@ class JobStateTracker:
 
     @property
     def ended(self) -> bool:
-        """Whether the job is final as far as the watcher knows."""
+        """Whether the newest record is that of a final job."""
         return self.record is not None and self.record.state.final

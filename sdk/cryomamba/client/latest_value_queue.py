@@ -44,7 +44,7 @@ class LatestValueQueue(Generic[T]):
         Returns
         -------
         (message, replaced) or None
-            How many of its key were replaced unread; None once the mailbox is closed and empty.
+            How many of its key were replaced unread; None once the queue is closed and empty.
         """
         while not self._items:
             if self._closed:

@@ -1,24 +1,26 @@
-"""The synchronous client: the asynchronous one on an event loop in a thread of its own."""
+"""The synchronous client: the asynchronous one on an event loop in a thread of its own.
+
+Every method is the asynchronous one's, with its parameters and documentation, and blocks until it is done. So it works
+in scripts, in threads, and in notebooks, whose thread has a running event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import functools
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from cryomamba.client.async_client import AsyncClient, aconnect
-from cryomamba.geometry import Shape, Spacing
-from cryomamba.models.events import Event
-from cryomamba.models.files import FileRecord
-from cryomamba.models.frames import PreviewFrame
-from cryomamba.models.jobs import JobPage, JobRecord, JobState, PreviewOptions
-from cryomamba.models.server import ServerInfo
+from cryomamba.client.job import AsyncJob, JobFields
+from cryomamba.models.jobs import JobRecord, JobState
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _CANCEL_S = 5.0
 
@@ -31,14 +33,19 @@ class LoopThread:
         self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine over there and wait for it; Ctrl-C here cancels it there."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine in the thread and wait for it; Ctrl-C here cancels it there."""
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError:
+            # The loop is closed.
+            coroutine.close()
+            raise
         try:
             return future.result()
         except BaseException:
             future.cancel()
-            # What was cut short is on its way out: a generator in the middle of a step could not be closed.
+            # Until the cancelled tasks have ended: a generator in the middle of a step cannot be closed.
             asyncio.run_coroutine_threadsafe(_until_cancelled_end(), self.loop).result()
             raise
 
@@ -49,200 +56,144 @@ class LoopThread:
         self.loop.close()
 
 
-def connect(url: str | None = None, *, token: str | None = None) -> Client:
-    """Connect to a server; the synchronous form of :func:`~cryomamba.client.aconnect`.
+class Blocking(Generic[T_co]):
+    """Something asynchronous, used from other threads than that of its event loop.
 
-    Parameters
+    Attributes
     ----------
-    url : str, optional
-        ``http://…`` for a gateway, ``tcp://…`` or ``ipc://…`` straight to the bus. Without it: the variable
-        ``CRYOMAMBA_SERVER``, the broker of this home, or the gateway of this machine.
-    token : str, optional
-        For a gateway that wants one; ``CRYOMAMBA_TOKEN`` if not given.
+    target : object
+        The asynchronous counterpart.
+    thread : LoopThread
+        Where it runs.
     """
-    thread = LoopThread()
-    try:
-        return Client(thread.run(aconnect(url, token=token)), thread)
-    except BaseException:
-        thread.stop()
-        raise
+
+    def __init__(self, target: T_co, thread: LoopThread) -> None:
+        self.target = target
+        self.thread = thread
 
 
-class Client:
-    """The client for scripts and threads; every method is :class:`~cryomamba.client.AsyncClient`'s, waited for.
+def blocking(
+    method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Blocking[T], P], R]:
+    """Return the blocking form of a method."""
 
-    May be used from several threads at once. Close it, or use it as ``with``.
+    @functools.wraps(method)
+    def call(self: Blocking[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.thread.run(method(self.target, *args, **kwargs))
+
+    return call
+
+
+def blocking_job(
+    method: Callable[Concatenate[T, P], Coroutine[Any, Any, AsyncJob]],
+) -> Callable[Concatenate[Blocking[T], P], Job]:
+    """Return the blocking form of a method that returns the handle of a job."""
+
+    @functools.wraps(method)
+    def call(self: Blocking[T], /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        job = self.thread.run(method(self.target, *args, **kwargs))
+        return self if isinstance(self, Job) and job is self.target else Job(job, self.thread)
+
+    return call
+
+
+def iterating(
+    method: Callable[Concatenate[T, P], AsyncGenerator[R, None]],
+) -> Callable[Concatenate[Blocking[T], P], Iterator[R]]:
+    """Return the blocking form of an asynchronous generator."""
+
+    @functools.wraps(method)
+    def call(self: Blocking[T], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        items = method(self.target, *args, **kwargs)
+        try:
+            while True:
+                # Not anext's StopAsyncIteration: a future cannot carry it.
+                found = self.thread.run(_next(items))
+                if not found:
+                    return
+                yield found[0]
+        finally:
+            self.thread.run(_close(items))
+
+    return call
+
+
+class Job(Blocking[AsyncJob], JobFields):
+    """A job on a server; see :class:`~cryomamba.client.AsyncJob`. May be used from several threads at once."""
+
+    @property
+    def record(self) -> JobRecord:
+        """All that is known of the job."""
+        return self.target.record
+
+    refresh = blocking_job(AsyncJob.refresh)
+    wait = blocking_job(AsyncJob.wait)
+    cancel = blocking_job(AsyncJob.cancel)
+    retry = blocking_job(AsyncJob.retry)
+    watch = iterating(AsyncJob.watch)
+    preview = blocking(AsyncJob.preview)
+    download = blocking(AsyncJob.download)
+    statistics = blocking(AsyncJob.statistics)
+
+    def _repr_html_(self) -> str:
+        try:
+            return self.thread.run(self.target.show())
+        except RuntimeError:
+            # The client is closed.
+            return self.target.html()
+
+
+class Client(Blocking[AsyncClient]):
+    """A client for scripts, threads and notebooks; every method is :class:`~cryomamba.client.AsyncClient`'s.
+
+    May be used from several threads at once; callbacks run in the client's own thread. Close it, or use it as ``with``.
     """
 
     def __init__(self, client: AsyncClient, thread: LoopThread) -> None:
-        self._client = client
-        self._thread = thread
+        super().__init__(client, thread)
         self._closed = False
 
     @property
     def url(self) -> str:
-        """Where it is connected to."""
-        return self._client.url
+        """The address of the server."""
+        return self.target.url
 
     @property
     def transport_name(self) -> str:
-        """How it is connected: ``http`` through a gateway, ``bus`` straight to it."""
-        return self._client.transport.name
+        """How it is connected: ``http`` through a gateway, ``bus`` directly to the broker."""
+        return self.target.transport.name
 
-    def info(self) -> ServerInfo:
-        """Return version, status, engines and workers of the server."""
-        return self._thread.run(self._client.info())
+    info = blocking(AsyncClient.info)
+    engines = blocking(AsyncClient.engines)
+    latency = blocking(AsyncClient.latency)
+    submit = blocking_job(AsyncClient.submit)
+    threshold = blocking_job(AsyncClient.threshold)
+    upload = blocking(AsyncClient.upload)
+    files = blocking(AsyncClient.files)
+    delete = blocking(AsyncClient.delete)
+    job = blocking_job(AsyncClient.job)
+    record = blocking(AsyncClient.record)
+    cancel = blocking(AsyncClient.cancel)
+    retry = blocking(AsyncClient.retry)
+    focus = blocking(AsyncClient.focus)
+    revise = blocking(AsyncClient.revise)
+    preview = blocking(AsyncClient.preview)
+    download = blocking(AsyncClient.download)
+    watch = iterating(AsyncClient.watch)
+    watch_all = iterating(AsyncClient.watch_all)
 
-    def submit(
-        self,
-        volume: str | os.PathLike[str] | None = None,
-        *,
-        shape: Shape | None = None,
-        file_id: str | None = None,
-        voxel_size_A: Spacing | None = None,
-        engine: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        preview: PreviewOptions | None = None,
-        name: str = "",
-        priority: int = 0,
-        client_key: str | None = None,
-    ) -> JobRecord:
-        """Hand in a job."""
-        return self._thread.run(
-            self._client.submit(
-                volume,
-                shape=shape,
-                file_id=file_id,
-                voxel_size_A=voxel_size_A,
-                engine=engine,
-                params=params,
-                preview=preview,
-                name=name,
-                priority=priority,
-                client_key=client_key,
-            )
-        )
-
-    def upload(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        progress: Callable[[int, int], None] | None = None,
-        reading: Callable[[int, int], None] | None = None,
-        parallel: int = 4,
-        keep: bool = True,
-    ) -> FileRecord:
-        """Send a tomogram to the gateway; `progress` and `reading` are called in the client's own thread."""
-        sending = self._client.upload(path, progress=progress, reading=reading, parallel=parallel, keep=keep)
-        return self._thread.run(sending)
-
-    def revise(
-        self,
-        job_id: str,
-        mask: str | os.PathLike[str],
-        *,
-        note: str = "",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> JobRecord:
-        """Keep a corrected mask with its job; see :meth:`~cryomamba.client.AsyncClient.revise`."""
-        return self._thread.run(self._client.revise(job_id, mask, note=note, progress=progress))
-
-    def threshold(
-        self,
-        job_id: str,
-        high: int,
-        *,
-        low: int | None = None,
-        min_volume_nm3: float = 0.0,
-        preview: PreviewOptions | None = None,
-        name: str = "",
-        client_key: str | None = None,
-    ) -> JobRecord:
-        """Cut the scores of a finished job anew; see :meth:`~cryomamba.client.AsyncClient.threshold`."""
-        return self._thread.run(
-            self._client.threshold(
-                job_id,
-                high,
-                low=low,
-                min_volume_nm3=min_volume_nm3,
-                preview=preview,
-                name=name,
-                client_key=client_key,
-            )
-        )
-
-    def get(self, job_id: str) -> JobRecord:
-        """Return a job as it stands."""
-        return self._thread.run(self._client.get(job_id))
-
-    def page(self, *, state: JobState | None = None, limit: int = 50, cursor: str | None = None) -> JobPage:
-        """Return one page of the jobs, newest first."""
-        return self._thread.run(self._client.page(state=state, limit=limit, cursor=cursor))
-
-    def list(self, *, state: JobState | None = None, limit: int = 50) -> list[JobRecord]:
+    def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[Job]:
         """Return up to `limit` jobs, newest first."""
-        return self._thread.run(self._client.list(state=state, limit=limit))
-
-    def cancel(self, job_id: str) -> JobRecord:
-        """Cancel a job."""
-        return self._thread.run(self._client.cancel(job_id))
-
-    def retry(self, job_id: str) -> JobRecord:
-        """Put a failed or cancelled job back into the queue."""
-        return self._thread.run(self._client.retry(job_id))
-
-    def focus(self, job_id: str, position: tuple[float, float, float]) -> None:
-        """Say at which tomogram voxel (z, y, x) the person looks."""
-        self._thread.run(self._client.focus(job_id, position))
-
-    def watch(self, job_id: str, *, previews: bool = True) -> Iterator[Event]:
-        """Follow a job to its end; see :meth:`~cryomamba.client.AsyncClient.watch`."""
-        return self._iterate(self._client.watch(job_id, previews=previews))
-
-    def watch_all(self) -> Iterator[Event]:
-        """Follow the states and progress of all jobs, for ever."""
-        return self._iterate(self._client.watch_all())
-
-    def _iterate(self, events: AsyncGenerator[Event, None]) -> Iterator[Event]:
-        try:
-            while True:
-                event = self._thread.run(_next_or_none(events))
-                if event is None:
-                    return
-                yield event
-        finally:
-            self._thread.run(_aclose(events))
-
-    def wait(self, job_id: str) -> JobRecord:
-        """Wait until a job is final and return it; raise if it failed or was cancelled."""
-        return self._thread.run(self._client.wait(job_id))
-
-    def preview(self, job_id: str) -> PreviewFrame:
-        """Return the newest preview of a job."""
-        return self._thread.run(self._client.preview(job_id))
-
-    def download(
-        self,
-        job_id: str,
-        name: str = "mask.mrc",
-        to: str | os.PathLike[str] | None = None,
-        *,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Path:
-        """Fetch a finished file; `progress` is called in the client's thread."""
-        return self._thread.run(self._client.download(job_id, name, to, progress=progress))
-
-    def latency(self) -> float:
-        """Return the seconds that one small question takes."""
-        return self._thread.run(self._client.latency())
+        jobs = self.thread.run(self.target.jobs(state=state, limit=limit))
+        return [Job(job, self.thread) for job in jobs]
 
     def close(self) -> None:
-        """Give every socket and the thread back; closing twice is no error."""
+        """Close every socket and end the thread; closing twice is not an error."""
         if self._closed:
             return
         self._closed = True
-        self._thread.run(self._client.close())
-        self._thread.stop()
+        self.thread.run(self.target.close())
+        self.thread.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -253,15 +204,36 @@ class Client:
         self.close()
 
 
+def connect(url: str | None = None, *, token: str | None = None) -> Client:
+    """Return a client of a server; the synchronous form of :func:`~cryomamba.client.aconnect`.
+
+    Parameters
+    ----------
+    url : str, optional
+        ``http://…`` for a gateway, ``tcp://…`` or ``ipc://…`` for a direct connection to the broker. Without it: the
+        variable ``CRYOMAMBA_SERVER``, the broker of this data directory, or the gateway of this machine.
+    token : str, optional
+        For a gateway that requires one; ``CRYOMAMBA_TOKEN`` if not given.
+    """
+    thread = LoopThread()
+    try:
+        return Client(thread.run(aconnect(url, token=token)), thread)
+    except BaseException:
+        thread.stop()
+        raise
+
+
 async def _until_cancelled_end() -> None:
     leaving = [task for task in asyncio.all_tasks() if task.cancelling()]
     if leaving:
         await asyncio.wait(leaving, timeout=_CANCEL_S)
 
 
-async def _next_or_none(events: AsyncGenerator[Event, None]) -> Event | None:
-    return await anext(events, None)
+async def _next(items: AsyncGenerator[R, None]) -> tuple[R] | None:
+    async for item in items:
+        return (item,)
+    return None
 
 
-async def _aclose(events: AsyncGenerator[Event, None]) -> None:
-    await events.aclose()
+async def _close(items: AsyncGenerator[R, None]) -> None:
+    await items.aclose()

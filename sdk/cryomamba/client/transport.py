@@ -3,64 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from cryomamba.client.calls import Call
+from cryomamba.models.base import Record
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
 from cryomamba.models.frames import PreviewFrame
-from cryomamba.models.jobs import JobPage, JobRecord, JobState, SubmitRequest
-from cryomamba.models.server import ServerInfo
+
+R = TypeVar("R", bound=Record)
+ProgressCallback = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file that the server has now; `new` tells whether it did not have it before."""
+
+    file: FileRecord
+    new: bool
 
 
 class Transport(Protocol):
-    """A way to the jobs. All methods raise :class:`~cryomamba.errors.CryoMambaError` and belong to one event loop."""
+    """A way to a server. All methods raise :class:`~cryomamba.errors.CryoMambaError` and belong to one event loop.
+
+    Attributes
+    ----------
+    url, name : str
+        ``name`` is ``http`` or ``bus``.
+    takes_files : bool
+        Whether :meth:`upload` works.
+    """
 
     url: str
     name: str
+    takes_files: bool
 
-    async def info(self) -> ServerInfo:
-        """Ask who is there: version, engines, workers."""
+    async def call(self, call: Call[R]) -> R:
+        """Make a request and return the reply.
 
-    async def submit(self, request: SubmitRequest) -> JobRecord:
-        """Hand in a job; the request carries a client key, so it may be sent again."""
+        Raises
+        ------
+        InvalidRequestError
+            It cannot be made over this transport.
+        """
 
-    async def get(self, job_id: str) -> JobRecord:
-        """Return a job as it stands."""
+    def watch(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
+        """Follow a job to its end; reconnects by itself."""
 
-    async def page(self, *, state: JobState | None, limit: int, cursor: str | None) -> JobPage:
-        """Return one page of the listing, newest first."""
-
-    async def cancel(self, job_id: str) -> JobRecord:
-        """Cancel a job that is not final."""
-
-    async def retry(self, job_id: str) -> JobRecord:
-        """Put a failed or cancelled job back into the queue."""
-
-    async def focus(self, job_id: str, position: tuple[float, float, float]) -> None:
-        """Say at which tomogram voxel (z, y, x) the person looks."""
-
-    def watch(self, job_id: str | None, *, previews: bool) -> AsyncGenerator[Event, None]:
-        """Follow a job to its end, or all jobs for ever (None); reconnects by itself."""
+    def watch_all(self) -> AsyncGenerator[Event, None]:
+        """Follow the states and progress of all jobs without end; reconnects by itself."""
 
     async def upload(
         self,
         path: Path,
         *,
-        progress: Callable[[int, int], None] | None,
-        reading: Callable[[int, int], None] | None,
-        parallel: int,
-        keep: bool,
-    ) -> FileRecord:
-        """Send a file, or what is missing of it; a bus takes none."""
+        progress: ProgressCallback | None = None,
+        reading: ProgressCallback | None = None,
+        parallel: int = 4,
+        keep: bool = True,
+    ) -> UploadedFile:
+        """Send the parts of a file that the server does not have.
 
-    async def send_revision(
-        self, job_id: str, path: Path, *, note: str, progress: Callable[[int, int], None] | None
-    ) -> JobRecord:
-        """Make a mask on this machine a revision of a job's."""
+        Raises
+        ------
+        InvalidRequestError
+            This transport takes no files.
+        """
 
     def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
-        """Read a finished file in pieces."""
+        """Read a finished file in chunks."""
 
     async def preview(self, job_id: str) -> PreviewFrame:
         """Return the newest frame.
@@ -68,11 +81,8 @@ class Transport(Protocol):
         Raises
         ------
         NotFoundError
-            There is none (any more).
+            There is none, or none any more.
         """
 
-    async def latency(self) -> float:
-        """Return the seconds that one small question takes to be answered."""
-
     async def close(self) -> None:
-        """Give every socket back."""
+        """Close every socket."""

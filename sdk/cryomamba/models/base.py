@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _require_number(value: object) -> object:
+    if isinstance(value, (str, bytes, bool)):
+        msg = "Input should be a number"
+        raise ValueError(msg)
+    return value
+
+
+# To annotate int and float: pydantic alone accepts "8" and true, which the published JSON schemas refuse.
+JSON_NUMBER: Final = BeforeValidator(_require_number)
 
 
 class Record(BaseModel):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cryomamba.geometry import Shape, Spacing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PreviewFrame:
     """One frame; it stands on its own.
 
@@ -35,7 +35,7 @@ class PreviewFrame:
     final : bool
         Whether this is the finished mask.
     coarse : bool
-        Whether this is the first look, made from a binned copy, which full resolution replaces.
+        Whether this is the coarse preview, made from a binned copy, which full resolution replaces.
     seq : int
         Number of the frame as its sender counts.
     ts : float
@@ -55,6 +55,10 @@ class PreviewFrame:
     coarse: bool = False
     seq: int = 0
     ts: float = 0.0
+
+    def __repr__(self) -> str:
+        final = ", final" if self.final else ""
+        return f"<PreviewFrame {self.seq} of job {self.job_id}, {self.mask.shape} {self.mask.dtype}{final}>"
 
     @property
     def scale_A(self) -> Spacing:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from cryomamba.engines.artifacts import MASK, revision_number
 from cryomamba.engines.info import EngineName
-from cryomamba.errors import CryoMambaError, ErrorCode, error_from_payload
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, error_from_payload
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.models.base import Record, Request
+from cryomamba.models.base import JSON_NUMBER, Record, Request
 
 PARAMS_MAX_BYTES = 16 * 1024
 DEMO_SIDE_MAX = 1024
@@ -22,8 +23,48 @@ RETHRESHOLD = "rethreshold"
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
 Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
 JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
-Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
-Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX)]
+Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False), JSON_NUMBER]
+Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX), JSON_NUMBER]
+
+
+def require_json_serializable(params: dict[str, Any]) -> dict[str, Any]:
+    """Refuse parameters that JSON or the bus cannot carry.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``invalid_parameters``: bytes, times, NaN, text that is not Unicode, deep nesting, or integers beyond 64 bits;
+        ``too_large``: more than 16 KiB.
+    """
+    try:
+        nbytes = len(json.dumps(params, allow_nan=False, ensure_ascii=False).encode())
+        serializable = _integers_fit(params)
+    except (TypeError, ValueError, RecursionError):
+        serializable, nbytes = False, 0
+    if not serializable:
+        raise InvalidRequestError(
+            "The parameters contain a value that JSON cannot represent.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint="Use Unicode text, booleans, finite numbers, integers of at most 64 bits, lists and maps.",
+        )
+    if nbytes > PARAMS_MAX_BYTES:
+        raise InvalidRequestError(
+            f"The parameters take {nbytes:,} bytes; {PARAMS_MAX_BYTES:,} are allowed.",
+            code=ErrorCode.TOO_LARGE,
+            hint="Leave out what the engine does not need.",
+        )
+    return params
+
+
+def _integers_fit(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_integers_fit(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_integers_fit(item) for item in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+Params = Annotated[dict[str, Any], AfterValidator(require_json_serializable)]
 
 
 class JobState(StrEnum):
@@ -87,8 +128,12 @@ class VolumeSource(Request):
 class PreviewOptions(Request):
     """How often and how finely the growing mask is shown."""
 
-    interval_s: float = Field(1.0, ge=0.05, le=60, description="Least seconds between two frames.")
-    max_voxels: int = Field(128**3, ge=64, le=256**3, description="Most voxels of a frame.")
+    interval_s: Annotated[float, Field(ge=0.05, le=60), JSON_NUMBER] = Field(
+        1.0, description="Least seconds between two frames."
+    )
+    max_voxels: Annotated[int, Field(ge=64, le=256**3), JSON_NUMBER] = Field(
+        128**3, description="Most voxels of a frame."
+    )
 
 
 class SubmitRequest(Request):
@@ -114,10 +159,10 @@ class SubmitRequest(Request):
 
     volume: VolumeSource
     engine: EngineName | None = None
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Params = Field(default_factory=dict)
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = ""
-    priority: int = Field(0, ge=-100, le=100)
+    priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = 0
     client_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     owner: Owner = ""
 

@@ -60,6 +60,12 @@ class Envelope:
     body: Mapping[str, Any] = field(default_factory=dict)
     buffers: tuple[BufferSpec, ...] = ()
 
+    def __str__(self) -> str:
+        """Name the message for a log, without the values of its body and without payloads."""
+        about = "" if self.job is None else f" of job {self.job}"
+        body, nbytes = ", ".join(self.body), sum(spec.nbytes for spec in self.buffers)
+        return f"{self.type} {self.seq} from {self.src}{about} ({body}; {nbytes} bytes of payload)"
+
 
 class EnvelopeFactory:
     """A sender's identity: makes envelopes with its name, epoch and running numbers. Not thread-safe.
@@ -120,7 +126,7 @@ def encode(envelope: Envelope) -> bytes:
     Raises
     ------
     ProtocolError
-        The header would be larger than 64 KiB or holds something that msgpack has no type for.
+        :func:`decode` would refuse it, or it holds something that msgpack has no type for.
     """
     fields: dict[str, Any] = {
         "v": PROTOCOL_VERSION,
@@ -136,6 +142,7 @@ def encode(envelope: Envelope) -> bytes:
     fields |= {name: value for name, value in optional.items() if value is not None}
     if envelope.buffers:
         fields["buffers"] = [spec.to_wire() for spec in envelope.buffers]
+    _from_fields(fields)
     try:
         raw = msgpack.packb(fields, use_bin_type=True)
     except (TypeError, ValueError, OverflowError) as error:
@@ -171,6 +178,11 @@ def decode(raw: bytes | memoryview) -> Envelope:
             hint="Install the same release of CryoMamba on both sides.",
             details={"supported": [PROTOCOL_VERSION]},
         )
+    return _from_fields(fields)
+
+
+def _from_fields(fields: Mapping[str, Any]) -> Envelope:
+    """Return the envelope with these fields, after checking every one of them."""
     return Envelope(
         type=_text(fields, "type"),
         id=_text(fields, "id"),

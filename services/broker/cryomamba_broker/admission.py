@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,42 +18,18 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.files import FileRecord
-from cryomamba.models.jobs import PARAMS_MAX_BYTES, RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.models.jobs import RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.statistics import check_finite_sample
 from cryomamba_broker.store import NewJob
-from cryomamba_broker.store.rows import cut, wire_nbytes
+from cryomamba_broker.store.rows import cut
 from cryomamba_server.uploaded_files import no_such_file, read_record, uploaded_volume
 
 DEMO_VOXEL_A: Final[Spacing] = (10.0, 10.0, 10.0)
 PATH_MAX_BYTES: Final = 4096
 _WARNINGS_MAX: Final = 8
 _PROBLEMS_MAX: Final = 20
-
-
-def require_json_serializable(request: SubmitRequest) -> None:
-    """Refuse parameters that are too long or that JSON cannot hold.
-
-    Raises
-    ------
-    InvalidRequestError
-        Bytes, times, NaN, text that is not UTF-8, deep nesting, or more than 16 KiB.
-    """
-    try:
-        json.dumps(request.params, allow_nan=False)
-        nbytes = wire_nbytes(request.params)
-        request.model_dump_json().encode()
-    except (TypeError, ValueError, RecursionError, OverflowError):
-        raise InvalidRequestError(
-            "The job's fields hold something other than plain text and finite numbers.",
-            code=ErrorCode.INVALID_PARAMETERS,
-            hint="Give finite numbers, texts, booleans, lists and maps only.",
-        ) from None
-    if nbytes > PARAMS_MAX_BYTES:
-        raise InvalidRequestError(
-            f"The parameters take {nbytes} bytes; {PARAMS_MAX_BYTES} are allowed.", code=ErrorCode.TOO_LARGE
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from cryomamba.wire.requests import (
     PreviewRead,
     ReviseRequest,
 )
-from cryomamba_broker.admission import VolumeRoots, admit, require_json_serializable
+from cryomamba_broker.admission import VolumeRoots, admit
 from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
 from cryomamba_broker.disk_space import DiskSpace, job_nbytes
@@ -126,7 +126,6 @@ class ClientRequests:
         """Check a job and queue it."""
         if visibility.owner is not None:
             request = request.model_copy(update={"owner": visibility.owner})
-        require_json_serializable(request)
         known = await self._core.store.call(lambda store: store.jobs.find(request, visibility))
         if known is not None:
             return job_answer(known)
@@ -178,6 +177,7 @@ class ClientRequests:
     async def focus(self, request: FocusRequest, visibility: Visibility) -> Answer:
         """Note where the viewer looks."""
         record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, visibility))
+        self._core.renewals.wake(request.job)
         return job_answer(record)
 
     async def revise(self, request: ReviseRequest, visibility: Visibility) -> Answer:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from cryomamba.access.keys import key_for
 from cryomamba.access.roles import Role
+from cryomamba.client import calls
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import ConnectionFile
 from cryomamba.errors import ConflictError, NotFoundError
@@ -108,7 +109,7 @@ async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) ->
             match leftover.kind:
                 case "job":
                     try:
-                        await transport.delete(leftover.name)
+                        await transport.call(calls.delete_job(leftover.name))
                     except (ConflictError, NotFoundError):
                         continue
                 case "files":
@@ -140,7 +141,7 @@ async def _all_jobs(settings: Settings) -> list[JobRecord]:
     cursor: str | None = None
     try:
         while True:
-            page = await transport.page(state=None, limit=_PAGE, cursor=cursor)
+            page = await transport.call(calls.list_jobs(state=None, limit=_PAGE, cursor=cursor))
             jobs += page.jobs
             cursor = page.cursor
             if cursor is None:

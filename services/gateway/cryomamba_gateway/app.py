@@ -13,10 +13,9 @@ from cryomamba._version import __version__
 from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
 from cryomamba_gateway import errors, examples
-from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutReceive, HostMiddleware, is_public
+from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutMiddleware, HostMiddleware, is_public
 from cryomamba_gateway.access.connections import ConnectionMiddleware
 from cryomamba_gateway.access.hosts import own_names
-from cryomamba_gateway.allow import AllowedMethods
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.limits import BODY_MAX_BYTES
 from cryomamba_gateway.middleware import BodyLimit, ErrorMiddleware, OriginMiddleware, RequestContext
@@ -87,21 +86,18 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (websocket.router, pages.router):
         app.include_router(router)
     errors.install(app)
-    allow = AllowedMethods()
     app.add_middleware(BodyLimit, max_bytes=BODY_MAX_BYTES)
-    app.add_middleware(BodyTimeoutReceive)
+    app.add_middleware(BodyTimeoutMiddleware)
     app.add_middleware(AuthMiddleware, tokens=gateway.tokens, rate=gateway.rate)
     app.add_middleware(OriginMiddleware, allowed=settings.gateway_origins)
     if settings.gateway_origins:
         # Inside the look at the host, outside of the token's: a browser asks before it sends one.
         app.add_middleware(CORSMiddleware, **cross_origin(settings.gateway_origins))
     app.add_middleware(HostMiddleware, names=own_names(settings.gateway_host, settings.gateway_hosts))
-    app.add_middleware(ErrorMiddleware, allow=allow)
+    app.add_middleware(ErrorMiddleware)
     app.add_middleware(RequestContext, metrics=gateway.metrics)
     app.add_middleware(ConnectionMiddleware, connections=gateway.connections)
     app.openapi = _described(app.openapi)  # type: ignore[method-assign]
-    for path, methods in _methods(app):
-        allow.add(path, methods)
     return app
 
 
@@ -133,14 +129,3 @@ def _access_errors(*, public: bool) -> dict[int | str, dict[str, Any]]:
         answer.pop("model")
         answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorBody"}
     return answers
-
-
-def _methods(app: FastAPI) -> list[tuple[str, set[str]]]:
-    """Return every path with its methods, those outside the description included."""
-    found: list[tuple[str, set[str]]] = [(path, {"GET", "HEAD"}) for path in ("/openapi.json", *pages.FILES)]
-    for path, operations in app.openapi()["paths"].items():
-        methods = set(operations)
-        found.append((path, methods))
-        if path.startswith("/v1/jobs"):
-            found.append((path.removeprefix("/v1"), methods))
-    return found

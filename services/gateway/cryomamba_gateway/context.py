@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.server import Activity
 from cryomamba.settings import Settings
@@ -106,7 +107,7 @@ class Gateway:
         """Ask the broker how busy it is; None if it does not say so within two seconds."""
         try:
             async with asyncio.timeout(ACTIVITY_S):
-                return await self.bus.ask(Visibility.everything(), lambda bus: bus.activity())
+                return await self.bus.call(Visibility.everything(), calls.server_activity())
         except (CryoMambaError, TimeoutError):
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from cryomamba.errors import (
     AccessError,
@@ -164,6 +166,21 @@ def invalid_request(error: RequestValidationError) -> CryoMambaError:
     )
 
 
+def allowed_methods(paths: Mapping[str, Iterable[str]], path: str) -> str:
+    """Return the methods of all routes with this path; the framework's own answer names those of one route.
+
+    Parameters
+    ----------
+    paths : mapping
+        Methods of each path template, as in the OpenAPI document. The job routes are also served without ``/v1``.
+    path : str
+        A path without parameters takes precedence over templates that match it.
+    """
+    versioned = path if path.startswith("/v1/") else f"/v1{path}"
+    templates = [versioned] if versioned in paths else [t for t in paths if compile_path(t)[0].match(versioned)]
+    return ", ".join(sorted({method.upper() for template in templates for method in paths[template]}))
+
+
 def install(app: FastAPI) -> None:
     """Make the envelope the only form of an error."""
 
@@ -180,7 +197,10 @@ def install(app: FastAPI) -> None:
     async def bare(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        return envelope(request.scope, of_status(error.status_code), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = allowed_methods(app.openapi()["paths"], request.url.path) or headers["Allow"]
+        return envelope(request.scope, of_status(error.status_code), headers)
 
     async def unforeseen(request: Request, _error: Exception) -> Response:
         return envelope(request.scope, defect())

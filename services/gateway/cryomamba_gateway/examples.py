@@ -46,73 +46,6 @@ REVISION: Final[dict[str, Any]] = {
     }
 }
 
-_WORDS: Final[dict[ErrorCode, tuple[str, str, bool]]] = {
-    ErrorCode.BAD_REQUEST: (
-        "'priority' does not fit: Input should be less than or equal to 100.",
-        "Correct the fields named in the details; /openapi.json says what each takes.",
-        False,
-    ),
-    ErrorCode.INVALID_PARAMETERS: (
-        "The parameter 'sigma' of 'threshold' does not fit: -1 is less than the minimum of 0.",
-        "'cryomamba engines threshold' lists its parameters with units and bounds.",
-        False,
-    ),
-    ErrorCode.UNKNOWN_ENGINE: (
-        "There is no engine 'membran'.",
-        "Engines here: demo, threshold. 'cryomamba engines' describes them.",
-        False,
-    ),
-    ErrorCode.ENGINE_UNAVAILABLE: ("No engine can run on this server.", "'cryomamba engines' says why.", False),
-    ErrorCode.PATH_FORBIDDEN: (
-        "The path is outside the folders that this server may read.",
-        "Put the file below one of the allowed folders.",
-        False,
-    ),
-    ErrorCode.UNAUTHORIZED: ("This server wants a token.", "Send it as 'Authorization: Bearer TOKEN'.", False),
-    ErrorCode.RATE_LIMITED: ("This token asks too often.", "Wait as long as the header 'Retry-After' says.", True),
-    ErrorCode.CHECKSUM_MISMATCH: (
-        "1 parts are not on the server's disk as they were sent.",
-        "Send them again and complete the upload again.",
-        True,
-    ),
-    ErrorCode.FORBIDDEN: (
-        "This web page may not use this gateway.",
-        "Name its origin in CRYOMAMBA_GATEWAY_ORIGINS to allow it.",
-        False,
-    ),
-    ErrorCode.TOO_LARGE: ("The body of the request is too large.", "A JSON body may have 1 MiB.", False),
-    ErrorCode.VOLUME_NOT_FOUND: ("There is no file of this name.", "Check the path.", False),
-    ErrorCode.VOLUME_UNREADABLE: ("The file is truncated.", "Copy it again.", False),
-    ErrorCode.VOLUME_UNSUPPORTED: ("The volume holds complex numbers.", "Give a real-space volume.", False),
-    ErrorCode.VOLUME_NOT_FINITE: ("The volume holds voxels that are not numbers.", "Repair it first.", False),
-    ErrorCode.NOT_FOUND: ("There is no such job.", "GET /v1/jobs lists those that there are.", False),
-    ErrorCode.RANGE_NOT_SATISFIABLE: (
-        "The file does not have the range that was asked for.",
-        "The header 'Content-Range' tells the file's size.",
-        False,
-    ),
-    ErrorCode.CONFLICT: ("The key was used for another request.", "Take a fresh Idempotency-Key.", False),
-    ErrorCode.JOB_FINAL: ("The job is completed already.", "Hand in a new one.", False),
-    ErrorCode.UNAVAILABLE: ("The broker cannot be reached.", "Check that it runs.", True),
-    ErrorCode.NO_WORKER: (
-        "No inference service has connected yet, so nothing can be segmented.",
-        "Start the inference service.",
-        True,
-    ),
-    ErrorCode.TIMEOUT: ("The broker did not answer in time.", "Try again in a moment.", True),
-    ErrorCode.PROTOCOL: (
-        "The broker's answer is not what this client expects.",
-        "Install the same release of CryoMamba on both sides.",
-        False,
-    ),
-    ErrorCode.INSUFFICIENT_STORAGE: ("The disk of the server is full.", "Free some space.", True),
-    ErrorCode.INTERNAL: (
-        "The gateway met a defect of its own.",
-        "Please report it with the request id; the gateway's log has more under that id.",
-        False,
-    ),
-}
-
 _TITLES: Final[dict[int, str]] = {
     400: "The request does not fit the schema",
     401: "A token is wanted, or this one is no good",
@@ -166,9 +99,13 @@ FILE_LINKS: Final = _links(deleteFile={"file_id": "$response.body#/file_id"})
 
 
 def error_example(code: ErrorCode) -> dict[str, Any]:
-    """Return an error of a kind as it looks on the wire."""
-    message, hint, retryable = _WORDS[code]
-    error = error_from_payload({"code": code, "message": message, "hint": hint, "retryable": retryable})
+    """Return an error of a code as clients receive it; the hint of a real one is more specific."""
+    error = error_from_payload({"code": code, "message": code.description})
+    error.retryable = error.default_retryable
+    if error.retryable:
+        error.hint = "Try again in a moment."
+    else:
+        error.hint = "Correct the request." if STATUS[code] < 500 else "Report it with the request id."
     return error_body(error, request=REQUEST_ID).model_dump(mode="json")
 
 

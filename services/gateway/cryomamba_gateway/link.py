@@ -6,20 +6,26 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from cryomamba.access.keys import KeyFile, key_for
 from cryomamba.access.roles import Role
 from cryomamba.access.visibility import Visibility
-from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber, Subscription
+from cryomamba.client import calls
+from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.bus_transport import BusTransport
+from cryomamba.client.calls import Call
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import InvalidRequestError, UnavailableError
+from cryomamba.models.base import Record
 from cryomamba.models.events import ConnectionEvent
+from cryomamba.models.jobs import JobRecord
 from cryomamba.settings import Settings
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 
 GRACE_S: Final = 1.5
 FILE_POLL_S: Final = 0.5
@@ -130,6 +136,10 @@ class BusLink:
                 task.cancel()
             await asyncio.gather(*waited, return_exceptions=True)
 
+    async def call(self, visibility: Visibility, call: Call[R]) -> R:
+        """Make a request on somebody's behalf, as :meth:`ask` does."""
+        return await self.ask(visibility, lambda bus: bus.call(call))
+
     async def last_frame(self, visibility: Visibility, job_id: str) -> BusMessage:
         """Return the newest frame that the broker keeps of a job; concurrent calls of one owner share the answer.
 
@@ -141,7 +151,7 @@ class BusLink:
         key = (visibility, job_id)
         asking = self._frames.get(key)
         if asking is None:
-            asking = asyncio.ensure_future(self.ask(visibility, lambda bus: bus.preview_message(job_id)))
+            asking = asyncio.ensure_future(self.ask(visibility, lambda bus: bus.last_frame(job_id)))
             self._frames[key] = asking
             asking.add_done_callback(partial(self._answered, key))
         return await asyncio.shield(asking)
@@ -177,10 +187,9 @@ class BusLink:
             hint="Check that it runs ('honcho start' starts all services); the gateway finds it again by itself.",
         )
 
-    async def open(self, job_id: str, *, previews: bool) -> tuple[BusSubscriber, Subscription]:
-        """Start to follow a job; its mailbox is closed when the broker has moved, so open anew then."""
-        hub = await self._current.hub()
-        return hub, hub.open(job_id, previews=previews)
+    async def subscribe(self, job_id: str, *, previews: bool) -> Subscription:
+        """Subscribe to a job; the subscription is closed when the broker has moved, so subscribe anew then."""
+        return await self._current.subscribe(job_id, previews=previews)
 
     def transport(self, visibility: Visibility) -> BusTransport:
         """Return the transport to the broker as it is now, for requests on somebody's behalf.
@@ -201,12 +210,12 @@ class BusLink:
     async def _follow_link(self) -> None:
         while True:
             await self._found.wait()
-            hub = await self._current.hub()
-            subscription = hub.open_link()
-            self._note(hub.link)
-            while (got := await subscription.mailbox.get()) is not None:
-                if isinstance(got[0], ConnectionEvent):
-                    self._note(got[0])
+            subscriber = await self._current.subscriber()
+            subscription = subscriber.subscribe_connection()
+            self._note(subscriber.connection)
+            while (received := await subscription.queue.get()) is not None:
+                if isinstance(received[0], ConnectionEvent):
+                    self._note(received[0])
 
     def _note(self, link: ConnectionEvent) -> None:
         if link.status == "lost" and self.connected:
@@ -260,3 +269,23 @@ class BusLink:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._transport is not None:
             await self._transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleJobs:
+    """The jobs that a caller may see, as the source of a :class:`~cryomamba.client.job_follower.JobFollower`."""
+
+    bus: BusLink
+    visibility: Visibility
+
+    async def subscribe(self, job_id: str, *, previews: bool) -> Subscription:
+        """Subscribe to a job; what the subscription brings is shown only after :meth:`record` has answered."""
+        return await self.bus.subscribe(job_id, previews=previews)
+
+    async def record(self, job_id: str) -> JobRecord:
+        """Return a job as it stands."""
+        return await self.bus.call(self.visibility, calls.get_job(job_id))
+
+    async def last_frame(self, job_id: str) -> BusMessage:
+        """Return the newest frame that the broker keeps."""
+        return await self.bus.last_frame(self.visibility, job_id)

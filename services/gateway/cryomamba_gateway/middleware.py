@@ -13,7 +13,6 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cryomamba.errors import AccessError
-from cryomamba_gateway.allow import AllowedMethods
 from cryomamba_gateway.errors import envelope, of_status
 from cryomamba_gateway.metrics import Metrics
 from cryomamba_gateway.origins import came_by_tls, origin_allowed
@@ -105,9 +104,8 @@ class BodyLimit:
 class ErrorMiddleware:
     """Replaces errors that the framework words in its own way, such as 413 and 416, by the envelope."""
 
-    def __init__(self, app: ASGIApp, *, allow: AllowedMethods) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.allow = allow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and look at its answer."""
@@ -120,8 +118,6 @@ class ErrorMiddleware:
             nonlocal replacing
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 headers = MutableHeaders(scope=message)
-                if message["status"] == 405:
-                    headers["Allow"] = self.allow.of(scope["path"])
                 if not headers.get("content-type", "").startswith("application/json"):
                     replacing = True
                     kept = {name: value for name, value in headers.items() if name in _KEPT}

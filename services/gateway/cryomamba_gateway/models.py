@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from cryomamba.engines.info import EngineName
-from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.models.base import Request
+from cryomamba.models.base import JSON_NUMBER, Request
 from cryomamba.models.jobs import (
     PARAMS_MAX_BYTES,
     RETHRESHOLD,
@@ -21,6 +16,7 @@ from cryomamba.models.jobs import (
     JobRecord,
     JobState,
     Label,
+    Params,
     PreviewOptions,
     Side,
     SubmitRequest,
@@ -29,10 +25,9 @@ from cryomamba.models.jobs import (
 from cryomamba.models.server import ServerInfo
 
 DEMO_SHAPE: Final = (128, 128, 128)
-_PROBLEM_MAX: Final = 200
-_WHOLE_MIN, _WHOLE_MAX = -(2**63), 2**63 - 1
 
-Position = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Position = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False), JSON_NUMBER]
+Score = Annotated[int, Field(ge=1, le=255), JSON_NUMBER]
 ClientKey = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
 
@@ -143,39 +138,17 @@ class JobQuery(Request):
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the page before.")
 
 
-class Body(Request):
-    """The base of all JSON bodies: what the published schema refuses is refused.
-
-    Pydantic alone would take ``true`` for 1 and ``"8"`` for 8.
-    """
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _as_published(cls, given: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        made = validate(given)
-        problem = best_match(_published(cls).iter_errors(given))
-        if problem is not None:
-            where = ".".join(str(part) for part in problem.absolute_path)
-            raise ValueError(f"{where}: {problem.message[:_PROBLEM_MAX]}")
-        return made
-
-
-@cache
-def _published(model: type[BaseModel]) -> Draft202012Validator:
-    return Draft202012Validator(model.model_json_schema())
-
-
-class JobRequest(Body):
+class JobRequest(Request):
     """A job as it is handed in; every field may be left out, and an empty body makes a demo job."""
 
     volume: VolumeSource | None = Field(None, description="What to segment; a demo volume if left out.")
     engine: EngineName | None = Field(None, description="Name of an engine; the server's default if left out.")
-    params: dict[str, Any] = Field(
+    params: Params = Field(
         default_factory=dict, description="The engine's parameters; /v1/server/info has their JSON schema."
     )
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = Field("", description="A label for people.")
-    priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
+    priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = Field(0, description="Higher goes first.")
     volume_shape: tuple[Side, Side, Side] | None = Field(
         None,
         deprecated=True,
@@ -184,17 +157,10 @@ class JobRequest(Body):
     volume_dtype: Annotated[str, StringConstraints(max_length=32)] | None = Field(
         None, deprecated=True, description="Not used: the volume's own header tells."
     )
-    has_volume: bool | None = Field(None, deprecated=True, description="Not used: see `volume`.")
+    has_volume: StrictBool | None = Field(None, deprecated=True, description="Not used: see `volume`.")
 
     def submit(self, client_key: str | None) -> SubmitRequest:
-        """Return the request that goes to the broker.
-
-        Raises
-        ------
-        InvalidRequestError
-            The parameters hold something that cannot be sent.
-        """
-        require_json_serializable(self.params)
+        """Return the request to the broker."""
         shape = self.__dict__["volume_shape"]
         volume = self.volume or VolumeSource(shape=shape or DEMO_SHAPE)
         return SubmitRequest(
@@ -208,49 +174,14 @@ class JobRequest(Body):
         )
 
 
-def require_json_serializable(params: dict[str, Any]) -> None:
-    """Refuse parameters that the bus cannot carry.
-
-    Raises
-    ------
-    InvalidRequestError
-        Text that is not Unicode, whole numbers beyond 64 bits, NaN, or more than 16 KiB.
-    """
-    try:
-        nbytes = len(json.dumps(params, allow_nan=False, ensure_ascii=False).encode())
-        fits = _whole_numbers_fit(params)
-    except (ValueError, RecursionError):
-        fits, nbytes = False, 0
-    if not fits:
-        raise InvalidRequestError(
-            "The parameters hold something other than plain text and numbers.",
-            code=ErrorCode.INVALID_PARAMETERS,
-            hint="Text must be Unicode, numbers finite, and whole numbers of at most 64 bits.",
-        )
-    if nbytes > PARAMS_MAX_BYTES:
-        raise InvalidRequestError(
-            f"The parameters take {nbytes} bytes; {PARAMS_MAX_BYTES} are allowed.",
-            code=ErrorCode.TOO_LARGE,
-            hint="Leave out what the engine does not need.",
-        )
-
-
-def _whole_numbers_fit(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_whole_numbers_fit(item) for item in value.values())
-    if isinstance(value, list):
-        return all(_whole_numbers_fit(item) for item in value)
-    return not isinstance(value, int) or _WHOLE_MIN <= value <= _WHOLE_MAX
-
-
-class ThresholdBody(Body):
+class ThresholdBody(Request):
     """Where a finished job's scores are cut anew."""
 
-    high: int = Field(ge=1, le=255, description="Score that a connected piece must reach somewhere.")
-    low: int | None = Field(
-        None, ge=1, le=255, description="Score that every voxel of a piece must reach; the same as `high` if left out."
+    high: Score = Field(description="Score that each component must reach in at least one voxel.")
+    low: Score | None = Field(None, description="Score that each voxel must reach; the same as `high` if left out.")
+    min_volume_nm3: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False), JSON_NUMBER] = Field(
+        0.0, description="Smaller components are removed."
     )
-    min_volume_nm3: float = Field(0.0, ge=0, le=1e12, allow_inf_nan=False, description="Smaller pieces are removed.")
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = Field("", description="A label for people.")
 
@@ -266,13 +197,13 @@ class ThresholdBody(Body):
         )
 
 
-class FocusBody(Body):
+class FocusBody(Request):
     """Where the person looks, in tomogram voxels (z, y, x): tiles there come first."""
 
     position: tuple[Position, Position, Position]
 
 
-class RevisionBody(Body):
+class RevisionBody(Request):
     """A corrected mask: an uploaded file, or one that the server can read."""
 
     model_config = ConfigDict(
@@ -290,6 +221,13 @@ class RevisionBody(Body):
         None, description="A file below one of the server's folders."
     )
     note: Label = Field("", description="What was changed, for people.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.file_id is None) == (self.path is None):
+            msg = "give exactly one of file_id and path"
+            raise ValueError(msg)
+        return self
 
 
 class PreviewQuery(Request):

@@ -168,7 +168,7 @@ def _priority_tables(
 def magnify(coarse: Labels, shape: Shape, factor: int, scale: Shape) -> Labels:
     """Resample labels of a binned copy to the grid of a preview.
 
-    Each preview voxel takes the label of the binned voxel that contains its center (nearest neighbour).
+    Each preview voxel takes the label of the binned voxel that contains its centre (nearest neighbour).
 
     Parameters
     ----------

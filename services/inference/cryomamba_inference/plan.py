@@ -58,8 +58,8 @@ class TileSpec:
         return _slices(first, _add(first, self.shape))
 
     @property
-    def center(self) -> tuple[float, float, float]:
-        """Center of the core in voxels."""
+    def centre(self) -> tuple[float, float, float]:
+        """Centre of the core in voxels."""
         z, y, x = (first + (size - 1) / 2 for first, size in zip(self.start, self.shape, strict=True))
         return z, y, x
 
@@ -191,10 +191,10 @@ class TileOrder:
         middle = tuple((size - 1) / 2 for size in self._plan.shape)
 
         def key(index: int) -> tuple[float, int]:
-            center = self._plan[index].center
+            centre = self._plan[index].centre
             if position is None:
-                return abs(center[0] - middle[0]), index
-            return math.dist(center, position), index
+                return abs(centre[0] - middle[0]), index
+            return math.dist(centre, position), index
 
         self._left.sort(key=key, reverse=True)
 

@@ -19,7 +19,6 @@ from cryomamba.client.bus_requester import BusRequester, keep_alive
 from cryomamba.endpoints import is_local_endpoint, require_loopback
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
-from cryomamba.models.jobs import Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import BufferSpec, Codec
 from cryomamba.wire.constants import PREVIEW_IN_HWM, RENEWALS_PER_LEASE
@@ -187,7 +186,7 @@ class InferenceService:
     async def _ready_child_for(self, claimed: Claimed, job_id: str) -> ComputeProcess:
         """Return the compute process; if it died while idle, start another, renewing the lease meanwhile."""
         starting = asyncio.create_task(self._ready_child(), name="starting")
-        renew = Renew(job=job_id, worker=self.worker, attempt=claimed.attempt, progress=Progress(stage="starting"))
+        renew = Renew(job=job_id, worker=self.worker, attempt=claimed.attempt)
         try:
             while not (await asyncio.wait([starting], timeout=claimed.lease_s / RENEWALS_PER_LEASE))[0]:
                 # A lost lease is noticed when the attempt starts.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.volumes import open_volume
 from napari_cryomamba.app.thresholds import (
@@ -65,7 +65,7 @@ def test_what_the_exact_cut_keeps_is_shown(high: int, low: int, least: int, seed
     cut = moved(found.cut, high=high, low=low, min_voxels=least)
     live = LiveThreshold(found, cut)
     live.move(cut, kept_blocks(found, cut))
-    shown, exact = np.asarray(live), cut_scores(scores, cut)
+    shown, exact = np.asarray(live), apply_thresholds(scores, cut)
     assert np.all(shown[exact > 0] == 1)
     assert np.all(scores[shown > 0] >= cut.low)
 
@@ -75,7 +75,7 @@ def test_pieces_that_stand_apart_are_cut_exactly(blobs: ScoreMap) -> None:
     cut = HysteresisThreshold(200, 100, 20)
     live = LiveThreshold(blobs, cut)
     live.move(cut, kept_blocks(blobs, cut))
-    np.testing.assert_array_equal(np.asarray(live), cut_scores(blobs.scores, cut))
+    np.testing.assert_array_equal(np.asarray(live), apply_thresholds(blobs.scores, cut))
     assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10
     live.move(HysteresisThreshold(200, 100), kept_blocks(blobs, HysteresisThreshold(200, 100)))
     assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10 + 8
@@ -97,7 +97,7 @@ def test_the_whole_is_cut_exactly(blobs: ScoreMap, tmp_path: Path) -> None:
     cut, told = HysteresisThreshold(200, 100, 20), list[float]()
     cut_whole(blobs, cut, tmp_path / "cut.mrc", step=told.append)
     with open_volume(tmp_path / "cut.mrc") as volume:
-        np.testing.assert_array_equal(np.asarray(volume.array), cut_scores(blobs.scores, cut))
+        np.testing.assert_array_equal(np.asarray(volume.array), apply_thresholds(blobs.scores, cut))
         assert volume.meta.voxel_size_A == pytest.approx(SIZE)
     assert told[-1] == 1.0
 

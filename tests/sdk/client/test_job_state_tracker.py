@@ -46,7 +46,7 @@ def test_every_change_once_and_in_order(lengths: list[int]) -> None:
     ledger = JobStateTracker()
     told: list[int] = []
     for length in [*lengths, len(HISTORY)]:
-        for event in ledger.take(snapshot(length)):
+        for event in ledger.update(snapshot(length)):
             assert isinstance(event, StateEvent)
             told.append(event.event.n)
     first = (lengths or [len(HISTORY)])[0]
@@ -57,6 +57,6 @@ def test_every_change_once_and_in_order(lengths: list[int]) -> None:
 def test_an_older_snapshot_does_not_undo_the_end() -> None:
     """A late message from before the end leaves the job ended."""
     ledger = JobStateTracker()
-    ledger.take(snapshot(len(HISTORY)))
-    assert ledger.take(snapshot(2)) == []
+    ledger.update(snapshot(len(HISTORY)))
+    assert ledger.update(snapshot(2)) == []
     assert ledger.ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -109,3 +111,30 @@ def test_numbers_run_per_topic() -> None:
 def test_two_stamps_differ_in_epoch() -> None:
     """A restart is seen by its epoch."""
     assert EnvelopeFactory("me").epoch != EnvelopeFactory("me").epoch
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": ""},
+        {"src": "x" * 129},
+        {"job": "x" * 129},
+        {"owner": ""},
+        {"seq": -1},
+        {"attempt": -1},
+        {"ts": float("nan")},
+        {"ts": -1.0},
+    ],
+)
+def test_what_would_be_refused_is_not_sent(change: dict[str, object]) -> None:
+    """Packing checks the fields as unpacking does."""
+    envelope = EnvelopeFactory("me").envelope("ping", {}, ts=1.0)
+    with pytest.raises(ProtocolError):
+        encode(replace(envelope, **change))  # type: ignore[arg-type]
+
+
+def test_an_envelope_prints_without_its_payload() -> None:
+    """A log line names the message and the fields of its body, not their values."""
+    spec = BufferSpec("uint8", (2, 3, 4), 1, "raw", 3, 7)
+    envelope = EnvelopeFactory("me").envelope("preview", {"token": "secret"}, ts=1.0, job="j-1", buffers=[spec])
+    assert str(envelope) == "preview 1 from me of job j-1 (token; 3 bytes of payload)"

@@ -221,7 +221,7 @@ async def all_events(client: AsyncClient) -> dict[str, list[JobEvent]]:
     transport = client.transport
     assert isinstance(transport, BusTransport)
     while True:
-        reply = await transport.channel.request("events.since", EventsSince(n=last))
+        reply = await transport.requester.request("events.since", EventsSince(n=last))
         page = EventPage.model_validate(dict(reply.body))
         for event in page.events:
             found.setdefault(event.job_id, []).append(event)
@@ -267,7 +267,7 @@ async def references(stack: Stack, specs: list[Spec]) -> list[dict[str, str]]:
     """What each kind of job makes when nobody disturbs it."""
     async with await aconnect(stack.http_url) as client:
         made = [await client.submit(**spec) for spec in specs]
-        return [digests(stack, await client.wait(record.job_id)) for record in made]
+        return [digests(stack, (await job.wait()).record) for job in made]
 
 
 async def test_chaos_loses_nothing(
@@ -305,7 +305,7 @@ async def test_chaos_loses_nothing(
             ends = {event.n: str(event.type) for history in events.values() for event in history if event.state.final}
             for finals in overheard:
                 await wait_until_async(same(finals, ends), timeout=PATIENCE_S, what="every end to be heard of")
-        records = [await by_bus.get(seen.job_id) for seen in watched]
+        records = [await by_bus.record(seen.job_id) for seen in watched]
     assert len(events) == job_count + len(specs)
     for history in events.values():
         check_history(history)

@@ -140,7 +140,7 @@ class AuthMiddleware:
         await self.app(scope, receive, send_counted)
 
 
-class BodyTimeoutReceive:
+class BodyTimeoutMiddleware:
     """Gives up a request whose body stops coming or trickles, so that many slow clients do not hold the gateway.
 
     Parameters

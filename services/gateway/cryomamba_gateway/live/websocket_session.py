@@ -22,7 +22,7 @@ from cryomamba.errors import (
 )
 from cryomamba_gateway.link import BusLink
 from cryomamba_gateway.live import messages
-from cryomamba_gateway.live.follow import AllFollower, JobFollower
+from cryomamba_gateway.live.follow import AllRelay, JobRelay
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_queue import SendQueue
 from cryomamba_gateway.live.send_scheduler import SendScheduler
@@ -80,10 +80,10 @@ class WebSocketSession:
 
     async def run_job(self, job_id: str, *, previews: bool) -> None:
         """Follow one job; the connection closes when the job ends."""
-        follower = self._job_follower(job_id, previews=previews)
+        relay = self._job_relay(job_id, previews=previews)
 
         async def follow_to_end() -> None:
-            await follower.run()
+            await relay.run()
             self.end(ENDED, "The job has ended.")
 
         self._follow(job_id, follow_to_end())
@@ -108,10 +108,8 @@ class WebSocketSession:
         self._close = (code, reason)
         self._queue.close()
 
-    def _job_follower(self, job_id: str, *, previews: bool) -> JobFollower:
-        return JobFollower(
-            self._bus, self._encoder, self._queue, job_id, visibility=self._visibility, previews=previews
-        )
+    def _job_relay(self, job_id: str, *, previews: bool) -> JobRelay:
+        return JobRelay(self._bus, self._encoder, self._queue, job_id, visibility=self._visibility, previews=previews)
 
     def _follow(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
         self._following[job_id] = asyncio.create_task(self._report_errors(job_id, work), name="ws-follow")
@@ -166,10 +164,10 @@ class WebSocketSession:
                 hint="Unsubscribe from some, or subscribe to '*'.",
             )
         if message.job_id == ALL:
-            follower = AllFollower(self._bus, self._queue, message.since, visibility=self._visibility)
-            self._follow(ALL, follower.run())
+            relay = AllRelay(self._bus, self._queue, message.since, visibility=self._visibility)
+            self._follow(ALL, relay.run())
         else:
-            self._follow(message.job_id, self._job_follower(message.job_id, previews=message.previews).run())
+            self._follow(message.job_id, self._job_relay(message.job_id, previews=message.previews).run())
 
     async def _send(self) -> None:
         while (item := await self._queue.get()) is not None:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.models.jobs import Artifact, JobId, JobRecord
 from cryomamba.volumes.allowed_paths import verify_opened
@@ -88,7 +89,7 @@ async def get_artifact(gateway: Context, caller: Caller, request: Request, job_i
 
 async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: str, visibility: Visibility) -> Response:
     """Answer with a finished file of a job that is visible."""
-    artifact = find_artifact(await gateway.bus.ask(visibility, lambda bus: bus.get(job_id)), name)
+    artifact = find_artifact(await gateway.bus.call(visibility, calls.get_job(job_id)), name)
     headers = {"Cache-Control": "no-cache"}
     if artifact.sha256:
         headers["ETag"] = f'"{artifact.sha256}"'

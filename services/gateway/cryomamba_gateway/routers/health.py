@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from cryomamba._version import __version__
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba_gateway.context import Context
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
@@ -40,7 +41,7 @@ async def healthz(gateway: Context) -> Health:
 async def readyz(gateway: Context) -> Readiness:
     """Say whether a job would be taken and worked on; if not, `details.missing` names what is not there."""
     try:
-        info = await gateway.bus.ask(Visibility.everything(), lambda bus: bus.info())
+        info = await gateway.bus.call(Visibility.everything(), calls.server_info())
     except UnavailableError as error:
         error.details["missing"] = ["broker"]
         raise

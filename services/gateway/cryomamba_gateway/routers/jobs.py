@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Header, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
@@ -82,7 +83,7 @@ async def create_job(
 async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
     """Queue a job that belongs to the caller."""
     owned = request.model_copy(update={"owner": caller.owner})
-    record = await gateway.bus.ask(caller.visibility, lambda bus: bus.submit(owned))
+    record = await gateway.bus.call(caller.visibility, calls.submit_job(owned))
     return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
 
 
@@ -95,7 +96,8 @@ async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) 
 async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
     """List the jobs, newest first; pass `cursor` on to get the next page."""
     page = await gateway.bus.ask(
-        caller.visibility, lambda bus: bus.page(state=query.state, limit=query.limit, cursor=query.cursor)
+        caller.visibility,
+        lambda bus: bus.call(calls.list_jobs(state=query.state, limit=query.limit, cursor=query.cursor)),
     )
     jobs = tuple(job_out(record) for record in page.jobs)
     return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
@@ -118,7 +120,7 @@ async def get_job(
     if_none_match: Annotated[str | None, Header(description="ETags of records already known.")] = None,
 ) -> Response:
     """Return a job."""
-    body = job_out(await gateway.bus.ask(caller.visibility, lambda bus: bus.get(job_id))).model_dump_json().encode()
+    body = job_out(await gateway.bus.call(caller.visibility, calls.get_job(job_id))).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if if_none_match is not None and _names(if_none_match, etag):
@@ -142,7 +144,7 @@ def _names(if_none_match: str, etag: str) -> bool:
 )
 async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Cancel a job that is pending or running."""
-    return _json(job_out(await gateway.bus.ask(caller.visibility, lambda bus: bus.cancel(job_id))))
+    return _json(job_out(await gateway.bus.call(caller.visibility, calls.cancel_job(job_id))))
 
 
 @router.post(
@@ -153,7 +155,7 @@ async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
 )
 async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Put a failed or cancelled job back into the queue."""
-    return _json(job_out(await gateway.bus.ask(caller.visibility, lambda bus: bus.retry(job_id))))
+    return _json(job_out(await gateway.bus.call(caller.visibility, calls.retry_job(job_id))))
 
 
 @router.post(
@@ -190,5 +192,5 @@ async def focus_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]
 ) -> Response:
     """Say where the viewer looks: those tiles come first."""
-    await gateway.bus.ask(caller.visibility, lambda bus: bus.focus(job_id, body.position))
+    await gateway.bus.call(caller.visibility, calls.focus_job(job_id, body.position))
     return Response(status_code=204)

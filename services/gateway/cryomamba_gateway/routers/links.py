@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
 from cryomamba.models.base import Request as Fields
 from cryomamba.models.jobs import JobId
@@ -58,7 +59,7 @@ async def link_artifact(
     gateway: Context, caller: Caller, job_id: JobId, name: str, query: Annotated[LinkQuery, Query()]
 ) -> Link:
     """Make a link to a finished file that anybody may follow until it expires."""
-    artifact = find_artifact(await gateway.bus.ask(caller.visibility, lambda bus: bus.get(job_id)), name)
+    artifact = find_artifact(await gateway.bus.call(caller.visibility, calls.get_job(job_id)), name)
     url, expires = gateway.signer.sign(f"/v1/files/{job_id}/{artifact.name}", lifetime_s=query.lifetime_s)
     return Link(url=url, expires_at=datetime.fromtimestamp(expires, UTC))
 

@@ -42,7 +42,7 @@ async def get_preview(
     gateway: Context, caller: Caller, job_id: JobId, query: Annotated[PreviewQuery, Query()]
 ) -> Response:
     """Return the newest preview of a job, whether it still runs or not."""
-    found = await gateway.bus.ask(caller.visibility, lambda bus: bus.preview_message(job_id))
+    found = await gateway.bus.ask(caller.visibility, lambda bus: bus.last_frame(job_id))
     headers = {"Cache-Control": "no-store"}
     if query.format == "png":
         return Response(await asyncio.to_thread(_draw, found, query), headers=headers, media_type="image/png")

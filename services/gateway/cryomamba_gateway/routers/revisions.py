@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
+from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId
 from cryomamba.wire.requests import ReviseRequest
@@ -47,5 +48,5 @@ async def revise_job(
     The same content again changes nothing, so the request may be repeated.
     """
     request = ReviseRequest(job=job_id, **body.model_dump())
-    record = await gateway.bus.ask(caller.visibility, lambda bus: bus.revise(request))
+    record = await gateway.bus.call(caller.visibility, calls.revise_job(request))
     return Response(job_out(record).model_dump_json(), media_type="application/json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from cryomamba.client import calls
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
 from cryomamba_gateway.limits import BODY_MAX_BYTES
@@ -20,7 +21,7 @@ router = APIRouter(tags=["server"])
 )
 async def server_info(gateway: Context, caller: Caller) -> GatewayInfo:
     """Return versions, engines with their parameters, workers, limits, and the bus endpoints for direct subscribers."""
-    info = await gateway.bus.ask(caller.visibility, lambda bus: bus.info())
+    info = await gateway.bus.call(caller.visibility, calls.server_info())
     limits = Limits(
         body_max_bytes=BODY_MAX_BYTES,
         websocket_message_max_bytes=MESSAGE_MAX_BYTES,

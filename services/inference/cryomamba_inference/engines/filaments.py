@@ -1,4 +1,4 @@
-"""Filaments of a given diameter; no weights needed."""
+"""Filaments of a given diameter by oriented line filters; no trained model needed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, no_picks
-from cryomamba_inference.filters.common.background import even_out
-from cryomamba_inference.filters.common.grid import CoarseGrid, gather_tasks
+from cryomamba_inference.filters.common.background import correct_background
+from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
 from cryomamba_inference.filters.common.node_map import NodeMap
-from cryomamba_inference.filters.common.padding import leave_out
-from cryomamba_inference.filters.common.rasterize import paint
-from cryomamba_inference.filters.filaments.centerline_meanshift import shift_to_centerline
+from cryomamba_inference.filters.common.padding import clear_padding
+from cryomamba_inference.filters.common.rasterize import rasterize
+from cryomamba_inference.filters.filaments.centreline_meanshift import shift_to_centreline
 from cryomamba_inference.filters.filaments.model import (
     LENGTH_DIAMETERS,
     NODES_PER_DIAMETER,
     FilamentModel,
     LineMap,
-    answer_tasks,
     choose_sign,
-    find_cut,
+    find_thresholds,
     learn_model,
-    near,
     point_tasks,
+    points_near,
+    response_tasks,
     traced_scores,
 )
 from cryomamba_inference.filters.filaments.tracing import trace
@@ -46,66 +46,70 @@ _NOTHING = np.empty((0, 7))
 
 
 class FilamentsParameters(EngineParameters):
-    """Which filaments are found."""
+    """Parameters of the filament segmentation."""
 
     diameter_A: float = Field(
         250.0,
         ge=20,
         le=2000,
         title="Diameter",
-        description="Outer diameter, hollow or not: 250 Å for microtubules, 70 Å for actin.",
+        description="Outer diameter of the filaments, hollow or solid: 250 Å for microtubules, 70 Å for actin.",
         json_schema_extra={"unit": "Å"},
     )
     contrast: Literal["dark", "bright", "auto"] = Field(
         "auto",
         title="Contrast",
-        description="Whether filaments are darker (raw tomograms) or brighter than their surroundings; 'auto' takes "
-        "the side on which lines go on for longer and stand out more.",
+        description="Whether filaments are darker (raw tomograms) or brighter than their surroundings; 'auto' chooses "
+        "the contrast with the longer and stronger lines.",
     )
     high: int | None = Field(
         None,
         ge=1,
         le=255,
         title="Threshold",
-        description="A filament is believed if it has this score (1 to 255) somewhere. Found from the volume if left "
-        "out.",
+        description="Upper hysteresis threshold (seed): a filament is kept if it reaches this score somewhere. "
+        "Determined from the volume if not set.",
     )
     low: int | None = Field(
         None,
         ge=1,
         le=255,
         title="Lower threshold",
-        description="Score that a filament must have all along. Found from the volume if left out.",
+        description="Lower hysteresis threshold: minimum score along the whole filament. Determined from the volume if "
+        "not set.",
     )
     min_length_A: float | None = Field(
         None,
         ge=0,
-        title="Least length",
-        description="Shorter filaments are left out; two and a half diameters if not given.",
+        title="Minimum length",
+        description="Shorter filaments are removed; 2.5 diameters if not set.",
         json_schema_extra={"unit": "Å"},
     )
     spacing_A: float | None = Field(
         None,
         gt=0,
         le=10000,
-        title="Spacing",
-        description="Distance of the points along a filament (82 Å is a tubulin dimer); half a diameter if left out.",
+        title="Point spacing",
+        description="Distance between points along a filament (82 Å for the tubulin dimer); half a diameter if not "
+        "set.",
         json_schema_extra={"unit": "Å"},
     )
 
 
 class FilamentsEngine(Engine[FilamentsParameters]):
-    """Long densities of one diameter, and their centre lines.
+    """Long densities of one diameter, and their centrelines.
 
-    The volume is averaged onto nodes a fifth of the diameter apart. A bank of oriented lines, hollow or solid alike, is
-    compared with the noise of each direction, which a missing wedge makes different. Points where the answer is highest
-    across the line, and the wall around them even, which it is not in a membrane, vote for those that continue them,
-    and are pulled onto the line between them.
-    In the mask and the scores a filament is a tube of the diameter around such points.
+    The volume is averaged onto a grid of a fifth of the diameter. The response of a bank of oriented line filters,
+    which fit hollow and solid filaments alike, is normalized by the noise of each direction, which depends on the
+    missing wedge. Centreline points are maxima across the line whose surrounding wall is even, unlike in a membrane;
+    they vote for points that continue them, and are moved onto the centreline by mean shift.
+    In the mask and the score map a filament is a tube of the diameter around these points.
     """
 
     name: ClassVar[str] = "filaments"
-    summary: ClassVar[str] = "Finds filaments of a given diameter and traces their centre lines; needs no weights."
+    summary: ClassVar[str] = (
+        "Segments filaments of a given diameter and traces their centrelines; no trained model needed."
+    )
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
     keeps_scores: ClassVar[bool] = True
@@ -121,65 +125,65 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         super().__init__(parameters)
         self._grid: CoarseGrid | None = None
         self._found: tuple[FilamentModel, NodeMap] | None = None
-        self._cuts = (255, 255)
+        self._thresholds = (255, 255)
 
     def passes(self) -> Sequence[Pass]:
-        """Return a first look and the result."""
-        return (Pass("first look", factor=0), Pass("segmenting"))
+        """Return a coarse preview and the result."""
+        return (Pass("quick preview", factor=0), Pass("segmenting"))
 
     def prepare(self, context: VolumeContext) -> None:
-        """Average the volume onto nodes, and learn contrast, noise and thresholds from samples."""
+        """Resample and filter the volume; estimate contrast, noise and thresholds."""
         diameter = self.parameters.diameter_A
         coarsest = max(context.voxel_size_A)
         if coarsest * _VOXELS_PER_DIAMETER > diameter:
             raise InvalidRequestError(
-                f"Filaments of {diameter:g} Å cannot be found at a voxel size of {coarsest:g} Å.",
+                f"A voxel size of {coarsest:g} Å is too coarse for filaments of {diameter:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint=f"It takes {coarsest * _VOXELS_PER_DIAMETER:g} Å at least; is the voxel size right?",
+                hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å. Check the voxel size.",
             )
         grid = CoarseGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
         densities = NodeMap(grid.node_shape, context.scratch)
         padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
         nodes = densities.array
         lines = {sign: LineMap.empty(densities, sign, context.scratch) for sign in _SIGNS[self.parameters.contrast]}
-        crew = ThreadTeam(context.threads, context.compute_slot)
+        team = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            crew.run(gather_tasks(context.read, (grid, nodes)), lambda _: context.report_progress(0.1))
-            even_out(nodes, padding.array, crew)
+            team.run(resample_tasks(context.read, (grid, nodes)), lambda _: context.report_progress(0.1))
+            correct_background(nodes, padding.array, team)
             model = learn_model(nodes, grid, diameter_A=diameter)
-            answers = answer_tasks(model, nodes, lines)
-            crew.run(answers, lambda n: context.report_progress(0.2 + 0.6 * n / len(answers)))
+            tasks = response_tasks(model, nodes, lines)
+            team.run(tasks, lambda n: context.report_progress(0.2 + 0.6 * n / len(tasks)))
             for line_map in lines.values():
-                leave_out(line_map.response.array, padding.array)
-            found: dict[int, Points] = {}
-            tasks = point_tasks(model, lines[choose_sign(model, lines)], found)
-            crew.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
-        points = np.concatenate([found[number] for number in range(len(tasks))])
-        points = shift_to_centerline(
-            points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, rounds=_PULLS
+                clear_padding(line_map.response.array, padding.array)
+            by_box: dict[int, Points] = {}
+            tasks = point_tasks(model, lines[choose_sign(model, lines)], by_box)
+            team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
+        points = np.concatenate([by_box[number] for number in range(len(tasks))])
+        points = shift_to_centreline(
+            points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, iterations=_PULLS
         )
-        self._cuts = find_cut(traced_scores([points], model.diameter) or [points[:, 6]])
+        self._thresholds = find_thresholds(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A
-        kept = NodeMap((max(len(points), 1), 7), context.scratch)
-        kept.array[: len(points)] = points
-        self._grid, self._found = grid, (model, kept)
+        stored = NodeMap((max(len(points), 1), 7), context.scratch)
+        stored.array[: len(points)] = points
+        self._grid, self._found = grid, (model, stored)
 
     def thresholds(self) -> HysteresisThreshold:
-        """Return the person's thresholds, or those that :meth:`prepare` found."""
+        """Return the thresholds set by the user, else those determined by :meth:`prepare`."""
         grid, _, _ = self._prepared
-        low, high = self._cuts
+        low, high = self._thresholds
         high = self.parameters.high or max(high, self.parameters.low or 0)
         low = min(self.parameters.low or low, high)
-        # The ends of a tube are round, and its mask a little ragged.
-        least = _LESS * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
-        return HysteresisThreshold(high, low, math.ceil(least / math.prod(grid.voxel_size_A)))
+        # The ends of a tube are round and its mask is slightly ragged.
+        smallest_A3 = _LESS * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
+        return HysteresisThreshold(high, low, math.ceil(smallest_A3 / math.prod(grid.voxel_size_A)))
 
     def predict(self, tile: Tile) -> TileResult:
-        """Return the filaments of a tile as tubes that hold their score."""
+        """Return the filaments of a tile as tubes with the score of their points."""
         grid, model, points = self._prepared
-        points = near(points, model, grid, tile.start, tile.shape)
+        points = points_near(points, model, grid, tile.start, tile.shape)
         half = _STRETCH * grid.step_A * points[:, 3:6]
-        scores = paint(
+        scores = rasterize(
             points[:, :3] - half,
             points[:, :3] + half,
             points[:, 6].astype(np.uint8),
@@ -191,21 +195,21 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         return TileResult(scores, _NOTHING)
 
     def finalize_picks(self, points: Points) -> Picks:
-        """Trace the centre lines, and return points at equal distances along each, the longest filament first."""
+        """Trace the centrelines and return equidistant points along each, the longest filament first."""
         grid, _, points = self._prepared
-        cut = self.thresholds()
+        thresholds = self.thresholds()
         filaments = trace(
-            points[points[:, 6] >= cut.low],
+            points[points[:, 6] >= thresholds.low],
             diameter_A=self.parameters.diameter_A,
-            high=cut.high,
+            high=thresholds.high,
             min_length_A=self._min_length_A,
             spacing_A=self.parameters.spacing_A or _SPACING_DIAMETERS * self.parameters.diameter_A,
         )
         if not filaments:
             return no_picks("filaments")
-        places = np.concatenate([one.points for one in filaments]) / grid.voxel_size_A
+        positions = np.concatenate([one.points for one in filaments]) / grid.voxel_size_A
         return Picks(
-            np.clip(places, 0, np.array(grid.shape) - 1),
+            np.clip(positions, 0, np.array(grid.shape) - 1),
             np.concatenate([one.scores for one in filaments]),
             np.repeat(np.arange(1, len(filaments) + 1), [len(one.points) for one in filaments]),
             "filaments",
@@ -219,8 +223,8 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     @property
     def _prepared(self) -> tuple[CoarseGrid, FilamentModel, Points]:
         if self._grid is None or self._found is None:
-            msg = "prepare() comes first"
+            msg = "call prepare() first"
             raise RuntimeError(msg)
-        model, kept = self._found
-        # An empty file cannot be mapped, so it has a row of zeros then.
-        return self._grid, model, kept.array[kept.array[:, 6] > 0].astype(np.float64)
+        model, stored = self._found
+        # An empty file cannot be mapped; without points there is one row of zeros.
+        return self._grid, model, stored.array[stored.array[:, 6] > 0].astype(np.float64)

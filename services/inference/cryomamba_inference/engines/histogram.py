@@ -1,4 +1,4 @@
-"""Thresholds on a histogram. Pure."""
+"""Histogram thresholds by Otsu, Yen and Li. Pure."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ def find_threshold(sample: npt.NDArray[np.float32], method: Method) -> float:
     Parameters
     ----------
     sample : ndarray of float32
-        Flat; values beyond the 0.01 and 99.99 percentiles are clipped, so that single hot voxels do not stretch the
-        histogram.
+        Flat; values beyond the 0.01 and 99.99 percentiles are clipped, so that outliers do not stretch the histogram.
     method : {'otsu', 'yen', 'li'}
-        Otsu, "A threshold selection method from gray-level histograms" (1979): greatest variance between classes.
-        Yen, Chang and Chang, "A new criterion for automatic multilevel thresholding" (1995): greatest correlation.
+        Otsu, "A threshold selection method from gray-level histograms" (1979): maximum between-class variance.
+        Yen, Chang and Chang, "A new criterion for automatic multilevel thresholding" (1995): maximum correlation.
         Li and Tam, "An iterative algorithm for minimum cross entropy thresholding" (1998).
 
     Returns
     -------
     float
-        For a constant sample a value above it: nothing is a feature there.
+        For a constant sample a value above it, so that there are no features.
     """
     low, high = (float(value) for value in np.percentile(sample, (0.01, 99.99)))
     if not high > low:
@@ -48,14 +47,14 @@ def find_threshold(sample: npt.NDArray[np.float32], method: Method) -> float:
 
 
 def _otsu(share: Floats) -> int:
-    places = np.arange(share.size)
+    bins = np.arange(share.size)
     below = np.cumsum(share)[:-1]
-    moment = np.cumsum(share * places)[:-1]
-    total = float(np.sum(share * places))
+    moment = np.cumsum(share * bins)[:-1]
+    total = float(np.sum(share * bins))
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (total * below - moment) ** 2 / (below * (1 - below))
     between[~np.isfinite(between)] = -1
-    # Empty bins between two classes make a plateau; its middle is the fairest place.
+    # Empty bins between two classes make a plateau, of which the middle is taken.
     best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
     return int(best[best.size // 2])
 

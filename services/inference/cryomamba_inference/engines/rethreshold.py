@@ -1,4 +1,4 @@
-"""Another threshold on the scores of a finished job, without running its engine again."""
+"""Re-thresholds the score map of a finished job without rerunning the segmentation."""
 
 from __future__ import annotations
 
@@ -17,42 +17,44 @@ from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import RETHRESHOLD
 
 
-class _Cut(EngineParameters):
-    """Where the threshold goes."""
+class _Thresholds(EngineParameters):
+    """Thresholds and minimum size."""
 
     high: int = Field(
         192,
         ge=1,
         le=SCORE_MAX,
         title="Threshold",
-        description="Score that a connected piece must reach somewhere; stats.json has the one of the job.",
+        description="Upper hysteresis threshold (seed): a component is kept if at least one of its voxels has this "
+        "score. stats.json has the threshold of the job.",
     )
     low: int | None = Field(
         None,
         ge=1,
         le=SCORE_MAX,
         title="Lower threshold",
-        description="Score that every voxel of a piece must reach; the same as the threshold if not given.",
+        description="Lower hysteresis threshold: minimum score of all voxels of a component; the same as the "
+        "threshold if not set.",
     )
     min_volume_nm3: float = Field(
         0.0,
         ge=0,
         le=1e12,
-        title="Smallest piece",
-        description="Connected pieces smaller than this are removed.",
+        title="Minimum volume",
+        description="Smaller connected components are removed.",
         json_schema_extra={"unit": "nm³"},
     )
 
 
-class RethresholdParameters(MembraneOptions, _Cut):
-    """Where the threshold goes, and what is made of the mask if it is one of membranes."""
+class RethresholdParameters(MembraneOptions, _Thresholds):
+    """Thresholds, minimum size, and the files made from a membrane mask."""
 
 
 class RethresholdEngine(Engine[RethresholdParameters]):
-    """Cuts a map of scores (0 to 255), such as a job's ``scores.mrc``, at other thresholds."""
+    """Applies other thresholds to a score map (0 to 255), such as a job's ``scores.mrc``."""
 
     name: ClassVar[str] = RETHRESHOLD
-    summary: ClassVar[str] = "Moves the threshold on the scores of a finished job (its scores.mrc)."
+    summary: ClassVar[str] = "Re-thresholds the score map of a finished job (its scores.mrc)."
     Parameters: ClassVar[type[EngineParameters]] = RethresholdParameters
     labels: ClassVar[Mapping[int, str]] = {1: "feature"}
 
@@ -63,27 +65,28 @@ class RethresholdEngine(Engine[RethresholdParameters]):
         low = parameters.high if parameters.low is None else parameters.low
         if low > parameters.high:
             raise InvalidRequestError(
-                f"The lower threshold, {low}, is above the threshold, {parameters.high}.",
+                f"The lower threshold ({low}) is above the threshold ({parameters.high}).",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint="Give a lower one, or none.",
+                hint="Reduce the lower threshold, or leave it out.",
             )
         self._low = low
 
     def prepare(self, context: VolumeContext) -> None:
-        """Look whether these are scores."""
-        found = context.statistics
-        if found is not None and not (found.minimum >= 0 and found.maximum <= SCORE_MAX):
+        """Check that the volume is a score map."""
+        measured = context.statistics
+        if measured is not None and not (measured.minimum >= 0 and measured.maximum <= SCORE_MAX):
             raise VolumeError(
-                f"This volume holds values from {found.minimum:.4g} to {found.maximum:.4g}, not scores of 0 to 255.",
+                f"The values of this volume range from {measured.minimum:.4g} to {measured.maximum:.4g}; scores from "
+                f"0 to 255.",
                 code=ErrorCode.VOLUME_UNSUPPORTED,
-                hint="Give the scores.mrc of a finished job.",
+                hint="Use the scores.mrc of a finished job.",
             )
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A) - 1e-9)
 
     def thresholds(self) -> HysteresisThreshold:
-        """Return the thresholds as they were given."""
+        """Return the thresholds set by the user."""
         return HysteresisThreshold(self.parameters.high, self._low, self._min_voxels)
 
     def predict(self, tile: Tile) -> Labels:
-        """Return the scores as they are."""
+        """Return the scores unchanged."""
         return tile.data[tile.core].astype(np.uint8)

@@ -17,50 +17,54 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba_inference.engines.histogram import find_threshold
 
-_TRUNCATE = 3.0
-_SAMPLE_SIDE = 32
+_TRUNCATE = 3.0  # where the Gaussian is cut off, in standard deviations
+_SAMPLE_SIDE = 32  # voxels
 _SAMPLES = 27
+# The scores stand for three classes only: below, between and above the two thresholds.
 _LOW, _HIGH = 128, 192
 
 
 class ThresholdParameters(EngineParameters):
-    """How the threshold is found."""
+    """Parameters of the global threshold."""
 
     sigma_A: float = Field(
         10.0,
         ge=0,
         le=1000,
         title="Smoothing",
-        description="Standard deviation of the Gaussian that is applied first; 0 for none.",
+        description="Standard deviation of the Gaussian filter applied first; 0 for none.",
         json_schema_extra={"unit": "Å"},
     )
     method: Literal["otsu", "yen", "li", "value"] = Field(
-        "otsu", title="Method", description="How the threshold is found on the histogram; 'value' takes yours."
+        "otsu",
+        title="Method",
+        description="How the threshold is determined from the histogram; 'value' uses the given value.",
     )
     value: float | None = Field(
         None,
         title="Value",
-        description="The threshold for the method 'value', in the density units of the file, after smoothing.",
+        description="Threshold for the method 'value', in the density units of the file, after smoothing.",
     )
     contrast: Literal["dark", "bright", "auto"] = Field(
         "auto",
         title="Contrast",
-        description="Whether the features are darker or brighter than the background; 'auto' takes the rarer side.",
+        description="Whether the features are darker or brighter than the background; 'auto' chooses the smaller "
+        "class.",
     )
     hysteresis: float = Field(
         0.0,
         ge=0,
         lt=1,
         title="Hysteresis",
-        description="Also keeps weaker voxels that are connected to strong ones, down to this far from the threshold "
-        "towards the mean of the background; 0 for none.",
+        description="Also keep weaker voxels that are connected to ones above the threshold. Fraction of the way from "
+        "the threshold to the background mean at which the lower threshold lies; 0 for none.",
     )
     min_volume_nm3: float = Field(
         0.0,
         ge=0,
         le=1e12,
-        title="Smallest piece",
-        description="Connected pieces smaller than this are removed.",
+        title="Minimum volume",
+        description="Smaller connected components are removed.",
         json_schema_extra={"unit": "nm³"},
     )
 
@@ -68,12 +72,12 @@ class ThresholdParameters(EngineParameters):
 class ThresholdEngine(Engine[ThresholdParameters]):
     """A global threshold on the smoothed density.
 
-    Methods: Otsu (1979), Yen, Chang and Chang (1995), Li and Tam (1998), on the histogram of smoothed samples that lie
-    on a regular grid over the volume.
+    Methods: Otsu (1979), Yen, Chang and Chang (1995), Li and Tam (1998), on the histogram of smoothed samples on a
+    regular grid over the volume.
     """
 
     name: ClassVar[str] = "threshold"
-    summary: ClassVar[str] = "Smooths, then keeps what is darker or brighter than a threshold found on the histogram."
+    summary: ClassVar[str] = "Gaussian smoothing, then a global threshold by Otsu, Yen or Li."
     Parameters: ClassVar[type[EngineParameters]] = ThresholdParameters
     labels: ClassVar[Mapping[int, str]] = {1: "feature"}
 
@@ -83,7 +87,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             raise InvalidRequestError(
                 "The method 'value' needs a value.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint="Give value=…, or another method.",
+                hint="Set value=…, or use another method.",
             )
         if parameters.hysteresis or parameters.min_volume_nm3:
             self.output = "scores"
@@ -93,16 +97,16 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         self._min_voxels = 0
 
     def passes(self) -> Sequence[Pass]:
-        """Return a first look and the result."""
-        return (Pass("first look", factor=0), Pass("segmenting"))
+        """Return a coarse preview and the result."""
+        return (Pass("quick preview", factor=0), Pass("segmenting"))
 
     def halo(self, voxel_size_A: Spacing) -> Shape:
-        """Return the reach of the Gaussian."""
+        """Return the extent of the Gaussian."""
         z, y, x = (math.ceil(_TRUNCATE * sigma + 0.5) for sigma in self._sigmas(voxel_size_A))
         return (z, y, x) if self.parameters.sigma_A else (0, 0, 0)
 
     def prepare(self, context: VolumeContext) -> None:
-        """Find contrast and threshold on smoothed samples."""
+        """Determine contrast and threshold from smoothed samples."""
         self._sigma = self._sigmas(context.voxel_size_A)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
         sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(context)])
@@ -114,11 +118,11 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         self._low = self._high - self.parameters.hysteresis * (self._high - base)
 
     def thresholds(self) -> HysteresisThreshold:
-        """Return where :meth:`predict` puts the two thresholds."""
+        """Return the thresholds of the scores that :meth:`predict` returns."""
         return HysteresisThreshold(_HIGH, _LOW if self._low < self._high else _HIGH, self._min_voxels)
 
     def predict(self, tile: Tile) -> Labels:
-        """Smooth the tile and compare it."""
+        """Smooth the tile and compare it with the thresholds."""
         density = self._smooth(tile.data)[tile.core]
         if self._sign < 0:
             density = -density
@@ -149,7 +153,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
                 return 1.0 if float(np.mean(sample >= self._threshold(sample, 1.0))) <= 0.5 else -1.0
 
     def _threshold(self, sample: npt.NDArray[np.float32], sign: float) -> float:
-        """Return the threshold above which features lie, once densities are multiplied with `sign`."""
+        """Return the threshold above which features lie, for densities multiplied by `sign`."""
         match self.parameters.method:
             case "value":
                 return sign * (self.parameters.value or 0.0)
@@ -157,7 +161,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
                 return find_threshold(sample, method)
 
     def _samples(self, context: VolumeContext) -> list[tuple[Voxels, Slices]]:
-        """Return blocks on a regular grid, each with its halo and the slices of its core."""
+        """Return blocks on a regular grid: their data with halo, and the slices of their core."""
         halo = self.halo(context.voxel_size_A)
         if math.prod(context.shape) <= _SAMPLES * _SAMPLE_SIDE**3:
             z, y, x = (slice(0, size) for size in context.shape)
@@ -169,7 +173,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
 
 
 def _spans(size: int, halo: int) -> list[tuple[slice, slice]]:
-    """Return up to three places along an axis: what to read, and where the sample lies in it."""
+    """Return up to three spans along an axis: what to read, and the sample's position in it."""
     side = min(size, _SAMPLE_SIDE)
     starts = sorted({round(at * (size - side)) for at in (1 / 6, 1 / 2, 5 / 6)})
     spans = []

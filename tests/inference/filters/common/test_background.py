@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cryomamba_inference.filters.common.background import even_out, flatten
+from cryomamba_inference.filters.common.background import correct_background, remove_gradients
 from cryomamba_inference.filters.common.padding import fill_padding, find_padding
 from cryomamba_inference.threads import ThreadTeam
 
@@ -73,7 +73,7 @@ def test_a_volume_of_one_value_is_all_padding() -> None:
     """Nothing was measured in a constant volume, and nothing is divided by it."""
     nodes = np.full(SHAPE, 7.0, np.float32)
     padding = np.zeros(SHAPE, np.bool_)
-    even_out(nodes, padding)
+    correct_background(nodes, padding)
     assert padding.all()
     assert np.isfinite(nodes).all()
 
@@ -84,7 +84,7 @@ def test_slow_changes_are_taken_out(noise: Density) -> None:
     z, y, x = (np.linspace(-0.5, 0.5, size, dtype=np.float32) for size in SHAPE)
     nothing = np.zeros(SHAPE, np.bool_)
     noise = (noise - 3) * np.exp(0.6 * x) + 3 + 4 * z[:, None, None] + 6 * y[:, None] ** 2
-    flatten(noise, nothing)
+    remove_gradients(noise, nothing)
     assert np.abs(noise - noise.mean() - even + even.mean()).mean() < 0.1
 
 
@@ -93,7 +93,7 @@ def test_more_threads_even_out_alike(noise: Density) -> None:
     noise[:, :10] = 0
     one, three = noise.copy(), noise.copy()
     of_one, of_three = np.zeros(SHAPE, np.bool_), np.zeros(SHAPE, np.bool_)
-    even_out(one, of_one, ThreadTeam(1))
-    even_out(three, of_three, ThreadTeam(3))
+    correct_background(one, of_one, ThreadTeam(1))
+    correct_background(three, of_three, ThreadTeam(3))
     np.testing.assert_array_equal(one, three)
     np.testing.assert_array_equal(of_one, of_three)

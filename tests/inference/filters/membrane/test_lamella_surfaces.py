@@ -23,7 +23,7 @@ def faces_of(spec: PhantomSpec) -> tuple[LamellaSurfaces, float]:
 
     engine.prepare(VolumeContext(SHAPE, spec.voxel_size_A, None, read))
     model = engine._prepared[2].model
-    return model.faces, model.step_A
+    return model.surfaces, model.step_A
 
 
 @pytest.mark.parametrize("noise", [0.5, 2.0])

@@ -8,7 +8,12 @@ import pytest
 from scipy import ndimage
 
 from cryomamba.synth.render import bilayer_profile
-from cryomamba_inference.filters.membrane.normal_profiles import Profile, cut_sections, fits_together, learn_profile
+from cryomamba_inference.filters.membrane.normal_profiles import (
+    MembraneProfile,
+    learn_profile,
+    sample_profiles,
+    smooth_correlations,
+)
 
 Field = npt.NDArray[np.float32]
 STEP_A = 13.5
@@ -31,10 +36,10 @@ def sections(density: Field, off_A: Field) -> tuple[Field, npt.NDArray[np.float6
     places = points / STEP_A + 24
     normals = np.tile(NORMAL.astype(np.float32), (len(off_A), 1))
     flat = np.zeros(len(off_A), np.float32)
-    return cut_sections(density, places, normals, flat, step_A=STEP_A), places, normals
+    return sample_profiles(density, places, normals, flat, step_A=STEP_A), places, normals
 
 
-def learned(found: Field) -> Profile:
+def learned(found: Field) -> MembraneProfile:
     profile = learn_profile(found)
     assert profile is not None
     return profile
@@ -46,7 +51,7 @@ def test_the_middle_is_found_to_a_few_angstrom(slope: float) -> None:
     off = np.random.default_rng(3).uniform(-10, 10, 400).astype(np.float32)
     found, _, _ = sections(plane(0.2, slope), off)
     profile = learned(found)
-    shift, _ = profile.best_shift(profile.fits(found))
+    shift, _ = profile.best_shift(profile.correlations(found))
     assert np.sqrt(np.mean((shift + off) ** 2)) < 2.5
 
 
@@ -55,11 +60,11 @@ def test_neighbours_make_it_surer() -> None:
     off = np.zeros(800, np.float32)
     found, places, normals = sections(plane(1.0), off)
     profile = learned(found)
-    fits = profile.fits(found)
+    fits = profile.correlations(found)
     nodes = np.round(places).astype(np.int32)
     _, first = np.unique(nodes, axis=0, return_index=True)
     part = (fits[first], nodes[first], places[first].astype(np.float32), normals[first])
-    together = fits_together(*part, (48, 48, 48), step_A=STEP_A)
+    together = smooth_correlations(*part, (48, 48, 48), step_A=STEP_A)
     alone, _ = profile.best_shift(fits[first])
     shared, _ = profile.best_shift(together)
     assert np.abs(shared).mean() < 0.8 * np.abs(alone).mean()
@@ -69,7 +74,7 @@ def test_the_level_of_the_density_does_not_matter() -> None:
     """The same sections on another level fit as well."""
     found, _, _ = sections(plane(0.2), np.zeros(200, np.float32))
     profile = learned(found)
-    np.testing.assert_allclose(profile.fits(found + 7), profile.fits(found), atol=1e-3)
+    np.testing.assert_allclose(profile.correlations(found + 7), profile.correlations(found), atol=1e-3)
 
 
 def test_a_blur_of_the_membrane_does_not_matter() -> None:
@@ -79,7 +84,9 @@ def test_a_blur_of_the_membrane_does_not_matter() -> None:
     away = (np.arange(found.shape[1]) - found.shape[1] // 2) * 4.5
     blur = np.exp(-0.5 * (away / 26) ** 2).astype(np.float32)
     unmoved = found.shape[1] // 2 - len(profile.inner) // 2
-    np.testing.assert_allclose(profile.fits(found + 9 * blur)[:, unmoved], profile.fits(found)[:, unmoved], atol=1e-3)
+    np.testing.assert_allclose(
+        profile.correlations(found + 9 * blur)[:, unmoved], profile.correlations(found)[:, unmoved], atol=1e-3
+    )
 
 
 def test_blurred_membranes_teach_nothing() -> None:

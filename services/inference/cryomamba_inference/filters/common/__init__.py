@@ -1,1 +1,1 @@
-"""What several methods use: grids, background, padding, fiducials, the missing wedge."""
+"""Shared by several methods: grids, background, padding, fiducials, the missing wedge."""

@@ -1,4 +1,4 @@
-"""Places of a volume of nodes at which an engine learns levels and noise."""
+"""Boxes of a volume from which an engine estimates density levels and noise."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from cryomamba_inference.filters.common.grid import Corner
 
-_SIDE = 64
-_WHOLE = 8 * _SIDE**3
+_SIDE = 64  # nodes
+_WHOLE_NODES = 8 * _SIDE**3
 
 
-def sample_boxes(shape: Corner) -> list[tuple[Corner, Corner]]:
-    """Return first and one-past-last node of boxes: all of a small volume, else eight places spread over it."""
-    if np.prod(shape) <= _WHOLE:
+def calibration_boxes(shape: Corner) -> list[tuple[Corner, Corner]]:
+    """Return first and one-past-last node of boxes: the whole of a small volume, else eight boxes spread over it."""
+    if np.prod(shape) <= _WHOLE_NODES:
         return [((0, 0, 0), shape)]
-    places = []
+    ranges = []
     for size in shape:
         side = min(size, _SIDE)
-        places.append([(first, first + side) for first in sorted({(size - side) // 4, 3 * (size - side) // 4})])
-    return [((z[0], y[0], x[0]), (z[1], y[1], x[1])) for z, y, x in itertools.product(*places)]
+        ranges.append([(first, first + side) for first in sorted({(size - side) // 4, 3 * (size - side) // 4})])
+    return [((z[0], y[0], x[0]), (z[1], y[1], x[1])) for z, y, x in itertools.product(*ranges)]

@@ -1,8 +1,8 @@
-"""Gold beads, and the streaks that the missing wedge draws from them.
+"""Gold fiducials and their missing-wedge streaks.
 
-A bead is so dense that its streaks look like membranes far away. What beads of the measured density would leave after
-the wedge is subtracted, in the manner of the CLEAN method (Högbom 1974) with the tilt series' point spread function.
-The beads of the whole volume are found beforehand, as few nodes are gold.
+A gold bead is so dense that its streaks resemble membranes far away. As in the CLEAN algorithm (Högbom, 1974), the
+densities that the tilt series has blurred into the observed ones are estimated with its point spread function (PSF),
+and their blurred image is subtracted. The fiducials of the whole volume are kept in memory; they are few nodes.
 """
 
 from __future__ import annotations
@@ -19,97 +19,99 @@ from cryomamba_inference.filters.common.grid import Corner, spans
 
 Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
+NodeIndices = npt.NDArray[np.int64]
 
-_REACH_A = 800.0
-_ROUNDS = 20
-_STEP = 1.4
+_PSF_REACH_A = 800.0  # Å from a bead to which streaks are removed
+_ROUNDS = 20  # iterations of the deconvolution
+_GAIN = 1.4  # relaxation factor of one iteration
 _SLAB_NODES = 4_000_000
-_MOST = 200_000
+_MAX_NODES = 200_000  # more dense nodes are not treated as fiducials
 
 
 @dataclass(frozen=True)
 class Fiducials:
-    """Nodes of gold in the whole volume.
+    """The deconvolved fiducials of the whole volume.
 
     Attributes
     ----------
     nodes : array of shape (n, 3), int64
         Node numbers z, y, x, ascending.
     amounts : array of shape (n,), float32
-        Density that the tilt series blurred into what was measured.
+        Densities that the tilt series has blurred into the observed ones.
     spread : array of shape (2 r + 1, 2 r + 1), float32
         Point spread function of the tilt series in a (z, x) plane.
     """
 
-    nodes: Places
-    amounts: Field
-    spread: Field
+    nodes: NodeIndices
+    amplitudes: Field
+    psf: Field
 
     def remove(self, field: Field, first: Corner) -> Field:
-        """Return a copy of a field whose first node is `first`, with beads set to 0 and without their streaks."""
-        rest = field.copy()
+        """Return a copy of a field from node `first` on, without fiducials (set to 0) and their streaks."""
+        residual = field.copy()
         if len(self.nodes):
-            places = self.nodes - np.asarray(first)
-            size, radius = np.asarray(field.shape), len(self.spread) // 2
-            beside = ((places >= (-radius, 0, -radius)) & (places < size + np.array((radius, 0, radius)))).all(axis=1)
-            _subtract(rest, places[beside], self.amounts[beside], self.spread)
-            rest[_covered(field.shape, places)] = 0
-        return rest
+            positions = self.nodes - np.asarray(first)
+            size, radius = np.asarray(field.shape), len(self.psf) // 2
+            near = ((positions >= (-radius, 0, -radius)) & (positions < size + np.array((radius, 0, radius)))).all(
+                axis=1
+            )
+            _subtract(residual, positions[near], self.amplitudes[near], self.psf)
+            residual[_near_fiducials(field.shape, positions)] = 0
+        return residual
 
 
-def _covered(shape: tuple[int, ...], places: Places) -> Flags:
-    """Return which nodes of a field are gold, or beside it."""
+def _near_fiducials(shape: tuple[int, ...], positions: NodeIndices) -> Flags:
+    """Return which nodes of a field belong to fiducials or are next to one."""
     size = np.asarray(shape)
-    within = ((places >= -1) & (places <= size)).all(axis=1)
-    wide = np.zeros(size + 2, np.bool_)
-    wide[tuple((places[within] + 1).T)] = True
-    return _grown(wide)[1:-1, 1:-1, 1:-1]
+    within = ((positions >= -1) & (positions <= size)).all(axis=1)
+    padded = np.zeros(size + 2, np.bool_)
+    padded[tuple((positions[within] + 1).T)] = True
+    return _dilate(padded)[1:-1, 1:-1, 1:-1]
 
 
 @nb.njit(cache=True, nogil=True)
-def _subtract(field, places, amounts, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _subtract(field, positions, amplitudes, psf):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     depth, _, width = field.shape
-    radius = spread.shape[0] // 2
-    for n in range(amounts.size):
-        z, y, x = places[n]
+    radius = psf.shape[0] // 2
+    for n in range(amplitudes.size):
+        z, y, x = positions[n]
         left, right = max(x - radius, 0), min(x + radius + 1, width)
         for i in range(max(z - radius, 0), min(z + radius + 1, depth)):
-            row = spread[i - z + radius]
+            row = psf[i - z + radius]
             for k in range(left, right):
-                field[i, y, k] -= amounts[n] * row[k - x + radius]
+                field[i, y, k] -= amplitudes[n] * row[k - x + radius]
 
 
 @dataclass(frozen=True, slots=True)
 class FiducialModel:
-    """Nodes that are gold or beside it, as measured; the same whatever the wedge.
+    """Observed densities of fiducials and of the nodes next to them, independent of the missing wedge.
 
     Attributes
     ----------
     nodes : array of shape (n, 3), int64
         Node numbers z, y, x, ascending.
     measured : array of shape (n,), float32
-        Density above the level.
+        Density above the background.
     """
 
-    nodes: Places
+    nodes: NodeIndices
     measured: Field
 
-    def beads(self, *, step_A: float, tilt_deg: float | None) -> Fiducials:
-        """Return what beads the tilt series, to `tilt_deg` about y or without a missing wedge, saw as this."""
-        if not 0 < len(self.nodes) <= _MOST:
+    def deconvolve(self, *, step_A: float, tilt_deg: float | None) -> Fiducials:
+        """Deconvolve with the PSF of a tilt series to ±`tilt_deg` about y; None for no missing wedge."""
+        if not 0 < len(self.nodes) <= _MAX_NODES:
             return no_fiducials()
-        spread = _spread(step_A, tilt_deg)
-        return Fiducials(self.nodes, _amounts(self.nodes, self.measured, spread), spread)
+        psf = _psf(step_A, tilt_deg)
+        return Fiducials(self.nodes, _amplitudes(self.nodes, self.measured, psf), psf)
 
-    def streaks_left(self, field: Field, *, step_A: float, tilt_deg: float) -> float:
-        """Return the sum of squares that is left of the field of this gold without beads and streaks."""
-        beads = self.beads(step_A=step_A, tilt_deg=tilt_deg)
-        return float(np.square(beads.remove(field, (0, 0, 0))).sum())
+    def residual_power(self, field: Field, *, step_A: float, tilt_deg: float) -> float:
+        """Return the sum of squares of this model's field after fiducials and streaks are removed."""
+        fiducials = self.deconvolve(step_A=step_A, tilt_deg=tilt_deg)
+        return float(np.square(fiducials.remove(field, (0, 0, 0))).sum())
 
 
 def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> FiducialModel:
-    """Keep the nodes of a volume whose density above `level` (times `sign`) exceeds `limit`, and their neighbours.
+    """Find the nodes of a volume whose density above `level` (times `sign`) exceeds `limit`, and their neighbours.
 
     Parameters
     ----------
@@ -120,60 +122,60 @@ def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> 
     planes = max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))
     for low, high in spans(len(nodes), planes):
         density = (nodes[low:high] - np.float32(level)) * np.float32(sign)
-        # The nodes beside gold hold some of it, and so draw streaks as well.
-        gold = np.argwhere(_grown(density > limit))
-        dense.append(density[tuple(gold.T)])
-        gold[:, 0] += low
-        found.append(gold)
+        # The neighbours hold part of the bead and cause streaks as well.
+        dense_nodes = np.argwhere(_dilate(density > limit))
+        dense.append(density[tuple(dense_nodes.T)])
+        dense_nodes[:, 0] += low
+        found.append(dense_nodes)
     return FiducialModel(np.concatenate(found), np.concatenate(dense))
 
 
-def _grown(mask: Flags) -> Flags:
-    """Return a mask with the neighbours by a face."""
-    grown = mask.copy()
+def _dilate(mask: Flags) -> Flags:
+    """Return the mask dilated by one node (6-connectivity)."""
+    dilated = mask.copy()
     for axis in range(3):
-        into, of = np.moveaxis(grown, axis, 0), np.moveaxis(mask, axis, 0)
+        into, of = np.moveaxis(dilated, axis, 0), np.moveaxis(mask, axis, 0)
         into[1:] |= of[:-1]
         into[:-1] |= of[1:]
-    return grown
+    return dilated
 
 
 def no_fiducial_model() -> FiducialModel:
-    """Return that of a volume without."""
+    """Return the model of a volume without fiducials."""
     return FiducialModel(np.empty((0, 3), np.int64), np.empty(0, np.float32))
 
 
 def no_fiducials() -> Fiducials:
-    """Return those of a volume without gold."""
+    """Return the fiducials of a volume without any."""
     return Fiducials(np.empty((0, 3), np.int64), np.empty(0, np.float32), np.ones((1, 1), np.float32))
 
 
 @lru_cache(maxsize=4)
-def _spread(step_A: float, tilt_deg: float | None) -> Field:
+def _psf(step_A: float, tilt_deg: float | None) -> Field:
     if tilt_deg is None:
         return np.ones((1, 1), np.float32)
-    reach = int(np.ceil(_REACH_A / step_A))
-    size = 8 * reach
+    radius = int(np.ceil(_PSF_REACH_A / step_A))
+    size = 8 * radius
     kz, kx = scipy.fft.fftfreq(size)[:, None], scipy.fft.fftfreq(size)[None, :]
     kept = np.abs(kz) <= np.abs(kx) * np.tan(np.radians(tilt_deg)) + 1e-12
     plane = np.fft.fftshift(scipy.fft.ifft2(kept.astype(np.float64)).real)
-    middle = slice(size // 2 - reach, size // 2 + reach + 1)
+    middle = slice(size // 2 - radius, size // 2 + radius + 1)
     return np.ascontiguousarray(plane[middle, middle], np.float32)
 
 
-def _amounts(nodes: Places, measured: Field, spread: Field) -> Field:
-    """Solve for the densities that would have been measured as `measured`; rows of y do not touch each other."""
+def _amplitudes(nodes: NodeIndices, measured: Field, psf: Field) -> Field:
+    """Solve for the densities that were blurred into `measured`; the PSF does not connect nodes of different y."""
     order = np.argsort(nodes[:, 1], kind="stable")
     rows = np.concatenate([[0], np.flatnonzero(np.diff(nodes[order, 1])) + 1, [len(nodes)]])
-    amounts = np.empty_like(measured)
-    amounts[order] = _solve(nodes[order], measured[order], rows, spread, np.float32(_STEP))
-    return amounts
+    amplitudes = np.empty_like(measured)
+    amplitudes[order] = _solve(nodes[order], measured[order], rows, psf, np.float32(_GAIN))
+    return amplitudes
 
 
 @nb.njit(cache=True, nogil=True)
-def _solve(nodes, measured, rows, spread, step):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    radius = spread.shape[0] // 2
-    share, blurred = np.zeros_like(measured), np.zeros_like(measured)
+def _solve(nodes, measured, rows, psf, gain):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    radius = psf.shape[0] // 2
+    amplitude, blurred = np.zeros_like(measured), np.zeros_like(measured)
     for row in range(rows.size - 1):
         here = range(rows[row], rows[row + 1])
         for _ in range(_ROUNDS):
@@ -182,8 +184,8 @@ def _solve(nodes, measured, rows, spread, step):  # type: ignore[no-untyped-def]
                 for m in here:
                     z, x = nodes[n, 0] - nodes[m, 0] + radius, nodes[n, 2] - nodes[m, 2] + radius
                     if 0 <= z <= 2 * radius and 0 <= x <= 2 * radius:
-                        total += spread[z, x] * share[m]
+                        total += psf[z, x] * amplitude[m]
                 blurred[n] = total
             for n in here:
-                share[n] = max(share[n] + step * (measured[n] - blurred[n]), np.float32(0))
-    return share
+                amplitude[n] = max(amplitude[n] + gain * (measured[n] - blurred[n]), np.float32(0))
+    return amplitude

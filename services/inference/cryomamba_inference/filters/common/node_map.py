@@ -1,4 +1,4 @@
-"""Fields on the nodes of a whole volume on disk, so that memory does not grow with the volume."""
+"""Arrays on the nodes of a whole volume, on disk, so that memory does not grow with the volume."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Values = npt.NDArray[Any]
 
 
 class NodeMap:
-    """An array in a file without a name: it is gone with its last user, however that ends.
+    """An array in an unnamed file, which is deleted with its last user, however that process ends.
 
-    Pickled for another process of this machine, it is the same array there, as long as its maker lives.
+    Unpickled in another process of this machine it is the same array, while the process that created it lives.
 
     Parameters
     ----------
     shape : tuple of int
         ZYX.
     folder : Path or None
-        Where the file lies; None for the system's folder for such files.
+        Directory of the file; None for the system's temporary directory.
     dtype : dtype
     """
 
@@ -44,7 +44,7 @@ class NodeMap:
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:
-    # Room that is missing shall be an error here: when a mapped page is written, it is a SIGBUS.
+    # A full disk must raise an error here; later, on writing to a mapped page, it would be a SIGBUS.
     if sys.platform == "linux":
         os.posix_fallocate(descriptor, 0, nbytes)
     else:
@@ -52,7 +52,7 @@ def _reserve(descriptor: int, nbytes: int) -> None:
 
 
 class _Attached:
-    """The same array, seen from another process."""
+    """The same array in another process."""
 
     def __init__(self, array: Values) -> None:
         self.array = array

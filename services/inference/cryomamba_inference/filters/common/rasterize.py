@@ -1,4 +1,4 @@
-"""Painting balls and tubes into the scores of a box of voxels: distances in Å, so voxels may be of any shape."""
+"""Rasterizes balls and tubes into a box of voxels; distances are in Å, so voxels need not be cubes."""
 
 from __future__ import annotations
 
@@ -13,65 +13,64 @@ Floats = npt.NDArray[np.float64]
 
 
 @nb.njit(cache=True, nogil=True)
-def _paint(scores, low_A, high_A, values, radius, corner_A, size_A, first, last):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _rasterize(scores, start_A, end_A, values, radius, corner_A, size_A, first, last):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     square = radius * radius
     for n in range(len(values)):
-        b0, b1, b2 = high_A[n, 0] - low_A[n, 0], high_A[n, 1] - low_A[n, 1], high_A[n, 2] - low_A[n, 2]
+        b0, b1, b2 = end_A[n, 0] - start_A[n, 0], end_A[n, 1] - start_A[n, 1], end_A[n, 2] - start_A[n, 2]
         length = b0 * b0 + b1 * b1 + b2 * b2
         for z in range(first[n, 0], last[n, 0]):
-            p0 = corner_A[0] + z * size_A[0] - low_A[n, 0]
+            p0 = corner_A[0] + z * size_A[0] - start_A[n, 0]
             for y in range(first[n, 1], last[n, 1]):
-                p1 = corner_A[1] + y * size_A[1] - low_A[n, 1]
+                p1 = corner_A[1] + y * size_A[1] - start_A[n, 1]
                 for x in range(first[n, 2], last[n, 2]):
-                    p2 = corner_A[2] + x * size_A[2] - low_A[n, 2]
-                    share = 0.0
+                    p2 = corner_A[2] + x * size_A[2] - start_A[n, 2]
+                    t = 0.0
                     if length > 0:
-                        share = min(max((p0 * b0 + p1 * b1 + p2 * b2) / length, 0.0), 1.0)
-                    q0, q1, q2 = p0 - share * b0, p1 - share * b1, p2 - share * b2
+                        t = min(max((p0 * b0 + p1 * b1 + p2 * b2) / length, 0.0), 1.0)
+                    q0, q1, q2 = p0 - t * b0, p1 - t * b1, p2 - t * b2
                     if q0 * q0 + q1 * q1 + q2 * q2 <= square and scores[z, y, x] < values[n]:
                         scores[z, y, x] = values[n]
 
 
-def paint(
-    low_A: Floats, high_A: Floats, values: Scores, radius_A: float, *, start: Shape, shape: Shape, size_A: Spacing
+def rasterize(
+    start_A: Floats, end_A: Floats, values: Scores, radius_A: float, *, start: Shape, shape: Shape, size_A: Spacing
 ) -> Scores:
-    """Return a box of voxels in which those near a piece of line have its value; of several, the highest.
+    """Rasterize line segments with a radius; overlapping segments give the highest value.
 
     Parameters
     ----------
     low_A, high_A : arrays of shape (n, 3)
-        Where each piece of line begins and ends, in Å (z, y, x) from the centre of the volume's first voxel; equal
-        for a ball.
+        Start and end of each segment, in Å (z, y, x) from the centre of the volume's first voxel; equal for a ball.
     values : array of shape (n,), uint8
     radius_A : float
-        A voxel is near if its centre is no further from the line than this.
+        Maximum distance of a voxel centre from the segment.
     start, shape : tuple of int
-        The box's first voxel, and its shape.
+        First voxel and shape of the box.
     size_A : tuple of float
         Voxel size in Å.
 
     Returns
     -------
     array of `shape`, uint8
-        0 where no line is near.
+        0 outside all segments.
     """
     scores = np.zeros(shape, np.uint8)
     size = np.asarray(size_A, np.float64)
     corner = np.asarray(start) * size
-    below = np.minimum(low_A, high_A) - radius_A - corner
-    above = np.maximum(low_A, high_A) + radius_A - corner
-    first = np.clip(np.ceil(below / size), 0, shape).astype(np.int64)
-    last = np.clip(np.floor(above / size) + 1, 0, shape).astype(np.int64)
-    here = (last > first).all(axis=1)
-    _paint(
+    lower = np.minimum(start_A, end_A) - radius_A - corner
+    upper = np.maximum(start_A, end_A) + radius_A - corner
+    first = np.clip(np.ceil(lower / size), 0, shape).astype(np.int64)
+    last = np.clip(np.floor(upper / size) + 1, 0, shape).astype(np.int64)
+    inside = (last > first).all(axis=1)
+    _rasterize(
         scores,
-        np.ascontiguousarray(low_A[here], np.float64),
-        np.ascontiguousarray(high_A[here], np.float64),
-        np.ascontiguousarray(values[here]),
+        np.ascontiguousarray(start_A[inside], np.float64),
+        np.ascontiguousarray(end_A[inside], np.float64),
+        np.ascontiguousarray(values[inside]),
         float(radius_A),
         corner,
         size,
-        first[here],
-        last[here],
+        first[inside],
+        last[inside],
     )
     return scores

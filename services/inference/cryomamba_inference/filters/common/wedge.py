@@ -1,4 +1,4 @@
-"""How far a tilt series was tilted, seen from the volume alone."""
+"""Estimates the tilt range of a tilt series from the missing wedge in the power spectrum."""
 
 from collections.abc import Sequence
 
@@ -9,46 +9,47 @@ from scipy import ndimage
 
 Field = npt.NDArray[np.float32]
 NO_WEDGE = 90.0
+# Frequency bands: lower and upper limit in 1 / node, and the maximum ratio of the power in the wedge to that outside.
 _BANDS = ((0.2, 0.4, 0.35), (0.06, 0.2, 0.1))
 _BIN_DEG = 3.0
-_LEAST_DEG = 36.0
-_FILLED = 0.1
-_PLATEAU = 5
+_MIN_TILT_DEG = 36.0  # smaller tilt ranges are not detected
+_FILLED_SHARE = 0.1  # of the difference in power, above which an angle counts as measured
+_PLATEAU = 5  # bins before the edge, for the power just before it falls
 
 
 def estimate_tilt(blocks: Sequence[Field]) -> float:
-    """Return the largest tilt in degrees about y, or 90 where no wedge is missing.
+    """Return the maximum tilt angle in degrees about y; 90 if there is no missing wedge.
 
-    The mean power of the blocks' spectra is taken by the angle of (kz, kx) against the kx axis, in a band of high and
-    one of lower frequencies; a missing wedge shows as a fall to a small part of the power from some angle on.
+    The power spectra of the blocks are averaged over the angle of (kz, kx) to the kx axis, in a band of high and one
+    of lower frequencies. A missing wedge appears as a drop of the power beyond some angle.
 
     Parameters
     ----------
     blocks : sequence of arrays of shape (z, y, x), float32
-        Densities on nodes of equal spacing.
+        Densities on an isotropic grid.
     """
-    for low, high, empty in _BANDS:
-        profile = _profile(blocks, (low, high))
-        inside, outside = float(np.median(profile[: int(_LEAST_DEG / _BIN_DEG)])), float(np.median(profile[-3:]))
-        if inside > 0 and outside <= empty * inside:
-            return _edge(profile, inside, outside)
+    for low, high, ratio in _BANDS:
+        profile = _angular_power(blocks, (low, high))
+        inside, outside = float(np.median(profile[: int(_MIN_TILT_DEG / _BIN_DEG)])), float(np.median(profile[-3:]))
+        if inside > 0 and outside <= ratio * inside:
+            return _wedge_edge(profile, inside, outside)
     return NO_WEDGE
 
 
-def _edge(profile: npt.NDArray[np.float64], inside: float, outside: float) -> float:
-    """Return where the power has fallen halfway to `outside`, from the level that it has just before it falls.
+def _wedge_edge(profile: npt.NDArray[np.float64], inside: float, outside: float) -> float:
+    """Return the angle at which the power has dropped halfway to `outside`, from its level just before the drop.
 
-    The search comes from the empty side: strong features make the power rise and fall within the seen part too.
+    The search starts in the wedge, because strong features make the power vary in the measured part too.
     """
-    filled = int(np.flatnonzero(profile > outside + _FILLED * (inside - outside))[-1])
+    filled = int(np.flatnonzero(profile > outside + _FILLED_SHARE * (inside - outside))[-1])
     half = 0.5 * (outside + float(np.median(profile[max(filled - _PLATEAU, 0) : filled])))
     last = int(np.flatnonzero(profile[: filled + 1] >= half)[-1])
     before, after = profile[last], profile[last + 1]
     angle = float(_BIN_DEG * (last + 0.5 + (before - half) / (before - after)))
-    return angle if angle >= _LEAST_DEG else NO_WEDGE
+    return angle if angle >= _MIN_TILT_DEG else NO_WEDGE
 
 
-def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[np.float64]:
+def _angular_power(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[np.float64]:
     bins = int(90 / _BIN_DEG)
     total, count = np.zeros(bins), np.zeros(bins)
     for block in blocks:
@@ -67,9 +68,9 @@ def _profile(blocks: Sequence[Field], band: tuple[float, float]) -> npt.NDArray[
         angle = np.minimum(angle, bins - 1)
         total += np.bincount(angle, power[used], bins)
         count += np.bincount(angle, minlength=bins)
-    # In a small volume some bins hold no wave.
-    seen = np.flatnonzero(count)
-    if not seen.size:
+    # In a small volume some bins are empty.
+    nonempty = np.flatnonzero(count)
+    if not nonempty.size:
         return np.zeros(bins)
-    profile = np.interp(np.arange(bins), seen, total[seen] / count[seen])
+    profile = np.interp(np.arange(bins), nonempty, total[nonempty] / count[nonempty])
     return ndimage.median_filter(profile, 3, mode="nearest")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import scipy.fft
 from scipy import special
 
-from cryomamba_inference.filters.common.grid import half_sphere
+from cryomamba_inference.filters.common.grid import hemisphere_directions
 from cryomamba_inference.filters.particles.blobs import Borders
 
 Field = npt.NDArray[np.float32]
@@ -28,15 +28,15 @@ Directions = npt.NDArray[np.uint8]
 
 DIRECTIONS = 40
 ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
-_DISC = 1.1
-_SURROUND = 1.7
-_SOFT = 0.2
-_ALONG = 1.0
-_REACH = 2.8
+_DISC_DIAMETERS = 1.1
+_RING_DIAMETERS = 1.7
+_EDGE_SOFTNESS = 0.2
+_SIGMA_ALONG = 1.0
+_REACH_SIGMAS = 2.8
 _RADII = 1024
-_BEYOND = 0.5
-_LEAST_NOISE = 0.8
-_MOST_NOISE = 1.25
+_REFLECTION_WEIGHT = 0.5
+_MIN_NOISE = 0.8
+_MAX_NOISE = 1.25
 
 
 @dataclass(frozen=True)
@@ -52,31 +52,31 @@ class LineBank:
     """
 
     diameter: float
-    middles: Field = field(default_factory=lambda: np.zeros(DIRECTIONS, np.float32))
+    medians: Field = field(default_factory=lambda: np.zeros(DIRECTIONS, np.float32))
     deviations: Field = field(default_factory=lambda: np.ones(DIRECTIONS, np.float32))
 
     @property
     def directions(self) -> Field:
         """Unit vectors (DIRECTIONS, 3), z, y, x, over a half sphere."""
-        return half_sphere(DIRECTIONS)
+        return hemisphere_directions(DIRECTIONS)
 
     @property
     def reach(self) -> int:
         """Nodes around one that its answer depends on."""
-        return math.ceil(_REACH * _ALONG * self.diameter)
+        return math.ceil(_REACH_SIGMAS * _SIGMA_ALONG * self.diameter)
 
     def calibrated(self, samples: list[Field]) -> LineBank:
         """Return a bank that knows the noise of each direction in sample fields."""
         found: list[list[Field]] = [[] for _ in range(DIRECTIONS)]
         for sample in samples:
-            for number, answer in self._each(sample, ALL_BORDERS):
-                found[number].append(answer[::2, ::2, ::2].reshape(-1))
+            for number, response in self._responses(sample, ALL_BORDERS):
+                found[number].append(response[::2, ::2, ::2].reshape(-1))
         values = [np.concatenate(parts) for parts in found]
-        middles = np.array([np.median(one) for one in values], np.float32)
-        spreads = np.array([1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, middles, strict=True)])
+        medians = np.array([np.median(one) for one in values], np.float32)
+        spreads = np.array([1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, medians, strict=True)])
         # Where the wedge took nearly all, little noise is no great trust; and many lines side by side are no noise.
-        spreads = np.clip(spreads, _LEAST_NOISE * np.median(spreads), _MOST_NOISE * np.median(spreads))
-        return replace(self, middles=middles, deviations=spreads.astype(np.float32))
+        spreads = np.clip(spreads, _MIN_NOISE * np.median(spreads), _MAX_NOISE * np.median(spreads))
+        return replace(self, medians=medians, deviations=spreads.astype(np.float32))
 
     def strongest(self, density: Field, borders: Borders, signs: tuple[int, ...]) -> list[tuple[Field, Directions]]:
         """Return, for bright lines (sign 1) or dark ones (−1), the strongest answer and which direction gave it.
@@ -87,72 +87,79 @@ class LineBank:
         """
         found = [(np.full(density.shape, -np.inf, np.float32), np.zeros(density.shape, np.uint8)) for _ in signs]
         if not (self.deviations > 0).all():
-            return [(np.zeros(density.shape, np.float32), which) for _, which in found]
-        for number, answer in self._each(density, borders):
-            for sign, (best, which) in zip(signs, found, strict=True):
-                _keep(answer, self.middles[number], np.float32(sign / self.deviations[number]), number, best, which)
+            return [(np.zeros(density.shape, np.float32), direction_map) for _, direction_map in found]
+        for number, response in self._responses(density, borders):
+            for sign, (best, direction_map) in zip(signs, found, strict=True):
+                _update_maximum(
+                    response,
+                    self.medians[number],
+                    np.float32(sign / self.deviations[number]),
+                    number,
+                    best,
+                    direction_map,
+                )
         return found
 
-    def _each(self, density: Field, borders: Borders) -> Iterator[tuple[int, Field]]:
+    def _responses(self, density: Field, borders: Borders) -> Iterator[tuple[int, Field]]:
         """Yield each direction's number and answer, not compared with its noise."""
         pads = [(self.reach if a else 0, self.reach if b else 0) for a, b in borders]
-        padded = np.pad(density, pads, mode="symmetric") * np.float32(_BEYOND)
+        padded = np.pad(density, pads, mode="symmetric") * np.float32(_REFLECTION_WEIGHT)
         z, y, x = (slice(first, first + n) for n, (first, _) in zip(density.shape, pads, strict=True))
         padded[z, y, x] = density
         shape = tuple(scipy.fft.next_fast_len(n, real=True) for n in padded.shape)
         spectrum = np.asarray(scipy.fft.rfftn(padded, shape), np.complex64)
-        waves = _waves(shape, self.diameter)
+        kernels = _line_kernels(shape, self.diameter)
         for number, direction in enumerate(self.directions):
-            yield number, scipy.fft.irfftn(waves.filtered(spectrum, direction), shape, overwrite_x=True)[z, y, x]
+            yield number, scipy.fft.irfftn(kernels.filtered(spectrum, direction), shape, overwrite_x=True)[z, y, x]
 
 
 @lru_cache(maxsize=8)
-def _waves(shape: tuple[int, ...], diameter: float) -> _Waves:
-    return _Waves(shape, diameter)
+def _line_kernels(shape: tuple[int, ...], diameter: float) -> _LineKernels:
+    return _LineKernels(shape, diameter)
 
 
-class _Waves:
+class _LineKernels:
     """The wave vectors of a padded field in the layout of ``rfftn``, in radians per node, and the filters on them."""
 
     def __init__(self, shape: tuple[int, ...], diameter: float) -> None:
         last = len(shape) - 1
         axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
         self._axes = [2 * np.pi * f for f in axes]
-        self._along = _ALONG * diameter
+        self._along = _SIGMA_ALONG * diameter
         # By the square of the wave number across: it is smooth there, and needs no root.
-        self._most = 1.001 * sum(float(np.square(axis).max()) for axis in self._axes)
-        self._across = _across(np.sqrt(np.linspace(0, self._most, _RADII)), diameter / 2)
+        self._highest = 1.001 * sum(float(np.square(axis).max()) for axis in self._axes)
+        self._across = _across(np.sqrt(np.linspace(0, self._highest, _RADII)), diameter / 2)
 
     def filtered(self, spectrum: Spectrum, direction: Field) -> Spectrum:
         """Return a spectrum times the transfer function of a line."""
         out = np.empty_like(spectrum)
-        scale = (_RADII - 1) / self._most
+        scale = (_RADII - 1) / self._highest
         z, y, x = self._axes
         _filtered(spectrum, z, y, x, direction, self._across, scale, 0.5 * self._along**2, out)
         return out
 
 
 @nb.njit(cache=True, nogil=True)
-def _keep(answer, middle, scale, number, best, which):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _update_maximum(response, median, scale, number, best, direction_map):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for i in range(best.shape[0]):
         for j in range(best.shape[1]):
             for k in range(best.shape[2]):
-                value = (answer[i, j, k] - middle) * scale
+                value = (response[i, j, k] - median) * scale
                 if value > best[i, j, k]:
                     best[i, j, k] = value
-                    which[i, j, k] = number
+                    direction_map[i, j, k] = number
 
 
 @nb.njit(cache=True, nogil=True)
-def _filtered(spectrum, z, y, x, way, across, scale, decay, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _filtered(spectrum, z, y, x, axis, across, scale, decay, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for i in range(len(z)):
         for j in range(len(y)):
             for k in range(len(x)):
-                along = z[i] * way[0] + y[j] * way[1] + x[k] * way[2]
+                along = z[i] * axis[0] + y[j] * axis[1] + x[k] * axis[2]
                 along *= along
-                place = max(z[i] * z[i] + y[j] * y[j] + x[k] * x[k] - along, 0.0) * scale
-                below = min(int(place), len(across) - 2)
-                kernel = across[below] + (place - below) * (across[below + 1] - across[below])
+                position = max(z[i] * z[i] + y[j] * y[j] + x[k] * x[k] - along, 0.0) * scale
+                lower = min(int(position), len(across) - 2)
+                kernel = across[lower] + (position - lower) * (across[lower + 1] - across[lower])
                 out[i, j, k] = spectrum[i, j, k] * np.float32(kernel * math.exp(-decay * along))
 
 
@@ -163,6 +170,6 @@ def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:
         at = np.maximum(wave * size, 1e-9)
         return np.asarray(2 * special.j1(at) / at)
 
-    inner, outer = _DISC * radius, _SURROUND * radius
+    inner, outer = _DISC_DIAMETERS * radius, _RING_DIAMETERS * radius
     ring = (outer**2 * disc(outer) - inner**2 * disc(inner)) / (outer**2 - inner**2)
-    return np.asarray((disc(inner) - ring) * np.exp(-0.5 * (_SOFT * radius * wave) ** 2), np.float32)
+    return np.asarray((disc(inner) - ring) * np.exp(-0.5 * (_EDGE_SOFTNESS * radius * wave) ** 2), np.float32)

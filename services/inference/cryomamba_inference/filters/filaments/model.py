@@ -14,13 +14,13 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from cryomamba.geometry import Shape
-from cryomamba_inference.filters.common.calibration_boxes import sample_boxes
+from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
 from cryomamba_inference.filters.common.grid import CoarseGrid, Corner, spans
 from cryomamba_inference.filters.common.node_map import NodeMap
-from cryomamba_inference.filters.filaments.centerlines import centre_points, strongest_across, votes
+from cryomamba_inference.filters.filaments.centrelines import centreline_points, line_votes, suppress_non_maxima
 from cryomamba_inference.filters.filaments.lines import LineBank
 from cryomamba_inference.filters.filaments.tracing import trace
-from cryomamba_inference.filters.membrane.calibration import bead_limit
+from cryomamba_inference.filters.membrane.calibration import fiducial_limit
 
 Field = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -30,23 +30,23 @@ LENGTH_DIAMETERS = 2.5
 """A line that goes on for so many diameters is taken for a filament."""
 SCORE_OCTAVE = 24.0
 """Scores are `SCORE_OCTAVE` · log2(1 + votes), at most 255."""
-LEAST_SCORE = 48
+MIN_SCORE = 48
 """Points with less are not kept."""
 BOX_NODES = 112
-_EVERY = 3
-_FLOOR = 3.0
-_WALL = 0.7
-_BESIDE = 0.8
-_SPREAD = 1.2
-_VOTE_REACH = 2.5
-_OF_SUREST = 0.8
-_LEAST = 120
-_LOW = 20
-_GOLD_NODES = 2
-_GOLD = 2.0
-_MOST = 0.5
+_SAMPLE_STRIDE = 3
+_RESPONSE_FLOOR = 3.0
+_WALL_DIAMETERS = 0.7
+_SUPPRESSION_DIAMETERS = 0.8
+_VOTE_SIGMA_DIAMETERS = 1.2
+_VOTE_REACH_DIAMETERS = 2.5
+_SHARE_OF_BEST = 0.8
+_MIN_HIGH = 120
+_HYSTERESIS = 20
+_FIDUCIAL_DILATION = 2
+_FIDUCIAL_CONTRAST = 2.0
+_CLIP = 0.5
 _ROUNDING = 1e-5
-_OUTER = 0.1
+_BORDER_DIAMETERS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +66,20 @@ class FilamentModel:
     diameter: float
     level: float
     limit: float
-    most: float
+    clip: float
     bank: LineBank
 
     @property
     def margin(self) -> int:
         """Nodes of answers around a box that decide which points are in it and what their scores are."""
-        return math.ceil((_WALL + _BESIDE + _VOTE_REACH) * self.diameter) + 4
+        return math.ceil((_WALL_DIAMETERS + _SUPPRESSION_DIAMETERS + _VOTE_REACH_DIAMETERS) * self.diameter) + 4
 
     def density(self, nodes: Field) -> Field:
         """Return densities about 0, and without gold and what is next to it."""
         field = nodes - np.float32(self.level)
-        gold = ndimage.binary_dilation(np.abs(field) > self.limit, iterations=_GOLD_NODES)
-        field[gold] = 0
-        return np.asarray(np.clip(field, -self.most, self.most), np.float32)
+        fiducials = ndimage.binary_dilation(np.abs(field) > self.limit, iterations=_FIDUCIAL_DILATION)
+        field[fiducials] = 0
+        return np.asarray(np.clip(field, -self.clip, self.clip), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,52 +116,56 @@ class LineMap:
         response, direction = (np.array(one.array[around]) for one in (self.response, self.direction))
         density = model.density(np.array(self.nodes.array[around])) * np.float32(self.sign)
         # Of a line that runs along a border, what is inside must be most of it.
-        side = math.ceil(_OUTER * model.diameter)
+        side = math.ceil(_BORDER_DIAMETERS * model.diameter)
         seen = [
             (side if a == 0 else 1, b - a - (side if b == n else 1)) for a, b, n in zip(low, high, shape, strict=True)
         ]
-        found = centre_points(
+        found = centreline_points(
             response,
             direction,
             density,
             model.bank.directions,
-            floor=_FLOOR,
+            floor=_RESPONSE_FLOOR,
             diameter=model.diameter,
             box=np.asarray(seen, np.int64),
         )
-        found = found[strongest_across(found, _BESIDE * model.diameter)]
-        total = votes(found, spread=_SPREAD * model.diameter, reach=_VOTE_REACH * model.diameter)
+        found = found[suppress_non_maxima(found, _SUPPRESSION_DIAMETERS * model.diameter)]
+        total = line_votes(
+            found, spread=_VOTE_SIGMA_DIAMETERS * model.diameter, reach=_VOTE_REACH_DIAMETERS * model.diameter
+        )
         scores = np.minimum(SCORE_OCTAVE * np.log2(1 + total), 255)
         points = np.column_stack([found[:, :6], scores]).astype(np.float64)
         points[:, :3] += low
         inside = ((np.floor(points[:, :3] + 0.5) >= first) & (np.floor(points[:, :3] + 0.5) < last)).all(axis=1)
-        return np.asarray(points[inside & (points[:, 6] >= LEAST_SCORE)])
+        return np.asarray(points[inside & (points[:, 6] >= MIN_SCORE)])
 
 
 def learn_model(nodes: Field, grid: CoarseGrid, *, diameter_A: float) -> FilamentModel:
     """Learn level, gold and noise from samples of the nodes."""
     shape: Corner = (nodes.shape[0], nodes.shape[1], nodes.shape[2])
-    boxes = [np.array(nodes[tuple(slice(*side) for side in zip(*box, strict=True))]) for box in sample_boxes(shape)]
+    boxes = [
+        np.array(nodes[tuple(slice(*side) for side in zip(*box, strict=True))]) for box in calibration_boxes(shape)
+    ]
     values = np.concatenate([box.reshape(-1) for box in boxes])
     level = float(np.median(values))
-    limit = bead_limit(values, level)
+    limit = fiducial_limit(values, level)
     diameter = diameter_A / grid.step_A
     # What rounding leaves of a constant volume is no noise to compare with.
     nothing = float(np.ptp(values)) <= _ROUNDING * abs(level)
-    bounds = (limit, _MOST * limit) if limit > 0 else (math.inf, math.inf)
+    bounds = (limit, _CLIP * limit) if limit > 0 else (math.inf, math.inf)
     bounds = (math.inf, 0.0) if nothing else bounds
     model = FilamentModel(diameter, level, *bounds, LineBank(diameter))
-    return replace(model, bank=model.bank.calibrated([model.density(box) for box in boxes[::_EVERY]]))
+    return replace(model, bank=model.bank.calibrated([model.density(box) for box in boxes[::_SAMPLE_STRIDE]]))
 
 
-def answer_tasks(model: FilamentModel, nodes: Field, lines: dict[int, LineMap]) -> list[Callable[[], None]]:
+def response_tasks(model: FilamentModel, nodes: Field, lines: dict[int, LineMap]) -> list[Callable[[], None]]:
     """Return what fills the maps, by sign, from the densities on the nodes of the whole volume, box by box.
 
     The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
     """
-    reach = model.bank.reach + _GOLD_NODES
+    reach = model.bank.reach + _FIDUCIAL_DILATION
 
-    def answer(box: tuple[tuple[int, int], ...]) -> None:
+    def respond(box: tuple[tuple[int, int], ...]) -> None:
         wide = [(max(a - reach, 0), min(b + reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
         z, y, x = ((low == 0, high == n) for (low, high), n in zip(wide, nodes.shape, strict=True))
         density = model.density(np.array(nodes[tuple(slice(*side) for side in wide)]))
@@ -172,7 +176,7 @@ def answer_tasks(model: FilamentModel, nodes: Field, lines: dict[int, LineMap]) 
             into.response.array[here] = response[inner]
             into.direction.array[here] = direction[inner]
 
-    return [partial(answer, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
+    return [partial(respond, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
 
 
 def point_tasks(model: FilamentModel, lines: LineMap, found: dict[int, Points]) -> list[Callable[[], None]]:
@@ -196,17 +200,17 @@ def choose_sign(model: FilamentModel, lines: dict[int, LineMap]) -> int:
         return next(iter(lines))
     nodes = next(iter(lines.values())).nodes.array
     above, below = float(nodes.max()) - model.level, model.level - float(nodes.min())
-    if max(above, below) > _GOLD * model.limit:
+    if max(above, below) > _FIDUCIAL_CONTRAST * model.limit:
         return 1 if above > below else -1
 
     def evidence(sign: int) -> float:
-        boxes = sample_boxes(lines[sign].response.array.shape)
+        boxes = calibration_boxes(lines[sign].response.array.shape)
         return _evidence(traced_scores([lines[sign].points(model, *box) for box in boxes], model.diameter))
 
     return max(lines, key=evidence)
 
 
-def find_cut(scores: list[Points]) -> tuple[int, int]:
+def find_thresholds(scores: list[Points]) -> tuple[int, int]:
     """Return the scores from which on a point belongs to a filament, and from which on a filament is believed.
 
     Scores are in units of noise, which alone hardly ever reaches the least threshold over a filament's length. Above
@@ -217,12 +221,12 @@ def find_cut(scores: list[Points]) -> tuple[int, int]:
     scores : list of arrays of shape (n,)
         Those along each line that might be a filament.
     """
-    surest = max((float(one.max(initial=0)) for one in scores), default=0.0)
-    high = min(max(int(_OF_SUREST * surest), _LEAST), 255)
-    return high - _LOW, high
+    best = max((float(one.max(initial=0)) for one in scores), default=0.0)
+    high = min(max(int(_SHARE_OF_BEST * best), _MIN_HIGH), 255)
+    return high - _HYSTERESIS, high
 
 
-def near(points: Points, model: FilamentModel, grid: CoarseGrid, start: Shape, shape: Shape) -> Points:
+def points_near(points: Points, model: FilamentModel, grid: CoarseGrid, start: Shape, shape: Shape) -> Points:
     """Return the points (in Å) whose tubes may reach into a box of voxels."""
     reach = (math.ceil(model.diameter / 2) + 2) * grid.step_A
     size = np.array(grid.voxel_size_A)
@@ -238,8 +242,8 @@ def traced_scores(found: list[Points], diameter: float) -> list[Points]:
     least = LENGTH_DIAMETERS * diameter
     lines: list[Points] = []
     for points in found:
-        strong = points[points[:, 6] >= _LEAST - _LOW]
-        traced = trace(strong, diameter_A=diameter, high=_LEAST, min_length_A=least, spacing_A=1.0)
+        strong = points[points[:, 6] >= _MIN_HIGH - _HYSTERESIS]
+        traced = trace(strong, diameter_A=diameter, high=_MIN_HIGH, min_length_A=least, spacing_A=1.0)
         lines += [line.scores for line in traced]
     return lines
 

@@ -15,18 +15,18 @@ import numpy.typing as npt
 Field = npt.NDArray[np.float32]
 Values = npt.NDArray[np.floating[Any]]
 
-_LEAN = 0.6
+_SURFACE_ASYMMETRY = 0.6
 """Lean, along z and in ranges, of the crests on a face."""
-_FIRST_LEAN, _LAST_LEAN = 0.33, 0.5
-_SLOPE = 0.1
+_START_ASYMMETRY, _MIN_ASYMMETRY = 0.33, 0.5
+_ASYMMETRY_SLOPE = 0.1
 """How fast the lean falls from a face inwards, per node."""
 _WINDOWS = (4.0, 4.0, 3.0, 3.0, 2.5, 2.5, 2.5)
-_LEAST = 40
-_FEW = 5
-_WEAKER = 0.68
-_TILT, _SAG = 0.08, 0.03
+_MIN_POINTS = 40
+_MIN_POINTS_BEYOND = 5
+_MAX_HEIGHT_RATIO = 0.68
+_TILT_PRIOR, _SAG_PRIOR = 0.08, 0.03
 """How far a face may be expected to tilt and to bend, as a share of half the volume's width."""
-_ALIKE = 20.0
+_CORRELATED_POINTS = 20.0
 """Crests that say the same, as they lie on one membrane."""
 
 
@@ -49,16 +49,16 @@ class LamellaSurfaces:
 
     def limits(self, y: Values, x: Values) -> tuple[Field, Field]:
         """Return the first and the last z (y, x) of the specimen for node coordinates `y` and `x`."""
-        terms = _terms(y[:, None] + 0 * x, x + 0 * y[:, None], self.shape)
-        first = np.full(terms.shape[1:], -np.inf) if self.lower is None else np.tensordot(self.lower, terms, 1)
-        last = np.full(terms.shape[1:], np.inf) if self.upper is None else np.tensordot(self.upper, terms, 1)
+        monomials = _monomials(y[:, None] + 0 * x, x + 0 * y[:, None], self.shape)
+        first = np.full(monomials.shape[1:], -np.inf) if self.lower is None else np.tensordot(self.lower, monomials, 1)
+        last = np.full(monomials.shape[1:], np.inf) if self.upper is None else np.tensordot(self.upper, monomials, 1)
         return first.astype(np.float32), last.astype(np.float32)
 
 
-NO_FACES = LamellaSurfaces()
+NO_SURFACES = LamellaSurfaces()
 
 
-def find_lamella_surfaces(places: Field, lean: Field, height: Field, shape: tuple[int, ...]) -> LamellaSurfaces:
+def find_lamella_surfaces(positions: Field, asymmetry: Field, height: Field, shape: tuple[int, ...]) -> LamellaSurfaces:
     """Find the faces of a specimen.
 
     Parameters
@@ -72,56 +72,58 @@ def find_lamella_surfaces(places: Field, lean: Field, height: Field, shape: tupl
     shape : tuple of int
         Nodes of the volume.
     """
-    z, y, x = places.astype(np.float64).T
-    terms = _terms(y, x, shape)
+    z, y, x = positions.astype(np.float64).T
+    monomials = _monomials(y, x, shape)
     half_width = 0.5 * max(shape[1:])
-    lower = _face(z, terms, lean, height, half_width)
-    upper = _face(shape[0] - 1 - z, terms, -lean, height, half_width)
+    lower = _fit_surface(z, monomials, asymmetry, height, half_width)
+    upper = _fit_surface(shape[0] - 1 - z, monomials, -asymmetry, height, half_width)
     if upper is not None:
         upper = -upper
         upper[0] += shape[0] - 1
     return LamellaSurfaces(lower, upper, shape)
 
 
-def _terms(y: Values, x: Values, shape: tuple[int, ...]) -> Values:
-    u, v = (2 * along / max(size - 1, 1) - 1 for along, size in ((y, shape[1]), (x, shape[2])))
+def _monomials(y: Values, x: Values, shape: tuple[int, ...]) -> Values:
+    u, v = (2 * values / max(size - 1, 1) - 1 for values, size in ((y, shape[1]), (x, shape[2])))
     return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v])
 
 
-def _face(z: Values, terms: Values, lean: Field, height: Field, half_width: float) -> Values | None:
+def _fit_surface(z: Values, monomials: Values, asymmetry: Field, height: Field, half_width: float) -> Values | None:
     """Return the coefficients of the face at small z, or None."""
-    start = _start(z, lean)
+    start = _start_depth(z, asymmetry)
     if start is None:
         return None
-    tilt, sag = _TILT * half_width, _SAG * half_width
-    stiff = _ALIKE / np.array((np.inf, tilt, tilt, sag, sag, sag)) ** 2
-    face = np.zeros(len(terms))
-    face[0] = start
+    tilt, sag = _TILT_PRIOR * half_width, _SAG_PRIOR * half_width
+    prior_precision = _CORRELATED_POINTS / np.array((np.inf, tilt, tilt, sag, sag, sag)) ** 2
+    surface = np.zeros(len(monomials))
+    surface[0] = start
     for window in _WINDOWS:
-        depth = z - face @ terms
+        depth = z - surface @ monomials
         near = np.abs(depth) <= 2 * window
-        if np.count_nonzero(near) < _LEAST:
+        if np.count_nonzero(near) < _MIN_POINTS:
             return None
         weight = np.exp(-0.5 * (depth[near] / window) ** 2)
-        surplus = (lean[near] - _LEAN + _SLOPE * depth[near]) / _SLOPE
-        used = terms[:, near] * weight
-        face += np.linalg.solve(used @ terms[:, near].T + np.diag(stiff), used @ surplus - stiff * face)
-    depth = z - face @ terms
+        residual = (asymmetry[near] - _SURFACE_ASYMMETRY + _ASYMMETRY_SLOPE * depth[near]) / _ASYMMETRY_SLOPE
+        weighted = monomials[:, near] * weight
+        surface += np.linalg.solve(
+            weighted @ monomials[:, near].T + np.diag(prior_precision), weighted @ residual - prior_precision * surface
+        )
+    depth = z - surface @ monomials
     beyond, inside = depth < 0, (depth > 4) & (depth < 12)
-    if np.count_nonzero(beyond) < _FEW or np.count_nonzero(inside) < _LEAST:
+    if np.count_nonzero(beyond) < _MIN_POINTS_BEYOND or np.count_nonzero(inside) < _MIN_POINTS:
         return None
-    weaker = np.median(height[beyond]) < _WEAKER * np.median(height[inside])
-    leaning = lean[beyond].mean() > _LAST_LEAN
-    return face if weaker and leaning else None
+    weaker = np.median(height[beyond]) < _MAX_HEIGHT_RATIO * np.median(height[inside])
+    ends = asymmetry[beyond].mean() > _MIN_ASYMMETRY
+    return surface if weaker and ends else None
 
 
-def _start(z: Values, lean: Field) -> float | None:
+def _start_depth(z: Values, asymmetry: Field) -> float | None:
     """Return the z below which crests lean upwards, searched from the middle; None if there is none."""
     plane = np.maximum(np.round(z), 0).astype(np.int64)
     count = np.bincount(plane)
-    total = np.bincount(plane, lean)
+    total = np.bincount(plane, asymmetry)
     count, total = (np.convolve(np.pad(a, 1), (1, 2, 1), "valid") for a in (count, total))
     mean = total / np.maximum(count, 1)
     middle = len(count) // 2
-    leaning = np.flatnonzero((mean[:middle] >= _FIRST_LEAN) & (count[:middle] >= _FEW))
-    return float(leaning[-1]) if len(leaning) else None
+    ends = np.flatnonzero((mean[:middle] >= _START_ASYMMETRY) & (count[:middle] >= _MIN_POINTS_BEYOND))
+    return float(ends[-1]) if len(ends) else None

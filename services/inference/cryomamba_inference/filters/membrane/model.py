@@ -15,27 +15,32 @@ import numpy.typing as npt
 from cryomamba.geometry import Shape
 from cryomamba_inference.filters.common.fiducials import Fiducials
 from cryomamba_inference.filters.common.grid import CoarseGrid, Corner
-from cryomamba_inference.filters.membrane.lamella_surfaces import NO_FACES, LamellaSurfaces
-from cryomamba_inference.filters.membrane.normal_profiles import NEIGHBOUR_REACH, Profile, cut_sections, fits_together
-from cryomamba_inference.filters.membrane.patches import lay_patches
+from cryomamba_inference.filters.membrane.lamella_surfaces import NO_SURFACES, LamellaSurfaces
+from cryomamba_inference.filters.membrane.normal_profiles import (
+    NEIGHBOUR_REACH,
+    MembraneProfile,
+    sample_profiles,
+    smooth_correlations,
+)
+from cryomamba_inference.filters.membrane.patches import rasterize_patches
 from cryomamba_inference.filters.membrane.plate_map import PlateBox, PlateMap
 from cryomamba_inference.filters.membrane.plates import Borders, PlateBank
-from cryomamba_inference.filters.membrane.ridges import RidgePoints, find_crests
+from cryomamba_inference.filters.membrane.ridges import RidgePoints, find_ridge_points
 from cryomamba_inference.filters.membrane.voting import VoteResult, vote
 
 Field = npt.NDArray[np.float32]
 Nodes = npt.NDArray[np.int32]
 
 STEP_A = 27.0
-CREST_REACH = 4
+RIDGE_REACH = 4
 PATCH_REACH = 4
-VOTER_FLOOR = 1.5
-STRONGEST = 8.0
-LEAST_VOTES = np.float32(5.0)
+RIDGE_FLOOR = 1.5
+MAX_STRENGTH = 8.0
+MIN_VOTES = np.float32(5.0)
 VOTE_RANGE_A = 85.0
 VOTE_REACH = 1.6
-BIAS = 0.8
-MOST_ALIKE = 1.5
+CURVATURE_BIAS = 0.8
+MAX_SIMILARITY = 1.5
 SCORE_OCTAVE = 24.0
 """Scores are uint8: `SCORE_OCTAVE` · log2(1 + votes), clipped to 255."""
 
@@ -69,15 +74,15 @@ class MembraneModel:
 
     sign: float
     level: float
-    beads: Fiducials
+    fiducials: Fiducials
     bank: PlateBank
-    gold_limit: float = np.inf
+    fiducial_limit: float = np.inf
     middle: float = 0.0
     deviation: float = 1.0
     half_thickness_A: float = 24.0
     vote_range_A: float = VOTE_RANGE_A
-    faces: LamellaSurfaces = NO_FACES
-    profile: Profile | None = None
+    surfaces: LamellaSurfaces = NO_SURFACES
+    profile: MembraneProfile | None = None
 
     @property
     def step_A(self) -> float:
@@ -87,7 +92,7 @@ class MembraneModel:
     @property
     def margin(self) -> int:
         """Nodes of responses around a box that can change its scores."""
-        return PATCH_REACH + 2 * NEIGHBOUR_REACH + self.vote_reach + CREST_REACH
+        return PATCH_REACH + 2 * NEIGHBOUR_REACH + self.vote_reach + RIDGE_REACH
 
     @property
     def vote_reach(self) -> int:
@@ -97,83 +102,87 @@ class MembraneModel:
     def clean(self, nodes: Field, first: Corner) -> Field:
         """Return densities on nodes with matter positive, about 0, and without gold."""
         field = (nodes - np.float32(self.level)) * np.float32(self.sign)
-        return self.beads.remove(field, first)
+        return self.fiducials.remove(field, first)
 
     def surface(self, box: PlateBox) -> tuple[Field, Field]:
         """Return the distance from the membrane's middle in Å and the votes there, on the nodes of a box.
 
         Both are good from `margin` nodes off the sides that are no borders of the volume.
         """
-        crests, election = self.elect(box)
-        counted = election.votes * np.float32(self.vote_scale)
-        believed = counted >= LEAST_VOTES
-        at, bend = election.asked[believed], election.bend[believed]
-        nodes, normals = crests.nodes[at], crests.normals[at]
-        shift = self.rise(crests, election)[believed]
+        ridge_points, result = self.collect_votes(box)
+        scaled_votes = result.votes * np.float32(self.vote_scale)
+        accepted = scaled_votes >= MIN_VOTES
+        accepted_indices, curvature = result.indices[accepted], result.curvature[accepted]
+        nodes, normals = ridge_points.nodes[accepted_indices], ridge_points.normals[accepted_indices]
+        shift = self.surface_offset(ridge_points, result)[accepted]
         if self.profile is not None:
-            shift += self._look(self.profile, box, nodes, shift, normals, bend)[0]
-        distance, votes = lay_patches(nodes, normals, shift, bend, counted[believed], box.response.shape)
+            shift += self._match_profiles(self.profile, box, nodes, shift, normals, curvature)[0]
+        distance, votes = rasterize_patches(
+            nodes, normals, shift, curvature, scaled_votes[accepted], box.response.shape
+        )
         return distance * np.float32(self.step_A), votes
 
-    def elect(self, box: PlateBox) -> tuple[RidgePoints, VoteResult]:
+    def collect_votes(self, box: PlateBox) -> tuple[RidgePoints, VoteResult]:
         """Return the crests of a box, and what they say of each other.
 
         Where the profile of membranes is known, a crest's vote counts as much as its section looks like one.
         """
-        crests = self.crests(box)
-        strength = np.minimum(crests.height, np.float32(STRONGEST))
+        ridge_points = self.ridge_points(box)
+        strength = np.minimum(ridge_points.height, np.float32(MAX_STRENGTH))
         if self.profile is not None:
-            flat = np.zeros_like(crests.offset)
-            shift, likeness = self._look(self.profile, box, crests.nodes, crests.offset, crests.normals, flat)
-            crests = replace(crests, offset=crests.offset + shift)
-            strength = strength * np.clip(likeness, 0, np.float32(MOST_ALIKE))
-        election = vote(
-            crests,
+            flat = np.zeros_like(ridge_points.offset)
+            shift, similarity = self._match_profiles(
+                self.profile, box, ridge_points.nodes, ridge_points.offset, ridge_points.normals, flat
+            )
+            ridge_points = replace(ridge_points, offset=ridge_points.offset + shift)
+            strength = strength * np.clip(similarity, 0, np.float32(MAX_SIMILARITY))
+        result = vote(
+            ridge_points,
             strength,
             box.response.shape,
             range_nodes=self.vote_range_A / self.step_A,
             reach=VOTE_REACH * self.vote_range_A / self.step_A,
-            box=_inside(box.response.shape, box.borders, CREST_REACH + NEIGHBOUR_REACH + self.vote_reach),
+            box=_interior_box(box.response.shape, box.borders, RIDGE_REACH + NEIGHBOUR_REACH + self.vote_reach),
         )
-        return crests, election
+        return ridge_points, result
 
-    def crests(self, box: PlateBox) -> RidgePoints:
+    def ridge_points(self, box: PlateBox) -> RidgePoints:
         """Return the crests of a box, their heights in deviations above the median."""
         heights = (box.response - np.float32(self.middle)) * np.float32(1 / self.deviation)
-        seen = _inside(box.response.shape, box.borders, CREST_REACH)
-        return find_crests(heights, box.direction, self.bank.normals, floor=VOTER_FLOOR, box=seen)
+        interior = _interior_box(box.response.shape, box.borders, RIDGE_REACH)
+        return find_ridge_points(heights, box.direction, self.bank.normals, floor=RIDGE_FLOOR, box=interior)
 
-    def rise(self, crests: RidgePoints, election: VoteResult) -> Field:
+    def surface_offset(self, ridge_points: RidgePoints, result: VoteResult) -> Field:
         """Return how far above the nodes of those that were asked, along their normals, the surface lies, in nodes."""
         # A plate laid on a curved surface finds it on the inner side; the bias grows with curvature.
-        bias = np.float32(BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * election.bend
-        rise: Field = crests.offset[election.asked] + election.shift - bias
-        return rise
+        bias = np.float32(CURVATURE_BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * result.curvature
+        surface_offset: Field = ridge_points.offset[result.indices] + result.shift - bias
+        return surface_offset
 
-    def sections(self, box: PlateBox, places: Field, normals: Field, bend: Field) -> Field:
+    def profiles_at(self, box: PlateBox, positions: Field, normals: Field, curvature: Field) -> Field:
         """Return sections with matter positive, above the level, at places in nodes of a box; `bend` in 1 / nodes."""
         scale = self.step_A / box.density_step_A
-        middles = np.asarray((places + np.asarray(box.first)) * scale, np.float64)
-        bend_A = bend / np.float32(self.step_A)
-        cut = cut_sections(box.density, middles, normals, bend_A, step_A=box.density_step_A)
-        return (cut - np.float32(self.level)) * np.float32(self.sign)
+        middles = np.asarray((positions + np.asarray(box.first)) * scale, np.float64)
+        bend_A = curvature / np.float32(self.step_A)
+        profiles = sample_profiles(box.density, middles, normals, bend_A, step_A=box.density_step_A)
+        return (profiles - np.float32(self.level)) * np.float32(self.sign)
 
-    def golden(self, sections: Field) -> npt.NDArray[np.bool_]:
+    def contain_fiducials(self, profiles_at: Field) -> npt.NDArray[np.bool_]:
         """Return which sections (n, steps) have gold in them."""
-        away = np.abs(sections - np.median(sections, axis=1, keepdims=True))
-        return np.asarray((away > np.float32(self.gold_limit)).any(axis=1))
+        away = np.abs(profiles_at - np.median(profiles_at, axis=1, keepdims=True))
+        return np.asarray((away > np.float32(self.fiducial_limit)).any(axis=1))
 
-    def _look(
-        self, profile: Profile, box: PlateBox, nodes: Nodes, shift: Field, normals: Field, bend: Field
+    def _match_profiles(
+        self, profile: MembraneProfile, box: PlateBox, nodes: Nodes, shift: Field, normals: Field, curvature: Field
     ) -> tuple[Field, Field]:
         """Return how far above a surface, in nodes, sections see a membrane, and how much like one they look."""
-        places = nodes + shift[:, None] * normals
-        sections = self.sections(box, places, normals, bend)
-        fits = profile.fits(sections)
-        fits[self.golden(sections)] = 0
-        fits = fits_together(fits, nodes, places, normals, box.response.shape, step_A=self.step_A)
-        shift_A, fit = profile.best_shift(fits)
-        return shift_A / np.float32(self.step_A), fit / np.float32(profile.full)
+        positions = nodes + shift[:, None] * normals
+        profiles_at = self.profiles_at(box, positions, normals, curvature)
+        correlate = profile.correlations(profiles_at)
+        correlate[self.contain_fiducials(profiles_at)] = 0
+        correlate = smooth_correlations(correlate, nodes, positions, normals, box.response.shape, step_A=self.step_A)
+        shift_A, fit = profile.best_shift(correlate)
+        return shift_A / np.float32(self.step_A), fit / np.float32(profile.reference)
 
     @property
     def vote_scale(self) -> float:
@@ -181,7 +190,7 @@ class MembraneModel:
         return float((VOTE_RANGE_A / self.vote_range_A) ** 2 * (self.step_A / STEP_A) ** 2)
 
 
-def _inside(shape: tuple[int, ...], borders: Borders, edge: int) -> npt.NDArray[np.int64]:
+def _interior_box(shape: tuple[int, ...], borders: Borders, edge: int) -> npt.NDArray[np.int64]:
     """Return the box (3, 2) that is `edge` nodes off the sides that are no borders."""
     sides = [(0 if a else edge, n if b else n - edge) for n, (a, b) in zip(shape, borders, strict=True)]
     return np.asarray(sides, np.int64)
@@ -218,10 +227,10 @@ def score_box(
     distance, votes = model.surface(plates.box(around, (z, y, x)))
     low, high = grid.nodes(start, stop, margin=1)
     inner = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
-    return paint(grid, distance[inner], votes[inner], low, start, shape, model)
+    return interpolate_scores(grid, distance[inner], votes[inner], low, start, shape, model)
 
 
-def paint(
+def interpolate_scores(
     grid: CoarseGrid,
     distance: Field,
     votes: Field,
@@ -235,11 +244,11 @@ def paint(
     rows, columns = (
         (start[axis] + np.arange(shape[axis])) * (grid.voxel_size_A[axis] / grid.step_A) for axis in (1, 2)
     )
-    bottom, top = model.faces.limits(rows, columns)
-    depths = grid.depths(low[0], start[0], shape[0], len(distance))
-    _paint(
-        grid.spread_rows(distance, low, start, shape),
-        grid.spread_rows(votes, low, start, shape),
+    bottom, top = model.surfaces.limits(rows, columns)
+    depths = grid.plane_positions(low[0], start[0], shape[0], len(distance))
+    _interpolate_scores(
+        grid.interpolate_rows(distance, low, start, shape),
+        grid.interpolate_rows(votes, low, start, shape),
         depths,
         bottom - np.float32(low[0]),
         top - np.float32(low[0]),
@@ -251,7 +260,7 @@ def paint(
 
 
 @nb.njit(cache=True, nogil=True)
-def _paint(distance, votes, depths, bottom, top, limit, scale, scores):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _interpolate_scores(distance, votes, depths, bottom, top, limit, scale, scores):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     for z in range(scores.shape[0]):
         below = min(int(depths[z]), distance.shape[0] - 1)
         above = min(below + 1, distance.shape[0] - 1)

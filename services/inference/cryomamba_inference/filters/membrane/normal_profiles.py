@@ -18,27 +18,27 @@ import numpy.typing as npt
 Field = npt.NDArray[np.float32]
 Places = npt.NDArray[np.float64]
 
-_STEP_A = 4.5
-_HALF = 10
+_SAMPLE_A = 4.5
+_HALF_SAMPLES = 10
 """Steps of a section to either side of a surface."""
-_MOST = 4
+_MAX_SHIFT = 4
 """Steps by which a surface is moved at most."""
-_PATCH_A, _PATCH_STEP_A, _FADE = 42.0, 18.0, 0.7
-_SHIFTS_A = np.arange(-_MOST, _MOST + 1, dtype=np.float32) * np.float32(_STEP_A)
+_PATCH_A, _PATCH_STEP_A, _PATCH_DECAY = 42.0, 18.0, 0.7
+_SHIFTS_A = np.arange(-_MAX_SHIFT, _MAX_SHIFT + 1, dtype=np.float32) * np.float32(_SAMPLE_A)
 _NEIGHBOURS_A = 30.0
 NEIGHBOUR_REACH = 2
 """Nodes around a crest whose sections are compared with the profile together with its own."""
 _BACKGROUND_A = 26.0
-_BACKGROUND = np.exp(-0.5 * (np.arange(-_HALF, _HALF + 1) * _STEP_A / _BACKGROUND_A) ** 2)
-_ROUNDS = 2
-_LEAST = 100
-_VISIBLE = 0.1
+_BACKGROUND = np.exp(-0.5 * (np.arange(-_HALF_SAMPLES, _HALF_SAMPLES + 1) * _SAMPLE_A / _BACKGROUND_A) ** 2)
+_ITERATIONS = 2
+_MIN_PROFILES = 100
+_MIN_CONTRAST = 0.1
 
-_PULL = 0.003
-_FULL = 0.5
+_SHIFT_PENALTY = 0.003
+_REFERENCE_SHARE = 0.5
 """How well membranes fit, as a share of how well the surest do."""
-_ALIKE = np.float32(0.8)
-_STEEPEST, _ASIDE = np.float32(0.25), np.float32(0.1)
+_MIN_ALIGNMENT = np.float32(0.8)
+_MAX_SLOPE, _SLOPE_SLACK = np.float32(0.25), np.float32(0.1)
 
 
 def _patch() -> Field:
@@ -46,15 +46,15 @@ def _patch() -> Field:
     count = int(_PATCH_A / _PATCH_STEP_A)
     axis = np.arange(-count, count + 1) * _PATCH_STEP_A
     plane = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    share = (plane**2).sum(axis=1) / _PATCH_A**2
-    weights = 1 - _FADE * share[share <= 1]
-    return np.column_stack([plane[share <= 1], weights / weights.sum()]).astype(np.float32)
+    r2 = (plane**2).sum(axis=1) / _PATCH_A**2
+    weights = 1 - _PATCH_DECAY * r2[r2 <= 1]
+    return np.column_stack([plane[r2 <= 1], weights / weights.sum()]).astype(np.float32)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _cut(density, places, normals, bend, scale, patch, sections):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    most = (density.shape[0] - 1, density.shape[1] - 1, density.shape[2] - 1)
-    for n in range(len(places)):
+def _sample(density, positions, normals, curvature, scale, patch, profiles):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    limits = (density.shape[0] - 1, density.shape[1] - 1, density.shape[2] - 1)
+    for n in range(len(positions)):
         n0, n1, n2 = normals[n]
         # Any two directions in the plane.
         if abs(n0) < 0.8:
@@ -64,30 +64,30 @@ def _cut(density, places, normals, bend, scale, patch, sections):  # type: ignor
         length = np.sqrt(t0 * t0 + t1 * t1 + t2 * t2)
         t0, t1, t2 = t0 / length, t1 / length, t2 / length
         u0, u1, u2 = n1 * t2 - n2 * t1, n2 * t0 - n0 * t2, n0 * t1 - n1 * t0
-        sections[n] = 0
+        profiles[n] = 0
         for p in range(len(patch)):
             x, y, weight = patch[p]
-            up = 0.5 * bend[n] * (x * x + y * y) - _HALF * _STEP_A
-            z = places[n, 0] + (x * t0 + y * u0 + up * n0) * scale
-            v = places[n, 1] + (x * t1 + y * u1 + up * n1) * scale
-            w = places[n, 2] + (x * t2 + y * u2 + up * n2) * scale
-            for k in range(2 * _HALF + 1):
-                a, b, c = min(max(z, 0.0), most[0]), min(max(v, 0.0), most[1]), min(max(w, 0.0), most[2])
+            height = 0.5 * curvature[n] * (x * x + y * y) - _HALF_SAMPLES * _SAMPLE_A
+            z = positions[n, 0] + (x * t0 + y * u0 + height * n0) * scale
+            v = positions[n, 1] + (x * t1 + y * u1 + height * n1) * scale
+            w = positions[n, 2] + (x * t2 + y * u2 + height * n2) * scale
+            for k in range(2 * _HALF_SAMPLES + 1):
+                a, b, c = min(max(z, 0.0), limits[0]), min(max(v, 0.0), limits[1]), min(max(w, 0.0), limits[2])
                 i, j, q = int(a), int(b), int(c)
-                ii, jj, qq = min(i + 1, most[0]), min(j + 1, most[1]), min(q + 1, most[2])
+                ii, jj, qq = min(i + 1, limits[0]), min(j + 1, limits[1]), min(q + 1, limits[2])
                 f, g, h = np.float32(a - i), np.float32(b - j), np.float32(c - q)
                 low = density[i, j, q] + h * (density[i, j, qq] - density[i, j, q])
                 high = density[i, jj, q] + h * (density[i, jj, qq] - density[i, jj, q])
                 front = low + g * (high - low)
                 low = density[ii, j, q] + h * (density[ii, j, qq] - density[ii, j, q])
                 high = density[ii, jj, q] + h * (density[ii, jj, qq] - density[ii, jj, q])
-                sections[n, k] += weight * (front + f * (low + g * (high - low) - front))
-                z += _STEP_A * scale * n0
-                v += _STEP_A * scale * n1
-                w += _STEP_A * scale * n2
+                profiles[n, k] += weight * (front + f * (low + g * (high - low) - front))
+                z += _SAMPLE_A * scale * n0
+                v += _SAMPLE_A * scale * n1
+                w += _SAMPLE_A * scale * n2
 
 
-def cut_sections(density: Field, places: Places, normals: Field, bend: Field, *, step_A: float) -> Field:
+def sample_profiles(density: Field, positions: Places, normals: Field, curvature: Field, *, step_A: float) -> Field:
     """Return the densities (n, steps) along the normals of patches of a surface.
 
     Parameters
@@ -102,13 +102,13 @@ def cut_sections(density: Field, places: Places, normals: Field, bend: Field, *,
     step_A : float
         Distance of the nodes of `density`.
     """
-    sections = np.empty((len(places), 2 * _HALF + 1), np.float32)
-    _cut(density, places, normals, bend, 1 / step_A, _patch(), sections)
-    return sections
+    profiles = np.empty((len(positions), 2 * _HALF_SAMPLES + 1), np.float32)
+    _sample(density, positions, normals, curvature, 1 / step_A, _patch(), profiles)
+    return profiles
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class MembraneProfile:
     """What membranes of a volume look like in section.
 
     Attributes
@@ -122,89 +122,97 @@ class Profile:
     """
 
     values: Field
-    full: float = 1.0
-    pull: float = 0.0
+    reference: float = 1.0
+    shift_penalty: float = 0.0
 
     @property
     def inner(self) -> Field:
         """The part that is compared, blind to what a blurred membrane and the background's level would add."""
-        inner = self.values[_MOST:-_MOST].astype(np.float64)
-        blurred = np.stack([np.ones(len(inner)), _BACKGROUND[_MOST:-_MOST]], axis=1)
+        inner = self.values[_MAX_SHIFT:-_MAX_SHIFT].astype(np.float64)
+        blurred = np.stack([np.ones(len(inner)), _BACKGROUND[_MAX_SHIFT:-_MAX_SHIFT]], axis=1)
         return np.asarray(inner - blurred @ np.linalg.lstsq(blurred, inner, rcond=None)[0], np.float32)
 
-    def fits(self, sections: Field) -> Field:
+    def correlations(self, profiles: Field) -> Field:
         """Return how well sections (n, steps) fit (n, shifts) when shifted against the profile."""
-        windows = np.lib.stride_tricks.sliding_window_view(sections, len(self.inner), axis=1)
+        windows = np.lib.stride_tricks.sliding_window_view(profiles, len(self.inner), axis=1)
         return np.asarray(windows @ self.inner, np.float32)
 
-    def best_shift(self, fits: Field) -> tuple[Field, Field]:
+    def best_shift(self, correlations: Field) -> tuple[Field, Field]:
         """Return how far above the surface, in Å, the best of the fits (n, shifts) lies, and its height."""
-        fits = fits - np.float32(self.pull) * _SHIFTS_A**2
-        best = fits[:, 1:-1].argmax(axis=1) + 1
-        row = np.arange(len(fits))
-        before, top, after = fits[row, best - 1], fits[row, best], fits[row, best + 1]
-        bend = before - 2 * top + after
-        part = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1), 0)
-        return np.asarray((best - _MOST + np.clip(part, -1, 1)) * _STEP_A, np.float32), top
+        correlations = correlations - np.float32(self.shift_penalty) * _SHIFTS_A**2
+        best = correlations[:, 1:-1].argmax(axis=1) + 1
+        row = np.arange(len(correlations))
+        before, peak, after = correlations[row, best - 1], correlations[row, best], correlations[row, best + 1]
+        curvature = before - 2 * peak + after
+        subsample = np.where(curvature < 0, 0.5 * (before - after) / np.where(curvature < 0, curvature, 1), 0)
+        return np.asarray((best - _MAX_SHIFT + np.clip(subsample, -1, 1)) * _SAMPLE_A, np.float32), peak
 
 
-def learn_profile(sections: Field) -> Profile | None:
+def learn_profile(profiles: Field) -> MembraneProfile | None:
     """Learn the profile of membranes from sections (n, steps) of sure ones.
 
     None where they are too few, or blurred until nothing is left that tells them from other dense things.
     """
-    if len(sections) < _LEAST:
+    if len(profiles) < _MIN_PROFILES:
         return None
-    aligned, row = sections, np.arange(len(sections))[:, None]
-    steps = np.arange(sections.shape[1])
-    for _ in range(_ROUNDS):
+    aligned, row = profiles, np.arange(len(profiles))[:, None]
+    steps = np.arange(profiles.shape[1])
+    for _ in range(_ITERATIONS):
         mean = aligned.mean(axis=0, dtype=np.float64)
         mean = 0.5 * (mean + mean[::-1])
         mean -= mean.min()
-        profile = Profile(np.asarray(mean, np.float32))
-        shift, _ = profile.best_shift(profile.fits(sections))
-        places = np.clip(steps + shift[:, None] / _STEP_A, 0, len(steps) - 1.001)
-        below = places.astype(np.int64)
-        aligned = sections[row, below] + (places - below) * (sections[row, below + 1] - sections[row, below])
-    fits = profile.fits(aligned)[:, _MOST]
-    blurred = mean[_MOST:-_MOST] - mean[_MOST:-_MOST].mean()
-    if fits.mean() <= 0 or np.linalg.norm(profile.inner) < _VISIBLE * np.linalg.norm(blurred):
+        profile = MembraneProfile(np.asarray(mean, np.float32))
+        shift, _ = profile.best_shift(profile.correlations(profiles))
+        positions = np.clip(steps + shift[:, None] / _SAMPLE_A, 0, len(steps) - 1.001)
+        below = positions.astype(np.int64)
+        aligned = profiles[row, below] + (positions - below) * (profiles[row, below + 1] - profiles[row, below])
+    correlations = profile.correlations(aligned)[:, _MAX_SHIFT]
+    blurred = mean[_MAX_SHIFT:-_MAX_SHIFT] - mean[_MAX_SHIFT:-_MAX_SHIFT].mean()
+    if correlations.mean() <= 0 or np.linalg.norm(profile.inner) < _MIN_CONTRAST * np.linalg.norm(blurred):
         return None
-    full = _FULL * float(fits.mean())
-    return Profile(profile.values, full, _PULL * float(fits.var()) / full * _FULL)
+    reference = _REFERENCE_SHARE * float(correlations.mean())
+    return MembraneProfile(
+        profile.values, reference, _SHIFT_PENALTY * float(correlations.var()) / reference * _REFERENCE_SHARE
+    )
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _together(fits, nodes, places, normals, who, distance, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    last = fits.shape[1] - 1
-    for n in range(len(fits)):
+def _smooth(correlations, nodes, positions, normals, index_map, distance, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    last = correlations.shape[1] - 1
+    for n in range(len(correlations)):
         out[n] = 0
         total = np.float32(0)
         i, j, k = nodes[n]
-        for z in range(max(i - NEIGHBOUR_REACH, 0), min(i + NEIGHBOUR_REACH + 1, who.shape[0])):
-            for y in range(max(j - NEIGHBOUR_REACH, 0), min(j + NEIGHBOUR_REACH + 1, who.shape[1])):
-                for x in range(max(k - NEIGHBOUR_REACH, 0), min(k + NEIGHBOUR_REACH + 1, who.shape[2])):
-                    other = who[z, y, x]
+        for z in range(max(i - NEIGHBOUR_REACH, 0), min(i + NEIGHBOUR_REACH + 1, index_map.shape[0])):
+            for y in range(max(j - NEIGHBOUR_REACH, 0), min(j + NEIGHBOUR_REACH + 1, index_map.shape[1])):
+                for x in range(max(k - NEIGHBOUR_REACH, 0), min(k + NEIGHBOUR_REACH + 1, index_map.shape[2])):
+                    other = index_map[z, y, x]
                     if other < 0:
                         continue
-                    alike = np.float32(0)
-                    up, square = np.float32(0), np.float32(0)
+                    alignment = np.float32(0)
+                    height, distance2 = np.float32(0), np.float32(0)
                     for axis in range(3):
-                        way = np.float32(places[other, axis] - places[n, axis])
-                        alike += normals[n, axis] * normals[other, axis]
-                        up += way * normals[n, axis]
-                        square += way * way
-                    if abs(alike) < _ALIKE or up * up > _STEEPEST * square + _ASIDE:
+                        delta = np.float32(positions[other, axis] - positions[n, axis])
+                        alignment += normals[n, axis] * normals[other, axis]
+                        height += delta * normals[n, axis]
+                        distance2 += delta * delta
+                    if abs(alignment) < _MIN_ALIGNMENT or height * height > _MAX_SLOPE * distance2 + _SLOPE_SLACK:
                         continue
-                    weight = np.exp(-square / (2 * distance * distance)) * alike * alike
+                    weight = np.exp(-distance2 / (2 * distance * distance)) * alignment * alignment
                     total += weight
                     for m in range(last + 1):
-                        out[n, m] += weight * fits[other, m if alike > 0 else last - m]
+                        out[n, m] += weight * correlations[other, m if alignment > 0 else last - m]
         out[n] /= total
 
 
-def fits_together(
-    fits: Field, nodes: npt.NDArray[np.int32], places: Field, normals: Field, shape: tuple[int, ...], *, step_A: float
+def smooth_correlations(
+    correlations: Field,
+    nodes: npt.NDArray[np.int32],
+    positions: Field,
+    normals: Field,
+    shape: tuple[int, ...],
+    *,
+    step_A: float,
 ) -> Field:
     """Return the mean fits (n, shifts) of crests and of their neighbours on the same surface.
 
@@ -220,8 +228,8 @@ def fits_together(
     step_A : float
         Distance of the nodes.
     """
-    who = np.full(shape, -1, np.int32)
-    who[tuple(nodes.T)] = np.arange(len(nodes), dtype=np.int32)
-    out = np.empty_like(fits)
-    _together(fits, nodes, places, normals, who, np.float32(_NEIGHBOURS_A / step_A), out)
+    index_map = np.full(shape, -1, np.int32)
+    index_map[tuple(nodes.T)] = np.arange(len(nodes), dtype=np.int32)
+    out = np.empty_like(correlations)
+    _smooth(correlations, nodes, positions, normals, index_map, np.float32(_NEIGHBOURS_A / step_A), out)
     return out

@@ -9,39 +9,39 @@ import numpy.typing as npt
 Field = npt.NDArray[np.float32]
 FAR = np.float32(3)
 """Distance in nodes of whatever is not near a surface."""
-_ASIDE = np.float32(1.3)
-_SIDEWAYS, _UPWARDS = np.float32(1.0), np.float32(0.1)
-_SPAN = 3
+_MAX_LATERAL = np.float32(1.3)
+_LATERAL_COST, _HEIGHT_COST = np.float32(1.0), np.float32(0.1)
+_REACH = 3
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _lay(nodes, normals, shift, bend, votes, distance, strongest, belief):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _rasterize(nodes, normals, shift, curvature, votes, distance, best_claim, nearest_votes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     depth, height, width = distance.shape
     for n in range(votes.size):
         a, b, c = normals[n]
         i, j, k = nodes[n]
-        for z in range(max(i - _SPAN, 0), min(i + _SPAN + 1, depth)):
-            for y in range(max(j - _SPAN, 0), min(j + _SPAN + 1, height)):
+        for z in range(max(i - _REACH, 0), min(i + _REACH + 1, depth)):
+            for y in range(max(j - _REACH, 0), min(j + _REACH + 1, height)):
                 p = (z - i) * a + (y - j) * b
                 q = (z - i) * (z - i) + (y - j) * (y - j)
-                for x in range(max(k - _SPAN, 0), min(k + _SPAN + 1, width)):
-                    up = p + (x - k) * c
-                    aside = q + (x - k) * (x - k) - up * up
-                    if aside > _ASIDE * _ASIDE:
+                for x in range(max(k - _REACH, 0), min(k + _REACH + 1, width)):
+                    elevation = p + (x - k) * c
+                    lateral2 = q + (x - k) * (x - k) - elevation * elevation
+                    if lateral2 > _MAX_LATERAL * _MAX_LATERAL:
                         continue
-                    away = abs(up - shift[n] - np.float32(0.5) * bend[n] * aside)
-                    if away >= FAR:
+                    residual = abs(elevation - shift[n] - np.float32(0.5) * curvature[n] * lateral2)
+                    if residual >= FAR:
                         continue
-                    gap = np.float32(1) + _SIDEWAYS * aside + _UPWARDS * away * away
-                    claim = votes[n] / (gap * gap)
-                    if claim > strongest[z, y, x]:
-                        strongest[z, y, x] = claim
-                        distance[z, y, x] = away
-                        belief[z, y, x] = votes[n]
+                    penalty = np.float32(1) + _LATERAL_COST * lateral2 + _HEIGHT_COST * residual * residual
+                    claim = votes[n] / (penalty * penalty)
+                    if claim > best_claim[z, y, x]:
+                        best_claim[z, y, x] = claim
+                        distance[z, y, x] = residual
+                        nearest_votes[z, y, x] = votes[n]
 
 
-def lay_patches(
-    nodes: npt.NDArray[np.int32], normals: Field, shift: Field, bend: Field, votes: Field, shape: tuple[int, ...]
+def rasterize_patches(
+    nodes: npt.NDArray[np.int32], normals: Field, shift: Field, curvature: Field, votes: Field, shape: tuple[int, ...]
 ) -> tuple[Field, Field]:
     """Lay a small piece of a sphere at every crest and tell the nodes around.
 
@@ -64,7 +64,7 @@ def lay_patches(
     belief : array of `shape`, float32
         Most votes of the crests beside; 0 where there is none.
     """
-    distance, belief = np.full(shape, FAR, np.float32), np.zeros(shape, np.float32)
-    strongest = np.zeros(shape, np.float32)
-    _lay(nodes, normals, shift, bend, votes, distance, strongest, belief)
-    return distance, belief
+    distance, nearest_votes = np.full(shape, FAR, np.float32), np.zeros(shape, np.float32)
+    best_claim = np.zeros(shape, np.float32)
+    _rasterize(nodes, normals, shift, curvature, votes, distance, best_claim, nearest_votes)
+    return distance, nearest_votes

@@ -84,25 +84,25 @@ class PlateMap:
 
 def plate_tasks(model: MembraneModel, nodes: Field, plates: PlateMap) -> list[Callable[[], None]]:
     """Return what fills responses and directions from the densities on the nodes of the whole volume, box by box."""
-    cuts = [spans(size, BOX_NODES) for size in nodes.shape]
-    if math.prod(map(len, cuts)) == 1 and len(nodes) > 4 * model.bank.reach:
+    ranges = [spans(size, BOX_NODES) for size in nodes.shape]
+    if math.prod(map(len, ranges)) == 1 and len(nodes) > 4 * model.bank.reach:
         # One box keeps one thread busy; in two there is hardly more to do.
-        cuts[0] = spans(len(nodes), -(-len(nodes) // 2))
+        ranges[0] = spans(len(nodes), -(-len(nodes) // 2))
 
-    def answer(box: tuple[tuple[int, int], ...]) -> None:
+    def respond(box: tuple[tuple[int, int], ...]) -> None:
         reach = model.bank.reach
-        wide = [(max(a - reach, 0), min(b + reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
+        padded = [(max(a - reach, 0), min(b + reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
         z, y, x = ((a == 0, b == n) for (a, b), n in zip(box, nodes.shape, strict=True))
         # What lies beyond a border within the reach is reflected; what lies beyond the box is read.
-        around = model.clean(np.asarray(nodes[_slices(wide)]), (wide[0][0], wide[1][0], wide[2][0]))
-        found = model.bank.strongest(around, (z, y, x))
+        density = model.clean(np.asarray(nodes[_slices(padded)]), (padded[0][0], padded[1][0], padded[2][0]))
+        found = model.bank.strongest(density, (z, y, x))
         # The answer is shorter than what was read by the reach, but not at borders.
-        starts = [w if first else w + reach for (w, _), (first, _) in zip(wide, (z, y, x), strict=True)]
+        starts = [w if first else w + reach for (w, _), (first, _) in zip(padded, (z, y, x), strict=True)]
         inner = tuple(slice(a - start, b - start) for (a, b), start in zip(box, starts, strict=True))
         plates.response.array[_slices(box)] = found[0][inner]
         plates.direction.array[_slices(box)] = found[1][inner]
 
-    return [partial(answer, box) for box in product(*cuts)]
+    return [partial(respond, box) for box in product(*ranges)]
 
 
 def _slices(box: Sequence[tuple[int, int]]) -> tuple[slice, ...]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.special import eval_legendre
 
-from cryomamba_inference.filters.common.grid import half_sphere
+from cryomamba_inference.filters.common.grid import hemisphere_directions
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
@@ -26,7 +26,7 @@ Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
 
 ORDER = 6
-_CHUNK = 8192
+_CHUNK_NODES = 8192
 _RADII = 512
 _ANGLES = 64
 _PLUS = np.float32(1)
@@ -72,33 +72,35 @@ class PlateBank:
         best, direction = _best_of(basis.reshape(len(basis), -1), self._weights)
         return best.reshape(basis.shape[1:]), direction.reshape(basis.shape[1:])
 
-    def extremes(self, field: Field, share: float) -> tuple[float, float]:
+    def extremes(self, field: Field, fraction: float) -> tuple[float, float]:
         """Return the `share` quantiles of the strongest responses of a field and of its negative."""
         basis = self._filtered(field, ALL_BORDERS, (slice(None), slice(None), slice(None)))
         flat = basis.reshape(len(basis), -1)
-        bright, dark = (float(np.quantile(_best_of(flat, sign * self._weights)[0], share)) for sign in (_PLUS, -_PLUS))
+        bright, dark = (
+            float(np.quantile(_best_of(flat, sign * self._weights)[0], fraction)) for sign in (_PLUS, -_PLUS)
+        )
         return bright, dark
 
     def _filtered(self, field: Field, borders: Borders, part: tuple[slice, slice, slice]) -> Field:
         """Return the responses (basis, z, y, x) along the directions of the basis in a part of a field."""
         spectrum, padded, inner = self._spectrum(field, borders)
-        waves = _waves(padded, self.step_A, self.across_A, self.in_plane_A)
+        kernels = _plate_kernels(padded, self.step_A, self.across_A, self.in_plane_A)
         basis = np.empty((len(self._basis), *field[part].shape), np.float32)
         product, kernel = np.empty_like(spectrum), np.empty(spectrum.shape, np.float32)
         for normal, copy in zip(self._basis, basis, strict=True):
-            np.multiply(spectrum, waves.plate(normal, kernel), out=product)
+            np.multiply(spectrum, kernels.plate(normal, kernel), out=product)
             copy[...] = scipy.fft.irfftn(product, padded, overwrite_x=True)[inner][part]
         return basis
 
     @cached_property
     def _basis(self) -> Field:
-        return half_sphere((ORDER + 1) * (ORDER + 2) // 2)
+        return hemisphere_directions((ORDER + 1) * (ORDER + 2) // 2)
 
     @cached_property
     def _weights(self) -> Field:
         """Weights (n, basis) that make the response along each normal out of those along the basis."""
-        known, wanted = _monomials(self._basis), _monomials(self.normals)
-        return np.asarray(np.linalg.solve(known.T, wanted.T).T, np.float32)
+        basis_monomials, target_monomials = _monomials(self._basis), _monomials(self.normals)
+        return np.asarray(np.linalg.solve(basis_monomials.T, target_monomials.T).T, np.float32)
 
     def _spectrum(self, field: Field, borders: Borders) -> tuple[Spectrum, tuple[int, ...], tuple[slice, ...]]:
         before = [self.reach if first else 0 for first, _ in borders]
@@ -121,8 +123,8 @@ def _monomials(vectors: Field) -> npt.NDArray[np.float64]:
 def _best_of(basis: Field, weights: Field) -> tuple[Field, Directions]:
     best = np.empty(basis.shape[1], np.float32)
     direction = np.empty(basis.shape[1], np.uint8)
-    for start in range(0, basis.shape[1], _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for start in range(0, basis.shape[1], _CHUNK_NODES):
+        part = slice(start, start + _CHUNK_NODES)
         _keep_best(weights @ basis[:, part], best[part], direction[part])
     return best, direction
 
@@ -151,18 +153,18 @@ def _radial(across_A: float, in_plane_A: float, highest: float) -> Field:
     plate = across_A**2 * along * np.exp(-0.5 * (across_A**2 * along + in_plane_A**2 * (radii**2 - along)))
     powers = np.zeros((_RADII, ORDER // 2 + 1))
     for order in range(0, ORDER + 1, 2):
-        share = (plate * weights * eval_legendre(order, nodes)).sum(axis=1) * (2 * order + 1) / 2
+        fraction = (plate * weights * eval_legendre(order, nodes)).sum(axis=1) * (2 * order + 1) / 2
         coefficients = np.polynomial.legendre.leg2poly([0] * order + [1])[::2]
-        powers[:, : len(coefficients)] += share[:, None] * coefficients
+        powers[:, : len(coefficients)] += fraction[:, None] * coefficients
     return powers.astype(np.float32)
 
 
 @lru_cache(maxsize=2)
-def _waves(shape: tuple[int, ...], step_A: float, across_A: float, in_plane_A: float) -> _Waves:
-    return _Waves(shape, step_A, across_A, in_plane_A)
+def _plate_kernels(shape: tuple[int, ...], step_A: float, across_A: float, in_plane_A: float) -> _PlateKernels:
+    return _PlateKernels(shape, step_A, across_A, in_plane_A)
 
 
-class _Waves:
+class _PlateKernels:
     """The wave vectors of a padded field, and the kernels on them, in the layout of ``rfftn``."""
 
     def __init__(self, shape: tuple[int, ...], step_A: float, across_A: float, in_plane_A: float) -> None:
@@ -174,14 +176,14 @@ class _Waves:
         taper = _along(tapers[0], 0) * _along(tapers[1], 1) * _along(tapers[2], 2)
         square = self._z**2 + self._y**2 + self._x**2
         highest = float(np.sqrt(3) * np.pi / step_A) * 1.001
-        place = np.sqrt(square) * np.float32((_RADII - 1) / highest)
-        below = place.astype(np.int32)
-        share = place - below
+        position = np.sqrt(square) * np.float32((_RADII - 1) / highest)
+        lower = position.astype(np.int32)
+        fraction = position - lower
         table = _radial(across_A, in_plane_A, highest)
         square[0, 0, 0] = 1
         self._powers: list[Field] = []
         for power, column in enumerate(table.T):
-            value = column[below] * (1 - share) + column[np.minimum(below + 1, _RADII - 1)] * share
+            value = column[lower] * (1 - fraction) + column[np.minimum(lower + 1, _RADII - 1)] * fraction
             self._powers.append(value * taper / square**power)
 
     def plate(self, normal: Field, kernel: Field) -> Field:

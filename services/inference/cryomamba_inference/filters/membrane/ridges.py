@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
-_NEAR = 0.7
+_MAX_OFFSET = 0.7
 """Nodes between a node and its crest; wide enough that every crest has nodes, narrow enough that few have two."""
-_FIRST, _SECOND = 0.55, 0.35
+_FIRST_SPACING, _SECOND_SPACING = 0.55, 0.35
 _HALF, _ONE, _THREE_HALVES, _FIVE_HALVES = (np.float32(value) for value in (0.5, 1, 1.5, 2.5))
 
 
@@ -41,21 +41,21 @@ class RidgePoints:
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _weights(share):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    rest = _ONE - share
+def _cubic_weights(fraction):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    complement = _ONE - fraction
     return (
-        -_HALF * share * rest * rest,
-        _ONE + share * share * (_THREE_HALVES * share - _FIVE_HALVES),
-        _ONE + rest * rest * (_THREE_HALVES * rest - _FIVE_HALVES),
-        -_HALF * rest * share * share,
+        -_HALF * fraction * complement * complement,
+        _ONE + fraction * fraction * (_THREE_HALVES * fraction - _FIVE_HALVES),
+        _ONE + complement * complement * (_THREE_HALVES * complement - _FIVE_HALVES),
+        -_HALF * complement * fraction * fraction,
     )
 
 
 @nb.njit(cache=True, nogil=True)
-def _sample(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _interpolate(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     depth, height, width = field.shape
     i, j, k = int(np.floor(z)), int(np.floor(y)), int(np.floor(x))
-    wz, wy, wx = _weights(np.float32(z - i)), _weights(np.float32(y - j)), _weights(np.float32(x - k))
+    wz, wy, wx = _cubic_weights(np.float32(z - i)), _cubic_weights(np.float32(y - j)), _cubic_weights(np.float32(x - k))
     k0, k1, k2, k3 = max(k - 1, 0), min(max(k, 0), width - 1), min(k + 1, width - 1), min(k + 2, width - 1)
     total = np.float32(0)
     for a in range(4):
@@ -69,19 +69,19 @@ def _sample(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN
 
 
 @nb.njit(cache=True, nogil=True)
-def _peak(behind, here, ahead, step):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _peak(before, here, after, spacing):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Return the place and height of the parabola's peak through three values `step` apart; 9 if it has none near."""
-    bend = ahead - 2 * here + behind
-    slope = np.float32(0.5) * (ahead - behind)
-    if bend >= 0 or abs(slope) > -2 * bend:
+    second = after - 2 * here + before
+    first_difference = np.float32(0.5) * (after - before)
+    if second >= 0 or abs(first_difference) > -2 * second:
         return np.float32(9), here
-    shift = -slope / bend
-    return shift * step, here + np.float32(0.5) * slope * shift
+    shift = -first_difference / second
+    return shift * spacing, here + np.float32(0.5) * first_difference * shift
 
 
 @nb.njit(cache=True, nogil=True)
 def _find(response, direction, normals, floor, box, nodes, offset, height):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    count, first, second = 0, np.float32(_FIRST), np.float32(_SECOND)
+    count, first_spacing, second_spacing = 0, np.float32(_FIRST_SPACING), np.float32(_SECOND_SPACING)
     for i in range(box[0, 0], box[0, 1]):
         for j in range(box[1, 0], box[1, 1]):
             for k in range(box[2, 0], box[2, 1]):
@@ -89,26 +89,26 @@ def _find(response, direction, normals, floor, box, nodes, offset, height):  # t
                 if here < floor:
                     continue
                 a, b, c = normals[direction[i, j, k]]
-                behind = _sample(response, i - first * a, j - first * b, k - first * c)
-                ahead = _sample(response, i + first * a, j + first * b, k + first * c)
-                place, top = _peak(behind, here, ahead, first)
-                if abs(place) > np.float32(1.2):
+                before = _interpolate(response, i - first_spacing * a, j - first_spacing * b, k - first_spacing * c)
+                after = _interpolate(response, i + first_spacing * a, j + first_spacing * b, k + first_spacing * c)
+                offset_here, peak = _peak(before, here, after, first_spacing)
+                if abs(offset_here) > np.float32(1.2):
                     continue
-                z, y, x = i + place * a, j + place * b, k + place * c
-                behind = _sample(response, z - second * a, y - second * b, x - second * c)
-                here = _sample(response, z, y, x)
-                ahead = _sample(response, z + second * a, y + second * b, x + second * c)
-                shift, top = _peak(behind, here, ahead, second)
-                place += shift
-                if abs(place) > np.float32(_NEAR) or top < floor:
+                z, y, x = i + offset_here * a, j + offset_here * b, k + offset_here * c
+                before = _interpolate(response, z - second_spacing * a, y - second_spacing * b, x - second_spacing * c)
+                here = _interpolate(response, z, y, x)
+                after = _interpolate(response, z + second_spacing * a, y + second_spacing * b, x + second_spacing * c)
+                shift, peak = _peak(before, here, after, second_spacing)
+                offset_here += shift
+                if abs(offset_here) > np.float32(_MAX_OFFSET) or peak < floor:
                     continue
                 nodes[count, 0], nodes[count, 1], nodes[count, 2] = i, j, k
-                offset[count], height[count] = place, top
+                offset[count], height[count] = offset_here, peak
                 count += 1
     return count
 
 
-def find_crests(
+def find_ridge_points(
     response: Field, direction: npt.NDArray[np.uint8], normals: Field, *, floor: float, box: npt.NDArray[np.int64]
 ) -> RidgePoints:
     """Find the nodes that have a crest close by along their normal.
@@ -125,8 +125,12 @@ def find_crests(
         First and one-past-last node along each axis of those that are looked at.
     """
     part = response[box[0, 0] : box[0, 1], box[1, 0] : box[1, 1], box[2, 0] : box[2, 1]]
-    most = int(np.count_nonzero(part >= np.float32(floor)))
-    nodes, offset, height = np.empty((most, 3), np.int32), np.empty(most, np.float32), np.empty(most, np.float32)
+    capacity = int(np.count_nonzero(part >= np.float32(floor)))
+    nodes, offset, height = (
+        np.empty((capacity, 3), np.int32),
+        np.empty(capacity, np.float32),
+        np.empty(capacity, np.float32),
+    )
     count = _find(response, direction, normals, np.float32(floor), box, nodes, offset, height)
     nodes = nodes[:count]
     return RidgePoints(nodes, offset[:count], height[:count], normals[direction[tuple(nodes.T)]])

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from cryomamba_inference.filters.membrane.ridges import RidgePoints
 
 Field = npt.NDArray[np.float32]
-_STEEPEST = np.float32(0.25)
-_LEAST_AGREEMENT = 0.6
+_MAX_SLOPE = np.float32(0.25)
+_MIN_AGREEMENT = 0.6
 _OWN_WEIGHT = np.float32(2.0)
 
 
@@ -43,74 +43,74 @@ class VoteResult:
         in the middle of a surface, about 0.6 at its lower end.
     """
 
-    asked: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     votes: Field
     shift: Field
-    bend: Field
-    lean: Field
+    curvature: Field
+    asymmetry: Field
 
 
 def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], Field]:
-    most = int(reach)
-    axis = np.arange(-most, most + 1)
+    radius = int(reach)
+    axis = np.arange(-radius, radius + 1)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    square = (grid**2).sum(axis=1)
+    r2 = (grid**2).sum(axis=1)
     # Every second node, like the black squares of a chess board, says as much as all of them.
-    near = (square > 0) & (square <= reach * reach) & (grid.sum(axis=1) % 2 == 0)
-    return grid[near], np.exp(-square[near] / (2 * range_nodes**2)).astype(np.float32)
+    used = (r2 > 0) & (r2 <= reach * reach) & (grid.sum(axis=1) % 2 == 0)
+    return grid[used], np.exp(-r2[used] / (2 * range_nodes**2)).astype(np.float32)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _vote(voters, places, asked, who, grid, jump, fade, votes, shift, bend, lean):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _vote(points, positions, indices, index_map, grid, jump, decay, votes, shift, curvature, asymmetry):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Count the votes for the voters `asked`; a voter is its weight, normal, way to its crest, and height squared."""
-    for n in range(asked.size):
-        me = asked[n]
-        n0, n1, n2 = voters[me, 1], voters[me, 2], voters[me, 3]
-        d0, d1, d2 = voters[me, 4], voters[me, 5], voters[me, 6]
-        here = places[me]
-        total = voters[me, 0]
-        weight, far, farther = _OWN_WEIGHT * total, np.float32(0), np.float32(1e-6)
-        climb, climb_far = np.float32(0), np.float32(0)
-        mass, rise = voters[me, 7], np.float32(0)
+    for n in range(indices.size):
+        receiver = indices[n]
+        n0, n1, n2 = points[receiver, 1], points[receiver, 2], points[receiver, 3]
+        d0, d1, d2 = points[receiver, 4], points[receiver, 5], points[receiver, 6]
+        position = positions[receiver]
+        total = points[receiver, 0]
+        s_w, s_r2, s_r4 = _OWN_WEIGHT * total, np.float32(0), np.float32(1e-6)
+        s_h, s_hr2 = np.float32(0), np.float32(0)
+        s_mass, s_mass_z = points[receiver, 7], np.float32(0)
         for q in range(jump.size):
-            other = who[here + jump[q]]
-            if other < 0:
+            sender = index_map[position + jump[q]]
+            if sender < 0:
                 continue
-            m0, m1, m2 = voters[other, 1], voters[other, 2], voters[other, 3]
-            a = grid[q, 0] + voters[other, 4] - d0
-            b = grid[q, 1] + voters[other, 5] - d1
-            c = grid[q, 2] + voters[other, 6] - d2
-            up = a * n0 + b * n1 + c * n2
-            square = a * a + b * b + c * c + np.float32(1e-3)
-            if up * up > _STEEPEST * square:
+            m0, m1, m2 = points[sender, 1], points[sender, 2], points[sender, 3]
+            a = grid[q, 0] + points[sender, 4] - d0
+            b = grid[q, 1] + points[sender, 5] - d1
+            c = grid[q, 2] + points[sender, 6] - d2
+            height = a * n0 + b * n1 + c * n2
+            r2 = a * a + b * b + c * c + np.float32(1e-3)
+            if height * height > _MAX_SLOPE * r2:
                 continue
-            steep = up * up / square
-            agree = n0 * m0 + n1 * m1 + n2 * m2 - 2 * up * (a * m0 + b * m1 + c * m2) / square
-            agree *= agree
-            if agree < _LEAST_AGREEMENT * _LEAST_AGREEMENT:
+            slope = height * height / r2
+            agreement = n0 * m0 + n1 * m1 + n2 * m2 - 2 * height * (a * m0 + b * m1 + c * m2) / r2
+            agreement *= agreement
+            if agreement < _MIN_AGREEMENT * _MIN_AGREEMENT:
                 continue
-            level = 1 - steep * np.float32(1 / _STEEPEST)
-            share = fade[q] * agree * agree * level * level
-            vote = voters[other, 0] * share
+            flatness = 1 - slope * np.float32(1 / _MAX_SLOPE)
+            kernel = decay[q] * agreement * agreement * flatness * flatness
+            vote = points[sender, 0] * kernel
             total += vote
-            weight += vote
-            far += vote * square
-            farther += vote * square * square
-            climb += vote * up
-            climb_far += vote * up * square
-            share *= voters[other, 7]
-            mass += share
-            rise += share * a
+            s_w += vote
+            s_r2 += vote * r2
+            s_r4 += vote * r2 * r2
+            s_h += vote * height
+            s_hr2 += vote * height * r2
+            kernel *= points[sender, 7]
+            s_mass += kernel
+            s_mass_z += kernel * a
         votes[n] = total
         # Least squares of the heights by 1 and the squared distance.
-        apart = max(weight * farther - far * far, np.float32(1e-6))
-        bend[n] = 2 * (weight * climb_far - far * climb) / apart
-        shift[n] = (climb * farther - far * climb_far) / apart
-        lean[n] = rise / max(mass, np.float32(1e-6))
+        determinant = max(s_w * s_r4 - s_r2 * s_r2, np.float32(1e-6))
+        curvature[n] = 2 * (s_w * s_hr2 - s_r2 * s_h) / determinant
+        shift[n] = (s_h * s_r4 - s_r2 * s_hr2) / determinant
+        asymmetry[n] = s_mass_z / max(s_mass, np.float32(1e-6))
 
 
 def vote(
-    crests: RidgePoints,
+    ridges: RidgePoints,
     strength: Field,
     shape: tuple[int, ...],
     *,
@@ -134,17 +134,17 @@ def vote(
     box : array of shape (3, 2), int64
         First and one-past-last node along each axis of those whose votes are counted; all give them.
     """
-    grid, fade = _offsets(range_nodes, reach)
+    grid, decay = _offsets(range_nodes, reach)
     pad = int(reach)
-    ways = crests.offset[:, None] * crests.normals
-    voters = np.column_stack([strength, crests.normals, ways, crests.height**2]).astype(np.float32)
-    wide = [n + 2 * pad for n in shape]
-    places = np.ravel_multi_index(tuple(crests.nodes.T.astype(np.int64) + pad), wide)
-    who = np.full(math.prod(wide), -1, np.int32)
-    who[places] = np.arange(len(places), dtype=np.int32)
-    asked = np.flatnonzero(((crests.nodes >= box[:, 0]) & (crests.nodes < box[:, 1])).all(axis=1))
-    found = [np.empty(len(asked), np.float32) for _ in range(4)]
-    jump = (grid[:, 0] * wide[1] + grid[:, 1]) * wide[2] + grid[:, 2]
-    _vote(voters, places, asked, who, grid.astype(np.float32), jump, fade, *found)
-    found[3] /= np.float32(range_nodes)
-    return VoteResult(asked, *found)
+    to_ridge = ridges.offset[:, None] * ridges.normals
+    points = np.column_stack([strength, ridges.normals, to_ridge, ridges.height**2]).astype(np.float32)
+    padded_shape = [n + 2 * pad for n in shape]
+    positions = np.ravel_multi_index(tuple(ridges.nodes.T.astype(np.int64) + pad), padded_shape)
+    index_map = np.full(math.prod(padded_shape), -1, np.int32)
+    index_map[positions] = np.arange(len(positions), dtype=np.int32)
+    indices = np.flatnonzero(((ridges.nodes >= box[:, 0]) & (ridges.nodes < box[:, 1])).all(axis=1))
+    outputs = [np.empty(len(indices), np.float32) for _ in range(4)]
+    jump = (grid[:, 0] * padded_shape[1] + grid[:, 1]) * padded_shape[2] + grid[:, 2]
+    _vote(points, positions, indices, index_map, grid.astype(np.float32), jump, decay, *outputs)
+    outputs[3] /= np.float32(range_nodes)
+    return VoteResult(indices, *outputs)

@@ -25,16 +25,16 @@ from cryomamba_inference.filters.common.grid import Corner, spans
 Field = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
+NodeIndices = npt.NDArray[np.int64]
 Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 
 NODES_PER_DIAMETER = 7.0
 FLOOR = 2.5
 """Peaks below so many deviations are not looked at."""
 BOX_NODES = 128
-_SHELL = 1.6
-_SOFT = 0.08
-_NOWHERE = np.empty((0, 3), np.int64)
+_SHELL_DIAMETERS = 1.6
+_EDGE_SOFTNESS = 0.08
+_NO_NODES = np.empty((0, 3), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Peaks:
         Highest density of the nodes around.
     """
 
-    places: Floats
+    positions: Floats
     heights: Floats
     densities: Floats
 
@@ -75,23 +75,23 @@ class BlobFilter:
     """
 
     diameter: float
-    apart: float
+    min_distance: float
     level: float = 0.0
     limit: float = np.inf
-    middle: float = 0.0
+    median: float = 0.0
     deviation: float = 1.0
 
     @property
     def reach(self) -> int:
         """Nodes around one that its answer depends on."""
-        return math.ceil((0.5 * _SHELL + 4 * _SOFT) * self.diameter)
+        return math.ceil((0.5 * _SHELL_DIAMETERS + 4 * _EDGE_SOFTNESS) * self.diameter)
 
     @property
     def margin(self) -> int:
         """Nodes of answers around a box that decide which peaks in it count."""
-        return math.ceil(self.apart) + 3
+        return math.ceil(self.min_distance) + 3
 
-    def answer(self, nodes: Field) -> Field:
+    def response(self, nodes: Field) -> Field:
         """Return the answer at each node; beyond the sides there is nothing but the level."""
         field = np.clip(nodes - np.float32(self.level), -self.limit, self.limit)
         shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in field.shape)
@@ -100,7 +100,7 @@ class BlobFilter:
         z, y, x = (slice(0, n) for n in field.shape)
         return np.asarray(scipy.fft.irfftn(spectrum, shape, overwrite_x=True)[z, y, x], np.float32)
 
-    def peaks(self, answer: Field, nodes: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
+    def peaks(self, response: Field, nodes: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
         """Return the peaks (of dark blobs for `sign` −1) in a box of answers that begins at node `first`.
 
         Peaks nearer than `margin` to a side that is no border of the volume are not to be trusted, as higher
@@ -108,30 +108,32 @@ class BlobFilter:
         """
         if not self.deviation > 0:
             return Peaks(np.empty((0, 3)), np.empty(0), np.empty(0))
-        height = (answer - np.float32(self.middle)) * np.float32(sign / self.deviation)
-        edge = [(0 if a else 1, n if b else n - 1) for n, (a, b) in zip(answer.shape, borders, strict=True)]
-        found = _maxima(height, np.asarray(edge, np.int64), np.float32(FLOOR))
+        height = (response - np.float32(self.median)) * np.float32(sign / self.deviation)
+        edge = [(0 if a else 1, n if b else n - 1) for n, (a, b) in zip(response.shape, borders, strict=True)]
+        found = _local_maxima(height, np.asarray(edge, np.int64), np.float32(FLOOR))
         heights = height[tuple(found.T)].astype(np.float64)
         # Nodes are numbered from the volume's first before fractions are added: so rounding is the same in every box.
-        places = (found + first) + _between(height, found)
-        apart = _alone(places, heights, self.apart)
-        densest = _around((nodes - np.float32(self.level)) * np.float32(sign), found[apart])
-        return Peaks(places[apart], heights[apart], densest)
+        positions = (found + first) + _subnode_offsets(height, found)
+        min_distance = _non_maximum_suppression(positions, heights, self.min_distance)
+        densest = _neighbourhood_maximum((nodes - np.float32(self.level)) * np.float32(sign), found[min_distance])
+        return Peaks(positions[min_distance], heights[min_distance], densest)
 
 
-def answer_tasks(blobs: BlobFilter, nodes: Field, out: Field) -> list[Callable[[], None]]:
+def response_tasks(blobs: BlobFilter, nodes: Field, out: Field) -> list[Callable[[], None]]:
     """Return what fills `out` with the answers to the nodes of a whole volume, box by box.
 
     The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
     """
 
-    def answer(box: tuple[tuple[int, int], ...]) -> None:
-        wide = [(max(a - blobs.reach, 0), min(b + blobs.reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
-        found = blobs.answer(np.asarray(nodes[tuple(slice(*side) for side in wide)]))
-        inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
+    def response(box: tuple[tuple[int, int], ...]) -> None:
+        padded = [
+            (max(a - blobs.reach, 0), min(b + blobs.reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)
+        ]
+        found = blobs.response(np.asarray(nodes[tuple(slice(*side) for side in padded)]))
+        inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, padded, strict=True))
         out[tuple(slice(*side) for side in box)] = found[inner]
 
-    return [partial(answer, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
+    return [partial(response, box) for box in product(*(spans(size, BOX_NODES) for size in nodes.shape))]
 
 
 @lru_cache(maxsize=4)
@@ -141,10 +143,10 @@ def _transfer(shape: tuple[int, ...], diameter: float) -> Field:
     axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
     z, y, x = (2 * np.pi * axis for axis in axes)
     wave = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
-    soft = np.exp(-0.5 * (_SOFT * diameter * wave) ** 2)
-    ball, filled = _ball(wave * (diameter / 2)), _ball(wave * (_SHELL * diameter / 2))
-    share = _SHELL**3 / (_SHELL**3 - 1)
-    return np.asarray(share * (ball - filled) * soft, np.float32)
+    soft = np.exp(-0.5 * (_EDGE_SOFTNESS * diameter * wave) ** 2)
+    ball, filled = _ball(wave * (diameter / 2)), _ball(wave * (_SHELL_DIAMETERS * diameter / 2))
+    scale = _SHELL_DIAMETERS**3 / (_SHELL_DIAMETERS**3 - 1)
+    return np.asarray(scale * (ball - filled) * soft, np.float32)
 
 
 def _ball(size: Floats) -> Floats:
@@ -180,49 +182,49 @@ def _collect(response, box, floor):  # type: ignore[no-untyped-def] # noqa: ANN0
     return found
 
 
-def _maxima(response: Field, box: Places, floor: np.float32) -> Places:
+def _local_maxima(response: Field, box: NodeIndices, floor: np.float32) -> NodeIndices:
     found = _collect(response, box, floor)
-    return np.array(found, np.int64) if len(found) else _NOWHERE
+    return np.array(found, np.int64) if len(found) else _NO_NODES
 
 
-def _values(field: Field, places: Places, step: tuple[int, int, int]) -> Floats:
+def _values(field: Field, positions: NodeIndices, step: tuple[int, int, int]) -> Floats:
     """Return a field's values beside places; beyond a side, those of the side."""
-    beside = np.clip(places + step, 0, np.array(field.shape) - 1)
+    beside = np.clip(positions + step, 0, np.array(field.shape) - 1)
     return np.asarray(field[tuple(beside.T)], np.float64)
 
 
-def _around(field: Field, places: Places) -> Floats:
+def _neighbourhood_maximum(field: Field, positions: NodeIndices) -> Floats:
     """Return the highest value of a field at and around places."""
     cube = [(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
-    highest = np.full(len(places), -np.inf)
+    highest = np.full(len(positions), -np.inf)
     for step in cube:
-        np.maximum(highest, _values(field, places, step), out=highest)
+        np.maximum(highest, _values(field, positions, step), out=highest)
     return highest
 
 
-def _between(response: Field, places: Places) -> Floats:
+def _subnode_offsets(response: Field, positions: NodeIndices) -> Floats:
     """Return how far beside its node each peak lies, by a parabola along each axis."""
-    here = _values(response, places, (0, 0, 0))
-    shift = np.zeros((len(places), 3))
+    here = _values(response, positions, (0, 0, 0))
+    shift = np.zeros((len(positions), 3))
     for axis in range(3):
         step = (int(axis == 0), int(axis == 1), int(axis == 2))
-        behind, ahead = _values(response, places, (-step[0], -step[1], -step[2])), _values(response, places, step)
-        bend = 2 * here - behind - ahead
-        inside = (places[:, axis] > 0) & (places[:, axis] < response.shape[axis] - 1) & (bend > 0)
-        shift[inside, axis] = 0.5 * (ahead - behind)[inside] / bend[inside]
+        behind, ahead = _values(response, positions, (-step[0], -step[1], -step[2])), _values(response, positions, step)
+        curvature = 2 * here - behind - ahead
+        inside = (positions[:, axis] > 0) & (positions[:, axis] < response.shape[axis] - 1) & (curvature > 0)
+        shift[inside, axis] = 0.5 * (ahead - behind)[inside] / curvature[inside]
     return np.clip(shift, -0.5, 0.5)
 
 
-def _alone(places: Floats, heights: Floats, apart: float) -> Flags:
+def _non_maximum_suppression(positions: Floats, heights: Floats, min_distance: float) -> Flags:
     """Tell which peaks have no higher one nearer than `apart`; of equal ones the first in z, y, x counts."""
-    keep = np.ones(len(places), np.bool_)
-    if len(places) > 1:
-        one, other = cKDTree(places).query_pairs(apart, output_type="ndarray").T
-        order = np.lexsort((*places.T[::-1], -heights))
-        rank = np.empty(len(places), np.int64)
-        rank[order] = np.arange(len(places))
-        keep[np.where(rank[one] > rank[other], one, other)] = False
-    return keep
+    kept = np.ones(len(positions), np.bool_)
+    if len(positions) > 1:
+        one, other = cKDTree(positions).query_pairs(min_distance, output_type="ndarray").T
+        order = np.lexsort((*positions.T[::-1], -heights))
+        rank = np.empty(len(positions), np.int64)
+        rank[order] = np.arange(len(positions))
+        kept[np.where(rank[one] > rank[other], one, other)] = False
+    return kept
 
 
 def borders_of(first: Corner, last: Corner, whole: Corner) -> Borders:

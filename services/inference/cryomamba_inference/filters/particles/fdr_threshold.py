@@ -18,22 +18,22 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_FALSE_SHARE, _DOUBTED_SHARE = 0.4, 0.15
-_GAP = 1.3
-_LEAST = 4.5
+_MAX_FDR, _MAX_FDR_WITHOUT_MODE = 0.4, 0.15
+_DECOY_MARGIN = 1.3
+_MIN_HEIGHT = 4.5
 _TAIL_FROM = 2.5
-_FEWEST = 4
-_BIN = 0.01
-_ROOM = 1.2
-_STARTS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.985)
-_ROUNDS = 80
-_MOST = 50.0
-_WIDTHS = (0.08, 0.25)
+_MIN_PEAKS = 4
+_BIN_WIDTH = 0.01
+_HEADROOM = 1.2
+_START_QUANTILES = (0.3, 0.5, 0.7, 0.85, 0.95, 0.985)
+_ITERATIONS = 80
+_MAX_STEEPNESS = 50.0
+_MODE_WIDTHS = (0.08, 0.25)
 _LOWER_SHARE, _LOWER_FROM = 0.25, 0.4
-_GAIN = 8.0
-_VALLEY = 0.8
-_TOP = 0.09
-_NEVER = 1e-300
+_MIN_LIKELIHOOD_GAIN = 8.0
+_MAX_VALLEY = 0.8
+_TAIL_SHARE = 0.09
+_TINY = 1e-300
 
 
 def find_threshold_height(peaks: Floats, decoys: Floats) -> float:
@@ -45,27 +45,27 @@ def find_threshold_height(peaks: Floats, decoys: Floats) -> float:
         Heights of peaks with the particles' sign, and with the other.
     """
     peaks, decoys = np.sort(peaks), np.sort(decoys)
-    far = max(_GAP * float(decoys[-1]), _LEAST) if decoys.size else _LEAST
-    begin, share = _particles_from(peaks)
-    tried = np.unique(peaks[peaks >= begin])
+    fallback = max(_DECOY_MARGIN * float(decoys[-1]), _MIN_HEIGHT) if decoys.size else _MIN_HEIGHT
+    start_height, share = _mode_start(peaks)
+    tried = np.unique(peaks[peaks >= start_height])
     above = peaks.size - np.searchsorted(peaks, tried)
     false = decoys.size - np.searchsorted(decoys, tried)
     good = tried[(1 + false) <= share * above]
-    return float(good[0]) if good.size else far
+    return float(good[0]) if good.size else fallback
 
 
-def _particles_from(peaks: Floats) -> tuple[float, float]:
+def _mode_start(peaks: Floats) -> tuple[float, float]:
     """Return where the bump of the particles begins, or the tail's highest, and how many there may be false."""
     peaks = peaks[peaks > _TAIL_FROM]
-    if peaks.size < _FEWEST:
-        return _LEAST, _DOUBTED_SHARE
-    counted = _Counted.of(peaks)
-    alone = counted.fit_tail()
-    bumps = [found for start in _STARTS if (found := counted.fit_bump(start)).stands_out]
-    best = max(bumps, key=lambda one: one.likelihood, default=None)
-    if best is None or best.likelihood < alone.likelihood + _GAIN or best.valley > _VALLEY:
-        return float(counted.below[np.searchsorted(np.cumsum(alone.tail), 1 - _TOP)]), _DOUBTED_SHARE
-    return counted.best_cut(best), _FALSE_SHARE
+    if peaks.size < _MIN_PEAKS:
+        return _MIN_HEIGHT, _MAX_FDR_WITHOUT_MODE
+    counted = _Histogram.of(peaks)
+    tail_only = counted.fit_tail()
+    modes = [found for start in _START_QUANTILES if (found := counted.fit_mode(start)).stands_out]
+    best = max(modes, key=lambda one: one.likelihood, default=None)
+    if best is None or best.likelihood < tail_only.likelihood + _MIN_LIKELIHOOD_GAIN or best.valley > _MAX_VALLEY:
+        return float(counted.below[np.searchsorted(np.cumsum(tail_only.tail), 1 - _TAIL_SHARE)]), _MAX_FDR_WITHOUT_MODE
+    return counted.best_threshold(best), _MAX_FDR
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Mixture:
 
     heights: Floats
     tail: Floats
-    bump: Floats
+    mode: Floats
     middle: float
     likelihood: float
 
@@ -87,13 +87,13 @@ class _Mixture:
     @property
     def valley(self) -> float:
         """How far heights thin out below the bump: 0 if there are none between, 1 if there is no valley."""
-        both = self.tail + self.bump
+        both = self.tail + self.mode
         at = int(np.abs(self.heights - self.middle).argmin())
-        return float(both[: at + 1].min() / max(both[at], _NEVER))
+        return float(both[: at + 1].min() / max(both[at], _TINY))
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
+class _Histogram:
     """Peaks counted by height: a million say no more than how many there are in each hundredth of their height.
 
     Attributes
@@ -108,9 +108,9 @@ class _Counted:
     counts: Floats
 
     @classmethod
-    def of(cls, peaks: Floats) -> _Counted:
+    def of(cls, peaks: Floats) -> _Histogram:
         """Count sorted peaks, with empty bins above the highest."""
-        edges = np.arange(0, np.log(_ROOM * peaks[-1] / _TAIL_FROM) + _BIN, _BIN)
+        edges = np.arange(0, np.log(_HEADROOM * peaks[-1] / _TAIL_FROM) + _BIN_WIDTH, _BIN_WIDTH)
         counts, _ = np.histogram(np.log(peaks / _TAIL_FROM), edges)
         middles = 0.5 * (edges[1:] + edges[:-1])
         return cls(_TAIL_FROM * np.exp(edges[:-1]), _TAIL_FROM * np.exp(middles), counts.astype(np.float64))
@@ -118,43 +118,43 @@ class _Counted:
     def fit_tail(self) -> _Mixture:
         """Fit a tail without a bump."""
         tail = _Tail(self.heights)
-        for _ in range(_ROUNDS):
+        for _ in range(_ITERATIONS):
             tail.fit(self.counts)
         return self._fitted(tail.part, np.zeros_like(tail.part), 0.0)
 
-    def fit_bump(self, start: float) -> _Mixture:
+    def fit_mode(self, start: float) -> _Mixture:
         """Fit a tail and a bump, from a bump of those above a quantile of the peaks."""
         logs, order = np.log(self.heights), np.cumsum(self.counts) / self.counts.sum()
         tail, share = _Tail(self.heights), 1 - start
         middle, width = float(logs[np.searchsorted(order, 0.5 * (1 + start))]), 0.15
         tail.fit(self.counts * (order <= start))
-        for _ in range(_ROUNDS):
-            bump, lower = self._bump(middle, width)
-            both = (1 - share) * tail.part + share * (bump + lower) + _NEVER
-            mine, others = self.counts * share * bump / both, self.counts * (1 - share) * tail.part / both
-            if not mine.sum() > _NEVER or not others.sum() > _NEVER:
+        for _ in range(_ITERATIONS):
+            mode, lower = self._mode(middle, width)
+            both = (1 - share) * tail.part + share * (mode + lower) + _TINY
+            in_mode, in_tail = self.counts * share * mode / both, self.counts * (1 - share) * tail.part / both
+            if not in_mode.sum() > _TINY or not in_tail.sum() > _TINY:
                 break
-            share = 1 - float(others.sum() / self.counts.sum())
-            middle = float((mine * logs).sum() / mine.sum())
-            width = float(np.clip(np.sqrt((mine * (logs - middle) ** 2).sum() / mine.sum()), *_WIDTHS))
-            tail.fit(others)
-        bump, lower = self._bump(middle, width)
-        return self._fitted((1 - share) * tail.part, share * (bump + lower), float(np.exp(middle)))
+            share = 1 - float(in_tail.sum() / self.counts.sum())
+            middle = float((in_mode * logs).sum() / in_mode.sum())
+            width = float(np.clip(np.sqrt((in_mode * (logs - middle) ** 2).sum() / in_mode.sum()), *_MODE_WIDTHS))
+            tail.fit(in_tail)
+        mode, lower = self._mode(middle, width)
+        return self._fitted((1 - share) * tail.part, share * (mode + lower), float(np.exp(middle)))
 
-    def _fitted(self, tail: Floats, bump: Floats, middle: float) -> _Mixture:
-        likelihood = float((self.counts * np.log(tail + bump + _NEVER)).sum())
-        return _Mixture(self.heights, tail, bump, middle, likelihood)
+    def _fitted(self, tail: Floats, mode: Floats, middle: float) -> _Mixture:
+        likelihood = float((self.counts * np.log(tail + mode + _TINY)).sum())
+        return _Mixture(self.heights, tail, mode, middle, likelihood)
 
-    def _bump(self, middle: float, width: float) -> tuple[Floats, Floats]:
+    def _mode(self, middle: float, width: float) -> tuple[Floats, Floats]:
         """Return a lognormal bump, and below it those that a face cuts or whose neighbours fill the shell."""
-        bump = np.exp(-0.5 * ((np.log(self.heights) - middle) / width) ** 2)
+        mode = np.exp(-0.5 * ((np.log(self.heights) - middle) / width) ** 2)
         highest = np.exp(middle)
         lower = self.heights * ((self.heights <= highest) & (self.heights >= _LOWER_FROM * highest))
-        return (1 - _LOWER_SHARE) * bump / bump.sum(), _LOWER_SHARE * lower / max(float(lower.sum()), _NEVER)
+        return (1 - _LOWER_SHARE) * mode / mode.sum(), _LOWER_SHARE * lower / max(float(lower.sum()), _TINY)
 
-    def best_cut(self, found: _Mixture) -> float:
+    def best_threshold(self, found: _Mixture) -> float:
         """Return the height above which the expected F1 is best; what is higher than the bump is no worse than it."""
-        belongs = found.bump / (found.bump + found.tail + _NEVER)
+        belongs = found.mode / (found.mode + found.tail + _TINY)
         likely = np.where(self.heights > found.middle, np.maximum(belongs, 0.5), belongs)
         right = np.cumsum((self.counts * likely)[::-1])
         quality = 2 * right / (np.cumsum(self.counts[::-1]) + right[-1])
@@ -181,14 +181,14 @@ class _Tail:
         wanted = self._falls @ counts / counts.sum()
         there = self._falls @ self.part
         spread = (self._falls * self.part) @ self._falls.T - np.outer(there, there)
-        step = np.linalg.solve(spread + _NEVER * np.eye(2), there - wanted)
-        steep, bend = self._steepness + np.clip(step, -0.5, 0.5)
-        if bend < 0 or steep < 0:
+        step = np.linalg.solve(spread + _TINY * np.eye(2), there - wanted)
+        steep, curvature = self._steepness + np.clip(step, -0.5, 0.5)
+        if curvature < 0 or steep < 0:
             # On the border of what is allowed, the other one is free.
-            one = 0 if bend < 0 else 1
-            moved = self._steepness[one] + np.clip((there - wanted)[one] / max(spread[one, one], _NEVER), -0.5, 0.5)
-            steep, bend = (moved, 0.0) if one == 0 else (0.0, moved)
-        self._steepness = np.clip([steep, bend], 0, _MOST)
+            one = 0 if curvature < 0 else 1
+            moved = self._steepness[one] + np.clip((there - wanted)[one] / max(spread[one, one], _TINY), -0.5, 0.5)
+            steep, curvature = (moved, 0.0) if one == 0 else (0.0, moved)
+        self._steepness = np.clip([steep, curvature], 0, _MAX_STEEPNESS)
         self.part = self._parts()
 
     def _parts(self) -> Floats:

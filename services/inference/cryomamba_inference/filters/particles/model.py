@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba_inference.filters.common.calibration_boxes import sample_boxes
+from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
 from cryomamba_inference.filters.common.grid import CoarseGrid, Corner
-from cryomamba_inference.filters.membrane.calibration import bead_limit
+from cryomamba_inference.filters.membrane.calibration import fiducial_limit
 from cryomamba_inference.filters.particles.blobs import BlobFilter, Borders, Peaks, borders_of
 from cryomamba_inference.filters.particles.fdr_threshold import find_threshold_height
 
@@ -22,11 +22,11 @@ Found = npt.NDArray[np.float64]
 
 SCORE_OCTAVE = 32.0
 """Scores are `SCORE_OCTAVE` · log2(1 + height in deviations), at most 255."""
-_CROWD = 50
+_CONTRAST_PEAKS = 50
 _ROUNDING = 1e-5
-_STRONG = 4.0
-_GOLD = 3.0
-_GOLD_FROM = 8
+_STRONG_PEAK = 4.0
+_FIDUCIAL_RATIO = 3.0
+_MIN_STRONG_PEAKS = 8
 _FRINGE_DIAMETERS = 2.0
 _FRINGE_A = 100.0
 _FRINGE_RATIO = 1.3
@@ -49,7 +49,7 @@ class ParticleModel:
     diameter_A: float
     sign: int
     blobs: BlobFilter
-    gold: float = math.inf
+    fiducial_density: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class Fields:
     """Densities on the nodes of a whole volume, and the filter's answers to them; may be memory maps."""
 
     nodes: Field
-    answer: Field
+    response: Field
 
     def peaks(self, blobs: BlobFilter, first: Corner, last: Corner, sign: int) -> Peaks:
         """Return the peaks of one sign in a box of nodes."""
         box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
         borders: Borders = borders_of(first, last, (self.nodes.shape[0], self.nodes.shape[1], self.nodes.shape[2]))
-        return blobs.peaks(self.answer[box], self.nodes[box], first, borders, sign)
+        return blobs.peaks(self.response[box], self.nodes[box], first, borders, sign)
 
 
 def to_scores(heights: Found) -> Found:
@@ -71,12 +71,12 @@ def to_scores(heights: Found) -> Found:
     return np.asarray(np.minimum(SCORE_OCTAVE * np.log2(1 + heights), 255.0))
 
 
-def make_filter(nodes: Field, grid: CoarseGrid, *, diameter_A: float, apart_A: float) -> BlobFilter:
+def make_filter(nodes: Field, grid: CoarseGrid, *, diameter_A: float, min_distance_A: float) -> BlobFilter:
     """Return the filter for a diameter, which knows the volume's level and what is gold, but not its noise."""
     values = _sampled(nodes)
     level = float(np.median(values))
-    limit = bead_limit(values, level)
-    return BlobFilter(diameter_A / grid.step_A, apart_A / grid.step_A, level, limit if limit > 0 else math.inf)
+    limit = fiducial_limit(values, level)
+    return BlobFilter(diameter_A / grid.step_A, min_distance_A / grid.step_A, level, limit if limit > 0 else math.inf)
 
 
 def calibrate(
@@ -88,24 +88,24 @@ def calibrate(
     contrast: Literal["dark", "bright", "auto"],
 ) -> tuple[ParticleModel, int]:
     """Learn noise, contrast and gold from samples of the answers; return a first threshold, too."""
-    values = _sampled(fields.answer)
+    values = _sampled(fields.response)
     # In padding the answer is 0, and nowhere else.
     values = values[values != 0] if values.any() else values
-    middle = float(np.median(values))
-    deviation = 1.4826 * float(np.median(np.abs(values - np.float32(middle))))
+    median = float(np.median(values))
+    deviation = 1.4826 * float(np.median(np.abs(values - np.float32(median))))
     # What rounding leaves of a constant volume is no noise to compare with.
-    blobs = replace(blobs, middle=middle, deviation=deviation if deviation > _ROUNDING * abs(blobs.level) else 0.0)
-    boxes = sample_boxes(grid.node_shape)
+    blobs = replace(blobs, median=median, deviation=deviation if deviation > _ROUNDING * abs(blobs.level) else 0.0)
+    boxes = calibration_boxes(grid.node_shape)
     found = {sign: [fields.peaks(blobs, *box, sign) for box in boxes] for sign in (1, -1)}
-    sign = _sign(found, blobs.limit) if contrast == "auto" else {"dark": -1, "bright": 1}[contrast]
+    sign = _choose_contrast(found, blobs.limit) if contrast == "auto" else {"dark": -1, "bright": 1}[contrast]
     model = ParticleModel(diameter_A, sign, blobs)
-    model = replace(model, gold=_gold_density(found[model.sign], blobs.limit))
-    rows = np.concatenate([_rows(one, model, side) for side, peaks in found.items() for one in peaks])
-    return model, find_cut(rows, model, (grid.step_A,) * 3)
+    model = replace(model, fiducial_density=_fiducial_density(found[model.sign], blobs.limit))
+    points = np.concatenate([_points(one, model, side) for side, peaks in found.items() for one in peaks])
+    return model, find_threshold(points, model, (grid.step_A,) * 3)
 
 
 def _sampled(field: Field) -> Field:
-    boxes = sample_boxes((field.shape[0], field.shape[1], field.shape[2]))
+    boxes = calibration_boxes((field.shape[0], field.shape[1], field.shape[2]))
     parts = [field[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] for first, last in boxes]
     return np.concatenate([part.reshape(-1) for part in parts])
 
@@ -122,14 +122,14 @@ def find_particles(model: ParticleModel, grid: CoarseGrid, fields: Fields, start
     ball = math.ceil(model.diameter_A / 2 / grid.step_A) + 1
     first, last = grid.nodes(start, stop, margin=ball + model.blobs.margin)
     size = np.array(grid.voxel_size_A)
-    rows = np.concatenate([_rows(fields.peaks(model.blobs, first, last, sign), model, sign) for sign in (1, -1)])
-    rows[:, :3] = np.clip(rows[:, :3] * (grid.step_A / size), 0, np.array(grid.shape) - 1)
+    points = np.concatenate([_points(fields.peaks(model.blobs, first, last, sign), model, sign) for sign in (1, -1)])
+    points[:, :3] = np.clip(points[:, :3] * (grid.step_A / size), 0, np.array(grid.shape) - 1)
     reach = model.diameter_A / 2 / size
-    near = (rows[:, :3] >= start - reach) & (rows[:, :3] <= np.array(stop) - 1 + reach)
-    return rows[near.all(axis=1)]
+    near = (points[:, :3] >= start - reach) & (points[:, :3] <= np.array(stop) - 1 + reach)
+    return points[near.all(axis=1)]
 
 
-def find_cut(rows: Found, model: ParticleModel, size_A: Spacing) -> int:
+def find_threshold(points: Found, model: ParticleModel, size_A: Spacing) -> int:
     """Return the score from which on a particle is believed; above all scores where there is none.
 
     Fringes of gold and of strong particles are no fair decoys: there are none of the other sign.
@@ -139,38 +139,40 @@ def find_cut(rows: Found, model: ParticleModel, size_A: Spacing) -> int:
     rows : array of shape (n, 5)
         As of :func:`find_particles`, but places in units of `size_A`.
     """
-    heights = 2 ** (rows[:, 3] / SCORE_OCTAVE) - 1
-    decoy = rows[:, 4] < 0
-    decoy[decoy] = ~_fringes(rows[decoy, :3] * size_A, heights[decoy], rows[:, :3] * size_A, heights, rows[:, 4], model)
-    height = find_threshold_height(heights[rows[:, 4] > 0], heights[decoy])
+    heights = 2 ** (points[:, 3] / SCORE_OCTAVE) - 1
+    decoy = points[:, 4] < 0
+    decoy[decoy] = ~_are_fringes(
+        points[decoy, :3] * size_A, heights[decoy], points[:, :3] * size_A, heights, points[:, 4], model
+    )
+    height = find_threshold_height(heights[points[:, 4] > 0], heights[decoy])
     # The mask holds whole scores: rounded up, the least peak that is believed would be left out.
     return math.floor(min(float(to_scores(np.array([height]))[0]), 255.0))
 
 
-def _fringes(
-    decoys_A: Found, heights: Found, places_A: Found, strengths: Found, kinds: Found, model: ParticleModel
+def _are_fringes(
+    decoys_A: Found, heights: Found, positions_A: Found, strengths: Found, kinds: Found, model: ParticleModel
 ) -> npt.NDArray[np.bool_]:
     """Tell which decoys are fringes of gold, or of a particle that is much higher."""
     fringe = np.zeros(len(decoys_A), np.bool_)
     reach = _FRINGE_DIAMETERS * model.diameter_A
-    gold, particle = kinds == 0, (kinds > 0) & (strengths > _STRONG)
-    if gold.any():
-        fringe |= cKDTree(places_A[gold]).query(decoys_A)[0] < reach + _FRINGE_A
+    fiducial_density, particle = kinds == 0, (kinds > 0) & (strengths > _STRONG_PEAK)
+    if fiducial_density.any():
+        fringe |= cKDTree(positions_A[fiducial_density]).query(decoys_A)[0] < reach + _FRINGE_A
     if particle.any():
-        near = cKDTree(places_A[particle]).query_ball_point(decoys_A, reach)
+        near = cKDTree(positions_A[particle]).query_ball_point(decoys_A, reach)
         highest = strengths[particle]
         beaten = [highest[found].max(initial=0) > _FRINGE_RATIO * own for found, own in zip(near, heights, strict=True)]
         fringe |= np.array(beaten, np.bool_)
     return fringe
 
 
-def _rows(peaks: Peaks, model: ParticleModel, sign: int) -> Found:
-    gold = peaks.densities > model.gold
-    kind = np.where(gold, 0.0, float(sign * model.sign))
-    return np.column_stack([peaks.places, to_scores(peaks.heights), kind])
+def _points(peaks: Peaks, model: ParticleModel, sign: int) -> Found:
+    fiducial_density = peaks.densities > model.fiducial_density
+    kind = np.where(fiducial_density, 0.0, float(sign * model.sign))
+    return np.column_stack([peaks.positions, to_scores(peaks.heights), kind])
 
 
-def _sign(found: dict[int, list[Peaks]], limit: float) -> int:
+def _choose_contrast(found: dict[int, list[Peaks]], limit: float) -> int:
     """Return 1 if particles are bright and −1 if they are dark.
 
     Gold, if there is any, tells: beads have more density than their fringes, which are clipped alike. Else the side
@@ -180,10 +182,10 @@ def _sign(found: dict[int, list[Peaks]], limit: float) -> int:
     if max(densest.values()) > 2 * limit:
         return max(densest, key=lambda sign: densest[sign])
     heights = {sign: np.concatenate([peaks.heights for peaks in boxes]) for sign, boxes in found.items()}
-    return max(heights, key=lambda sign: float((np.sort(heights[sign])[-_CROWD:] ** 3).sum()))
+    return max(heights, key=lambda sign: float((np.sort(heights[sign])[-_CONTRAST_PEAKS:] ** 3).sum()))
 
 
-def _gold_density(found: list[Peaks], limit: float) -> float:
+def _fiducial_density(found: list[Peaks], limit: float) -> float:
     """Return the density that makes a peak gold.
 
     Gold is beyond the limit of what is usual, among peaks that mostly are not, and several times as dense as those.
@@ -192,8 +194,8 @@ def _gold_density(found: list[Peaks], limit: float) -> float:
     heights, densities = (
         np.concatenate([getattr(peaks, name) for peaks in found]) for name in ("heights", "densities")
     )
-    strong = densities[heights >= _STRONG]
-    gold, others = strong[strong > limit], strong[strong <= limit]
-    if others.size < max(_GOLD_FROM, gold.size) or not gold.size:
+    strong = densities[heights >= _STRONG_PEAK]
+    fiducial_density, others = strong[strong > limit], strong[strong <= limit]
+    if others.size < max(_MIN_STRONG_PEAKS, fiducial_density.size) or not fiducial_density.size:
         return math.inf
-    return limit if np.median(gold) > _GOLD * np.median(others) else math.inf
+    return limit if np.median(fiducial_density) > _FIDUCIAL_RATIO * np.median(others) else math.inf

@@ -12,13 +12,13 @@ import numpy.typing as npt
 Field = npt.NDArray[np.float32]
 
 _AZIMUTHS = 16
-_ACROSS = (0.3, 0.42)
-_ALONG = (-0.5, -0.25, 0.0, 0.25, 0.5)
-_FLAT, _ROUND = 0.3, 0.65
-_STEEPEST = 0.15
+_WALL_RADII = (0.3, 0.42)
+_WALL_OFFSETS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+_PLATE_EVENNESS, _LINE_EVENNESS = 0.3, 0.65
+_MAX_SLOPE = 0.15
 AGREEMENT = 0.7
-_SHARE = 0.6
-_END = 0.5
+_SUPPRESSION_RATIO = 0.6
+_END_RATIO = 0.5
 
 
 @nb.njit(cache=True, nogil=True)
@@ -47,18 +47,18 @@ def _frame(n0, n1, n2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _evenness(density, place, way, one, other, diameter):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _evenness(density, position, axis, one, other, diameter):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Return how even the wall around a line is, its lower quartile over its mean: 1 for a tube, 0 for a plate."""
     walls = np.zeros(_AZIMUTHS)
     for azimuth in range(_AZIMUTHS):
         angle = 2 * math.pi * azimuth / _AZIMUTHS
         cosine, sine = math.cos(angle), math.sin(angle)
-        for across in _ACROSS:
-            for along in _ALONG:
+        for across in _WALL_RADII:
+            for along in _WALL_OFFSETS:
                 a, b, c = across * cosine * diameter, across * sine * diameter, along * diameter
-                z = place[0] + a * one[0] + b * other[0] + c * way[0]
-                y = place[1] + a * one[1] + b * other[1] + c * way[1]
-                x = place[2] + a * one[2] + b * other[2] + c * way[2]
+                z = position[0] + a * one[0] + b * other[0] + c * axis[0]
+                y = position[1] + a * one[1] + b * other[1] + c * axis[1]
+                x = position[2] + a * one[2] + b * other[2] + c * axis[2]
                 # Beyond the volume's border it goes on as it is there.
                 walls[azimuth] += sample(
                     density,
@@ -71,7 +71,7 @@ def _evenness(density, place, way, one, other, diameter):  # type: ignore[no-unt
 
 
 @nb.njit(cache=True, nogil=True)
-def _lines(response, direction, density, axes, floor, diameter, most, box, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _find_points(response, direction, density, axes, floor, diameter, max_offset, box, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     count = 0
     for i in range(box[0, 0], box[0, 1]):
         for j in range(box[1, 0], box[1, 1]):
@@ -84,26 +84,26 @@ def _lines(response, direction, density, axes, floor, diameter, most, box, found
                 # A paraboloid across the line: its top is where the line runs.
                 e_up, e_down = sample(response, i + e0, j + e1, k + e2), sample(response, i - e0, j - e1, k - e2)
                 f_up, f_down = sample(response, i + f0, j + f1, k + f2), sample(response, i - f0, j - f1, k - f2)
-                e_bend, f_bend = 2 * here - e_up - e_down, 2 * here - f_up - f_down
-                if e_bend <= 0 or f_bend <= 0:
+                e_curvature, f_curvature = 2 * here - e_up - e_down, 2 * here - f_up - f_down
+                if e_curvature <= 0 or f_curvature <= 0:
                     continue
-                u, v = 0.5 * (e_up - e_down) / e_bend, 0.5 * (f_up - f_down) / f_bend
-                if u * u + v * v > most * most:
+                u, v = 0.5 * (e_up - e_down) / e_curvature, 0.5 * (f_up - f_down) / f_curvature
+                if u * u + v * v > max_offset * max_offset:
                     continue
                 z, y, x = i + u * e0 + v * f0, j + u * e1 + v * f1, k + u * e2 + v * f2
-                top = here + 0.25 * ((e_up - e_down) * u + (f_up - f_down) * v)
+                peak = here + 0.25 * ((e_up - e_down) * u + (f_up - f_down) * v)
                 even = _evenness(density, (z, y, x), (n0, n1, n2), (e0, e1, e2), (f0, f1, f2), diameter)
-                weight = min(max((even - _FLAT) / (_ROUND - _FLAT), 0.0), 1.0)
+                weight = min(max((even - _PLATE_EVENNESS) / (_LINE_EVENNESS - _PLATE_EVENNESS), 0.0), 1.0)
                 if weight > 0 and count < len(found):
                     row = found[count]
                     row[0], row[1], row[2] = z, y, x
                     row[3], row[4], row[5] = n0, n1, n2
-                    row[6], row[7] = weight * (top - floor), top
+                    row[6], row[7] = weight * (peak - floor), peak
                     count += 1
     return count
 
 
-def centre_points(
+def centreline_points(
     response: Field,
     direction: npt.NDArray[np.uint8],
     density: Field,
@@ -134,34 +134,34 @@ def centre_points(
         z, y, x in nodes, the direction, the strength, and the response; a stretch of line has several, one for each
         node beside it.
     """
-    room = int(np.count_nonzero(response >= floor))
-    found = np.empty((room, 8), np.float32)
-    count = _lines(response, direction, density, axes, np.float32(floor), float(diameter), 1.0, box, found)
+    capacity = int(np.count_nonzero(response >= floor))
+    found = np.empty((capacity, 8), np.float32)
+    count = _find_points(response, direction, density, axes, np.float32(floor), float(diameter), 1.0, box, found)
     return found[:count]
 
 
 @nb.njit(cache=True, nogil=True)
-def _outshone(points, order, begin, cells, cell, reach, lost):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    for me in range(len(points)):
-        z, y, x = int(points[me, 0] / cell), int(points[me, 1] / cell), int(points[me, 2] / cell)
+def _suppress(points, order, begin, cells, cell, reach, suppressed):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for index in range(len(points)):
+        z, y, x = int(points[index, 0] / cell), int(points[index, 1] / cell), int(points[index, 2] / cell)
         for a in range(max(z - 1, 0), min(z + 2, cells[0])):
             for b in range(max(y - 1, 0), min(y + 2, cells[1])):
                 for c in range(max(x - 1, 0), min(x + 2, cells[2])):
                     number = (a * cells[1] + b) * cells[2] + c
                     for at in range(begin[number], begin[number + 1]):
                         other = order[at]
-                        if points[other, 6] * _SHARE <= points[me, 6]:
+                        if points[other, 6] * _SUPPRESSION_RATIO <= points[index, 6]:
                             continue
-                        d0 = points[other, 0] - points[me, 0]
-                        d1 = points[other, 1] - points[me, 1]
-                        d2 = points[other, 2] - points[me, 2]
+                        d0 = points[other, 0] - points[index, 0]
+                        d1 = points[other, 1] - points[index, 1]
+                        d2 = points[other, 2] - points[index, 2]
                         along = d0 * points[other, 3] + d1 * points[other, 4] + d2 * points[other, 5]
-                        square = d0 * d0 + d1 * d1 + d2 * d2
-                        if square <= reach * reach and along * along <= 0.25 * square + 0.25:
-                            lost[me] = True
+                        distance2 = d0 * d0 + d1 * d1 + d2 * d2
+                        if distance2 <= reach * reach and along * along <= 0.25 * distance2 + 0.25:
+                            suppressed[index] = True
 
 
-def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.bool_]:
+def suppress_non_maxima(points: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.bool_]:
     """Tell which points have no much stronger one beside them: lines have weak shadows at their sides.
 
     Parameters
@@ -171,62 +171,66 @@ def strongest_across(points: npt.NDArray[np.float32], reach: float) -> npt.NDArr
     reach : float
         How far to look across a line, in nodes.
     """
-    lost = np.zeros(len(points), np.bool_)
+    suppressed = np.zeros(len(points), np.bool_)
     if len(points):
-        moved, order, begin, cells = by_cells(points, reach)
-        _outshone(moved, order, begin, cells, np.float32(reach), float(reach), lost)
-    return ~lost
+        shifted, order, begin, cells = bin_by_cell(points, reach)
+        _suppress(shifted, order, begin, cells, np.float32(reach), float(reach), suppressed)
+    return ~suppressed
 
 
-def by_cells(points: npt.NDArray[np.floating[Any]], cell: float) -> tuple[npt.NDArray[Any], ...]:
+def bin_by_cell(points: npt.NDArray[np.floating[Any]], cell: float) -> tuple[npt.NDArray[Any], ...]:
     """Return the points from 0 on, their order by cells of a grid, where each cell begins in it, and the grid."""
-    moved = points.copy()
-    moved[:, :3] -= points[:, :3].min(axis=0)
-    cells = (moved[:, :3].max(axis=0) / cell).astype(np.int64) + 1
-    place = np.minimum((moved[:, :3] / np.float32(cell)).astype(np.int64), cells - 1)
-    number = np.ravel_multi_index(tuple(place.T), tuple(cells))
+    shifted = points.copy()
+    shifted[:, :3] -= points[:, :3].min(axis=0)
+    cells = (shifted[:, :3].max(axis=0) / cell).astype(np.int64) + 1
+    position = np.minimum((shifted[:, :3] / np.float32(cell)).astype(np.int64), cells - 1)
+    number = np.ravel_multi_index(tuple(position.T), tuple(cells))
     order = np.argsort(number, kind="stable")
-    return moved, order, np.searchsorted(number[order], np.arange(np.prod(cells) + 1)), cells
+    return shifted, order, np.searchsorted(number[order], np.arange(np.prod(cells) + 1)), cells
 
 
 @nb.njit(cache=True, nogil=True)
-def _count(points, order, begin, cells, cell, reach, spread, votes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    for me in range(len(points)):
-        z, y, x = int(points[me, 0] / cell), int(points[me, 1] / cell), int(points[me, 2] / cell)
+def _sum_votes(points, order, begin, cells, cell, reach, spread, votes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    for index in range(len(points)):
+        z, y, x = int(points[index, 0] / cell), int(points[index, 1] / cell), int(points[index, 2] / cell)
         total, highest = 0.0, 0.0
         for a in range(max(z - 1, 0), min(z + 2, cells[0])):
             for b in range(max(y - 1, 0), min(y + 2, cells[1])):
                 for c in range(max(x - 1, 0), min(x + 2, cells[2])):
                     number = (a * cells[1] + b) * cells[2] + c
                     for at in range(begin[number], begin[number + 1]):
-                        share = _continues(points, me, order[at], reach, spread)
+                        share = _affinity(points, index, order[at], reach, spread)
                         if share > 0:
                             total += share * points[order[at], 6]
                             highest = max(highest, points[order[at], 7])
         # The bank's answer is as long as its filters: where a line ends, it has fallen to half.
-        votes[me] = total if points[me, 7] >= _END * highest else 0.0
+        votes[index] = total if points[index, 7] >= _END_RATIO * highest else 0.0
 
 
 @nb.njit(cache=True, nogil=True)
-def _continues(points, me, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _affinity(points, index, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Return how well another point continues the line through this one: 1 for itself, 0 for not at all."""
-    d0, d1, d2 = points[other, 0] - points[me, 0], points[other, 1] - points[me, 1], points[other, 2] - points[me, 2]
-    square = d0 * d0 + d1 * d1 + d2 * d2
-    if square > reach * reach:
+    d0, d1, d2 = (
+        points[other, 0] - points[index, 0],
+        points[other, 1] - points[index, 1],
+        points[other, 2] - points[index, 2],
+    )
+    distance2 = d0 * d0 + d1 * d1 + d2 * d2
+    if distance2 > reach * reach:
         return 0.0
-    n0, n1, n2 = points[me, 3], points[me, 4], points[me, 5]
-    agree = abs(n0 * points[other, 3] + n1 * points[other, 4] + n2 * points[other, 5])
-    if agree < AGREEMENT:
+    n0, n1, n2 = points[index, 3], points[index, 4], points[index, 5]
+    agreement = abs(n0 * points[other, 3] + n1 * points[other, 4] + n2 * points[other, 5])
+    if agreement < AGREEMENT:
         return 0.0
     along = d0 * n0 + d1 * n1 + d2 * n2
     # Within half a node of a point, how it stands to the line says nothing.
-    steep = max(square - along * along - 0.25, 0.0) / (square + 0.25)
-    if steep > _STEEPEST:
+    slope = max(distance2 - along * along - 0.25, 0.0) / (distance2 + 0.25)
+    if slope > _MAX_SLOPE:
         return 0.0
-    return agree * agree * (1 - steep / _STEEPEST) * math.exp(-square / (2 * spread * spread))
+    return agreement * agreement * (1 - slope / _MAX_SLOPE) * math.exp(-distance2 / (2 * spread * spread))
 
 
-def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Field:
+def line_votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Field:
     """Return for each point how much line there is ahead of it and behind, its own strength included; 0 past an end.
 
     Parameters
@@ -239,6 +243,6 @@ def votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Fi
     total = np.zeros(len(points), np.float32)
     if not len(points):
         return total
-    moved, order, begin, cells = by_cells(points, reach)
-    _count(moved, order, begin, cells, np.float32(reach), float(reach), float(spread), total)
+    shifted, order, begin, cells = bin_by_cell(points, reach)
+    _sum_votes(shifted, order, begin, cells, np.float32(reach), float(reach), float(spread), total)
     return total

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from cryomamba.client import AsyncClient, aconnect, bus_transport
 from cryomamba.client.bus_transport import BusTransport
@@ -29,14 +28,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SHAPE = (16, 20, 24)
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["http", "bus"])
-async def client(request: pytest.FixtureRequest, house: House) -> AsyncIterator[AsyncClient]:
-    """The client over one transport and then the other."""
-    async with await aconnect(house.url if request.param == "http" else house.broker.endpoints.jobs) as client:
-        assert client.transport.name == request.param
-        yield client
-
-
 def told(events: Sequence[Event]) -> list[str]:
     """What must be the same on both, whatever the timing: states in order, the last picture, no link events."""
     return [event.event.type for event in events if isinstance(event, StateEvent)]
@@ -47,7 +38,7 @@ async def test_a_job_is_submitted_watched_and_downloaded(
 ) -> None:
     """States once and in order, previews as arrays with their placement, the last picture before the last word."""
     job = await client.submit(shape=SHAPE, engine="demo", name="mine", priority=3)
-    assert (job.state, job.name, job.priority, job.volume.shape) == (JobState.PENDING, "mine", 3, SHAPE)
+    assert (job.state, job.name, job.record.priority, job.record.volume.shape) == (JobState.PENDING, "mine", 3, SHAPE)
     events: list[Event] = []
     content = b"mask" * 1000
 
@@ -103,20 +94,20 @@ async def test_listing_cancel_retry_and_errors_are_the_same(worker: Worker, clie
     job = await client.submit(shape=SHAPE, client_key="é one " + client.transport.name)
     again = await client.submit(shape=SHAPE, client_key="é one " + client.transport.name)
     assert job.job_id == again.job_id
-    assert [found.job_id for found in await client.list(state=JobState.PENDING)] == [job.job_id]
+    assert [found.job_id for found in await client.jobs(state=JobState.PENDING)] == [job.job_id]
     await client.focus(job.job_id, (1.0, 2.0, 3.0))
     assert (await client.cancel(job.job_id)).state is JobState.CANCELLED
     assert (await client.retry(job.job_id)).state is JobState.PENDING
     claimed = await worker.claim()
     await worker.fail(claimed, JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Mend it.", attempt=1))
     with pytest.raises(Exception, match="It broke") as broken:
-        await client.wait(job.job_id)
+        await job.wait()
     assert broken.value.code is ErrorCode.ENGINE_FAILED  # type: ignore[attr-defined]
     with pytest.raises(ConflictError):
         await client.cancel(job.job_id)
     for unknown in ("no-such-job", "odd id/..", ""):
         with pytest.raises(NotFoundError):
-            await client.get(unknown)
+            await client.record(unknown)
     with pytest.raises(NotFoundError):
         await client.preview(job.job_id)
     with pytest.raises(InvalidRequestError) as engine:

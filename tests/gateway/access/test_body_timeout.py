@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from cryomamba_gateway.access.auth import BODY_IDLE_S, BodyTimeoutReceive
+from cryomamba_gateway.access.auth import BODY_IDLE_S, BodyTimeoutMiddleware
 
 
 class Hasty(selectors.SelectSelector):
@@ -57,7 +57,7 @@ async def heard(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]:
     async def nothing(_message: Message) -> None:
         return
 
-    await BodyTimeoutReceive(app)({"type": "http"}, receive, nothing)
+    await BodyTimeoutMiddleware(app)({"type": "http"}, receive, nothing)
     return told[0]
 
 
