@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             update={"gateway_certfile": chosen.certfile, "gateway_keyfile": chosen.keyfile},
         )
 
-    return run_program("gateway", serve, change=with_certificate)
+    return run_program("gateway", serve, configure=with_certificate)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from cryomamba_gateway.link import is_chosen_later, known_endpoints
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
 from cryomamba_gateway.protocol import HttpProtocol
 from cryomamba_server.signing import UrlSigner
-from cryomamba_server.systemd import READY, tell
+from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.tokens import TokenStore
 
 STUCK_MS: Final = 20_000
@@ -245,7 +245,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         if await _first(running, server.listening):
             with announced(settings.home / "gateway.json", url):
                 logger.info("The gateway listens on %s.", url)
-                tell(READY)
+                notify_systemd(READY)
                 if ready is not None:
                     ready.set_result(url)
                 await _first(running, stop)
