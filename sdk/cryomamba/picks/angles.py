@@ -3,10 +3,10 @@
 The rotation about the normal is unknown. It increases by the golden angle from one particle to the next, so that the
 missing wedge points in all directions when many particles are averaged.
 
-RELION: ``A_subtomogram · A_particle`` maps the particle to the tomogram (``ParticleSet::getMatrix3x3``); each is the ZYZ
-matrix of rot, tilt and psi. The particle is tilted by 90° relative to its subtomogram, where rot and psi are distinct
-rotations and can be restrained by priors on tilt and psi, as RELION 5 does for picked spheres (``get_particle_poses`` in
-its Python programs).
+RELION: ``A_subtomogram · A_particle`` maps the particle to the tomogram (``ParticleSet::getMatrix3x3``); each is the
+ZYZ matrix of rot, tilt and psi. The particle is tilted by 90° relative to its subtomogram, where rot and psi are
+distinct rotations and can be restrained by priors on tilt and psi, as RELION 5 does for picked spheres
+(``get_particle_poses`` in its Python programs).
 
 Dynamo: ``tdrot``, ``tilt``, ``narot`` about z, the new x and the new z (its wiki, "Table").
 """

@@ -38,8 +38,8 @@ def write_csv(picks: Picks, path: Path, frame: TomogramInfo) -> None:
     """Write one row per pick.
 
     ``z``, ``y``, ``x`` are in voxels, 0.0 at the centre of the first one; ``z_A``, ``y_A``, ``x_A`` are multiplied by
-    the voxel size, without the header's origin. ``score`` and ``label`` are those of :class:`Picks`. Tables of membranes
-    also have ``normal_z``, ``normal_y``, ``normal_x``; those of filaments ``track_A``, the arc length along the filament.
+    the voxel size, without the header's origin. ``score`` and ``label`` are those of :class:`Picks`. Tables of
+    membranes also have ``normal_z``, ``normal_y``, ``normal_x``; those of filaments ``track_A``, the arc length.
     """
     heads: tuple[str, ...] = ()
     more = np.empty((len(picks), 0))
