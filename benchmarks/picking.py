@@ -1,4 +1,4 @@
-"""Quality, speed and memory of the engines 'particles' and 'filaments', on seeds that tuned nothing.
+"""Quality, speed and memory of the engines 'particles' and 'filaments', on held-out seeds.
 
 Volumes with a missing wedge of ±60°, at 14 Å if nothing else is said, everything else left open. *clean* holds nothing
 but what is looked for; *crowded* has membranes, gold, macromolecules and vacuum above and below, *few* and *many*
