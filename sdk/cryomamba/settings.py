@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     job_memory: int = Field(
         0,
         ge=0,
-        description="Maximum memory of all processes of a job, in bytes; a job that exceeds it fails. 0 means no limit.",
+        description="Maximum memory of all processes of a job, in bytes; jobs that exceed it fail. 0 means no limit.",
     )
     job_seconds: float = Field(
         0.0, ge=0, description="Maximum duration of one attempt at a job, in seconds; 0 means no limit."
