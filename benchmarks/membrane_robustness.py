@@ -1,4 +1,4 @@
-"""Quality of the engine 'membrane' on volumes that were padded, sloped, faded, smoothed, resampled or rescaled.
+"""Quality of the engine 'membrane' on volumes that were padded, smoothed, rescaled or have gradients.
 
 What other programs do to a tomogram before it is segmented, done to phantoms of `cryomamba synth` (96×200×200 voxels,
 seeds 8101 to 8103, used here alone). F1 with one voxel of tolerance, with no parameter given; the plain SciPy script
@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from benchmarks.membrane_quality import Density, Truth
-from benchmarks.peers import plain_plate_bank
+from benchmarks.peers import baseline_plate_filter
 from scipy import ndimage
 
 from cryomamba.engines.api import Tile, VolumeContext
 from cryomamba.geometry import Spacing
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.synth import PhantomSpec, score_mask, synthesize
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
@@ -80,11 +80,11 @@ def found(density: Density, voxel_A: Spacing, truth: Truth) -> float:
     engine = MembraneEngine(MembraneParameters())
     engine.prepare(VolumeContext(density.shape, voxel_A, None, lambda where: np.ascontiguousarray(density[where])))
     whole = Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), density.shape)
-    return score_mask(cut_scores(engine.predict(whole).astype(np.uint8), engine.thresholds()), truth).f1
+    return score_mask(apply_thresholds(engine.predict(whole).astype(np.uint8), engine.thresholds()), truth).f1
 
 
 def main() -> None:
-    print(f"{'':<38}" + "".join(f"{f'noise {noise:g}':>12}{'plain':>9}" for noise in NOISES))
+    print(f"{'':<38}" + "".join(f"{f'noise {noise:g}':>12}{'base':>9}" for noise in NOISES))
     phantoms = [
         [synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=VOXEL_A, seed=seed, noise=noise)) for seed in SEEDS]
         for noise in NOISES
@@ -98,7 +98,7 @@ def main() -> None:
                 density, truth = np.ascontiguousarray(change(phantom.density)), truth_of(name, phantom.truth)
                 ours.append(found(density, voxel_A, truth))
                 if voxel_A[0] == VOXEL_A:
-                    plain.append(score_mask(plain_plate_bank.segment(density, VOXEL_A), truth).f1)
+                    plain.append(score_mask(baseline_plate_filter.segment(density, VOXEL_A), truth).f1)
             line += f"{np.mean(ours):>12.3f}" + (f"{np.mean(plain):>9.3f}" if plain else f"{'-':>9}")
         print(line, flush=True)
 

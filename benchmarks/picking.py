@@ -1,4 +1,4 @@
-"""Quality, speed and memory of the engines 'particles' and 'filaments', on seeds that tuned nothing.
+"""Quality, speed and memory of the engines 'particles' and 'filaments', on held-out seeds.
 
 Volumes with a missing wedge of ±60°, at 14 Å if nothing else is said, everything else left open. *clean* holds nothing
 but what is looked for; *crowded* has membranes, gold, macromolecules and vacuum above and below, *few* and *many*
@@ -43,7 +43,7 @@ from skimage.feature import blob_log
 
 from cryomamba.engines.api import Engine, Tile, TileResult, VolumeContext
 from cryomamba.geometry import Spacing
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.picks import Picks
 from cryomamba.synth import LABELS, Phantom, PhantomSpec, score_mask, score_thresholds, synthesize
 from cryomamba.volumes import write_volume
@@ -191,7 +191,7 @@ def filaments(scene: str, seed: int, noise: float) -> list[float]:
     if len(found_A):
         precision = float(np.mean(cKDTree(true_A).query(found_A)[0] < 0.5 * diameter_A))
         recall = float(np.mean(cKDTree(found_A).query(true_A)[0] < 0.6 * diameter_A))
-    automatic = score_mask(cut_scores(scores, cut), phantom.truth, FILAMENT).f1
+    automatic = score_mask(apply_thresholds(scores, cut), phantom.truth, FILAMENT).f1
     best = max(score.f1 for score in score_thresholds(scores, phantom.truth, FILAMENT)[1:])
     peers = [
         best_f1(answer, phantom.truth, FILAMENT) for answer in ridge_filters.lines(phantom.density, voxel_A, diameter_A)

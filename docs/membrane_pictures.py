@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cryomamba.engines.api import Tile, VolumeContext
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.masks.instances import find_instances
 from cryomamba.masks.medial_surface import medial_surface
 from cryomamba.masks.sampling import SurfaceSampler
@@ -44,7 +44,7 @@ def found(noise: float) -> tuple[Phantom, NDArray[np.uint8], NDArray[np.uint8]]:
     engine = MembraneEngine(MembraneParameters())
     engine.prepare(VolumeContext(SHAPE, (10.0,) * 3, None, lambda where: phantom.density[where]))
     scores = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), SHAPE))
-    return phantom, scores.astype(np.uint8), cut_scores(scores.astype(np.uint8), engine.thresholds())
+    return phantom, scores.astype(np.uint8), apply_thresholds(scores.astype(np.uint8), engine.thresholds())
 
 
 def panels(noise: float) -> list[NDArray[np.uint8]]:
@@ -79,7 +79,7 @@ def surfaces() -> None:
         middle[y, x] = (255, 230, 0)
     arrows = Image.fromarray(dim)
     pen = ImageDraw.Draw(arrows)
-    for (z, y, x), (_, dy, dx), piece in zip(points.positions_A / 10, points.normals, points.pieces, strict=True):
+    for (z, y, x), (_, dy, dx), piece in zip(points.positions_A / 10, points.normals, points.components, strict=True):
         if abs(z - PLANE) <= NEAR:
             colour = tuple(palette[piece - 1].tolist())
             pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour, width=2)

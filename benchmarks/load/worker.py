@@ -21,7 +21,7 @@ from cryomamba.wire.constants import PREVIEW_IN_HWM
 from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.preview import encode_frame
-from cryomamba.wire.requests import Claim, Claimed, Finish, Renew, WorkerHello
+from cryomamba.wire.requests import Claim, Claimed, Finish, ProgressReport, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 
 ENGINE = "load"
@@ -87,10 +87,10 @@ class PacedWorker:
         async def renew() -> None:
             progress = Progress(fraction=0.5, stage="publishing")
             while True:
-                await self._channel.request(
-                    "job.renew", Renew(job=job, worker=self._name, attempt=attempt, progress=progress)
-                )
-                await asyncio.sleep(RENEW_S)
+                renewal = Renew(job=job, worker=self._name, attempt=attempt, wait_s=RENEW_S)
+                await self._channel.request("job.renew", renewal)
+                report = ProgressReport(job=job, worker=self._name, attempt=attempt, progress=progress)
+                await self._channel.request("job.progress", report)
 
         task = asyncio.create_task(renew())
         try:

@@ -160,7 +160,7 @@ async def test_states_and_progress_are_published_in_order(
     job_id = await submitted(client)
     await worker.request("job.claim", {"worker": "w", "engines": ["demo"]})
     lease = {"job": job_id, "worker": "w", "attempt": 1}
-    await worker.request("job.renew", {**lease, "progress": {"fraction": 0.25, "stage": "looking"}})
+    await worker.request("job.progress", {**lease, "progress": {"fraction": 0.25, "stage": "looking"}})
     await worker.request("job.finish", {**lease, "artifacts": []})
     got = [await event_from(everything) for _ in range(4)]
     assert [topic for topic, _ in got] == [event_topic(job_id)] * 4

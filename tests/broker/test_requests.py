@@ -60,8 +60,9 @@ async def test_a_job_goes_from_submit_to_completed(
     assert got.job is not None
     assert (got.job.job_id, got.attempt) == (record.job_id, 1)
     lease = {"job": record.job_id, "worker": "w", "attempt": 1}
-    renewed = (await worker.request("job.renew", {**lease, "progress": {"fraction": 0.5}})).body
-    assert renewed["cancel"] is False
+    assert (await worker.request("job.renew", lease)).body["cancel"] is False
+    await worker.request("job.progress", {**lease, "progress": {"fraction": 0.5}})
+    assert (await client.request("job.get", {"job": record.job_id})).body["progress"]["fraction"] == 0.5
     data = bytes(range(256)) * 8
     folder = settings.artifacts / record.job_id
     folder.mkdir(parents=True)
@@ -229,13 +230,19 @@ async def test_activity_counts_what_waits_works_and_has_ended(client: BusRequest
 
 
 async def test_cancelling_a_running_job_reaches_its_worker(client: BusRequester, worker: BusRequester) -> None:
-    """The next renewal tells the worker, and its answer makes the job cancelled; twice is no error."""
+    """A renewal that waits is answered at once, and the worker's error ends the job; cancelling twice is no error."""
     record = await submitted(client)
     await claim(worker)
+    lease = {"job": record.job_id, "worker": "w", "attempt": 1}
+    waiting = asyncio.create_task(worker.request("job.renew", {**lease, "wait_s": 60}, timeout=50))
     for _ in range(2):
         assert (await client.request("job.cancel", {"job": record.job_id})).body["cancel_requested"]
-    lease = {"job": record.job_id, "worker": "w", "attempt": 1}
-    assert (await worker.request("job.renew", {**lease, "progress": {}})).body["cancel"]
+    assert (await waiting).body["cancel"]
+    # A worker that says what it knows waits again, for something else that is new.
+    again = {**lease, "wait_s": 60, "cancelling": True}
+    waiting = asyncio.create_task(worker.request("job.renew", again, timeout=50))
+    await client.request("job.focus", {"job": record.job_id, "position": [4, 5, 6]})
+    assert (await waiting).body == {"cancel": True, "lease_s": 30.0, "focus": [4, 5, 6]}
     error = {"code": "cancelled", "message": "Stopped."}
     ended = await worker.request("job.fail", {**lease, "error": error})
     assert ended.body["state"] == "cancelled"
@@ -244,13 +251,26 @@ async def test_cancelling_a_running_job_reaches_its_worker(client: BusRequester,
 
 
 async def test_the_view_of_a_client_reaches_the_worker(client: BusRequester, worker: BusRequester) -> None:
-    """A focus set before and during the work is told with the claim and with each renewal."""
+    """A focus that was set before comes with the claim, one that is set during the work ends the wait of a renewal."""
     record = await submitted(client)
     await client.request("job.focus", {"job": record.job_id, "position": [1, 2, 3]})
     assert (await claim(worker)).focus == (1, 2, 3)
+    lease = {"job": record.job_id, "worker": "w", "attempt": 1, "focus": [1, 2, 3]}
+    waiting = asyncio.create_task(worker.request("job.renew", {**lease, "wait_s": 60}, timeout=50))
     await client.request("job.focus", {"job": record.job_id, "position": [4, 5, 6]})
+    assert (await waiting).body["focus"] == [4, 5, 6]
+
+
+async def test_a_renewal_that_waits_ends_with_its_attempt(client: BusRequester, worker: BusRequester) -> None:
+    """It is answered as soon as the attempt is over, so that it does not hold a place in the broker."""
+    record = await submitted(client)
+    await claim(worker)
     lease = {"job": record.job_id, "worker": "w", "attempt": 1}
-    assert (await worker.request("job.renew", {**lease, "progress": {}})).body["focus"] == [4, 5, 6]
+    waiting = asyncio.create_task(worker.request("job.renew", {**lease, "wait_s": 60}, timeout=50))
+    await worker.request("job.finish", {**lease, "artifacts": []})
+    with pytest.raises(ConflictError) as caught:
+        await waiting
+    assert caught.value.code is ErrorCode.STALE_ATTEMPT
 
 
 async def test_a_stale_attempt_is_told_so(client: BusRequester, worker: BusRequester) -> None:

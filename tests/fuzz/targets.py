@@ -172,7 +172,8 @@ def seeds(name: str) -> list[bytes]:
         "job.get": {"job": job},
         "events.since": {"n": 3, "limit": 5},
         "artifact.read": {"job": job, "name": "mask.mrc", "offset": 0, "length": 9},
-        "job.renew": {"job": job, "worker": "w", "attempt": 1, "progress": {"fraction": 0.5}},
+        "job.renew": {"job": job, "worker": "w", "attempt": 1, "wait_s": 1, "cancelling": False, "focus": [1, 2, 3]},
+        "job.progress": {"job": job, "worker": "w", "attempt": 1, "progress": {"fraction": 0.5}},
     }
     envelopes = [encode(stamp.envelope(type_, body, ts=1.0)) for type_, body in bodies.items()]
     match name:

@@ -32,9 +32,9 @@ from cryomamba.models.jobs import Artifact, JobError, JobRecord, Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.envelope import encode
-from cryomamba.wire.messages import PREVIEW
+from cryomamba.wire.messages import PREVIEW, PROGRESS
 from cryomamba.wire.preview import encode_frame
-from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Renew, WorkerHello
+from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, ProgressReport, WorkerHello
 from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.webframe import SUBPROTOCOL
 from cryomamba_broker.server import Broker
@@ -117,7 +117,7 @@ class Worker:
     async def progress(self, job: JobRecord, fraction: float) -> None:
         far = Progress(fraction=fraction, done_tiles=1, total_tiles=2, stage="tiles")
         await self.channel.request(
-            "job.renew", Renew(job=job.job_id, worker=self.name, attempt=job.attempt, progress=far)
+            PROGRESS, ProgressReport(job=job.job_id, worker=self.name, attempt=job.attempt, progress=far)
         )
 
     async def finish(self, job: JobRecord, files: Mapping[str, bytes]) -> None:

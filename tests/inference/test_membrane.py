@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from cryomamba.engines.api import Slices, Tile, VolumeContext
 from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.synth import Phantom, PhantomSpec, score_mask, synthesize
 from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
@@ -56,7 +56,7 @@ def scores_of(engine: MembraneEngine, shape: tuple[int, int, int]) -> npt.NDArra
 
 
 def mask_of(engine: MembraneEngine, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    return cut_scores(scores_of(engine, shape), engine.thresholds())
+    return apply_thresholds(scores_of(engine, shape), engine.thresholds())
 
 
 @pytest.mark.parametrize("contrast", ["dark", "bright"])

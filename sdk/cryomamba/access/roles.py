@@ -26,7 +26,9 @@ LOOKING: Final = frozenset(
 # It counts everybody's jobs.
 WATCHING: Final = frozenset({"server.activity"})
 CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus", "job.revise"})
-WORKING: Final = frozenset({"worker.hello", "job.claim", "job.renew", "job.finish", "job.fail", "job.release"})
+WORKING: Final = frozenset(
+    {"worker.hello", "job.claim", "job.renew", "job.progress", "job.finish", "job.fail", "job.release"}
+)
 
 _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
     Role.ADMIN: LOOKING | WATCHING | CHANGING,

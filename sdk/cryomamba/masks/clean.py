@@ -1,4 +1,4 @@
-"""Small pieces out, holes closed, one piece kept: each turns a mask into another, slab by slab."""
+"""Cleaning of masks, slab by slab: remove small components, keep some components, fill holes."""
 
 from __future__ import annotations
 
@@ -11,45 +11,49 @@ import numpy.typing as npt
 
 from cryomamba.errors import NotFoundError
 from cryomamba.masks.instances import Instances, find_instances
-from cryomamba.masks.slabs import Labels, LabelSource, Step
+from cryomamba.masks.slabs import Labels, LabelSource, Progress
 from cryomamba.optional_imports import import_optional
 
 
-def without_small_components(source: LabelSource, min_volume_nm3: float, *, step: Step | None = None) -> LabelSource:
-    """Return the mask without pieces below a volume (nm³); voxels touch by faces, edges and corners."""
-    instances = find_instances(source, step=step)
-    return _chosen(instances, instances.voxels * source.voxel_volume_nm3 >= min_volume_nm3 * (1 - 1e-9))
+def remove_small_components(
+    source: LabelSource, min_volume_nm3: float, *, progress: Progress | None = None
+) -> LabelSource:
+    """Return the mask without components below a volume (nm³); voxels have 26 neighbours."""
+    instances = find_instances(source, progress=progress)
+    return _keep(instances, instances.voxels * source.voxel_volume_nm3 >= min_volume_nm3 * (1 - 1e-9))
 
 
-def only_components(source: LabelSource, numbers: Collection[int], *, step: Step | None = None) -> LabelSource:
-    """Return the mask with these pieces alone, numbered from the largest, which is 1.
+def keep_components(source: LabelSource, numbers: Collection[int], *, progress: Progress | None = None) -> LabelSource:
+    """Return the mask with only these components, which are numbered from 1, the largest.
 
     Raises
     ------
     NotFoundError
-        There is no such piece.
+        There is no such component.
     """
-    instances = find_instances(source, step=step)
+    instances = find_instances(source, progress=progress)
     for number in numbers:
         if not 0 < number <= len(instances):
             raise NotFoundError(
-                f"There is no piece {number}: the mask has {len(instances)}.",
-                hint="Pieces are counted from the largest, which is 1; 'cryomamba measure' lists them.",
+                f"There is no component {number}; the mask has {len(instances)}.",
+                hint="Components are numbered by size, 1 is the largest; 'cryomamba measure' lists them.",
             )
     keep = np.zeros(len(instances), np.bool_)
     keep[np.array(sorted(numbers), np.int64) - 1] = True
-    return _chosen(instances, keep)
+    return _keep(instances, keep)
 
 
-def component_at(source: LabelSource, position: tuple[int, int, int], *, step: Step | None = None) -> LabelSource:
-    """Return the piece that covers a voxel (z, y, x), alone.
+def component_at(
+    source: LabelSource, position: tuple[int, int, int], *, progress: Progress | None = None
+) -> LabelSource:
+    """Return the mask with only the component at a voxel (z, y, x).
 
     Raises
     ------
     NotFoundError
-        The mask has nothing there.
+        The mask is empty there.
     """
-    instances = find_instances(source, step=step)
+    instances = find_instances(source, progress=progress)
     z, first, number = position[0], 0, 0
     for _, ids in instances.slabs():
         if first <= z < first + len(ids):
@@ -57,29 +61,26 @@ def component_at(source: LabelSource, position: tuple[int, int, int], *, step: S
             break
         first += len(ids)
     if not number:
-        raise NotFoundError(
-            f"The mask has nothing at voxel {position} (z, y, x).", hint="Give a voxel that lies on a piece."
-        )
+        raise NotFoundError(f"There is no mask at voxel {position} (z, y, x).", hint="Choose a voxel inside the mask.")
     keep = np.zeros(len(instances), np.bool_)
     keep[number - 1] = True
-    return _chosen(instances, keep)
+    return _keep(instances, keep)
 
 
-def without_holes(source: LabelSource, *, step: Step | None = None) -> LabelSource:
-    """Return the mask with its holes filled: background that no way over voxel faces leads out of.
+def fill_holes(source: LabelSource, *, progress: Progress | None = None) -> LabelSource:
+    """Return the mask with its holes filled: background components (6 neighbours) that do not reach the border.
 
-    Background that reaches the volume's border is no hole. A hole takes the label that lies before its first voxel
-    along x; where it is surrounded by one label, that is the one.
+    A hole gets the label of the voxel before its first one along x: the surrounding label, if there is only one.
     """
     background = source.map(lambda labels: (labels == 0).view(np.uint8))
-    rooms = find_instances(background, connectivity=6, step=step)
-    inside = (rooms.start > 0).all(axis=1) & (rooms.stop < np.array(source.shape)).all(axis=1)
-    fill = np.zeros(len(rooms) + 1, np.uint32)
+    regions = find_instances(background, connectivity=6, progress=progress)
+    inside = (regions.start > 0).all(axis=1) & (regions.stop < np.array(source.shape)).all(axis=1)
+    fill = np.zeros(len(regions) + 1, np.uint32)
     missing: npt.NDArray[np.bool_] = np.array(inside)
     z = 0
-    for labels, (_, ids) in zip(source.slabs(), rooms.slabs(), strict=True):
-        for number in np.flatnonzero(missing & (rooms.start[:, 0] >= z) & (rooms.start[:, 0] < z + len(ids))):
-            (top, row, left), (_, bottom, right) = rooms.start[number], rooms.stop[number]
+    for labels, (_, ids) in zip(source.slabs(), regions.slabs(), strict=True):
+        for number in np.flatnonzero(missing & (regions.start[:, 0] >= z) & (regions.start[:, 0] < z + len(ids))):
+            (top, row, left), (_, bottom, right) = regions.start[number], regions.stop[number]
             plane = ids[top - z, row:bottom, left:right] == number + 1
             y, x = np.argwhere(plane)[0]
             fill[number + 1] = labels[top - z, row + y, left + x - 1]
@@ -87,17 +88,17 @@ def without_holes(source: LabelSource, *, step: Step | None = None) -> LabelSour
         z += len(ids)
 
     def slabs() -> Iterator[Labels]:
-        for labels, (_, ids) in zip(source.slabs(), rooms.slabs(), strict=True):
+        for labels, (_, ids) in zip(source.slabs(), regions.slabs(), strict=True):
             filled = fill[ids].astype(labels.dtype)
             yield np.where(labels == 0, filled, labels)
 
     return replace(source, slabs=slabs)
 
 
-def without_holes_in_planes(source: LabelSource) -> LabelSource:
-    """Return the mask with the holes of each z plane filled, for membranes that are closed in the planes only.
+def fill_holes_in_planes(source: LabelSource) -> LabelSource:
+    """Return the mask with the holes of each z plane filled, for membranes that are closed within planes only.
 
-    A hole takes the label that lies before its first voxel along x.
+    A hole gets the label of the voxel before its first one along x.
     """
 
     def filled(labels: Labels) -> Labels:
@@ -107,17 +108,17 @@ def without_holes_in_planes(source: LabelSource) -> LabelSource:
 
 
 def _filled_plane(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    rooms = import_optional("cc3d").connected_components((plane == 0).view(np.uint8), connectivity=4)
-    border = np.unique(np.concatenate([rooms[0], rooms[-1], rooms[:, 0], rooms[:, -1]]))
-    numbers, places = np.unique(rooms, return_index=True)
+    regions = import_optional("cc3d").connected_components((plane == 0).view(np.uint8), connectivity=4)
+    border = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
+    numbers, first = np.unique(regions, return_index=True)
     hole = ~np.isin(numbers, border) & (numbers > 0)
-    fill = np.zeros(int(rooms.max()) + 1, plane.dtype)
-    fill[numbers[hole]] = plane.reshape(-1)[places[hole] - 1]
-    return np.where(plane == 0, fill[rooms], plane)
+    fill = np.zeros(int(regions.max()) + 1, plane.dtype)
+    fill[numbers[hole]] = plane.reshape(-1)[first[hole] - 1]
+    return np.where(plane == 0, fill[regions], plane)
 
 
-def _chosen(instances: Instances, keep: npt.NDArray[np.bool_]) -> LabelSource:
-    """Return the mask with those pieces alone."""
+def _keep(instances: Instances, keep: npt.NDArray[np.bool_]) -> LabelSource:
+    """Return the mask with only the components that are flagged."""
     table = np.concatenate([[False], keep])
 
     def slabs() -> Iterator[Labels]:

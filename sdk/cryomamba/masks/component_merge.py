@@ -1,7 +1,7 @@
-"""Pieces of slabs joined to those of the whole, one slab after the other.
+"""Connected components of slabs merged to those of the whole mask, one slab after the other.
 
-What no longer reaches the last plane is finished, so only the pieces on that plane are held to be joined; of the
-finished ones the largest are kept.
+Only components that reach the last plane so far can still grow, so only they are held open; of the finished ones, the
+largest are kept.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ Planes = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class PartRows:
-    """Pieces, or parts of them, a row each.
+class ComponentRows:
+    """Components, or parts of them, one per row.
 
     Attributes
     ----------
     serial : ndarray of int64
-        The piece's place among all slabs' pieces; of what is joined the lowest.
+        Number of the component among those of all slabs; of merged ones the lowest.
     label, voxels : ndarray of int64
     sums : ndarray of float64, (rows, 3)
-        Sum of the voxels' positions.
+        Sum of the voxel positions (z, y, x).
     start, stop : ndarray of int32, (rows, 3)
+        Bounding box.
     """
 
     serial: Numbers
@@ -49,29 +50,29 @@ class PartRows:
         return self.serial.size
 
     def centroid(self) -> npt.NDArray[np.float64]:
-        """Return the mean positions, rounded so that the order of summing does not show."""
+        """Return the mean positions, rounded so that they do not depend on the order of summation."""
         centroid: npt.NDArray[np.float64] = np.round(self.sums / np.maximum(self.voxels, 1)[:, None], 6)
         return centroid
 
-    def chosen(self, which: npt.NDArray[Any]) -> PartRows:
-        """Return some of the rows, by a mask or by their indices."""
-        return PartRows(*(column[which] for column in self.columns))
+    def select(self, which: npt.NDArray[Any]) -> ComponentRows:
+        """Return some of the rows, by a boolean mask or by indices."""
+        return ComponentRows(*(column[which] for column in self.columns))
 
-    def with_more(self, others: Sequence[PartRows]) -> PartRows:
-        """Return these rows and others after them."""
+    def concatenate(self, others: Sequence[ComponentRows]) -> ComponentRows:
+        """Return these rows followed by others."""
         every = zip(*(rows.columns for rows in (self, *others)), strict=True)
-        return PartRows(*(np.concatenate(columns) for columns in every))
+        return ComponentRows(*(np.concatenate(columns) for columns in every))
 
-    def merged(self, group: Numbers) -> PartRows:
-        """Put rows of the same group, counted from 0 on without gaps, together; all have the same label."""
+    def merge(self, group: Numbers) -> ComponentRows:
+        """Merge rows of the same group into one; groups are numbered from 0 without gaps, each of a single label."""
         order = np.argsort(group, kind="stable")
         first = np.flatnonzero(np.diff(group[order], prepend=-1))
-        ways = (np.minimum, np.minimum, np.add, np.add, np.minimum, np.maximum)
-        columns = zip(ways, self.columns, strict=True)
-        return PartRows(*(way.reduceat(column[order], first, axis=0) for way, column in columns))
+        reductions = (np.minimum, np.minimum, np.add, np.add, np.minimum, np.maximum)
+        columns = zip(reductions, self.columns, strict=True)
+        return ComponentRows(*(reduction.reduceat(column[order], first, axis=0) for reduction, column in columns))
 
     def by_size(self) -> Numbers:
-        """Return the order of the pieces, the largest first; place decides between equals."""
+        """Return the order of the components, the largest first; ties are broken by position."""
         return np.lexsort((*self.centroid().T[::-1], *self.start.T[::-1], -self.voxels))
 
     @property
@@ -82,14 +83,14 @@ class PartRows:
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """Which number the pieces of each slab have.
+    """The final numbers of each slab's components.
 
     Attributes
     ----------
     bases : ndarray
-        Serial of each slab's first piece, and the one after the last.
+        Serial of each slab's first component, and the one after the last.
     serials : ndarray
-        Of all that have a number, ascending.
+        Serials of all components that have a number, ascending.
     numbers : ndarray of uint32
     """
 
@@ -98,7 +99,7 @@ class Numbering:
     numbers: npt.NDArray[np.uint32]
 
     def table(self, slab: int) -> npt.NDArray[np.uint32]:
-        """Return the numbers of a slab's pieces, after that of the background; 0 where there is none."""
+        """Return the lookup table from a slab's own labels to final numbers; 0 for background and unlisted ones."""
         base, end = self.bases[slab : slab + 2]
         here = slice(*np.searchsorted(self.serials, (base, end)))
         table = np.zeros(end - base + 1, np.uint32)
@@ -107,108 +108,112 @@ class Numbering:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
-    """All pieces: rows by size, then those that stand for several, and how many each of these does."""
+class MergedComponents:
+    """All components: the listed ones by size, then one row per label for the others, and how many those stand for."""
 
-    rows: PartRows
-    together: Numbers
+    rows: ComponentRows
+    unlisted: Numbers
     numbering: Numbering
 
 
 class ComponentMerger:
-    """Takes in the pieces of slab after slab.
+    """Merges the components of slab after slab.
 
     Parameters
     ----------
     connectivity : {6, 26}
-    most : int or None
-        How many keep a row of their own.
+    max_listed : int or None
+        How many components keep a row of their own; all for None.
     """
 
-    def __init__(self, connectivity: Connectivity, most: int | None) -> None:
+    def __init__(self, connectivity: Connectivity, max_listed: int | None) -> None:
         self._connectivity: Connectivity = connectivity
-        self._most = most
+        self._max_listed = max_listed
         self._bases = [0]
-        self._open = PartRows.none()
-        self._seam: Planes | None = None
-        self._finished: list[PartRows] = []
-        self._small = PartRows.none()
-        self._count: dict[int, int] = {}
-        self._same: list[tuple[Numbers, Numbers]] = []
+        self._open = ComponentRows.none()
+        self._last_plane: Planes | None = None
+        self._finished: list[ComponentRows] = []
+        self._unlisted = ComponentRows.none()
+        self._unlisted_counts: dict[int, int] = {}
+        self._merged: list[tuple[Numbers, Numbers]] = []
 
-    def take(self, part: PartRows, pieces: Planes, labels: Planes) -> None:
-        """Take in the next slab.
+    def add(self, rows: ComponentRows, components: Planes, labels: Planes) -> None:
+        """Add the next slab.
 
         Parameters
         ----------
-        part : PartRows
-            Its pieces, their serials counted from 0 on.
-        pieces, labels : tuple of ndarray
-            On its first and last plane: numbers from 1 on in the order of the rows, 0 for background; and labels.
+        rows : ComponentRows
+            Its components, with serials counted from 0.
+        components, labels : tuple of ndarray
+            Its first and last plane: component labels from 1 on in the order of the rows, 0 for background; and mask
+            labels.
         """
-        base, held = self._bases[-1], len(self._open)
-        self._bases.append(base + len(part))
+        base, count = self._bases[-1], len(self._open)
+        self._bases.append(base + len(rows))
         graph = SlabGraph(self._connectivity)
-        graph.add(held + len(part))
-        table = np.arange(held - 1, held + len(part))
-        table[0] = -1
-        if self._seam is not None:
-            graph.touch(self._seam[0], table[pieces[0]], (self._seam[1], labels[0]))
-        _, group = graph.groups()
-        parts = self._open.with_more([replace(part, serial=part.serial + base)])
-        joined = parts.merged(group)
-        other = parts.serial != joined.serial[group]
-        self._same.append((parts.serial[other], joined.serial[group[other]]))
-        last = np.append(group, -1)[table[pieces[1]]]
-        reaching = np.zeros(len(joined), np.bool_)
-        reaching[last[last >= 0]] = True
-        self._seam = np.append(np.cumsum(reaching) - 1, -1)[last], labels[1].copy()
-        self._open = joined.chosen(reaching)
-        self._finish(joined.chosen(~reaching))
+        graph.add_nodes(count + len(rows))
+        nodes = np.arange(count - 1, count + len(rows))
+        nodes[0] = -1
+        if self._last_plane is not None:
+            graph.connect(self._last_plane[0], nodes[components[0]], (self._last_plane[1], labels[0]))
+        _, group = graph.connected_components()
+        parts = self._open.concatenate([replace(rows, serial=rows.serial + base)])
+        merged = parts.merge(group)
+        changed = parts.serial != merged.serial[group]
+        self._merged.append((parts.serial[changed], merged.serial[group[changed]]))
+        last = np.append(group, -1)[nodes[components[1]]]
+        is_open = np.zeros(len(merged), np.bool_)
+        is_open[last[last >= 0]] = True
+        self._last_plane = np.append(np.cumsum(is_open) - 1, -1)[last], labels[1].copy()
+        self._open = merged.select(is_open)
+        self._finish(merged.select(~is_open))
 
-    def finish(self) -> Joined:
-        """Return the pieces; nothing is taken in after it."""
+    def finish(self) -> MergedComponents:
+        """Return the components after the last slab."""
         self._finish(self._open)
-        found = PartRows.none().with_more(self._finished)
-        found = self._listed(found.chosen(found.by_size()))
+        found = ComponentRows.none().concatenate(self._finished)
+        found = self._keep_largest(found.select(found.by_size()))
         numbers = np.arange(1, len(found) + 1, dtype=np.uint32)
-        serials, numbers = self._with_same(found.serial, numbers)
-        together = np.array([self._count[label] for label in self._small.label.tolist()], np.int64)
-        return Joined(found.with_more([self._small]), together, Numbering(np.array(self._bases), serials, numbers))
+        serials, numbers = self._number_merged(found.serial, numbers)
+        counts = np.array([self._unlisted_counts[label] for label in self._unlisted.label.tolist()], np.int64)
+        numbering = Numbering(np.array(self._bases), serials, numbers)
+        return MergedComponents(found.concatenate([self._unlisted]), counts, numbering)
 
-    def _finish(self, rows: PartRows) -> None:
+    def _finish(self, rows: ComponentRows) -> None:
         self._finished.append(rows)
-        if self._most is not None and sum(map(len, self._finished)) > 2 * self._most:
-            found = PartRows.none().with_more(self._finished)
-            self._finished = [self._listed(found.chosen(found.by_size()))]
+        if self._max_listed is not None and sum(map(len, self._finished)) > 2 * self._max_listed:
+            found = ComponentRows.none().concatenate(self._finished)
+            self._finished = [self._keep_largest(found.select(found.by_size()))]
 
-    def _listed(self, rows: PartRows) -> PartRows:
-        """Return the rows that are kept; the others are put together by label."""
-        if self._most is None or len(rows) <= self._most:
+    def _keep_largest(self, rows: ComponentRows) -> ComponentRows:
+        """Return the rows that stay listed; the others are merged by label."""
+        if self._max_listed is None or len(rows) <= self._max_listed:
             return rows
-        small = rows.chosen(np.arange(self._most, len(rows)))
+        small = rows.select(np.arange(self._max_listed, len(rows)))
         for label, count in zip(*(found.tolist() for found in np.unique(small.label, return_counts=True)), strict=True):
-            self._count[label] = self._count.get(label, 0) + count
-        small = self._small.with_more([small])
-        self._small = small.merged(np.unique(small.label, return_inverse=True)[1])
-        return rows.chosen(np.arange(self._most))
+            self._unlisted_counts[label] = self._unlisted_counts.get(label, 0) + count
+        small = self._unlisted.concatenate([small])
+        self._unlisted = small.merge(np.unique(small.label, return_inverse=True)[1])
+        return rows.select(np.arange(self._max_listed))
 
-    def _with_same(self, serials: Numbers, numbers: npt.NDArray[np.uint32]) -> tuple[Numbers, npt.NDArray[np.uint32]]:
-        """Give what was joined to a numbered piece its number too; return all by their serials."""
+    def _number_merged(
+        self, serials: Numbers, numbers: npt.NDArray[np.uint32]
+    ) -> tuple[Numbers, npt.NDArray[np.uint32]]:
+        """Add the serials that were merged into a numbered component, with its number; return all by serial."""
         order = np.argsort(serials)
         serials, numbers = serials[order], numbers[order]
-        other, root = (np.concatenate([pair[side] for pair in self._same] or [self._open.serial]) for side in (0, 1))
-        order = np.argsort(other)
-        other, root = other[order], root[order]
-        while (again := _found(other, root)).any():
-            root[again] = root[np.searchsorted(other, root[again])]
-        known = _found(serials, root)
+        merged, root = (np.concatenate([pair[side] for pair in self._merged] or [self._open.serial]) for side in (0, 1))
+        order = np.argsort(merged)
+        merged, root = merged[order], root[order]
+        while (again := _contains(merged, root)).any():
+            root[again] = root[np.searchsorted(merged, root[again])]
+        known = _contains(serials, root)
         more = numbers[np.searchsorted(serials, root[known])]
-        serials, numbers = np.concatenate([serials, other[known]]), np.concatenate([numbers, more])
+        serials, numbers = np.concatenate([serials, merged[known]]), np.concatenate([numbers, more])
         order = np.argsort(serials)
         return serials[order], numbers[order]
 
 
-def _found(ascending: Numbers, values: Numbers) -> npt.NDArray[np.bool_]:
+def _contains(ascending: Numbers, values: Numbers) -> npt.NDArray[np.bool_]:
     at = np.minimum(np.searchsorted(ascending, values), max(ascending.size - 1, 0))
     return ascending[at] == values if ascending.size else np.zeros(values.size, np.bool_)

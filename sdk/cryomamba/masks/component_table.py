@@ -1,4 +1,4 @@
-"""What is measured of the pieces of a mask, as columns of a table: millions of pieces are a few arrays, not objects."""
+"""Measurements of a mask's components as columns of a table: a few arrays even for millions of components."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Column = npt.NDArray[Any]
 
 
 class ShapeSums:
-    """Surface and thickness of each piece, summed up; row 0 is the background."""
+    """Sums of surface area and thickness per component; row 0 is the background."""
 
     def __init__(self, rows: int) -> None:
         self.surface_A2 = np.zeros(rows + 1)
@@ -31,11 +31,11 @@ class ShapeSums:
         return {name: column[1:] for name, column in vars(self).items()}
 
     def add_surface(self, ids: npt.NDArray[np.uint32], area_A2: npt.NDArray[Any]) -> None:
-        """Add areas to pieces."""
+        """Add areas to components."""
         _add(self.surface_A2, ids, area_A2)
 
     def add_thickness(self, ids: npt.NDArray[np.uint32], thickness_A: npt.NDArray[Any]) -> None:
-        """Add what was measured in the middle of pieces."""
+        """Add the thickness at voxels on the ridge of the distance transform."""
         _add(self.ridge_voxels, ids, None)
         _add(self.thickness_A, ids, thickness_A)
         _add(self.square_A2, ids, thickness_A.astype(np.float64) ** 2)
@@ -43,15 +43,16 @@ class ShapeSums:
 
 @dataclass(frozen=True, slots=True)
 class ComponentTable:
-    """Rows of sums, one for each piece or for each label.
+    """Sums, one row per component or per label.
 
     Attributes
     ----------
     voxels : ndarray
     sums : mapping of str to ndarray
-        What adds up: ``place`` (positions times voxels), and where measured ``surface_A2``, ``ridge_voxels``,
-        ``thickness_A``, ``square_A2``, ``medial_surface_nm2``.
+        ``position`` (mean positions times voxels), and if measured ``surface_A2``, ``ridge_voxels``, ``thickness_A``,
+        ``square_A2``, ``medial_surface_nm2``.
     start, stop : ndarray, (rows, 3)
+        Bounding boxes.
     """
 
     voxels: Column
@@ -61,28 +62,28 @@ class ComponentTable:
 
     @classmethod
     def of(cls, instances: Instances) -> Self:
-        """Return the table of sizes and places."""
-        place = instances.centroid * instances.voxels[:, None]
-        return cls(instances.voxels, {"place": place}, instances.start, instances.stop)
+        """Return the table of sizes and positions."""
+        position = instances.centroid * instances.voxels[:, None]
+        return cls(instances.voxels, {"position": position}, instances.start, instances.stop)
 
     def with_sums(self, **sums: Floats) -> ComponentTable:
-        """Return the table with what else was measured."""
+        """Return the table with further sums."""
         return replace(self, sums={**self.sums, **sums})
 
-    def chosen(self, rows: slice) -> ComponentTable:
+    def select(self, rows: slice) -> ComponentTable:
         """Return some of the rows."""
         sums = {name: column[rows] for name, column in self.sums.items()}
         return ComponentTable(self.voxels[rows], sums, self.start[rows], self.stop[rows])
 
-    def together(self, which: npt.NDArray[np.intp]) -> ComponentTable:
-        """Return rows, at least one, as one."""
+    def merge(self, which: npt.NDArray[np.intp]) -> ComponentTable:
+        """Return the given rows, at least one, merged into one."""
         sums = {name: column[which].sum(axis=0, keepdims=True) for name, column in self.sums.items()}
         start, stop = self.start[which].min(axis=0, keepdims=True), self.stop[which].max(axis=0, keepdims=True)
         return ComponentTable(self.voxels[which].sum(keepdims=True), sums, start, stop)
 
     def columns(self, voxel_size_A: Spacing) -> dict[str, Column]:
-        """Return the columns that :class:`~cryomamba.masks.measure.Measured` describes; NaN is for nothing."""
-        centroid = self.sums["place"] / self.voxels[:, None]
+        """Return the columns described at :class:`~cryomamba.masks.measure.Measured`; NaN where there is no value."""
+        centroid = self.sums["position"] / self.voxels[:, None]
         columns: dict[str, Column] = {
             "voxels": self.voxels,
             "volume_nm3": self.voxels * (np.prod(voxel_size_A) / 1000),

@@ -1,4 +1,4 @@
-"""A mask in another program's format, chosen by the name of the file."""
+"""Export of a mask to other formats, chosen by the file extension."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.mesh import mesh_parts, write_obj, write_stl
-from cryomamba.masks.slabs import LabelSource, Step, write_labels
+from cryomamba.masks.slabs import LabelSource, Progress, write_labels
 from cryomamba.volumes import Volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd, write_ome_zarr, write_tiff
 
@@ -27,72 +27,71 @@ _VOXELS: Final[Mapping[str, Callable[..., None]]] = {
 }
 _MESHES: Final[Mapping[str, Callable[..., None]]] = {".stl": write_stl, ".obj": write_obj}
 _MESH_SLAB_VOXELS: Final = 4 * 1024 * 1024
-ENDINGS: Final = (*_VOXELS, ".mrc", *_MESHES)
+EXTENSIONS: Final = (*_VOXELS, ".mrc", *_MESHES)
 
 
-def ending_of(path: Path) -> str:
-    """Return which of the known endings a name has.
+def extension_of(path: Path) -> str:
+    """Return the known extension of a file name.
 
     Raises
     ------
     InvalidRequestError
-        None of them.
+        The extension is unknown.
     """
     name = path.name.lower()
-    for ending in ENDINGS:
-        if name.endswith(ending):
-            return ending
+    for extension in EXTENSIONS:
+        if name.endswith(extension):
+            return extension
     raise InvalidRequestError(
-        f"'{path.name}' has no ending that says what to write.", hint=f"Endings: {' '.join(ENDINGS)}."
+        f"Unknown output format: '{path.name}'.", hint=f"Use one of the extensions {' '.join(EXTENSIONS)}."
     )
 
 
-def export(volume: Volume, path: Path, *, label: int | None = None, step: Step | None = None) -> None:
-    """Write a mask (or a tomogram, but not as a mesh) in the format that the name's ending says.
+def export(volume: Volume, path: Path, *, label: int | None = None, progress: Progress | None = None) -> None:
+    """Write a mask (or a tomogram, but not as a mesh) in the format of the file extension.
 
     Parameters
     ----------
     volume : Volume
         Open.
     path : Path
-        A file, or a folder for ``.ome.zarr``; what is there is replaced when the new one is complete.
+        A file, or a folder for ``.ome.zarr``; replaced if it exists, once the new one is complete.
     label : int, optional
-        Only this label; it is written as 1. All labels, as they are, for None; in a mesh, all together.
-    step : callable, optional
-        Called with the fraction done; an exception from it leaves nothing behind.
+        Export only this label, as 1. Default: all labels, unchanged; in a mesh, merged.
+    progress : callable, optional
+        Called with the fraction done; an exception from it discards the file.
 
     Raises
     ------
     InvalidRequestError
-        The ending is unknown, a library is missing, or a mesh would be empty.
+        The extension is unknown, a library is missing, or a mesh would be empty.
     VolumeError
         A label or a mesh is asked for, but the file holds densities.
     """
-    ending = ending_of(path)
-    if ending in _MESHES:
+    extension = extension_of(path)
+    if extension in _MESHES:
         source = LabelSource.of_volume(volume, slab_voxels=_MESH_SLAB_VOXELS)
-        parts = mesh_parts(source, label, placement_A=volume.header.placement_A, step=step)
-        _MESHES[ending](parts, path)
-    elif ending == ".mrc":
+        parts = mesh_parts(source, label, placement_A=volume.header.placement_A, progress=progress)
+        _MESHES[extension](parts, path)
+    elif extension == ".mrc":
         source = LabelSource.of_volume(volume)
         if label is not None:
             source = source.map(lambda labels: (labels == label).view(np.uint8))
-        write_labels(
-            source, path, volume, labels=1 if label is not None else largest(volume), engine="export", step=step
-        )
+        highest = 1 if label is not None else max_label(volume)
+        write_labels(source, path, volume, labels=highest, engine="export", progress=progress)
     else:
         target: Any = volume if label is None else _OneLabel(volume, label)
         is_mask = np.dtype(volume.header.dtype).kind in "iu"
-        _VOXELS[ending](target, path, labels=is_mask, progress=step)
+        _VOXELS[extension](target, path, labels=is_mask, progress=progress)
 
 
-def largest(mask: Volume) -> int:
-    """Return the largest label that a mask file of that type can hold."""
+def max_label(mask: Volume) -> int:
+    """Return the largest label that the voxel type of a mask file can hold."""
     return 127 if np.dtype(mask.header.dtype).itemsize == 1 else 0xFFFF
 
 
 class _OneLabel:
-    """A mask seen as if it had one label only; what exports need of a volume."""
+    """One label of a mask as a volume, with the attributes that exports read."""
 
     def __init__(self, mask: Volume, label: int) -> None:
         LabelSource.of_volume(mask)

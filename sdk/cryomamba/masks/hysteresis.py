@@ -1,10 +1,10 @@
-"""From scores to a mask: hysteresis and small-piece removal over slabs of z, with memory that does not grow with depth.
+"""Hysteresis thresholding of a score map into a mask, slab by slab, in memory that does not grow with depth.
 
-Two voxels are connected if they touch by a face, an edge or a corner (26 neighbours). Slabs are labelled one after the
-other; components that reach a slab's first or last plane are joined across the seam, all others are decided at once. A
-second walk writes the answer. It equals that of the whole volume labelled in one piece.
+Components are connected over faces, edges and corners (26 neighbours). Each slab is labelled by itself. Components that
+reach its first or last plane are linked to those of the next slab and decided when all slabs are known; all others are
+decided at once. A second pass over the scores writes the mask. The result equals that of the whole volume at once.
 
-Components within a slab: Silversmith, "cc3d" (2021).
+Labelling within a slab: Silversmith, "cc3d" (2021).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from cryomamba.geometry import Shape
 from cryomamba.masks.slab_graph import Numbers, SlabGraph
-from cryomamba.masks.slabs import Spread, slab_depth
+from cryomamba.masks.slabs import ParallelMap, Progress, slab_depth
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.optional_imports import import_optional
 
@@ -31,41 +31,32 @@ Flags = npt.NDArray[np.bool_]
 Components = npt.NDArray[np.unsignedinteger[Any]]
 
 
-def cut_scores(scores: Scores, cut: HysteresisThreshold) -> Scores:
-    """Turn the scores of a whole (small) volume into a mask of 0 and 1."""
-    if is_plain(cut):
-        return (scores >= cut.low).astype(np.uint8)
-    pieces = _label(scores, cut)
-    return _kept(pieces, pieces.strong & (pieces.sizes >= cut.min_voxels))
+def apply_thresholds(scores: Scores, thresholds: HysteresisThreshold) -> Scores:
+    """Return the mask (0 and 1) of a volume of scores that fits into memory."""
+    if is_single_threshold(thresholds):
+        return (scores >= thresholds.low).astype(np.uint8)
+    labelled = _label(scores, thresholds)
+    sizes, strong = _rate(labelled, scores, thresholds)
+    return _mask_of(labelled, strong & (sizes >= thresholds.min_voxels))
 
 
-def is_plain(cut: HysteresisThreshold) -> bool:
-    """Whether a cut is a plain threshold, decided voxel by voxel."""
-    return cut.high <= cut.low and cut.min_voxels <= 1
-
-
-@dataclass(slots=True)
-class _Slab:
-    """What is remembered of a slab: a bit per component, and which of them are joined across seams, from `base` on."""
-
-    count: int
-    kept: bytes
-    local: npt.NDArray[np.int32]
-    base: int
+def is_single_threshold(thresholds: HysteresisThreshold) -> bool:
+    """Return whether each voxel is decided by itself, without hysteresis and minimum size."""
+    return thresholds.high <= thresholds.low and thresholds.min_voxels <= 1
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is remembered of a slab's pieces until all are known.
+class SlabComponents:
+    """What is kept of a slab's components until all slabs are known.
 
     Attributes
     ----------
     first, last : ndarray
-        Numbers of the pieces on the slab's first and last plane, 0 for background.
+        Component labels on the slab's first and last plane, 0 for background.
     strong : ndarray of bool
-        Whether a piece has a strong voxel; piece 0, the background, has none.
+        Whether each component has a voxel at or above the upper threshold; False for 0, the background.
     sizes : ndarray
-        Voxels of each piece.
+        Voxels of each component.
     """
 
     first: Components
@@ -74,66 +65,76 @@ class Seen:
     sizes: Numbers
 
 
-class SlabLabeller:
-    """Decides which voxels of a score volume belong to the mask.
+@dataclass(slots=True)
+class _Slab:
+    """A slab that was added: a bit per component, and those on its first or last plane, graph nodes from `base` on."""
 
-    First give every slab in turn to :meth:`add`, then ask for each one's mask with :meth:`mask`, in any order.
+    count: int
+    kept: bytes
+    boundary: npt.NDArray[np.int32]
+    base: int
+
+
+class SlabHysteresis:
+    """Decides which components of a score map belong to the mask.
+
+    First pass every slab in order to :meth:`add`, then call :meth:`mask` for each of them, in any order.
 
     Parameters
     ----------
-    cut : ScoreCut
+    thresholds : HysteresisThreshold
     """
 
-    def __init__(self, cut: HysteresisThreshold) -> None:
-        self._cut = cut
+    def __init__(self, thresholds: HysteresisThreshold) -> None:
+        self._thresholds = thresholds
         self._slabs: list[_Slab] = []
         self._graph = SlabGraph()
         self._sizes: list[Numbers] = []
         self._strong: list[Flags] = []
-        self._seam: Numbers | None = None
+        self._last_plane: Numbers | None = None
         self._decided: Flags | None = None
 
     def add(self, scores: Scores) -> None:
-        """Take in the next slab (uint8, ZYX, full y and x)."""
-        self.take(seen_in(scores, self._cut))
+        """Add the next slab (uint8, ZYX, full y and x)."""
+        self.add_components(label_slab(scores, self._thresholds))
 
-    def take(self, seen: Seen) -> None:
-        """Take in what was seen in the next slab."""
-        local = _at_seams(seen)
-        base = self._graph.add(local.size)
-        self._sizes.append(seen.sizes[local])
-        self._strong.append(seen.strong[local])
-        table = np.full(seen.sizes.size, -1, np.int64)
-        table[local] = np.arange(base, base + local.size)
-        if self._seam is not None:
-            self._graph.touch(self._seam, table[seen.first], None)
-        self._seam = table[seen.last]
-        keep = seen.strong & (seen.sizes >= self._cut.min_voxels)
-        keep[local] = False
-        self._slabs.append(_Slab(keep.size, np.packbits(keep).tobytes(), local, base))
+    def add_components(self, found: SlabComponents) -> None:
+        """Add the components of the next slab."""
+        boundary = _on_boundary(found)
+        base = self._graph.add_nodes(boundary.size)
+        self._sizes.append(found.sizes[boundary])
+        self._strong.append(found.strong[boundary])
+        nodes = np.full(found.sizes.size, -1, np.int64)
+        nodes[boundary] = np.arange(base, base + boundary.size)
+        if self._last_plane is not None:
+            self._graph.connect(self._last_plane, nodes[found.first], None)
+        self._last_plane = nodes[found.last]
+        keep = found.strong & (found.sizes >= self._thresholds.min_voxels)
+        keep[boundary] = False
+        self._slabs.append(_Slab(keep.size, np.packbits(keep).tobytes(), boundary, base))
 
     def mask(self, number: int, scores: Scores) -> Scores:
         """Return the mask (0 and 1) of slab `number`, given its scores again."""
-        return _kept(_pieces(scores, self._cut), _flags(self.kept(number)))
+        return _mask_of(_label(scores, self._thresholds), _flags(self.kept(number)))
 
     def kept(self, number: int) -> bytes:
-        """Return a bit for each piece of slab `number`, the background first: whether it belongs to the mask."""
+        """Return one bit per component of slab `number`, background first: whether it belongs to the mask."""
         if self._decided is None:
             self._decided = self._decide()
         slab = self._slabs[number]
         keep = _flags(slab.kept)[: slab.count]
-        keep[slab.local] = self._decided[slab.base : slab.base + slab.local.size]
+        keep[slab.boundary] = self._decided[slab.base : slab.base + slab.boundary.size]
         return np.packbits(keep).tobytes()
 
     def _decide(self) -> Flags:
-        """Return for each component at a seam whether what it is part of is strong and large enough."""
-        found, group = self._graph.groups()
-        if not found:
+        """Return for each graph node whether the component that it is part of is strong and large enough."""
+        count, group = self._graph.connected_components()
+        if not count:
             return np.empty(0, np.bool_)
-        sizes = np.zeros(found, np.int64)
+        sizes = np.zeros(count, np.int64)
         np.add.at(sizes, group, np.concatenate(self._sizes))
-        strong = np.bincount(group[np.concatenate(self._strong)], minlength=found) > 0
-        kept: Flags = (strong & (sizes >= self._cut.min_voxels))[group]
+        strong = np.bincount(group[np.concatenate(self._strong)], minlength=count) > 0
+        kept: Flags = (strong & (sizes >= self._thresholds.min_voxels))[group]
         return kept
 
 
@@ -141,13 +142,13 @@ def write_mask(
     shape: Shape,
     read: Callable[[slice], Scores],
     write: Callable[[int, Scores], None],
-    cut: HysteresisThreshold,
+    thresholds: HysteresisThreshold,
     *,
-    step: Callable[[float], None],
+    progress: Progress,
     slab_voxels: int = SCORE_SLAB_VOXELS,
-    spread: Spread = map,
+    parallel_map: ParallelMap = map,
 ) -> None:
-    """Turn scores on disk into a mask on disk.
+    """Threshold a score map on disk into a mask on disk.
 
     Parameters
     ----------
@@ -157,41 +158,50 @@ def write_mask(
         ``read(z slice) -> uint8 (z, y, x)``, a slab of the scores with full y and x.
     write : callable
         ``write(first z, mask of 0 and 1)``.
-    cut : ScoreCut
-    step : callable
+    thresholds : HysteresisThreshold
+    progress : callable
         Called with the fraction done after each slab; may raise to stop.
     slab_voxels : int
-        About how many voxels are held at a time; the answer is the same.
-    spread : callable
-        Calls `read` for several slabs at a time, if `read` pickles; `write` and `step` are called here.
+        Approximate number of voxels held at a time; the mask does not depend on it.
+    parallel_map : callable
+        Calls `read` for several slabs at a time, which requires that `read` pickles; `write` and `progress` are called
+        in this thread.
     """
     depth = slab_depth(shape, slab_voxels)
     slabs = [slice(z, min(z + depth, shape[0])) for z in range(0, shape[0], depth)]
-    if is_plain(cut):
-        masks, before = spread(partial(_plain_mask, read, cut), slabs), 0.0
+    if is_single_threshold(thresholds):
+        masks, before = parallel_map(partial(_threshold_slab, read, thresholds), slabs), 0.0
     else:
-        labeller, before = SlabLabeller(cut), 0.5
-        for number, seen in enumerate(spread(partial(_seen_at, read, cut), slabs)):
-            labeller.take(seen)
-            step((number + 1) / (2 * len(slabs)))
-        kept = ((z, labeller.kept(number)) for number, z in enumerate(slabs))
-        masks = spread(partial(_mask_at, read, cut), kept)
+        hysteresis, before = SlabHysteresis(thresholds), 0.5
+        for number, found in enumerate(parallel_map(partial(_label_slab, read, thresholds), slabs)):
+            hysteresis.add_components(found)
+            progress((number + 1) / (2 * len(slabs)))
+        kept = ((z, hysteresis.kept(number)) for number, z in enumerate(slabs))
+        masks = parallel_map(partial(_mask_slab, read, thresholds), kept)
     for number, (z, mask) in enumerate(zip(slabs, masks, strict=True)):
         write(z.start, mask)
-        step(before + (1 - before) * (number + 1) / len(slabs))
+        progress(before + (1 - before) * (number + 1) / len(slabs))
 
 
-def _plain_mask(read: Callable[[slice], Scores], cut: HysteresisThreshold, z: slice) -> Scores:
-    return cut_scores(read(z), cut)
+def label_slab(scores: Scores, thresholds: HysteresisThreshold) -> SlabComponents:
+    """Return the components of a slab (uint8, ZYX, full y and x)."""
+    labelled = _label(scores, thresholds)
+    sizes, strong = _rate(labelled, scores, thresholds)
+    return SlabComponents(labelled.components[0].copy(), labelled.components[-1].copy(), strong, sizes)
 
 
-def _seen_at(read: Callable[[slice], Scores], cut: HysteresisThreshold, z: slice) -> Seen:
-    return seen_in(read(z), cut)
+# Functions of the module, because a parallel map pickles them.
+def _threshold_slab(read: Callable[[slice], Scores], thresholds: HysteresisThreshold, z: slice) -> Scores:
+    return apply_thresholds(read(z), thresholds)
 
 
-def _mask_at(read: Callable[[slice], Scores], cut: HysteresisThreshold, slab: tuple[slice, bytes]) -> Scores:
+def _label_slab(read: Callable[[slice], Scores], thresholds: HysteresisThreshold, z: slice) -> SlabComponents:
+    return label_slab(read(z), thresholds)
+
+
+def _mask_slab(read: Callable[[slice], Scores], thresholds: HysteresisThreshold, slab: tuple[slice, bytes]) -> Scores:
     z, kept = slab
-    return _kept(_pieces(read(z), cut), _flags(kept))
+    return _mask_of(_label(read(z), thresholds), _flags(kept))
 
 
 def _flags(bits: bytes) -> Flags:
@@ -199,54 +209,40 @@ def _flags(bits: bytes) -> Flags:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pieces:
-    """The connected pieces of a slab: numbers of all voxels, and which flat places are in one."""
+class _Labelled:
+    """A labelled slab, and the flat indices of its foreground voxels."""
 
     components: Components
     inside: Numbers
 
 
-@dataclass(frozen=True, slots=True)
-class _Labelled(_Pieces):
-    """Besides, for each piece whether it holds a strong voxel, and its size; 0, the background, is never strong."""
-
-    strong: Flags
-    sizes: Numbers
-
-
-def _pieces(scores: Scores, cut: HysteresisThreshold) -> _Pieces:
-    weak = scores >= cut.low
-    # As bytes: of a boolean array that is a few voxels thin, cc3d makes an error.
+def _label(scores: Scores, thresholds: HysteresisThreshold) -> _Labelled:
+    weak = scores >= thresholds.low
+    # As bytes: cc3d fails on boolean arrays that are a few voxels thin.
     components: Components = import_optional("cc3d").connected_components(weak.view(np.uint8), connectivity=26)
-    return _Pieces(components, np.flatnonzero(weak))
+    return _Labelled(components, np.flatnonzero(weak))
 
 
-def _kept(pieces: _Pieces, keep: Flags) -> Scores:
-    """Return the mask of the pieces that are kept; most voxels are in none, so only the others are looked up."""
-    mask = np.zeros(pieces.components.shape, np.uint8)
-    mask.reshape(-1)[pieces.inside] = keep[pieces.components.reshape(-1)[pieces.inside]]
+def _rate(labelled: _Labelled, scores: Scores, thresholds: HysteresisThreshold) -> tuple[Numbers, Flags]:
+    """Return the size of each component, and whether it has a voxel at or above the upper threshold."""
+    found = labelled.components.reshape(-1)[labelled.inside]
+    sizes = np.bincount(found, minlength=1)
+    strong = np.zeros(sizes.size, np.bool_)
+    strong[found[scores.reshape(-1)[labelled.inside] >= thresholds.high]] = True
+    return sizes, strong
+
+
+def _mask_of(labelled: _Labelled, keep: Flags) -> Scores:
+    """Return the mask of the components that are kept; only foreground voxels are looked up, for speed."""
+    mask = np.zeros(labelled.components.shape, np.uint8)
+    mask.reshape(-1)[labelled.inside] = keep[labelled.components.reshape(-1)[labelled.inside]]
     return mask
 
 
-def _label(scores: Scores, cut: HysteresisThreshold) -> _Labelled:
-    pieces = _pieces(scores, cut)
-    found = pieces.components.reshape(-1)[pieces.inside]
-    sizes = np.bincount(found, minlength=1)
-    strong = np.zeros(sizes.size, np.bool_)
-    strong[found[scores.reshape(-1)[pieces.inside] >= cut.high]] = True
-    return _Labelled(pieces.components, pieces.inside, strong, sizes)
-
-
-def seen_in(scores: Scores, cut: HysteresisThreshold) -> Seen:
-    """Find the pieces of a slab (uint8, ZYX, full y and x)."""
-    pieces = _label(scores, cut)
-    return Seen(pieces.components[0].copy(), pieces.components[-1].copy(), pieces.strong, pieces.sizes)
-
-
-def _at_seams(seen: Seen) -> npt.NDArray[np.int32]:
-    """Return the pieces on the first or last plane, ascending."""
-    found = np.zeros(seen.sizes.size, np.bool_)
-    found[seen.first] = True
-    found[seen.last] = True
-    found[0] = False
-    return np.flatnonzero(found).astype(np.int32)
+def _on_boundary(found: SlabComponents) -> npt.NDArray[np.int32]:
+    """Return the components on the first or last plane, ascending."""
+    there = np.zeros(found.sizes.size, np.bool_)
+    there[found.first] = True
+    there[found.last] = True
+    there[0] = False
+    return np.flatnonzero(there).astype(np.int32)

@@ -1,7 +1,6 @@
-"""The connected pieces (instances) of a mask, found slab by slab and numbered by size.
+"""The connected components (instances) of a mask, found slab by slab and numbered by size.
 
-Within a slab: Silversmith, "cc3d" (2021). The answer is that of the whole volume labelled in one piece, whatever the
-depth of the slabs.
+Within a slab: Silversmith, "cc3d" (2021). The result equals that of the whole volume, whatever the depth of the slabs.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.masks.component_merge import ComponentMerger, Joined, Numbering, PartRows
+from cryomamba.masks.component_merge import ComponentMerger, ComponentRows, MergedComponents, Numbering
 from cryomamba.masks.slab_graph import Connectivity, Numbers
-from cryomamba.masks.slabs import Labels, LabelSource, Step
+from cryomamba.masks.slabs import Labels, LabelSource, Progress
 from cryomamba.optional_imports import import_optional
 
 Ids = npt.NDArray[np.uint32]
@@ -25,10 +24,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Instances:
-    """The pieces of a mask; piece ``n`` (from 1 on, the largest first) is row ``n - 1`` of each table.
+    """The components of a mask; component ``n`` (from 1, the largest first) is row ``n - 1`` of each column.
 
-    Where a mask has more than are wanted, the smaller ones are put together in further rows, one for each label in
-    ascending order; the number of such a piece is that row's.
+    If the number of listed components is limited, the smaller ones share further rows, one for each label in ascending
+    order, and have that row's number.
 
     Attributes
     ----------
@@ -36,14 +35,14 @@ class Instances:
         The mask.
     connectivity : {6, 26}
     label : ndarray
-        Each piece's label.
+        Label of each component.
     voxels : ndarray
     centroid : ndarray, (rows, 3)
         Mean voxel position z, y, x.
     start, stop : ndarray, (rows, 3)
-        Box: first voxel, and the one after the last, along z, y, x.
-    together : ndarray
-        How many pieces each of the further rows stands for; usually empty.
+        Bounding box: first voxel, and the one after the last, along z, y, x.
+    unlisted : ndarray
+        Number of components in each of the further rows; usually empty.
     """
 
     source: LabelSource
@@ -53,52 +52,56 @@ class Instances:
     centroid: Floats
     start: npt.NDArray[np.int32]
     stop: npt.NDArray[np.int32]
-    together: Numbers
+    unlisted: Numbers
     _numbering: Numbering = field(repr=False)
 
     def __len__(self) -> int:
-        return self.voxels.size - self.together.size
+        return self.voxels.size - self.unlisted.size
 
     @property
     def count(self) -> int:
-        """Number of all pieces, also of those that share a row."""
-        return len(self) + int(self.together.sum())
+        """Number of all components, including unlisted ones."""
+        return len(self) + int(self.unlisted.sum())
 
     def slabs(self) -> Iterator[tuple[Labels, Ids]]:
-        """Yield each slab's labels with the pieces' numbers, 0 for background; valid until the next are asked for."""
-        for labels, components, table in self.parts():
+        """Yield each slab's labels and component numbers (0 for background), valid until the next request."""
+        for labels, components, table in self.component_slabs():
             yield labels, table[components]
 
-    def parts(self) -> Iterator[tuple[Labels, Components, Ids]]:
-        """Yield each slab's labels, its own pieces, and which number each of those has; of the background it is 0.
+    def component_slabs(self) -> Iterator[tuple[Labels, Components, Ids]]:
+        """Yield each slab's labels, its own component labels, and the table from those to numbers.
 
-        So ``table[components]`` is what :meth:`slabs` yields, for whoever needs few of the numbers.
+        ``table[components]`` is what :meth:`slabs` yields; looking up single voxels is cheaper.
         """
         for number, labels in enumerate(self.source.slabs()):
             components = _components(labels, self.connectivity)
             table = self._numbering.table(number)
-            if self.together.size:
-                unlisted = 1 + np.flatnonzero(table[1:] == 0)
-                of = _labels_of(components, labels, table.size - 1)[unlisted - 1]
-                table[unlisted] = len(self) + 1 + np.searchsorted(self.label[len(self) :], of)
+            if self.unlisted.size:
+                rest = 1 + np.flatnonzero(table[1:] == 0)
+                of = _labels_of(components, labels, table.size - 1)[rest - 1]
+                table[rest] = len(self) + 1 + np.searchsorted(self.label[len(self) :], of)
             yield labels, components, table
 
 
 def find_instances(
-    source: LabelSource, *, connectivity: Connectivity = 26, most: int | None = None, step: Step | None = None
+    source: LabelSource,
+    *,
+    connectivity: Connectivity = 26,
+    max_listed: int | None = None,
+    progress: Progress | None = None,
 ) -> Instances:
-    """Find the connected pieces of each label; pieces of different labels are never one.
+    """Find the connected components of each label; voxels of different labels are never connected.
 
-    Memory is that of a slab, of the pieces that are listed (some 100 bytes each), and of what joins them across slabs.
+    Memory: one slab, the listed components (about 100 bytes each), and the links between slabs.
 
     Parameters
     ----------
     source : LabelSource
     connectivity : {6, 26}
-        Whether voxels touch by faces only, or by edges and corners too.
-    most : int, optional
-        How many have a row of their own, the largest; all if not given.
-    step : callable, optional
+        Whether voxels are neighbours over faces only, or over edges and corners too.
+    max_listed : int, optional
+        How many components, the largest, have a row of their own; default all.
+    progress : callable, optional
         Called with the fraction done after each slab; may raise to stop.
 
     Raises
@@ -106,19 +109,19 @@ def find_instances(
     InvalidRequestError
         ``engine_unavailable``: cc3d or scipy is not installed.
     """
-    joiner, z = ComponentMerger(connectivity, most), 0
+    merger, z = ComponentMerger(connectivity, max_listed), 0
     for labels in source.slabs():
         components = _components(labels, connectivity)
-        joiner.take(_measure(components, labels, z), (components[0], components[-1]), (labels[0], labels[-1]))
-        # The next ones need their room.
+        merger.add(_measure(components, labels, z), (components[0], components[-1]), (labels[0], labels[-1]))
+        # Free the memory before the next slab is labelled.
         del components
         z += len(labels)
-        if step is not None:
-            step(z / source.shape[0])
-    return _instances(source, connectivity, joiner.finish())
+        if progress is not None:
+            progress(z / source.shape[0])
+    return _instances(source, connectivity, merger.finish())
 
 
-def _instances(source: LabelSource, connectivity: Connectivity, found: Joined) -> Instances:
+def _instances(source: LabelSource, connectivity: Connectivity, found: MergedComponents) -> Instances:
     rows = found.rows
     return Instances(
         source,
@@ -128,7 +131,7 @@ def _instances(source: LabelSource, connectivity: Connectivity, found: Joined) -
         rows.centroid(),
         rows.start,
         rows.stop,
-        found.together,
+        found.unlisted,
         found.numbering,
     )
 
@@ -137,18 +140,18 @@ def _components(labels: Labels, connectivity: Connectivity) -> Components:
     if not labels.any():
         return np.zeros(labels.shape, np.uint32)
     found, count = import_optional("cc3d").connected_components(labels, connectivity=connectivity, return_N=True)
-    pieces: Components = found.astype(np.min_scalar_type(count), copy=False)
-    return pieces
+    components: Components = found.astype(np.min_scalar_type(count), copy=False)
+    return components
 
 
-def _measure(components: Components, labels: Labels, z: int) -> PartRows:
+def _measure(components: Components, labels: Labels, z: int) -> ComponentRows:
     if not components.any():
-        return PartRows.none()
+        return ComponentRows.none()
     found = import_optional("cc3d").statistics(components, no_slice_conversion=True)
     voxels = found["voxel_counts"][1:].astype(np.int64)
     boxes = found["bounding_boxes"][1:].astype(np.int32)
     offset = np.array([z, 0, 0], np.int32)
-    return PartRows(
+    return ComponentRows(
         serial=np.arange(voxels.size),
         label=_labels_of(components, labels, voxels.size),
         voxels=voxels,

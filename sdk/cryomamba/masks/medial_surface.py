@@ -1,10 +1,10 @@
-"""The middle surface of a membrane's mask: where it runs, which voxels it goes through, its normals and its area.
+"""The medial surface of a membrane mask: its voxels, sub-voxel positions, normals and area.
 
-The mask is smoothed by a Gaussian of a third of its thickness, which makes a ridge in its middle. At each voxel the
-ridge's normal is the direction in which the smoothed mask bends most, and the way to it is one step of Newton's method
-along that (Steger, "An unbiased detector of curvilinear structures", 1998). Of two face neighbours on either side of
-the ridge, the nearer one belongs to the surface. So no way over voxel faces leads through it, and it is as thin as such
-a surface can be: a plane comes out with one voxel per column (naive planes; Andres, Acharya and Sibata, 1997).
+The mask is smoothed with a Gaussian of a third of its thickness, so that its medial surface becomes a ridge. At each
+voxel the ridge's normal is the eigenvector of the most negative second derivative, and the offset to the ridge is one
+Newton step along it (Steger, "An unbiased detector of curvilinear structures", 1998). Of two face neighbours on either
+side of the ridge, the nearer one belongs to the surface. The surface thus separates its two sides for 6-connected
+paths and is as thin as such a surface can be: one voxel per column (naive planes; Andres, Acharya and Sibata, 1997).
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class MedialSurfacePart:
-    """The middle surface within a slab, voxel by voxel, in the order of the volume; all in z, y, x.
+    """The medial surface within a slab, one row per voxel in volume order; vectors in z, y, x.
 
     Attributes
     ----------
     voxels : ndarray of int64, (n, 3)
-        Those that the surface goes through; all are in the mask.
+        Voxels of the surface; all lie in the mask.
     points : ndarray of float32, (n, 3)
-        Where the surface is nearest to each, in voxels; the centre of the first voxel is 0.0.
+        Nearest point of the surface to each, in voxels; the centre of the first voxel is 0.0.
     normals : ndarray of float32, (n, 3)
-        Unit vectors in Å across the surface, to either side.
+        Unit normals in physical space, of arbitrary sign.
     areas_A2 : ndarray of float32, (n,)
-        The surface's area that belongs to each voxel.
+        Surface area of each voxel.
     depths : ndarray of float32, (n,)
-        How far inside each lies: 1 where the mask goes on all around, 0.5 at its rim.
+        Smoothed mask relative to the interior of a sheet: 1 inside, 0.5 at the rim.
     """
 
     voxels: Places
@@ -58,48 +58,48 @@ class MedialSurfacePart:
 
 
 def medial_surface(source: LabelSource, label: int | None, thickness_A: float) -> Iterator[MedialSurfacePart]:
-    """Yield the middle surface of a label, one part for each slab of the source.
+    """Yield the medial surface of a label, one part per slab of the source.
 
     Parameters
     ----------
     source : LabelSource
     label : int or None
-        Others count as background; None takes all labels as one. Beyond the volume's border the mask is taken to go on.
+        Other labels count as background; None merges all labels. The mask is continued beyond the volume's border.
     thickness_A : float
-        About how thick the mask is; half as much or twice as much is no harm.
+        Approximate thickness of the mask, right within a factor of two.
     """
     size = source.voxel_size_A
     smoothing_A = _smoothing_A(thickness_A, size)
     sigma = [smoothing_A / along for along in size]
     inside = math.erf(thickness_A / smoothing_A / math.sqrt(8))
-    mask = _chosen(source, label)
+    mask = _binary(source, label)
     for window in windows(mask.slabs(), math.ceil(TRUNCATE * sigma[0]) + 2):
-        yield _middle(window, sigma, size, inside)
+        yield _part(window, sigma, size, inside)
 
 
-def _chosen(source: LabelSource, label: int | None) -> LabelSource:
+def _binary(source: LabelSource, label: int | None) -> LabelSource:
     return source.map(lambda labels: (labels > 0 if label is None else labels == label).view(np.uint8))
 
 
 def _smoothing_A(thickness_A: float, voxel_size_A: Spacing) -> float:
-    """Return the deviation in Å of the Gaussian for a mask of that thickness."""
+    """Return the standard deviation (Å) of the Gaussian for a mask of that thickness."""
     return max(min(_SIGMA_PER_THICKNESS * thickness_A, _SIGMA_MAX_A), _SIGMA_MIN * max(voxel_size_A))
 
 
 def typical_thickness_A(source: LabelSource, label: int | None) -> float:
-    """Return the median thickness (Å) of a label in the slab that has most of it; 0 where there is none."""
-    size, best, most = source.voxel_size_A, None, 0
-    mask = _chosen(source, label)
+    """Return the median thickness (Å) of a label in the slab with most of its voxels; 0 if the label does not occur."""
+    size, best, highest = source.voxel_size_A, None, 0
+    mask = _binary(source, label)
     for window in windows(mask.slabs(), thickness_halo(size)):
-        if (count := int(window.data[window.core].sum(dtype=np.int64))) > most:
-            best, most = window, count
+        if (count := int(window.data[window.core].sum(dtype=np.int64))) > highest:
+            best, highest = window, count
     if best is None:
         return 0.0
     parts = [thickness for _, thickness in medial_thickness(best.data, best.core, size)]
     return float(np.median(np.concatenate(parts))) if any(part.size for part in parts) else min(size)
 
 
-def _middle(window: Window, sigma: list[float], size: Spacing, inside: float) -> MedialSurfacePart:
+def _part(window: Window, sigma: list[float], size: Spacing, inside: float) -> MedialSurfacePart:
     margin = [math.ceil(TRUNCATE * along) + 2 for along in sigma]
     found = []
     for rows in _strips(window, margin[1]):
@@ -108,7 +108,7 @@ def _middle(window: Window, sigma: list[float], size: Spacing, inside: float) ->
         if columns.size:
             top, left = max(rows.start - margin[1], 0), max(int(columns[0]) - margin[2], 0)
             right = int(columns[-1]) + 1
-            box = (window.core, _less(rows, top), slice(int(columns[0]) - left, right - left))
+            box = (window.core, _shifted(rows, top), slice(int(columns[0]) - left, right - left))
             part = window.data[:, top : rows.stop + margin[1], left : right + margin[2]]
             voxels, *rest = Ridge(part, box, sigma, size, inside).surface()
             found.append((voxels + np.array([window.start, top, left]), *rest))
@@ -123,18 +123,18 @@ def _middle(window: Window, sigma: list[float], size: Spacing, inside: float) ->
 
 
 def _strips(window: Window, margin: int) -> list[slice]:
-    """Return rows that are smoothed at a time, so that memory does not grow with the slab."""
+    """Return strips of rows that are smoothed at a time, to bound the memory."""
     planes, height, width = window.core.stop - window.core.start, *window.data.shape[1:]
     rows = max(_STRIP_VOXELS // (planes * width), 4 * margin)
     return [slice(y, min(y + rows, height)) for y in range(0, height, rows)]
 
 
-def _less(side: slice, by: int) -> slice:
+def _shifted(side: slice, by: int) -> slice:
     return slice(side.start - by, side.stop - by)
 
 
 def _areas_A2(normal: Floats, size: Spacing) -> Floats:
-    """Return the area that a surface has in a column along the axis that it crosses most squarely."""
+    """Return the surface area per voxel: of a column along the axis that it crosses most steeply."""
     rows = np.arange(len(normal))
     axis = np.abs(normal * np.array(size, np.float32)).argmax(axis=1)
     face = math.prod(size) / np.array(size)

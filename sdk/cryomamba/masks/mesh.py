@@ -1,9 +1,9 @@
-"""A mask's surface as a mesh, slab by slab, for ChimeraX, Blender and MeshLab: STL and OBJ.
+"""Surface meshes of masks, slab by slab, as STL and OBJ for ChimeraX, Blender and MeshLab.
 
-Surface nets (Gibson, 1998): a vertex in each cell of eight voxels that the surface runs through, a quad for each pair
-of neighbouring voxels that it separates. Which voxels are inside is what the mask says; where between them the surface
-lies comes from the mask smoothed by a Gaussian, so that no steps are seen and nothing thin is lost. Meshes are closed,
-also at the volume's border, and look outwards.
+Surface nets (Gibson, 1998): one vertex in each cell of eight voxels that the surface crosses, one quad for each pair of
+neighbouring voxels that it separates. The topology is that of the mask; the positions of the vertices come from the
+mask smoothed with a Gaussian, so the mesh is free of voxel steps and keeps thin structures. Meshes are closed, also at
+the volume's border, with outward normals.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy.typing as npt
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.errors import InvalidRequestError
-from cryomamba.masks.slabs import LabelSource, Step, Window, windows
+from cryomamba.masks.slabs import LabelSource, Progress, Window, windows
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.header_writer import own_label
 
 _SIGMA: Final = 1.0
 _HALO: Final = 5
-# A vertex stays so far (in voxels) from the voxels on either side, so that no triangle is without area.
+# Least distance (in voxels) of a vertex from the voxel centres on either side, so that no triangle is degenerate.
 _MARGIN: Final = 0.1
 _CORNERS: Final = tuple(itertools.product((0, 1), repeat=3))
 _EDGES: Final = tuple(
@@ -43,16 +43,16 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class MeshPart:
-    """What a slab adds to a mesh.
+    """The part of a mesh that a slab adds.
 
     Attributes
     ----------
     first : int
-        Number of its first vertex; vertices are counted through all parts, from 0.
+        Index of its first vertex; indices count through all parts, from 0.
     points : ndarray of float32, (n, 3)
         x, y, z in Å.
     quads : ndarray of int64, (m, 4)
-        Vertices of this part or the one before, counterclockwise seen from outside.
+        Vertex indices of this part or the one before, counterclockwise seen from outside.
     """
 
     first: int
@@ -61,17 +61,21 @@ class MeshPart:
 
 
 def mesh_parts(
-    source: LabelSource, label: int | None = None, *, placement_A: Triple = (0.0, 0.0, 0.0), step: Step | None = None
+    source: LabelSource,
+    label: int | None = None,
+    *,
+    placement_A: Triple = (0.0, 0.0, 0.0),
+    progress: Progress | None = None,
 ) -> Iterator[MeshPart]:
-    """Yield the mesh of a label (of all labels together for None), slab by slab.
+    """Yield the mesh of a label (None: of all labels merged), slab by slab.
 
     Parameters
     ----------
     source : LabelSource
     label : int, optional
     placement_A : tuple of float
-        Å (z, y, x) of the centre of voxel (0, 0, 0), which the mesh lies on.
-    step : callable, optional
+        Position (z, y, x) in Å of the centre of voxel (0, 0, 0).
+    progress : callable, optional
         Called with the fraction done; may raise to stop.
 
     Raises
@@ -79,12 +83,12 @@ def mesh_parts(
     InvalidRequestError
         ``engine_unavailable``: scipy is not installed.
     """
-    net = _Net(source, placement_A)
+    net = _SurfaceNet(source, placement_A)
     mask = source.map(lambda labels: (labels > 0 if label is None else labels == label).view(np.uint8))
     for window in windows(mask.slabs(), _HALO):
         yield net.add(window)
-        if step is not None:
-            step((window.start + window.core.stop) / source.shape[0])
+        if progress is not None:
+            progress((window.start + window.core.stop) / source.shape[0])
 
 
 def write_stl(parts: Iterator[MeshPart], path: Path) -> None:
@@ -138,7 +142,7 @@ def _rows(stream: IO[bytes], form: str, table: npt.NDArray[np.generic]) -> None:
 def _require_some(count: int) -> None:
     if not count:
         raise InvalidRequestError(
-            "The mask is empty, so it has no surface.", hint="Choose another label, or look at 'cryomamba measure'."
+            "The mask is empty, so it has no surface.", hint="Choose another label; 'cryomamba measure' lists them."
         )
 
 
@@ -149,8 +153,8 @@ def _normals(corners: Points) -> Points:
     return normals
 
 
-class _Net:
-    """Grows a surface net: holds the last plane of voxels and the vertices of the last layer of cells."""
+class _SurfaceNet:
+    """Builds a surface net slab by slab; keeps the vertices of the last layer of cells."""
 
     def __init__(self, source: LabelSource, placement_A: Triple) -> None:
         self._shape = source.shape
@@ -161,9 +165,9 @@ class _Net:
         self._layer = np.full((1, height + 1, width + 1), -1, np.int64)
 
     def add(self, window: Window) -> MeshPart:
-        """Take in the next slab."""
+        """Add the next slab."""
         inside, smooth, top = self._block(window)
-        cells = _windowed(inside)
+        cells = _cell_corners(inside)
         mixed = cells.any(axis=0) & ~cells.all(axis=0)
         where = np.array(np.nonzero(mixed))
         first, self._count = self._count, self._count + where.shape[1]
@@ -174,7 +178,7 @@ class _Net:
         return MeshPart(first, self._points(inside, smooth, where, top), _quads(inside, layers))
 
     def _block(self, window: Window) -> tuple[Flags, Points, int]:
-        """Return mask and smoothed mask of the slab, the plane before it, and background all around the volume."""
+        """Return mask and smoothed mask of the slab and the plane before it, padded around the volume, and its z."""
         start = window.start + window.core.start
         last = window.start + window.core.stop == self._shape[0]
         bottom = window.start + len(window.data) == self._shape[0]
@@ -194,7 +198,7 @@ class _Net:
         for a, b in _EDGES:
             crossed = sides[a] != sides[b]
             difference = values[b] - values[a]
-            # Where the smoothed mask does not agree with the mask, the middle is the best guess.
+            # Where the smoothed mask contradicts the mask, the vertex lies halfway.
             agrees = (difference > 0) == sides[b]
             at = np.divide(0.5 - values[a], difference, out=np.full_like(difference, 0.5), where=agrees & crossed)
             at = np.clip(at, _MARGIN, 1 - _MARGIN)
@@ -208,8 +212,8 @@ class _Net:
         return xyz
 
 
-def _windowed(inside: Flags) -> Flags:
-    """Return for each cell its eight corners, as the first axis."""
+def _cell_corners(inside: Flags) -> Flags:
+    """Return the eight corners of each cell, along a new first axis."""
     depth, height, width = inside.shape
     return np.stack(
         [inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS],
@@ -217,9 +221,9 @@ def _windowed(inside: Flags) -> Flags:
 
 
 def _quads(inside: Flags, layers: Indices) -> Indices:
-    """Return a quad for each pair of neighbours on different sides; layer 0 is the one before the first plane."""
+    """Return a quad for each pair of face neighbours on different sides; layer 0 lies before the first plane."""
     found = [np.empty((0, 4), np.int64)]
-    # Along each axis, the four cells around the edge in the order in which the normal points along the axis.
+    # For each axis, the four cells around an edge, ordered so that the normal points along the axis.
     around = {
         0: ((1, -1, -1), (1, -1, 0), (1, 0, 0), (1, 0, -1)),
         1: ((0, 0, -1), (1, 0, -1), (1, 0, 0), (0, 0, 0)),

@@ -1,4 +1,4 @@
-"""The ridge of a smoothed mask within a box: which voxels it goes through, where in them, and how it stands."""
+"""The ridge of a smoothed mask within a box: its voxels, sub-voxel offsets and normals (Steger, 1998)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from cryomamba.masks.slabs import Labels
 from cryomamba.optional_imports import import_optional
 
 TRUNCATE: Final = 3.0
-# Newton's step is trusted so far, in voxels.
-_TRUSTED: Final = 1.5
-# Neighbours agree if their ways end so near to each other (in voxels), and their normals turn by less than 60 degrees.
-_AGREE: Final = 0.6
-_TURN: Final = 0.5
-# Least bend across the ridge, times the Gaussian's variance; a membrane has 0.35, and its rim half of it.
-_SHARP: Final = 0.12
-# Where the mask ends the smoothed one is half as high as within; into the corners behind that run ridges of their own.
-_RIM: Final = 0.55
-_AT_A_TIME: Final = 1 << 19
+# Longest Newton step, in voxels.
+_MAX_STEP: Final = 1.5
+# Two neighbours see the same ridge if their steps end within this distance (voxels) and the cosine between their
+# normals is at least _MIN_COSINE.
+_MAX_GAP: Final = 0.6
+_MIN_COSINE: Final = 0.5
+# Least negative second derivative across the ridge, times the Gaussian's variance; a membrane has 0.35, its rim half.
+_MIN_CURVATURE: Final = 0.12
+# Least smoothed mask relative to the interior. At the mask's edge it is 0.5; spurious ridges run into corners below it.
+_MIN_DEPTH: Final = 0.55
+_BATCH_VOXELS: Final = 1 << 19
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
@@ -30,7 +31,7 @@ Box = tuple[slice, slice, slice]
 
 
 def smoothed(mask: Labels, sigma: list[float], box: Box) -> Floats:
-    """Return a mask smoothed by a Gaussian (deviations in voxels), of a box alone; beyond its border it goes on."""
+    """Return a mask smoothed with a Gaussian (sigma in voxels) within a box; it is continued beyond its border."""
     smooth = mask
     for axis, (along, side) in enumerate(zip(sigma, box, strict=True)):
         smooth = import_optional("scipy.ndimage").gaussian_filter1d(
@@ -41,20 +42,20 @@ def smoothed(mask: Labels, sigma: list[float], box: Box) -> Floats:
 
 
 class Ridge:
-    """The ridge in a box of a mask; voxels are flat indices into an array with an edge around it.
+    """The ridge of a smoothed mask in a box; voxels are flat indices into a padded array.
 
     Parameters
     ----------
     mask : ndarray of uint8, (z, y, x)
-        The box with ``TRUNCATE`` deviations and two voxels more around it, as far as the volume has them.
+        The box with a margin of ``TRUNCATE`` sigma and two voxels, as far as the volume reaches.
     box : tuple of slice
-        Where the box lies in `mask`.
+        Position of the box in `mask`.
     sigma : list of float
-        Deviations of the Gaussian in voxels.
+        Standard deviations of the Gaussian in voxels.
     size : tuple of float
         Å along z, y, x.
     inside : float
-        What the smoothed mask is where it goes on all around.
+        Value of the smoothed mask inside a sheet that is continued on all sides.
     """
 
     def __init__(self, mask: Labels, box: Box, sigma: list[float], size: Spacing, inside: float) -> None:
@@ -74,50 +75,55 @@ class Ridge:
         self._stop = np.array([side.stop for side in box]) - self._origin
 
     def surface(self) -> tuple[Places, Floats, Floats, Floats]:
-        """Return the voxels (n, 3) in `mask` that the ridge goes through, the way to it in Å, normals, and depths.
+        """Return the ridge's voxels (n, 3) in `mask`, offsets to the ridge along the normal in Å, normals, and depths.
 
-        The way is along the normal. A depth is the smoothed mask in units of what it is inside.
+        A depth is the smoothed mask relative to `inside`.
         """
-        voxels, offset, normal = self._near()
-        taken = self._taken(voxels, offset, normal) & (self._mask[voxels] > 0)
-        voxels, offset, normal = voxels[taken], offset[taken], normal[taken]
+        voxels, offset, normal = self._near_ridge()
+        on_ridge = self._nearest_of_pairs(voxels, offset, normal) & (self._mask[voxels] > 0)
+        voxels, offset, normal = voxels[on_ridge], offset[on_ridge], normal[on_ridge]
         places = np.stack(np.unravel_index(voxels, self._shape), axis=1)
         own = ((places >= self._start) & (places < self._stop)).all(axis=1)
         depths = np.asarray(self._field[voxels[own]] / self._inside, np.float32)
         return places[own] + self._origin, offset[own], normal[own], depths
 
-    def _taken(self, voxels: Places, offset: Floats, normal: Floats) -> npt.NDArray[np.bool_]:
-        """Whether each voxel is the nearer one of two face neighbours on either side of the ridge."""
+    def _nearest_of_pairs(self, voxels: Places, offset: Floats, normal: Floats) -> npt.NDArray[np.bool_]:
+        """Return whether each voxel is the nearer one of two face neighbours on either side of the ridge."""
         row = np.full(self._field.size, -1, np.int32)
         row[voxels] = np.arange(voxels.size, dtype=np.int32)
-        taken = np.zeros(voxels.size, np.bool_)
+        nearest = np.zeros(voxels.size, np.bool_)
         for axis, stride in enumerate(self._strides):
             first = np.flatnonzero(row[np.minimum(voxels + stride, row.size - 1)] >= 0)
             second = row[voxels[first] + stride]
-            turn = (normal[first] * normal[second]).sum(axis=1)
-            here, there = offset[first], offset[second] * np.sign(turn)
-            # Between two ridges the signs differ too, but there the two ways lead to different places.
-            apart = np.abs(normal[first, axis] * self._size[axis] + there - here)
-            crossed = ((here > 0) != (there > 0)) & (apart <= _AGREE * self._size[axis]) & (np.abs(turn) >= _TURN)
+            cosine = (normal[first] * normal[second]).sum(axis=1)
+            here, there = offset[first], offset[second] * np.sign(cosine)
+            # Between two ridges the signs differ too, but the two steps end at different places.
+            gap = np.abs(normal[first, axis] * self._size[axis] + there - here)
+            crossed = (
+                ((here > 0) != (there > 0)) & (gap <= _MAX_GAP * self._size[axis]) & (np.abs(cosine) >= _MIN_COSINE)
+            )
             first, second = first[crossed], second[crossed]
-            taken[np.where(self._better(voxels, offset, first, second), first, second)] = True
-        return taken
+            prefer_first = self._prefer_first(voxels, offset, first, second)
+            nearest[np.where(prefer_first, first, second)] = True
+        return nearest
 
-    def _better(self, voxels: Places, offset: Floats, first: Places, second: Places) -> npt.NDArray[np.bool_]:
-        """Whether of two voxels the first is the one to take: in the mask, if only one is, else the nearer."""
+    def _prefer_first(self, voxels: Places, offset: Floats, first: Places, second: Places) -> npt.NDArray[np.bool_]:
+        """Return whether the first of two voxels is preferred: the one in the mask, else the nearer one."""
         one, other = self._mask[voxels[first]] > 0, self._mask[voxels[second]] > 0
         nearer = np.abs(offset[first]) <= np.abs(offset[second])
         return np.where(one == other, nearer, one)
 
-    def _near(self) -> tuple[Places, Floats, Floats]:
-        """Return the voxels of the box, and one around it, that the ridge is near to; the way to it, and its normal."""
-        grown = self._beside()
-        found = [self._step(voxels) for voxels in np.array_split(grown, grown.size // _AT_A_TIME + 1)]
+    def _near_ridge(self) -> tuple[Places, Floats, Floats]:
+        """Return the voxels near the ridge in the box and one voxel around it, with offsets and normals."""
+        candidates = self._candidates()
+        found = [
+            self._newton_step(voxels) for voxels in np.array_split(candidates, candidates.size // _BATCH_VOXELS + 1)
+        ]
         voxels, offset, normal = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return voxels, offset, normal
 
-    def _beside(self) -> Places:
-        """Return the voxels of the box, and one around it, that are in the mask or share a face with it."""
+    def _candidates(self) -> Places:
+        """Return the voxels of the mask and their face neighbours, in the box and one voxel around it."""
         low = np.maximum(self._start - 1, 1)
         high = np.minimum(self._stop + 1, np.array(self._shape) - 1)
         mask = self._mask.reshape(self._shape)
@@ -135,43 +141,44 @@ class Ridge:
         places: Places = (z + low[0]) * self._strides[0] + (y + low[1]) * self._strides[1] + x + low[2]
         return places
 
-    def _step(self, voxels: Places) -> tuple[Places, Floats, Floats]:
-        """Return those of the voxels that the ridge is near to, the way to it in Å, and its normal."""
-        reach = np.float32(_TRUSTED) * self._size.max()
-        voxels = voxels[self._field[voxels] >= _RIM * self._inside]
-        slope = np.stack([self._slope(voxels, axis) for axis in range(3)], axis=1)
-        bends = np.stack([self._bend(voxels, axis) for axis in range(3)], axis=1)
-        # Where one direction bends alone, all bends together are that one.
-        close = np.linalg.norm(slope, axis=1) <= 2 * reach * np.maximum(-bends.sum(axis=1), 0)
-        voxels, slope, bends = voxels[close], slope[close], bends[close]
-        bend, normal = _sharpest(bends, *(self._twist(voxels, *axes) for axes in ((0, 1), (0, 2), (1, 2))))
-        along = (slope * normal).sum(axis=1)
-        offset = np.divide(-along, bend, out=np.full_like(along, np.inf), where=bend < 0)
-        near = (np.abs(offset) <= reach) & (bend <= -np.float32(_SHARP) / self._variance_A2)
+    def _newton_step(self, voxels: Places) -> tuple[Places, Floats, Floats]:
+        """Return those of the voxels that are near the ridge, with the offset to it in Å and its normal."""
+        reach = np.float32(_MAX_STEP) * self._size.max()
+        voxels = voxels[self._field[voxels] >= _MIN_DEPTH * self._inside]
+        first = np.stack([self._first_derivative(voxels, axis) for axis in range(3)], axis=1)
+        second = np.stack([self._second_derivative(voxels, axis) for axis in range(3)], axis=1)
+        # Cheap test first: across a sheet, the Laplacian is the second derivative along the normal.
+        close = np.linalg.norm(first, axis=1) <= 2 * reach * np.maximum(-second.sum(axis=1), 0)
+        voxels, first, second = voxels[close], first[close], second[close]
+        mixed = (self._mixed_derivative(voxels, *axes) for axes in ((0, 1), (0, 2), (1, 2)))
+        curvature, normal = _lowest_eigenpair(second, *mixed)
+        along = (first * normal).sum(axis=1)
+        offset = np.divide(-along, curvature, out=np.full_like(along, np.inf), where=curvature < 0)
+        near = (np.abs(offset) <= reach) & (curvature <= -np.float32(_MIN_CURVATURE) / self._variance_A2)
         return voxels[near], offset[near], normal[near]
 
-    def _slope(self, voxels: Places, axis: int) -> Floats:
+    def _first_derivative(self, voxels: Places, axis: int) -> Floats:
         step, field = self._strides[axis], self._field
-        slope: Floats = (field[voxels + step] - field[voxels - step]) / (2 * self._size[axis])
-        return slope
+        first: Floats = (field[voxels + step] - field[voxels - step]) / (2 * self._size[axis])
+        return first
 
-    def _bend(self, voxels: Places, axis: int) -> Floats:
+    def _second_derivative(self, voxels: Places, axis: int) -> Floats:
         step, field = self._strides[axis], self._field
-        bend: Floats = (field[voxels + step] - 2 * field[voxels] + field[voxels - step]) / self._size[axis] ** 2
-        return bend
+        second: Floats = (field[voxels + step] - 2 * field[voxels] + field[voxels - step]) / self._size[axis] ** 2
+        return second
 
-    def _twist(self, voxels: Places, one: int, other: int) -> Floats:
+    def _mixed_derivative(self, voxels: Places, one: int, other: int) -> Floats:
         a, b, field = self._strides[one], self._strides[other], self._field
-        mixed = field[voxels + a + b] - field[voxels + a - b] - field[voxels - a + b] + field[voxels - a - b]
-        twist: Floats = mixed / (4 * self._size[one] * self._size[other])
-        return twist
+        difference = field[voxels + a + b] - field[voxels + a - b] - field[voxels - a + b] + field[voxels - a - b]
+        mixed: Floats = difference / (4 * self._size[one] * self._size[other])
+        return mixed
 
 
-def _sharpest(bends: Floats, zy: Floats, zx: Floats, yx: Floats) -> tuple[Floats, Floats]:
-    """Return the lowest eigenvalue of symmetric matrices and its unit vector (z, y, x), by the closed form."""
-    zz, yy, xx = bends.T
-    mean = bends.mean(axis=1)
-    spread = np.sqrt(((bends - mean[:, None]) ** 2).sum(axis=1) / 6 + (zy**2 + zx**2 + yx**2) / 3)
+def _lowest_eigenpair(diagonal: Floats, zy: Floats, zx: Floats, yx: Floats) -> tuple[Floats, Floats]:
+    """Return the lowest eigenvalue of symmetric 3 × 3 matrices and its unit eigenvector (z, y, x), in closed form."""
+    zz, yy, xx = diagonal.T
+    mean = diagonal.mean(axis=1)
+    spread = np.sqrt(((diagonal - mean[:, None]) ** 2).sum(axis=1) / 6 + (zy**2 + zx**2 + yx**2) / 3)
     scale = np.maximum(spread, np.finfo(np.float32).tiny)
     a, b, c = (zz - mean) / scale, (yy - mean) / scale, (xx - mean) / scale
     d, e, f = zy / scale, zx / scale, yx / scale
@@ -184,7 +191,7 @@ def _sharpest(bends: Floats, zy: Floats, zx: Floats, yx: Floats) -> tuple[Floats
             np.stack([zx, yx, xx - lowest], axis=1),
         ]
     )
-    # The vector is square to all rows; of the three cross products the longest is the surest.
+    # The eigenvector is orthogonal to all rows; the longest of their cross products is the most accurate.
     crossed = np.stack([np.cross(rows[0], rows[1]), np.cross(rows[0], rows[2]), np.cross(rows[1], rows[2])])
     length = np.linalg.norm(crossed, axis=2)
     best = length.argmax(axis=0)

@@ -1,9 +1,9 @@
-"""Points spread evenly over surfaces, and which way their normals look.
+"""Evenly spaced points on surfaces, with consistently oriented normals.
 
-Points are taken so that no two are nearer than the spacing and nothing of the surface is farther from the next than
-that (Poisson-disk sampling; space is cut into cells of 27 colours, and all cells of a colour are served at once).
-Normals of neighbours are made to agree as on a common sphere, along the tree of the surest neighbours (Hoppe, DeRose,
-Duchamp, McDonald and Stuetzle, 1992). All of it depends on the surface alone, never on how it came.
+Points are chosen by Poisson-disk sampling: no two are closer than the spacing, and no point of the surface is farther
+than that from one of them. Space is divided into cells of 27 colours, and all cells of a colour are processed together.
+Normals are oriented along a minimum spanning tree of neighbours, as if each two lay on a common sphere (Hoppe, DeRose,
+Duchamp, McDonald and Stuetzle, 1992). The result depends on the surface only, not on the slabs that it came in.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from cryomamba.optional_imports import import_optional
 
 _CELLS_PER_SPACING: Final = 4
 _NEIGHBOURS: Final = 10
+# Largest distance of neighbours, in spacings.
 _REACH: Final = 2.5
-_SURE: Final = 0.9
-# A surface that bulges less than this to one side, compared to its size, is flat.
+# Least depth (smoothed mask relative to the interior) of a point; at the mask's rim, position and normal are uncertain.
+_MIN_DEPTH: Final = 0.9
+# A surface whose bulge to one side is below this fraction of its extent is flat.
 _FLAT: Final = 0.03
-# How far a point's neighbours lie below it, in units of their distance; if less than this, it is flat there.
-_STRAIGHT: Final = 0.08
-# How much neighbours want to agree, compared to how much a point wants to look where its surroundings bulge.
-_TIE: Final = 0.3
+# A point is locally flat if its neighbours lie less than this fraction of their distance below its tangent plane.
+_LOCALLY_FLAT: Final = 0.08
+# Graph cut: weight of agreement between neighbours relative to the bulge at a point.
+_SMOOTHNESS: Final = 0.3
+# Capacities of the graph cut are integers; this is 1.
 _UNIT: Final = 1000
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -36,7 +39,7 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class SurfacePoints:
-    """Points on surfaces, in z, y, x.
+    """Points on surfaces; vectors in z, y, x.
 
     Attributes
     ----------
@@ -44,68 +47,67 @@ class SurfacePoints:
         Å from the centre of the first voxel.
     normals : ndarray, (n, 3)
         Unit vectors.
-    pieces : ndarray of int64, (n,)
-        Number of the connected piece that each lies on.
+    components : ndarray of int64, (n,)
+        Number of the component of each point.
     """
 
     positions_A: Floats
     normals: Floats
-    pieces: Numbers
+    components: Numbers
 
     def __len__(self) -> int:
-        return len(self.pieces)
+        return len(self.components)
 
-    def chosen(self, which: npt.NDArray[Any]) -> SurfacePoints:
-        """Return some of them, by a mask or by indices."""
-        return SurfacePoints(self.positions_A[which], self.normals[which], self.pieces[which])
+    def select(self, which: npt.NDArray[Any]) -> SurfacePoints:
+        """Return some of the points, by a boolean mask or by indices."""
+        return SurfacePoints(self.positions_A[which], self.normals[which], self.components[which])
 
 
 class SurfaceSampler:
-    """Takes in a middle surface part by part, and keeps no more of it than the points need.
+    """Samples points from a medial surface that is added part by part.
 
     Parameters
     ----------
     spacing_A : float
-        Least distance of two points of a piece.
+        Minimum distance between two points of a component.
     voxel_size_A : tuple of float
     """
 
     def __init__(self, spacing_A: float, voxel_size_A: Spacing) -> None:
         self._spacing_A = spacing_A
         self._size = np.array(voxel_size_A)
-        self._held: list[SurfacePoints] = []
+        self._parts: list[SurfacePoints] = []
 
-    def add(self, part: MedialSurfacePart, pieces: npt.NDArray[Any]) -> None:
-        """Take in a part and the piece that each of its voxels belongs to."""
-        # At a mask's rim its middle is not sure, nor is what is across.
-        sure = part.depths >= _SURE
-        positions, normals = part.points[sure] * self._size, part.normals[sure].astype(np.float64)
-        points = SurfacePoints(positions, normals, pieces[sure].astype(np.int64))
-        self._held.append(_one_per_cell(points, self._spacing_A / _CELLS_PER_SPACING))
+    def add(self, part: MedialSurfacePart, components: npt.NDArray[Any]) -> None:
+        """Add a part of the surface, with the component number of each of its voxels."""
+        certain = part.depths >= _MIN_DEPTH
+        positions, normals = part.points[certain] * self._size, part.normals[certain].astype(np.float64)
+        points = SurfacePoints(positions, normals, components[certain].astype(np.int64))
+        self._parts.append(_one_per_cell(points, self._spacing_A / _CELLS_PER_SPACING))
 
     def points(self) -> SurfacePoints:
-        """Return points at about equal distances, piece by piece and along z, y, x; normals look where they should."""
-        if not self._held:
+        """Return the sampled points, ordered by component and along z, y, x, with oriented normals."""
+        if not self._parts:
             return SurfacePoints(np.empty((0, 3)), np.empty((0, 3)), np.empty(0, np.int64))
         every = SurfacePoints(
-            np.concatenate([held.positions_A for held in self._held]),
-            np.concatenate([held.normals for held in self._held]),
-            np.concatenate([held.pieces for held in self._held]),
+            np.concatenate([part.positions_A for part in self._parts]),
+            np.concatenate([part.normals for part in self._parts]),
+            np.concatenate([part.components for part in self._parts]),
         )
-        spread = _spread(_one_per_cell(every, self._spacing_A / _CELLS_PER_SPACING), self._spacing_A)
-        return replace(spread, normals=_oriented(spread, self._spacing_A))
+        sampled = _poisson_disk(_one_per_cell(every, self._spacing_A / _CELLS_PER_SPACING), self._spacing_A)
+        return replace(sampled, normals=_oriented(sampled, self._spacing_A))
 
 
 def nearest_signs(
-    points: SurfacePoints, positions_A: Floats, normals: Floats, pieces: npt.NDArray[Any]
+    points: SurfacePoints, positions_A: Floats, normals: Floats, components: npt.NDArray[Any]
 ) -> npt.NDArray[np.float32]:
-    """Return 1, or −1 for normals that look the other way than at the nearest point of their piece."""
-    signs = np.ones(len(pieces), np.float32)
-    if not (len(points) and len(pieces)):
+    """Return the signs that orient normals like the nearest sampled point of their component."""
+    signs = np.ones(len(components), np.float32)
+    if not (len(points) and len(components)):
         return signs
     scale = 10 * float(np.ptp(np.concatenate([points.positions_A, positions_A]), axis=0).max() + 1)
-    tree = import_optional("scipy.spatial").cKDTree(np.column_stack([points.positions_A, points.pieces * scale]))
-    _, near = tree.query(np.column_stack([positions_A, pieces * scale]))
+    tree = import_optional("scipy.spatial").cKDTree(np.column_stack([points.positions_A, points.components * scale]))
+    _, near = tree.query(np.column_stack([positions_A, components * scale]))
     way = positions_A - points.positions_A[near]
     way = way / np.maximum(np.linalg.norm(way, axis=1), 1e-9)[:, None]
     there = points.normals[near]
@@ -115,26 +117,26 @@ def nearest_signs(
 
 
 def _one_per_cell(points: SurfacePoints, cell_A: float) -> SurfacePoints:
-    """Return of the points of a piece in a cell the one nearest to its middle, in a fixed order."""
+    """Return of the points of a component in a cell the one nearest to its middle, in a fixed order."""
     cells = np.floor(points.positions_A / cell_A).astype(np.int64)
     off = (((points.positions_A / cell_A - cells) - 0.5) ** 2).sum(axis=1)
-    order = np.lexsort((*points.positions_A.T[::-1], off, *cells.T[::-1], points.pieces))
-    key = np.column_stack([points.pieces, cells])[order]
+    order = np.lexsort((*points.positions_A.T[::-1], off, *cells.T[::-1], points.components))
+    key = np.column_stack([points.components, cells])[order]
     first = np.ones(len(order), np.bool_)
     first[1:] = (key[1:] != key[:-1]).any(axis=1)
-    return points.chosen(order[first])
+    return points.select(order[first])
 
 
-def _apart(points: SurfacePoints, spacing_A: float) -> Floats:
-    """Return the places with the piece as a fourth axis, along which all pieces are out of each other's reach."""
-    return np.column_stack([points.positions_A, points.pieces * (10 * spacing_A)])
+def _separated(points: SurfacePoints, spacing_A: float) -> Floats:
+    """Return positions with a fourth coordinate that keeps different components out of each other's reach."""
+    return np.column_stack([points.positions_A, points.components * (10 * spacing_A)])
 
 
-def _spread(points: SurfacePoints, spacing_A: float) -> SurfacePoints:
-    places = _apart(points, spacing_A)
+def _poisson_disk(points: SurfacePoints, spacing_A: float) -> SurfacePoints:
+    places = _separated(points, spacing_A)
     cells = np.floor(points.positions_A / spacing_A).astype(np.int64)
     colours = (cells % 3) @ np.array([9, 3, 1])
-    _, cell = np.unique(np.column_stack([points.pieces, cells]), axis=0, return_inverse=True)
+    _, cell = np.unique(np.column_stack([points.components, cells]), axis=0, return_inverse=True)
     taken = np.empty(0, np.int64)
     for colour in range(27):
         left = np.flatnonzero(colours == colour)
@@ -146,11 +148,11 @@ def _spread(points: SurfacePoints, spacing_A: float) -> SurfacePoints:
             chosen = left[first]
             taken = np.concatenate([taken, chosen])
             left = left[np.linalg.norm(places[left] - places[chosen[back]], axis=1) >= spacing_A]
-    return points.chosen(np.sort(taken))
+    return points.select(np.sort(taken))
 
 
 def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
-    """Return the normals with signs that agree within a surface, outward where it is closed or bulges."""
+    """Return consistently oriented normals, pointing outward where a surface is closed or bulges."""
     count = len(points)
     if not count:
         return points.normals
@@ -161,16 +163,16 @@ def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
     tree = graphs.minimum_spanning_tree(graph)
     groups, group = graphs.connected_components(tree, directed=False)
     signs = np.ones(count)
-    # A root over all groups makes one tree of them, which is walked once.
+    # One root above all trees, so that they are traversed at once.
     roots = np.unique(group, return_index=True)[1]
     ends = tree.tocoo()
     rows, columns = np.concatenate([ends.row, np.full(groups, count)]), np.concatenate([ends.col, roots])
     whole = sparse.coo_array((np.ones(rows.size), (rows, columns)), shape=(count + 1, count + 1)).tocsr()
     order, before = graphs.breadth_first_order(whole, count, directed=False)
-    turned = _turns(points, before[:count])
+    flips = _flips(points, before[:count])
     for place in order[1:].tolist():
         parent = before[place]
-        signs[place] = 1.0 if parent == count else signs[parent] * turned[place]
+        signs[place] = 1.0 if parent == count else signs[parent] * flips[place]
     normals: Floats = points.normals * signs[:, None]
     normals *= _outward(points.positions_A, normals, group, groups)[group][:, None]
     inward = _inward_parts(replace(points, normals=normals), one, other, spacing_A)
@@ -179,7 +181,7 @@ def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
 
 
 def _neighbours(points: SurfacePoints, spacing_A: float) -> tuple[Numbers, Numbers]:
-    places = _apart(points, spacing_A)
+    places = _separated(points, spacing_A)
     tree = import_optional("scipy.spatial").cKDTree(places)
     distance, near = tree.query(places, k=min(_NEIGHBOURS + 1, len(places)), distance_upper_bound=_REACH * spacing_A)
     near, distance = near.reshape(len(places), -1), distance.reshape(len(places), -1)
@@ -190,7 +192,7 @@ def _neighbours(points: SurfacePoints, spacing_A: float) -> tuple[Numbers, Numbe
 
 
 def _agreement(points: SurfacePoints, one: Numbers, other: Numbers) -> tuple[Floats, Floats]:
-    """Return how well normals agree on a common sphere (−1 to 1), and how doubtful it is that two are neighbours."""
+    """Return how well pairs of normals agree on a common sphere (−1 to 1), and the cost of the edge between them."""
     way = points.positions_A[other] - points.positions_A[one]
     way = way / np.maximum(np.linalg.norm(way, axis=1), 1e-9)[:, None]
     here, there = points.normals[one], points.normals[other]
@@ -199,15 +201,15 @@ def _agreement(points: SurfacePoints, one: Numbers, other: Numbers) -> tuple[Flo
     return agrees, 1 - np.abs(agrees) + rise**2 + fall**2
 
 
-def _turns(points: SurfacePoints, before: npt.NDArray[Any]) -> Floats:
-    """Return for each point −1 where its normal has to be turned to agree with that of the point before it."""
+def _flips(points: SurfacePoints, before: npt.NDArray[Any]) -> Floats:
+    """Return −1 for each point whose normal must be flipped to agree with that of its parent, else 1."""
     parents = np.minimum(np.maximum(before, 0), len(points) - 1).astype(np.int64)
     agrees, _ = _agreement(points, parents, np.arange(len(points)))
     return np.where(agrees < 0, -1.0, 1.0)
 
 
 def _outward(positions_A: Floats, normals: Floats, group: npt.NDArray[Any], groups: int) -> Floats:
-    """Return for each surface 1, or −1 where its normals look inward; flat ones look along +z, else +y, else +x."""
+    """Return −1 for each surface whose normals point inward, else 1; flat ones point along +z, else +y, else +x."""
     count = np.bincount(group, minlength=groups)
     sums = [np.bincount(group, positions_A[:, axis], groups) for axis in range(3)]
     away = positions_A - (np.array(sums) / count).T[group]
@@ -223,11 +225,11 @@ def _outward(positions_A: Floats, normals: Floats, group: npt.NDArray[Any], grou
 
 
 def _inward_parts(points: SurfacePoints, one: Numbers, other: Numbers, spacing_A: float) -> npt.NDArray[np.bool_]:
-    """Return which points are to be turned after all, because they lie on another thing that only touches.
+    """Return the points whose normals must be flipped because they lie on another, touching object.
 
-    Where two vesicles touch, one goes over into the other as the two bows of an S, so normals that agree all along look
-    outward on one and inward on the other. Points want to look to the side to which the surface bulges, neighbours want
-    to agree, and the cheapest cut between both wishes says who turns (Greig, Porteous and Seheult, 1989).
+    Where two vesicles touch, their surfaces join in an S shape, so that consistent normals point outward on one and
+    inward on the other. A graph cut weighs the bulge of the surface at each point against the agreement of neighbours
+    (Greig, Porteous and Seheult, 1989).
     """
     count = len(points)
     bulge = np.zeros(count)
@@ -236,20 +238,22 @@ def _inward_parts(points: SurfacePoints, one: Numbers, other: Numbers, spacing_A
         rise = (points.normals[here] * way).sum(axis=1) / np.maximum((way**2).sum(axis=1), 1e-9)
         bulge -= np.bincount(here, rise, count)
     bulge *= spacing_A / np.maximum(np.bincount(one, minlength=count) + np.bincount(other, minlength=count), 1)
-    wish = np.round(_UNIT * np.sign(bulge) * np.maximum(np.abs(bulge) - _STRAIGHT, 0)).astype(np.int32)
-    if not (wish < 0).any():
+    preference = np.round(_UNIT * np.sign(bulge) * np.maximum(np.abs(bulge) - _LOCALLY_FLAT, 0)).astype(np.int32)
+    if not (preference < 0).any():
         return np.zeros(count, np.bool_)
     agrees, doubt = _agreement(points, one, other)
-    ties = np.round(_UNIT * _TIE * np.maximum(agrees, 0) * np.maximum(1 - doubt, 0)).astype(np.int32)
+    weights = np.round(_UNIT * _SMOOTHNESS * np.maximum(agrees, 0) * np.maximum(1 - doubt, 0)).astype(np.int32)
     source, sink, every = count, count + 1, np.arange(count)
     rows = np.concatenate([one, other, np.full(count, source), every])
     columns = np.concatenate([other, one, every, np.full(count, sink)])
-    capacity = np.concatenate([ties, ties, np.maximum(-wish, 0), np.maximum(wish, 0)]).astype(np.int32)
+    capacity = np.concatenate([weights, weights, np.maximum(-preference, 0), np.maximum(preference, 0)]).astype(
+        np.int32
+    )
     some = capacity > 0
     sparse, graphs = import_optional("scipy.sparse"), import_optional("scipy.sparse.csgraph")
     graph = sparse.csr_array((capacity[some], (rows[some], columns[some])), shape=(count + 2, count + 2))
-    left = graph - graphs.maximum_flow(graph, source, sink).flow
-    left.eliminate_zeros()
-    turned = np.zeros(count + 2, np.bool_)
-    turned[graphs.breadth_first_order(left, source, return_predecessors=False)] = True
-    return turned[:count]
+    residual = graph - graphs.maximum_flow(graph, source, sink).flow
+    residual.eliminate_zeros()
+    flipped = np.zeros(count + 2, np.bool_)
+    flipped[graphs.breadth_first_order(residual, source, return_predecessors=False)] = True
+    return flipped[:count]

@@ -1,4 +1,4 @@
-"""A mask as a row of slabs along z, read again and again: how masks of any depth are worked on in flat memory."""
+"""Masks as a sequence of slabs along z that can be read repeatedly: masks of any depth in constant memory."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from cryomamba.volumes.header_fields import HeaderFields
 SLAB_VOXELS = 16 * 1024 * 1024
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
-Step = Callable[[float], None]
+Progress = Callable[[float], None]
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Spread(Protocol):
-    """What calls a function for each item in turn, as ``map`` does: over several processes, if everything pickles."""
+class ParallelMap(Protocol):
+    """A ``map`` that may call the function in several processes, if everything pickles."""
 
-    def __call__(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterator[Answer]:
-        """Yield the answers in the order of the items."""
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item], /) -> Iterator[Result]:
+        """Yield the results in the order of the items."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSource:
-    """Labels that come slab by slab, from a file, an array or another source.
+    """Labels read slab by slab, from a file, an array or another source.
 
     Attributes
     ----------
@@ -43,10 +43,10 @@ class LabelSource:
     voxel_size_A : tuple of float
         Å along z, y, x.
     depth : int
-        Planes of a slab; the last one may have fewer.
+        Planes per slab; the last one may have fewer.
     slabs : callable
-        ``slabs() -> iterator of (z, y, x) arrays``, from z = 0 on, each time anew. An array is valid until the next
-        one is asked for, and is not to be written to.
+        ``slabs() -> iterator of (z, y, x) arrays``, from z = 0 on, each call from the start. An array is read-only and
+        valid until the next one is requested.
     """
 
     shape: Shape
@@ -56,18 +56,18 @@ class LabelSource:
 
     @classmethod
     def of_volume(cls, mask: Volume, *, slab_voxels: int = SLAB_VOXELS) -> Self:
-        """Return the labels of an open mask file; it must stay open.
+        """Return the labels of an open mask file, which must stay open.
 
         Raises
         ------
         VolumeError
-            ``volume_unsupported``: its voxels are not whole numbers, so it is no mask.
+            ``volume_unsupported``: its voxels are not integers, so it is not a mask.
         """
         if np.dtype(mask.header.dtype).kind not in "iu":
             raise VolumeError(
                 f"{mask.meta.name} holds densities, not labels.",
                 code=ErrorCode.VOLUME_UNSUPPORTED,
-                hint="Give a mask, such as the one that 'cryomamba segment' writes.",
+                hint="Choose a mask, for example one written by 'cryomamba segment'.",
             )
         depth = slab_depth(mask.shape, slab_voxels)
 
@@ -81,7 +81,7 @@ class LabelSource:
     def of_array(
         cls, mask: npt.NDArray[Any], voxel_size_A: Spacing = (1.0, 1.0, 1.0), *, slab_voxels: int = SLAB_VOXELS
     ) -> Self:
-        """Return the labels of an array (z, y, x) of booleans or whole numbers from 0 on."""
+        """Return the labels of an array (z, y, x) of booleans or non-negative integers."""
         depth = slab_depth(mask.shape, slab_voxels)
 
         def slabs() -> Iterator[Labels]:
@@ -90,7 +90,7 @@ class LabelSource:
         return cls((mask.shape[0], mask.shape[1], mask.shape[2]), voxel_size_A, depth, slabs)
 
     def map(self, change: Callable[[Labels], Labels]) -> Self:
-        """Return a source whose slabs are changed voxel by voxel."""
+        """Return a source with a function applied to each slab."""
         return replace(self, slabs=lambda: map(change, self.slabs()))
 
     def array(self) -> Labels:
@@ -105,22 +105,22 @@ class LabelSource:
 
 
 def slab_depth(shape: tuple[int, ...], voxels: int = SLAB_VOXELS) -> int:
-    """Return how many planes a slab of about so many voxels has, at least one."""
+    """Return the number of planes, at least one, of a slab of about `voxels` voxels."""
     return max(1, min(shape[0], voxels // (shape[1] * shape[2])))
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A slab with planes of its neighbours.
+    """A slab with a halo of planes from its neighbours.
 
     Attributes
     ----------
     data : ndarray
-        Slab and halo (z, y, x); at the first and last plane of the volume there is no halo.
+        Slab and halo (z, y, x); there is no halo beyond the volume.
     start : int
         z of the first plane of `data`.
     core : slice
-        Where the slab lies in `data`.
+        Planes of the slab itself in `data`.
     """
 
     data: Labels
@@ -129,9 +129,9 @@ class Window:
 
 
 def windows(slabs: Iterable[Labels], halo: int, *, copy: bool = True) -> Iterator[Window]:
-    """Give each slab up to `halo` planes of what lies before and after it.
+    """Yield each slab with up to `halo` planes before and after it.
 
-    With ``copy=False`` the slabs are held as they come, so none may be written to afterwards.
+    With ``copy=False`` the slabs are kept without copying, so the caller must not reuse their arrays.
     """
     held: deque[tuple[int, Labels]] = deque()
     cores: deque[tuple[int, int]] = deque()
@@ -150,8 +150,8 @@ def windows(slabs: Iterable[Labels], halo: int, *, copy: bool = True) -> Iterato
             del window
 
 
-def thicker(slabs: Iterable[Labels], planes: int) -> Iterator[Labels]:
-    """Put slabs together until they have so many planes; each time a fresh array."""
+def regroup_slabs(slabs: Iterable[Labels], planes: int) -> Iterator[Labels]:
+    """Concatenate slabs until they have at least so many planes; each result is a new array."""
     parts: list[Labels] = []
     for slab in slabs:
         parts.append(slab.copy())
@@ -171,7 +171,7 @@ def _window(held: Iterable[tuple[int, Labels]], start: int, stop: int, halo: int
 
 
 def strips(shape: tuple[int, ...], margin: int, *, voxels: int) -> list[slice]:
-    """Cut the rows of a window so that each strip, with `margin` rows to either side, has about so many voxels."""
+    """Return strips of rows that, with `margin` rows on either side, have about so many voxels each."""
     height = max(voxels // (shape[0] * shape[2]) - 2 * margin, margin)
     return [slice(y, min(y + height, shape[1])) for y in range(0, shape[1], height)]
 
@@ -183,9 +183,9 @@ def write_labels(
     *,
     labels: int,
     engine: str,
-    step: Step | None = None,
+    progress: Progress | None = None,
 ) -> None:
-    """Write a source as a mask file that lies on `like`; see :class:`~cryomamba.volumes.MaskWriter`.
+    """Write a source as a mask file on the grid of `like`; see :class:`~cryomamba.volumes.MaskWriter`.
 
     Raises
     ------
@@ -197,8 +197,8 @@ def write_labels(
         for slab in source.slabs():
             mask.write(z, 0, 0, slab.astype(mask.dtype, copy=False))
             z += len(slab)
-            if step is not None:
-                step(z / source.shape[0])
+            if progress is not None:
+                progress(z / source.shape[0])
 
 
 def _unsigned(slab: npt.NDArray[Any]) -> Labels:

@@ -1,8 +1,8 @@
-"""The surface of a mask: its voxel faces, each weighted by how it stands to the smooth surface behind it.
+"""Surface area of a mask: its voxel faces, each weighted by the cosine between its normal and the surface's.
 
-Counting faces overestimates an oblique surface by up to three quarters. A face's share of the true surface is its area
-times the cosine between its normal and the surface's; the normal is that of the mask smoothed by a Gaussian. Planes
-come out right in any direction, balls and shells to about 1.5 %. Coeurjolly, Flin, Teytaud and Tougne, "Multigrid
+Counting faces overestimates an oblique surface by up to three quarters. Here the area of a face is multiplied by the
+cosine between its normal and that of the surface, the gradient of the mask smoothed with a Gaussian. Planes are exact
+in any direction, balls and shells to about 1.5 %. Coeurjolly, Flin, Teytaud and Tougne, "Multigrid
 convergence and surface area estimation" (2003); normals as in Lenoir, Malgouyres and Revenu (1996).
 """
 
@@ -36,26 +36,25 @@ Floats = npt.NDArray[np.float32]
 def face_areas(
     labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
 ) -> Iterator[tuple[Spots, Floats]]:
-    """Yield the surface that belongs to the voxels of a window's core, in several parts.
+    """Yield the surface area of the voxels in a window's core, in several parts.
 
-    Each label has its own surface, also where two touch. Where the mask meets the volume's border there is none: the
-    thing goes on there.
+    Each label has its own surface, also where two labels touch. Faces on the volume's border do not count.
 
     Parameters
     ----------
     labels : ndarray
-        Window (z, y, x) with ``HALO`` planes before and after the core, as far as the volume has them.
+        Window (z, y, x) with ``HALO`` planes before and after the core, as far as the volume reaches.
     core : slice
-        The planes that count.
+        The planes to measure.
     voxel_size_A : tuple of float
     threads : int
 
     Yields
     ------
     voxels : ndarray of int32
-        Flat indices in the core of voxels at the surface; a voxel occurs once per face.
+        Flat indices in the core of voxels at the surface, once per face.
     areas : ndarray
-        Å², for each.
+        Å² of each face.
     """
     near = labels[max(core.start - HALO, 0) : core.stop + HALO]
     top = min(core.start, HALO)
@@ -73,18 +72,18 @@ def face_areas(
         ]
 
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[list[tuple[Spots, Floats]]]] = deque()
-        # Of noise, the faces take far more room than the mask: no more are found ahead than there are threads.
+        pending: deque[Future[list[tuple[Spots, Floats]]]] = deque()
+        # The faces of a noisy mask take far more memory than the mask, so few strips are computed ahead.
         for rows in strips(near.shape, HALO, voxels=_VOXELS):
-            waiting.append(pool.submit(faces, rows))
-            if len(waiting) > threads:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+            pending.append(pool.submit(faces, rows))
+            if len(pending) > threads:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
 
 
 def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
-    """Yield the labels that occur, each with a box that holds it and what is near."""
+    """Yield the labels that occur, each with its bounding box and a margin."""
     highest = int(labels.max(initial=0))
     if highest == 1:
         yield 1, tuple(slice(0, size) for size in labels.shape)
@@ -98,13 +97,13 @@ def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
 def _label_faces(
     mask: npt.NDArray[np.bool_], core: tuple[slice, slice], box: tuple[slice, ...], voxel_size_A: Spacing
 ) -> Iterator[tuple[Places, Floats]]:
-    """Yield the faces of voxels in the core's planes and rows; places and core count from where the box is cut out."""
+    """Yield the faces of voxels in the core's planes and rows, in coordinates of the array that `box` refers to."""
     smooth = import_optional("scipy.ndimage").gaussian_filter(
         mask.view(np.uint8), _SIGMA, output=np.float32, truncate=_TRUNCATE, mode="nearest"
     )
-    # The mask is sparse, so its voxels are listed once, by flat index; the edge around it spares looking for borders.
+    # The mask is sparse, so its voxels are listed once, by flat index; padding makes border checks unnecessary.
     padded = np.pad(mask, 1, mode="edge")
-    field = _Field(np.pad(smooth, 1, mode="edge"), voxel_size_A)
+    field = _SmoothedMask(np.pad(smooth, 1, mode="edge"), voxel_size_A)
     solid = padded.reshape(-1)
     counted = np.zeros_like(padded)
     planes, rows = (
@@ -121,8 +120,8 @@ def _label_faces(
             yield (z + origin[0], y + origin[1], x + origin[2]), field.areas(inside, inside + step, axis)
 
 
-class _Field:
-    """The smoothed mask, in whose gradient the normals lie; voxels are flat indices, none of them at its edge."""
+class _SmoothedMask:
+    """The smoothed mask, whose gradient gives the normals; voxels are flat indices, none of them at its edge."""
 
     def __init__(self, smooth: Floats, voxel_size_A: Spacing) -> None:
         self._smooth = smooth.reshape(-1)
@@ -134,7 +133,7 @@ class _Field:
         normal = [self._difference(inside, outside, a) / np.float32(self._size[a]) for a in range(3)]
         length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
         face = math.prod(self._size) / self._size[axis]
-        # Without a gradient (a plane one voxel thick, seen from its middle) the face itself is the best guess.
+        # Without a gradient (in a plane one voxel thick) the face counts in full.
         cosine = np.divide(np.abs(normal[axis]), length, out=np.ones_like(length), where=length > 0)
         areas: Floats = cosine * np.float32(face)
         return areas

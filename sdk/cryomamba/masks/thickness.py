@@ -1,8 +1,8 @@
-"""How thick a mask is, at the voxels that lie in its middle.
+"""Thickness of a mask on its medial axis.
 
-A voxel lies in the middle if no neighbour is further from the mask's edge (the ridge of the distance transform, after
-Blum's medial axis, 1967). The distance is exact (Felzenszwalb and Huttenlocher, 2012, as in "edt"). Between two voxels
-the middle is found from the distances on either side.
+A voxel is on the medial axis if no neighbour is farther from the mask's edge: the ridge of the distance transform
+(Blum, 1967). Distances are exact (Felzenszwalb and Huttenlocher, 2012, as in "edt"). The sub-voxel position of the
+axis comes from the distances on either side.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from cryomamba.optional_imports import import_optional
 
 LIMIT_A: Final = 400.0
 _HALO_MAX: Final = 24
-# Distances end at the centre of the nearest voxel outside, on average so far (in voxels, both sides) behind the edge.
-_BEHIND_EDGE: Final = 0.8
-_DISTANCES: Final = 8 * 1024 * 1024
-# Most things are thin: their distances are right with that share of the reach around them, at half the work.
+# Distances are to the centre of the nearest voxel outside, which is on average this far (in voxels, for both sides
+# together) beyond the edge.
+_BEYOND_EDGE: Final = 0.8
+_TILE_VOXELS: Final = 8 * 1024 * 1024
+# Most objects are thin: a margin of this fraction of the reach suffices for them, at half the cost.
 _NEAR: Final = 0.4
 
 Places = tuple[npt.NDArray[np.intp], ...]
@@ -34,31 +35,31 @@ Floats = npt.NDArray[np.float32]
 
 
 def thickness_halo(voxel_size_A: Spacing) -> int:
-    """Return how many planes before and after a slab are needed to measure up to ``LIMIT_A``, at most 24."""
+    """Return the number of planes, at most 24, needed on either side of a slab to measure up to ``LIMIT_A``."""
     return min(math.ceil(LIMIT_A / 2 / voxel_size_A[0]) + 1, _HALO_MAX)
 
 
 def medial_thickness(
     labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
 ) -> Iterator[tuple[Spots, Floats]]:
-    """Yield the thickness at the middle of what is in a window's core, in several parts.
+    """Yield the thickness at the voxels of the medial axis in a window's core, in several parts.
 
     Parameters
     ----------
     labels : ndarray
-        Window (z, y, x) with :func:`thickness_halo` planes before and after the core, as far as the volume has them.
-        Each label is measured for itself. Beyond the volume's border the mask is taken to go on.
+        Window (z, y, x) with :func:`thickness_halo` planes before and after the core, as far as the volume reaches.
+        Labels are measured separately. The mask is continued beyond the volume's border.
     core : slice
-        The planes that count.
+        The planes to measure.
     voxel_size_A : tuple of float
     threads : int
 
     Yields
     ------
     voxels : ndarray of int32
-        Flat indices in the core of voxels in the middle.
+        Flat indices in the core of voxels on the medial axis.
     thickness : ndarray
-        Å at each; what is thicker than the halo lets one see reads as that.
+        Å at each, limited by the halo.
     """
     shape = (core.stop - core.start, *labels.shape[1:])
     reach_A = thickness_halo(voxel_size_A) * voxel_size_A[0]
@@ -67,7 +68,7 @@ def medial_thickness(
         if not labels[tile].any():
             continue
         distance = _distances(labels, tile, voxel_size_A, _NEAR * reach_A, threads)
-        # More surroundings only bring the edge nearer, so what is needed of them is known now.
+        # A larger margin can only bring the edge nearer, so the margin that is needed is known now.
         if (farthest := float(distance.max())) > _NEAR * reach_A:
             distance = _distances(labels, tile, voxel_size_A, min(farthest, reach_A), threads)
         np.minimum(distance, np.float32(reach_A), out=distance)
@@ -76,17 +77,17 @@ def medial_thickness(
 
 
 def _tiles(shape: tuple[int, ...], margin: int) -> Iterator[tuple[slice, slice]]:
-    """Cut the planes of a window into squares that have about so many voxels with a margin."""
-    side = max(math.isqrt(_DISTANCES // shape[0]) - 2 * margin, margin)
+    """Yield square tiles of a window's planes that have about ``_TILE_VOXELS`` voxels with their margin."""
+    side = max(math.isqrt(_TILE_VOXELS // shape[0]) - 2 * margin, margin)
     for y in range(0, shape[1], side):
         for x in range(0, shape[2], side):
             yield slice(y, min(y + side, shape[1])), slice(x, min(x + side, shape[2]))
 
 
 def _distances(labels: Labels, tile: tuple[slice, ...], voxel_size_A: Spacing, reach_A: float, threads: int) -> Floats:
-    """Return the distance from the mask's edge in a tile and one voxel around it; those up to the reach are exact.
+    """Return the distances to the mask's edge in a tile and one voxel around it, exact up to the reach.
 
-    Where the window ends, its last voxels are repeated.
+    At the window's border, its last voxels are repeated.
     """
     near = [
         slice(max(side.start - math.ceil(reach_A / size) - 1, 0), side.stop + math.ceil(reach_A / size) + 1)
@@ -104,21 +105,21 @@ def _distances(labels: Labels, tile: tuple[slice, ...], voxel_size_A: Spacing, r
 
 
 def _measure(distance: Floats, voxel_size_A: Spacing) -> tuple[Places, Floats]:
-    """Measure where a tile is thick, given the distances in it and one voxel around it."""
+    """Return a tile's voxels on the medial axis and the thickness there, from distances with one voxel around it."""
     core = np.zeros(distance.shape, np.bool_)
     core[1:-1, 1:-1, 1:-1] = distance[1:-1, 1:-1, 1:-1] > 0
-    middle, half = _ridge(distance, np.flatnonzero(core))
-    behind = _BEHIND_EDGE * math.prod(voxel_size_A) ** (1 / 3)
-    thickness: Floats = np.maximum(2 * half - behind, behind).astype(np.float32)
-    z, y, x = np.unravel_index(middle, distance.shape)
+    ridge, half = _ridge(distance, np.flatnonzero(core))
+    beyond = _BEYOND_EDGE * math.prod(voxel_size_A) ** (1 / 3)
+    thickness: Floats = np.maximum(2 * half - beyond, beyond).astype(np.float32)
+    z, y, x = np.unravel_index(ridge, distance.shape)
     return (z - 1, y - 1, x - 1), thickness
 
 
 def _ridge(distance: Floats, voxels: Voxels) -> tuple[Voxels, Floats]:
-    """Return those of the voxels that no neighbour is further from the edge than, and half the thickness there.
+    """Return the voxels that are local maxima of the distance, and half the thickness there.
 
-    Voxels are flat indices, none of them at the edge of `distance`. Half the thickness is the distance, and how far
-    the true middle lies beside the voxel: half the difference of the distances on either side.
+    Voxels are flat indices, none of them at the edge of `distance`. Half the thickness is the distance plus the offset
+    of the true axis from the voxel, which is half the difference of the distances on either side.
     """
     strides = (distance.shape[1] * distance.shape[2], distance.shape[2], 1)
     flat = distance.reshape(-1)

@@ -1,4 +1,4 @@
-"""How scores become labels."""
+"""Thresholds that turn a score map into a mask."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HysteresisThreshold:
-    """How scores become labels.
+    """Thresholds on scores of 0 to 255.
 
     Attributes
     ----------
     high, low : int
-        Hysteresis on uint8 scores: a component of voxels with at least `low` stays if one has at least `high`.
-        Equal values make a plain threshold.
+        Upper and lower hysteresis threshold: a connected component of voxels at or above `low` is kept if at least one
+        of them is at or above `high`. Equal values make a single threshold.
     min_voxels : int
-        Smaller components go.
+        Minimum size of a component; smaller ones are removed.
     """
 
     high: int

@@ -133,19 +133,36 @@ class Claimed(Record):
 
 
 class Renew(JobRef):
-    """``job.renew``: the worker is alive and this far."""
+    """``job.renew``: the worker extends its lease, and waits for something new up to `wait_s`.
+
+    Attributes
+    ----------
+    cancelling : bool
+    focus : tuple of float, optional
+        What the worker knows: the reply comes at once where the job's cancel or focus differs.
+    """
 
     worker: str = Field(min_length=1, max_length=128)
     attempt: int = Field(ge=1)
-    progress: Progress
+    wait_s: float = Field(0.0, ge=0, le=60)
+    cancelling: bool = False
+    focus: Zyx | None = None
 
 
 class Renewed(Record):
-    """The reply to ``job.renew``: whether to go on, and where the viewer looks."""
+    """The reply to ``job.renew``: whether to stop, and where the viewer looks."""
 
     cancel: bool = False
     lease_s: float
     focus: Zyx | None = None
+
+
+class ProgressReport(JobRef):
+    """``job.progress``: how far the attempt is; published at once, stored with the next lease."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    attempt: int = Field(ge=1)
+    progress: Progress
 
 
 class Finish(JobRef):
@@ -189,6 +206,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.WORKER_HELLO: WorkerHello,
     messages.JOB_CLAIM: Claim,
     messages.JOB_RENEW: Renew,
+    messages.PROGRESS: ProgressReport,
     messages.JOB_FINISH: Finish,
     messages.JOB_FAIL: Fail,
     messages.JOB_RELEASE: Release,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from cryomamba_broker.wakeup import Wakeup
+
 NAMES_KEPT: Final = 1024
 PLACES_MAX: Final = 512
 
 
-class PendingClaim:
+class PendingClaim(Wakeup):
     """One worker's claim while it waits.
 
     Attributes
@@ -22,22 +23,8 @@ class PendingClaim:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.replaced = False
-        self._called = asyncio.Event()
-
-    def call(self) -> None:
-        """Say that it is worth looking again."""
-        self._called.set()
-
-    async def wait(self, deadline: float) -> bool:
-        """Wait to be called until `deadline` (the loop's time); False if that passed first."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._called.wait()
-        except TimeoutError:
-            return False
-        self._called.clear()
-        return True
 
 
 class ClaimQueue:
@@ -60,7 +47,7 @@ class ClaimQueue:
         older = self._waiting.get(worker)
         if older is not None:
             older.replaced = True
-            older.call()
+            older.wake()
         place = self._waiting[worker] = self._newest[worker] = PendingClaim()
         self._newest.move_to_end(worker)
         if len(self._newest) > NAMES_KEPT:
@@ -83,7 +70,7 @@ class ClaimQueue:
     def wake_all(self) -> None:
         """Say that there may be a job."""
         for place in self._waiting.values():
-            place.call()
+            place.wake()
 
     def workers(self) -> tuple[str, ...]:
         """Return who waits."""

@@ -177,6 +177,7 @@ class ClientRequests:
     async def focus(self, request: FocusRequest, visibility: Visibility) -> Answer:
         """Note where the viewer looks."""
         record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, visibility))
+        self._core.renewals.wake(request.job)
         return job_answer(record)
 
     async def revise(self, request: ReviseRequest, visibility: Visibility) -> Answer:

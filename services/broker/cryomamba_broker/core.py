@@ -15,6 +15,7 @@ from cryomamba_broker.relay import AttemptFence
 from cryomamba_broker.store import Change, Clock, Store
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import Owners
+from cryomamba_broker.wakeup import PendingRenewals
 from cryomamba_broker.workers import Workers
 
 
@@ -38,7 +39,8 @@ class Core:
     fence : Fence
     owners : Owners
     workers : Workers
-    waiting : WaitingRoom
+    waiting : ClaimQueue
+    renewals : PendingRenewals
     ended : Counter of str
         Jobs that have ended since the start, by final state.
     """
@@ -55,6 +57,7 @@ class Core:
     owners: Owners
     workers: Workers
     waiting: ClaimQueue = field(default_factory=ClaimQueue)
+    renewals: PendingRenewals = field(default_factory=PendingRenewals)
     ended: Counter[str] = field(default_factory=Counter)
 
     async def change(self, work: Callable[[Store], Change]) -> JobRecord:
@@ -64,7 +67,8 @@ class Core:
         return change.record
 
     async def announce(self, change: Change) -> None:
-        """Publish a change that the store has made."""
+        """Publish a change that the store has made, and wake the worker that waits for one."""
+        self.renewals.wake(change.record.job_id)
         self.owners.note(change.record.job_id, change.record.owner)
         if change.event is not None:
             if change.record.state.final:

@@ -23,7 +23,8 @@ from cryomamba.wire.requests import parse_request
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters, Throttle
 
-IN_FLIGHT_MAX: Final = 1024
+# Claims and renewals, one of them for each worker, wait for many seconds.
+IN_FLIGHT_MAX: Final = 2048
 REPLIES_KEPT: Final = 1024
 CHANGING: Final = frozenset(
     {"job.submit", "job.cancel", "job.retry", "job.delete", "job.claim", "job.finish", "job.fail", "job.release"}
@@ -116,7 +117,7 @@ class Dispatcher:
         self._replies: OrderedDict[Key, bytes] = OrderedDict()
 
     async def run(self) -> None:
-        """Serve requests, for ever; at most 1024 at a time, the others wait in the socket."""
+        """Serve requests, for ever; at most 2048 at a time, the others wait in the socket."""
         room = asyncio.Semaphore(IN_FLIGHT_MAX)
         async with asyncio.TaskGroup() as tasks:
             while True:

@@ -14,7 +14,7 @@ import zmq.asyncio
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
-from cryomamba.models.jobs import JobEvent, JobRecord
+from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, encode
 from cryomamba.wire.messages import HEAD, PROGRESS, STATE
 from cryomamba.wire.topics import Topic, event_topic, owned_topic
@@ -72,22 +72,18 @@ class EventPublisher:
     async def publish_state(self, event: JobEvent, record: JobRecord) -> None:
         """Publish a change of state."""
         body = _state_body(event, record)
-        for topic in _topics(record):
-            await self._send(topic, self._envelope(STATE, body, topic, record))
+        for topic in _topics(record.job_id, record.owner):
+            await self._send(topic, self._envelope(STATE, body, topic, record.job_id, record.attempt))
             self._ended.pop(topic, None)
             if record.state.final:
                 self._end(topic)
         self._counters.events += 1
 
-    async def publish_progress(self, record: JobRecord) -> None:
+    async def publish_progress(self, job_id: str, owner: str, attempt: int, progress: Progress) -> None:
         """Publish how far a running job is."""
-        body = {
-            "progress": record.progress.model_dump(mode="json"),
-            "attempt": record.attempt,
-            "state": str(record.state),
-        }
-        for topic in _topics(record):
-            await self._send(topic, self._envelope(PROGRESS, body, topic, record))
+        body = {"progress": progress.model_dump(mode="json"), "attempt": attempt, "state": str(JobState.RUNNING)}
+        for topic in _topics(job_id, owner):
+            await self._send(topic, self._envelope(PROGRESS, body, topic, job_id, attempt))
 
     def cut(self) -> None:
         """Cut all subscriptions; whoever may makes them again."""
@@ -140,19 +136,20 @@ class EventPublisher:
         body = _state_body(record.history[-1], record)
         # The number of the last public message, so that a gap after the snapshot is seen.
         seq = self._stamp.last_seq(event_topic(job_id))
-        await self._send(wanted, replace(self._envelope(STATE, body, wanted, record), seq=seq))
+        await self._send(wanted, replace(self._envelope(STATE, body, wanted, job_id, record.attempt), seq=seq))
         self._stamp.forget(wanted)
         self._counters.syncs += 1
 
     async def _send_head(self, wanted: bytes, owner: str | None) -> None:
         visibility = Visibility.everything() if owner is None else Visibility.of(owner)
         last, active = await self._store.call(lambda store: (store.events.last(), store.events.active(visibility)))
-        await self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted, None))
+        await self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted))
         self._stamp.forget(wanted)
         self._counters.syncs += 1
 
-    def _envelope(self, type_: str, body: Mapping[str, Any], topic: bytes, record: JobRecord | None) -> Envelope:
-        job, attempt = (None, None) if record is None else (record.job_id, record.attempt)
+    def _envelope(
+        self, type_: str, body: Mapping[str, Any], topic: bytes, job: str | None = None, attempt: int | None = None
+    ) -> Envelope:
         return self._stamp.envelope(type_, body, ts=self._wall(), topic=topic, job=job, attempt=attempt)
 
     async def _send(self, topic: bytes, envelope: Envelope) -> None:
@@ -165,9 +162,9 @@ class EventPublisher:
             self._stamp.forget(oldest)
 
 
-def _topics(record: JobRecord) -> list[bytes]:
-    owned = [owned_topic(record.owner, record.job_id)] if record.owner else []
-    return [event_topic(record.job_id), *owned]
+def _topics(job_id: str, owner: str) -> list[bytes]:
+    owned = [owned_topic(owner, job_id)] if owner else []
+    return [event_topic(job_id), *owned]
 
 
 def _state_body(event: JobEvent, record: JobRecord) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import zmq.asyncio
 from cryomamba.endpoints import BusEndpoints, ConnectionFile
 from cryomamba.errors import UnavailableError
 from cryomamba.settings import Settings
-from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import EnvelopeFactory
 from cryomamba_broker.admission import VolumeRoots
 from cryomamba_broker.authenticator import BusAuthenticator
@@ -172,7 +171,7 @@ class Broker:
         self._begin("event subscriptions", publisher.run_subscriptions())
         if self.guard.public_key is not None:
             self._begin("revocation", Revocation(self.guard, relay, publisher).run())
-        self._begin("leases", workers.look_after(min(1.0, lease_s / RENEWALS_PER_LEASE)))
+        self._begin("leases", workers.look_after(min(1.0, self.policy.renewal_s)))
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import JobState
-from cryomamba.wire.constants import LEASE_S, MAX_ATTEMPTS
+from cryomamba.wire.constants import LEASE_S, MAX_ATTEMPTS, RENEWALS_PER_LEASE
 
 EventType = Literal[
     "job_created",
@@ -111,6 +111,11 @@ class LeasePolicy:
     lease_s: float = LEASE_S
     max_attempts: int = MAX_ATTEMPTS
     pause_s: float = 1.0
+
+    @property
+    def renewal_s(self) -> float:
+        """Seconds between two renewals."""
+        return self.lease_s / RENEWALS_PER_LEASE
 
     def pause(self, tries: int) -> float:
         """Return the seconds to wait after the given number of failed attempts."""

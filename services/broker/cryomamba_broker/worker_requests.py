@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
-from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, Release, Renew, Renewed, WorkerHello
+from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, ProgressReport, Release, Renew, Renewed, WorkerHello
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Throttle
@@ -38,6 +38,7 @@ class WorkerRequests:
             "worker.hello": self.hello,
             "job.claim": self.claim,
             "job.renew": self.renew,
+            "job.progress": self.progress,
             "job.finish": self.finish,
             "job.fail": self.fail,
             "job.release": self.release,
@@ -92,14 +93,25 @@ class WorkerRequests:
         self._core.waiting.wake_all()
 
     async def renew(self, request: Renew, _: Visibility) -> Answer:
-        """Hold a lease on."""
+        """Extend a lease; the answer comes when the worker must stop or look elsewhere, else after `wait_s`."""
         attempt = _attempt(request)
-        # It lives, even if the store cannot be written to just now.
+        deadline = asyncio.get_running_loop().time() + request.wait_s
+        # The worker is alive even if the store cannot be written to just now.
         self._seen(request.worker, request.job)
-        held = await self._core.store.call(lambda store: store.leases.renew(attempt, request.progress))
-        await self._core.publisher.publish_progress(held.record)
-        renewed = Renewed(cancel=held.cancel, lease_s=self._core.lease_s, focus=held.focus)
+        with self._core.renewals.waiting(request.job) as changes:
+            lease = await self._core.store.call(lambda store: store.leases.renew(attempt))
+            while (lease.cancel, lease.focus) == (request.cancelling, request.focus) and await changes.wait(deadline):
+                lease = await self._core.store.call(lambda store: store.leases.status(attempt))
+        renewed = Renewed(cancel=lease.cancel, lease_s=self._core.lease_s, focus=lease.focus)
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
+
+    async def progress(self, request: ProgressReport, _: Visibility) -> Answer:
+        """Keep and publish how far an attempt is; nothing is written to the disk."""
+        attempt = _attempt(request)
+        self._seen(request.worker, request.job)
+        owner = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
+        await self._core.publisher.publish_progress(request.job, owner, request.attempt, request.progress)
+        return Answer({}, job=request.job, attempt=request.attempt)
 
     async def finish(self, request: Finish, _: Visibility) -> Answer:
         """Complete a job."""
@@ -147,5 +159,5 @@ class WorkerRequests:
         self._core.workers.seen(worker, at=to_time(clock.wall()), steady=clock.steady(), job_id=job_id)
 
 
-def _attempt(request: Renew | Finish | Fail | Release) -> Attempt:
+def _attempt(request: Renew | ProgressReport | Finish | Fail | Release) -> Attempt:
     return Attempt(request.job, request.worker, request.attempt)

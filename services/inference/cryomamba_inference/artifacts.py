@@ -177,7 +177,7 @@ def write_artifacts(
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=reporter(number))
         # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
         source, report = LabelSource.of_volume(mask), trimming_reporter(len(masks))
-        measured = measure(source, engine.labels, shape=engine.needs_volume, step=report, threads=threads)
+        measured = measure(source, engine.labels, shape=engine.needs_volume, progress=report, threads=threads)
         picks = outcome.picks
         if options is not None:
             report = trimming_reporter(len(masks) + 1)
@@ -214,13 +214,13 @@ def _trace_membranes(
     """Write the requested membrane files; return the measurements with areas, the file names, and surface points."""
     names = {form: EXPORTS[form].name for form in formats_of("membranes") if getattr(options, form)}
     found = trace_membranes(
-        measured.pieces,
+        measured.components,
         mask,
         MembraneFiles(**{form: folder / name for form, name in names.items()}),
         thickness_A=getattr(options, "thickness_A", None),
         spacing_A=options.point_spacing_A,
         engine=engine.name,
-        step=report,
+        progress=report,
     )
     points = found.points if options.point_spacing_A is not None else None
     return measured.with_medial_surface(found.medial_surface_nm2), list(names.values()), points

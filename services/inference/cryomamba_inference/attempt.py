@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ from cryomamba.models.base import Request
 from cryomamba.models.jobs import Artifact, JobError, Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
-from cryomamba.wire.requests import Claimed, Fail, Finish, Renew, Renewed
+from cryomamba.wire.messages import JOB_FAIL, JOB_FINISH, JOB_RENEW, PROGRESS
+from cryomamba.wire.requests import Claimed, Fail, Finish, ProgressReport, Renew, Renewed
 from cryomamba_inference.artifacts import publish
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
 from cryomamba_inference.limits import exceeded
@@ -34,9 +37,8 @@ from cryomamba_server.workspace import Workspace
 log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
-# Often enough that a person who cancels or looks elsewhere is heard at once.
-_RENEW_MAX_S = 0.5
 _AGAIN_S = 0.2
+_PROGRESS_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ class Attempt:
         self._channel = channel
         self._child = child
         self._progress = Progress(stage="starting")
+        self._progressed = asyncio.Event()
+        self._progressed.set()
+        self._cancelling = False
         self._forced = False
         self._ended: asyncio.Future[_Ended] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
@@ -98,7 +103,7 @@ class Attempt:
                     "folder": str(folder),
                 }
             )
-            ended = await self._guard_within_limits()
+            ended = await self._supervise()
             if ended.error is None:
                 await self._finish(folder, ended.artifacts)
             else:
@@ -118,10 +123,11 @@ class Attempt:
 
     async def _finish(self, folder: Path, artifacts: tuple[Artifact, ...]) -> None:
         # Files of an attempt that is over must not appear under their final names.
-        await self._renew()
+        renew = Renew(job=self.job_id, worker=self._worker, attempt=self.number)
+        await self._insist(JOB_RENEW, renew)
         publish(folder, self._settings.artifacts / self.job_id, artifacts)
         body = Finish(job=self.job_id, worker=self._worker, attempt=self.number, artifacts=artifacts)
-        await self._insist("job.finish", body)
+        await self._insist(JOB_FINISH, body)
         log.info("Job %s is finished.", self.job_id)
 
     async def _fail(self, error: CryoMambaError) -> None:
@@ -135,7 +141,7 @@ class Attempt:
             retryable=error.retryable,
             attempt=self.number,
         )
-        await self._insist("job.fail", Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=told))
+        await self._insist(JOB_FAIL, Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=told))
 
     def on_message(self, message: Message) -> None:
         """Handle a message of the compute process."""
@@ -144,6 +150,7 @@ class Attempt:
         match message["type"]:
             case "progress":
                 self._progress = Progress.model_validate(message["progress"])
+                self._progressed.set()
             case "done":
                 artifacts = tuple(Artifact.model_validate(artifact) for artifact in message["artifacts"])
                 self._ended.set_result(_Ended(artifacts))
@@ -156,54 +163,86 @@ class Attempt:
         """Remove what is left of the attempt's folder. Closing twice is no error."""
         self._resources.close()
 
-    async def _guard_within_limits(self) -> _Ended:
-        watching = asyncio.create_task(self._watch_limits(), name="job-limits")
+    async def _supervise(self) -> _Ended:
+        """Return how the work ended; until then keep the lease, report progress and watch the limits."""
+        background = [
+            asyncio.create_task(self._until_error(work))
+            for work in (self._keep_lease(), self._report_progress(), self._watch_limits())
+        ]
         try:
-            return await self._guard()
+            return await self._ended
         finally:
-            watching.cancel()
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+    async def _until_error(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 (raised where the end is awaited)
+            if not self._ended.done():
+                self._ended.set_exception(error)
 
     async def _watch_limits(self) -> None:
         error = await exceeded(self._settings, self._child.pid or 0)
         if not self._ended.done():
             self._ended.set_result(_Ended(error=error))
 
-    async def _guard(self) -> _Ended:
-        """Keep the lease until the child has ended its work, and pass on what the broker wants."""
-        cancelled_at: float | None = None
-        loop = asyncio.get_running_loop()
-        while not self._ended.done():
-            renewed = await self._renew_if_reachable()
-            if renewed is not None and renewed.focus is not None and renewed.focus != self._focus:
-                self._focus = renewed.focus
-                self._child.set_focus(renewed.focus)
-            if renewed is not None and renewed.cancel and cancelled_at is None:
-                cancelled_at = loop.time()
-                self._child.cancel()
-            if cancelled_at is not None and loop.time() - cancelled_at > GRACE_S:
-                self._forced = True
-                return _Ended(error=cancelled_error())
-            await asyncio.wait([self._ended], timeout=min(self._lease_s / RENEWALS_PER_LEASE, _RENEW_MAX_S))
-        return self._ended.result()
+    async def _keep_lease(self) -> None:
+        """Renew the lease, for ever; the broker answers at once when the job is cancelled or the focus moves."""
+        while True:
+            started = time.monotonic()
+            try:
+                renewed = await self._renew(wait_s=self._lease_s / RENEWALS_PER_LEASE)
+            except UnavailableError:
+                # The broker is away; the work goes on meanwhile.
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            if not self._steer(renewed):
+                # A broker that does not wait is not asked again and again.
+                await asyncio.sleep(max(0.0, started + _AGAIN_S - time.monotonic()))
 
-    async def _renew_if_reachable(self) -> Renewed | None:
-        """Renew once; a broker that is away is tried again later, while the child goes on."""
-        asking = asyncio.create_task(self._renew(once=True))
-        try:
-            either: list[asyncio.Future[Any]] = [asking, self._ended]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else None
-        except UnavailableError:
-            return None
-        finally:
-            asking.cancel()
+    def _steer(self, renewed: Renewed) -> bool:
+        """Pass a new focus or a cancel on to the compute process; False if there is neither."""
+        refocused = renewed.focus is not None and renewed.focus != self._focus
+        if renewed.focus is not None and refocused:
+            self._focus = renewed.focus
+            self._child.set_focus(renewed.focus)
+        cancelled = renewed.cancel and not self._cancelling
+        if cancelled:
+            self._cancelling = True
+            self._child.cancel()
+            timer = asyncio.get_running_loop().call_later(GRACE_S, self._force_end)
+            self._resources.callback(timer.cancel)
+        return refocused or cancelled
 
-    async def _renew(self, *, once: bool = False) -> Renewed:
-        renew = Renew(job=self.job_id, worker=self._worker, attempt=self.number, progress=self._progress)
-        if once:
-            reply = await self._ask("job.renew", renew, timeout_s=self._lease_s)
-        else:
-            reply = await self._insist("job.renew", renew)
+    def _force_end(self) -> None:
+        if not self._ended.done():
+            self._forced = True
+            self._ended.set_result(_Ended(error=cancelled_error()))
+
+    async def _report_progress(self) -> None:
+        """Send the newest progress whenever there is some, at most twice a second, for ever."""
+        while True:
+            await self._progressed.wait()
+            self._progressed.clear()
+            report = ProgressReport(job=self.job_id, worker=self._worker, attempt=self.number, progress=self._progress)
+            try:
+                await self._ask(PROGRESS, report, timeout_s=self._lease_s)
+            except UnavailableError:
+                self._progressed.set()
+            await asyncio.sleep(_PROGRESS_INTERVAL_S)
+
+    async def _renew(self, *, wait_s: float) -> Renewed:
+        renew = Renew(
+            job=self.job_id,
+            worker=self._worker,
+            attempt=self.number,
+            wait_s=wait_s,
+            cancelling=self._cancelling,
+            focus=self._focus,
+        )
+        reply = await self._ask(JOB_RENEW, renew, timeout_s=self._lease_s)
         renewed = Renewed.model_validate(dict(reply.body))
         self._lease_s = renewed.lease_s
         return renewed

@@ -186,7 +186,8 @@ def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: Settabl
     _, attempt = claimed(store, "healthy")
     for call in (
         lambda: store.leases.finish(zombie, (Artifact(name="mask.mrc", size_bytes=1),)),
-        lambda: store.leases.renew(zombie, Progress()),
+        lambda: store.leases.renew(zombie),
+        lambda: store.leases.report(zombie, Progress()),
         lambda: store.leases.fail(zombie, JobError(code=ErrorCode.INTERNAL, message="No.")),
         lambda: store.leases.release(zombie),
     ):
@@ -214,7 +215,7 @@ def test_a_cancelled_job_goes_no_further_than_its_attempt(store: Store, time: Se
         store.jobs.submit(new_job(), ALL)
         record, attempt = claimed(store, f"w{number}")
         store.jobs.cancel(record.job_id, ALL)
-        assert store.leases.renew(attempt, Progress()).cancel
+        assert store.leases.renew(attempt).cancel
         if number == 0:
             store.leases.fail(attempt, JobError(code=ErrorCode.CANCELLED, message="Stopped."))
         elif number == 1:
@@ -249,7 +250,55 @@ def test_a_broker_that_starts_gives_running_jobs_one_lease(open_store: OpenStore
     after = open_store()
     assert [record.attempt for record in after.leases.grace()] == [1]
     assert after.leases.expire() == []
-    assert after.leases.renew(attempt, Progress(fraction=0.5)).record.state is JobState.RUNNING
+    assert not after.leases.renew(attempt).cancel
+
+
+def test_progress_is_seen_at_once_and_stored_with_the_lease(open_store: OpenStore, time: SettableClock) -> None:
+    """A broker that restarts knows the progress of the last lease that was written, and no older one."""
+    store = open_store()
+    store.jobs.submit(new_job(), ALL)
+    record, attempt = claimed(store)
+    for fraction in (0.25, 0.5):
+        time.now += 5
+        store.leases.report(attempt, Progress(fraction=fraction))
+        found = store.jobs.get(record.job_id, ALL)
+        assert found == store.jobs.page(ListRequest(), ALL).jobs[0].model_copy(update={"history": found.history})
+        assert (found.progress.fraction, found.updated_at.timestamp()) == (fraction, time.now)
+        if fraction == 0.25:
+            store.leases.renew(attempt)
+    assert open_store().jobs.get(record.job_id, ALL).progress.fraction == 0.25
+    store.leases.renew(attempt)
+    assert open_store().jobs.get(record.job_id, ALL).progress.fraction == 0.5
+
+
+def test_a_lease_that_was_just_written_is_not_written_again(store: Store, tmp_path: Path, time: SettableClock) -> None:
+    """However often a worker asks, the lease is extended once per renewal interval."""
+    store.jobs.submit(new_job(), ALL)
+    _, attempt = claimed(store)
+    log = tmp_path / "jobs.sqlite-wal"
+    before = log.stat().st_size
+    for _ in range(10):
+        store.leases.renew(attempt)
+        store.leases.report(attempt, Progress(fraction=0.5))
+    assert log.stat().st_size == before
+    time.now += 5
+    store.leases.renew(attempt)
+    assert log.stat().st_size > before
+    time.now += 29
+    assert store.leases.expire() == []
+
+
+def test_progress_outlives_its_attempt_only_where_the_job_ends(store: Store) -> None:
+    """A failed job keeps how far it was; one that is tried again starts from nothing."""
+    store.jobs.submit(new_job(), ALL)
+    _, attempt = claimed(store)
+    store.leases.report(attempt, Progress(fraction=0.75))
+    assert store.leases.release(attempt).record.progress == Progress()
+    record, attempt = claimed(store)
+    assert record.progress == Progress()
+    store.leases.report(attempt, Progress(fraction=0.75))
+    error = JobError(code=ErrorCode.ENGINE_FAILED, message="No.")
+    assert store.leases.fail(attempt, error).record.progress.fraction == 0.75
 
 
 def test_a_full_record_still_fits_into_a_header(store: Store, time: SettableClock) -> None:

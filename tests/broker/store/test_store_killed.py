@@ -39,7 +39,8 @@ while True:
         held = store.leases.claim("w", ["demo"])
         attempt = Attempt(held.record.job_id, "w", held.record.attempt)
         say("running", attempt.job_id)
-        store.leases.renew(attempt, Progress(fraction=0.5))
+        store.leases.report(attempt, Progress(fraction=0.5))
+        store.leases.renew(attempt)
         store.leases.finish(attempt, ())
         say("completed", attempt.job_id)
 """

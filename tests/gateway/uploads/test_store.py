@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
-from cryomamba.models.files import UploadRequest, UploadStatus, label_of
+from cryomamba.models.files import FileRecord, UploadRequest, UploadStatus, label_of
 from cryomamba.volumes import write_volume
 from cryomamba_gateway.uploads import store as store_module
 from cryomamba_gateway.uploads.plan import plan_parts
-from cryomamba_gateway.uploads.receive import read_chunks
+from cryomamba_gateway.uploads.receive import read_blocks
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
-from cryomamba_server.uploaded_files import uploaded_volume
+from cryomamba_server.uploaded_files import read_record, uploaded_volume
 
 if TYPE_CHECKING:
     from tests.conftest import DiskOrder
@@ -303,6 +303,25 @@ async def test_a_known_digest_is_found_again(store: UploadStore, content: bytes)
     assert (await store.begin(other, owner="bob")).file is None
 
 
+async def test_each_record_is_read_once(store: UploadStore, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many uploads are started, the record of a finished file is not read again."""
+    status = await begin(store, content)
+    await send(store, status, content)
+    record = await store.complete(status.upload_id)
+    reads: list[str] = []
+
+    def counted(folder: Path) -> FileRecord | None:
+        reads.append(folder.name)
+        return read_record(folder)
+
+    monkeypatch.setattr("cryomamba_gateway.uploads.upload_directory.read_record", counted)
+    for _ in range(3):
+        await begin(store, content)
+    assert reads == [record.file_id]
+    await store.delete(record.file_id)
+    assert await store.files() == []
+
+
 async def test_others_see_nothing(store: UploadStore, content: bytes) -> None:
     """To another owner an upload or file is not there, whatever is asked."""
     status = await begin(store, content)
@@ -408,7 +427,7 @@ async def test_a_body_without_end_is_cut_off() -> None:
             yield bytes(100)
 
     with pytest.raises(InvalidRequestError) as caught:
-        await anext(read_chunks(endless(), 150))
+        await anext(read_blocks(endless(), 150))
     assert (caught.value.code, given_out) == (ErrorCode.TOO_LARGE, 2)
 
 

@@ -12,10 +12,10 @@ from scipy import ndimage
 from cryomamba.errors import NotFoundError
 from cryomamba.masks.clean import (
     component_at,
-    only_components,
-    without_holes,
-    without_holes_in_planes,
-    without_small_components,
+    fill_holes,
+    fill_holes_in_planes,
+    keep_components,
+    remove_small_components,
 )
 from cryomamba.masks.slabs import LabelSource
 
@@ -33,9 +33,9 @@ def sliced(mask: np.ndarray, depth: int) -> LabelSource:
 def test_holes_are_filled(seed: int, depth: int, share: float) -> None:
     """In three dimensions and plane by plane, exactly the voxels that scipy fills; what was there stays."""
     mask = noise(seed, share)
-    filled = without_holes(sliced(mask, depth)).array()
+    filled = fill_holes(sliced(mask, depth)).array()
     assert np.array_equal(filled, ndimage.binary_fill_holes(mask))
-    planes = without_holes_in_planes(sliced(mask, depth)).array()
+    planes = fill_holes_in_planes(sliced(mask, depth)).array()
     assert np.array_equal(planes, np.stack([ndimage.binary_fill_holes(plane) for plane in mask]))
 
 
@@ -47,31 +47,31 @@ def test_a_hole_takes_the_label_around_it(depth: int) -> None:
     mask[4:12, 11:18, 1:8], mask[7:9, 14, 4] = 7, 0
     expected = mask.copy()
     expected[5, 4:6, 3:5], expected[7:9, 14, 4] = 2, 7
-    assert np.array_equal(without_holes(sliced(mask, depth)).array(), expected)
-    assert np.array_equal(without_holes_in_planes(sliced(mask, depth)).array(), expected)
+    assert np.array_equal(fill_holes(sliced(mask, depth)).array(), expected)
+    assert np.array_equal(fill_holes_in_planes(sliced(mask, depth)).array(), expected)
 
 
 @given(seed=st.integers(0, 99), depth=st.integers(1, 14), least=st.sampled_from([1, 2, 5, 40]))
-def test_small_pieces_go(seed: int, depth: int, least: int) -> None:
-    """A piece with exactly the least volume stays; labels stay as they are."""
+def test_small_components_go(seed: int, depth: int, least: int) -> None:
+    """A component with exactly the least volume stays; labels stay as they are."""
     mask = noise(seed, 0.12, labels=4)
     kept = cc3d.dust(mask, threshold=least, connectivity=26)
-    assert np.array_equal(without_small_components(sliced(mask, depth), least * 1.0).array(), kept)
+    assert np.array_equal(remove_small_components(sliced(mask, depth), least * 1.0).array(), kept)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 14])
-def test_a_piece_is_kept(depth: int) -> None:
-    """By its number or by a voxel of it, a piece stays alone; a number or a place that has none is refused."""
+def test_a_component_is_kept(depth: int) -> None:
+    """By its number or by a voxel of it, a component stays alone; a number or a place that has none is refused."""
     mask = noise(3, 0.1)
     source = sliced(mask, depth)
     whole = cc3d.connected_components(mask)
     sizes = np.bincount(whole.ravel())
     sizes[0] = 0
-    assert np.array_equal(only_components(source, [1]).array() > 0, whole == sizes.argmax())
+    assert np.array_equal(keep_components(source, [1]).array() > 0, whole == sizes.argmax())
     z, y, x = (int(at) for at in np.argwhere(mask)[5])
     assert np.array_equal(component_at(source, (z, y, x)).array() > 0, whole == whole[z, y, x])
-    with pytest.raises(NotFoundError, match="no piece 9999"):
-        only_components(source, [9999])
+    with pytest.raises(NotFoundError, match="no component 9999"):
+        keep_components(source, [9999])
     z, y, x = (int(at) for at in np.argwhere(mask == 0)[5])
-    with pytest.raises(NotFoundError, match="nothing"):
+    with pytest.raises(NotFoundError, match="no mask"):
         component_at(source, (z, y, x))

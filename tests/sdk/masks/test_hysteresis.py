@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cryomamba.geometry import Shape
-from cryomamba.masks.hysteresis import SCORE_SLAB_VOXELS, SlabLabeller, cut_scores, write_mask
+from cryomamba.masks.hysteresis import SCORE_SLAB_VOXELS, SlabHysteresis, apply_thresholds, write_mask
 from cryomamba.masks.slabs import slab_depth
 from cryomamba.masks.thresholds import HysteresisThreshold
 
@@ -41,7 +41,7 @@ def slabbed(scores: Scores, cut: HysteresisThreshold, depth: int) -> Scores:
 
     steps: list[float] = []
     voxels = depth * scores.shape[1] * scores.shape[2]
-    write_mask(scores.shape, lambda z: scores[z], write, cut, step=steps.append, slab_voxels=voxels)
+    write_mask(scores.shape, lambda z: scores[z], write, cut, progress=steps.append, slab_voxels=voxels)
     assert steps == sorted(steps)
     assert steps[-1] == 1
     return mask
@@ -63,7 +63,7 @@ def test_slabs_give_the_whole_volumes_answer(case: tuple[Scores, HysteresisThres
     scores, cut = case
     expected = whole_volume_answer(scores, cut)
     assert np.array_equal(slabbed(scores, cut, depth), expected)
-    assert np.array_equal(cut_scores(scores, cut), expected)
+    assert np.array_equal(apply_thresholds(scores, cut), expected)
 
 
 def test_slabs_may_be_cut_by_several_at_a_time() -> None:
@@ -72,7 +72,7 @@ def test_slabs_may_be_cut_by_several_at_a_time() -> None:
     scores = (rng.integers(1, 256, (12, 9, 9)) * (rng.random((12, 9, 9)) < 0.3)).astype(np.uint8)
     called = []
 
-    def spread(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         called.append(pickle.loads(pickle.dumps(function)))
         return map(called[-1], list(items))
 
@@ -83,9 +83,9 @@ def test_slabs_may_be_cut_by_several_at_a_time() -> None:
             scores.__getitem__,
             lambda z, block, mask=mask: operator.setitem(mask, slice(z, z + len(block)), block),  # type: ignore[misc]
             cut,
-            step=lambda _: None,
+            progress=lambda _: None,
             slab_voxels=200,
-            spread=spread,
+            parallel_map=parallel_map,
         )
         assert np.array_equal(mask, whole_volume_answer(scores, cut))
     assert len(called) == 3
@@ -102,7 +102,7 @@ def spiral(turns: int) -> Iterator[tuple[int, int, int]]:
 
 
 def test_a_component_that_winds_through_all_slabs_is_one() -> None:
-    """A thin piece that crosses every seam many times, by corners, is kept for one strong voxel at its very end."""
+    """A thin component that crosses every seam many times, by corners, is kept for one strong voxel at its very end."""
     scores = np.zeros((30, 40, 4), np.uint8)
     path = [place for place in spiral(8) if place[1] < 40]
     for place in path:
@@ -134,7 +134,7 @@ def test_what_is_remembered_does_not_hold_the_scores() -> None:
     rng = np.random.default_rng(3)
     scores = (rng.random((12, 10, 10)) * 255).astype(np.uint8)
     cut = HysteresisThreshold(200, 150, 3)
-    labeller, buffer = SlabLabeller(cut), np.empty((4, 10, 10), np.uint8)
+    labeller, buffer = SlabHysteresis(cut), np.empty((4, 10, 10), np.uint8)
     for z in range(0, 12, 4):
         buffer[...] = scores[z : z + 4]
         labeller.add(buffer)

@@ -1,4 +1,4 @@
-"""Connected pieces are those of the whole volume, whatever the slabs."""
+"""Connected components are those of the whole volume, whatever the slabs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def sliced(mask: np.ndarray, depth: int) -> LabelSource:
 
 
 @given(mask=masks(), depth=st.integers(1, 12), connectivity=CONNECTIVITIES)
-def test_slabs_give_the_whole_volumes_pieces(mask: np.ndarray, depth: int, connectivity: Connectivity) -> None:
-    """Numbers, sizes, labels, boxes and centroids are those of cc3d and scipy on the whole, the largest piece first."""
+def test_slabs_give_the_whole_volumes_components(mask: np.ndarray, depth: int, connectivity: Connectivity) -> None:
+    """Numbers, sizes, labels, boxes and centroids equal those of cc3d and scipy on the whole; the largest is first."""
     found = find_instances(sliced(mask, depth), connectivity=connectivity)
     whole, count = cc3d.connected_components(mask, connectivity=connectivity, return_N=True)
     assert len(found) == count
@@ -59,9 +59,9 @@ def test_numbers_do_not_depend_on_the_slabs(mask: np.ndarray, depths: tuple[int,
 
 
 @given(mask=masks(), depth=st.integers(1, 12), most=st.integers(0, 20))
-def test_small_pieces_beyond_a_bound_share_a_row_per_label(mask: np.ndarray, depth: int, most: int) -> None:
-    """The largest pieces keep their numbers; all others of a label add up in one row, whatever the slabs."""
-    every, some = find_instances(sliced(mask, mask.shape[0])), find_instances(sliced(mask, depth), most=most)
+def test_small_components_beyond_a_bound_share_a_row_per_label(mask: np.ndarray, depth: int, most: int) -> None:
+    """The largest components keep their numbers; all others of a label add up in one row, whatever the slabs."""
+    every, some = find_instances(sliced(mask, mask.shape[0])), find_instances(sliced(mask, depth), max_listed=most)
     assert len(some) == min(most, len(every))
     assert some.count == len(every)
     for name in ("label", "voxels", "centroid", "start", "stop"):
@@ -70,7 +70,7 @@ def test_small_pieces_beyond_a_bound_share_a_row_per_label(mask: np.ndarray, dep
     assert set(shared) == set(every.label[len(some) :].tolist())
     for label, row in shared.items():
         small = np.flatnonzero(every.label[len(some) :] == label) + len(some)
-        assert some.together[row - len(some)] == small.size
+        assert some.unlisted[row - len(some)] == small.size
         assert some.voxels[row] == every.voxels[small].sum()
         assert some.stop[row].tolist() == every.stop[small].max(axis=0).tolist()
     table = np.concatenate(

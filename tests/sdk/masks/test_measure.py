@@ -59,7 +59,7 @@ def test_thickness_of_a_vesicles_membrane(make_shell: Shell, thickness_A: float)
 
 @pytest.mark.parametrize("depth", [1, 3, 7])
 def test_slabs_do_not_show(depth: int) -> None:
-    """Every number of every piece is the same for thin slabs as for the whole."""
+    """Every number of every component is the same for thin slabs as for the whole."""
     rng = np.random.default_rng(1)
     mask = (rng.integers(1, 4, (20, 24, 22)) * (rng.random((20, 24, 22)) < 0.2)).astype(np.uint8)
     size = (12.0, 10.0, 10.0)
@@ -76,9 +76,9 @@ def test_strips_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, make_sh
     mask = make_shell(140, 100, (10.0, 10.0, 10.0)).astype(np.uint8)
     mask[2:4, 3:9] = 2
     source = LabelSource.of_array(mask, (10.0, 10.0, 10.0))
-    (monkeypatch.setattr(thickness, "_HALO_MAX", 6), monkeypatch.setattr(thickness, "_DISTANCES", 1 << 30))
+    (monkeypatch.setattr(thickness, "_HALO_MAX", 6), monkeypatch.setattr(thickness, "_TILE_VOXELS", 1 << 30))
     whole = measure(source, {})
-    monkeypatch.setattr(thickness, "_DISTANCES", 0)
+    monkeypatch.setattr(thickness, "_TILE_VOXELS", 0)
     monkeypatch.setattr(surface, "_VOXELS", 0)
     strips = measure(source, {}, threads=3)
     for one, other in zip(whole.labels, strips.labels, strict=True):
@@ -97,12 +97,12 @@ def test_thick_things_are_measured_with_all_around_them(monkeypatch: pytest.Monk
         assert one.thickness_sd_A == pytest.approx(other.thickness_sd_A)
 
 
-def test_only_the_largest_pieces_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Of more pieces than are listed, the smaller ones count for their label and have no row of their own."""
+def test_only_the_largest_components_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of more components than are listed, the smaller ones count for their label and have no row of their own."""
     rng = np.random.default_rng(3)
     source = LabelSource.of_array((rng.random((20, 24, 22)) < 0.05).astype(np.uint8), (12.0, 10.0, 10.0))
     every = measure(source, {1: "dot"})
-    monkeypatch.setattr(module, "PIECES_MAX", 20)
+    monkeypatch.setattr(module, "COMPONENTS_MAX", 20)
     some = measure(source, {1: "dot"})
     assert some.count == every.count > 100
     assert some.listed == 20
@@ -132,17 +132,17 @@ def test_touching_labels_each_have_their_surface() -> None:
     assert one.surface_nm2 == two.surface_nm2 == pytest.approx(2 * 20 * 20)
 
 
-def test_pieces_add_up_to_their_label(make_shell: Shell) -> None:
-    """Voxels and surface of the pieces are those of the label, and each piece has its own place."""
+def test_components_add_up_to_their_label(make_shell: Shell) -> None:
+    """Voxels and surface of the components are those of the label, and each component has its own place."""
     ball = make_shell(60, 0, (10.0, 10.0, 10.0))
     mask = np.concatenate([ball, ball, ball], axis=2)
     found = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "ball"})
     (label,) = found.labels
-    pieces = list(found.instances())
+    components = list(found.instances())
     assert label.instances == found.count == 3
-    assert sum(piece.voxels for piece in pieces) == label.voxels
-    assert sum(piece.surface_nm2 or 0 for piece in pieces) == pytest.approx(label.surface_nm2)
-    assert len({piece.centroid for piece in pieces}) == 3
+    assert sum(component.voxels for component in components) == label.voxels
+    assert sum(component.surface_nm2 or 0 for component in components) == pytest.approx(label.surface_nm2)
+    assert len({component.centroid for component in components}) == 3
 
 
 @pytest.mark.parametrize("mask", [np.zeros((5, 6, 7), np.uint8), np.ones((1, 1, 1), np.uint8)])
@@ -154,7 +154,7 @@ def test_empty_and_tiny(mask: np.ndarray) -> None:
 
 
 def test_the_table_reads_back(make_shell: Shell, tmp_path: Path) -> None:
-    """One row per label and one per piece; columns say their unit; numbers are those measured."""
+    """One row per label and one per component; columns say their unit; numbers are those measured."""
     mask = make_shell(60, 0, (10.0, 10.0, 10.0)).astype(np.uint8)
     mask[0, 0, 0] = 3
     found = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "ball"})

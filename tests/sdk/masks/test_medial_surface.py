@@ -61,7 +61,7 @@ def test_a_vesicle_comes_out_as_a_sphere(size: Size, radius_A: float) -> None:
 
 @pytest.mark.parametrize("size", [(10.0,) * 3, (7.0,) * 3, (16.0, 9.0, 9.0)])
 def test_the_surface_is_thin_whole_and_without_holes(size: Size) -> None:
-    """One piece; inside and outside are apart over faces; every voxel of the mask has it within reach."""
+    """One component; inside and outside are apart over faces; every voxel of the mask has it within reach."""
     mask, _ = ball_shell(200, 45, size)
     thin = as_mask(surface_of(mask, size, 45), mask.shape)
     assert (mask | ~thin).all()

@@ -1,4 +1,4 @@
-"""Numbered pieces, medial surface, points and normals of a mask: they fit each other, and other libraries read them."""
+"""Components, medial surface, points and normals of a mask agree with each other, and other libraries read them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_areas_are_those_of_the_middle_planes(mask: Path, tmp_path: Path) -> Non
 
 
 def test_files_fit_each_other(mask: Path, tmp_path: Path) -> None:
-    """Pieces cover the mask, the surface is within the pieces, unit vectors stand where the surface is, x first."""
+    """Components cover the mask, the surface lies in them, and unit normals (x first) are where the surface is."""
     found = run(mask, tmp_path / "a")
     whole = mrcfile.read(mask)
     instances, middle = (mrcfile.read(tmp_path / "a" / name) for name in FILES[:2])
@@ -85,11 +85,11 @@ def test_slabs_do_not_show_in_files(mask: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(fields[0], fields[1], atol=1e-3)
 
 
-def test_pieces_beyond_the_last_number_are_left_out(
+def test_components_beyond_the_last_number_are_left_out(
     mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where there are more pieces than a mask can number, the largest keep theirs."""
-    monkeypatch.setattr(traced, "PIECES_MAX", 1)
+    """Where there are more components than a mask can number, the largest keep theirs."""
+    monkeypatch.setattr(traced, "LABELS_MAX", 1)
     run(mask, tmp_path / "a")
     assert mrcfile.read(tmp_path / "a" / "instances.mrc").max() == 1
 
@@ -104,5 +104,5 @@ def test_a_walk_that_is_stopped_leaves_no_files(mask: Path, tmp_path: Path) -> N
         instances = find_instances(LabelSource.of_volume(volume))
         files = MembraneFiles(*(tmp_path / name for name in FILES))
         with pytest.raises(InterruptedError):
-            trace_membranes(instances, volume, files, step=stop)
+            trace_membranes(instances, volume, files, progress=stop)
     assert list(tmp_path.iterdir()) == [mask]

@@ -62,22 +62,22 @@ def test_normals_of_a_vesicle_look_outward(planes: int, within_deg: float) -> No
 
 
 def test_the_inner_of_two_vesicles_looks_outward_too() -> None:
-    """A vesicle in a vesicle, close enough for their points to be neighbours: each piece is turned for itself."""
+    """A vesicle in a vesicle, close enough for their points to be neighbours: each component is turned for itself."""
     mask = vesicle() | vesicle(12.0)
     points = sampled(mask, 60)
-    assert set(points.pieces.tolist()) == {1, 2}
+    assert set(points.components.tolist()) == {1, 2}
     away = points.positions_A - 263.0
     assert ((away * points.normals).sum(axis=1) > 0).all()
 
 
 def test_vesicles_that_touch_look_outward_both() -> None:
-    """One piece, in which normals that agreed all along would look into one of the two."""
+    """One component, in which normals that agreed all along would look into one of the two."""
     z, y, x = np.ogrid[0:50, 0:50, 0:90]
     centres, radii = np.array([[24.3, 24.6, 25.2], [24.8, 24.1, 60.4]]), (20.0, 15.0)
     away = [np.sqrt((z - c) ** 2 + (y - b) ** 2 + (x - a) ** 2) for c, b, a in centres]
     mask = (np.abs(away[0] - radii[0]) <= 2.25) | (np.abs(away[1] - radii[1]) <= 2.25)
     points = sampled(mask, 60)
-    assert set(points.pieces.tolist()) == {1}
+    assert set(points.components.tolist()) == {1}
     places = points.positions_A / 10
     nearer = np.array([np.abs(np.linalg.norm(places - at, axis=1) - r) for at, r in zip(centres, radii, strict=True)])
     outward = ((places - centres[nearer.argmin(axis=0)]) * points.normals).sum(axis=1) > 0
@@ -102,7 +102,7 @@ def test_a_flat_sheet_looks_up() -> None:
 
 
 def test_fields_take_the_sign_of_the_nearest_point() -> None:
-    """Normals that look inward are told to turn, in each piece by its own points."""
+    """Normals that look inward are told to turn, in each component by its own points."""
     points = SurfacePoints(
         np.array([[0.0, 0, 0], [0.0, 0, 50]]), np.array([[1.0, 0, 0], [-1.0, 0, 0]]), np.array([1, 2])
     )

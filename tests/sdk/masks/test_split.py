@@ -59,14 +59,14 @@ def test_how_many_things_there_are(mask: np.ndarray, count: int) -> None:
     assert np.unique(found[found > 0]).tolist() == list(range(1, count + 1))
 
 
-def test_large_pieces_stay_whole() -> None:
-    """A piece whose box is above the limit is not cut, so memory stays flat."""
+def test_large_components_stay_whole() -> None:
+    """A component whose box is above the limit is not cut, so memory stays flat."""
     mask = ball(18, 30, 22, 12) | ball(18, 30, 43, 12)
     with patch.object(split, "LARGEST_BOX", 1000):
         assert numbered(mask).max() == 1
 
 
-def test_more_pieces_than_numbers() -> None:
+def test_more_components_than_numbers() -> None:
     """What a mask cannot number is refused, with the way out."""
     mask = np.zeros((120, 120, 120), np.uint8)
     mask[::2, ::2, ::2] = 1

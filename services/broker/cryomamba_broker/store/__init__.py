@@ -10,6 +10,7 @@ from cryomamba_broker.store.engines import EngineTable
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, Jobs, NewJob
 from cryomamba_broker.store.leases import Attempt, Lease, Leases
+from cryomamba_broker.store.live_progress import LiveProgress
 
 __all__ = ["Attempt", "Change", "Clock", "EventLog", "Jobs", "Lease", "Leases", "NewJob", "Store"]
 
@@ -34,8 +35,9 @@ class Store:
     def __init__(self, path: Path, clock: Clock | None = None, policy: LeasePolicy | None = None) -> None:
         self._database = Database(path, clock or Clock())
         self.events = EventLog(self._database)
-        self.jobs = Jobs(self._database, self.events)
-        self.leases = Leases(self._database, self.events, self.jobs, policy or LeasePolicy())
+        progress = LiveProgress()
+        self.jobs = Jobs(self._database, self.events, progress)
+        self.leases = Leases(self._database, self.events, self.jobs, progress, policy or LeasePolicy())
         self.engines = EngineTable(self._database)
 
     def close(self) -> None:

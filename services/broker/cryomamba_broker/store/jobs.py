@@ -18,6 +18,7 @@ from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.states import EVENT_OF, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
+from cryomamba_broker.store.live_progress import LiveProgress
 from cryomamba_broker.store.rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
 
 REVISIONS_MAX: Final = 20
@@ -67,8 +68,9 @@ def stored_key(request: SubmitRequest) -> str | None:
 class Jobs:
     """Jobs as clients see and change them. All methods belong to the store's thread."""
 
-    def __init__(self, database: Database, events: EventLog) -> None:
+    def __init__(self, database: Database, events: EventLog, progress: LiveProgress) -> None:
         self._database = database
+        self._progress = progress
         self._events = events
 
     def find(self, request: SubmitRequest, visibility: Visibility) -> JobRecord | None:
@@ -178,7 +180,7 @@ class Jobs:
         jobs: list[JobRecord] = []
         room = REPLY_BUDGET
         for row in rows[: query.limit]:
-            record = record_of(row, self._errors(row["serial"]))
+            record = record_of(row, self._progress.of(row), self._errors(row["serial"]))
             room -= wire_nbytes(record.model_dump(mode="json"))
             if room < 0:
                 break
@@ -339,7 +341,9 @@ class Jobs:
 
     def record(self, row: sqlite3.Row) -> JobRecord:
         """Return the record of a row with as much of its history as fits into a header."""
-        record = record_of(row, self._errors(row["serial"]), self._events.history(row["serial"]))
+        record = record_of(
+            row, self._progress.of(row), self._errors(row["serial"]), self._events.history(row["serial"])
+        )
         while record.history and wire_nbytes(record.model_dump(mode="json")) > REPLY_BUDGET:
             record = record.model_copy(update={"history": record.history[len(record.history) // 2 + 1 :]})
         return record

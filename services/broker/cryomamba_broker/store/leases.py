@@ -16,6 +16,7 @@ from cryomamba_broker.states import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, Jobs
+from cryomamba_broker.store.live_progress import LiveProgress
 from cryomamba_broker.store.rows import to_json, truncate_error, wire_nbytes
 
 ARTIFACTS_MAX_BYTES = 12 * 1024
@@ -37,25 +38,31 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease as it stands: the job, where the viewer looks, and the event of a fresh claim."""
+    """A lease that was claimed: the job, where the viewer looks, and the event of a fresh claim."""
 
     record: JobRecord
     focus: Zyx | None
     event: JobEvent | None = None
 
-    @property
-    def cancel(self) -> bool:
-        """Whether the worker should stop."""
-        return self.record.cancel_requested
+
+@dataclass(frozen=True, slots=True)
+class LeaseStatus:
+    """What the worker of a leased job should know: whether to stop, and where the viewer looks."""
+
+    cancel: bool
+    focus: Zyx | None
 
 
 class Leases:
     """Jobs as workers take and give them back. All methods belong to the store's thread."""
 
-    def __init__(self, database: Database, events: EventLog, jobs: Jobs, policy: LeasePolicy) -> None:
+    def __init__(
+        self, database: Database, events: EventLog, jobs: Jobs, progress: LiveProgress, policy: LeasePolicy
+    ) -> None:
         self._database = database
         self._events = events
         self._jobs = jobs
+        self._progress = progress
         self._policy = policy
 
     def claim(self, worker: str, engines: Sequence[str]) -> Lease | None:
@@ -93,21 +100,45 @@ class Leases:
             event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
             return Lease(self._jobs.record(row), focus_of(row), event)
 
-    def renew(self, attempt: Attempt, progress: Progress) -> Lease:
-        """Hold a lease on, and note how far the job is.
+    def renew(self, attempt: Attempt) -> LeaseStatus:
+        """Extend a lease, and store the progress that was reported; a lease that was written just now stays as it is.
 
         Raises
         ------
         NotFoundError, ConflictError
             There is no such job, or the lease is not the caller's (``stale_attempt``).
         """
-        with self._database.write() as connection:
-            row = self._held(attempt)
-            row = connection.execute(
-                "UPDATE jobs SET lease_until = ?, progress = ?, updated_at = ? WHERE serial = ? RETURNING *",
-                (self._lease_until(), progress.model_dump_json(), self._database.clock.wall(), row["serial"]),
-            ).fetchone()
-            return Lease(self._jobs.record(row), focus_of(row))
+        row, until = self._held(attempt), self._lease_until()
+        if until - row["lease_until"] >= self._policy.renewal_s / 2:
+            with self._database.write() as connection:
+                progress, updated_at = self._progress.of(self._held(attempt))
+                connection.execute(
+                    "UPDATE jobs SET lease_until = ?, progress = ?, updated_at = ? WHERE serial = ?",
+                    (until, progress.model_dump_json(), updated_at, row["serial"]),
+                )
+        return _status(row)
+
+    def status(self, attempt: Attempt) -> LeaseStatus:
+        """Return what the worker should know, without a write.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            As :meth:`renew`.
+        """
+        return _status(self._held(attempt))
+
+    def report(self, attempt: Attempt, progress: Progress) -> str:
+        """Keep in memory how far an attempt is, and return the job's owner.
+
+        Raises
+        ------
+        NotFoundError, ConflictError
+            As :meth:`renew`.
+        """
+        row = self._held(attempt)
+        self._progress.put(row, progress, self._database.clock.wall())
+        return str(row["owner"])
 
     def finish(self, attempt: Attempt, artifacts: Sequence[Artifact]) -> Change:
         """Complete a job; repeating it changes nothing.
@@ -127,7 +158,7 @@ class Leases:
                 return Change(self._jobs.record(row))
             row = self._held(attempt)
             self._close_attempt(connection, row, "finish", None)
-            progress = Progress.model_validate_json(row["progress"])
+            progress, _ = self._progress.of(row)
             done = progress.model_copy(
                 update={"fraction": 1.0, "done_tiles": progress.total_tiles, "stage": "completed", "eta_s": 0.0}
             )
@@ -255,7 +286,8 @@ class Leases:
         after = next_state(JobState(row["state"]), trigger)
         now, again = self._database.clock.wall(), trigger is Trigger.REQUEUE
         pause = self._policy.pause(row["tries"]) if again and tries is None else 0.0
-        kept = "{}" if again else row["progress"]
+        if progress is None:
+            progress = Progress() if again else self._progress.of(row)[0]
         changed = connection.execute(
             "UPDATE jobs SET state = ?, worker = NULL, lease_until = NULL, tries = ?, not_before = ?, artifacts = ?, "
             "progress = ?, completed_at = ?, updated_at = ? WHERE serial = ? RETURNING *",
@@ -264,14 +296,19 @@ class Leases:
                 row["tries"] if tries is None else tries,
                 self._database.clock.steady() + pause if pause else 0.0,
                 artifacts,
-                kept if progress is None else progress.model_dump_json(),
+                progress.model_dump_json(),
                 now if after.final else None,
                 now,
                 row["serial"],
             ),
         ).fetchone()
+        self._progress.forget(row)
         event = self._events.append(connection, changed, EVENT_OF[trigger], reason)
         return Change(self._jobs.record(changed), event)
+
+
+def _status(row: sqlite3.Row) -> LeaseStatus:
+    return LeaseStatus(bool(row["cancel_requested"]), focus_of(row))
 
 
 def focus_of(row: sqlite3.Row) -> Zyx | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgpack
 
-from cryomamba.models.jobs import JobError, JobEvent, JobRecord
+from cryomamba.models.jobs import JobError, JobEvent, JobRecord, Progress
 from cryomamba.wire.constants import HEADER_MAX_BYTES
 
 REPLY_BUDGET: Final = HEADER_MAX_BYTES - 2048
@@ -68,8 +68,23 @@ def event_of(row: sqlite3.Row) -> JobEvent:
     )
 
 
-def record_of(row: sqlite3.Row, errors: Iterable[str], history: Iterable[JobEvent] = ()) -> JobRecord:
-    """Make a record from a row of ``jobs``, the JSON of its newest errors, and its newest events."""
+def record_of(
+    row: sqlite3.Row, live: tuple[Progress, float], errors: Iterable[str], history: Iterable[JobEvent] = ()
+) -> JobRecord:
+    """Make a record of a job.
+
+    Parameters
+    ----------
+    row : sqlite3.Row
+        Of the table ``jobs``.
+    live : tuple of Progress and float
+        The job's progress, and when it changed last (seconds since 1970).
+    errors : iterable of str
+        The newest errors, as JSON.
+    history : iterable of JobEvent
+        The newest events.
+    """
+    progress, updated_at = live
     fields: dict[str, Any] = {
         "job_id": row["id"],
         "state": row["state"],
@@ -79,13 +94,13 @@ def record_of(row: sqlite3.Row, errors: Iterable[str], history: Iterable[JobEven
         "volume": json.loads(row["volume"]),
         "preview": json.loads(row["preview"]),
         "priority": row["priority"],
-        "progress": json.loads(row["progress"]),
+        "progress": progress,
         "attempt": row["attempt"],
         "cancel_requested": bool(row["cancel_requested"]),
         "artifacts": json.loads(row["artifacts"]),
         "errors": [json.loads(error) for error in errors],
         "created_at": to_time(row["created_at"]),
-        "updated_at": to_time(row["updated_at"]),
+        "updated_at": to_time(updated_at),
         "started_at": None if row["started_at"] is None else to_time(row["started_at"]),
         "completed_at": None if row["completed_at"] is None else to_time(row["completed_at"]),
         "history": tuple(history),

@@ -1,1 +1,1 @@
-"""Uploads: files that arrive in parts, survive restarts, and become visible whole or not at all."""
+"""Uploads: files that are sent in parts, survive restarts, and appear atomically."""

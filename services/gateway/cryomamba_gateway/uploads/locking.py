@@ -1,7 +1,7 @@
-"""Who may write: parts as long as the upload is open, nobody any more once it is being finished.
+"""Locks on an upload's data: shared while parts are written, exclusive while the file is assembled.
 
-The lock is the file's own (``flock``), so it holds between several gateways and ends with the process that has it.
-Where the system has none, the final check of all checksums is what is left.
+The lock belongs to the open file (``flock``): it holds across several gateways and ends with the process that has it.
+On systems without it, the verification of all checksums is the only protection.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from cryomamba.errors import ConflictError
 
 
 def open_for_part(path: Path) -> int:
-    """Open the data for writing a part; closing the descriptor ends the right to.
+    """Open the data to write a part, under a shared lock that ends when the descriptor is closed.
 
     Raises
     ------
     FileNotFoundError
-        The upload is finished, or gone.
+        The upload is finished or removed.
     ConflictError
-        It is being finished.
+        The file is being assembled.
     """
     descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0))
     try:
-        _lock(descriptor, alone=False)
-        # It may have been finished between opening and locking; this file is somebody's volume then.
+        _lock(descriptor, exclusive=False)
+        # It may have been assembled between opening and locking, and be a finished file now.
         if not os.path.samestat(os.fstat(descriptor), path.stat()):
             raise FileNotFoundError(path)
     except BaseException:
@@ -35,27 +35,27 @@ def open_for_part(path: Path) -> int:
     return descriptor
 
 
-def seal(descriptor: int) -> None:
-    """Keep all parts out until the descriptor is closed.
+def lock_exclusive(descriptor: int) -> None:
+    """Prevent parts from being written until the descriptor is closed.
 
     Raises
     ------
     ConflictError
         A part is being written.
     """
-    _lock(descriptor, alone=True)
+    _lock(descriptor, exclusive=True)
 
 
-def _lock(descriptor: int, *, alone: bool) -> None:
+def _lock(descriptor: int, *, exclusive: bool) -> None:
     if sys.platform == "win32":
         return
     import fcntl
 
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ConflictError(
-            "A part is still arriving." if alone else "The upload is being completed.",
+            "A part is still being received." if exclusive else "The upload is being completed.",
             hint="Try again in a moment.",
             retryable=True,
         ) from None

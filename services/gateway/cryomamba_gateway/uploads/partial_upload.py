@@ -1,8 +1,8 @@
-"""One unfinished upload on disk: a ticket, the data at their final offsets, and a marker for each part that is there.
+"""One unfinished upload on disk: a manifest, the data at its final offsets, and a marker for each received part.
 
-The data file has its full size from the start, so a disk that has room at the beginning has it to the end. A marker
-holds the part's checksums and appears by one atomic link when the part's last byte was written. It need not reach the
-disk before the data: the checksums are compared with the data once more before the file is finished.
+The data file has its full size from the start, so the disk cannot fill up later. A marker holds the checksums of a part
+and is created atomically once the part is written. It need not reach the disk before the data: the checksums are
+compared with the data once more when the file is assembled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cryomamba.errors import ConflictError
 from cryomamba.models.base import Record
 from cryomamba_gateway.uploads.plan import PartPlan
 
-TICKET: Final = "ticket.json"
+MANIFEST: Final = "manifest.json"
 DATA: Final = "data"
 PARTS: Final = "parts"
 _NO_FALLOCATE: Final = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -44,23 +44,23 @@ class UploadManifest(Record):
 
     @property
     def plan(self) -> PartPlan:
-        """How the file is cut."""
+        """How the file is split into parts."""
         return PartPlan(self.total_size_bytes, self.chunk_size_bytes)
 
 
 class Checksums:
-    """SHA-256 and CRC-32 of a part while it passes by."""
+    """SHA-256 and CRC-32 of a part, computed as its bytes arrive."""
 
     def __init__(self) -> None:
         self.nbytes = 0
         self.crc = 0
         self._sha = hashlib.sha256()
 
-    def add(self, piece: bytes) -> None:
-        """Take in the next bytes."""
-        self.nbytes += len(piece)
-        self.crc = zlib.crc32(piece, self.crc)
-        self._sha.update(piece)
+    def add(self, block: bytes) -> None:
+        """Add the next bytes."""
+        self.nbytes += len(block)
+        self.crc = zlib.crc32(block, self.crc)
+        self._sha.update(block)
 
     @property
     def etag(self) -> str:
@@ -70,7 +70,7 @@ class Checksums:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The checksums of a part that is there."""
+    """The checksums of a received part."""
 
     etag: str
     crc: int
@@ -82,17 +82,17 @@ class PartialUpload:
     Parameters
     ----------
     folder : Path
-    ticket : Ticket
+    manifest : UploadManifest
     """
 
-    def __init__(self, folder: Path, ticket: UploadManifest) -> None:
+    def __init__(self, folder: Path, manifest: UploadManifest) -> None:
         self.folder = folder
-        self.ticket = ticket
-        self.plan = ticket.plan
+        self.manifest = manifest
+        self.plan = manifest.plan
 
     @classmethod
-    def create(cls, folder: Path, ticket: UploadManifest) -> PartialUpload:
-        """Make the folder, whole or not at all, with room for all data.
+    def create(cls, folder: Path, manifest: UploadManifest) -> PartialUpload:
+        """Create the folder atomically, with disk space reserved for all data.
 
         Raises
         ------
@@ -101,15 +101,15 @@ class PartialUpload:
         """
         with atomic_path(folder) as part:
             (part / PARTS).mkdir(parents=True)
-            _reserve(part / DATA, ticket.total_size_bytes)
-            write_atomically(part / TICKET, ticket.model_dump_json())
-        return cls(folder, ticket)
+            _reserve(part / DATA, manifest.total_size_bytes)
+            write_atomically(part / MANIFEST, manifest.model_dump_json())
+        return cls(folder, manifest)
 
     @classmethod
     def load(cls, folder: Path) -> PartialUpload | None:
-        """Read a folder; None if it is not, or no longer, an upload."""
+        """Load an upload; None if the folder is not, or no longer, one."""
         try:
-            return cls(folder, UploadManifest.model_validate_json((folder / TICKET).read_bytes()))
+            return cls(folder, UploadManifest.model_validate_json((folder / MANIFEST).read_bytes()))
         except (OSError, ValidationError):
             return None
 
@@ -121,12 +121,12 @@ class PartialUpload:
     def active_at(self) -> float:
         """Return when the last part arrived, in seconds since 1970."""
         try:
-            return max((self.folder / PARTS).stat().st_mtime, (self.folder / TICKET).stat().st_mtime)
+            return max((self.folder / PARTS).stat().st_mtime, (self.folder / MANIFEST).stat().st_mtime)
         except OSError:
-            return self.ticket.created_at.timestamp()
+            return self.manifest.created_at.timestamp()
 
     def received(self) -> list[int]:
-        """Return the numbers of the parts that are there."""
+        """Return the indices of the received parts, sorted."""
         try:
             names = [path.name for path in (self.folder / PARTS).iterdir()]
         except FileNotFoundError:
@@ -134,7 +134,7 @@ class PartialUpload:
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
     def marker(self, index: int) -> Marker | None:
-        """Return the checksums of a part, None if it is not there."""
+        """Return the checksums of a part; None if it was not received."""
         try:
             etag, _, crc = (self.folder / PARTS / str(index)).read_text(encoding="ascii").partition(" ")
             return Marker(etag, int(crc))
@@ -142,43 +142,43 @@ class PartialUpload:
             return None
 
     def mark(self, index: int, checksums: Checksums) -> None:
-        """Note that a part is there.
+        """Record that a part was received.
 
         Raises
         ------
         ConflictError
-            It is there already, with other bytes.
+            It was received before, with different content.
         """
         marker = f"{checksums.etag} {checksums.crc}"
         try:
-            # A marker that a power cut takes is no loss: the part is sent again.
+            # If a power cut loses the marker, the part is sent again.
             write_atomically(self.folder / PARTS / str(index), marker, durable=False, overwrite=False)
         except FileExistsError:
             self.require_same(index, checksums)
 
     def require_same(self, index: int, checksums: Checksums) -> None:
-        """Refuse other bytes for a part that is there.
+        """Refuse different content for a part that was received before.
 
         Raises
         ------
         ConflictError
-            They are others.
+            The content differs.
         """
-        there = self.marker(index)
-        if there is not None and there.etag != checksums.etag:
+        marker = self.marker(index)
+        if marker is not None and marker.etag != checksums.etag:
             raise ConflictError(
-                f"Part {index} has been received with other bytes.",
-                hint="Begin a new upload for a file that has changed.",
-                details={"etag": there.etag},
+                f"Part {index} was received before with different content.",
+                hint="Start a new upload if the file has changed.",
+                details={"etag": marker.etag},
             )
 
     def forget(self, parts: list[int]) -> None:
-        """Take parts for missing, so that they are sent again."""
+        """Mark parts as missing, so that they are sent again."""
         for index in parts:
             (self.folder / PARTS / str(index)).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove everything; out of sight at once."""
+        """Remove the upload; it disappears at once by a rename."""
         gone = self.folder.with_name(f".gone-{uuid4().hex}")
         try:
             self.folder.rename(gone)

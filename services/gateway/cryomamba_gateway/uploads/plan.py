@@ -1,4 +1,4 @@
-"""How a file is cut into parts. Pure."""
+"""How a file is split into parts. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CHUNK_DEFAULT: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
-    """Equal parts, of which the last may be shorter.
+    """Parts of equal size; the last one may be shorter.
 
     Attributes
     ----------
     total, chunk : int
-        Bytes of the file and of a part.
+        Bytes of the file and of each part but the last.
     """
 
     total: int
@@ -26,15 +26,15 @@ class PartPlan:
 
     @property
     def count(self) -> int:
-        """How many parts there are."""
+        """The number of parts."""
         return -(-self.total // self.chunk)
 
     def offset(self, index: int) -> int:
-        """Return where a part begins."""
+        """Return the offset of a part in the file."""
         return index * self.chunk
 
     def size(self, index: int) -> int:
-        """Return how many bytes a part has.
+        """Return the number of bytes of a part.
 
         Raises
         ------
@@ -51,5 +51,5 @@ class PartPlan:
 
 
 def plan_parts(total: int, wanted: int | None = None) -> PartPlan:
-    """Cut `total` bytes into parts of the wanted size, or of larger ones where there would be too many."""
+    """Split `total` bytes into parts of a wanted size, or into larger ones if there would be too many."""
     return PartPlan(total, min(max(wanted or CHUNK_DEFAULT, -(-total // PARTS_MAX)), total))

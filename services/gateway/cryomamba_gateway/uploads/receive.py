@@ -1,4 +1,4 @@
-"""Bytes of one part from a client to the disk, a quarter of a megabyte at a time."""
+"""Receives the bytes of a part and writes them to the disk, a quarter of a megabyte at a time."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba_gateway.uploads.locking import open_for_part
 from cryomamba_gateway.uploads.partial_upload import Checksums
 
-CHUNK_BYTES: Final = 256 * 1024
+BLOCK_BYTES: Final = 256 * 1024
 
 
-async def read_chunks(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """Yield a body in pieces of about 256 KiB.
+async def read_blocks(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """Yield a body in blocks of about 256 KiB.
 
     Parameters
     ----------
     body : async iterator of bytes
     size : int
-        How many bytes it must have.
+        The number of bytes that it must have.
 
     Raises
     ------
     InvalidRequestError
         ``too_large`` as soon as it has more than `size` bytes, ``bad_request`` if it ends with fewer.
     """
-    buffer, seen = bytearray(), 0
-    async for piece in body:
-        seen += len(piece)
-        if seen > size:
+    buffer, received = bytearray(), 0
+    async for block in body:
+        received += len(block)
+        if received > size:
             raise InvalidRequestError(
-                f"The part has more than its {size} bytes.", code=ErrorCode.TOO_LARGE, details={"part_bytes": size}
+                f"The part is longer than {size} bytes.", code=ErrorCode.TOO_LARGE, details={"part_bytes": size}
             )
-        buffer += piece
-        if len(buffer) >= CHUNK_BYTES:
+        buffer += block
+        if len(buffer) >= BLOCK_BYTES:
             yield bytes(buffer)
             buffer.clear()
-    if seen != size:
+    if received != size:
         raise InvalidRequestError(
-            f"The part has {seen} bytes in place of {size}.",
-            hint="Send all parts with the size that the upload was begun with; only the last one is shorter.",
+            f"The part has {received} bytes instead of {size}.",
+            hint="Send all parts with the agreed size; only the last one is shorter.",
             details={"part_bytes": size},
         )
     if buffer:
         yield bytes(buffer)
 
 
-class ChunkReader:
-    """A body that is handed out in portions, one after the other.
+class BodySplitter:
+    """Splits one body into the bodies of consecutive parts.
 
     Parameters
     ----------
@@ -60,57 +60,57 @@ class ChunkReader:
     """
 
     def __init__(self, body: AsyncIterator[bytes]) -> None:
-        self._pieces = aiter(body)
+        self._body = aiter(body)
         self._rest = b""
 
-    async def take(self, nbytes: int) -> AsyncGenerator[bytes, None]:
-        """Yield the next `nbytes` as they come, or what is left."""
+    async def part(self, nbytes: int) -> AsyncGenerator[bytes, None]:
+        """Yield the next `nbytes` bytes as they arrive, or fewer if the body ends."""
         while nbytes > 0:
             if not self._rest:
-                piece = await anext(self._pieces, None)
-                if piece is None:
+                block = await anext(self._body, None)
+                if block is None:
                     return
-                self._rest = piece
-            portion, self._rest = self._rest[:nbytes], self._rest[nbytes:]
-            nbytes -= len(portion)
-            yield portion
+                self._rest = block
+            taken, self._rest = self._rest[:nbytes], self._rest[nbytes:]
+            nbytes -= len(taken)
+            yield taken
 
 
-async def checksums_of(pieces: AsyncIterator[bytes], executor: Executor) -> Checksums:
-    """Take the checksums of a body and keep none of it."""
+async def checksums_of(blocks: AsyncIterator[bytes], executor: Executor) -> Checksums:
+    """Compute the checksums of a body without storing it."""
     checksums = Checksums()
     loop = asyncio.get_running_loop()
-    async for piece in pieces:
-        await loop.run_in_executor(executor, checksums.add, piece)
+    async for block in blocks:
+        await loop.run_in_executor(executor, checksums.add, block)
     return checksums
 
 
-async def write_at(path: Path, offset: int, pieces: AsyncIterator[bytes], executor: Executor) -> Checksums:
-    """Write a body into a file from an offset on, and return its checksums.
+async def write_at(path: Path, offset: int, blocks: AsyncIterator[bytes], executor: Executor) -> Checksums:
+    """Write a body into a file at an offset, and return its checksums.
 
     Raises
     ------
     FileNotFoundError, ConflictError
-        The upload is finished, or being finished.
+        The upload is finished or removed, or is being assembled.
     """
     loop = asyncio.get_running_loop()
     checksums = Checksums()
     descriptor = await loop.run_in_executor(executor, open_for_part, path)
 
-    def put(piece: bytes) -> None:
+    def write(block: bytes) -> None:
         os.lseek(descriptor, offset + checksums.nbytes, os.SEEK_SET)
-        view = memoryview(piece)
+        view = memoryview(block)
         while view:
             view = view[os.write(descriptor, view) :]
-        checksums.add(piece)
+        checksums.add(block)
 
     writing: asyncio.Future[None] | None = None
     try:
-        async for piece in pieces:
-            writing = loop.run_in_executor(executor, put, piece)
+        async for block in blocks:
+            writing = loop.run_in_executor(executor, write, block)
             await asyncio.shield(writing)
     finally:
-        # The write of a request that was cancelled goes on in its thread and needs the descriptor.
+        # After a cancellation the write continues in its thread and needs the descriptor.
         if writing is not None:
             await asyncio.wait({writing})
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""All uploads and files of a home folder, as the gateway's routes use them."""
+"""Uploads and files in the data directory: the interface that the gateway's routes use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from cryomamba.atomic import disk_full_error, disk_full_translated
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.files import FileRecord, PartReceipt, UploadRequest, UploadStatus, label_of
 from cryomamba.settings import Settings
-from cryomamba_gateway.uploads.finish import finish
+from cryomamba_gateway.uploads.assemble import assemble
 from cryomamba_gateway.uploads.partial_upload import PartialUpload, UploadManifest
 from cryomamba_gateway.uploads.plan import PartPlan, plan_parts
-from cryomamba_gateway.uploads.receive import ChunkReader, checksums_of, read_chunks, write_at
-from cryomamba_gateway.uploads.upload_directory import UploadDirectory, finished, no_such_upload
+from cryomamba_gateway.uploads.receive import BodySplitter, checksums_of, read_blocks, write_at
+from cryomamba_gateway.uploads.upload_directory import UploadDirectory, finished_status, no_such_upload
 from cryomamba_server.uploaded_files import no_such_file, remove_upload
 
 T = TypeVar("T")
@@ -32,7 +32,17 @@ GB: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What may be uploaded, in bytes, pieces and hours."""
+    """Limits for uploads.
+
+    Attributes
+    ----------
+    file_bytes, quota_bytes, reserve_bytes : int
+        Size of a file, size of all files of an owner, and space on the disk that is kept free.
+    unfinished : int
+        Unfinished uploads of an owner.
+    hours : float
+        Without a new part, until an unfinished upload is removed.
+    """
 
     file_bytes: int
     quota_bytes: int
@@ -42,7 +52,7 @@ class UploadLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> UploadLimits:
-        """Return the limits that the environment names."""
+        """Return the configured limits."""
         return cls(
             file_bytes=int(settings.upload_max_gb * GB),
             quota_bytes=int(settings.upload_quota_gb * GB),
@@ -53,39 +63,39 @@ class UploadLimits:
 
 
 class UploadStore:
-    """Uploads on disk; for one event loop, beside any number of other gateways over the same folder.
+    """Uploads on disk. For one event loop; any number of gateways may use the same directory.
 
-    Callers are told apart by `owner`: a name sees its own uploads and files alone, None sees all of them.
+    `owner` says whose uploads and files a call may use: one owner's, or with None everybody's.
 
     Parameters
     ----------
     folder : Path
-        ``<home>/uploads``.
+        ``uploads`` in the data directory.
     limits : UploadLimits
     """
 
     def __init__(self, folder: Path, limits: UploadLimits) -> None:
         self.limits = limits
-        self._shelves = UploadDirectory(folder, limits.hours)
+        self._directory = UploadDirectory(folder, limits.hours)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="uploads")
-        self._admitting = asyncio.Lock()
-        self._finishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._admission = asyncio.Lock()
+        self._assembly: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def begin(self, request: UploadRequest, *, owner: str = "", whole: bool = False) -> UploadStatus:
-        """Begin an upload, or find the one that the same owner began with the same SHA-256.
+        """Start an upload, or return the one that the same owner started with the same SHA-256.
 
-        With `whole` it is a new one of a single part.
+        With `whole`, always start a new one with a single part.
 
         Raises
         ------
         InvalidRequestError
             ``too_large``.
         AccessError
-            ``rate_limited``: too many unfinished uploads; ``forbidden``: the owner's quota is used up.
+            ``rate_limited``: too many unfinished uploads; ``forbidden``: the owner's quota is exhausted.
         UnavailableError
-            ``insufficient_storage``: the disk has no room.
+            ``insufficient_storage``: the disk is full.
         """
-        async with self._admitting:
+        async with self._admission:
             return await self._run(lambda: self._begin(request, owner, whole=whole))
 
     def _begin(self, request: UploadRequest, owner: str, *, whole: bool) -> UploadStatus:
@@ -97,14 +107,14 @@ class UploadStore:
                 code=ErrorCode.TOO_LARGE,
                 hint="Bin the tomogram, or put the file where the server can read it by path.",
             )
-        unfinished, files = list(self._shelves.uploads(owner)), list(self._shelves.records(owner))
+        uploads, files = list(self._directory.uploads(owner)), self._directory.records(owner)
         if request.sha256 is not None and not whole:
-            known = self._known(request.sha256, plan, unfinished, files)
+            known = self._known(request.sha256, plan, uploads, files)
             if known is not None:
                 return known
-        used = sum(u.plan.total for u in unfinished) + sum(record.size_bytes for record in files)
-        self._require_room(plan.total, used, len(unfinished))
-        ticket = UploadManifest(
+        used = sum(upload.plan.total for upload in uploads) + sum(record.size_bytes for record in files)
+        self._require_space(plan.total, used, len(uploads))
+        manifest = UploadManifest(
             upload_id=str(uuid.uuid4()),
             owner=owner,
             filename=label_of(request.filename),
@@ -114,51 +124,59 @@ class UploadStore:
             created_at=datetime.now(UTC),
         )
         with disk_full_translated():
-            return self._shelves.status(PartialUpload.create(self._shelves.incoming / ticket.upload_id, ticket))
+            created = PartialUpload.create(self._directory.incoming / manifest.upload_id, manifest)
+            return self._directory.status(created)
 
     def _known(
-        self, digest: str, plan: PartPlan, unfinished: list[PartialUpload], files: list[FileRecord]
+        self, digest: str, plan: PartPlan, uploads: list[PartialUpload], files: list[FileRecord]
     ) -> UploadStatus | None:
         for record in files:
             if (record.sha256, record.size_bytes) == (digest, plan.total):
-                return finished(record)
-        for upload in unfinished:
-            if (upload.ticket.sha256, upload.plan) == (digest, plan):
-                return self._shelves.status(upload)
+                return finished_status(record)
+        for upload in uploads:
+            if (upload.manifest.sha256, upload.plan) == (digest, plan):
+                return self._directory.status(upload)
         return None
 
-    def _require_room(self, nbytes: int, used: int, unfinished: int) -> None:
+    def _require_space(self, nbytes: int, used: int, unfinished: int) -> None:
         if unfinished >= self.limits.unfinished:
             raise AccessError(
-                f"There are {unfinished} unfinished uploads already.",
+                f"There are already {unfinished} unfinished uploads.",
                 code=ErrorCode.RATE_LIMITED,
                 hint="Complete or delete one of them first.",
                 retryable=True,
             )
         if used + nbytes > self.limits.quota_bytes:
             raise AccessError(
-                f"Your files take {used:,} of {self.limits.quota_bytes:,} bytes; there is no room for {nbytes:,} more.",
-                hint="Delete files that are not needed any more.",
+                f"Your quota of {self.limits.quota_bytes:,} bytes has no space for {nbytes:,} more: {used:,} are used.",
+                hint="Delete files that are no longer needed.",
             )
-        self._shelves.incoming.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._shelves.incoming).free - self.limits.reserve_bytes
+        self._directory.incoming.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._directory.incoming).free - self.limits.reserve_bytes
         if nbytes > free:
             raise disk_full_error()
 
     async def status(self, upload_id: str, *, owner: str | None = None) -> UploadStatus:
-        """Return what is there of an upload, finished or not.
+        """Return the status of an upload, finished or not.
 
         Raises
         ------
         NotFoundError
             There is no such upload.
         """
-        return await self._run(lambda: self._shelves.look_up(upload_id, owner))
+
+        def status() -> UploadStatus:
+            record = self._directory.record(upload_id, owner)
+            if record is not None:
+                return finished_status(record)
+            return self._directory.status(self._directory.upload(upload_id, owner))
+
+        return await self._run(status)
 
     async def receive(
         self, upload_id: str, index: int, body: AsyncIterator[bytes], *, owner: str | None = None
     ) -> PartReceipt:
-        """Take in a part; memory stays far below a megabyte whatever its size.
+        """Receive a part; takes far less than a megabyte of memory, whatever the part's size.
 
         Raises
         ------
@@ -167,20 +185,20 @@ class UploadStore:
         InvalidRequestError
             There is no such part, or it has another size.
         ConflictError
-            The part is there with other bytes.
+            The part was received before with different content.
         UnavailableError
-            Nothing came for a while, or the disk is full.
+            The disk is full.
         """
-        upload = await self._run(lambda: self._shelves.find(upload_id, owner))
+        upload = await self._run(lambda: self._directory.upload(upload_id, owner))
         size = upload.plan.size(index)
-        pieces = read_chunks(body, size)
+        blocks = read_blocks(body, size)
         with disk_full_translated():
             try:
                 if await self._run(lambda: upload.marker(index)) is not None:
-                    checksums = await checksums_of(pieces, self._threads)
+                    checksums = await checksums_of(blocks, self._threads)
                     await self._run(lambda: upload.require_same(index, checksums))
                 else:
-                    checksums = await write_at(upload.data, upload.plan.offset(index), pieces, self._threads)
+                    checksums = await write_at(upload.data, upload.plan.offset(index), blocks, self._threads)
                     await self._run(lambda: upload.mark(index, checksums))
             except FileNotFoundError:
                 raise no_such_upload(upload_id) from None
@@ -189,48 +207,48 @@ class UploadStore:
     async def receive_whole(
         self, status: UploadStatus, body: AsyncIterator[bytes], *, owner: str | None = None
     ) -> None:
-        """Take in all parts from one body; those that came before it broke off are there.
+        """Receive all parts from one body; if it breaks off, the complete parts are kept.
 
         Raises
         ------
         NotFoundError, InvalidRequestError, ConflictError, UnavailableError
             As :meth:`receive` does.
         """
-        portions = ChunkReader(body)
+        splitter = BodySplitter(body)
         for index in range(status.part_count):
-            async with aclosing(portions.take(status.part_size(index))) as part:
+            async with aclosing(splitter.part(status.part_size(index))) as part:
                 await self.receive(status.upload_id, index, part, owner=owner)
 
     async def complete(self, upload_id: str, *, owner: str | None = None) -> FileRecord:
-        """Make a file of an upload; completing it again gives the same file.
+        """Assemble the file of an upload; completing it again returns the same file.
 
         Raises
         ------
         NotFoundError
             There is no such upload.
         ConflictError
-            Parts are missing, or the checksums do not fit.
+            Parts are missing, or checksums differ.
         VolumeError
-            The file is not a volume; the upload is gone then.
+            The file is not a volume; the upload is removed.
         UnavailableError
             The disk is full.
         """
-        async with self._finishing[upload_id]:
+        async with self._assembly[upload_id]:
             try:
                 with disk_full_translated():
                     return await self._run(lambda: self._complete(upload_id, owner))
             finally:
-                self._finishing.pop(upload_id, None)
+                self._assembly.pop(upload_id, None)
 
     def _complete(self, upload_id: str, owner: str | None) -> FileRecord:
-        record = self._shelves.record(upload_id, owner)
+        record = self._directory.record(upload_id, owner)
         if record is not None:
             return record
         try:
-            return finish(self._shelves.find(upload_id, owner), self._shelves.files)
+            return assemble(self._directory.upload(upload_id, owner), self._directory)
         except FileNotFoundError:
-            # Another gateway was faster, or the upload was removed meanwhile.
-            record = self._shelves.record(upload_id, owner)
+            # Another gateway was faster, or the upload was removed.
+            record = self._directory.record(upload_id, owner)
             if record is None:
                 raise no_such_upload(upload_id) from None
             return record
@@ -241,9 +259,9 @@ class UploadStore:
         Raises
         ------
         NotFoundError
-            There is none.
+            There is no such upload.
         """
-        await self._run(lambda: self._shelves.find(upload_id, owner).remove())
+        await self._run(lambda: self._directory.upload(upload_id, owner).remove())
 
     async def discard(self, upload_id: str) -> None:
         """Remove an upload if it is still unfinished."""
@@ -252,39 +270,31 @@ class UploadStore:
 
     async def files(self, *, owner: str | None = None) -> list[FileRecord]:
         """Return the finished files, newest first."""
-        found = await self._run(lambda: list(self._shelves.records(owner)))
-        return sorted(found, key=lambda record: record.created_at, reverse=True)
-
-    async def file(self, file_id: str, *, owner: str | None = None) -> FileRecord:
-        """Return a file.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such file.
-        """
-        record = await self._run(lambda: self._shelves.record(file_id, owner))
-        if record is None:
-            raise no_such_file(file_id)
-        return record
+        records = await self._run(lambda: self._directory.records(owner))
+        return sorted(records, key=lambda record: record.created_at, reverse=True)
 
     async def delete(self, file_id: str, *, owner: str | None = None) -> None:
-        """Remove a file; content that another file has too stays.
+        """Remove a file; another file with the same content is not affected.
 
         Raises
         ------
         NotFoundError
             There is no such file.
         """
-        await self.file(file_id, owner=owner)
-        await self._run(lambda: remove_upload(self._shelves.files / file_id))
+
+        def delete() -> None:
+            if self._directory.record(file_id, owner) is None:
+                raise no_such_file(file_id)
+            remove_upload(self._directory.files / file_id)
+
+        await self._run(delete)
 
     async def sweep(self) -> int:
-        """Remove what was abandoned, and return how many uploads that were."""
-        return await self._run(self._shelves.sweep)
+        """Remove abandoned uploads and return their number."""
+        return await self._run(self._directory.sweep)
 
     def close(self) -> None:
-        """End the threads; what they are at is finished first."""
+        """End the threads after their present work."""
         self._threads.shutdown(wait=True)
 
     async def _run(self, work: Callable[[], T]) -> T:

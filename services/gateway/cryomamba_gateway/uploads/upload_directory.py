@@ -1,7 +1,7 @@
-"""The folders of uploads and files: what lies there and whose it is. Everything here blocks.
+"""The directories of uploads and files, and to whom they belong. Everything here blocks.
 
-``incoming`` has a folder for each unfinished upload and ``files`` one for each file; names that begin with a point are
-on their way in or out. Whoever may see nothing of another's is told that it is not there.
+``incoming`` has a directory for each unfinished upload and ``files`` one for each file. Names that begin with a dot are
+being created or removed. To a caller without access an upload or file does not exist.
 """
 
 from __future__ import annotations
@@ -14,74 +14,75 @@ from pathlib import Path
 from cryomamba.errors import NotFoundError
 from cryomamba.models.files import FileRecord, UploadStatus, is_file_id
 from cryomamba_gateway.uploads.partial_upload import PartialUpload
-from cryomamba_server.uploaded_files import read_record
+from cryomamba_server.uploaded_files import VOLUME, read_record
 
 
 class UploadDirectory:
-    """What is there of all owners.
+    """Uploads and files of all owners.
 
     Parameters
     ----------
     folder : Path
-        ``<home>/uploads``.
+        ``uploads`` in the data directory.
     hours : float
-        After so many without a new part an upload is abandoned.
+        An upload is abandoned after so many hours without a new part.
     """
 
     def __init__(self, folder: Path, hours: float) -> None:
         self.incoming = folder / "incoming"
         self.files = folder / "files"
         self._hours = hours
+        # Records do not change, so each is read once; a listing of the directory tells which there are.
+        self._records: dict[str, FileRecord | None] = {}
 
     def uploads(self, owner: str | None) -> Iterator[PartialUpload]:
-        """Yield the unfinished uploads of an owner, or with None of all."""
-        for folder in _folders(self.incoming):
-            upload = None if folder.name.startswith(".") else PartialUpload.load(folder)
-            if upload is not None and owner in {None, upload.ticket.owner}:
+        """Yield the unfinished uploads of an owner, or with None of all owners."""
+        for folder in _visible_folders(self.incoming):
+            upload = PartialUpload.load(folder)
+            if upload is not None and owner in {None, upload.manifest.owner}:
                 yield upload
 
-    def records(self, owner: str | None) -> Iterator[FileRecord]:
-        """Yield the files of an owner, or with None of all."""
-        for folder in _folders(self.files):
-            record = None if folder.name.startswith(".") else read_record(folder)
-            if record is not None and owner in {None, record.owner}:
-                yield record
+    def records(self, owner: str | None) -> list[FileRecord]:
+        """Return the files of an owner, or with None of all owners."""
+        known = self._records
+        records = {
+            folder.name: known.get(folder.name) or read_record(folder) for folder in _visible_folders(self.files)
+        }
+        self._records = records
+        return [record for record in records.values() if record is not None and owner in {None, record.owner}]
 
-    def find(self, upload_id: str, owner: str | None) -> PartialUpload:
+    def upload(self, upload_id: str, owner: str | None) -> PartialUpload:
         """Return an unfinished upload.
 
         Raises
         ------
         NotFoundError
-            There is none of this id, or it is another's.
+            There is none with this id, or it belongs to another owner.
         """
         upload = PartialUpload.load(self.incoming / upload_id) if is_file_id(upload_id) else None
-        if upload is None or owner not in {None, upload.ticket.owner}:
+        if upload is None or owner not in {None, upload.manifest.owner}:
             raise no_such_upload(upload_id)
         return upload
 
     def record(self, file_id: str, owner: str | None) -> FileRecord | None:
-        """Return a file; None if there is none of this id, or it is another's."""
+        """Return a file; None if there is none with this id, or it belongs to another owner."""
         record = read_record(self.files / file_id) if is_file_id(file_id) else None
         return record if record is not None and owner in {None, record.owner} else None
 
-    def look_up(self, upload_id: str, owner: str | None) -> UploadStatus:
-        """Return what is there of an upload, finished or not.
-
-        Raises
-        ------
-        NotFoundError
-            There is none of this id, or it is another's.
-        """
-        record = self.record(upload_id, owner)
-        return finished(record) if record is not None else self.status(self.find(upload_id, owner))
+    def duplicate(self, record: FileRecord) -> Path | None:
+        """Return the volume of another file with the same content, of any owner."""
+        content = (record.sha256, record.size_bytes)
+        for other in self.records(None):
+            if other.file_id != record.file_id and (other.sha256, other.size_bytes) == content:
+                return self.files / other.file_id / VOLUME
+        return None
 
     def status(self, upload: PartialUpload) -> UploadStatus:
-        """Return what is there of an unfinished upload."""
+        """Return the status of an unfinished upload."""
         received = tuple(upload.received())
         return UploadStatus(
-            upload_id=upload.ticket.upload_id,
-            filename=upload.ticket.filename,
+            upload_id=upload.manifest.upload_id,
+            filename=upload.manifest.filename,
             total_size_bytes=upload.plan.total,
             chunk_size_bytes=upload.plan.chunk,
             part_count=upload.plan.count,
@@ -91,23 +92,23 @@ class UploadDirectory:
         )
 
     def sweep(self) -> int:
-        """Remove what was abandoned, and return how many uploads that were."""
+        """Remove abandoned uploads and leftovers of crashes; return the number of uploads."""
         swept = 0
         oldest = datetime.now(UTC).timestamp() - self._hours * 3600
-        for folder in [*_folders(self.incoming), *_folders(self.files)]:
-            aside = folder.name.startswith(".")
-            upload = None if aside or folder.parent == self.files else PartialUpload.load(folder)
-            if upload is not None:
-                if upload.active_at() < oldest:
-                    upload.remove()
-                    swept += 1
-            elif (aside or folder.parent == self.incoming) and _modified(folder) < oldest:
+        for upload in self.uploads(None):
+            if upload.active_at() < oldest:
+                upload.remove()
+                swept += 1
+        leftovers = [folder for folder in _visible_folders(self.incoming) if PartialUpload.load(folder) is None]
+        leftovers += [folder for folder in (*_folders(self.incoming), *_folders(self.files)) if _is_hidden(folder)]
+        for folder in leftovers:
+            if _modified(folder) < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
         return swept
 
 
-def finished(record: FileRecord) -> UploadStatus:
-    """Return what is there of an upload that has become a file."""
+def finished_status(record: FileRecord) -> UploadStatus:
+    """Return the status of an upload that has become a file."""
     return UploadStatus(
         upload_id=record.file_id,
         filename=record.filename,
@@ -122,9 +123,10 @@ def finished(record: FileRecord) -> UploadStatus:
 
 
 def no_such_upload(upload_id: str) -> NotFoundError:
-    """Return the error for an upload that is not there."""
+    """Return the error for an upload that does not exist or is not visible."""
     return NotFoundError(
-        f"There is no upload '{upload_id[:64]}'.", hint="It may have expired; begin it anew with POST /v1/uploads/init."
+        f"There is no upload '{upload_id[:64]}'.",
+        hint="It may have expired; start a new one with POST /v1/uploads/init.",
     )
 
 
@@ -133,6 +135,14 @@ def _folders(parent: Path) -> list[Path]:
         return [path for path in parent.iterdir() if path.is_dir()]
     except FileNotFoundError:
         return []
+
+
+def _is_hidden(folder: Path) -> bool:
+    return folder.name.startswith(".")
+
+
+def _visible_folders(parent: Path) -> list[Path]:
+    return [folder for folder in _folders(parent) if not _is_hidden(folder)]
 
 
 def _modified(path: Path) -> float:

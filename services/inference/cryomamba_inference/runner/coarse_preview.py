@@ -13,7 +13,7 @@ import numpy as np
 from cryomamba.engines.api import Engine, Labels, Pass, Slices, Tile, VolumeContext, Voxels
 from cryomamba.errors import CryoMambaError, InternalError
 from cryomamba.geometry import Shape
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.volumes import HeaderFields, Volume
 from cryomamba_inference.downsample import magnify
 from cryomamba_inference.executor.base import predict_checked
@@ -85,7 +85,7 @@ class CoarsePreview:
         if engine.output == "scores":
             thresholds = engine.thresholds()
             smallest = thresholds.min_voxels // factor**3
-            labels = cut_scores(labels.astype(np.uint8), replace(thresholds, min_voxels=smallest))
+            labels = apply_thresholds(labels.astype(np.uint8), replace(thresholds, min_voxels=smallest))
         return labels
 
     def _context(self, shape: Shape, factor: int, copy: Voxels | None, check: Callable[[], None]) -> VolumeContext:

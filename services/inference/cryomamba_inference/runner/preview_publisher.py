@@ -10,7 +10,7 @@ import numpy as np
 
 from cryomamba.engines.api import Labels
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.masks.hysteresis import cut_scores
+from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.frames import PreviewFrame
 from cryomamba_inference.downsample import PreviewCanvas
@@ -103,5 +103,7 @@ class PreviewPublisher:
         layer = self._canvas.layer()
         if self._thresholds is not None:
             # Components are merged on the preview's grid, and small ones stay: growing components must not be missed.
-            layer = cut_scores(layer.astype(np.uint8), HysteresisThreshold(self._thresholds.high, self._thresholds.low))
+            layer = apply_thresholds(
+                layer.astype(np.uint8), HysteresisThreshold(self._thresholds.high, self._thresholds.low)
+            )
         return self._canvas.over(layer)

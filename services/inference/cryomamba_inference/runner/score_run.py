@@ -67,7 +67,9 @@ class ScoreRun:
         """
         self._file.close()
         thresholds = self._engine.thresholds()
-        write_mask(self._header.shape, self._planes, write, thresholds, step=self._report, spread=executor.map)
+        write_mask(
+            self._header.shape, self._planes, write, thresholds, progress=self._report, parallel_map=executor.map
+        )
 
     def save(self, path: Path) -> None:
         """Save the scores as an MRC volume on the tomogram's grid, for later re-thresholding."""
