@@ -99,7 +99,7 @@ def test_another_threshold_is_as_good_as_another_run(
 def test_what_is_no_score_map(make_volume: Callable[..., Path], tmp_path: Path, recorder: Any) -> None:
     """A tomogram is refused, and a lower threshold above the higher one."""
     engine = RethresholdEngine(RethresholdParameters(high=100))
-    with pytest.raises(VolumeError, match="not scores"):
+    with pytest.raises(VolumeError, match="not a score map"):
         run(engine, make_volume(), tmp_path / "a", recorder)
     with pytest.raises(InvalidRequestError, match="above") as caught:
         RethresholdEngine(RethresholdParameters(high=100, low=101))
