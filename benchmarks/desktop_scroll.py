@@ -1,4 +1,4 @@
-"""The desktop: scrolling with an overlay, updating it, and what it takes to open.
+"""The desktop: scrolling with an overlay, updating it, and opening a file.
 
 Scrolling compares one tomogram of 512³ float32 (memory-mapped) with its overlay as the panel shows them, panel docked
 and job watched, against bare napari with the same two layers in a window of its own. Updating compares the panel's way

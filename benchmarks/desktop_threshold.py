@@ -1,4 +1,4 @@
-"""The desktop's moving threshold: one section, the pieces, and the whole volume.
+"""The desktop's live threshold: one section, the components, and the whole volume.
 
 Scores of 512³ voxels with shells in noise. While a slider moves, a section is cut at once with the pieces known last,
 and the pieces are decided anew on a coarse copy; applying cuts the whole volume exactly. The peer is a plain comparison
@@ -58,11 +58,11 @@ def sections(found: ScoreMap) -> None:
     print(f"  a comparison                    {plain * 1e3:7.2f} ms")
     for name, part in (("z", lambda z: live[z]), ("y", lambda z: live[:, z]), ("x", lambda z: live[:, :, z])):
         took = timed(part)
-        print(f"  with the pieces, across {name}       {took * 1e3:7.2f} ms  ×{took / plain:.1f}")
+        print(f"  with components, axis  {name}       {took * 1e3:7.2f} ms  ×{took / plain:.1f}")
 
 
 def pieces(found: ScoreMap) -> None:
-    print("decide which pieces stay, median of 5")
+    print("decide which components stay, median of 5")
     for name, cut in (("thresholds alone", HysteresisThreshold(150, 100)), ("with a least volume", CUT)):
         times = []
         for _ in range(5):
