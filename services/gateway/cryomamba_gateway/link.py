@@ -184,7 +184,7 @@ class BusLink:
     def _away() -> UnavailableError:
         return UnavailableError(
             "The broker cannot be reached.",
-            hint="Check that it runs ('honcho start' starts all services); the gateway finds it again by itself.",
+            hint="Ask whoever runs the server. The gateway reconnects as soon as the broker is back.",
         )
 
     async def subscribe(self, job_id: str, *, previews: bool) -> Subscription:
