@@ -22,9 +22,10 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
-What is fast, what is small, and against what it was measured. Every table compares with a peer or a limit *in the same
-run*, because absolute times say more about a machine than about a program. `make bench` runs them all again;
-`make bench ARGS=NAME` runs one.
+Speed, memory and quality. Every table compares with a peer or a target *in the same run*, because absolute times
+depend on the machine. `make bench` runs all of them again; `make bench ARGS=NAME` runs one. In tables of quality,
+*default* is the result with default parameters, *oracle* the best of all thresholds on the score map, *baseline* a
+short SciPy script with the same kind of filters, and *base oracle* that script with its best threshold.
 """
 
 

@@ -1,4 +1,4 @@
-"""The desktop: scrolling with an overlay, updating it, and what it takes to open.
+"""The desktop: scrolling with an overlay, updating it, and opening a file.
 
 Scrolling compares one tomogram of 512³ float32 (memory-mapped) with its overlay as the panel shows them, panel docked
 and job watched, against bare napari with the same two layers in a window of its own. Updating compares the panel's way
@@ -112,10 +112,10 @@ def in_windows(path: Path) -> None:
     viewer, panel = open_window([path], server="tcp://127.0.0.1:1")
     viewer.window.resize(1300, 800)
     spin_until(lambda: len(viewer.layers) == 1 and panel.tomogram.measured)
-    desk = panel.desk
-    desk.runs.table.adopt(JOB)
-    desk.take(JobChanged(record(path)))
-    desk.watching.watch(JOB)
+    desk = panel.controller
+    desk.jobs.table.adopt(JOB)
+    desk.on_message(JobChanged(record(path)))
+    desk.preview.watch(JOB)
     show(desk, 0)
     panel.connection.setVisible(False)
     spin(1.0)
@@ -132,7 +132,7 @@ def in_windows(path: Path) -> None:
         }
         compare(title, updates)
     ten_hertz(viewer, desk)
-    panel.shut()
+    panel.shut_down()
     viewer.close()
     bare.close()
 
@@ -183,9 +183,9 @@ def update_bare(viewer: Viewer, labels: LabelsLayer, *, drawn: bool) -> list[flo
 def update_panel(viewer: Viewer, desk: DeskLike, *, drawn: bool) -> list[float]:
     times = []
     for number in range(20):
-        desk.server.bridge.frame_place(JOB).put(frame(number))
+        desk.frames[JOB].put(frame(number))
         started = time.perf_counter()
-        desk.watching.draw(JOB)
+        desk.preview.draw(JOB)
         if drawn:
             draw(viewer)
         times.append(time.perf_counter() - started)
@@ -194,20 +194,20 @@ def update_panel(viewer: Viewer, desk: DeskLike, *, drawn: bool) -> list[float]:
 
 def ten_hertz(viewer: Viewer, desk: DeskLike) -> None:
     """Send frames from a thread, as the network does, while the sections are scrolled."""
-    from napari_cryomamba.net.messages import FrameWaits
+    from napari_cryomamba.net.messages import FrameReady
 
-    place = desk.server.bridge.frame_place(JOB)
+    place = desk.frames[JOB]
     before = place.statistics
     shown: list[str] = []
     waiting: list[int] = []
-    desk.watching.frame_shown.connect(shown.append)
+    desk.preview.frame_drawn.connect(shown.append)
 
     def send() -> None:
         woken = 0
         for number in range(FRAMES):
             if place.put(frame(number)):
                 woken += 1
-                desk.server.bridge.arrived.emit(FrameWaits(JOB))
+                desk.server.bridge.message_received.emit(FrameReady(JOB))
             waiting.append(woken - len(shown))
             time.sleep(0.1)
 
@@ -256,8 +256,8 @@ def spin_until(condition: Callable[[], bool]) -> None:
 
 
 def show(desk: DeskLike, number: int) -> None:
-    desk.server.bridge.frame_place(JOB).put(frame(number))
-    desk.watching.draw(JOB)
+    desk.frames[JOB].put(frame(number))
+    desk.preview.draw(JOB)
 
 
 _MASKS: dict[int, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""The desktop's moving threshold: one section, the pieces, and the whole volume.
+"""The desktop's live threshold: one section, the components, and the whole volume.
 
 Scores of 512³ voxels with shells in noise. While a slider moves, a section is cut at once with the pieces known last,
 and the pieces are decided anew on a coarse copy; applying cuts the whole volume exactly. The peer is a plain comparison
@@ -18,7 +18,7 @@ import numpy as np
 
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.volumes import MaskWriter, blank_header
-from napari_cryomamba.app.thresholds import LiveThreshold, ScoreMap, cut_whole, kept_blocks, load_scores
+from napari_cryomamba.models.thresholds import LiveThreshold, ScoreMap, kept_blocks, load_scores, write_thresholded
 
 SIDE = 512
 CUT = HysteresisThreshold(150, 100, 500)
@@ -34,7 +34,7 @@ def main() -> None:
         sections(found)
         pieces(found)
         started = time.perf_counter()
-        cut_whole(found, CUT, Path(folder) / "cut.mrc", step=lambda _fraction: None)
+        write_thresholded(found, CUT, Path(folder) / "cut.mrc", progress=lambda _fraction: None)
         print(f"cut the whole volume exactly: {time.perf_counter() - started:.2f} s")
 
 
@@ -52,17 +52,17 @@ def write_scores(path: Path) -> None:
 
 def sections(found: ScoreMap) -> None:
     live = LiveThreshold(found, CUT)
-    live.move(CUT, kept_blocks(found, CUT))
+    live.set(CUT, kept_blocks(found, CUT))
     plain = timed(lambda z: (found.scores[z] >= CUT.low).astype(np.uint8))
     print("cut one section, median")
     print(f"  a comparison                    {plain * 1e3:7.2f} ms")
     for name, part in (("z", lambda z: live[z]), ("y", lambda z: live[:, z]), ("x", lambda z: live[:, :, z])):
         took = timed(part)
-        print(f"  with the pieces, across {name}       {took * 1e3:7.2f} ms  ×{took / plain:.1f}")
+        print(f"  with components, axis  {name}       {took * 1e3:7.2f} ms  ×{took / plain:.1f}")
 
 
 def pieces(found: ScoreMap) -> None:
-    print("decide which pieces stay, median of 5")
+    print("decide which components stay, median of 5")
     for name, cut in (("thresholds alone", HysteresisThreshold(150, 100)), ("with a least volume", CUT)):
         times = []
         for _ in range(5):

@@ -61,13 +61,13 @@ async def measure(stack: Stack, path: Path) -> None:
         await bus.latency()
         worst = {"gateway": 0.0, "broker": 0.0}
         prober = asyncio.create_task(probe(stack.http_url, bus, worst))
-        print(f"{'engine':<14}{'first preview s: median':>24}{'worst':>8}   (limit 1)")
+        print(f"{'engine':<14}{'first preview s: median':>24}{'worst':>8}   (target 1)")
         for engine in ("threshold",):
             times = [(await first_preview(client, path, engine))[0] for _ in range(ROUNDS)]
             print(f"{engine:<14}{statistics.median(times):>24.2f}{max(times):>8.2f}")
         prober.cancel()
         slowest = ", ".join(f"{name} {seconds * 1e3:.0f} ms" for name, seconds in worst.items())
-        print(f"slowest answer meanwhile: {slowest} (limit 50)")
+        print(f"slowest answer meanwhile: {slowest} (target 50)")
 
 
 def read_once(path: Path) -> float:

@@ -1,4 +1,4 @@
-"""What a server keeps and costs: growth of the home folder, memory of idle services, speed of a backup.
+"""Server footprint: growth of the data directory, memory of idle services, speed of a backup.
 
 A stack takes 300 jobs without results to speak of and uploads of 64 MB each; then the job store is measured per job,
 each service (with its children) at rest, and the first and a second backup, next to ``shutil.copytree`` of the same

@@ -1,4 +1,4 @@
-"""Five hundred submits in a burst, over HTTP and over the bus: accepted or told to wait, and none lost.
+"""Five hundred submits in a burst, over HTTP and over the bus: accepted or answered 429, and none lost.
 
 All are sent at once, each HTTP request over a connection of its own and by a client as light as can be. What was
 answered 201 is then looked for in the job store itself, and everything in the store must have been answered so. One

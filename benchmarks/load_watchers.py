@@ -1,4 +1,4 @@
-"""Two hundred WebSocket watchers at ten frames a second, twenty of whom never read: states in time, memory flat.
+"""Two hundred WebSocket viewers at ten frames a second, twenty of which never read: latency of states, memory.
 
 Broker and gateway are real; a worker that computes nothing publishes 10 frames a second for each of the jobs, and all
 watchers are connections of one light process on the same machine. Each round has new jobs and new watchers; those who
@@ -71,7 +71,7 @@ class Result:
 
     @property
     def complete(self) -> int:
-        """How many of those who read were told the end and let go in good order."""
+        """How many of those that read were sent the final state and closed in order."""
         return sum(one.code == 1000 and one.states[-1:][0][0] == "job_completed" for one in self.seen if one.states)
 
     @property
@@ -173,16 +173,16 @@ def table(load: Load, result: Result) -> None:
         f"{load.watchers} watchers, {load.deaf} of whom never read; {load.jobs} jobs, mask {load.side}³, "
         f"{load.rate_hz:g} frames/s, {load.binary:.0%} binary, {load.rounds} rounds of {load.seconds:g} s"
     )
-    print(f"  told the end           {result.complete:>8} of {wanted}")
+    print(f"  final states           {result.complete:>8} of {wanted}")
     p50, p99 = np.percentile(states, [50, 99])
-    print(f"  state messages         {p50:>8.0f} ms p50, {p99:.0f} ms p99 (limit 250), {states.max():.0f} ms slowest")
+    print(f"  state messages         {p50:>8.0f} ms p50, {p99:.0f} ms p99 (target 250), {states.max():.0f} ms slowest")
     rate = frames / load.rounds / load.seconds
     print(f"  frames taken           {frames / offered:>8.0%} of those published; {rate:.0f} a second")
     if ages.size:
         print(f"  age of a binary frame  {np.median(ages):>8.0f} ms p50, {np.percentile(ages, 99):.0f} ms p99")
     print(
         f"  gateway                {result.before:>8.0f} MB after the first round, {result.highest:.0f} MB at its "
-        f"highest (+{result.highest - result.before:.0f}, limit 50), {result.after:.0f} MB afterwards"
+        f"highest (+{result.highest - result.before:.0f}, target 50), {result.after:.0f} MB afterwards"
     )
     for phase in (FLOWING, CONNECTING):
         p50, p99 = np.percentile(result.answers[phase], [50, 99]) * 1e3

@@ -55,7 +55,7 @@ def row(folder: Path, engine: str, params: dict[str, Any], depth: int) -> str:
 def main() -> None:
     chosen = sys.argv[1:]
     heads = "".join(f"{head:>8}" for head in ("file", "child", "worker", "all")) + f"{'s':>7}"
-    print(f"{'engine':<12}{'voxels':<18}{heads}   (limit for all {LIMIT_MB} MB)")
+    print(f"{'engine':<12}{'voxels':<18}{heads}   (target for all {LIMIT_MB} MB)")
     with tempfile.TemporaryDirectory() as folder:
         for engine, params, depths in CASES:
             for depth in depths:

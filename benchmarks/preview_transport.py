@@ -141,7 +141,7 @@ def main() -> None:
         wait_until((Path(folder) / "bus.json").exists, what="the broker's connection file")
         names = BusEndpoints.model_fields
         endpoints = BusEndpoints.model_validate({name: f"tcp://127.0.0.1:{stack.ports[name]}" for name in names})
-        print(f"{'mask 128³':<20}{'bytes':>9}{'bus p50 ms':>12}{'TCP p50 ms':>12}{'ratio':>8}   (limit 3)")
+        print(f"{'mask 128³':<20}{'bytes':>9}{'bus p50 ms':>12}{'TCP p50 ms':>12}{'ratio':>8}   (target 3)")
         compare(endpoints, 1, "raw")
         compare(endpoints, 3, "raw")
         compare(endpoints, 3, "deflate")

@@ -170,7 +170,7 @@ def main() -> None:
                 small, large = (found[depth] for depth in DEPTHS)
                 resident = large.child.resident / small.child.resident
                 anonymous_ratio = large.child.anonymous / small.child.anonymous
-                print(f"{'':<12}{'four times as deep:':>27}{resident:>7.2f}{anonymous_ratio:>7.2f}   (limit 1.10)")
+                print(f"{'':<12}{'four times as deep:':>27}{resident:>7.2f}{anonymous_ratio:>7.2f}   (target 1.10)")
     print(f"reading the larger file whole: {DEPTHS[1] * SIDE * SIDE * 4 // MIB} MiB and what is computed from it")
 
 

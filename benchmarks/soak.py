@@ -1,4 +1,4 @@
-"""Thousands of jobs through one broker and one gateway: what grows with their number, and what must not.
+"""Thousands of jobs through one broker and one gateway: what grows with their number.
 
 Each job is submitted over HTTP, watched over a WebSocket, shows frames and ends; a worker that computes nothing does
 the work. Memory, descriptors and threads of both services are read at the end of each quarter: the last three quarters

@@ -131,7 +131,7 @@ def main() -> None:
     print(f"gateway after one      {found.before:8.0f} MB resident")
     for number, highest in enumerate(found.highest, 1):
         grown = highest - found.before
-        print(f"its highest in burst {number} {highest:8.0f} MB resident (+{grown:.0f}, limit 50)")
+        print(f"its highest in burst {number} {highest:8.0f} MB resident (+{grown:.0f}, target 50)")
     print(f"gateway afterwards     {found.after:8.0f} MB resident")
     print(f"all uploads            {sent / found.seconds:8.0f} MB/s ({found.seconds:.1f} s), client on the same cores")
     print(f"hash and write alone   {found.size / 1e6 / alone:8.0f} MB/s, one file, one process")

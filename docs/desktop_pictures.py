@@ -31,7 +31,7 @@ FILAMENTS = PhantomSpec(
     filaments=5,
     vesicles=1,
     sheets=0,
-    gold=0,
+    fiducials=0,
     crowding=0.02,
 )
 
@@ -89,7 +89,7 @@ def session(stack: Stack, tomogram: Path) -> None:
 
     viewer, panel = open_window([tomogram], server=stack.http_url)
     viewer.window.resize(1440, 900)
-    camera, desk = Camera(viewer), panel.desk
+    camera, desk = Camera(viewer), panel.controller
     camera.until(lambda: desk.server.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
     camera.take("tomogram")
 
@@ -101,9 +101,9 @@ def session(stack: Stack, tomogram: Path) -> None:
 
     panel.tabs.setCurrentWidget(panel.messages)
     stack.kill("gateway")
-    camera.until(lambda: desk.server.link.phase == "waiting", "the loss to be noticed")
+    camera.until(lambda: desk.server.state.phase == "waiting", "the loss to be noticed")
     camera.take("messages")
-    panel.shut()
+    panel.shut_down()
     viewer.close()
 
 
@@ -113,10 +113,10 @@ def watch(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own typ
     panel.segment.engine.setCurrentText("membrane")
     panel.segment.interval.setValue(0.1)
     panel.segment.submit()
-    overlays = panel.desk.watching.overlays
+    overlays = panel.controller.preview.overlays
 
     def grows() -> bool:
-        jobs = panel.desk.runs.table.rows
+        jobs = panel.controller.jobs.table.rows
         return bool(overlays) and any(0.3 < job.progress.fraction < 1 for job in jobs)
 
     camera.until(grows, "a growing mask")
@@ -127,21 +127,21 @@ def watch(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own typ
 def keep(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Measure the mask, and move its threshold."""
     panel.tabs.setCurrentWidget(panel.mask_panel)
-    panel.mask_panel.statistics.measure()
-    camera.until(lambda: panel.mask_panel.statistics.rows, "the table")
+    panel.statistics.measure()
+    camera.until(lambda: panel.statistics.rows, "the table")
     camera.take("mask")
-    threshold = panel.mask_panel.threshold
+    threshold = panel.threshold
     threshold.load_scores()
     camera.until(lambda: not threshold.controls.isHidden(), "the scores")
     threshold.high.setValue(threshold.high.value() - 25)
     camera.take("threshold", settle_s=2.0)
-    threshold.give_up()
+    threshold.discard()
 
 
 def look(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Show orthogonal slices, and the mask in 3D."""
     viewer = panel.viewer
-    layer = next(iter(panel.desk.watching.overlays.values())).layer
+    layer = next(iter(panel.controller.preview.overlays.values())).layer
     layer.contour = 1
     panel.menu.orthogonal.trigger()
     camera.take("orthogonal", settle_s=1.0)
@@ -162,7 +162,7 @@ def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     panel.segment.form.editors["diameter_A"].editor.setValue(120)
     panel.segment.submit()
     camera.until(lambda: panel.picks.export.isEnabled(), "the picks")
-    overlays = panel.desk.watching.overlays
+    overlays = panel.controller.preview.overlays
     camera.until(lambda: len(overlays) == 2 and all(overlay.final for overlay in overlays.values()), "its mask")
     for overlay in overlays.values():
         overlay.layer.visible = False
@@ -174,13 +174,13 @@ def trace(camera: Camera, panel: Any, tomogram: Path) -> None:  # noqa: ANN401
     """Let the engine for filaments trace, and show its lines in 3D."""
     write_volume(tomogram, synthesize(FILAMENTS).density, FILAMENTS.voxel_size_A)
     count = len(panel.viewer.layers)
-    panel.open_files([tomogram])
+    panel.controller.tomograms.open_files([tomogram])
     camera.until(lambda: len(panel.viewer.layers) > count, "the second tomogram")
     panel.tabs.setCurrentIndex(1)
     panel.segment.engine.setCurrentText("filaments")
     panel.segment.submit()
     camera.until(lambda: [layer for layer in panel.viewer.layers if layer.name.endswith("paths")], "the paths")
-    overlays = panel.desk.watching.overlays
+    overlays = panel.controller.preview.overlays
     camera.until(lambda: len(overlays) == 3 and all(overlay.final for overlay in overlays.values()), "its mask")
     for layer in panel.viewer.layers:
         layer.visible = layer.name in (f"{tomogram.name} · paths", f"{tomogram.name} · picks")

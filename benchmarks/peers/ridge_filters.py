@@ -1,13 +1,13 @@
 """The filters that people reach for first: scikit-image's ridge filters and the Hessian's largest eigenvalue.
 
-They see a copy binned to about 25 Å (as `plain_plate_bank` does) at a scale of one voxel of it, so that the scale suits
-a membrane, and their answer is interpolated linearly to the volume's voxels.
+They are applied to a copy binned to about 25 Å (as in `baseline_plate_filter`) at a scale of one voxel, so that the
+scale suits a membrane, and their response is interpolated linearly to the volume's voxels.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from benchmarks.peers.plain_plate_bank import BINNED_A, binned
+from benchmarks.peers.baseline_plate_filter import BINNED_A, binned
 from numpy.typing import NDArray
 from skimage import feature, filters
 

@@ -1,4 +1,4 @@
-"""CryoMamba for napari: open a tomogram, run a segmentation, watch the mask grow, keep it."""
+"""CryoMamba for napari: open a tomogram, segment it with a live preview, edit and save the mask."""
 
 from cryomamba._version import __version__
 

@@ -11,16 +11,16 @@ from cryomamba._version import __version__
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="cryomamba desktop", description="Open tomograms in napari and segment them.")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="tomograms to open")
-    parser.add_argument("--server", metavar="URL", help="http://… for a gateway, tcp://… or ipc://… for a bus")
+    parser.add_argument("--server", metavar="URL", help="http://… via HTTP, tcp://… or ipc://… for a direct connection")
     parser.add_argument("--version", action="version", version=f"cryomamba {__version__}")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Open the window, and stay until it is closed.
+    """Open the window, and return when it is closed.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status.
     """
-    wanted = parse(argv)
-    # After the command line was read: napari takes seconds to import, and --help should not.
+    arguments = parse(argv)
+    # Not at the top: napari takes seconds to import, which --help need not wait for.
     import napari
 
     from napari_cryomamba.window import open_window
 
-    _, panel = open_window(wanted.files, server=wanted.server)
+    _, panel = open_window(arguments.files, server=arguments.server)
     napari.run()
-    panel.shut()
+    panel.shut_down()
     return 0
 
 

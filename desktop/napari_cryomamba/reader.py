@@ -1,4 +1,4 @@
-"""napari's way to our files."""
+"""The reader that napari calls for MRC files."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from cryomamba.errors import CryoMambaError
 from napari_cryomamba.layers.tomogram import open_tomogram
 
 SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
-PACKED = (".gz", ".bz2")
+COMPRESSED = (".gz", ".bz2")
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 PathOrPaths = str | Sequence[str]
 
 
 def is_tomogram_name(path: str) -> bool:
-    """Return whether a file name looks like an MRC file, packed or not."""
+    """Whether a file name is that of an MRC file, compressed or not."""
     name = path.lower()
-    for suffix in PACKED:
+    for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
     return name.endswith(SUFFIXES)
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
-    """Return the reader for files whose names are MRC's, None for others."""
+    """Return the reader for MRC files, None for others."""
     paths = [path] if isinstance(path, str) else list(path)
     return read if paths and all(is_tomogram_name(name) for name in paths) else None
 
 
 def read(path: PathOrPaths) -> list[Any]:
-    """Return one layer per file; nothing is read but headers and a sample for the contrast.
+    """Return one layer per file; only headers and a sample for the contrast are read.
 
-    A file that is missing, damaged or unsupported makes no layer; napari shows the sentence that says why.
+    A file that is missing, damaged or unsupported makes no layer, and napari shows why.
     """
     paths = [path] if isinstance(path, str) else list(path)
     layers: list[Any] = []
@@ -43,5 +43,5 @@ def read(path: PathOrPaths) -> list[Any]:
             layers.append(open_tomogram(name).layer())
         except CryoMambaError as error:
             show_error(f"{error.message} {error.hint}".strip())
-    # What npe2 takes for: read, but there is nothing to show.
+    # npe2's null layer: the files were read, but there is nothing to show.
     return layers or [(None,)]

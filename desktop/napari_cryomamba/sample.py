@@ -1,4 +1,4 @@
-"""Sample data: a synthetic tomogram, written once into the home folder so that services can read it too."""
+"""Sample data: a synthetic tomogram, written once into the data directory so that a server can read it too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEC = PhantomSpec(shape=(96, 192, 192), voxel_size_A=(10.0, 10.0, 10.0), seed=7
 
 
 def sample_path() -> Path:
-    """Return the sample's file, made if it is not there; that takes a few seconds."""
+    """Return the sample's file; making it the first time takes a few seconds."""
     path = load_settings().home / "samples" / "synthetic_vesicles.mrc"
     if not path.exists():
         _write(path, synthesize(SPEC))
@@ -30,19 +30,19 @@ def synthetic_tomogram() -> list[LayerTuple]:
     return [open_tomogram(sample_path()).layer()]
 
 
-def synthetic_tomogram_with_truth() -> list[LayerTuple]:
-    """Return the sample and the labels of what is in it."""
+def synthetic_tomogram_with_ground_truth() -> list[LayerTuple]:
+    """Return the sample and its ground truth as labels."""
     phantom = synthesize(SPEC)
     path = load_settings().home / "samples" / "synthetic_vesicles.mrc"
     _write(path, phantom)
     palette = Palette({label: name for label, name in LABELS.items() if label})
-    truth = {
-        "name": "truth",
+    arguments = {
+        "name": "ground truth",
         "opacity": 0.5,
         "colormap": DirectLabelColormap(color_dict=palette.color_dict(())),
         **Placement.of_volume(SPEC.voxel_size_A).layer_arguments(),
     }
-    return [open_tomogram(path).layer(), (phantom.truth, truth, "labels")]
+    return [open_tomogram(path).layer(), (phantom.ground_truth, arguments, "labels")]
 
 
 def _write(path: Path, phantom: Phantom) -> None:

@@ -1,4 +1,4 @@
-"""Qt names that qtpy re-exports in a way that type checkers do not see, under one roof."""
+"""Qt names that type checkers do not find in qtpy."""
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction

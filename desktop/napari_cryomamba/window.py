@@ -22,7 +22,7 @@ def open_window(
     files : sequence of Path
         Tomograms to open.
     server : str, optional
-        Where to connect; the last server if not given.
+        Address to connect to; that of the last server if not given.
     settings : SettingsFile, optional
         Where settings are kept.
     show : bool
@@ -38,5 +38,5 @@ def open_window(
     if server is not None:
         panel.connection.address.setCurrentText(server)
         panel.connection.connect_now()
-    panel.open_files([path.absolute() for path in files])
+    panel.controller.tomograms.open_files(path.absolute() for path in files)
     return viewer, panel

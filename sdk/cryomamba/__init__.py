@@ -1,11 +1,13 @@
-"""CryoMamba: segment cryo-electron tomograms anywhere and watch the mask grow.
+"""CryoMamba: segment cryo-electron tomograms, on this machine or on a server, and preview the result as it is computed.
 
 >>> import cryomamba
+>>> cryomamba.segment("tomogram.mrc", engine="membrane")
+
 >>> client = cryomamba.connect("http://127.0.0.1:8000")
 >>> job = client.submit("tomogram.mrc", engine="membrane")
->>> for event in client.watch(job.job_id):
+>>> for event in job.watch():
 ...     print(event)
->>> client.download(job.job_id, "mask.mrc")
+>>> job.download("mask.mrc")
 
 Names are imported on first use, so that ``import cryomamba`` costs next to nothing.
 """
@@ -18,50 +20,65 @@ from typing import TYPE_CHECKING
 from cryomamba._version import __version__
 
 if TYPE_CHECKING:
-    from cryomamba.client import AsyncClient, Client, aconnect, connect
+    from cryomamba.client import AsyncClient, AsyncJob, Client, Job, aconnect, connect
     from cryomamba.errors import CryoMambaError
     from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
     from cryomamba.models.frames import PreviewFrame
     from cryomamba.models.jobs import JobRecord, JobState, PreviewOptions
+    from cryomamba_inference.segment import Segmentation, segment
 
 __all__ = [
     "AsyncClient",
+    "AsyncJob",
     "Client",
     "ConnectionEvent",
     "CryoMambaError",
     "Event",
+    "Job",
     "JobRecord",
     "JobState",
     "PreviewEvent",
     "PreviewFrame",
     "PreviewOptions",
     "ProgressEvent",
+    "Segmentation",
     "StateEvent",
     "__version__",
     "aconnect",
     "connect",
+    "segment",
 ]
 
-_HOME = {
-    "AsyncClient": "client",
-    "Client": "client",
-    "aconnect": "client",
-    "connect": "client",
-    "CryoMambaError": "errors",
-    "Event": "models.events",
-    "ConnectionEvent": "models.events",
-    "PreviewEvent": "models.events",
-    "ProgressEvent": "models.events",
-    "StateEvent": "models.events",
-    "JobRecord": "models.jobs",
-    "JobState": "models.jobs",
-    "PreviewOptions": "models.jobs",
-    "PreviewFrame": "models.frames",
+_MODULES = {
+    "AsyncClient": "cryomamba.client",
+    "AsyncJob": "cryomamba.client",
+    "Client": "cryomamba.client",
+    "Job": "cryomamba.client",
+    "aconnect": "cryomamba.client",
+    "connect": "cryomamba.client",
+    "CryoMambaError": "cryomamba.errors",
+    "Event": "cryomamba.models.events",
+    "ConnectionEvent": "cryomamba.models.events",
+    "PreviewEvent": "cryomamba.models.events",
+    "ProgressEvent": "cryomamba.models.events",
+    "StateEvent": "cryomamba.models.events",
+    "JobRecord": "cryomamba.models.jobs",
+    "JobState": "cryomamba.models.jobs",
+    "PreviewOptions": "cryomamba.models.jobs",
+    "PreviewFrame": "cryomamba.models.frames",
+    # By name only: the SDK does not depend on the service that computes.
+    "Segmentation": "cryomamba_inference.segment",
+    "segment": "cryomamba_inference.segment",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULES:
         msg = f"module 'cryomamba' has no attribute '{name}'"
         raise AttributeError(msg)
-    return getattr(import_module(f"cryomamba.{_HOME[name]}"), name)
+    if _MODULES[name].startswith("cryomamba_inference"):
+        from cryomamba.optional_imports import requires_extra
+
+        with requires_extra("inference"):
+            return getattr(import_module(_MODULES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

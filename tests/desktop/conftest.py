@@ -170,6 +170,6 @@ def panel(qtbot: Any, tmp_path: Path, home: Path) -> Iterator[Any]:
     from napari_cryomamba.widgets import CryoMambaWidget
 
     widget = CryoMambaWidget(ViewerModel(), settings=SettingsFile(home / "desktop.json"), connect=False)
-    qtbot.addWidget(widget, before_close_func=lambda found: found.shut())
+    qtbot.addWidget(widget, before_close_func=lambda found: found.shut_down())
     yield widget
-    widget.shut()
+    widget.shut_down()

@@ -15,9 +15,9 @@ from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.models.jobs import JobState, VolumeSummary
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.tomogram import source_of
-from napari_cryomamba.models.history import Level, Notice
-from napari_cryomamba.models.jobs import LOCAL_PREFIX
-from napari_cryomamba.net.messages import FrameWaits, JobChanged
+from napari_cryomamba.models.jobs import JobKind
+from napari_cryomamba.models.notifications import Level, Notification
+from napari_cryomamba.net.messages import FrameReady, JobChanged
 from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ WAIT_MS = 90_000
 @pytest.fixture
 def opened(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> CryoMambaWidget:
     """The panel with the tomogram open and measured, and this process's engines found."""
-    panel.open_files([phantom_file])
-    qtbot.waitUntil(lambda: "Mean ± sd" in texts(panel) and bool(panel.desk.runs.local_engines), timeout=WAIT_MS)
+    panel.controller.tomograms.open_files([phantom_file])
+    qtbot.waitUntil(lambda: "Mean ± sd" in texts(panel) and bool(panel.controller.jobs.local_engines), timeout=WAIT_MS)
     return panel
 
 
@@ -45,7 +45,7 @@ def test_metadata_and_statistics_are_shown(opened: CryoMambaWidget) -> None:
     for part in ("48 × 96 × 96 voxels", "62 × 125 × 125 nm", "13.000 Å", "2 (float32)", "Mean ± sd", "Range"):
         assert part in shown
     assert opened.viewer.canvas.overlays.scale_bar.visible
-    assert opened.desk.preferences.values.recent_files[0].endswith("vesicles.mrc")
+    assert opened.controller.preferences.values.recent_files[0].endswith("vesicles.mrc")
 
 
 def test_a_corrected_voxel_size_moves_the_layer(opened: CryoMambaWidget) -> None:
@@ -64,9 +64,9 @@ def test_a_broken_file_is_a_message(panel: CryoMambaWidget, tmp_path: Path, qtbo
     """A file that is no tomogram adds no layer; the reason stands among the messages, and the tab counts it."""
     path = tmp_path / "broken.mrc"
     path.write_bytes(b"nothing")
-    panel.open_files([path])
-    qtbot.waitUntil(lambda: len(panel.desk.notices.history) == 1, timeout=WAIT_MS)
-    assert panel.desk.notices.history.notices[0].code == str(ErrorCode.VOLUME_UNREADABLE)
+    panel.controller.tomograms.open_files([path])
+    qtbot.waitUntil(lambda: len(panel.controller.notifications.history) == 1, timeout=WAIT_MS)
+    assert panel.controller.notifications.history.entries[0].code == str(ErrorCode.VOLUME_UNREADABLE)
     assert panel.tabs.tabText(4) == "Messages (1)"
     panel.tabs.setCurrentIndex(4)
     assert panel.tabs.tabText(4) == "Messages"
@@ -75,38 +75,37 @@ def test_a_broken_file_is_a_message(panel: CryoMambaWidget, tmp_path: Path, qtbo
 def test_everything_local_works_without_a_server(opened: CryoMambaWidget, qtbot: Any, tmp_path: Path) -> None:
     """'Run here' segments in this process; the mask can be measured, edited, undone, saved and exported."""
     segment = opened.segment
-    assert not segment.start.isEnabled()
+    assert not segment.submit_button.isEnabled()
     segment.engine.setCurrentText("threshold")
-    segment.here.click()
-    [overlay] = wait_for(lambda: [o for o in opened.desk.watching.overlays.values() if o.final], qtbot)
-    assert overlay.job_id.startswith(LOCAL_PREFIX)
+    segment.local_button.click()
+    [overlay] = wait_for(lambda: [o for o in opened.controller.preview.overlays.values() if o.final], qtbot)
+    assert overlay.job_id.startswith(JobKind.LOCAL)
     assert overlay.layer.data.shape == (48, 96, 96)
-    job = opened.desk.runs.table.rows[0]
-    assert (job.record.state, job.local) == (JobState.COMPLETED, True)
+    job = opened.controller.jobs.table.rows[0]
+    assert (job.record.state, job.kind) == (JobState.COMPLETED, JobKind.LOCAL)
 
-    mask = opened.mask_panel
-    mask.statistics.button.click()
-    rows = wait_for(lambda: mask.statistics.rows, qtbot)
+    opened.statistics.measure_button.click()
+    rows = wait_for(lambda: opened.statistics.rows, qtbot)
     whole = int(np.count_nonzero(overlay.layer.data))
     assert rows[0].cells[3] == whole
-    assert mask.statistics.table.rowCount() == len(rows)
-    mask.statistics.save_csv(tmp_path / "table.csv")
+    assert opened.statistics.table.rowCount() == len(rows)
+    opened.statistics.save_csv(tmp_path / "table.csv")
     assert (tmp_path / "table.csv").read_text().startswith("kind,label,name")
 
     least = 1000 * 2.197
-    mask.edit.smallest.setValue(least)
-    mask.edit.small.click()
-    wait_for(mask.edit.isEnabled, qtbot)
+    opened.edit.min_volume.setValue(least)
+    opened.edit.remove_button.click()
+    wait_for(opened.edit.isEnabled, qtbot)
     left = int(np.count_nonzero(overlay.layer.data))
     assert left == sum(row.cells[3] for row in rows if row.cells[2] != "all" and row.cells[4] >= least) < whole
-    assert mask.statistics.button.text() == "Measure again"
+    assert opened.statistics.measure_button.text() == "Measure again"
     overlay.layer.undo()
     assert int(np.count_nonzero(overlay.layer.data)) == whole
 
     saved = tmp_path / "kept.mrc"
-    mask.keep.save_to(saved)
+    opened.export.save_to(saved)
     wait_for(saved.exists, qtbot)
-    mask.keep.export_to(tmp_path / "kept.star")
+    opened.export.export_to(tmp_path / "kept.star")
     wait_for((tmp_path / "kept.star").exists, qtbot)
 
 
@@ -118,12 +117,12 @@ def wait_for(condition: Any, qtbot: Any) -> Any:
 def test_a_local_job_can_be_cancelled(opened: CryoMambaWidget, qtbot: Any) -> None:
     """Cancelling a job of this process ends it as cancelled, and its thread with it."""
     opened.segment.engine.setCurrentText("demo")
-    opened.segment.here.click()
-    job = wait_for(lambda: opened.desk.runs.table.rows, qtbot)[0]
+    opened.segment.local_button.click()
+    job = wait_for(lambda: opened.controller.jobs.table.rows, qtbot)[0]
     opened.jobs.select(job.job_id)
     opened.jobs.cancel_button.click()
-    wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
-    wait_for(lambda: not any(LOCAL_PREFIX in thread.name for thread in threading.enumerate()), qtbot)
+    wait_for(lambda: opened.controller.jobs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
+    wait_for(lambda: not any(JobKind.LOCAL in thread.name for thread in threading.enumerate()), qtbot)
 
 
 def test_the_form_says_what_does_not_fit(opened: CryoMambaWidget) -> None:
@@ -134,11 +133,11 @@ def test_the_form_says_what_does_not_fit(opened: CryoMambaWidget) -> None:
     editor.editor.setText("not a number")
     assert not editor.problem.isHidden()
     assert not form.valid
-    assert not opened.segment.here.isEnabled()
+    assert not opened.segment.local_button.isEnabled()
     editor.editor.setText("")
     assert editor.problem.isHidden()
-    assert opened.segment.here.isEnabled()
-    opened.segment.show_refusal(
+    assert opened.segment.local_button.isEnabled()
+    opened.segment.show_rejection(
         InvalidRequestError("No.", details={"fields": [{"field": f"params.{name}", "problem": "Too odd."}]})
     )
     assert editor.problem.text() == "Too odd."
@@ -151,65 +150,65 @@ def test_frames_that_come_too_fast_never_queue(
     volume = VolumeSummary(
         name="vesicles.mrc", shape=(48, 96, 96), voxel_size_A=(13.0, 13.0, 13.0), path=str(phantom_file)
     )
-    desk = opened.desk
-    desk.runs.table.adopt("job-1")
-    desk.take(JobChanged(make_record(volume=volume)))
-    desk.watching._watched.add("job-1")
+    desk = opened.controller
+    desk.jobs.table.adopt("job-1")
+    desk.on_message(JobChanged(make_record(volume=volume)))
+    desk.preview._watched.add("job-1")
     drawn: list[str] = []
-    desk.watching.frame_shown.connect(drawn.append)
-    place = desk.server.bridge.frame_place("job-1")
-    wakes = [place.put(make_frame(seq=seq)) for seq in range(100)]
+    desk.preview.frame_drawn.connect(drawn.append)
+    queue = desk.frames["job-1"]
+    wakes = [queue.put(make_frame(seq=seq)) for seq in range(100)]
     assert wakes == [True] + [False] * 99
-    desk.take(FrameWaits("job-1"))
-    desk.take(FrameWaits("job-1"))
+    desk.on_message(FrameReady("job-1"))
+    desk.on_message(FrameReady("job-1"))
     assert drawn == ["job-1"]
-    assert place.statistics.skipped == 99
+    assert queue.statistics.skipped == 99
 
 
 def test_a_deleted_overlay_stays_away_while_the_job_goes_on(
     opened: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker
 ) -> None:
     """A person who deletes the layer is not shown the next frame; 'Show' brings it back."""
-    desk = opened.desk
-    desk.runs.table.adopt("job-1")
-    desk.take(JobChanged(make_record()))
-    desk.show_job("job-1")
-    desk.server.bridge.frame_place("job-1").put(make_frame())
-    desk.watching.draw("job-1")
-    opened.viewer.layers.remove(desk.watching.overlays["job-1"].layer)
-    desk.server.bridge.frame_place("job-1").put(make_frame(seq=2))
-    desk.watching.draw("job-1")
-    assert "job-1" not in desk.watching.overlays
-    desk.show_job("job-1")
-    desk.server.bridge.frame_place("job-1").put(make_frame(seq=3))
-    desk.watching.draw("job-1")
-    assert desk.watching.overlays["job-1"].in_viewer
+    desk = opened.controller
+    desk.jobs.table.adopt("job-1")
+    desk.on_message(JobChanged(make_record()))
+    desk.preview.show_job("job-1")
+    desk.frames["job-1"].put(make_frame())
+    desk.preview.draw("job-1")
+    opened.viewer.layers.remove(desk.preview.overlays["job-1"].layer)
+    desk.frames["job-1"].put(make_frame(seq=2))
+    desk.preview.draw("job-1")
+    assert "job-1" not in desk.preview.overlays
+    desk.preview.show_job("job-1")
+    desk.frames["job-1"].put(make_frame(seq=3))
+    desk.preview.draw("job-1")
+    assert desk.preview.overlays["job-1"].in_viewer
 
 
 def test_looks_of_the_mask_can_be_changed(
     opened: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker
 ) -> None:
     """Opacity, outlines, colour, name and visibility of the panel act on the layer, and are remembered."""
-    desk = opened.desk
-    desk.runs.table.adopt("job-1")
-    desk.take(JobChanged(make_record()))
-    desk.show_job("job-1")
-    desk.server.bridge.frame_place("job-1").put(make_frame())
-    desk.watching.draw("job-1")
-    layer, mask = desk.watching.overlays["job-1"].layer, opened.mask_panel
+    desk = opened.controller
+    desk.jobs.table.adopt("job-1")
+    desk.on_message(JobChanged(make_record()))
+    desk.preview.show_job("job-1")
+    desk.frames["job-1"].put(make_frame())
+    desk.preview.draw("job-1")
+    layer, mask = desk.preview.overlays["job-1"].layer, opened.mask_panel
     assert "(preview)" in mask.title.text()
     mask.opacity.setValue(0.25)
     mask.style_box.setCurrentIndex(1)
     mask.width_box.setValue(3)
-    mask.shown.setChecked(False)
+    mask.visible_box.setChecked(False)
     mask.set_color(1, "#00ff00")
     name = mask.labels.item(0, 1)
     assert name is not None
     name.setText("ER")
     assert (layer.opacity, layer.contour, layer.visible) == (0.25, 3, False)
     np.testing.assert_allclose(layer.colormap.map(1), [0, 1, 0, 1])
-    assert desk.watching.overlays["job-1"].palette.name(1) == "ER"
-    assert not mask.statistics.button.isEnabled()
+    assert desk.preview.overlays["job-1"].palette.name(1) == "ER"
+    assert not opened.statistics.measure_button.isEnabled()
     assert desk.preferences.values.contour == 3
 
 
@@ -218,23 +217,25 @@ def test_a_failed_job_shows_its_error_and_can_be_taken_away(panel: CryoMambaWidg
     from cryomamba.models.jobs import JobError
 
     error = JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Mend it.", attempt=1)
-    panel.desk.runs.table.adopt("job-1")
-    panel.desk.take(JobChanged(make_record()))
-    panel.desk.take(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
+    panel.controller.jobs.table.adopt("job-1")
+    panel.controller.on_message(JobChanged(make_record()))
+    panel.controller.on_message(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
     assert panel.jobs.error.text() == "It broke. Mend it."
     assert panel.jobs.retry_button.isEnabled()
     newest = panel.messages.list.item(0)
     assert newest is not None
     assert newest.text().endswith("It broke.\n→ Mend it.")
     panel.jobs.remove_button.click()
-    assert panel.desk.runs.table.rows == []
-    again = SettingsFile(panel.desk.preferences.file.path).load()
+    assert panel.controller.jobs.table.rows == []
+    again = SettingsFile(panel.controller.preferences.file.path).load()
     assert again.hidden_jobs == ["job-1"]
 
 
 def test_messages_have_details_and_a_report(panel: CryoMambaWidget, qapp: Any) -> None:
     """Code and request id are shown on demand, and the report holds them."""
-    panel.desk.notices.tell(Notice(Level.ERROR, "Away.", "Wait.", code="unavailable", request_id="r-9"))
+    panel.controller.notifications.notify(
+        Notification(Level.ERROR, "Away.", "Wait.", code="unavailable", request_id="r-9")
+    )
     panel.messages.detail_button.setChecked(True)
     assert "Request: r-9" in panel.messages.detail.text()
     panel.messages.copy_button.click()
@@ -248,106 +249,113 @@ def test_a_server_that_is_not_there_is_said_calmly(panel: CryoMambaWidget, qtbot
     [port] = free_ports(1)
     panel.connection.address.setCurrentText(f"http://127.0.0.1:{port}")
     panel.connection.connect_now()
-    wait_for(lambda: panel.desk.server.link.phase == "waiting", qtbot)
+    wait_for(lambda: panel.controller.server.state.phase == "waiting", qtbot)
     assert panel.connection.text.text().startswith("Reconnecting")
     assert panel.connection.button.text() == "Reconnect now"
     panel.connection.button.click()
     panel.connection.address.setCurrentText("nonsense")
     assert panel.connection.button.text() == "Connect"
     panel.connection.button.click()
-    wait_for(lambda: panel.desk.server.link.phase == "refused", qtbot)
+    wait_for(lambda: panel.controller.server.state.phase == "refused", qtbot)
     assert "nonsense" in panel.connection.text.text()
-    assert [notice.level for notice in panel.desk.notices.history.notices] == [Level.WARNING, Level.WARNING]
-    assert panel.desk.preferences.values.servers[0] == "nonsense"
+    assert [notification.level for notification in panel.controller.notifications.history.entries] == [
+        Level.WARNING,
+        Level.WARNING,
+    ]
+    assert panel.controller.preferences.values.servers[0] == "nonsense"
 
 
 def test_the_threshold_of_a_finished_mask_moves(opened: CryoMambaWidget, qtbot: Any) -> None:
     """The slider shows at once what it does; going back leaves the mask as it was, applying makes it so."""
-    segment, desk = opened.segment, opened.desk
+    segment, desk = opened.segment, opened.controller
     segment.engine.setCurrentText("membrane")
-    segment.here.click()
-    [overlay] = wait_for(lambda: [o for o in desk.watching.overlays.values() if o.final], qtbot)
-    panel, layer = opened.mask_panel.threshold, overlay.layer
+    segment.local_button.click()
+    [overlay] = wait_for(lambda: [o for o in desk.preview.overlays.values() if o.final], qtbot)
+    panel, layer = opened.threshold, overlay.layer
     first = layer.data
-    panel.load.click()
+    panel.load_button.click()
     wait_for(lambda: not panel.controls.isHidden(), qtbot)
-    assert not panel.apply.isEnabled()
-    panel.linked.setChecked(False)
-    panel.smallest.setValue(0)
+    assert not panel.apply_button.isEnabled()
+    panel.use_low.setChecked(False)
+    panel.min_volume.setValue(0)
     panel.high.setValue(120)
-    wait_for(lambda: panel._task is None, qtbot)
-    assert overlay.trying
+    wait_for(lambda: not panel.is_computing, qtbot)
+    assert overlay.temporary
     assert not layer.editable
-    assert "another threshold" in opened.mask_panel.title.text()
-    assert not opened.mask_panel.statistics.button.isEnabled()
+    assert "new threshold" in opened.mask_panel.title.text()
+    assert not opened.statistics.measure_button.isEnabled()
     few = int(np.count_nonzero(layer.data[24]))
     panel.high.setValue(60)
     assert int(np.count_nonzero(layer.data[24])) > few
-    panel.back.click()
+    panel.discard_button.click()
     assert layer.data is first
     assert layer.editable
-    panel.linked.setChecked(False)
-    panel.smallest.setValue(0)
+    panel.use_low.setChecked(False)
+    panel.min_volume.setValue(0)
     panel.high.setValue(60)
     whole = np.asarray(layer.data).copy()
-    panel.apply.click()
-    wait_for(lambda: not overlay.trying and layer.data is not first, qtbot)
+    panel.apply_button.click()
+    wait_for(lambda: not overlay.temporary and layer.data is not first, qtbot)
     np.testing.assert_array_equal(np.asarray(layer.data), whole)
-    assert opened.mask_panel.statistics.button.isEnabled()
-    assert not panel.on_server.isVisible()
+    assert opened.statistics.measure_button.isEnabled()
+    assert not panel.server_button.isVisible()
 
 
 def test_local_jobs_are_there_after_a_restart(opened: CryoMambaWidget, qtbot: Any) -> None:
     """The table, and the mask of a job that ran here, outlive the desktop; removing the job removes its files."""
     opened.segment.engine.setCurrentText("threshold")
     opened.segment.name.setText("mine")
-    opened.segment.here.click()
-    wait_for(lambda: [o for o in opened.desk.watching.overlays.values() if o.final], qtbot)
-    opened.shut()
-    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(opened.desk.preferences.file.path), connect=False)
-    qtbot.addWidget(again, before_close_func=lambda found: found.shut())
-    [job] = again.desk.runs.table.rows
+    opened.segment.local_button.click()
+    wait_for(lambda: [o for o in opened.controller.preview.overlays.values() if o.final], qtbot)
+    opened.shut_down()
+    again = CryoMambaWidget(
+        ViewerModel(), settings=SettingsFile(opened.controller.preferences.file.path), connect=False
+    )
+    qtbot.addWidget(again, before_close_func=lambda found: found.shut_down())
+    [job] = again.controller.jobs.table.rows
     assert (job.record.name, job.record.state) == ("mine", JobState.COMPLETED)
-    again.desk.show_job(job.job_id)
-    [overlay] = wait_for(lambda: [o for o in again.desk.watching.overlays.values() if o.final], qtbot)
+    again.controller.preview.show_job(job.job_id)
+    [overlay] = wait_for(lambda: [o for o in again.controller.preview.overlays.values() if o.final], qtbot)
     assert overlay.tomogram in again.viewer.layers
     again.jobs.select(job.job_id)
     again.jobs.remove_button.click()
-    assert again.desk.runs.table.rows == []
-    assert list(again.desk.runs.local.folder.iterdir()) == []
-    again.shut()
+    assert again.controller.jobs.table.rows == []
+    assert list(again.controller.jobs.local.folder.iterdir()) == []
+    again.shut_down()
 
 
 def test_a_cancelled_local_job_can_be_run_again(opened: CryoMambaWidget, qtbot: Any) -> None:
     """Retry begins it anew under the same row."""
     opened.segment.engine.setCurrentText("demo")
     opened.segment.form.editors["seconds"].editor.setValue(20)
-    opened.segment.here.click()
-    job = wait_for(lambda: opened.desk.runs.table.rows, qtbot)[0]
+    opened.segment.local_button.click()
+    job = wait_for(lambda: opened.controller.jobs.table.rows, qtbot)[0]
     for _ in range(2):
         opened.jobs.cancel_button.click()
-        wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
+        wait_for(lambda: opened.controller.jobs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
         opened.jobs.retry_button.click()
-        wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.RUNNING, qtbot)
-    assert [row.job_id for row in opened.desk.runs.table.rows] == [job.job_id]
+        wait_for(lambda: opened.controller.jobs.table.rows[0].record.state is JobState.RUNNING, qtbot)
+    assert [row.job_id for row in opened.controller.jobs.table.rows] == [job.job_id]
     opened.jobs.cancel_button.click()
-    wait_for(lambda: opened.desk.runs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
+    wait_for(lambda: opened.controller.jobs.table.rows[0].record.state is JobState.CANCELLED, qtbot)
 
 
 def test_what_was_entered_comes_back(opened: CryoMambaWidget, qtbot: Any) -> None:
     """Engine and parameters of the last job are there at the next start; 'Defaults' sets them back."""
     opened.segment.engine.setCurrentText("threshold")
     opened.segment.form.editors["sigma_A"].editor.setValue(33)
-    opened.segment.here.click()
-    opened.shut()
-    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(opened.desk.preferences.file.path), connect=False)
-    qtbot.addWidget(again, before_close_func=lambda found: found.shut())
+    opened.segment.local_button.click()
+    opened.shut_down()
+    again = CryoMambaWidget(
+        ViewerModel(), settings=SettingsFile(opened.controller.preferences.file.path), connect=False
+    )
+    qtbot.addWidget(again, before_close_func=lambda found: found.shut_down())
     wait_for(lambda: again.segment.form.editors, qtbot)
     assert again.segment.engine.currentText() == "threshold"
     assert again.segment.form.parameters == {"sigma_A": 33.0}
-    again.segment.defaults.click()
+    again.segment.reset_button.click()
     assert again.segment.form.parameters == {}
-    again.shut()
+    again.shut_down()
 
 
 def test_rethreshold_is_not_offered_for_tomograms(opened: CryoMambaWidget) -> None:

@@ -21,7 +21,8 @@ from cryomamba.volumes import write_volume
 from cryomamba_server.tokens import Scope, TokenStore
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.models.connection import Phase
-from napari_cryomamba.models.history import bug_report
+from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.models.notifications import bug_report
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
@@ -49,7 +50,7 @@ def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         )
         viewer.window._qt_window.resize(1300, 800)
         yield viewer, panel
-        panel.shut()
+        panel.shut_down()
         viewer.close()
         qapp.processEvents()
 
@@ -58,20 +59,20 @@ def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
 def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, qtbot: Any) -> Iterator[CryoMambaWidget]:
     """The panel with the tomogram open."""
     viewer, panel = window
-    panel.open_files([phantom_file])
+    panel.controller.tomograms.open_files([phantom_file])
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT_MS)
     yield panel
-    for job in panel.desk.runs.table.unfinished():
-        panel.desk.runs.cancel(job.job_id)
+    for job in panel.controller.jobs.table.unfinished():
+        panel.controller.jobs.cancel(job.job_id)
     viewer.layers.clear()
-    panel.desk.notices.history.clear()
+    panel.controller.notifications.history.clear()
 
 
 class Driver:
     """Presses the buttons, and waits for what they bring."""
 
     def __init__(self, panel: CryoMambaWidget, qtbot: Any) -> None:
-        self.panel, self.desk, self.qtbot = panel, panel.desk, qtbot
+        self.panel, self.controller, self.qtbot = panel, panel.controller, qtbot
 
     def until(self, condition: Callable[[], Any]) -> Any:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT_MS)
@@ -80,38 +81,40 @@ class Driver:
     def connect(self, url: str) -> None:
         self.panel.connection.address.setCurrentText(url)
         self.panel.connection.connect_now()
-        self.until(lambda: self.desk.server.link.phase is Phase.CONNECTED and self.desk.server.link.url == url)
+        self.until(
+            lambda: self.controller.server.state.phase is Phase.CONNECTED and self.controller.server.state.url == url
+        )
 
     def start(self, engine: str, **parameters: float) -> str:
-        before = set(self.desk.runs.table.mine)
+        before = set(self.controller.jobs.table.mine)
         segment = self.panel.segment
         self.until(lambda: segment.engine.findText(engine) >= 0)
         segment.engine.setCurrentText(engine)
         for name, value in parameters.items():
             segment.form.editors[name].editor.setValue(value)
-        self.until(segment.start.isEnabled)
-        segment.start.click()
-        [job_id] = self.until(lambda: self.desk.runs.table.mine - before)
+        self.until(segment.submit_button.isEnabled)
+        segment.submit_button.click()
+        [job_id] = self.until(lambda: self.controller.jobs.table.mine - before)
         return str(job_id)
 
     def state(self, job_id: str) -> JobState:
-        job = self.desk.runs.table.get(job_id)
+        job = self.controller.jobs.table.get(job_id)
         assert job is not None
         return job.record.state
 
     def record(self, job_id: str) -> JobRecord:
-        job = self.desk.runs.table.get(job_id)
+        job = self.controller.jobs.table.get(job_id)
         assert job is not None
         return job.record
 
     def shown(self, job_id: str) -> int:
-        return self.desk.watching.frame_place(job_id).statistics.shown
+        return self.controller.frames[job_id].statistics.shown
 
     def shows_more(self, job_id: str, seen: int) -> bool:
         return self.shown(job_id) > seen
 
     def said(self) -> str:
-        return "\n".join(notice.text for notice in self.desk.notices.history.notices)
+        return "\n".join(notification.text for notification in self.controller.notifications.history.entries)
 
 
 @pytest.fixture
@@ -168,7 +171,7 @@ def test_a_job_is_watched_to_its_end_over_the_tomogram(
     driver.connect(stack.http_url if transport == "http" else stack.bus_url)
     job_id = driver.start("demo", seconds=4.0)
     driver.until(lambda: driver.shown(job_id) >= 2)
-    overlay = driver.desk.watching.overlays[job_id]
+    overlay = driver.controller.preview.overlays[job_id]
     assert not overlay.final
     assert np.count_nonzero(overlay.layer.data)
     assert driver.panel.jobs.preview.text().startswith("Preview")
@@ -216,18 +219,18 @@ def test_a_refused_job_says_why(driver: Driver, stack: Stack, tmp_path: Path, wi
     """A tomogram that the server does not see, and that no bus takes, makes no job; the messages say what to do."""
     outside = tmp_path / "outside.mrc"
     outside.write_bytes(driver.panel.segment.layer.metadata["cryomamba"].path.read_bytes())
-    driver.panel.open_files([outside])
+    driver.panel.controller.tomograms.open_files([outside])
     driver.until(lambda: driver.panel.segment.tomogram.findText("outside.mrc") >= 0)
     driver.connect(stack.bus_url)
     driver.panel.segment.tomogram.setCurrentText("outside.mrc")
     driver.panel.segment.engine.setCurrentText("threshold")
-    driver.until(driver.panel.segment.start.isEnabled)
-    driver.panel.segment.start.click()
-    driver.until(lambda: driver.desk.notices.history.unread)
-    notice = driver.desk.notices.history.notices[-1]
-    assert notice.code == "path_forbidden"
-    assert notice.hint
-    assert not driver.desk.runs.table.unfinished()
+    driver.until(driver.panel.segment.submit_button.isEnabled)
+    driver.panel.segment.submit_button.click()
+    driver.until(lambda: driver.controller.notifications.history.unread)
+    notification = driver.controller.notifications.history.entries[-1]
+    assert notification.code == "path_forbidden"
+    assert notification.hint
+    assert not driver.controller.jobs.table.unfinished()
 
 
 def test_a_restarted_desktop_finds_its_jobs_again(driver: Driver, stack: Stack, qtbot: Any, phantom_file: Path) -> None:
@@ -237,16 +240,16 @@ def test_a_restarted_desktop_finds_its_jobs_again(driver: Driver, stack: Stack, 
     driver.connect(stack.http_url)
     job_id = driver.start("demo", **DEMO)
     driver.until(lambda: driver.shown(job_id) >= 1)
-    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(driver.desk.preferences.file.path))
+    again = CryoMambaWidget(ViewerModel(), settings=SettingsFile(driver.controller.preferences.file.path))
     try:
-        again.open_files([phantom_file])
-        driver.until(lambda: again.desk.watching.is_watched(job_id))
-        driver.until(lambda: again.desk.watching.frame_place(job_id).statistics.shown >= 1)
-        assert again.desk.watching.overlays[job_id].in_viewer
+        again.controller.tomograms.open_files([phantom_file])
+        driver.until(lambda: again.controller.preview.is_watched(job_id))
+        driver.until(lambda: again.controller.frames[job_id].statistics.shown >= 1)
+        assert again.controller.preview.overlays[job_id].in_viewer
     finally:
-        again.shut()
+        again.shut_down()
         again.deleteLater()
-    driver.desk.runs.cancel(job_id)
+    driver.controller.jobs.cancel(job_id)
     driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
 
 
@@ -257,33 +260,33 @@ def test_what_the_server_does_not_see_is_uploaded_and_revised(
     viewer, panel = window
     outside = tmp_path / "outside.mrc"
     outside.write_bytes(panel.segment.layer.metadata["cryomamba"].path.read_bytes())
-    panel.open_files([outside])
+    panel.controller.tomograms.open_files([outside])
     driver.until(lambda: panel.segment.tomogram.findText("outside.mrc") >= 0)
     driver.connect(stack.http_url)
     panel.segment.tomogram.setCurrentText("outside.mrc")
     steps: list[tuple[str, float]] = []
-    driver.desk.runs.changed.connect(
-        lambda: steps.extend((job.state_text, job.progress.fraction) for job in driver.desk.runs.table.rows)
+    driver.controller.jobs.changed.connect(
+        lambda: steps.extend((job.state_text, job.progress.fraction) for job in driver.controller.jobs.table.rows)
     )
     job_id = driver.start("threshold")
     assert {("Reading the file", 0.0), ("Reading the file", 1.0), ("Uploading", 1.0)} <= set(steps)
-    assert [job.job_id for job in driver.desk.runs.table.rows if job.record.name == "outside.mrc"] == [job_id]
-    overlay = driver.until(lambda: driver.desk.watching.overlays.get(job_id))
+    assert [job.job_id for job in driver.controller.jobs.table.rows if job.record.name == "outside.mrc"] == [job_id]
+    overlay = driver.until(lambda: driver.controller.preview.overlays.get(job_id))
     driver.until(lambda: overlay.final)
     assert overlay.tomogram is viewer.layers["outside.mrc"]
 
     panel.mask_panel.show_layer(overlay.layer)
     first = int(overlay.layer.data[0, 0, 0])
     overlay.layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1 - first)
-    panel.mask_panel.keep.note.setText("a corner")
-    panel.mask_panel.keep.to_job.click()
+    panel.export.comment.setText("a corner")
+    panel.export.job_button.click()
     driver.until(lambda: driver.record(job_id).revisions)
     written = stack.home / "artifacts" / job_id / "mask_r1.mrc"
     with mrcfile.open(written) as file:
         np.testing.assert_array_equal(np.asarray(overlay.layer.data), file.data.astype(np.uint8))
     assert driver.record(job_id).history[-1].reason == "a corner"
     version = panel.mask_panel.version
-    assert [version.itemText(row) for row in range(version.count())] == ["Original result", "Revision 1"]
+    assert [version.itemText(row) for row in range(version.count())] == ["Original result", "Version 1"]
     version.activated.emit(0)
     driver.until(lambda: overlay.layer.data[0, 0, 0] == first)
 
@@ -308,23 +311,23 @@ def test_an_upload_can_be_cancelled(
     write_volume(unknown, np.random.default_rng(5).standard_normal((8, 16, 16), np.float32), 10.0)
     driver.connect(stack.http_url)
     panel = driver.panel
-    panel.open_files([unknown])
+    panel.controller.tomograms.open_files([unknown])
     driver.until(lambda: panel.segment.tomogram.findText("unknown.mrc") >= 0)
     panel.segment.tomogram.setCurrentText("unknown.mrc")
-    panel.segment.way.setCurrentIndex(2)
+    panel.segment.upload_mode.setCurrentIndex(2)
     panel.segment.engine.setCurrentText("threshold")
-    driver.until(panel.segment.start.isEnabled)
-    panel.segment.start.click()
-    panel.segment.way.setCurrentIndex(0)
+    driver.until(panel.segment.submit_button.isEnabled)
+    panel.segment.submit_button.click()
+    panel.segment.upload_mode.setCurrentIndex(0)
     driver.until(sending.is_set)
-    row = driver.desk.runs.table.rows[0].job_id
+    row = driver.controller.jobs.table.rows[0].job_id
     panel.jobs.select(row)
     panel.jobs.cancel_button.click()
     driver.until(lambda: driver.state(row) is JobState.CANCELLED)
     incoming = stack.home / "uploads" / "incoming"
     driver.until(lambda: not [path for path in incoming.iterdir() if not path.name.startswith(".")])
     panel.jobs.remove_button.click()
-    assert driver.desk.runs.table.get(row) is None
+    assert driver.controller.jobs.table.get(row) is None
 
 
 def test_a_token_is_asked_for_and_kept(driver: Driver, tmp_path: Path) -> None:
@@ -335,17 +338,17 @@ def test_a_token_is_asked_for_and_kept(driver: Driver, tmp_path: Path) -> None:
         panel = driver.panel
         panel.connection.address.setCurrentText(stack.http_url)
         panel.connection.connect_now()
-        driver.until(lambda: driver.desk.server.link.phase is Phase.REFUSED)
+        driver.until(lambda: driver.controller.server.state.phase is Phase.REFUSED)
         assert not panel.connection.token_row.isHidden()
         assert "token" in panel.connection.text.text()
         panel.connection.token.setText(token)
-        panel.connection.keep_token.setChecked(True)
+        panel.connection.save_token.setChecked(True)
         assert panel.connection.button.text() == "Connect"
         panel.connection.button.click()
-        driver.until(lambda: driver.desk.server.usable)
+        driver.until(lambda: driver.controller.server.usable)
         assert panel.connection.token_row.isHidden()
-        assert driver.desk.preferences.file.load().tokens == {stack.http_url: token}
-        assert token not in bug_report(driver.desk.notices.history.notices)
+        assert driver.controller.preferences.file.load().tokens == {stack.http_url: token}
+        assert token not in bug_report(driver.controller.notifications.history.entries)
         panel.connection.address.setCurrentText("tcp://127.0.0.1:1")
         panel.connection.connect_now()
 
@@ -362,23 +365,23 @@ def test_deaths_are_said_and_the_job_goes_on(
         driver.until(lambda: driver.shown(job_id) >= 1)
         services: list[Service] = ["gateway", "broker"] if transport == "http" else ["broker"]
         for service in services:
-            driver.desk.notices.history.clear()
+            driver.controller.notifications.history.clear()
             stack.kill(service)
-            driver.until(lambda: driver.desk.server.link.phase is Phase.WAITING)
+            driver.until(lambda: driver.controller.server.state.phase is Phase.WAITING)
             assert "lost" in driver.said()
             stack.start(service)
-            driver.until(lambda: driver.desk.server.link.phase.usable)
+            driver.until(lambda: driver.controller.server.state.phase.usable)
             seen = driver.shown(job_id)
             driver.until(partial(driver.shows_more, job_id, seen))
             assert "Connected again" in driver.said()
-        driver.desk.notices.history.clear()
+        driver.controller.notifications.history.clear()
         stack.kill("inference")
         driver.until(lambda: "ended" in driver.said())
-        driver.until(lambda: driver.desk.server.link.phase is Phase.DEGRADED)
+        driver.until(lambda: driver.controller.server.state.phase is Phase.DEGRADED)
         stack.start("inference")
         seen = driver.shown(job_id)
         driver.until(lambda: driver.shown(job_id) > seen and driver.state(job_id) is JobState.RUNNING)
-        driver.desk.runs.cancel(job_id)
+        driver.controller.jobs.cancel(job_id)
         driver.until(lambda: driver.state(job_id).final)
         driver.panel.connection.address.setCurrentText("tcp://127.0.0.1:1")
         driver.panel.connection.connect_now()
@@ -389,8 +392,10 @@ def test_a_hundred_connections_leak_nothing(stack: Stack, transport: str, qtbot:
     """Connecting and closing a hundred times leaves no thread and no descriptor behind."""
 
     def once() -> None:
-        bridge, phases = Bridge(), []
-        bridge.arrived.connect(lambda message: phases.append(getattr(getattr(message, "link", None), "phase", None)))
+        bridge, phases = Bridge(FrameStore()), []
+        bridge.message_received.connect(
+            lambda message: phases.append(getattr(getattr(message, "state", None), "phase", None))
+        )
         bridge.open(stack.http_url if transport == "http" else stack.bus_url)
         qtbot.waitUntil(lambda: Phase.CONNECTED in phases, timeout=WAIT_MS)
         bridge.close()

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import QApplication, QMenu
 from cryomamba.models.jobs import JobState
 from cryomamba.picks import Picks
 from cryomamba.volumes import write_volume
-from napari_cryomamba.app import large_volumes as solid
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.paths import path_segments
 from napari_cryomamba.layers.picks import show_picks
@@ -38,7 +37,7 @@ def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         patch.setenv("CRYOMAMBA_HOME", str(home))
         viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
         yield viewer, panel
-        panel.shut()
+        panel.shut_down()
         viewer.close()
         settle()
 
@@ -76,7 +75,7 @@ def test_napari_opens_a_tomogram_by_our_reader(opened: tuple[Any, CryoMambaWidge
     source = source_of(viewer.layers[0])
     assert source is not None
     assert source.path == phantom_file
-    assert panel.desk.preferences.values.recent_files[0] == str(phantom_file)
+    assert panel.controller.preferences.values.recent_files[0] == str(phantom_file)
     assert str(viewer.layers[0].units[0]) == "nanometer"
 
 
@@ -86,9 +85,9 @@ def test_napari_offers_panel_and_samples(window: tuple[Any, CryoMambaWidget], ho
     dock, panel = viewer.window.add_plugin_dock_widget("cryomamba", "CryoMamba")
     assert isinstance(panel, CryoMambaWidget)
     viewer.window.remove_dock_widget(dock)
-    assert panel._shut
-    viewer.open_sample("cryomamba", "synthetic_truth")
-    assert [layer.name for layer in viewer.layers] == ["synthetic_vesicles.mrc", "truth"]
+    assert panel.closed
+    viewer.open_sample("cryomamba", "synthetic_ground_truth")
+    assert [layer.name for layer in viewer.layers] == ["synthetic_vesicles.mrc", "ground truth"]
     assert (home / "samples" / "synthetic_vesicles.mrc").exists()
     viewer.layers.clear()
 
@@ -150,7 +149,7 @@ def test_a_second_tomogram_hides_the_first(opened: tuple[Any, CryoMambaWidget], 
     viewer, panel = opened
     path = tmp_path / "second.mrc"
     write_volume(path, np.zeros((20, 40, 60), np.float32), 5.0)
-    panel.open_files([path])
+    panel.controller.tomograms.open_files([path])
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=WAIT_MS)
     first, second = viewer.layers
     assert (first.visible, second.visible) == (False, True)
@@ -193,10 +192,10 @@ def test_a_very_large_tomogram_is_hidden_in_3d(
 ) -> None:
     """It would not fit onto the graphics card: it hides while the view is in 3D, says so, and comes back."""
     viewer, panel = opened
-    monkeypatch.setattr(solid, "VOXELS_MAX", 1000)
+    monkeypatch.setattr(panel.controller.large_volumes, "voxels_max", 1000)
     viewer.dims.ndisplay = 3
     assert not viewer.layers[0].visible
-    assert "hidden in 3D" in panel.desk.notices.history.notices[-1].text
+    assert "hidden in 3D" in panel.controller.notifications.history.entries[-1].text
     viewer.dims.ndisplay = 2
     assert viewer.layers[0].visible
 
@@ -208,7 +207,7 @@ def test_a_picture_has_the_scale_bar(opened: tuple[Any, CryoMambaWidget], tmp_pa
     viewer, panel = opened
     viewer.canvas.overlays.scale_bar.visible = False
     settle()
-    panel.mask_panel.keep.save_picture(tmp_path / "canvas.png")
+    panel.export.save_picture(tmp_path / "canvas.png")
     pixels = np.asarray(Image.open(tmp_path / "canvas.png").convert("L"))
     assert viewer.canvas.overlays.scale_bar.visible
     assert pixels.std() > 10
@@ -223,7 +222,7 @@ def test_closing_the_window_ends_the_panel(qapp: Any, tmp_path: Path, qtbot: Any
     viewer.window.add_dock_widget(panel, name="closing")
     before = threading.active_count()
     viewer.close()
-    qtbot.waitUntil(lambda: panel._shut, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: panel.closed, timeout=WAIT_MS)
     qtbot.waitUntil(lambda: threading.active_count() < before, timeout=WAIT_MS)
 
 

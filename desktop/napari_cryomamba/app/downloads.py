@@ -1,4 +1,4 @@
-"""Files of jobs on this machine: fetched once from the server, or left by a job that ran here."""
+"""Files of jobs on this machine: downloaded from the server once, or written by a local job."""
 
 from __future__ import annotations
 
@@ -14,34 +14,39 @@ from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import Artifact, JobRecord
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.notifications import Notifications
-from napari_cryomamba.models.jobs import is_here
+from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.signals import Signal
 
 Progress = Callable[[float], None]
 
 
 class Downloads(QObject):
-    """Fetches artifacts. For the GUI thread.
+    """Downloads the artifacts of jobs. For the GUI thread.
 
     Parameters
     ----------
     folder : Path
-        Where fetched files are kept, a folder for each job.
+        Where downloaded files are kept, a folder for each job.
 
     Signals
     -------
-    progressed : (str, str)
-        A job, and what is being moved how far; an empty text when it is done.
+    progress_changed : (str, str)
+        A job, and the transfer that is running for it; an empty text when it has ended.
     """
 
-    progressed = Signal(str, str)
+    progress_changed = Signal(str, str)
 
     def __init__(
-        self, runs: JobController, notices: Notifications, folder: Path, parent: QObject | None = None
+        self,
+        jobs: JobController,
+        bridge: Bridge,
+        notifications: Notifications,
+        folder: Path,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._runs, self._notices, self._folder = runs, notices, folder
-        self._fetching: set[tuple[str, str]] = set()
+        self._jobs, self._bridge, self._notifications, self._folder = jobs, bridge, notifications, folder
+        self._running: set[tuple[str, str]] = set()
 
     def fetch(
         self,
@@ -51,58 +56,65 @@ class Downloads(QObject):
         failed: Callable[[], None] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Have a file of a job on this machine, and go on with its path; what was fetched before is taken as it is."""
-        job_id = record.job_id
-        if is_here(job_id):
-            done(self._runs.local.file(job_id, name))
-            return
+        """Call `done` with the path of a job's file on this machine; a file that is here already is not downloaded."""
+        local = self._jobs.source(record.job_id).file(record.job_id, name)
         artifact = next((found for found in record.artifacts if found.name == name), None)
-        target = self._folder / job_id / name
-        if artifact is not None and _is_there(target, artifact):
+        target = local or self._folder / record.job_id / name
+        if local is not None or (artifact is not None and _is_complete(target, artifact)):
             done(target)
-            return
-        if (job_id, name) in self._fetching:
-            return
-        self._fetching.add((job_id, name))
+        elif (record.job_id, name) not in self._running:
+            self._download(record.job_id, name, target, done, failed, progress)
 
-        def step(count: int, total: int) -> None:
+    def _download(
+        self,
+        job_id: str,
+        name: str,
+        target: Path,
+        done: Callable[[Path], None],
+        failed: Callable[[], None] | None,
+        progress: Progress | None,
+    ) -> None:
+        context = f"Downloading {name}"
+        self._running.add((job_id, name))
+
+        def report(count: int, total: int) -> None:
             fraction = count / total if total else 0.0
-            self.progressed.emit(job_id, f"Fetching {name}: {fraction:.0%}")
+            self.progress_changed.emit(job_id, f"{context}: {fraction:.0%}")
             if progress is not None:
                 progress(fraction)
 
-        async def ask(client: AsyncClient) -> Path:
+        async def call(client: AsyncClient) -> Path:
             await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
-            return await client.download(job_id, name, target, progress=step)
+            return await client.download(job_id, name, target, progress=report)
 
         def ended() -> None:
-            self._fetching.discard((job_id, name))
-            self.progressed.emit(job_id, "")
+            self._running.discard((job_id, name))
+            self.progress_changed.emit(job_id, "")
 
-        def arrived(path: Path) -> None:
+        def on_done(path: Path) -> None:
             ended()
             done(path)
 
-        def broken(error: CryoMambaError) -> None:
+        def on_failed(error: CryoMambaError) -> None:
             ended()
-            self._notices.tell_error(error, f"Fetching {name}")
+            self._notifications.notify_error(error, context)
             if failed is not None:
                 failed()
 
-        self._runs.bridge.ask(f"Fetching {name}", ask, arrived, broken)
+        self._bridge.request(context, call, on_done, on_failed)
 
     def forget(self, job_id: str) -> None:
-        """Remove what was fetched of a job."""
+        """Delete the downloaded files of a job."""
         shutil.rmtree(self._folder / job_id, ignore_errors=True)
 
-    def place_for(self, job_id: str, name: str) -> Path:
-        """Return where something that is made here of a job's results may be kept, as long as the job is listed."""
-        path = self._runs.local.file(job_id, name) if is_here(job_id) else self._folder / job_id / name
+    def path_for(self, job_id: str, name: str) -> Path:
+        """Return where a file that is made from a job's results may be kept for as long as the job is listed."""
+        path = self._jobs.source(job_id).file(job_id, name) or self._folder / job_id / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
 
-def _is_there(path: Path, artifact: Artifact) -> bool:
+def _is_complete(path: Path, artifact: Artifact) -> bool:
     try:
         return path.stat().st_size == artifact.size_bytes
     except OSError:

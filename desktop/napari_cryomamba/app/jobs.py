@@ -1,4 +1,4 @@
-"""The jobs: handing in, running here, sending, cancelling, and the table of all of them."""
+"""The jobs: submitting, running locally, uploading, cancelling, and the table of all of them."""
 
 from __future__ import annotations
 
@@ -7,95 +7,106 @@ from pathlib import Path
 from qtpy.QtCore import QObject
 
 from cryomamba.client import AsyncClient
+from cryomamba.client.submit import UploadMode, is_not_visible
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import JobRecord
+from napari_cryomamba.app.job_sources import JobSource, ServerJobs
 from napari_cryomamba.app.local_jobs import LocalJobs
 from napari_cryomamba.app.notifications import Notifications
-from napari_cryomamba.app.server import Server
+from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.uploads import UploadController
-from napari_cryomamba.models.frames import NewestFrame
-from napari_cryomamba.models.jobs import JobTable, is_here, is_sending
-from napari_cryomamba.net.bridge import Bridge
-from napari_cryomamba.net.messages import JobChanged, JobProgressed, Message
-from napari_cryomamba.net.submit import JobSubmission, SubmitMode, is_out_of_sight, submit_path
+from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.models.jobs import JobKind, JobTable, kind_of
+from napari_cryomamba.models.submission import JobSubmission
+from napari_cryomamba.net.messages import JobChanged, JobProgressed
 from napari_cryomamba.signals import Signal
 
 
 class JobController(QObject):
-    """All jobs, on the server, in this process or on their way. For the GUI thread; :meth:`close` it.
+    """All jobs: on the server, in this process, and uploads. For the GUI thread; :meth:`close` it.
 
     Signals
     -------
     changed
-        The table is other than it was.
+        The table has changed.
     engines_changed
-        There are other engines to choose from.
+        Other engines can be chosen.
     started : str
-        The person started this job.
-    refused : CryoMambaError
-        The server did not accept a job; the message is told as well.
-    again : str
-        This job begins anew, so what is shown of it is old.
+        The user started this job.
+    rejected : CryoMambaError
+        The server did not accept a job; there is a notification too.
+    restarted : str
+        This job runs again, so its results are out of date.
     removed : str
-        The person took this job out of the table.
-    arrived : Message
-        News of local jobs and uploads, to be taken like the server's.
+        The user took this job out of the table.
+    message_received : Message
+        Messages of local jobs and uploads, to be handled like the server's.
     """
 
     changed = Signal()
     engines_changed = Signal()
     started = Signal(str)
-    refused = Signal(object)
-    again = Signal(str)
+    rejected = Signal(object)
+    restarted = Signal(str)
     removed = Signal(str)
-    arrived = Signal(object)
+    message_received = Signal(object)
 
     def __init__(
         self,
-        server: Server,
+        server: ServerConnection,
         preferences: Preferences,
-        notices: Notifications,
+        notifications: Notifications,
+        frames: FrameStore,
         folder: Path,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._server, self._preferences, self._notices = server, preferences, notices
+        self._server, self._preferences, self._notifications = server, preferences, notifications
         settings = preferences.values
         self.table = JobTable(set(settings.my_jobs), set(settings.hidden_jobs), show_all=settings.show_all_jobs)
         self.local_engines: tuple[EngineInfo, ...] = ()
-        self.local = LocalJobs(folder, self)
-        self.local.arrived.connect(self.arrived)
+        self.local = LocalJobs(folder, frames, self)
         self.local.engines_found.connect(self._on_local_engines)
-        self.sending = UploadController(server.bridge, self)
-        self.sending.arrived.connect(self.arrived)
-        self.sending.sent.connect(self._sent)
+        self.uploads = UploadController(server.bridge, self)
+        self.uploads.submitted.connect(self._on_uploaded)
+        self._sources: dict[JobKind, JobSource] = {
+            JobKind.SERVER: ServerJobs(server.bridge, preferences, self),
+            JobKind.LOCAL: self.local,
+            JobKind.UPLOAD: self.uploads,
+        }
+        for source in self._sources.values():
+            source.message_received.connect(self.message_received)
+            source.restarted.connect(self.restarted)
         server.engines_changed.connect(self.engines_changed)
-        server.left.connect(self._leave_server)
+        server.server_changed.connect(self._drop_server_jobs)
+
+    def source(self, job_id: str) -> JobSource:
+        """Return where a job runs."""
+        return self._sources[kind_of(job_id)]
 
     # engines
 
     @property
-    def bridge(self) -> Bridge:
-        """The network's side."""
-        return self._server.bridge
-
-    @property
     def engines(self) -> tuple[EngineInfo, ...]:
-        """The engines of the server (the last one while it is away) and of this process, by name."""
+        """The engines of the server (the last one while it is not connected) and of this process, by name."""
         known = {info.name: info for info in (*self.local_engines, *self._server.engines)}
         return tuple(known[name] for name in sorted(known))
 
+    def engine(self, name: str) -> EngineInfo | None:
+        """Return an engine by its name, None if it is unknown."""
+        return next((info for info in self.engines if info.name == name), None)
+
     @property
     def default_engine(self) -> str:
-        """The server's default engine, or this process's; empty where there is none."""
-        info = self._server.link.info
+        """The server's default engine, or this process's; empty if there is none."""
+        info = self._server.state.info
         if info is not None and info.default_engine:
             return info.default_engine
         return next((info.name for info in self.engines if info.default), "")
 
-    def can_run_here(self, engine: str) -> bool:
+    def can_run_locally(self, engine: str) -> bool:
         """Whether an engine can run in this process."""
         return any(info.name == engine and info.available for info in self.local_engines)
 
@@ -103,137 +114,118 @@ class JobController(QObject):
         self.local_engines = engines
         self.engines_changed.emit()
 
-    # beginning
+    # starting
 
-    def submit(self, order: JobSubmission, way: SubmitMode = SubmitMode.AUTOMATIC) -> None:
-        """Hand in a job."""
-        if way is SubmitMode.UPLOAD:
-            self._send(order)
+    def submit(self, submission: JobSubmission, upload: UploadMode = "auto") -> None:
+        """Submit a job to the server; an upload is listed among the jobs until it is complete."""
+        if upload == "always":
+            self._upload(submission)
             return
 
-        async def ask(client: AsyncClient) -> JobRecord:
-            return await submit_path(client, order)
+        path = submission.source.path
 
-        def refused(error: CryoMambaError) -> None:
-            if way is SubmitMode.AUTOMATIC and self._server.takes_files and is_out_of_sight(error):
-                self._send(order)
+        async def call(client: AsyncClient) -> JobRecord:
+            return (await client.submit(path, upload="never", **submission.fields)).record
+
+        def failed(error: CryoMambaError) -> None:
+            if upload == "auto" and self._server.accepts_uploads and is_not_visible(error):
+                self._upload(submission)
                 return
-            self._notices.tell_error(error, "Submitting the job")
-            self.refused.emit(error)
+            self._notifications.notify_error(error, "Submitting the job")
+            self.rejected.emit(error)
 
-        self.bridge.ask("Submitting the job", ask, lambda record: self.adopt(record, order.source.path), refused)
+        self._server.bridge.request("Submitting the job", call, lambda record: self.adopt(record, path), failed)
 
-    def _send(self, order: JobSubmission) -> None:
-        row = self.sending.start(order)
-        self.started.emit(row.job_id)
+    def _upload(self, submission: JobSubmission) -> None:
+        self.started.emit(self.uploads.start(submission).job_id)
 
-    def _sent(self, row: str, record: JobRecord) -> None:
-        path = self.table.path_of(row)
-        self.table.drop(row)
-        self.adopt(record, path)
+    def _on_uploaded(self, upload_id: str, record: JobRecord) -> None:
+        upload = self.table.get(upload_id)
+        self.table.drop(upload_id)
+        self.adopt(record, upload.record.volume.path if upload is not None else None)
+
+    def run_locally(self, submission: JobSubmission) -> None:
+        """Segment a tomogram in this process."""
+        self.started.emit(self.local.start(submission).job_id)
+
+    def rethreshold(self, record: JobRecord, *, high: int, low: int, min_volume_nm3: float) -> None:
+        """Submit a job that applies another threshold to the score map of a finished one."""
+        name = f"{record.name or record.volume.name}, threshold {high}"
+
+        async def call(client: AsyncClient) -> JobRecord:
+            job = await client.threshold(record.job_id, high, low=low, min_volume_nm3=min_volume_nm3, name=name)
+            return job.record
+
+        self._server.bridge.request("Applying the threshold", call, self.adopt)
 
     def adopt(self, record: JobRecord, tomogram: Path | str | None = None) -> None:
-        """Take a job that was just handed in for this desktop's own, and watch it.
+        """Add a job that this desktop has just submitted.
 
         Parameters
         ----------
         record : JobRecord
         tomogram : path, optional
-            Its tomogram on this machine, where the record does not tell.
+            Its tomogram on this machine, if the record does not name it.
         """
         self.table.adopt(record.job_id)
         self._preferences.values.remember_job(record.job_id, None if tomogram is None else str(tomogram))
         self._preferences.save()
-        self.arrived.emit(JobChanged(record))
-        self.started.emit(record.job_id)
-
-    def run_here(self, order: JobSubmission) -> None:
-        """Segment a tomogram in this process and watch it."""
-        record = self.local.start(order)
+        self.message_received.emit(JobChanged(record))
         self.started.emit(record.job_id)
 
     # changing
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job."""
-        if is_sending(job_id):
-            self.sending.cancel(job_id)
-        elif is_here(job_id):
-            self.local.cancel(job_id)
-        else:
-            self.bridge.ask("Cancelling the job", lambda client: client.cancel(job_id), self._changed)
+        self.source(job_id).cancel(job_id)
 
     def retry(self, job_id: str) -> None:
-        """Begin a failed or cancelled job again."""
-        if is_sending(job_id):
-            self.sending.retry(job_id)
-        elif is_here(job_id):
-            self.again.emit(job_id)
-            self.local.retry(job_id)
-        else:
-            self.bridge.ask("Retrying the job", lambda client: client.retry(job_id), self._again)
-
-    def _again(self, record: JobRecord) -> None:
-        self._changed(record)
-        self.again.emit(record.job_id)
-
-    def _changed(self, record: JobRecord) -> None:
-        self.arrived.emit(JobChanged(record))
+        """Run a failed or cancelled job again."""
+        self.source(job_id).retry(job_id)
 
     def remove(self, job_id: str) -> None:
-        """Take a job out of the table; its layer stays, its files stay on the server."""
+        """Take a job out of the table; its layer stays, and a server's job stays on the server."""
         self.table.remove(job_id)
-        if is_sending(job_id):
-            self.sending.forget(job_id)
-        elif is_here(job_id):
-            self.local.forget(job_id)
-        else:
-            self._preferences.values.forget_job(job_id)
-            self._preferences.save()
+        self.source(job_id).remove(job_id)
         self.removed.emit(job_id)
         self.changed.emit()
 
     def show_all(self, *, show: bool) -> None:
-        """Show other people's jobs too, or not."""
+        """List other people's jobs too, or not."""
         self.table.show_all = show
         self._preferences.values.show_all_jobs = show
         self._preferences.save()
         self.changed.emit()
 
-    # what comes in
+    # news
 
-    def take(self, message: Message) -> bool:
-        """Take news of a job, and say whether it was unknown before."""
-        fresh = False
-        match message:
-            case JobChanged(record=record):
-                fresh = self.table.get(record.job_id) is None
-                for notice in self.table.update(record):
-                    self._notices.tell(notice)
-                self.changed.emit()
-            case JobProgressed():
-                if self.table.progress(message.job_id, message.attempt, message.progress):
-                    self.changed.emit()
-        return fresh
+    def on_record(self, record: JobRecord) -> bool:
+        """Store a newer record of a job, and return whether the job was unknown before."""
+        is_new = self.table.get(record.job_id) is None
+        for notification in self.table.update(record):
+            self._notifications.notify(notification)
+        self.changed.emit()
+        return is_new
 
-    def _leave_server(self) -> None:
-        self.table.forget_server()
+    def on_progress(self, message: JobProgressed) -> None:
+        """Store the progress of a running job."""
+        if self.table.progress(message.job_id, message.attempt, message.progress):
+            self.changed.emit()
+
+    def _drop_server_jobs(self) -> None:
+        self.table.drop_server_jobs()
         self.changed.emit()
 
-    def frame_place(self, job_id: str) -> NewestFrame:
-        """Return where the previews of a job are left."""
-        return self.local.frame_place(job_id) if is_here(job_id) else self.bridge.frame_place(job_id)
-
     def tomogram_path(self, record: JobRecord) -> str | None:
-        """Return the path of a job's tomogram on this machine, as far as it is known."""
+        """Return the path of a job's tomogram on this machine, None if it is unknown."""
         if record.volume.path is not None:
             return record.volume.path
         if record.volume.job_id is not None:
-            # A threshold that was moved lies on the tomogram of the job whose scores were cut.
-            parent = self.table.get(record.volume.job_id)
-            return None if parent is None else self.tomogram_path(parent.record)
+            # A re-thresholded mask belongs to the tomogram of the job whose score map it was made from.
+            origin = self.table.get(record.volume.job_id)
+            return self.tomogram_path(origin.record) if origin is not None else None
         return self._preferences.values.tomograms.get(record.job_id)
 
     def close(self) -> None:
-        """Cancel what runs here, and wait for it."""
+        """Cancel local jobs and wait for them."""
         self.local.close()

@@ -1,4 +1,4 @@
-"""What the person is told: every part of the desktop tells here, the panel of messages shows it."""
+"""Notifications for the user: every part of the desktop posts them here, and the messages panel shows them."""
 
 from __future__ import annotations
 
@@ -7,55 +7,58 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QObject
 
-from cryomamba.errors import CryoMambaError, InvalidRequestError
-from napari_cryomamba.models.history import History, Level, Notice
+from cryomamba.errors import CryoMambaError, UnavailableError
+from napari_cryomamba.models.notifications import Level, Notification, NotificationHistory
 from napari_cryomamba.signals import Signal
 
 logger = logging.getLogger(__name__)
 
 
 class Notifications(QObject):
-    """The history of messages, for the GUI thread.
+    """The history of notifications, for the GUI thread.
 
     Signals
     -------
     changed
-        There is a new message, or they were cleared or read.
+        There is a new notification, or they were cleared or read.
     """
 
     changed = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.history = History()
+        self.history = NotificationHistory()
 
-    def tell(self, notice: Notice) -> None:
-        """Put a message into the history."""
-        log = logger.warning if notice.level is Level.ERROR else logger.info
-        log("%s: %s", notice.context or "CryoMamba", notice.text)
-        self.history.add(notice)
+    def notify(self, notification: Notification) -> None:
+        """Add a notification."""
+        log = logger.warning if notification.level is Level.ERROR else logger.info
+        log("%s: %s", notification.context or "CryoMamba", notification.text)
+        self.history.add(notification)
         self.changed.emit()
 
-    def tell_error(self, error: CryoMambaError, context: str) -> None:
-        """Tell an error of something that was being done."""
-        self.tell(Notice.of_error(error, context=context))
+    def notify_error(self, error: CryoMambaError, context: str) -> None:
+        """Add an error; `context` is what was being done."""
+        self.notify(Notification.of_error(error, context=context))
 
-    def attempt(self, context: str, action: Callable[[], None]) -> bool:
-        """Do something that may fail with an error for people; say whether it worked."""
+    def report_errors(self, context: str, action: Callable[[], None]) -> bool:
+        """Run an action, turn an error into a notification, and return whether there was none."""
         try:
             action()
         except CryoMambaError as error:
-            self.tell_error(error, context)
+            self.notify_error(error, context)
             return False
         except OSError as error:
-            wrong = InvalidRequestError(
-                f"The file system refused: {error.strerror}.", hint="Look at folder and permissions."
-            )
-            self.tell_error(wrong, context)
+            self.notify_error(disk_error(error), context)
             return False
         return True
 
     def clear(self) -> None:
-        """Forget all messages."""
+        """Remove all notifications."""
         self.history.clear()
         self.changed.emit()
+
+
+def disk_error(error: OSError) -> CryoMambaError:
+    """Return an error of the file system as one for people."""
+    why = f"The file could not be read or written: {error.strerror or error}."
+    return UnavailableError(why, hint="Check the folder, its permissions and the free disk space.")

@@ -1,4 +1,4 @@
-"""What a finished job left: its files are fetched once, kept, and shown in the viewer."""
+"""The results of finished jobs: downloaded once and shown in the viewer."""
 
 from __future__ import annotations
 
@@ -24,182 +24,186 @@ from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.task_runner import Task, TaskRunner
-from napari_cryomamba.app.thresholds import ScoreMap, load_scores
 from napari_cryomamba.layers.picks import add_hidden, diameter_A, picks_of_job, show_above, show_picks
 from napari_cryomamba.layers.tomogram import Array, open_mask, source_of
-from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.models.notifications import Level, Notification
+from napari_cryomamba.models.thresholds import ScoreMap, load_scores
+from napari_cryomamba.net.bridge import Bridge
+from napari_cryomamba.net.messages import JobChanged
 
 
 @dataclass(frozen=True, slots=True)
-class ShownMask:
-    """A mask that was opened: labels (z, y, x) and the size of a voxel."""
+class OpenMask:
+    """A mask that was opened: labels (z, y, x) and the voxel size."""
 
     array: Array
     voxel_size_A: Spacing
 
 
 class Results(QObject):
-    """Fetches and shows results. For the GUI thread.
+    """Downloads and shows results. For the GUI thread.
 
     Attributes
     ----------
-    downloads : Downloads
-    versions : dict
-        Which of a job's masks is shown, by job; none where it is one that was made here.
+    shown : dict
+        File name of the mask that is shown, by job; none if the mask was made on this machine.
     """
 
     def __init__(
         self,
         viewer: Any,  # noqa: ANN401 (napari has no types)
-        runs: JobController,
-        watching: PreviewController,
-        aside: TaskRunner,
-        notices: Notifications,
+        jobs: JobController,
+        preview: PreviewController,
+        bridge: Bridge,
         downloads: Downloads,
+        tasks: TaskRunner,
+        notifications: Notifications,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._runs, self._watching = viewer, runs, watching
-        self._aside, self._notices, self.downloads = aside, notices, downloads
-        self.versions: dict[str, str] = {}
-        self._joined: set[str] = set()
-        watching.complete.connect(self.show)
+        self._viewer, self._jobs, self._preview, self._bridge = viewer, jobs, preview, bridge
+        self._downloads, self._tasks, self._notifications = downloads, tasks, notifications
+        self.shown: dict[str, str] = {}
+        self._with_candidates: set[str] = set()
+        preview.job_completed.connect(self.show)
+
+    # masks and picks
 
     def show(self, record: JobRecord) -> None:
         """Show the newest mask of a job, and its picks, unless they are shown already."""
-        overlay = self._watching.overlays.get(record.job_id)
+        overlay = self._preview.overlays.get(record.job_id)
         if record.newest_mask is not None and not (overlay is not None and overlay.final and overlay.in_viewer):
             self.show_version(record, record.newest_mask)
         if record.has(PICKS.name):
-            self.downloads.fetch(record, PICKS.name, lambda path: self._show_picks(record, path))
+            self._downloads.fetch(record, PICKS.name, lambda path: self._show_picks(record, path))
 
     def show_version(self, record: JobRecord, name: str) -> None:
-        """Show one of a job's masks: the engine's, or a revision."""
-
-        def fetched(path: Path) -> None:
-            self._aside.run("Opening the mask", lambda _task: _open(path), opened)
-
-        def opened(mask: ShownMask) -> None:
-            self.versions[record.job_id] = name
-            self._watching.show_mask(record, mask.array, mask.voxel_size_A)
-
-        self.downloads.fetch(record, name, fetched)
+        """Show one of a job's masks: the engine's, or a corrected one."""
+        self._downloads.fetch(record, name, lambda path: self._show_mask(record, path, name))
 
     def show_file(self, record: JobRecord, path: Path) -> None:
-        """Show a mask of a job's that was made here."""
+        """Show a mask of a job that was made on this machine."""
+        self._show_mask(record, path, "")
 
-        def opened(mask: ShownMask) -> None:
-            self.versions.pop(record.job_id, None)
-            self._watching.show_mask(record, mask.array, mask.voxel_size_A)
+    def _show_mask(self, record: JobRecord, path: Path, name: str) -> None:
+        def opened(mask: OpenMask) -> None:
+            self.shown[record.job_id] = name
+            self._preview.show_mask(record, mask.array, mask.voxel_size_A)
 
-        self._aside.run("Opening the mask", lambda _task: _open(path), opened)
+        self._tasks.run("Opening the mask", lambda _task: _open_mask(path), opened)
 
     def _show_picks(self, record: JobRecord, path: Path) -> None:
-        tomogram = self._watching.tomogram_of(record)
-        info = next((info for info in self._runs.engines if info.name == record.engine), None)
+        tomogram = self._preview.tomogram_of(record)
+        info = self._jobs.engine(record.engine)
 
-        def shown(picks: Picks) -> None:
+        def opened(picks: Picks) -> None:
             source = source_of(tomogram) if tomogram is not None else None
             size = source.meta.voxel_size_A if source is not None else record.volume.voxel_size_A
-            self._joined.discard(record.job_id)
+            self._with_candidates.discard(record.job_id)
             show_picks(self._viewer, record, picks, size, diameter_A(record, info))
 
         kind: Kind = info.picks if info is not None and info.picks is not None else "particles"
-        self._aside.run("Opening the picks", lambda _task: read_csv(path, kind), shown)
+        self._tasks.run("Opening the picks", lambda _task: read_csv(path, kind), opened)
 
     def forget(self, job_id: str) -> None:
-        """Remove what was fetched of a job."""
-        self.versions.pop(job_id, None)
-        self._joined.discard(job_id)
-        self.downloads.forget(job_id)
+        """Delete the downloaded files of a job."""
+        self.shown.pop(job_id, None)
+        self._with_candidates.discard(job_id)
+        self._downloads.forget(job_id)
 
-    # scores
+    # score maps
 
-    def scores(
+    def load_scores(
         self,
         record: JobRecord,
         done: Callable[[ScoreMap], None],
         failed: Callable[[], None],
         progress: Progress | None = None,
     ) -> None:
-        """Have the scores of a job, and the cut that its mask was made with."""
+        """Download the score map of a job, and the threshold that its mask was made with."""
 
-        def with_scores(path: Path) -> None:
-            self.downloads.fetch(record, STATISTICS.name, lambda facts: read(path, facts), failed)
+        def on_scores(scores: Path) -> None:
+            self._downloads.fetch(record, STATISTICS.name, lambda statistics: read(scores, statistics), failed)
 
-        def read(path: Path, facts: Path) -> None:
+        def read(scores: Path, statistics: Path) -> None:
             def work(task: Task) -> ScoreMap:
-                return load_scores(path, _cut_of(facts), step=task.progress)
+                return load_scores(scores, _threshold_of(statistics), progress=task.progress)
 
-            self._aside.run("Reading the scores", work, done, progress, failed)
+            self._tasks.run("Reading the score map", work, done, progress, failed)
 
-        self.downloads.fetch(record, SCORES.name, with_scores, failed, progress)
+        self._downloads.fetch(record, SCORES.name, on_scores, failed, progress)
 
-    def join_candidates(self, record: JobRecord, cut: HysteresisThreshold) -> None:
+    def load_candidates(self, record: JobRecord, threshold: HysteresisThreshold) -> None:
         """Add to a job's picks, hidden, those that a lower threshold than the job's own would show."""
-        if not record.has(CANDIDATES.name) or record.job_id in self._joined:
+        if not record.has(CANDIDATES.name) or record.job_id in self._with_candidates:
             return
-        self._joined.add(record.job_id)
+        self._with_candidates.add(record.job_id)
 
-        def arrived(path: Path) -> None:
-            self._aside.run("Opening the picks", lambda _task: read_csv(path), read)
+        def on_downloaded(path: Path) -> None:
+            self._tasks.run("Opening the picks", lambda _task: read_csv(path), add)
 
-        def read(every: Picks) -> None:
+        def add(candidates: Picks) -> None:
             layer = picks_of_job(self._viewer, record.job_id)
             if layer is not None:
-                below = np.ones(len(every), np.bool_)
-                below[every.above(cut.high, cut.low)] = False
-                add_hidden(layer, every.chosen(below))
+                below = np.ones(len(candidates), np.bool_)
+                below[candidates.indices_above(threshold.high, threshold.low)] = False
+                add_hidden(layer, candidates.select(below))
 
-        self.downloads.fetch(record, CANDIDATES.name, arrived)
+        self._downloads.fetch(record, CANDIDATES.name, on_downloaded)
 
-    def follow_cut(self, record: JobRecord, cut: HysteresisThreshold) -> None:
-        """Show of a job's picks those that a threshold leaves."""
+    def filter_picks(self, record: JobRecord, threshold: HysteresisThreshold) -> None:
+        """Show those of a job's picks that are above a threshold."""
         layer = picks_of_job(self._viewer, record.job_id)
-        if layer is not None and record.job_id in self._joined:
-            show_above(layer, cut.high, cut.low)
+        if layer is not None and record.job_id in self._with_candidates:
+            show_above(layer, threshold.high, threshold.low)
 
-    # back to the job
+    def path_for(self, job_id: str, name: str) -> Path:
+        """Return where a file that is made from a job's results may be kept for as long as the job is listed."""
+        return self._downloads.path_for(job_id, name)
 
-    def send_revision(
-        self, job_id: str, path: Path, note: str, done: Callable[[JobRecord], None], not_sent: Callable[[], None]
+    # corrected masks
+
+    def upload_version(
+        self, job_id: str, path: Path, comment: str, done: Callable[[JobRecord], None], failed: Callable[[], None]
     ) -> None:
-        """Keep an edited mask, a file on this machine, with its job on the server."""
+        """Upload a corrected mask, a file on this machine, as a new version of the job's mask."""
 
-        def step(count: int, total: int) -> None:
-            self.downloads.progressed.emit(job_id, f"Sending the revision: {count / total:.0%}" if total else "")
+        def report(count: int, total: int) -> None:
+            text = f"Uploading the mask: {count / total:.0%}" if total else ""
+            self._downloads.progress_changed.emit(job_id, text)
 
-        def sent(record: JobRecord) -> None:
-            self.downloads.progressed.emit(job_id, "")
-            name = record.newest_mask or ""
-            self.versions[job_id] = name
-            self._notices.tell(Notice(Level.INFO, f"The job keeps it as {name}.", context="Keeping the mask"))
+        def on_done(record: JobRecord) -> None:
+            self._downloads.progress_changed.emit(job_id, "")
+            self.shown[job_id] = record.newest_mask or ""
+            text = f"Saved with the job as {record.newest_mask}."
+            self._notifications.notify(Notification(Level.INFO, text, context="Saving the mask"))
+            self._jobs.message_received.emit(JobChanged(record))
             done(record)
 
-        def failed(error: CryoMambaError) -> None:
-            self.downloads.progressed.emit(job_id, "")
-            self._notices.tell_error(error, "Sending the revision")
-            not_sent()
+        def on_failed(error: CryoMambaError) -> None:
+            self._downloads.progress_changed.emit(job_id, "")
+            self._notifications.notify_error(error, "Uploading the mask")
+            failed()
 
-        async def ask(client: AsyncClient) -> JobRecord:
-            return await client.revise(job_id, path, note=note, progress=step)
+        async def call(client: AsyncClient) -> JobRecord:
+            return await client.revise(job_id, path, note=comment, progress=report)
 
-        self._runs.bridge.ask("Sending the revision", ask, sent, failed)
-
-
-def _open(path: Path) -> ShownMask:
-    return ShownMask(open_mask(path), inspect(path).voxel_size_A)
+        self._bridge.request("Uploading the mask", call, on_done, on_failed)
 
 
-def _cut_of(facts: Path) -> HysteresisThreshold:
-    """Return the thresholds that a job's statistics name.
+def _open_mask(path: Path) -> OpenMask:
+    return OpenMask(open_mask(path), inspect(path).voxel_size_A)
+
+
+def _threshold_of(statistics: Path) -> HysteresisThreshold:
+    """Return the threshold in a job's statistics.
 
     Raises
     ------
     NotFoundError
-        They name none.
+        There is none.
     """
-    cut: dict[str, int] | None = json.loads(facts.read_text(encoding="utf-8")).get("threshold")
-    if cut is None:
-        raise NotFoundError("The job does not say at which threshold its mask was cut.", hint="Run it again.")
-    return HysteresisThreshold(cut["high"], cut["low"], cut.get("min_voxels", 0))
+    found: dict[str, int] | None = json.loads(statistics.read_text(encoding="utf-8")).get("threshold")
+    if found is None:
+        raise NotFoundError("The job's statistics have no threshold.", hint="Run the job again.")
+    return HysteresisThreshold(found["high"], found["low"], found.get("min_voxels", 0))

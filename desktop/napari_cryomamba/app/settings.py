@@ -1,4 +1,4 @@
-"""What the desktop remembers between two starts."""
+"""Settings that are kept between sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class DesktopSettings(BaseModel):
-    """The remembered settings.
+    """The settings.
 
     Attributes
     ----------
@@ -28,23 +28,23 @@ class DesktopSettings(BaseModel):
     servers, recent_files : list of str
         Newest first.
     preview_interval_s : float
-        Least seconds between two previews that are asked for.
+        Least seconds between two previews.
     opacity : float
         Of a new overlay.
     contour : int
-        Width of the outlines in pixels; 0 fills.
+        Width of the outlines in pixels; 0 for filled labels.
     show_all_jobs : bool
         Whether the table shows other people's jobs.
     my_jobs, hidden_jobs : list of str
-        Jobs that were submitted here, and those taken out of the table, the newest first.
+        Jobs that were submitted here, and those removed from the table, newest first.
     tomograms : dict
-        Path on this machine of the tomogram of a job that got it by an upload.
+        By job, the path on this machine of a tomogram that was uploaded.
     engine : str
         The engine that was chosen last.
     parameters : dict
-        What was entered for each engine, where it is not the engine's default.
+        By engine, the values that are not its defaults.
     tokens : dict
-        By server, where the person wanted them kept. The file is for its owner's eyes alone.
+        By server, if the user chose to save them. Only the owner can read the file.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -64,38 +64,38 @@ class DesktopSettings(BaseModel):
     tokens: dict[str, str] = {}
 
     def remember_file(self, path: Path) -> None:
-        """Put a file on top of the recent ones."""
+        """Add a file to the recent ones."""
         name = str(path)
         self.recent_files = [name, *(other for other in self.recent_files if other != name)][:RECENT_MAX]
 
     def remember_server(self, url: str) -> None:
-        """Put a server on top of the known ones."""
+        """Add a server to the known ones."""
         self.server = url
         self.servers = [url, *(other for other in self.servers if other != url)][:RECENT_MAX]
 
     def remember_token(self, url: str, token: str | None) -> None:
-        """Keep the token of a server, or with None forget it."""
+        """Save the token of a server, or delete it if it is None."""
         kept = {server: known for server, known in self.tokens.items() if server != url}
         self.tokens = kept if token is None else {**kept, url: token}
 
     def remember_job(self, job_id: str, tomogram: str | None) -> None:
-        """Keep that a job was submitted here, and where its tomogram lies."""
+        """Add a job that was submitted here, and the path of its tomogram."""
         self.my_jobs = [job_id, *(other for other in self.my_jobs if other != job_id)][:JOBS_MAX]
         self.hidden_jobs = [other for other in self.hidden_jobs if other != job_id]
         known = {**self.tomograms, **({job_id: tomogram} if tomogram else {})}
         self.tomograms = {job: path for job, path in known.items() if job in self.my_jobs}
 
     def forget_job(self, job_id: str) -> None:
-        """Keep that a job was taken out of the table."""
+        """Remove a job from the table for good."""
         self.my_jobs = [other for other in self.my_jobs if other != job_id]
         self.hidden_jobs = [job_id, *(other for other in self.hidden_jobs if other != job_id)][:JOBS_MAX]
         self.tomograms = {job: path for job, path in self.tomograms.items() if job != job_id}
 
 
 class SettingsFile:
-    """The file in which they stand, ``desktop.json`` in the home folder unless a path is given.
+    """The file with the settings, ``desktop.json`` in the data directory unless a path is given.
 
-    A file that cannot be read counts as none; one that cannot be written is told to the log, and nothing else breaks.
+    If it cannot be read, the defaults apply; if it cannot be written, that is logged.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -108,11 +108,11 @@ class SettingsFile:
         except FileNotFoundError:
             return DesktopSettings()
         except (OSError, ValidationError) as error:
-            logger.warning("The settings in %s are not usable, the defaults are taken: %s", self.path.name, error)
+            logger.warning("The settings in %s cannot be read, so the defaults apply: %s", self.path.name, error)
             return DesktopSettings()
 
     def save(self, settings: DesktopSettings) -> None:
-        """Write the settings to the file."""
+        """Write the settings atomically."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, settings.model_dump_json(indent=2), durable=False, private=True)
@@ -121,12 +121,12 @@ class SettingsFile:
 
 
 class Preferences:
-    """The settings as they are now, and the file that keeps them.
+    """The current settings, and their file.
 
     Parameters
     ----------
     file : SettingsFile, optional
-        That of the home folder if not given.
+        That of the data directory if not given.
     """
 
     def __init__(self, file: SettingsFile | None = None) -> None:
@@ -139,5 +139,5 @@ class Preferences:
 
     @property
     def folder(self) -> Path:
-        """Where the desktop keeps what is larger than settings."""
+        """Directory for files of jobs."""
         return self.file.path.parent / "desktop"

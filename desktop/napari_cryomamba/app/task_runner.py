@@ -1,4 +1,4 @@
-"""Work that takes a while, in a thread aside, with progress, a way to stop, and errors as messages."""
+"""Work that takes a while: in a thread, with progress, cancellation, and errors as notifications."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
-from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, UnavailableError
-from napari_cryomamba.models.history import Notice
+from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
+from napari_cryomamba.app.notifications import Notifications, disk_error
 from napari_cryomamba.signals import Signal
 
 JOIN_S = 10.0
@@ -20,19 +20,14 @@ class TaskRunner(QObject):
 
     superqt's workers raise errors once more inside their thread and take progress from generators only; what runs here
     takes callbacks.
-
-    Signals
-    -------
-    told : Notice
-        An error for the person.
     """
 
-    told = Signal(object)
     _ended = Signal(object)
     _progressed = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, notifications: Notifications, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._notifications = notifications
         self._tasks: set[Task] = set()
         self._ended.connect(self._on_ended)
         self._progressed.connect(self._on_progress)
@@ -45,14 +40,14 @@ class TaskRunner(QObject):
         progress: Callable[[float], None] | None = None,
         failed: Callable[[], None] | None = None,
     ) -> Task:
-        """Start work.
+        """Start a task.
 
         Parameters
         ----------
         context : str
             What is being done, for people.
         work : callable
-            Takes the task, to tell it the progress and ask whether to stop; runs in its thread.
+            Takes the task, to report progress and to check whether it was cancelled; runs in the task's thread.
         done, progress, failed : callable, optional
             Called in the GUI thread; not after the task was cancelled or this object was closed.
         """
@@ -63,33 +58,35 @@ class TaskRunner(QObject):
         return task
 
     def close(self) -> None:
-        """Stop everything and wait for the threads."""
+        """Cancel all tasks and wait for their threads."""
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
         for task in tasks:
             task.join(JOIN_S)
 
-    def _on_progress(self, news: tuple[Task, float]) -> None:
-        task, fraction = news
-        if task in self._tasks and task.on_progress is not None and not task.cancelled():
+    def _on_progress(self, progressed: tuple[Task, float]) -> None:
+        task, fraction = progressed
+        if task in self._tasks and task.on_progress is not None and not task.is_cancelled():
             task.on_progress(fraction)
 
     def _on_ended(self, task: Task) -> None:
         if task not in self._tasks:
             return
         self._tasks.discard(task)
-        if task.error is not None:
-            if task.error.code is not ErrorCode.CANCELLED:
-                self.told.emit(Notice.of_error(task.error, context=task.context))
-            if task.failed is not None:
-                task.failed()
-        elif task.done is not None and not task.cancelled():
-            task.done(task.result)
+        if task.is_cancelled():
+            return
+        if task.error is None:
+            if task.done is not None:
+                task.done(task.result)
+            return
+        self._notifications.notify_error(task.error, task.context)
+        if task.failed is not None:
+            task.failed()
 
 
 class Task(threading.Thread):
-    """One piece of work; made by :meth:`TaskRunner.run`."""
+    """A function that runs in a thread; made by :meth:`TaskRunner.run`."""
 
     def __init__(
         self,
@@ -109,30 +106,37 @@ class Task(threading.Thread):
         self._cancelled = threading.Event()
 
     def run(self) -> None:
-        """Do the work."""
+        """Run the function."""
         try:
             self.result = self._work(self)
         except CryoMambaError as error:
             self.error = error
         except OSError as error:
-            why = f"The file system refused: {error.strerror or error}."
-            self.error = UnavailableError(why, hint="Look at the folder, its permissions and the room on the disk.")
+            self.error = disk_error(error)
         except MemoryError:
             why = "There is not enough memory for that."
             self.error = UnavailableError(why, code=ErrorCode.OUT_OF_MEMORY, hint="Close other volumes and try again.")
-        except Exception as error:  # noqa: BLE001 (a thread's error would be lost; here it reaches the person)
+        except Exception as error:  # noqa: BLE001 (a thread's error would be lost; here it reaches the user)
             why = f"{type(error).__name__}: {error}"
             self.error = InternalError(why, hint="Please report it: Messages → Copy report.")
         self._ended(self)
 
     def progress(self, fraction: float) -> None:
-        """Say how far the work is, 0 to 1."""
+        """Report the fraction done, 0 to 1.
+
+        Raises
+        ------
+        JobFailedError
+            The task was cancelled; the function should let it pass.
+        """
+        if self.is_cancelled():
+            raise JobFailedError("The task was cancelled.", code=ErrorCode.CANCELLED)
         self._progressed((self, fraction))
 
     def cancel(self) -> None:
-        """Ask the work to stop."""
+        """Ask the task to stop at its next report of progress."""
         self._cancelled.set()
 
-    def cancelled(self) -> bool:
-        """Return whether it should stop."""
+    def is_cancelled(self) -> bool:
+        """Whether the task should stop."""
         return self._cancelled.is_set()

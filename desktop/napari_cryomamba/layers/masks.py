@@ -17,35 +17,40 @@ from napari_cryomamba.models.placement import NM_PER_A
 
 
 @dataclass(frozen=True, slots=True)
+class NotReady:
+    """Why a mask cannot be measured, edited or saved yet, and what to do about it."""
+
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mask:
-    """A finished or growing mask in the viewer.
+    """A Labels layer of the viewer that shows a mask.
 
     Attributes
     ----------
     layer : napari.layers.Labels
-    like : HeaderFields or None
-        The tomogram's grid, for saving.
+    header : HeaderFields or None
+        The tomogram's header, for saving on the same grid.
     tomogram : str
         The tomogram's file name.
     folder : Path or None
-        Where the tomogram lies; the place to offer for saving.
+        The tomogram's folder, to be offered for saving.
     feature : str
-        What was segmented: the engine's name, or the part of a mask file's name that says so.
+        What was segmented: the engine's name, or the part of a mask's file name that says so.
     palette : Palette
-    unfinished : str
-        Why it cannot be measured, edited or kept yet, in a sentence; empty if it can.
-    hint : str
-        What to do about that.
+    not_ready : NotReady or None
+        None if the finished mask is shown.
     """
 
     layer: Any
-    like: HeaderFields | None
+    header: HeaderFields | None
     tomogram: str
     folder: Path | None
     feature: str
     palette: Palette
-    unfinished: str = ""
-    hint: str = ""
+    not_ready: NotReady | None = None
 
     @property
     def voxel_size_A(self) -> Spacing:
@@ -60,43 +65,41 @@ class Mask:
         return array
 
     @property
-    def growing(self) -> bool:
-        """Whether it is not the finished mask that is shown."""
-        return bool(self.unfinished)
+    def finished(self) -> bool:
+        """Whether the finished mask is shown."""
+        return self.not_ready is None
 
     def require_finished(self) -> None:
-        """Refuse what makes no sense on a preview.
+        """Check that the finished mask is shown.
 
         Raises
         ------
         InvalidRequestError
-            It is not the finished mask that is shown.
+            A preview or another threshold is shown.
         """
-        if self.unfinished:
-            raise InvalidRequestError(self.unfinished, hint=self.hint)
+        if self.not_ready is not None:
+            raise InvalidRequestError(self.not_ready.reason, hint=self.not_ready.hint)
 
 
-PREVIEW = ("The mask is still a coarse preview.", "Wait until the job is complete, then try again.")
-TRYING = ("The threshold is being moved.", "Apply it, or go back, then try again.")
+PREVIEW = NotReady("The mask is still a coarse preview.", "Wait until the job is complete, then try again.")
+TEMPORARY = NotReady("A new threshold is being previewed.", "Apply or discard it, then try again.")
 
 
 def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401 (a napari layer)
-    """Return the mask that a layer shows; None if it is no Labels layer of three axes."""
+    """Return the mask that a layer shows; None if it is no Labels layer with three axes."""
     if layer is None or layer._type_string != "labels" or layer.ndim != 3:  # noqa: SLF001 (napari's own word for it)
         return None
     source = source_of(layer)
     if overlay is not None:
-        below = source_of(overlay.tomogram) if overlay.tomogram is not None else None
-        unfinished, hint = PREVIEW if not overlay.final else TRYING if overlay.trying else ("", "")
+        tomogram = source_of(overlay.tomogram) if overlay.tomogram is not None else None
         return Mask(
             layer=layer,
-            like=below.header if below else None,
-            tomogram=below.meta.name if below else "demo.mrc",
-            folder=below.path.parent if below else None,
+            header=tomogram.header if tomogram else None,
+            tomogram=tomogram.meta.name if tomogram else "demo.mrc",
+            folder=tomogram.path.parent if tomogram else None,
             feature=overlay.feature,
             palette=overlay.palette,
-            unfinished=unfinished,
-            hint=hint,
+            not_ready=PREVIEW if not overlay.final else TEMPORARY if overlay.temporary else None,
         )
     if source is not None:
         stem, _, feature = source.path.stem.partition("__")
@@ -105,6 +108,6 @@ def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401
 
 
 def apply_edit(layer: Any, edit: Edit) -> None:  # noqa: ANN401
-    """Change the voxels of an edit through napari's own history, so that Ctrl-Z takes it back."""
+    """Change the voxels of an edit through napari's own history, so that Ctrl-Z undoes it."""
     if len(edit):
         layer.data_setitem(edit.indices, edit.labels)

@@ -1,4 +1,4 @@
-"""A job's mask as a Labels layer: the growing preview first, the finished mask after it, on the same layer."""
+"""A job's mask as a Labels layer: first the previews, then the finished mask, on the same layer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord
-from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, Source, source_of
+from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, source_of
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.models.source import Source
 
 JOB_KEY = "cryomamba_job"
 
@@ -23,16 +24,16 @@ class Overlay:
     viewer : napari.components.ViewerModel
     record : JobRecord
     tomogram : napari.layers.Image, optional
-        The layer that the mask lies on; a demo job has none.
+        The layer of its tomogram; a demo job has none.
     palette : Palette, optional
-        Names and colours to begin with.
+        Initial names and colours.
     opacity, contour : float, int
-        Of a new layer.
+        Initial look of the layer.
 
     Attributes
     ----------
     feature : str
-        What is segmented, for file names: the engine.
+        The engine's name, for file names.
     final : bool
         Whether it shows the finished mask at full resolution.
     scale : tuple of int
@@ -57,7 +58,7 @@ class Overlay:
         self.final = False
         self.scale: tuple[int, int, int] = (1, 1, 1)
         self.layer: Any = None
-        self._kept: Array | None = None
+        self._finished: Array | None = None
         self._voxel_size_A = record.volume.voxel_size_A
         self._name = layer_name(record)
         self._style = {"opacity": opacity, "contour": contour}
@@ -68,29 +69,29 @@ class Overlay:
         """Whether the layer is (still) in the viewer."""
         return self.layer is not None and self.layer in self.viewer.layers
 
-    def show(self, frame: PreviewFrame) -> None:
-        """Draw a preview; a frame that comes after the finished mask is not drawn."""
+    def show_preview(self, frame: PreviewFrame) -> None:
+        """Draw a preview; one that arrives after the finished mask is not drawn."""
         if self.final:
             return
-        self.palette.learn(frame.labels)
+        self.palette.add_names(frame.labels)
         self.scale = frame.scale
-        self._put(frame.mask, Placement.on_grid(self._shown_voxel_size_A() or frame.voxel_size_A, frame.scale))
+        self._set_data(frame.mask, Placement.on_grid(self._shown_voxel_size_A() or frame.voxel_size_A, frame.scale))
 
-    def finish(self, mask: Array, voxel_size_A: tuple[float, float, float]) -> None:
-        """Put the finished mask (z, y, x) in the preview's place; colours, opacity and names stay."""
+    def show_mask(self, mask: Array, voxel_size_A: tuple[float, float, float]) -> None:
+        """Replace the preview with the finished mask (z, y, x); colours, opacity and names stay."""
         self.final = True
         self.scale = (1, 1, 1)
         self._voxel_size_A = voxel_size_A
-        self._kept = None
-        self._put(mask, Placement.of_volume(self._shown_voxel_size_A() or voxel_size_A))
+        self._finished = None
+        self._set_data(mask, Placement.of_volume(self._shown_voxel_size_A() or voxel_size_A))
 
     @property
-    def trying(self) -> bool:
-        """Whether something else than the finished mask is shown for a while."""
-        return self._kept is not None
+    def temporary(self) -> bool:
+        """Whether something else is shown in place of the finished mask."""
+        return self._finished is not None
 
-    def try_on(self, mask: Any, factor: int) -> None:  # noqa: ANN401 (whatever napari slices)
-        """Show something else for a while, in place of the finished mask, which cannot be edited meanwhile.
+    def show_temporarily(self, mask: Any, factor: int) -> None:  # noqa: ANN401 (whatever napari slices)
+        """Show something else in place of the finished mask, which cannot be edited meanwhile.
 
         Parameters
         ----------
@@ -98,25 +99,25 @@ class Overlay:
         factor : int
             Tomogram voxels per voxel of it, along each axis.
         """
-        if self._kept is None:
-            self._kept = self.layer.data
+        if self._finished is None:
+            self._finished = self.layer.data
         self.layer.data = mask
-        # After the data, which napari takes for a reason to allow edits.
+        # After the data: setting it makes the layer editable again.
         self.layer.editable = False
         self.scale = (factor, factor, factor)
-        self._put_at(Placement.on_grid(self._shown_voxel_size_A() or self._voxel_size_A, self.scale))
+        self._set_placement(Placement.on_grid(self._shown_voxel_size_A() or self._voxel_size_A, self.scale))
 
-    def take_off(self) -> None:
+    def restore(self) -> None:
         """Show the finished mask again."""
-        kept, self._kept = self._kept, None
-        if kept is not None and self.in_viewer:
-            self.layer.data = kept
+        finished, self._finished = self._finished, None
+        if finished is not None and self.in_viewer:
+            self.layer.data = finished
             self.layer.editable = True
             self.scale = (1, 1, 1)
-            self._put_at(Placement.of_volume(self._shown_voxel_size_A() or self._voxel_size_A))
+            self._set_placement(Placement.of_volume(self._shown_voxel_size_A() or self._voxel_size_A))
 
-    def place(self, voxel_size_A: tuple[float, float, float]) -> None:
-        """Follow a tomogram whose voxel size was corrected."""
+    def set_voxel_size(self, voxel_size_A: tuple[float, float, float]) -> None:
+        """Rescale the layer after the tomogram's voxel size was corrected."""
         z, y, x = self.scale
         shown = Placement.on_grid(voxel_size_A, (z, y, x))
         self.layer.scale, self.layer.translate = shown.scale, shown.translate
@@ -134,34 +135,34 @@ class Overlay:
         self.layer = None
 
     def _shown_voxel_size_A(self) -> tuple[float, float, float] | None:
-        """Return the voxel size with which the tomogram is shown: the person may have corrected it meanwhile."""
+        """Return the voxel size with which the tomogram is shown; the user may have corrected it meanwhile."""
         source: Source | None = source_of(self.tomogram) if self.tomogram is not None else None
         return source.meta.voxel_size_A if source is not None else None
 
-    def _put(self, mask: Array, placement: Placement) -> None:
-        self._learn_labels(mask)
+    def _set_data(self, mask: Array, placement: Placement) -> None:
+        self._add_labels(mask)
         if not self.in_viewer:
             self._add(mask, placement)
             return
         layer = self.layer
         same = layer.data.shape == mask.shape and layer.data.dtype == mask.dtype and not self.final
         if same and layer.data.flags.writeable:
-            # In place and without the thumbnail: half the cost of handing napari a new array.
+            # In place and without the thumbnail: half the cost of setting a new array.
             np.copyto(layer.data, mask)
             layer.refresh(thumbnail=False, highlight=False, extent=False)
         else:
             layer.data = mask
-        self._put_at(placement)
+        self._set_placement(placement)
 
-    def _put_at(self, placement: Placement) -> None:
+    def _set_placement(self, placement: Placement) -> None:
         layer = self.layer
         if not np.allclose(layer.scale, placement.scale) or not np.allclose(layer.translate, placement.translate):
             layer.scale, layer.translate = placement.scale, placement.translate
 
-    def _learn_labels(self, mask: Array) -> None:
-        """Know the labels of a preview, so that each gets a colour of its own; a finished mask has no new ones."""
+    def _add_labels(self, mask: Array) -> None:
+        """Give new labels of a preview their own colours; a finished mask has no new ones."""
         found = set(self.palette.labels)
-        # Counting takes as long as drawing, so it is only done where a label has no name.
+        # Counting takes as long as drawing, so it is only done if a label has no name.
         if not self.final and int(mask.max(initial=0)) not in {0, *found, *self._colored}:
             found |= set(np.flatnonzero(np.bincount(mask.reshape(-1))).tolist()) - {0}
         fresh = found - self._colored
@@ -183,10 +184,10 @@ class Overlay:
             **placement.layer_arguments(),
         )
         self.layer.contour = int(contour)
-        self._lift()
+        self._move_above_tomogram()
 
-    def _lift(self) -> None:
-        """Put the overlay right above its tomogram, not above unrelated ones."""
+    def _move_above_tomogram(self) -> None:
+        """Put the layer right above its tomogram, not above unrelated layers."""
         if self.tomogram is None or self.tomogram not in self.viewer.layers:
             return
         at = self.viewer.layers.index(self.layer)
@@ -196,15 +197,15 @@ class Overlay:
 
 
 def layer_name(record: JobRecord) -> str:
-    """Return what the layer of a job is called: its tomogram and engine, or its own name for a moved threshold."""
+    """Return the name of a job's layer: tomogram and engine, or the job's own name for another threshold."""
     if record.volume.job_id is not None and record.name:
         return record.name
     return f"{record.volume.name or record.name or 'demo'} · {record.engine}"
 
 
 def warm_up() -> None:
-    """Have napari compile what it draws labels with, seconds that the first preview would wait for; for any thread."""
+    """Let napari compile the code that draws labels, so that the first preview need not wait; for any thread."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    # No layer: making one is not safe beside the GUI thread, which makes others.
+    # No layer is made: that would not be safe outside the GUI thread.
     DirectLabelColormap(color_dict=Palette().color_dict((1,))).map(np.ones((1, 2), np.uint8))

@@ -1,7 +1,7 @@
 """Picks as a Points layer: rings of the particles' size, a colour per label, and a score below which they hide.
 
-Beside them are, in a Vectors layer, arrows for the normals of points on membranes, which are features of the points,
-too, and lines through the points of filaments, which follow those that are shown.
+A Vectors layer shows the normals of points on membranes as arrows (the normals are features of the points too), or
+lines through the points of filaments that are shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.models.jobs import JobRecord
-from cryomamba.picks import NORMAL_HEADS, Picks
+from cryomamba.picks import NORMAL_COLUMNS, Picks
 from napari_cryomamba.layers.paths import path_colors, path_segments
 from napari_cryomamba.layers.tomogram import METADATA_KEY
 from napari_cryomamba.models.palette import color_of
@@ -41,7 +41,7 @@ def show_picks(
     voxel_size_A: Spacing,
     diameter_A: float = DEFAULT_DIAMETER_A,
 ) -> Any:  # noqa: ANN401
-    """Put a job's picks into the viewer, in place of those that it showed before, and return the layer."""
+    """Add a job's picks to the viewer, or replace those that are shown already, and return the layer."""
     for present in [layer for layer in viewer.layers if record.job_id in _jobs_of(layer)]:
         viewer.layers.remove(present)
     with neighbours_shown():
@@ -51,12 +51,12 @@ def show_picks(
         layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
         if picks.kind == "filaments":
             width = max(_LINE_WIDTH * diameter_A / voxel_size_A[2], 0.5)
-            _follow_with_lines(viewer, record, layer, voxel_size_A, width)
-    # New points that a person adds are certain, and if of a filament, of another one; which way they look is not known,
-    # so they look up.
-    up = dict(zip(NORMAL_HEADS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
+            _add_lines(viewer, record, layer, voxel_size_A, width)
+    # Points that the user adds have the highest score, belong to a new filament, and have a normal along z, because
+    # theirs is not known.
+    along_z = dict(zip(NORMAL_COLUMNS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
     number = int(picks.labels.max(initial=0)) + 1 if picks.kind == "filaments" else 1
-    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: number, **up}
+    layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: number, **along_z}
     return layer
 
 
@@ -87,28 +87,28 @@ def _add_vectors(
     )
 
 
-def _follow_with_lines(viewer: Any, record: JobRecord, points: Any, size_A: Spacing, width: float) -> None:  # noqa: ANN401
-    """Draw lines through the points of filaments, and again whenever points are moved, hidden, added or deleted."""
-    pieces, numbers = path_segments(_all(points), _shown(points))
-    lines = _add_vectors(viewer, record, "paths", pieces, numbers, size_A, width=width, style="line")
+def _add_lines(viewer: Any, record: JobRecord, points: Any, size_A: Spacing, width: float) -> None:  # noqa: ANN401
+    """Draw lines through the points of filaments; they follow points that are moved, hidden, added or deleted."""
+    segments, numbers = path_segments(_all(points), _shown(points))
+    lines = _add_vectors(viewer, record, "paths", segments, numbers, size_A, width=width, style="line")
     viewer.layers.move(viewer.layers.index(lines), viewer.layers.index(points))
     viewer.layers.selection.active = points
 
-    def follow(_event: object = None) -> None:
-        pieces, numbers = path_segments(_all(points), _shown(points))
-        lines.data = pieces
+    def update(_event: object = None) -> None:
+        segments, numbers = path_segments(_all(points), _shown(points))
+        lines.data = segments
         if len(numbers):
             lines.edge_color = path_colors(numbers)
 
-    points.events.data.connect(follow)
-    points.events.features.connect(follow)
+    points.events.data.connect(update)
+    points.events.features.connect(update)
 
 
 @contextmanager
 def neighbours_shown() -> Iterator[None]:
-    """Let napari draw points of neighbouring sections, smaller the farther they are.
+    """Let napari draw points of neighbouring slices, smaller with their distance.
 
-    It would rather have the whole view show thick sections, but those blur the tomogram.
+    The setting is deprecated in favour of thick slices, but those would blur the tomogram.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="out_of_slice_display", category=FutureWarning)
@@ -138,35 +138,35 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, di
 
 
 def _normal_features(picks: Picks) -> dict[str, Any]:
-    return {} if picks.normals is None else dict(zip(NORMAL_HEADS, picks.normals.T, strict=True))
+    return {} if picks.normals is None else dict(zip(NORMAL_COLUMNS, picks.normals.T, strict=True))
 
 
 def diameter_A(record: JobRecord, engine: EngineInfo | None) -> float:
-    """Return the diameter that the engine was given or takes by default, or one that can be seen.
+    """Return the diameter of the job's parameters or the engine's default, or else one that is easy to see.
 
-    Points on membranes are half as wide as they are apart.
+    The diameter of points on membranes is half their spacing.
     """
     spacing = record.params.get(SPACING)
     if isinstance(spacing, int | float):
         return float(spacing) / 2
     schema = engine.parameters.get("properties", {}) if engine is not None else {}
-    given = record.params.get(DIAMETER, schema.get(DIAMETER, {}).get("default"))
-    return float(given) if isinstance(given, int | float) else DEFAULT_DIAMETER_A
+    diameter = record.params.get(DIAMETER, schema.get(DIAMETER, {}).get("default"))
+    return float(diameter) if isinstance(diameter, int | float) else DEFAULT_DIAMETER_A
 
 
 def picks_of_job(viewer: Any, job_id: str) -> Any:  # noqa: ANN401
-    """Return the layer of a job's picks, None if it is not there."""
+    """Return the layer of a job's picks, None if there is none."""
     return next((layer for layer in viewer.layers if layer.metadata.get(PICKS_KEY) == job_id), None)
 
 
 def is_picks(layer: Any) -> bool:  # noqa: ANN401
-    """Whether a layer holds points of a tomogram."""
+    """Whether a layer is a Points layer with three axes."""
     return layer is not None and layer._type_string == "points" and layer.ndim == 3  # noqa: SLF001 (napari's own word for it)
 
 
 def picks_in(layer: Any) -> Picks:  # noqa: ANN401
-    """Return the points of a layer that are not hidden, as they are now."""
-    return _all(layer).stretches(np.flatnonzero(_shown(layer)))
+    """Return the points of a layer that are not hidden."""
+    return _all(layer).split_filaments(np.flatnonzero(_shown(layer)))
 
 
 def _shown(layer: Any) -> npt.NDArray[np.bool_]:  # noqa: ANN401
@@ -179,8 +179,8 @@ def _all(layer: Any) -> Picks:  # noqa: ANN401
     scores = features[SCORE].to_numpy(float) if SCORE in features else np.full(count, SCORE_MAX, np.float64)
     labels = features[LABEL].to_numpy(float).astype(np.int64) if LABEL in features else np.ones(count, np.int64)
     kind = layer.metadata.get("kind", "particles")
-    oriented = all(name in features for name in NORMAL_HEADS)
-    normals = features[list(NORMAL_HEADS)].to_numpy(float) if oriented else None
+    oriented = all(name in features for name in NORMAL_COLUMNS)
+    normals = features[list(NORMAL_COLUMNS)].to_numpy(float) if oriented else None
     return Picks(np.asarray(layer.data, np.float64), scores, labels, kind, normals)
 
 
@@ -192,20 +192,20 @@ def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401
 
 
 def show_above(layer: Any, high: float, low: float) -> None:  # noqa: ANN401
-    """Show what a threshold leaves of all points, and hide the others."""
+    """Show the points that are kept at a threshold, and hide the others."""
     shown = np.zeros(len(layer.data), np.bool_)
-    shown[_all(layer).above(high, low)] = True
+    shown[_all(layer).indices_above(high, low)] = True
     _show(layer, shown)
 
 
 def _show(layer: Any, shown: npt.NDArray[np.bool_]) -> None:  # noqa: ANN401
     layer.shown = shown
-    # napari tells nobody that points were hidden.
+    # napari emits no event when points are hidden.
     layer.events.features()
 
 
 def add_hidden(layer: Any, more: Picks) -> None:  # noqa: ANN401
-    """Add points to those of a job, not shown yet: a lower threshold will show them."""
+    """Add hidden points to those of a job: a lower threshold will show them."""
     shown = np.concatenate([_shown(layer), np.zeros(len(more), np.bool_)])
     added = {SCORE: more.scores, LABEL: more.labels, **_normal_features(more)}
     features = {name: np.concatenate([layer.features[name], values]) for name, values in added.items()}
@@ -220,12 +220,12 @@ def add_hidden(layer: Any, more: Picks) -> None:  # noqa: ANN401
 
 
 def voxel_size_A(layer: Any) -> Spacing:  # noqa: ANN401
-    """Return the size of a voxel with which the points are shown."""
+    """Return the voxel size (z, y, x) with which the points are shown."""
     z, y, x = (float(size) / NM_PER_A for size in layer.scale)
     return z, y, x
 
 
 def shape_of(layer: Any) -> Shape | None:  # noqa: ANN401
-    """Return the shape of the tomogram that the points belong to, if it is known."""
+    """Return the shape (z, y, x) of the points' tomogram, None if it is unknown."""
     shape: Shape | None = layer.metadata.get("shape")
     return shape

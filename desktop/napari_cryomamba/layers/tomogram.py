@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.volumes import HeaderFields, Volume, VolumeMeta, open_volume
+from cryomamba.volumes import Volume, VolumeMeta, open_volume
+from napari_cryomamba.models.indexing import full_index
 from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.models.source import Source
 
 METADATA_KEY = "cryomamba"
-_SAMPLE_PIECES = 24
-_SAMPLE_PER_PIECE = 20_000
+_SAMPLE_CHUNKS = 24
+_SAMPLE_PER_CHUNK = 20_000
 _CONTRAST_PERCENT = (0.5, 99.5)
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a layer comes from; kept in the layer's metadata.
-
-    Attributes
-    ----------
-    path : Path
-        The file, absolute.
-    meta : VolumeMeta
-        What its header says.
-    header : HeaderFields
-        What a mask of it is written like.
-    is_mask : bool
-        Whether it is a mask that CryoMamba wrote.
-    corrected : bool
-        Whether a person replaced the header's voxel size.
-    """
-
-    path: Path
-    meta: VolumeMeta
-    header: HeaderFields
-    is_mask: bool = False
-    corrected: bool = False
-
-    def with_voxel_size(self, voxel_size_A: Spacing) -> Source:
-        """Return the same source with a voxel size (Å; z, y, x) that a person knows better than the header.
-
-        Raises
-        ------
-        VolumeError
-            It is not a plausible size.
-        """
-        header = self.header.with_voxel_size(voxel_size_A)
-        meta = header.describe(self.meta.name, self.meta.size_bytes, self.meta.compression)
-        return replace(self, header=header, meta=meta, corrected=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +47,7 @@ class Tomogram:
 
 
 class LazyVoxels:
-    """Voxels that no memory map can show (4 bits each), read section by section as napari asks for them."""
+    """Voxels that cannot be memory-mapped (4 bits each), read slice by slice as napari asks for them."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
@@ -93,12 +58,12 @@ class LazyVoxels:
         weakref.finalize(self, volume.close)
 
     def __getitem__(self, index: Any) -> Array:  # noqa: ANN401 (numpy's basic indexing)
-        block, inside = [], []
+        block, within = [], []
         for part, side in zip(full_index(index), self.shape, strict=True):
             span, rest = _span(part, side)
             block.append(span)
-            inside.append(rest)
-        values: Array = self._volume.read_native(*block)[tuple(inside)]
+            within.append(rest)
+        values: Array = self._volume.read_native(*block)[tuple(within)]
         return values
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
@@ -106,31 +71,22 @@ class LazyVoxels:
         return values if dtype is None else values.astype(dtype)
 
 
-def full_index(index: Any) -> tuple[Any, ...]:  # noqa: ANN401 (numpy's basic indexing)
-    """Return an index of an array of three axes with a part for each of them."""
-    full = index if isinstance(index, tuple) else (index,)
-    if Ellipsis in full:
-        at = full.index(Ellipsis)
-        full = (*full[:at], *[slice(None)] * (4 - len(full)), *full[at + 1 :])
-    return (*full, *[slice(None)] * (3 - len(full)))
-
-
 def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing | None = None) -> Tomogram:
     """Open a file without reading it: the voxels are mapped, the contrast comes from a sample.
 
-    May be called from any thread. A packed file (gzip, bzip2) is unpacked into a temporary file first.
+    May be called from any thread. A compressed file (gzip, bzip2) is decompressed into a temporary file first.
 
     Parameters
     ----------
     path : path-like
         An MRC file of any flavour.
     voxel_size_A : float or tuple of float, optional
-        Å (one, or z, y, x) that replace the header's.
+        Å (one, or z, y, x), instead of the header's.
 
     Raises
     ------
     VolumeError
-        It is missing, damaged or unsupported.
+        The file is missing, damaged or unsupported.
     """
     path = Path(path).absolute()
     volume = open_volume(path, voxel_size_A=voxel_size_A)
@@ -142,20 +98,20 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
         data = LazyVoxels(volume) if volume.array is None else _editable(volume) if is_mask else volume.array
         return Tomogram(source, data, limits)
     finally:
-        # A memory map holds its file open by itself; the lazy reader closes the volume when nobody needs it any more.
+        # A memory map keeps its file open by itself; the lazy reader closes the volume when it is deleted.
         if not isinstance(data, LazyVoxels):
             volume.close()
 
 
 def open_mask(path: str | os.PathLike[str]) -> Array:
-    """Return a finished mask (z, y, x; uint8 or uint16) that may be painted on.
+    """Return a finished mask (z, y, x; uint8 or uint16) that can be painted on.
 
-    It is mapped, not read; what is painted is kept in memory, and the file stays as it is.
+    It is memory-mapped, not read; edits are kept in memory, and the file does not change.
 
     Raises
     ------
     VolumeError
-        It is missing, damaged or unsupported.
+        The file is missing, damaged or unsupported.
     """
     with open_volume(path) as volume:
         return _editable(volume)
@@ -164,13 +120,13 @@ def open_mask(path: str | os.PathLike[str]) -> Array:
 def contrast_of(volume: Volume) -> tuple[float, float]:
     """Return contrast limits from a sample spread over the file; reads at most 24 MiB."""
     nbytes = volume.header.data_nbytes
-    every = max(-(-nbytes // (_SAMPLE_PIECES << 20)), 1)
-    pieces = []
+    every = max(-(-nbytes // (_SAMPLE_CHUNKS << 20)), 1)
+    parts = []
     for chunk in volume.chunks(every=every):
-        # An odd step does not fall into step with rows of even length.
-        step = max(chunk.size // _SAMPLE_PER_PIECE, 1) | 1
-        pieces.append(chunk[::step].astype(np.float32))
-    sample = np.concatenate(pieces)
+        # An odd step does not sample the same columns of rows of even length.
+        step = max(chunk.size // _SAMPLE_PER_CHUNK, 1) | 1
+        parts.append(chunk[::step].astype(np.float32))
+    sample = np.concatenate(parts)
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return 0.0, 1.0
@@ -179,7 +135,7 @@ def contrast_of(volume: Volume) -> tuple[float, float]:
 
 
 def source_of(layer: Any) -> Source | None:  # noqa: ANN401 (a napari layer)
-    """Return where a layer comes from, None if not from one of our files."""
+    """Return the file behind a layer, None if it is not one that we opened."""
     found = layer.metadata.get(METADATA_KEY)
     return found if isinstance(found, Source) else None
 

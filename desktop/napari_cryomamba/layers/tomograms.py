@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.geometry import Spacing
-from napari_cryomamba.layers.tomogram import METADATA_KEY, Source, source_of
+from napari_cryomamba.layers.tomogram import METADATA_KEY, source_of
 from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.models.source import Source
 
 
 def tomogram_layers(viewer: Any) -> list[Any]:  # noqa: ANN401 (napari has no types)
-    """Return the image layers that come from our files, in the viewer's order."""
+    """Return the image layers of files that we opened, in the viewer's order."""
     return [layer for layer in viewer.layers if (source := source_of(layer)) is not None and not source.is_mask]
 
 
 def layer_of_path(viewer: Any, path: str | None) -> Any:  # noqa: ANN401
-    """Return the layer of a file, None if it is not open."""
+    """Return the tomogram layer of a file, None if it is not open."""
     if path is None:
         return None
     wanted = Path(path).resolve()
@@ -35,16 +36,16 @@ def active_tomogram(viewer: Any) -> Any:  # noqa: ANN401
 
 
 def correct_voxel_size(layer: Any, voxel_size_A: Spacing) -> Source:  # noqa: ANN401
-    """Give a tomogram the voxel size (Å; z, y, x) that a person knows better than the header.
+    """Replace the voxel size (Å; z, y, x) of a tomogram.
 
     Raises
     ------
     VolumeError
-        It is not a plausible size.
+        The size is not plausible.
     """
     source = source_of(layer)
     if source is None:
-        raise ValueError("the layer is no tomogram")
+        raise ValueError("the layer is not a tomogram that we opened")
     source = source.with_voxel_size(voxel_size_A)
     layer.metadata = {**layer.metadata, METADATA_KEY: source}
     layer.scale = Placement.of_volume(source.meta.voxel_size_A).scale
@@ -52,7 +53,7 @@ def correct_voxel_size(layer: Any, voxel_size_A: Spacing) -> Source:  # noqa: AN
 
 
 def go_to_middle(viewer: Any, layer: Any) -> None:  # noqa: ANN401
-    """Show the middle section of a layer, the whole of it."""
+    """Show the whole middle slice of a layer."""
     low, high = layer.extent.world
     middle = (low + high) / 2
     viewer.dims.set_point(range(viewer.dims.ndim)[-3:], [float(at) for at in middle])

@@ -1,4 +1,4 @@
-"""The state of the connection to a server; pure, the clock is handed in."""
+"""The state of the connection to a server. Pure; the clock is an argument."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from enum import StrEnum
 
 from cryomamba.errors import CryoMambaError, ErrorCode, UnavailableError
 from cryomamba.models.server import ServerInfo
-from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.models.notifications import Level, Notification
 
+TRANSPORTS = {"http": "via HTTP", "bus": "direct connection"}
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)
 REFUSED_RETRY_S = 30.0
 
 
 class Phase(StrEnum):
-    """How the connection stands."""
+    """The phase of the connection."""
 
     OFF = "off"
     CONNECTING = "connecting"
@@ -26,13 +27,13 @@ class Phase(StrEnum):
 
     @property
     def usable(self) -> bool:
-        """Whether requests can be answered."""
+        """Whether the server answers requests."""
         return self in {Phase.CONNECTED, Phase.DEGRADED}
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """What the connection panel shows.
+    """The state of the connection, as the connection panel shows it.
 
     Attributes
     ----------
@@ -41,15 +42,15 @@ class ConnectionState:
     reason : str
         Why it is degraded, waiting or refused.
     hint : str
-        What to do about it.
+        What the user can do about it.
     info : ServerInfo or None
-        The server's last answer.
+        The server's last response.
     transport : str
-        ``gateway`` or ``bus``.
+        ``http`` or ``bus``.
     latency_s : float or None
-        Seconds that one small question took.
+        Round-trip time of a small request.
     code : str
-        Of the error, where there is one.
+        Of the error, if there is one.
     retry_at : float or None
         When the next try is due, on the clock of the model.
     """
@@ -65,10 +66,10 @@ class ConnectionState:
     retry_at: float | None = None
 
     def text(self, now: float) -> str:
-        """Return the line beside the light, with the seconds to the next try counted down."""
+        """Return the line beside the light, with the seconds until the next attempt."""
         match self.phase:
             case Phase.OFF:
-                return "Not connected. Everything local works."
+                return "Not connected. You can still work locally."
             case Phase.CONNECTING:
                 return f"Connecting to {self.url} …"
             case Phase.CONNECTED:
@@ -82,13 +83,13 @@ class ConnectionState:
                 return f"Reconnecting in {left} s" if left else "Reconnecting …"
 
     @property
-    def wants_token(self) -> bool:
-        """Whether the server refuses because it was given no token, or one that is no good."""
+    def needs_token(self) -> bool:
+        """Whether the server requires a token, and got none or an invalid one."""
         return self.phase is Phase.REFUSED and self.code == ErrorCode.UNAUTHORIZED
 
     @property
     def server(self) -> str:
-        """Return who is on the other side in a line: service, version and workers."""
+        """Return a line about the server: service, version and workers."""
         if self.info is None:
             return ""
         count = len(self.info.workers)
@@ -99,50 +100,50 @@ class ConnectionState:
 
 @dataclass(slots=True)
 class ConnectionModel:
-    """Turns answers and failures into a :class:`ConnectionState`; every method returns what the person should be told.
+    """Turns responses and failures into a :class:`ConnectionState`, and returns notifications for the user.
 
-    A failure that repeats tells nothing new, so a server that stays away makes one message, not one per try.
+    A failure that repeats makes no further notification: a server that stays down makes one, not one per attempt.
     """
 
-    link: ConnectionState = field(default_factory=ConnectionState)
+    state: ConnectionState = field(default_factory=ConnectionState)
     _failures: int = 0
 
-    def open(self, url: str) -> list[Notice]:
-        """Start with an address."""
+    def open(self, url: str) -> list[Notification]:
+        """Start to connect to an address."""
         self._failures = 0
-        self.link = ConnectionState(Phase.CONNECTING, url)
+        self.state = ConnectionState(Phase.CONNECTING, url)
         return []
 
     def close(self) -> None:
-        """Stop."""
-        self.link = ConnectionState(Phase.OFF, self.link.url)
+        """Disconnect."""
+        self.state = ConnectionState(Phase.OFF, self.state.url)
 
-    def answered(self, info: ServerInfo, *, transport: str, latency_s: float | None = None) -> list[Notice]:
-        """Take the server's answer."""
-        before = self.link
-        reason, hint = _shortcoming(info)
+    def on_response(self, info: ServerInfo, *, transport: str, latency_s: float | None = None) -> list[Notification]:
+        """Handle a response of the server."""
+        before = self.state
+        reason, hint = _degradation(info)
         phase = Phase.DEGRADED if reason else Phase.CONNECTED
         self._failures = 0
-        self.link = ConnectionState(phase, before.url, reason, hint, info, transport, latency_s)
-        notices = []
+        self.state = ConnectionState(phase, before.url, reason, hint, info, transport, latency_s)
+        notifications = []
         if not before.phase.usable:
             again = " again" if before.info is not None else ""
-            notices.append(Notice(Level.INFO, f"Connected{again} to {before.url}."))
+            notifications.append(Notification(Level.INFO, f"Connected{again} to {before.url}."))
         if before.info is not None and before.info.epoch != info.epoch:
-            notices.append(Notice(Level.INFO, "The broker was restarted; jobs are picked up again."))
+            notifications.append(Notification(Level.INFO, "The server was restarted; jobs continue."))
         if reason and reason != before.reason:
-            notices.append(Notice(Level.WARNING, _sentence(f"The server is reached, but {reason}"), hint))
+            notifications.append(Notification(Level.WARNING, _sentence(f"The server is connected, but {reason}"), hint))
         if before.phase is Phase.DEGRADED and not reason:
-            notices.append(Notice(Level.INFO, "The server is complete again."))
-        return notices
+            notifications.append(Notification(Level.INFO, "The server is fully available again."))
+        return notifications
 
-    def failed(self, error: CryoMambaError, *, now: float) -> list[Notice]:
-        """Take a failure: one that may pass is tried again soon, any other is a refusal."""
-        before = self.link
+    def on_failure(self, error: CryoMambaError, *, now: float) -> list[Notification]:
+        """Handle a failure: one that may pass is retried soon, any other is a refusal."""
+        before = self.state
         retryable = isinstance(error, UnavailableError) or error.retryable
         wait = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)] if retryable else REFUSED_RETRY_S
         self._failures += 1
-        self.link = ConnectionState(
+        self.state = ConnectionState(
             phase=Phase.WAITING if retryable else Phase.REFUSED,
             url=before.url,
             reason=error.message,
@@ -152,28 +153,30 @@ class ConnectionModel:
             code=str(error.code),
             retry_at=now + wait,
         )
-        if before.phase is self.link.phase or (before.phase is Phase.WAITING and retryable):
+        if before.phase is self.state.phase or (before.phase is Phase.WAITING and retryable):
             return []
-        what = "The connection was lost: " if before.phase.usable else "No connection: "
+        what = "The connection was lost: " if before.phase.usable else f"Cannot connect to {before.url}: "
         text = error.message if "lost" in error.message else f"{what}{error.message}"
-        return [Notice(Level.WARNING, text, error.hint, code=str(error.code))]
+        return [Notification(Level.WARNING, text, error.hint, code=str(error.code))]
 
-    def lost(self, message: str, *, now: float) -> list[Notice]:
-        """Take word of the transport that the connection broke."""
-        if not self.link.phase.usable:
+    def on_connection_lost(self, message: str, *, now: float) -> list[Notification]:
+        """Handle a connection that broke."""
+        if not self.state.phase.usable:
             return []
         what = message.partition(";")[0].rstrip(".")
-        return self.failed(UnavailableError(f"{what}.", hint="Jobs go on without this window."), now=now)
+        return self.on_failure(
+            UnavailableError(f"{what}.", hint="Jobs on the server continue without this window."), now=now
+        )
 
 
-def _shortcoming(info: ServerInfo) -> tuple[str, str]:
+def _degradation(info: ServerInfo) -> tuple[str, str]:
     if not info.workers:
         return (
-            "no inference service is there: jobs wait",
-            "Start one with 'python -m cryomamba_inference', or use 'Run here'.",
+            "it has no worker: jobs wait",
+            "Ask whoever runs the server to start a worker, or use 'Run on this computer'.",
         )
     if info.status == "degraded":
-        return "the server calls itself degraded", "'cryomamba doctor' tells more."
+        return "it reports a problem", "See CryoMamba → Help → Check installation…"
     return "", ""
 
 

@@ -1,4 +1,4 @@
-"""From an engine's JSON schema to the fields of a form, and from the form back to parameters."""
+"""The fields of a form, made from an engine's JSON schema, and the parameters that are entered in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FormField:
     ----------
     name, title, description, unit : str
     kind : str
-        What is asked for; ``json`` is whatever no simple field fits.
+        Of the field; ``json`` if no simple field fits.
     default : object
     optional : bool
         Whether it may be left empty (None).
@@ -30,7 +30,7 @@ class FormField:
         Bounds, inclusive unless `exclusive` names them.
     exclusive : frozenset of {'minimum', 'maximum'}
     choices : tuple
-        Of a choice.
+        Values of a choice.
     """
 
     name: str
@@ -76,23 +76,23 @@ class FormModel:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """What the engine takes when nothing is said."""
+        """The engine's default values."""
         return {field.name: field.default for field in self.fields}
 
     def problems(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Return what does not fit, by field name; empty if everything does."""
+        """Return what is wrong with the values, by field name; empty if they are valid."""
         found: dict[str, str] = {}
         for field in self.fields:
             value = values.get(field.name)
             if isinstance(value, float) and not math.isfinite(value):
-                found[field.name] = "Give a number."
+                found[field.name] = "Enter a number."
         for error in self._validator.iter_errors(dict(values)):
             name = str(error.absolute_path[0]) if error.absolute_path else _missing(error.message)
             found.setdefault(name, self._sentence(name, error.message))
         return found
 
     def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that are not the engine's defaults: what a job has to say."""
+        """Return the values that are not the engine's defaults: only these are sent."""
         defaults = self.defaults
         return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
@@ -104,7 +104,7 @@ class FormModel:
 
 
 def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever the JSON is)
-    """Return what the text of a ``json`` field says; text that is no JSON stands for itself."""
+    """Parse the text of a ``json`` field; text that is not JSON is returned unchanged."""
     try:
         return json.loads(text)
     except ValueError:
@@ -130,7 +130,7 @@ def _fields(schema: Schema) -> Iterator[FormField]:
 
 
 def _resolve(raw: Schema, root: Schema) -> tuple[Schema, bool]:
-    """Follow a reference and take the null out of ``anyOf``; say whether there was one."""
+    """Follow a reference and remove null from ``anyOf``; return whether it was there."""
     if "$ref" in raw:
         target = root.get("$defs", {}).get(str(raw["$ref"]).rpartition("/")[2], {})
         return _resolve({**target, **{key: value for key, value in raw.items() if key != "$ref"}}, root)

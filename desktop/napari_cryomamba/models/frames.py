@@ -1,4 +1,4 @@
-"""The newest preview of a job, handed from the network's thread to the GUI, and what became of the others."""
+"""The newest preview of each job, handed from the threads that receive them to the GUI thread."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from cryomamba.models.frames import PreviewFrame
 
 @dataclass(frozen=True, slots=True)
 class PreviewStatistics:
-    """How a preview stream fares.
+    """Counts of a preview stream.
 
     Attributes
     ----------
     received, shown : int
-        Frames that came in and frames that were drawn.
+        Frames that arrived and frames that were drawn.
     skipped : int
         Frames that a newer one replaced before they were drawn, on either side of the network.
-    made_at : float or None
+    created_at_s : float or None
         When the shown frame was made: seconds since 1970, on the sender's clock.
     """
 
     received: int = 0
     shown: int = 0
     skipped: int = 0
-    made_at: float | None = None
+    created_at_s: float | None = None
 
     def age_s(self, now: float) -> float | None:
-        """Return how old the shown frame is; a sender's clock that runs ahead counts as no age."""
-        return None if self.made_at is None else max(now - self.made_at, 0.0)
+        """Return the age of the shown frame; 0 if the sender's clock is ahead of ours."""
+        return None if self.created_at_s is None else max(now - self.created_at_s, 0.0)
 
     def text(self, now: float) -> str:
         """Return a line for people."""
@@ -40,8 +40,8 @@ class PreviewStatistics:
         return f"Preview {since} old · {self.shown} shown · {self.skipped} skipped"
 
 
-class NewestFrame:
-    """One place for one frame: a newer one replaces it, so the GUI is never more than one behind. Thread-safe."""
+class LatestFrame:
+    """A queue of one frame: a newer one replaces it, so the GUI is never more than one behind. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,18 +49,18 @@ class NewestFrame:
         self._statistics = PreviewStatistics()
 
     def put(self, frame: PreviewFrame, *, skipped: int = 0) -> bool:
-        """Leave a frame.
+        """Store a frame.
 
         Parameters
         ----------
         frame : PreviewFrame
         skipped : int
-            Frames that were dropped before they came here.
+            Frames that were dropped on the way here.
 
         Returns
         -------
         bool
-            Whether the place was empty, so that the GUI has to be woken; otherwise a wake-up is under way.
+            Whether the queue was empty, so that the GUI must be woken; otherwise a wake-up is already on its way.
         """
         with self._lock:
             empty = self._frame is None
@@ -72,17 +72,28 @@ class NewestFrame:
             return empty
 
     def take(self) -> PreviewFrame | None:
-        """Take the frame to draw it; None if it was taken already."""
+        """Remove and return the frame, to draw it; None if there is none."""
         with self._lock:
             frame, self._frame = self._frame, None
             if frame is not None:
-                self._statistics = replace(
-                    self._statistics, shown=self._statistics.shown + 1, made_at=frame.ts or self._statistics.made_at
-                )
+                now = self._statistics
+                self._statistics = replace(now, shown=now.shown + 1, created_at_s=frame.ts or now.created_at_s)
             return frame
 
     @property
     def statistics(self) -> PreviewStatistics:
-        """How the stream fares so far."""
+        """The counts so far."""
         with self._lock:
             return self._statistics
+
+
+class FrameStore:
+    """The :class:`LatestFrame` of every job, made when it is first asked for. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._frames: dict[str, LatestFrame] = {}
+
+    def __getitem__(self, job_id: str) -> LatestFrame:
+        with self._lock:
+            return self._frames.setdefault(job_id, LatestFrame())

@@ -1,15 +1,14 @@
-"""The jobs that the table shows: the server's, those that ran here, and those of earlier sessions."""
+"""The table of jobs: the server's, those that run in this process, and uploads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from cryomamba.models.jobs import JobRecord, JobState, Progress
-from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.models.notifications import Level, Notification
 
-LOCAL_PREFIX = "local-"
-SENDING_PREFIX = "upload-"
 _STATE_WORDS = {
     JobState.PENDING: "Waiting",
     JobState.RUNNING: "Running",
@@ -19,14 +18,17 @@ _STATE_WORDS = {
 }
 
 
-def is_here(job_id: str) -> bool:
-    """Whether a job runs in this process, not on a server."""
-    return job_id.startswith(LOCAL_PREFIX)
+class JobKind(StrEnum):
+    """Where a job runs. The value is the prefix of the ids of its jobs."""
+
+    SERVER = ""
+    LOCAL = "local-"
+    UPLOAD = "upload-"
 
 
-def is_sending(job_id: str) -> bool:
-    """Whether a row is a tomogram on its way to the server, and no job yet."""
-    return job_id.startswith(SENDING_PREFIX)
+def kind_of(job_id: str) -> JobKind:
+    """Return where the job with an id runs; an upload becomes a job on the server when it is complete."""
+    return next((kind for kind in (JobKind.LOCAL, JobKind.UPLOAD) if job_id.startswith(kind)), JobKind.SERVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,13 @@ class Job:
         return self.record.job_id
 
     @property
-    def local(self) -> bool:
-        """Whether only this desktop knows it: it runs here, or it is on its way."""
-        return is_here(self.job_id) or is_sending(self.job_id)
+    def kind(self) -> JobKind:
+        """Where it runs."""
+        return kind_of(self.job_id)
 
     @property
     def state_text(self) -> str:
-        """Return the state in words: a cancel that is under way and a second attempt are said."""
+        """The state in words, a pending cancel and further attempts included."""
         record = self.record
         if record.cancel_requested and not record.state.final:
             return "Cancelling"
@@ -72,7 +74,7 @@ class Job:
 
     @property
     def eta_text(self) -> str:
-        """Return the time to go, empty where nobody knows it."""
+        """The time left, empty if it is unknown."""
         eta = self.progress.eta_s
         return "" if self.record.state.final or eta is None else duration(eta)
 
@@ -83,18 +85,18 @@ class Job:
 
     @property
     def can_retry(self) -> bool:
-        """Whether it may be put back into the queue."""
+        """Whether it may be queued again."""
         return self.record.state in {JobState.FAILED, JobState.CANCELLED}
 
     @property
     def error_text(self) -> str:
-        """Return the last error with its hint, empty if there is none."""
+        """The last error with its hint, empty if there is none."""
         errors = self.record.errors
         return f"{errors[-1].message} {errors[-1].hint}".strip() if errors else ""
 
 
 def duration(seconds: float) -> str:
-    """Return a time to go as people say it: ``40 s``, ``3 min``, ``1 h 20 min``."""
+    """Return a duration for people: ``40 s``, ``3 min``, ``1 h 20 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -105,15 +107,12 @@ def duration(seconds: float) -> str:
 
 @dataclass(slots=True)
 class JobTable:
-    """All jobs by id. `mine` and `hidden` are what is remembered over a restart of the desktop."""
+    """All jobs by id. `mine` and `hidden` are remembered over a restart of the desktop."""
 
     mine: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
     show_all: bool = False
     _jobs: dict[str, Job] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self._jobs)
 
     def get(self, job_id: str) -> Job | None:
         """Return a job, None if it is unknown."""
@@ -128,36 +127,31 @@ class JobTable:
     def _shows(self, job: Job) -> bool:
         return job.job_id not in self.hidden and (job.mine or self.show_all)
 
-    def update(self, record: JobRecord) -> list[Notice]:
-        """Take a job as it stands; an older record than the one known changes nothing.
+    def update(self, record: JobRecord) -> list[Notification]:
+        """Store a newer record of a job; an older one than the one known changes nothing.
 
         Returns
         -------
-        list of Notice
-            What the person should be told: failures, lost attempts.
+        list of Notification
+            Failures, lost attempts and completions that the user has not seen yet.
         """
         known = self._jobs.get(record.job_id)
-        if known is not None and _newest(record) < _newest(known.record):
+        if known is not None and _version(record) < _version(known.record):
             return []
         progress = record.progress
         same_attempt = known is not None and known.record.attempt == record.attempt and not record.state.final
         if known is not None and same_attempt and known.progress.fraction > progress.fraction:
             progress = known.progress
-        job = Job(record, progress, record.job_id in self.mine)
-        self._jobs[record.job_id] = replace(job, mine=job.mine or job.local)
-        return self._news(known, self._jobs[record.job_id])
-
-    def path_of(self, job_id: str) -> str | None:
-        """Return the path that a job's tomogram was given by."""
-        job = self._jobs.get(job_id)
-        return None if job is None else job.record.volume.path
+        mine = record.job_id in self.mine or kind_of(record.job_id) is not JobKind.SERVER
+        self._jobs[record.job_id] = Job(record, progress, mine)
+        return _notifications(known, self._jobs[record.job_id])
 
     def drop(self, job_id: str) -> None:
-        """Forget a row."""
+        """Remove a row."""
         self._jobs.pop(job_id, None)
 
     def progress(self, job_id: str, attempt: int, progress: Progress) -> bool:
-        """Take news of how far a job is; False if it belongs to no running attempt that is known."""
+        """Store the progress of a running attempt; False if that attempt is unknown."""
         job = self._jobs.get(job_id)
         if job is None or job.record.state.final or attempt < job.record.attempt:
             return False
@@ -165,57 +159,61 @@ class JobTable:
         return True
 
     def adopt(self, job_id: str) -> None:
-        """Make a job this desktop's own."""
+        """Mark a job as submitted by this desktop."""
         self.mine.add(job_id)
         self.hidden.discard(job_id)
         if job_id in self._jobs:
             self._jobs[job_id] = replace(self._jobs[job_id], mine=True)
 
     def remove(self, job_id: str) -> None:
-        """Take a job out of the table, for good; the job itself and its files stay on the server."""
-        if is_here(job_id) or is_sending(job_id):
+        """Take a job out of the table for good; a server's job and its files stay on the server."""
+        if kind_of(job_id) is not JobKind.SERVER:
             self.drop(job_id)
             return
         self.hidden.add(job_id)
         self.mine.discard(job_id)
 
-    def forget_server(self) -> None:
-        """Drop what belongs to a server that is no longer talked to; local jobs stay."""
-        self._jobs = {job_id: job for job_id, job in self._jobs.items() if job.local}
+    def drop_server_jobs(self) -> None:
+        """Drop the jobs of the server, which is about to change."""
+        self._jobs = {job_id: job for job_id, job in self._jobs.items() if job.kind is not JobKind.SERVER}
 
     def unfinished(self) -> Iterable[Job]:
         """Return the shown jobs that are not final."""
         return [job for job in self.rows if not job.record.state.final]
 
-    @staticmethod
-    def _news(known: Job | None, job: Job) -> list[Notice]:
-        if known is None or not job.mine:
-            return []
-        record, context = job.record, f"Job '{job.record.name or job.record.engine}'"
-        notices = []
-        if is_sending(job.job_id):
-            context = f"Sending '{record.volume.name}'"
-        fresh = [event for event in record.history if event.n > _newest(known.record)[0]]
-        for event in fresh:
-            if event.type == "job_requeued":
-                why = event.reason or "its worker was lost"
-                notices.append(
-                    Notice(
-                        Level.WARNING, f"Attempt {event.attempt} ended: {why}", "It is tried again by itself.", context
-                    )
-                )
-        if record.state is JobState.FAILED and known.record.state is not JobState.FAILED:
-            error = record.errors[-1] if record.errors else None
-            notices.append(
-                Notice(Level.ERROR, error.message, error.hint, context, code=str(error.code))
-                if error is not None
-                else Notice(Level.ERROR, "The job failed.", context=context)
-            )
-        if record.state is JobState.COMPLETED and known.record.state is not JobState.COMPLETED:
-            notices.append(Notice(Level.INFO, "The mask is complete.", context=context))
-        return notices
+
+def _notifications(known: Job | None, job: Job) -> list[Notification]:
+    if known is None or not job.mine:
+        return []
+    record = job.record
+    upload = job.kind is JobKind.UPLOAD
+    context = f"Uploading '{record.volume.name}'" if upload else f"Job '{record.name or record.engine}'"
+    seen = _version(known.record)[0]
+    found = [
+        Notification(
+            Level.WARNING,
+            f"Attempt {event.attempt} ended: {event.reason or 'its worker was lost'}",
+            "The job is retried automatically.",
+            context,
+        )
+        for event in record.history
+        if event.n > seen and event.type == "job_requeued"
+    ]
+    if record.state is known.record.state:
+        return found
+    if record.state is JobState.FAILED:
+        error = record.errors[-1] if record.errors else None
+        found.append(
+            Notification(Level.ERROR, error.message, error.hint, context, code=str(error.code))
+            if error is not None
+            else Notification(Level.ERROR, "The job failed.", context=context)
+        )
+    elif record.state is JobState.COMPLETED:
+        found.append(Notification(Level.INFO, "The mask is complete.", context=context))
+    return found
 
 
-def _newest(record: JobRecord) -> tuple[int, float]:
+def _version(record: JobRecord) -> tuple[int, float]:
+    """Return what orders the records of a job."""
     last = record.history[-1].n if record.history else 0
     return last, record.updated_at.timestamp()

@@ -1,4 +1,4 @@
-"""What is known of a tomogram, as pairs of label and text."""
+"""Metadata of a tomogram, as pairs of label and text."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ _MODE_NAMES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16", 
 
 
 def header_rows(meta: VolumeMeta) -> list[tuple[str, str]]:
-    """Return what the header says, as label and text."""
+    """Return the fields of the header, as label and text."""
     z, y, x = meta.shape
     extent = " × ".join(f"{n * s / 10:.0f}" for n, s in zip(meta.shape, meta.voxel_size_A, strict=True))
     sizes = meta.voxel_size_A
     size = f"{sizes[0]:.3f} Å" if len(set(sizes)) == 1 else " × ".join(f"{s:.3f}" for s in sizes) + " Å"
     rows = [
-        ("Shape z × y × x", f"{z} × {y} × {x} voxels"),
+        ("Shape (z × y × x)", f"{z} × {y} × {x} voxels"),
         ("Extent", f"{extent} nm"),
         ("Voxel size", size),
         ("Mode", f"{meta.mode} ({_MODE_NAMES.get(meta.mode, meta.dtype)})"),
         ("File size", size_text(meta.size_bytes) + (f" ({meta.compression})" if meta.compression else "")),
-        ("Origin x, y, z", ", ".join(f"{v:g}" for v in meta.origin_A) + " Å"),
-        ("Start col, row, sec", ", ".join(str(v) for v in meta.nstart)),
+        ("Origin (x, y, z)", ", ".join(f"{v:g}" for v in meta.origin_A) + " Å"),
+        ("nxstart, nystart, nzstart", ", ".join(str(v) for v in meta.nstart)),
     ]
     if meta.axes != (1, 2, 3):
         rows.append(("Axes in the file", ", ".join("xyz"[axis - 1] for axis in meta.axes)))
@@ -30,19 +30,19 @@ def header_rows(meta: VolumeMeta) -> list[tuple[str, str]]:
 
 
 def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
-    """Return the intensities, as label and text."""
+    """Return statistics of the intensities, as label and text."""
     rows = [
         ("Mean ± sd", f"{statistics.mean:.4g} ± {statistics.std:.4g}"),
         ("Range", f"{statistics.minimum:.4g} … {statistics.maximum:.4g}"),
         ("Median", f"{statistics.percentiles[50.0]:.4g}"),
     ]
     if statistics.non_finite:
-        rows.append(("Not numbers", f"{statistics.non_finite:,} voxels are NaN or infinite"))
+        rows.append(("NaN or Inf voxels", f"{statistics.non_finite:,}"))
     return rows
 
 
 def size_text(count: int) -> str:
-    """Return a number of bytes as people say it."""
+    """Return a number of bytes with a decimal unit."""
     value, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":

@@ -1,4 +1,4 @@
-"""Colours and names of labels: what a person chose stays, whatever array lies beneath."""
+"""Colours and names of labels; the user's choices stay when the mask changes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 Color = tuple[float, float, float, float]
 
-# Okabe and Ito's palette, told apart by people who see fewer colours; the order puts what shows best on grey first.
+# The palette of Okabe and Ito, safe for colour-blind people; colours that stand out best on grey come first.
 COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
 
 
 def color_of(label: int) -> str:
-    """Return the colour that a label has unless somebody chose another."""
+    """Return the default colour of a label."""
     return COLORS[(label - 1) % len(COLORS)]
 
 
@@ -23,8 +23,8 @@ class Palette:
     names: dict[int, str] = field(default_factory=dict)
     chosen: dict[int, str] = field(default_factory=dict)
 
-    def learn(self, names: Mapping[int, str]) -> bool:
-        """Take the names that a job gives; names that a person gave stay. Say whether anything is new."""
+    def add_names(self, names: Mapping[int, str]) -> bool:
+        """Add the names of a job's labels; names that are known stay. Return whether any is new."""
         fresh = {label: name for label, name in names.items() if label > 0 and label not in self.names}
         self.names.update(fresh)
         return bool(fresh)
@@ -33,7 +33,7 @@ class Palette:
         """Give a label a name."""
         self.names[label] = name.strip() or f"label {label}"
 
-    def paint(self, label: int, color: str) -> None:
+    def set_color(self, label: int, color: str) -> None:
         """Give a label a colour, ``#rrggbb``."""
         self.chosen[label] = color
 
@@ -51,7 +51,7 @@ class Palette:
         return sorted(self.names)
 
     def color_dict(self, labels: Iterable[int]) -> dict[int | None, str]:
-        """Return what napari's ``DirectLabelColormap`` takes; unknown labels get a colour too."""
+        """Return the colours for napari's ``DirectLabelColormap``, those of labels without a name included."""
         colors: dict[int | None, str] = {None: COLORS[0], 0: "#00000000"}
         colors.update({label: self.color(label) for label in {*self.labels, *labels} if label > 0})
         return colors

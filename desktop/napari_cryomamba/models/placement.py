@@ -1,4 +1,4 @@
-"""Where things lie in napari's world: nanometres from the centre of the tomogram's first voxel, axes z, y, x."""
+"""World coordinates in napari: nanometres from the centre of the tomogram's first voxel, axes z, y, x."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Placement:
 
     @classmethod
     def of_volume(cls, voxel_size_A: Spacing) -> Placement:
-        """Return where a tomogram lies, or a mask of full resolution."""
+        """Return the placement of a tomogram, or of a mask at full resolution."""
         return cls(_nm(voxel_size_A))
 
     @classmethod
     def on_grid(cls, voxel_size_A: Spacing, factor: Shape) -> Placement:
-        """Return where a preview lies, so that its voxel ``i`` covers the tomogram's voxels ``i·f … i·f + f − 1``.
+        """Return the placement of a preview: its voxel ``i`` covers the tomogram's voxels ``i·f … i·f + f − 1``.
 
         Parameters
         ----------
@@ -40,12 +40,12 @@ class Placement:
         return cls(_nm((z, y, x)), _nm((tz, ty, tx)))
 
     def layer_arguments(self) -> dict[str, Any]:
-        """Return what ``add_image`` and ``add_labels`` take."""
+        """Return the arguments for ``add_image`` and ``add_labels``."""
         return {"scale": self.scale, "translate": self.translate, "units": UNITS, "axis_labels": AXES}
 
 
 def voxel_at(point_nm: Spacing, voxel_size_A: Spacing, shape: Shape) -> Spacing:
-    """Return the tomogram voxel (z, y, x) at a point of the world, within the volume."""
+    """Return the tomogram voxel (z, y, x) at a world point, clipped to the volume."""
     z, y, x = (
         min(max(nm / NM_PER_A / size, 0.0), float(side - 1))
         for nm, size, side in zip(point_nm, voxel_size_A, shape, strict=True)

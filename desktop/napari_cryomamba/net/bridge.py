@@ -1,4 +1,4 @@
-"""Between the network's thread and Qt: calls go over there, messages and answers come back as queued signals."""
+"""Between the network thread and Qt: calls go there, messages and results come back as queued signals."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Qt
 from cryomamba.client import AsyncClient
 from cryomamba.client.sync_client import LoopThread
 from cryomamba.errors import CryoMambaError, InternalError
-from napari_cryomamba.models.frames import NewestFrame
-from napari_cryomamba.models.history import Notice
+from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.models.notifications import Notification
 from napari_cryomamba.net.messages import Message, NotificationPosted
 from napari_cryomamba.net.session import Session
 from napari_cryomamba.signals import Signal
@@ -27,76 +27,77 @@ logger = logging.getLogger(__name__)
 
 
 class Bridge(QObject):
-    """Owns the network's thread. Its methods belong to the GUI thread and return at once.
+    """Owns the network thread. Its methods belong to the GUI thread and return at once.
+
+    Parameters
+    ----------
+    frames : FrameStore
+        Where previews are stored.
 
     Signals
     -------
-    arrived : Message
-        What the session learned, in order.
+    message_received : Message
+        Messages of the session, in order.
     """
 
-    arrived = Signal(object)
-    _answered = Signal(object)
+    message_received = Signal(object)
+    _finished = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, frames: FrameStore, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._thread: LoopThread | None = LoopThread("cryomamba-desktop")
-        self._session = self._thread.run(self._make_session())
-        # Queued even from our own thread, so that no answer overtakes the call it belongs to.
-        self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._session = self._thread.run(self._make_session(frames))
+        # Queued even from our own thread, so that no result overtakes the call it belongs to.
+        self._finished.connect(self._on_finished, Qt.ConnectionType.QueuedConnection)
 
-    async def _make_session(self) -> Session:
-        return Session(self._post)
+    async def _make_session(self, frames: FrameStore) -> Session:
+        return Session(self._post, frames)
 
-    def open(self, url: str, token: str | None = None, wanted: Sequence[str] = ()) -> None:
-        """Talk to this server from now on; `wanted` are jobs to ask for, however old they are."""
-        self._spawn(self._session.open(url, token, wanted), "Connecting")
+    def open(self, url: str, token: str | None = None, job_ids: Sequence[str] = ()) -> None:
+        """Connect to this server instead; `job_ids` are jobs to ask for, however old they are."""
+        self._start(self._session.open(url, token, job_ids), "Connecting")
 
     def reconnect_now(self) -> None:
         """Try to connect at once."""
         self._call(self._session.reconnect_now)
 
     def watch(self, job_id: str) -> None:
-        """Follow a job's previews."""
+        """Subscribe to the previews of a job."""
         self._call(self._session.watch, job_id)
 
     def unwatch(self, job_id: str) -> None:
-        """Stop following a job's previews."""
+        """Unsubscribe."""
         self._call(self._session.unwatch, job_id)
 
-    def frame_place(self, job_id: str) -> NewestFrame:
-        """Return where the previews of a job are left."""
-        return self._session.frame_place(job_id)
-
-    def ask(
+    def request(
         self,
         context: str,
-        question: Callable[[AsyncClient], Coroutine[Any, Any, T]],
+        call: Callable[[AsyncClient], Coroutine[Any, Any, T]],
         done: Callable[[T], None] | None = None,
         failed: Callable[[CryoMambaError], None] | None = None,
     ) -> Future[T] | None:
-        """Ask the server something.
+        """Send a request to the server.
 
         Parameters
         ----------
         context : str
             What is being done, for people: ``Submitting the job``.
-        question : callable
-            Takes the client and returns a coroutine; runs in the network's thread.
+        call : callable
+            Takes the client and returns a coroutine; runs in the network thread.
         done : callable, optional
-            Gets the answer, in the GUI thread.
+            Gets the result, in the GUI thread.
         failed : callable, optional
-            Gets the error, in the GUI thread; without it the error goes to the messages.
+            Gets the error, in the GUI thread; without it the error becomes a notification.
 
         Returns
         -------
         Future or None
-            To cancel it by; neither `done` nor `failed` is called then. None once the bridge is closed.
+            Cancel it to call neither `done` nor `failed`. None once the bridge is closed.
         """
-        return self._spawn(self._ask(question), context, done, failed)
+        return self._start(self._request(call), context, done, failed)
 
-    async def _ask(self, question: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
-        return await question(self._session.client)
+    async def _request(self, call: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+        return await call(self._session.client)
 
     def close(self) -> None:
         """End the session and the thread; closing twice is no error."""
@@ -114,7 +115,7 @@ class Bridge(QObject):
         if self._thread is not None:
             self._thread.loop.call_soon_threadsafe(function, *arguments)
 
-    def _spawn(
+    def _start(
         self,
         coroutine: Coroutine[Any, Any, T],
         context: str,
@@ -125,11 +126,11 @@ class Bridge(QObject):
             coroutine.close()
             return None
         future = asyncio.run_coroutine_threadsafe(coroutine, self._thread.loop)
-        future.add_done_callback(lambda ended: self._answered.emit((ended, context, done, failed)))
+        future.add_done_callback(lambda ended: self._finished.emit((ended, context, done, failed)))
         return future
 
-    def _deliver(self, answer: tuple[Future[Any], str, Callable[[Any], None] | None, Any]) -> None:
-        future, context, done, failed = answer
+    def _on_finished(self, finished: tuple[Future[Any], str, Callable[[Any], None] | None, Any]) -> None:
+        future, context, done, failed = finished
         if self._thread is None:
             return
         try:
@@ -140,17 +141,13 @@ class Bridge(QObject):
             if failed is not None:
                 failed(error)
             else:
-                self._post(NotificationPosted(Notice.of_error(error, context=context)))
-            return
+                self._post(NotificationPosted(Notification.of_error(error, context=context)))
         except OSError as error:
-            self._post(
-                NotificationPosted(
-                    Notice.of_error(InternalError(f"A file could not be written: {error.strerror}."), context=context)
-                )
-            )
-            return
-        if done is not None:
-            done(result)
+            failure = InternalError(f"A file could not be written: {error.strerror}.")
+            self._post(NotificationPosted(Notification.of_error(failure, context=context)))
+        else:
+            if done is not None:
+                done(result)
 
     def _post(self, message: Message) -> None:
-        self.arrived.emit(message)
+        self.message_received.emit(message)

@@ -1,4 +1,4 @@
-"""What the network's thread tells the GUI."""
+"""Messages from other threads to the GUI thread."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from dataclasses import dataclass
 
 from cryomamba.models.jobs import JobRecord, Progress
 from napari_cryomamba.models.connection import ConnectionState
-from napari_cryomamba.models.history import Notice
+from napari_cryomamba.models.notifications import Notification
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChanged:
-    """The connection stands otherwise."""
+    """The connection has another state."""
 
-    link: ConnectionState
+    state: ConnectionState
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationPosted:
-    """The person should read this."""
+    """The user should read this."""
 
-    notice: Notice
+    notification: Notification
 
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:
-    """A job is now so."""
+    """A job has a new record."""
 
     record: JobRecord
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgressed:
-    """A running job is this far."""
+    """A running job has made progress."""
 
     job_id: str
     attempt: int
@@ -40,10 +40,10 @@ class JobProgressed:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameWaits:
-    """A preview lies ready for a job; sent once for however many come before it is taken."""
+class FrameReady:
+    """A preview of a job can be drawn; posted once for all frames that arrive before it is taken."""
 
     job_id: str
 
 
-Message = ConnectionChanged | NotificationPosted | JobChanged | JobProgressed | FrameWaits
+Message = ConnectionChanged | NotificationPosted | JobChanged | JobProgressed | FrameReady

@@ -1,4 +1,4 @@
-"""The conversation with one server at a time; asyncio only, no Qt."""
+"""The connection to one server at a time; asyncio only, no Qt."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from cryomamba.client import AsyncClient, aconnect
 from cryomamba.errors import CryoMambaError, NotFoundError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
 from napari_cryomamba.models.connection import ConnectionModel, Phase
-from napari_cryomamba.models.frames import NewestFrame
+from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.models.notifications import Notification
 from napari_cryomamba.net.messages import (
     ConnectionChanged,
-    FrameWaits,
+    FrameReady,
     JobChanged,
     JobProgressed,
     Message,
@@ -24,7 +25,7 @@ from napari_cryomamba.net.messages import (
 
 POLL_S = 3.0
 LISTED_JOBS = 100
-WANTED_JOBS = 50
+REQUESTED_JOBS_MAX = 50
 _CANCEL_AGAIN_S = 0.2
 
 Connector = Callable[[str, str | None], Coroutine[Any, Any, AsyncClient]]
@@ -38,88 +39,84 @@ async def connect(url: str, token: str | None) -> AsyncClient:
 class Session:
     """Keeps the connection, follows all jobs, and watches the previews of some. For one event loop.
 
-    Everything that is learned is handed to `post`, in the loop's thread. Watching is a wish that survives lost
-    connections and restarts of any service; it ends with the job.
+    Messages go to `post`, in the loop's thread. A watch survives lost connections and restarts of any service, and
+    ends with the job.
 
     Parameters
     ----------
     post : callable
         Takes a :data:`~napari_cryomamba.net.messages.Message`; must not block.
+    frames : FrameStore
+        Where previews are stored.
     connector : callable
         Makes a client for an address and a token.
     """
 
-    def __init__(self, post: Callable[[Message], None], *, connector: Connector = connect) -> None:
-        self._post = post
+    def __init__(self, post: Callable[[Message], None], frames: FrameStore, *, connector: Connector = connect) -> None:
+        self._post, self._frames = post, frames
         self._connector = connector
         self._model = ConnectionModel()
         self._client: AsyncClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._frames: dict[str, NewestFrame] = {}
         self._wake = asyncio.Event()
         self._usable = asyncio.Event()
         self._epoch: int | None = None
         self._opening = asyncio.Lock()
-        self._wanted: tuple[str, ...] = ()
+        self._requested: tuple[str, ...] = ()
 
     @property
     def client(self) -> AsyncClient:
-        """The client of the present server.
+        """The client of the current server.
 
         Raises
         ------
         UnavailableError
-            There is none.
+            No server is connected.
         """
         if self._client is None:
-            raise UnavailableError("No server is connected.", hint="Enter an address, or use 'Run here'.")
+            raise UnavailableError("No server is connected.", hint="Enter an address, or use 'Run on this computer'.")
         return self._client
 
-    def frame_place(self, job_id: str) -> NewestFrame:
-        """Return the place where a job's previews are left; safe from any thread once it exists."""
-        return self._frames.setdefault(job_id, NewestFrame())
-
-    async def open(self, url: str, token: str | None = None, wanted: Sequence[str] = ()) -> None:
-        """Talk to this server from now on; the one before is let go. The server need not be there yet.
+    async def open(self, url: str, token: str | None = None, job_ids: Sequence[str] = ()) -> None:
+        """Connect to this server instead of the one before. The server need not be up yet.
 
         Parameters
         ----------
         url : str
         token : str, optional
-        wanted : sequence of str
+        job_ids : sequence of str
             Jobs to ask for even if newer ones fill the listing.
         """
         async with self._opening:
-            await self._let_go()
-            self._wanted = tuple(wanted)[:WANTED_JOBS]
+            await self._disconnect()
+            self._requested = tuple(job_ids)[:REQUESTED_JOBS_MAX]
             self._model.open(url)
-            self._tell_link()
+            self._post_state()
             try:
                 self._client = await self._connector(url, token)
             except CryoMambaError as error:
-                self._take(self._model.failed(error, now=time.monotonic()))
+                self._notify(self._model.on_failure(error, now=time.monotonic()))
                 return
             self._tasks = [
-                asyncio.create_task(self._keep(), name="desktop-link"),
-                asyncio.create_task(self._follow(), name="desktop-jobs"),
+                asyncio.create_task(self._keep_connected(), name="desktop-connection"),
+                asyncio.create_task(self._follow_jobs(), name="desktop-jobs"),
             ]
 
     async def close(self) -> None:
-        """Let the server go; jobs go on over there."""
+        """Disconnect; jobs continue on the server."""
         async with self._opening:
-            await self._let_go()
+            await self._disconnect()
             self._model.close()
-            self._tell_link()
+            self._post_state()
 
     def reconnect_now(self) -> None:
         """Try at once instead of waiting."""
         self._wake.set()
 
     def watch(self, job_id: str) -> None:
-        """Follow a job's previews until it ends; watching twice is watching once."""
+        """Follow a job's previews until it ends; doing so twice has no further effect."""
         if job_id not in self._watches or self._watches[job_id].done():
-            self.frame_place(job_id)
             self._watches[job_id] = asyncio.create_task(self._watch(job_id), name=f"desktop-watch-{job_id}")
 
     def unwatch(self, job_id: str) -> None:
@@ -128,7 +125,7 @@ class Session:
         if task is not None:
             task.cancel()
 
-    async def _let_go(self) -> None:
+    async def _disconnect(self) -> None:
         tasks = [*self._tasks, *self._watches.values()]
         self._tasks, self._watches = [], {}
         await _end(tasks)
@@ -138,7 +135,7 @@ class Session:
             client, self._client = self._client, None
             await client.close()
 
-    async def _keep(self) -> None:
+    async def _keep_connected(self) -> None:
         while True:
             self._wake.clear()
             try:
@@ -146,10 +143,9 @@ class Session:
                 latency = await self.client.latency()
             except CryoMambaError as error:
                 self._usable.clear()
-                self._take(self._model.failed(error, now=time.monotonic()))
+                self._notify(self._model.on_failure(error, now=time.monotonic()))
             else:
-                name = "bus" if self.client.transport.name == "bus" else "gateway"
-                self._take(self._model.answered(info, transport=name, latency_s=latency))
+                self._notify(self._model.on_response(info, transport=self.client.transport.name, latency_s=latency))
                 if not self._usable.is_set() or self._epoch != info.epoch:
                     self._epoch = info.epoch
                     self._usable.set()
@@ -159,28 +155,28 @@ class Session:
                     await self._wake.wait()
 
     def _pause(self) -> float:
-        link = self._model.link
-        return POLL_S if link.retry_at is None else max(link.retry_at - time.monotonic(), 0.0)
+        retry_at = self._model.state.retry_at
+        return POLL_S if retry_at is None else max(retry_at - time.monotonic(), 0.0)
 
     async def _list(self) -> None:
         try:
             listed = [job.record for job in await self.client.jobs(limit=LISTED_JOBS)]
             for record in listed:
                 self._post(JobChanged(record))
-            for job_id in set(self._wanted) - {record.job_id for record in listed}:
+            for job_id in set(self._requested) - {record.job_id for record in listed}:
                 with contextlib.suppress(NotFoundError):
                     self._post(JobChanged(await self.client.record(job_id)))
         except CryoMambaError as error:
-            self._take(self._model.failed(error, now=time.monotonic()))
+            self._notify(self._model.on_failure(error, now=time.monotonic()))
 
-    async def _follow(self) -> None:
+    async def _follow_jobs(self) -> None:
         while True:
             await self._usable.wait()
             with contextlib.suppress(CryoMambaError):
                 async with contextlib.aclosing(self.client.watch_all()) as events:
                     async for event in events:
-                        self._take_event(event)
-            # The keeper learns why, and sets the flag again when it is worth another try.
+                        self._on_event(event)
+            # The other task finds out why, and sets the flag once the server answers again.
             self._usable.clear()
             self._wake.set()
 
@@ -190,7 +186,7 @@ class Session:
             try:
                 async with contextlib.aclosing(self.client.watch(job_id)) as events:
                     async for event in events:
-                        self._take_event(event)
+                        self._on_event(event)
                 return
             except NotFoundError:
                 return
@@ -198,30 +194,30 @@ class Session:
                 self._usable.clear()
                 self._wake.set()
 
-    def _take_event(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         match event:
             case PreviewEvent():
-                if self.frame_place(event.job_id).put(event.frame, skipped=event.skipped):
-                    self._post(FrameWaits(event.job_id))
+                if self._frames[event.job_id].put(event.frame, skipped=event.skipped):
+                    self._post(FrameReady(event.job_id))
             case StateEvent():
                 self._post(JobChanged(event.record))
             case ProgressEvent():
                 self._post(JobProgressed(event.job_id, event.attempt, event.progress))
             case ConnectionEvent(status="lost"):
-                if self._model.link.phase.usable:
-                    self._take(self._model.lost(event.message, now=time.monotonic()))
+                if self._model.state.phase.usable:
+                    self._notify(self._model.on_connection_lost(event.message, now=time.monotonic()))
                     self._wake.set()
             case ConnectionEvent():
-                if self._model.link.phase is not Phase.CONNECTED:
+                if self._model.state.phase is not Phase.CONNECTED:
                     self._wake.set()
 
-    def _take(self, notices: list[Any]) -> None:
-        self._tell_link()
-        for notice in notices:
-            self._post(NotificationPosted(notice))
+    def _notify(self, notifications: list[Notification]) -> None:
+        self._post_state()
+        for notification in notifications:
+            self._post(NotificationPosted(notification))
 
-    def _tell_link(self) -> None:
-        self._post(ConnectionChanged(self._model.link))
+    def _post_state(self) -> None:
+        self._post(ConnectionChanged(self._model.state))
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

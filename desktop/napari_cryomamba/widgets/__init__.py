@@ -1,4 +1,4 @@
-"""The panels. Each shows a part of the desk and holds no state of its own."""
+"""The panels. Each receives the controllers that it shows, and holds no state of its own."""
 
 from napari_cryomamba.widgets.main import CryoMambaWidget
 

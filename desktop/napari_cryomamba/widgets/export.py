@@ -1,193 +1,200 @@
-"""Where a mask goes: a revision beside its tomogram, another program's format, a picture."""
+"""Saving a mask beside its tomogram or with its job, exporting it, and taking a picture."""
 
 from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from cryomamba.models.jobs import JobRecord
-from napari_cryomamba.app.controller import AppController
-from napari_cryomamba.app.revisions import TITLES, export_mask, next_revision, save_mask, stem_of, write_centres
-from napari_cryomamba.app.task_runner import Task
+from napari_cryomamba.app.notifications import Notifications
+from napari_cryomamba.app.results import Results
+from napari_cryomamba.app.revisions import TITLES, export_mask, next_version, save_mask, stem_of, write_centres
+from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.models.components import measure_mask
-from napari_cryomamba.models.history import Level, Notice
-from napari_cryomamba.models.jobs import is_here
-from napari_cryomamba.net.messages import JobChanged
+from napari_cryomamba.models.jobs import JobKind, kind_of
+from napari_cryomamba.models.notifications import Level, Notification
 
 
 class ExportPanel(QWidget):
-    """Saves and exports in a thread, and says where the file is."""
+    """Writes files in threads, and shows where they are."""
 
-    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        results: Results,
+        tasks: TaskRunner,
+        notifications: Notifications,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._viewer, self._results = viewer, results
+        self._tasks, self._notifications = tasks, notifications
         self._mask: Mask | None = None
         self._job_id = ""
-        self.save = QPushButton("Save revision", self)
-        self.save.setToolTip("Save the mask as it is, edits included, as a new file beside the tomogram")
-        self.save_as = QPushButton("Save as…", self)
+        self.save_button = QPushButton("Save new version", self)
+        self.save_button.setToolTip("Save the mask with its edits as a new file in the tomogram's folder")
+        self.save_as_button = QPushButton("Save as…", self)
         self.format = QComboBox(self)
         for suffix, title in TITLES.items():
             self.format.addItem(title, suffix)
         self.format.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.export = QPushButton("Export…", self)
-        self.snapshot = QPushButton("Picture…", self)
-        self.snapshot.setToolTip("Save what the canvas shows, with the scale bar, as PNG")
-        self.said = QLabel(self)
-        self.said.setWordWrap(True)
-        self.to_job = QPushButton("Save to job", self)
-        self.to_job.setToolTip("Keep the mask as it is, edits included, with its job on the server, for others too")
-        self.note = QLineEdit(self)
-        self.note.setPlaceholderText("what was changed")
+        self.export_button = QPushButton("Export…", self)
+        self.picture_button = QPushButton("Picture…", self)
+        self.picture_button.setToolTip("Save the canvas with the scale bar as PNG")
+        self.status = QLabel(self)
+        self.status.setWordWrap(True)
         self.job_row = QWidget(self)
+        self.job_button = QPushButton("Save to job", self.job_row)
+        self.job_button.setToolTip("Upload the mask with its edits to its job on the server, where others can see it")
+        self.comment = QLineEdit(self.job_row)
+        self.comment.setPlaceholderText("Comment")
+        self._build()
+        self.save_button.clicked.connect(self.save_version)
+        self.job_button.clicked.connect(self.save_to_job)
+        self.save_as_button.clicked.connect(self._choose_file)
+        self.export_button.clicked.connect(self._choose_export)
+        self.picture_button.clicked.connect(self._choose_picture)
+
+    def _build(self) -> None:
         first, second, third = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(self.job_row)
         third.setContentsMargins(0, 0, 0, 0)
-        third.addWidget(self.to_job)
-        third.addWidget(self.note, 1)
-        for button in (self.save, self.save_as, self.snapshot):
+        third.addWidget(self.job_button)
+        third.addWidget(self.comment, 1)
+        for button in (self.save_button, self.save_as_button, self.picture_button):
             first.addWidget(button)
         second.addWidget(self.format, 1)
-        second.addWidget(self.export)
+        second.addWidget(self.export_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(first)
         layout.addWidget(self.job_row)
         layout.addLayout(second)
-        layout.addWidget(self.said)
-        self.save.clicked.connect(self.save_revision)
-        self.to_job.clicked.connect(self.save_to_job)
-        self.save_as.clicked.connect(self._choose_revision)
-        self.export.clicked.connect(self._choose_export)
-        self.snapshot.clicked.connect(self._choose_picture)
+        layout.addWidget(self.status)
 
     def show_mask(self, mask: Mask | None, overlay: Overlay | None = None) -> None:
-        """Offer another mask; `overlay` tells which job made it."""
+        """Show another mask; `overlay` is that of the job that made it."""
         self._mask = mask
-        self._job_id = overlay.job_id if overlay is not None and not is_here(overlay.job_id) else ""
-        finished = mask is not None and not mask.growing
-        for widget in (self.save_as, self.export, self.format):
+        on_server = overlay is not None and kind_of(overlay.job_id) is JobKind.SERVER
+        self._job_id = overlay.job_id if overlay is not None and on_server else ""
+        finished = mask is not None and mask.finished
+        for widget in (self.save_as_button, self.export_button, self.format):
             widget.setEnabled(finished)
-        self.save.setEnabled(mask is not None and finished and mask.folder is not None)
+        self.save_button.setEnabled(mask is not None and finished and mask.folder is not None)
         self.job_row.setVisible(bool(self._job_id))
         self.job_row.setEnabled(finished)
 
-    @property
-    def suffix(self) -> str:
-        """The chosen format's ending."""
-        return str(self.format.currentData())
-
-    def save_revision(self) -> None:
+    def save_version(self) -> None:
         """Save beside the tomogram under the next free name."""
         if self._mask is not None and self._mask.folder is not None:
-            self.save_to(next_revision(self._mask.folder, self._mask.tomogram, self._mask.feature))
+            self.save_to(next_version(self._mask.folder, self._mask.tomogram, self._mask.feature))
 
     def save_to(self, path: Path) -> None:
         """Save the mask as MRC."""
         mask = self._mask
         if mask is None:
             return
-        array, like, size, feature = mask.array, mask.like, mask.voxel_size_A, mask.feature
-        self.said.setText(f"Saving {path.name} …")
-        self._desk.aside.run(
+        array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
+        self.status.setText(f"Saving {path.name} …")
+        self._tasks.run(
             "Saving the mask",
-            lambda task: save_mask(path, array, like, size, engine=feature, progress=task.progress),
-            lambda _none: self._say(path),
-            progress=lambda fraction: self.said.setText(f"Saving {path.name}: {fraction:.0%}"),
-            failed=lambda: self.said.setText(""),
+            lambda task: save_mask(path, array, header, size, engine=feature, progress=task.progress),
+            lambda _none: self._on_saved("Mask", path),
+            progress=lambda fraction: self.status.setText(f"Saving {path.name}: {fraction:.0%}"),
+            failed=self.status.clear,
         )
 
     def save_to_job(self) -> None:
-        """Write the mask aside, and send it to its job as a revision."""
-        mask, job_id, note = self._mask, self._job_id, self.note.text().strip()
+        """Write the mask into a temporary file, and upload it as a new version of its job's mask."""
+        mask, job_id, comment = self._mask, self._job_id, self.comment.text().strip()
         if mask is None or not job_id:
             return
-        array, like, size, feature = mask.array, mask.like, mask.voxel_size_A, mask.feature
-        path = self._desk.downloads.place_for(job_id, f".sending-{uuid.uuid4().hex}.mrc")
-        self.to_job.setEnabled(False)
+        array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
+        path = self._results.path_for(job_id, f".upload-{uuid.uuid4().hex}.mrc")
+        self.job_button.setEnabled(False)
 
-        def ready() -> None:
-            self.to_job.setEnabled(True)
+        def ended() -> None:
+            self.job_button.setEnabled(True)
             path.unlink(missing_ok=True)
 
-        def sent(record: JobRecord) -> None:
-            ready()
-            self.note.clear()
-            self._desk.take(JobChanged(record))
-            self.said.setText(f"The job keeps it as {record.newest_mask}.")
+        def done(record: JobRecord) -> None:
+            ended()
+            self.comment.clear()
+            self.status.setText(f"Mask saved with the job as {record.newest_mask}.")
 
-        def not_sent() -> None:
-            ready()
-            self.said.setText("")
+        def failed() -> None:
+            ended()
+            self.status.clear()
 
-        self._desk.aside.run(
+        self._tasks.run(
             "Saving the mask",
-            lambda task: save_mask(path, array, like, size, engine=feature, progress=task.progress),
-            lambda _none: self._desk.results.send_revision(job_id, path, note, sent, not_sent),
-            progress=lambda fraction: self.said.setText(f"Writing the mask: {fraction:.0%}"),
-            failed=not_sent,
+            lambda task: save_mask(path, array, header, size, engine=feature, progress=task.progress),
+            lambda _none: self._results.upload_version(job_id, path, comment, done, failed),
+            progress=lambda fraction: self.status.setText(f"Writing the mask: {fraction:.0%}"),
+            failed=failed,
         )
 
     def export_to(self, path: Path) -> None:
-        """Write the mask in the format that the name's ending says."""
+        """Write the mask in the format of the file extension."""
         mask = self._mask
         if mask is None:
             return
-        array, like, size, feature = mask.array, mask.like, mask.voxel_size_A, mask.feature
+        array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
         names, tomogram = dict(mask.palette.names), mask.tomogram
-        self.said.setText(f"Exporting {path.name} …")
+        self.status.setText(f"Exporting {path.name} …")
 
         def work(task: Task) -> None:
             if path.suffix == ".star":
                 depth, height, width = array.shape
-                measured = measure_mask(array, size, names, step=task.progress)
+                measured = measure_mask(array, size, names, progress=task.progress)
                 write_centres(path, measured, tomogram, (depth, height, width), size)
             else:
-                export_mask(path, array, like, size, engine=feature, progress=task.progress)
+                export_mask(path, array, header, size, engine=feature, progress=task.progress)
 
-        self._desk.aside.run(
+        self._tasks.run(
             "Exporting the mask",
             work,
-            lambda _none: self._say(path),
-            progress=lambda fraction: self.said.setText(f"Exporting {path.name}: {fraction:.0%}"),
-            failed=lambda: self.said.setText(""),
+            lambda _none: self._on_saved("Mask", path),
+            progress=lambda fraction: self.status.setText(f"Exporting {path.name}: {fraction:.0%}"),
+            failed=self.status.clear,
         )
 
     def save_picture(self, path: Path) -> None:
-        """Save what the canvas shows as PNG."""
-        self._desk.viewer.canvas.overlays.scale_bar.visible = True
-        if self._desk.notices.attempt("Saving the picture", lambda: _picture(self._desk, path)):
-            self._say(path)
+        """Save the canvas as PNG."""
+        self._viewer.canvas.overlays.scale_bar.visible = True
 
-    def _say(self, path: Path) -> None:
-        self.said.setText(f"Saved {path.name} in {path.parent}.")
-        self._desk.notices.tell(Notice(Level.INFO, f"Saved {path.name}.", context="Keeping the mask"))
+        def save() -> None:
+            self._viewer.screenshot(str(path), canvas_only=True, flash=False)
 
-    def _offered(self, suffix: str) -> str:
+        if self._notifications.report_errors("Saving the picture", save):
+            self._on_saved("Picture", path)
+
+    def _on_saved(self, what: str, path: Path) -> None:
+        self.status.setText(f"{what} saved: {path.name} in {path.parent}.")
+        self._notifications.notify(Notification(Level.INFO, f"{what} saved: {path.name}."))
+
+    def _suggested(self, suffix: str) -> str:
         mask = self._mask
         if mask is None:
             return str(Path.home() / f"picture{suffix}")
         return str((mask.folder or Path.home()) / f"{stem_of(mask.tomogram)}__{mask.feature}{suffix}")
 
-    def _choose_revision(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the mask", self._offered(".mrc"), "MRC (*.mrc)")
+    def _choose_file(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the mask", self._suggested(".mrc"), "MRC (*.mrc)")
         if name:
             self.save_to(Path(name))
 
     def _choose_export(self) -> None:
-        suffix = self.suffix
-        name, _ = QFileDialog.getSaveFileName(self, "Export the mask", self._offered(suffix), f"*{suffix}")
+        suffix = str(self.format.currentData())
+        name, _ = QFileDialog.getSaveFileName(self, "Export the mask", self._suggested(suffix), f"*{suffix}")
         if name:
             self.export_to(Path(name if name.endswith(suffix) else name + suffix))
 
     def _choose_picture(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save a picture", self._offered(".png"), "PNG (*.png)")
+        name, _ = QFileDialog.getSaveFileName(self, "Save a picture", self._suggested(".png"), "PNG (*.png)")
         if name:
             self.save_picture(Path(name))
-
-
-def _picture(desk: AppController, path: Path) -> None:
-    desk.viewer.screenshot(str(path), canvas_only=True, flash=False)

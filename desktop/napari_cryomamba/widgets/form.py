@@ -1,4 +1,4 @@
-"""A form made from an engine's parameters."""
+"""A form for the parameters of an engine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from superqt import QLargeIntSpinBox
 from cryomamba.engines.info import EngineInfo
 from napari_cryomamba.models.form import FormField, FormModel, parse_json
 from napari_cryomamba.signals import Signal
+from napari_cryomamba.widgets.theme import state_colors
 
 _LARGE = 1e9
 _DECIMALS = 6
 
 
 class NumberBox(QDoubleSpinBox):
-    """A box for a real number that shows no more digits than it has."""
+    """A spin box for real numbers without trailing zeros."""
 
     def textFromValue(self, value: float) -> str:
         """Return the shortest text of a value."""
@@ -36,7 +37,7 @@ class NumberBox(QDoubleSpinBox):
 
 
 class FieldEditor(QWidget):
-    """One parameter: its editor, and below it what is wrong with the value."""
+    """One parameter: its editor, and below it the problem with its value."""
 
     changed = Signal()
 
@@ -46,7 +47,7 @@ class FieldEditor(QWidget):
         self.editor: Any = self._editor()
         self.problem = QLabel(self)
         self.problem.setWordWrap(True)
-        self.problem.setStyleSheet("color: #f85149;")
+        self.problem.setStyleSheet(f"color: {state_colors().error};")
         self.problem.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -58,7 +59,7 @@ class FieldEditor(QWidget):
 
     @property
     def value(self) -> Any:  # noqa: ANN401 (whatever the parameter is)
-        """The value as JSON knows it."""
+        """The value, of a JSON type."""
         editor, field = self.editor, self.field
         match editor:
             case QCheckBox():
@@ -75,7 +76,7 @@ class FieldEditor(QWidget):
         return None
 
     def set_value(self, value: Any) -> None:  # noqa: ANN401
-        """Enter a value as JSON knows it; one that does not fit is not entered."""
+        """Set the value; one of the wrong type is ignored."""
         editor = self.editor
         match editor:
             case QCheckBox() if isinstance(value, bool):
@@ -88,7 +89,7 @@ class FieldEditor(QWidget):
                 editor.setText("" if value is None else value if isinstance(value, str) else json.dumps(value))
 
     def show_problem(self, text: str) -> None:
-        """Say what is wrong; nothing if the text is empty."""
+        """Show a problem, or none if the text is empty."""
         self.problem.setText(text)
         self.problem.setVisible(bool(text))
 
@@ -139,7 +140,7 @@ class ParameterForm(QWidget):
     Signals
     -------
     changed
-        A value is other than it was.
+        A value has changed.
     """
 
     changed = Signal()
@@ -153,7 +154,7 @@ class ParameterForm(QWidget):
         self._layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
 
     def show_engine(self, info: EngineInfo) -> None:
-        """Make the form of an engine; what a person entered for it before is lost."""
+        """Show the parameters of an engine, with their default values."""
         while self._layout.rowCount():
             self._layout.removeRow(0)
         self.model = FormModel(info.parameters)
@@ -167,7 +168,7 @@ class ParameterForm(QWidget):
             self.editors[field.name] = editor
 
     def fill(self, values: Mapping[str, Any]) -> None:
-        """Enter values by name; those that no field has or takes are left out."""
+        """Set values by name; values that no field has or accepts are ignored."""
         for name, value in values.items():
             if name in self.editors:
                 self.editors[name].set_value(value)
@@ -180,21 +181,21 @@ class ParameterForm(QWidget):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What a job has to say: the values that are not defaults."""
+        """The values that are not the engine's defaults: only these are sent."""
         return self.model.changed(self.values) if self.model is not None else {}
 
     @property
     def valid(self) -> bool:
-        """Whether everything fits."""
+        """Whether all values are valid."""
         return self.model is None or not self.model.problems(self.values)
 
     def validate(self) -> None:
-        """Show at each field what does not fit."""
+        """Show the problems at their fields."""
         if self.model is not None:
             self.show_problems(self.model.problems(self.values))
         self.changed.emit()
 
     def show_problems(self, problems: dict[str, str]) -> None:
-        """Show problems by field name, found here or by the server."""
+        """Show problems by field name, whether found here or by the server."""
         for name, editor in self.editors.items():
             editor.show_problem(problems.get(name, ""))

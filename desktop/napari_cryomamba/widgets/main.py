@@ -1,41 +1,40 @@
-"""The panel that napari docks: connection on top, then tomogram, segmentation, mask, picks and messages."""
+"""The panel that napari docks: the connection on top, then tomogram, segmentation, mask, picks and messages."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
+from cryomamba._version import __version__
 from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.diagnostics import diagnose
 from napari_cryomamba.app.settings import SettingsFile
-from napari_cryomamba.app.task_runner import Task
-from napari_cryomamba.doctor import diagnose
 from napari_cryomamba.layers.overlay import warm_up
-from napari_cryomamba.layers.tomogram import Tomogram, open_tomogram, source_of
-from napari_cryomamba.layers.tomograms import tomogram_layers
-from napari_cryomamba.sample import sample_path
 from napari_cryomamba.widgets.connect import ConnectPanel
+from napari_cryomamba.widgets.edit import EditPanel
+from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
 from napari_cryomamba.widgets.mask import MaskPanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
 from napari_cryomamba.widgets.picks import PicksPanel
 from napari_cryomamba.widgets.segment import SegmentPanel
+from napari_cryomamba.widgets.statistics import StatisticsPanel
+from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
 
 
 class CryoMambaWidget(QWidget):
-    """Everything of CryoMamba in one dock.
+    """All panels in one dock.
 
     Parameters
     ----------
     napari_viewer : napari.Viewer
-        As napari hands it to a plugin's widget; a ``ViewerModel`` without a window does too, then without a menu.
+        As napari passes it to a plugin's widget; a ``ViewerModel`` without a window works too, then without a menu.
     settings : SettingsFile, optional
         Where settings are kept.
     connect : bool
@@ -44,37 +43,50 @@ class CryoMambaWidget(QWidget):
 
     _docked = False
     _closing = False
-    _shut = False
+    closed = False
 
     def __init__(self, napari_viewer: Any, *, settings: SettingsFile | None = None, connect: bool = True) -> None:  # noqa: ANN401
         super().__init__()
         self.viewer = napari_viewer
-        self.desk = AppController(napari_viewer, file=settings, parent=self)
-        self.connection = ConnectPanel(self.desk, self)
-        self.tomogram = TomogramPanel(self.desk, self)
-        self.segment = SegmentPanel(self.desk, self)
-        self.jobs = JobsPanel(self.desk, self)
-        self.mask_panel = MaskPanel(self.desk, self)
-        self.picks = PicksPanel(self.desk, self)
-        self.messages = MessagesPanel(self.desk, self)
+        self.controller = AppController(napari_viewer, file=settings, parent=self)
         self.orthogonal: Any = None
-        self._build()
-        self.menu = CryoMambaMenu(self.desk, self, self)
+        self._make_panels()
+        self._arrange_panels()
+        self.menu = CryoMambaMenu(napari_viewer, self.controller.tomograms, self)
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
-        self.desk.notices.changed.connect(self._count_messages)
-        self.desk.watching.overlay_changed.connect(self._on_overlay)
-        self.desk.watching.frame_shown.connect(self._on_frame)
-        napari_viewer.layers.events.inserted.connect(self._on_inserted)
-        self.tomogram.open_wanted.connect(self.menu.open_dialog)
-        self.tomogram.sample_wanted.connect(self.open_sample)
-        self.tomogram.path_wanted.connect(lambda name: self.open_files([Path(name)]))
+        self._connect()
         self.setAcceptDrops(True)
-        self.desk.aside.run("Getting ready", lambda _task: warm_up())
+        self.controller.tasks.run("Preparing napari", lambda _task: warm_up())
         if connect:
             self.connection.connect_now()
 
-    def _build(self) -> None:
+    def _make_panels(self) -> None:
+        app, viewer = self.controller, self.viewer
+        self.connection = ConnectPanel(app.server, self)
+        self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks, self)
+        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, self)
+        self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads, self)
+        self.edit = EditPanel(viewer, app.tasks, app.notifications)
+        self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)
+        self.export = ExportPanel(viewer, app.results, app.tasks, app.notifications)
+        self.threshold = ThresholdPanel(viewer, app.jobs, app.preview, app.results, app.server, app.tasks)
+        self.mask_panel = MaskPanel(
+            viewer,
+            app.jobs,
+            app.preview,
+            app.results,
+            app.preferences,
+            threshold=self.threshold,
+            statistics=self.statistics,
+            edit=self.edit,
+            export=self.export,
+            parent=self,
+        )
+        self.picks = PicksPanel(viewer, app.notifications, self)
+        self.messages = MessagesPanel(app.notifications, app.server, self)
+
+    def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
         work.addWidget(self.segment)
         work.addWidget(self.jobs)
@@ -89,54 +101,42 @@ class CryoMambaWidget(QWidget):
             (self.messages, "Messages"),
         ):
             self.tabs.addTab(panel, title)
-        self.tabs.currentChanged.connect(self._count_messages)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.addWidget(self.connection)
         layout.addWidget(self.tabs, 1)
         self.setMinimumWidth(380)
 
-    def open_files(self, paths: list[Path]) -> None:
-        """Open tomograms; unpacking and sampling happen aside."""
-        for path in paths:
-            self.desk.aside.run("Opening a tomogram", partial(_open, path), self._add)
+    def _connect(self) -> None:
+        app = self.controller
+        self.tabs.currentChanged.connect(self._count_messages)
+        app.notifications.changed.connect(self._count_messages)
+        app.preview.overlay_changed.connect(self._on_overlay)
+        app.preview.frame_drawn.connect(self._refresh_orthogonal)
+        self.tomogram.open_requested.connect(self.menu.open_dialog)
+        self.menu.orthogonal_toggled.connect(self.show_orthogonal)
+        self.menu.keep_component_requested.connect(self.edit.keep_component)
+        self.menu.save_version_requested.connect(self.export.save_version)
+        self.menu.check_requested.connect(self.check_installation)
+        self.menu.about_requested.connect(self._show_about)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take files."""
+        """Accept files."""
         if dropped_files(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open the files that were dropped."""
-        self.open_files(dropped_files(event))
+        self.controller.tomograms.open_files(dropped_files(event))
         event.acceptProposedAction()
 
-    def open_sample(self) -> None:
-        """Open the synthetic tomogram; it is made the first time."""
-        self.desk.aside.run("Making the sample", lambda _task: open_tomogram(sample_path()), self._add)
-
-    def _add(self, tomogram: Tomogram) -> None:
-        self.viewer.add_layer(Layer.create(*tomogram.layer()))
-
-    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401
-        source = source_of(event.value)
-        if source is None:
-            return
-        self.desk.preferences.values.remember_file(source.path)
-        self.desk.preferences.save()
-        if not source.is_mask:
-            self.viewer.canvas.overlays.scale_bar.visible = True
-            if len(tomogram_layers(self.viewer)) > 1:
-                self.desk.present(event.value)
-            self.desk.watching.pick_up(event.value)
-
     def _on_overlay(self, job_id: str) -> None:
-        overlay = self.desk.watching.overlays.get(job_id)
+        overlay = self.controller.preview.overlays.get(job_id)
         if overlay is not None and overlay.final:
-            self._on_frame(job_id)
+            self._refresh_orthogonal(job_id)
 
-    def _on_frame(self, job_id: str) -> None:
-        overlay = self.desk.watching.overlays.get(job_id)
+    def _refresh_orthogonal(self, job_id: str) -> None:
+        overlay = self.controller.preview.overlays.get(job_id)
         if self.orthogonal is not None and overlay is not None and overlay.in_viewer:
             self.orthogonal.refresh_layer(overlay.layer)
 
@@ -156,71 +156,77 @@ class CryoMambaWidget(QWidget):
             views.close_views()
             self.viewer.window.remove_dock_widget(views)
 
-    def run_doctor(self) -> None:
-        """Look whether everything is in order, and say so."""
-        self.desk.aside.run("Running the doctor", lambda _task: diagnose(self.desk.server.link), self._show_diagnosis)
+    def check_installation(self) -> None:
+        """Check this computer and the server, and show the results."""
+        url = self.controller.server.state.url
+        self.controller.tasks.run(
+            "Checking the installation",
+            lambda _task: diagnose(url),
+            lambda text: self._show_box("Installation", text),
+        )
 
-    def _show_diagnosis(self, text: str) -> None:
-        box = QMessageBox(QMessageBox.Icon.NoIcon, "Doctor", text, QMessageBox.StandardButton.Ok, self)
-        box.open()
+    def _show_about(self) -> None:
+        server = self.controller.server.state.server or "No server connected"
+        text = (
+            f"<b>CryoMamba {__version__}</b><p>Segmentation of cryo-electron tomograms with live preview"
+            f"<p>{server}<p>BSD 3-Clause licence"
+        )
+        self._show_box("About CryoMamba", text)
+
+    def _show_box(self, title: str, text: str) -> None:
+        QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Ok, self).open()
 
     def _count_messages(self) -> None:
-        index = self.tabs.indexOf(self.messages)
+        history, index = self.controller.notifications.history, self.tabs.indexOf(self.messages)
         if self.tabs.currentIndex() == index:
-            self.desk.notices.history.mark_read()
-        unread = self.desk.notices.history.unread
-        self.tabs.setTabText(index, f"Messages ({unread})" if unread else "Messages")
+            history.mark_read()
+        self.tabs.setTabText(index, f"Messages ({history.unread})" if history.unread else "Messages")
 
     def event(self, event: QEvent) -> bool:
-        """Notice the dock: once it lets the panel go, the panel ends."""
+        """Close the panel when its dock releases it."""
         if event.type() == QEvent.Type.ParentChange:
             docked = self.parentWidget() is not None
             if docked and not self._docked:
                 self._watch_window()
             elif self._docked and not docked:
-                self.shut()
+                self.shut_down()
             self._docked = docked
         return super().event(event)
 
     def _watch_window(self) -> None:
         application = QApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self.shut)
+            application.aboutToQuit.connect(self.shut_down)
         if hasattr(self.viewer, "window"):
             self.viewer.window._qt_window.installEventFilter(self)  # noqa: SLF001 (napari has no signal for closing)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """End with the window: at once if a program closes it, and once it is gone if a person, who is asked, does."""
+        """Close the panel with the window: at once if a program closes it, after the confirmation if the user does."""
         kind = event.type()
         if kind == QEvent.Type.Close:
             self._closing = event.spontaneous()
             if not self._closing:
-                self.shut()
+                self.shut_down()
         elif kind == QEvent.Type.Hide and self._closing:
-            self.shut()
+            self.shut_down()
         return super().eventFilter(watched, event)
 
-    def shut(self) -> None:
-        """Give thread, connection and menu back; layers stay. Closing twice is no error."""
-        if self._shut:
+    def shut_down(self) -> None:
+        """End threads and connection, and remove the menu; layers stay. Closing twice is no error."""
+        if self.closed:
             return
-        self._shut = True
+        self.closed = True
         if hasattr(self.viewer, "window"):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()
-        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self.desk.close()
+        self.controller.close()
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Shut with the dock."""
-        self.shut()
+        """Close with the dock."""
+        self.shut_down()
         super().closeEvent(event)
 
 
 def dropped_files(event: QDropEvent) -> list[Path]:
-    """Return the files of this machine that are being dropped."""
+    """Return the files of this computer that are being dropped."""
     return [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-
-
-def _open(path: Path, _task: Task) -> Tomogram:
-    return open_tomogram(path)

@@ -1,4 +1,4 @@
-"""The mask: how it looks, what it measures, how it is edited, where it goes."""
+"""The selected mask: its look, and the panels that threshold, measure, edit and save it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from superqt import QCollapsible, QLabeledDoubleSlider
 
 from cryomamba.engines.artifacts import INSTANCES, MASK, MEDIAL_SURFACE, revision_number
 from cryomamba.models.jobs import JobRecord
-from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.jobs import JobController
+from napari_cryomamba.app.preview import PreviewController
+from napari_cryomamba.app.results import Results
+from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, mask_of
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
@@ -33,7 +36,7 @@ from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 
 _COLOR, _NAME, _LABEL = 0, 1, 2
-_LOOKS = ("visible", "opacity", "contour")
+_STYLE_EVENTS = ("visible", "opacity", "contour")
 _ROW_HEIGHT, _ROWS_MAX = 24, 5
 _VERSIONS = {
     MASK.name: "Original result",
@@ -43,11 +46,26 @@ _VERSIONS = {
 
 
 class MaskPanel(QScrollArea):
-    """Shows the selected mask and hands it to the parts that measure, edit and keep it."""
+    """Shows the selected mask, also in the panels that it contains."""
 
-    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        jobs: JobController,
+        preview: PreviewController,
+        results: Results,
+        preferences: Preferences,
+        *,
+        threshold: ThresholdPanel,
+        statistics: StatisticsPanel,
+        edit: EditPanel,
+        export: ExportPanel,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._viewer, self._jobs, self._preview = viewer, jobs, preview
+        self._results, self._preferences = results, preferences
+        self._threshold, self._statistics, self._edit, self._export = threshold, statistics, edit, export
         self.current: Mask | None = None
         self._filling = False
         self.setWidgetResizable(True)
@@ -56,7 +74,7 @@ class MaskPanel(QScrollArea):
         self.title = QLabel(body)
         self.title.setWordWrap(True)
         self.title.setStyleSheet("font-weight: bold;")
-        self.shown = QCheckBox("Visible", body)
+        self.visible_box = QCheckBox("Visible", body)
         self.opacity = QLabeledDoubleSlider(Qt.Orientation.Horizontal, body)
         self.opacity.setRange(0, 1)
         self.style_box = QComboBox(body)
@@ -65,14 +83,8 @@ class MaskPanel(QScrollArea):
         self.width_box.setRange(1, 20)
         self.width_box.setSuffix(" px")
         self.labels = QTableWidget(0, 3, body)
-        self.edit = EditPanel(desk, body)
-        self.statistics = StatisticsPanel(desk, body)
-        self.keep = ExportPanel(desk, body)
-        self.threshold = ThresholdPanel(desk, body)
         self.version = QComboBox(body)
-        self.version.setToolTip(
-            "The mask that the engine made, what came with it, and the revisions that the job keeps"
-        )
+        self.version.setToolTip("The engine's result and the corrected versions that were saved with the job")
         self._build(body)
         self._connect()
         self.refresh()
@@ -86,63 +98,60 @@ class MaskPanel(QScrollArea):
         self.labels.setColumnWidth(_COLOR, 28)
         self.labels.setColumnWidth(_LABEL, 48)
         style = QHBoxLayout()
-        style.addWidget(self.shown)
+        style.addWidget(self.visible_box)
         style.addWidget(self.style_box)
         style.addWidget(self.width_box)
         style.addStretch(1)
-        looks = QFormLayout()
-        looks.addRow("Opacity", self.opacity)
+        form = QFormLayout()
+        form.addRow("Opacity", self.opacity)
         layout = QVBoxLayout(body)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.title)
         layout.addWidget(self.version)
         layout.addLayout(style)
-        layout.addLayout(looks)
+        layout.addLayout(form)
         layout.addWidget(self.labels)
-        for title, panel, opened in (
-            ("Threshold", self.threshold, True),
-            ("Measure", self.statistics, True),
-            ("Edit", self.edit, False),
-            ("Keep", self.keep, True),
+        for title, panel, expanded in (
+            ("Threshold", self._threshold, True),
+            ("Measure", self._statistics, True),
+            ("Edit", self._edit, False),
+            ("Save && export", self._export, True),
         ):
-            part = QCollapsible(title, body)
-            part.setDuration(0)
-            part.addWidget(panel)
-            if opened:
-                part.expand(animate=False)
-            layout.addWidget(part)
+            section = QCollapsible(title, body)
+            section.setDuration(0)
+            section.addWidget(panel)
+            if expanded:
+                section.expand(animate=False)
+            layout.addWidget(section)
         layout.addStretch(1)
 
     def _connect(self) -> None:
-        self.shown.toggled.connect(self._set_visible)
+        self.visible_box.toggled.connect(self._set_visible)
         self.opacity.valueChanged.connect(self._set_opacity)
         self.style_box.currentIndexChanged.connect(self._set_contour)
         self.width_box.valueChanged.connect(self._set_contour)
         self.labels.itemChanged.connect(self._rename)
         self.labels.cellClicked.connect(self._pick_color)
-        self._desk.watching.overlay_changed.connect(self._on_overlay)
-        self._desk.runs.changed.connect(self._list_versions)
+        self._preview.overlay_changed.connect(self._on_overlay)
+        self._jobs.changed.connect(self._list_versions)
         self.version.activated.connect(self._choose_version)
-        viewer = self._desk.viewer
-        viewer.layers.selection.events.active.connect(self.refresh)
-        viewer.layers.events.removed.connect(self.refresh)
+        self._viewer.layers.selection.events.active.connect(self.refresh)
+        self._viewer.layers.events.removed.connect(self.refresh)
 
     def _on_overlay(self, job_id: str) -> None:
-        overlay = self._desk.watching.overlays.get(job_id)
+        overlay = self._preview.overlays.get(job_id)
         if self.current is None and overlay is not None and overlay.in_viewer:
             self.show_layer(overlay.layer)
         else:
             self.refresh()
 
     def refresh(self, _event: object = None) -> None:
-        """Show the selected mask; the one before stays while no other mask is selected."""
-        viewer = self._desk.viewer
-        active = viewer.layers.selection.active
-        layer = active if mask_of(active, None) is not None else self._present()
-        self.show_layer(layer)
+        """Show the selected mask; if none is selected, the one that was shown before."""
+        active = self._viewer.layers.selection.active
+        self.show_layer(active if mask_of(active, None) is not None else self._fallback())
 
-    def _present(self) -> Any:  # noqa: ANN401 (a napari layer, or None)
-        layers = self._desk.viewer.layers
+    def _fallback(self) -> Any:  # noqa: ANN401 (a napari layer, or None)
+        layers = self._viewer.layers
         if self.current is not None and self.current.layer in layers:
             return self.current.layer
         return next((layer for layer in reversed(layers) if mask_of(layer, None) is not None), None)
@@ -150,25 +159,25 @@ class MaskPanel(QScrollArea):
     def show_layer(self, layer: Any) -> None:  # noqa: ANN401
         """Show a layer's mask."""
         self._listen(layer)
-        overlay = self._desk.watching.overlay_of_layer(layer)
+        overlay = self._preview.overlay_of_layer(layer)
         self.current = mask_of(layer, overlay)
         mask = self.current
-        trying = overlay is not None and overlay.trying
-        preview = " (another threshold)" if trying else " (preview)" if mask is not None and mask.growing else ""
-        self.title.setText(f"{mask.layer.name}{preview}" if mask is not None else "No mask yet")
-        for widget in (self.shown, self.opacity, self.style_box, self.width_box, self.labels):
+        temporary = overlay is not None and overlay.temporary
+        preview = " (new threshold)" if temporary else " (preview)" if mask is not None and not mask.finished else ""
+        self.title.setText(f"{mask.layer.name}{preview}" if mask is not None else "No mask")
+        for widget in (self.visible_box, self.opacity, self.style_box, self.width_box, self.labels):
             widget.setEnabled(mask is not None)
         self._fill()
-        self.edit.show_mask(mask)
-        self.statistics.show_mask(mask)
-        self.keep.show_mask(mask, overlay)
-        self.threshold.show_overlay(overlay)
+        self._edit.show_mask(mask)
+        self._statistics.show_mask(mask)
+        self._export.show_mask(mask, overlay)
+        self._threshold.show_overlay(overlay)
         self._list_versions()
 
     def _record(self) -> JobRecord | None:
         layer = self.current.layer if self.current is not None else None
-        overlay = self._desk.watching.overlay_of_layer(layer)
-        job = self._desk.runs.table.get(overlay.job_id) if overlay is not None else None
+        overlay = self._preview.overlay_of_layer(layer)
+        job = self._jobs.table.get(overlay.job_id) if overlay is not None else None
         return job.record if job is not None else None
 
     def _list_versions(self) -> None:
@@ -177,28 +186,28 @@ class MaskPanel(QScrollArea):
         if [self.version.itemData(row) for row in range(self.version.count())] != names:
             self.version.clear()
             for name in names:
-                self.version.addItem(_VERSIONS.get(name) or f"Revision {revision_number(name)}", name)
+                self.version.addItem(_VERSIONS.get(name) or f"Version {revision_number(name)}", name)
         self.version.setVisible(len(names) > 1)
-        shown = self._desk.results.versions.get(record.job_id, "") if record is not None else ""
+        shown = self._results.shown.get(record.job_id, "") if record is not None else ""
         self.version.setCurrentIndex(names.index(shown) if shown in names else -1)
 
     def _choose_version(self, row: int) -> None:
         record = self._record()
         if record is not None:
-            self._desk.results.show_version(record, self.version.itemData(row))
+            self._results.show_version(record, self.version.itemData(row))
 
     def _listen(self, layer: Any) -> None:  # noqa: ANN401
-        """Follow what napari's own controls do to the layer that is shown."""
+        """Follow changes of the shown layer in napari's own controls."""
         before = self.current.layer if self.current is not None else None
         if layer is before:
             return
-        for name in _LOOKS:
+        for name in _STYLE_EVENTS:
             if before is not None:
-                getattr(before.events, name).disconnect(self._on_look)
+                getattr(before.events, name).disconnect(self._on_style)
             if layer is not None:
-                getattr(layer.events, name).connect(self._on_look)
+                getattr(layer.events, name).connect(self._on_style)
 
-    def _on_look(self, _event: object = None) -> None:
+    def _on_style(self, _event: object = None) -> None:
         if not self._filling:
             self._fill()
 
@@ -208,7 +217,7 @@ class MaskPanel(QScrollArea):
         self.labels.setRowCount(0)
         if mask is not None:
             layer = mask.layer
-            self.shown.setChecked(layer.visible)
+            self.visible_box.setChecked(layer.visible)
             self.opacity.setValue(layer.opacity)
             self.style_box.setCurrentIndex(1 if layer.contour else 0)
             self.width_box.setValue(max(layer.contour, 1))
@@ -219,7 +228,7 @@ class MaskPanel(QScrollArea):
         self._filling = False
 
     def _fit_table(self) -> None:
-        """Give the table of labels the height of its rows, up to five."""
+        """Fit the height of the label table to its rows, up to five."""
         header = self.labels.horizontalHeader()
         self.labels.setFixedHeight(
             header.sizeHint().height() + 4 + _ROW_HEIGHT * min(max(self.labels.rowCount(), 1), _ROWS_MAX)
@@ -249,15 +258,15 @@ class MaskPanel(QScrollArea):
     def _set_opacity(self, value: float) -> None:
         if self.current is not None and not self._filling:
             self.current.layer.opacity = value
-            self._desk.preferences.values.opacity = value
+            self._preferences.values.opacity = value
 
     def _set_contour(self) -> None:
         outlines = self.style_box.currentIndex() == 1
         self.width_box.setVisible(outlines)
         if self.current is not None and not self._filling:
             self.current.layer.contour = self.width_box.value() if outlines else 0
-            self._desk.preferences.values.contour = self.current.layer.contour
-            self._desk.preferences.save()
+            self._preferences.values.contour = self.current.layer.contour
+            self._preferences.save()
 
     def _rename(self, item: QTableWidgetItem) -> None:
         if self.current is not None and not self._filling and item.column() == _NAME:
@@ -277,13 +286,13 @@ class MaskPanel(QScrollArea):
         """Give a label a colour, ``#rrggbb``."""
         if self.current is None:
             return
-        self.current.palette.paint(label, color)
-        overlay = self._desk.watching.overlay_of_layer(self.current.layer)
+        self.current.palette.set_color(label, color)
+        overlay = self._preview.overlay_of_layer(self.current.layer)
         if overlay is not None:
             overlay.recolor()
         self._fill()
 
 
 def _versions_of(record: JobRecord) -> list[str]:
-    """Return the masks of a job: the engine's, what came with it, and what people have revised."""
+    """Return the masks of a job: the engine's results, then the corrected versions."""
     return [*(name for name in _VERSIONS if record.has(name)), *(revision.name for revision in record.revisions)]

@@ -1,4 +1,4 @@
-"""What happened, newest first, with what to do; details and a report on demand."""
+"""The notifications, newest first; details and a report on request."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryomamba.app.controller import AppController
-from napari_cryomamba.models.history import Level, Notice, bug_report
-
-_COLORS = {Level.ERROR: "#f85149", Level.WARNING: "#d29922"}
+from napari_cryomamba.app.notifications import Notifications
+from napari_cryomamba.app.server import ServerConnection
+from napari_cryomamba.models.notifications import Level, Notification, bug_report
+from napari_cryomamba.widgets.theme import state_colors
 
 
 class MessagesPanel(QWidget):
-    """The history of messages."""
+    """The history of notifications."""
 
-    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
+    def __init__(self, notifications: Notifications, server: ServerConnection, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._notifications, self._server = notifications, server
         self.list = QListWidget(self)
         self.list.setWordWrap(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -36,7 +36,7 @@ class MessagesPanel(QWidget):
         self.detail_button = QPushButton("Details", self)
         self.detail_button.setCheckable(True)
         self.copy_button = QPushButton("Copy report", self)
-        self.copy_button.setToolTip("Copy all messages with versions, to send to the developers")
+        self.copy_button.setToolTip("Copy all messages and the versions of all programs, to send to the developers")
         self.clear_button = QPushButton("Clear", self)
         buttons = QHBoxLayout()
         for button in (self.detail_button, self.copy_button, self.clear_button):
@@ -49,54 +49,56 @@ class MessagesPanel(QWidget):
         self.list.currentRowChanged.connect(self._show_detail)
         self.detail_button.toggled.connect(self._show_detail)
         self.copy_button.clicked.connect(self.copy_report)
-        self.clear_button.clicked.connect(self._clear)
-        desk.notices.changed.connect(self.refresh)
+        self.clear_button.clicked.connect(notifications.clear)
+        notifications.changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the history as it is."""
+        """Show the notifications."""
+        colors = state_colors()
         self.list.clear()
-        for notice in reversed(self._desk.notices.history.notices):
-            item = QListWidgetItem(sentence(notice))
-            if notice.level in _COLORS:
-                item.setForeground(QColor(_COLORS[notice.level]))
+        for notification in reversed(self._notifications.history.entries):
+            item = QListWidgetItem(as_sentence(notification))
+            if notification.level is not Level.INFO:
+                error = notification.level is Level.ERROR
+                item.setForeground(QColor(colors.error if error else colors.warning))
             self.list.addItem(item)
         self._show_detail()
 
     @property
-    def selected(self) -> Notice | None:
-        """The selected message; the newest if none is."""
-        notices = self._desk.notices.history.notices[::-1]
+    def selected(self) -> Notification | None:
+        """The selected notification; the newest if none is."""
+        entries = self._notifications.history.entries[::-1]
         row = max(self.list.currentRow(), 0)
-        return notices[row] if row < len(notices) else None
+        return entries[row] if row < len(entries) else None
 
     def _show_detail(self) -> None:
-        notice = self.selected
-        wanted = self.detail_button.isChecked() and notice is not None
-        self.detail.setVisible(wanted)
-        if notice is not None:
-            self.detail.setText(detail(notice))
+        notification = self.selected
+        self.detail.setVisible(self.detail_button.isChecked() and notification is not None)
+        if notification is not None:
+            self.detail.setText(details_of(notification))
 
     def copy_report(self) -> None:
-        """Copy all messages for the developers."""
+        """Copy all notifications for the developers."""
         clipboard = QApplication.clipboard()
         if clipboard is not None:
-            clipboard.setText(bug_report(self._desk.notices.history.notices, server=self._desk.server.link.server))
-
-    def _clear(self) -> None:
-        self._desk.notices.clear()
+            clipboard.setText(bug_report(self._notifications.history.entries, server=self._server.state.server))
 
 
-def sentence(notice: Notice) -> str:
-    """Return a message as it stands in the list."""
-    times = f" (×{notice.count})" if notice.count > 1 else ""
-    context = f"{notice.context}: " if notice.context else ""
-    hint = f"\n→ {notice.hint}" if notice.hint else ""
-    return f"{notice.at.astimezone():%H:%M:%S}  {context}{notice.text}{times}{hint}"
+def as_sentence(notification: Notification) -> str:
+    """Return the text of a notification in the list."""
+    times = f" (×{notification.count})" if notification.count > 1 else ""
+    context = f"{notification.context}: " if notification.context else ""
+    hint = f"\n→ {notification.hint}" if notification.hint else ""
+    return f"{notification.at.astimezone():%H:%M:%S}  {context}{notification.text}{times}{hint}"
 
 
-def detail(notice: Notice) -> str:
-    """Return what a developer wants to know."""
-    facts = (("Code", notice.code), ("Request", notice.request_id), ("When", f"{notice.at:%Y-%m-%d %H:%M:%S} UTC"))
+def details_of(notification: Notification) -> str:
+    """Return code, request id, time and details of a notification."""
+    facts = (
+        ("Code", notification.code),
+        ("Request", notification.request_id),
+        ("Time", f"{notification.at:%Y-%m-%d %H:%M:%S} UTC"),
+    )
     lines = [f"{name}: {value}" for name, value in facts if value]
-    return "\n".join([*lines, notice.detail] if notice.detail else lines)
+    return "\n".join([*lines, notification.detail] if notification.detail else lines)

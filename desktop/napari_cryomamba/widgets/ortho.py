@@ -1,4 +1,4 @@
-"""Orthogonal slices: two more canvases that show x–z and y–z of what the main one shows, linked in position."""
+"""Orthogonal slices: two more canvases with the x–z and y–z slices of the main one, linked in position."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 from napari_cryomamba.layers.picks import neighbours_shown
 
 ORDERS = {"x – z": (1, 0, 2), "y – z": (2, 1, 0)}
-_LOOKS = {
+_STYLE = {
     Image: ("contrast_limits", "gamma", "colormap", "opacity", "visible", "blending"),
     Labels: ("colormap", "opacity", "visible", "contour", "blending"),
     Points: ("opacity", "visible"),
 }
-# What belongs to single points changes with their number, so a copy is made anew.
+# Properties of single points change with the number of points, so the copy is replaced.
 _OF_POINTS = ("size", "shown", "face_color", "border_color", "border_width", "symbol", "out_of_slice_display")
-_PLACE = ("scale", "translate")
+_PLACEMENT = ("scale", "translate")
 
 
 class _Plane(QWidget):
-    """One further canvas."""
+    """One more canvas."""
 
     def __init__(self, order: tuple[int, ...], parent: QWidget) -> None:
         super().__init__(parent)
@@ -33,7 +33,7 @@ class _Plane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.canvas)
-        # A canvas learns its size after it was shown, and whenever the dock is resized.
+        # A canvas knows its size only after it was shown, and changes it with the dock.
         self.model.canvas.events.size.connect(self._fit)
 
     def _fit(self, _event: object = None) -> None:
@@ -41,15 +41,15 @@ class _Plane(QWidget):
 
 
 class OrthogonalViews(QWidget):
-    """The two further canvases of a viewer.
+    """The two more canvases of a viewer.
 
-    Layers are copies that share their data with the viewer's, so nothing is read or kept twice. A double click in any
-    canvas moves all three to that point.
+    Layers are copies that share their data with the viewer's, so nothing is read or stored twice. A double click in
+    any canvas moves all three to that point.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Its own canvas is the x – y one.
+        Its own canvas shows x – y.
     """
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:  # noqa: ANN401
@@ -77,7 +77,7 @@ class OrthogonalViews(QWidget):
         self._follow_viewer()
 
     def _add(self, layer: Any) -> None:  # noqa: ANN401
-        kind = next((kind for kind in _LOOKS if isinstance(layer, kind)), None)
+        kind = next((kind for kind in _STYLE if isinstance(layer, kind)), None)
         if kind is None or layer.ndim != 3:
             return
         with neighbours_shown():
@@ -88,18 +88,18 @@ class OrthogonalViews(QWidget):
                 getattr(layer.events, name).connect(self._on_points)
         else:
             layer.events.data.connect(self._on_data)
-        for name in (*_LOOKS[kind], *_PLACE):
-            getattr(layer.events, name).connect(self._on_look)
+        for name in (*_STYLE[kind], *_PLACEMENT):
+            getattr(layer.events, name).connect(self._on_style)
         if kind is Labels:
             layer.events.paint.connect(self._on_data)
 
     @staticmethod
     def _copy(layer: Any, kind: Any, plane: _Plane) -> Any:  # noqa: ANN401
-        looks = {name: getattr(layer, name) for name in _LOOKS[kind] if name != "contour"}
-        looks |= {name: getattr(layer, name) for name in _PLACE}
+        style = {name: getattr(layer, name) for name in _STYLE[kind] if name != "contour"}
+        style |= {name: getattr(layer, name) for name in _PLACEMENT}
         if kind is Points:
-            looks |= {name: getattr(layer, name) for name in _OF_POINTS}
-        copy = kind(layer.data, name=layer.name, units=layer.units, axis_labels=layer.axis_labels, **looks)
+            style |= {name: getattr(layer, name) for name in _OF_POINTS}
+        copy = kind(layer.data, name=layer.name, units=layer.units, axis_labels=layer.axis_labels, **style)
         if kind is Labels:
             copy.contour = layer.contour
         plane.model.add_layer(copy)
@@ -116,11 +116,11 @@ class OrthogonalViews(QWidget):
             plane.model.layers.remove(copy)
         layer.events.disconnect(self)
 
-    def _on_look(self, event: Any) -> None:  # noqa: ANN401
+    def _on_style(self, event: Any) -> None:  # noqa: ANN401
         layer = event.source
         name = event.type
         for copy in self._copies.get(layer, ()):
-            if name in _PLACE or hasattr(copy, name):
+            if name in _PLACEMENT or hasattr(copy, name):
                 setattr(copy, name, getattr(layer, name))
 
     def _on_points(self, event: Any) -> None:  # noqa: ANN401
@@ -136,7 +136,7 @@ class OrthogonalViews(QWidget):
                 copy.data = layer.data
 
     def refresh_layer(self, layer: Any) -> None:  # noqa: ANN401
-        """Draw a layer again whose array changed in place."""
+        """Redraw a layer whose array was changed in place."""
         for copy in self._copies.get(layer, ()):
             if copy.data is not layer.data:
                 copy.data = layer.data
@@ -158,7 +158,7 @@ class OrthogonalViews(QWidget):
         self._viewer.dims.point = tuple(event.position)
 
     def close_views(self) -> None:
-        """Let viewer and canvases go; closing twice is no error."""
+        """Disconnect from the viewer and close the canvases; closing twice is no error."""
         if self._viewer is None:
             return
         viewer, self._viewer = self._viewer, None

@@ -1,4 +1,4 @@
-"""Picked particles: how many, down to which score, how large they are drawn, and where they go."""
+"""The selected picks: their number, the minimum score, the display diameter, and export."""
 
 from __future__ import annotations
 
@@ -21,47 +21,51 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.picks import ENDINGS, Frame, write_picks
-from napari_cryomamba.app.controller import AppController
+from cryomamba.picks import EXTENSIONS, TomogramInfo, write_picks
+from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
-from napari_cryomamba.models.history import Level, Notice
+from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.placement import NM_PER_A
 
 TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
 
 class PicksPanel(QWidget):
-    """The selected points layer; napari's own tools add, move and delete points."""
+    """The selected Points layer; points are added, moved and deleted with napari's own tools."""
 
-    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        notifications: Notifications,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._viewer, self._notifications = viewer, notifications
         self._layer: Any = None
-        self._filling = self._moving = False
+        self._filling = self._dragging = False
         self.title = QLabel(self)
         self.title.setWordWrap(True)
         self.title.setStyleSheet("font-weight: bold;")
         self.count = QLabel(self)
         self.score = QLabeledDoubleSlider(Qt.Orientation.Horizontal, self)
-        self.score.setToolTip("Points of a lower score are hidden, and are not exported")
+        self.score.setToolTip("Points with a lower score are hidden, and are not exported")
         self.diameter = QDoubleSpinBox(self)
         self.diameter.setRange(0.1, 10_000)
         self.diameter.setSuffix(" nm")
         self.format = QComboBox(self)
-        for suffix in (".star", *(ending for ending in ENDINGS if ending != ".star")):
+        for suffix in (".star", *(ending for ending in EXTENSIONS if ending != ".star")):
             self.format.addItem(TITLES.get(suffix, suffix), suffix)
         self.export = QPushButton("Export…", self)
-        self.export.setToolTip("Write the points that are shown")
-        self.said = QLabel(self)
-        hint = QLabel("Add, select and delete points with napari's own tools, above the list of layers.", self)
-        for label in (self.said, hint):
+        self.export.setToolTip("Export the points that are shown")
+        self.status = QLabel(self)
+        hint = QLabel("Add, select and delete points with the tools in napari's layer controls.", self)
+        for label in (self.status, hint):
             label.setWordWrap(True)
         self._build(hint)
         self.score.valueChanged.connect(self._hide_below)
         self.diameter.valueChanged.connect(self._resize)
         self.export.clicked.connect(self._choose)
-        viewer = desk.viewer
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
@@ -69,8 +73,8 @@ class PicksPanel(QWidget):
 
     def _build(self, hint: QLabel) -> None:
         form, buttons = QFormLayout(), QHBoxLayout()
-        form.addRow("Lowest score", self.score)
-        form.addRow("Drawn diameter", self.diameter)
+        form.addRow("Minimum score", self.score)
+        form.addRow("Display diameter", self.diameter)
         buttons.addWidget(self.format, 1)
         buttons.addWidget(self.export)
         layout = QVBoxLayout(self)
@@ -79,13 +83,13 @@ class PicksPanel(QWidget):
             layout.addWidget(widget)
         layout.addLayout(form)
         layout.addLayout(buttons)
-        for widget in (self.said, hint):
+        for widget in (self.status, hint):
             layout.addWidget(widget)
         layout.addStretch(1)
 
     def refresh(self, _event: object = None) -> None:
-        """Show the selected points; those before stay while no other points are selected."""
-        layers = self._desk.viewer.layers
+        """Show the selected points; if none are selected, those that were shown before."""
+        layers = self._viewer.layers
         active = layers.selection.active
         present = self._layer if self._layer in layers else None
         fallback = next((layer for layer in reversed(layers) if is_picks(layer)), None)
@@ -93,16 +97,16 @@ class PicksPanel(QWidget):
         if layer is not self._layer:
             if self._layer is not None:
                 self._layer.events.data.disconnect(self._count)
-                self._layer.events.features.disconnect(self._fill_unless_moved)
+                self._layer.events.features.disconnect(self._fill_unless_dragging)
             if layer is not None:
                 layer.events.data.connect(self._count)
-                layer.events.features.connect(self._fill_unless_moved)
+                layer.events.features.connect(self._fill_unless_dragging)
         self._layer = layer
         self._fill()
 
-    def _fill_unless_moved(self, _event: object = None) -> None:
-        """Follow a threshold that is moved elsewhere, but not the slider here: it is where the person has it."""
-        if not self._moving:
+    def _fill_unless_dragging(self, _event: object = None) -> None:
+        """Follow a threshold that is changed elsewhere, but leave the slider alone while the user drags it."""
+        if not self._dragging:
             self._fill()
 
     def _fill(self) -> None:
@@ -110,7 +114,7 @@ class PicksPanel(QWidget):
         self._filling = True
         for widget in (self.score, self.diameter, self.format, self.export):
             widget.setEnabled(layer is not None)
-        self.title.setText(layer.name if layer is not None else "No picks yet")
+        self.title.setText(layer.name if layer is not None else "No picks")
         if layer is not None:
             scored = SCORE in layer.features and len(layer.data) > 0
             scores = layer.features[SCORE].to_numpy(float) if scored else np.zeros(1)
@@ -127,16 +131,16 @@ class PicksPanel(QWidget):
     def _count(self, _event: object = None) -> None:
         layer = self._layer
         if layer is None:
-            self.count.setText("An engine that picks particles makes them, or add a points layer and click.")
+            self.count.setText("Run an engine that picks particles, or add a Points layer and click.")
             return
         shown, total = int(np.asarray(layer.shown, bool).sum()), len(layer.data)
-        self.count.setText(f"{total:,} points" if shown == total else f"{shown:,} of {total:,} points")
+        self.count.setText(count_points(total) if shown == total else f"{shown:,} of {count_points(total)}")
 
     def _hide_below(self, value: float) -> None:
         if self._layer is not None and not self._filling:
-            self._moving = True
+            self._dragging = True
             hide_below(self._layer, value)
-            self._moving = False
+            self._dragging = False
             self._count()
 
     def _resize(self, diameter_nm: float) -> None:
@@ -163,15 +167,20 @@ class PicksPanel(QWidget):
             self.export_to(Path(name if name.endswith(suffix) else name + suffix))
 
     def export_to(self, path: Path) -> None:
-        """Write the shown points in the format of the name's ending."""
+        """Export the shown points in the format of the file extension."""
         picks = picks_in(self._layer)
-        frame = Frame(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
-        if self._desk.notices.attempt("Exporting the picks", lambda: write_picks(picks, path, frame)):
-            self.said.setText(f"Saved {len(picks):,} points as {path.name} in {path.parent}.")
-            self._desk.notices.tell(Notice(Level.INFO, f"Saved {path.name}.", context="Exporting the picks"))
+        frame = TomogramInfo(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
+        if self._notifications.report_errors("Exporting the picks", lambda: write_picks(picks, path, frame)):
+            self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")
+            self._notifications.notify(Notification(Level.INFO, f"Picks saved: {path.name}."))
 
     def _shape_of_view(self) -> Shape:
-        """Return the shape of what the viewer holds: that of points of the person's own."""
-        low, high = self._desk.viewer.layers.extent.world
+        """Return the shape of the viewer's world, for points that belong to no tomogram."""
+        low, high = self._viewer.layers.extent.world
         z, y, x = (high - low)[-3:] / NM_PER_A / np.array(self._size_A)
         return round(float(z)), round(float(y)), round(float(x))
+
+
+def count_points(count: int) -> str:
+    """Return a number of points in words."""
+    return f"{count:,} point{'' if count == 1 else 's'}"

@@ -1,8 +1,9 @@
-"""Sizes and places of labels and pieces, as a table."""
+"""A table of labels and connected components with their size and position."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -18,17 +19,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.masks.measure import Measurements, write_csv
-from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
-from napari_cryomamba.app.task_runner import Task
+from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 
 
 class TableCell(QTableWidgetItem):
-    """A cell that reads well and sorts by its value; text sorts before numbers."""
+    """A cell that shows a formatted number and sorts by its value; text sorts before numbers."""
 
     def __init__(self, value: Cell) -> None:
         text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else value
@@ -47,22 +47,27 @@ class TableCell(QTableWidgetItem):
 
 
 class StatisticsPanel(QWidget):
-    """Measures the mask in a thread; a double click on a row goes there."""
+    """Measures the mask in a thread; a double click on a row moves the view there."""
 
-    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        tasks: TaskRunner,
+        notifications: Notifications,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._viewer, self._tasks, self._notifications = viewer, tasks, notifications
         self._mask: Mask | None = None
         self._array: object = None
-        self._task: Task | None = None
         self.rows: list[Row] = []
         self._measured: Measurements | None = None
-        self.button = QPushButton("Measure", self)
-        self.pieces = QCheckBox("each piece", self)
-        self.pieces.setChecked(True)
-        self.pieces.setToolTip("Also list every connected piece (26 neighbours) of a label")
-        self.copy = QPushButton("Copy", self)
-        self.csv = QPushButton("CSV…", self)
+        self.measure_button = QPushButton("Measure", self)
+        self.components = QCheckBox("List components", self)
+        self.components.setChecked(True)
+        self.components.setToolTip("Also list every connected component (26 neighbours) of a label")
+        self.copy_button = QPushButton("Copy", self)
+        self.csv_button = QPushButton("CSV…", self)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -73,29 +78,29 @@ class StatisticsPanel(QWidget):
             vertical.hide()
             vertical.setDefaultSectionSize(22)
         top = QHBoxLayout()
-        for widget in (self.button, self.pieces, self.copy, self.csv):
+        for widget in (self.measure_button, self.components, self.copy_button, self.csv_button):
             top.addWidget(widget)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
         layout.addWidget(self.table)
-        self.button.clicked.connect(self.measure)
-        self.pieces.toggled.connect(self._list_again)
-        self.copy.clicked.connect(self.copy_table)
-        self.csv.clicked.connect(self._choose_file)
+        self.measure_button.clicked.connect(self.measure)
+        self.components.toggled.connect(self._refresh_rows)
+        self.copy_button.clicked.connect(self.copy_table)
+        self.csv_button.clicked.connect(self._choose_file)
         self.table.cellDoubleClicked.connect(self._go_to)
 
     def show_mask(self, mask: Mask | None) -> None:
-        """Offer another mask; what was measured of the one before goes away, also where it was on the same layer."""
+        """Show another mask; the table is cleared, also if the same layer shows another mask."""
         array = mask.array if mask is not None else None
         if array is not self._array:
             self._measured = None
             self._show([])
-            self.button.setText("Measure")
+            self.measure_button.setText("Measure")
         self._listen(mask)
         self._mask, self._array = mask, array
-        self.button.setEnabled(mask is not None and not mask.growing)
-        self._enable()
+        self.measure_button.setEnabled(mask is not None and mask.finished)
+        self._update_buttons()
 
     def _listen(self, mask: Mask | None) -> None:
         before, after = (found.layer if found is not None else None for found in (self._mask, mask))
@@ -106,51 +111,46 @@ class StatisticsPanel(QWidget):
                 after.events.labels_update.connect(self._on_edit)
 
     def _on_edit(self, _event: object = None) -> None:
-        """Say that the numbers are those from before an edit."""
+        """Show that the table is out of date."""
         if self._measured is not None:
-            self.button.setText("Measure again")
+            self.measure_button.setText("Measure again")
 
-    def _enable(self) -> None:
-        for button in (self.copy, self.csv):
+    def _update_buttons(self) -> None:
+        for button in (self.copy_button, self.csv_button):
             button.setEnabled(bool(self.rows))
 
     def measure(self) -> None:
-        """Measure the mask as it is now."""
+        """Measure the mask."""
         mask = self._mask
-        if mask is None or not self._desk.notices.attempt("Measuring the mask", mask.require_finished):
+        if mask is None or not self._notifications.report_errors("Measuring the mask", mask.require_finished):
             return
         array, size, names = mask.array, mask.voxel_size_A, dict(mask.palette.names)
-        self.button.setEnabled(False)
+        self.measure_button.setEnabled(False)
 
         def work(task: Task) -> Measurements:
-            def step(fraction: float) -> None:
-                if task.cancelled():
-                    raise JobFailedError("Measuring was stopped.", code=ErrorCode.CANCELLED)
-                task.progress(fraction)
+            return measure_mask(array, size, names, progress=task.progress)
 
-            return measure_mask(array, size, names, step=step)
-
-        self._task = self._desk.aside.run(
+        self._tasks.run(
             "Measuring the mask",
             work,
-            self._take,
-            progress=lambda fraction: self.button.setText(f"Measuring {fraction:.0%}"),
+            self._on_measured,
+            progress=lambda fraction: self.measure_button.setText(f"Measuring {fraction:.0%}"),
             failed=self._ready,
         )
 
-    def _take(self, measured: Measurements) -> None:
+    def _on_measured(self, measured: Measurements) -> None:
         self._measured = measured
-        self._show(table_rows(measured, pieces=self.pieces.isChecked()))
+        self._show(table_rows(measured, components=self.components.isChecked()))
         self._ready()
 
-    def _list_again(self) -> None:
+    def _refresh_rows(self) -> None:
         if self._measured is not None:
-            self._show(table_rows(self._measured, pieces=self.pieces.isChecked()))
+            self._show(table_rows(self._measured, components=self.components.isChecked()))
 
     def _ready(self) -> None:
-        self.button.setText("Measure")
-        self.button.setEnabled(self._mask is not None)
-        self._enable()
+        self.measure_button.setText("Measure")
+        self.measure_button.setEnabled(self._mask is not None)
+        self._update_buttons()
 
     def _show(self, rows: list[Row]) -> None:
         self.rows = rows
@@ -166,7 +166,7 @@ class StatisticsPanel(QWidget):
         self.table.resizeColumnsToContents()
 
     def copy_table(self) -> None:
-        """Copy all rows, tab-separated, for a spreadsheet."""
+        """Copy all rows as tab-separated text, for a spreadsheet."""
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(as_text(self.rows))
@@ -175,16 +175,16 @@ class StatisticsPanel(QWidget):
         mask = self._mask
         if mask is None:
             return
-        offered = (mask.folder or Path.home()) / f"{stem_of(mask.tomogram)}__{mask.feature}.csv"
-        name, _ = QFileDialog.getSaveFileName(self, "Save the table", str(offered), "CSV (*.csv)")
+        suggested = (mask.folder or Path.home()) / f"{stem_of(mask.tomogram)}__{mask.feature}.csv"
+        name, _ = QFileDialog.getSaveFileName(self, "Save the table", str(suggested), "CSV (*.csv)")
         if name:
             self.save_csv(Path(name))
 
     def save_csv(self, path: Path) -> None:
-        """Write every label and every piece as CSV, in Å and nm as its heads say."""
+        """Write every label and component as CSV, with units in the header."""
         measured = self._measured
         if measured is not None:
-            self._desk.notices.attempt("Saving the table", lambda: write_csv(measured, path))
+            self._notifications.report_errors("Saving the table", lambda: write_csv(measured, path))
 
     def _go_to(self, row: int, _column: int) -> None:
         item = self.table.item(row, 0)
@@ -193,6 +193,6 @@ class StatisticsPanel(QWidget):
         centre = self.rows[item.data(Qt.ItemDataRole.UserRole)].centre_nm
         if centre is None:
             return
-        viewer = self._desk.viewer
-        viewer.dims.set_point(range(viewer.dims.ndim)[-3:], centre)
-        viewer.scene.camera.center = centre
+        dims = self._viewer.dims
+        dims.set_point(range(dims.ndim)[-3:], centre)
+        self._viewer.scene.camera.center = centre

@@ -1,11 +1,11 @@
-"""The threshold of a finished mask, moved while one looks."""
+"""The threshold of a finished mask, changed while the user looks at the result."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
@@ -19,51 +19,73 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledSlider
 
 from cryomamba.engines.artifacts import SCORES
-from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.masks.hysteresis import SCORE_MAX, is_single_threshold
+from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import RETHRESHOLD, JobRecord
-from napari_cryomamba.app.controller import AppController
-from napari_cryomamba.app.task_runner import Task
-from napari_cryomamba.app.thresholds import LiveThreshold, ScoreMap, cut_whole, kept_blocks, moved
+from napari_cryomamba.app.jobs import JobController
+from napari_cryomamba.app.preview import PreviewController
+from napari_cryomamba.app.results import Results
+from napari_cryomamba.app.server import ServerConnection
+from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.overlay import Overlay
-from napari_cryomamba.models.jobs import is_here
+from napari_cryomamba.models.jobs import JobKind, kind_of
 from napari_cryomamba.models.metadata import size_text
+from napari_cryomamba.models.thresholds import (
+    Flags,
+    LiveThreshold,
+    ScoreMap,
+    kept_blocks,
+    with_thresholds,
+    write_thresholded,
+)
+
+_LOAD = "Adjust threshold…"
 
 
 class ThresholdPanel(QWidget):
-    """Shows at once what another threshold does, and applies it when asked: here, or on the server as a job."""
+    """Previews another threshold at once, and applies it when asked: on this computer, or on the server as a job."""
 
-    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        jobs: JobController,
+        preview: PreviewController,
+        results: Results,
+        server: ServerConnection,
+        tasks: TaskRunner,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._viewer, self._jobs, self._preview = viewer, jobs, preview
+        self._results, self._server, self._tasks = results, server, tasks
         self._overlay: Overlay | None = None
         self._record: JobRecord | None = None
-        self._found: ScoreMap | None = None
+        self._score_map: ScoreMap | None = None
         self._live: LiveThreshold | None = None
         self._task: Task | None = None
-        self.load = QPushButton("Load the scores", self)
-        self.load.setToolTip("Fetch the job's scores, so that the threshold can be moved without running it again")
-        self.high = QLabeledSlider(Qt.Orientation.Horizontal, self)
-        self.low = QLabeledSlider(Qt.Orientation.Horizontal, self)
+        self.load_button = QPushButton(_LOAD, self)
+        self.load_button.setToolTip("Load the job's score map, to change the threshold without running the job again")
+        self.controls = QWidget(self)
+        self.high = QLabeledSlider(Qt.Orientation.Horizontal, self.controls)
+        self.low = QLabeledSlider(Qt.Orientation.Horizontal, self.controls)
         for slider in (self.high, self.low):
             slider.setRange(1, SCORE_MAX)
-        self.high.setToolTip("Score (1 to 255) that a connected piece must reach somewhere")
-        self.low.setToolTip("Score that every voxel of a piece must reach")
-        self.linked = QCheckBox("Lower threshold", self)
-        self.linked.setToolTip("Without it, each voxel is decided by itself")
-        self.smallest = QDoubleSpinBox(self)
-        self.smallest.setRange(0, 1e9)
-        self.smallest.setDecimals(0)
-        self.smallest.setSuffix(" nm³")
-        self.apply = QPushButton("Apply", self)
-        self.apply.setToolTip("Cut the whole mask here, exactly; edits of the mask before go")
-        self.on_server = QPushButton("As a job", self)
-        self.on_server.setToolTip("Cut it on the server, as a job of its own beside this one")
-        self.back = QPushButton("Back", self)
-        self.back.setToolTip("Leave the mask as it was")
-        self.said = QLabel(self)
-        self.said.setWordWrap(True)
-        self.controls = QWidget(self)
+        self.high.setToolTip("A component is kept if at least one of its voxels has this score (1 to 255)")
+        self.low.setToolTip("All voxels of a component have at least this score")
+        self.use_low = QCheckBox("Lower threshold", self.controls)
+        self.use_low.setToolTip("Hysteresis: without it, one threshold applies to each voxel")
+        self.min_volume = QDoubleSpinBox(self.controls)
+        self.min_volume.setRange(0, 1e9)
+        self.min_volume.setDecimals(0)
+        self.min_volume.setSuffix(" nm³")
+        self.apply_button = QPushButton("Apply", self.controls)
+        self.apply_button.setToolTip("Compute the whole mask on this computer; earlier edits will be lost")
+        self.server_button = QPushButton("Apply on server", self.controls)
+        self.server_button.setToolTip("Compute the whole mask on the server, as a new job")
+        self.discard_button = QPushButton("Discard changes", self.controls)
+        self.discard_button.setToolTip("Return to the mask as it was")
+        self.status = QLabel(self)
+        self.status.setWordWrap(True)
         self._build()
         self._connect()
         self.show_overlay(None)
@@ -72,215 +94,217 @@ class ThresholdPanel(QWidget):
         form = QFormLayout(self.controls)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Threshold", self.high)
-        form.addRow(self.linked, self.low)
-        form.addRow("Smallest piece", self.smallest)
+        form.addRow(self.use_low, self.low)
+        form.addRow("Minimum volume", self.min_volume)
         buttons = QHBoxLayout()
-        for button in (self.apply, self.on_server, self.back):
+        for button in (self.apply_button, self.server_button, self.discard_button):
             buttons.addWidget(button)
         form.addRow(buttons)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.load, self.controls, self.said):
+        for widget in (self.load_button, self.controls, self.status):
             layout.addWidget(widget)
 
     def _connect(self) -> None:
-        self.load.clicked.connect(self.load_scores)
-        self.high.valueChanged.connect(self._move)
-        self.low.valueChanged.connect(self._move)
-        self.linked.toggled.connect(self._move)
-        self.smallest.valueChanged.connect(self._move)
-        self.apply.clicked.connect(self.apply_here)
-        self.on_server.clicked.connect(self.apply_on_server)
-        self.back.clicked.connect(self.give_up)
-        self._desk.viewer.dims.events.ndisplay.connect(self._on_dimensions)
+        self.load_button.clicked.connect(self.load_scores)
+        self.high.valueChanged.connect(self._on_changed)
+        self.low.valueChanged.connect(self._on_changed)
+        self.use_low.toggled.connect(self._on_changed)
+        self.min_volume.valueChanged.connect(self._on_changed)
+        self.apply_button.clicked.connect(self.apply)
+        self.server_button.clicked.connect(self.apply_on_server)
+        self.discard_button.clicked.connect(self.discard)
+        self._viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     def show_overlay(self, overlay: Overlay | None) -> None:
-        """Offer the mask of another job; a threshold that is being moved on the one before is given up."""
-        if overlay is not None and overlay is self._overlay and self._found is not None:
+        """Show the mask of another job; a threshold that was not applied to the one before is discarded."""
+        if overlay is not None and overlay is self._overlay and self._score_map is not None:
             return
-        self._leave()
+        self._end()
         self._overlay = overlay
-        job = self._desk.runs.table.get(overlay.job_id) if overlay is not None else None
+        job = self._jobs.table.get(overlay.job_id) if overlay is not None else None
         self._record = job.record if job is not None else None
         complete = overlay is not None and overlay.final
         has_scores = self._record is not None and self._record.has(SCORES.name) and complete
-        self.load.setVisible(has_scores)
-        self.load.setEnabled(has_scores)
+        self.load_button.setVisible(has_scores)
+        self.load_button.setEnabled(has_scores)
         self.controls.hide()
-        self.said.setText("" if has_scores else "The engine of this mask keeps no scores, or it is not complete.")
-        self.said.setVisible(not has_scores)
-        if has_scores and self._record is not None and not is_here(self._record.job_id):
-            size = next(a.size_bytes for a in self._record.artifacts if a.name == SCORES.name)
-            self.load.setText(f"Load the scores ({size_text(size)})")
-        else:
-            self.load.setText("Load the scores")
+        self.status.setText("" if has_scores else "The threshold of this mask cannot be adjusted.")
+        self.status.setVisible(not has_scores)
+        self.load_button.setText(_LOAD)
+        if has_scores and self._record is not None and self._is_on_server():
+            size = next(artifact.size_bytes for artifact in self._record.artifacts if artifact.name == SCORES.name)
+            self.load_button.setText(f"{_LOAD} (downloads {size_text(size)})")
 
-    # beginning
+    def _is_on_server(self) -> bool:
+        return self._record is not None and kind_of(self._record.job_id) is JobKind.SERVER
+
+    # loading
 
     def load_scores(self) -> None:
-        """Have the scores here, and let the threshold be moved."""
-        if self._record is None:
-            return
+        """Load the score map, and show the controls."""
         record = self._record
-        self.load.setEnabled(False)
-
-        def loaded(found: ScoreMap) -> None:
-            if record is self._record:
-                self._begin(found)
-
-        self._desk.results.scores(record, loaded, self._not_loaded, self._show_loading)
-
-    def _show_loading(self, fraction: float) -> None:
-        self.load.setText(f"Loading {fraction:.0%}")
-
-    def _not_loaded(self) -> None:
-        self.load.setEnabled(True)
-        self.load.setText("Load the scores")
-
-    def _begin(self, found: ScoreMap) -> None:
-        self._found = found
-        self._live = None
-        for widget in (self.high, self.low, self.linked, self.smallest):
-            widget.blockSignals(True)  # noqa: FBT003 (Qt's own signature)
-        self.high.setValue(found.cut.high)
-        self.low.setValue(found.cut.low)
-        self.linked.setChecked(found.cut.low < found.cut.high)
-        self.smallest.setValue(found.cut.min_voxels * found.voxel_nm3)
-        for widget in (self.high, self.low, self.linked, self.smallest):
-            widget.blockSignals(False)  # noqa: FBT003
-        self.load.hide()
-        self.controls.show()
-        self._enable()
-        if self._record is not None:
-            self._desk.results.join_candidates(self._record, found.cut)
-
-    # moving
-
-    def _move(self) -> None:
-        found, overlay = self._found, self._overlay
-        if found is None or overlay is None or not overlay.in_viewer:
+        if record is None:
             return
-        self.low.setEnabled(self.linked.isChecked())
-        low = self.low.value() if self.linked.isChecked() else self.high.value()
-        least = round(self.smallest.value() / found.voxel_nm3)
-        cut = moved(found.cut, high=self.high.value(), low=low, min_voxels=least)
+        self.load_button.setEnabled(False)
+
+        def loaded(score_map: ScoreMap) -> None:
+            if record is self._record:
+                self._start(score_map)
+
+        def progress(fraction: float) -> None:
+            self.load_button.setText(f"Loading {fraction:.0%}")
+
+        self._results.load_scores(record, loaded, self._on_load_failed, progress)
+
+    def _on_load_failed(self) -> None:
+        self.load_button.setEnabled(True)
+        self.load_button.setText(_LOAD)
+
+    def _start(self, score_map: ScoreMap) -> None:
+        self._score_map, self._live = score_map, None
+        threshold = score_map.threshold
+        blockers = [QSignalBlocker(widget) for widget in (self.high, self.low, self.use_low, self.min_volume)]
+        self.high.setValue(threshold.high)
+        self.low.setValue(threshold.low)
+        self.use_low.setChecked(threshold.low < threshold.high)
+        self.min_volume.setValue(threshold.min_voxels * score_map.voxel_nm3)
+        for blocker in blockers:
+            blocker.unblock()
+        self.load_button.hide()
+        self.controls.show()
+        self._update_buttons()
+        if self._record is not None:
+            self._results.load_candidates(self._record, threshold)
+
+    # previewing
+
+    @property
+    def is_computing(self) -> bool:
+        """Whether the components at the current threshold are still being computed."""
+        return self._task is not None
+
+    def _current(self, score_map: ScoreMap) -> HysteresisThreshold:
+        high = self.high.value()
+        low = self.low.value() if self.use_low.isChecked() else high
+        min_voxels = round(self.min_volume.value() / score_map.voxel_nm3)
+        return with_thresholds(score_map.threshold, high=high, low=low, min_voxels=min_voxels)
+
+    def _on_changed(self) -> None:
+        score_map, overlay = self._score_map, self._overlay
+        if score_map is None or overlay is None or not overlay.in_viewer:
+            return
+        threshold = self._current(score_map)
         if self._live is None:
-            self._live = LiveThreshold(found, cut)
+            self._live = LiveThreshold(score_map, threshold)
             self._show_live()
-            self._desk.watching.overlay_changed.emit(overlay.job_id)
-        live = self._live
+            self._preview.overlay_changed.emit(overlay.job_id)
+        self._cancel_task()
+        if self._record is not None:
+            self._results.filter_picks(self._record, threshold)
+        if is_single_threshold(threshold):
+            self._live.set(threshold)
+        else:
+            # The components of a moment ago are a good guess until the new ones are known.
+            self._live.set(threshold, self._live.kept)
+            self._task = self._tasks.run(
+                "Previewing the threshold",
+                lambda _task: kept_blocks(score_map, threshold),
+                lambda kept: self._on_components(threshold, kept),
+            )
+        self._redraw()
+        self._update_buttons()
+
+    def _on_components(self, threshold: HysteresisThreshold, kept: Flags) -> None:
+        self._task = None
+        if self._live is not None and self._live.threshold == threshold:
+            self._live.set(threshold, kept)
+            self._redraw()
+
+    def _cancel_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        if self._record is not None:
-            self._desk.results.follow_cut(self._record, cut)
-        if is_single_threshold(cut):
-            live.move(cut)
-            self._draw()
-        else:
-            # What was kept a moment ago is a good guess until the pieces are known.
-            live.move(cut, live.kept)
-            self._draw()
-            self._task = self._desk.aside.run(
-                "Moving the threshold", lambda _task: kept_blocks(found, cut), lambda kept: self._settle(cut, kept)
-            )
-        self._enable()
 
-    def _settle(self, cut: Any, kept: Any) -> None:  # noqa: ANN401
-        self._task = None
-        if self._live is not None and self._live.cut == cut:
-            self._live.move(cut, kept)
-            self._draw()
-
-    def _on_dimensions(self, _event: object = None) -> None:
+    def _on_ndisplay(self, _event: object = None) -> None:
         if self._live is not None:
             self._show_live()
 
     def _show_live(self) -> None:
-        overlay, found, live = self._overlay, self._found, self._live
-        if overlay is None or found is None or live is None:
+        overlay, score_map, live = self._overlay, self._score_map, self._live
+        if overlay is None or score_map is None or live is None:
             return
-        if self._desk.viewer.dims.ndisplay == 3:
-            overlay.try_on(live.coarse, found.factor)
+        if self._viewer.dims.ndisplay == 3:
+            overlay.show_temporarily(live.coarse, score_map.factor)
         else:
-            overlay.try_on(live, 1)
+            overlay.show_temporarily(live, 1)
 
-    def _draw(self) -> None:
-        if self._desk.viewer.dims.ndisplay == 3:
+    def _redraw(self) -> None:
+        if self._viewer.dims.ndisplay == 3:
             self._show_live()
         elif self._overlay is not None and self._overlay.in_viewer:
             self._overlay.layer.refresh(thumbnail=False, extent=False)
-            self._desk.watching.frame_shown.emit(self._overlay.job_id)
+            self._preview.frame_drawn.emit(self._overlay.job_id)
 
-    def _enable(self) -> None:
-        moved_away = self._live is not None
-        here = self._record is not None and is_here(self._record.job_id)
-        self.apply.setEnabled(moved_away)
-        self.back.setEnabled(moved_away)
-        self.on_server.setVisible(not here)
-        self.on_server.setEnabled(moved_away and self._desk.server.offers(RETHRESHOLD))
-        self.low.setEnabled(self.linked.isChecked())
-        self.said.setVisible(moved_away)
-        self.said.setText("A look at the new threshold: apply it, or go back." if moved_away else "")
+    def _update_buttons(self) -> None:
+        changed = self._live is not None
+        self.apply_button.setEnabled(changed)
+        self.discard_button.setEnabled(changed)
+        self.server_button.setVisible(self._is_on_server())
+        self.server_button.setEnabled(changed and self._server.can_run(RETHRESHOLD))
+        self.low.setEnabled(self.use_low.isChecked())
+        self.status.setVisible(changed)
+        self.status.setText("Previewing a new threshold. Apply or discard?" if changed else "")
 
     # ending
 
-    def give_up(self) -> None:
+    def discard(self) -> None:
         """Show the mask as it was."""
-        found, overlay = self._found, self._overlay
-        self._leave()
+        score_map, overlay = self._score_map, self._overlay
+        self._end()
         if overlay is not None:
-            self._desk.watching.overlay_changed.emit(overlay.job_id)
-        if found is not None:
-            self._begin(found)
+            self._preview.overlay_changed.emit(overlay.job_id)
+        if score_map is not None:
+            self._start(score_map)
 
-    def _leave(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+    def _end(self) -> None:
+        self._cancel_task()
         if self._live is not None and self._overlay is not None:
-            self._overlay.take_off()
-        if self._live is not None and self._found is not None and self._record is not None:
-            self._desk.results.follow_cut(self._record, self._found.cut)
-        self._live, self._found = None, None
+            self._overlay.restore()
+        if self._live is not None and self._score_map is not None and self._record is not None:
+            self._results.filter_picks(self._record, self._score_map.threshold)
+        self._live, self._score_map = None, None
 
-    def apply_here(self) -> None:
-        """Cut the whole mask in a thread, and show it in place of the one before."""
-        overlay, found, live, record = self._overlay, self._found, self._live, self._record
-        if overlay is None or found is None or live is None or record is None:
+    def apply(self) -> None:
+        """Compute the whole mask in a thread, and show it in place of the one before."""
+        score_map, live, record = self._score_map, self._live, self._record
+        if score_map is None or live is None or record is None:
             return
-        cut = live.cut
-        path = self._desk.downloads.place_for(record.job_id, f"threshold-{cut.high}-{cut.low}-{cut.min_voxels}.mrc")
+        threshold = live.threshold
+        name = f"threshold-{threshold.high}-{threshold.low}-{threshold.min_voxels}.mrc"
+        path = self._results.path_for(record.job_id, name)
         self.controls.setEnabled(False)
-
-        def work(task: Task) -> None:
-            def step(fraction: float) -> None:
-                if task.cancelled():
-                    raise JobFailedError("It was stopped.", code=ErrorCode.CANCELLED)
-                task.progress(fraction)
-
-            cut_whole(found, cut, path, step=step)
 
         def done(_none: object) -> None:
             self.controls.setEnabled(True)
-            self._leave()
-            self._desk.results.show_file(record, path)
-            self._begin(replace(found, cut=cut))
-            self._desk.results.follow_cut(record, cut)
+            self._end()
+            self._results.show_file(record, path)
+            self._start(replace(score_map, threshold=threshold))
+            self._results.filter_picks(record, threshold)
 
-        self._desk.aside.run(
+        self._tasks.run(
             "Applying the threshold",
-            work,
+            lambda task: write_thresholded(score_map, threshold, path, progress=task.progress),
             done,
-            progress=lambda fraction: self.said.setText(f"Cutting the whole mask: {fraction:.0%}"),
+            progress=lambda fraction: self.status.setText(f"Computing the whole mask: {fraction:.0%}"),
             failed=lambda: self.controls.setEnabled(True),
         )
 
     def apply_on_server(self) -> None:
-        """Hand in a job that cuts the scores on the server."""
-        record, live, found = self._record, self._live, self._found
-        if record is None or live is None or found is None:
+        """Submit a job that applies the threshold on the server."""
+        record, live, score_map = self._record, self._live, self._score_map
+        if record is None or live is None or score_map is None:
             return
-        volume = live.cut.min_voxels * found.voxel_nm3
-        self._desk.threshold(record, high=live.cut.high, low=live.cut.low, min_volume_nm3=volume)
-        self.give_up()
+        volume = live.threshold.min_voxels * score_map.voxel_nm3
+        self._jobs.rethreshold(record, high=live.threshold.high, low=live.threshold.low, min_volume_nm3=volume)
+        self.discard()

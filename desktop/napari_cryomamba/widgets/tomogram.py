@@ -1,4 +1,4 @@
-"""What a tomogram is: name, size, header, statistics, and what is odd about it."""
+"""The selected tomogram: name, header, statistics and warnings."""
 
 from __future__ import annotations
 
@@ -20,34 +20,38 @@ from qtpy.QtWidgets import (
 )
 
 from cryomamba.volumes import Statistics, open_volume, stream_statistics
-from napari_cryomamba.app.controller import AppController
-from napari_cryomamba.app.task_runner import Task
-from napari_cryomamba.layers.tomogram import Source, source_of
+from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.tomograms import TomogramController
+from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.metadata import header_rows, statistics_rows
+from napari_cryomamba.models.source import Source
 from napari_cryomamba.signals import Signal
+from napari_cryomamba.widgets.theme import state_colors
 
 RECENT_SHOWN = 6
 
 
 class TomogramPanel(QScrollArea):
-    """The metadata of the selected tomogram; statistics come from a thread and are kept for as long as it is open.
+    """The metadata of the selected tomogram; statistics are computed in a thread, once for each file.
 
     Signals
     -------
-    open_wanted, sample_wanted
-        The person asks for a file dialog, or for the sample.
-    path_wanted : str
-        The person asks for a recent file.
+    open_requested
+        The user wants to choose a file.
     """
 
-    open_wanted = Signal()
-    sample_wanted = Signal()
-    path_wanted = Signal(str)
+    open_requested = Signal()
 
-    def __init__(self, desk: AppController, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        tomograms: TomogramController,
+        tasks: TaskRunner,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._viewer, self._tomograms, self._tasks = viewer, tomograms, tasks
         self._layer: Any = None
         self._statistics: dict[str, Statistics] = {}
         self._task: Task | None = None
@@ -61,7 +65,7 @@ class TomogramPanel(QScrollArea):
         self.title.setStyleSheet("font-weight: bold;")
         self.chooser = QComboBox(body)
         self.chooser.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.chooser.setToolTip("Show another tomogram; the others and their masks are hidden")
+        self.chooser.setToolTip("Show another tomogram with its masks, and hide the others")
         self.empty = QWidget(body)
         self._fill_empty()
         self.form = QFormLayout()
@@ -70,10 +74,12 @@ class TomogramPanel(QScrollArea):
         self.progress.setFormat("Measuring intensities %p %")
         self.warnings = QLabel(body)
         self.warnings.setWordWrap(True)
-        self.warnings.setStyleSheet("color: #d29922;")
+        self.warnings.setStyleSheet(f"color: {state_colors().warning};")
         self.sizes = [QDoubleSpinBox(body) for _ in range(3)]
         self.apply = QPushButton("Apply", body)
-        self.apply.setToolTip("Use this voxel size instead of the header's; jobs take it too. The file stays as it is.")
+        self.apply.setToolTip(
+            "Use this voxel size instead of the header's, also for new jobs. The file is not changed."
+        )
         self.size_row = self._size_row(body)
         for widget in (self.chooser, self.title, self.empty, self.warnings, self.size_row):
             self._layout.addWidget(widget)
@@ -83,16 +89,16 @@ class TomogramPanel(QScrollArea):
         self.progress.hide()
         self.apply.clicked.connect(self._correct)
         self.chooser.activated.connect(self._choose)
-        desk.viewer.layers.selection.events.active.connect(self.refresh)
-        desk.viewer.layers.events.inserted.connect(self.refresh)
-        desk.viewer.layers.events.removed.connect(self.refresh)
+        viewer.layers.selection.events.active.connect(self.refresh)
+        viewer.layers.events.inserted.connect(self.refresh)
+        viewer.layers.events.removed.connect(self.refresh)
         self.refresh()
 
     def _size_row(self, body: QWidget) -> QWidget:
         row = QWidget(body)
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Voxel z, y, x", row))
+        layout.addWidget(QLabel("Voxel size (z, y, x)", row))
         for box in self.sizes:
             box.setDecimals(3)
             box.setRange(0.001, 10_000)
@@ -106,14 +112,14 @@ class TomogramPanel(QScrollArea):
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected tomogram."""
-        layers = tomogram_layers(self._desk.viewer)
-        self._layer = active_tomogram(self._desk.viewer)
+        layers = tomogram_layers(self._viewer)
+        self._layer = active_tomogram(self._viewer)
         source = source_of(self._layer) if self._layer is not None else None
         self.chooser.clear()
         self.chooser.addItems([layer.name for layer in layers])
         self.chooser.setCurrentIndex(layers.index(self._layer) if self._layer in layers else -1)
         self.chooser.setVisible(len(layers) > 1)
-        self.title.setText(source.meta.name if source else "No tomogram is open")
+        self.title.setText(source.meta.name if source else "No tomogram open")
         self.empty.setVisible(source is None)
         self.size_row.setVisible(source is not None)
         self._clear_form()
@@ -122,9 +128,9 @@ class TomogramPanel(QScrollArea):
             return
         for box, size in zip(self.sizes, source.meta.voxel_size_A, strict=True):
             box.setValue(size)
-        told = "\n".join(f"⚠ {w.message} {w.hint}" for w in source.meta.warnings)
-        self.warnings.setText(told)
-        self.warnings.setVisible(bool(told))
+        warnings = "\n".join(f"⚠ {w.message} {w.hint}" for w in source.meta.warnings)
+        self.warnings.setText(warnings)
+        self.warnings.setVisible(bool(warnings))
         for label, text in header_rows(source.meta):
             self._add(label, text)
         statistics = self._statistics.get(str(source.path))
@@ -136,22 +142,27 @@ class TomogramPanel(QScrollArea):
     def _fill_empty(self) -> None:
         layout = QVBoxLayout(self.empty)
         layout.setContentsMargins(0, 0, 0, 0)
-        hint = QLabel("Drop .mrc, .rec, .map, .st or .ali files on the window (packed ones too), or:", self.empty)
+        hint = QLabel(
+            "Drop .mrc, .rec, .map, .st or .ali files on the window (.gz and .bz2 also work), or:", self.empty
+        )
         hint.setWordWrap(True)
         layout.addWidget(hint)
-        for text, signal in (("Open tomogram…", self.open_wanted), ("Open the sample", self.sample_wanted)):
+        for text, slot in (
+            ("Open tomogram…", self.open_requested),
+            ("Open sample tomogram", self._tomograms.open_sample),
+        ):
             button = QPushButton(text, self.empty)
-            button.clicked.connect(signal)
+            button.clicked.connect(slot)
             layout.addWidget(button)
-        for name in self._desk.preferences.values.recent_files[:RECENT_SHOWN]:
+        for name in self._tomograms.recent_files[:RECENT_SHOWN]:
             button = QPushButton(Path(name).name, self.empty)
             button.setFlat(True)
             button.setToolTip(name)
-            button.clicked.connect(lambda _checked=False, path=name: self.path_wanted.emit(path))
+            button.clicked.connect(lambda _checked=False, path=Path(name): self._tomograms.open_files([path]))
             layout.addWidget(button)
 
     def _choose(self, index: int) -> None:
-        self._desk.present(tomogram_layers(self._desk.viewer)[index])
+        self._tomograms.show_only(tomogram_layers(self._viewer)[index])
 
     def _clear_form(self) -> None:
         while self.form.rowCount():
@@ -175,14 +186,14 @@ class TomogramPanel(QScrollArea):
 
         def measure(task: Task) -> Statistics:
             with open_volume(source.path) as volume:
-                return stream_statistics(volume, progress=task.progress, cancelled=task.cancelled)
+                return stream_statistics(volume, progress=task.progress, cancelled=task.is_cancelled)
 
         def done(found: Statistics) -> None:
             self.progress.hide()
             self._statistics[str(source.path)] = found
             self.refresh()
 
-        self._task = self._desk.aside.run(
+        self._task = self._tasks.run(
             "Measuring the tomogram",
             measure,
             done,
@@ -192,17 +203,17 @@ class TomogramPanel(QScrollArea):
 
     def _correct(self) -> None:
         z, y, x = (box.value() for box in self.sizes)
-        if self._desk.correct_voxel_size(self._layer, (z, y, x)):
+        if self._tomograms.correct_voxel_size(self._layer, (z, y, x)):
             self.refresh()
 
     @property
     def measured(self) -> bool:
-        """Whether the intensities of the shown tomogram are known."""
+        """Whether the statistics of the shown tomogram are known."""
         source = source_of(self._layer) if self._layer is not None else None
         return source is not None and str(source.path) in self._statistics
 
     def stop(self) -> None:
-        """End the measurement that is under way; it stops at the next MiB."""
+        """Cancel the measurement that is running; it stops at the next MiB."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -12,7 +12,7 @@ from napari_cryomamba.app.focus import Focus
 class Counted(Focus):
     """A focus that notes the section at which it would have told the server."""
 
-    def tell(self) -> None:
+    def send(self) -> None:
         self.sections = [*getattr(self, "sections", []), self._viewer.dims.current_step[0]]
 
 
@@ -22,7 +22,7 @@ def test_many_steps_are_one_focus(qtbot: Any) -> None:
     viewer.dims.ndim = 3
     viewer.dims.range = ((0, 63, 1), (0, 63, 1), (0, 63, 1))
     unused: Any = None
-    focus = Counted(viewer, watching=unused, bridge=unused)
+    focus = Counted(viewer, jobs=unused, preview=unused)
     try:
         for section in range(5, 31):
             viewer.dims.set_current_step(0, section)

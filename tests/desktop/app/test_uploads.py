@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobState, Progress
-from napari_cryomamba.app.uploads import Meter
-from napari_cryomamba.models.jobs import LOCAL_PREFIX, SENDING_PREFIX, JobTable
-from napari_cryomamba.net.submit import is_out_of_sight
+from napari_cryomamba.app.uploads import TransferProgress
+from napari_cryomamba.models.jobs import JobKind, JobTable
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import RecordMaker
@@ -21,7 +20,7 @@ def test_the_time_to_go_counts_what_was_sent_now(monkeypatch: pytest.MonkeyPatch
     clock = iter([10.0, 11.0, 11.01, 11.02])
     monkeypatch.setattr("napari_cryomamba.app.uploads.time.monotonic", lambda: next(clock))
     told: list[Progress] = []
-    meter = Meter(told.append, "uploading")
+    meter = TransferProgress(told.append, "uploading")
     meter(500, 1000)
     meter(600, 1000)
     meter(601, 1000)
@@ -32,25 +31,15 @@ def test_the_time_to_go_counts_what_was_sent_now(monkeypatch: pytest.MonkeyPatch
     assert told[2].stage == "uploading"
 
 
-def test_only_what_is_out_of_sight_is_sent() -> None:
-    """Sending helps where the server does not see the file, not where it found it damaged."""
-    forbidden = InvalidRequestError("No.", code=ErrorCode.PATH_FORBIDDEN)
-    missing = VolumeError("None.", code=ErrorCode.VOLUME_NOT_FOUND)
-    assert is_out_of_sight(forbidden)
-    assert is_out_of_sight(missing)
-    assert not is_out_of_sight(VolumeError("Damaged."))
-    assert not is_out_of_sight(ConflictError("Used."))
-
-
 def test_an_upload_is_a_row_until_its_job_is_there(make_record: RecordMaker) -> None:
     """It says what it does, can be cancelled, and tried again when it broke off; removed, it is gone."""
-    table, row = JobTable(), f"{SENDING_PREFIX}1"
+    table, row = JobTable(), f"{JobKind.UPLOAD}1"
     table.update(make_record(row, progress=Progress(stage="uploading"), history=()))
     job = table.rows[0]
-    assert (job.state_text, job.can_cancel, job.local) == ("Uploading", True, True)
+    assert (job.state_text, job.can_cancel, job.kind) == ("Uploading", True, JobKind.UPLOAD)
     error = JobError(code=ErrorCode.UNAVAILABLE, message="Away.", hint="Wait.")
-    [notice] = table.update(make_record(row, JobState.FAILED, n=3, errors=(error,), history=()))
-    assert (notice.context, notice.text) == ("Sending 'vesicles.mrc'", "Away.")
+    [notification] = table.update(make_record(row, JobState.FAILED, n=3, errors=(error,), history=()))
+    assert (notification.context, notification.text) == ("Uploading 'vesicles.mrc'", "Away.")
     assert table.rows[0].can_retry
     table.remove(row)
     assert table.rows == []
@@ -61,6 +50,6 @@ def test_leaving_a_server_keeps_what_is_of_this_desktop(make_record: RecordMaker
     """Local jobs stay in the table when another server is talked to, others go."""
     table = JobTable(mine={"job-1"})
     table.update(make_record("job-1"))
-    table.update(make_record(f"{LOCAL_PREFIX}1"))
-    table.forget_server()
-    assert [job.job_id for job in table.rows] == [f"{LOCAL_PREFIX}1"]
+    table.update(make_record(f"{JobKind.LOCAL}1"))
+    table.drop_server_jobs()
+    assert [job.job_id for job in table.rows] == [f"{JobKind.LOCAL}1"]

@@ -66,7 +66,7 @@ def test_the_same_job_has_one_layer(panel: Any, layer: Any, make_record: RecordM
     show_picks(panel.viewer, make_record(state=JobState.COMPLETED), PICKS, SIZE)
     assert len(panel.viewer.layers) == 1
     panel.viewer.layers.clear()
-    assert panel.picks.title.text() == "No picks yet"
+    assert panel.picks.title.text() == "No picks"
     assert not panel.picks.export.isEnabled()
 
 
@@ -100,10 +100,10 @@ def test_no_picks_are_a_layer_too(panel: Any, make_record: RecordMaker) -> None:
 
 def run_here(panel: CryoMambaWidget, tomogram: Path, qtbot: Any, engine: str) -> None:
     """Open a tomogram, run an engine on it in this process, and wait for its picks."""
-    panel.open_files([tomogram])
+    panel.controller.tomograms.open_files([tomogram])
     qtbot.waitUntil(lambda: bool(panel.segment.engine.findText(engine) >= 0 and panel.viewer.layers), timeout=WAIT_MS)
     panel.segment.engine.setCurrentText(engine)
-    panel.segment.here.click()
+    panel.segment.local_button.click()
     qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
 
 
@@ -111,23 +111,23 @@ def test_an_engine_that_picks_shows_its_points(panel: CryoMambaWidget, phantom_f
     """Run here, the engine for particles leaves a mask and its picks in the viewer."""
     run_here(panel, phantom_file, qtbot, "particles")
     [points] = [layer for layer in panel.viewer.layers if layer.name.endswith("picks")]
-    written = read_csv(panel.desk.runs.local.file(panel.desk.runs.table.rows[0].job_id, "picks.csv"))
+    written = read_csv(panel.controller.jobs.local.file(panel.controller.jobs.table.rows[0].job_id, "picks.csv"))
     np.testing.assert_allclose(points.data, written.positions)
 
 
 def test_membranes_come_with_pieces_and_arrows(panel: CryoMambaWidget, phantom_file: Path, qtbot: Any) -> None:
     """Asked for in the form, the job's mask can be shown as numbered pieces, and its points have arrows."""
-    panel.open_files([phantom_file])
+    panel.controller.tomograms.open_files([phantom_file])
     qtbot.waitUntil(
         lambda: bool(panel.segment.engine.findText("membrane") >= 0 and panel.viewer.layers), timeout=WAIT_MS
     )
     panel.segment.engine.setCurrentText("membrane")
     panel.segment.form.fill({"instances": True, "point_spacing_A": 120.0})
-    panel.segment.here.click()
+    panel.segment.local_button.click()
     qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
     assert [layer.name.rpartition("· ")[2] for layer in panel.viewer.layers][-2:] == ["normals", "picks"]
-    job_id = panel.desk.runs.table.rows[0].job_id
-    overlay = panel.desk.watching.overlays[job_id]
+    job_id = panel.controller.jobs.table.rows[0].job_id
+    overlay = panel.controller.preview.overlays[job_id]
     qtbot.waitUntil(lambda: overlay.final, timeout=WAIT_MS)
     panel.mask_panel.show_layer(overlay.layer)
     version = panel.mask_panel.version
@@ -200,14 +200,14 @@ def test_filaments_of_a_job_are_shown(panel: CryoMambaWidget, tmp_path: Path, qt
     axis = np.linalg.norm(np.indices((32, 72)) - np.array([16, 36])[:, None, None], axis=0)
     density = np.random.default_rng(4).normal(0, 0.5, (32, 72, 72)) - (axis <= 6.2)[:, None, :]
     write_volume(tmp_path / "tube.mrc", density.astype(np.float32), 20.0)
-    panel.open_files([tmp_path / "tube.mrc"])
+    panel.controller.tomograms.open_files([tmp_path / "tube.mrc"])
     qtbot.waitUntil(
         lambda: bool(panel.segment.engine.findText("filaments") >= 0 and panel.viewer.layers), timeout=WAIT_MS
     )
     panel.segment.engine.setCurrentText("filaments")
-    panel.segment.here.click()
+    panel.segment.local_button.click()
     qtbot.waitUntil(lambda: panel.picks.export.isEnabled(), timeout=WAIT_MS)
-    written = read_csv(panel.desk.runs.local.file(panel.desk.runs.table.rows[0].job_id, "picks.csv"))
+    written = read_csv(panel.controller.jobs.local.file(panel.controller.jobs.table.rows[0].job_id, "picks.csv"))
     assert written.kind == "filaments"
     pieces, _ = path_segments(written)
     assert len(pieces) > 40
@@ -220,22 +220,22 @@ def test_picks_follow_the_threshold(panel: CryoMambaWidget, phantom_file: Path, 
     """Moved, a threshold shows the particles that are in the mask there, and going back those of the job."""
     run_here(panel, phantom_file, qtbot, "particles")
     [points] = [layer for layer in panel.viewer.layers if layer.name.endswith("picks")]
-    first, job_id = points.data.copy(), panel.desk.runs.table.rows[0].job_id
-    qtbot.waitUntil(lambda: panel.desk.watching.overlays[job_id].final, timeout=WAIT_MS)
-    threshold = panel.mask_panel.threshold
-    panel.mask_panel.show_layer(panel.desk.watching.overlays[job_id].layer)
-    threshold.load.click()
-    every = read_csv(panel.desk.runs.local.file(job_id, "candidates.csv"))
+    first, job_id = points.data.copy(), panel.controller.jobs.table.rows[0].job_id
+    qtbot.waitUntil(lambda: panel.controller.preview.overlays[job_id].final, timeout=WAIT_MS)
+    threshold = panel.threshold
+    panel.mask_panel.show_layer(panel.controller.preview.overlays[job_id].layer)
+    threshold.load_button.click()
+    every = read_csv(panel.controller.jobs.local.file(job_id, "candidates.csv"))
     qtbot.waitUntil(lambda: len(points.data) == len(every), timeout=WAIT_MS)
     np.testing.assert_allclose(picks_in(points).positions, first)
     job_cut = threshold.high.value()
     for cut in (60, 200):
         threshold.high.setValue(cut)
-        expected = every.cut(cut, cut)
+        expected = every.above(cut, cut)
         assert sorted(map(tuple, picks_in(points).positions)) == sorted(map(tuple, expected.positions))
         assert panel.picks.count.text().startswith(f"{len(expected):,} of" if len(expected) < len(every) else "")
-        shown = np.asarray(panel.desk.watching.overlays[job_id].layer.data)
+        shown = np.asarray(panel.controller.preview.overlays[job_id].layer.data)
         assert shown[tuple(np.floor(expected.positions + 0.5).astype(int).T)].all()
-    threshold.back.click()
+    threshold.discard_button.click()
     assert threshold.high.value() == job_cut
     np.testing.assert_allclose(picks_in(points).positions, first)

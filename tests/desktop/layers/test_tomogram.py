@@ -12,7 +12,8 @@ import pytest
 
 from cryomamba.errors import VolumeError
 from cryomamba.volumes import MaskWriter, open_volume, write_volume
-from napari_cryomamba.layers.tomogram import LazyVoxels, Source, open_mask, open_tomogram
+from napari_cryomamba.layers.tomogram import LazyVoxels, open_mask, open_tomogram
+from napari_cryomamba.models.source import Source
 from napari_cryomamba.reader import get_reader, read
 
 

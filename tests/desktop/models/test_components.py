@@ -14,7 +14,7 @@ from napari.layers import Labels
 
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.volumes import blank_header, open_volume
-from napari_cryomamba.app.revisions import TITLES, export_mask, next_revision, save_mask, write_centres
+from napari_cryomamba.app.revisions import TITLES, export_mask, next_version, save_mask, write_centres
 from napari_cryomamba.layers.masks import PREVIEW, apply_edit, mask_of
 from napari_cryomamba.models.components import (
     COLUMNS,
@@ -58,7 +58,7 @@ def test_the_table_has_labels_first_and_then_pieces_by_size(mask: Any) -> None:
     assert rows[3].cells[4] == 36 * 2.0
     assert rows[3].centre_nm == pytest.approx((6 * 2.0, 6 * 1.0, 2.5 * 1.0))
     assert len(rows[3].cells) == len(COLUMNS)
-    assert len(table_rows(measured, pieces=False)) == 2
+    assert len(table_rows(measured, components=False)) == 2
 
 
 def test_the_table_goes_to_a_spreadsheet(mask: Any) -> None:
@@ -103,15 +103,15 @@ def test_a_preview_is_not_kept() -> None:
     assert found is not None
     found.require_finished()
     with pytest.raises(InvalidRequestError, match="coarse preview"):
-        replace(found, unfinished=PREVIEW[0], hint=PREVIEW[1]).require_finished()
+        replace(found, not_ready=PREVIEW).require_finished()
 
 
 def test_revisions_never_overwrite(tmp_path: Path, mask: Any) -> None:
     """Each save gets the next number, beside what is there."""
-    first = next_revision(tmp_path, "tomo.rec.gz", "my engine")
+    first = next_version(tmp_path, "tomo.rec.gz", "my engine")
     assert first.name == "tomo__my-engine_v1.mrc"
     save_mask(first, mask, None, SIZE, engine="my engine")
-    assert next_revision(tmp_path, "tomo.rec.gz", "my engine").name == "tomo__my-engine_v2.mrc"
+    assert next_version(tmp_path, "tomo.rec.gz", "my engine").name == "tomo__my-engine_v2.mrc"
 
 
 def test_a_saved_mask_lies_on_its_tomogram(tmp_path: Path, mask: Any) -> None:

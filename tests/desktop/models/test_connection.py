@@ -10,7 +10,7 @@ import pytest
 from cryomamba.errors import AccessError, UnavailableError
 from cryomamba.models.server import ServerInfo, WorkerInfo
 from napari_cryomamba.models.connection import BACKOFF_S, ConnectionModel, Phase
-from napari_cryomamba.models.history import Level
+from napari_cryomamba.models.notifications import Level
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AWAY = UnavailableError("No broker answers.", hint="Start the services.")
@@ -34,63 +34,63 @@ def model() -> ConnectionModel:
 
 def test_an_answer_connects_and_is_told_once(model: ConnectionModel) -> None:
     """The first answer makes one message; later ones none."""
-    assert [n.level for n in model.answered(info(), transport="bus")] == [Level.INFO]
-    assert model.answered(info(), transport="bus") == []
-    assert model.link.phase is Phase.CONNECTED
-    assert model.link.server == "cryomamba 1.2 · 1 worker"
+    assert [n.level for n in model.on_response(info(), transport="bus")] == [Level.INFO]
+    assert model.on_response(info(), transport="bus") == []
+    assert model.state.phase is Phase.CONNECTED
+    assert model.state.server == "cryomamba 1.2 · 1 worker"
 
 
 def test_no_worker_is_degraded_and_says_why(model: ConnectionModel) -> None:
     """A server without inference is connected, degraded, and the reason stands in the text."""
-    notices = model.answered(info(workers=0), transport="bus")
-    assert model.link.phase is Phase.DEGRADED
-    assert "no inference service" in model.link.text(0)
-    assert [n.level for n in notices] == [Level.INFO, Level.WARNING]
-    assert "complete again" in model.answered(info(), transport="bus")[0].text
+    notifications = model.on_response(info(workers=0), transport="bus")
+    assert model.state.phase is Phase.DEGRADED
+    assert "no worker" in model.state.text(0)
+    assert [n.level for n in notifications] == [Level.INFO, Level.WARNING]
+    assert "fully available again" in model.on_response(info(), transport="bus")[0].text
 
 
 def test_a_server_that_stays_away_makes_one_message(model: ConnectionModel) -> None:
     """Each failed try lengthens the pause up to a bound, and only the first is told."""
-    told = [model.failed(AWAY, now=100.0) for _ in range(10)]
-    assert [len(notices) for notices in told] == [1] + [0] * 9
-    assert model.link.phase is Phase.WAITING
-    assert model.link.retry_at == 100.0 + BACKOFF_S[-1]
+    told = [model.on_failure(AWAY, now=100.0) for _ in range(10)]
+    assert [len(notifications) for notifications in told] == [1] + [0] * 9
+    assert model.state.phase is Phase.WAITING
+    assert model.state.retry_at == 100.0 + BACKOFF_S[-1]
 
 
 def test_the_seconds_to_the_next_try_are_counted_down(model: ConnectionModel) -> None:
     """The text names the seconds that are left, and none when the time has come."""
-    model.failed(AWAY, now=100.0)
-    model.failed(AWAY, now=100.0)
-    assert model.link.text(100.0) == "Reconnecting in 2 s"
-    assert model.link.text(101.5) == "Reconnecting in 1 s"
-    assert model.link.text(103.0) == "Reconnecting …"
+    model.on_failure(AWAY, now=100.0)
+    model.on_failure(AWAY, now=100.0)
+    assert model.state.text(100.0) == "Reconnecting in 2 s"
+    assert model.state.text(101.5) == "Reconnecting in 1 s"
+    assert model.state.text(103.0) == "Reconnecting …"
 
 
 def test_a_refusal_says_why_and_is_tried_seldom(model: ConnectionModel) -> None:
     """An error that cannot pass by itself is a refusal with its reason."""
-    model.failed(AccessError("This key is not known.", hint="Ask for one."), now=0.0)
-    assert model.link.phase is Phase.REFUSED
-    assert model.link.text(0) == "Refused: This key is not known. Ask for one."
-    assert model.link.hint == "Ask for one."
+    model.on_failure(AccessError("This key is not known.", hint="Ask for one."), now=0.0)
+    assert model.state.phase is Phase.REFUSED
+    assert model.state.text(0) == "Refused: This key is not known. Ask for one."
+    assert model.state.hint == "Ask for one."
 
 
 def test_a_lost_connection_and_a_restart_are_told(model: ConnectionModel) -> None:
     """Losing the server, coming back, and a new epoch each make a sentence."""
-    model.answered(info(epoch=1), transport="bus")
-    lost = model.lost("The connection to the broker was lost.", now=5.0)
+    model.on_response(info(epoch=1), transport="bus")
+    lost = model.on_connection_lost("The connection to the broker was lost.", now=5.0)
     assert "lost" in lost[0].text
-    assert model.lost("again", now=5.1) == []
-    back = [notice.text for notice in model.answered(info(epoch=2), transport="bus")]
+    assert model.on_connection_lost("again", now=5.1) == []
+    back = [notification.text for notification in model.on_response(info(epoch=2), transport="bus")]
     assert back == [
         "Connected again to tcp://127.0.0.1:5560.",
-        "The broker was restarted; jobs are picked up again.",
+        "The server was restarted; jobs continue.",
     ]
 
 
 def test_the_last_known_server_stays_readable_while_it_is_away(model: ConnectionModel) -> None:
     """Version and workers of the last answer are kept until another address is opened."""
-    model.answered(info(), transport="bus")
-    model.failed(AWAY, now=0.0)
-    assert model.link.info is not None
+    model.on_response(info(), transport="bus")
+    model.on_failure(AWAY, now=0.0)
+    assert model.state.info is not None
     model.open("http://127.0.0.1:8000")
-    assert model.link.info is None
+    assert model.state.info is None

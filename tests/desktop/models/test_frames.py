@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cryomamba.models.frames import NewestFrame, PreviewStatistics
+from napari_cryomamba.models.frames import LatestFrame, PreviewStatistics
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import FrameMaker
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def test_a_newer_frame_replaces_the_one_that_waits(make_frame: FrameMaker) -> None:
     """Whoever draws gets the newest frame alone, and is woken once."""
-    place = NewestFrame()
-    assert place.put(make_frame(seq=1))
-    assert not place.put(make_frame(seq=2), skipped=3)
-    frame = place.take()
+    queue = LatestFrame()
+    assert queue.put(make_frame(seq=1))
+    assert not queue.put(make_frame(seq=2), skipped=3)
+    frame = queue.take()
     assert frame is not None
     assert frame.seq == 2
-    assert place.take() is None
-    assert place.statistics == PreviewStatistics(received=2, shown=1, skipped=4, made_at=1002.0)
+    assert queue.take() is None
+    assert queue.statistics == PreviewStatistics(received=2, shown=1, skipped=4, created_at_s=1002.0)
 
 
 @given(st.lists(st.booleans(), max_size=40))
@@ -33,43 +33,43 @@ def test_received_frames_are_shown_skipped_or_waiting(steps: list[bool]) -> None
 
     from cryomamba.models.frames import PreviewFrame
 
-    place, waiting = NewestFrame(), 0
+    queue, waiting = LatestFrame(), 0
     for put in steps:
         if put:
             mask = np.zeros((1, 1, 1), np.uint8)
-            place.put(PreviewFrame("j", mask, (1, 1, 1), (1, 1, 1), (1.0, 1.0, 1.0), 0.0, "demo"))
+            queue.put(PreviewFrame("j", mask, (1, 1, 1), (1, 1, 1), (1.0, 1.0, 1.0), 0.0, "demo"))
             waiting = 1
-        elif place.take() is not None:
+        elif queue.take() is not None:
             waiting = 0
-    seen = place.statistics
+    seen = queue.statistics
     assert seen.received == seen.shown + seen.skipped + waiting
 
 
 def test_putting_and_taking_from_two_threads_loses_nothing(make_frame: FrameMaker) -> None:
     """A producer and a drawer in two threads agree on every frame, and the last one is drawn."""
-    place, woken = NewestFrame(), threading.Semaphore(0)
+    queue, woken = LatestFrame(), threading.Semaphore(0)
     drawn: list[int] = []
 
     def produce() -> None:
         for seq in range(1, 201):
-            if place.put(make_frame(seq=seq)):
+            if queue.put(make_frame(seq=seq)):
                 woken.release()
 
     producer = threading.Thread(target=produce)
     producer.start()
     while not drawn or drawn[-1] != 200:
         assert woken.acquire(timeout=10)
-        frame = place.take()
+        frame = queue.take()
         assert frame is not None
         drawn.append(frame.seq)
     producer.join()
     assert drawn == sorted(set(drawn))
-    assert place.statistics.shown + place.statistics.skipped == 200
+    assert queue.statistics.shown + queue.statistics.skipped == 200
 
 
 def test_the_age_reads_well() -> None:
     """Age is in seconds first, then minutes, and never negative."""
-    statistics = PreviewStatistics(received=3, shown=2, skipped=1, made_at=100.0)
+    statistics = PreviewStatistics(received=3, shown=2, skipped=1, created_at_s=100.0)
     assert statistics.text(101.24) == "Preview 1.2 s old · 2 shown · 1 skipped"
     assert statistics.age_s(99.0) == 0.0
     assert statistics.text(400.0).startswith("Preview 5 min old")

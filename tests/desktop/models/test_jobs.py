@@ -8,8 +8,8 @@ import pytest
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobEvent, JobState, Progress
-from napari_cryomamba.models.history import Level
 from napari_cryomamba.models.jobs import JobTable, duration
+from napari_cryomamba.models.notifications import Level
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import RecordMaker
@@ -59,8 +59,10 @@ def test_a_failure_is_told_with_its_hint(make_record: RecordMaker) -> None:
     table = JobTable({"job-1"})
     table.update(make_record())
     error = JobError(code=ErrorCode.OUT_OF_MEMORY, message="Memory ran out.", hint="Use fewer processes.")
-    notices = table.update(make_record(state=JobState.FAILED, n=3, errors=(error,)))
-    assert [(n.level, n.text, n.hint) for n in notices] == [(Level.ERROR, "Memory ran out.", "Use fewer processes.")]
+    notifications = table.update(make_record(state=JobState.FAILED, n=3, errors=(error,)))
+    assert [(n.level, n.text, n.hint) for n in notifications] == [
+        (Level.ERROR, "Memory ran out.", "Use fewer processes.")
+    ]
     assert table.rows[0].error_text == "Memory ran out. Use fewer processes."
     assert table.rows[0].can_retry
     assert not table.rows[0].can_cancel
@@ -81,9 +83,9 @@ def test_a_lost_attempt_is_told_while_the_job_goes_on(make_record: RecordMaker) 
         reason="its worker was lost",
     )
     again = make_record(state=JobState.PENDING, n=3)
-    notices = table.update(again.model_copy(update={"history": (*first.history, lost)}))
-    assert [notice.level for notice in notices] == [Level.WARNING]
-    assert "its worker was lost" in notices[0].text
+    notifications = table.update(again.model_copy(update={"history": (*first.history, lost)}))
+    assert [notification.level for notification in notifications] == [Level.WARNING]
+    assert "its worker was lost" in notifications[0].text
     assert table.rows[0].state_text == "Waiting for attempt 2"
 
 

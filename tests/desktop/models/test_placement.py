@@ -40,10 +40,10 @@ def test_a_point_of_the_world_is_a_voxel_of_the_tomogram() -> None:
 def test_a_persons_names_and_colours_win() -> None:
     """What a job says later does not undo what a person chose."""
     palette = Palette()
-    assert palette.learn({0: "background", 1: "membrane"})
+    assert palette.add_names({0: "background", 1: "membrane"})
     palette.rename(1, "ER")
-    palette.paint(1, "#ff0000")
-    assert not palette.learn({1: "membrane"})
+    palette.set_color(1, "#ff0000")
+    assert not palette.add_names({1: "membrane"})
     assert (palette.name(1), palette.color(1)) == ("ER", "#ff0000")
     assert palette.color_dict([2])[2] == color_of(2)
     assert palette.color_dict([])[0] == "#00000000"

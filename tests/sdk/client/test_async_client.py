@@ -116,6 +116,18 @@ async def test_listing_cancel_retry_and_errors_are_the_same(worker: Worker, clie
     assert engine.value.hint
 
 
+async def test_a_job_that_has_ended_can_be_deleted(house: House, worker: Worker, client: AsyncClient) -> None:
+    """With its files; one that has not ended is a conflict, and one that is gone is not found."""
+    job = await client.submit(shape=SHAPE)
+    with pytest.raises(ConflictError):
+        await client.delete(job)
+    await worker.finish(await worker.claim(), {"mask.mrc": b"mask"})
+    await client.delete(job)
+    assert not (house.settings.artifacts / job.job_id).exists()
+    with pytest.raises(NotFoundError):
+        await client.delete(job.record)
+
+
 async def test_info_tells_the_same(house: House, worker: Worker, client: AsyncClient) -> None:
     """Engines, workers and endpoints."""
     info = await client.info()

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.volumes import open_volume
-from napari_cryomamba.app.thresholds import (
+from napari_cryomamba.models.thresholds import (
     LiveThreshold,
     ScoreMap,
     block_maximum,
     count_in_blocks,
-    cut_whole,
     kept_blocks,
-    moved,
+    with_thresholds,
+    write_thresholded,
 )
 
 SIZE = (10.0, 10.0, 10.0)
@@ -62,9 +62,9 @@ def test_what_the_exact_cut_keeps_is_shown(high: int, low: int, least: int, seed
     """The picture while the threshold moves lacks no voxel of the exact mask, and shows none below the threshold."""
     scores = random_scores((7, 8, 9), seed)
     found = score_map(scores, 2)
-    cut = moved(found.cut, high=high, low=low, min_voxels=least)
+    cut = with_thresholds(found.threshold, high=high, low=low, min_voxels=least)
     live = LiveThreshold(found, cut)
-    live.move(cut, kept_blocks(found, cut))
+    live.set(cut, kept_blocks(found, cut))
     shown, exact = np.asarray(live), apply_thresholds(scores, cut)
     assert np.all(shown[exact > 0] == 1)
     assert np.all(scores[shown > 0] >= cut.low)
@@ -74,10 +74,10 @@ def test_pieces_that_stand_apart_are_cut_exactly(blobs: ScoreMap) -> None:
     """Weak pieces without a strong voxel go, and pieces below the least volume."""
     cut = HysteresisThreshold(200, 100, 20)
     live = LiveThreshold(blobs, cut)
-    live.move(cut, kept_blocks(blobs, cut))
+    live.set(cut, kept_blocks(blobs, cut))
     np.testing.assert_array_equal(np.asarray(live), apply_thresholds(blobs.scores, cut))
     assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10
-    live.move(HysteresisThreshold(200, 100), kept_blocks(blobs, HysteresisThreshold(200, 100)))
+    live.set(HysteresisThreshold(200, 100), kept_blocks(blobs, HysteresisThreshold(200, 100)))
     assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10 + 8
     assert live.coarse.max() == 1
 
@@ -88,14 +88,14 @@ def test_it_is_sliced_like_an_array(blobs: ScoreMap, index: Any, kept: bool) -> 
     """Whatever section napari asks for is that of the whole mask."""
     live = LiveThreshold(blobs, HysteresisThreshold(110, 110))
     if kept:
-        live.move(live.cut, kept_blocks(blobs, live.cut))
+        live.set(live.threshold, kept_blocks(blobs, live.threshold))
     np.testing.assert_array_equal(live[index], np.asarray(live)[index])
 
 
 def test_the_whole_is_cut_exactly(blobs: ScoreMap, tmp_path: Path) -> None:
     """Applying writes the mask that the server would make."""
     cut, told = HysteresisThreshold(200, 100, 20), list[float]()
-    cut_whole(blobs, cut, tmp_path / "cut.mrc", step=told.append)
+    write_thresholded(blobs, cut, tmp_path / "cut.mrc", progress=told.append)
     with open_volume(tmp_path / "cut.mrc") as volume:
         np.testing.assert_array_equal(np.asarray(volume.array), apply_thresholds(blobs.scores, cut))
         assert volume.meta.voxel_size_A == pytest.approx(SIZE)
@@ -104,4 +104,6 @@ def test_the_whole_is_cut_exactly(blobs: ScoreMap, tmp_path: Path) -> None:
 
 def test_the_lower_threshold_never_is_the_higher_one() -> None:
     """Moving the threshold below the lower one takes that along."""
-    assert moved(HysteresisThreshold(200, 100), high=50, low=100, min_voxels=3) == HysteresisThreshold(50, 50, 3)
+    assert with_thresholds(HysteresisThreshold(200, 100), high=50, low=100, min_voxels=3) == HysteresisThreshold(
+        50, 50, 3
+    )

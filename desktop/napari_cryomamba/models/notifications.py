@@ -1,4 +1,4 @@
-"""What went wrong and what happened, as sentences, kept for as long as the window is open."""
+"""Notifications for the user, kept for as long as the window is open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REPORTED_PACKAGES = ("cryomamba", "napari", "numpy", "PySide6_Essentials", "PyQ
 
 
 class Level(StrEnum):
-    """How much a message matters."""
+    """Severity of a notification."""
 
     INFO = "info"
     WARNING = "warning"
@@ -26,8 +26,8 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """One message for the person.
+class Notification:
+    """One message for the user.
 
     Attributes
     ----------
@@ -35,17 +35,17 @@ class Notice:
     text : str
         What happened, a sentence.
     hint : str
-        What to do about it.
+        What the user can do about it.
     context : str
         What was being done, for example ``Submitting the job``.
     code, request_id : str
-        For whoever has to find out more; empty where there is none.
+        For support; empty if there is none.
     detail : str
-        Anything longer, shown on demand.
+        Anything longer, shown on request.
     at : datetime
         When, UTC.
     count : int
-        How often in a row.
+        How often it was repeated in a row.
     """
 
     level: Level
@@ -59,8 +59,8 @@ class Notice:
     count: int = 1
 
     @classmethod
-    def of_error(cls, error: CryoMambaError, *, context: str = "", detail: str = "") -> Notice:
-        """Return the message for an error, with its code and (where a gateway gave one) its request id."""
+    def of_error(cls, error: CryoMambaError, *, context: str = "", detail: str = "") -> Notification:
+        """Return the notification for an error, with its code and, if a gateway set one, its request id."""
         details = dict(error.details)
         request_id = str(details.pop("request_id", ""))
         facts = "\n".join(f"{key}: {value}" for key, value in details.items())
@@ -74,55 +74,55 @@ class Notice:
             detail="\n".join(part for part in (facts, detail) if part),
         )
 
-    def same_as(self, other: Notice) -> bool:
-        """Whether both say the same thing."""
+    def same_as(self, other: Notification) -> bool:
+        """Whether both have the same content."""
         return (self.level, self.text, self.hint, self.context) == (other.level, other.text, other.hint, other.context)
 
 
-class History:
-    """The newest messages; one that repeats the last is counted, not listed again."""
+class NotificationHistory:
+    """The newest notifications; one that repeats the last is counted, not listed again."""
 
     def __init__(self, limit: int = HISTORY_MAX) -> None:
-        self._notices: deque[Notice] = deque(maxlen=limit)
+        self._notifications: deque[Notification] = deque(maxlen=limit)
         self.unread = 0
 
     def __len__(self) -> int:
-        return len(self._notices)
+        return len(self._notifications)
 
     @property
-    def notices(self) -> tuple[Notice, ...]:
-        """All messages, oldest first."""
-        return tuple(self._notices)
+    def entries(self) -> tuple[Notification, ...]:
+        """All notifications, oldest first."""
+        return tuple(self._notifications)
 
-    def add(self, notice: Notice, *, at: datetime | None = None) -> bool:
-        """Keep a message.
+    def add(self, notification: Notification, *, at: datetime | None = None) -> bool:
+        """Add a notification.
 
         Returns
         -------
         bool
             False if it only repeats the last one.
         """
-        stamped = replace(notice, at=at or datetime.now(UTC))
-        if self._notices and self._notices[-1].same_as(notice):
-            self._notices[-1] = replace(stamped, count=self._notices[-1].count + 1)
+        stamped = replace(notification, at=at or datetime.now(UTC))
+        if self._notifications and self._notifications[-1].same_as(notification):
+            self._notifications[-1] = replace(stamped, count=self._notifications[-1].count + 1)
             return False
-        self._notices.append(stamped)
-        if notice.level is not Level.INFO:
+        self._notifications.append(stamped)
+        if notification.level is not Level.INFO:
             self.unread += 1
         return True
 
     def mark_read(self) -> None:
-        """Say that the person has seen everything."""
+        """Mark everything as read."""
         self.unread = 0
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._notices.clear()
+        """Remove everything."""
+        self._notifications.clear()
         self.unread = 0
 
 
-def bug_report(notices: Iterable[Notice], *, server: str = "") -> str:
-    """Return a text to send to the developers: versions, system, server and the messages. It holds no file path."""
+def bug_report(notifications: Iterable[Notification], *, server: str = "") -> str:
+    """Return a text to send to the developers: versions, system, server and notifications, without file paths."""
     lines = ["CryoMamba bug report", ""]
     lines += [f"{name} {_version_of(name)}" for name in _REPORTED_PACKAGES]
     lines += [
@@ -130,11 +130,12 @@ def bug_report(notices: Iterable[Notice], *, server: str = "") -> str:
         f"Server: {server}",
         "",
     ]
-    for notice in notices:
-        times = f" (×{notice.count})" if notice.count > 1 else ""
-        lines.append(f"{notice.at:%Y-%m-%d %H:%M:%S}Z {notice.level.upper()} {notice.context}: {notice.text}{times}")
+    for notification in notifications:
+        times = f" (×{notification.count})" if notification.count > 1 else ""
+        level, context = notification.level.upper(), notification.context
+        lines.append(f"{notification.at:%Y-%m-%d %H:%M:%S}Z {level} {context}: {notification.text}{times}")
         for name in ("code", "request_id", "detail"):
-            if value := getattr(notice, name):
+            if value := getattr(notification, name):
                 lines.append(f"    {name}: {value}")
     return "\n".join(lines)
 

@@ -1,0 +1,93 @@
+"""Opening tomograms, choosing the one that is shown, and correcting its voxel size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtCore import QObject
+
+from cryomamba.geometry import Spacing
+from napari_cryomamba.app.notifications import Notifications
+from napari_cryomamba.app.preview import PreviewController
+from napari_cryomamba.app.settings import Preferences
+from napari_cryomamba.app.task_runner import TaskRunner
+from napari_cryomamba.layers.tomogram import Tomogram, open_tomogram, source_of
+from napari_cryomamba.layers.tomograms import correct_voxel_size, go_to_middle, tomogram_layers
+from napari_cryomamba.sample import sample_path
+
+
+class TomogramController(QObject):
+    """The tomograms of the viewer, whoever opened them. For the GUI thread; :meth:`close` it."""
+
+    def __init__(
+        self,
+        viewer: Any,  # noqa: ANN401 (napari has no types)
+        preview: PreviewController,
+        tasks: TaskRunner,
+        notifications: Notifications,
+        preferences: Preferences,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._preview = viewer, preview
+        self._tasks, self._notifications, self._preferences = tasks, notifications, preferences
+        viewer.layers.events.inserted.connect(self._on_inserted)
+
+    @property
+    def recent_files(self) -> list[str]:
+        """Paths of the files that were opened last, newest first."""
+        return self._preferences.values.recent_files
+
+    def open_files(self, paths: Iterable[Path]) -> None:
+        """Open tomograms; unpacking and sampling happen in threads."""
+        for path in paths:
+            self._open("Opening a tomogram", partial(open_tomogram, path))
+
+    def open_sample(self) -> None:
+        """Open the synthetic tomogram; it is made the first time."""
+        self._open("Making the sample", lambda: open_tomogram(sample_path()))
+
+    def _open(self, context: str, read: Callable[[], Tomogram]) -> None:
+        def add(tomogram: Tomogram) -> None:
+            self._viewer.add_layer(Layer.create(*tomogram.layer()))
+
+        self._tasks.run(context, lambda _task: read(), add)
+
+    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401
+        source = source_of(event.value)
+        if source is None:
+            return
+        self._preferences.values.remember_file(source.path)
+        self._preferences.save()
+        if not source.is_mask:
+            self._viewer.canvas.overlays.scale_bar.visible = True
+            if len(tomogram_layers(self._viewer)) > 1:
+                self.show_only(event.value)
+            self._preview.watch_jobs_of(event.value)
+
+    def show_only(self, layer: Any) -> None:  # noqa: ANN401
+        """Show a tomogram with its masks, and hide the others, which would cover it."""
+        for overlay in self._preview.overlays.values():
+            if overlay.in_viewer and overlay.tomogram is not None:
+                overlay.layer.visible = overlay.tomogram is layer
+        for other in tomogram_layers(self._viewer):
+            other.visible = other is layer
+        self._viewer.layers.selection.active = layer
+        go_to_middle(self._viewer, layer)
+
+    def correct_voxel_size(self, layer: Any, voxel_size_A: Spacing) -> bool:  # noqa: ANN401
+        """Replace the voxel size (Å; z, y, x) of a tomogram and its masks; return whether it was plausible."""
+
+        def correct() -> None:
+            source = correct_voxel_size(layer, voxel_size_A)
+            self._preview.set_voxel_size(layer, source.meta.voxel_size_A)
+
+        return self._notifications.report_errors("Setting the voxel size", correct)
+
+    def close(self) -> None:
+        """Disconnect from the viewer; layers stay."""
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)

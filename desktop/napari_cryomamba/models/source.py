@@ -1,0 +1,46 @@
+"""The file that a tomogram layer shows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryomamba.geometry import Spacing
+from cryomamba.volumes import HeaderFields, VolumeMeta
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file behind a layer; kept in the layer's metadata.
+
+    Attributes
+    ----------
+    path : Path
+        The file, absolute.
+    meta : VolumeMeta
+        Its metadata, for people and services.
+    header : HeaderFields
+        Its header, from which the header of a mask is made.
+    is_mask : bool
+        Whether CryoMamba wrote it as a mask.
+    corrected : bool
+        Whether the user replaced the header's voxel size.
+    """
+
+    path: Path
+    meta: VolumeMeta
+    header: HeaderFields
+    is_mask: bool = False
+    corrected: bool = False
+
+    def with_voxel_size(self, voxel_size_A: Spacing) -> Source:
+        """Return the same source with another voxel size (Å; z, y, x) than the header's.
+
+        Raises
+        ------
+        VolumeError
+            The size is not plausible.
+        """
+        header = self.header.with_voxel_size(voxel_size_A)
+        meta = header.describe(self.meta.name, self.meta.size_bytes, self.meta.compression)
+        return replace(self, header=header, meta=meta, corrected=True)

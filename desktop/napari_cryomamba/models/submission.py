@@ -1,0 +1,55 @@
+"""A job that the user asked for, before it has an id. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cryomamba.models.jobs import PreviewOptions
+from napari_cryomamba.models.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmission:
+    """Tomogram, engine and parameters of a new job.
+
+    Attributes
+    ----------
+    source : Source
+        The voxel size is sent along if the user corrected it.
+    engine : str or None
+        The server's default if None.
+    params : dict
+        The engine's parameters.
+    name : str
+        A label for people; the file name if empty.
+    preview_interval_s : float
+        Least seconds between two previews.
+    """
+
+    source: Source
+    engine: str | None
+    params: dict[str, Any]
+    name: str
+    preview_interval_s: float
+
+    @property
+    def title(self) -> str:
+        """The job's name."""
+        return self.name or self.source.path.name
+
+    @property
+    def preview(self) -> PreviewOptions:
+        """How often the job sends previews."""
+        return PreviewOptions(interval_s=self.preview_interval_s)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The arguments of a client's ``submit`` besides the volume."""
+        return {
+            "voxel_size_A": self.source.meta.voxel_size_A if self.source.corrected else None,
+            "engine": self.engine,
+            "params": self.params,
+            "name": self.title,
+            "preview": self.preview,
+        }

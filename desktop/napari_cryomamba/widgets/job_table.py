@@ -1,0 +1,119 @@
+"""The table of jobs as Qt's model, and its progress bars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QRect, Qt
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
+
+from cryomamba.models.jobs import JobState
+from napari_cryomamba.models.jobs import Job, JobKind, JobTable
+from napari_cryomamba.widgets.theme import bar_colors, state_colors
+
+COLUMNS = ("Name", "Engine", "State", "Progress", "Time left")
+STATE, PROGRESS = 2, 3
+Index = QModelIndex | QPersistentModelIndex
+
+
+class JobTableModel(QAbstractTableModel):
+    """Shows the jobs of a table, newest first."""
+
+    def __init__(self, table: JobTable, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._table = table
+        self._rows: list[Job] = []
+
+    def refresh(self) -> None:
+        """Show the jobs as they are; the selection stays if the same jobs are listed."""
+        rows = self._table.rows
+        if [job.job_id for job in rows] == [job.job_id for job in self._rows]:
+            self._rows = rows
+            if rows:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self._rows = rows
+        self.endResetModel()
+
+    def job(self, row: int) -> Job | None:
+        """Return the job of a row."""
+        return self._rows[row] if 0 <= row < len(self._rows) else None
+
+    def row_of(self, job_id: str) -> int:
+        """Return the row of a job, −1 if it is not shown."""
+        return next((row for row, job in enumerate(self._rows) if job.job_id == job_id), -1)
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's own signature)
+        """Return the number of jobs."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
+        """Return the name of a column."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
+        """Return the content of a cell."""
+        job = self.job(index.row())
+        if job is None:
+            return None
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return _text(job, index.column())
+            case Qt.ItemDataRole.UserRole:
+                return _fraction(job)
+            case Qt.ItemDataRole.ForegroundRole if index.column() == STATE:
+                return _state_color(job.record.state)
+            case Qt.ItemDataRole.ToolTipRole:
+                return job.error_text or f"{job.record.volume.name} · job {job.job_id}"
+        return None
+
+
+def _text(job: Job, column: int) -> str:
+    record = job.record
+    local = " (local)" if job.kind is JobKind.LOCAL else ""
+    return (
+        record.name or record.volume.name,
+        f"{record.engine}{local}",
+        job.state_text,
+        f"{_fraction(job) * 100:.0f} %",
+        job.eta_text,
+    )[column]
+
+
+def _fraction(job: Job) -> float:
+    return 1.0 if job.record.state is JobState.COMPLETED else job.progress.fraction
+
+
+def _state_color(state: JobState) -> QColor | None:
+    colors = state_colors()
+    found = {
+        JobState.FAILED: colors.error,
+        JobState.COMPLETED: colors.ok,
+        JobState.CANCELLED: colors.inactive,
+    }.get(state)
+    return QColor(found) if found is not None else None
+
+
+class ProgressDelegate(QStyledItemDelegate):
+    """Paints a progress bar."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Paint one cell."""
+        bar, background, text = (QColor(color) for color in bar_colors())
+        frame = option.rect.adjusted(3, 4, -3, -4)
+        done = QRect(frame)
+        done.setWidth(round(frame.width() * float(index.data(Qt.ItemDataRole.UserRole) or 0)))
+        painter.save()
+        painter.fillRect(frame, background)
+        painter.fillRect(done, bar)
+        painter.setPen(text)
+        painter.drawText(option.rect, Qt.AlignmentFlag.AlignCenter, str(index.data()))
+        painter.restore()
