@@ -140,7 +140,7 @@ async def test_refused_websockets_evict_one_another(secured: SecuredServices, sm
         for reader in readers[:-PER_ADDRESS]:
             async with asyncio.timeout(DEADLINE_S):
                 with contextlib.suppress(ConnectionResetError):
-                    assert await reader.read() == b""
+                    await reader.read()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from cryomamba.models.jobs import JobError, JobState
 from cryomamba.testing import FaultProxy, wait_until_async
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import Mask, Services, Worker
+    from tests.gateway.conftest import Services, Mask, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -116,12 +116,24 @@ async def test_listing_cancel_retry_and_errors_are_the_same(worker: Worker, clie
     assert engine.value.hint
 
 
+async def test_a_job_that_has_ended_can_be_deleted(services: Services, worker: Worker, client: AsyncClient) -> None:
+    """With its files; one that has not ended is a conflict, and one that is gone is not found."""
+    job = await client.submit(shape=SHAPE)
+    with pytest.raises(ConflictError):
+        await client.delete(job)
+    await worker.finish(await worker.claim(), {"mask.mrc": b"mask"})
+    await client.delete(job)
+    assert not (services.settings.artifacts / job.job_id).exists()
+    with pytest.raises(NotFoundError):
+        await client.delete(job.record)
+
+
 async def test_info_tells_the_same(services: Services, worker: Worker, client: AsyncClient) -> None:
     """Engines, workers and endpoints."""
     info = await client.info()
     assert [engine.name for engine in info.engines] == ["demo"]
     assert worker.name in [found.worker for found in info.workers]
-    assert info.epoch == services.broker.stamp.epoch
+    assert info.epoch == services.broker.envelopes.epoch
     assert await client.latency() > 0
 
 

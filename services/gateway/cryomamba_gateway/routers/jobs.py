@@ -159,6 +159,17 @@ async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response
 
 
 @router.post(
+    "/jobs/{job_id}/delete",
+    operation_id="deleteJob",
+    response_model=JobOut,
+    responses={200: _ok("The job as it was"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
+)
+async def delete_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
+    """Delete a job that has ended, with its files."""
+    return _json(job_out(await gateway.bus.call(caller.visibility, calls.delete_job(job_id))))
+
+
+@router.post(
     "/jobs/{job_id}/threshold",
     operation_id="thresholdJob",
     status_code=201,
