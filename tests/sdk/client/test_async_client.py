@@ -21,7 +21,7 @@ from cryomamba.models.jobs import JobError, JobState
 from cryomamba.testing import FaultProxy, wait_until_async
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import Services, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
