@@ -21,7 +21,7 @@ from cryomamba.errors import (
     VolumeError,
 )
 from cryomamba.models.jobs import JobRecord
-from cryomamba_broker.store.jobs import REVISIONS_MAX
+from cryomamba_broker.store.revisions import REVISIONS_MAX
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def test_what_is_no_mask_of_the_job_is_refused(
         job = await completed(client, worker, folder)
         with pytest.raises(VolumeError, match="4×6×9"):
             await client.revise(job.job_id, mask_file(folder / "wide.mrc", 1, (4, 6, 9)))
-        with pytest.raises(VolumeError, match="whole numbers"):
+        with pytest.raises(VolumeError, match="integers"):
             await client.revise(job.job_id, mask_file(folder / "density.mrc", 1, dtype=np.float32))
         waiting = await client.submit(shape=SHAPE)
         with pytest.raises(ConflictError, match="pending"):

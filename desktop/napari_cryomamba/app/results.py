@@ -146,8 +146,8 @@ class Results(QObject):
             layer = picks_of_job(self._viewer, record.job_id)
             if layer is not None:
                 below = np.ones(len(candidates), np.bool_)
-                below[candidates.above(threshold.high, threshold.low)] = False
-                add_hidden(layer, candidates.chosen(below))
+                below[candidates.indices_above(threshold.high, threshold.low)] = False
+                add_hidden(layer, candidates.select(below))
 
         self._downloads.fetch(record, CANDIDATES.name, on_downloaded)
 

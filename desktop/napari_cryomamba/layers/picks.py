@@ -19,7 +19,7 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.models.jobs import JobRecord
-from cryomamba.picks import NORMAL_HEADS, Picks
+from cryomamba.picks import NORMAL_COLUMNS, Picks
 from napari_cryomamba.layers.paths import path_colors, path_segments
 from napari_cryomamba.layers.tomogram import METADATA_KEY
 from napari_cryomamba.models.palette import color_of
@@ -54,7 +54,7 @@ def show_picks(
             _add_lines(viewer, record, layer, voxel_size_A, width)
     # Points that the user adds have the highest score, belong to a new filament, and have a normal along z, because
     # theirs is not known.
-    along_z = dict(zip(NORMAL_HEADS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
+    along_z = dict(zip(NORMAL_COLUMNS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
     number = int(picks.labels.max(initial=0)) + 1 if picks.kind == "filaments" else 1
     layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: number, **along_z}
     return layer
@@ -138,7 +138,7 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, di
 
 
 def _normal_features(picks: Picks) -> dict[str, Any]:
-    return {} if picks.normals is None else dict(zip(NORMAL_HEADS, picks.normals.T, strict=True))
+    return {} if picks.normals is None else dict(zip(NORMAL_COLUMNS, picks.normals.T, strict=True))
 
 
 def diameter_A(record: JobRecord, engine: EngineInfo | None) -> float:
@@ -166,7 +166,7 @@ def is_picks(layer: Any) -> bool:  # noqa: ANN401
 
 def picks_in(layer: Any) -> Picks:  # noqa: ANN401
     """Return the points of a layer that are not hidden."""
-    return _all(layer).stretches(np.flatnonzero(_shown(layer)))
+    return _all(layer).split_filaments(np.flatnonzero(_shown(layer)))
 
 
 def _shown(layer: Any) -> npt.NDArray[np.bool_]:  # noqa: ANN401
@@ -179,8 +179,8 @@ def _all(layer: Any) -> Picks:  # noqa: ANN401
     scores = features[SCORE].to_numpy(float) if SCORE in features else np.full(count, SCORE_MAX, np.float64)
     labels = features[LABEL].to_numpy(float).astype(np.int64) if LABEL in features else np.ones(count, np.int64)
     kind = layer.metadata.get("kind", "particles")
-    oriented = all(name in features for name in NORMAL_HEADS)
-    normals = features[list(NORMAL_HEADS)].to_numpy(float) if oriented else None
+    oriented = all(name in features for name in NORMAL_COLUMNS)
+    normals = features[list(NORMAL_COLUMNS)].to_numpy(float) if oriented else None
     return Picks(np.asarray(layer.data, np.float64), scores, labels, kind, normals)
 
 
@@ -194,7 +194,7 @@ def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401
 def show_above(layer: Any, high: float, low: float) -> None:  # noqa: ANN401
     """Show the points that are kept at a threshold, and hide the others."""
     shown = np.zeros(len(layer.data), np.bool_)
-    shown[_all(layer).above(high, low)] = True
+    shown[_all(layer).indices_above(high, low)] = True
     _show(layer, shown)
 
 

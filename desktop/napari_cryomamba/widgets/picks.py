@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.picks import ENDINGS, Frame, write_picks
+from cryomamba.picks import EXTENSIONS, TomogramInfo, write_picks
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
@@ -54,7 +54,7 @@ class PicksPanel(QWidget):
         self.diameter.setRange(0.1, 10_000)
         self.diameter.setSuffix(" nm")
         self.format = QComboBox(self)
-        for suffix in (".star", *(ending for ending in ENDINGS if ending != ".star")):
+        for suffix in (".star", *(ending for ending in EXTENSIONS if ending != ".star")):
             self.format.addItem(TITLES.get(suffix, suffix), suffix)
         self.export = QPushButton("Export…", self)
         self.export.setToolTip("Export the points that are shown")
@@ -169,7 +169,7 @@ class PicksPanel(QWidget):
     def export_to(self, path: Path) -> None:
         """Export the shown points in the format of the file extension."""
         picks = picks_in(self._layer)
-        frame = Frame(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
+        frame = TomogramInfo(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
         if self._notifications.report_errors("Exporting the picks", lambda: write_picks(picks, path, frame)):
             self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")
             self._notifications.notify(Notification(Level.INFO, f"Picks saved: {path.name}."))

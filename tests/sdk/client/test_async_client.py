@@ -133,7 +133,7 @@ async def test_info_tells_the_same(house: House, worker: Worker, client: AsyncCl
     info = await client.info()
     assert [engine.name for engine in info.engines] == ["demo"]
     assert worker.name in [found.worker for found in info.workers]
-    assert info.epoch == house.broker.stamp.epoch
+    assert info.epoch == house.broker.envelopes.epoch
     assert await client.latency() > 0
 
 
