@@ -94,7 +94,7 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
     if artifact.sha256:
         headers["ETag"] = f'"{artifact.sha256}"'
     path = gateway.settings.artifacts / job_id / artifact.name
-    opened = await asyncio.to_thread(_open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
+    opened = await asyncio.to_thread(open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
     if opened is not None:
         return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=artifact.name)
     if request.method == "HEAD":
@@ -118,7 +118,7 @@ def find_artifact(record: JobRecord, name: str) -> Artifact:
     return artifact
 
 
-def _open_regular(path: Path, size: int, folder: Path) -> int | None:
+def open_regular(path: Path, size: int, folder: Path) -> int | None:
     """Open a file if it is a regular one (no link) in the folder and has the recorded size; otherwise return None."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
