@@ -19,7 +19,7 @@ from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesPara
 from cryomamba_inference.local import LocalRunner
 
 SHAPE = (64, 128, 128)
-QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
+QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
 
 
 def engine(**parameters: Any) -> ParticlesEngine:
@@ -124,7 +124,7 @@ def test_crowding_gives_few_picks() -> None:
 
 def test_gold_is_left_out() -> None:
     """Gold beads are not picked, and their fringes do not hide particles."""
-    made = phantom(gold=3, crowding=0.03, noise=2.0)
+    made = phantom(fiducials=3, crowding=0.03, noise=2.0)
     _, picks = picked(engine(), made.density)
     assert agreement(picks.positions * 10, made.particles_A, 75)[1] > 0.6
 
