@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
@@ -27,6 +26,7 @@ from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.napari_types import Layer, Viewer
 
 TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
@@ -34,15 +34,10 @@ TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Tabl
 class PicksPanel(QWidget):
     """The selected Points layer; points are added, moved and deleted with napari's own tools."""
 
-    def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        notifications: Notifications,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, notifications: Notifications) -> None:
+        super().__init__()
         self._viewer, self._notifications = viewer, notifications
-        self._layer: Any = None
+        self._layer: Layer = None
         self._filling = self._dragging = False
         self.title = QLabel(self)
         self.title.setWordWrap(True)
