@@ -40,7 +40,7 @@ async def main() -> None:
             client.wait(client.submit(tomogram, engine="threshold", name="vesicles, by a threshold").job_id)
             job = client.submit(tomogram, engine="membrane", name="vesicles, membranes", preview={"interval_s": 0.1})
             async with tab(f"{stack.http_url}/#{job.job_id}", home / "profile") as page:
-                await page.until("document.querySelector('.chosen progress')?.value > 0.5")
+                await page.until("document.querySelector('.selected progress')?.value > 0.5")
                 picture = Image.open(io.BytesIO(await page.picture())).convert("RGB")
                 picture.quantize(128, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
 

@@ -1,4 +1,4 @@
-"""``python -m cryomamba_cli`` is ``cryomamba``."""
+"""``python -m cryomamba_cli`` is the same as ``cryomamba``."""
 
 from cryomamba_cli import main
 

@@ -1,4 +1,4 @@
-"""The commands of ``cryomamba``, put together. Nothing heavy is imported before a command runs."""
+"""The ``cryomamba`` program with all its commands. Nothing heavy is imported before a command runs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from cryomamba_cli.threshold import threshold
 from cryomamba_cli.tokens import app as tokens
 from cryomamba_cli.upload import upload
 
-TOMOGRAMS: Final = "Tomograms"
-JOBS: Final = "Jobs of a server"
-MACHINE: Final = "This machine"
+SEGMENTATION: Final = "Segmentation"
 MASKS: Final = "Masks"
+JOBS: Final = "Jobs on a server"
+PROGRAMS: Final = "Programs and services"
+ADMINISTRATION: Final = "Server administration"
 
 app = typer.Typer(
     name="cryomamba",
@@ -40,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Begin with: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor",
+    epilog="First steps: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor",
 )
 
 
@@ -53,21 +54,21 @@ def _version(value: bool) -> None:
 @app.callback()
 def cryomamba(
     version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Segment cryo-electron tomograms, here or on a server, and watch the mask grow."""
+    """Segment cryo-electron tomograms, on this machine or on a server, with live preview."""
 
 
 def _add(panel: str, command: Callable[..., Any], *examples: str, context: dict[str, Any] | None = None) -> None:
     lines: Sequence[str] = ["Examples:", *(f"  {example}" for example in examples)]
-    # Brackets would be taken for markup; an empty line keeps each example on a line of its own.
+    # Brackets would be read as markup; an empty line keeps each example on its own line.
     epilog = "\n\n".join(lines).replace("[", r"\[") if examples else None
     app.command(rich_help_panel=panel, epilog=epilog, context_settings=context)(command)
 
 
 _add(
-    TOMOGRAMS,
+    SEGMENTATION,
     segment,
     "cryomamba segment t1.mrc",
     "cryomamba segment t1.mrc -o masks/ -e threshold -p contrast=dark",
@@ -75,15 +76,19 @@ _add(
     "cryomamba segment 'tomograms/*.mrc' --out-dir masks/ -e threshold",
     "cryomamba segment t1.mrc -p instances=true -p medial_surface=true -p point_spacing_A=100 --format star",
 )
-_add(TOMOGRAMS, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
+_add(SEGMENTATION, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
 _add(
-    TOMOGRAMS,
+    SEGMENTATION,
     synth,
     "cryomamba synth phantom.mrc",
     "cryomamba synth small.mrc --shape 64 --voxel-size 14 --seed 3 -p noise=4 -p vesicles=2",
 )
 _add(
-    TOMOGRAMS, engines, "cryomamba engines", "cryomamba engines threshold", "cryomamba engines --server tcp://lab:5560"
+    SEGMENTATION,
+    engines,
+    "cryomamba engines",
+    "cryomamba engines threshold",
+    "cryomamba engines --server tcp://lab:5560",
 )
 _add(JOBS, upload, "cryomamba upload t1.mrc --server http://lab:8000")
 _add(MASKS, measure, "cryomamba measure mask.mrc", "cryomamba measure mask.mrc --csv mask.csv")
@@ -113,17 +118,17 @@ _add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")
 _add(JOBS, cancel, "cryomamba cancel 3f2a9c1e")
 _add(JOBS, retry, "cryomamba retry 3f2a9c1e")
 _add(JOBS, revise, "cryomamba revise 3f2a9c1e corrected.mrc --note 'holes filled'")
-_add(MACHINE, demo, "cryomamba demo --out demo")
+_add(PROGRAMS, demo, "cryomamba demo --out demo")
 _add(
-    MACHINE,
+    PROGRAMS,
     desktop,
     "cryomamba desktop t1.mrc",
     context={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
-_add(MACHINE, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
-_add(MACHINE, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
-_add(MACHINE, backup, "cryomamba backup /mnt/backup/cryomamba")
-_add(MACHINE, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
-app.add_typer(tokens, rich_help_panel=MACHINE)
-app.add_typer(keys, rich_help_panel=MACHINE)
-_add(MACHINE, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")
+_add(PROGRAMS, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_PORT=8001 cryomamba run")
+_add(ADMINISTRATION, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
+_add(ADMINISTRATION, backup, "cryomamba backup /mnt/backup/cryomamba")
+_add(ADMINISTRATION, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
+app.add_typer(tokens, rich_help_panel=ADMINISTRATION)
+app.add_typer(keys, rich_help_panel=ADMINISTRATION)
+_add(PROGRAMS, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

@@ -1,4 +1,4 @@
-"""``backup`` and ``restore``: the state of this machine's server in another folder, and back."""
+"""``backup`` and ``restore`` of the data directory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from cryomamba_cli import output
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; a folder of its own, on another disk.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Backup folder, preferably on another disk.")],
 ) -> None:
-    """Back up jobs, finished files, uploads and keys of this machine's server, while it runs.
+    """Back up the data directory: jobs, artifacts, uploads and keys. The services may be running.
 
-    Doing it again into the same folder copies what is new. The folder then holds secrets: guard it like the home.
+    A later backup into the same folder copies only what is new. The backup contains secret keys: protect it like the
+    data directory.
     """
     from cryomamba.settings import load_settings
     from cryomamba_server.backup import back_up
@@ -23,21 +24,21 @@ def backup(
     done = back_up(load_settings(), folder)
     output.note(
         f"{done.manifest.jobs} jobs and {done.manifest.files} files, {output.nbytes(done.manifest.nbytes)}; "
-        f"{done.files} files were new, {output.nbytes(done.nbytes)}."
+        f"copied {done.files} new files, {output.nbytes(done.nbytes)}."
     )
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Backup folder.")],
 ) -> None:
-    """Make a new home of a backup, on this machine or another; CRYOMAMBA_HOME says where."""
+    """Restore a backup into a new data directory, given by CRYOMAMBA_HOME."""
     from cryomamba.settings import load_settings
-    from cryomamba_server.backup import restore as restore_home
+    from cryomamba_server.backup import restore as restore_backup
 
     settings = load_settings()
-    done = restore_home(folder, settings)
+    done = restore_backup(folder, settings)
     made = done.manifest.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
     output.note(
-        f"{done.manifest.jobs} jobs and {done.manifest.files} files of {made} are in {settings.home}. "
-        "Jobs that were running then are tried again when the services start."
+        f"Restored {done.manifest.jobs} jobs and {done.manifest.files} files of {made} to {settings.home}. "
+        "Jobs that were running then are retried when the services start."
     )

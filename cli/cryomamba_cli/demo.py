@@ -17,13 +17,13 @@ import typer
 
 from cryomamba.errors import CryoMambaError
 from cryomamba_cli import output
-from cryomamba_cli.naming import beside
 from cryomamba_cli.options import Json
-from cryomamba_cli.reporter import Reporter, reporter
+from cryomamba_cli.remote_run import cancel_interrupted
+from cryomamba_cli.reporter import Reporter, label_lines, reporter
+from cryomamba_cli.result_paths import result_path
 from cryomamba_cli.run import require_server
 from cryomamba_cli.signals import Interrupted, Interrupts, interruptible
-from cryomamba_cli.synth import recipe, write_phantom
-from cryomamba_cli.work import cancel_and_say, label_lines
+from cryomamba_cli.synth import phantom_spec, write_phantom
 
 if TYPE_CHECKING:
     from cryomamba.models.jobs import JobRecord
@@ -70,7 +70,7 @@ def demo(
     affected, and stop at the end. Files of an earlier demo in the same folder are overwritten.
     """
     require_server()
-    spec = recipe(size, "10", seed, [f"noise={noise}"])
+    spec = phantom_spec(size, "10", seed, [f"noise={noise}"])
     out.mkdir(parents=True, exist_ok=True)
     files = Files(out.resolve())
     display = reporter(json=json, stream=sys.stderr)
@@ -103,12 +103,12 @@ class Files:
     @property
     def truth(self) -> Path:
         """Its ground truth: the labels that it was made from."""
-        return beside(self.tomogram, "truth")
+        return result_path(self.tomogram, "truth")
 
     @property
     def mask(self) -> Path:
         """The mask that the engine made."""
-        return beside(self.tomogram, "mask")
+        return result_path(self.tomogram, "mask")
 
     @property
     def statistics(self) -> Path:
@@ -162,8 +162,7 @@ def through_gateway(
     options = cryomamba.PreviewOptions(interval_s=PREVIEW_INTERVAL_S)
     with cryomamba.connect(url) as client:
         chosen = engine or client.info().default_engine or ""
-        with interrupts.held():
-            job = client.submit(files.tomogram, engine=chosen, params=TUNED.get(chosen), preview=options, name="demo")
+        job = client.submit(files.tomogram, engine=chosen, params=TUNED.get(chosen), preview=options, name="demo")
         try:
             record = job.record
             for event in client.watch(job.job_id):
@@ -174,8 +173,8 @@ def through_gateway(
             client.download(job.job_id, to=files.mask, progress=partial(display.transfer, files.mask.name))
             client.download(job.job_id, "stats.json", files.statistics)
         except Interrupted:
-            with interrupts.held():
-                display.note(cancel_and_say(client, job.job_id))
+            with interrupts.deferred():
+                display.note(cancel_interrupted(client, job.job_id))
             raise
     return record, previews
 

@@ -1,4 +1,4 @@
-"""``desktop``: the napari app."""
+"""``desktop``: launch the napari app."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def desktop(context: typer.Context) -> None:
 
 def _missing(why: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"The desktop is not installed: {why}.",
+        f"The napari app is not installed: {why}.",
         code=ErrorCode.UNAVAILABLE,
         hint="Install it with: pip install 'cryomamba[desktop]' (in a source checkout: make desktop).",
     )

@@ -1,4 +1,4 @@
-"""``doctor``: is this machine in order, and what to do where it is not."""
+"""``doctor``: check the installation."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ from cryomamba_server.exit_codes import ExitCode
 
 
 def doctor(
-    server: Annotated[
-        str | None, typer.Option("--server", "-s", metavar="URL", help="Look at this server as well.")
-    ] = None,
+    server: Annotated[str | None, typer.Option("--server", "-s", metavar="URL", help="Check this server too.")] = None,
     json: Json = False,
 ) -> None:
-    """Look at versions, extras, disk, services, engines and GPU, and say what to do about what is missing."""
-    from cryomamba_server.diagnostics import examine
+    """Check versions, extras, disk, services, engines and GPU, with hints on how to fix problems."""
+    from cryomamba_server.diagnostics import run_checks
 
-    findings = examine(server)
+    results = run_checks(server)
     if json:
-        output.document([asdict(finding) for finding in findings])
+        output.document([asdict(result) for result in results])
     else:
-        for finding in findings:
-            output.say(f"{finding.level:<5}{finding.what}: {finding.message}")
-            if finding.hint and finding.level != "ok":
-                output.say(f"     → {finding.hint}")
-    if any(finding.level == "fail" for finding in findings):
+        for result in results:
+            output.say(f"{result.level:<5}{result.what}: {result.message}")
+            if result.hint and result.level != "ok":
+                output.say(f"     → {result.hint}")
+    if any(result.level == "fail" for result in results):
         raise typer.Exit(ExitCode.JOB_FAILED)

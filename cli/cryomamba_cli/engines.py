@@ -1,4 +1,4 @@
-"""``engines``: which methods there are and what can be set."""
+"""``engines``: the segmentation engines and their parameters."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 
 
 def engines(
-    name: Annotated[str | None, typer.Argument(help="Only this engine, with its parameters.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show the parameters of this engine.")] = None,
     server: Annotated[
         str | None,
-        typer.Option("--server", "-s", metavar="URL", help="Ask a server; without it, what this machine can run."),
+        typer.Option(
+            "--server", "-s", metavar="URL", help="Engines of this server; those of this machine if not given."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the segmentation methods, or the parameters of one."""
+    """List the segmentation engines, or the parameters of one."""
     found = offered(server)
     if name is None:
         if json:
             output.document(found)
         else:
-            output.table(("ENGINE", "WHAT IT DOES", ""), [_row(info) for info in found])
-            output.note("'cryomamba engines NAME' lists the parameters of one.")
+            output.table(("ENGINE", "DESCRIPTION", ""), [_row(info) for info in found])
+            output.note("'cryomamba engines NAME' lists the parameters of an engine.")
         return
     info = choose(found, name)
     if json:
@@ -39,7 +41,7 @@ def engines(
 
 
 def offered(server: str | None) -> Sequence[EngineInfo]:
-    """Return the engines of a server, or of this environment."""
+    """Return the engines of a server, or of this environment for None."""
     if server is not None:
         import cryomamba
 
@@ -56,7 +58,7 @@ def choose(found: Sequence[EngineInfo], name: str | None) -> EngineInfo:
     Raises
     ------
     InvalidRequestError
-        There is no such engine; the hint lists those that there are.
+        There is no such engine; the hint lists the names.
     """
     from cryomamba.engines.registry import unknown_engine
 
@@ -67,7 +69,7 @@ def choose(found: Sequence[EngineInfo], name: str | None) -> EngineInfo:
 
 
 def _row(info: EngineInfo) -> tuple[str, str, str]:
-    remarks = [word for word, true in (("default", info.default), ("cannot run here", not info.available)) if true]
+    remarks = [word for word, true in (("default", info.default), ("not available", not info.available)) if true]
     return info.name, info.summary or info.reason, ", ".join(remarks)
 
 
@@ -76,12 +78,12 @@ def _show(info: EngineInfo) -> None:
 
     output.say(f"{info.name}: {info.summary}")
     if not info.available:
-        output.say(f"It cannot run here: {info.reason} {info.hint}".rstrip())
+        output.say(f"Not available: {info.reason} {info.hint}".rstrip())
     parameters = describe(info.parameters)
     if not parameters:
         output.say("It has no parameters.")
         return
     output.say("")
     rows = [(one.name, one.default, one.unit, one.kind, one.bounds, one.description) for one in parameters]
-    output.table(("PARAMETER", "DEFAULT", "UNIT", "TYPE", "BOUNDS", "WHAT IT IS"), rows)
-    output.note(f"For example: cryomamba segment IN.mrc -e {info.name} -p {rows[0][0]}={rows[0][1]}")
+    output.table(("PARAMETER", "DEFAULT", "UNIT", "TYPE", "RANGE", "DESCRIPTION"), rows)
+    output.note(f"Example: cryomamba segment IN.mrc -e {info.name} -p {rows[0][0]}={rows[0][1]}")

@@ -1,4 +1,4 @@
-"""The outermost layer: whatever goes wrong becomes a sentence, a hint and an exit code."""
+"""The error boundary: every exception becomes a message, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from cryomamba.errors import CryoMambaError, InternalError, InvalidRequestError
-from cryomamba_cli.output import complain, trace
+from cryomamba_cli.output import print_error, trace
 from cryomamba_cli.signals import Interrupted
 from cryomamba_server.exit_codes import ExitCode, exit_code
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Commands(TyperGroup):
-    """A command group whose commands end with a documented exit code, never with a traceback."""
+    """A command group whose commands end with a documented exit code instead of a traceback."""
 
     def invoke(self, ctx: Context) -> object:
         """Run the chosen command."""
-        with reported():
+        with exceptions_reported():
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turn exceptions into messages on stderr and :class:`typer.Exit` with the code that fits."""
+def exceptions_reported() -> Iterator[None]:
+    """Turn exceptions into messages on stderr and :class:`typer.Exit` with the matching exit code."""
     try:
         yield
     except CryoMambaError as error:
@@ -46,36 +46,36 @@ def reported() -> Iterator[None]:
         _close_quietly()
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
     except OSError as error:
-        raise _failed(_of_the_system(error)) from None
+        raise _failed(_os_error(error)) from None
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
-    except Exception as error:  # noqa: BLE001 (the last line: a defect is told as one)
+    except Exception as error:  # noqa: BLE001 (the last resort: report a defect)
         raise _failed(_defect(error)) from None
 
 
 def _failed(error: CryoMambaError) -> typer.Exit:
     trace()
-    complain(error)
+    print_error(error)
     return typer.Exit(exit_code(error))
 
 
-def _of_the_system(error: OSError) -> CryoMambaError:
+def _os_error(error: OSError) -> CryoMambaError:
     where = f"'{error.filename}'" if error.filename else "A file"
     return InvalidRequestError(
         f"{where} cannot be used: {error.strerror or error}.",
-        hint="Look at the path, its permissions and the free space of its disk.",
+        hint="Check the path, its permissions and the free space on its disk.",
     )
 
 
 def _defect(error: Exception) -> CryoMambaError:
     return InternalError(
-        f"Something unexpected happened: {type(error).__name__}: {error}",
-        hint="Run it again with CRYOMAMBA_LOG=debug to see where, and report it.",
+        f"Unexpected error: {type(error).__name__}: {error}",
+        hint="This is a defect in CryoMamba. Run the command again with CRYOMAMBA_LOG=debug and report the traceback.",
     )
 
 
 def _close_quietly() -> None:
-    """Send what is still buffered to nowhere, or the interpreter complains about the pipe at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Discard buffered output; otherwise the interpreter reports the closed pipe when it exits."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

@@ -1,4 +1,4 @@
-"""``gc``: what a server may forget."""
+"""``gc``: delete expired jobs and uploads."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def gc(
             "--days",
             min=0,
             metavar="N",
-            help="What ended or was sent more than N days ago may go; CRYOMAMBA_KEEP_DAYS unless given.",
+            help="Days after which ended jobs and uploads expire; CRYOMAMBA_KEEP_DAYS if not given.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove what is shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete what is listed.")] = False,
 ) -> None:
-    """Show what this machine's server need not keep; with --yes, remove it.
+    """Delete expired jobs and uploads (dry run unless --yes).
 
-    That is: jobs that ended long ago with their files, uploaded files that no job needs, files without a job, and work
-    that was left unfinished.
+    This covers ended jobs with their files, uploads that no remaining job uses, files without a job, and unfinished
+    files of interrupted jobs. The broker must be running.
     """
     import asyncio
 
@@ -37,15 +37,17 @@ def gc(
     settings = load_settings()
     found = asyncio.run(find_leftovers(settings, days=settings.keep_days if days is None else days))
     if not found:
-        output.note("There is nothing to remove.")
+        output.note("Nothing to delete.")
         return
     output.table(("KIND", "ID", "SIZE", "SINCE", "NAME"), [_row(leftover) for leftover in found])
     total = output.nbytes(sum(leftover.nbytes for leftover in found))
     if yes:
         removed = asyncio.run(remove_leftovers(settings, found))
-        output.note(f"{removed} of {len(found)} removed, {total}.")
+        output.note(f"Deleted {removed} of {len(found)} items ({total}).")
     else:
-        output.note(f"{len(found)} may go, {total}. Nothing was removed; 'cryomamba gc --yes' does it.")
+        output.note(
+            f"{len(found)} items ({total}) can be deleted. This was a dry run; 'cryomamba gc --yes' deletes them."
+        )
 
 
 def _row(leftover: Leftover) -> tuple[str, ...]:

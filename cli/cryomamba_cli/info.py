@@ -1,4 +1,4 @@
-"""``info``: what a file says of itself, and what its voxels are like."""
+"""``info``: header and statistics of a volume."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="An MRC file (.mrc .rec .map .st .ali, also .gz or .bz2).")],
+    file: Annotated[Path, typer.Argument(help="MRC file (.mrc, .rec, .map, .st, .ali; also .gz or .bz2).")],
     statistics: Annotated[
-        bool, typer.Option("--statistics/--no-statistics", help="Read all voxels, or the header alone.")
+        bool, typer.Option("--statistics/--no-statistics", help="Read all voxels for statistics, or only the header.")
     ] = True,
     size: VoxelSize = None,
     json: Json = False,
 ) -> None:
-    """Show header, voxel size, statistics and warnings of a volume."""
+    """Show the header, voxel size, statistics and warnings of a volume."""
     from cryomamba.volumes import inspect
 
     override = voxel_size(size)
@@ -60,14 +60,14 @@ def _fields(meta: VolumeMeta, measured: Statistics | None) -> dict[str, Any]:
 def _facts(meta: VolumeMeta) -> list[tuple[str, str]]:
     extent = tuple(count * size / 10 for count, size in zip(meta.shape, meta.voxel_size_A, strict=True))
     extended = meta.extended_header
-    packed = f", packed with {meta.compression}" if meta.compression else ""
+    compression = f", compressed with {meta.compression}" if meta.compression else ""
     facts = [
-        ("file", f"{meta.name}, {output.nbytes(meta.size_bytes)}{packed}"),
+        ("file", f"{meta.name}, {output.nbytes(meta.size_bytes)}{compression}"),
         ("shape", f"{output.triple(meta.shape)} voxels (z, y, x)"),
         ("voxel size", f"{output.triple(meta.voxel_size_A)} Å (z, y, x)"),
         ("extent", f"{output.triple(extent)} nm (z, y, x)"),
         ("voxels", f"{meta.dtype} (mode {meta.mode})"),
-        ("axes", f"columns, rows and sections run along {', '.join('?xyz'[axis] for axis in meta.axes)}"),
+        ("axes", f"columns, rows and sections are along {', '.join('?xyz'[axis] for axis in meta.axes)}"),
         ("origin", f"{output.triple(meta.origin_A)} Å (x, y, z)"),
         ("start", f"{output.triple(meta.nstart)} (column, row, section)"),
         ("cell", f"{output.triple(meta.cell_A)} Å (x, y, z)"),

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 State = Literal["pending", "running", "completed", "failed", "cancelled"]
 SHORT = 8
-_LOOK_BACK = 500
+_SEARCHED = 500
 _ID_LENGTH = 36
 
 
 def jobs(
-    state: Annotated[State | None, typer.Option("--state", help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 20,
+    state: Annotated[State | None, typer.Option("--state", help="List only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Maximum number of jobs.")] = 20,
     server: Server = None,
     json: Json = False,
 ) -> None:
@@ -34,11 +34,11 @@ def jobs(
     from cryomamba.models.jobs import JobState
 
     with cryomamba.connect(server) as client:
-        found = [job.record for job in client.jobs(state=JobState(state) if state else None, limit=limit)]
+        found = [one.record for one in client.jobs(state=JobState(state) if state else None, limit=limit)]
     if json:
         output.document(found)
     elif not found:
-        output.note("There are no jobs.")
+        output.note("No jobs.")
     else:
         heads = ("JOB", "STATE", "DONE", "ENGINE", "VOLUME", "NAME", "CREATED")
         output.table(heads, [_row(record) for record in found])
@@ -57,7 +57,7 @@ def _row(record: JobRecord) -> tuple[str, ...]:
 
 
 def show(job: Job, server: Server = None, json: Json = False) -> None:
-    """Show everything about a job: parameters, progress, files, errors and history."""
+    """Show all details of a job: parameters, progress, files, errors and history."""
     import cryomamba
 
     with cryomamba.connect(server) as client:
@@ -78,11 +78,11 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
     from cryomamba_cli.parameters import typed
 
     volume, progress = record.volume, record.progress
-    eta = f", {output.seconds(progress.eta_s)} to go" if progress.eta_s is not None else ""
+    eta = f", {output.seconds(progress.eta_s)} left" if progress.eta_s is not None else ""
     facts = [
         ("job", record.job_id),
         ("name", record.name),
-        ("state", str(record.state) + (", cancel asked for" if record.cancel_requested else "")),
+        ("state", str(record.state) + (", cancellation requested" if record.cancel_requested else "")),
         ("engine", record.engine),
         ("parameters", ", ".join(f"{key}={typed(value)}" for key, value in record.params.items())),
         ("volume", f"{volume.name}, {output.triple(volume.shape)} voxels of {output.triple(volume.voxel_size_A)} Å"),
@@ -96,7 +96,7 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
 
 
 def watch(job: Job, server: Server = None, json: Json = False) -> None:
-    """Follow a job to its end. Ctrl-C stops watching; the job goes on."""
+    """Follow a job until it ends. Ctrl-C stops watching; the job continues."""
     import cryomamba
 
     with interruptible(), cryomamba.connect(server) as client:
@@ -109,7 +109,7 @@ def watch(job: Job, server: Server = None, json: Json = False) -> None:
 
 
 def follow(client: Client, job_id: str, display: Reporter) -> JobRecord:
-    """Show a job's events until it has ended, and return it as it stands then."""
+    """Show the events of a job until it has ended, and return its final record."""
     from cryomamba.models.events import StateEvent
 
     record: JobRecord | None = None
@@ -121,56 +121,56 @@ def follow(client: Client, job_id: str, display: Reporter) -> JobRecord:
 
 
 def cancel(job: Job, server: Server = None, json: Json = False) -> None:
-    """Cancel a job: a waiting one at once, a running one at its next tile."""
+    """Cancel a job: a pending job at once, a running job after the current tile."""
     import cryomamba
 
     with cryomamba.connect(server) as client:
         record = client.cancel(resolve(client, job))
-    _answer(record, json=json)
+    _print_record(record, json=json)
 
 
 def retry(job: Job, server: Server = None, json: Json = False) -> None:
-    """Put a failed or cancelled job back into the queue."""
+    """Requeue a failed or cancelled job."""
     import cryomamba
 
     with cryomamba.connect(server) as client:
         record = client.retry(resolve(client, job))
-    _answer(record, json=json)
+    _print_record(record, json=json)
 
 
-def _answer(record: JobRecord, *, json: bool) -> None:
+def _print_record(record: JobRecord, *, json: bool) -> None:
     if json:
         output.document(record)
         return
-    asked = (
-        ", cancel asked for: it stops at its next tile" if record.cancel_requested and not record.state.final else ""
-    )
-    output.say(state_line(record) + asked)
+    stopping = record.cancel_requested and not record.state.final
+    output.say(state_line(record) + (", cancellation requested: it stops after the current tile" if stopping else ""))
 
 
 def resolve(client: Client, text: str) -> str:
-    """Return the id of the job whose id begins with a text.
+    """Return the full id of the job whose id begins with a text.
 
     Raises
     ------
     NotFoundError
-        None of the newest 500 does.
+        None of the newest 500 jobs has such an id.
     InvalidRequestError
-        Several do.
+        Several have.
     """
     from cryomamba.errors import InvalidRequestError, no_such_job
 
     if len(text) == _ID_LENGTH:
         return text
-    found = [record.job_id for record in client.jobs(limit=_LOOK_BACK) if record.job_id.startswith(text)]
+    found = [one.job_id for one in client.jobs(limit=_SEARCHED) if one.job_id.startswith(text)]
     if not found:
         raise no_such_job(text)
     if len(found) > 1:
         listed = ", ".join(job_id[: len(text) + SHORT] for job_id in found[:3])
-        raise InvalidRequestError(f"{len(found)} jobs begin with '{text}'.", hint=f"Write more of the id: {listed} …")
+        raise InvalidRequestError(
+            f"{len(found)} job ids begin with '{text}'.", hint=f"Give more characters: {listed} …"
+        )
     return found[0]
 
 
 def local_time(moment: datetime) -> str:
-    """Write a time as the clock on the wall shows it."""
+    """Format a time in the local time zone."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

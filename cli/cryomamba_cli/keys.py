@@ -1,4 +1,4 @@
-"""``keys``: who may use the bus of this home."""
+"""``keys``: the keys of the message bus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from cryomamba_cli.options import Json
 if TYPE_CHECKING:
     from cryomamba_server.bus_keys import BusKeys
 
-app = typer.Typer(name="keys", no_args_is_help=True, help="CURVE keys of this home's bus.")
+app = typer.Typer(
+    name="keys",
+    no_args_is_help=True,
+    help="Manage the keys for encrypted, direct connections to the broker (ZeroMQ CURVE).",
+)
 
 RoleName = Literal["admin", "client", "worker", "viewer"]
 
@@ -28,54 +32,56 @@ def _keys() -> BusKeys:
 
 @app.command()
 def init() -> None:
-    """Make the broker's key and those of this home's services. The bus is locked when the broker starts again."""
-    made = _keys().init()
-    output.say(made.public_key)
-    output.note("This is the broker's public key. Start the services of this home again; they find their own keys.")
+    """Create the keys of the broker and of the services on this machine. They take effect when the services restart."""
+    output.say(_keys().init().public_key)
+    output.note("This is the public key of the broker. Restart the services; they find their own keys.")
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    name: Annotated[str, typer.Argument(help="Name of the key.")],
     role: Annotated[
         RoleName,
         typer.Option(
             "--role",
-            help="client: submits jobs and sees its own; viewer: only looks at them; admin: everybody's; "
-            "worker: computes them.",
+            help="client: submit and view own jobs; viewer: view own jobs; admin: all jobs; worker: compute jobs.",
         ),
     ] = "client",
     owner: Annotated[
-        str, typer.Option("--owner", help="Whose jobs it makes and sees, as the name of a token; NAME if not given.")
+        str, typer.Option("--owner", help="Owner of the jobs, the same name as for tokens; NAME if not given.")
     ] = "",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The key file; NAME.key here if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Key file to write; NAME.key in the current folder if not given.")
+    ] = None,
     public_key: Annotated[
         str | None,
-        typer.Option("--public-key", help="Let this key in, whose secret its owner has; no file is written."),
+        typer.Option(
+            "--public-key", help="Authorize this public key, whose owner keeps the secret key; no file is written."
+        ),
     ] = None,
 ) -> None:
-    """Let a key in, at once, and write the file that its owner needs."""
+    """Create and authorize a key, and write the key file for its owner."""
     from cryomamba.access.roles import Role
 
     if public_key is not None:
-        _keys().admit(name, Role(role), public_key, owner=owner)
-        output.note(f"The key '{name}' is let in as {role}. The broker's public key is:")
+        _keys().authorize(name, Role(role), public_key, owner=owner)
+        output.note(f"The key '{name}' is authorized as {role}. The public key of the broker is:")
         output.say(_keys().server().public_key)
         return
     file = out or Path(f"{name}.key")
     _keys().add(name, Role(role), file=file, owner=owner)
     output.say(str(file))
-    output.note(f"Hand the file to {name} by a safe way; programs find it by CRYOMAMBA_KEY={file.name}.")
+    output.note(f"Send the file to its owner over a secure channel; clients need CRYOMAMBA_KEY={file.name}.")
 
 
 @app.command("list")
 def list_keys(json: Json = False) -> None:
-    """List the keys that are let in."""
+    """List the authorized keys."""
     found = _keys().list()
     if json:
         output.document(found)
     elif not found:
-        output.note("There are no keys; the bus is open to this machine.")
+        output.note("No keys: connections from this machine are accepted without a key.")
     else:
         rows = [
             (
@@ -87,11 +93,11 @@ def list_keys(json: Json = False) -> None:
             )
             for entry in found
         ]
-        output.table(("NAME", "ROLE", "SEES JOBS OF", "PUBLIC KEY", "SINCE"), rows)
+        output.table(("NAME", "ROLE", "SEES JOBS OF", "PUBLIC KEY", "CREATED"), rows)
 
 
 @app.command()
-def revoke(name: Annotated[str, typer.Argument(help="The key's name.")]) -> None:
-    """Let a key in no longer: its requests are refused at once and its subscriptions end within a second or two."""
+def revoke(name: Annotated[str, typer.Argument(help="Name of the key.")]) -> None:
+    """Revoke a key: its requests are refused at once, its subscriptions end within two seconds."""
     _keys().revoke(name)
     output.say(f"The key '{name}' is revoked.")

@@ -1,4 +1,4 @@
-"""``measure``, ``clean``, ``export``: what is done with a mask afterwards, in this process."""
+"""``measure``, ``clean`` and ``export``: post-processing of masks on this machine."""
 
 from __future__ import annotations
 
@@ -12,40 +12,47 @@ import typer
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba_cli import output
-from cryomamba_cli.naming import require_free
 from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
+from cryomamba_cli.result_paths import require_absent
 
 if TYPE_CHECKING:
     from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements
     from cryomamba.masks.slabs import LabelSource
 
-Mask = Annotated[Path, typer.Argument(metavar="MASK.mrc", help="A mask: an MRC file of labels.")]
+Mask = Annotated[Path, typer.Argument(metavar="MASK.mrc", help="Mask: an MRC file with labels.")]
 MinVolume = Annotated[
-    float | None, typer.Option("--min-volume", min=0, metavar="NM3", help="Remove smaller pieces (nm³).")
+    float | None,
+    typer.Option(
+        "--min-volume", min=0, metavar="NM3", help="Remove connected components smaller than this volume (nm³)."
+    ),
 ]
 _SHOWN = 10
 
 
 def measure(
     mask: Mask,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write all labels and pieces into this table.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write all labels and components to this table.")] = None,
     shape: Annotated[
-        bool, typer.Option("--shape/--no-shape", help="Measure surface and thickness too, or sizes and places alone.")
+        bool,
+        typer.Option("--shape/--no-shape", help="Measure surface area and thickness too, or only sizes and positions."),
     ] = True,
     size: VoxelSize = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Measure labels and connected pieces: volume, surface, thickness, centroid, box."""
+    """Measure labels and connected components: volume, surface area, thickness, centroid, bounding box."""
     from cryomamba.masks.measure import measure as measure_mask
     from cryomamba.masks.measure import write_csv
     from cryomamba.masks.slabs import LabelSource
     from cryomamba.volumes import open_volume
 
     if csv is not None:
-        require_free(csv, force=force)
-    with open_volume(mask, voxel_size_A=voxel_size(size)) as volume, bar("measuring", shown=not json) as step:
-        measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, progress=step)
+        require_absent(csv, force=force)
+    with (
+        open_volume(mask, voxel_size_A=voxel_size(size)) as volume,
+        progress_bar("measuring", shown=not json) as progress,
+    ):
+        measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, progress=progress)
         if csv is not None:
             write_csv(measured, csv)
     if json:
@@ -54,33 +61,35 @@ def measure(
     output.table(_HEADS, [_row(label.name, label) for label in measured.labels])
     if measured.count > len(measured.labels):
         output.say("")
-        output.table(_HEADS, [_row(f"piece {one.instance}", one) for one in measured.instances(_SHOWN)])
+        output.table(_HEADS, [_row(f"component {one.instance}", one) for one in measured.instances(_SHOWN)])
     if measured.count > _SHOWN:
-        output.note(f"{measured.count - _SHOWN} smaller pieces are not shown; --csv FILE writes {_listed(measured)}.")
+        output.note(
+            f"{measured.count - _SHOWN} smaller components are not shown; --csv FILE writes {_listed(measured)}."
+        )
     if csv is not None:
         output.say(str(csv))
 
 
 def clean(
     mask: Mask,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The mask to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Mask to write.")],
     min_volume: MinVolume = None,
-    fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill background that is enclosed.")] = False,
+    fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill enclosed background.")] = False,
     fill_planes: Annotated[
-        bool, typer.Option("--fill-planes", help="Fill background that is enclosed within a z plane.")
+        bool, typer.Option("--fill-planes", help="Fill background that is enclosed within an xy plane.")
     ] = False,
     keep: Annotated[
         list[int] | None,
-        typer.Option("--keep", metavar="N", help="Keep this piece, 1 being the largest; may be repeated."),
+        typer.Option("--keep", metavar="N", help="Keep this component only, 1 being the largest; may be repeated."),
     ] = None,
     split: Annotated[
-        bool, typer.Option("--split", help="Number the pieces, and take touching ones apart where they narrow.")
+        bool, typer.Option("--split", help="Separate touching objects where they narrow, and label each.")
     ] = False,
-    number: Annotated[bool, typer.Option("--number", help="Number the connected pieces, the largest first.")] = False,
+    number: Annotated[bool, typer.Option("--number", help="Label each connected component, the largest as 1.")] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Remove small pieces, fill holes, keep pieces, number them; in this order, as far as asked for."""
+    """Remove small components, fill holes, select or label components, in this order; each step is optional."""
     from cryomamba.masks.export import max_label
     from cryomamba.masks.slabs import LabelSource, write_labels
     from cryomamba.masks.split import split_instances
@@ -88,16 +97,16 @@ def clean(
 
     if not (min_volume or fill_holes or fill_planes or keep or split or number):
         raise InvalidRequestError(
-            "Nothing is to be done.",
+            "No operation given.",
             hint="Give --min-volume, --fill-holes, --fill-planes, --keep, --number or --split.",
         )
-    require_free(out, force=force)
-    with open_volume(mask) as volume, bar("cleaning", shown=not json) as step:
+    require_absent(out, force=force)
+    with open_volume(mask) as volume, progress_bar("cleaning", shown=not json) as progress:
         source = _cleaned(LabelSource.of_volume(volume), min_volume, (fill_holes, fill_planes), keep or [])
         most = max_label(volume)
         if split or number:
             source, most = split_instances(source, split=split), 0xFFFF
-        write_labels(source, out, volume, labels=most, engine="clean", progress=step)
+        write_labels(source, out, volume, labels=most, engine="clean", progress=progress)
     if json:
         output.document({"mask": str(out)})
     else:
@@ -105,31 +114,37 @@ def clean(
 
 
 def export(
-    mask: Annotated[Path, typer.Argument(metavar="MASK.mrc|PICKS.csv", help="A mask, or a table of picks.")],
+    mask: Annotated[Path, typer.Argument(metavar="MASK.mrc|PICKS.csv", help="Mask, or table of picks.")],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", help="What to write: .nii.gz .nrrd .tif .ome.zarr .stl .obj or .mrc; of picks .star .tbl."
+            "--out",
+            "-o",
+            help="Output file: .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj or .mrc; for picks .star or .tbl.",
         ),
     ],
     label: Annotated[
-        int | None, typer.Option("--label", min=1, metavar="N", help="Only this label; in a mesh, all if not given.")
+        int | None, typer.Option("--label", min=1, metavar="N", help="Only this label; all labels if not given.")
     ] = None,
     tomogram: Annotated[
         Path | None,
-        typer.Option("--tomogram", help="Of picks: the tomogram or a mask of it; the mask beside them if not given."),
+        typer.Option(
+            "--tomogram", help="For picks: the tomogram, or a mask of it; the mask next to the table if not given."
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--tomo-name", help="Of picks: what RELION calls the tilt series (rlnTomoName).")
+        str | None, typer.Option("--tomo-name", help="For picks: name of the tilt series in RELION (rlnTomoName).")
     ] = None,
-    min_score: Annotated[float | None, typer.Option("--min-score", help="Of picks: leave out lower scores.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="For picks: omit picks with a lower score.")
+    ] = None,
     filaments: Annotated[
-        bool, typer.Option("--filaments", help="Of picks: labels are numbers of filaments, not of classes.")
+        bool, typer.Option("--filaments", help="For picks: labels are filament numbers, not classes.")
     ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a mask in another format or as a mesh (in Å), or picks for RELION 5 or Dynamo; by the name's ending."""
+    """Convert a mask to another format or a mesh (in Å), or picks to RELION 5 or Dynamo; format from the extension."""
     from cryomamba.masks.export import export as export_mask
     from cryomamba.masks.export import extension_of
     from cryomamba.volumes import open_volume
@@ -138,9 +153,9 @@ def export(
         _export_picks(mask, out, tomogram, name, label, min_score, filaments=filaments, force=force)
     else:
         extension_of(out)
-        require_free(out, force=force)
-        with open_volume(mask) as volume, bar("writing", shown=not json) as step:
-            export_mask(volume, out, label=label, progress=step)
+        require_absent(out, force=force)
+        with open_volume(mask) as volume, progress_bar("writing", shown=not json) as progress:
+            export_mask(volume, out, label=label, progress=progress)
     if json:
         output.document({"file": str(out)})
     else:
@@ -162,27 +177,29 @@ def _export_picks(
     from cryomamba.picks import Frame, read_csv, write_picks
     from cryomamba.volumes import open_volume
 
-    require_free(out, force=force)
+    require_absent(out, force=force)
     if not table.is_file():
-        raise InvalidRequestError(f"There is no file '{table}'.", hint="Give the CSV that 'cryomamba segment' wrote.")
-    where = tomogram or table.with_suffix(".mrc")
-    if not where.exists():
         raise InvalidRequestError(
-            f"The size of the tomogram is not known: there is no '{where}'.",
-            hint="Name the tomogram, or a mask of it, with --tomogram.",
+            f"There is no file '{table}'.", hint="Give the CSV file that 'cryomamba segment' wrote."
+        )
+    reference = tomogram or table.with_suffix(".mrc")
+    if not reference.exists():
+        raise InvalidRequestError(
+            f"The size of the tomogram is unknown: there is no '{reference}'.",
+            hint="Give the tomogram, or a mask of it, with --tomogram.",
         )
     picks = read_csv(table, "filaments" if filaments else "particles")
     if label is not None:
         picks = picks.chosen(picks.labels == label)
     if min_score is not None:
         picks = picks.chosen(picks.scores >= min_score)
-    with open_volume(where) as volume:
-        frame = Frame(volume.shape, volume.voxel_size_A, name or stem(where).partition("__")[0])
+    with open_volume(reference) as volume:
+        frame = Frame(volume.shape, volume.voxel_size_A, name or stem(reference).partition("__")[0])
     write_picks(picks, out, frame)
 
 
 def fields(measured: Measurements, most: int | None = None) -> dict[str, object]:
-    """Return measurements as plain JSON types."""
+    """Return measurements as JSON types; at most `most` components."""
     from cryomamba.masks.measure import METHOD, THICKNESS_METHOD
 
     return {
@@ -194,16 +211,14 @@ def fields(measured: Measurements, most: int | None = None) -> dict[str, object]
 
 
 @contextmanager
-def bar(what: str, *, shown: bool) -> Iterator[Callable[[float], None]]:
-    """Show on stderr, if that is a terminal, how far something is."""
+def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar on stderr if that is a terminal; gives a function that takes the fraction done."""
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=not (shown and sys.stderr.isatty())
-    ) as progress:
-        task = progress.add_task(what, total=1.0)
-        yield lambda fraction: progress.update(task, completed=fraction)
+    with Progress(console=Console(stderr=True), transient=True, disable=not (shown and sys.stderr.isatty())) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)
 
 
 def _listed(measured: Measurements) -> str:

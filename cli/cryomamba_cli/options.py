@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how to parse them."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Server = Annotated[
         "--server",
         "-s",
         metavar="URL",
-        help="http://HOST:8000 for a gateway, tcp://HOST:5560 for a bus. "
-        "Without it: CRYOMAMBA_SERVER, or the services of this machine.",
+        help="http://HOST:8000 for a gateway, tcp://HOST:5560 for a direct connection to a broker. "
+        "If not given: CRYOMAMBA_SERVER, or the services on this machine.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or its first characters.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Job id, or its first characters.")]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter; may be given several times."),
+    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated."),
 ]
 VoxelSize = Annotated[
     str | None,
     typer.Option(
         "--voxel-size",
         metavar="Å",
-        help="Voxel size in Å that replaces the header's: one number, or three as z,y,x.",
+        help="Voxel size in Å, instead of that in the header: one number, or three as z,y,x.",
     ),
 ]
 
 
 def numbers(text: str, *, option: str) -> tuple[float, float, float]:
-    """Read one number for all axes, or three as ``z,y,x``.
+    """Parse one number for all axes, or three as ``z,y,x``.
 
     Raises
     ------
@@ -52,21 +52,23 @@ def numbers(text: str, *, option: str) -> tuple[float, float, float]:
         parts = []
     if len(parts) not in {1, 3} or not all(0 < part < float("inf") for part in parts):
         raise InvalidRequestError(
-            f"'{text}' does not fit {option}.",
-            hint=f"Write one number above 0, or three as z,y,x: {option} 10 or {option} 12,10,10.",
+            f"Invalid value '{text}' for {option}.",
+            hint=f"Give one number above 0, or three as z,y,x: {option} 10 or {option} 12,10,10.",
         )
     z, y, x = parts * 3 if len(parts) == 1 else parts
     return z, y, x
 
 
 def shape(text: str) -> tuple[int, int, int]:
-    """Read ``--shape``: one number of voxels for all axes, or three as ``z,y,x``."""
+    """Parse ``--shape``: one number of voxels for all axes, or three as ``z,y,x``."""
     z, y, x = numbers(text, option="--shape")
     if any(side != int(side) for side in (z, y, x)):
-        raise InvalidRequestError(f"'{text}' does not fit --shape.", hint="Voxels are counted in whole numbers.")
+        raise InvalidRequestError(
+            f"Invalid value '{text}' for --shape.", hint="The numbers of voxels must be whole numbers."
+        )
     return int(z), int(y), int(x)
 
 
 def voxel_size(text: str | None) -> Spacing | None:
-    """Read ``--voxel-size``."""
+    """Parse ``--voxel-size``."""
     return None if text is None else numbers(text, option="--voxel-size")

@@ -1,4 +1,4 @@
-"""What goes to stdout and stderr: documents and tables for the answer, sentences for the rest."""
+"""Printing: results go to stdout as text, tables or JSON; everything else goes to stderr."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def document(value: object) -> None:
 
 
 def line(value: object) -> None:
-    """Print one JSON line on stdout and hand it on at once."""
+    """Print one line of JSON on stdout, unbuffered."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
     sys.stdout.flush()
 
 
 def say(text: str) -> None:
-    """Print a sentence on stdout: part of the answer."""
+    """Print a line on stdout: part of the result."""
     typer.echo(text)
 
 
 def note(text: str) -> None:
-    """Print a sentence on stderr: not part of the answer."""
+    """Print a line on stderr: not part of the result."""
     typer.echo(text, err=True)
 
 
 def trace() -> None:
-    """Print the traceback of the exception at hand on stderr, if ``CRYOMAMBA_LOG=debug`` asks for it."""
+    """Print the traceback of the current exception on stderr if ``CRYOMAMBA_LOG`` is ``debug``."""
     if os.environ.get("CRYOMAMBA_LOG", "").lower().startswith("debug"):
         traceback.print_exc()
 
 
-def complain(error: CryoMambaError) -> None:
-    """Say on stderr what went wrong and what to try."""
+def print_error(error: CryoMambaError) -> None:
+    """Print an error with its code and hint on stderr."""
     note(f"error: {error.message} ({error.code})")
     fields = error.details.get("fields")
     for item in fields[1:] if isinstance(fields, list) else []:
@@ -58,26 +58,26 @@ def complain(error: CryoMambaError) -> None:
 
 
 def console() -> Console:
-    """Return a console on stdout that wraps lines on a terminal and never in a pipe."""
+    """Return a console on stdout that wraps lines on a terminal but not in a pipe."""
     from rich.console import Console
 
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their heads in columns; numbers and names as they are given, no markup."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; cells are printed as they are, without markup."""
     from rich.text import Text
 
     grid = _grid()
-    for head in heads:
-        grid.add_column(head, header_style="bold", overflow="fold")
+    for header in headers:
+        grid.add_column(header, header_style="bold", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     _print(grid)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
-    """Print names with their values, one a line, the values below each other."""
+    """Print names with their values, one pair per line, values aligned."""
     from rich.text import Text
 
     grid = _grid(show_header=False)
@@ -103,18 +103,18 @@ def _grid(*, show_header: bool = True) -> Table:
 
 
 def _plain(value: object) -> object:
-    """Turn records and paths into JSON types."""
+    """Convert records and paths to JSON types."""
     dump: Callable[..., object] = getattr(value, "model_dump", lambda **_: str(value))
     return dump(mode="json")
 
 
 def triple(values: Iterable[object], *, digits: int = 4) -> str:
-    """Write three numbers (z, y, x) as people do: ``4.2 × 4.2 × 4.2``."""
+    """Format three numbers: ``4.2 × 4.2 × 4.2``."""
     return " × ".join(f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in values)
 
 
 def nbytes(count: int) -> str:
-    """Write a number of bytes with a unit of 1000."""
+    """Format a number of bytes with a decimal unit."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:
@@ -124,7 +124,7 @@ def nbytes(count: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """Write a duration: ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Format a duration: ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = round(value)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""Parameters as people type them: a JSON schema told in words, and ``key=value`` parsed by it."""
+"""Engine parameters on the command line: a JSON schema described in words, and ``name=value`` parsed by it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Schema = Mapping[str, Any]
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 _NONE: Final = frozenset({"none", "null", ""})
-_WORDS: Final = {
+_TYPE_NAMES: Final = {
     "integer": "whole number",
     "number": "number",
     "boolean": "true or false",
@@ -28,14 +28,14 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter, in words.
+    """A parameter, described for people.
 
     Attributes
     ----------
     name, kind, unit, bounds, description : str
-        `kind` is the type for people, for example ``whole number`` or ``dark | bright``.
+        `kind` is the type, for example ``whole number`` or ``dark | bright``.
     default : str
-        As one would type it; empty if the parameter must be given.
+        As one would type it; empty if the parameter is required.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Parameter:
 
 
 def describe(schema: Schema) -> list[Parameter]:
-    """Return the parameters of a schema in its order."""
+    """Return the parameters of a schema, in its order."""
     required = schema.get("required", ())
     return [
         Parameter(
             name=name,
-            kind=" or ".join(dict.fromkeys(_kind(form) for form in _forms(field, schema))),
+            kind=" or ".join(dict.fromkeys(_kind(form) for form in _alternatives(field, schema))),
             unit=str(field.get("unit", "")),
-            bounds=next(filter(None, (_bounds(form) for form in _forms(field, schema))), ""),
+            bounds=next(filter(None, (_bounds(form) for form in _alternatives(field, schema))), ""),
             default="" if name in required else typed(field.get("default")),
             description=str(field.get("description") or field.get("title") or ""),
         )
@@ -63,14 +63,14 @@ def describe(schema: Schema) -> list[Parameter]:
 
 
 def typed(value: object) -> str:
-    """Return a value as one would type it after ``key=``."""
+    """Return a value as one would type it after ``name=``."""
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def parse(pairs: Iterable[str], schema: Schema, *, owner: str) -> dict[str, Any]:
-    """Read ``key=value`` texts by a schema.
+    """Parse ``name=value`` texts by a schema.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ def parse(pairs: Iterable[str], schema: Schema, *, owner: str) -> dict[str, Any]
     schema : mapping
         JSON schema of an object.
     owner : str
-        Whose parameters they are, for the messages.
+        Name of the engine or command, for the messages.
 
     Raises
     ------
     InvalidRequestError
-        ``invalid_parameters``: not of the form, an unknown name, given twice, or of another type.
+        ``invalid_parameters``: malformed, an unknown name, given twice, or of another type.
     """
     values: dict[str, Any] = {}
     known = schema.get("properties", {})
@@ -92,7 +92,7 @@ def parse(pairs: Iterable[str], schema: Schema, *, owner: str) -> dict[str, Any]
         name, equals, text = pair.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise _invalid(f"'{pair}' is not of the form name=value.", f"Write for example -p {_example(known)}.")
+            raise _invalid(f"'{pair}' is not of the form NAME=VALUE.", f"Give for example -p {_example(known)}.")
         if name not in known:
             raise _unknown(name, list(known), owner)
         if name in values:
@@ -102,20 +102,20 @@ def parse(pairs: Iterable[str], schema: Schema, *, owner: str) -> dict[str, Any]
 
 
 def _value(name: str, text: str, field: Schema, root: Schema) -> object:
-    forms = _forms(field, root)
-    # An absent value and the narrow types go first, so that "none" and "3" are not taken for texts.
-    for form in sorted(forms, key=lambda form: form.get("type") == "string" and "enum" not in form):
+    alternatives = _alternatives(field, root)
+    # Text comes last, so that "none" and "3" are not read as text.
+    for form in sorted(alternatives, key=lambda form: form.get("type") == "string" and "enum" not in form):
         try:
-            return _as(text, form)
+            return _parse_as(text, form)
         except ValueError:
             continue
-    wanted = " or ".join(dict.fromkeys(_kind(form) for form in forms))
+    expected = " or ".join(dict.fromkeys(_kind(form) for form in alternatives))
     unit = f" in {field['unit']}" if field.get("unit") else ""
-    raise _invalid(f"'{text}' does not fit the parameter '{name}'.", f"It takes: {wanted}{unit}.")
+    raise _invalid(f"Invalid value '{text}' for the parameter '{name}'.", f"Expected: {expected}{unit}.")
 
 
-def _as(text: str, form: Schema) -> object:
-    """Read a text as one form of a schema, or raise ValueError."""
+def _parse_as(text: str, form: Schema) -> object:
+    """Parse a text as one alternative of a schema, or raise ValueError."""
     choices = _choices(form)
     if choices:
         matching = [choice for choice in choices if typed(choice) == text]
@@ -148,13 +148,13 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-def _forms(field: Schema, root: Schema) -> list[Schema]:
-    """Return the alternatives that a field allows, references followed."""
+def _alternatives(field: Schema, root: Schema) -> list[Schema]:
+    """Return the alternatives of a field, with references resolved."""
     if "$ref" in field:
         name = str(field["$ref"]).rsplit("/", 1)[-1]
-        return _forms(root.get("$defs", {}).get(name, {}), root)
+        return _alternatives(root.get("$defs", {}).get(name, {}), root)
     alternatives = field.get("anyOf") or field.get("oneOf") or (field.get("allOf") or ())[:1]
-    return [form for one in alternatives for form in _forms(one, root)] if alternatives else [field]
+    return [form for one in alternatives for form in _alternatives(one, root)] if alternatives else [field]
 
 
 def _choices(form: Schema) -> list[Any]:
@@ -165,7 +165,7 @@ def _kind(form: Schema) -> str:
     choices = _choices(form)
     if choices:
         return " | ".join(typed(choice) for choice in choices)
-    kind = _WORDS.get(str(form.get("type")), "JSON")
+    kind = _TYPE_NAMES.get(str(form.get("type")), "JSON")
     count = form.get("minItems")
     return f"list of {count}" if kind == "list" and count and count == form.get("maxItems") else kind
 
@@ -189,7 +189,7 @@ def _unknown(name: str, known: list[str], owner: str) -> InvalidRequestError:
     near = difflib.get_close_matches(name, known, 1)
     listed = ", ".join(known) or "none"
     guess = f"Did you mean '{near[0]}'? " if near else ""
-    return _invalid(f"'{owner}' has no parameter '{name}'.", f"{guess}Its parameters: {listed}.")
+    return _invalid(f"'{owner}' has no parameter '{name}'.", f"{guess}Its parameters are: {listed}.")
 
 
 def _invalid(message: str, hint: str) -> InvalidRequestError:

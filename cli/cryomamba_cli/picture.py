@@ -25,14 +25,14 @@ _PANEL_WIDTH: Final = 360
 _GAP: Final = 8
 _CAPTION: Final = 22
 _FONT: Final = 14
-_AVERAGED: Final = 5
+_AVERAGED_PLANES: Final = 5
 _BAR_SHARE: Final = 0.25
 _NICE: Final = (1, 2, 5)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A plane through the volume.
+    """A slice through the volume.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ def views(
     truth: Mask,
     voxel_size_A: tuple[float, float, float],
 ) -> list[View]:
-    """Cut the middle planes across z and across y; the density is averaged over five planes, as people look at it.
+    """Return the central slices along z and y; the density is averaged over five planes.
 
     Parameters
     ----------
@@ -66,14 +66,14 @@ def views(
     """
     z, y = (size // 2 for size in density.shape[:2])
     return [
-        View(f"z = {z}", _averaged(density, 0), found[z], truth[z], voxel_size_A[1:]),
-        View(f"y = {y}", _averaged(density, 1), found[:, y], truth[:, y], (voxel_size_A[0], voxel_size_A[2])),
+        View(f"z = {z}", _mean_slice(density, 0), found[z], truth[z], voxel_size_A[1:]),
+        View(f"y = {y}", _mean_slice(density, 1), found[:, y], truth[:, y], (voxel_size_A[0], voxel_size_A[2])),
     ]
 
 
-def _averaged(density: npt.NDArray[np.float32], axis: int) -> Slice:
+def _mean_slice(density: npt.NDArray[np.float32], axis: int) -> Slice:
     middle = density.shape[axis] // 2
-    planes = range(max(middle - _AVERAGED // 2, 0), min(middle + _AVERAGED // 2 + 1, density.shape[axis]))
+    planes = range(max(middle - _AVERAGED_PLANES // 2, 0), min(middle + _AVERAGED_PLANES // 2 + 1, density.shape[axis]))
     mean: Slice = density.take(planes, axis).mean(axis, dtype=np.float32)
     return mean
 
@@ -90,7 +90,7 @@ def draw(shown: Sequence[View], *, mask_name: str) -> Image:
         from PIL import Image
     except ImportError:
         raise InvalidRequestError(
-            "A picture needs Pillow, which is not installed.",
+            "The picture needs Pillow, which is not installed.",
             code=ErrorCode.UNAVAILABLE,
             hint="Install it with: pip install 'cryomamba[server]'.",
         ) from None
@@ -145,7 +145,7 @@ def _aspect(view: View) -> float:
 
 
 def grey_levels(density: Slice) -> Grey:
-    """Stretch a plane from its 1st to its 99th percentile to 0 to 255."""
+    """Scale a slice to 0 to 255, from its 1st to its 99th percentile."""
     low, high = np.percentile(density, (1.0, 99.0))
     stretched = (density - low) / max(float(high - low), 1e-12) * 255
     grey: Grey = np.clip(stretched, 0, 255).astype(np.uint8)
@@ -153,7 +153,7 @@ def grey_levels(density: Slice) -> Grey:
 
 
 def overlay(grey: Grey, mask: Mask | None, colour: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """Return an RGB picture (rows, columns, 3) of a grey one with a translucent mask."""
+    """Return an RGB image (rows, columns, 3) of a grey-scale image with a translucent mask."""
     picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
     if mask is not None:
         picture[mask] = picture[mask] * (1 - _OPACITY) + np.array(colour, np.float32) * _OPACITY
@@ -161,12 +161,12 @@ def overlay(grey: Grey, mask: Mask | None, colour: tuple[int, int, int]) -> npt.
 
 
 def scale_bar(width_A: float) -> tuple[float, int]:
-    """Return the length of a scale bar in Å and in pixels: at most a quarter of a panel, 1, 2 or 5 × 10ⁿ nm.
+    """Return the length of a scale bar in Å and in pixels: 1, 2 or 5 × 10ⁿ nm, at most a quarter of a panel.
 
     Parameters
     ----------
     width_A : float
-        What a panel's width stands for.
+        Width of a panel.
     """
     goal_nm = width_A / 10 * _BAR_SHARE
     power = 10.0 ** np.floor(np.log10(goal_nm))

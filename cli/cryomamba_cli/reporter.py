@@ -1,9 +1,9 @@
-"""How a running job is shown: a bar on a terminal, lines in a pipe, JSON lines for a script."""
+"""Progress of a running job: a bar on a terminal, lines of text in a pipe, lines of JSON for scripts."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import typer
@@ -19,40 +19,40 @@ _STEPS = 20
 
 
 class Reporter(Protocol):
-    """Is told of every event of a job, in order."""
+    """Shows the events of a job, in order."""
 
     def event(self, event: Event) -> None:
         """Show an event."""
 
     def transfer(self, name: str, done: int, total: int) -> None:
-        """Show how far a download is, in bytes."""
+        """Show the progress of a download or upload, in bytes."""
 
     def note(self, text: str) -> None:
-        """Show a sentence for people."""
+        """Show a message."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
 
 
 def reporter(*, json: bool, stream: TextIO) -> Reporter:
-    """Return what fits: JSON lines on stdout if asked for, a bar if `stream` is a terminal, else plain lines on it."""
+    """Return a reporter: lines of JSON on stdout, or a bar on `stream` if it is a terminal, or lines of text on it."""
     if json:
         return JsonReporter()
     return BarReporter(stream) if stream.isatty() else PlainReporter(stream)
 
 
 class JsonReporter:
-    """One JSON object a line on stdout: ``{"type", "job_id", "data"}``, as the WebSocket API has them."""
+    """One JSON object per line on stdout: ``{"type", "job_id", "data"}``, as in the WebSocket API."""
 
     def event(self, event: Event) -> None:
         """Print the event."""
         output.line(event_fields(event))
 
     def transfer(self, name: str, done: int, total: int) -> None:
-        """Say nothing: the file is reported when it is there."""
+        """Do nothing: the finished file is reported."""
 
     def note(self, text: str) -> None:
-        """Say it on stderr."""
+        """Print the message on stderr."""
         output.note(text)
 
     def close(self) -> None:
@@ -60,17 +60,17 @@ class JsonReporter:
 
 
 class PlainReporter:
-    """Lines of text: every change of state or stage, and progress in steps of 5 %."""
+    """Lines of text: every change of state or stage, and the progress in steps of 5 %."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._stage = ""
         self._step = -1
         self._previews = 0
-        self._link = _Link()
+        self._connection = _ConnectionNotes()
 
     def event(self, event: Event) -> None:
-        """Print a line if there is news."""
+        """Print a line if something changed."""
         from cryomamba.models.events import ConnectionEvent, PreviewEvent, ProgressEvent, StateEvent
 
         match event:
@@ -82,23 +82,23 @@ class PlainReporter:
             case PreviewEvent():
                 self._previews += 1
             case ConnectionEvent():
-                self._link.tell(event, self.note)
+                self._connection.report(event, self.note)
 
     def _progress(self, progress: Progress) -> None:
         step = round(progress.fraction * 1000) * _STEPS // 1000
         if progress.stage == self._stage and step <= self._step:
             return
         self._stage, self._step = progress.stage, step
-        eta = f", {output.seconds(progress.eta_s)} to go" if progress.eta_s is not None else ""
+        eta = f", {output.seconds(progress.eta_s)} left" if progress.eta_s is not None else ""
         self.note(f"{progress.fraction:4.0%} {progress.stage}{_tiles(progress)}, {_previews(self._previews)}{eta}")
 
     def transfer(self, name: str, done: int, total: int) -> None:
-        """Print the end of a download."""
+        """Print a line when a transfer is complete."""
         if done == total:
             self.note(f"{name}: {output.nbytes(done)}")
 
     def note(self, text: str) -> None:
-        """Print a line and hand it on at once."""
+        """Print a line, unbuffered."""
         typer.echo(text, file=self._stream)
         self._stream.flush()
 
@@ -107,7 +107,7 @@ class PlainReporter:
 
 
 class BarReporter:
-    """A live bar with stage, tiles, previews and the time to go."""
+    """A progress bar with stage, tiles, previews and the time left."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
@@ -122,11 +122,11 @@ class BarReporter:
         )
         self._task = self._bar.add_task("waiting", total=1.0, more="")
         self._previews = 0
-        self._link = _Link()
+        self._connection = _ConnectionNotes()
         self._bar.start()
 
     def event(self, event: Event) -> None:
-        """Move the bar; say changes of state above it."""
+        """Update the bar; print changes of state above it."""
         from cryomamba.models.events import ConnectionEvent, PreviewEvent, ProgressEvent, StateEvent
 
         match event:
@@ -140,17 +140,17 @@ class BarReporter:
             case PreviewEvent():
                 self._previews += 1
             case ConnectionEvent():
-                self._link.tell(event, self.note)
+                self._connection.report(event, self.note)
 
     def _progress(self, progress: Progress, *, named: bool) -> None:
-        eta = f", {output.seconds(progress.eta_s)} to go" if progress.eta_s is not None else ""
+        eta = f", {output.seconds(progress.eta_s)} left" if progress.eta_s is not None else ""
         more = f"{_previews(self._previews)}{_tiles(progress)}{eta}"
         self._bar.update(self._task, completed=progress.fraction, more=more)
         if named and progress.stage:
             self._bar.update(self._task, description=progress.stage)
 
     def transfer(self, name: str, done: int, total: int) -> None:
-        """Let the bar count bytes."""
+        """Show the transfer on the bar."""
         self._bar.update(self._task, description=name, completed=done / total if total else 1.0, more="")
 
     def note(self, text: str) -> None:
@@ -158,29 +158,29 @@ class BarReporter:
         self._bar.console.print(text, markup=False)
 
     def close(self) -> None:
-        """Stop the bar and leave it as it stands."""
+        """Stop the bar and leave it on the screen."""
         self._bar.stop()
 
 
-class _Link:
-    """Tells of a connection only what is news: that it was lost, and that it is back."""
+class _ConnectionNotes:
+    """Reports when the connection is lost and when it is restored, once each."""
 
     def __init__(self) -> None:
         self._lost = False
 
-    def tell(self, event: ConnectionEvent, note: Callable[[str], None]) -> None:
+    def report(self, event: ConnectionEvent, note: Callable[[str], None]) -> None:
         if event.status != "connected" or self._lost:
             note(event.message)
         self._lost = event.status == "lost"
 
 
 def stderr_reporter(*, json: bool) -> Reporter:
-    """Return the reporter of a command whose answer is something else: progress goes to stderr."""
+    """Return the reporter of a command whose result goes to stdout: progress goes to stderr."""
     return reporter(json=json, stream=sys.stderr)
 
 
 def event_fields(event: Event) -> dict[str, Any]:
-    """Return an event as plain JSON types; of a preview everything but its voxels."""
+    """Return an event as JSON types; a preview without its voxels."""
     from cryomamba.models.events import ConnectionEvent, PreviewEvent, ProgressEvent, StateEvent
 
     match event:
@@ -193,8 +193,8 @@ def event_fields(event: Event) -> dict[str, Any]:
         case PreviewEvent():
             return {"type": "preview", "job_id": event.job_id, "data": _frame_fields(event.frame, event.skipped)}
         case ConnectionEvent():
-            link = {"status": event.status, "message": event.message, "retry_s": event.retry_s}
-            return {"type": "link", "job_id": None, "data": link}
+            connection = {"status": event.status, "message": event.message, "retry_s": event.retry_s}
+            return {"type": "link", "job_id": None, "data": connection}
 
 
 def _frame_fields(frame: PreviewFrame, skipped: int) -> dict[str, Any]:
@@ -213,9 +213,30 @@ def _frame_fields(frame: PreviewFrame, skipped: int) -> dict[str, Any]:
 
 
 def state_line(record: JobRecord) -> str:
-    """Say in a line where a job stands."""
+    """Return one line about the state of a job."""
     attempt = f", attempt {record.attempt}" if record.attempt > 1 else ""
     return f"job {record.job_id}: {record.state} ({record.engine}{attempt})"
+
+
+def label_lines(statistics: Mapping[str, Any]) -> list[str]:
+    """Return lines about the result of a job: the number of picks, and the volume of each label."""
+    picks = statistics.get("picks")
+    found = [] if picks is None else [f"found {picks['objects']} {picks['kind']}{_points(picks)}"]
+    return found + [
+        f"{label['name']}: {label['voxels']} voxels, {label['fraction']:.2%} of the tomogram, "
+        f"{label['volume_nm3']:.6g} nm³{_area(label)}"
+        for label in statistics["labels"]
+    ]
+
+
+def _points(picks: Mapping[str, Any]) -> str:
+    where = {"particles": "", "filaments": f", {picks['points']} points along them"}
+    return where.get(picks["kind"], f", {picks['points']} points on them")
+
+
+def _area(label: Mapping[str, Any]) -> str:
+    area = label.get("medial_surface_nm2")
+    return "" if area is None else f", medial surface area {area:.6g} nm²"
 
 
 def _previews(count: int) -> str:

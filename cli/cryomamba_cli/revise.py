@@ -1,4 +1,4 @@
-"""``revise``: a corrected mask, kept with the job that made the first one."""
+"""``revise``: upload a corrected mask as a revision of a job."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from cryomamba_cli.signals import interruptible
 def revise(
     job: Job,
     mask: Annotated[Path, typer.Argument(metavar="MASK.mrc", help="The corrected mask.")],
-    note: Annotated[str, typer.Option("--note", help="What was changed, for people.")] = "",
+    note: Annotated[str, typer.Option("--note", help="Comment on the changes.")] = "",
     server: Server = None,
     json: Json = False,
 ) -> None:
-    """Keep a corrected mask with its job, beside the mask that the engine made, and print the name it has there.
+    """Upload a corrected mask as a revision of a job, and print its name on the server.
 
-    The mask must have the tomogram's shape. The same content again is not kept twice.
+    The original mask is kept. The mask must have the shape of the tomogram. Identical content is stored once.
     """
     import cryomamba
 

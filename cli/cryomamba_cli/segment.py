@@ -1,4 +1,4 @@
-"""``segment``: a tomogram becomes a mask, in this process or on a server; or many do, one after the other."""
+"""``segment``: make masks of tomograms, on this machine or on a server."""
 
 from __future__ import annotations
 
@@ -10,47 +10,53 @@ import typer
 
 from cryomamba.errors import InvalidRequestError, JobFailedError
 from cryomamba_cli import output
-from cryomamba_cli.batch import SUMMARY, Row, expand, run_batch, targets
+from cryomamba_cli.batch import SUMMARY, BatchItem, expand, mask_paths, run_batch
 from cryomamba_cli.engines import choose, offered
-from cryomamba_cli.naming import mask_path, require_free
+from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.options import Force, Json, Parameters, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
-from cryomamba_cli.reporter import Reporter, stderr_reporter
+from cryomamba_cli.remote_run import run_on_server
+from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
+from cryomamba_cli.result_paths import mask_path, require_absent
 from cryomamba_cli.signals import Interrupts, interruptible
-from cryomamba_cli.work import Work, conversions, convert, exports, label_lines, run_here, run_there
+from cryomamba_cli.task import Task, conversion_paths, convert_mask, export_paths
 
 if TYPE_CHECKING:
     from cryomamba.engines.info import EngineInfo
 
 
 Tomograms = Annotated[
-    list[str], typer.Argument(metavar="IN.mrc…", help="The tomogram; or several, a folder, or a pattern in quotes.")
+    list[str], typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="The mask, or a folder for it; <tomogram>__<engine>.mrc here if not given."),
+    typer.Option(
+        "--out",
+        "-o",
+        help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given.",
+    ),
 ]
 OutDir = Annotated[
     Path | None,
-    typer.Option("--out-dir", help="Folder for the masks of many tomograms, and for summary.csv; made if needed."),
+    typer.Option("--out-dir", help="Folder for the masks of several tomograms and summary.csv; created if missing."),
 ]
-EngineName = Annotated[str | None, typer.Option("--engine", "-e", help="The method; 'cryomamba engines' lists them.")]
-ByServer = Annotated[
+EngineName = Annotated[
+    str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
+]
+ComputeServer = Annotated[
     str | None,
-    typer.Option(
-        "--server", "-s", metavar="URL", help="Let a server do it; where it cannot see the file, the file is sent."
-    ),
+    typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
 ]
-JobName = Annotated[str, typer.Option("--name", help="A label for the job on the server.")]
-Nifti = Annotated[bool, typer.Option("--nifti", help="Write the mask as NIfTI as well.")]
-Nrrd = Annotated[bool, typer.Option("--nrrd", help="Write the mask as NRRD as well.")]
-Scores = Annotated[bool, typer.Option("--scores", help="Write the scores as well, for 'cryomamba threshold'.")]
+JobName = Annotated[str, typer.Option("--name", help="Label of the job on the server.")]
+Nifti = Annotated[bool, typer.Option("--nifti", help="Also write the mask as NIfTI.")]
+Nrrd = Annotated[bool, typer.Option("--nrrd", help="Also write the mask as NRRD.")]
+Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]
 Formats = Annotated[
     list[str] | None,
     typer.Option(
         "--format",
-        metavar="ENDING",
-        help="Convert the mask too: ome.zarr, tif, stl, obj …; picks: star, tbl. May be repeated.",
+        metavar="EXTENSION",
+        help="Also write the mask as ome.zarr, tif, stl or obj, or the picks as star or tbl. May be repeated.",
     ),
 ]
 
@@ -62,7 +68,7 @@ def segment(
     engine: EngineName = None,
     param: Parameters = None,
     size: VoxelSize = None,
-    server: ByServer = None,
+    server: ComputeServer = None,
     name: JobName = "",
     nifti: Nifti = False,
     nrrd: Nrrd = False,
@@ -71,10 +77,10 @@ def segment(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Segment tomograms. Without --server it runs in this process, and no service is needed.
+    """Segment tomograms. Without --server this runs on this machine and needs no services.
 
-    Ctrl-C cancels the job and leaves nothing behind. With --out-dir, tomograms that were done before with the same
-    content and parameters are skipped, a failure does not stop the rest, and summary.csv tells of all.
+    Ctrl-C cancels the job and leaves no unfinished files. With --out-dir, tomograms that were segmented before with the
+    same content and parameters are skipped, a failure does not stop the rest, and summary.csv lists all results.
     """
     from cryomamba.engines.artifacts import requested_formats
 
@@ -82,88 +88,98 @@ def segment(
     params = parse(param or (), info.parameters, owner=info.name)
     override = voxel_size(size)
 
-    def make(path: Path, target: Path) -> Work:
-        also = exports(
-            target,
+    def make(path: Path, mask: Path) -> Task:
+        exports = export_paths(
+            mask,
             nifti=nifti,
             nrrd=nrrd,
             scores=scores,
             picks=info.picks is not None,
-            made=requested_formats(info.parameters, params),
+            requested=requested_formats(info.parameters, params),
             formats=formats or (),
         )
-        return Work(path, target, info.name, params, override, name, also, conversions(target, formats or ()))
+        return Task(path, mask, info.name, params, override, name, exports, conversion_paths(mask, formats or ()))
 
     if out_dir is None:
-        path = _only(tomogram)
-        _one(make(path, mask_path(path, out, info.name)), server, force=force, json=json)
+        path = _single(tomogram)
+        _run_one(make(path, mask_path(path, out, info.name)), server, force=force, json=json)
         return
     if out is not None:
-        raise InvalidRequestError("--out names one mask, --out-dir a folder.", hint="Give one of them.")
-    places = targets(expand(tomogram), out_dir, info.name)
+        raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
+    masks = mask_paths(expand(tomogram), out_dir, info.name)
     out_dir.mkdir(parents=True, exist_ok=True)
-    works = [make(path, target) for path, target in places.items()]
-    _many(works, info, server, out_dir / SUMMARY, force=force, json=json)
+    tasks = [make(path, mask) for path, mask in masks.items()]
+    _run_many(tasks, info, server, out_dir / SUMMARY, force=force, json=json)
 
 
-def _only(tomograms: Sequence[str]) -> Path:
+def _single(tomograms: Sequence[str]) -> Path:
     path = Path(tomograms[0])
     if len(tomograms) > 1 or path.is_dir() or (any(sign in path.name for sign in "*?[") and not path.exists()):
-        raise InvalidRequestError("Several tomograms need a folder for their masks.", hint="Name one with --out-dir.")
+        raise InvalidRequestError(
+            "Several tomograms need a folder for their masks.", hint="Give a folder with --out-dir."
+        )
     return path
 
 
-def _one(work: Work, server: str | None, *, force: bool, json: bool) -> None:
-    for path in work.files:
-        require_free(path, force=force)
+def _run_one(task: Task, server: str | None, *, force: bool, json: bool) -> None:
+    for path in task.files:
+        require_absent(path, force=force)
     display = stderr_reporter(json=json)
     try:
         with interruptible() as interrupts:
-            statistics = _run(work, server, display, interrupts)
+            statistics = _run(task, server, display, interrupts)
     finally:
         display.close()
+    print_saved(task, statistics, json=json)
+
+
+def print_saved(task: Task, statistics: dict[str, Any], *, json: bool) -> None:
+    """Print the statistics of a mask, and the files that were written."""
+    files = [str(path) for path in task.files]
     if json:
-        saved = {"files": [str(path) for path in work.files], "statistics": statistics}
-        output.line({"type": "saved", "job_id": None, "data": saved})
+        output.line({"type": "saved", "job_id": None, "data": {"files": files, "statistics": statistics}})
         return
     for line in label_lines(statistics):
         output.note(line)
-    for path in work.files:
-        output.say(str(path))
+    for file in files:
+        output.say(file)
 
 
-def _run(work: Work, server: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
-    statistics = run_here(work, display, interrupts) if server is None else run_there(work, server, display, interrupts)
-    convert(work)
+def _run(task: Task, server: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+    if server is None:
+        statistics = run_locally(task, display, interrupts)
+    else:
+        statistics = run_on_server(task, server, display, interrupts)
+    convert_mask(task)
     return statistics
 
 
-def _many(
-    works: Sequence[Work], info: EngineInfo, server: str | None, summary: Path, *, force: bool, json: bool
+def _run_many(
+    tasks: Sequence[Task], info: EngineInfo, server: str | None, summary: Path, *, force: bool, json: bool
 ) -> None:
     display = stderr_reporter(json=json)
 
-    def tell(number: int, row: Row) -> None:
+    def report(number: int, item: BatchItem) -> None:
         if json:
-            output.line({"type": "tomogram", "job_id": None, "data": _fields(number, len(works), row)})
+            output.line({"type": "tomogram", "job_id": None, "data": _fields(number, len(tasks), item)})
         else:
-            display.note(_told(number, len(works), row))
+            display.note(_line(number, len(tasks), item))
 
     try:
         with interruptible() as interrupts:
-            rows = run_batch(
-                works,
+            items = run_batch(
+                tasks,
                 info.parameters,
-                lambda work: _run(work, server, display, interrupts),
+                lambda task: _run(task, server, display, interrupts),
                 force=force,
-                tell=tell,
+                report=report,
                 summary=summary,
             )
     finally:
         display.close()
-    failed = sum(row.state == "failed" for row in rows)
-    skipped = sum(row.state == "skipped" for row in rows)
-    counts = {"done": len(rows) - failed - skipped, "skipped": skipped, "failed": failed}
+    failed = sum(item.state == "failed" for item in items)
+    skipped = sum(item.state == "skipped" for item in items)
+    counts = {"done": len(items) - failed - skipped, "skipped": skipped, "failed": failed}
     if json:
         output.line({"type": "summary", "job_id": None, "data": {**counts, "table": str(summary)}})
     else:
@@ -171,32 +187,32 @@ def _many(
         output.say(str(summary))
     if failed:
         raise JobFailedError(
-            f"{failed} of {len(rows)} tomograms failed.",
-            hint=f"'{summary}' says why; the same command tries them again.",
+            f"{failed} of {len(items)} tomograms failed.",
+            hint=f"See '{summary}' for the reasons; run the same command again to retry.",
         )
 
 
-def _told(number: int, total: int, row: Row) -> str:
-    begun = f"[{number + 1}/{total}] {row.work.tomogram}"
-    match row.state:
+def _line(number: int, total: int, item: BatchItem) -> str:
+    start = f"[{number + 1}/{total}] {item.task.tomogram}"
+    match item.state:
         case "waiting":
-            return begun
+            return start
         case "failed":
-            return f"{begun}: failed: {row.error}"
+            return f"{start}: failed: {item.error}"
         case "skipped":
-            return f"{begun}: done before, skipped"
+            return f"{start}: skipped, done before"
         case state:
-            return f"{begun}: {state} in {output.seconds(row.seconds)}, {row.work.target}"
+            return f"{start}: {state} in {output.seconds(item.seconds)}, {item.task.mask}"
 
 
-def _fields(number: int, total: int, row: Row) -> dict[str, Any]:
+def _fields(number: int, total: int, item: BatchItem) -> dict[str, Any]:
     return {
         "number": number + 1,
         "of": total,
-        "tomogram": str(row.work.tomogram),
-        "mask": str(row.work.target),
-        "state": row.state,
-        "seconds": round(row.seconds, 3),
-        "labels": row.labels,
-        "error": row.error,
+        "tomogram": str(item.task.tomogram),
+        "mask": str(item.task.mask),
+        "state": item.state,
+        "seconds": round(item.seconds, 3),
+        "labels": item.labels,
+        "error": item.error,
     }

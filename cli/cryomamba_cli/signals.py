@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM become one exception, so that a command can cancel its job before it ends."""
+"""Ctrl-C and SIGTERM raise an exception, so that a command can cancel its job before it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryomamba_server.exit_codes import ExitCode
 
 
 class Interrupted(BaseException):
-    """A signal asked the program to end; raised in the main thread wherever it was."""
+    """SIGINT or SIGTERM arrived; raised in the main thread, wherever it was."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -19,38 +19,38 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> ExitCode:
-        """The status that the shell expects."""
+        """The exit code by convention: 128 plus the number of the signal."""
         return ExitCode.TERMINATED if self.signum == signal.SIGTERM else ExitCode.INTERRUPTED
 
 
 class Interrupts:
-    """Which signal has come, and whether it is to be raised now; made by :func:`interruptible`."""
+    """Signals that have arrived: raised at once, or after a deferred block. Made by :func:`interruptible`."""
 
     def __init__(self) -> None:
-        self._held = False
-        self._waiting: int | None = None
+        self._deferring = False
+        self._pending: int | None = None
 
     def handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the signature of a handler)
-        """Raise, or remember for the end of :meth:`held`; who asks twice means now."""
-        if self._held and self._waiting is None:
-            self._waiting = signum
+        """Raise, or remember for the end of :meth:`deferred`; a second signal raises at once."""
+        if self._deferring and self._pending is None:
+            self._pending = signum
         else:
             raise Interrupted(signum)
 
-    def asked(self) -> bool:
-        """Whether a signal waits for the end of :meth:`held`; for work that can stop by itself."""
-        return self._waiting is not None
+    def pending(self) -> bool:
+        """Whether a signal waits for the end of :meth:`deferred`; for work that stops by itself when it is set."""
+        return self._pending is not None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Put a signal off until the block ends: for a step that must not be cut in two, or that asks itself."""
-        self._held = True
+    def deferred(self) -> Iterator[None]:
+        """Defer signals to the end of the block, for a step that must not be interrupted or checks :meth:`pending`."""
+        self._deferring = True
         try:
             yield
         finally:
-            self._held = False
-            if self._waiting is not None:
-                signum, self._waiting = self._waiting, None
+            self._deferring = False
+            if self._pending is not None:
+                signum, self._pending = self._pending, None
                 raise Interrupted(signum)
 
 

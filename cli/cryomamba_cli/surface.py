@@ -1,4 +1,4 @@
-"""``surface``: the medial surface of membranes in any mask, points on it, and its normals; in this process."""
+"""``surface``: the medial surface of membranes in any mask, with points and normals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba_cli import output
-from cryomamba_cli.masks import Mask, bar
-from cryomamba_cli.naming import require_free
+from cryomamba_cli.masks import Mask, progress_bar
 from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
+from cryomamba_cli.result_paths import require_absent
 
 if TYPE_CHECKING:
     from cryomamba.masks.instances import Instances
@@ -28,29 +28,34 @@ def surface(
         typer.Option(
             "--out",
             "-o",
-            help="What to write: .mrc the medial surface, one voxel thick; .csv .star .tbl points with normals and "
-            "angles; .nrrd the normals as a field of vectors. May be repeated.",
+            help="Output file: .mrc for the medial surface, one voxel thick; .csv, .star or .tbl for points with "
+            "normals and angles; .nrrd for the normals as a vector field. May be repeated.",
         ),
     ] = None,
     spacing: Annotated[
         float | None,
-        typer.Option("--spacing", min=5, metavar="A", help="Distance of the points in Å; 100 if not given."),
+        typer.Option("--spacing", min=5, metavar="A", help="Spacing of the points in Å; 100 if not given."),
     ] = None,
     thickness: Annotated[
         float | None,
-        typer.Option("--thickness", min=1, metavar="A", help="The mask's thickness in Å; measured if not given."),
+        typer.Option(
+            "--thickness",
+            min=1,
+            metavar="A",
+            help="Thickness of the membranes in the mask in Å; measured if not given.",
+        ),
     ] = None,
     label: Annotated[
-        int | None, typer.Option("--label", min=1, metavar="N", help="The membranes' label; all if not given.")
+        int | None, typer.Option("--label", min=1, metavar="N", help="Label of the membranes; all labels if not given.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--tomo-name", help="What RELION calls the tilt series (rlnTomoName).")
+        str | None, typer.Option("--tomo-name", help="Name of the tilt series in RELION (rlnTomoName).")
     ] = None,
     size: VoxelSize = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Trace the medial surface of membranes: areas, points with normals for subtomogram averaging, vectors."""
+    """Trace the medial surface of membranes: areas, and points with normals for subtomogram averaging."""
     from cryomamba.file_names import stem
     from cryomamba.masks.instances import find_instances
     from cryomamba.masks.membranes import MembraneFiles, trace_membranes
@@ -58,11 +63,14 @@ def surface(
     from cryomamba.picks import Frame, write_picks
     from cryomamba.volumes import open_volume
 
-    files = _by_ending(out or ())
+    files = _by_format(out or ())
     for path in out or ():
-        require_free(path, force=force)
-    with open_volume(mask, voxel_size_A=voxel_size(size)) as volume, bar("tracing", shown=not json) as step:
-        instances = find_instances(LabelSource.of_volume(volume), progress=lambda done: step(done / 4))
+        require_absent(path, force=force)
+    with (
+        open_volume(mask, voxel_size_A=voxel_size(size)) as volume,
+        progress_bar("tracing", shown=not json) as progress,
+    ):
+        instances = find_instances(LabelSource.of_volume(volume), progress=lambda done: progress(done / 4))
         found = trace_membranes(
             instances,
             volume,
@@ -70,29 +78,29 @@ def surface(
             label=label,
             thickness_A=thickness,
             spacing_A=spacing,
-            progress=lambda done: step((1 + 3 * done) / 4),
+            progress=lambda done: progress((1 + 3 * done) / 4),
         )
         frame = Frame(volume.shape, volume.voxel_size_A, name or stem(mask).partition("__")[0])
     for ending in _POINTS:
         if ending in files:
             write_picks(found.points, files[ending], frame)
-    _tell(mask, out or (), instances, found, json=json)
+    _print_result(mask, out or (), instances, found, json=json)
 
 
-def _by_ending(paths: list[Path] | tuple[Path, ...]) -> dict[str, Path]:
+def _by_format(paths: list[Path] | tuple[Path, ...]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in paths:
         ending = path.suffix.lower()
         if ending not in (".mrc", ".nrrd", *_POINTS) or ending in files:
             raise InvalidRequestError(
-                f"'{path.name}' has no ending that says what to write, or one that is there twice.",
-                hint=f"Give at most one of each: .mrc, .nrrd, {', '.join(_POINTS)}.",
+                f"Unknown or repeated output format '{ending}' of '{path.name}'.",
+                hint=f"Give at most one file of each format: .mrc, .nrrd, {', '.join(_POINTS)}.",
             )
         files[ending] = path
     return files
 
 
-def _tell(
+def _print_result(
     mask: Path, out: list[Path] | tuple[Path, ...], instances: Instances, found: Membranes, *, json: bool
 ) -> None:
     rows = [
@@ -108,13 +116,16 @@ def _tell(
         return
     output.table(
         ("", "VOXELS", "MEDIAL SURFACE nm²"),
-        [(f"piece {row['instance']}", str(row["voxels"]), f"{row['medial_surface_nm2']:.6g}") for row in rows[:_SHOWN]],
+        [
+            (f"component {row['instance']}", str(row["voxels"]), f"{row['medial_surface_nm2']:.6g}")
+            for row in rows[:_SHOWN]
+        ],
     )
     if len(rows) > _SHOWN:
-        output.note(f"{len(rows) - _SHOWN} smaller pieces are not shown; --json tells of all.")
+        output.note(f"{len(rows) - _SHOWN} smaller components are not shown; --json lists all.")
     output.note(
-        f"The mask is {found.thickness_A:.3g} Å thick; its medial surface has {found.medial_surface_nm2.sum():.6g} nm²"
-        f", with {len(found.points)} points."
+        f"Mask thickness {found.thickness_A:.3g} Å, medial surface area {found.medial_surface_nm2.sum():.6g} nm², "
+        f"{len(found.points)} points."
     )
     for path in out:
         output.say(str(path))

@@ -1,4 +1,4 @@
-"""``synth``: a synthetic tomogram and its truth."""
+"""``synth``: a synthetic tomogram and its ground truth."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryomamba.file_names import stem
 from cryomamba_cli import output
-from cryomamba_cli.naming import beside, require_free, stem
 from cryomamba_cli.options import Force, Json, Parameters, numbers, shape
+from cryomamba_cli.result_paths import require_absent, result_path
 
 if TYPE_CHECKING:
     from cryomamba.picks import Kind, Picks
@@ -17,51 +18,49 @@ if TYPE_CHECKING:
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(metavar="OUT.mrc", help="The tomogram to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.mrc", help="Tomogram to write.")],
     size: Annotated[
-        str, typer.Option("--shape", metavar="Z,Y,X", help="Voxels: one number, or three as z,y,x.")
+        str, typer.Option("--shape", metavar="Z,Y,X", help="Size in voxels: one number, or three as z,y,x.")
     ] = "128,256,256",
     voxel: Annotated[
         str, typer.Option("--voxel-size", metavar="Å", help="Voxel size in Å: one number, or three as z,y,x.")
     ] = "10",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same tomogram.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tomogram.")] = 0,
     param: Parameters = None,
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="Where the truth goes; OUT__truth.mrc beside it if not given.")
+        Path | None,
+        typer.Option("--truth", help="Ground-truth mask to write; OUT__truth.mrc next to the tomogram if not given."),
     ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a synthetic tomogram, and the mask and the tables of picks that a perfect engine would find."""
-    truth = truth or beside(out, "truth")
-    spec = recipe(size, voxel, seed, param or [])
-    tables = {kind: truth.with_name(f"{stem(truth)}_{kind}.csv") for kind in _picked(spec)}
+    """Write a synthetic tomogram with its ground truth: a mask, and tables of particle and filament coordinates."""
+    truth = truth or result_path(out, "truth")
+    spec = phantom_spec(size, voxel, seed, param or [])
+    tables = {kind: truth.with_name(f"{stem(truth)}_{kind}.csv") for kind in _pick_kinds(spec)}
     for path in (out, truth, *tables.values()):
-        require_free(path, force=force)
+        require_absent(path, force=force)
     if not json:
-        output.note(f"Making {output.triple(spec.shape)} voxels of {output.triple(spec.voxel_size_A)} Å …")
+        output.note(f"Generating {output.triple(spec.shape)} voxels of {output.triple(spec.voxel_size_A)} Å …")
     phantom = write_phantom(spec, out, truth)
-    write_places(phantom, tables, out)
+    write_coordinates(phantom, tables, out)
     fields = _fields(phantom, out, truth, tables)
     if json:
         output.document(fields)
         return
-    output.say(f"tomogram  {out}")
-    output.say(f"truth     {truth}")
-    total = phantom.truth.size
+    files = [("tomogram", out), ("ground truth", truth), *tables.items()]
+    output.facts([(name, str(path)) for name, path in files])
     for name, count in fields["voxels"].items():
-        output.say(f"  {name}: {count} voxels, {count / total:.2%}")
-    for kind, path in tables.items():
-        output.say(f"{kind:<9} {path}")
+        output.say(f"  {name}: {count} voxels, {count / phantom.truth.size:.2%}")
 
 
-def recipe(size: str, voxel: str, seed: int, params: list[str]) -> PhantomSpec:
-    """Return the recipe that the options describe.
+def phantom_spec(size: str, voxel: str, seed: int, params: list[str]) -> PhantomSpec:
+    """Return the phantom specification that the options describe.
 
     Raises
     ------
     InvalidRequestError
-        Something does not fit; the message names it.
+        An option or parameter is not valid; the message names it.
     """
     from pydantic import ValidationError
 
@@ -77,7 +76,7 @@ def recipe(size: str, voxel: str, seed: int, params: list[str]) -> PhantomSpec:
 
 
 def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path) -> Phantom:
-    """Make a phantom and write it as two volumes that lie on each other."""
+    """Generate a phantom and write its density and its ground truth on the same grid."""
     from cryomamba.synth import LABELS, synthesize
     from cryomamba.volumes import MaskWriter, open_volume, write_volume
 
@@ -88,34 +87,34 @@ def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path) -> Phantom:
     return phantom
 
 
-def _picked(spec: PhantomSpec) -> list[Kind]:
-    """Return of which kinds a phantom may have any."""
+def _pick_kinds(spec: PhantomSpec) -> list[Kind]:
+    """Return the kinds of picks that the phantom may contain."""
     counts: dict[Kind, int | None] = {"particles": spec.particles, "filaments": spec.filaments}
     return [kind for kind, count in counts.items() if count != 0]
 
 
-def write_places(phantom: Phantom, tables: dict[Kind, Path], tomogram: Path) -> None:
-    """Write where particles and centre lines of filaments are, in the columns of an engine's table.
+def write_coordinates(phantom: Phantom, tables: dict[Kind, Path], tomogram: Path) -> None:
+    """Write the coordinates of particles and of the centre lines of filaments, as an engine writes its picks.
 
-    Every score is 255. Of a filament that leaves the volume, the points inside are written.
+    Every score is 255. Points of filaments outside the volume are left out.
     """
     from cryomamba.picks import Frame, write_csv
 
     frame = Frame(phantom.spec.shape, phantom.voxel_size_A, tomogram.name)
     for kind, path in tables.items():
-        write_csv(_places(phantom, kind), path, frame)
+        write_csv(_coordinates(phantom, kind), path, frame)
 
 
-def _places(phantom: Phantom, kind: Kind) -> Picks:
+def _coordinates(phantom: Phantom, kind: Kind) -> Picks:
     import numpy as np
 
     from cryomamba.picks import Picks
 
     lines = [*phantom.filaments_A] if kind == "filaments" else [phantom.particles_A]
-    places = np.concatenate([np.empty((0, 3)), *lines]) / phantom.voxel_size_A
+    positions = np.concatenate([np.empty((0, 3)), *lines]) / phantom.voxel_size_A
     labels = np.repeat(np.arange(1, len(lines) + 1), [len(line) for line in lines])
-    inside = np.all((places >= -0.5) & (places < np.array(phantom.spec.shape) - 0.5), axis=1)
-    return Picks(places, np.full(len(places), 255.0), labels, kind).chosen(inside)
+    inside = np.all((positions >= -0.5) & (positions < np.array(phantom.spec.shape) - 0.5), axis=1)
+    return Picks(positions, np.full(len(positions), 255.0), labels, kind).chosen(inside)
 
 
 def _fields(phantom: Phantom, tomogram: Path, truth: Path, tables: dict[Kind, Path]) -> dict[str, Any]:

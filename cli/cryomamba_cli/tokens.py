@@ -1,4 +1,4 @@
-"""``tokens``: who may use the gateway of this home."""
+"""``tokens``: the access tokens of the gateway."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryomamba_cli.options import Json
 if TYPE_CHECKING:
     from cryomamba_server.tokens import TokenInfo, TokenStore
 
-app = typer.Typer(name="tokens", no_args_is_help=True, help="Bearer tokens of this home's gateway.")
+app = typer.Typer(name="tokens", no_args_is_help=True, help="Manage the access tokens of the gateway.")
 
 ScopeName = Literal["read", "write", "admin"]
 SHORT = 8
@@ -24,7 +24,7 @@ SHORT = 8
 def _store() -> TokenStore:
     if importlib.util.find_spec("jwt") is None:
         raise InvalidRequestError(
-            "Tokens are made where the server is installed: PyJWT is missing.",
+            "Tokens can only be managed where the server is installed: PyJWT is missing.",
             code=ErrorCode.UNAVAILABLE,
             hint="Install it with: pip install 'cryomamba[server]'.",
         )
@@ -36,44 +36,55 @@ def _store() -> TokenStore:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose it is. Jobs belong to this name, whichever token made them.")],
+    name: Annotated[
+        str, typer.Argument(help="Owner of the token; all tokens of one owner see the same jobs and files.")
+    ],
     scope: Annotated[
-        ScopeName, typer.Option("--scope", help="read: look; write: submit and upload too; admin: everybody's jobs.")
+        ScopeName,
+        typer.Option(
+            "--scope",
+            help="read: view jobs and files; write: also submit and upload; admin: everything, of all owners.",
+        ),
     ] = "write",
-    days: Annotated[float, typer.Option("--days", help="How long it is good for.")] = 90.0,
+    days: Annotated[float, typer.Option("--days", help="Lifetime in days.")] = 90.0,
 ) -> None:
-    """Make a token and print it, this once. The first one locks the gateway: from then on everybody needs one."""
+    """Issue a token and print it once. The first token locks the gateway: from then on, every request needs one."""
     from cryomamba_server.tokens import Scope
 
     store = _store()
     first = not store.enabled
     token, info = store.create(name, [Scope(scope)], days=days)
     output.say(token)
-    output.note(f"Token {info.id[:SHORT]} of {info.owner} may {info.scopes[0]} until {local_time(info.expires_at)}.")
-    output.note("It is shown this once. Hand it over by a safe way; programs take it from CRYOMAMBA_TOKEN.")
+    output.note(
+        f"Token {info.id[:SHORT]} of {info.owner} has the scope '{info.scopes[0]}' and expires at "
+        f"{local_time(info.expires_at)}."
+    )
+    output.note("It is not shown again. Send it over a secure channel; clients read it from CRYOMAMBA_TOKEN.")
     if first:
-        output.note("The gateway of this home is locked now: it asks everybody for a token.")
+        output.note("The gateway is now locked: every request needs a token.")
 
 
 @app.command("list")
 def list_tokens(json: Json = False) -> None:
-    """List the tokens that were made; the tokens themselves are kept nowhere."""
+    """List all issued tokens: owner, scope, expiry. The tokens themselves are not stored."""
     found = _store().list()
     if json:
         output.document(found)
     elif not found:
-        output.note("There are no tokens.")
+        output.note("No tokens.")
     else:
-        output.table(("TOKEN", "NAME", "SCOPE", "EXPIRES", "STATE"), [_row(info) for info in found])
+        output.table(("ID", "OWNER", "SCOPE", "EXPIRES", "STATE"), [_row(info) for info in found])
 
 
 def _row(info: TokenInfo) -> tuple[str, ...]:
-    state = "good" if info.revoked_at is None else f"revoked {local_time(info.revoked_at)}"
+    state = "valid" if info.revoked_at is None else f"revoked {local_time(info.revoked_at)}"
     return (info.id[:SHORT], info.owner, " ".join(info.scopes), local_time(info.expires_at), state)
 
 
 @app.command()
-def revoke(token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id, or the first characters.")]) -> None:
-    """Take a token back; every gateway of this home refuses it from now on."""
+def revoke(
+    token: Annotated[str, typer.Argument(metavar="ID", help="Id of the token, or its first characters.")],
+) -> None:
+    """Revoke a token; the gateway refuses it from now on."""
     info = _store().revoke(token)
     output.say(f"Token {info.id[:SHORT]} of {info.owner} is revoked.")

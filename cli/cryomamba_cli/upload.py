@@ -1,4 +1,4 @@
-"""``upload``: a tomogram to a server, so that jobs can name it by its id."""
+"""``upload``: send a tomogram to a server, so that jobs can use it by its file id."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from cryomamba_cli.signals import interruptible
 
 
 def upload(
-    file: Annotated[Path, typer.Argument(metavar="IN.mrc", help="The tomogram.")],
-    parallel: Annotated[int, typer.Option("--parallel", min=1, max=16, help="Parts at a time.")] = 4,
+    file: Annotated[Path, typer.Argument(metavar="IN.mrc", help="Tomogram to upload.")],
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=16, help="Number of parts sent at the same time.")
+    ] = 4,
     server: Server = None,
     json: Json = False,
 ) -> None:
-    """Send a tomogram to a server and print its file id.
+    """Upload a tomogram to a server and print its file id.
 
-    An upload that was interrupted goes on where it was when the command is given again, and a file that the server
-    has already is not sent twice. 'cryomamba segment --server http://…' sends what the server cannot see by itself.
+    Run the command again to resume an interrupted upload. A file that the server already has is not sent again.
+    'cryomamba segment --server http://…' uploads a tomogram by itself where necessary.
     """
     import cryomamba
 

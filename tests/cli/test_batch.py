@@ -1,4 +1,4 @@
-"""Many tomograms with one command."""
+"""Batches of tomograms."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-import cryomamba_cli.work
+import cryomamba_cli.task
 import cryomamba_inference.local
 from cryomamba.errors import InvalidRequestError
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 from cryomamba_cli.batch import expand
-from cryomamba_cli.work import Work
+from cryomamba_cli.task import Task
 
 Cli = Callable[..., Result]
 
 
 @pytest.fixture
 def folder(tomogram: Path, tmp_path: Path) -> Path:
-    """Three tomograms, the second of them cut short."""
+    """Three tomograms, the second of them truncated."""
     folder = tmp_path / "tomograms"
     folder.mkdir()
     for name in ("a.mrc", "c.rec"):
@@ -47,8 +47,8 @@ def states() -> dict[str, str]:
         return {Path(row["tomogram"]).name: row["state"] for row in csv.DictReader(file)}
 
 
-def test_one_that_fails_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
-    """Two masks, one error that the summary and the exit status tell."""
+def test_a_failure_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
+    """Two masks are written; the summary and the exit code report the error."""
     done = batch(cli, "tomograms")
     assert done.exit_code == 1
     assert states() == {"a.mrc": "done", "b.mrc": "failed", "c.rec": "done"}
@@ -60,8 +60,8 @@ def test_one_that_fails_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
     assert done.stdout == "masks/summary.csv\n"
 
 
-def test_what_is_done_is_known_by_content_and_parameters(cli: Cli, folder: Path) -> None:
-    """The same again is skipped, also when only the date is new; other content or parameters are not."""
+def test_finished_tomograms_are_skipped(cli: Cli, folder: Path) -> None:
+    """The same content and parameters are skipped, also with a new date; other content or parameters are not."""
     (folder / "b.mrc").unlink()
     assert batch(cli, "tomograms/*").exit_code == 1
     (folder / "notes.txt").unlink()
@@ -82,8 +82,8 @@ def test_what_is_done_is_known_by_content_and_parameters(cli: Cli, folder: Path)
     assert Path("masks/a__threshold.nrrd").exists()
 
 
-def test_what_others_made_is_not_overwritten(cli: Cli, folder: Path) -> None:
-    """A mask of unknown origin or edited by hand stops its own tomogram only, and --force replaces it."""
+def test_other_files_are_not_overwritten(cli: Cli, folder: Path) -> None:
+    """A mask that no batch made, or that was edited, fails its own tomogram only, and --force replaces it."""
     (folder / "b.mrc").unlink()
     Path("masks").mkdir()
     Path("masks/a__threshold.mrc").write_bytes(b"mine")
@@ -98,8 +98,8 @@ def test_what_others_made_is_not_overwritten(cli: Cli, folder: Path) -> None:
     assert set(states().values()) == {"done"}
 
 
-def test_an_interruption_loses_nothing(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the second tomogram leaves the first mask and a summary; the same command does the second alone."""
+def test_an_interrupted_batch_can_be_continued(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second tomogram keeps the first mask and a summary; the same command then does only the second."""
     (folder / "b.mrc").unlink()
     runner = cryomamba_inference.local.LocalRunner()
     count = 0
@@ -136,19 +136,19 @@ class Parameters(EngineParameters):
 
 class Fragile(Engine[Parameters]):
     name = "fragile"
-    summary = "Labels what is bright, and cannot stand what is very bright"
+    summary = "Labels bright voxels, and raises on very bright ones"
     Parameters = Parameters
     labels: ClassVar = {1: "bright"}
 
     def prepare(self, context):
         if self.parameters.early:
-            self.look(context.statistics.maximum)
+            self.check(context.statistics.maximum)
 
     def predict(self, tile):
-        self.look(tile.data.max())
+        self.check(tile.data.max())
         return (tile.data[tile.core] > 1).astype(np.uint8)
 
-    def look(self, brightest):
+    def check(self, brightest):
         if brightest > 1000:
             raise ValueError("much too bright")
 """
@@ -156,7 +156,7 @@ class Fragile(Engine[Parameters]):
 
 @pytest.fixture
 def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An engine of another package that raises what is no error of CryoMamba."""
+    """An engine of another package that raises an exception of its own."""
     info = tmp_path / "site" / "fragile-1.0.dist-info"
     info.mkdir(parents=True)
     (info.parent / "fragile.py").write_text(FRAGILE)
@@ -171,7 +171,7 @@ def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_an_exception_in_an_engine_stops_one_tomogram_only(
     cli: Cli, folder: Path, fragile: None, monkeypatch: pytest.MonkeyPatch, early: bool
 ) -> None:
-    """The summary says what the engine said; debugging shows where; the rest is done."""
+    """The summary has the message of the engine, the debug log the traceback, and the rest is done."""
     monkeypatch.setenv("CRYOMAMBA_LOG", "debug")
     write_volume(folder / "b.mrc", np.full((24, 24, 24), 2000, np.float32), 10.0)
     done = cli("segment", folder, "--out-dir", "masks", "-e", "fragile", "-p", f"early={early}")
@@ -181,29 +181,29 @@ def test_an_exception_in_an_engine_stops_one_tomogram_only(
         error = next(row["error"] for row in csv.DictReader(file) if row["error"])
     assert error.startswith("The engine failed: ValueError: much too bright. ")
     assert "service" not in error
-    assert "in look" in done.stderr
+    assert "in check" in done.stderr
     assert sorted(path.name for path in Path("masks").glob("*.mrc")) == ["a__fragile.mrc", "c__fragile.mrc"]
 
 
 def test_a_defect_outside_an_engine_stops_one_tomogram_only(
     cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exception that nobody foresaw, here in a conversion, is told like any other."""
+    """An unexpected exception, here in a conversion, is reported like any other."""
     (folder / "b.mrc").unlink()
-    real = cryomamba_cli.work.convert
+    real = cryomamba_cli.task.convert_mask
 
-    def convert(work: Work) -> None:
-        if work.tomogram.name == "a.mrc":
+    def convert(task: Task) -> None:
+        if task.tomogram.name == "a.mrc":
             raise ZeroDivisionError
-        real(work)
+        real(task)
 
-    monkeypatch.setattr("cryomamba_cli.segment.convert", convert)
+    monkeypatch.setattr("cryomamba_cli.segment.convert_mask", convert)
     assert batch(cli, folder).exit_code == 1
     assert states() == {"a.mrc": "failed", "c.rec": "done"}
 
 
-def test_masks_are_no_tomograms(cli: Cli, folder: Path) -> None:
-    """Masks and scores beside their tomograms, of a batch or of a single run, are left out of the next and named."""
+def test_results_are_left_out_of_folders_and_patterns(cli: Cli, folder: Path) -> None:
+    """Masks and score maps next to their tomograms are ignored, with a note; a named one is not."""
     (folder / "b.mrc").unlink()
     single = ("segment", folder / "a.mrc", "-e", "membrane", "--scores", "-o", folder / "a__membrane.mrc")
     assert cli(*single).exit_code == 0
@@ -215,8 +215,8 @@ def test_masks_are_no_tomograms(cli: Cli, folder: Path) -> None:
     assert expand([str(folder / "a__membrane.mrc")]) == [folder / "a__membrane.mrc"]
 
 
-def test_what_cannot_be_a_batch(cli: Cli, folder: Path, tmp_path: Path) -> None:
-    """A pattern without a match, two masks of one name, two outputs, and many tomograms without a folder."""
+def test_invalid_batches_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    """A pattern without a match, two masks with one path, two outputs, and several tomograms without a folder."""
     with pytest.raises(InvalidRequestError, match="no tomogram"):
         expand(["tomograms/*.xyz"])
     other = tmp_path / "other"
@@ -231,7 +231,7 @@ def test_what_cannot_be_a_batch(cli: Cli, folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.system
 def test_on_a_server(cli: Cli, server: Stack, folder: Path) -> None:
-    """The same on a server, which sees the files by their paths; the second time nothing is submitted."""
+    """The server reads the files by their paths; the second time nothing is submitted."""
     (folder / "b.mrc").unlink()
     there = server.home.parent / "batch"
     shutil.copytree(folder, there)

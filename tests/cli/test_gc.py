@@ -1,4 +1,4 @@
-"""``cryomamba gc`` on a running stack: it shows before it removes, and removes only what may go."""
+"""``gc`` with a running stack: a dry run first, and only expired files are deleted."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def done_job(client: cryomamba.Client) -> str:
     return job.job_id
 
 
-def test_what_is_old_goes_when_asked(server: Stack, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ended jobs, files of jobs that are gone and unfinished work are shown; --yes removes them and nothing else."""
+def test_expired_items_are_deleted_with_yes(server: Stack, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended jobs, files without a job and unfinished files are listed; --yes deletes them and nothing else."""
     monkeypatch.setenv("CRYOMAMBA_HOME", str(server.home))
     with cryomamba.connect(server.bus_url) as client:
         ended = done_job(client)
-        running = client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 60}).job_id
-        wait_until(lambda: list((server.home / "work").glob(f"{running}/*")), what="its work folder")
+        running = client.submit(shape=(16, 16, 16), engine="demo", params={"seconds": 600}).job_id
+        wait_until(lambda: list((server.home / "work").glob(f"{running}/*")), what="its working folder")
         for path in (server.home / "artifacts" / "gone" / "mask.mrc", server.home / "work" / "dead" / "1" / ".lock"):
             path.parent.mkdir(parents=True)
             path.write_bytes(b"left behind")
@@ -49,12 +49,12 @@ def test_what_is_old_goes_when_asked(server: Stack, cli: Cli, monkeypatch: pytes
         assert sorted(path.name for path in (server.home / "artifacts").iterdir()) == []
         assert [path.name for path in (server.home / "work").iterdir()] == [running]
         client.cancel(running)
-        wait_until(lambda: client.record(running).state.final, what="the end")
+        wait_until(lambda: client.record(running).state.final, what="the job to end")
         assert [record.job_id for record in client.jobs()] == [running]
 
 
-def test_uploads_that_no_job_needs_go(server: Stack, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was sent long ago goes, one that a younger job has used stays, and the setting says what is long."""
+def test_unused_uploads_are_deleted(server: Stack, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expired upload is deleted unless a remaining job uses it; CRYOMAMBA_KEEP_DAYS sets when it expires."""
     monkeypatch.setenv("CRYOMAMBA_HOME", str(server.home))
     path = tmp_path / "noise.mrc"
     with cryomamba.connect(server.http_url) as client:
@@ -62,7 +62,7 @@ def test_uploads_that_no_job_needs_go(server: Stack, cli: Cli, tmp_path: Path, m
         job = client.submit(file_id=used, engine="threshold")
         job.wait()
         assert used not in cli("gc").stdout
-        # As if a month had passed since both were sent.
+        # As if both had been sent years ago.
         for file_id in (used, unused):
             record = server.home / "uploads" / "files" / file_id / "file.json"
             content = json.loads(record.read_text())
@@ -82,8 +82,8 @@ def made_volume(path: Path, seed: int) -> Path:
     return path
 
 
-def test_without_a_broker_gc_says_so(cli: Cli, tmp_path: Path) -> None:
-    """Only the broker knows which jobs there are, so nothing is taken for a leftover without it."""
+def test_without_a_broker_nothing_is_deleted(cli: Cli, tmp_path: Path) -> None:
+    """Only the broker knows the jobs, so it must be running."""
     (tmp_path / "home" / "artifacts" / "job").mkdir(parents=True)
     result = cli("gc", "--yes")
     assert result.exit_code == 4

@@ -1,4 +1,4 @@
-"""``measure``, ``clean``, ``export``, ``threshold`` on files."""
+"""``measure``, ``clean`` and ``export``: post-processing of masks."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def read(path: Path) -> np.ndarray:
 
 
 def test_measure(cli: Cli, mask: Path, tmp_path: Path) -> None:
-    """The table shows labels and pieces; CSV and JSON hold all of it."""
+    """The table shows labels and components; CSV and JSON have all of them."""
     done = cli("measure", mask, "--csv", "m.csv")
     assert done.exit_code == 0, done.stderr
     assert "label 2" in done.stdout
-    assert "piece 3" in done.stdout
+    assert "component 3" in done.stdout
     with (tmp_path / "m.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 5
     fields = json.loads(cli("measure", mask, "--json").stdout)
@@ -58,7 +58,7 @@ def test_measure(cli: Cli, mask: Path, tmp_path: Path) -> None:
 
 
 def test_clean(cli: Cli, mask: Path, tmp_path: Path) -> None:
-    """The speck goes, the box is filled, and pieces get numbers; voxel size and place stay."""
+    """Small components are removed, holes filled, components labelled; voxel size and origin are kept."""
     before = read(mask)
     done = cli("clean", mask, "-o", "a.mrc", "--min-volume", "4", "--fill-holes")
     assert done.exit_code == 0, done.stderr
@@ -78,7 +78,7 @@ def test_clean(cli: Cli, mask: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "tif", "ome.zarr", "mrc"])
 def test_export(cli: Cli, mask: Path, tmp_path: Path, ending: str) -> None:
-    """Each format, read by its own library, holds the mask, or one label of it as 1."""
+    """Each format, read by its own library, has the mask, or one label of it as 1."""
     readers: dict[str, Callable[[Path], np.ndarray]] = {
         "nii.gz": lambda path: np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj).T,
         "nrrd": lambda path: nrrd.read(str(path))[0].T,
@@ -93,8 +93,8 @@ def test_export(cli: Cli, mask: Path, tmp_path: Path, ending: str) -> None:
     assert cli("export", mask, "-o", f"out.{ending}").exit_code in {2, 6}
 
 
-def test_export_says_what_it_can_write(cli: Cli, mask: Path, tmp_path: Path) -> None:
-    """Meshes are written; an unknown ending, and a mesh of a tomogram, are refused."""
+def test_export_refuses_unknown_formats(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    """Meshes are written; an unknown format, and a mesh of a tomogram, are refused."""
     assert cli("export", mask, "-o", "a.stl").exit_code == 0
     assert cli("export", mask, "-o", "a.obj", "--label", 2).exit_code == 0
     refused = cli("export", mask, "-o", "a.xyz")
@@ -103,20 +103,3 @@ def test_export_says_what_it_can_write(cli: Cli, mask: Path, tmp_path: Path) -> 
     write_volume(tmp_path / "density.mrc", np.zeros((4, 4, 4), np.float32), 10.0)
     assert cli("export", "density.mrc", "-o", "b.stl").exit_code == 5
     assert not (tmp_path / "b.stl").exists()
-
-
-def test_threshold(cli: Cli, tmp_path: Path) -> None:
-    """A file of scores is cut with hysteresis and least volume; a tomogram is refused."""
-    scores = np.zeros((6, 8, 40), np.uint16)
-    scores[2, 2, 2:10], scores[2, 2, 5] = 120, 220
-    scores[2, 2, 20:30] = 120
-    scores[4, 4, 34] = 250
-    write_volume(tmp_path / "scores.mrc", scores, 10.0, dtype="uint16")
-    done = cli("threshold", "scores.mrc", "--high", 200, "--low", 100, "--min-volume", 2)
-    assert done.exit_code == 0, done.stderr
-    assert done.stdout == "scores__threshold200.mrc\n"
-    found = read(tmp_path / "scores__threshold200.mrc")
-    assert np.argwhere(found).tolist() == [[2, 2, x] for x in range(2, 10)]
-    assert cli("threshold", "scores.mrc", "--high", 200, "--low", 201, "-o", "x.mrc").exit_code == 2
-    write_volume(tmp_path / "density.mrc", np.full((4, 4, 4), -3, np.float32), 10.0)
-    assert cli("threshold", "density.mrc", "--high", 200).exit_code == 5

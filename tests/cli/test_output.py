@@ -1,4 +1,4 @@
-"""Numbers and errors as people read them."""
+"""Printing of numbers, errors and tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryomamba_cli import output
     [(0, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (7500, "2 h 5 min")],
 )
 def test_durations(value: float, text: str) -> None:
-    """Seconds become minutes and hours where they are many."""
+    """Seconds become minutes and hours from 60 on."""
     assert output.seconds(value) == text
 
 
@@ -21,25 +21,25 @@ def test_durations(value: float, text: str) -> None:
     ("value", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_340_000_000, "2.34 GB"), (5e15, "5e+03 TB")]
 )
 def test_sizes(value: int, text: str) -> None:
-    """Bytes get the unit that fits."""
+    """Bytes get a decimal unit."""
     assert output.nbytes(value) == text
 
 
-def test_every_field_of_an_error_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """An error prints its sentence with its code, further fields, and the hint, all on stderr."""
+def test_an_error_is_printed_with_code_fields_and_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    """Message, code, further invalid fields and hint go to stderr."""
     fields = [{"field": "a", "problem": "too small"}, {"field": "b", "problem": "too large"}]
-    output.complain(InvalidRequestError("It does not fit.", hint="Look.", details={"fields": fields}))
+    output.print_error(InvalidRequestError("The size is not valid.", hint="Use another.", details={"fields": fields}))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "error: It does not fit. (bad_request)",
+        "error: The size is not valid. (bad_request)",
         "       b: too large",
-        "hint: Look.",
+        "hint: Use another.",
     ]
 
 
 def test_tables_are_plain_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    """Long cells are not wrapped, brackets are not markup, and nothing trails."""
+    """Long cells are not wrapped, brackets are not markup, and lines have no trailing spaces."""
     output.table(("A", "B"), [("[red]x", "y " * 300), ("1", "")])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3

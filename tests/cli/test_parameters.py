@@ -1,4 +1,4 @@
-"""Parameters typed on the command line."""
+"""Engine parameters on the command line."""
 
 from __future__ import annotations
 
@@ -52,33 +52,33 @@ SCHEMA = Options.model_json_schema()
     ],
 )
 def test_text_becomes_a_value_of_the_parameters_type(text: str, value: object) -> None:
-    """Numbers, booleans, choices, lists and JSON are read as the schema has them."""
+    """Numbers, booleans, choices, lists and JSON are parsed by the schema."""
     parsed = parse([text], SCHEMA, owner="engine")
     assert list(parsed.values()) == [value]
     assert type(next(iter(parsed.values()))) is type(value)
 
 
 @pytest.mark.parametrize(
-    ("pairs", "said"),
+    ("pairs", "message"),
     [
-        (["sigma_A"], "name=value"),
-        (["=3"], "name=value"),
+        (["sigma_A"], "NAME=VALUE"),
+        (["=3"], "NAME=VALUE"),
         (["sigma_A=wide"], "number in Å"),
         (["count=2.5"], "whole number"),
         (["invert=maybe"], "true or false"),
         (["contrast=grey"], "dark | bright"),
         (["sigma=3"], "Did you mean 'sigma_A'?"),
-        (["nothing=3"], "Its parameters: sigma_A"),
+        (["nothing=3"], "Its parameters are: sigma_A"),
         (["count=1", "count=2"], "given twice"),
         (["table={"], "JSON object"),
     ],
 )
-def test_what_does_not_fit_is_said(pairs: list[str], said: str) -> None:
-    """A wrong form, name or type is an error that says what would fit."""
+def test_invalid_parameters_are_refused(pairs: list[str], message: str) -> None:
+    """A malformed text, a wrong name or type is an error that says what is expected."""
     with pytest.raises(InvalidRequestError) as caught:
         parse(pairs, SCHEMA, owner="engine")
     assert caught.value.code is ErrorCode.INVALID_PARAMETERS
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @given(
@@ -95,8 +95,8 @@ def test_what_does_not_fit_is_said(pairs: list[str], said: str) -> None:
         },
     )
 )
-def test_what_is_typed_is_what_was_meant(values: dict[str, Any]) -> None:
-    """Writing any values as one would type them and parsing them gives the same model."""
+def test_typing_and_parsing_are_inverse(values: dict[str, Any]) -> None:
+    """Values written as one would type them are parsed to the same model."""
     pairs = [f"{name}={typed(value)}" for name, value in values.items()]
     assert Options.model_validate(parse(pairs, SCHEMA, owner="engine")) == Options.model_validate(values)
 
@@ -114,7 +114,7 @@ def test_description_names_unit_bounds_and_default() -> None:
 
 
 def test_references_are_followed() -> None:
-    """An enumeration that the schema keeps apart is read like one in place."""
+    """An enumeration by reference is parsed like one in place."""
     schema = {"$defs": {"Side": {"enum": ["left", "right"]}}, "properties": {"side": {"$ref": "#/$defs/Side"}}}
     assert parse(["side=left"], schema, owner="engine") == {"side": "left"}
     assert describe(schema)[0].kind == "left | right"

@@ -1,4 +1,4 @@
-"""How events of a job are shown."""
+"""Reporters show the events of a job."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ EVENTS: list[Event] = [
 ]
 
 
-def play(shown: Reporter) -> None:
+def show_all(shown: Reporter) -> None:
     for event in EVENTS:
         shown.event(event)
     shown.transfer("mask.mrc", 500, 1000)
@@ -71,15 +71,15 @@ def play(shown: Reporter) -> None:
     shown.close()
 
 
-def test_plain_lines_are_few_and_say_what_happens() -> None:
-    """In a pipe: states, about twenty lines of progress, lost and found connections, no control characters."""
+def test_plain_lines_are_few() -> None:
+    """In a pipe: states, about twenty lines of progress, lost and restored connections, no control characters."""
     stream = io.StringIO()
     shown = reporter(json=False, stream=stream)
     assert isinstance(shown, PlainReporter)
-    play(shown)
+    show_all(shown)
     lines = stream.getvalue().splitlines()
     assert lines[0] == f"job {JOB}: running (threshold, attempt 2)"
-    assert lines[1] == "  0% segmenting, 0 of 100 tiles, 0 previews, 2 min 5 s to go"
+    assert lines[1] == "  0% segmenting, 0 of 100 tiles, 0 previews, 2 min 5 s left"
     assert sum("segmenting" in line for line in lines) == 20
     assert lines[-4:] == [
         "The server is away.",
@@ -92,20 +92,20 @@ def test_plain_lines_are_few_and_say_what_happens() -> None:
 
 
 def test_a_terminal_gets_a_bar() -> None:
-    """On a terminal a bar moves and the end is said."""
+    """A terminal shows a bar, and a line when the job has ended."""
     stream = Terminal()
     shown = reporter(json=False, stream=stream)
     assert isinstance(shown, BarReporter)
-    play(shown)
+    show_all(shown)
     assert "completed" in stream.getvalue()
     assert "100%" in stream.getvalue()
 
 
 def test_scripts_get_a_json_object_per_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every event is one line with type, job and data; a preview comes without its voxels."""
+    """Every event is one line with type, job and data; a preview is without its voxels."""
     shown = reporter(json=True, stream=Terminal())
     assert isinstance(shown, JsonReporter)
-    play(shown)
+    show_all(shown)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == len(EVENTS)
     assert [line["type"] for line in lines[:4]] == ["link", "job_started", "progress", "preview"]

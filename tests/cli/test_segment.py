@@ -1,4 +1,4 @@
-"""``segment`` in this process."""
+"""``segment`` on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Cli = Callable[..., Result]
 
 
 def test_a_tomogram_becomes_a_mask(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
-    """The mask has the usual name, the tomogram's shape, and finds the ball; stdout is its name alone."""
+    """The mask has the usual name, the tomogram's shape, and contains the ball; stdout has only the file names."""
     done = cli("segment", tomogram, "-e", "threshold", "-p", "contrast=bright", "-p", "sigma_A=10", "--nifti", "--nrrd")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines() == ["ball__threshold.mrc", "ball__threshold.nii.gz", "ball__threshold.nrrd"]
@@ -33,8 +33,8 @@ def test_a_tomogram_becomes_a_mask(cli: Cli, tomogram: Path, tmp_path: Path) -> 
     assert (tmp_path / "ball__threshold.nii.gz").stat().st_size > 0
 
 
-def test_json_tells_everything(cli: Cli, tomogram: Path) -> None:
-    """With ``--json`` stdout holds one object per line, the last names the files and their statistics."""
+def test_json_lines_have_progress_previews_and_results(cli: Cli, tomogram: Path) -> None:
+    """With ``--json`` stdout has one object per line; the last has the files and the statistics."""
     done = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--voxel-size", "20", "--json")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"progress", "preview"} <= {line["type"] for line in lines}
@@ -44,7 +44,7 @@ def test_json_tells_everything(cli: Cli, tomogram: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (("-e", "nonsense"), 2, "threshold"),
         (("-e", "threshold", "-p", "sigma_A=wide"), 2, "number in Å"),
@@ -54,21 +54,21 @@ def test_json_tells_everything(cli: Cli, tomogram: Path) -> None:
         (("-o", "ball.mrc"), 6, "--force"),
     ],
 )
-def test_what_does_not_fit_is_said_first(
-    arguments: tuple[str, ...], status: int, said: str, cli: Cli, tomogram: Path, tmp_path: Path
+def test_invalid_arguments_are_refused_first(
+    arguments: tuple[str, ...], status: int, message: str, cli: Cli, tomogram: Path, tmp_path: Path
 ) -> None:
-    """A wrong engine, parameter, name or size ends with its status; nothing is written or overwritten."""
+    """A wrong engine, parameter, path or voxel size ends with its exit code; nothing is written or overwritten."""
     before = tomogram.read_bytes()
     done = cli("segment", tomogram, *arguments)
     assert done.exit_code == status
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["ball.mrc"]
     assert tomogram.read_bytes() == before
 
 
-def test_a_volume_that_is_none(cli: Cli, tmp_path: Path) -> None:
-    """A missing file and voxels that are not numbers end with 5."""
+def test_an_unusable_volume_ends_with_5(cli: Cli, tmp_path: Path) -> None:
+    """A missing file and NaN voxels are errors of the volume."""
     voxels = np.zeros((8, 8, 8), np.float32)
     voxels[1, 2, 3] = np.nan
     write_volume(tmp_path / "nan.mrc", voxels, 10.0)
@@ -79,10 +79,10 @@ def test_a_volume_that_is_none(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_cancels_and_leaves_nothing(
+def test_a_signal_cancels_and_leaves_no_files(
     signum: signal.Signals, status: int, cli: Cli, tomogram: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the middle of a run stops it at its next tile, says so, and no file is left."""
+    """Ctrl-C during a run stops it after the current tile, with a message, and no file is left."""
     engine = Registry.discover().engines["threshold"]
     predict = engine.predict
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM."""
+"""Ctrl-C and SIGTERM as exceptions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryomamba_cli.signals import Interrupted, Interrupts, interruptible
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_becomes_an_exception(signum: signal.Signals, status: int) -> None:
-    """Within the block a signal raises; after it the handlers are the old ones."""
+    """Within the block a signal raises; after it the old handlers are restored."""
     before = signal.getsignal(signum)
     with pytest.raises(Interrupted) as caught, interruptible():
         signal.raise_signal(signum)
@@ -19,29 +19,29 @@ def test_a_signal_becomes_an_exception(signum: signal.Signals, status: int) -> N
     assert signal.getsignal(signum) is before
 
 
-def test_a_held_signal_comes_at_the_end() -> None:
-    """While held, a signal can be asked for, the step ends, and only then it is raised."""
+def test_a_deferred_signal_raises_at_the_end() -> None:
+    """A deferred signal is pending until the block ends, and raises then."""
     steps: list[str] = []
 
     def work(interrupts: Interrupts) -> None:
-        with interrupts.held():
-            assert not interrupts.asked()
+        with interrupts.deferred():
+            assert not interrupts.pending()
             signal.raise_signal(signal.SIGINT)
-            assert interrupts.asked()
-            steps.append("held")
+            assert interrupts.pending()
+            steps.append("deferred")
         steps.append("after")
 
     with interruptible() as interrupts, pytest.raises(Interrupted):
         work(interrupts)
-    assert steps == ["held"]
+    assert steps == ["deferred"]
 
 
-def test_asking_twice_means_now() -> None:
-    """The second signal is raised even while signals are held."""
+def test_a_second_signal_raises_at_once() -> None:
+    """The second signal raises even while signals are deferred."""
     steps: list[str] = []
 
     def work(interrupts: Interrupts) -> None:
-        with interrupts.held():
+        with interrupts.deferred():
             signal.raise_signal(signal.SIGINT)
             steps.append("once")
             signal.raise_signal(signal.SIGINT)

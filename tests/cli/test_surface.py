@@ -31,14 +31,14 @@ def mask(tmp_path: Path) -> Path:
     return path
 
 
-def test_surface_prints_areas_and_writes_by_ending(cli: Cli, mask: Path, tmp_path: Path) -> None:
-    """The table has the piece; the files are there, with points and angles under the tomogram's name."""
+def test_surface_prints_areas_and_writes_files(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    """The table lists the component; the extension gives the format of each file; points have the tomogram's name."""
     done = cli("surface", mask, "-o", "m.mrc", "-o", "p.star", "-o", "p.csv", "-o", "n.nrrd", "--spacing", 60)
     assert done.exit_code == 0, done.stderr
-    assert "piece 1" in done.stdout
+    assert "component 1" in done.stdout
     assert done.stdout.split()[-4:] == ["m.mrc", "p.star", "p.csv", "n.nrrd"]
-    middle = mrcfile.read(tmp_path / "m.mrc")
-    assert 0 < (middle > 0).sum() < (mrcfile.read(mask) > 0).sum() / 3
+    surface = mrcfile.read(tmp_path / "m.mrc")
+    assert 0 < (surface > 0).sum() < (mrcfile.read(mask) > 0).sum() / 3
     star = starfile.read(tmp_path / "p.star")
     assert star["rlnTomoName"].unique().tolist() == ["t1"]
     assert (star["rlnAngleTiltPrior"] == 90).all()
@@ -48,30 +48,30 @@ def test_surface_prints_areas_and_writes_by_ending(cli: Cli, mask: Path, tmp_pat
     assert ((picks.positions - (19.6, 19.4, 20.1)) * picks.normals).sum(axis=1).min() > 13
 
 
-def test_surface_tells_in_json(cli: Cli, mask: Path) -> None:
-    """Thickness and areas are there, without any file."""
+def test_surface_prints_json(cli: Cli, mask: Path) -> None:
+    """It has thickness and areas, without writing a file."""
     fields = json.loads(cli("surface", mask, "--json").stdout)
     assert fields["thickness_A"] == pytest.approx(45, abs=6)
     assert fields["instances"][0]["medial_surface_nm2"] == pytest.approx(4 * np.pi * 15**2, rel=0.05)
     assert fields["files"] == []
 
 
-def test_what_cannot_be_written_is_refused_first(cli: Cli, mask: Path, tmp_path: Path) -> None:
-    """Unknown endings, the same twice, and files that exist."""
+def test_output_paths_are_checked_first(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    """Unknown formats, the same format twice, and existing files are refused."""
     assert cli("surface", mask, "-o", "p.txt").exit_code == 2
     assert cli("surface", mask, "-o", "a.mrc", "-o", "b.mrc").exit_code == 2
     (tmp_path / "p.csv").touch()
     assert cli("surface", mask, "-o", "p.csv").exit_code == 6
 
 
-def test_a_server_makes_what_its_job_is_asked_for(cli: Cli, server: Stack) -> None:
-    """Pieces and points of a job on a server are fetched beside the mask, as of one that ran here."""
+def test_a_server_writes_the_same_files(cli: Cli, server: Stack) -> None:
+    """Instances and points of a job on a server are downloaded, and equal those of a local run."""
     folder = server.home.parent
     phantom = synthesize(PhantomSpec(shape=(48, 96, 96), voxel_size_A=14.0, seed=3, noise=0.5))
     write_volume(folder / "m.mrc", phantom.density, phantom.voxel_size_A)
-    asked = ("-e", "membrane", "-p", "instances=true", "-p", "point_spacing_A=120", "--format", "star")
-    here = cli("segment", folder / "m.mrc", "-o", "here.mrc", *asked)
-    there = cli("segment", folder / "m.mrc", "-o", "there.mrc", *asked, "--server", server.http_url)
+    options = ("-e", "membrane", "-p", "instances=true", "-p", "point_spacing_A=120", "--format", "star")
+    here = cli("segment", folder / "m.mrc", "-o", "here.mrc", *options)
+    there = cli("segment", folder / "m.mrc", "-o", "there.mrc", *options, "--server", server.http_url)
     assert (here.exit_code, there.exit_code) == (0, 0), here.stderr + there.stderr
     assert there.stdout.split() == ["there.mrc", "there_instances.mrc", "there.csv", "there.star"]
     assert "medial surface" in there.stderr

@@ -1,4 +1,4 @@
-"""Keys of the bus: made once, let in by name, read again when the list changes."""
+"""Keys of the message bus: created once, authorized by name, read again when the list changes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cryomamba_server.bus_keys import BusKeys
 
 @pytest.fixture
 def keys(tmp_path: Path) -> BusKeys:
-    """The keys of a home, made."""
+    """The keys of a data directory, created."""
     made = BusKeys(tmp_path / "keys")
     made.init()
     return made
 
 
-def test_keys_are_made_once(keys: BusKeys) -> None:
-    """A second init changes nothing."""
+def test_keys_are_created_once(keys: BusKeys) -> None:
+    """A second ``init`` is refused and changes nothing."""
     before = keys.server()
     with pytest.raises(ConflictError):
         keys.init()
@@ -31,8 +31,8 @@ def test_keys_are_made_once(keys: BusKeys) -> None:
     assert keys.enabled
 
 
-def test_a_home_has_its_own_keys(keys: BusKeys, tmp_path: Path) -> None:
-    """Services and people of the broker's home need no configuration; a named file comes first."""
+def test_the_services_find_their_own_keys(keys: BusKeys, tmp_path: Path) -> None:
+    """Programs with the broker's data directory need no configuration; ``CRYOMAMBA_KEY`` takes precedence."""
     home = Settings(home=tmp_path)
     worker, admin = key_for(home, Role.WORKER), key_for(home, Role.ADMIN)
     assert worker is not None
@@ -43,8 +43,8 @@ def test_a_home_has_its_own_keys(keys: BusKeys, tmp_path: Path) -> None:
     assert key_for(Settings(home=tmp_path / "elsewhere"), Role.ADMIN) is None
 
 
-def test_a_list_is_read_again(keys: BusKeys, tmp_path: Path) -> None:
-    """Another object over the same folder sees each change at once, however fast they follow."""
+def test_a_changed_list_is_read_again(keys: BusKeys, tmp_path: Path) -> None:
+    """Another process sees each change at once, however quickly they follow one another."""
     other = BusKeys(tmp_path / "keys")
     for name in ("a", "b", "c"):
         made = keys.add(name, Role.VIEWER, file=tmp_path / f"{name}.key")
@@ -55,8 +55,8 @@ def test_a_list_is_read_again(keys: BusKeys, tmp_path: Path) -> None:
         assert other.find(made.public_key) is None
 
 
-def test_a_settled_list_is_not_read_twice(keys: BusKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking costs one look at the folder's time."""
+def test_an_unchanged_list_is_not_read_again(keys: BusKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-up costs no more than the modification time of the folder."""
     allowed = tmp_path / "keys" / "bus" / "allowed"
     os.utime(allowed, (1000, 1000))
     known = keys.list()
@@ -65,8 +65,8 @@ def test_a_settled_list_is_not_read_twice(keys: BusKeys, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", ".", "x" * 65, "a\0"])
-def test_a_name_is_no_path(keys: BusKeys, tmp_path: Path, name: str) -> None:
-    """Names of keys are plain words."""
+def test_a_name_cannot_be_a_path(keys: BusKeys, tmp_path: Path, name: str) -> None:
+    """Names are restricted to letters, digits, _ and -."""
     with pytest.raises(InvalidRequestError):
         keys.add(name, Role.CLIENT, file=tmp_path / "x.key")
     with pytest.raises(NotFoundError):
@@ -74,8 +74,8 @@ def test_a_name_is_no_path(keys: BusKeys, tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "x.key").exists()
 
 
-def test_a_taken_name_or_file_is_refused(keys: BusKeys, tmp_path: Path) -> None:
-    """Nothing is overwritten, and nothing is let in when the file cannot be written."""
+def test_an_existing_name_or_file_is_refused(keys: BusKeys, tmp_path: Path) -> None:
+    """Nothing is overwritten, and no key is authorized if its file cannot be written."""
     first = keys.add("ada", Role.CLIENT, file=tmp_path / "ada.key")
     with pytest.raises(ConflictError):
         keys.add("ada", Role.WORKER, file=tmp_path / "other.key")
@@ -85,17 +85,17 @@ def test_a_taken_name_or_file_is_refused(keys: BusKeys, tmp_path: Path) -> None:
     assert {entry.name for entry in keys.list()} == {"ada", "admin", "worker"}
 
 
-def test_a_public_key_can_be_let_in_alone(keys: BusKeys) -> None:
-    """Who made a pair keeps the secret."""
+def test_a_public_key_can_be_authorized_without_its_secret(keys: BusKeys) -> None:
+    """The owner of the key pair keeps the secret."""
     public = keys.server().public_key
-    assert keys.admit("node", Role.WORKER, public).public_key == public
+    assert keys.authorize("node", Role.WORKER, public).public_key == public
     for wrong in ("", "x" * 39, "ä" * 40, public + "x"):
         with pytest.raises(InvalidRequestError):
-            keys.admit("other", Role.WORKER, wrong)
+            keys.authorize("other", Role.WORKER, wrong)
 
 
 def test_a_key_sees_the_jobs_of_its_owner(keys: BusKeys, tmp_path: Path) -> None:
-    """That is its own name, or the one it was made for; administrators and workers see all, in list and file alike."""
+    """The owner is its name unless another is given; administrators and workers see all jobs; list and file agree."""
     for name, role, owner, visible in [
         ("ada", Role.CLIENT, "", "ada"),
         ("ada-laptop", Role.CLIENT, "ada", "ada"),
@@ -113,16 +113,16 @@ def test_a_key_sees_the_jobs_of_its_owner(keys: BusKeys, tmp_path: Path) -> None
         assert not (tmp_path / "eve.key").exists()
 
 
-def test_secrets_show_nowhere(keys: BusKeys) -> None:
-    """Neither a printed key file nor the list tells a secret."""
+def test_secrets_are_not_shown(keys: BusKeys) -> None:
+    """Neither a printed key file nor the list contains a secret."""
     server = keys.server()
     assert server.secret_key not in repr(server)
     assert server.secret_key not in repr(keys.list())
 
 
 @pytest.mark.parametrize("content", ["", "{}", "\xff", "x" * 100_000])
-def test_what_is_no_key_file_is_refused(tmp_path: Path, content: str) -> None:
-    """A wrong file is told by its name alone."""
+def test_a_file_that_is_not_a_key_file_is_refused(tmp_path: Path, content: str) -> None:
+    """The error names the file without its folder."""
     path = tmp_path / "wrong.key"
     path.write_bytes(content.encode("latin-1"))
     path.chmod(0o600)
@@ -131,8 +131,8 @@ def test_what_is_no_key_file_is_refused(tmp_path: Path, content: str) -> None:
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_key_file_is_for_its_owner_alone(keys: BusKeys, tmp_path: Path) -> None:
-    """One that others can read is refused, and a missing one is told."""
+def test_a_key_file_must_be_private(keys: BusKeys, tmp_path: Path) -> None:
+    """A file that others can read is refused, and so is a missing one."""
     keys.add("ada", Role.CLIENT, file=tmp_path / "ada.key")
     (tmp_path / "ada.key").chmod(0o640)
     with pytest.raises(InvalidRequestError):

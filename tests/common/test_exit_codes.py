@@ -27,20 +27,20 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "exit-codes.md"
         (ErrorCode.INTERNAL, 70),
     ],
 )
-def test_each_kind_of_error_has_its_status(code: ErrorCode, status: int) -> None:
-    """The status says what kind of error it was."""
+def test_each_kind_of_error_has_its_exit_code(code: ErrorCode, status: int) -> None:
+    """Scripts can tell the kinds of errors apart."""
     assert exit_code(error_from_payload({"code": code, "message": "x"})) == status
 
 
 def test_every_code_is_mapped() -> None:
-    """No error code ends with a status that means success or something undocumented."""
+    """Every error code has an exit code that is documented and does not mean success."""
     found = {exit_code(error_from_payload({"code": code, "message": "x"})) for code in ErrorCode}
     assert ExitCode.OK not in found
     assert found <= set(MEANINGS)
 
 
-def test_the_page_states_them_all() -> None:
-    """The reference lists every exit code with the meaning that the code has."""
+def test_the_reference_lists_all_exit_codes() -> None:
+    """The page has every exit code with its meaning."""
     page = PAGE.read_text(encoding="utf-8")
     rows = [f"| {code.value} | {MEANINGS[code]} |" for code in ExitCode]
     stated = [line for line in page.splitlines() if line.startswith("| ") and line[2].isdigit()]

@@ -1,4 +1,4 @@
-"""Logging: one line per record, in text or JSON, and nothing secret in it."""
+"""Logging: one line per record, as text or JSON, without secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba_server.logs import configure_logging, parse_log_setting, without_secrets
+from cryomamba_server.logs import configure_logging, parse_log_setting, redact_secrets
 
 logger = logging.getLogger("test.logs")
 
@@ -28,20 +28,20 @@ def restored_root() -> Iterator[None]:
     ("setting", "expected"),
     [("info", ("info", "text")), ("debug,json", ("debug", "json")), ("WARNING, Text", ("warning", "text"))],
 )
-def test_level_and_form_are_read_from_one_setting(setting: str, expected: tuple[str, str]) -> None:
-    """The setting is a level, and optionally a form."""
+def test_level_and_format_are_one_setting(setting: str, expected: tuple[str, str]) -> None:
+    """The setting is a level, optionally followed by a format."""
     assert parse_log_setting(setting) == expected
 
 
 @pytest.mark.parametrize("setting", ["", "loud", "info,xml", "json"])
-def test_a_setting_that_is_neither_is_refused_by_name(setting: str) -> None:
+def test_an_unknown_level_or_format_is_refused(setting: str) -> None:
     """The error names the variable."""
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_LOG"):
         parse_log_setting(setting)
 
 
 def test_json_lines_carry_extra_fields_and_exceptions(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line is one object with its time in UTC, whatever the record holds."""
+    """Each line is one JSON object with its time in UTC, whatever the record contains."""
     configure_logging("info,json", service="broker")
     logger.debug("not shown")
     logger.info("A job of %d tiles", 3, extra={"job": "j1", "odd": object()})
@@ -56,8 +56,8 @@ def test_json_lines_carry_extra_fields_and_exceptions(capsys: pytest.CaptureFixt
     assert "ValueError: bad" in second["exception"]
 
 
-def test_a_name_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Line breaks in what others chose are written out."""
+def test_a_file_name_cannot_forge_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Line breaks and control characters are escaped."""
     configure_logging("info", service="broker")
     logging.getLogger("x").info("The file %s.", "a\n2026-01-01T00:00:00Z error broker: all is lost\r\x1b[2J\u2028")
     err = capsys.readouterr().err
@@ -67,7 +67,7 @@ def test_a_name_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_text_lines_name_the_service_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Configured twice, a record still gives one line."""
+    """A second configuration replaces the first, so a record is still one line."""
     for _ in range(2):
         configure_logging("info", service="gateway")
     logger.warning("Slow.")
@@ -84,8 +84,8 @@ def test_text_lines_name_the_service_once(capsys: pytest.CaptureFixture[str]) ->
         "password: abc.def.ghi",
     ],
 )
-def test_secrets_are_blotted_out(text: str) -> None:
-    """What gives access is not in any line, and the rest of the line stays."""
-    clean = without_secrets(text)
+def test_secrets_are_redacted(text: str) -> None:
+    """Tokens, signatures and passwords are replaced, and the rest of the line is kept."""
+    clean = redact_secrets(text)
     assert "abc.def.ghi" not in clean
     assert clean.startswith(text.partition("abc")[0])

@@ -1,4 +1,4 @@
-"""Signals end a service through its own code."""
+"""Orderly shutdown on signals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryomamba_server.shutdown import run_service, stop_on_signals
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_the_service_clean_up(number: signal.Signals) -> None:
-    """After the signal the code behind the wait is run, and the signal's old handler is back."""
+    """The code after the wait runs, and the old handler of the signal is restored."""
     before = signal.getsignal(number)
     steps: list[str] = []
 
@@ -28,13 +28,13 @@ def test_a_signal_lets_the_service_clean_up(number: signal.Signals) -> None:
 
 
 async def test_without_a_signal_nothing_is_set() -> None:
-    """The event is clear until a signal comes."""
+    """The event is not set until a signal arrives."""
     with stop_on_signals() as stop:
         assert not stop.is_set()
 
 
-def test_an_error_of_the_service_comes_through() -> None:
-    """What the service raises, its starter sees."""
+def test_an_error_of_the_service_is_raised() -> None:
+    """An exception of the service reaches the caller."""
 
     async def main(stop: asyncio.Event) -> None:
         raise ValueError("broken")

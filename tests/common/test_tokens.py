@@ -1,4 +1,4 @@
-"""Tokens: what is accepted, what is refused, and what is kept."""
+"""Bearer tokens: which are accepted, which are refused, and what is stored."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def store(tmp_path: Path) -> TokenStore:
     return TokenStore(tmp_path / "keys")
 
 
-def test_a_token_says_who_and_what(store: TokenStore) -> None:
-    """What was made is what is verified."""
+def test_a_token_stands_for_an_owner_and_scopes(store: TokenStore) -> None:
+    """Verifying a token gives the record that was made with it."""
     token, info = store.create("ada", [Scope.READ], days=1)
     assert store.verify(token) == info
     assert (info.owner, info.scopes) == ("ada", (Scope.READ,))
 
 
-def test_the_first_token_locks(store: TokenStore, tmp_path: Path) -> None:
-    """Without a key nobody needs a token; from the first one on everybody does, also if the key is taken away."""
+def test_the_first_token_locks_the_gateway(store: TokenStore, tmp_path: Path) -> None:
+    """Nobody needs a token until the first is issued; from then on everybody does, also if the key is deleted."""
     assert not store.enabled
     token, _ = store.create("ada", [Scope.READ], days=1)
     assert store.enabled
@@ -39,8 +39,8 @@ def test_the_first_token_locks(store: TokenStore, tmp_path: Path) -> None:
         store.verify(token)
 
 
-def test_the_token_is_kept_nowhere(store: TokenStore, tmp_path: Path) -> None:
-    """No file holds the token or its signature, and all files are for their owner alone."""
+def test_the_token_is_not_stored(store: TokenStore, tmp_path: Path) -> None:
+    """No file contains the token or its signature, and all files are private."""
     token, _ = store.create("ada", [Scope.ADMIN], days=1)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) == 2
@@ -50,7 +50,7 @@ def test_the_token_is_kept_nowhere(store: TokenStore, tmp_path: Path) -> None:
 
 
 def test_it_expires_by_the_servers_clock(tmp_path: Path) -> None:
-    """A token is good up to its time and a few seconds more."""
+    """A token is valid until its expiry time and a few seconds more."""
     now = [1_000_000.0]
     store = TokenStore(tmp_path / "keys", clock=lambda: now[0])
     token, _ = store.create("ada", [Scope.READ], days=1)
@@ -63,7 +63,7 @@ def test_it_expires_by_the_servers_clock(tmp_path: Path) -> None:
 
 
 def test_a_revoked_token_is_refused_and_listed(store: TokenStore) -> None:
-    """Revoking works by the first characters, twice, and for that token alone."""
+    """The first characters of the id suffice, a second time has no effect, and other tokens stay valid."""
     token, info = store.create("ada", [Scope.READ], days=1)
     other, _ = store.create("ada", [Scope.READ], days=1)
     assert store.revoke(info.id[:10]).revoked_at == store.revoke(info.id).revoked_at
@@ -76,8 +76,8 @@ def test_a_revoked_token_is_refused_and_listed(store: TokenStore) -> None:
             store.revoke(wrong)
 
 
-def test_a_key_that_others_can_read_is_no_secret(store: TokenStore, tmp_path: Path) -> None:
-    """It is refused at the start, and opens nothing at run time."""
+def test_a_signing_key_that_others_can_read_is_refused(store: TokenStore, tmp_path: Path) -> None:
+    """It is refused at the start, and no token is valid with it at run time."""
     token, _ = store.create("ada", [Scope.READ], days=1)
     (tmp_path / "keys" / "tokens.key").chmod(0o644)
     with pytest.raises(InvalidRequestError):
@@ -86,16 +86,16 @@ def test_a_key_that_others_can_read_is_no_secret(store: TokenStore, tmp_path: Pa
         store.verify(token)
 
 
-def test_a_forgotten_token_is_refused(store: TokenStore, tmp_path: Path) -> None:
-    """Without its own file a token is not known, however well it is signed."""
+def test_a_token_without_a_record_is_refused(store: TokenStore, tmp_path: Path) -> None:
+    """A token whose file is deleted is refused, although its signature is valid."""
     token, info = store.create("ada", [Scope.READ], days=1)
     (tmp_path / "keys" / "tokens" / f"{info.id}.json").unlink()
     with pytest.raises(AccessError):
         store.verify(token)
 
 
-def test_more_rights_than_were_given_are_not_in_a_token(store: TokenStore, tmp_path: Path) -> None:
-    """The scopes are those on file, whatever a token that was signed with a stolen key claims."""
+def test_a_token_cannot_claim_more_scopes(store: TokenStore, tmp_path: Path) -> None:
+    """The scopes are those of the record, whatever a token signed with a stolen key claims."""
     _, info = store.create("ada", [Scope.READ], days=1)
     key = read_private(tmp_path / "keys" / "tokens.key").strip()
     now = int(time.time())
@@ -104,29 +104,29 @@ def test_more_rights_than_were_given_are_not_in_a_token(store: TokenStore, tmp_p
 
 
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=200).map(lambda raw: raw.decode("latin-1"))))
-def test_nonsense_is_refused(text: str) -> None:
-    """Whatever is presented as a token, the answer is a refusal and no other error."""
+def test_any_other_text_is_refused(text: str) -> None:
+    """Whatever is presented as a token, the result is an access error and no other."""
     store = TokenStore(Path("/nonexistent"))
     with pytest.raises(AccessError):
         store.verify(text)
 
 
 @pytest.mark.parametrize("owner", ["", "a b", "../x", "a/b", "x" * 65, "ä", "a\n"])
-def test_an_owner_has_a_plain_name(store: TokenStore, owner: str) -> None:
-    """Names that could be mistaken for something else are refused."""
+def test_the_name_of_an_owner_is_restricted(store: TokenStore, owner: str) -> None:
+    """Names with spaces, slashes or other special characters are refused."""
     with pytest.raises(InvalidRequestError):
         store.create(owner, [Scope.READ], days=1)
 
 
 @pytest.mark.parametrize("days", [0, -1, 4000, float("nan"), float("inf")])
-def test_no_token_is_for_ever(store: TokenStore, days: float) -> None:
-    """Each has an end within ten years."""
+def test_every_token_expires(store: TokenStore, days: float) -> None:
+    """The lifetime is at most ten years."""
     with pytest.raises(InvalidRequestError):
         store.create("ada", [Scope.READ], days=days)
 
 
 def test_scopes_include_the_lesser_ones() -> None:
-    """Who may write may look, who may everything may write."""
+    """Write includes read, admin includes both."""
     assert with_included([Scope.WRITE]) == {Scope.READ, Scope.WRITE}
     assert with_included([Scope.ADMIN]) == set(Scope)
     assert with_included([]) == set()

@@ -57,7 +57,7 @@ def test_prometheus_takes_the_configuration(deploy: Path, promtool: str, tmp_pat
 
 def names_of_the_gateway(home: Path) -> set[str]:
     metrics = Metrics(home)
-    metrics.answered("GET", "/v1/jobs", 200, 0.1)
+    metrics.count_response("GET", "/v1/jobs", 200, 0.1)
     metrics.frames.labels("binary").inc()
     activity = Activity(workers=1, pending=0, running=0, oldest_pending_s=0, ended={})
     text = metrics.text(activity).decode()

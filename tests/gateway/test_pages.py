@@ -1,4 +1,4 @@
-"""The gateway's own pages: what they say, what they may run, and the viewer in a real browser."""
+"""The gateway's pages: their content, what they may run, and the viewer in a real browser."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ browsed = pytest.mark.browser
 
 
 def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
-    """Whoever installs the package has them."""
+    """Every installation has them."""
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     names = zipfile.ZipFile(built).namelist()
     assert {f"cryomamba_gateway/web/{name}" for name in FILES.values()} <= set(names)
@@ -42,8 +42,8 @@ def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
 
 @in_session
 @pytest.mark.parametrize("path", FILES)
-async def test_a_page_is_for_everybody_and_bounds_what_it_loads(house: House, path: str) -> None:
-    """It comes with a policy that allows no inline script, and in no frame of another page."""
+async def test_a_page_is_public_and_limits_what_it_loads(house: House, path: str) -> None:
+    """Its policy allows no inline script, and no frame in another page."""
     reply = await house.http.get(path)
     assert reply.status_code == 200
     policy = dict(part.split(maxsplit=1) for part in reply.headers["Content-Security-Policy"].split("; "))
@@ -57,8 +57,8 @@ async def test_a_page_is_for_everybody_and_bounds_what_it_loads(house: House, pa
 
 
 @in_session
-async def test_the_first_page_asks_nobody_else(house: House) -> None:
-    """Neither the page nor its style nor its script names another server; nothing of the script stands in the page."""
+async def test_the_first_page_loads_nothing_from_other_servers(house: House) -> None:
+    """The page, its style and its script name no other server, and the page has no inline script."""
     for path in ("/", "/web/page.css", "/web/viewer.js"):
         assert "//" not in re.sub(
             r"^ *//.*$|`\$\{scheme\}://", "", (await house.http.get(path)).text, flags=re.MULTILINE
@@ -70,8 +70,8 @@ async def test_the_first_page_asks_nobody_else(house: House) -> None:
 
 
 @in_session
-async def test_what_another_server_sends_is_held_against_a_checksum(house: House) -> None:
-    """The page of the routes runs Swagger UI of one version, or none."""
+async def test_files_of_other_servers_have_a_checksum(house: House) -> None:
+    """The API reference runs Swagger UI of one version, or none."""
     page = (await house.http.get("/docs")).text
     foreign = [tag for tag in re.findall(r"<(?:script|link)[^>]+>", page) if "https:" in tag]
     assert len(foreign) == 2
@@ -80,7 +80,7 @@ async def test_what_another_server_sends_is_held_against_a_checksum(house: House
 
 @in_session
 async def test_pages_keep_to_hosts_and_methods(house: House) -> None:
-    """A host that the gateway is not is refused, and so is writing."""
+    """Another host name is refused, and so is another method."""
     foreign = await house.http.get("/", headers={"Host": "evil.example.net"})
     assert (foreign.status_code, foreign.json()["code"]) == (403, "forbidden")
     written = await house.http.post("/")
@@ -89,28 +89,28 @@ async def test_pages_keep_to_hosts_and_methods(house: House) -> None:
 
 
 async def until_drawn(page: Tab, png: bytes) -> None:
-    """Wait until the canvas has the pixels of a picture."""
+    """Wait until the canvas has the pixels of an image."""
     wanted = pixels(png)
 
     async def drawn() -> bool:
-        url = await page.value("document.getElementById('section').toDataURL()")
+        url = await page.value("document.getElementById('slice-image').toDataURL()")
         return np.array_equal(pixels(base64.b64decode(url.partition(",")[2])), wanted)
 
-    await wait_until_async(drawn, timeout=60, what="the section")
+    await wait_until_async(drawn, timeout=60, what="the slice")
 
 
 def pixels(png: bytes) -> npt.NDArray[np.uint8]:
-    """Return a picture as RGBA, with zeros where it is invisible."""
+    """Return an image as RGBA, with zeros where it is transparent."""
     rgba = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
     return np.where(rgba[..., 3:] > 0, rgba, 0).astype(np.uint8)
 
 
 @in_session
 @browsed
-async def test_a_person_looks_in_and_watches(
+async def test_a_user_signs_in_and_sees_a_live_preview(
     empty_house: House, ball: Mask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Token, list, live sections as the server draws them, hostile text as text, and out again, if need be at once."""
+    """Sign in, list, live slices equal to the server's images, hostile text as text, a revoked token, sign out."""
     house = empty_house
     monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.05)
     tokens = TokenStore(house.settings.keys)
@@ -120,65 +120,65 @@ async def test_a_person_looks_in_and_watches(
     url = await house.start_gateway()
     house.http.headers["Authorization"] = f"Bearer {token}"
     async with tab(url, tmp_path / "profile") as page:
-        await page.until("document.getElementById('door').checkVisibility()")
-        await page.until("document.getElementById('health').textContent.startsWith('OK')")
-        await page.until("document.getElementById('ready').textContent.startsWith('yes')")
-        assert not await page.value("document.getElementById('inside').checkVisibility()")
-        await come_in(page, token)
+        await page.until("document.getElementById('sign-in').checkVisibility()")
+        await page.until("document.getElementById('health').textContent.startsWith('Running')")
+        await page.until("document.getElementById('readiness').textContent === 'Ready · 1 worker'")
+        assert not await page.value("document.getElementById('content').checkVisibility()")
+        await sign_in(page, token)
         assert await page.value("document.cookie") == ""
 
-        job = await watched(page, house, worker, ball)
+        job = await submit_and_watch(page, house, worker, ball)
         await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=MARKUP))
-        await page.until("document.getElementById('told').textContent.includes('failed')")
-        assert MARKUP in await page.text("#told")
+        await page.until("document.getElementById('job-status').textContent.includes('failed')")
+        assert MARKUP in await page.text("#job-status")
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
 
         tokens.revoke(info.id)
-        await page.until("document.getElementById('door').checkVisibility()")
+        await page.until("document.getElementById('sign-in').checkVisibility()")
         assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
         assert not await page.value("document.getElementById('job').checkVisibility()")
-        await come_in(page, tokens.create("bob", [Scope.READ], days=1)[0])
+        await sign_in(page, tokens.create("bob", [Scope.READ], days=1)[0])
         assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
-        await page.value("document.getElementById('leave').click()")
-        await page.until("document.getElementById('door').checkVisibility()")
+        await page.value("document.getElementById('sign-out').click()")
+        await page.until("document.getElementById('sign-in').checkVisibility()")
         assert await page.value("fetch('/v1/jobs').then(({status}) => status)") == 401
 
 
-async def come_in(page: Tab, token: str) -> None:
-    """Say the token."""
+async def sign_in(page: Tab, token: str) -> None:
+    """Enter the token."""
     await page.value(f"document.getElementById('token').value = {json.dumps(token)}")
-    await page.value("document.querySelector('#door button').click()")
-    await page.until("document.getElementById('inside').checkVisibility()")
+    await page.value("document.querySelector('#sign-in button').click()")
+    await page.until("document.getElementById('content').checkVisibility()")
 
 
-async def watched(page: Tab, house: House, worker: Worker, ball: Mask) -> JobRecord:
-    """Hand in a job with a hostile label; look at its first frames."""
+async def submit_and_watch(page: Tab, house: House, worker: Worker, ball: Mask) -> JobRecord:
+    """Submit a job with a hostile label, and see its first frames."""
     await house.submit(volume={"shape": [8, 8, 8]}, name=MARKUP)
     await page.until("document.querySelector('#jobs a') !== null")
     assert await page.text("#jobs a") == MARKUP
     await page.value("document.querySelector('#jobs a').click()")
-    assert await page.text("#name") == MARKUP
+    assert await page.text("#job-name") == MARKUP
     job = await worker.claim()
     await until_drawn(page, slice_png(await worker.publish(job, ball, codec="raw"), "z", None))
     frame = await worker.publish(job, ball * 5, codec="deflate")
     await until_drawn(page, slice_png(frame, "z", None))
     await page.value("{const a = document.getElementById('axis'); a.value = 'x'; a.dispatchEvent(new Event('change'))}")
     await until_drawn(page, slice_png(frame, "x", None))
-    assert "the mask so far" in await page.text("#place")
+    assert await page.text("#slice-caption") == "Slice 13 of 24 · preview"
     return job
 
 
 @in_session
 @browsed
-async def test_without_tokens_a_person_is_in_at_once(house: House, worker: Worker, tmp_path: Path) -> None:
-    """The list is there, nobody is asked for a token, and what a mistake would make markup of is not run."""
+async def test_without_tokens_no_sign_in_is_needed(house: House, worker: Worker, tmp_path: Path) -> None:
+    """The list is shown without a token, and text that became markup by mistake would not run."""
     job = await house.submit()
     async with tab(f"{house.url}/#{job.job_id}", tmp_path / "profile") as page:
-        await page.until("document.getElementById('inside').checkVisibility()")
+        await page.until("document.getElementById('content').checkVisibility()")
         await page.until("document.getElementById('job').checkVisibility()")
-        assert not await page.value("document.getElementById('door').checkVisibility()")
-        assert not await page.value("document.getElementById('leave').checkVisibility()")
-        assert job.job_id in await page.value("document.querySelector('#jobs tr.chosen').dataset.job")
+        assert not await page.value("document.getElementById('sign-in').checkVisibility()")
+        assert not await page.value("document.getElementById('sign-out').checkVisibility()")
+        assert job.job_id in await page.value("document.querySelector('#jobs tr.selected').dataset.job")
         with pytest.raises(ValueError, match="TrustedHTML"):
             await page.value(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(MARKUP)})")

@@ -19,7 +19,6 @@ from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.testing import wait_until
 from cryomamba_gateway.__main__ import main
 from cryomamba_gateway.server import listen, url_of
-from cryomamba_gateway.system import parse_gpus
 
 COMMAND = [sys.executable, "-m", "cryomamba_gateway"]
 
@@ -70,7 +69,7 @@ def test_a_port_in_use_is_said_in_a_sentence(environment: dict[str, str]) -> Non
             COMMAND, env={**environment, "CRYOMAMBA_GATEWAY_PORT": port}, capture_output=True, text=True, timeout=30
         )
     assert ended.returncode == 4
-    assert f"cannot listen at 127.0.0.1:{port}" in ended.stderr
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -106,12 +105,3 @@ def test_help_names_the_variables(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     assert "CRYOMAMBA_GATEWAY_PORT" in capsys.readouterr().out
-
-
-def test_graphics_cards_are_read_from_a_listing() -> None:
-    """Names may hold commas; lines of another form are left out."""
-    found = parse_gpus("NVIDIA H100 80GB HBM3, 81559\nOdd, name, 100\nno number, [N/A]\n\n")
-    assert [(gpu.name, gpu.memory_bytes // 2**20) for gpu in found] == [
-        ("NVIDIA H100 80GB HBM3", 81559),
-        ("Odd, name", 100),
-    ]

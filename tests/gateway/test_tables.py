@@ -6,7 +6,7 @@ import pytest
 
 from cryomamba.errors import ErrorCode
 from cryomamba_gateway.errors import STATUS
-from cryomamba_gateway.origins import came_by_tls, origin_allowed
+from cryomamba_gateway.origins import is_encrypted, origin_allowed
 from cryomamba_gateway.png import palette
 
 
@@ -56,7 +56,7 @@ def test_a_page_in_the_clear_is_foreign_to_a_gateway_that_is_not(origin: str, tl
 )
 def test_how_a_request_came(scheme: str, forwarded: str, tls: bool) -> None:
     """By the connection itself, or by what the proxy says of its own."""
-    assert came_by_tls(scheme, {"x-forwarded-proto": forwarded}) is tls
+    assert is_encrypted(scheme, {"x-forwarded-proto": forwarded}) is tls
 
 
 def test_labels_keep_their_colours_and_differ() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryomamba_server.diagnostics import examine
+from cryomamba_server.diagnostics import run_checks
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 
@@ -13,7 +13,7 @@ def diagnose(url: str) -> str:
     This takes some seconds, so it is not for the GUI thread.
     """
     lines = []
-    for result in examine(url or None):
+    for result in run_checks(url or None):
         lines.append(f"{_MARKS[result.level]}  {result.what}: {result.message}")
         if result.hint and result.level != "ok":
             lines.append(f"      → {result.hint}")

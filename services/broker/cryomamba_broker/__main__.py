@@ -12,7 +12,7 @@ from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba_broker.server import Broker
 from cryomamba_server.service import run_program, service_parser
-from cryomamba_server.systemd import READY, tell
+from cryomamba_server.systemd import READY, notify_systemd
 
 ROOM_LOOK_S: Final = 5.0
 
@@ -24,7 +24,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             async with Broker(settings) as broker:
-                tell(READY)
+                notify_systemd(READY)
                 await broker.serve(stop)
         except UnavailableError as error:
             if error.code is not ErrorCode.INSUFFICIENT_STORAGE:

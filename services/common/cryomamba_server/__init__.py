@@ -1,1 +1,1 @@
-"""What the services share: settings of a process, logging, start and stop, the data directory, tokens and keys."""
+"""What the services share: start and stop, logging, the data directory, tokens, keys, backup and retention."""

@@ -1,8 +1,9 @@
-"""A home's lasting state in another folder, and back: jobs, finished files, uploads, keys.
+"""Backup and restore of a data directory: jobs, artifacts, uploads and keys.
 
-The job store is copied by SQLite's online backup, which sees one moment of it, while the broker goes on writing. Files
-come after it: every file that a job of that moment lists is whole by then, because files get their names before their
-job is completed. Finished files never change, so a later backup into the same folder copies only what is new.
+The job store is copied with SQLite's online backup, which takes a consistent snapshot while the broker keeps writing.
+Files are copied after it: every artifact that the snapshot lists is complete by then, because artifacts get their names
+before their job is completed. They never change
+afterwards, so a later backup into the same folder copies only new ones.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from cryomamba.settings import Settings
 
 MANIFEST: Final = "backup.json"
 DATABASE: Final = "jobs.sqlite"
-# Unfinished uploads and work are no lasting state: clients send again, and workers compute again.
+# Unfinished uploads and working files are left out: clients send them again, and workers compute them again.
 FOLDERS: Final = ("artifacts", "uploads/files", "keys")
 
 
 class Manifest(BaseModel):
-    """What a backup says of itself.
+    """The manifest of a backup.
 
     Attributes
     ----------
     version : str
-        Of the CryoMamba that made it.
+        The version of CryoMamba that made it.
     created_at : datetime
     jobs : int
     files, nbytes : int
-        All that it holds besides the job store.
+        Number and total size of its files, without the job store.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,80 +59,81 @@ class Manifest(BaseModel):
         Raises
         ------
         InvalidRequestError
-            The folder is no finished backup.
+            The folder is not a complete backup.
         """
         try:
             return cls.model_validate_json((folder / MANIFEST).read_bytes())
         except (OSError, ValidationError):
             raise InvalidRequestError(
-                f"'{folder}' is not a backup, or one that was never finished.",
-                hint="Give a folder that 'cryomamba backup' wrote.",
+                f"'{folder}' is not a backup, or an incomplete one.",
+                hint="Give a folder that 'cryomamba backup' has written.",
             ) from None
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """What was done: files and bytes copied now, and what the whole holds."""
+class CopyResult:
+    """The result of a backup or restore: its manifest, and the number and size of the files copied this time."""
 
     manifest: Manifest
     files: int
     nbytes: int
 
 
-def back_up(settings: Settings, folder: Path) -> Copied:
-    """Bring a folder up to the present state of a home, running or not.
+def back_up(settings: Settings, folder: Path) -> CopyResult:
+    """Bring a backup up to date with the data directory; services may be running.
 
     Raises
     ------
     InvalidRequestError
-        There is nothing to back up, or the folder holds something else.
+        There is nothing to back up, or the folder has other contents.
     UnavailableError
         The job store cannot be read.
     """
     if not settings.database.is_file():
         raise InvalidRequestError(
-            f"There is no job store in '{settings.home}'.", hint="Set CRYOMAMBA_HOME to the home of the services."
+            f"There is no job store in '{settings.home}'.",
+            hint="Set CRYOMAMBA_HOME to the data directory of the services.",
         )
     _require_apart(settings.home, folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise InvalidRequestError(
-            f"'{folder}' holds something else.", hint="Name a new or empty folder for the backup."
+            f"'{folder}' is neither empty nor a backup.", hint="Give a new or empty folder for the backup."
         )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder / MANIFEST).exists():
-        # Says whose folder it is, and that it is no backup yet.
+        # Marks the folder as a backup that is not complete yet.
         write_atomically(folder / MANIFEST, "", private=True)
     remove_parts(folder / DATABASE)
     mirror = _Mirror(settings.home, folder)
-    # The new job store takes the old one's place when its files are there: cut short, the backup is the one before.
+    # The new job store replaces the old one after its files: an interrupted backup is still the previous one.
     with atomic_path(folder / DATABASE) as part:
         jobs = _snapshot(settings.database, part)
         for name in FOLDERS:
             mirror.copy(name)
     for name in FOLDERS:
-        mirror.forget(name)
+        mirror.prune(name)
     return _finished(folder, jobs, mirror)
 
 
-def restore(folder: Path, settings: Settings) -> Copied:
-    """Make a home of a backup; a restore that was interrupted goes on where it was.
+def restore(folder: Path, settings: Settings) -> CopyResult:
+    """Restore a backup into a new data directory; an interrupted restore can be repeated.
 
     Raises
     ------
     InvalidRequestError
-        The folder is no backup.
+        The folder is not a backup.
     ConflictError
-        The home is in use already.
+        The data directory has a job store already.
     UnavailableError
         The backup's job store cannot be read.
     """
     manifest = Manifest.read(folder)
     _require_apart(settings.home, folder)
-    # Whatever else a restore copies, the job store is last.
+    # A restore copies the job store last.
     if settings.database.exists():
         raise ConflictError(
             f"There is a job store in '{settings.home}' already.",
-            hint="Restore into a new home: set CRYOMAMBA_HOME to an empty folder, or move the old one away.",
+            hint="Restore into a new data directory: set CRYOMAMBA_HOME to an empty folder, or move the old one away.",
         )
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     mirror = _Mirror(folder, settings.home)
@@ -140,14 +142,15 @@ def restore(folder: Path, settings: Settings) -> Copied:
     remove_parts(settings.database)
     with atomic_path(settings.database) as part:
         _snapshot(folder / DATABASE, part)
-    return Copied(manifest, mirror.copied, mirror.copied_nbytes)
+    return CopyResult(manifest, mirror.copied, mirror.copied_nbytes)
 
 
 def _require_apart(home: Path, folder: Path) -> None:
-    inside, outside = folder.resolve(), home.resolve()
-    if inside.is_relative_to(outside) or outside.is_relative_to(inside):
+    backup, data = folder.resolve(), home.resolve()
+    if backup.is_relative_to(data) or data.is_relative_to(backup):
         raise InvalidRequestError(
-            "The backup and the home lie in each other.", hint="Name a folder elsewhere, best on another disk."
+            "The backup and the data directory must not contain each other.",
+            hint="Give another folder, preferably on another disk.",
         )
 
 
@@ -157,7 +160,7 @@ def _snapshot(source: Path, target: Path) -> int:
     try:
         with closing(sqlite3.connect(source, timeout=30.0)) as live, closing(sqlite3.connect(target)) as copy:
             live.backup(copy)
-            # One file, whatever the original's journal: it can be carried about.
+            # A single file, whatever journal mode the original has.
             copy.execute("PRAGMA journal_mode = DELETE")
             problems = [str(row[0]) for row in copy.execute("PRAGMA quick_check")]
             if problems != ["ok"]:
@@ -166,28 +169,28 @@ def _snapshot(source: Path, target: Path) -> int:
     except sqlite3.Error as error:
         raise UnavailableError(
             f"The job store '{source}' cannot be copied: {error}.",
-            hint="Is it locked by another program, is the disk full, or is the file damaged?",
+            hint="Check that no other program locks it, that the disk is not full, and that the file is not damaged.",
         ) from None
 
 
 class _Mirror:
-    """Copies regular files from one folder to another, but for those that are there already."""
+    """Copies the regular files of a folder to another, except those that are there already."""
 
     def __init__(self, source: Path, target: Path) -> None:
         self._source = source
         self._target = target
-        self._links: dict[tuple[int, int], Path] = {}
+        self._first_copy: dict[tuple[int, int], Path] = {}
         self.files = self.nbytes = self.copied = self.copied_nbytes = 0
 
     def copy(self, name: str) -> None:
-        """Copy a folder."""
+        """Copy a subfolder."""
         for path in _regular_files(self._source / name):
-            # What goes while we look is gone with its job.
+            # It has just been deleted with its job.
             with suppress(FileNotFoundError):
                 self._copy(path, self._target / path.relative_to(self._source))
 
-    def forget(self, name: str) -> None:
-        """Remove what the source has no longer."""
+    def prune(self, name: str) -> None:
+        """Remove what the source no longer has."""
         for path in list(_regular_files(self._target / name)):
             if not (self._source / path.relative_to(self._target)).exists():
                 path.unlink()
@@ -198,14 +201,14 @@ class _Mirror:
         status = path.stat()
         self.files += 1
         self.nbytes += status.st_size
-        twin = self._links.setdefault((status.st_dev, status.st_ino), target)
+        first = self._first_copy.setdefault((status.st_dev, status.st_ino), target)
         if _same(status, target):
             return
         for folder in reversed([one for one in target.parents if not one.exists()]):
             folder.mkdir(mode=0o700)
         remove_parts(target)
         with atomic_path(target) as part:
-            if twin is not target and _linked(twin, part):
+            if first is not target and _hard_link(first, part):
                 return
             shutil.copy2(path, part)
         self.copied += 1
@@ -214,7 +217,7 @@ class _Mirror:
 
 def _regular_files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        # Folders that begin with a dot are about to go or to get their name.
+        # A leading dot marks a folder that is being removed or written.
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
@@ -224,24 +227,24 @@ def _regular_files(folder: Path) -> Iterator[Path]:
 
 def _same(status: os.stat_result, target: Path) -> bool:
     try:
-        there = target.stat()
+        existing = target.stat()
     except OSError:
         return False
-    return (there.st_size, there.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    return (existing.st_size, existing.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
-def _linked(twin: Path, path: Path) -> bool:
-    """Whether a second name of a file could be made; uploads with the same content share it."""
+def _hard_link(existing: Path, path: Path) -> bool:
+    """Make a hard link, as uploads with the same content are; return whether the file system could."""
     try:
-        os.link(twin, path)
+        os.link(existing, path)
     except OSError:
         return False
     return True
 
 
-def _finished(folder: Path, jobs: int, mirror: _Mirror) -> Copied:
+def _finished(folder: Path, jobs: int, mirror: _Mirror) -> CopyResult:
     manifest = Manifest(
         version=__version__, created_at=datetime.now(UTC), jobs=jobs, files=mirror.files, nbytes=mirror.nbytes
     )
     write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2), private=True)
-    return Copied(manifest, mirror.copied, mirror.copied_nbytes)
+    return CopyResult(manifest, mirror.copied, mirror.copied_nbytes)

@@ -1,7 +1,7 @@
-"""CURVE keys of the bus: the broker's own, those of this home's services, and the list of those that are let in.
+"""CURVE keys of the message bus: the broker's, those of the services, and the list of authorized keys.
 
-A key file holds all that one side needs: its pair, its role, and the broker's public key. The list of allowed keys is a
-folder with one file per public key, read again when it changes, so that keys come and go without a restart.
+A key file holds what one peer needs: its key pair, its role, and the broker's public key. The list of authorized keys
+is a folder with one file per public key, read again when it changes, so that adding or revoking needs no restart.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _SETTLED_NS: Final = 1_000_000_000
 
 
 class AllowedKey(BaseModel):
-    """An entry of the list of keys that are let in.
+    """An entry of the list of authorized keys.
 
     Attributes
     ----------
     name : str
-        By which it is listed and revoked.
+        Identifies it in lists and for revocation.
     role : Role
     public_key : str
     created_at : datetime
     owner : str
-        Whose jobs it makes and sees, as the owner of a token; empty stands for `name`.
+        Owner of the jobs that it submits and sees, the same name as the owner of tokens; `name` if empty.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,29 +57,29 @@ class AllowedKey(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
-    stamp: int
-    read_at: int
+class _Cached:
+    modified_ns: int
+    read_at_ns: int
     by_key: dict[str, AllowedKey]
 
 
 class BusKeys:
-    """The keys of one home folder.
+    """The keys of a data directory. Several processes may use it at the same time.
 
     Parameters
     ----------
     keys : Path
-        ``<home>/keys``.
+        Folder ``keys`` of the data directory.
     """
 
     def __init__(self, keys: Path) -> None:
         self._folder = keys / "bus"
         self._allowed = self._folder / "allowed"
-        self._listed = _Listed(-1, 0, {})
+        self._cached = _Cached(-1, 0, {})
 
     @property
     def enabled(self) -> bool:
-        """Whether the broker of this home speaks CURVE."""
+        """Whether the broker uses CURVE: encrypted connections, only for authorized keys."""
         return self._server_file.exists()
 
     @property
@@ -87,12 +87,12 @@ class BusKeys:
         return self._folder / "server.key"
 
     def init(self) -> KeyFile:
-        """Make the broker's key, and one for the workers and one for the gateway and administrators of this home.
+        """Create the keys of the broker, of the workers, and of the gateway and administrators of this machine.
 
         Raises
         ------
         ConflictError
-            There are keys already.
+            The keys exist already.
         """
         public, secret = _new_pair()
         server = KeyFile(name="server", role="server", public_key=public, secret_key=secret, server_key=public)
@@ -100,8 +100,8 @@ class BusKeys:
         make_private_folder(self._folder)
         if self.enabled:
             raise ConflictError(
-                "This home has keys already.",
-                hint="'cryomamba keys list' shows them. To start over, stop all and remove the folder keys/bus.",
+                "The data directory has keys already.",
+                hint="'cryomamba keys list' lists them. To start over, stop the services and remove 'keys/bus'.",
             )
         for role, name in HOME_NAMES.items():
             self._make(name, role, server.public_key, self._folder / f"{name}.key")
@@ -117,56 +117,58 @@ class BusKeys:
             There is none.
         """
         if not self.enabled:
-            raise InvalidRequestError("This home has no keys yet.", hint="Make them with 'cryomamba keys init'.")
+            raise InvalidRequestError(
+                "The data directory has no keys yet.", hint="Create them with 'cryomamba keys init'."
+            )
         return KeyFile.read(self._server_file)
 
     def add(self, name: str, role: Role, *, file: Path, owner: str = "") -> KeyFile:
-        """Make a pair, let its public key in, and write the key file that its owner needs.
+        """Create a key pair, authorize its public key, and write the key file for its owner.
 
         Parameters
         ----------
         name : str
         role : Role
         file : Path
-            The key file to be written.
+            The key file to write.
         owner : str
-            Whose jobs it makes and sees; the one of `name` if empty.
+            Owner of the jobs that it submits and sees; `name` if empty.
 
         Raises
         ------
         ConflictError
-            The name is taken, or the file exists.
+            A key of this name exists, or the file does.
         InvalidRequestError
-            The name does not fit, or there are no keys yet.
+            The name is not valid, or the broker has no key yet.
         """
         return self._make(name, role, self.server().public_key, file, owner)
 
-    def admit(self, name: str, role: Role, public_key: str, *, owner: str = "") -> AllowedKey:
-        """Let a public key in whose owner made the pair.
+    def authorize(self, name: str, role: Role, public_key: str, *, owner: str = "") -> AllowedKey:
+        """Authorize a public key whose owner made the key pair.
 
         Raises
         ------
         ConflictError
-            The name is taken.
+            A key of this name exists.
         InvalidRequestError
-            Name or key does not fit.
+            The name or the key is not valid.
         """
         if not _NAME.fullmatch(name):
-            raise InvalidRequestError("The key's name does not fit.", hint="Take up to 64 letters, digits, _ and -.")
+            raise InvalidRequestError("The name of the key is not valid.", hint="Use 1 to 64 letters, digits, _ and -.")
         if not _Z85.fullmatch(public_key):
-            raise InvalidRequestError("This is not a public key.", hint="A public key is 40 characters of Z85 text.")
+            raise InvalidRequestError("This is not a public key.", hint="A public key has 40 characters (Z85).")
         now = datetime.now(UTC)
         try:
             entry = AllowedKey(name=name, role=role, public_key=public_key, created_at=now, owner=owner)
         except ValidationError:
             raise InvalidRequestError(
-                "The owner's name does not fit.", hint="Take up to 64 letters, digits and _ . @ -."
+                "The name of the owner is not valid.", hint="Use up to 64 letters, digits and _ . @ -."
             ) from None
         write_private_once(self._allowed / f"{name}.json", entry.model_dump_json(indent=2))
         return entry
 
     def revoke(self, name: str) -> None:
-        """Take a key off the list; the broker notices at the key's next message.
+        """Remove a key from the list; the broker refuses its next message.
 
         Raises
         ------
@@ -174,22 +176,22 @@ class BusKeys:
             No key has this name.
         """
         if not _NAME.fullmatch(name) or not (self._allowed / f"{name}.json").exists():
-            raise NotFoundError(f"There is no key '{name[:64]}'.", hint="'cryomamba keys list' shows them all.")
+            raise NotFoundError(f"There is no key '{name[:64]}'.", hint="'cryomamba keys list' lists all keys.")
         (self._allowed / f"{name}.json").unlink(missing_ok=True)
 
     def list(self) -> list[AllowedKey]:
-        """Return the keys that are let in, by name."""
+        """Return the authorized keys, sorted by name."""
         return sorted(self._current().values(), key=lambda entry: entry.name)
 
     def find(self, public_key: str) -> AllowedKey | None:
-        """Return the entry of a public key, None if it is not let in; the list as it is now on disk."""
+        """Return the entry of a public key, None if it is not authorized now."""
         return self._current().get(public_key)
 
     def _make(self, name: str, role: Role, server_key: str, file: Path, owner: str = "") -> KeyFile:
         if file.exists():
-            raise ConflictError(f"There is a file {file.name} already.", hint="Take another name or folder.")
+            raise ConflictError(f"The file {file.name} exists already.", hint="Choose another name or folder.")
         public, secret = _new_pair()
-        self.admit(name, role, public, owner=owner)
+        self.authorize(name, role, public, owner=owner)
         made = KeyFile(
             name=name, role=role, public_key=public, secret_key=secret, server_key=server_key, owner=owner or name
         )
@@ -202,13 +204,13 @@ class BusKeys:
 
     def _current(self) -> dict[str, AllowedKey]:
         try:
-            stamp = self._allowed.stat().st_mtime_ns
+            modified_ns = self._allowed.stat().st_mtime_ns
         except OSError:
             return {}
-        # Two changes within a tick of the file system's clock look like one, so a young list is read again.
-        if stamp != self._listed.stamp or self._listed.read_at - stamp < _SETTLED_NS:
-            self._listed = _Listed(stamp, time.time_ns(), self._read())
-        return self._listed.by_key
+        # Two changes within a tick of the file system's clock look like one, so a recently changed list is read again.
+        if modified_ns != self._cached.modified_ns or self._cached.read_at_ns - modified_ns < _SETTLED_NS:
+            self._cached = _Cached(modified_ns, time.time_ns(), self._read())
+        return self._cached.by_key
 
     def _read(self) -> dict[str, AllowedKey]:
         found: dict[str, AllowedKey] = {}

@@ -1,4 +1,4 @@
-"""What ``doctor`` looks at. Each check returns findings and raises nothing."""
+"""The checks of ``doctor``. Each yields its results and raises nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import platform
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,19 +28,18 @@ _REQUIREMENT: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:.*extra == ['\"]([\w-]+)
 _DISK_WARN_BYTES: Final = 10 * 1000**3
 _DISK_FAIL_BYTES: Final = 1000**3
 _CONNECT_S: Final = 2.0
-_GPU_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of the doctor.
+    """The result of one check.
 
     Attributes
     ----------
     level : {'ok', 'warn', 'fail'}
-        ``warn``: something is missing that not everybody needs. ``fail``: something does not work.
+        ``warn``: something is missing that not every machine needs. ``fail``: something does not work.
     what, message, hint : str
-        What was looked at, what was found, and what to do about it.
+        What was checked, the result, and what to do about it.
     """
 
     level: Level
@@ -51,25 +49,27 @@ class CheckResult:
 
 
 def versions() -> Iterator[CheckResult]:
-    """Say what runs here."""
+    """Report the versions and the machine."""
     system = f"{platform.system()} {platform.release()} ({platform.machine()})"
     yield CheckResult("ok", "version", f"cryomamba {__version__}, Python {platform.python_version()}, {system}")
     yield CheckResult("ok", "machine", f"{os.cpu_count()} cores, {_memory()}")
 
 
 def _memory() -> str:
+    if sys.platform == "win32":
+        return "memory unknown"
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB of memory"
-    except (AttributeError, ValueError, OSError):
+    except (ValueError, OSError):
         return "memory unknown"
 
 
 def extras() -> Iterator[CheckResult]:
-    """Say which extras are installed whole."""
+    """Check the packages of each extra."""
     try:
         requirements = importlib.metadata.requires("cryomamba") or []
     except importlib.metadata.PackageNotFoundError:
-        yield CheckResult("fail", "install", "The package's own metadata is missing.", "Install it with pip or make.")
+        yield CheckResult("fail", "install", "the metadata of the package is missing", "Install it with pip.")
         return
     missing: dict[str, list[str]] = {"": []}
     for requirement in requirements:
@@ -83,7 +83,7 @@ def extras() -> Iterator[CheckResult]:
         if not names:
             yield CheckResult("ok", what, "installed")
         elif not extra:
-            yield CheckResult("fail", what, f"missing: {', '.join(names)}", "Install again: pip install cryomamba")
+            yield CheckResult("fail", what, f"missing: {', '.join(names)}", "Reinstall: pip install cryomamba")
         else:
             hint = f"If this machine needs it: pip install 'cryomamba[{extra}]'"
             yield CheckResult("warn", what, f"missing: {', '.join(names)}", hint)
@@ -98,32 +98,37 @@ def _installed(name: str) -> bool:
 
 
 def storage(settings: Settings) -> Iterator[CheckResult]:
-    """Look whether the home folder can be written to and has room, and whether the roots are there."""
+    """Check that the data directory is writable and its disk not full, and that the input directories exist."""
     home = settings.home
-    there = next(folder for folder in (home, *home.parents) if folder.is_dir())
+    existing = next(folder for folder in (home, *home.parents) if folder.is_dir())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        yield CheckResult("fail", "home", f"{home}: {error.strerror}", "Set CRYOMAMBA_HOME to a folder of your own.")
+        yield CheckResult(
+            "fail",
+            "data directory",
+            f"{home}: {error.strerror}",
+            "Set CRYOMAMBA_HOME to a folder that you may write to.",
+        )
     else:
-        yield CheckResult("ok", "home", f"{home} can be written to")
-    free = shutil.disk_usage(there).free
+        yield CheckResult("ok", "data directory", f"{home} is writable")
+    free = shutil.disk_usage(existing).free
     level: Level = "ok" if free >= _DISK_WARN_BYTES else "warn" if free >= _DISK_FAIL_BYTES else "fail"
-    hint = "" if level == "ok" else "Make room, or set CRYOMAMBA_HOME to a larger disk."
+    hint = "" if level == "ok" else "Free some space, or set CRYOMAMBA_HOME to a folder on a larger disk."
     yield CheckResult(level, "disk", f"{free / 1e9:.1f} GB free", hint)
     for root in settings.roots:
         if root.is_dir():
-            yield CheckResult("ok", "root", f"volumes may be read below {root}")
+            yield CheckResult("ok", "input directory", f"{root} and its subfolders")
         else:
-            yield CheckResult("warn", "root", f"{root} is not a folder", "Correct CRYOMAMBA_ROOTS.")
+            yield CheckResult("warn", "input directory", f"{root} is not a folder", "Correct CRYOMAMBA_ROOTS.")
 
 
 def services(settings: Settings) -> Iterator[CheckResult]:
-    """Look whether broker and gateway answer where this environment expects them."""
-    yield _service("broker", settings.bus_jobs, settings.bus_jobs, "CRYOMAMBA_BUS_JOBS")
+    """Check that broker and gateway respond at the configured addresses."""
+    yield _check_service("broker", settings.bus_jobs, settings.bus_jobs, "CRYOMAMBA_BUS_JOBS")
     gateway = f"http://{settings.gateway_host}:{settings.gateway_port}"
-    yield _service(
+    yield _check_service(
         "gateway", gateway, f"tcp://{settings.gateway_host}:{settings.gateway_port}", "CRYOMAMBA_GATEWAY_PORT"
     )
     for name in ("preview_in", "preview_out", "events"):
@@ -133,19 +138,19 @@ def services(settings: Settings) -> Iterator[CheckResult]:
 
 
 def server(url: str) -> Iterator[CheckResult]:
-    """Look whether a server that was named answers."""
-    yield _answers("server", url, "Look at the address, and whether the services run there.")
+    """Check that a given server responds."""
+    yield _check_server("server", url, "Check the address, and that the services run there.")
 
 
-def _service(what: str, url: str, endpoint: str, variable: str) -> CheckResult:
+def _check_service(what: str, url: str, endpoint: str, variable: str) -> CheckResult:
     if not _listening(endpoint):
         return CheckResult(
-            "warn", what, f"not running at {url}", "Start the services with 'cryomamba run' when you need them."
+            "warn", what, f"not running at {url}", "If you need the services, start them with 'cryomamba run'."
         )
-    return _answers(what, url, f"Another program may use this address: choose another with {variable}.")
+    return _check_server(what, url, f"Another program may use this address; set another one with {variable}.")
 
 
-def _answers(what: str, url: str, hint: str) -> CheckResult:
+def _check_server(what: str, url: str, hint: str) -> CheckResult:
     import cryomamba
 
     try:
@@ -154,8 +159,8 @@ def _answers(what: str, url: str, hint: str) -> CheckResult:
     except CryoMambaError as error:
         return CheckResult("fail", what, f"{url}: {error.message}", error.hint or hint)
     if not info.workers:
-        hint = "Start one with 'python -m cryomamba_inference', or all with 'cryomamba run'."
-        return CheckResult("warn", what, f"{url} runs version {info.version}, but has no worker", hint)
+        hint = "Start one with 'python -m cryomamba_inference', or all services with 'cryomamba run'."
+        return CheckResult("warn", what, f"{url} runs version {info.version}, without a worker", hint)
     count = len(info.workers)
     return CheckResult("ok", what, f"{url} runs version {info.version} with {count} worker{'s' if count > 1 else ''}")
 
@@ -172,7 +177,7 @@ def _listening(endpoint: str) -> bool:
 
 
 def engines() -> Iterator[CheckResult]:
-    """Say which methods can run in this environment."""
+    """Check which engines can run in this environment."""
     from cryomamba.engines.registry import Registry
 
     registry = Registry.discover()
@@ -182,53 +187,49 @@ def engines() -> Iterator[CheckResult]:
         elif info.name in registry.broken:
             yield CheckResult("fail", "engine", f"{info.name}: {info.reason}", info.hint)
         else:
-            yield CheckResult("warn", "engine", f"{info.name} cannot run here: {info.reason}", info.hint)
+            yield CheckResult("warn", "engine", f"{info.name} is not available: {info.reason}", info.hint)
     if registry.default is None:
-        hint = "Install them with: pip install 'cryomamba[inference]', or use a server with --server."
-        yield CheckResult("warn", "engine", "no engine can run in this environment", hint)
+        hint = "Install engines with: pip install 'cryomamba[inference]', or use a server with --server."
+        yield CheckResult("warn", "engine", "no engine is available in this environment", hint)
 
 
 def gpu() -> Iterator[CheckResult]:
-    """Say which NVIDIA GPUs there are; none is needed."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        yield CheckResult("ok", "gpu", "none found; the engines that come with CryoMamba need none")
-        return
-    question = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    """Report the NVIDIA GPUs; none is needed."""
+    from cryomamba_server.gpus import list_gpus
+
     try:
-        # The program is the one that the PATH names, its arguments are ours.
-        answer = subprocess.run(  # noqa: S603  # nosec B603
-            question, capture_output=True, text=True, timeout=_GPU_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        yield CheckResult("warn", "gpu", "nvidia-smi is there but does not answer", "Look at the NVIDIA driver.")
+        gpus = list_gpus()
+    except CryoMambaError as error:
+        yield CheckResult("warn", "gpu", error.message, error.hint)
         return
-    for line in answer.stdout.splitlines():
-        yield CheckResult("ok", "gpu", line.strip())
+    if not gpus:
+        yield CheckResult("ok", "gpu", "none found; the engines of CryoMamba need none")
+    for one in gpus:
+        yield CheckResult("ok", "gpu", f"{one.name}, {one.memory_bytes / 1e9:.1f} GB of memory")
 
 
 def display() -> Iterator[CheckResult]:
-    """Look whether a window could be opened, where the desktop is installed."""
+    """Check that a window can be opened, if the desktop is installed."""
     if not _installed("napari"):
         return
     if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         yield CheckResult("ok", "display", "a window can be opened")
     else:
-        hint = "The desktop needs a screen: log in to one, or use 'ssh -X'. The command line needs none."
+        hint = "The desktop needs a display; log in with 'ssh -X', for example. The command line needs none."
         yield CheckResult("warn", "display", "neither DISPLAY nor WAYLAND_DISPLAY is set", hint)
 
 
-def examine(named: str | None) -> list[CheckResult]:
-    """Run every check, and the one of a named server."""
+def run_checks(server_url: str | None) -> list[CheckResult]:
+    """Run all checks, including that of a server if one is given; takes some seconds."""
     from cryomamba.settings import load_settings
 
-    findings = [*versions(), *extras()]
+    results = [*versions(), *extras()]
     try:
         settings = load_settings()
     except CryoMambaError as error:
-        findings.append(CheckResult("fail", "settings", error.message, error.hint))
+        results.append(CheckResult("fail", "settings", error.message, error.hint))
     else:
-        findings += [*storage(settings), *services(settings)]
+        results += [*storage(settings), *services(settings)]
     rest: Sequence[Callable[[], Iterable[CheckResult]]] = (engines, gpu, display)
-    findings += [finding for check in rest for finding in check()]
-    return findings + (list(server(named)) if named else [])
+    results += [result for check in rest for result in check()]
+    return results + (list(server(server_url)) if server_url else [])

@@ -1,4 +1,4 @@
-"""What the exit status of ``cryomamba`` means; ``docs/reference/exit-codes.md`` states it and a test compares."""
+"""The exit codes of ``cryomamba`` and of the services; ``docs/reference/exit-codes.md`` lists them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cryomamba.errors import (
 
 
 class ExitCode(IntEnum):
-    """The closed list of exit codes, part of the command line's contract."""
+    """All exit codes; scripts may rely on them."""
 
     OK = 0
     JOB_FAILED = 1
@@ -38,18 +38,18 @@ class ExitCode(IntEnum):
 
 
 MEANINGS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.OK: "Done.",
-    ExitCode.JOB_FAILED: "The job failed or was cancelled, or `doctor` found something that must be put right.",
-    ExitCode.USAGE: "The command line or the request is wrong: an option, a parameter, an engine, a path.",
-    ExitCode.NOT_FOUND: "There is no such job or file on the server.",
-    ExitCode.UNAVAILABLE: "The server or a service cannot be reached, is too slow, or has no room.",
-    ExitCode.VOLUME: "The volume cannot be used: missing, truncated, unsupported, or not finite.",
-    ExitCode.CONFLICT: "Something is in the way: a file that exists, a job that has ended.",
-    ExitCode.ACCESS: "The server does not allow it, or not so often.",
-    ExitCode.INTERNAL: "A defect in CryoMamba; run again with `CRYOMAMBA_LOG=debug` to see where.",
+    ExitCode.OK: "Success.",
+    ExitCode.JOB_FAILED: "The job failed or was cancelled, or a check of `doctor` failed.",
+    ExitCode.USAGE: "The command line or the request is not valid: an option, a parameter, an engine, a path.",
+    ExitCode.NOT_FOUND: "The server has no such job or file.",
+    ExitCode.UNAVAILABLE: "The server or a service cannot be reached, does not respond in time, or its disk is full.",
+    ExitCode.VOLUME: "The volume cannot be used: missing, truncated, unsupported, or with NaN or infinite voxels.",
+    ExitCode.CONFLICT: "Conflict: the file exists already, or the job has already ended.",
+    ExitCode.ACCESS: "The server refuses access, or the rate limit is exceeded.",
+    ExitCode.INTERNAL: "A defect in CryoMamba; run again with `CRYOMAMBA_LOG=debug` for the traceback.",
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C; `segment` and `demo` have cancelled their job.",
-    ExitCode.BROKEN_PIPE: "Whoever read the output has closed the pipe.",
-    ExitCode.TERMINATED: "Ended by SIGTERM, with the same care as Ctrl-C.",
+    ExitCode.BROKEN_PIPE: "The reader of the output has closed the pipe.",
+    ExitCode.TERMINATED: "Terminated by SIGTERM; jobs are cancelled as with Ctrl-C.",
 }
 
 _OF_CLASS: Final[tuple[tuple[type[CryoMambaError], ExitCode], ...]] = (
@@ -65,7 +65,7 @@ _OF_CLASS: Final[tuple[tuple[type[CryoMambaError], ExitCode], ...]] = (
 
 
 def exit_code(error: CryoMambaError) -> ExitCode:
-    """Return the exit code for an error; a peer that speaks another protocol counts as unreachable."""
+    """Return the exit code for an error; a peer with another protocol counts as unreachable."""
     if error.code is ErrorCode.PROTOCOL:
         return ExitCode.UNAVAILABLE
     return next((code for kind, code in _OF_CLASS if isinstance(error, kind)), ExitCode.INTERNAL)

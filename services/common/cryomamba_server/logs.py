@@ -1,4 +1,4 @@
-"""Logging as every service does it: one line per record on standard error, as text or JSON, times in UTC."""
+"""Logging of all services: one line per record on standard error, as text or JSON, times in UTC."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ _SECRETS: Final = re.compile(r"(?i)\b(bearer\s+|(?:token|signature|secret|passwo
 
 
 def parse_log_setting(setting: str) -> tuple[str, Literal["text", "json"]]:
-    """Take ``CRYOMAMBA_LOG`` apart: a level, and optionally the form after a comma.
+    """Parse ``CRYOMAMBA_LOG``: a level, optionally followed by a comma and the format.
 
     Raises
     ------
     InvalidRequestError
-        The level or the form is not one that there is.
+        The level or the format is unknown.
     """
-    level, _, form = (part.strip() for part in setting.lower().partition(","))
-    if level not in LEVELS or form not in {"", "text", "json"}:
+    level, _, log_format = (part.strip() for part in setting.lower().partition(","))
+    if level not in LEVELS or log_format not in {"", "text", "json"}:
         raise InvalidRequestError(
-            f"CRYOMAMBA_LOG is '{setting}', which is not a level and form.",
-            hint=f"Write one of {', '.join(LEVELS)}, and ',json' after it for JSON lines.",
+            f"CRYOMAMBA_LOG is '{setting}', which is not a valid level and format.",
+            hint=f"Use one of {', '.join(LEVELS)}, optionally followed by ',json' for JSON lines.",
         )
-    return level, "json" if form == "json" else "text"
+    return level, "json" if log_format == "json" else "text"
 
 
 def configure_logging(setting: str, *, service: str) -> None:
-    """Send all records of this process to standard error; calling it again replaces what was set before.
+    """Send all records of this process to standard error; a second call replaces the first.
 
     Parameters
     ----------
     setting : str
         The value of ``CRYOMAMBA_LOG``, such as ``info`` or ``debug,json``.
     service : str
-        Name of the process, part of every line.
+        Name of the service, part of every line.
 
     Raises
     ------
     InvalidRequestError
-        The setting does not fit.
+        The setting is not valid.
     """
-    level, form = parse_log_setting(setting)
+    level, log_format = parse_log_setting(setting)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(service) if form == "json" else TextFormatter(service))
+    handler.setFormatter(JsonFormatter(service) if log_format == "json" else TextFormatter(service))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # These two tell about every request and every closed file descriptor.
-    for chatty in ("httpx", "asyncio"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # At level info these log every request and every closed file descriptor.
+    for name in ("httpx", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def on_one_line(text: str) -> str:
-    """Return a text whose line breaks and other control characters are written out, so that it forges no line."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+def escape_control_characters(text: str) -> str:
+    """Return a text with line breaks and other control characters escaped, so that it cannot forge a log line."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def without_secrets(text: str) -> str:
-    """Return a text with bearer tokens, signatures, passwords and keys blotted out."""
+def redact_secrets(text: str) -> str:
+    """Return a text with bearer tokens, signatures, passwords and keys redacted."""
     return _TOKENS.sub("***", _SECRETS.sub(r"\1***", text))
 
 
@@ -83,15 +83,16 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the message on one line."""
-        return on_one_line(super().formatMessage(record))
+        return escape_control_characters(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and the traceback below it if there is one."""
-        return f"{_when(record)} {record.levelname.lower()} {self._service}: {without_secrets(super().format(record))}"
+        """Return the line, followed by the traceback if there is one."""
+        text = redact_secrets(super().format(record))
+        return f"{_timestamp(record)} {record.levelname.lower()} {self._service}: {text}"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line; what a caller gives as ``extra`` becomes fields of its own."""
+    """One JSON object per line, with a field for each item of the record's ``extra``."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         fields: dict[str, object] = {
-            "timestamp": _when(record),
+            "timestamp": _timestamp(record),
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
@@ -109,9 +110,9 @@ class JsonFormatter(logging.Formatter):
         fields |= {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        clean = {name: without_secrets(value) if isinstance(value, str) else value for name, value in fields.items()}
+        clean = {name: redact_secrets(value) if isinstance(value, str) else value for name, value in fields.items()}
         return json.dumps(clean, default=str, ensure_ascii=False)
 
 
-def _when(record: logging.LogRecord) -> str:
+def _timestamp(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What a server keeps although nobody needs it any more: found first, removed only when asked."""
+"""Retention: find the files that a server no longer needs, and remove them on request."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.settings import Settings
 from cryomamba_server.uploaded_files import read_record, remove_upload
-from cryomamba_server.workspace import remove, stale
+from cryomamba_server.workspace import remove_workspace, stale_workspaces
 
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that may go.
+    """An item that is no longer needed.
 
     Attributes
     ----------
     kind : str
-        ``job`` (ended long ago), ``files`` (of a job that is gone, or that ended without a result), ``work`` (of an
-        attempt that nobody works on), or ``upload`` (a file that was sent long ago and that no job needs).
+        ``job``: an expired job. ``files``: artifacts whose job is deleted, failed or cancelled. ``work``: unfinished
+        files that no process works on. ``upload``: an expired upload that no job needs.
     name : str
-        A job's id, with the attempt of ``work``; a file's id of ``upload``.
+        Job id; for ``work`` with the number of the attempt; for ``upload`` the file id.
     path : Path
-        The folder; of a job, it need not be there.
+        The folder, which a job need not have.
     nbytes : int
-        What the folder holds.
+        Size of the folder.
     record : JobRecord or None
-        Of a job.
+        Of a ``job``.
     file : FileRecord or None
-        Of an upload.
+        Of an ``upload``.
     """
 
     kind: Literal["job", "files", "work", "upload"]
@@ -55,23 +55,23 @@ class Leftover:
 
 
 async def find_leftovers(settings: Settings, *, days: float, now: datetime | None = None) -> list[Leftover]:
-    """Look what this home keeps although it may go; nothing is changed.
+    """Return what the server with these settings no longer needs; nothing is changed.
 
     Parameters
     ----------
     settings : Settings
-        Of the home.
     days : float
-        Jobs that ended longer ago may go, and files that were sent longer ago and that no younger job has used.
+        Jobs expire this long after they ended; uploads, this long after they were sent, unless a job that is kept uses
+        them.
     now : datetime, optional
 
     Raises
     ------
     UnavailableError
-        No broker runs with this home: it alone knows the jobs.
+        No broker runs with this data directory: only it knows the jobs.
     """
     before = (now or datetime.now(UTC)) - timedelta(days=days)
-    # Folders before jobs: a folder that was there before its job was looked for belongs to one that is gone.
+    # Folders are listed before jobs, so a folder without a job belongs to a deleted job, not to a new one.
     folders = sorted(path for path in settings.artifacts.glob("*") if path.is_dir())
     jobs = {record.job_id: record for record in await _all_jobs(settings)}
     old = [job for job in jobs.values() if job.completed_at is not None and job.completed_at < before]
@@ -82,17 +82,18 @@ async def find_leftovers(settings: Settings, *, days: float, now: datetime | Non
     found += [
         Leftover("files", path.name, path, folder_nbytes(path))
         for path in folders
-        if path.name not in gone and not _may_hold_files(jobs.get(path.name))
+        if path.name not in gone and not _may_have_files(jobs.get(path.name))
     ]
     found += [
-        Leftover("work", f"{path.parent.name}/{path.name}", path, folder_nbytes(path)) for path in stale(settings.work)
+        Leftover("work", f"{path.parent.name}/{path.name}", path, folder_nbytes(path))
+        for path in stale_workspaces(settings.work)
     ]
     needed = {job.volume.file_id for job in jobs.values() if job.job_id not in gone}
     return found + [leftover for leftover in _old_uploads(settings.uploads, before) if leftover.name not in needed]
 
 
 def _old_uploads(uploads: Path, before: datetime) -> Iterator[Leftover]:
-    # Unfinished ones are the gateway's own business: it removes them after CRYOMAMBA_UPLOAD_HOURS.
+    # The gateway itself removes unfinished uploads, after CRYOMAMBA_UPLOAD_HOURS.
     for path in sorted((uploads / "files").glob("[!.]*")):
         file = read_record(path)
         if file is not None and file.created_at < before:
@@ -100,7 +101,7 @@ def _old_uploads(uploads: Path, before: datetime) -> Iterator[Leftover]:
 
 
 async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) -> int:
-    """Remove what was found and return how many went; a job that has been tried again since stays."""
+    """Remove leftovers and return how many were removed; a job that has been retried since is kept."""
     transport = _transport(settings)
     removed = 0
     try:
@@ -114,7 +115,7 @@ async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) ->
                 case "files":
                     shutil.rmtree(leftover.path, ignore_errors=True)
                 case "work":
-                    remove(leftover.path)
+                    remove_workspace(leftover.path)
                 case "upload":
                     with suppress(NotFoundError):
                         remove_upload(leftover.path)
@@ -125,12 +126,12 @@ async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) ->
 
 
 def folder_nbytes(folder: Path) -> int:
-    """Return how many bytes the files below a folder have; 0 if there is none."""
+    """Return the total size of the files below a folder; 0 if there is none."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def _may_hold_files(job: JobRecord | None) -> bool:
-    # An attempt that was cut off between giving its files their names and saying so leaves them to a job that failed.
+def _may_have_files(job: JobRecord | None) -> bool:
+    # An attempt that was cut off between publishing its files and reporting them leaves them to a failed job.
     return job is not None and job.state not in {JobState.FAILED, JobState.CANCELLED}
 
 

@@ -1,4 +1,4 @@
-"""How a service runs and ends: SIGTERM and Ctrl-C set an event, and the program's own code cleans up."""
+"""Orderly shutdown: SIGTERM and Ctrl-C set an event, and the service's own code cleans up."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 def stop_on_signals() -> Iterator[asyncio.Event]:
     """Give an event that SIGTERM or SIGINT sets; for the main thread, inside a running event loop.
 
-    Without it, SIGTERM would end the process without a ``finally`` being run.
+    Without it, SIGTERM would end the process before any ``finally`` block runs.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-
     for number in SIGNALS:
-        _handle(loop, number, stop)
+        _add_handler(loop, number, stop)
     try:
         yield stop
     finally:
         for number in SIGNALS:
-            _leave(loop, number)
+            _remove_handler(loop, number)
 
 
-def _handle(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio.Event) -> None:
+def _add_handler(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio.Event) -> None:
     if sys.platform != "win32":
         loop.add_signal_handler(number, stop.set)
         return
@@ -42,7 +41,7 @@ def _handle(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: async
     signal.signal(number, handler)
 
 
-def _leave(loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
+def _remove_handler(loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
     if sys.platform != "win32":
         loop.remove_signal_handler(number)
         return
@@ -52,7 +51,7 @@ def _leave(loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
 def run_service(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run ``main(stop)`` in a new event loop, with signals that set ``stop``.
 
-    ZeroMQ needs a loop that watches file descriptors, which on Windows is not the default one.
+    ZeroMQ needs a loop that watches file descriptors, which is not the default one on Windows.
     """
 
     async def with_signals() -> None:

@@ -1,6 +1,6 @@
-"""Signed URLs: whoever has one may fetch one file for a while, without a token.
+"""Signed URLs: each gives access to one file for a limited time, without a token.
 
-The signature is HMAC-SHA256 over method, path and time of expiry, so it is good for nothing else.
+The signature is an HMAC-SHA256 over method, path and expiry time, so it is valid for nothing else.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _DIGITS_MAX: Final = 12
 
 
 class UrlSigner:
-    """Makes and checks signed URLs with the home's own key, made on first use.
+    """Signs URLs and checks signatures, with the key of a data directory, created on first use.
 
     Parameters
     ----------
     keys : Path
-        ``<home>/keys``.
+        Folder ``keys`` of the data directory.
     clock : callable
         Seconds since 1970.
     """
@@ -37,14 +37,14 @@ class UrlSigner:
         self._clock = clock
 
     def sign(self, path: str, *, method: str = "GET", lifetime_s: float = LIFETIME_S) -> tuple[str, int]:
-        """Return a path with its expiry and signature, ready to be put behind a server's address.
+        """Return a path with expiry time and signature, to be appended to the address of a server.
 
         Parameters
         ----------
         path : str
-            As it is routed, without percent signs.
+            Not percent-encoded.
         method : str
-            GET, which HEAD is taken for, or another one.
+            A URL for GET is valid for HEAD too.
         lifetime_s : float
             Seconds from now.
 
@@ -53,27 +53,27 @@ class UrlSigner:
         str
             Path and query.
         int
-            When it expires, in seconds since 1970.
+            Expiry time in seconds since 1970.
         """
         expires = int(self._clock() + lifetime_s)
         return f"{quote(path)}?expires={expires}&signature={self._signature(method, path, str(expires))}", expires
 
     def check(self, path: str, *, method: str, expires: str, signature: str) -> None:
-        """Let a signed request pass.
+        """Check the signature of a request.
 
         Raises
         ------
         AccessError
-            ``forbidden``: forged, made for another file or method, or expired.
+            ``forbidden``: forged, signed for another file or method, or expired.
         """
-        right = self._signature(method, path, expires)
-        genuine = hmac.compare_digest(right.encode(), signature.encode("utf-8", "replace"))
+        expected = self._signature(method, path, expires)
+        genuine = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
         if not genuine or not (expires.isascii() and expires.isdigit() and len(expires) <= _DIGITS_MAX):
-            raise AccessError("The link's signature does not fit.", hint="Ask for a fresh link.")
+            raise AccessError("The signature of the link is not valid.", hint="Request a new link.")
         if int(expires) < self._clock():
-            raise AccessError("The link has expired.", hint="Ask for a fresh link.")
+            raise AccessError("The link has expired.", hint="Request a new link.")
 
     def _signature(self, method: str, path: str, expires: str) -> str:
-        asked = "GET" if method.upper() == "HEAD" else method.upper()
-        message = "\n".join(("v1", asked, path, expires)).encode("utf-8", "replace")
+        verb = "GET" if method.upper() == "HEAD" else method.upper()
+        message = "\n".join(("v1", verb, path, expires)).encode("utf-8", "replace")
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()

@@ -1,7 +1,7 @@
-"""What a service tells systemd, if systemd started it: that it is ready, and that it still lives.
+"""Notifications to systemd: that a service is ready, and that it is alive.
 
-The protocol is the one of sd_notify(3) and sd_watchdog_enabled(3): datagrams to the socket that the environment names.
-Where there is none, nothing is sent.
+The protocol is that of sd_notify(3) and sd_watchdog_enabled(3): datagrams to the socket that the environment names.
+A service that systemd did not start sends nothing.
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 from typing import Final
 
 READY: Final = "READY=1"
 ALIVE: Final = "WATCHDOG=1"
 
 
-def tell(state: str) -> None:
-    """Send a state, such as :data:`READY`, to systemd; one that does not listen is none of the service's troubles."""
+def notify_systemd(state: str) -> None:
+    """Send a state, such as :data:`READY`; errors are ignored, because a service works without systemd too."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if address[:1] not in {"/", "@"}:
+    if sys.platform != "linux" or address[:1] not in {"/", "@"}:
         return
     # A name in Linux's abstract namespace begins with a zero byte.
     path = f"\0{address[1:]}" if address.startswith("@") else address
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.setblocking(False)  # noqa: FBT003 (its only parameter)
-        notify.sendto(state.encode(), path)
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        connection.setblocking(False)  # noqa: FBT003 (its only parameter)
+        connection.sendto(state.encode(), path)
 
 
-def watchdog_s() -> float | None:
-    """Return the seconds of silence after which systemd restarts this process; None where it does not watch it."""
+def watchdog_interval_s() -> float | None:
+    """Return the seconds of silence after which systemd restarts this process; None if it has no watchdog."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:
@@ -38,9 +39,9 @@ def watchdog_s() -> float | None:
         return None
 
 
-async def stay_alive() -> None:
-    """Give a sign of life twice in the time that systemd allows, for ever, as long as the event loop turns."""
-    allowed_s = watchdog_s()
-    while allowed_s is not None:
-        tell(ALIVE)
-        await asyncio.sleep(allowed_s / 2)
+async def feed_watchdog() -> None:
+    """Notify systemd's watchdog twice per interval, for as long as the event loop runs."""
+    interval_s = watchdog_interval_s()
+    while interval_s is not None:
+        notify_systemd(ALIVE)
+        await asyncio.sleep(interval_s / 2)

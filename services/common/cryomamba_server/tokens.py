@@ -1,7 +1,7 @@
-"""Bearer tokens: JSON Web Tokens (RFC 7519) signed with HMAC-SHA256 by a key that never leaves the home folder.
+"""Bearer tokens: JSON Web Tokens (RFC 7519), signed with HMAC-SHA256 by a key that never leaves the data directory.
 
-Each token that was given out has a small file with what it may do, so that it can be listed and taken back; the token
-itself is shown once and kept nowhere. A token without its file is refused.
+Every issued token has a small file with its owner and scopes, so that it can be listed and revoked. The token itself is
+shown once and stored nowhere. A token without its file is refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OWNER: Final = TypeAdapter(OwnerName)
 
 
 class Scope(StrEnum):
-    """What a token allows: look, change what is one's own, or everything of everybody."""
+    """What a token permits: to read and to write what belongs to its owner, or everything of every owner."""
 
     READ = "read"
     WRITE = "write"
@@ -55,19 +55,19 @@ _INCLUDED: Final = {
 
 
 def with_included(scopes: Iterable[Scope]) -> frozenset[Scope]:
-    """Return scopes with those that they include: admin includes write, write includes read."""
+    """Return scopes together with those that they include: admin includes write, write includes read."""
     return frozenset().union(*(_INCLUDED[scope] for scope in scopes))
 
 
 class TokenInfo(BaseModel):
-    """What is known of a token, without the token.
+    """The record of a token, without the token itself.
 
     Attributes
     ----------
     id : str
-        By which it is listed and revoked (the claim ``jti``).
+        Identifies it in lists and for revocation (the claim ``jti``).
     owner : str
-        Whose it is; jobs and files belong to the owner, so a second token with the same name sees them too.
+        Jobs and files belong to the owner, so all tokens of one owner see the same ones.
     scopes : tuple of Scope
     created_at, expires_at : datetime
     revoked_at : datetime or None
@@ -84,12 +84,12 @@ class TokenInfo(BaseModel):
 
 
 class TokenStore:
-    """The tokens of one home folder; any process may use it, also several at once.
+    """The tokens of a data directory. Several processes may use it at the same time.
 
     Parameters
     ----------
     keys : Path
-        ``<home>/keys``.
+        Folder ``keys`` of the data directory.
     clock : callable
         Seconds since 1970.
     """
@@ -98,30 +98,30 @@ class TokenStore:
         self._key_file = keys / "tokens.key"
         self._folder = keys / "tokens"
         self._clock = clock
-        self._seen = False
+        self._was_enabled = False
 
     @property
     def enabled(self) -> bool:
-        """Whether callers need a token: there is a key, or there was one since this store was made.
+        """Whether requests need a token: a signing key exists, or has existed since this object was made.
 
-        So a key that is removed under a running gateway closes it instead of opening it.
+        So removing the key under a running gateway does not open it to everybody.
         """
-        self._seen = self._seen or self._key_file.exists()
-        return self._seen
+        self._was_enabled = self._was_enabled or self._key_file.exists()
+        return self._was_enabled
 
     def require_private(self) -> None:
-        """Refuse to begin with a key that is no secret.
+        """Check that only its owner can read the signing key, if there is one.
 
         Raises
         ------
         InvalidRequestError
-            Others can read it.
+            Other users can read it.
         """
         with suppress(FileNotFoundError):
             read_private(self._key_file)
 
     def create(self, owner: str, scopes: Iterable[Scope], *, days: float) -> tuple[str, TokenInfo]:
-        """Give out a token, and make the key with the first one.
+        """Issue a token; the first one also creates the signing key.
 
         Parameters
         ----------
@@ -129,22 +129,22 @@ class TokenStore:
             1 to 64 letters, digits and ``_.@-``.
         scopes : iterable of Scope
         days : float
-            How long it is good for.
+            Lifetime.
 
         Returns
         -------
         str
-            The token; it is kept nowhere.
+            The token, which is stored nowhere.
         TokenInfo
 
         Raises
         ------
         InvalidRequestError
-            The name or the time does not fit.
+            The owner's name or the lifetime is not valid.
         """
         _check_owner(owner)
         if not 0 < days <= 3660:
-            raise InvalidRequestError("A token lasts for more than 0 and at most 3660 days.")
+            raise InvalidRequestError("The lifetime of a token must be more than 0 and at most 3660 days.")
         now = int(self._clock())
         info = TokenInfo(
             id=uuid.uuid4().hex,
@@ -167,17 +167,17 @@ class TokenStore:
         return jwt.encode(claims, key, algorithm=ALGORITHM), info
 
     def verify(self, token: str) -> TokenInfo:
-        """Return what a token stands for.
+        """Return the record of a valid token.
 
         Raises
         ------
         AccessError
-            ``unauthorized``: it is not one of ours, has expired or was revoked.
+            ``unauthorized``: this server has not issued it, or it has expired or was revoked.
         """
         if len(token) > TOKEN_MAX_CHARACTERS:
-            raise _refused("The token is not one of this server.")
+            raise _refused("This server did not issue the token.")
         try:
-            # The list of algorithms is what refuses 'none' and keys of another kind.
+            # The list of algorithms refuses 'none' and keys of another type.
             claims = jwt.decode(
                 token,
                 read_private(self._key_file).strip().encode(),
@@ -187,10 +187,10 @@ class TokenStore:
                 options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
             )
         except (jwt.InvalidTokenError, OSError, InvalidRequestError, ValueError):
-            raise _refused("The token is not one of this server.") from None
-        info = self._known(claims.get("jti"))
+            raise _refused("This server did not issue the token.") from None
+        info = self._read(claims.get("jti"))
         if info is None or info.owner != claims.get("sub"):
-            raise _refused("The token is not one of this server.")
+            raise _refused("This server did not issue the token.")
         if info.expires_at.timestamp() + LEEWAY_S < self._clock():
             raise _refused("The token has expired.")
         if info.revoked_at is not None:
@@ -198,23 +198,28 @@ class TokenStore:
         return info
 
     def list(self) -> list[TokenInfo]:
-        """Return all tokens that were given out, the newest first."""
-        infos = [self._known(path.stem) for path in self._folder.glob("*.json")]
+        """Return the records of all issued tokens, newest first."""
+        infos = [self._read(path.stem) for path in self._folder.glob("*.json")]
         return sorted((info for info in infos if info is not None), key=lambda info: info.created_at, reverse=True)
 
     def revoke(self, token_id: str) -> TokenInfo:
-        """Take a token back, at once and for every gateway of this home; twice is no error.
+        """Revoke a token, at once and for every gateway with this data directory; a second time has no effect.
+
+        Parameters
+        ----------
+        token_id : str
+            The id or its first characters.
 
         Raises
         ------
         NotFoundError
-            No token's id begins like this, or several do.
+            No token has an id that begins like this, or several have.
         """
         found = [info for info in self.list() if token_id and info.id.startswith(token_id)]
         if len(found) != 1:
             raise NotFoundError(
-                f"{'No token has' if not found else 'Several tokens have'} an id that begins with '{token_id[:32]}'.",
-                hint="'cryomamba tokens list' shows them all.",
+                f"{'Several tokens have' if found else 'No token has'} an id that begins with '{token_id[:32]}'.",
+                hint="'cryomamba tokens list' lists all tokens.",
             )
         info = found[0]
         if info.revoked_at is None:
@@ -222,7 +227,7 @@ class TokenStore:
             write_private(self._file(info.id), info.model_dump_json(indent=2))
         return info
 
-    def _known(self, token_id: object) -> TokenInfo | None:
+    def _read(self, token_id: object) -> TokenInfo | None:
         if not isinstance(token_id, str) or not _ID.fullmatch(token_id):
             return None
         try:
@@ -239,7 +244,7 @@ def _check_owner(owner: str) -> None:
         _OWNER.validate_python(owner)
     except ValidationError:
         raise InvalidRequestError(
-            "The name of a token's owner does not fit.", hint="Take 1 to 64 letters, digits and _ . @ -."
+            "The name of the token's owner is not valid.", hint="Use 1 to 64 letters, digits and _ . @ -."
         ) from None
 
 
@@ -247,5 +252,5 @@ def _refused(message: str) -> AccessError:
     return AccessError(
         message,
         code=ErrorCode.UNAUTHORIZED,
-        hint="Ask the server's owner for a token: 'cryomamba tokens create NAME' makes one.",
+        hint="Ask the server's administrator for a token ('cryomamba tokens create NAME').",
     )

@@ -1,4 +1,4 @@
-"""Where uploaded files lie in a data directory."""
+"""Finished uploads in a data directory: ``uploads/files/<file id>`` with the volume and its record."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ RECORD: Final = "file.json"
 
 
 def uploaded_volume(uploads: Path, file_id: str) -> Path:
-    """Return where the content of an uploaded file lies.
+    """Return the path of an uploaded volume.
 
     Parameters
     ----------
     uploads : Path
-        ``<home>/uploads`` of the server.
+        Folder ``uploads`` of the data directory.
+    file_id : str
 
     Raises
     ------
@@ -36,7 +37,7 @@ def uploaded_volume(uploads: Path, file_id: str) -> Path:
 
 
 def read_record(folder: Path) -> FileRecord | None:
-    """Return the record in an uploaded file's folder, None if there is none."""
+    """Return the record in the folder of an upload, None if there is none."""
     try:
         return FileRecord.model_validate_json((folder / RECORD).read_bytes())
     except (OSError, ValidationError):
@@ -44,21 +45,21 @@ def read_record(folder: Path) -> FileRecord | None:
 
 
 def remove_upload(folder: Path) -> None:
-    """Remove an uploaded file's folder, out of sight at once; content that another file has too stays there.
+    """Remove the folder of an upload; no reader sees half of it. Content that other uploads share stays there.
 
     Raises
     ------
     NotFoundError
-        It is gone already.
+        It has been removed already.
     """
-    gone = folder.with_name(f".gone-{uuid.uuid4().hex}")
+    hidden = folder.with_name(f".gone-{uuid.uuid4().hex}")
     try:
-        folder.rename(gone)
+        folder.rename(hidden)
     except FileNotFoundError:
         raise no_such_file(folder.name) from None
-    shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def no_such_file(file_id: str) -> NotFoundError:
-    """Return the error for a file that is not there, or that is not the caller's."""
-    return NotFoundError(f"There is no file '{file_id[:64]}'.", hint="GET /v1/files lists those that there are.")
+    """Return the error for a file that does not exist or belongs to another owner: nobody can tell which."""
+    return NotFoundError(f"There is no file '{file_id[:64]}'.", hint="Check the file id, or upload the file again.")

@@ -1,10 +1,11 @@
-"""The folder of one attempt: locked while it is worked in, so that nobody sweeps it away and leftovers are known."""
+"""The working folder of one attempt at a job, locked while in use, so that abandoned ones can be told and removed."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,31 +14,31 @@ from typing import Self
 
 from cryomamba.errors import UnavailableError
 
-if os.name == "posix":
+if sys.platform != "win32":
     import fcntl
 
 log = logging.getLogger(__name__)
 
 _LOCK = ".lock"
-_YOUNG_S = 60.0
+_GRACE_S = 60.0
 
 
 class Workspace:
-    """A folder ``<work>/<job>/<attempt>``, a context manager; the lock ends with the process, however that ends.
+    """The folder ``<work>/<job>/<attempt>``, a context manager. The lock ends with the process, even by a crash.
 
-    What lies there from an earlier try of the same attempt is removed first, and everything at the end: results have
-    been moved out by then.
+    Files of an earlier run of the same attempt are removed first, and the whole folder at the end; results have been
+    moved out by then.
 
     Parameters
     ----------
     work : Path
-        The home's folder of unfinished files.
+        The folder for unfinished files in the data directory.
     job_id, attempt : str, int
 
     Raises
     ------
     UnavailableError
-        Another process holds the same attempt.
+        Another process works on the same attempt.
     """
 
     def __init__(self, work: Path, job_id: str, attempt: int) -> None:
@@ -47,25 +48,25 @@ class Workspace:
     def __enter__(self) -> Self:
         while self._lock < 0:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.path)
-        _empty(self.path)
+            self._lock = _lock_new(self.path)
+        _clear(self.path)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        remove(self.path)
+        remove_workspace(self.path)
         os.close(self._lock)
 
 
-def _locked(folder: Path) -> int:
-    """Lock a new folder; −1 if somebody swept it away in the moment between making and locking it."""
+def _lock_new(folder: Path) -> int:
+    """Lock a new folder; return −1 if another process removed it before it was locked."""
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
         return -1
     try:
-        _flock(descriptor)
+        _lock_exclusive(descriptor)
         (folder / _LOCK).stat()
     except FileNotFoundError:
         os.close(descriptor)
@@ -73,50 +74,51 @@ def _locked(folder: Path) -> int:
     except OSError:
         os.close(descriptor)
         raise UnavailableError(
-            "Another inference service works on the same attempt of this job.", hint="It ends by itself; wait for it."
+            "Another inference service is working on the same attempt of this job.",
+            hint="Wait until it has finished.",
         ) from None
     return descriptor
 
 
-def _flock(descriptor: int) -> None:
-    if os.name == "posix":
+def _lock_exclusive(descriptor: int) -> None:
+    if sys.platform != "win32":
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def remove(folder: Path) -> None:
-    """Remove an attempt's folder, and its job's if nothing else is in it; there need not be one.
+def remove_workspace(folder: Path) -> None:
+    """Remove the folder of an attempt, and that of its job if it is empty; does nothing if there is none.
 
-    The lock goes last: a folder without one is empty, however this was interrupted.
+    The lock file goes last: a folder without one is empty, wherever this was interrupted.
     """
     with suppress(OSError):
-        _empty(folder)
+        _clear(folder)
         (folder / _LOCK).unlink(missing_ok=True)
         folder.rmdir()
     with suppress(OSError):
         folder.parent.rmdir()
 
 
-def _empty(folder: Path) -> None:
-    for leftover in folder.iterdir():
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
-        elif leftover.name != _LOCK:
-            leftover.unlink()
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
-def stale(work: Path) -> list[Path]:
-    """Return the attempts' folders that no living process holds."""
-    return [folder for folder in sorted(work.glob("*/*")) if folder.is_dir() and not _is_held(folder)]
+def stale_workspaces(work: Path) -> list[Path]:
+    """Return the folders of attempts that no running process has locked."""
+    return [folder for folder in sorted(work.glob("*/*")) if folder.is_dir() and not _is_locked(folder)]
 
 
-def _is_held(folder: Path) -> bool:
+def _is_locked(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)
     except FileNotFoundError:
-        # About to be locked, or about to go.
-        return time.time() - folder.stat().st_mtime < _YOUNG_S if folder.exists() else True
+        # Another process is about to lock it, or has just removed it.
+        return time.time() - folder.stat().st_mtime < _GRACE_S if folder.exists() else True
     try:
-        _flock(descriptor)
+        _lock_exclusive(descriptor)
     except OSError:
         return True
     else:
@@ -125,45 +127,45 @@ def _is_held(folder: Path) -> bool:
         os.close(descriptor)
 
 
-def sweep(work: Path) -> int:
-    """Remove attempts' folders that no living process holds, and return how many there were.
+def remove_stale_workspaces(work: Path) -> int:
+    """Remove the folders of attempts that no running process has locked, and return how many there were.
 
-    Folders in which another inference service with the same home works are locked, and stay.
+    Another inference service with the same data directory keeps its own, which are locked.
     """
-    swept = sum(_remove_unlocked(folder) for folder in sorted(work.glob("*/*")) if folder.is_dir())
+    removed = sum(_remove_unlocked(folder) for folder in sorted(work.glob("*/*")) if folder.is_dir())
     for job in work.glob("*"):
         with suppress(OSError):
             job.rmdir()
-    if swept:
-        log.info("%d unfinished folders of earlier runs were removed.", swept)
-    return swept
+    if removed:
+        log.info("Removed %d unfinished folders of earlier runs.", removed)
+    return removed
 
 
 def _remove_unlocked(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)
     except FileNotFoundError:
-        return _remove_lockless(folder)
+        return _remove_without_lock(folder)
     except OSError:
         return False
     try:
-        _flock(descriptor)
+        _lock_exclusive(descriptor)
     except OSError:
         return False
     else:
-        remove(folder)
+        remove_workspace(folder)
         return True
     finally:
         os.close(descriptor)
 
 
-def _remove_lockless(folder: Path) -> bool:
-    """Remove an empty folder, which whoever is about to lock it makes anew; another only if it is old."""
+def _remove_without_lock(folder: Path) -> bool:
+    """Remove an empty folder, which a process that is about to lock it makes again; any other only if it is old."""
     with suppress(OSError):
         folder.rmdir()
         return True
     with suppress(OSError):
-        if time.time() - folder.stat().st_mtime > _YOUNG_S:
-            remove(folder)
+        if time.time() - folder.stat().st_mtime > _GRACE_S:
+            remove_workspace(folder)
             return True
     return False

@@ -14,13 +14,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the gateway and return its exit code; 0 after a signal."""
     parser = service_parser(
         "gateway",
-        description="The gateway: HTTP and WebSocket in front of the bus.",
+        description="Run the gateway: HTTP and WebSocket access to the server.",
         variables="CRYOMAMBA_HOME, CRYOMAMBA_GATEWAY_HOST, CRYOMAMBA_GATEWAY_PORT, CRYOMAMBA_GATEWAY_ORIGINS, "
         "CRYOMAMBA_GATEWAY_HOSTS, CRYOMAMBA_GATEWAY_CERTFILE, CRYOMAMBA_GATEWAY_KEYFILE, the CRYOMAMBA_BUS_ endpoints "
         "and CRYOMAMBA_LOG",
     )
-    parser.add_argument("--certfile", type=Path, help="certificate chain (PEM) with which to serve TLS")
-    parser.add_argument("--keyfile", type=Path, help="private key (PEM) that belongs to it")
+    parser.add_argument("--certfile", type=Path, help="certificate chain (PEM) for TLS")
+    parser.add_argument("--keyfile", type=Path, help="private key (PEM) of the certificate")
     chosen = parser.parse_args(arguments)
 
     def with_certificate(settings: Settings) -> Settings:
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             update={"gateway_certfile": chosen.certfile, "gateway_keyfile": chosen.keyfile},
         )
 
-    return run_program("gateway", serve, change=with_certificate)
+    return run_program("gateway", serve, configure=with_certificate)
 
 
 if __name__ == "__main__":

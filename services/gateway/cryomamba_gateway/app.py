@@ -1,4 +1,4 @@
-"""The application, put together."""
+"""Assembles the FastAPI application: routers, middleware, OpenAPI document."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from cryomamba_gateway.routers import (
 )
 
 DESCRIPTION: Final = """
-Segments cryo-electron tomograms and shows the mask while it grows. Arrays are ZYX in C order, lengths are ångström,
-times ISO 8601 in UTC, ids UUID text. Every answer carries `X-Request-ID`; every status from 400 up carries the same
-error envelope. The job routes are also served without `/v1`.
+Segments cryo-electron tomograms and streams previews of the mask as it is computed. Arrays are ZYX in C order, lengths
+are in ångström, times are ISO 8601 in UTC, and ids are UUIDs. Every response has an `X-Request-ID`, and every response
+with a status of 400 or above has the same error body. The job routes are also served without `/v1`.
 
-**WebSocket.** `/v1/ws/jobs/{id}` follows one job to its end; `/v1/ws` follows many, on
-`{"type": "subscribe", "job_id": …}`. The reference page has the messages and the binary subprotocol
+**WebSocket.** `/v1/ws/jobs/{id}` follows one job to its end; `/v1/ws` follows the jobs to which the client subscribes,
+with `{"type": "subscribe", "job_id": …}`. The reference page describes the messages and the binary subprotocol
 `cryomamba.frames.v1`.
 """
 TAGS: Final = [
-    {"name": "health", "description": "Does it live, is it ready, how is it doing."},
+    {"name": "health", "description": "Liveness, readiness and metrics."},
     {"name": "server", "description": "Versions, engines, limits, endpoints."},
-    {"name": "jobs", "description": "Segmentations: handing in, looking, cancelling, retrying."},
-    {"name": "previews", "description": "The mask as far as it has grown."},
-    {"name": "uploads", "description": "Tomograms on their way to the server, and those that are there."},
-    {"name": "artifacts", "description": "Finished files."},
+    {"name": "jobs", "description": "Segmentation jobs: submit, list, cancel, retry."},
+    {"name": "previews", "description": "The mask as computed so far."},
+    {"name": "uploads", "description": "Uploads of tomograms, and uploaded files."},
+    {"name": "artifacts", "description": "Output files of jobs."},
 ]
 JOB_ROUTERS: Final = (jobs.router, previews.router, artifacts.router, revisions.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the gateway as an ASGI application; it looks for the broker while its lifespan runs."""
+    """Return the gateway as an ASGI application; it connects to the broker during its lifespan."""
     gateway = Gateway(settings)
 
     @asynccontextmanager
@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(AuthMiddleware, tokens=gateway.tokens, rate=gateway.rate)
     app.add_middleware(OriginMiddleware, allowed=settings.gateway_origins)
     if settings.gateway_origins:
-        # Inside the look at the host, outside of the token's: a browser asks before it sends one.
+        # After the host check and before authentication: a preflight request has no token.
         app.add_middleware(CORSMiddleware, **cross_origin(settings.gateway_origins))
     app.add_middleware(HostMiddleware, names=own_names(settings.gateway_host, settings.gateway_hosts))
     app.add_middleware(ErrorMiddleware)
@@ -102,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _described(generate: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Correct the description: drop the framework's validation error, which is never sent; add what access needs."""
+    """Correct the OpenAPI document: drop the framework's validation error, which is never sent; add access control."""
 
     def openapi() -> dict[str, Any]:
         schema = generate()

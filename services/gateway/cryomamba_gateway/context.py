@@ -1,4 +1,4 @@
-"""What all routes share."""
+"""The gateway's parts, and the dependencies that routes declare."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The gateway's parts; it holds no state of any job.
+    """The gateway's parts. It holds no job state, so any number of gateways can run side by side.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Gateway:
         self.uploads: UploadStore
 
     async def start(self) -> None:
-        """Begin to look for the broker; inside the event loop."""
+        """Start, inside the event loop; the broker need not be reachable yet."""
         self.system = await system_info()
         self.bus = BusLink(self.settings)
         await self.bus.start()
@@ -86,7 +86,7 @@ class Gateway:
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
         await self.bus.close()
@@ -104,7 +104,7 @@ class Gateway:
             await asyncio.sleep(SWEEP_S)
 
     async def activity(self) -> Activity | None:
-        """Ask the broker how busy it is; None if it does not say so within two seconds."""
+        """Return the broker's activity; None if it does not answer within two seconds."""
         try:
             async with asyncio.timeout(ACTIVITY_S):
                 return await self.bus.call(Visibility.everything(), calls.server_activity())

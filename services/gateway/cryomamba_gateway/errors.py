@@ -1,4 +1,4 @@
-"""The error envelope: every status from 400 up carries it, whoever raised the error."""
+"""The error envelope: the body of every response with a status of 400 or above, whoever raised the error."""
 
 from __future__ import annotations
 
@@ -64,29 +64,29 @@ STATUS: Final[dict[ErrorCode, int]] = {
 
 
 class ErrorBody(BaseModel):
-    """What every answer with a status from 400 up looks like."""
+    """The body of every response with a status of 400 or above."""
 
-    code: ErrorCode = Field(description="What went wrong, from a closed list.")
+    code: ErrorCode = Field(description="The kind of error, from a closed list.")
     message: str = Field(description="A sentence for people.")
-    hint: str = Field(description="What to try next.")
-    retryable: bool = Field(description="Whether the very same request may succeed later.")
+    hint: str = Field(description="What to do next.")
+    retryable: bool = Field(description="Whether the same request may succeed later.")
     details: dict[str, Any] = Field(description="Facts for programs.")
-    request_id: str = Field(description="The X-Request-ID of the answer, to find it in the logs.")
+    request_id: str = Field(description="The X-Request-ID of the response, to find it in the logs.")
 
 
 def request_id(scope: Any) -> str:  # noqa: ANN401 (an ASGI scope)
-    """Return the id that the middleware gave to a request."""
+    """Return the id that the middleware assigned to a request."""
     return str(scope.get("cryomamba.request_id", ""))
 
 
 def error_body(error: CryoMambaError, *, request: str) -> ErrorBody:
-    """Return the envelope of an error; text that cannot be sent as UTF-8 is made harmless."""
+    """Return the envelope of an error; text that cannot be encoded as UTF-8 is replaced."""
     fields = _sendable(error.payload())
     return ErrorBody(**fields, request_id=request)
 
 
 def envelope(scope: Any, error: CryoMambaError, headers: dict[str, str] | None = None) -> Response:  # noqa: ANN401
-    """Return the answer to a request that ended with an error."""
+    """Return the response to a request that ended with an error."""
     own = {**(headers or {}), "X-Request-ID": request_id(scope), "Cache-Control": "no-store"}
     status = STATUS[error.code]
     if status in {429, 503}:
@@ -106,62 +106,60 @@ def _sendable(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 
 def of_status(status: int) -> CryoMambaError:
-    """Return the error that a bare status from the framework stands for."""
+    """Return the error for a status that the framework raises without one."""
     match status:
         case 404:
-            return NotFoundError("There is nothing at this address.", hint="The routes are listed in /openapi.json.")
+            return NotFoundError("There is no such route.", hint="The routes are listed in /openapi.json.")
         case 405:
             return InvalidRequestError(
-                "This address does not take this method.",
+                "This route does not accept this method.",
                 code=ErrorCode.METHOD_NOT_ALLOWED,
-                hint="The header 'Allow' names those that it takes.",
+                hint="The header 'Allow' lists the accepted methods.",
             )
         case 413:
             return InvalidRequestError(
                 "The body of the request is too large.",
                 code=ErrorCode.TOO_LARGE,
-                hint="A JSON body may have 1 MiB; volumes are not sent in it.",
+                hint="A JSON body may have 1 MiB; upload volumes with PUT /v1/files.",
             )
         case 416:
             return InvalidRequestError(
-                "The file does not have the range that was asked for.",
+                "The requested range is beyond the end of the file.",
                 code=ErrorCode.RANGE_NOT_SATISFIABLE,
-                hint="The header 'Content-Range' tells the file's size.",
+                hint="The header 'Content-Range' has the file's size.",
             )
         case 401 | 403:
-            return AccessError("This is not allowed.", hint="Use an account that may do this.")
+            return AccessError("This is not allowed.", hint="Use a token that may do this.")
         case 503:
             return UnavailableError("The gateway is too busy.", hint="Try again in a moment.")
         case _ if status < 500:
-            return InvalidRequestError("The request cannot be read.", hint="Send well-formed JSON in UTF-8.")
+            return InvalidRequestError("The request is malformed.", hint="Send well-formed JSON in UTF-8.")
         case _:
             return defect()
 
 
 def defect() -> InternalError:
-    """Return what a client is told of an unforeseen exception: that there was one, and nothing else."""
+    """Return the error for an unexpected exception; it reveals nothing else to the client."""
     return InternalError(
-        "The gateway met a defect of its own.",
-        hint="Please report it with the request id; the gateway's log has more under that id.",
+        "The gateway failed because of a defect.",
+        hint="Please report it with the request id; the gateway's log has details under that id.",
     )
 
 
 def invalid_request(error: RequestValidationError) -> CryoMambaError:
-    """Say in a sentence what does not fit, with every field in the details; an impossible id is simply not found."""
+    """Return the error for invalid fields, all of them in the details; an impossible id is not found."""
     found = error.errors()
     if found and all(item["loc"][:1] == ("path",) for item in found):
-        return NotFoundError(
-            "There is nothing of this name.", hint="Ids are the texts that the listing and the job record show."
-        )
+        return NotFoundError("There is nothing with this id.", hint="Use an id from the listing or the job record.")
     if any(item["type"] == "json_invalid" for item in found):
-        return InvalidRequestError("The body is not JSON.", hint="Send a JSON object in UTF-8, or no body at all.")
+        return InvalidRequestError("The body is not JSON.", hint="Send a JSON object in UTF-8, or no body.")
     problems = [
         {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "problem": item["msg"]}
         for item in found[:_FIELDS_MAX]
     ]
     return InvalidRequestError(
-        f"'{problems[0]['field'][:100]}' does not fit: {problems[0]['problem']}.",
-        hint="Correct the fields named in the details; /openapi.json says what each takes.",
+        f"Invalid '{problems[0]['field'][:100]}': {problems[0]['problem']}.",
+        hint="Correct the fields named in the details; /openapi.json describes them.",
         details={"fields": problems},
     )
 
@@ -182,7 +180,7 @@ def allowed_methods(paths: Mapping[str, Iterable[str]], path: str) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Make the envelope the only form of an error."""
+    """Send every error as the envelope."""
 
     async def known(request: Request, error: Exception) -> Response:
         if not isinstance(error, CryoMambaError):
@@ -194,7 +192,7 @@ def install(app: FastAPI) -> None:
             raise error
         return envelope(request.scope, invalid_request(error))
 
-    async def bare(request: Request, error: Exception) -> Response:
+    async def framework(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
         headers = dict(error.headers or {})
@@ -202,10 +200,10 @@ def install(app: FastAPI) -> None:
             headers["Allow"] = allowed_methods(app.openapi()["paths"], request.url.path) or headers["Allow"]
         return envelope(request.scope, of_status(error.status_code), headers)
 
-    async def unforeseen(request: Request, _error: Exception) -> Response:
+    async def unexpected(request: Request, _error: Exception) -> Response:
         return envelope(request.scope, defect())
 
     app.add_exception_handler(CryoMambaError, known)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, bare)
-    app.add_exception_handler(Exception, unforeseen)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,4 +1,4 @@
-"""The examples of the API's description: one for every request and every error."""
+"""Examples in the OpenAPI document: for every request and every error."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SUBMIT: Final[dict[str, Any]] = {
         },
     },
     "demo": {"summary": "A demo job", "value": {"volume": {"shape": [64, 64, 64]}}},
-    "first": {"summary": "The first-documented form", "value": {"volume_shape": [64, 64, 64], "params": {}}},
-    "empty": {"summary": "Everything left out", "value": {}},
+    "first": {"summary": "The older form of a demo job", "value": {"volume_shape": [64, 64, 64], "params": {}}},
+    "empty": {"summary": "All defaults", "value": {}},
 }
 FOCUS: Final[dict[str, Any]] = {
     "corner": {"summary": "Near the first voxel", "value": {"position": [10.0, 20.0, 30.0]}}
@@ -37,7 +37,7 @@ UPLOAD: Final[dict[str, Any]] = {
     }
 }
 THRESHOLD: Final[dict[str, Any]] = {
-    "stricter": {"summary": "Fewer and larger pieces", "value": {"high": 170, "low": 140, "min_volume_nm3": 5000.0}}
+    "stricter": {"summary": "Fewer and larger components", "value": {"high": 170, "low": 140, "min_volume_nm3": 5000.0}}
 }
 REVISION: Final[dict[str, Any]] = {
     "upload": {
@@ -47,19 +47,19 @@ REVISION: Final[dict[str, Any]] = {
 }
 
 _TITLES: Final[dict[int, str]] = {
-    400: "The request does not fit the schema",
-    401: "A token is wanted, or this one is no good",
+    400: "The request does not match the schema",
+    401: "The token is missing or invalid",
     403: "Not allowed",
-    404: "Not there",
-    409: "The thing is in a state that does not allow this",
+    404: "Not found",
+    409: "The present state does not allow this",
     413: "Too large",
-    416: "The file has no such range",
-    422: "The request is well-formed and cannot be carried out",
-    429: "Too often, or too many at once",
+    416: "The range is beyond the end of the file",
+    422: "The request is well-formed but cannot be processed",
+    429: "Too many requests or connections",
     500: "A defect",
-    502: "The broker answered something else",
-    503: "The broker or a worker is away",
-    504: "The broker did not answer in time",
+    502: "The broker sent an invalid answer",
+    503: "The broker or a worker cannot be reached",
+    504: "A service or client did not answer in time",
     507: "The disk is full",
 }
 
@@ -67,7 +67,7 @@ BUS: Final = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.PROTOCOL)
 CHANGE: Final = (ErrorCode.FORBIDDEN, ErrorCode.TOO_LARGE)
 REQUEST_ID_HEADER: Final[dict[str, Any]] = {
     "X-Request-ID": {
-        "description": "The request's id; that of the request if it had one.",
+        "description": "The id of the request; the client's own if it sent one.",
         "schema": {"type": "string", "examples": [REQUEST_ID]},
     }
 }
@@ -110,7 +110,7 @@ def error_example(code: ErrorCode) -> dict[str, Any]:
 
 
 def errors(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
-    """Return the ``responses`` of a route that can end with these errors, or with a defect."""
+    """Return the ``responses`` of a route for these errors; an internal one is always possible."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in (*codes, ErrorCode.INTERNAL):
         status = STATUS[code]

@@ -1,4 +1,4 @@
-"""How much the gateway takes."""
+"""Limits on requests."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The gateway's side of the bus: one transport for all requests, replaced when the broker comes back elsewhere."""
+"""The gateway's connection to the bus: one transport for all requests, replaced when the broker moves."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 
 
 def known_endpoints(settings: Settings) -> BusEndpoints:
-    """Return where the broker should be: the environment first, then its connection file, then the defaults.
+    """Return the broker's endpoints: from the environment, else from its connection file, else the defaults.
 
-    An endpoint with port 0 in the environment lets the broker choose, so the connection file decides.
+    With port 0 in the environment the broker chooses the port, so the connection file decides.
     """
     named = BusEndpoints.from_settings(settings).model_dump()
     try:
@@ -52,15 +52,14 @@ def known_endpoints(settings: Settings) -> BusEndpoints:
 
 
 def is_chosen_later(endpoint: str) -> bool:
-    """Whether an endpoint leaves the port to the broker."""
+    """Whether an endpoint leaves the choice of the port to the broker."""
     return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
 
 
 class BusLink:
-    """Requests and subscriptions for all clients of the gateway; for one event loop.
+    """Requests and subscriptions for all clients of the gateway. For one event loop.
 
-    A request for a broker that has been away longer than a moment is refused at once. A broker that is restarted, be
-    it on other ports, is found again.
+    While the broker cannot be reached, requests fail at once. A restarted broker is found again, also on other ports.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ class BusLink:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there as far as is known."""
+        """Whether the broker is connected, as far as known."""
         return self._up.is_set()
 
     @property
@@ -92,12 +91,12 @@ class BusLink:
         return self._closed
 
     async def start(self) -> None:
-        """Connect, and keep looking where the broker is.
+        """Connect, and follow the broker when it moves.
 
         Raises
         ------
         InvalidRequestError
-            An endpoint of the configuration is none.
+            A configured endpoint is invalid.
         """
         await self._move(known_endpoints(self._settings))
         self._tasks = [
@@ -106,7 +105,7 @@ class BusLink:
         ]
 
     async def ask(self, visibility: Visibility, question: Callable[[BusTransport], Awaitable[T]]) -> T:
-        """Send the broker a request, and give up as soon as it is known to be away.
+        """Send the broker a request, and give up as soon as the connection is known to be lost.
 
         Parameters
         ----------
@@ -118,7 +117,7 @@ class BusLink:
         Raises
         ------
         UnavailableError
-            The broker is away, or did not answer in time (code ``timeout``).
+            The broker cannot be reached, or did not answer in time (code ``timeout``).
         CryoMambaError
             The broker's own error.
         """
@@ -158,12 +157,12 @@ class BusLink:
 
     def _answered(self, key: tuple[Visibility, str], asking: asyncio.Future[BusMessage]) -> None:
         del self._frames[key]
-        # Whoever asked may have gone; an error that nobody looks at would be reported as a defect.
+        # The callers may have gone; an exception that nobody retrieves would be logged as a defect.
         if not asking.cancelled():
             asking.exception()
 
     async def _require_up(self) -> None:
-        """Wait for a link that has just been lost; one that has been down for longer is an error at once."""
+        """Wait briefly for a connection that was just lost; one that was lost longer ago is an error at once."""
         left = self._lost_at + GRACE_S - asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(left, 0.0)):
@@ -183,8 +182,8 @@ class BusLink:
     @staticmethod
     def _away() -> UnavailableError:
         return UnavailableError(
-            "The broker cannot be reached.",
-            hint="Check that it runs ('honcho start' starts all services); the gateway finds it again by itself.",
+            "The server is not available: its broker cannot be reached.",
+            hint="Try again later, or ask whoever runs the server. The gateway reconnects by itself.",
         )
 
     async def subscribe(self, job_id: str, *, previews: bool) -> Subscription:
@@ -197,7 +196,7 @@ class BusLink:
         Raises
         ------
         UnavailableError
-            No broker has said yet where it is.
+            The broker's endpoints are not known yet.
         """
         return self._current.on_behalf_of(visibility)
 
@@ -233,14 +232,14 @@ class BusLink:
         while True:
             await asyncio.sleep(FILE_POLL_S)
             stamp = self._file_stamp()
-            # A file that is gone says nothing new: the broker has ended and may come back where it was.
+            # A removed file changes nothing: the broker has ended and may return at the same endpoints.
             if stamp not in {None, seen}:
                 seen = stamp
                 try:
                     await self._move(known_endpoints(self._settings))
                 except InvalidRequestError as error:
-                    # A key file that cannot be read now may be mended, and with the broker's next start it counts.
-                    logger.error("The broker cannot be asked: %s", error)
+                    # A key file that cannot be read now may be repaired; it is read again when the broker restarts.
+                    logger.error("The gateway cannot connect to the broker: %s", error)
 
     def _file_stamp(self) -> tuple[int, int] | None:
         try:
@@ -253,7 +252,7 @@ class BusLink:
         key = key_for(self._settings, Role.ADMIN)
         if (endpoints, key) == (self._endpoints, self._key) or is_chosen_later(endpoints.jobs):
             return
-        logger.info("Looking for the broker at %s.", endpoints.jobs)
+        logger.info("Connecting to the broker at %s.", endpoints.jobs)
         before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
         self._endpoints, self._key = endpoints, key
         self._found.set()
@@ -262,7 +261,7 @@ class BusLink:
             await before.close()
 
     async def close(self) -> None:
-        """Give the sockets back; whoever follows a job is told by a closed mailbox."""
+        """Close the sockets; the queues of subscriptions are closed as well."""
         self._closed = True
         for task in self._tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class ServerCollector(Collector):
-    """What the broker and the disk say at the moment of reading; nothing of the broker while that is away.
+    """Metrics of the broker and the disk, collected when they are read.
 
     Parameters
     ----------
     home : Path
-        The folder whose disk is looked at.
+        The data directory.
 
     Attributes
     ----------
     activity : Activity or None
-        The broker's last word; None while it is away.
+        The broker's latest activity; None while it cannot be reached.
     """
 
     def __init__(self, home: Path) -> None:
@@ -39,17 +39,17 @@ class ServerCollector(Collector):
         self.activity: Activity | None = None
 
     def describe(self) -> Iterator[Metric]:
-        """Name nothing in advance: what there is depends on the broker."""
+        """Describe nothing in advance: the metrics depend on the broker."""
         yield from ()
 
     def collect(self) -> Iterator[Metric]:
-        """Return the numbers."""
+        """Yield the metrics."""
         if self.activity is not None:
             yield from _of_jobs(self.activity)
-        there = next(folder for folder in (self._home, *self._home.parents) if folder.is_dir())
-        disk = shutil.disk_usage(there)
-        yield GaugeMetricFamily("cryomamba_disk_free_bytes", "Free on the disk of the home folder.", disk.free)
-        yield GaugeMetricFamily("cryomamba_disk_bytes", "Size of the disk of the home folder.", disk.total)
+        existing = next(folder for folder in (self._home, *self._home.parents) if folder.is_dir())
+        disk = shutil.disk_usage(existing)
+        yield GaugeMetricFamily("cryomamba_disk_free_bytes", "Free space on the disk of the data directory.", disk.free)
+        yield GaugeMetricFamily("cryomamba_disk_bytes", "Size of the disk of the data directory.", disk.total)
 
 
 def _of_jobs(activity: Activity) -> Iterator[Metric]:
@@ -60,7 +60,7 @@ def _of_jobs(activity: Activity) -> Iterator[Metric]:
     yield jobs
     yield GaugeMetricFamily(
         "cryomamba_oldest_pending_job_seconds",
-        "How long the oldest pending job has waited; 0 if there is none.",
+        "Waiting time of the oldest pending job; 0 if there is none.",
         activity.oldest_pending_s,
     )
     ended = CounterMetricFamily(
@@ -72,12 +72,12 @@ def _of_jobs(activity: Activity) -> Iterator[Metric]:
 
 
 class Metrics:
-    """The gateway's counters, in a registry of their own so that several gateways fit into one process.
+    """The gateway's metrics, in their own registry so that several gateways can run in one process.
 
     Parameters
     ----------
     home : Path
-        The folder of all state.
+        The data directory.
     """
 
     def __init__(self, home: Path) -> None:
@@ -87,13 +87,13 @@ class Metrics:
         self.registry.register(self.server)
         self.requests = Counter(
             "cryomamba_gateway_requests",
-            "Requests answered, by method, route template and status.",
+            "Requests, by method, route template and status.",
             ("method", "route", "status"),
             registry=self.registry,
         )
         self.latency = Histogram(
             "cryomamba_gateway_request_seconds",
-            "Seconds until the answer was sent in full.",
+            "Seconds until the response was sent completely.",
             ("method", "route"),
             registry=self.registry,
         )
@@ -104,17 +104,19 @@ class Metrics:
             "cryomamba_gateway_frames_sent", "Preview frames sent.", ("form",), registry=self.registry
         )
         self.evicted = Counter(
-            "cryomamba_gateway_clients_evicted", "WebSocket clients that stopped reading.", registry=self.registry
+            "cryomamba_gateway_clients_evicted",
+            "WebSocket clients that were disconnected because they stopped reading.",
+            registry=self.registry,
         )
-        self.bus = Gauge("cryomamba_gateway_bus_connected", "1 while the broker is there.", registry=self.registry)
+        self.bus = Gauge("cryomamba_gateway_bus_connected", "1 while the broker is connected.", registry=self.registry)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answer."""
+    def count_response(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a response."""
         known = method if method in _METHODS else "OTHER"
         self.requests.labels(known, route, str(status)).inc()
         self.latency.labels(known, route).observe(seconds)
 
     def text(self, activity: Activity | None) -> bytes:
-        """Return all of them in the text format, with what the broker says of itself, or None while it is away."""
+        """Return all metrics in the text format, with the broker's activity, or None while it cannot be reached."""
         self.server.activity = activity
         return generate_latest(self.registry)

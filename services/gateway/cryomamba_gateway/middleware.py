@@ -1,4 +1,4 @@
-"""What happens to every request: an id, a count, a look at its origin, and the envelope for errors without one."""
+"""Middleware for every request: its id and metrics, the origin check, the body limit, and the error envelope."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cryomamba.errors import AccessError
 from cryomamba_gateway.errors import envelope, of_status
 from cryomamba_gateway.metrics import Metrics
-from cryomamba_gateway.origins import came_by_tls, origin_allowed
+from cryomamba_gateway.origins import is_encrypted, origin_allowed
 
-_SANE_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
+_VALID_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
 _VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files(/[^/]+)?")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 def foreign_origin() -> AccessError:
-    """Return the error for a page that may not use this gateway."""
+    """Return the error for a web page of another origin."""
     return AccessError(
-        "This web page may not use this gateway.", hint="Name its origin in CRYOMAMBA_GATEWAY_ORIGINS to allow it."
+        "This web page may not use this gateway.", hint="To allow it, add its origin to CRYOMAMBA_GATEWAY_ORIGINS."
     )
 
 
 class RequestContext:
-    """Outermost middleware: gives the request its id, and counts it when it is answered."""
+    """Assigns the request its id, and records metrics of the response."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self.app = app
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("x-request-id", "")
-        scope["cryomamba.request_id"] = asked if _SANE_ID.fullmatch(asked) else str(uuid.uuid4())
+        given = Headers(scope=scope).get("x-request-id", "")
+        scope["cryomamba.request_id"] = given if _VALID_ID.fullmatch(given) else str(uuid.uuid4())
         status = 500
 
         async def send_with_id(message: Message) -> None:
@@ -60,55 +60,55 @@ class RequestContext:
         finally:
             if scope["type"] == "http":
                 seconds = time.perf_counter() - started
-                self.metrics.answered(scope["method"], route_template(scope), status, seconds)
+                self.metrics.count_response(scope["method"], route_template(scope), status, seconds)
 
 
 def route_template(scope: Scope) -> str:
-    """Return the path of the route that took a request, with its parameters unfilled."""
+    """Return the path template of the route that handled a request."""
     context = scope.get("fastapi", {}).get("effective_route_context")
     return str(getattr(context or scope.get("route"), "path_format", None) or "unmatched")
 
 
 class OriginMiddleware:
-    """Refuses requests that change something and come from a foreign web page."""
+    """Refuses requests that change something and come from a web page of another origin."""
 
     def __init__(self, app: ASGIApp, *, allowed: Collection[str]) -> None:
         self.app = app
         self.allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on or refuse it."""
-        guarded = scope["type"] == "http" and scope["method"] not in _SAFE_METHODS
-        if guarded and not self._allows(scope["scheme"], Headers(scope=scope)):
+        """Handle or refuse a request."""
+        changes = scope["type"] == "http" and scope["method"] not in _SAFE_METHODS
+        if changes and not self._allows(scope["scheme"], Headers(scope=scope)):
             await envelope(scope, foreign_origin())(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
     def _allows(self, scheme: str, headers: Headers) -> bool:
-        return origin_allowed(headers, self.allowed, tls=came_by_tls(scheme, headers))
+        return origin_allowed(headers, self.allowed, tls=is_encrypted(scheme, headers))
 
 
 class BodyLimit:
-    """Bounds the bodies of requests, but for volumes on their way to the disk, whose length was agreed on before."""
+    """Limits the size of bodies, except for uploaded volumes, whose size was agreed on before."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self.app = app
         self.bounded = RequestBodyLimitMiddleware(app, max_body_size=max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with a bound."""
+        """Handle a request with a limited body."""
         volume = scope["type"] == "http" and scope["method"] == "PUT" and _VOLUME.fullmatch(scope["path"])
         await (self.app if volume else self.bounded)(scope, receive, send)
 
 
 class ErrorMiddleware:
-    """Replaces errors that the framework words in its own way, such as 413 and 416, by the envelope."""
+    """Replaces the framework's own error responses, such as 413 and 416, with the envelope."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and look at its answer."""
+        """Handle a request and replace an error of the framework's."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers, typed; OpenAPI is made from these."""
+"""The bodies of requests and responses; the OpenAPI document is generated from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ClientKey = Annotated[str, StringConstraints(min_length=1, max_length=200, patte
 
 
 class Health(BaseModel):
-    """The gateway lives."""
+    """The gateway is running."""
 
     status: Literal["OK"] = "OK"
     timestamp: datetime
@@ -42,7 +42,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Everything that a job needs is there."""
+    """A job would be accepted and run."""
 
     status: Literal["ready"] = "ready"
     timestamp: datetime
@@ -67,7 +67,7 @@ class SystemInfo(BaseModel):
 
 
 class Limits(BaseModel):
-    """What the gateway takes."""
+    """Limits of the gateway."""
 
     body_max_bytes: int
     params_max_bytes: int = PARAMS_MAX_BYTES
@@ -76,31 +76,31 @@ class Limits(BaseModel):
 
 
 class GatewayInfo(ServerInfo):
-    """What a client learns in one call: versions, engines and their parameters, workers, limits, bus endpoints."""
+    """Versions, engines and their parameters, workers, limits and bus endpoints."""
 
     system: SystemInfo
     limits: Limits
 
 
 class ArtifactOut(Artifact):
-    """A finished file, and where to fetch it."""
+    """An output file, and where to download it."""
 
-    url: str = Field(description="Path on this gateway; takes Range.")
+    url: str = Field(description="Path on this gateway; supports Range.")
 
 
 class JobOut(JobRecord):
-    """A job as it stands."""
+    """The present record of a job."""
 
     artifacts: tuple[ArtifactOut, ...] = ()
 
 
 def artifact_url(job_id: str, name: str) -> str:
-    """Return the path of a finished file."""
+    """Return the path of an output file."""
     return f"/v1/jobs/{job_id}/artifacts/{name}"
 
 
 class CreatedJob(JobOut):
-    """A job that has just been handed in."""
+    """A job that was just submitted."""
 
     status: Literal["created"]
 
@@ -114,48 +114,50 @@ def _fields(record: JobRecord) -> dict[str, Any]:
 
 
 def job_out(record: JobRecord) -> JobOut:
-    """Return a record from the broker, which has been checked already, as it goes to clients."""
+    """Return a record as clients receive it; the broker's records need no second validation."""
     return JobOut.model_construct(**_fields(record))
 
 
 def created_job(record: JobRecord) -> CreatedJob:
-    """Return the answer to a job that was handed in."""
+    """Return the response to a submit."""
     return CreatedJob.model_construct(**_fields(record), status="created")
 
 
 class JobPageOut(BaseModel):
-    """One page of the jobs, newest first; `cursor` continues it."""
+    """One page of jobs, newest first; `cursor` continues the listing."""
 
     jobs: tuple[JobOut, ...]
     cursor: str | None = None
 
 
 class JobQuery(Request):
-    """What a listing may be asked for."""
+    """Filters of a listing."""
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
-    limit: int = Field(50, ge=1, le=500, description="Most jobs in the page.")
-    cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the page before.")
+    limit: int = Field(50, ge=1, le=500, description="Maximum number of jobs in the page.")
+    cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the previous page.")
 
 
 class JobRequest(Request):
-    """A job as it is handed in; every field may be left out, and an empty body makes a demo job."""
+    """A job to submit. Every field is optional; an empty body makes a demo job."""
 
-    volume: VolumeSource | None = Field(None, description="What to segment; a demo volume if left out.")
-    engine: EngineName | None = Field(None, description="Name of an engine; the server's default if left out.")
+    volume: VolumeSource | None = Field(None, description="The volume to segment; a demo volume by default.")
+    engine: EngineName | None = Field(None, description="Name of an engine; the server's default engine by default.")
     params: Params = Field(
-        default_factory=dict, description="The engine's parameters; /v1/server/info has their JSON schema."
+        default_factory=dict, description="Parameters of the engine; /v1/server/info has their JSON schema."
     )
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = Field("", description="A label for people.")
-    priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = Field(0, description="Higher goes first.")
+    priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = Field(
+        0, description="Jobs with a higher priority run first."
+    )
     volume_shape: tuple[Side, Side, Side] | None = Field(
         None,
         deprecated=True,
-        description="ZYX shape of a demo job, if there is no `volume`; write `volume: {shape: …}`.",
+        description="ZYX shape of a demo job without a `volume`. Use `volume: {shape: …}` instead.",
     )
     volume_dtype: Annotated[str, StringConstraints(max_length=32)] | None = Field(
-        None, deprecated=True, description="Not used: the volume's own header tells."
+        None, deprecated=True, description="Not used: the volume's header has it."
     )
     has_volume: StrictBool | None = Field(None, deprecated=True, description="Not used: see `volume`.")
 
@@ -175,7 +177,7 @@ class JobRequest(Request):
 
 
 class ThresholdBody(Request):
-    """Where a finished job's scores are cut anew."""
+    """A new hysteresis threshold for the score map of a finished job."""
 
     high: Score = Field(description="Score that each component must reach in at least one voxel.")
     low: Score | None = Field(None, description="Score that each voxel must reach; the same as `high` if left out.")
@@ -198,13 +200,13 @@ class ThresholdBody(Request):
 
 
 class FocusBody(Request):
-    """Where the person looks, in tomogram voxels (z, y, x): tiles there come first."""
+    """The position that the user views, in tomogram voxels (z, y, x); tiles near it are computed first."""
 
     position: tuple[Position, Position, Position]
 
 
 class RevisionBody(Request):
-    """A corrected mask: an uploaded file, or one that the server can read."""
+    """A corrected mask: an uploaded file, or a path that the server can read."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -218,9 +220,9 @@ class RevisionBody(Request):
         None, description="An uploaded file."
     )
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
-        None, description="A file below one of the server's folders."
+        None, description="A file in an allowed input directory."
     )
-    note: Label = Field("", description="What was changed, for people.")
+    note: Label = Field("", description="A comment on what was changed.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -231,10 +233,10 @@ class RevisionBody(Request):
 
 
 class PreviewQuery(Request):
-    """In which form a preview is wanted."""
+    """The form of a preview."""
 
-    format: Literal["binary", "png"] = Field("binary", description="A frame as on the WebSocket, or a picture.")
-    axis: Literal["z", "y", "x"] = Field("z", description="Axis that the picture is cut across.")
+    format: Literal["binary", "png"] = Field("binary", description="A binary frame as on the WebSocket, or an image.")
+    axis: Literal["z", "y", "x"] = Field("z", description="Axis perpendicular to the slice.")
     index: int | None = Field(
-        None, ge=0, le=2**31, description="Slice of the tomogram, counted from 0; the middle one if left out."
+        None, ge=0, le=2**31, description="Slice of the tomogram, counted from 0; the middle one by default."
     )

@@ -1,4 +1,4 @@
-"""Which web pages may use the gateway: CORS rules guard neither WebSockets nor simple requests, so this does."""
+"""Which web pages may use the gateway. CORS alone protects neither WebSockets nor simple requests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-def came_by_tls(scheme: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request was encrypted on its way from the browser, to this gateway or to a proxy before it.
+def is_encrypted(scheme: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request was encrypted between the browser and this gateway, or a proxy in front of it.
 
-    The proxy's word is believed whoever says it: a page cannot, and a program that lies gains nothing.
+    The proxy's header is trusted from anybody: a web page cannot set it, and a program gains nothing by it.
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ def origin_allowed(headers: Mapping[str, str], allowed: Collection[str], *, tls:
     ----------
     headers : mapping
         With lower-case names. A request without ``origin`` comes from a program, not from a page.
-    tls : bool
-        Whether the request was encrypted: then a page of the same host that was not is foreign, because anybody on its
-        way may have written it.
     allowed : collection of str
         Origins besides the gateway's own, such as ``https://lab.example.org``.
+    tls : bool
+        Whether the request was encrypted: then an unencrypted page of the same host counts as another origin, because
+        anybody on the network may have changed it.
     """
     origin = headers.get("origin")
     if origin is None:
@@ -50,9 +50,9 @@ def origin_allowed(headers: Mapping[str, str], allowed: Collection[str], *, tls:
 
 
 def cross_origin(allowed: Collection[str]) -> dict[str, Any]:
-    """Return the CORS rules (Fetch standard) by which browsers let pages of other origins read the answers.
+    """Return the CORS rules (Fetch standard) that let pages of the allowed origins read responses.
 
-    Such pages show a token of their own; the session's cookie is for the gateway's pages alone.
+    Such pages send a token; the session cookie is only for the gateway's own pages.
     """
     return {
         "allow_origins": list(allowed),

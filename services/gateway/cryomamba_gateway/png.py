@@ -1,4 +1,4 @@
-"""A slice of a preview as a picture: labels in colours that stay the same, the background transparent."""
+"""A slice of a preview as a PNG image: labels in fixed colours, the background transparent."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _AXES: Final = {"z": 0, "y": 1, "x": 2}
 
 @cache
 def palette() -> bytes:
-    """Return the 256 RGB colours: black for the background, then hues a golden ratio apart.
+    """Return 256 RGB colours: black for the background, then hues a golden ratio apart.
 
-    Neighbouring labels differ much, and a label keeps its colour whatever others there are.
+    Consecutive labels differ clearly, and a label has the same colour in every mask.
     """
     colours = bytearray(3)
     for label in range(COLOURS):
@@ -33,13 +33,13 @@ def palette() -> bytes:
 
 
 def slice_png(frame: PreviewFrame, axis: Literal["z", "y", "x"], index: int | None) -> bytes:
-    """Draw a slice of a preview, one pixel per preview voxel.
+    """Render a slice of a preview, one pixel per preview voxel.
 
     Parameters
     ----------
     frame : PreviewFrame
     axis : {'z', 'y', 'x'}
-        Axis that the slice is cut across; the other two, in ZYX order, are the picture's rows and columns.
+        Axis perpendicular to the slice; the other two, in ZYX order, are rows and columns of the image.
     index : int or None
         Slice of the *tomogram*; the middle one if None.
 

@@ -1,4 +1,4 @@
-"""The gateway on a socket of its own: bound before anything else, announced, and given back at the end."""
+"""Runs the gateway: binds its socket, starts uvicorn, announces the address, and shuts down."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cryomamba_gateway.link import is_chosen_later, known_endpoints
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
 from cryomamba_gateway.protocol import HttpProtocol
 from cryomamba_server.signing import UrlSigner
-from cryomamba_server.systemd import READY, tell
+from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.tokens import TokenStore
 
 STUCK_MS: Final = 20_000
@@ -41,12 +41,12 @@ logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """A server whose end does not wait for clients that do not read, and that leaves signals to the program.
+    """A uvicorn server that does not wait for stuck clients at shutdown, and leaves signals to the program.
 
     Attributes
     ----------
     listening : asyncio.Event
-        Set once connections are taken.
+        Set once connections are accepted.
     """
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
@@ -56,22 +56,22 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
+        """Do not install signal handlers."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start; where uvicorn would end the process, raise instead."""
+        """Start, and raise an error where uvicorn would exit the process."""
         try:
             await super().startup(sockets)
         except SystemExit:
-            raise UnavailableError("The gateway could not start; its log says why.", retryable=False) from None
+            raise UnavailableError("The gateway could not start.", retryable=False) from None
         for listener in sockets or ():
-            # asyncio takes one number for two things: this queue, and how many it accepts in one turn of the loop.
+            # asyncio uses one number for two things: this queue, and how many connections it accepts in one turn.
             listener.listen(BACKLOG)
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End in good order, then cut what is left."""
+        """Shut down gracefully, then end the remaining connections."""
         await super().shutdown(sockets)
         self._connections.evict_all()
         # An aborted transport closes its socket in the loop's next turn.
@@ -85,14 +85,14 @@ def listen(host: str, port: int, *, guarded: bool = False) -> Listener:
     ----------
     host, port : str, int
     guarded : bool
-        Whether callers need a token, so that the address may be one that other machines reach.
+        Whether callers need a token; otherwise only a loopback address is allowed.
 
     Raises
     ------
     InvalidRequestError
-        The address can be reached from other machines, and there is no token key.
+        Other machines can reach the address, and there is no token key.
     UnavailableError
-        The address is taken or does not exist.
+        The address is in use or does not exist.
     """
     if not guarded:
         require_loopback(host, variable="CRYOMAMBA_GATEWAY_HOST", keys="cryomamba tokens create NAME")
@@ -103,9 +103,9 @@ def listen(host: str, port: int, *, guarded: bool = False) -> Listener:
         try:
             if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # asyncio sets this only on sockets it made itself; without it every small answer waits 40 ms for an ACK.
+            # asyncio sets this only on its own sockets; without it every small response waits 40 ms for an ACK.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Accepted connections inherit it: one whose peer takes nothing for so long is dropped by the kernel.
+            # Accepted connections inherit it: the kernel drops one whose peer acknowledges nothing for this time.
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
             listener.bind(address)
@@ -115,8 +115,8 @@ def listen(host: str, port: int, *, guarded: bool = False) -> Listener:
             raise
     except OSError as error:
         raise UnavailableError(
-            f"The gateway cannot listen at {host}:{port}: {error.strerror or error}.",
-            hint="End the program that uses the port, or set CRYOMAMBA_GATEWAY_PORT to another one.",
+            f"The gateway cannot listen on {host}:{port}: {error.strerror or error}.",
+            hint="Stop the program that uses the port, or choose another one with CRYOMAMBA_GATEWAY_PORT.",
             retryable=False,
         ) from None
     listener.setblocking(False)  # noqa: FBT003 (its only parameter)
@@ -124,7 +124,7 @@ def listen(host: str, port: int, *, guarded: bool = False) -> Listener:
 
 
 def require_tokens_for_names(names: Collection[str], *, guarded: bool) -> None:
-    """Refuse to answer for the name of a reverse proxy without tokens, which would open the gateway to the world.
+    """Refuse to run behind the name of a reverse proxy without tokens, open to the world.
 
     Raises
     ------
@@ -133,25 +133,25 @@ def require_tokens_for_names(names: Collection[str], *, guarded: bool) -> None:
     """
     if names and not guarded:
         raise InvalidRequestError(
-            f"CRYOMAMBA_GATEWAY_HOSTS names this gateway '{next(iter(names))}' to others, and anybody could use it.",
-            hint="Make a token first, with 'cryomamba tokens create NAME'; then everybody needs one.",
+            f"Anybody could use this gateway as '{next(iter(names))}' (CRYOMAMBA_GATEWAY_HOSTS).",
+            hint="Create a token first, with 'cryomamba tokens create NAME'; then everybody needs one.",
         )
 
 
 def url_of(listener: socket.socket, *, tls: bool = False) -> str:
-    """Return the address that clients use."""
+    """Return the URL for clients."""
     host, port = listener.getsockname()[:2]
     scheme = "https" if tls else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def certificate(settings: Settings) -> ssl.SSLContext | None:
-    """Return with what to serve TLS; None where no certificate is configured.
+    """Return the TLS context; None if no certificate is configured.
 
     Raises
     ------
     InvalidRequestError
-        The files are missing, or do not belong together.
+        The files are missing or do not match.
     """
     if settings.gateway_certfile is None:
         return None
@@ -161,14 +161,14 @@ def certificate(settings: Settings) -> ssl.SSLContext | None:
     except OSError as error:
         raise InvalidRequestError(
             f"The certificate cannot be used: {error.strerror or error}.",
-            hint="CRYOMAMBA_GATEWAY_CERTFILE and CRYOMAMBA_GATEWAY_KEYFILE name PEM files that belong together.",
+            hint="CRYOMAMBA_GATEWAY_CERTFILE and CRYOMAMBA_GATEWAY_KEYFILE must be matching PEM files.",
         ) from None
     return context
 
 
 @contextmanager
 def announced(path: Path, url: str) -> Iterator[None]:
-    """Keep a file that says where the gateway listens, as long as it does; on a full disk, do without."""
+    """Keep a file with the gateway's URL while it runs; without the file if the disk is full."""
     text = json.dumps({"url": url, "pid": os.getpid()})
     try:
         announce(path, text)
@@ -185,7 +185,7 @@ def announced(path: Path, url: str) -> Iterator[None]:
 def _config(app: FastAPI, connections: Connections, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        # Called as the class would be; uvicorn's annotation knows classes alone.
+        # Any callable that returns a protocol; uvicorn's annotation allows only classes.
         http=cast("Any", partial(HttpProtocol, connections=connections)),
         ws="websockets-sansio",
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
@@ -199,7 +199,7 @@ def _config(app: FastAPI, connections: Connections, tls: ssl.SSLContext | None) 
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        # Longer than clients keep an idle connection: one that both ends give up at once loses a request.
+        # Longer than clients keep idle connections: closing at the same moment would lose a request.
         timeout_keep_alive=int(REQUEST_S),
         backlog=ACCEPTS_AT_ONCE,
         timeout_graceful_shutdown=GRACE_S,
@@ -215,12 +215,12 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     settings : Settings
     stop : asyncio.Event
     ready : Future of str, optional
-        Gets the address once the gateway answers there.
+        Receives the URL once the gateway accepts connections.
 
     Raises
     ------
     CryoMambaError
-        It cannot listen.
+        The configuration is invalid, or the address cannot be used.
     """
     for endpoint in known_endpoints(settings).model_dump().values():
         if not is_chosen_later(endpoint):
@@ -228,13 +228,13 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     tls = certificate(settings)
     tokens = TokenStore(settings.keys)
     tokens.require_private()
-    # A home that cannot be written to is told here, in a sentence; later it would be a traceback of the framework.
+    # An unwritable data directory is reported here in a sentence; later it would be the framework's traceback.
     await asyncio.to_thread(UrlSigner, settings.keys)
     require_tokens_for_names(settings.gateway_hosts, guarded=tokens.enabled)
     listener = listen(settings.gateway_host, settings.gateway_port, guarded=tokens.enabled)
     if not (tls or is_loopback_host(settings.gateway_host)):
-        logger.warning("Tokens cross the network in the clear: give a certificate, or put a TLS proxy in front.")
-    logging.getLogger("uvicorn.error").addFilter(is_news)
+        logger.warning("Tokens are sent unencrypted: configure a certificate, or put a TLS proxy in front.")
+    logging.getLogger("uvicorn.error").addFilter(is_relevant)
     app = create_app(settings)
     connections: Connections = app.state.gateway.connections
     listener.on_accept = connections.add
@@ -244,8 +244,8 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     try:
         if await _first(running, server.listening):
             with announced(settings.home / "gateway.json", url):
-                logger.info("The gateway listens at %s.", url)
-                tell(READY)
+                logger.info("The gateway listens on %s.", url)
+                notify_systemd(READY)
                 if ready is not None:
                     ready.set_result(url)
                 await _first(running, stop)
@@ -256,13 +256,13 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         logger.info("The gateway has ended.")
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a log record is worth a line: a request that was cut off at the end is no defect."""
+def is_relevant(record: logging.LogRecord) -> bool:
+    """Whether to log a record: a request that was cancelled at shutdown is no defect."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 async def _first(running: asyncio.Task[None], event: asyncio.Event) -> bool:
-    """Wait for an event while a task runs; False if the task ended before."""
+    """Wait for an event while a task runs; return False if the task ended first."""
     waiting: asyncio.Task[Any] = asyncio.create_task(event.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

@@ -29,8 +29,8 @@ from cryomamba.wire.topics import preview_topic
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.supervisor import ComputeProcess
-from cryomamba_server.systemd import READY, tell
-from cryomamba_server.workspace import sweep
+from cryomamba_server.systemd import READY, notify_systemd
+from cryomamba_server.workspace import remove_stale_workspaces
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class InferenceService:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Run jobs until `stop` is set, then release the lease and end the compute process."""
-        await asyncio.to_thread(sweep, self._settings.work)
+        await asyncio.to_thread(remove_stale_workspaces, self._settings.work)
         self._requester = BusRequester(self._settings.bus_jobs, src=self.worker, key=self._key)
         self._previews = _FramePublisher(self._settings.bus_preview_in, self.worker, self._key)
         try:
@@ -180,7 +180,7 @@ class InferenceService:
             else:
                 self._engines = engines
                 self._ready.set()
-                tell(READY)
+                notify_systemd(READY)
         return self._child
 
     async def _ready_child_for(self, claimed: Claimed, job_id: str) -> ComputeProcess:

@@ -1,1 +1,1 @@
-"""Who may use the gateway: tokens, names of hosts, limits."""
+"""Access control: tokens, host names, rate limits, limits on connections."""

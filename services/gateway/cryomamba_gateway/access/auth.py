@@ -1,4 +1,4 @@
-"""Middleware: which host was asked for, who asks, whether it may, and how often."""
+"""Authentication and authorization: the host check, the token check, and the timeout of request bodies."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ PRINCIPAL: Final = "cryomamba.principal"
 SESSION: Final = "/v1/session"
 BODY_IDLE_S: Final = 30.0
 BODY_BYTES_PER_S: Final = 1024
-_LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_READ_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/openapi\.json|/|/docs|/web/[a-z.]+")
 _SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/[^/\s]+")
 _BEARER: Final = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
 def is_public(method: str, path: str) -> bool:
-    """Whether a request needs no token: health, the pages and the API's description, and links that are signed."""
-    return method in _LOOKING and bool(_PUBLIC.fullmatch(path) or _SIGNED.fullmatch(path))
+    """Whether a request needs no token: health, pages, the OpenAPI document, and signed links."""
+    return method in _READ_METHODS and bool(_PUBLIC.fullmatch(path) or _SIGNED.fullmatch(path))
 
 
 def presented_token(headers: Headers) -> str | None:
-    """Return the token in a request's header or, failing that, in its cookie."""
+    """Return the token in a request's Authorization header, or else in its cookie."""
     if (found := _BEARER.fullmatch(headers.get("authorization", "").strip())) is not None:
         return found[1]
     try:
@@ -48,38 +48,38 @@ def presented_token(headers: Headers) -> str | None:
 
 
 def identify(tokens: TokenStore, token: str | None) -> Principal:
-    """Return who presents a token; on a server without keys everybody may do everything.
+    """Check a token and return its principal; on a server without token keys everything is allowed.
 
     Raises
     ------
     AccessError
-        ``unauthorized``: there is none, or it is no good.
+        ``unauthorized``: the token is missing or invalid.
     """
     if not tokens.enabled:
         return ANYBODY
     if token is None:
         raise AccessError(
-            "This server wants a token.",
+            "This server requires a token.",
             code=ErrorCode.UNAUTHORIZED,
-            hint="Send it as 'Authorization: Bearer TOKEN'; programs of CryoMamba take it from CRYOMAMBA_TOKEN.",
+            hint="Send it as 'Authorization: Bearer TOKEN'; CryoMamba's programs read it from CRYOMAMBA_TOKEN.",
         )
     return Principal.of(tokens.verify(token))
 
 
 class HostMiddleware:
-    """Refuses requests for a host that this gateway is not."""
+    """Refuses requests whose Host header names another host (DNS rebinding)."""
 
     def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
         self.app = app
         self.names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on or refuse it."""
+        """Handle or refuse a request."""
         if scope["type"] != "lifespan" and not host_allowed(Headers(scope=scope).get("host"), self.names):
             await refuse(
                 AccessError(
-                    "The request is for another host than this gateway.",
-                    hint="Name the host in CRYOMAMBA_GATEWAY_HOSTS to allow it.",
+                    "The request is for another host name than the gateway's.",
+                    hint="To allow it, add the name to CRYOMAMBA_GATEWAY_HOSTS.",
                 ),
                 scope,
                 receive,
@@ -90,9 +90,9 @@ class HostMiddleware:
 
 
 class AuthMiddleware:
-    """Asks for a token, looks at its scope and counts its requests; routes find the caller in the ASGI scope.
+    """Checks each request's token, scope and rate, and stores the principal in the ASGI scope.
 
-    WebSockets are asked by their own routes, since they may say the token in their first message.
+    The routes of WebSockets check tokens themselves, since the token may come in the first message.
     """
 
     def __init__(self, app: ASGIApp, *, tokens: TokenStore, rate: RequestRate) -> None:
@@ -101,7 +101,7 @@ class AuthMiddleware:
         self.rate = rate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on or refuse it."""
+        """Handle or refuse a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif is_public(scope["method"], scope["path"]):
@@ -116,40 +116,42 @@ class AuthMiddleware:
         except AccessError as error:
             await refuse(error, scope, receive, send, {"WWW-Authenticate": "Bearer"})
             return
-        counted: dict[str, str] = {}
+        rate_headers: dict[str, str] = {}
         if caller.token_id:
             allowance = self.rate.count(caller.token_id, time.monotonic())
-            counted = allowance.headers()
+            rate_headers = allowance.headers()
             if allowance.retry_after_s:
-                counted["Retry-After"] = str(allowance.retry_after_s)
-                await refuse(_too_often(), scope, receive, send, counted)
+                rate_headers["Retry-After"] = str(allowance.retry_after_s)
+                await refuse(_rate_limited(), scope, receive, send, rate_headers)
                 return
         try:
-            looking = scope["method"] in _LOOKING or scope["path"] == SESSION
-            caller.require(TokenScope.READ if looking else TokenScope.WRITE)
+            reads = scope["method"] in _READ_METHODS or scope["path"] == SESSION
+            caller.require(TokenScope.READ if reads else TokenScope.WRITE)
         except AccessError as error:
-            await refuse(error, scope, receive, send, counted)
+            await refuse(error, scope, receive, send, rate_headers)
             return
         scope[PRINCIPAL] = caller
 
-        async def send_counted(message: Message) -> None:
+        async def send_with_rate(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(counted)
+                MutableHeaders(scope=message).update(rate_headers)
             await send(message)
 
-        await self.app(scope, receive, send_counted)
+        await self.app(scope, receive, send_with_rate)
 
 
 class BodyTimeoutMiddleware:
-    """Gives up a request whose body stops coming or trickles, so that many slow clients do not hold the gateway.
+    """Ends a request whose body stops arriving or arrives too slowly, so that slow clients do not occupy the gateway.
+
+    The application sees such a request as disconnected.
 
     Parameters
     ----------
     app : ASGIApp
     idle_s : float
-        Seconds without a byte.
+        Maximum time in seconds without a byte.
     bytes_per_s : float
-        What comes on the average at least, from `idle_s` after the start on.
+        Minimum average rate, after the first `idle_s` seconds.
     """
 
     def __init__(self, app: ASGIApp, *, idle_s: float = BODY_IDLE_S, bytes_per_s: float = BODY_BYTES_PER_S) -> None:
@@ -158,7 +160,7 @@ class BodyTimeoutMiddleware:
         self.bytes_per_s = bytes_per_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -186,7 +188,7 @@ class BodyTimeoutMiddleware:
 async def refuse(
     error: AccessError, scope: Scope, receive: Receive, send: Send, headers: dict[str, str] | None = None
 ) -> None:
-    """Answer with an error; a WebSocket is refused before its handshake is complete."""
+    """Send an error; a WebSocket is refused before its handshake is complete."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
@@ -194,10 +196,10 @@ async def refuse(
     await envelope(scope, error, headers)(scope, receive, send)
 
 
-def _too_often() -> AccessError:
+def _rate_limited() -> AccessError:
     return AccessError(
-        "This token asks too often.",
+        "This token has sent too many requests.",
         code=ErrorCode.RATE_LIMITED,
-        hint="Wait as long as the header 'Retry-After' says.",
+        hint="Wait for the seconds in the header 'Retry-After'.",
         retryable=True,
     )

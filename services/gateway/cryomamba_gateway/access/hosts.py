@@ -1,4 +1,4 @@
-"""Under which names the gateway may be asked for: a web page whose name was rebound to this address is not let in."""
+"""Host names of the gateway, as protection against DNS rebinding."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 
 def own_names(host: str, configured: Collection[str]) -> frozenset[str]:
-    """Return the names under which this gateway is reached."""
+    """Return the host names of this gateway."""
     return frozenset({"localhost", socket.gethostname().lower(), host.lower().strip("[]"), *configured})
 
 
 def host_allowed(header: str | None, names: Collection[str]) -> bool:
-    """Whether the ``Host`` of a request is one of the names, or an address, which no page can take for its own."""
+    """Whether a ``Host`` header is one of the names, or an IP address, which no web page can rebind."""
     if not header:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Who a request comes from."""
+"""The caller of a request."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cryomamba_server.tokens import Scope, TokenInfo, with_included
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller and what it may do.
+    """An authenticated caller and its permissions.
 
     Attributes
     ----------
     owner : str
-        Whose jobs and files are made; empty on an open server.
+        Owner of the jobs and files that it creates; empty on a server without tokens.
     token_id : str
-        Which token it is; empty on an open server.
+        Id of its token; empty on a server without tokens.
     scopes : frozenset of Scope
-        With those included in others.
+        Including those that others imply.
     """
 
     owner: str
@@ -30,7 +30,7 @@ class Principal:
 
     @classmethod
     def of(cls, info: TokenInfo) -> Principal:
-        """Return who a token stands for."""
+        """Return the principal of a token."""
         return cls(info.owner, info.id, with_included(info.scopes))
 
     @property
@@ -39,7 +39,7 @@ class Principal:
         return Visibility.everything() if Scope.ADMIN in self.scopes else Visibility.of(self.owner)
 
     def require(self, scope: Scope) -> None:
-        """Let a request pass that needs a scope.
+        """Check that a scope is granted.
 
         Raises
         ------
@@ -48,8 +48,8 @@ class Principal:
         """
         if scope not in self.scopes:
             raise AccessError(
-                f"This token may not do that: it lacks the scope '{scope}'.",
-                hint=f"Ask the server's owner for a token with the scope '{scope}'.",
+                f"This token lacks the scope '{scope}'.",
+                hint=f"Ask whoever runs the server for a token with the scope '{scope}'.",
             )
 
 

@@ -1,1 +1,1 @@
-"""WebSocket clients: what they are told, in which order, and how much of it waits for them."""
+"""WebSocket clients: their sessions, messages, and send queues."""

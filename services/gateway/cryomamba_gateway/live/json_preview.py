@@ -1,4 +1,4 @@
-"""Previews for clients that read JSON alone: raw labels in base64, coarser where they would be too long."""
+"""Previews for JSON clients: raw labels in base64, downsampled further if they would be too long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryomamba.client.bus_watch import decode_message
 from cryomamba.geometry import Shape
 from cryomamba.wire.webframe import frame_header
 
-# With what is around it the message stays below 1 MiB, which is what WebSocket clients take unless told otherwise.
+# The whole message stays below 1 MiB, the default limit of WebSocket clients.
 BASE64_MAX_BYTES: Final = 1024 * 1024 - 16 * 1024
 _NOT_IN_DATA: Final = ("type", "job_id", "seq", "timestamp", "buffer")
 
@@ -24,8 +24,8 @@ Mask = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 def preview_data(found: BusMessage) -> dict[str, Any]:
     """Return the fields of a JSON preview: those of the frame, and the labels raw and in C order.
 
-    On the bus labels are packed to a few bits; as bytes they may be eight times as long. A mask that would be too long
-    then is made smaller by one more integer factor, which `scale` says.
+    On the bus, labels are packed to a few bits; as bytes they may be eight times as long. A mask that would be too long
+    is downsampled by another integer factor, which is included in `scale`.
 
     Raises
     ------
@@ -47,10 +47,10 @@ def preview_data(found: BusMessage) -> dict[str, Any]:
 
 
 def shrunk(mask: Mask, max_bytes: int) -> tuple[Mask, Shape]:
-    """Return a mask of at most so many bytes, and how many voxels of the given one each of its voxels covers, ZYX.
+    """Downsample a mask to at most `max_bytes`; return it with the factor along each axis, ZYX.
 
-    A voxel shows the highest label of those that it covers, so that nothing thin vanishes; the last one along an axis
-    may cover fewer. It is one factor for all axes, or the axis' length where that is shorter.
+    A voxel has the highest label of the voxels that it covers, so that thin structures do not vanish; the last voxel
+    along an axis may cover fewer. The factor is the same for all axes, or an axis' length if that is shorter.
     """
     factor = 1
     while math.prod(-(-size // factor) for size in mask.shape) * mask.itemsize > max_bytes:
@@ -63,7 +63,7 @@ def shrunk(mask: Mask, max_bytes: int) -> tuple[Mask, Shape]:
 
 
 def _maximum(mask: Mask, axis: int, step: int) -> Mask:
-    # A hundred times as fast as maximum.reduceat, which also holds the interpreter all the while.
+    # A hundred times as fast as maximum.reduceat, which also holds the GIL.
     small = mask[(slice(None),) * axis + (slice(0, None, step),)].copy()
     for offset in range(1, step):
         others = mask[(slice(None),) * axis + (slice(offset, None, step),)]

@@ -1,4 +1,4 @@
-"""Finished files, from this machine's disk where they are, through the bus where they are not."""
+"""Output files of jobs: from this machine's disk if they are there, or else over the bus."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ _BYTES: Final[dict[str, Any]] = {
 _HEADERS: Final[dict[str, Any]] = {
     **REQUEST_ID_HEADER,
     "ETag": {"description": "The file's SHA-256.", "schema": {"type": "string"}},
-    "Accept-Ranges": {"description": "'bytes' where Range is taken.", "schema": {"type": "string"}},
+    "Accept-Ranges": {"description": "'bytes' if Range is supported.", "schema": {"type": "string"}},
 }
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The file", "headers": _HEADERS, "content": _BYTES},
-    206: {"description": "The part of the file that Range names", "headers": _HEADERS, "content": _BYTES},
+    206: {"description": "The requested range of the file", "headers": _HEADERS, "content": _BYTES},
     **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *JOB, *BUS),
 }
 
 
 class LocalFile(FileResponse):
-    """A file on this machine's disk; a Range header that is no range is ignored, as HTTP asks for.
+    """A file on this machine's disk. An invalid Range header is ignored, as HTTP demands.
 
     Parameters
     ----------
     opened : int
-        Descriptor of the file, which is closed in the end. What is sent is this file, whatever lies at its path by
-        then; only where the system has no names for descriptors it is opened again.
+        Descriptor of the file; it is closed at the end. Exactly this file is sent, whatever is at its path by then;
+        only on systems without ``/proc`` the path is opened again.
     path : Path
     more
         As for starlette's response.
@@ -83,12 +83,12 @@ class LocalFile(FileResponse):
     "/jobs/{job_id}/artifacts/{name}", operation_id="headArtifact", response_class=Response, responses=RESPONSES
 )
 async def get_artifact(gateway: Context, caller: Caller, request: Request, job_id: JobId, name: str) -> Response:
-    """Download a finished file; Range and If-Range resume a broken download."""
+    """Download an output file; Range and If-Range resume an interrupted download."""
     return await send_artifact(gateway, request, job_id, name, caller.visibility)
 
 
 async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: str, visibility: Visibility) -> Response:
-    """Answer with a finished file of a job that is visible."""
+    """Send an output file of a visible job."""
     artifact = find_artifact(await gateway.bus.call(visibility, calls.get_job(job_id)), name)
     headers = {"Cache-Control": "no-cache"}
     if artifact.sha256:
@@ -99,12 +99,12 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
         return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=artifact.name)
     if request.method == "HEAD":
         return Response(headers=_bus_headers(artifact, headers), media_type=artifact.media_type)
-    pieces = gateway.bus.transport(visibility).artifact(job_id, artifact.name)
-    return await _through_the_bus(pieces, artifact, _bus_headers(artifact, headers))
+    chunks = gateway.bus.transport(visibility).artifact(job_id, artifact.name)
+    return await _send_from_bus(chunks, artifact, _bus_headers(artifact, headers))
 
 
 def find_artifact(record: JobRecord, name: str) -> Artifact:
-    """Return a finished file of a job.
+    """Return the record of an output file.
 
     Raises
     ------
@@ -114,12 +114,12 @@ def find_artifact(record: JobRecord, name: str) -> Artifact:
     artifact = next((found for found in record.artifacts if found.name == name), None)
     if artifact is None:
         listed = ", ".join(found.name for found in record.artifacts) or "none yet"
-        raise NotFoundError("The job has no file of this name.", hint=f"Its files: {listed}.")
+        raise NotFoundError("The job has no file with this name.", hint=f"Its files: {listed}.")
     return artifact
 
 
 def _open_regular(path: Path, size: int, folder: Path) -> int | None:
-    """Return a descriptor of a file that is no link, lies in the folder and is as long as the record says."""
+    """Open a file if it is a regular one (no link) in the folder and has the recorded size; otherwise return None."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         opened = os.open(path, flags)
@@ -143,16 +143,14 @@ def _bus_headers(artifact: Artifact, headers: dict[str, str]) -> dict[str, str]:
     }
 
 
-async def _through_the_bus(
-    pieces: AsyncGenerator[bytes, None], artifact: Artifact, headers: dict[str, str]
-) -> Response:
-    # Asked for before the answer begins, so that a file which is gone is a 404 and not a broken download.
-    first = await anext(pieces, b"")
+async def _send_from_bus(chunks: AsyncGenerator[bytes, None], artifact: Artifact, headers: dict[str, str]) -> Response:
+    # Requested before the response starts, so that a missing file is a 404 and not a broken download.
+    first = await anext(chunks, b"")
 
     async def content() -> AsyncIterator[bytes]:
-        async with contextlib.aclosing(pieces):
+        async with contextlib.aclosing(chunks):
             yield first
-            async for piece in pieces:
-                yield piece
+            async for chunk in chunks:
+                yield chunk
 
     return StreamingResponse(content(), headers=headers, media_type=artifact.media_type)

@@ -23,10 +23,10 @@ router = APIRouter(tags=["health"])
 @router.get(
     "/v1/healthz",
     operation_id="getHealth",
-    responses={200: {"description": "The gateway lives", "headers": REQUEST_ID_HEADER}, **errors()},
+    responses={200: {"description": "The gateway is running", "headers": REQUEST_ID_HEADER}, **errors()},
 )
 async def healthz(gateway: Context) -> Health:
-    """Say that the gateway lives, whatever the other services do."""
+    """Liveness: the gateway is running, whatever the state of the other services."""
     return Health(timestamp=datetime.now(UTC), version=__version__, uptime_s=time.monotonic() - gateway.started)
 
 
@@ -34,12 +34,12 @@ async def healthz(gateway: Context) -> Health:
     "/v1/readyz",
     operation_id="getReadiness",
     responses={
-        200: {"description": "Broker and worker are there", "headers": REQUEST_ID_HEADER},
+        200: {"description": "A job would be accepted and run", "headers": REQUEST_ID_HEADER},
         **errors(*BUS, ErrorCode.NO_WORKER),
     },
 )
 async def readyz(gateway: Context) -> Readiness:
-    """Say whether a job would be taken and worked on; if not, `details.missing` names what is not there."""
+    """Readiness: whether a job would be accepted and run. If not, `details.missing` names the missing services."""
     try:
         info = await gateway.bus.call(Visibility.everything(), calls.server_info())
     except UnavailableError as error:
@@ -49,7 +49,7 @@ async def readyz(gateway: Context) -> Readiness:
         raise UnavailableError(
             "No inference service is connected.",
             code=ErrorCode.NO_WORKER,
-            hint="Start it: 'python -m cryomamba_inference', or 'honcho start' for all.",
+            hint="Ask whoever runs the server to start one.",
             details={"missing": ["worker"]},
         )
     return Readiness(timestamp=datetime.now(UTC), workers=len(info.workers))
@@ -61,7 +61,7 @@ async def readyz(gateway: Context) -> Readiness:
     response_class=Response,
     responses={
         200: {
-            "description": "Counters in Prometheus' text format",
+            "description": "Metrics in the Prometheus text format",
             "headers": REQUEST_ID_HEADER,
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
@@ -69,6 +69,6 @@ async def readyz(gateway: Context) -> Readiness:
     },
 )
 async def metrics(gateway: Context) -> Response:
-    """Return the server's numbers for Prometheus: requests, clients, jobs, workers, disk."""
+    """Return metrics for Prometheus: requests, clients, jobs, workers, disk."""
     text = gateway.metrics.text(await gateway.activity())
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

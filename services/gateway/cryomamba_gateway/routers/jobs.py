@@ -1,4 +1,4 @@
-"""Jobs: handing in, looking, cancelling, retrying."""
+"""Jobs: submit, list, get, cancel, retry, re-threshold, focus."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ async def create_job(
     caller: Caller,
     body: Annotated[JobRequest | None, Body(openapi_examples=SUBMIT)] = None,
     idempotency_key: Annotated[
-        ClientKey | None, Header(description="Two requests with the same key make one job.", examples=["f3b1c2"])
+        ClientKey | None, Header(description="Requests with the same key make only one job.", examples=["f3b1c2"])
     ] = None,
 ) -> Response:
-    """Hand in a job. An empty body, or one without a volume, makes a demo job."""
-    return await _hand_in(gateway, caller, (body or JobRequest()).submit(idempotency_key))
+    """Submit a job. An empty body, or one without a volume, makes a demo job."""
+    return await _submit(gateway, caller, (body or JobRequest()).submit(idempotency_key))
 
 
-async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
+async def _submit(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
     """Queue a job that belongs to the caller."""
     owned = request.model_copy(update={"owner": caller.owner})
     record = await gateway.bus.call(caller.visibility, calls.submit_job(owned))
@@ -94,7 +94,7 @@ async def _hand_in(gateway: Gateway, caller: Principal, request: SubmitRequest) 
     responses={200: _ok("A page of jobs"), **errors(ErrorCode.BAD_REQUEST, *BUS)},
 )
 async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
-    """List the jobs, newest first; pass `cursor` on to get the next page."""
+    """List jobs, newest first; pass `cursor` to get the next page."""
     page = await gateway.bus.ask(
         caller.visibility,
         lambda bus: bus.call(calls.list_jobs(state=query.state, limit=query.limit, cursor=query.cursor)),
@@ -108,8 +108,8 @@ async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery,
     operation_id="getJob",
     response_model=JobOut,
     responses={
-        200: {**_ok("The job as it stands", **_ETAG), "links": JOB_LINKS},
-        304: _ok("The record is the one that If-None-Match names", **_ETAG),
+        200: {**_ok("The present record of the job", **_ETAG), "links": JOB_LINKS},
+        304: _ok("The record has not changed since the one in If-None-Match", **_ETAG),
         **errors(*JOB),
     },
 )
@@ -117,9 +117,9 @@ async def get_job(
     gateway: Context,
     caller: Caller,
     job_id: JobId,
-    if_none_match: Annotated[str | None, Header(description="ETags of records already known.")] = None,
+    if_none_match: Annotated[str | None, Header(description="ETags of known records.")] = None,
 ) -> Response:
-    """Return a job."""
+    """Return the present record of a job."""
     body = job_out(await gateway.bus.call(caller.visibility, calls.get_job(job_id))).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
@@ -138,12 +138,12 @@ def _names(if_none_match: str, etag: str) -> bool:
     operation_id="cancelJob",
     response_model=JobOut,
     responses={
-        200: _ok("The job is cancelled, or will be within a tile"),
+        200: _ok("The job is cancelled, or will be after the present tile"),
         **errors(ErrorCode.JOB_FINAL, *CHANGE, *JOB),
     },
 )
 async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
-    """Cancel a job that is pending or running."""
+    """Cancel a pending or running job."""
     return _json(job_out(await gateway.bus.call(caller.visibility, calls.cancel_job(job_id))))
 
 
@@ -154,7 +154,7 @@ async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
     responses={200: _ok("The job is queued again"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
 )
 async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
-    """Put a failed or cancelled job back into the queue."""
+    """Queue a failed or cancelled job again."""
     return _json(job_out(await gateway.bus.call(caller.visibility, calls.retry_job(job_id))))
 
 
@@ -171,11 +171,11 @@ async def threshold_job(
     job_id: JobId,
     body: Annotated[ThresholdBody, Body(openapi_examples=THRESHOLD)],
     idempotency_key: Annotated[
-        ClientKey | None, Header(description="Two requests with the same key make one job.", examples=["f3b1c2"])
+        ClientKey | None, Header(description="Requests with the same key make only one job.", examples=["f3b1c2"])
     ] = None,
 ) -> Response:
-    """Cut the scores of a finished job at another threshold, in a job of its own; the engine does not run again."""
-    return await _hand_in(gateway, caller, body.submit(job_id, idempotency_key))
+    """Re-threshold the score map of a finished job in a new job; the segmentation does not run again."""
+    return await _submit(gateway, caller, body.submit(job_id, idempotency_key))
 
 
 @router.put(
@@ -184,13 +184,13 @@ async def threshold_job(
     status_code=204,
     response_class=Response,
     responses={
-        204: _ok("Noted"),
+        204: _ok("The focus is set"),
         **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB),
     },
 )
 async def focus_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]
 ) -> Response:
-    """Say where the viewer looks: those tiles come first."""
+    """Set the position that the user views: tiles near it are computed first."""
     await gateway.bus.call(caller.visibility, calls.focus_job(job_id, body.position))
     return Response(status_code=204)

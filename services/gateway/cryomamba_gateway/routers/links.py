@@ -1,4 +1,4 @@
-"""Links to finished files that carry their own permission, for a browser or a pipeline without a token."""
+"""Signed links to output files, for a browser or a pipeline without a token."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ _SIGNED: Final[dict[int | str, dict[str, Any]]] = {**RESPONSES, **errors(ErrorCo
 
 
 class Link(BaseModel):
-    """A link that needs no token."""
+    """A link that works without a token."""
 
-    url: str = Field(description="Path on this gateway, with its signature; takes Range.")
+    url: str = Field(description="Path on this gateway, with its signature; supports Range.")
     expires_at: datetime
 
 
 class LinkQuery(Fields):
-    """How long a link is good for."""
+    """The lifetime of a link."""
 
     lifetime_s: int = Field(LIFETIME_S, ge=1, le=7 * _DAY_S, description="Seconds.")
 
 
 class Signature(Fields):
-    """What a signed link carries."""
+    """The query of a signed link."""
 
     expires: str = Field(max_length=12, description="Seconds since 1970.")
     signature: str = Field(max_length=128, description="HMAC-SHA256 over method, path and expiry, as hex.")
@@ -58,7 +58,7 @@ class Signature(Fields):
 async def link_artifact(
     gateway: Context, caller: Caller, job_id: JobId, name: str, query: Annotated[LinkQuery, Query()]
 ) -> Link:
-    """Make a link to a finished file that anybody may follow until it expires."""
+    """Make a link to an output file that works for anybody until it expires."""
     artifact = find_artifact(await gateway.bus.call(caller.visibility, calls.get_job(job_id)), name)
     url, expires = gateway.signer.sign(f"/v1/files/{job_id}/{artifact.name}", lifetime_s=query.lifetime_s)
     return Link(url=url, expires_at=datetime.fromtimestamp(expires, UTC))
@@ -69,8 +69,8 @@ async def link_artifact(
 async def get_signed(
     gateway: Context, request: Request, job_id: JobId, name: str, query: Annotated[Signature, Query()]
 ) -> Response:
-    """Download a finished file by a signed link."""
+    """Download an output file with a signed link."""
     path = f"/v1/files/{job_id}/{name}"
     gateway.signer.check(path, method=request.method, expires=query.expires, signature=query.signature)
-    # Whoever made the link was allowed to read the file; the link is the permission.
+    # The maker of the link could read the file; the signature is the permission.
     return await send_artifact(gateway, request, job_id, name, Visibility.everything())

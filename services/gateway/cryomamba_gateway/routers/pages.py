@@ -1,8 +1,7 @@
-"""For people with a browser: a page that looks on, and the description of the routes.
+"""Pages for a browser: the jobs with a live preview, and the interactive API reference.
 
-The files are what they are for everybody; whose jobs the page may show is asked of the API like any program asks. What
-they may load and run is bounded by a policy (Content Security Policy, level 3): a text of a job that became markup by
-a mistake of ours would still run nothing.
+The files are static and the same for everybody; the page gets jobs from the API with the user's token. A Content
+Security Policy (level 3) limits what it loads and runs: text of a job that became markup by mistake would not run.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _NOTHING_ELSE: Final = "default-src 'none'; base-uri 'none'; form-action 'none';
 _OWN: Final = (
     "script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; require-trusted-types-for 'script'"
 )
-# Swagger UI styles its elements one by one. Its files are held against checksums in the page itself.
+# Swagger UI uses inline styles. The page has checksums of its files.
 _SWAGGER: Final = (
     "script-src 'self' https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0/; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0/"
@@ -43,7 +42,7 @@ def _content(name: str) -> bytes:
 
 
 async def get_page(request: Request) -> Response:
-    """Return one of the files."""
+    """Return a static file."""
     path = request.url.path
     name = FILES[path]
     headers = {

@@ -1,4 +1,4 @@
-"""The newest preview of a job, as a frame or a picture."""
+"""The newest preview of a job, as a frame or an image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ router = APIRouter(tags=["previews"])
     response_class=Response,
     responses={
         200: {
-            "description": "The newest frame, in the WebSocket's binary layout, or a slice of it as a picture",
+            "description": "The newest frame, in the WebSocket's binary layout, or a slice of it as an image",
             "headers": REQUEST_ID_HEADER,
             "content": {
                 MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
@@ -41,7 +41,7 @@ router = APIRouter(tags=["previews"])
 async def get_preview(
     gateway: Context, caller: Caller, job_id: JobId, query: Annotated[PreviewQuery, Query()]
 ) -> Response:
-    """Return the newest preview of a job, whether it still runs or not."""
+    """Return the newest preview of a job, running or finished."""
     found = await gateway.bus.ask(caller.visibility, lambda bus: bus.last_frame(job_id))
     headers = {"Cache-Control": "no-store"}
     if query.format == "png":

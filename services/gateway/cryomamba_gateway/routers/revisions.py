@@ -1,4 +1,4 @@
-"""Revised masks: what a person has corrected becomes a file of the job."""
+"""Revisions: masks that people have corrected become output files of their job."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _ERRORS: Final = (
 async def revise_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[RevisionBody, Body(openapi_examples=REVISION)]
 ) -> Response:
-    """Keep a mask that a person has corrected as a file of its job, `mask_r1.mrc` and so on; the first mask stays.
+    """Add a corrected mask to its job as a new version: `mask_r1.mrc` and so on. The original mask is kept.
 
-    The same content again changes nothing, so the request may be repeated.
+    The request may be repeated: the same content is added only once.
     """
     request = ReviseRequest(job=job_id, **body.model_dump())
     record = await gateway.bus.call(caller.visibility, calls.revise_job(request))

@@ -1,4 +1,4 @@
-"""What a client learns of the server."""
+"""Information on the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ router = APIRouter(tags=["server"])
 @router.get(
     "/v1/server/info",
     operation_id="getServerInfo",
-    responses={200: {"description": "Who is there", "headers": REQUEST_ID_HEADER}, **errors(*BUS)},
+    responses={
+        200: {"description": "Versions, engines, workers and limits", "headers": REQUEST_ID_HEADER},
+        **errors(*BUS),
+    },
 )
 async def server_info(gateway: Context, caller: Caller) -> GatewayInfo:
     """Return versions, engines with their parameters, workers, limits, and the bus endpoints for direct subscribers."""

@@ -1,4 +1,4 @@
-"""A web page's way in: the token in a cookie that no script can read."""
+"""Sign in and out for web pages: the token in an HttpOnly cookie, which no script can read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba_gateway.access.auth import COOKIE, presented_token
 from cryomamba_gateway.context import Context
 from cryomamba_gateway.examples import CHANGE, REQUEST_ID_HEADER, errors
-from cryomamba_gateway.origins import came_by_tls
+from cryomamba_gateway.origins import is_encrypted
 
 router = APIRouter(prefix="/v1", tags=["server"])
 
@@ -23,11 +23,11 @@ router = APIRouter(prefix="/v1", tags=["server"])
     responses={204: {"description": "The cookie is set", "headers": REQUEST_ID_HEADER}, **errors(*CHANGE)},
 )
 async def begin_session(gateway: Context, request: Request) -> Response:
-    """Put the token of this request into a cookie, for pages of this gateway and their WebSockets."""
+    """Sign in: store the token of this request in a cookie, for the gateway's pages and their WebSockets."""
     reply = Response(status_code=204, headers={"Cache-Control": "no-store"})
     token = presented_token(request.headers)
     if gateway.tokens.enabled and token is not None:
-        secure = came_by_tls(request.url.scheme, request.headers)
+        secure = is_encrypted(request.url.scheme, request.headers)
         reply.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
     return reply
 
@@ -37,10 +37,13 @@ async def begin_session(gateway: Context, request: Request) -> Response:
     operation_id="endSession",
     status_code=204,
     response_class=Response,
-    responses={204: {"description": "The cookie is gone", "headers": REQUEST_ID_HEADER}, **errors(ErrorCode.FORBIDDEN)},
+    responses={
+        204: {"description": "The cookie is deleted", "headers": REQUEST_ID_HEADER},
+        **errors(ErrorCode.FORBIDDEN),
+    },
 )
 async def end_session() -> Response:
-    """Take the cookie back."""
+    """Sign out: delete the cookie."""
     reply = Response(status_code=204, headers={"Cache-Control": "no-store"})
     reply.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return reply

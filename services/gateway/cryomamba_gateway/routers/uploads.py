@@ -1,4 +1,4 @@
-"""Uploads and the files that they become."""
+"""Uploads and uploaded files."""
 
 from __future__ import annotations
 
@@ -57,27 +57,32 @@ _RAW: Final[dict[str, Any]] = {
 
 async def _body(request: Request) -> AsyncGenerator[bytes, None]:
     try:
-        async for piece in request.stream():
-            yield piece
+        async for block in request.stream():
+            yield block
     except ClientDisconnect:
-        raise UnavailableError("The part broke off.", code=ErrorCode.TIMEOUT, hint="Send it again.") from None
+        raise UnavailableError(
+            "The upload was interrupted.", code=ErrorCode.TIMEOUT, hint="Send the part again."
+        ) from None
 
 
 class DigestQuery(Fields):
-    """What a file that is sent in one piece is held against."""
+    """Expected checksum of a file that is sent in one request."""
 
-    sha256: Sha256 | None = Field(None, description="Of the whole file.")
+    sha256: Sha256 | None = Field(None, description="SHA-256 of the whole file.")
 
 
 class PutQuery(DigestQuery):
-    """What a file that is sent in one piece is called as well."""
+    """Name and expected checksum of a file that is sent in one request."""
 
-    filename: str = Field("volume.mrc", min_length=1, max_length=1024, description="A label; folders are cut off.")
+    filename: str = Field("volume.mrc", min_length=1, max_length=1024, description="A label; directories are removed.")
 
 
-# One address has one template in OpenAPI, so that the name stands where the id does.
+# OpenAPI allows one template for a path, so the name is in the place of the id.
 FileName = Annotated[
-    str, PathParam(alias="file_id", min_length=1, max_length=1024, description="A label for people; an id comes back.")
+    str,
+    PathParam(
+        alias="file_id", min_length=1, max_length=1024, description="A label for people; the response has the id."
+    ),
 ]
 
 
@@ -89,12 +94,12 @@ def _ok(description: str) -> dict[str, Any]:
     "/uploads/init",
     operation_id="beginUpload",
     status_code=201,
-    responses={201: {**_ok("Parts may be sent"), "links": UPLOAD_LINKS}, **errors(*_BEGIN)},
+    responses={201: {**_ok("The upload is ready for its parts"), "links": UPLOAD_LINKS}, **errors(*_BEGIN)},
 )
 async def begin_upload(
     gateway: Context, caller: Caller, body: Annotated[UploadRequest, Body(openapi_examples=UPLOAD)]
 ) -> UploadStatus:
-    """Begin an upload, or with `sha256` go on with the one that was begun for the same file before."""
+    """Start an upload. With `sha256`, resume the unfinished upload of the same file."""
     status = await gateway.uploads.begin(body, owner=caller.owner)
     urls = tuple(f"/v1/uploads/{status.upload_id}/part/{index}" for index in range(status.part_count))
     return status.model_copy(update={"chunk_urls": () if status.file else urls})
@@ -104,10 +109,10 @@ async def begin_upload(
     "/uploads/{upload_id}/part/{index}",
     operation_id="putPart",
     openapi_extra=_RAW,
-    responses={200: _ok("The part is on the disk"), **errors(*_PART)},
+    responses={200: _ok("The part is stored"), **errors(*_PART)},
 )
 async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int, request: Request) -> PartReceipt:
-    """Send a part: its raw bytes as the body. In any order, several at once, and again if need be."""
+    """Send a part as the raw body. Parts may be sent in any order, in parallel, and repeatedly."""
     async with aclosing(_body(request)) as body:
         return await gateway.uploads.receive(upload_id, index, body, owner=caller.visibility.owner)
 
@@ -115,10 +120,10 @@ async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int,
 @router.get(
     "/uploads/{upload_id}",
     operation_id="getUpload",
-    responses={200: _ok("What is there"), **errors(ErrorCode.NOT_FOUND)},
+    responses={200: _ok("The status of the upload"), **errors(ErrorCode.NOT_FOUND)},
 )
 async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> UploadStatus:
-    """Say which parts are there, so that a client sends only the others."""
+    """Return which parts have been received, so that a client sends only the others."""
     return await gateway.uploads.status(upload_id, owner=caller.visibility.owner)
 
 
@@ -127,10 +132,10 @@ async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> Upload
     operation_id="abortUpload",
     status_code=204,
     response_class=Response,
-    responses={204: _ok("It is gone"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
+    responses={204: _ok("It is removed"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
 )
 async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Response:
-    """Give an unfinished upload up."""
+    """Remove an unfinished upload."""
     await gateway.uploads.abort(upload_id, owner=caller.visibility.owner)
     return Response(status_code=204)
 
@@ -141,7 +146,7 @@ async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Resp
     responses={200: {**_ok("The file"), "links": FILE_LINKS}, **errors(*_COMPLETE)},
 )
 async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> FileRecord:
-    """Make a file of an upload: its checksums are compared and it is opened as a volume. Again gives the same file."""
+    """Assemble the file: verify its checksums and open it as a volume. Repeating it returns the same file."""
     return await gateway.uploads.complete(upload_id, owner=caller.visibility.owner)
 
 
@@ -155,7 +160,7 @@ async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> F
 async def put_file(
     gateway: Context, caller: Caller, query: Annotated[PutQuery, Query()], request: Request
 ) -> FileRecord:
-    """Send a whole file at once. With `sha256`, what came of one that breaks off is an upload to go on with."""
+    """Send a whole file in one request. With `sha256`, an interrupted request leaves an upload that can be resumed."""
     return await _receive_whole(gateway, caller, query.filename, query.sha256, request)
 
 
@@ -169,7 +174,7 @@ async def put_file(
 async def put_named_file(
     gateway: Context, caller: Caller, filename: FileName, query: Annotated[DigestQuery, Query()], request: Request
 ) -> FileRecord:
-    """Send a whole file at once under its name, as ``curl -T FILE http://HOST/v1/files/`` does."""
+    """Send a whole file in one request under its name, as ``curl -T FILE http://HOST/v1/files/`` does."""
     return await _receive_whole(gateway, caller, filename, query.sha256, request)
 
 
@@ -179,11 +184,11 @@ async def _receive_whole(
     size = request.headers.get("content-length", "")
     if not size.isascii() or not size.isdigit() or len(size) > 18 or int(size) == 0:
         raise InvalidRequestError(
-            "The request does not say how long the file is.", hint="Send a 'Content-Length'; 'curl -T FILE' does."
+            "The request has no valid 'Content-Length'.", hint="Send the file's size in it; 'curl -T FILE' does."
         )
-    wanted = UploadRequest(filename=filename, total_size_bytes=int(size), sha256=sha256)
-    # Without a checksum nobody could find again what broke off: then it is one part, there or not.
-    status = await gateway.uploads.begin(wanted, owner=caller.owner, whole=sha256 is None)
+    upload = UploadRequest(filename=filename, total_size_bytes=int(size), sha256=sha256)
+    # Without a checksum an interrupted upload could not be found again: then the file is a single part.
+    status = await gateway.uploads.begin(upload, owner=caller.owner, whole=sha256 is None)
     async with aclosing(_body(request)) as body:
         if status.file is not None:
             async for _ in body:
@@ -193,8 +198,8 @@ async def _receive_whole(
             await gateway.uploads.receive_whole(status, body, owner=caller.visibility.owner)
             return await gateway.uploads.complete(status.upload_id, owner=caller.visibility.owner)
         except BaseException as error:
-            broke_off = isinstance(error, UnavailableError | asyncio.CancelledError)
-            if sha256 is None or not broke_off:
+            interrupted = isinstance(error, UnavailableError | asyncio.CancelledError)
+            if sha256 is None or not interrupted:
                 await gateway.uploads.discard(status.upload_id)
             raise
 
@@ -210,9 +215,9 @@ async def list_files(gateway: Context, caller: Caller) -> FileList:
     operation_id="deleteFile",
     status_code=204,
     response_class=Response,
-    responses={204: _ok("It is gone"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
+    responses={204: _ok("It is removed"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
 )
 async def delete_file(gateway: Context, caller: Caller, file_id: str) -> Response:
-    """Remove an uploaded file; jobs that wait for it will fail."""
+    """Remove an uploaded file; pending jobs that use it will fail."""
     await gateway.uploads.delete(file_id, owner=caller.visibility.owner)
     return Response(status_code=204)

@@ -18,7 +18,7 @@ from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.websocket_session import NOT_ALLOWED, WebSocketSession
 from cryomamba_gateway.middleware import foreign_origin
-from cryomamba_gateway.origins import came_by_tls, origin_allowed
+from cryomamba_gateway.origins import is_encrypted, origin_allowed
 
 AUTH_S: Final = 10.0
 RECHECK_S: Final = 15.0
@@ -33,7 +33,7 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
     binary = SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(SUBPROTOCOL if binary else None)
     try:
-        tls = came_by_tls(websocket.scope["scheme"], websocket.headers)
+        tls = is_encrypted(websocket.scope["scheme"], websocket.headers)
         if not origin_allowed(websocket.headers, gateway.settings.gateway_origins, tls=tls):
             raise foreign_origin()
         token = presented_token(websocket.headers) or await _first_message_token(websocket, gateway)

@@ -1,0 +1,102 @@
+"""What a mask was made from: a file ``<mask>.json`` next to each mask of a batch, to skip what is done already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cryomamba._version import __version__
+from cryomamba.atomic import write_atomically
+from cryomamba.errors import ConflictError
+from cryomamba_cli.task import Task
+
+_CHUNK_NBYTES: Final = 1 << 20
+_KEYS: Final = {"recipe", "input", "mask", "seconds", "labels"}
+
+
+def provenance_path(mask: Path) -> Path:
+    """Return the path of the file next to a mask."""
+    return mask.with_name(mask.name + ".json")
+
+
+def read_provenance(mask: Path) -> dict[str, Any] | None:
+    """Return the record of a mask, None if it has none."""
+    try:
+        record = json.loads(provenance_path(mask).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.keys() >= _KEYS else None
+
+
+def write_provenance(mask: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a mask."""
+    write_atomically(provenance_path(mask), json.dumps(record, indent=2) + "\n")
+
+
+def recipe_of(task: Task, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that a mask depends on besides the tomogram, with default parameters, as JSON types."""
+    defaults = {name: one["default"] for name, one in schema.get("properties", {}).items() if "default" in one}
+    recipe = {
+        "version": __version__,
+        "engine": task.engine,
+        "parameters": {**defaults, **task.params},
+        "voxel_size_A": task.voxel_size_A,
+        "files": sorted(path.name for path in task.files),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(recipe))
+    return plain
+
+
+def existing_result(task: Task, recipe: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the record of an existing mask that was made by the same recipe from the same tomogram, else None."""
+    record = read_provenance(task.mask)
+    if record is None or record["recipe"] != recipe or not all(path.exists() for path in task.files):
+        return None
+    if record["mask"] != file_state(task.mask) or not task.tomogram.exists():
+        # A tomogram that only the server has cannot be compared.
+        return None
+    state = file_state(task.tomogram)
+    if {**record["input"], **state} != record["input"]:
+        if _sha256(task.tomogram) != record["input"]["sha256"]:
+            return None
+        # The same content with another date: update the date, so that the next run need not read the file.
+        write_provenance(task.mask, {**record, "input": {**record["input"], **state}})
+    return record
+
+
+def require_replaceable(mask: Path) -> None:
+    """Refuse to replace a mask that no batch has made, or that was changed since.
+
+    Raises
+    ------
+    ConflictError
+        There is such a mask.
+    """
+    record = read_provenance(mask)
+    if mask.exists() and (record is None or record["mask"] != file_state(mask)):
+        what = "was not made by this command" if record is None else "was changed after it was made"
+        raise ConflictError(f"'{mask}' exists and {what}.", hint="Move it away, or overwrite it with --force.")
+
+
+def fingerprint(tomogram: Path) -> dict[str, Any]:
+    """Return the name, size, date and SHA-256 checksum of a tomogram; the name alone if only a server has it."""
+    if not tomogram.exists():
+        return {"name": tomogram.name}
+    return {"name": tomogram.name, **file_state(tomogram), "sha256": _sha256(tomogram)}
+
+
+def file_state(path: Path) -> dict[str, int]:
+    """Return the size and date of a file."""
+    status = path.stat()
+    return {"size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_NBYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""Segmentation on a server: submit a job, follow it, download its files."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cryomamba.errors import ConflictError, CryoMambaError
+from cryomamba_cli.jobs import follow
+from cryomamba_cli.reporter import Reporter
+from cryomamba_cli.signals import Interrupted, Interrupts
+from cryomamba_cli.task import Task
+
+if TYPE_CHECKING:
+    from cryomamba.client import Client
+
+
+def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+    """Segment a tomogram on a server and return the statistics of the mask.
+
+    Raises
+    ------
+    CryoMambaError
+        The job was refused, failed or was cancelled, or the server is away.
+    Interrupted
+        A signal arrived; the job is cancelled.
+    """
+    import cryomamba
+
+    name = task.tomogram.name
+    with cryomamba.connect(server) as client:
+        job = client.submit(
+            task.tomogram,
+            engine=task.engine,
+            params=task.params,
+            voxel_size_A=task.voxel_size_A,
+            name=task.name,
+            progress=partial(display.transfer, name),
+            reading=_upload_announced(name, display),
+        )
+        return follow_and_download(client, job.job_id, task, display, interrupts)
+
+
+def _upload_announced(name: str, display: Reporter) -> Callable[[int, int], None]:
+    """Return a callback for the first pass over a file that is uploaded; its first call announces the upload."""
+    announced = False
+
+    def reading(done: int, total: int) -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            display.note(f"The server cannot read {name} by its path; uploading it.")
+        display.transfer(f"reading {name}", done, total)
+
+    return reading
+
+
+def follow_and_download(
+    client: Client, job_id: str, task: Task, display: Reporter, interrupts: Interrupts
+) -> dict[str, Any]:
+    """Follow a job to its end, download its files, and return the statistics; a signal cancels the job."""
+    try:
+        follow(client, job_id, display).raise_for_state()
+        return _download(client, job_id, task, display)
+    except Interrupted:
+        with interrupts.deferred():
+            display.note(cancel_interrupted(client, job_id))
+        raise
+
+
+def _download(client: Client, job_id: str, task: Task, display: Reporter) -> dict[str, Any]:
+    from cryomamba.engines.artifacts import EXPORTS, STATISTICS
+
+    for form, path in task.exports.items():
+        client.download(job_id, EXPORTS[form].name, path, progress=partial(display.transfer, path.name))
+    client.download(job_id, to=task.mask, progress=partial(display.transfer, task.mask.name))
+    with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
+        path = client.download(job_id, STATISTICS.name, folder)
+        statistics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return statistics
+
+
+def cancel_interrupted(client: Client, job_id: str) -> str:
+    """Cancel a job after Ctrl-C or SIGTERM, and return a message with the outcome."""
+    try:
+        client.cancel(job_id)
+    except ConflictError:
+        return f"Interrupted. Job {job_id} had already ended; nothing was written here."
+    except CryoMambaError as error:
+        return f"Interrupted, but job {job_id} could not be cancelled: {error.message} Try 'cryomamba cancel {job_id}'."
+    return f"Interrupted. Job {job_id} is cancelled and stops after its current tile; nothing was written here."

@@ -1,0 +1,112 @@
+"""A segmentation task: one tomogram, an engine with its parameters, and the files to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryomamba.engines.artifacts import ExportFormat
+    from cryomamba.geometry import Spacing
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to segment, and where the results go.
+
+    Attributes
+    ----------
+    tomogram : Path
+        Need not exist on this machine if a server can read it.
+    mask : Path
+    engine : str
+    params : mapping
+    voxel_size_A : tuple of float or None
+        Replaces the voxel size of the header (z, y, x).
+    name : str
+        A label for the job.
+    exports : mapping of str to Path
+        Further files that the engine writes, by format.
+    conversions : tuple of Path
+        Further formats of the mask that this process writes at the end; the extension gives the format.
+    """
+
+    tomogram: Path
+    mask: Path
+    engine: str
+    params: Mapping[str, Any]
+    voxel_size_A: Spacing | None = None
+    name: str = ""
+    exports: Mapping[ExportFormat, Path] = field(default_factory=dict)
+    conversions: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that are written, the mask first."""
+        return (self.mask, *self.exports.values(), *self.conversions)
+
+
+def export_paths(
+    mask: Path,
+    *,
+    nifti: bool = False,
+    nrrd: bool = False,
+    scores: bool = False,
+    picks: bool = False,
+    requested: Sequence[ExportFormat] = (),
+    formats: Sequence[str] = (),
+) -> dict[ExportFormat, Path]:
+    """Return the further files that the engine writes, next to the mask.
+
+    Parameters
+    ----------
+    mask : Path
+    nifti, nrrd, scores : bool
+        Whether to write the mask in these formats, and the score map.
+    picks : bool
+        Whether the engine finds picks; then their table is written, and the candidates with the score map.
+    requested : sequence of str
+        Formats that the engine's parameters ask for.
+    formats : sequence of str
+        Further formats of the picks; other formats are ignored.
+    """
+    from cryomamba.engines.artifacts import EXPORTS, formats_of
+
+    named = {form.lstrip(".") for form in formats}
+    wanted: dict[ExportFormat, bool] = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "candidates": scores and picks}
+    wanted |= dict.fromkeys(requested, True)
+    wanted |= {form: form in named or form in requested or (picks and form == "csv") for form in formats_of("picks")}
+    base = mask.name.removesuffix(".mrc")
+    return {form: mask.with_name(base + EXPORTS[form].ending) for form, chosen in wanted.items() if chosen}
+
+
+def conversion_paths(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
+    """Return the paths next to a mask for formats given by their extensions, such as ``stl``.
+
+    Raises
+    ------
+    InvalidRequestError
+        A format is unknown.
+    """
+    from cryomamba.engines.artifacts import formats_of
+    from cryomamba.masks.export import extension_of
+
+    base = mask.name.removesuffix(".mrc")
+    extensions = (form.lstrip(".") for form in dict.fromkeys(formats))
+    paths = tuple(mask.with_name(f"{base}.{one}") for one in extensions if one not in formats_of("picks"))
+    for path in paths:
+        extension_of(path)
+    return paths
+
+
+def convert_mask(task: Task) -> None:
+    """Write a finished mask in the task's further formats."""
+    from cryomamba.masks.export import export
+    from cryomamba.volumes import open_volume
+
+    if task.conversions:
+        with open_volume(task.mask) as volume:
+            for path in task.conversions:
+                export(volume, path)

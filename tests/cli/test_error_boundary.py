@@ -1,0 +1,49 @@
+"""Errors become messages and exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from cryomamba.testing import free_ports
+
+Cli = Callable[..., Result]
+
+
+def test_an_unreachable_server_ends_with_4(cli: Cli) -> None:
+    """If nothing listens at the address, there is an error with a hint."""
+    (port,) = free_ports(1)
+    done = cli("jobs", "--server", f"http://127.0.0.1:{port}")
+    assert done.exit_code == 4
+    assert "hint:" in done.stderr
+
+
+def test_an_invalid_server_address_ends_with_2(cli: Cli) -> None:
+    """An unknown scheme is a usage error."""
+    assert cli("jobs", "--server", "ftp://lab").exit_code == 2
+
+
+def test_a_defect_ends_with_70_and_a_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no traceback for an unexpected exception, unless CRYOMAMBA_LOG is debug."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("cryomamba.volumes.inspect", broken)
+    done = cli("info", "x.mrc")
+    assert done.exit_code == 70
+    assert "ZeroDivisionError: oops" in done.stderr
+    assert "Traceback" not in done.stderr
+    monkeypatch.setenv("CRYOMAMBA_LOG", "debug")
+    assert "Traceback" in cli("info", "x.mrc").stderr
+
+
+def test_an_error_of_the_system_names_the_file(cli: Cli, tmp_path: Path) -> None:
+    """A path that cannot be used ends with 2."""
+    (tmp_path / "file").touch()
+    done = cli("demo", "--out", "file")
+    assert done.exit_code == 2
+    assert "'file'" in done.stderr

@@ -1,0 +1,87 @@
+"""``segment`` on a server, through the gateway and directly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import Result
+
+import cryomamba
+from cryomamba.models.jobs import JobState
+from cryomamba.testing import DEADLINE_S, Stack
+from cryomamba.volumes import open_volume, write_volume
+
+pytestmark = pytest.mark.system
+Cli = Callable[..., Result]
+
+
+def test_a_server_makes_the_same_mask(url: str, cli: Cli, volume: Path, tmp_path: Path) -> None:
+    """The mask of a server equals that of a local run, and exports are downloaded too."""
+    wanted = ("-e", "threshold", "-p", "contrast=bright", "--nrrd")
+    there = cli("segment", volume, "-o", "there.mrc", *wanted, "--server", url, "--name", "mine")
+    assert there.exit_code == 0, there.stderr
+    assert there.stdout.splitlines() == ["there.mrc", "there.nrrd"]
+    assert "completed" in there.stderr
+    assert cli("segment", volume, "-o", "here.mrc", *wanted).exit_code == 0
+    with open_volume(tmp_path / "there.mrc") as one, open_volume(tmp_path / "here.mrc") as other:
+        whole = (slice(None),) * 3
+        assert np.array_equal(one.read_native(*whole), other.read_native(*whole))
+
+
+def test_refusals_of_the_server_are_reported(url: str, cli: Cli, tomogram: Path) -> None:
+    """A missing file ends with 5, a path outside the input directories of a broker with 2; no mask is written."""
+    if url.startswith("tcp"):
+        outside = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", url)
+        assert outside.exit_code == 2
+        assert "path_forbidden" in outside.stderr
+    missing = cli("segment", "nothing-there.mrc", "-o", "mask.mrc", "-e", "threshold", "--server", url)
+    assert missing.exit_code == 5
+    assert not Path("mask.mrc").exists()
+
+
+def test_a_file_that_the_gateway_cannot_read_is_uploaded(server: Stack, cli: Cli, tomogram: Path) -> None:
+    """``segment`` uploads it and downloads the mask; ``upload`` then finds it there and prints its id."""
+    done = cli("segment", tomogram, "-o", "mask.mrc", "-e", "threshold", "--server", server.http_url)
+    assert done.exit_code == 0, done.stderr
+    assert f"cannot read {tomogram.name} by its path; uploading it" in done.stderr
+    with open_volume("mask.mrc") as mask:
+        assert mask.meta.shape == (24, 24, 24)
+    known = cli("upload", tomogram, "--server", server.http_url, "--json")
+    assert json.loads(known.stdout)["filename"] == tomogram.name
+    plain = cli("upload", tomogram, "--server", server.http_url)
+    assert plain.stdout.strip() == json.loads(known.stdout)["file_id"]
+    assert cli("upload", "nothing.mrc", "--server", server.http_url).exit_code == 5
+
+
+@pytest.mark.parametrize(("signum", "way"), [(signal.SIGINT, "http"), (signal.SIGTERM, "bus")])
+def test_ctrl_c_cancels_the_job_on_the_server(signum: signal.Signals, way: str, server: Stack, tmp_path: Path) -> None:
+    """A signal to the waiting program cancels the job, with a message, and the exit code gives the signal."""
+    url = server.http_url if way == "http" else server.bus_url
+    path = server.home.parent / f"{uuid.uuid4().hex}.mrc"
+    write_volume(path, np.zeros((8, 8, 8), np.float32), 10.0)
+    command = [sys.executable, "-m", "cryomamba_cli", "segment", str(path), "-o", str(tmp_path / "mask.mrc"), "--json"]
+    command += ["-e", "demo", "-p", "seconds=600", "--server", url]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+    ) as running:
+        assert running.stdout is not None
+        events = (json.loads(line) for line in running.stdout)
+        job = next(event["job_id"] for event in events if event["type"] == "job_started")
+        running.send_signal(signum)
+        _, printed = running.communicate(timeout=DEADLINE_S)
+    assert running.returncode == 128 + signum
+    assert f"Job {job} is cancelled" in printed
+    with cryomamba.connect(url) as client:
+        for _ in client.watch(job):
+            pass
+        assert client.record(job).state is JobState.CANCELLED
+    assert not (tmp_path / "mask.mrc").exists()
