@@ -14,9 +14,9 @@ from benchmarks.peers import baseline_plate_filter
 from benchmarks.scenes import organelles
 
 from cryomamba.synth import score_mask
-from cryomamba.synth.geometry import Membrane, unit_vectors
-from cryomamba.synth.render import Canvas, draw_balls, draw_membrane
-from cryomamba.synth.spec import GOLD
+from cryomamba.synth.placement import Membrane, unit_vectors
+from cryomamba.synth.render import Canvas, draw_membrane, draw_spheres
+from cryomamba.synth.spec import FIDUCIAL
 from cryomamba.synth.wedge import apply_wedge
 
 SHAPE, VOXEL_A, TILT_DEG = (128, 256, 256), 10.0, 60.0
@@ -34,9 +34,9 @@ def scene(seed: int) -> tuple[Density, Truth]:
     for level in LEVELS_A:
         folds = Membrane(organelles.Waves(vectors, phases, level), 45.0, np.float32(0.5) * extent, np.inf)
         draw_membrane(canvas, folds, TILT_DEG)
-    draw_balls(canvas, organelles.crowd(extent, rng), label=None)
-    draw_balls(canvas, organelles.gold(extent, rng), GOLD)
-    return canvas.density, canvas.truth
+    draw_spheres(canvas, organelles.crowd(extent, rng), label=None)
+    draw_spheres(canvas, organelles.gold(extent, rng), FIDUCIAL)
+    return canvas.density, canvas.ground_truth
 
 
 def taken(density: Density, noise: float, seed: int) -> Density:

@@ -42,9 +42,9 @@ def volume(family: str, voxel_A: float, noise: float, seed: int) -> tuple[Densit
     shape = SHAPES[voxel_A]
     if family == "organelles":
         made = organelles.make(shape, voxel_A, seed=seed, noise=noise)
-        return made.density, made.truth
+        return made.density, made.ground_truth
     phantom = synthesize(PhantomSpec(shape=shape, voxel_size_A=voxel_A, seed=seed, noise=noise))
-    return phantom.density, phantom.truth
+    return phantom.density, phantom.ground_truth
 
 
 def best_f1(response: Density, truth: Truth, label: int = MEMBRANE) -> float:

@@ -95,7 +95,7 @@ def main() -> None:
         for made in phantoms:
             ours, plain = [], []
             for phantom in made:
-                density, truth = np.ascontiguousarray(change(phantom.density)), truth_of(name, phantom.truth)
+                density, truth = np.ascontiguousarray(change(phantom.density)), truth_of(name, phantom.ground_truth)
                 ours.append(found(density, voxel_A, truth))
                 if voxel_A[0] == VOXEL_A:
                     plain.append(score_mask(baseline_plate_filter.segment(density, VOXEL_A), truth).f1)

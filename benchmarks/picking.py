@@ -54,7 +54,7 @@ SHAPE = (64, 160, 160)
 VOXEL_A = 14.0
 SEEDS = (5101, 5102, 5103)
 NOISES = (1.0, 2.5, 4.0)
-CLEAN: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0}
+CLEAN: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0}
 PARTICLE_SCENES: dict[str, dict[str, Any]] = {
     "clean": {**CLEAN, "particles": 40},
     "crowded": {"particles": 40},
@@ -124,9 +124,9 @@ def best_picks_f1(ranked_A: Places, seen: Seen) -> float:
 def inside(places_A: Places, phantom: Phantom, label: int) -> Places:
     """Return the places that the truth has: what lies outside or in vacuum cannot be found."""
     voxels = np.floor(places_A / phantom.voxel_size_A + 0.5).astype(int)
-    there = ((voxels >= 0) & (voxels < phantom.truth.shape)).all(axis=1)
+    there = ((voxels >= 0) & (voxels < phantom.ground_truth.shape)).all(axis=1)
     places_A, voxels = places_A[there], voxels[there]
-    labels = phantom.truth[tuple(voxels.T)]
+    labels = phantom.ground_truth[tuple(voxels.T)]
     return np.asarray(places_A[labels == label])
 
 
@@ -191,10 +191,11 @@ def filaments(scene: str, seed: int, noise: float) -> list[float]:
     if len(found_A):
         precision = float(np.mean(cKDTree(true_A).query(found_A)[0] < 0.5 * diameter_A))
         recall = float(np.mean(cKDTree(found_A).query(true_A)[0] < 0.6 * diameter_A))
-    automatic = score_mask(apply_thresholds(scores, cut), phantom.truth, FILAMENT).f1
-    best = max(score.f1 for score in score_thresholds(scores, phantom.truth, FILAMENT)[1:])
+    automatic = score_mask(apply_thresholds(scores, cut), phantom.ground_truth, FILAMENT).f1
+    best = max(score.f1 for score in score_thresholds(scores, phantom.ground_truth, FILAMENT)[1:])
     peers = [
-        best_f1(answer, phantom.truth, FILAMENT) for answer in ridge_filters.lines(phantom.density, voxel_A, diameter_A)
+        best_f1(answer, phantom.ground_truth, FILAMENT)
+        for answer in ridge_filters.lines(phantom.density, voxel_A, diameter_A)
     ]
     quality = [precision, recall, f1(precision, recall), automatic, max(automatic, best)]
     return [*quality, *peers, seconds / phantom.density.size * 1e6]

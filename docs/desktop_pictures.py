@@ -31,7 +31,7 @@ FILAMENTS = PhantomSpec(
     filaments=5,
     vesicles=1,
     sheets=0,
-    gold=0,
+    fiducials=0,
     crowding=0.02,
 )
 

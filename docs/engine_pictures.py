@@ -78,7 +78,7 @@ def save(name: str, *parts: Picture) -> None:
 
 def particles() -> None:
     """Particles among vesicles: the mask, and a ring for each pick near the plane; missed ones in blue."""
-    phantom = tomogram(seed=4, noise=2.0, vesicles=3, gold=2, particles=110, particle_diameter_A=200.0)
+    phantom = tomogram(seed=4, noise=2.0, vesicles=3, fiducials=2, particles=110, particle_diameter_A=200.0)
     mask, picks = found(phantom.density, "particles", diameter_A=200, contrast="dark")
     density = grey(phantom.density)
     rings = Image.fromarray(density)
@@ -95,7 +95,7 @@ def particles() -> None:
 
 def filaments() -> None:
     """Microtubules among vesicles: the mask's tubes, and from above all centre lines, found over true."""
-    phantom = tomogram(seed=8, noise=2.0, vesicles=3, gold=2, filaments=7)
+    phantom = tomogram(seed=8, noise=2.0, vesicles=3, fiducials=2, filaments=7)
     mask, picks = found(phantom.density, "filaments", diameter_A=250, contrast="dark")
     density = grey(phantom.density)
     lines = Image.fromarray((density * 0.6).astype(np.uint8))
@@ -111,7 +111,7 @@ def filaments() -> None:
 
 def threshold() -> None:
     """Gold by its density; and what Otsu makes of a tomogram where nothing stands out, smoothed little and much."""
-    bold, plain = (tomogram(seed=6, noise=1.0, vesicles=5, gold=gold).density for gold in (12, 0))
+    bold, plain = (tomogram(seed=6, noise=1.0, vesicles=5, fiducials=gold).density for gold in (12, 0))
     gold, _ = found(bold, "threshold", contrast="dark")
     little, _ = found(plain, "threshold", contrast="dark")
     much, _ = found(plain, "threshold", contrast="dark", sigma_A=40)

@@ -18,7 +18,7 @@ from cryomamba.masks.medial_surface import medial_surface
 from cryomamba.masks.sampling import SurfaceSampler
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
-from cryomamba.synth.spec import MEMBRANE, MEMBRANE_UNSEEN
+from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
 IMAGES = Path(__file__).parent / "images"
@@ -51,7 +51,10 @@ def panels(noise: float) -> list[NDArray[np.uint8]]:
     """Return the density (mean of five planes), the scores, and the mask against the truth."""
     phantom, scores, whole = found(noise)
     mask = whole[PLANE] > 0
-    wanted, there = phantom.truth[PLANE] == MEMBRANE, np.isin(phantom.truth[PLANE], (MEMBRANE, MEMBRANE_UNSEEN))
+    wanted, there = (
+        phantom.ground_truth[PLANE] == MEMBRANE,
+        np.isin(phantom.ground_truth[PLANE], (MEMBRANE, MEMBRANE_IN_WEDGE)),
+    )
     density = grey(phantom.density[PLANE - 2 : PLANE + 3].mean(axis=0))
     shown = (density * 0.7).astype(np.uint8)
     for where, colour in ((mask & there, FOUND), (wanted & ~mask, MISSED), (mask & ~there, WRONG)):

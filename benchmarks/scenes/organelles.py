@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.geometry import Balls, Membrane, unit_vectors
-from cryomamba.synth.render import Canvas, draw_balls, draw_membrane, hollow_out_vacuum
-from cryomamba.synth.spec import GOLD
+from cryomamba.synth.placement import Membrane, Spheres, unit_vectors
+from cryomamba.synth.render import Canvas, draw_ice, draw_membrane, draw_spheres
+from cryomamba.synth.spec import FIDUCIAL
 from cryomamba.synth.surfaces import Sheet, first_order_distance
 from cryomamba.synth.wedge import apply_wedge
 
@@ -109,7 +109,7 @@ class Made:
     """A tomogram and its truth, ZYX, and the centres (n, 3) of the ribosomes in it, in Å from the first voxel's."""
 
     density: NDArray[np.float32]
-    truth: NDArray[np.uint8]
+    ground_truth: NDArray[np.uint8]
     ribosomes_A: Points
 
 
@@ -123,12 +123,12 @@ def make(shape: tuple[int, int, int], voxel_A: float, *, seed: int, noise: float
         draw_membrane(canvas, membrane, max_tilt_deg)
     proteins, ribosomes = crowd(extent, rng), _ribosomes(extent, membranes, rng)
     for balls in (proteins, ribosomes):
-        draw_balls(canvas, balls, label=None)
+        draw_spheres(canvas, balls, label=None)
     faces = _faces(extent, rng)
-    hollow_out_vacuum(canvas, faces)
-    draw_balls(canvas, gold(extent, rng), GOLD)
+    draw_ice(canvas, faces)
+    draw_spheres(canvas, gold(extent, rng), FIDUCIAL)
     _image(canvas.density, voxel_A, rng, noise, max_tilt_deg)
-    return Made(canvas.density, canvas.truth, _between(faces, ribosomes.centres_A, extent))
+    return Made(canvas.density, canvas.ground_truth, _between(faces, ribosomes.centres_A, extent))
 
 
 def _membranes(extent: Points, rng: np.random.Generator) -> list[Membrane]:
@@ -225,7 +225,7 @@ def _tube(extent: Points, rng: np.random.Generator) -> list[Membrane]:
     return [Membrane(Tube(line, radius), _thickness(rng), middle, 1.05 * reach)]
 
 
-def crowd(extent: Points, rng: np.random.Generator) -> Balls:
+def crowd(extent: Points, rng: np.random.Generator) -> Spheres:
     """Proteins of two or three lobes, so that they are not round."""
     count = round(float(np.prod(extent)) * rng.uniform(0.06, 0.12) / 9e5)
     centres = rng.uniform(0, extent, (count, 3))
@@ -233,10 +233,10 @@ def crowd(extent: Points, rng: np.random.Generator) -> Balls:
     lobes = centres + unit_vectors(rng, count) * (0.55 * sizes)[:, None]
     dense = rng.uniform(0.3, 0.8, count)
     parts = (np.concatenate([centres, lobes]), np.concatenate([sizes, 0.8 * sizes]), np.concatenate([dense, dense]))
-    return Balls(*(part.astype(np.float32) for part in parts))
+    return Spheres(*(part.astype(np.float32) for part in parts))
 
 
-def _ribosomes(extent: Points, membranes: list[Membrane], rng: np.random.Generator) -> Balls:
+def _ribosomes(extent: Points, membranes: list[Membrane], rng: np.random.Generator) -> Spheres:
     """Large dense particles, half of them sitting on membranes."""
     count = round(float(np.prod(extent)) / 4e8)
     points = rng.uniform(0, extent, (40 * count, 3)).astype(np.float32)
@@ -244,14 +244,14 @@ def _ribosomes(extent: Points, membranes: list[Membrane], rng: np.random.Generat
     on = points[(gap > 150) & (gap < 175)][: count // 2]
     free = points[gap > 260][: count - len(on)]
     centres = np.concatenate([on, free])
-    return Balls(centres, np.full(len(centres), 240, np.float32), np.full(len(centres), 0.7, np.float32))
+    return Spheres(centres, np.full(len(centres), 240, np.float32), np.full(len(centres), 0.7, np.float32))
 
 
-def gold(extent: Points, rng: np.random.Generator) -> Balls:
+def gold(extent: Points, rng: np.random.Generator) -> Spheres:
     count = rng.integers(1, 2 + round(float(np.prod(extent)) / 1.5e9))
     centres = rng.uniform(0, extent, (count, 3)).astype(np.float32)
     sizes, dense = rng.uniform(60, 150, count), rng.uniform(6, 18, count)
-    return Balls(centres, sizes.astype(np.float32), dense.astype(np.float32))
+    return Spheres(centres, sizes.astype(np.float32), dense.astype(np.float32))
 
 
 def _faces(extent: Points, rng: np.random.Generator) -> tuple[Sheet, Sheet]:

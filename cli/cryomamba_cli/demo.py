@@ -182,14 +182,14 @@ def through_gateway(
 def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -> dict[str, Any]:
     """Score the mask against the ground truth, draw the picture, and collect the results."""
     from cryomamba.synth import score_mask
-    from cryomamba.synth.spec import MEMBRANE, MEMBRANE_UNSEEN
+    from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
     from cryomamba.volumes import open_volume
     from cryomamba_cli.picture import draw, views
 
     with open_volume(files.mask) as mask:
         found = mask.read_native(slice(None), slice(None), slice(None)) != 0
-    score = score_mask(found, phantom.truth)
-    truth = (phantom.truth == MEMBRANE) | (phantom.truth == MEMBRANE_UNSEEN)
+    score = score_mask(found, phantom.ground_truth)
+    truth = (phantom.ground_truth == MEMBRANE) | (phantom.ground_truth == MEMBRANE_IN_WEDGE)
     shown = views(phantom.density, found, truth, phantom.voxel_size_A)
     draw(shown, mask_name=f"mask of '{record.engine}'").save(files.picture)
     return {

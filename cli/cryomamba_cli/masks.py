@@ -174,7 +174,7 @@ def _export_picks(
     force: bool,
 ) -> None:
     from cryomamba.file_names import stem
-    from cryomamba.picks import Frame, read_csv, write_picks
+    from cryomamba.picks import TomogramInfo, read_csv, write_picks
     from cryomamba.volumes import open_volume
 
     require_absent(out, force=force)
@@ -190,11 +190,11 @@ def _export_picks(
         )
     picks = read_csv(table, "filaments" if filaments else "particles")
     if label is not None:
-        picks = picks.chosen(picks.labels == label)
+        picks = picks.select(picks.labels == label)
     if min_score is not None:
-        picks = picks.chosen(picks.scores >= min_score)
+        picks = picks.select(picks.scores >= min_score)
     with open_volume(reference) as volume:
-        frame = Frame(volume.shape, volume.voxel_size_A, name or stem(reference).partition("__")[0])
+        frame = TomogramInfo(volume.shape, volume.voxel_size_A, name or stem(reference).partition("__")[0])
     write_picks(picks, out, frame)
 
 

@@ -51,7 +51,7 @@ def synth(
     files = [("tomogram", out), ("ground truth", truth), *tables.items()]
     output.facts([(name, str(path)) for name, path in files])
     for name, count in fields["voxels"].items():
-        output.say(f"  {name}: {count} voxels, {count / phantom.truth.size:.2%}")
+        output.say(f"  {name}: {count} voxels, {count / phantom.ground_truth.size:.2%}")
 
 
 def phantom_spec(size: str, voxel: str, seed: int, params: list[str]) -> PhantomSpec:
@@ -83,7 +83,7 @@ def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path) -> Phantom:
     phantom = synthesize(spec)
     write_volume(tomogram, phantom.density, phantom.voxel_size_A, label=f"synthetic tomogram, seed {spec.seed}")
     with open_volume(tomogram) as volume, MaskWriter(truth, volume, labels=max(LABELS), engine="truth") as mask:
-        mask.write(0, 0, 0, phantom.truth)
+        mask.write(0, 0, 0, phantom.ground_truth)
     return phantom
 
 
@@ -98,9 +98,9 @@ def write_coordinates(phantom: Phantom, tables: dict[Kind, Path], tomogram: Path
 
     Every score is 255. Points of filaments outside the volume are left out.
     """
-    from cryomamba.picks import Frame, write_csv
+    from cryomamba.picks import TomogramInfo, write_csv
 
-    frame = Frame(phantom.spec.shape, phantom.voxel_size_A, tomogram.name)
+    frame = TomogramInfo(phantom.spec.shape, phantom.voxel_size_A, tomogram.name)
     for kind, path in tables.items():
         write_csv(_coordinates(phantom, kind), path, frame)
 
@@ -114,7 +114,7 @@ def _coordinates(phantom: Phantom, kind: Kind) -> Picks:
     positions = np.concatenate([np.empty((0, 3)), *lines]) / phantom.voxel_size_A
     labels = np.repeat(np.arange(1, len(lines) + 1), [len(line) for line in lines])
     inside = np.all((positions >= -0.5) & (positions < np.array(phantom.spec.shape) - 0.5), axis=1)
-    return Picks(positions, np.full(len(positions), 255.0), labels, kind).chosen(inside)
+    return Picks(positions, np.full(len(positions), 255.0), labels, kind).select(inside)
 
 
 def _fields(phantom: Phantom, tomogram: Path, truth: Path, tables: dict[Kind, Path]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _fields(phantom: Phantom, tomogram: Path, truth: Path, tables: dict[Kind, Pa
 
     from cryomamba.synth import LABELS
 
-    counts = np.bincount(phantom.truth.reshape(-1), minlength=len(LABELS))
+    counts = np.bincount(phantom.ground_truth.reshape(-1), minlength=len(LABELS))
     return {
         "tomogram": str(tomogram),
         "truth": str(truth),

@@ -42,7 +42,7 @@ def synthetic_tomogram_with_ground_truth() -> list[LayerTuple]:
         "colormap": DirectLabelColormap(color_dict=palette.color_dict(())),
         **Placement.of_volume(SPEC.voxel_size_A).layer_arguments(),
     }
-    return [open_tomogram(path).layer(), (phantom.truth, arguments, "labels")]
+    return [open_tomogram(path).layer(), (phantom.ground_truth, arguments, "labels")]
 
 
 def _write(path: Path, phantom: Phantom) -> None:

@@ -1,4 +1,4 @@
-"""Where the bus is: endpoints, the rule of loopback, and the connection file."""
+"""Addresses: the endpoints of the bus, the connection file, loopback, and the checks of URLs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BusEndpoints(BaseModel):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> BusEndpoints:
-        """Return the endpoints that the environment names."""
+        """Return the endpoints of the settings."""
         return cls(
             jobs=settings.bus_jobs,
             preview_in=settings.bus_preview_in,
@@ -52,7 +52,7 @@ def announce(path: Path, text: str) -> None:
 
 
 class ConnectionFile(BaseModel):
-    """What ``bus.json`` says: how to reach the broker that wrote it."""
+    """The content of ``bus.json``: how to reach the broker that wrote it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -73,24 +73,24 @@ class ConnectionFile(BaseModel):
         Raises
         ------
         UnavailableError
-            There is none, or it is not one.
+            There is no such file, or it is damaged.
         """
         try:
             return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UnavailableError(
-                "No broker has left its connection file here.",
-                hint="Start the services with 'honcho start', or set CRYOMAMBA_HOME to the folder they use.",
+                "There is no connection file of a broker in the data directory.",
+                hint="Start the services with 'honcho start', or set CRYOMAMBA_HOME to their data directory.",
             ) from None
         except (ValueError, ValidationError, OSError):
             raise UnavailableError(
                 "The broker's connection file cannot be read.",
-                hint="Restart the broker; it writes the file anew.",
+                hint="Restart the broker; it writes the file again.",
             ) from None
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether an address can only be reached from this machine; a name other than localhost cannot be trusted to."""
+    """Whether a host is a loopback address, or ``localhost``; other names are not resolved."""
     if host == "localhost":
         return True
     try:
@@ -110,7 +110,7 @@ def is_local_endpoint(endpoint: str) -> bool:
 
 
 def require_loopback(where: str, *, variable: str, keys: str = "cryomamba keys init") -> None:
-    """Refuse an address that others could reach; for services that have no keys.
+    """Refuse an address that other machines could reach; for services without keys.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def require_loopback(where: str, *, variable: str, keys: str = "cryomamba keys i
     variable : str
         The setting it came from, named in the message.
     keys : str
-        The command that makes the keys with which the address would be allowed.
+        The command that creates the keys with which the address is allowed.
 
     Raises
     ------
@@ -130,8 +130,8 @@ def require_loopback(where: str, *, variable: str, keys: str = "cryomamba keys i
     if not local:
         raise InvalidRequestError(
             f"{variable} is '{where}', which other machines could reach.",
-            hint=f"Make keys with '{keys}' first; or use 127.0.0.1, localhost, [::1] or an ipc:// endpoint, and an SSH "
-            "tunnel to reach it from elsewhere.",
+            hint=f"Create keys with '{keys}' first; or use 127.0.0.1, localhost, [::1] or an ipc:// endpoint, and an "
+            "SSH tunnel to reach it from elsewhere.",
         )
 
 

@@ -52,7 +52,7 @@ async def test_what_is_far_too_large_ends_its_connection(
     await cut_off(publisher, [b"v1/preview/x/", b"", b"x" * 3 * PREVIEW_WIRE_MAX_BYTES])
     for end in (ends.preview_out, ends.events):
         await cut_off(subscribe(end, kind=zmq.XSUB), [b"\x01" + b"x" * 10_000])
-    assert (await client.request("ping", Empty())).body["epoch"] == broker.stamp.epoch
+    assert (await client.request("ping", Empty())).body["epoch"] == broker.envelopes.epoch
 
 
 async def test_a_topic_that_is_too_long_is_answered_by_nothing(

@@ -100,7 +100,7 @@ async def test_a_stranger_hears_nothing(join: Join, locked: Broker, keys: BusKey
     for key in (None, unknown, known.model_copy(update={"server_key": public})):
         hint = await silent(join(key))
         assert all(word in hint for word in ("key", "port", "broker"))
-    assert (await join(known).requester.request("ping", Empty())).body["epoch"] == locked.stamp.epoch
+    assert (await join(known).requester.request("ping", Empty())).body["epoch"] == locked.envelopes.epoch
 
 
 async def test_a_viewer_cannot_submit(
@@ -267,5 +267,5 @@ async def test_a_key_file_for_all_eyes_is_refused(keys: BusKeys, settings: Setti
 async def test_a_channel_of_an_open_bus_needs_no_key(broker: Broker) -> None:
     """Without 'keys init' everything is as before."""
     channel = BusRequester(broker.endpoints.jobs, src="x")
-    assert (await channel.request("ping", Empty())).body["epoch"] == broker.stamp.epoch
+    assert (await channel.request("ping", Empty())).body["epoch"] == broker.envelopes.epoch
     await channel.close()

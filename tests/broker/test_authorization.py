@@ -16,7 +16,7 @@ from cryomamba.client.bus_transport import BusTransport
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import REQUESTS
-from cryomamba_broker.store import Attempt, EventLog, Jobs, Leases
+from cryomamba_broker.store import Attempt, EventLog, JobTable, Leases, Revisions, Submissions
 
 NEVER = "00000000-0000-4000-8000-000000000000"
 WORKER = {"worker": "w", "attempt": 1}
@@ -118,12 +118,12 @@ INTERNAL = {
     "EventLog.append": "writes, for a row that was found before",
     "EventLog.history": "of a row that was found before",
     "EventLog.last": "a number alone",
-    "Jobs.record": "of a row that was found before",
-    "Jobs.reserved": "a number alone",
+    "JobTable.record": "of a row that was found before",
+    "Submissions.reserved": "a number alone",
     "Leases.claim": "for workers, who run jobs of all owners",
     "Leases.expire": "the broker's own housekeeping",
-    "Leases.grace": "the broker's own housekeeping",
-    "Leases.running": "a number alone",
+    "Leases.extend_all": "the broker's own housekeeping",
+    "Leases.count_running": "a number alone",
 }
 """Methods of the store that need no visibility, and why."""
 
@@ -132,7 +132,7 @@ INTERNAL = {
     "method",
     [
         pytest.param(function, id=f"{owner.__name__}.{name}")
-        for owner in (Jobs, EventLog, Leases)
+        for owner in (JobTable, Submissions, Revisions, EventLog, Leases)
         for name, function in inspect.getmembers(owner, inspect.isfunction)
         if not name.startswith("_") and f"{owner.__name__}.{name}" not in INTERNAL
     ],

@@ -1,4 +1,4 @@
-"""How much of a disk a job is promised."""
+"""How much of a disk a job is reserved."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_nodes_follow_a_parameter() -> None:
 def test_what_was_promised_is_not_free() -> None:
     """A job has room beside the reserve and what the others may still write; what they have written is gone already."""
     DiskSpace(free=100, reserve=10).require(90)
-    DiskSpace(free=100, reserve=10, written=30).require(60, promised=60)
-    DiskSpace(free=100, reserve=10, written=99).require(90, promised=60)
+    DiskSpace(free=100, reserve=10, written=30).require(60, reserved=60)
+    DiskSpace(free=100, reserve=10, written=99).require(90, reserved=60)
     with pytest.raises(UnavailableError) as refused:
-        DiskSpace(free=100, reserve=10, written=30).require(61, promised=60)
+        DiskSpace(free=100, reserve=10, written=30).require(61, reserved=60)
     assert refused.value.code is ErrorCode.INSUFFICIENT_STORAGE
     assert refused.value.details == {"free_bytes": 100, "needed_bytes": 71, "promised_bytes": 30}
     assert "Wait" in (refused.value.hint or "")
@@ -61,8 +61,8 @@ def test_what_was_promised_is_not_free() -> None:
 def test_the_disk_is_looked_at(tmp_path: Path) -> None:
     """What lies in the work folder counts as written; a folder that is not there holds nothing."""
     work = tmp_path / "work"
-    assert DiskSpace.of(tmp_path, 1, work).written == 0
+    assert DiskSpace.measure(tmp_path, 1, work).written == 0
     (work / "job").mkdir(parents=True)
     (work / "job" / "mask").write_bytes(b"x" * 100_000)
-    assert DiskSpace.of(tmp_path, 1, work).written >= 100_000
-    assert DiskSpace.of(tmp_path, 1).free > 0
+    assert DiskSpace.measure(tmp_path, 1, work).written >= 100_000
+    assert DiskSpace.measure(tmp_path, 1).free > 0

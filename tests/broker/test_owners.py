@@ -1,4 +1,4 @@
-"""Owners on a locked bus: what is submitted, listed, published and read for one owner excludes the jobs of others."""
+"""Owners on a locked bus: what one owner submits, lists, follows and reads excludes the jobs of others."""
 
 from __future__ import annotations
 

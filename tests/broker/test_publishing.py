@@ -21,7 +21,7 @@ from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.preview import decode_frame, encode_frame
 from cryomamba.wire.topics import ALL_EVENTS, event_topic, new_nonce, preview_topic, sync_topic
-from cryomamba_broker.cache import CachedFrame, PreviewCache
+from cryomamba_broker.preview_cache import CachedFrame, PreviewCache
 from cryomamba_broker.relay import AttemptFence, check_frame
 from cryomamba_broker.server import Broker
 
@@ -46,7 +46,7 @@ class Camera:
     async def show(self, broker: Broker, job_id: str, value: int, attempt: int = 1, side: int = 4) -> None:
         """Publish a frame until the broker has kept it: a publisher cannot know when it is connected."""
         first = self.stamp.last_seq(preview_topic(job_id)) + 1
-        cache = broker._running.cache
+        cache = broker.core.cache
         while (kept := cache.get(job_id)) is None or kept.envelope.seq < first:
             await self.socket.send_multipart(self.parts(job_id, value, attempt, side))
             await asyncio.sleep(0)
@@ -266,7 +266,7 @@ def test_the_fence_forgets_old_jobs_but_not_new_ones() -> None:
     """The table of attempts is bounded."""
     fence = AttemptFence()
     for number in range(20_000):
-        fence.raise_to(str(number), 2)
+        fence.advance(str(number), 2)
     assert fence.is_stale("19999", 1)
     assert not fence.is_stale("19999", 2)
     assert not fence.is_stale("0", 1)

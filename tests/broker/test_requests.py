@@ -209,7 +209,7 @@ async def test_server_info_says_who_is_there(client: BusRequester, broker: Broke
     assert info.default_engine == "threshold"
     assert [found.worker for found in info.workers] == ["w"]
     assert info.endpoints == broker.endpoints.model_dump()
-    assert info.epoch == broker.stamp.epoch
+    assert info.epoch == broker.envelopes.epoch
 
 
 async def test_activity_counts_what_waits_works_and_has_ended(client: BusRequester, worker: BusRequester) -> None:
@@ -356,7 +356,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
         with pytest.raises(UnavailableError) as third:
             await channel.request("job.submit", {"volume": volume, "engine": "mask"})
         assert third.value.details["promised_bytes"] == 2 * voxels
-        assert "before it" in (third.value.hint or "")
+        assert "earlier jobs" in (third.value.hint or "")
         await channel.request("job.cancel", {"job": first.body["job_id"]})
         await channel.request("job.submit", {"volume": volume, "engine": "mask"})
     finally:

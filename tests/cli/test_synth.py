@@ -32,7 +32,7 @@ def test_synth_writes_a_tomogram_and_its_ground_truth(cli: Cli, tmp_path: Path) 
 
 def test_synth_writes_the_coordinates_of_particles_and_filaments(cli: Cli, tmp_path: Path) -> None:
     """The tables have coordinates inside the labels, and the points of a filament have its number."""
-    spec = ("-p", "particles=4", "-p", "filaments=2", "-p", "vesicles=0", "-p", "sheets=0", "-p", "gold=0")
+    spec = ("-p", "particles=4", "-p", "filaments=2", "-p", "vesicles=0", "-p", "sheets=0", "-p", "fiducials=0")
     arguments = ("synth", "p.mrc", "--shape", "32,96,96", "-p", "lamella=1", *spec)
     tables = json.loads(cli(*arguments, "--json").stdout)["picks"]
     assert set(tables) == {"particles", "filaments"}

@@ -1,4 +1,7 @@
-"""A display, a viewer model, the panel, and records to feed the models with."""
+"""A display, the controllers with and without panels, and records for the models.
+
+Which binding of Qt the tests use is chosen as for the program: ``QT_API=pyqt6`` or ``QT_API=pyside6``.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,23 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress, VolumeSummary
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
+from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.models.submission import JobSubmission
 
 RecordMaker = Callable[..., JobRecord]
 FrameMaker = Callable[..., PreviewFrame]
+SubmissionMaker = Callable[..., JobSubmission]
+WaitFor = Callable[..., Any]
+
+# Long enough for a machine that is ten times overloaded; a wait for a panel also ends at the first error it shows.
+DEADLINE_MS = 90_000
 
 # Without Qt's libraries nothing here can be imported.
 HAS_QT = ctypes.util.find_library("EGL") is not None
 collect_ignore_glob = [] if HAS_QT else ["test_*.py"]
 if HAS_QT:
-    # napari's own import warns of pydantic's future; what we do ourselves must not warn.
+    # napari's own import warns of pydantic's future; what we do ourselves must not warn. It also loads the binding of
+    # QT_API, which pytest-qt then takes, too.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import napari.layers
@@ -58,12 +69,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextlib.contextmanager
 def screen() -> Iterator[str]:
-    """Give the name of the display there is, or of an Xvfb that lives as long as the context."""
+    """Yield the name of the display, or of an Xvfb that runs as long as the context."""
     if present := os.environ.get("DISPLAY"):
         yield present
         return
     if shutil.which("Xvfb") is None:
-        pytest.skip("neither a display nor Xvfb is there")
+        pytest.skip("neither a display nor Xvfb is installed")
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]
     process = subprocess.Popen(command, pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -79,7 +90,7 @@ def screen() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def qapp_args(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """A screen before the application starts; napari's settings lie in a folder of the tests."""
+    """Provide a display before the application starts, and a folder of the tests for napari's settings."""
     with screen() as name, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISPLAY", name)
         patch.setenv("QT_QPA_PLATFORM", "xcb")
@@ -89,7 +100,7 @@ def qapp_args(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder of each test's own."""
+    """A data directory for each test."""
     for name in [name for name in os.environ if name.startswith("CRYOMAMBA_")]:
         monkeypatch.delenv(name)
     folder = tmp_path / "home"
@@ -162,14 +173,82 @@ def make_frame() -> FrameMaker:
 
 
 @pytest.fixture
-def panel(qtbot: Any, tmp_path: Path, home: Path) -> Iterator[Any]:
-    """The panel over a viewer without a window; it has connected to nothing."""
+def make_submission(phantom_file: Path) -> SubmissionMaker:
+    """Make submissions of the phantom."""
+    from napari_cryomamba.layers.tomogram import open_tomogram
+
+    def make(engine: str, **params: Any) -> JobSubmission:
+        source = open_tomogram(phantom_file).source
+        return JobSubmission(source=source, engine=engine, params=params, name="", preview_interval_s=0.1)
+
+    return make
+
+
+@pytest.fixture
+def settings_file(home: Path) -> SettingsFile:
+    """The file of the desktop's settings."""
+    return SettingsFile(home / "desktop.json")
+
+
+@pytest.fixture
+def viewer() -> Any:
+    """A viewer without a window."""
     from napari.components import ViewerModel
 
-    from napari_cryomamba.app.settings import SettingsFile
+    return ViewerModel()
+
+
+@pytest.fixture
+def notifications(qapp: Any) -> Any:
+    """Notifications of a panel that is tested alone."""
+    from napari_cryomamba.app.notifications import Notifications
+
+    return Notifications()
+
+
+@pytest.fixture
+def tasks(notifications: Any) -> Iterator[Any]:
+    """Tasks of a panel that is tested alone."""
+    from napari_cryomamba.app.task_runner import TaskRunner
+
+    runner = TaskRunner(notifications)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def controller(qapp: Any, viewer: Any, settings_file: SettingsFile) -> Iterator[Any]:
+    """The controllers over a viewer without a window, connected to nothing."""
+    from napari_cryomamba.app.controller import AppController
+
+    found = AppController(viewer, file=settings_file)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def panel(qtbot: Any, viewer: Any, settings_file: SettingsFile) -> Iterator[Any]:
+    """All panels over a viewer without a window, connected to nothing."""
     from napari_cryomamba.widgets import CryoMambaWidget
 
-    widget = CryoMambaWidget(ViewerModel(), settings=SettingsFile(home / "desktop.json"), connect=False)
+    widget = CryoMambaWidget(viewer, settings=settings_file, connect=False)
     qtbot.addWidget(widget, before_close_func=lambda found: found.shut_down())
     yield widget
     widget.shut_down()
+
+
+@pytest.fixture
+def wait_for(qtbot: Any) -> WaitFor:
+    """Wait until a condition is true, and return its value; the first error among `notifications` ends the wait."""
+
+    def wait(condition: Callable[[], Any], notifications: Any = None) -> Any:
+        def met() -> bool:
+            errors = [] if notifications is None else notifications.history.entries
+            for entry in errors:
+                assert entry.level != "error", f"{entry.context}: {entry.text} {entry.hint}"
+            return bool(condition())
+
+        qtbot.waitUntil(met, timeout=DEADLINE_MS)
+        return condition()
+
+    return wait

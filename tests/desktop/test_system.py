@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mrcfile
 import numpy as np
@@ -27,9 +27,11 @@ from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
 
+if TYPE_CHECKING:
+    from tests.desktop.conftest import WaitFor
+
 pytestmark = [pytest.mark.desktop, pytest.mark.system]
 
-WAIT_MS = 90_000
 DEMO = {"seconds": 30.0}
 
 
@@ -56,11 +58,11 @@ def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
 
 
 @pytest.fixture
-def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, qtbot: Any) -> Iterator[CryoMambaWidget]:
+def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: WaitFor) -> Iterator[CryoMambaWidget]:
     """The panel with the tomogram open."""
     viewer, panel = window
     panel.controller.tomograms.open_files([phantom_file])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT_MS)
+    wait_for(lambda: len(viewer.layers) == 1)
     yield panel
     for job in panel.controller.jobs.table.unfinished():
         panel.controller.jobs.cancel(job.job_id)
@@ -71,12 +73,8 @@ def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, qtbot: Any)
 class Driver:
     """Presses the buttons, and waits for what they bring."""
 
-    def __init__(self, panel: CryoMambaWidget, qtbot: Any) -> None:
-        self.panel, self.controller, self.qtbot = panel, panel.controller, qtbot
-
-    def until(self, condition: Callable[[], Any]) -> Any:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT_MS)
-        return condition()
+    def __init__(self, panel: CryoMambaWidget, wait_for: WaitFor) -> None:
+        self.panel, self.controller, self.until = panel, panel.controller, wait_for
 
     def connect(self, url: str) -> None:
         self.panel.connection.address.setCurrentText(url)
@@ -118,8 +116,8 @@ class Driver:
 
 
 @pytest.fixture
-def driver(desktop: CryoMambaWidget, qtbot: Any) -> Driver:
-    return Driver(desktop, qtbot)
+def driver(desktop: CryoMambaWidget, wait_for: WaitFor) -> Driver:
+    return Driver(desktop, wait_for)
 
 
 def canvas_pixels(viewer: Any, qapp: Any) -> np.ndarray:
@@ -388,7 +386,7 @@ def test_deaths_are_said_and_the_job_goes_on(
 
 
 @pytest.mark.parametrize("transport", ["http", "bus"])
-def test_a_hundred_connections_leak_nothing(stack: Stack, transport: str, qtbot: Any) -> None:
+def test_a_hundred_connections_leak_nothing(stack: Stack, transport: str, wait_for: WaitFor) -> None:
     """Connecting and closing a hundred times leaves no thread and no descriptor behind."""
 
     def once() -> None:
@@ -397,7 +395,7 @@ def test_a_hundred_connections_leak_nothing(stack: Stack, transport: str, qtbot:
             lambda message: phases.append(getattr(getattr(message, "state", None), "phase", None))
         )
         bridge.open(stack.http_url if transport == "http" else stack.bus_url)
-        qtbot.waitUntil(lambda: Phase.CONNECTED in phases, timeout=WAIT_MS)
+        wait_for(lambda: Phase.CONNECTED in phases)
         bridge.close()
         bridge.deleteLater()
 
@@ -406,11 +404,11 @@ def test_a_hundred_connections_leak_nothing(stack: Stack, transport: str, qtbot:
     for _ in range(100):
         once()
     gc.collect()
-    qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=WAIT_MS)
+    wait_for(lambda: threading.active_count() <= threads)
     assert count_files() <= files + 5
 
 
-def test_a_hundred_panels_leak_nothing(window: tuple[Any, CryoMambaWidget], qtbot: Any, qapp: Any) -> None:
+def test_a_hundred_panels_leak_nothing(window: tuple[Any, CryoMambaWidget], wait_for: WaitFor, qapp: Any) -> None:
     """Docking and closing the panel a hundred times leaves no thread, descriptor, dock, menu or layer behind."""
     viewer, _ = window
     menus = len(viewer.window.main_menu.actions())
@@ -428,7 +426,7 @@ def test_a_hundred_panels_leak_nothing(window: tuple[Any, CryoMambaWidget], qtbo
         once()
     qapp.processEvents()
     gc.collect()
-    qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=WAIT_MS)
+    wait_for(lambda: threading.active_count() <= threads)
     assert count_files() <= files + 5
     assert len(viewer.window.dock_widgets) == docks
     assert len(viewer.window.main_menu.actions()) == menus

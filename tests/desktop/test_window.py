@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
@@ -25,8 +25,10 @@ from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
 
+if TYPE_CHECKING:
+    from tests.desktop.conftest import WaitFor
+
 pytestmark = pytest.mark.desktop
-WAIT_MS = 90_000
 
 
 @pytest.fixture(scope="module")
@@ -136,21 +138,23 @@ def test_views_and_reset(opened: tuple[Any, CryoMambaWidget]) -> None:
     assert viewer.dims.ndisplay == 3
 
 
-def test_recent_files_open_again(opened: tuple[Any, CryoMambaWidget], qtbot: Any) -> None:
+def test_recent_files_open_again(opened: tuple[Any, CryoMambaWidget], wait_for: WaitFor) -> None:
     """The menu lists what was opened, and opens it."""
     viewer, panel = opened
     panel.menu.recent.aboutToShow.emit()
     panel.menu.recent.actions()[0].trigger()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=WAIT_MS)
+    wait_for(lambda: len(viewer.layers) == 2)
 
 
-def test_a_second_tomogram_hides_the_first(opened: tuple[Any, CryoMambaWidget], tmp_path: Path, qtbot: Any) -> None:
+def test_a_second_tomogram_hides_the_first(
+    opened: tuple[Any, CryoMambaWidget], tmp_path: Path, wait_for: WaitFor
+) -> None:
     """They would lie on top of each other; the newest is shown whole, and the list on top goes back to another."""
     viewer, panel = opened
     path = tmp_path / "second.mrc"
     write_volume(path, np.zeros((20, 40, 60), np.float32), 5.0)
     panel.controller.tomograms.open_files([path])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=WAIT_MS)
+    wait_for(lambda: len(viewer.layers) == 2)
     first, second = viewer.layers
     assert (first.visible, second.visible) == (False, True)
     assert viewer.dims.point[0] == pytest.approx(4.75, abs=0.5)
@@ -160,7 +164,9 @@ def test_a_second_tomogram_hides_the_first(opened: tuple[Any, CryoMambaWidget], 
     assert panel.tomogram.title.text() == "vesicles.mrc"
 
 
-def test_files_may_be_dropped_on_the_panel(window: tuple[Any, CryoMambaWidget], phantom_file: Path, qtbot: Any) -> None:
+def test_files_may_be_dropped_on_the_panel(
+    window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: WaitFor
+) -> None:
     """A file that is dropped anywhere on the panel opens."""
     viewer, panel = window
     data = QMimeData()
@@ -171,7 +177,7 @@ def test_files_may_be_dropped_on_the_panel(window: tuple[Any, CryoMambaWidget], 
     panel.dragEnterEvent(drag)
     assert drag.isAccepted()
     panel.dropEvent(QDropEvent(place, copy, data, buttons, keys))
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT_MS)
+    wait_for(lambda: len(viewer.layers) == 1)
     viewer.layers.clear()
 
 
@@ -215,15 +221,15 @@ def test_a_picture_has_the_scale_bar(opened: tuple[Any, CryoMambaWidget], tmp_pa
     assert (corner > 250).sum() > 100
 
 
-def test_closing_the_window_ends_the_panel(qapp: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_closing_the_window_ends_the_panel(qapp: Any, tmp_path: Path, wait_for: WaitFor) -> None:
     """A window that is closed takes network thread and files with it, without being told."""
     viewer = napari.Viewer(show=False)
     panel = CryoMambaWidget(viewer, settings=SettingsFile(tmp_path / "desktop.json"), connect=False)
     viewer.window.add_dock_widget(panel, name="closing")
     before = threading.active_count()
     viewer.close()
-    qtbot.waitUntil(lambda: panel.closed, timeout=WAIT_MS)
-    qtbot.waitUntil(lambda: threading.active_count() < before, timeout=WAIT_MS)
+    wait_for(lambda: panel.closed)
+    wait_for(lambda: threading.active_count() < before)
 
 
 def test_filaments_are_drawn_where_they_run(opened: tuple[Any, CryoMambaWidget], make_record: Any) -> None:

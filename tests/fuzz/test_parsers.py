@@ -23,7 +23,7 @@ from cryomamba.volumes import inspect
 from cryomamba.volumes.compressed import compression_of
 from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba_broker.dispatch import readable_id
-from cryomamba_broker.store.jobs import _serial
+from cryomamba_broker.store.jobs import parse_cursor
 from cryomamba_gateway.live.messages import parse_inbound
 from cryomamba_gateway.origins import origin_allowed
 from cryomamba_gateway.routers.artifacts import _RANGE
@@ -65,8 +65,8 @@ ELSEWHERE: Final = {
     "cryomamba_server.tokens:TokenStore": "tests/common/test_tokens.py",
     "cryomamba_server.signing:UrlSigner": "tests/common/test_signing.py",
     "cryomamba_cli.parameters:parse": "tests/cli/test_parameters.py",
-    "cryomamba_gateway.access.hosts:host_allowed": "tests/gateway/access/test_parts.py",
-    "cryomamba_gateway.access.auth:presented_token": "tests/gateway/access/test_parts.py",
+    "cryomamba_gateway.access.hosts:host_allowed": "tests/gateway/access/test_hosts.py",
+    "cryomamba_gateway.access.auth:presented_token": "tests/gateway/access/test_presented_token.py",
     "cryomamba_gateway.uploads.store:UploadStore": "tests/gateway/uploads/test_store.py",
 }
 
@@ -116,8 +116,8 @@ def test_ids_of_headers_that_are_none(raw: bytes) -> None:
 @given(st.text(max_size=60) | st.integers().map(str))
 def test_cursors(text: str) -> None:
     """A cursor is a number that SQLite can hold, or refused."""
-    if not refused(_serial, text):
-        assert 0 <= _serial(text) < 2**63
+    if not refused(parse_cursor, text):
+        assert 0 <= parse_cursor(text) < 2**63
 
 
 @given(ADDRESS)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from cryomamba.testing import wait_until_async
+from cryomamba.testing import DEADLINE_S, wait_until_async
 
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 
@@ -48,7 +48,7 @@ class Tab:
         """Ask the browser; a ValueError says what it could not do."""
         number = next(self._numbers)
         await self._connection.send(json.dumps({"id": number, "method": method, "params": params}))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_S):
             while (reply := json.loads(await self._connection.recv())).get("id") != number:
                 pass
         if "error" in reply:
@@ -72,7 +72,7 @@ class Tab:
             except ValueError:
                 return False
 
-        await wait_until_async(so, timeout=60, what=condition)
+        await wait_until_async(so, what=condition)
 
     async def text(self, selector: str) -> str:
         """Return the text of an element."""
@@ -92,7 +92,7 @@ async def tab(url: str, profile: Path) -> AsyncIterator[Tab]:
         async def port_of_it() -> str:
             return port_file.read_text(encoding="ascii").partition("\n")[0] if port_file.exists() else ""
 
-        port = await wait_until_async(port_of_it, timeout=60, what="the browser")
+        port = await wait_until_async(port_of_it, what="the browser")
         async with httpx.AsyncClient(trust_env=False) as http:
             tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
         address = next(one["webSocketDebuggerUrl"] for one in tabs if one["type"] == "page")

@@ -30,6 +30,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import Artifact, JobError, JobRecord, Progress
 from cryomamba.settings import Settings
+from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.envelope import encode
 from cryomamba.wire.messages import PREVIEW, PROGRESS
@@ -108,7 +109,7 @@ class Worker:
         )
         body, spec, part = encode_frame(frame, codec=codec)
         topic = preview_topic(job.job_id)
-        envelope = self.channel.stamp.envelope(
+        envelope = self.channel.envelopes.envelope(
             PREVIEW, body, ts=time.time(), topic=topic, job=job.job_id, attempt=job.attempt, buffers=(spec,)
         )
         await self._frames.send_multipart([topic, encode(envelope), part])
@@ -154,7 +155,7 @@ class Listener:
     async def read_until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Read JSON messages up to the first that is wanted, and return them all."""
         found: list[dict[str, Any]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while not found or not wanted(found[-1]):
                 raw = await self._connection.recv()
                 assert isinstance(raw, str)
@@ -171,7 +172,7 @@ class Listener:
 
     async def read_frame(self) -> bytes:
         """Read up to the first binary frame."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 raw = await self._connection.recv()
                 if isinstance(raw, bytes):
@@ -180,7 +181,7 @@ class Listener:
     async def read_all(self) -> list[str | bytes]:
         """Read whatever comes to the end."""
         found: list[str | bytes] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     found.append(await self._connection.recv())
@@ -188,7 +189,7 @@ class Listener:
 
     async def closed(self) -> int | None:
         """Read to the end and return the close code."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await self._connection.recv()
@@ -196,7 +197,7 @@ class Listener:
         return self._connection.close_code
 
 
-class House:
+class Services:
     """Broker, gateway and worker of one test."""
 
     def __init__(self, home: Path, stack: AsyncExitStack) -> None:
@@ -282,40 +283,40 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def empty_house(tmp_path: Path) -> AsyncIterator[House]:
-    """A house of the test's own, in which nothing runs yet."""
+async def idle_services(tmp_path: Path) -> AsyncIterator[Services]:
+    """A services of the test's own, in which nothing runs yet."""
     async with AsyncExitStack() as stack:
-        house = House(tmp_path / "home", stack)
-        stack.push_async_callback(house.stop_broker)
-        yield house
+        services = Services(tmp_path / "home", stack)
+        stack.push_async_callback(services.stop_broker)
+        yield services
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def _shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def _shared_services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
-        house = House(tmp_path_factory.mktemp("shared") / "home", stack)
-        stack.push_async_callback(house.stop_broker)
-        await house.start_broker()
-        await house.start_gateway()
-        yield house
+        services = Services(tmp_path_factory.mktemp("shared") / "home", stack)
+        stack.push_async_callback(services.stop_broker)
+        await services.start_broker()
+        await services.start_gateway()
+        yield services
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def house(_shared_house: House) -> AsyncIterator[House]:
+async def services(_shared_services: Services) -> AsyncIterator[Services]:
     """Broker and gateway, shared by the tests; no job waits or runs when a test begins."""
-    yield _shared_house
+    yield _shared_services
     for state in ("pending", "running"):
-        for job in (await _shared_house.http.get("/v1/jobs", params={"state": state, "limit": 500})).json()["jobs"]:
-            await _shared_house.http.delete(f"/v1/jobs/{job['job_id']}")
+        for job in (await _shared_services.http.get("/v1/jobs", params={"state": state, "limit": 500})).json()["jobs"]:
+            await _shared_services.http.delete(f"/v1/jobs/{job['job_id']}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def worker(house: House) -> AsyncIterator[Worker]:
+async def worker(services: Services) -> AsyncIterator[Worker]:
     """A worker that waits for jobs."""
-    worker = Worker(house.broker.endpoints, house.settings.artifacts)
+    worker = Worker(services.broker.endpoints, services.settings.artifacts)
     await worker.start()
     yield worker
-    for job in (await house.http.get("/v1/jobs", params={"state": "running"})).json()["jobs"]:
+    for job in (await services.http.get("/v1/jobs", params={"state": "running"})).json()["jobs"]:
         error = JobError(code=ErrorCode.CANCELLED, message="The test has ended.")
         await worker.fail(JobRecord.model_validate(job), error)
     await worker.close()
@@ -329,6 +330,6 @@ def ball() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def house_class() -> type[House]:
+def services_class() -> type[Services]:
     """For houses with doors of their own kind."""
-    return House
+    return Services

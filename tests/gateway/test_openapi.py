@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
 from cryomamba_gateway.app import create_app
+from cryomamba_gateway.errors import STATUS
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,9 @@ def test_nothing_of_this_machine_is_in_it(schema: dict[str, Any]) -> None:
     assert str(Path.home()) not in text or str(Path.home()) == "/"
     assert schema["servers"] == [{"url": "/"}]
     assert "HTTPValidationError" not in text
+
+
+def test_every_code_has_a_status() -> None:
+    """The closed list of codes is mapped as a whole, to errors."""
+    assert set(STATUS) == set(ErrorCode)
+    assert all(400 <= status < 600 for status in STATUS.values())

@@ -79,7 +79,7 @@ def test_a_filament_far_above_the_noise_keeps_its_contrast(sign: float) -> None:
         filaments=3,
         vesicles=0,
         sheets=0,
-        gold=0,
+        fiducials=0,
         crowding=0.0,
         contrast="dark" if sign < 0 else "bright",
     )
@@ -155,7 +155,7 @@ def test_a_filament_along_the_border_is_found() -> None:
 
 def test_membranes_are_no_filaments() -> None:
     """In a volume that has vesicles and sheets but no filaments, at most one is believed."""
-    made = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=14.0, seed=32, crowding=0.0, gold=0, noise=1.0))
+    made = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=14.0, seed=32, crowding=0.0, fiducials=0, noise=1.0))
     _, picks = picked(engine(contrast="dark"), made.density, made.voxel_size_A)
     assert picks.objects <= 1
 

@@ -64,7 +64,7 @@ def test_membranes_are_found_in_either_contrast(contrast: str) -> None:
     """A phantom with gold, crowding, noise and a missing wedge scores well, with the contrast left to the engine."""
     spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=4, noise=1.0, contrast=contrast)
     phantom = synthesize(spec)
-    score = score_mask(mask_of(prepared(phantom.density), SHAPE), phantom.truth)
+    score = score_mask(mask_of(prepared(phantom.density), SHAPE), phantom.ground_truth)
     assert score.f1 > 0.9, score
 
 
@@ -86,7 +86,7 @@ def _faded(density: Density) -> Density:
 def even() -> tuple[Phantom, float]:
     """A phantom and how well its membranes are found."""
     phantom = synthesize(PhantomSpec(shape=(80, 160, 160), voxel_size_A=10.0, seed=333, noise=2.0))
-    return phantom, score_mask(mask_of(prepared(phantom.density), (80, 160, 160)), phantom.truth).f1
+    return phantom, score_mask(mask_of(prepared(phantom.density), (80, 160, 160)), phantom.ground_truth).f1
 
 
 @pytest.mark.parametrize("change", [_sloped, _bent, _faded])
@@ -95,8 +95,8 @@ def test_slow_changes_of_a_volume_cost_little(
 ) -> None:
     """A slope, a bend in the plane and a contrast that grows threefold across the volume hardly change the mask."""
     phantom, f1 = even
-    mask = mask_of(prepared(change(phantom.density)), phantom.truth.shape)
-    assert score_mask(mask, phantom.truth).f1 > f1 - 0.06
+    mask = mask_of(prepared(change(phantom.density)), phantom.ground_truth.shape)
+    assert score_mask(mask, phantom.ground_truth).f1 > f1 - 0.06
 
 
 @pytest.mark.parametrize("sigma", [(1, 1, 1), (2, 2, 2), (2, 0, 0)])
@@ -104,7 +104,7 @@ def test_a_smoothed_volume_is_as_good(even: tuple[Phantom, float], sigma: tuple[
     """Low-passed, in all directions or along z, as denoisers do, a volume has nearly the same mask."""
     phantom, f1 = even
     smooth = np.asarray(ndimage.gaussian_filter(phantom.density, sigma), np.float32)
-    assert score_mask(mask_of(prepared(smooth), phantom.truth.shape), phantom.truth).f1 > f1 - 0.08
+    assert score_mask(mask_of(prepared(smooth), phantom.ground_truth.shape), phantom.ground_truth).f1 > f1 - 0.08
 
 
 @pytest.mark.parametrize("deviations", [0.0, 20.0, -1000.0])
@@ -116,7 +116,7 @@ def test_padding_is_no_membrane_and_no_noise(deviations: float) -> None:
     padded = np.full(shape, fill, np.float32)
     padded[inside] = phantom.density[inside]
     whole = mask_of(prepared(padded), shape)
-    truth, cropped = phantom.truth[inside], np.ascontiguousarray(phantom.density[inside])
+    truth, cropped = phantom.ground_truth[inside], np.ascontiguousarray(phantom.density[inside])
     plain = score_mask(mask_of(prepared(cropped), cropped.shape), truth)
     assert score_mask(np.ascontiguousarray(whole[inside]), truth).f1 > plain.f1 - 0.06
     outside = np.ones(shape, np.bool_)
@@ -192,7 +192,7 @@ def test_voxels_may_be_longer_along_z() -> None:
     """Where planes are 16 Å apart and pixels 9 Å wide, membranes are found all the same."""
     shape = (48, 140, 140)
     phantom = synthesize(PhantomSpec(shape=shape, voxel_size_A=(16.0, 9.0, 9.0), seed=10, noise=0.5))
-    score = score_mask(mask_of(prepared(phantom.density, (16.0, 9.0, 9.0)), shape), phantom.truth)
+    score = score_mask(mask_of(prepared(phantom.density, (16.0, 9.0, 9.0)), shape), phantom.ground_truth)
     assert score.f1 > 0.85, score
 
 

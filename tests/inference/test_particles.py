@@ -22,7 +22,7 @@ from cryomamba_inference.filters.particles.model import ParticleModel, find_thre
 from cryomamba_inference.local import LocalRunner
 
 SHAPE = (64, 128, 128)
-QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
+QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0, "noise": 1.0, "particles": 20}
 
 
 def engine(**parameters: Any) -> ParticlesEngine:
@@ -148,7 +148,7 @@ def test_crowding_is_not_taken_for_particles() -> None:
 
 def test_gold_is_left_out() -> None:
     """Beads are not picked with the particles, nor do their fringes hide them."""
-    made = phantom(gold=3, crowding=0.03, noise=2.0)
+    made = phantom(fiducials=3, crowding=0.03, noise=2.0)
     _, picks = picked(engine(), made.density)
     assert agreement(picks.positions * 10, made.particles_A, 75)[1] > 0.6
 

@@ -16,7 +16,7 @@ from cryomamba_inference.engines.particles import ParticlesEngine
 from cryomamba_inference.local import LocalRunner
 
 SHAPE = (64, 128, 128)
-QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "gold": 0, "crowding": 0.0, "noise": 1.0, "lamella": 1.0}
+QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0, "noise": 1.0, "lamella": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_another_threshold_is_as_good_as_another_run(
 def test_what_is_no_score_map(make_volume: Callable[..., Path], tmp_path: Path, recorder: Any) -> None:
     """A tomogram is refused, and a lower threshold above the higher one."""
     engine = RethresholdEngine(RethresholdParameters(high=100))
-    with pytest.raises(VolumeError, match="not scores"):
+    with pytest.raises(VolumeError, match="not a score map"):
         run(engine, make_volume(), tmp_path / "a", recorder)
     with pytest.raises(InvalidRequestError, match="above") as caught:
         RethresholdEngine(RethresholdParameters(high=100, low=101))
@@ -129,7 +129,7 @@ def test_locally_scores_come_with_the_mask(
 @pytest.mark.parametrize("cut", [70, 95])
 def test_particles_come_with_their_places(tmp_path: Path, cut: int) -> None:
     """Cut lower or higher, scores of particles give the very places and mask of a run with that threshold."""
-    made = {"particles": 12, "particle_diameter_A": 250.0, "vesicles": 1, "gold": 0, "noise": 1.0}
+    made = {"particles": 12, "particle_diameter_A": 250.0, "vesicles": 1, "fiducials": 0, "noise": 1.0}
     spec = PhantomSpec(shape=(48, 80, 80), voxel_size_A=14.0, seed=35, **made)
     write_volume(tmp_path / "t.mrc", synthesize(spec).density, spec.voxel_size_A)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qtpy.QtCore import QObject
 
 from napari_cryomamba.app.downloads import Downloads
@@ -18,6 +16,7 @@ from napari_cryomamba.app.settings import Preferences, SettingsFile
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
 from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.net.messages import (
     ConnectionChanged,
     FrameReady,
@@ -56,7 +55,7 @@ class AppController(QObject):
         Their masks, picks and score maps.
     """
 
-    def __init__(self, viewer: Any, *, file: SettingsFile | None = None, parent: QObject | None = None) -> None:  # noqa: ANN401
+    def __init__(self, viewer: Viewer, *, file: SettingsFile | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.preferences = Preferences(file)
         folder = self.preferences.folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qtpy.QtCore import QObject
 from superqt.utils import qdebounced
 
@@ -13,6 +11,7 @@ from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.models.placement import voxel_at
+from napari_cryomamba.napari_types import Viewer
 
 PAUSE_MS = 250
 
@@ -21,11 +20,7 @@ class Focus(QObject):
     """Follows the viewer's slice, and sends it once the user has stopped scrolling. For the GUI thread."""
 
     def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        jobs: JobController,
-        preview: PreviewController,
-        parent: QObject | None = None,
+        self, viewer: Viewer, jobs: JobController, preview: PreviewController, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._viewer, self._jobs, self._preview = viewer, jobs, preview

@@ -15,6 +15,7 @@ from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import tomogram_layers
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.thresholds import block_maximum
+from napari_cryomamba.napari_types import Viewer
 
 VOXELS_MAX = 512**3
 COARSE_VOXELS = 256**3
@@ -31,7 +32,7 @@ class LargeVolumePolicy(QObject):
 
     def __init__(
         self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
+        viewer: Viewer,
         preview: PreviewController,
         tasks: TaskRunner,
         notifications: Notifications,

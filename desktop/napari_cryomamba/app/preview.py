@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Layer as NapariLayer
 from qtpy.QtCore import QObject
 
 from cryomamba.geometry import Spacing
@@ -18,6 +17,7 @@ from napari_cryomamba.layers.overlay import JOB_KEY, Overlay
 from napari_cryomamba.layers.tomogram import Array, Tomogram, open_tomogram
 from napari_cryomamba.layers.tomograms import layer_of_path
 from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.signals import Signal
 
 
@@ -40,7 +40,7 @@ class PreviewController(QObject):
 
     def __init__(
         self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
+        viewer: Viewer,
         jobs: JobController,
         frames: FrameStore,
         tasks: TaskRunner,
@@ -67,7 +67,7 @@ class PreviewController(QObject):
             return
 
         def opened(tomogram: Tomogram) -> None:
-            self._viewer.add_layer(Layer.create(*tomogram.layer()))
+            self._viewer.add_layer(NapariLayer.create(*tomogram.layer()))
             self.watch(job_id)
 
         self._tasks.run("Opening the tomogram", lambda _task: open_tomogram(path), opened)
@@ -121,7 +121,7 @@ class PreviewController(QObject):
     def _is_mine_and_running(self, record: JobRecord) -> bool:
         return record.job_id in self._jobs.table.mine and not record.state.final
 
-    def watch_jobs_of(self, layer: Any) -> None:  # noqa: ANN401 (a napari layer)
+    def watch_jobs_of(self, layer: Layer) -> None:
         """Watch the unfinished jobs of a tomogram that was just opened."""
         for job in self._jobs.table.unfinished():
             if job.mine and self.tomogram_of(job.record) is layer:
@@ -129,15 +129,15 @@ class PreviewController(QObject):
 
     # layers
 
-    def tomogram_of(self, record: JobRecord) -> Any:  # noqa: ANN401
+    def tomogram_of(self, record: JobRecord) -> Layer:
         """Return the layer of a job's tomogram, None if it is not open."""
         return layer_of_path(self._viewer, self._jobs.tomogram_path(record))
 
-    def overlay_of_layer(self, layer: Any) -> Overlay | None:  # noqa: ANN401
+    def overlay_of_layer(self, layer: Layer) -> Overlay | None:
         """Return the overlay that a layer belongs to."""
         return self.overlays.get(layer.metadata.get(JOB_KEY, "")) if layer is not None else None
 
-    def set_voxel_size(self, layer: Any, voxel_size_A: Spacing) -> None:  # noqa: ANN401
+    def set_voxel_size(self, layer: Layer, voxel_size_A: Spacing) -> None:
         """Rescale the masks on a tomogram whose voxel size (Å; z, y, x) was corrected."""
         for overlay in self.overlays.values():
             if overlay.tomogram is layer and overlay.in_viewer:
@@ -178,16 +178,12 @@ class PreviewController(QObject):
     def _new_overlay(self, record: JobRecord) -> Overlay:
         settings = self._preferences.values
         overlay = Overlay(
-            self._viewer,
-            record,
-            tomogram=self.tomogram_of(record),
-            opacity=settings.opacity,
-            contour=settings.contour,
+            self._viewer, record, tomogram=self.tomogram_of(record), opacity=settings.opacity, contour=settings.contour
         )
         self.overlays[record.job_id] = overlay
         return overlay
 
-    def _on_removed(self, event: Any) -> None:  # noqa: ANN401
+    def _on_removed(self, event: LayerEvent) -> None:
         job_id = event.value.metadata.get(JOB_KEY)
         if job_id in self.overlays:
             self.unwatch(job_id)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QObject
@@ -28,6 +27,7 @@ from napari_cryomamba.layers.picks import add_hidden, diameter_A, picks_of_job, 
 from napari_cryomamba.layers.tomogram import Array, open_mask, source_of
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.thresholds import ScoreMap, load_scores
+from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.net.messages import JobChanged
 
@@ -51,7 +51,7 @@ class Results(QObject):
 
     def __init__(
         self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
+        viewer: Viewer,
         jobs: JobController,
         preview: PreviewController,
         bridge: Bridge,
@@ -146,8 +146,8 @@ class Results(QObject):
             layer = picks_of_job(self._viewer, record.job_id)
             if layer is not None:
                 below = np.ones(len(candidates), np.bool_)
-                below[candidates.above(threshold.high, threshold.low)] = False
-                add_hidden(layer, candidates.chosen(below))
+                below[candidates.indices_above(threshold.high, threshold.low)] = False
+                add_hidden(layer, candidates.select(below))
 
         self._downloads.fetch(record, CANDIDATES.name, on_downloaded)
 

@@ -12,7 +12,7 @@ import numpy as np
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.export import export
 from cryomamba.masks.measure import Measurements
-from cryomamba.picks import Frame, Picks, write_picks
+from cryomamba.picks import Picks, TomogramInfo, write_picks
 from cryomamba.volumes import HeaderFields, MaskWriter, blank_header, open_volume
 from napari_cryomamba.layers.tomogram import Array
 
@@ -136,5 +136,5 @@ def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shap
         np.array([found.volume_nm3 for found in components], np.float64),
         np.array([found.label for found in components], np.int64),
     )
-    write_picks(picks, path, Frame(shape, voxel_size_A, stem_of(tomogram)))
+    write_picks(picks, path, TomogramInfo(shape, voxel_size_A, stem_of(tomogram)))
     return len(picks)

@@ -39,11 +39,7 @@ class ServerConnection(QObject):
     server_changed = Signal()
 
     def __init__(
-        self,
-        preferences: Preferences,
-        notifications: Notifications,
-        frames: FrameStore,
-        parent: QObject | None = None,
+        self, preferences: Preferences, notifications: Notifications, frames: FrameStore, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._preferences = preferences

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Layer as NapariLayer
 from qtpy.QtCore import QObject
 
 from cryomamba.geometry import Spacing
@@ -17,6 +16,7 @@ from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.tomogram import Tomogram, open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import correct_voxel_size, go_to_middle, tomogram_layers
+from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.sample import sample_path
 
 
@@ -25,7 +25,7 @@ class TomogramController(QObject):
 
     def __init__(
         self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
+        viewer: Viewer,
         preview: PreviewController,
         tasks: TaskRunner,
         notifications: Notifications,
@@ -53,11 +53,11 @@ class TomogramController(QObject):
 
     def _open(self, context: str, read: Callable[[], Tomogram]) -> None:
         def add(tomogram: Tomogram) -> None:
-            self._viewer.add_layer(Layer.create(*tomogram.layer()))
+            self._viewer.add_layer(NapariLayer.create(*tomogram.layer()))
 
         self._tasks.run(context, lambda _task: read(), add)
 
-    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401
+    def _on_inserted(self, event: LayerEvent) -> None:
         source = source_of(event.value)
         if source is None:
             return
@@ -69,7 +69,7 @@ class TomogramController(QObject):
                 self.show_only(event.value)
             self._preview.watch_jobs_of(event.value)
 
-    def show_only(self, layer: Any) -> None:  # noqa: ANN401
+    def show_only(self, layer: Layer) -> None:
         """Show a tomogram with its masks, and hide the others, which would cover it."""
         for overlay in self._preview.overlays.values():
             if overlay.in_viewer and overlay.tomogram is not None:
@@ -79,7 +79,7 @@ class TomogramController(QObject):
         self._viewer.layers.selection.active = layer
         go_to_middle(self._viewer, layer)
 
-    def correct_voxel_size(self, layer: Any, voxel_size_A: Spacing) -> bool:  # noqa: ANN401
+    def correct_voxel_size(self, layer: Layer, voxel_size_A: Spacing) -> bool:
         """Replace the voxel size (Å; z, y, x) of a tomogram and its masks; return whether it was plausible."""
 
         def correct() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Spacing
@@ -14,6 +13,7 @@ from napari_cryomamba.layers.tomogram import Array, source_of
 from napari_cryomamba.models.components import Edit
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.napari_types import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Mask:
         None if the finished mask is shown.
     """
 
-    layer: Any
+    layer: Layer
     header: HeaderFields | None
     tomogram: str
     folder: Path | None
@@ -85,7 +85,7 @@ PREVIEW = NotReady("The mask is still a coarse preview.", "Wait until the job is
 TEMPORARY = NotReady("A new threshold is being previewed.", "Apply or discard it, then try again.")
 
 
-def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401 (a napari layer)
+def mask_of(layer: Layer, overlay: Overlay | None) -> Mask | None:
     """Return the mask that a layer shows; None if it is no Labels layer with three axes."""
     if layer is None or layer._type_string != "labels" or layer.ndim != 3:  # noqa: SLF001 (napari's own word for it)
         return None
@@ -107,7 +107,7 @@ def mask_of(layer: Any, overlay: Overlay | None) -> Mask | None:  # noqa: ANN401
     return Mask(layer, None, f"{layer.name}.mrc", None, "mask", Palette())
 
 
-def apply_edit(layer: Any, edit: Edit) -> None:  # noqa: ANN401
+def apply_edit(layer: Layer, edit: Edit) -> None:
     """Change the voxels of an edit through napari's own history, so that Ctrl-Z undoes it."""
     if len(edit):
         layer.data_setitem(edit.indices, edit.labels)

@@ -12,6 +12,7 @@ from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, source_of
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.placement import Placement
 from napari_cryomamba.models.source import Source
+from napari_cryomamba.napari_types import Layer, Viewer
 
 JOB_KEY = "cryomamba_job"
 
@@ -42,10 +43,10 @@ class Overlay:
 
     def __init__(
         self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
+        viewer: Viewer,
         record: JobRecord,
         *,
-        tomogram: Any = None,  # noqa: ANN401
+        tomogram: Layer = None,
         palette: Palette | None = None,
         opacity: float = 0.6,
         contour: int = 0,
@@ -57,7 +58,7 @@ class Overlay:
         self.feature = record.engine
         self.final = False
         self.scale: tuple[int, int, int] = (1, 1, 1)
-        self.layer: Any = None
+        self.layer: Layer = None
         self._finished: Array | None = None
         self._voxel_size_A = record.volume.voxel_size_A
         self._name = layer_name(record)

@@ -19,11 +19,12 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.models.jobs import JobRecord
-from cryomamba.picks import NORMAL_HEADS, Picks
+from cryomamba.picks import NORMAL_COLUMNS, Picks
 from napari_cryomamba.layers.paths import path_colors, path_segments
 from napari_cryomamba.layers.tomogram import METADATA_KEY
 from napari_cryomamba.models.palette import color_of
 from napari_cryomamba.models.placement import NM_PER_A, Placement
+from napari_cryomamba.napari_types import Layer, Viewer
 
 PICKS_KEY = "cryomamba_picks"
 VECTORS_KEY = "cryomamba_vectors"
@@ -35,12 +36,8 @@ _LINE_WIDTH = 0.1
 
 
 def show_picks(
-    viewer: Any,  # noqa: ANN401 (napari has no types)
-    record: JobRecord,
-    picks: Picks,
-    voxel_size_A: Spacing,
-    diameter_A: float = DEFAULT_DIAMETER_A,
-) -> Any:  # noqa: ANN401
+    viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float = DEFAULT_DIAMETER_A
+) -> Layer:
     """Add a job's picks to the viewer, or replace those that are shown already, and return the layer."""
     for present in [layer for layer in viewer.layers if record.job_id in _jobs_of(layer)]:
         viewer.layers.remove(present)
@@ -54,18 +51,18 @@ def show_picks(
             _add_lines(viewer, record, layer, voxel_size_A, width)
     # Points that the user adds have the highest score, belong to a new filament, and have a normal along z, because
     # theirs is not known.
-    along_z = dict(zip(NORMAL_HEADS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
+    along_z = dict(zip(NORMAL_COLUMNS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
     number = int(picks.labels.max(initial=0)) + 1 if picks.kind == "filaments" else 1
     layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: number, **along_z}
     return layer
 
 
-def _jobs_of(layer: Any) -> set[object]:  # noqa: ANN401
+def _jobs_of(layer: Layer) -> set[object]:
     return {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}
 
 
 def _add_vectors(
-    viewer: Any,  # noqa: ANN401
+    viewer: Viewer,
     record: JobRecord,
     what: str,
     vectors: Any,  # noqa: ANN401
@@ -74,7 +71,7 @@ def _add_vectors(
     *,
     width: float = 0.5,
     style: str = "arrow",
-) -> Any:  # noqa: ANN401
+) -> Layer:
     return viewer.add_vectors(
         vectors,
         name=f"{record.volume.name or record.name} · {what}",
@@ -87,7 +84,7 @@ def _add_vectors(
     )
 
 
-def _add_lines(viewer: Any, record: JobRecord, points: Any, size_A: Spacing, width: float) -> None:  # noqa: ANN401
+def _add_lines(viewer: Viewer, record: JobRecord, points: Layer, size_A: Spacing, width: float) -> None:
     """Draw lines through the points of filaments; they follow points that are moved, hidden, added or deleted."""
     segments, numbers = path_segments(_all(points), _shown(points))
     lines = _add_vectors(viewer, record, "paths", segments, numbers, size_A, width=width, style="line")
@@ -115,7 +112,7 @@ def neighbours_shown() -> Iterator[None]:
         yield
 
 
-def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Any:  # noqa: ANN401
+def _add(viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Layer:
     return viewer.add_points(
         picks.positions,
         name=f"{record.volume.name or record.name} · picks",
@@ -138,7 +135,7 @@ def _add(viewer: Any, record: JobRecord, picks: Picks, voxel_size_A: Spacing, di
 
 
 def _normal_features(picks: Picks) -> dict[str, Any]:
-    return {} if picks.normals is None else dict(zip(NORMAL_HEADS, picks.normals.T, strict=True))
+    return {} if picks.normals is None else dict(zip(NORMAL_COLUMNS, picks.normals.T, strict=True))
 
 
 def diameter_A(record: JobRecord, engine: EngineInfo | None) -> float:
@@ -154,57 +151,57 @@ def diameter_A(record: JobRecord, engine: EngineInfo | None) -> float:
     return float(diameter) if isinstance(diameter, int | float) else DEFAULT_DIAMETER_A
 
 
-def picks_of_job(viewer: Any, job_id: str) -> Any:  # noqa: ANN401
+def picks_of_job(viewer: Viewer, job_id: str) -> Layer:
     """Return the layer of a job's picks, None if there is none."""
     return next((layer for layer in viewer.layers if layer.metadata.get(PICKS_KEY) == job_id), None)
 
 
-def is_picks(layer: Any) -> bool:  # noqa: ANN401
+def is_picks(layer: Layer) -> bool:
     """Whether a layer is a Points layer with three axes."""
     return layer is not None and layer._type_string == "points" and layer.ndim == 3  # noqa: SLF001 (napari's own word for it)
 
 
-def picks_in(layer: Any) -> Picks:  # noqa: ANN401
+def picks_in(layer: Layer) -> Picks:
     """Return the points of a layer that are not hidden."""
-    return _all(layer).stretches(np.flatnonzero(_shown(layer)))
+    return _all(layer).split_filaments(np.flatnonzero(_shown(layer)))
 
 
-def _shown(layer: Any) -> npt.NDArray[np.bool_]:  # noqa: ANN401
+def _shown(layer: Layer) -> npt.NDArray[np.bool_]:
     return np.asarray(layer.shown, bool)
 
 
-def _all(layer: Any) -> Picks:  # noqa: ANN401
+def _all(layer: Layer) -> Picks:
     count = len(layer.data)
     features = layer.features
     scores = features[SCORE].to_numpy(float) if SCORE in features else np.full(count, SCORE_MAX, np.float64)
     labels = features[LABEL].to_numpy(float).astype(np.int64) if LABEL in features else np.ones(count, np.int64)
     kind = layer.metadata.get("kind", "particles")
-    oriented = all(name in features for name in NORMAL_HEADS)
-    normals = features[list(NORMAL_HEADS)].to_numpy(float) if oriented else None
+    oriented = all(name in features for name in NORMAL_COLUMNS)
+    normals = features[list(NORMAL_COLUMNS)].to_numpy(float) if oriented else None
     return Picks(np.asarray(layer.data, np.float64), scores, labels, kind, normals)
 
 
-def hide_below(layer: Any, score: float) -> int:  # noqa: ANN401
+def hide_below(layer: Layer, score: float) -> int:
     """Show the points of at least a score, hide the others, and return how many are shown."""
     if SCORE in layer.features:
         _show(layer, layer.features[SCORE].to_numpy(float) >= score)
     return int(_shown(layer).sum())
 
 
-def show_above(layer: Any, high: float, low: float) -> None:  # noqa: ANN401
+def show_above(layer: Layer, high: float, low: float) -> None:
     """Show the points that are kept at a threshold, and hide the others."""
     shown = np.zeros(len(layer.data), np.bool_)
-    shown[_all(layer).above(high, low)] = True
+    shown[_all(layer).indices_above(high, low)] = True
     _show(layer, shown)
 
 
-def _show(layer: Any, shown: npt.NDArray[np.bool_]) -> None:  # noqa: ANN401
+def _show(layer: Layer, shown: npt.NDArray[np.bool_]) -> None:
     layer.shown = shown
     # napari emits no event when points are hidden.
     layer.events.features()
 
 
-def add_hidden(layer: Any, more: Picks) -> None:  # noqa: ANN401
+def add_hidden(layer: Layer, more: Picks) -> None:
     """Add hidden points to those of a job: a lower threshold will show them."""
     shown = np.concatenate([_shown(layer), np.zeros(len(more), np.bool_)])
     added = {SCORE: more.scores, LABEL: more.labels, **_normal_features(more)}
@@ -219,13 +216,13 @@ def add_hidden(layer: Any, more: Picks) -> None:  # noqa: ANN401
     layer.events.features()
 
 
-def voxel_size_A(layer: Any) -> Spacing:  # noqa: ANN401
+def voxel_size_A(layer: Layer) -> Spacing:
     """Return the voxel size (z, y, x) with which the points are shown."""
     z, y, x = (float(size) / NM_PER_A for size in layer.scale)
     return z, y, x
 
 
-def shape_of(layer: Any) -> Shape | None:  # noqa: ANN401
+def shape_of(layer: Layer) -> Shape | None:
     """Return the shape (z, y, x) of the points' tomogram, None if it is unknown."""
     shape: Shape | None = layer.metadata.get("shape")
     return shape

@@ -16,6 +16,7 @@ from cryomamba.volumes import Volume, VolumeMeta, open_volume
 from napari_cryomamba.models.indexing import full_index
 from napari_cryomamba.models.placement import Placement
 from napari_cryomamba.models.source import Source
+from napari_cryomamba.napari_types import Layer
 
 METADATA_KEY = "cryomamba"
 _SAMPLE_CHUNKS = 24
@@ -134,7 +135,7 @@ def contrast_of(volume: Volume) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def source_of(layer: Any) -> Source | None:  # noqa: ANN401 (a napari layer)
+def source_of(layer: Layer) -> Source | None:
     """Return the file behind a layer, None if it is not one that we opened."""
     found = layer.metadata.get(METADATA_KEY)
     return found if isinstance(found, Source) else None

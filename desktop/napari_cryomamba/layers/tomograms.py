@@ -9,14 +9,15 @@ from cryomamba.geometry import Spacing
 from napari_cryomamba.layers.tomogram import METADATA_KEY, source_of
 from napari_cryomamba.models.placement import Placement
 from napari_cryomamba.models.source import Source
+from napari_cryomamba.napari_types import Layer, Viewer
 
 
-def tomogram_layers(viewer: Any) -> list[Any]:  # noqa: ANN401 (napari has no types)
+def tomogram_layers(viewer: Viewer) -> list[Any]:
     """Return the image layers of files that we opened, in the viewer's order."""
     return [layer for layer in viewer.layers if (source := source_of(layer)) is not None and not source.is_mask]
 
 
-def layer_of_path(viewer: Any, path: str | None) -> Any:  # noqa: ANN401
+def layer_of_path(viewer: Viewer, path: str | None) -> Layer:
     """Return the tomogram layer of a file, None if it is not open."""
     if path is None:
         return None
@@ -28,14 +29,14 @@ def layer_of_path(viewer: Any, path: str | None) -> Any:  # noqa: ANN401
     return None
 
 
-def active_tomogram(viewer: Any) -> Any:  # noqa: ANN401
+def active_tomogram(viewer: Viewer) -> Layer:
     """Return the selected tomogram, or the topmost one, or None."""
     layers = tomogram_layers(viewer)
     active = viewer.layers.selection.active
     return active if active in layers else (layers[-1] if layers else None)
 
 
-def correct_voxel_size(layer: Any, voxel_size_A: Spacing) -> Source:  # noqa: ANN401
+def correct_voxel_size(layer: Layer, voxel_size_A: Spacing) -> Source:
     """Replace the voxel size (Å; z, y, x) of a tomogram.
 
     Raises
@@ -52,7 +53,7 @@ def correct_voxel_size(layer: Any, voxel_size_A: Spacing) -> Source:  # noqa: AN
     return source
 
 
-def go_to_middle(viewer: Any, layer: Any) -> None:  # noqa: ANN401
+def go_to_middle(viewer: Viewer, layer: Layer) -> None:
     """Show the whole middle slice of a layer."""
     low, high = layer.extent.world
     middle = (low + high) / 2

@@ -1,1 +1,1 @@
-"""What the desktop knows, without Qt: plain state with methods, tested without a screen."""
+"""The state of the desktop as plain Python, without Qt and napari."""

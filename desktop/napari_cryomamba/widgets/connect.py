@@ -27,8 +27,8 @@ _TICK_MS = 500
 class ConnectPanel(QWidget):
     """A field for the address, a light with text, a line about the server, and a button to connect."""
 
-    def __init__(self, server: ServerConnection, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, server: ServerConnection) -> None:
+        super().__init__()
         self._server = server
         self.address = QComboBox(self)
         self.address.setEditable(True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -13,19 +12,14 @@ from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask, apply_edit
 from napari_cryomamba.models.components import Edit, fill_holes, keep_component, remove_small_components
 from napari_cryomamba.models.notifications import Level, Notification
+from napari_cryomamba.napari_types import Viewer
 
 
 class EditPanel(QWidget):
     """Each edit runs in a thread and goes through napari's history, so that Ctrl-Z undoes it."""
 
-    def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        tasks: TaskRunner,
-        notifications: Notifications,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, tasks: TaskRunner, notifications: Notifications) -> None:
+        super().__init__()
         self._viewer, self._tasks, self._notifications = viewer, tasks, notifications
         self._mask: Mask | None = None
         self.min_volume = QDoubleSpinBox(self)

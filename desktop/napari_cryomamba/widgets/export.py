@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
@@ -18,20 +17,14 @@ from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.models.components import measure_mask
 from napari_cryomamba.models.jobs import JobKind, kind_of
 from napari_cryomamba.models.notifications import Level, Notification
+from napari_cryomamba.napari_types import Viewer
 
 
 class ExportPanel(QWidget):
     """Writes files in threads, and shows where they are."""
 
-    def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        results: Results,
-        tasks: TaskRunner,
-        notifications: Notifications,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, results: Results, tasks: TaskRunner, notifications: Notifications) -> None:
+        super().__init__()
         self._viewer, self._results = viewer, results
         self._tasks, self._notifications = tasks, notifications
         self._mask: Mask | None = None

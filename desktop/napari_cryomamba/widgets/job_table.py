@@ -94,11 +94,9 @@ def _fraction(job: Job) -> float:
 
 def _state_color(state: JobState) -> QColor | None:
     colors = state_colors()
-    found = {
-        JobState.FAILED: colors.error,
-        JobState.COMPLETED: colors.ok,
-        JobState.CANCELLED: colors.inactive,
-    }.get(state)
+    found = {JobState.FAILED: colors.error, JobState.COMPLETED: colors.ok, JobState.CANCELLED: colors.inactive}.get(
+        state
+    )
     return QColor(found) if found is not None else None
 
 

@@ -42,9 +42,8 @@ class JobsPanel(QWidget):
         frames: FrameStore,
         server: ServerConnection,
         downloads: Downloads,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._jobs, self._preview, self._frames, self._server = jobs, preview, frames, server
         self._transfers: dict[str, str] = {}
         self.model = JobTableModel(jobs.table, self)

@@ -14,6 +14,7 @@ from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.diagnostics import diagnose
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
+from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.connect import ConnectPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
@@ -45,7 +46,7 @@ class CryoMambaWidget(QWidget):
     _closing = False
     closed = False
 
-    def __init__(self, napari_viewer: Any, *, settings: SettingsFile | None = None, connect: bool = True) -> None:  # noqa: ANN401
+    def __init__(self, napari_viewer: Viewer, *, settings: SettingsFile | None = None, connect: bool = True) -> None:
         super().__init__()
         self.viewer = napari_viewer
         self.controller = AppController(napari_viewer, file=settings, parent=self)
@@ -63,10 +64,10 @@ class CryoMambaWidget(QWidget):
 
     def _make_panels(self) -> None:
         app, viewer = self.controller, self.viewer
-        self.connection = ConnectPanel(app.server, self)
-        self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks, self)
-        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, self)
-        self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads, self)
+        self.connection = ConnectPanel(app.server)
+        self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
+        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences)
+        self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)
         self.export = ExportPanel(viewer, app.results, app.tasks, app.notifications)
@@ -81,10 +82,9 @@ class CryoMambaWidget(QWidget):
             statistics=self.statistics,
             edit=self.edit,
             export=self.export,
-            parent=self,
         )
-        self.picks = PicksPanel(viewer, app.notifications, self)
-        self.messages = MessagesPanel(app.notifications, app.server, self)
+        self.picks = PicksPanel(viewer, app.notifications)
+        self.messages = MessagesPanel(app.notifications, app.server)
 
     def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
@@ -160,9 +160,7 @@ class CryoMambaWidget(QWidget):
         """Check this computer and the server, and show the results."""
         url = self.controller.server.state.url
         self.controller.tasks.run(
-            "Checking the installation",
-            lambda _task: diagnose(url),
-            lambda text: self._show_box("Installation", text),
+            "Checking the installation", lambda _task: diagnose(url), lambda text: self._show_box("Installation", text)
         )
 
     def _show_about(self) -> None:

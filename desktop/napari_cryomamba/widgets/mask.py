@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
@@ -30,6 +28,7 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, mask_of
+from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
@@ -38,11 +37,7 @@ from napari_cryomamba.widgets.threshold import ThresholdPanel
 _COLOR, _NAME, _LABEL = 0, 1, 2
 _STYLE_EVENTS = ("visible", "opacity", "contour")
 _ROW_HEIGHT, _ROWS_MAX = 24, 5
-_VERSIONS = {
-    MASK.name: "Original result",
-    INSTANCES.name: "Labelled components",
-    MEDIAL_SURFACE.name: "Medial surface",
-}
+_VERSIONS = {MASK.name: "Original result", INSTANCES.name: "Labelled components", MEDIAL_SURFACE.name: "Medial surface"}
 
 
 class MaskPanel(QScrollArea):
@@ -50,7 +45,7 @@ class MaskPanel(QScrollArea):
 
     def __init__(
         self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
+        viewer: Viewer,
         jobs: JobController,
         preview: PreviewController,
         results: Results,
@@ -60,9 +55,8 @@ class MaskPanel(QScrollArea):
         statistics: StatisticsPanel,
         edit: EditPanel,
         export: ExportPanel,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._viewer, self._jobs, self._preview = viewer, jobs, preview
         self._results, self._preferences = results, preferences
         self._threshold, self._statistics, self._edit, self._export = threshold, statistics, edit, export
@@ -150,13 +144,13 @@ class MaskPanel(QScrollArea):
         active = self._viewer.layers.selection.active
         self.show_layer(active if mask_of(active, None) is not None else self._fallback())
 
-    def _fallback(self) -> Any:  # noqa: ANN401 (a napari layer, or None)
+    def _fallback(self) -> Layer:
         layers = self._viewer.layers
         if self.current is not None and self.current.layer in layers:
             return self.current.layer
         return next((layer for layer in reversed(layers) if mask_of(layer, None) is not None), None)
 
-    def show_layer(self, layer: Any) -> None:  # noqa: ANN401
+    def show_layer(self, layer: Layer) -> None:
         """Show a layer's mask."""
         self._listen(layer)
         overlay = self._preview.overlay_of_layer(layer)
@@ -196,7 +190,7 @@ class MaskPanel(QScrollArea):
         if record is not None:
             self._results.show_version(record, self.version.itemData(row))
 
-    def _listen(self, layer: Any) -> None:  # noqa: ANN401
+    def _listen(self, layer: Layer) -> None:
         """Follow changes of the shown layer in napari's own controls."""
         before = self.current.layer if self.current is not None else None
         if layer is before:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_cryomamba.app.tomograms import TomogramController
 from napari_cryomamba.layers.tomograms import active_tomogram, go_to_middle
+from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.reader import COMPRESSED, SUFFIXES
 from napari_cryomamba.signals import QAction, Signal
 
@@ -34,7 +34,7 @@ class CryoMambaMenu(QMenu):
     check_requested = Signal()
     about_requested = Signal()
 
-    def __init__(self, viewer: Any, tomograms: TomogramController, parent: QWidget | None = None) -> None:  # noqa: ANN401
+    def __init__(self, viewer: Viewer, tomograms: TomogramController, parent: QWidget | None = None) -> None:
         super().__init__("&CryoMamba", parent)
         self._viewer, self._tomograms = viewer, tomograms
         self._add("&Open tomogram…", self.open_dialog, "Ctrl+Shift+T")
@@ -109,13 +109,13 @@ class CryoMambaMenu(QMenu):
             go_to_middle(self._viewer, layer)
 
 
-def add_menu(menu: CryoMambaMenu, viewer: Any) -> None:  # noqa: ANN401
+def add_menu(menu: CryoMambaMenu, viewer: Viewer) -> None:
     """Add the menu to the menu bar of the window, before Help."""
     window = viewer.window
     window.main_menu.insertMenu(window.help_menu.menuAction(), menu)
 
 
-def remove_menu(menu: CryoMambaMenu, viewer: Any) -> None:  # noqa: ANN401
+def remove_menu(menu: CryoMambaMenu, viewer: Viewer) -> None:
     """Remove the menu; the menu bar of a window that is closing may be gone already."""
     with contextlib.suppress(AttributeError, RuntimeError):
         viewer.window.main_menu.removeAction(menu.menuAction())

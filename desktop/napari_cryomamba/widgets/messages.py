@@ -24,8 +24,8 @@ from napari_cryomamba.widgets.theme import state_colors
 class MessagesPanel(QWidget):
     """The history of notifications."""
 
-    def __init__(self, notifications: Notifications, server: ServerConnection, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, notifications: Notifications, server: ServerConnection) -> None:
+        super().__init__()
         self._notifications, self._server = notifications, server
         self.list = QListWidget(self)
         self.list.setWordWrap(True)

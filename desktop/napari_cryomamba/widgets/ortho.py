@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from napari_cryomamba.layers.picks import neighbours_shown
+from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 
 ORDERS = {"x – z": (1, 0, 2), "y – z": (2, 1, 0)}
 _STYLE = {
@@ -52,7 +53,7 @@ class OrthogonalViews(QWidget):
         Its own canvas shows x – y.
     """
 
-    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:  # noqa: ANN401
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._copies: dict[Any, list[Any]] = {}
@@ -76,7 +77,7 @@ class OrthogonalViews(QWidget):
             plane.model.mouse_double_click_callbacks.append(self._jump)
         self._follow_viewer()
 
-    def _add(self, layer: Any) -> None:  # noqa: ANN401
+    def _add(self, layer: Layer) -> None:
         kind = next((kind for kind in _STYLE if isinstance(layer, kind)), None)
         if kind is None or layer.ndim != 3:
             return
@@ -94,7 +95,7 @@ class OrthogonalViews(QWidget):
             layer.events.paint.connect(self._on_data)
 
     @staticmethod
-    def _copy(layer: Any, kind: Any, plane: _Plane) -> Any:  # noqa: ANN401
+    def _copy(layer: Layer, kind: type[Layer], plane: _Plane) -> Layer:
         style = {name: getattr(layer, name) for name in _STYLE[kind] if name != "contour"}
         style |= {name: getattr(layer, name) for name in _PLACEMENT}
         if kind is Points:
@@ -105,29 +106,29 @@ class OrthogonalViews(QWidget):
         plane.model.add_layer(copy)
         return copy
 
-    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401
+    def _on_inserted(self, event: LayerEvent) -> None:
         self._add(event.value)
 
-    def _on_removed(self, event: Any) -> None:  # noqa: ANN401
+    def _on_removed(self, event: LayerEvent) -> None:
         self._drop(event.value)
 
-    def _drop(self, layer: Any) -> None:  # noqa: ANN401
+    def _drop(self, layer: Layer) -> None:
         for plane, copy in zip(self.planes, self._copies.pop(layer, ()), strict=False):
             plane.model.layers.remove(copy)
         layer.events.disconnect(self)
 
-    def _on_style(self, event: Any) -> None:  # noqa: ANN401
+    def _on_style(self, event: LayerEvent) -> None:
         layer = event.source
         name = event.type
         for copy in self._copies.get(layer, ()):
             if name in _PLACEMENT or hasattr(copy, name):
                 setattr(copy, name, getattr(layer, name))
 
-    def _on_points(self, event: Any) -> None:  # noqa: ANN401
+    def _on_points(self, event: LayerEvent) -> None:
         self._drop(event.source)
         self._add(event.source)
 
-    def _on_data(self, event: Any) -> None:  # noqa: ANN401
+    def _on_data(self, event: LayerEvent) -> None:
         layer = event.source
         for copy in self._copies.get(layer, ()):
             if copy.data is layer.data:
@@ -135,7 +136,7 @@ class OrthogonalViews(QWidget):
             else:
                 copy.data = layer.data
 
-    def refresh_layer(self, layer: Any) -> None:  # noqa: ANN401
+    def refresh_layer(self, layer: Layer) -> None:
         """Redraw a layer whose array was changed in place."""
         for copy in self._copies.get(layer, ()):
             if copy.data is not layer.data:
@@ -150,11 +151,11 @@ class OrthogonalViews(QWidget):
             plane.model.dims.current_step = self._viewer.dims.current_step
         self._syncing = False
 
-    def _follow_plane(self, event: Any) -> None:  # noqa: ANN401
+    def _follow_plane(self, event: LayerEvent) -> None:
         if not self._syncing:
             self._viewer.dims.current_step = event.source.current_step
 
-    def _jump(self, _model: Any, event: Any) -> None:  # noqa: ANN401
+    def _jump(self, _model: Viewer, event: LayerEvent) -> None:
         self._viewer.dims.point = tuple(event.position)
 
     def close_views(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
@@ -21,12 +20,13 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.picks import ENDINGS, Frame, write_picks
+from cryomamba.picks import EXTENSIONS, TomogramInfo, write_picks
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.napari_types import Layer, Viewer
 
 TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
@@ -34,15 +34,10 @@ TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Tabl
 class PicksPanel(QWidget):
     """The selected Points layer; points are added, moved and deleted with napari's own tools."""
 
-    def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        notifications: Notifications,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, notifications: Notifications) -> None:
+        super().__init__()
         self._viewer, self._notifications = viewer, notifications
-        self._layer: Any = None
+        self._layer: Layer = None
         self._filling = self._dragging = False
         self.title = QLabel(self)
         self.title.setWordWrap(True)
@@ -54,7 +49,7 @@ class PicksPanel(QWidget):
         self.diameter.setRange(0.1, 10_000)
         self.diameter.setSuffix(" nm")
         self.format = QComboBox(self)
-        for suffix in (".star", *(ending for ending in ENDINGS if ending != ".star")):
+        for suffix in (".star", *(ending for ending in EXTENSIONS if ending != ".star")):
             self.format.addItem(TITLES.get(suffix, suffix), suffix)
         self.export = QPushButton("Export…", self)
         self.export.setToolTip("Export the points that are shown")
@@ -169,7 +164,7 @@ class PicksPanel(QWidget):
     def export_to(self, path: Path) -> None:
         """Export the shown points in the format of the file extension."""
         picks = picks_in(self._layer)
-        frame = Frame(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
+        frame = TomogramInfo(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
         if self._notifications.report_errors("Exporting the picks", lambda: write_picks(picks, path, frame)):
             self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")
             self._notifications.notify(Notification(Level.INFO, f"Picks saved: {path.name}."))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -27,6 +25,7 @@ from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.submission import JobSubmission
+from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.form import ParameterForm
 
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
@@ -35,15 +34,8 @@ UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by pat
 class SegmentPanel(QWidget):
     """Starts jobs with the engines of the server and of this process."""
 
-    def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        jobs: JobController,
-        server: ServerConnection,
-        preferences: Preferences,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, jobs: JobController, server: ServerConnection, preferences: Preferences) -> None:
+        super().__init__()
         self._viewer, self._jobs, self._server, self._preferences = viewer, jobs, server, preferences
         self._shown = ""
         self.tomogram = QComboBox(self)
@@ -121,7 +113,7 @@ class SegmentPanel(QWidget):
         layout.addLayout(buttons)
 
     @property
-    def layer(self) -> Any:  # noqa: ANN401 (a napari layer, or None)
+    def layer(self) -> Layer:
         """The chosen tomogram."""
         layers = tomogram_layers(self._viewer)
         name = self.tomogram.currentText()

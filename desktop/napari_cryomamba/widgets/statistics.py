@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -25,6 +24,7 @@ from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
+from napari_cryomamba.napari_types import Viewer
 
 
 class TableCell(QTableWidgetItem):
@@ -49,14 +49,8 @@ class TableCell(QTableWidgetItem):
 class StatisticsPanel(QWidget):
     """Measures the mask in a thread; a double click on a row moves the view there."""
 
-    def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        tasks: TaskRunner,
-        notifications: Notifications,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, tasks: TaskRunner, notifications: Notifications) -> None:
+        super().__init__()
         self._viewer, self._tasks, self._notifications = viewer, tasks, notifications
         self._mask: Mask | None = None
         self._array: object = None

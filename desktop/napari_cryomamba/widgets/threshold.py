@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
@@ -38,6 +37,7 @@ from napari_cryomamba.models.thresholds import (
     with_thresholds,
     write_thresholded,
 )
+from napari_cryomamba.napari_types import Viewer
 
 _LOAD = "Adjust threshold…"
 
@@ -47,15 +47,14 @@ class ThresholdPanel(QWidget):
 
     def __init__(
         self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
+        viewer: Viewer,
         jobs: JobController,
         preview: PreviewController,
         results: Results,
         server: ServerConnection,
         tasks: TaskRunner,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._viewer, self._jobs, self._preview = viewer, jobs, preview
         self._results, self._server, self._tasks = results, server, tasks
         self._overlay: Overlay | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -26,6 +25,7 @@ from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.metadata import header_rows, statistics_rows
 from napari_cryomamba.models.source import Source
+from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.signals import Signal
 from napari_cryomamba.widgets.theme import state_colors
 
@@ -43,16 +43,10 @@ class TomogramPanel(QScrollArea):
 
     open_requested = Signal()
 
-    def __init__(
-        self,
-        viewer: Any,  # noqa: ANN401 (napari has no types)
-        tomograms: TomogramController,
-        tasks: TaskRunner,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, tomograms: TomogramController, tasks: TaskRunner) -> None:
+        super().__init__()
         self._viewer, self._tomograms, self._tasks = viewer, tomograms, tasks
-        self._layer: Any = None
+        self._layer: Layer = None
         self._statistics: dict[str, Statistics] = {}
         self._task: Task | None = None
         self._measured = ""

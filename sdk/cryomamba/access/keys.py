@@ -1,4 +1,4 @@
-"""Key files: all that one side of an encrypted bus needs, its key pair, its role and the broker's public key."""
+"""Key files: the key pair and role of one side of an encrypted bus, and the broker's public key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOME_NAMES: Final[dict[Role, str]] = {Role.ADMIN: "admin", Role.WORKER: "worker"
 
 
 class KeyFile(BaseModel):
-    """What a ``.key`` file says; keys are Z85 text.
+    """The content of a ``.key`` file; keys are Z85 text.
 
     Attributes
     ----------
@@ -65,18 +65,18 @@ class KeyFile(BaseModel):
             ) from None
         except (ValidationError, UnicodeDecodeError):
             raise InvalidRequestError(
-                f"The file {path.name} is not a key file.", hint="'cryomamba keys add NAME' makes one."
+                f"The file {path.name} is not a key file.", hint="'cryomamba keys add NAME' creates one."
             ) from None
 
     def secure(self, socket: zmq.Socket[Any]) -> None:
-        """Let a socket speak with this key, before it connects."""
+        """Make a socket use this key, before it connects."""
         socket.curve_publickey = self.public_key.encode()
         socket.curve_secretkey = self.secret_key.encode()
         socket.curve_serverkey = self.server_key.encode()
 
 
 def key_for(settings: Settings, role: Literal[Role.ADMIN, Role.WORKER]) -> KeyFile | None:
-    """Return the key with which this process speaks on the bus, None where the bus is open.
+    """Return the key of this process for the bus, None where the bus is open.
 
     That is the file that ``CRYOMAMBA_KEY`` names, or the home's own key for the role.
 

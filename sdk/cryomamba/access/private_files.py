@@ -1,4 +1,4 @@
-"""Files that only their owner may read, written whole or not at all."""
+"""Files that only their owner may read, written atomically."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_private_once(path: Path, text: str) -> None:
-    """Write a file that must not be there yet, whoever else tries at the same moment.
+    """Write a file that must not exist yet, also if others try at the same moment.
 
     Raises
     ------
@@ -35,12 +35,12 @@ def write_private_once(path: Path, text: str) -> None:
         write_atomically(path, text, private=True, overwrite=False)
     except FileExistsError:
         raise ConflictError(
-            f"There is a file {path.name} already.", hint="Choose another name, or remove the old file first."
+            f"The file {path.name} exists already.", hint="Choose another name, or remove the file first."
         ) from None
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that only its owner may enter; one that is there stays as it is."""
+    """Make a folder that only its owner may enter; an existing one is left as it is."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
@@ -60,15 +60,15 @@ def read_private(path: Path) -> str:
         if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
             raise InvalidRequestError(
                 f"The key file {path.name} can be read by other people on this machine.",
-                hint=f"Take their rights away: chmod 600 {path.name}.",
+                hint=f"Change its permissions: chmod 600 {path.name}.",
             )
         if status.st_size > FILE_MAX_BYTES:
-            raise InvalidRequestError(f"The key file {path.name} is not one.", hint="Make it anew.")
+            raise InvalidRequestError(f"The file {path.name} is not a key file.", hint="Create it again.")
         return file.read()
 
 
 def read_or_make_secret(path: Path) -> bytes:
-    """Return the secret in a file; where there is none, a fresh one of 48 random bytes is left there."""
+    """Return the secret in a file; a missing file is created with 48 random bytes."""
     try:
         return read_private(path).strip().encode()
     except FileNotFoundError:

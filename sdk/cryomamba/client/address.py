@@ -1,4 +1,4 @@
-"""From the address of a server to the way to it."""
+"""From the address of a server to its transport."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SERVER_VARIABLE = "CRYOMAMBA_SERVER"
 
 
 def default_server() -> tuple[str, BusEndpoints | None]:
-    """Return where to connect when nobody says: ``CRYOMAMBA_SERVER``, this home's broker, or the local gateway."""
+    """Return the default server: ``CRYOMAMBA_SERVER``, the broker of this data directory, or the local gateway."""
     if url := os.environ.get(SERVER_VARIABLE):
         return url, None
     settings = load_settings()
@@ -26,7 +26,7 @@ def default_server() -> tuple[str, BusEndpoints | None]:
 def make_transport(url: str | None, token: str | None = None) -> Transport:
     """Return the transport for an address: ``http(s)://`` is a gateway, ``tcp://`` and ``ipc://`` are a bus.
 
-    The token is that of the argument or of ``CRYOMAMBA_TOKEN``, the key that of ``CRYOMAMBA_KEY`` or of this home.
+    The token is the argument or ``CRYOMAMBA_TOKEN``; the key is that of ``CRYOMAMBA_KEY`` or of this data directory.
 
     Raises
     ------

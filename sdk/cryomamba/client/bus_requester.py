@@ -1,4 +1,4 @@
-"""Requests and replies over the bus: a DEALER socket whose answers find their question."""
+"""Requests and replies over the bus: a DEALER socket that matches replies to their requests."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ EVERYTHING = Visibility.everything()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A broker's answer: its envelope and its payload parts."""
+    """The reply of a broker: its envelope and its payload parts."""
 
     envelope: Envelope
     parts: tuple[bytes, ...] = ()
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """The answer's fields."""
+        """The fields of the reply."""
         return self.envelope.body
 
 
 def keep_alive(socket: zmq.Socket[Any]) -> None:
-    """Set what every socket of the bus has: heartbeats, a bound on messages, and no lingering at the end."""
+    """Set the options of every socket of the bus: heartbeats, a limit on messages, and no lingering on close."""
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
@@ -53,7 +53,7 @@ class BusRequester:
     """The request side of the bus, for clients and workers.
 
     A request is sent again every two seconds until it is answered, under the same id: the broker executes it once.
-    Nothing is queued for a broker that is away, so a request that was given up is never executed later.
+    Nothing is queued for an unreachable broker, so a request that timed out is never executed later.
     For one event loop.
 
     Parameters
@@ -63,12 +63,12 @@ class BusRequester:
     src : str
         This peer's name.
     key : KeyFile, optional
-        With which to speak; none for an open bus.
+        The key of this peer; none for an open bus.
     """
 
     def __init__(self, endpoint: str, *, src: str, key: KeyFile | None = None) -> None:
         self.endpoint = endpoint
-        self.stamp = EnvelopeFactory(src)
+        self.envelopes = EnvelopeFactory(src)
         self.malformed = 0
         self.broker_epoch: int | None = None
         self._context = zmq.asyncio.Context()
@@ -113,18 +113,18 @@ class BusRequester:
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="bus-replies")
         fields = body.model_dump(mode="json") if isinstance(body, Request) else body
-        envelope = self.stamp.envelope(type_, fields, ts=time.time(), owner=visibility.to_wire())
+        envelope = self.envelopes.envelope(type_, fields, ts=time.time(), owner=visibility.to_wire())
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[envelope.id] = future
         try:
             async with asyncio.timeout(timeout):
-                return await self._ask(encode(envelope), future)
+                return await self._send(encode(envelope), future)
         except TimeoutError:
             raise self._no_answer() from None
         finally:
             del self._waiting[envelope.id]
 
-    async def _ask(self, raw: bytes, future: asyncio.Future[Reply]) -> Reply:
+    async def _send(self, raw: bytes, future: asyncio.Future[Reply]) -> Reply:
         while True:
             await self._socket.send(raw)
             with contextlib.suppress(TimeoutError):
@@ -135,8 +135,8 @@ class BusRequester:
         if self.broker_epoch is None:
             return UnavailableError(
                 f"No broker answers at {self.endpoint}.",
-                hint="Either no broker runs there ('honcho start' starts all services), or the port is another one, or "
-                "it wants a key and this one is not it: CRYOMAMBA_KEY names the key file ('cryomamba keys list').",
+                hint="Check that the broker is running ('honcho start') and that the port is right. If the bus has "
+                "keys, CRYOMAMBA_KEY must name a key file that it accepts ('cryomamba keys list').",
             )
         return UnavailableError(
             "The broker did not answer in time.",
@@ -164,7 +164,7 @@ class BusRequester:
             future.set_result(Reply(envelope, tuple(parts)))
 
     async def close(self) -> None:
-        """End the reader and give the socket back; waiting requests are cancelled."""
+        """End the reader and close the socket; waiting requests are cancelled."""
         for future in self._waiting.values():
             future.cancel()
         if self._reader is not None:

@@ -135,7 +135,7 @@ def retry_job(job_id: str) -> Call[JobRecord]:
 
 def delete_job(job_id: str) -> Call[JobRecord]:
     """Delete the record and the files of a job that has ended."""
-    return Call(JobRecord, BusForm(messages.JOB_DELETE, job_ref(job_id)), None)
+    return _job_call(messages.JOB_DELETE, job_id, "POST", "/delete", repeatable=False)
 
 
 def focus_job(job_id: str, position: tuple[float, float, float]) -> Call[Acknowledged]:

@@ -25,6 +25,6 @@ class Record(BaseModel):
 
 
 class Request(BaseModel):
-    """The base of all requests: immutable, and strict about unknown fields, so that a typing error is seen."""
+    """The base of all requests: immutable, and strict about unknown fields, so that a typo is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

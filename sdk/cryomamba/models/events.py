@@ -1,4 +1,4 @@
-"""What a watching client is told, in the order in which it happens."""
+"""The events of a watched job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StateEvent:
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """A running job is this far; an older one that nobody fetched may be replaced by a newer."""
+    """The progress of a running job; an older event that was not fetched is replaced by a newer one."""
 
     job_id: str
     attempt: int
@@ -33,7 +33,7 @@ class ProgressEvent:
 
 @dataclass(frozen=True, slots=True)
 class PreviewEvent:
-    """The newest preview; older ones that nobody fetched have been dropped.
+    """The newest preview; older ones that were not fetched have been dropped.
 
     Attributes
     ----------
@@ -52,14 +52,14 @@ class PreviewEvent:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEvent:
-    """The connection itself changed; watching goes on by itself.
+    """The connection changed; the client reconnects and continues to watch.
 
     Attributes
     ----------
     status : {'connected', 'lost', 'restarted'}
         ``restarted`` when the other side came back as a new process.
     message : str
-        A sentence for people.
+        A sentence for display.
     retry_s : float
         Seconds until the next try, when lost.
     """

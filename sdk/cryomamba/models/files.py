@@ -1,4 +1,4 @@
-"""Uploaded files as clients see them, and where they lie on a server."""
+"""Uploaded files."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def label_of(filename: str) -> str:
 
 
 class UploadRequest(Request):
-    """A file that a client wants to send.
+    """A file to be uploaded.
 
     Attributes
     ----------
     filename : str
-        A label; its folders are cut off.
+        A label; folders in it are dropped.
     total_size_bytes : int
         May be written as ``total_size``.
     chunk_size_bytes : int, optional
-        Wanted size of the parts; may be written as ``chunk_size``. The server chooses where none is given, or where
+        Requested size of the parts; may be written as ``chunk_size``. The server chooses where none is given, or where
         there would be more than 10,000 parts.
     sha256 : str, optional
         Of the whole file; with it, an interrupted upload is found again and a known file is not sent twice.
     metadata : dict, optional
-        Taken and not looked at.
+        Accepted and ignored.
     """
 
     filename: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -56,7 +56,7 @@ class UploadRequest(Request):
         ge=CHUNK_MIN,
         le=CHUNK_MAX,
         validation_alias=AliasChoices("chunk_size_bytes", "chunk_size"),
-        description="Wanted size of the parts.",
+        description="Requested size of the parts.",
     )
     sha256: Sha256 | None = None
     metadata: dict[str, Any] | None = None
@@ -73,15 +73,15 @@ class FileRecord(Record):
     Attributes
     ----------
     file_id : str
-        What a job names it by.
+        Its id in a job's volume.
     filename : str
         The client's label.
     size_bytes : int
     sha256 : str
     metadata : VolumeMeta
-        What its header says.
+        From its header.
     owner : str
-        Whose token sent it; empty on an open server.
+        The owner of the token; empty on an open server.
     created_at : datetime
     """
 
@@ -95,7 +95,7 @@ class FileRecord(Record):
 
 
 class UploadStatus(Record):
-    """An upload as far as it has come.
+    """The progress of an upload.
 
     Attributes
     ----------
@@ -103,10 +103,10 @@ class UploadStatus(Record):
     total_size_bytes, chunk_size_bytes, part_count : int
         Every part but the last has the size of a chunk; parts count from 0.
     received_parts : tuple of int
-        Which are there and need not be sent again.
+        Parts that have arrived and need not be sent again.
     received_bytes : int
     chunk_urls : tuple of str
-        Where each part is put; only told when an upload begins.
+        URL of each part; only in the reply that begins an upload.
     expires_at : datetime
         When it is removed unless another part arrives.
     file : FileRecord or None
@@ -145,7 +145,7 @@ class FileList(Record):
 
 
 def is_file_id(text: str) -> bool:
-    """Whether a text is an id of an upload or file; only such texts ever become part of a path."""
+    """Whether a text is an id of an upload or file; only such a text may become part of a path."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:

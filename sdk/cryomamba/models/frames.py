@@ -1,4 +1,4 @@
-"""Preview frames: the whole mask of a running job, downsampled by an integer factor, to be laid over the tomogram."""
+"""Preview frames: the whole mask of a running job, downsampled by an integer factor, to be overlaid on the tomogram."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: what a client asks for, and what it is told of state, progress, artifacts and errors."""
+"""Jobs: the request of a client, and the records of state, progress, artifacts and errors."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ class VolumeSource(Request):
     Attributes
     ----------
     path : str, optional
-        A file that the server can read, below one of its allowed roots.
+        A file that the server can read, in one of its allowed input directories.
     file_id : str, optional
         An uploaded file.
     job_id : str, optional
-        A finished job whose scores (``scores.mrc``) are to be thresholded anew.
+        A finished job whose score map (``scores.mrc``) is to be re-thresholded.
     shape : tuple of int, optional
         ZYX shape of a demo job, which needs no file.
     voxel_size_A : tuple of float, optional
@@ -126,18 +126,18 @@ class VolumeSource(Request):
 
 
 class PreviewOptions(Request):
-    """How often and how finely the growing mask is shown."""
+    """How often and how finely previews are made."""
 
     interval_s: Annotated[float, Field(ge=0.05, le=60), JSON_NUMBER] = Field(
-        1.0, description="Least seconds between two frames."
+        1.0, description="Minimum interval between two previews, in seconds."
     )
     max_voxels: Annotated[int, Field(ge=64, le=256**3), JSON_NUMBER] = Field(
-        128**3, description="Most voxels of a frame."
+        128**3, description="Maximum number of voxels of a preview."
     )
 
 
 class SubmitRequest(Request):
-    """A job as a client asks for it.
+    """A job as a client submits it.
 
     Attributes
     ----------
@@ -168,7 +168,7 @@ class SubmitRequest(Request):
 
 
 class VolumeSummary(Record):
-    """What a job record says of its volume; `path` is what the client gave, `job_id` a job whose scores it is."""
+    """The volume of a job; `path` as the client gave it, `job_id` if it is the score map of another job."""
 
     name: str
     shape: Shape
@@ -189,9 +189,9 @@ class Progress(Record):
         0 to 1 over the whole job.
     done_tiles, total_tiles : int
     stage : str
-        What is being done, in a word or two.
+        The current step, in a word or two.
     eta_s : float or None
-        Seconds to go as far as one can tell.
+        Estimated seconds left.
     """
 
     fraction: float = Field(0.0, ge=0, le=1)
@@ -211,7 +211,7 @@ class Artifact(Record):
 
 
 class JobError(Record):
-    """What went wrong in one attempt, in the words of :mod:`cryomamba.errors`."""
+    """The error of one attempt, with the codes of :mod:`cryomamba.errors`."""
 
     code: ErrorCode
     message: Annotated[str, StringConstraints(max_length=2000)]
@@ -220,7 +220,7 @@ class JobError(Record):
     attempt: int = Field(0, ge=0)
 
     def error(self) -> CryoMambaError:
-        """Return it as an exception."""
+        """Return the error as an exception."""
         return error_from_payload(self.model_dump(mode="json"))
 
 
@@ -247,7 +247,7 @@ class JobEvent(Record):
 
 
 class JobRecord(Record):
-    """A job as it stands."""
+    """The present state of a job."""
 
     job_id: str
     state: JobState
@@ -276,13 +276,13 @@ class JobRecord(Record):
 
     @property
     def revisions(self) -> tuple[Artifact, ...]:
-        """The masks that people have revised, oldest first."""
+        """The corrected masks, oldest first."""
         found = [(number, a) for a in self.artifacts if (number := revision_number(a.name))]
         return tuple(artifact for _, artifact in sorted(found, key=lambda pair: pair[0]))
 
     @property
     def newest_mask(self) -> str | None:
-        """Name of the newest revision, or of the mask that the engine made; None if there is no mask."""
+        """Name of the newest revision, or else of the original mask; None if there is no mask."""
         return self.revisions[-1].name if self.revisions else self.mask
 
     def has(self, name: str) -> bool:
@@ -290,7 +290,7 @@ class JobRecord(Record):
         return any(artifact.name == name for artifact in self.artifacts)
 
     def raise_for_state(self) -> None:
-        """Raise the last error of a job that failed, or say that it was cancelled.
+        """Raise the last error of a job that failed or was cancelled.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A server, its workers and how busy it is."""
+"""A server, its workers and its load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class WorkerInfo(Record):
 
 
 class ServerInfo(Record):
-    """What a client learns of the other side in one call."""
+    """Version, status, engines and workers of a server."""
 
     service: str = "cryomamba"
     version: str
@@ -40,7 +40,7 @@ class ServerInfo(Record):
 
 
 class Activity(Record):
-    """How busy a server is, for those who watch over it.
+    """How busy a server is, for monitoring.
 
     Attributes
     ----------

@@ -1,14 +1,14 @@
-"""Picks: places in a tomogram that an engine has found, and the tables that other programs read them from.
+"""Picks: coordinates that an engine has found in a tomogram, and tables of them for other programs.
 
-`Picks` holds them, `read_csv` and `write_csv` are this house's own table, `write_star` is RELION 5's and
-`write_dynamo` Dynamo's; `write_picks` chooses by the name's ending.
+`write_csv` and `read_csv` handle CryoMamba's own CSV tables, `write_star` writes RELION 5 STAR files and `write_dynamo`
+Dynamo tables; `write_picks` chooses the format by the file extension.
 """
 
-from cryomamba.picks.picks import Kind, Picks, no_picks
+from cryomamba.picks.picks import Kind, Picks, empty_picks
 from cryomamba.picks.tables import (
-    ENDINGS,
-    NORMAL_HEADS,
-    Frame,
+    EXTENSIONS,
+    NORMAL_COLUMNS,
+    TomogramInfo,
     read_csv,
     write_csv,
     write_dynamo,
@@ -17,12 +17,12 @@ from cryomamba.picks.tables import (
 )
 
 __all__ = [
-    "ENDINGS",
-    "NORMAL_HEADS",
-    "Frame",
+    "EXTENSIONS",
+    "NORMAL_COLUMNS",
     "Kind",
     "Picks",
-    "no_picks",
+    "TomogramInfo",
+    "empty_picks",
     "read_csv",
     "write_csv",
     "write_dynamo",

@@ -1,4 +1,4 @@
-"""Places in a tomogram with a score and a number each. Pure."""
+"""Picks: coordinates in a tomogram, each with a score and a label. Pure."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Picks:
-    """Places that an engine has found.
+    """Coordinates that an engine has found.
 
     Attributes
     ----------
     positions : ndarray of float64, shape (n, 3)
         z, y, x in voxels; the centre of the first voxel is 0.0.
     scores : ndarray of float64, shape (n,)
-        The higher, the surer; for engines with scores on their scale of 0 to 255.
+        Higher is more certain; 0 to 255 for engines with score maps.
     labels : ndarray of int64, shape (n,)
-        For particles the label in the mask, from 1. For filaments the number of the filament, from 1; the points of
-        one follow each other in the order in which they lie on it. For membranes the number of the connected piece.
+        Particles: label in the mask, from 1. Filaments: number of the filament, from 1; its points are consecutive and
+        ordered along it. Membranes: number of the connected component.
     kind : {'particles', 'filaments', 'membranes'}
-        What a label means.
+        Meaning of the labels.
     normals : ndarray of float64, shape (n, 3), or None
-        Of membranes: unit vectors z, y, x in Å across the membrane.
+        Membranes: unit normals (z, y, x) in physical space.
     """
 
     positions: Floats
@@ -43,11 +43,11 @@ class Picks:
 
     @property
     def objects(self) -> int:
-        """How many particles, filaments or pieces of membrane these are."""
+        """Number of particles, filaments or membrane components."""
         return len(self) if self.kind == "particles" else int(np.unique(self.labels).size)
 
-    def chosen(self, which: npt.NDArray[Any]) -> Picks:
-        """Return some of them, by a mask or by indices."""
+    def select(self, which: npt.NDArray[Any]) -> Picks:
+        """Return some of the picks, by a boolean mask or by indices."""
         normals = None if self.normals is None else self.normals[which]
         return replace(
             self,
@@ -57,11 +57,11 @@ class Picks:
             normals=normals,
         )
 
-    def above(self, high: float, low: float) -> Numbers:
-        """Return the indices of what another threshold leaves, the scores taken as whole numbers, as in a mask.
+    def indices_above(self, high: float, low: float) -> Numbers:
+        """Return the indices of the picks at or above hysteresis thresholds; scores are rounded down, as in a mask.
 
-        A particle stays if its score reaches `high`. Of a filament, stretches of two points and more stay that reach
-        `low` all along and `high` somewhere; the longest comes first. Membranes stay as they are.
+        Particles are kept if their score is at least `high`. Of filaments, runs of at least two points are kept whose
+        scores are all at least `low` and at least once `high`; the longest comes first. Membranes are always kept.
         """
         scores = np.floor(self.scores)
         if self.kind != "filaments":
@@ -72,21 +72,21 @@ class Picks:
         kept = [run for run in runs if len(run) > 1 and scores[run].max() >= high]
         return np.concatenate([*sorted(kept, key=lambda run: -len(run)), np.empty(0, np.int64)])
 
-    def cut(self, high: float, low: float) -> Picks:
-        """Return what another threshold leaves (:meth:`above`), filaments numbered anew."""
-        return self.stretches(self.above(high, low))
+    def above(self, high: float, low: float) -> Picks:
+        """Return the picks at or above hysteresis thresholds (:meth:`indices_above`), with filaments renumbered."""
+        return self.split_filaments(self.indices_above(high, low))
 
-    def stretches(self, at: Numbers) -> Picks:
-        """Return some of them, by indices; what is left of a filament with gaps is several, numbered anew."""
-        left = self.chosen(at)
+    def split_filaments(self, indices: Numbers) -> Picks:
+        """Return some of the picks, by indices; filaments are split at gaps and renumbered."""
+        left = self.select(indices)
         if self.kind != "filaments":
             return left
-        begins = np.ones(len(at), np.int64)
-        begins[1:] = (np.diff(at) != 1) | (np.diff(left.labels) != 0)
+        begins = np.ones(len(indices), np.int64)
+        begins[1:] = (np.diff(indices) != 1) | (np.diff(left.labels) != 0)
         return replace(left, labels=np.cumsum(begins))
 
     def track_lengths_A(self, voxel_size_A: tuple[float, float, float]) -> Floats:
-        """Return how far each point lies from the first of its filament, along it, in Å; 0 for particles."""
+        """Return the arc length in Å from the start of its filament to each point; 0 for particles."""
         along = np.zeros(len(self))
         if self.kind == "filaments" and len(self) > 1:
             steps = np.linalg.norm(np.diff(self.positions * voxel_size_A, axis=0), axis=1)
@@ -96,7 +96,7 @@ class Picks:
         return along
 
 
-def no_picks(kind: Kind = "particles") -> Picks:
-    """Return an empty list."""
+def empty_picks(kind: Kind = "particles") -> Picks:
+    """Return no picks."""
     normals = np.empty((0, 3)) if kind == "membranes" else None
     return Picks(np.empty((0, 3)), np.empty(0), np.empty(0, np.int64), kind, normals)

@@ -1,10 +1,10 @@
-"""Phantoms: synthetic tomograms whose truth is known exactly.
+"""Phantoms: synthetic tomograms with an exactly known ground truth.
 
-`synthesize` turns a `PhantomSpec` into a density and its labels; `score_mask` says how well a mask found them,
-`score_thresholds` how well the masks that can be cut from scores would.
+`synthesize` makes a density and its labels from a `PhantomSpec`. `score_mask` compares a mask with the labels, and
+`score_thresholds` compares a score map with them at every threshold.
 """
 
-from cryomamba.synth._phantom import Phantom, synthesize
+from cryomamba.synth.phantom import Phantom, synthesize
 from cryomamba.synth.scoring import MaskScore, score_mask, score_thresholds
 from cryomamba.synth.spec import LABELS, PhantomSpec
 

@@ -1,4 +1,4 @@
-"""Drawing the objects of a scene into the voxels of a volume."""
+"""Rasterization of a phantom's objects into voxels."""
 
 import itertools
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.geometry import Balls, Membrane
-from cryomamba.synth.spec import MEMBRANE, MEMBRANE_UNSEEN
+from cryomamba.synth.placement import Membrane, Spheres
+from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
 from cryomamba.synth.surfaces import Sheet, distance, first_order_distance
 
 _BLOCK = 8
@@ -21,19 +21,19 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Canvas:
-    """The arrays to draw into, both ZYX, and the voxel size in Å along z, y, x."""
+    """Density and labels to draw into, both ZYX, and the voxel size in Å along z, y, x."""
 
     density: NDArray[np.float32]
-    truth: NDArray[np.uint8]
+    ground_truth: NDArray[np.uint8]
     voxel_size_A: tuple[float, float, float]
 
     @property
     def blur_A(self) -> float:
-        """Deviation in Å of the Gaussian nearest to averaging over a voxel."""
+        """Standard deviation in Å of the Gaussian that approximates averaging over a voxel."""
         return float(np.cbrt(np.prod(self.voxel_size_A)) / np.sqrt(12))
 
     def box(self, low_A: Points, high_A: Points) -> tuple[Indices, Indices]:
-        """Return the first and the one-past-last voxel (z, y, x) of the part of a box in Å that is inside."""
+        """Return the first and the one-past-last voxel (z, y, x) of a box in Å, clipped to the volume."""
         size = np.asarray(self.voxel_size_A)
         first = np.maximum(np.ceil(low_A / size), 0)
         last = np.minimum(np.floor(high_A / size) + 1, self.density.shape)
@@ -45,13 +45,13 @@ def _smoothed_gauss(distance_A: Points, sigma: float, blur: float) -> Points:
     return np.asarray(np.exp(-0.5 * (distance_A / wide) ** 2) * (sigma / wide), np.float32)
 
 
-def _filled(outside_A: Points, edge_A: float) -> Points:
-    """Fall from 1 inside to 0 outside over about `edge_A`."""
+def _soft_step(outside_A: Points, edge_A: float) -> Points:
+    """Return 1 inside to 0 outside, with a soft edge of about `edge_A`."""
     return np.asarray(0.5 - 0.5 * np.tanh(outside_A * np.float32(2 / edge_A)), np.float32)
 
 
 def bilayer_profile(distance_A: Points, thickness_A: float, blur_A: float) -> Points:
-    """Return the density across a bilayer: two dense leaflets and a light core between them.
+    """Return the density profile across a bilayer: two dense leaflets and a light core between them.
 
     The profile is the sum of three Gaussians (Nagle and Tristram-Nagle, BBA 2000), each averaged over the
     voxel; a leaflet reaches about 1 at fine voxels.
@@ -59,11 +59,11 @@ def bilayer_profile(distance_A: Points, thickness_A: float, blur_A: float) -> Po
     Parameters
     ----------
     distance_A : array of shape (n,)
-        Distance from the middle of the bilayer in Å.
+        Distance from the midplane of the bilayer in Å.
     thickness_A : float
-        Thickness in Å; the head groups' centres lie 7 Å inside it.
+        Thickness in Å; the head groups' centres are 7 Å from either side.
     blur_A : float
-        Deviation of the averaging in Å.
+        Standard deviation of the averaging in Å.
     """
     head = thickness_A / 2 - 7
     leaflets = _smoothed_gauss(distance_A - head, 7, blur_A) + _smoothed_gauss(distance_A + head, 7, blur_A)
@@ -80,14 +80,14 @@ def _near_blocks(canvas: Canvas, membrane: Membrane, band_A: float) -> Iterator[
     for z in range(first[0], last[0], _BLOCK):
         axes = ([z], range(first[1], last[1], _BLOCK), range(first[2], last[2], _BLOCK))
         corners = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3).astype(np.int64)
-        middle = (corners * size + half).astype(np.float32)
-        near = corners[np.abs(first_order_distance(membrane.surface, middle)) < limit]
+        centres = (corners * size + half).astype(np.float32)
+        near = corners[np.abs(first_order_distance(membrane.surface, centres)) < limit]
         for start in range(0, len(near), _BLOCKS_AT_ONCE):
             yield near[start : start + _BLOCKS_AT_ONCE]
 
 
 def draw_membrane(canvas: Canvas, membrane: Membrane, max_tilt_deg: float | None) -> None:
-    """Add a membrane to density and truth; where its normal lies in the wedge it is labelled unseen."""
+    """Add a membrane to density and labels; parts whose normal lies in the missing wedge get their own label."""
     size = np.asarray(canvas.voxel_size_A, np.float32)
     half = 0.5 * membrane.thickness_A
     band = half + 3 * canvas.blur_A + 15
@@ -104,17 +104,17 @@ def draw_membrane(canvas: Canvas, membrane: Membrane, max_tilt_deg: float | None
         profile = bilayer_profile(away, membrane.thickness_A, canvas.blur_A)
         there = canvas.density[z, y, x]
         canvas.density[z, y, x] = np.where(np.abs(profile) > np.abs(there), profile, there)
-        unseen = np.abs(normal[:, 0]) > steepest * np.abs(normal[:, 2])
-        label = np.where(unseen, MEMBRANE_UNSEEN, MEMBRANE).astype(np.uint8)
+        in_wedge = np.abs(normal[:, 0]) > steepest * np.abs(normal[:, 2])
+        label = np.where(in_wedge, MEMBRANE_IN_WEDGE, MEMBRANE).astype(np.uint8)
         inside = np.abs(away) <= half
-        canvas.truth[z[inside], y[inside], x[inside]] = label[inside]
+        canvas.ground_truth[z[inside], y[inside], x[inside]] = label[inside]
 
 
-def draw_balls(canvas: Canvas, balls: Balls, label: int | None) -> None:
-    """Add round, soft-edged things to the density and, with a `label`, to the truth."""
+def draw_spheres(canvas: Canvas, spheres: Spheres, label: int | None) -> None:
+    """Add soft-edged spheres to the density and, with a `label`, to the labels."""
     size = np.asarray(canvas.voxel_size_A, np.float32)
     edge = max(8.0, canvas.blur_A * 1.5)
-    for centre, diameter, density in zip(balls.centres_A, balls.diameters_A, balls.densities, strict=True):
+    for centre, diameter, density in zip(spheres.centres_A, spheres.diameters_A, spheres.densities, strict=True):
         reach = 0.5 * diameter + 3 * edge
         first, last = canvas.box(centre - reach, centre + reach)
         if (last <= first).any():
@@ -125,9 +125,9 @@ def draw_balls(canvas: Canvas, balls: Balls, label: int | None) -> None:
         ]
         away = np.sqrt(axes[0][:, None, None] + axes[1][:, None] + axes[2]) - np.float32(0.5 * diameter)
         where = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-        canvas.density[where] += density * _filled(away, edge)
+        canvas.density[where] += density * _soft_step(away, edge)
         if label is not None:
-            canvas.truth[where][away <= 0] = label
+            canvas.ground_truth[where][away <= 0] = label
 
 
 def draw_filament(canvas: Canvas, line: Points, diameter_A: float, label: int) -> None:
@@ -144,34 +144,34 @@ def draw_filament(canvas: Canvas, line: Points, diameter_A: float, label: int) -
         rows, columns = np.meshgrid(np.arange(low[1], high[1]), np.arange(low[2], high[2]), indexing="ij")
         points = np.stack([np.full(rows.size, z), rows.ravel(), columns.ravel()], 1) * size
         away = _distance_to_polyline(points.astype(np.float32), nearby).reshape(rows.shape)
-        wall = _filled(away - radius, edge)
+        wall = _soft_step(away - radius, edge)
         if diameter_A >= _HOLLOW_FROM_A:
-            wall -= _filled(away - radius + 50, edge)
+            wall -= _soft_step(away - radius + 50, edge)
         canvas.density[z, low[1] : high[1], low[2] : high[2]] += wall
-        canvas.truth[z, low[1] : high[1], low[2] : high[2]][away <= radius] = label
+        canvas.ground_truth[z, low[1] : high[1], low[2] : high[2]][away <= radius] = label
 
 
 def _distance_to_polyline(points: Points, line: Points) -> Points:
     nearest = np.full(len(points), np.inf, np.float32)
     for start, end in itertools.pairwise(line):
-        way = end - start
+        segment = end - start
         offset = points - start
-        share = np.clip(offset @ way / (way @ way), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(offset - share[:, None] * way, axis=1))
+        share = np.clip(offset @ segment / (segment @ segment), 0, 1)
+        nearest = np.minimum(nearest, np.linalg.norm(offset - share[:, None] * segment, axis=1))
     return nearest
 
 
-def hollow_out_vacuum(canvas: Canvas, faces: tuple[Sheet, Sheet]) -> None:
-    """Put ice between the two faces of a lamella and nothing, in density and truth, above and below."""
+def draw_ice(canvas: Canvas, surfaces: tuple[Sheet, Sheet]) -> None:
+    """Add ice between the two surfaces of a lamella, and clear density and labels above and below."""
     size = np.asarray(canvas.voxel_size_A, np.float32)
     height, width = canvas.density.shape[1:]
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     flat = np.stack([np.zeros(rows.size), rows.ravel() * size[1], columns.ravel() * size[2]], 1)
-    bottom, top = ((-f.implicit(flat.astype(np.float32))[0] / f.normal[0]).reshape(height, width) for f in faces)
+    bottom, top = ((-f.implicit(flat.astype(np.float32))[0] / f.normal[0]).reshape(height, width) for f in surfaces)
     edge = 50.0 + canvas.blur_A
-    for z, (plane, labels) in enumerate(zip(canvas.density, canvas.truth, strict=True)):
+    for z, (plane, labels) in enumerate(zip(canvas.density, canvas.ground_truth, strict=True)):
         depth = np.minimum(z * size[0] - bottom, top - z * size[0])
-        inside = _filled(-depth.astype(np.float32), edge)
+        inside = _soft_step(-depth.astype(np.float32), edge)
         plane += _ICE_DENSITY
         plane *= inside
         labels[depth < 0] = 0

@@ -1,4 +1,4 @@
-"""How well a mask found the membranes, particles or filaments of a phantom."""
+"""Precision, recall and F1 of a mask against the ground truth of a phantom."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.spec import MEMBRANE, MEMBRANE_UNSEEN
+from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
 
 
 @dataclass(frozen=True)
 class MaskScore:
-    """Precision, recall and their harmonic mean, all between 0 and 1."""
+    """Precision, recall and F1 (their harmonic mean), all between 0 and 1."""
 
     precision: float
     recall: float
     f1: float
 
 
-def _grown(field: NDArray[Any], steps: int) -> NDArray[Any]:
-    """Give every voxel the largest value that is at most so many face neighbours away."""
+def _dilated(field: NDArray[Any], steps: int) -> NDArray[Any]:
+    """Return the grey dilation by so many steps over face neighbours."""
     for _ in range(steps):
         grown = field.copy()
         for axis in range(3):
@@ -30,61 +30,62 @@ def _grown(field: NDArray[Any], steps: int) -> NDArray[Any]:
     return field
 
 
-def _reached(scores: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return for each value from 0 to 255 how many scores are at least that."""
+def _count_at_least(scores: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the number of scores at or above each value from 0 to 255."""
     return np.cumsum(np.bincount(scores, minlength=256)[::-1])[::-1]
 
 
 def score_thresholds(
-    scores: NDArray[np.uint8], truth: NDArray[np.uint8], label: int = MEMBRANE, tolerance: int = 1
+    scores: NDArray[np.uint8], ground_truth: NDArray[np.uint8], label: int = MEMBRANE, tolerance: int = 1
 ) -> list[MaskScore]:
-    """Compare the masks at every threshold with a phantom's truth, at the cost of one.
+    """Compare a score map with the ground truth at every threshold, at the cost of one comparison.
 
     Parameters
     ----------
     scores : array of shape (z, y, x), uint8
-        Thresholding keeps the voxels with at least a value.
-    truth, label, tolerance
+        A threshold keeps the voxels at or above it.
+    ground_truth, label, tolerance
         As for :func:`score_mask`.
 
     Returns
     -------
     list of MaskScore
-        What :func:`score_mask` says of ``scores >= threshold``, for the thresholds 0 to 255.
+        :func:`score_mask` of ``scores >= threshold`` for the thresholds 0 to 255.
     """
-    wanted = truth == label
-    near_wanted = _grown(wanted, tolerance)
-    counted = np.ones_like(wanted)
+    labelled = ground_truth == label
+    near_labelled = _dilated(labelled, tolerance)
+    counted = np.ones_like(labelled)
     if label == MEMBRANE:
-        counted = near_wanted | ~_grown(truth == MEMBRANE_UNSEEN, tolerance)
-    claims, right = _reached(scores[counted]), _reached(scores[counted & near_wanted])
-    hit, wants = _reached(_grown(scores, tolerance)[wanted]), int(wanted.sum())
-    return [_score(int(r), int(c), int(h), wants) for r, c, h in zip(right, claims, hit, strict=True)]
+        counted = near_labelled | ~_dilated(ground_truth == MEMBRANE_IN_WEDGE, tolerance)
+    positive, correct = _count_at_least(scores[counted]), _count_at_least(scores[counted & near_labelled])
+    found, total = _count_at_least(_dilated(scores, tolerance)[labelled]), int(labelled.sum())
+    return [_score(int(c), int(p), int(f), total) for c, p, f in zip(correct, positive, found, strict=True)]
 
 
-def _score(right: int, claims: int, hit: int, wants: int) -> MaskScore:
-    precision = right / claims if claims else float(wants == 0)
-    recall = hit / wants if wants else float(claims == 0)
+def _score(correct: int, positive: int, found: int, total: int) -> MaskScore:
+    precision = correct / positive if positive else float(total == 0)
+    recall = found / total if total else float(positive == 0)
     both = precision + recall
     return MaskScore(precision, recall, 2 * precision * recall / both if both else 0.0)
 
 
-def score_mask(mask: NDArray[Any], truth: NDArray[np.uint8], label: int = MEMBRANE, tolerance: int = 1) -> MaskScore:
-    """Compare a mask with a phantom's truth.
+def score_mask(
+    mask: NDArray[Any], ground_truth: NDArray[np.uint8], label: int = MEMBRANE, tolerance: int = 1
+) -> MaskScore:
+    """Compare a mask with the ground truth of a phantom.
 
-    A mask voxel is right if the truth has `label` at most `tolerance` voxels away (counted over faces), a
-    truth voxel is found if the mask has one that near. For membranes, voxels labelled ``membrane_unseen``
-    are left out of both counts.
+    A mask voxel is a true positive if a voxel with `label` is at most `tolerance` voxels away (over faces); a labelled
+    voxel is found if a mask voxel is that near. Membrane inside the missing wedge counts for neither.
 
     Parameters
     ----------
     mask : array of shape (z, y, x)
-        What was found; every value but 0 counts.
-    truth : array of shape (z, y, x), uint8
+        All values but 0 count as foreground.
+    ground_truth : array of shape (z, y, x), uint8
         Labels of a `Phantom`.
     label : int
-        The label that was looked for.
+        The label to compare with.
     tolerance : int
-        Voxels by which a border may be off.
+        Tolerance of the boundary in voxels.
     """
-    return score_thresholds((mask != 0).astype(np.uint8), truth, label, tolerance)[1]
+    return score_thresholds((mask != 0).astype(np.uint8), ground_truth, label, tolerance)[1]

@@ -1,4 +1,4 @@
-"""What a phantom is made of."""
+"""The specification of a phantom."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,19 +9,19 @@ LABELS: dict[int, str] = {
     1: "membrane",
     2: "particle",
     3: "filament",
-    4: "gold",
-    5: "membrane_unseen",
+    4: "fiducial",
+    5: "membrane_in_wedge",
 }
-"""Label values of a phantom's truth.
+"""Labels of a phantom's ground truth.
 
-`membrane_unseen` is membrane whose normal lies inside the missing wedge: the tilt series holds no
-information on it, so scores leave it out (neither asked for nor held against a mask).
+`membrane_in_wedge` is membrane whose normal lies inside the missing wedge. The tilt series has no information about it,
+so it is excluded from scores.
 """
 
-MEMBRANE, PARTICLE, FILAMENT, GOLD, MEMBRANE_UNSEEN = 1, 2, 3, 4, 5
+MEMBRANE, PARTICLE, FILAMENT, FIDUCIAL, MEMBRANE_IN_WEDGE = 1, 2, 3, 4, 5
 
 
-def _three(value: object) -> object:
+def _as_triple(value: object) -> object:
     return (value, value, value) if isinstance(value, int | float) else value
 
 
@@ -30,52 +30,52 @@ Angstrom = Annotated[float, Field(gt=0, le=10_000)]
 
 
 class PhantomSpec(BaseModel):
-    """The recipe of a synthetic tomogram; the same recipe gives the same arrays.
+    """The specification of a synthetic tomogram; the same specification gives the same arrays.
 
-    Counts left at ``None`` are chosen from the physical size of the volume.
+    Counts of ``None`` are chosen by the physical size of the volume.
 
     Attributes
     ----------
     shape : tuple of int
         Voxels along z, y, x.
     voxel_size_A : tuple of float
-        Voxel size in Å along z, y, x; one number stands for all three.
+        Voxel size in Å along z, y, x, or one number for all three.
     seed : int
-        Seed of every random choice.
+        Seed of all random choices.
     noise : float
-        Standard deviation of the noise in a voxel of 10 Å, in units of a leaflet's density. It scales with
-        one over the square root of the voxel's volume, so that the same number means the same dose at any
-        voxel size. 1 is a very clean tomogram, 4 a poor one; 0 gives none.
+        Standard deviation of the noise in a voxel of 10 Å relative to a leaflet's density, so the signal-to-noise
+        ratio of a leaflet is 1 / `noise`. It scales with the inverse square root of the voxel volume, so the same
+        number means the same dose at any voxel size.
     missing_wedge_deg : float or None
-        Largest tilt in degrees about the y axis: 60 keeps what a ±60° tilt series measures. None keeps all.
+        Maximum tilt angle (±°) about the y axis: 60 keeps what a ±60° tilt series measures. None: no missing wedge.
     contrast : {"dark", "bright"}
-        Whether matter is darker than its surroundings, as in a raw tomogram, or brighter.
+        Whether objects are darker than the background, as in raw tomograms, or brighter.
     thickness_A : tuple of float
-        Smallest and largest thickness of a membrane in Å, head group to head group outer faces.
+        Range of membrane thickness in Å, between the outer sides of the head groups.
     vesicles, sheets : int or None
-        Closed membranes (deformed ellipsoids, every third one touching its predecessor) and wavy open sheets.
+        Numbers of closed membranes (deformed ellipsoids, every third touches its predecessor) and wavy open sheets.
     vesicle_radius_A : tuple of float
-        Smallest and largest mean radius of a vesicle in Å.
+        Range of the mean vesicle radius in Å.
     stacked : int
-        Parallel membranes per sheet (1 for a single one), as in thylakoids or cristae.
+        Number of parallel membranes per sheet, as in thylakoids or cristae.
     stack_spacing_A : float
         Distance in Å between the centres of stacked membranes.
     lamella : float
-        Share of the depth that is filled; above and below is vacuum. 1 leaves no edge.
-    gold : int or None
-        Gold beads, `gold_diameter_A` wide and much denser than anything else.
-    gold_diameter_A : float
-        Diameter of a gold bead in Å.
+        Fraction of the depth that is filled; above and below is vacuum. 1: no lamella surfaces.
+    fiducials : int or None
+        Number of gold fiducials, much denser than all else.
+    fiducial_diameter_A : float
+        Diameter of a gold fiducial in Å.
     crowding : float
-        Share of the volume taken by macromolecule-like blobs of 50 to 160 Å.
+        Volume fraction of macromolecule-like background particles of 50 to 160 Å.
     particles : int or None
-        Spherical particles to be picked, `particle_diameter_A` wide; none by default.
+        Number of spherical particles to pick; default 0.
     particle_diameter_A : float
         Diameter of a particle in Å.
     filaments : int or None
-        Long, gently bent filaments, `filament_diameter_A` wide; none by default.
+        Number of long, slightly bent filaments; default 0.
     filament_diameter_A : float
-        Diameter of a filament in Å; from 150 Å on it is hollow, like a microtubule.
+        Diameter of a filament in Å; from 150 Å on, filaments are hollow, like microtubules.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,7 +85,7 @@ class PhantomSpec(BaseModel):
         Annotated[int, Field(ge=8, le=8192)],
         Annotated[int, Field(ge=8, le=8192)],
     ] = (128, 256, 256)
-    voxel_size_A: Annotated[tuple[Angstrom, Angstrom, Angstrom], BeforeValidator(_three)] = (10.0, 10.0, 10.0)
+    voxel_size_A: Annotated[tuple[Angstrom, Angstrom, Angstrom], BeforeValidator(_as_triple)] = (10.0, 10.0, 10.0)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     noise: Annotated[float, Field(ge=0, le=100)] = 2.0
     missing_wedge_deg: Annotated[float, Field(gt=0, lt=90)] | None = 60.0
@@ -97,8 +97,8 @@ class PhantomSpec(BaseModel):
     stacked: Annotated[int, Field(ge=1, le=100)] = 1
     stack_spacing_A: Angstrom = 160.0
     lamella: Annotated[float, Field(gt=0, le=1)] = 0.85
-    gold: Count = None
-    gold_diameter_A: Angstrom = 100.0
+    fiducials: Count = None
+    fiducial_diameter_A: Angstrom = 100.0
     crowding: Annotated[float, Field(ge=0, le=0.5)] = 0.08
     particles: Count = 0
     particle_diameter_A: Angstrom = 150.0

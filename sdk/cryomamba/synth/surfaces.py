@@ -1,4 +1,4 @@
-"""Smooth surfaces given by an implicit function, and the distance of points from them."""
+"""Smooth implicit surfaces, and distances of points from them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,7 @@ Points = NDArray[np.float32]
 
 
 class Surface(Protocol):
-    """A surface where an implicit function is zero."""
+    """The zero set of an implicit function."""
 
     def implicit(self, points: Points) -> tuple[Points, Points]:
         """Return the function's values (n,) and its gradients (n, 3) at `points` (n, 3)."""
@@ -20,7 +20,7 @@ class Surface(Protocol):
 
 @dataclass(frozen=True)
 class Vesicle:
-    """A closed surface seen from its centre: an ellipsoid with smooth bumps.
+    """A closed, star-shaped surface: an ellipsoid with smooth bumps.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Vesicle:
 
 @dataclass(frozen=True)
 class Sheet:
-    """An open surface: a plane with waves on it.
+    """An open surface: a plane with sinusoidal waves.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Sheet:
 
 
 def first_order_distance(surface: Surface, points: Points) -> Points:
-    """Return the distance (n,) in Å of `points` to the surface's tangent plane: cheap, good nearby."""
+    """Return the first-order distance (n,) in Å of `points`: cheap, and accurate near the surface."""
     value, gradient = surface.implicit(points)
     return np.asarray(value / np.linalg.norm(gradient, axis=1), np.float32)
 
@@ -102,9 +102,8 @@ def first_order_distance(surface: Surface, points: Points) -> Points:
 def distance(surface: Surface, points: Points, steps: int = 3) -> tuple[Points, Points]:
     """Return the signed distance (n,) of `points` (n, 3) from a surface in Å, and unit normals (n, 3) there.
 
-    The foot of each point is found by alternately stepping to the surface along its gradient and sliding
-    along the tangent towards the point (Hartmann's foot-point iteration, CAGD 1999). For points nearer than
-    a quarter of the radius of curvature the result is exact to a few hundredths of an Å.
+    Hartmann's foot-point iteration (CAGD 1999): alternate steps to the surface along its gradient and along the tangent
+    towards the point. Within a quarter of the radius of curvature it is exact to a few hundredths of an Å.
     """
     foot = points
     for _ in range(steps):

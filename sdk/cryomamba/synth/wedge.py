@@ -9,14 +9,14 @@ _ROWS = 16
 def wedge_transfer(
     shape_zx: tuple[int, int], voxel_zx_A: tuple[float, float], max_tilt_deg: float
 ) -> NDArray[np.float32]:
-    """Return which frequencies of a (z, x) plane are measured, in the layout of ``rfft2``.
+    """Return the measured frequencies of a (z, x) plane, in the layout of ``rfft2``.
 
     A tilt series to ±`max_tilt_deg` measures where |kz| ≤ |kx| tan(max tilt); the zero frequency is kept.
 
     Returns
     -------
     array of shape (nz, nx // 2 + 1), float32
-        1 where measured, 0 in the wedge.
+        1 where measured, 0 in the missing wedge.
     """
     kz = np.fft.fftfreq(shape_zx[0], voxel_zx_A[0])[:, None]
     kx = np.fft.rfftfreq(shape_zx[1], voxel_zx_A[1])[None, :]
@@ -24,16 +24,16 @@ def wedge_transfer(
 
 
 def apply_wedge(volume: NDArray[np.float32], voxel_size_A: tuple[float, float, float], max_tilt_deg: float) -> None:
-    """Remove the missing wedge from a ZYX volume in place.
+    """Set the frequencies of a ZYX volume in the missing wedge to zero, in place.
 
     Parameters
     ----------
     volume : array of shape (z, y, x), float32
-        Treated as periodic. As the wedge does not depend on ky, a few y rows at a time are transformed.
+        Treated as periodic. The wedge does not depend on ky, so a few y rows at a time are transformed.
     voxel_size_A : tuple of float
         Voxel size in Å, z, y, x.
     max_tilt_deg : float
-        Largest tilt in degrees.
+        Maximum tilt angle in degrees.
     """
     depth, height, width = volume.shape
     transfer = wedge_transfer((depth, width), (voxel_size_A[0], voxel_size_A[2]), max_tilt_deg)

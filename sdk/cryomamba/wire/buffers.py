@@ -1,4 +1,4 @@
-"""Payload buffers: small label arrays packed to bits, compressed, checked, and described, so that nobody guesses."""
+"""Payload buffers: label arrays packed to few bits, compressed, with a checksum and a description."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIMENSIONS_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class BufferSpec:
-    """What one payload part is.
+    """The description of one payload part.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class BufferSpec:
 
     @classmethod
     def from_wire(cls, fields: object) -> BufferSpec:
-        """Check and take over a description.
+        """Check a received description and return it.
 
         Raises
         ------
@@ -72,13 +72,13 @@ class BufferSpec:
             raise ProtocolError("A buffer description is not a map.")
         dtype, codec, bits = fields.get("dtype"), fields.get("codec"), fields.get("bits")
         shape, nbytes, checksum = fields.get("shape"), fields.get("nbytes"), fields.get("checksum")
-        # Tuples, because what came may be something that no set can be asked for.
+        # Tuples, because a received value may not be hashable.
         if dtype not in ("uint8", "uint16", "bytes") or codec not in CODECS or not _is_size(bits) or bits not in BITS:
             raise ProtocolError("A buffer is of a type, packing or codec that is not allowed.")
         if not isinstance(shape, list) or len(shape) > _DIMENSIONS_MAX or not all(_is_size(n) for n in shape):
             raise ProtocolError("A buffer's shape is not a short list of sizes.")
         if not _is_size(nbytes) or not isinstance(checksum, int) or isinstance(checksum, bool):
-            raise ProtocolError("A buffer's size or checksum is not a whole number.")
+            raise ProtocolError("A buffer's size or checksum is not an integer.")
         if nbytes != packed_nbytes(tuple(shape), bits):
             raise ProtocolError("A buffer's size does not fit its shape.")
         return cls(str(dtype), tuple(shape), bits, cast("Codec", codec), nbytes, checksum)
@@ -177,7 +177,7 @@ def decode_labels(spec: BufferSpec, part: bytes | memoryview) -> npt.NDArray[np.
 
 
 def encode_bytes(data: bytes) -> tuple[BufferSpec, bytes]:
-    """Describe opaque bytes (a piece of a file) as a raw payload."""
+    """Describe opaque bytes (a chunk of a file) as a raw payload."""
     return BufferSpec("bytes", (len(data),), 8, "raw", len(data), zlib.crc32(data)), data
 
 
@@ -192,10 +192,10 @@ def decode_bytes(spec: BufferSpec, part: bytes | memoryview) -> bytes:
     if len(part) > PAYLOAD_MAX_BYTES:
         raise ProtocolError("A payload is larger than allowed.")
     if zlib.crc32(part) != spec.checksum:
-        raise ProtocolError("A payload was damaged on its way.")
+        raise ProtocolError("A payload was damaged in transit.")
     data = _decompress(part, spec)
     if len(data) != spec.nbytes:
-        raise ProtocolError("A payload has another size than its description says.")
+        raise ProtocolError("A payload does not have the described size.")
     return data
 
 
@@ -210,7 +210,7 @@ def _compress(packed: bytes, codec: Codec) -> bytes:
 
 
 def _decompress(part: bytes | memoryview, spec: BufferSpec) -> bytes:
-    # The bound is one byte above what is described: enough to see that a part is too long, never a bomb.
+    # One byte more than described: enough to see that a part is too long without decompressing all of it.
     try:
         match spec.codec:
             case "raw":

@@ -1,4 +1,4 @@
-"""The numbers of bus version 1; ``docs/reference/bus.md`` states them and a test holds the two together."""
+"""The numbers of bus version 1; a test compares them with ``docs/reference/bus.md``."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ PROTOCOL_VERSION: Final = 1
 
 HEADER_MAX_BYTES: Final = 64 * 1024
 PAYLOAD_MAX_BYTES: Final = 16 * 1024 * 1024
-# Frame and header together stay below 1 MiB, which is what WebSocket clients take unless told otherwise.
+# Frame and header together stay below 1 MiB, the default limit of WebSocket clients.
 PREVIEW_WIRE_MAX_BYTES: Final = 1024 * 1024 - 8 * 1024
 BUFFERS_MAX: Final = 8
 

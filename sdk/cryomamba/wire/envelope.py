@@ -68,7 +68,7 @@ class Envelope:
 
 
 class EnvelopeFactory:
-    """A sender's identity: makes envelopes with its name, epoch and running numbers. Not thread-safe.
+    """Makes the envelopes of one sender, with its name, epoch and sequence numbers. Not thread-safe.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class EnvelopeFactory:
 
 
 def encode(envelope: Envelope) -> bytes:
-    """Pack an envelope.
+    """Encode an envelope.
 
     Raises
     ------
@@ -156,12 +156,12 @@ def encode(envelope: Envelope) -> bytes:
 
 
 def decode(raw: bytes | memoryview) -> Envelope:
-    """Unpack a header, whatever the bytes are.
+    """Decode a header, whatever the bytes are.
 
     Raises
     ------
     ProtocolError
-        The bytes are not an envelope of a version that this program speaks.
+        The bytes are not an envelope of a supported version.
     """
     if len(raw) > HEADER_MAX_BYTES:
         raise ProtocolError("The message header is larger than 64 KiB.", code=ErrorCode.TOO_LARGE)
@@ -174,7 +174,7 @@ def decode(raw: bytes | memoryview) -> Envelope:
     version = fields.get("v")
     if version != PROTOCOL_VERSION or isinstance(version, bool):
         raise ProtocolError(
-            f"The message is of bus version {str(version)[:16]}; this program speaks version {PROTOCOL_VERSION}.",
+            f"The message is of bus version {str(version)[:16]}; this program supports version {PROTOCOL_VERSION}.",
             hint="Install the same release of CryoMamba on both sides.",
             details={"supported": [PROTOCOL_VERSION]},
         )
@@ -213,7 +213,7 @@ def _optional_text(fields: Mapping[str, Any], key: str) -> str | None:
 def _whole(fields: Mapping[str, Any], key: str) -> int:
     value = fields.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ProtocolError(f"The header field '{key}' is not a whole number from 0.")
+        raise ProtocolError(f"The header field '{key}' is not a non-negative integer.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Packing preview frames into messages and unpacking them."""
+"""Encoding preview frames as messages and decoding them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def preview_body(frame: PreviewFrame) -> dict[str, Any]:
 
 
 def encode_frame(frame: PreviewFrame, *, codec: Codec) -> tuple[dict[str, Any], BufferSpec, bytes]:
-    """Pack a frame into body, buffer description and payload.
+    """Encode a frame as body, buffer description and payload.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def encode_frame(frame: PreviewFrame, *, codec: Codec) -> tuple[dict[str, Any], 
 
 
 def decode_frame(envelope: Envelope, part: bytes | memoryview) -> PreviewFrame:
-    """Unpack a frame, whatever the bytes are.
+    """Decode a frame, whatever the bytes are.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def decode_frame(envelope: Envelope, part: bytes | memoryview) -> PreviewFrame:
 
 
 def decode_header(envelope: Envelope) -> PreviewFrame:
-    """Check all that a frame's header says, and return the frame with an empty mask; the payload is not looked at.
+    """Check all fields of a frame's header, and return the frame with an empty mask; the payload is not decoded.
 
     Raises
     ------
@@ -95,14 +95,14 @@ def decode_header(envelope: Envelope) -> PreviewFrame:
 def _whole3(value: object) -> Shape:
     ok = isinstance(value, list) and len(value) == 3
     if not ok or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value):  # type: ignore[attr-defined]
-        raise ProtocolError("A preview's shape or factor is not three whole numbers above 0.")
+        raise ProtocolError("A preview's shape or factor is not three positive integers.")
     return tuple(value)  # type: ignore[arg-type,return-value]
 
 
 def _spacing(value: object) -> Spacing:
     ok = isinstance(value, list) and len(value) == 3
     if not ok or not all(isinstance(n, int | float) and 0 < n <= _VOXEL_MAX_A for n in value):  # type: ignore[attr-defined]
-        raise ProtocolError("A preview's voxel size is not three numbers above 0.")
+        raise ProtocolError("A preview's voxel size is not three positive numbers.")
     z, y, x = (float(n) for n in value)  # type: ignore[attr-defined]
     return z, y, x
 
@@ -115,7 +115,7 @@ def _fraction(value: object) -> float:
 
 def _names(value: object) -> dict[int, str]:
     if not isinstance(value, dict) or len(value) > _LABELS_MAX:
-        raise ProtocolError("A preview's label names are not a short map.")
+        raise ProtocolError("A preview's label names are not a small map.")
     try:
         return {int(number): str(name)[:64] for number, name in value.items()}
     except ValueError:

@@ -61,7 +61,7 @@ class ReviseRequest(JobRef):
     file_id : str, optional
         An uploaded file; exactly one of this and `path`.
     path : str, optional
-        A file that the server can read, below one of its allowed roots.
+        A file that the server can read, in one of its allowed input directories.
     note : str
         What was changed, for people.
     """
@@ -94,7 +94,7 @@ class EventPage(Record):
 
 
 class ArtifactRead(JobRef):
-    """``artifact.read``: a piece of a finished file; the bytes come as payload."""
+    """``artifact.read``: a chunk of a finished file; the bytes come as payload."""
 
     name: str = Field(min_length=1, max_length=128)
     offset: int = Field(ge=0)
@@ -233,14 +233,14 @@ def parse_request(type_: str, body: Mapping[str, Any]) -> Request:
 
 
 def invalid_fields(error: ValidationError, *, code: ErrorCode = ErrorCode.BAD_REQUEST) -> InvalidRequestError:
-    """Say in a sentence what a validation error found, with every field in the details."""
+    """Return a validation error as one sentence, with every field in the details."""
     problems = [
         {"field": ".".join(str(part) for part in item["loc"]) or "body", "problem": item["msg"]}
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
     first = problems[0]
     return InvalidRequestError(
-        f"'{first['field']}' does not fit: {first['problem']}.",
+        f"'{first['field']}' is invalid: {first['problem']}.",
         code=code,
         hint="Correct the fields named in the details.",
         details={"fields": problems},

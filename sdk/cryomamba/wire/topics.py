@@ -36,18 +36,18 @@ def owned_topic(owner: str, job_id: str = "") -> bytes:
 
 
 def sync_topic(topic: bytes, nonce: str) -> bytes:
-    """Return the private topic on which a late joiner of `topic` is sent the present state."""
+    """Return the private topic on which a late joiner of `topic` receives the present state."""
     return _SYNC + nonce.encode() + b"/" + topic
 
 
 def new_nonce() -> str:
-    """Return a fresh word for :func:`sync_topic`."""
+    """Return a new random word for :func:`sync_topic`."""
     return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic taken apart.
+    """The parts of a topic.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Topic:
 
 
 def parse_topic(raw: bytes) -> Topic:
-    """Take a topic apart.
+    """Parse a topic.
 
     Raises
     ------

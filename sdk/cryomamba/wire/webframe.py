@@ -58,7 +58,7 @@ def frame_header(envelope: Envelope) -> dict[str, Any]:
 
 
 def encode_web_frame(envelope: Envelope, payload: bytes) -> bytes:
-    """Put the header before the untouched payload of a preview message.
+    """Prepend the header to the payload of a preview message, which is not re-encoded.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def encode_web_frame(envelope: Envelope, payload: bytes) -> bytes:
 
 
 def decode_web_frame(raw: bytes) -> PreviewFrame:
-    """Unpack a frame, whatever the bytes are.
+    """Decode a frame, whatever the bytes are.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def decode_web_frame(raw: bytes) -> PreviewFrame:
     (length,) = _LENGTH.unpack_from(raw)
     start = _LENGTH.size + length
     if length > HEADER_MAX_BYTES or start > len(raw):
-        raise ProtocolError("A preview frame's header does not fit into it.")
+        raise ProtocolError("A preview frame's header is longer than the frame.")
     try:
         header = json.loads(raw[_LENGTH.size : start])
     except (ValueError, RecursionError):
@@ -96,9 +96,9 @@ def decode_web_frame(raw: bytes) -> PreviewFrame:
 def _envelope(header: dict[str, Any]) -> Envelope:
     job, attempt, seq, ts = (header.get(name) for name in ("job_id", "attempt", "seq", "ts"))
     if not isinstance(job, str) or not is_time(ts):
-        raise ProtocolError("A preview frame does not say which job it is of and when it was made.")
+        raise ProtocolError("A preview frame has no job id or no time.")
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in (attempt, seq)):
-        raise ProtocolError("A preview frame's numbers are not whole.")
+        raise ProtocolError("A preview frame's numbers are not integers.")
     return Envelope(
         type=PREVIEW,
         id="",

@@ -14,13 +14,13 @@ from cryomamba_broker.server import Broker
 from cryomamba_server.service import run_program, service_parser
 from cryomamba_server.systemd import READY, notify_systemd
 
-ROOM_LOOK_S: Final = 5.0
+DISK_FULL_RETRY_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a broker until `stop` is set; on a full disk, from when there is room."""
+    """Run a broker until `stop` is set; if the disk is full, wait until it is not."""
     while not stop.is_set():
         try:
             async with Broker(settings) as broker:
@@ -29,9 +29,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         except UnavailableError as error:
             if error.code is not ErrorCode.INSUFFICIENT_STORAGE:
                 raise
-            logger.warning("%s Trying again every %.0f s.", error, ROOM_LOOK_S)
+            logger.warning("%s Trying again every %.0f s.", error, DISK_FULL_RETRY_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout(ROOM_LOOK_S):
+                async with asyncio.timeout(DISK_FULL_RETRY_S):
                     await stop.wait()
 
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the broker and return its exit code; 0 after a signal."""
     service_parser(
         "broker",
-        description="The broker: keeps the jobs and forwards every preview frame.",
+        description="The broker: stores the jobs and forwards every preview frame.",
         variables="CRYOMAMBA_HOME, CRYOMAMBA_BUS_JOBS, CRYOMAMBA_BUS_PREVIEW_IN, CRYOMAMBA_BUS_PREVIEW_OUT, "
         "CRYOMAMBA_BUS_EVENTS, CRYOMAMBA_ROOTS, CRYOMAMBA_LEASE_S, CRYOMAMBA_DISK_RESERVE and CRYOMAMBA_LOG",
     ).parse_args(arguments)

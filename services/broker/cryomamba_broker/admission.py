@@ -1,4 +1,4 @@
-"""What a submit is checked against before it is queued. Reads file headers, so it runs in a thread."""
+"""Checks of a submit before it is queued. File headers are read, so this must run in a thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.statistics import check_finite_sample
 from cryomamba_broker.store import NewJob
-from cryomamba_broker.store.rows import cut
+from cryomamba_broker.store.rows import truncate
 from cryomamba_server.uploaded_files import no_such_file, read_record, uploaded_volume
 
 DEMO_VOXEL_A: Final[Spacing] = (10.0, 10.0, 10.0)
@@ -34,44 +34,44 @@ _PROBLEMS_MAX: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class VolumeRoots:
-    """Where volumes may lie: folders for paths, the finished files of jobs, and what clients sent.
+    """The folders from which volumes may be read.
 
     Attributes
     ----------
-    roots : sequence of Path
+    allowed : sequence of Path
+        The allowed input directories, for volumes that are given by path.
     artifacts, uploads : Path
-    closed : sequence of Path
-        Folders of the server, from which no path may read, though they lie below a root.
+        Finished files of jobs, and uploaded files.
+    forbidden : sequence of Path
+        Folders of the server that no path may lead to, even below an allowed directory.
     """
 
-    roots: Sequence[Path]
+    allowed: Sequence[Path]
     artifacts: Path
     uploads: Path
-    closed: Sequence[Path] = ()
+    forbidden: Sequence[Path] = ()
 
 
-def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: VolumeRoots, visibility: Visibility) -> NewJob:
+def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: VolumeRoots, visibility: Visibility) -> NewJob:
     """Check a submit and return the job that it makes.
 
     Parameters
     ----------
     request : SubmitRequest
     engines : sequence of EngineInfo
-        Those that workers offer.
-    places : Places
+        The engines that workers offer.
+    roots : VolumeRoots
     visibility : Visibility
         Whose uploaded files may be used.
 
     Raises
     ------
     NotFoundError
-        There is no uploaded file of this id, or it is another's.
+        There is no visible uploaded file with this id, or the job whose scores are wanted has none.
     UnavailableError
-        ``no_worker``: no worker has ever told what engines there are.
+        ``no_worker``: no worker has ever connected, so no engine is known.
     InvalidRequestError
-        The engine, a parameter or the volume does not fit; see the code.
-    NotFoundError
-        The job whose scores are wanted has none.
+        The engine, a parameter or the volume is not valid; see the code.
     """
     engine = choose_engine(request, engines)
     check_parameters(engine, request.params)
@@ -79,23 +79,30 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], places: VolumeR
     if source.shape is not None:
         return NewJob(request, engine.name, _demo_summary(source, source.shape, engine))
     if source.file_id is not None:
-        return NewJob(request, engine.name, _upload_summary(source, source.file_id, places.uploads, visibility))
+        return NewJob(request, engine.name, _upload_summary(source, source.file_id, roots.uploads, visibility))
     if source.job_id is not None:
-        return NewJob(request, engine.name, _scores_summary(source, source.job_id, places.artifacts))
-    return NewJob(request, engine.name, _file_summary(source, source.path or "", places.roots, places.closed))
+        return NewJob(request, engine.name, _scores_summary(source, source.job_id, roots.artifacts))
+    return NewJob(request, engine.name, _file_summary(source, source.path or "", roots.allowed, roots.forbidden))
 
 
 def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> EngineInfo:
     """Return the engine that a request names, or the default one.
 
-    A request for a shape alone takes the default only if that needs no volume, and else the first engine that needs
-    none; one for a job's scores takes the engine that moves thresholds.
+    For a request with a shape alone, engines that need no volume come first; for one with the scores of a job, the
+    engine that applies another threshold is taken.
+
+    Raises
+    ------
+    UnavailableError
+        ``no_worker``: no worker has ever connected.
+    InvalidRequestError
+        ``unknown_engine`` or ``engine_unavailable``.
     """
     if not engines:
         raise UnavailableError(
-            "No inference service has connected yet, so nothing can be segmented.",
+            "No inference service has connected yet, so the server cannot segment anything.",
             code=ErrorCode.NO_WORKER,
-            hint="Start the inference service: 'python -m cryomamba_inference', or 'honcho start' for all.",
+            hint="Ask whoever runs the server to start an inference service.",
         )
     named = request.engine or (RETHRESHOLD if request.volume.job_id is not None else None)
     if named is not None:
@@ -108,7 +115,7 @@ def choose_engine(request: SubmitRequest, engines: Sequence[EngineInfo]) -> Engi
         raise InvalidRequestError(
             "No engine can run on this server.",
             code=ErrorCode.ENGINE_UNAVAILABLE,
-            hint="'cryomamba engines' says what each one needs.",
+            hint="'cryomamba engines' lists what each engine needs.",
         )
     return ready[0]
 
@@ -120,7 +127,7 @@ def _named(name: str, engines: Iterable[EngineInfo]) -> EngineInfo:
         raise InvalidRequestError(
             f"There is no engine '{name}'.",
             code=ErrorCode.UNKNOWN_ENGINE,
-            hint=f"Engines here: {', '.join(sorted(known))}. 'cryomamba engines' describes them.",
+            hint=f"Available engines: {', '.join(sorted(known))}. 'cryomamba engines' describes them.",
             details={"engines": sorted(known)},
         )
     if not info.available:
@@ -140,13 +147,13 @@ def check_parameters(engine: EngineInfo, params: dict[str, Any]) -> None:
     InvalidRequestError
         ``invalid_parameters``; the message names the first that does not fit, the details all.
     """
-    # The empty registry keeps a schema's references from being fetched over the network.
+    # With an empty registry, references in a schema are not fetched over the network.
     validator = Draft202012Validator(engine.parameters, registry=Registry())
     try:
         errors = sorted(validator.iter_errors(params), key=lambda error: [str(part) for part in error.absolute_path])
     except (Unresolvable, RecursionError):
         raise InvalidRequestError(
-            f"The parameters of '{engine.name}' cannot be checked: its description is broken.",
+            f"The parameters of '{engine.name}' cannot be checked: the engine's schema is not valid.",
             code=ErrorCode.ENGINE_UNAVAILABLE,
             hint="Report this to the authors of the engine.",
         ) from None
@@ -166,16 +173,17 @@ def _problems(error: ValidationError) -> list[dict[str, str]]:
         allowed = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
         names = [str(name) for name in error.instance if name not in allowed]
         return [
-            {"field": cut(".".join([*above, name]), 100), "problem": "there is no such parameter"} for name in names
+            {"field": truncate(".".join([*above, name]), 100), "problem": "there is no such parameter"}
+            for name in names
         ]
-    return [{"field": cut(".".join(above), 100) or "params", "problem": cut(error.message, 200)}]
+    return [{"field": truncate(".".join(above), 100) or "params", "problem": truncate(error.message, 200)}]
 
 
 def _demo_summary(volume: VolumeSource, shape: Shape, engine: EngineInfo) -> VolumeSummary:
     if engine.needs_volume:
         raise InvalidRequestError(
             f"The engine '{engine.name}' needs a tomogram, but only a shape was given.",
-            hint="Give the path of a tomogram, or take an engine that needs none, such as 'demo'.",
+            hint="Give the path of a tomogram, or choose an engine that needs none, such as 'demo'.",
         )
     return VolumeSummary(name="demo", shape=shape, voxel_size_A=volume.voxel_size_A or DEMO_VOXEL_A)
 
@@ -185,8 +193,8 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
         path = resolve_below(f"{job_id}/{SCORES.name}", (artifacts,))
     except CryoMambaError:
         raise NotFoundError(
-            "There is no job of that id whose scores are kept.",
-            hint="A finished job has them if its engine keeps them; its files are listed with it.",
+            "There is no job with this id that has a score map.",
+            hint="The record of a completed job lists its files; not every engine writes a score map.",
         ) from None
     meta = inspect(
         path, voxel_size_A=volume.voxel_size_A, check=lambda opened: verify_opened(opened, path, (artifacts,))
@@ -200,35 +208,38 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
     )
 
 
-def _file_summary(volume: VolumeSource, path: str, roots: Sequence[Path], closed: Sequence[Path] = ()) -> VolumeSummary:
+def _file_summary(
+    volume: VolumeSource, path: str, allowed: Sequence[Path], forbidden: Sequence[Path] = ()
+) -> VolumeSummary:
     if len(path.encode("utf-8", "replace")) > PATH_MAX_BYTES:
         raise InvalidRequestError("The path is too long.", code=ErrorCode.PATH_FORBIDDEN)
-    real = resolve_below(path, roots, closed=closed)
+    real = resolve_below(path, allowed, closed=forbidden)
 
     def check(opened: int) -> None:
-        verify_opened(opened, real, roots, closed=closed)
+        verify_opened(opened, real, allowed, closed=forbidden)
 
     meta = inspect(real, voxel_size_A=volume.voxel_size_A, check=check)
-    # A packed file would have to be unpacked whole; the worker, which does that anyway, looks at its voxels.
+    # A compressed file would have to be decompressed whole; the worker does that anyway, and checks the voxels.
     if meta.compression is None:
         with open_volume(real, check=check) as opened:
             check_finite_sample(opened)
     return VolumeSummary(
-        name=cut(meta.name, 255),
+        name=truncate(meta.name, 255),
         shape=meta.shape,
         voxel_size_A=meta.voxel_size_A,
         path=path,
         dtype=meta.dtype,
-        warnings=tuple(cut(warning.message, 300) for warning in meta.warnings[:_WARNINGS_MAX]),
+        warnings=tuple(truncate(warning.message, 300) for warning in meta.warnings[:_WARNINGS_MAX]),
     )
 
 
 def find_upload(uploads: Path, file_id: str, visibility: Visibility) -> tuple[Path, FileRecord | None]:
-    """Return an uploaded volume and what is known of it; a file outside the visibility does not exist.
+    """Return the path and record of an uploaded volume.
 
     Raises
     ------
     NotFoundError
+        There is no visible file with this id.
     """
     path = uploaded_volume(uploads, file_id)
     record = read_record(path.parent)
@@ -240,5 +251,5 @@ def find_upload(uploads: Path, file_id: str, visibility: Visibility) -> tuple[Pa
 def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path, visibility: Visibility) -> VolumeSummary:
     path, record = find_upload(uploads, file_id, visibility)
     summary = _file_summary(volume, str(path), (uploads,))
-    name = summary.name if record is None else cut(record.filename, 255)
+    name = summary.name if record is None else truncate(record.filename, 255)
     return summary.model_copy(update={"name": name, "path": None, "file_id": file_id})

@@ -1,4 +1,4 @@
-"""Pieces of finished files."""
+"""Reading and deleting finished files."""
 
 from __future__ import annotations
 
@@ -27,34 +27,41 @@ def require_listed(record: JobRecord, name: str) -> None:
 
 
 def read_chunk(folder: Path, request: ArtifactRead) -> tuple[BufferSpec, bytes, int]:
-    """Read a piece of a job's file, and say how long the file is. Blocks, so it belongs into a thread.
+    """Read a chunk of a job's file; blocks, so it must run in a thread.
+
+    Returns
+    -------
+    spec : BufferSpec
+    chunk : bytes
+    size : int
+        Size of the file, in bytes.
 
     Raises
     ------
     NotFoundError
-        The file is gone.
+        The file does not exist any more.
     InvalidRequestError
-        ``range_not_satisfiable``: the piece begins behind the end.
+        ``range_not_satisfiable``: the offset lies beyond the end of the file.
     """
     try:
-        # A link in the place of a file could lead anywhere.
+        # A symbolic link in place of the file could lead anywhere.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(folder / request.job / request.name, flags), "rb") as file:
             _require_inside(file.fileno(), folder, request)
             status = os.fstat(file.fileno())
             if request.offset > status.st_size:
                 raise InvalidRequestError(
-                    f"'{request.name}' has {status.st_size} bytes.", code=ErrorCode.RANGE_NOT_SATISFIABLE
+                    f"The file '{request.name}' has only {status.st_size} bytes.", code=ErrorCode.RANGE_NOT_SATISFIABLE
                 )
             file.seek(request.offset)
-            spec, piece = encode_bytes(file.read(request.length))
-            return spec, piece, status.st_size
+            spec, chunk = encode_bytes(file.read(request.length))
+            return spec, chunk, status.st_size
     except OSError:
         raise _gone(request.name) from None
 
 
 def _require_inside(opened: int, folder: Path, request: ArtifactRead) -> None:
-    """Refuse a file that is reached through a link, be it of a folder, or that is no file."""
+    """Refuse a file that is reached through a symbolic link, or that is not a regular file."""
     try:
         verify_opened(opened, folder / request.job / request.name, (folder,))
     except CryoMambaError:
@@ -62,9 +69,11 @@ def _require_inside(opened: int, folder: Path, request: ArtifactRead) -> None:
 
 
 def remove_files(folder: Path) -> None:
-    """Remove a job's files; what cannot be removed is left to ``cryomamba gc``."""
+    """Delete a job's files; those that cannot be deleted are left to ``cryomamba gc``."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _gone(name: str) -> NotFoundError:
-    return NotFoundError(f"'{name}' is not on the server any more.", hint="Run the job again to make it anew.")
+    return NotFoundError(
+        f"The file '{name}' does not exist on the server any more.", hint="Run the job again to create it."
+    )

@@ -1,4 +1,4 @@
-"""Who may speak to the broker: CURVE keys, checked when they connect and again with each message."""
+"""Who may use the bus: CURVE keys, checked at the handshake and again with each message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cryomamba.wire.envelope import Envelope
 from cryomamba_server.bus_keys import AllowedKey, BusKeys
 
 USER: Final = "User-Id"
-# The library's own lines, which tell of every handshake.
+# The library logs every handshake.
 _QUIET: Final = logging.getLogger("cryomamba_broker.zap")
 _QUIET.setLevel(logging.ERROR)
 
@@ -26,36 +26,36 @@ logger = logging.getLogger(__name__)
 
 
 class BusAuthenticator:
-    """The doors of the bus; without keys they are open.
+    """Checks the keys of connections and authorizes requests; without keys the bus is open.
 
     Parameters
     ----------
     keys : BusKeys or None
-        The home's keys; None for an open bus.
+        The keys in the data directory; None for an open bus.
     """
 
     def __init__(self, keys: BusKeys | None) -> None:
         self._keys = keys
         self._server: KeyFile | None = None if keys is None else keys.server()
-        self._authenticator: AsyncioAuthenticator | None = None
+        self._zap: AsyncioAuthenticator | None = None
         self._admitted: set[str] = set()
         self._banned: set[str] = set()
 
     @classmethod
     def of(cls, settings: Settings) -> BusAuthenticator:
-        """Return the guard of a home folder.
+        """Return the authenticator that the settings ask for.
 
         Raises
         ------
         InvalidRequestError
-            The server's key file is broken, or readable by others.
+            The server's key file is damaged, or readable by other users.
         """
         keys = BusKeys(settings.keys)
         return cls(keys if keys.enabled else None)
 
     @property
     def locked(self) -> bool:
-        """Whether callers need a key."""
+        """Whether connections need a key."""
         return self._keys is not None
 
     @property
@@ -64,29 +64,29 @@ class BusAuthenticator:
         return None if self._server is None else self._server.public_key
 
     def start(self, context: zmq.asyncio.Context) -> None:
-        """Answer who may connect, from before the first socket is bound."""
+        """Start to authenticate connections; to be called before the first socket is bound."""
         if self._keys is None:
             return
-        self._authenticator = AsyncioAuthenticator(context, log=_QUIET)
-        self._authenticator.start()
+        self._zap = AsyncioAuthenticator(context, log=_QUIET)
+        self._zap.start()
 
     def stop(self) -> None:
-        """Answer no longer."""
-        if self._authenticator is not None:
-            self._authenticator.stop()
-            self._authenticator = None
+        """Stop to authenticate connections."""
+        if self._zap is not None:
+            self._zap.stop()
+            self._zap = None
 
     def secure(self, socket: zmq.Socket[Any], domain: str) -> None:
-        """Let a socket speak CURVE, before it is bound; `domain` tells the sockets apart."""
-        if self._server is None or self._authenticator is None:
+        """Encrypt a socket with CURVE, before it is bound; `domain` distinguishes the sockets."""
+        if self._server is None or self._zap is None:
             return
         socket.curve_server = True
         socket.curve_secretkey = self._server.secret_key.encode()
         socket.setsockopt_string(zmq.ZAP_DOMAIN, domain)
-        self._authenticator.configure_curve_callback(domain, self)
+        self._zap.configure_curve_callback(domain, self)
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """Whether a public key (Z85) may connect to the socket of a domain; the library asks."""
+        """Whether a public key (Z85) may connect to the socket of a domain; called by pyzmq."""
         entry = self._find(key.decode("ascii", "replace"))
         refusal = self._refusal(entry, domain)
         if entry is None or refusal:
@@ -99,22 +99,22 @@ class BusAuthenticator:
         if entry is None:
             return "unknown key"
         if entry.public_key in self._banned:
-            return f"the key '{entry.name}' has sent what is no subscription"
+            return f"the key '{entry.name}' sent a message that is not a subscription"
         return "" if may_connect(entry.role, domain) else f"the key '{entry.name}' is a {entry.role}'s"
 
     def ban(self, frame: zmq.Frame) -> None:
-        """Let the key that a message came under connect no more, until the broker starts again."""
+        """Refuse new connections of the key that a message came with, until the broker is restarted."""
         entry = self._sender(frame)
         if entry is not None:
             self._banned.add(entry.public_key)
-            logger.warning("The key '%s' is not let in again: it sent what is no subscription.", entry.name)
+            logger.warning("The key '%s' is banned: it sent a message that is not a subscription.", entry.name)
 
     def allows(self, frame: zmq.Frame) -> bool:
-        """Whether the key that a message came under is still let in."""
+        """Whether the key that a message came with is still valid."""
         return self._keys is None or self._sender(frame) is not None
 
     def visibility(self, frame: zmq.Frame) -> Visibility | None:
-        """Return what the key that a message came under may see, None for a key that has just been revoked."""
+        """Return what the key that a message came with may see, None for a key that was just revoked."""
         if self._keys is None:
             return Visibility.everything()
         entry = self._sender(frame)
@@ -146,12 +146,12 @@ class BusAuthenticator:
             raise AccessError(
                 "The key of this connection has been revoked.",
                 code=ErrorCode.UNAUTHORIZED,
-                hint="Ask the server's owner for a new one: 'cryomamba keys add NAME' makes it.",
+                hint="Ask the server's administrator for a new key; 'cryomamba keys add NAME' creates one.",
             )
         if not may_ask(entry.role, request.type):
             raise AccessError(
                 f"The key '{entry.name}' is a {entry.role}'s and may not send '{request.type[:64]}'.",
-                hint="Ask the server's owner for a key with another role.",
+                hint="Ask the server's administrator for a key with another role.",
             )
         asked = Visibility.from_wire(request.owner)
         if entry.visibility.is_everything or asked == entry.visibility:
@@ -163,8 +163,8 @@ class BusAuthenticator:
             hint="Only the key of an administrator may act for other owners.",
         )
 
-    def take_revoked(self) -> set[str]:
-        """Return the public keys that were let in once and are revoked now, each of them one time."""
+    def pop_revoked(self) -> set[str]:
+        """Return the public keys that were admitted and have been revoked since; each is returned once."""
         revoked = {key for key in self._admitted if self._find(key) is None}
         self._admitted -= revoked
         return revoked

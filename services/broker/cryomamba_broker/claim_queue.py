@@ -1,4 +1,4 @@
-"""Workers that asked for a job when there was none."""
+"""Claims of workers that wait for a job."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 
 from cryomamba_broker.wakeup import Wakeup
 
-NAMES_KEPT: Final = 1024
-PLACES_MAX: Final = 512
+WORKERS_REMEMBERED: Final = 1024
+PENDING_MAX: Final = 512
 
 
 class PendingClaim(Wakeup):
-    """One worker's claim while it waits.
+    """The claim of one worker while it waits.
 
     Attributes
     ----------
     replaced : bool
-        The worker has asked again since, so this claim gets nothing.
+        The worker has sent a newer claim, so this one gets no job.
     """
 
     def __init__(self) -> None:
@@ -28,12 +28,12 @@ class PendingClaim(Wakeup):
 
 
 class ClaimQueue:
-    """The claims that wait, one per worker: a newer one takes the place of the older.
+    """The pending claims, one per worker: a newer claim replaces the older one.
 
     Attributes
     ----------
     closed : bool
-        No job is handed out any more, because the broker is about to end.
+        No job is leased any more, because the broker is shutting down.
     """
 
     def __init__(self) -> None:
@@ -42,36 +42,36 @@ class ClaimQueue:
         self._newest: OrderedDict[str, PendingClaim] = OrderedDict()
 
     @contextmanager
-    def place(self, worker: str) -> Iterator[PendingClaim]:
-        """Hold a place while a claim is served."""
+    def pending(self, worker: str) -> Iterator[PendingClaim]:
+        """Register a worker's claim while it is served."""
         older = self._waiting.get(worker)
         if older is not None:
             older.replaced = True
             older.wake()
-        place = self._waiting[worker] = self._newest[worker] = PendingClaim()
+        claim = self._waiting[worker] = self._newest[worker] = PendingClaim()
         self._newest.move_to_end(worker)
-        if len(self._newest) > NAMES_KEPT:
+        if len(self._newest) > WORKERS_REMEMBERED:
             self._newest.popitem(last=False)
         try:
-            yield place
+            yield claim
         finally:
-            if self._waiting.get(worker) is place:
+            if self._waiting.get(worker) is claim:
                 del self._waiting[worker]
 
     @property
     def full(self) -> bool:
-        """Whether no more claims should wait."""
-        return len(self._waiting) >= PLACES_MAX
+        """Whether no further claim may wait."""
+        return len(self._waiting) >= PENDING_MAX
 
-    def is_newest(self, worker: str, place: PendingClaim) -> bool:
-        """Whether the worker has not asked again since."""
-        return self._newest.get(worker) is place
+    def is_newest(self, worker: str, claim: PendingClaim) -> bool:
+        """Whether the worker has sent no newer claim."""
+        return self._newest.get(worker) is claim
 
     def wake_all(self) -> None:
-        """Say that there may be a job."""
-        for place in self._waiting.values():
-            place.wake()
+        """Let all pending claims check for a job."""
+        for claim in self._waiting.values():
+            claim.wake()
 
     def workers(self) -> tuple[str, ...]:
-        """Return who waits."""
+        """Return the names of the workers whose claims are pending."""
         return tuple(self._waiting)

@@ -1,4 +1,4 @@
-"""What clients ask of the broker."""
+"""Handlers of the requests of clients."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ class ClientRequests:
     Parameters
     ----------
     core : Core
-        What all handlers share.
-    places : Places
-        Where volumes may lie.
+        The parts of the broker.
+    roots : VolumeRoots
+        The folders from which volumes may be read.
     files : ThreadPoolExecutor
-        Where files are read.
-    room : callable
-        Looks at what the disk of the finished files has room for; blocks.
+        Reads files.
+    measure_disk : callable
+        Returns the space on the disk of the finished files; blocks.
     """
 
     def __init__(
-        self, core: Core, *, places: VolumeRoots, files: ThreadPoolExecutor, room: Callable[[], DiskSpace]
+        self, core: Core, *, roots: VolumeRoots, files: ThreadPoolExecutor, measure_disk: Callable[[], DiskSpace]
     ) -> None:
         self._core = core
-        self._places = places
+        self._roots = roots
         self._files = files
-        self._room = room
+        self._measure_disk = measure_disk
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
@@ -77,7 +77,7 @@ class ClientRequests:
         }
 
     async def ping(self, _: Empty, _visibility: Visibility) -> Answer:
-        """Say that the broker lives."""
+        """Answer a ping with versions, epoch and the number of workers."""
         return Answer(
             {
                 "version": __version__,
@@ -88,7 +88,7 @@ class ClientRequests:
         )
 
     async def info(self, _: Empty, visibility: Visibility) -> Answer:
-        """Say who is there."""
+        """Return versions, engines, workers and endpoints."""
         core = self._core
         info = ServerInfo(
             version=__version__,
@@ -126,25 +126,25 @@ class ClientRequests:
         """Check a job and queue it."""
         if visibility.owner is not None:
             request = request.model_copy(update={"owner": visibility.owner})
-        known = await self._core.store.call(lambda store: store.jobs.find(request, visibility))
+        known = await self._core.store.call(lambda store: store.submissions.find(request, visibility))
         if known is not None:
             return job_answer(known)
         if request.volume.job_id is not None:
             await self._require_visible(request.volume.job_id, visibility)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new, room = await loop.run_in_executor(self._files, self._admit, request, engines, visibility)
-        record = await self._core.change(lambda store: store.jobs.submit(new, visibility, room))
-        self._core.waiting.wake_all()
+        new, space = await loop.run_in_executor(self._files, self._admit, request, engines, visibility)
+        record = await self._core.change(lambda store: store.submissions.submit(new, visibility, space))
+        self._core.claims.wake_all()
         return job_answer(record)
 
     def _admit(
         self, request: SubmitRequest, engines: Sequence[EngineInfo], visibility: Visibility
     ) -> tuple[NewJob, DiskSpace]:
-        new = admit(request, engines, self._places, visibility)
+        new = admit(request, engines, self._roots, visibility)
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
-        return replace(new, nbytes=nbytes), self._room()
+        return replace(new, nbytes=nbytes), self._measure_disk()
 
     async def get(self, request: JobRef, visibility: Visibility) -> Answer:
         """Return a job."""
@@ -162,59 +162,59 @@ class ClientRequests:
     async def retry(self, request: JobRef, visibility: Visibility) -> Answer:
         """Queue a failed or cancelled job again."""
         record = await self._core.change(lambda store: store.jobs.retry(request.job, visibility))
-        self._core.waiting.wake_all()
+        self._core.claims.wake_all()
         return job_answer(record)
 
     async def delete(self, request: JobRef, visibility: Visibility) -> Answer:
-        """Forget a job that has ended, and remove its files."""
+        """Delete a job that has ended, and its files."""
         record = await self._core.store.call(lambda store: store.jobs.delete(request.job, visibility))
         self._core.cache.drop(request.job)
-        # The row goes first: a job that is listed has its files, whenever the broker dies.
+        # The row is deleted first: a job that is listed has its files, even if the broker is killed in between.
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._files, remove_files, self._places.artifacts / record.job_id)
+        await loop.run_in_executor(self._files, remove_files, self._roots.artifacts / record.job_id)
         return job_answer(record)
 
     async def focus(self, request: FocusRequest, visibility: Visibility) -> Answer:
-        """Note where the viewer looks."""
+        """Move the focus of a job."""
         record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, visibility))
         self._core.renewals.wake(request.job)
         return job_answer(record)
 
     async def revise(self, request: ReviseRequest, visibility: Visibility) -> Answer:
-        """Take a revised mask in among the files of its job."""
-        record = await self._core.store.call(lambda store: store.jobs.require_revisable(request.job, visibility))
-        reserved = await self._core.store.call(lambda store: store.jobs.reserved())
+        """Add a revised mask to the files of its job."""
+        record = await self._core.store.call(lambda store: store.revisions.require_allowed(request.job, visibility))
+        reserved = await self._core.store.call(lambda store: store.submissions.reserved())
         loop = asyncio.get_running_loop()
         revision = await loop.run_in_executor(self._files, self._stage, request, record, reserved, visibility)
         try:
             changed = await self._core.change(
-                lambda store: store.jobs.revise(request.job, revision, request.note, visibility)
+                lambda store: store.revisions.add(request.job, revision, request.note, visibility)
             )
         finally:
             await loop.run_in_executor(self._files, revision.discard)
         return job_answer(changed)
 
     def _stage(self, request: ReviseRequest, record: JobRecord, reserved: int, visibility: Visibility) -> Revision:
-        def require_room(nbytes: int) -> None:
-            self._room().require(nbytes, reserved)
+        def require_space(nbytes: int) -> None:
+            self._measure_disk().require(nbytes, reserved)
 
-        return stage(request, record, self._places, require_room, visibility)
+        return stage(request, record, self._roots, require_space, visibility)
 
     async def events_since(self, request: EventsSince, visibility: Visibility) -> Answer:
-        """Return what happened after an event."""
+        """Return the events after a given one."""
         page = await self._core.store.call(
             lambda store: store.events.since(request.n, visibility, job_id=request.job, limit=request.limit)
         )
         return Answer(page.model_dump(mode="json"))
 
     async def artifact(self, request: ArtifactRead, visibility: Visibility) -> Answer:
-        """Return a piece of a finished file."""
+        """Return a chunk of a finished file."""
         record = await self._core.store.call(lambda store: store.jobs.get(request.job, visibility))
         require_listed(record, request.name)
         loop = asyncio.get_running_loop()
-        spec, piece, size = await loop.run_in_executor(self._files, read_chunk, self._places.artifacts, request)
+        spec, chunk, size = await loop.run_in_executor(self._files, read_chunk, self._roots.artifacts, request)
         body = {"name": request.name, "offset": request.offset, "size_bytes": size}
-        return Answer(body, buffers=(spec,), parts=(piece,), job=request.job, attempt=record.attempt)
+        return Answer(body, buffers=(spec,), parts=(chunk,), job=request.job, attempt=record.attempt)
 
     async def preview(self, request: PreviewRead, visibility: Visibility) -> Answer:
         """Return the newest frame of a job."""
@@ -223,7 +223,7 @@ class ClientRequests:
         if frame is None:
             raise NotFoundError(
                 "There is no preview of this job.",
-                hint="A job that has not begun has none yet, and those of old jobs are not kept.",
+                hint="A job has no preview before it runs, and previews of old jobs are not kept.",
             )
         envelope = frame.envelope
         return Answer(

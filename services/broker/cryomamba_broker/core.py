@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.models.jobs import JobRecord
-from cryomamba_broker.cache import PreviewCache
 from cryomamba_broker.claim_queue import ClaimQueue
+from cryomamba_broker.preview_cache import PreviewCache
 from cryomamba_broker.publisher import EventPublisher
 from cryomamba_broker.relay import AttemptFence
 from cryomamba_broker.store import Change, Clock, Store
 from cryomamba_broker.store_thread import StoreThread
-from cryomamba_broker.subscriptions import Owners
+from cryomamba_broker.subscriptions import OwnerCache
 from cryomamba_broker.wakeup import PendingRenewals
 from cryomamba_broker.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The broker's parts, as request handlers use them.
+    """The parts of the broker that request handlers use.
 
     Attributes
     ----------
     epoch : int
-        The random number of this start.
+        Drawn at random when the broker started.
     started : float
         Seconds since 1970.
     endpoints : BusEndpoints
@@ -36,10 +36,10 @@ class Core:
     store : StoreThread
     publisher : EventPublisher
     cache : PreviewCache
-    fence : Fence
-    owners : Owners
+    fence : AttemptFence
+    owners : OwnerCache
     workers : Workers
-    waiting : ClaimQueue
+    claims : ClaimQueue
     renewals : PendingRenewals
     ended : Counter of str
         Jobs that have ended since the start, by final state.
@@ -54,22 +54,22 @@ class Core:
     publisher: EventPublisher
     cache: PreviewCache
     fence: AttemptFence
-    owners: Owners
+    owners: OwnerCache
     workers: Workers
-    waiting: ClaimQueue = field(default_factory=ClaimQueue)
+    claims: ClaimQueue = field(default_factory=ClaimQueue)
     renewals: PendingRenewals = field(default_factory=PendingRenewals)
     ended: Counter[str] = field(default_factory=Counter)
 
     async def change(self, work: Callable[[Store], Change]) -> JobRecord:
-        """Change a job, publish the event if there is one, and return the job."""
+        """Change a job in the store, publish the event if there is one, and return the job."""
         change = await self.store.call(work)
         await self.announce(change)
         return change.record
 
     async def announce(self, change: Change) -> None:
-        """Publish a change that the store has made, and wake the worker that waits for one."""
+        """Publish a change that was made in the store, and answer the pending renewal of the job's worker."""
         self.renewals.wake(change.record.job_id)
-        self.owners.note(change.record.job_id, change.record.owner)
+        self.owners.put(change.record.job_id, change.record.owner)
         if change.event is not None:
             if change.record.state.final:
                 self.ended[str(change.record.state)] += 1

@@ -1,4 +1,4 @@
-"""What the broker counts, and how often it says so in the log."""
+"""Counters of the broker, and a limit on repeated log lines."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Counters:
     requests : int
         Requests that were executed.
     repeated : int
-        Requests that came again and were not executed again.
+        Requests that were received again and not executed again.
     refused : int
         Requests that were answered with an error.
     malformed : int
-        Messages on any socket that are not of the protocol.
+        Messages on any socket that violate the protocol.
     undelivered : int
-        Replies for peers that were gone or did not read.
+        Replies to peers that were disconnected or did not read.
     frames, frames_stale : int
-        Preview frames passed on, and those of attempts that are over.
+        Preview frames that were forwarded, and those dropped because their attempt has ended.
     syncs : int
-        Late joiners that were sent the present state.
+        Late joiners that were sent the current state.
     events : int
-        Published changes of state.
+        Changes of state that were published.
     """
 
     requests: int = 0
@@ -47,7 +47,7 @@ class Counters:
 
 
 class Throttle:
-    """Lets one log line through per interval and says how many were left out.
+    """Logs one line per interval, and how many were suppressed.
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ class Throttle:
         self._interval_s = interval_s
         self._clock = clock
         self._next = float("-inf")
-        self._left_out = 0
+        self._suppressed = 0
 
     def warning(self, message: str, *values: object) -> None:
-        """Log a warning, or count it."""
+        """Log a warning, or count it as suppressed."""
         now = self._clock()
         if now < self._next:
-            self._left_out += 1
+            self._suppressed += 1
             return
-        suffix = f" ({self._left_out} more since the last line)" if self._left_out else ""
+        suffix = f" ({self._suppressed} more since the last line)" if self._suppressed else ""
         self._logger.warning("%s%s", message % values, suffix)
-        self._next, self._left_out = now + self._interval_s, 0
+        self._next, self._suppressed = now + self._interval_s, 0

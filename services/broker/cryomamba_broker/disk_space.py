@@ -1,4 +1,4 @@
-"""Whether the disk has room for what a job writes."""
+"""Whether the disk has space for the results of a job."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def job_nbytes(volume: VolumeSummary, engine: EngineInfo, params: Mapping[str, A
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """What a disk has room for.
+    """The space on the disk for results.
 
     Attributes
     ----------
     free : int
-        Bytes that are free now.
+        Free space, in bytes.
     reserve : int
-        Bytes of them that must stay so, among others for the job store to note how jobs end.
+        Bytes that must stay free, among others so that the job store can record how jobs end.
     written : int
-        Bytes that unfinished jobs have written already.
+        Bytes that unfinished jobs have written so far.
     """
 
     free: int
@@ -54,46 +54,46 @@ class DiskSpace:
     written: int = 0
 
     @classmethod
-    def of(cls, folder: Path, reserve: int, work: Path | None = None) -> Self:
-        """Look at the disk of a folder, and at what lies in the work folder of unfinished jobs."""
+    def measure(cls, folder: Path, reserve: int, work: Path | None = None) -> Self:
+        """Measure the disk of a folder, and the files in the work folder of unfinished jobs; blocks."""
         return cls(shutil.disk_usage(folder).free, reserve, 0 if work is None else _written(work))
 
-    def require(self, nbytes: int, promised: int = 0) -> None:
-        """Refuse what there is no room for.
+    def require(self, nbytes: int, reserved: int = 0) -> None:
+        """Refuse a job for which there is no space.
 
         Parameters
         ----------
         nbytes : int
-            What will be written.
-        promised : int
-            What all unfinished jobs may write, with what they have written already.
+            What the job will write.
+        reserved : int
+            What all unfinished jobs may write in total, including what they have written so far.
 
         Raises
         ------
         UnavailableError
             ``insufficient_storage``.
         """
-        awaited = max(promised - self.written, 0)
-        if self.free >= nbytes + awaited + self.reserve:
+        outstanding = max(reserved - self.written, 0)
+        if self.free >= nbytes + outstanding + self.reserve:
             return
-        hint = "Free some space there; 'cryomamba gc' shows what old jobs hold. Then try again."
+        hint = "Free some disk space ('cryomamba gc' lists what can be deleted), then submit the job again."
         if self.free >= nbytes + self.reserve:
-            hint = f"Wait for the jobs before it, which may still write {awaited / 1e9:.1f} GB. {hint}"
+            hint = f"Wait for earlier jobs, which may still write {outstanding / 1e9:.1f} GB. {hint}"
         raise UnavailableError(
-            "The server's disk has no room for the results of this job.",
+            "The server's disk does not have enough free space for the results of this job.",
             code=ErrorCode.INSUFFICIENT_STORAGE,
             hint=hint,
-            details={"free_bytes": self.free, "needed_bytes": nbytes + self.reserve, "promised_bytes": awaited},
+            details={"free_bytes": self.free, "needed_bytes": nbytes + self.reserve, "promised_bytes": outstanding},
         )
 
 
 def _written(work: Path) -> int:
-    """Return what the files below a folder take on the disk; one may go while it is looked at."""
+    """Return the disk space of the files below a folder, in bytes; files may disappear meanwhile."""
     total = 0
     for folder, _, names in os.walk(work):
         for name in names:
             with suppress(OSError):
-                facts = Path(folder, name).lstat()
-                # A file that is still being filled has its final size from the beginning.
-                total += getattr(facts, "st_blocks", facts.st_size // _BLOCK) * _BLOCK
+                status = Path(folder, name).lstat()
+                # A file that is still being written has its final size from the start, so its blocks count.
+                total += getattr(status, "st_blocks", status.st_size // _BLOCK) * _BLOCK
     return total

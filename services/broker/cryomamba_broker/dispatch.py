@@ -1,4 +1,4 @@
-"""The jobs socket: a request in, a task, a reply out; each request is executed once, however often it is sent."""
+"""The jobs socket: each request becomes a task and gets one reply, and is executed once however often it is sent."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler gives back.
+    """The result of a handler.
 
     Attributes
     ----------
     body : mapping
     buffers, parts : tuple
-        Payload and its description.
+        The payload and its description.
     job, attempt : str or None, int or None
-        For the reply's envelope.
+        For the envelope of the reply.
     undo : callable
-        Awaited if the peer is gone, so that what it was given is not lost.
+        Awaited if the peer is gone, so that the job that it was given is not lost.
     """
 
     body: Mapping[str, Any]
@@ -71,7 +71,7 @@ Key = tuple[bytes, str]
 
 
 def readable_id(raw: bytes) -> str | None:
-    """Return the id of a header that is not an envelope of this version, if it can be made out."""
+    """Return the id in a header that is not a valid envelope, if there is one."""
     try:
         fields = msgpack.unpackb(raw, raw=False, strict_map_key=True)
     except (ValueError, msgpack.UnpackException, RecursionError, TypeError):
@@ -86,8 +86,8 @@ class Dispatcher:
     Parameters
     ----------
     socket : zmq.asyncio.Socket
-    stamp : Stamp
-        The broker's.
+    stamp : EnvelopeFactory
+        Makes the envelopes of replies.
     handlers : mapping
         One per request type.
     counters : Counters
@@ -108,7 +108,7 @@ class Dispatcher:
     ) -> None:
         self._socket = socket
         self._authenticator = authenticator
-        self._stamp = stamp
+        self._envelopes = stamp
         self._handlers = handlers
         self._counters = counters
         self._wall = wall
@@ -117,14 +117,14 @@ class Dispatcher:
         self._replies: OrderedDict[Key, bytes] = OrderedDict()
 
     async def run(self) -> None:
-        """Serve requests, for ever; at most 2048 at a time, the others wait in the socket."""
-        room = asyncio.Semaphore(IN_FLIGHT_MAX)
+        """Serve requests, forever: at most 2048 at a time, the others wait in the socket."""
+        slots = asyncio.Semaphore(IN_FLIGHT_MAX)
         async with asyncio.TaskGroup() as tasks:
             while True:
-                await room.acquire()
+                await slots.acquire()
                 identity, *parts = await self._socket.recv_multipart(copy=False)
                 task = tasks.create_task(self._serve(identity.bytes, parts))
-                task.add_done_callback(lambda _: room.release())
+                task.add_done_callback(lambda _: slots.release())
                 await asyncio.sleep(0)
 
     async def _serve(self, identity: bytes, parts: list[zmq.Frame]) -> None:
@@ -173,17 +173,17 @@ class Dispatcher:
             await self._send([identity, self._error(request.id, error)])
             return
         except Exception:
-            logger.exception("The request %s ended with a defect.", request.type)
-            await self._send([identity, self._error(request.id, _defect())])
+            logger.exception("The request %s failed with an unexpected error.", request.type)
+            await self._send([identity, self._error(request.id, _internal_error())])
             return
         if request.type in CHANGING:
-            self._keep(key, header)
+            self._remember(key, header)
         if not await self._send([identity, header, *answer.parts]):
             await answer.undo()
 
     def _reply(self, request: Envelope, answer: Answer) -> bytes:
         return encode(
-            self._stamp.envelope(
+            self._envelopes.envelope(
                 REPLY,
                 answer.body,
                 ts=self._wall(),
@@ -195,9 +195,9 @@ class Dispatcher:
         )
 
     def _error(self, corr: str, error: CryoMambaError) -> bytes:
-        return encode(self._stamp.envelope(ERROR, error.payload(), ts=self._wall(), corr=corr))
+        return encode(self._envelopes.envelope(ERROR, error.payload(), ts=self._wall(), corr=corr))
 
-    def _keep(self, key: Key, header: bytes) -> None:
+    def _remember(self, key: Key, header: bytes) -> None:
         self._replies[key] = header
         if len(self._replies) > REPLIES_KEPT:
             self._replies.popitem(last=False)
@@ -206,14 +206,14 @@ class Dispatcher:
         try:
             await self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
         except zmq.ZMQError as error:
-            # Gone (EHOSTUNREACH), or it does not read (EAGAIN): waiting for it would hold up everybody else.
+            # The peer is gone (EHOSTUNREACH) or does not read (EAGAIN): waiting for it would delay all others.
             self._counters.undelivered += 1
             logger.debug("A reply could not be delivered: %s", error.strerror)
             return False
         return True
 
 
-def _defect() -> InternalError:
+def _internal_error() -> InternalError:
     return InternalError(
-        "Something went wrong inside the broker.", hint="The broker's log has the details; please report it."
+        "The broker failed with an unexpected error.", hint="See the broker's log for details, and please report it."
     )

@@ -1,4 +1,4 @@
-"""Job states and progress to whoever follows them, and the present state to late joiners."""
+"""States and progress of jobs to their subscribers, and the current state to late joiners."""
 
 from __future__ import annotations
 
@@ -30,23 +30,22 @@ logger = logging.getLogger(__name__)
 class EventPublisher:
     """The XPUB socket of `events`.
 
-    A message of a job that has an owner is published twice: under the job, and under the owner for whoever follows all
-    jobs of one.
+    A message about a job that has an owner is published twice: on the topic of the job, and on that of the owner.
 
     Parameters
     ----------
     socket : zmq.asyncio.Socket
-    stamp : Stamp
+    stamp : EnvelopeFactory
         The broker's.
     store : StoreThread
-        Asked for the state that a late joiner is sent.
+        Holds the state that a late joiner is sent.
     counters : Counters
     wall : callable
         Seconds since 1970.
     subscriptions : Subscriptions
-        Decides which are taken.
+        Decides which are accepted.
     rebind : callable
-        Closes the socket, which cuts all subscriptions, and returns the one that takes its place.
+        Closes the socket, which drops all subscriptions, and returns the one that replaces it.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class EventPublisher:
         self._socket = socket
         self._subscriptions = subscriptions
         self._rebind = rebind
-        self._stamp = stamp
+        self._envelopes = stamp
         self._store = store
         self._counters = counters
         self._wall = wall
@@ -76,21 +75,21 @@ class EventPublisher:
             await self._send(topic, self._envelope(STATE, body, topic, record.job_id, record.attempt))
             self._ended.pop(topic, None)
             if record.state.final:
-                self._end(topic)
+                self._retire(topic)
         self._counters.events += 1
 
     async def publish_progress(self, job_id: str, owner: str, attempt: int, progress: Progress) -> None:
-        """Publish how far a running job is."""
+        """Publish the progress of a running job."""
         body = {"progress": progress.model_dump(mode="json"), "attempt": attempt, "state": str(JobState.RUNNING)}
         for topic in _topics(job_id, owner):
             await self._send(topic, self._envelope(PROGRESS, body, topic, job_id, attempt))
 
-    def cut(self) -> None:
-        """Cut all subscriptions; whoever may makes them again."""
+    def drop_subscriptions(self) -> None:
+        """Drop all subscriptions; subscribers with valid keys reconnect."""
         self._socket = self._rebind()
 
     async def run_subscriptions(self) -> None:
-        """Answer subscriptions to ``sync/`` topics with the present state, for ever."""
+        """Answer subscriptions to ``sync/`` topics with the current state, forever."""
         while True:
             socket = self._socket
             try:
@@ -98,26 +97,26 @@ class EventPublisher:
             except asyncio.CancelledError:
                 if socket is self._socket:
                     raise
-                # The subscriptions were cut, which ends the waiting for the old one.
+                # The socket was replaced, which ends the wait on the old one.
                 continue
             try:
-                await self._take(frame)
+                await self._on_subscription(frame)
             except ProtocolError as error:
                 self._counters.malformed += 1
                 self._log.warning("A message on the events socket was dropped: %s", error.message)
-                if self._subscriptions.sealed:
-                    self.cut()
+                if self._subscriptions.restricted:
+                    self.drop_subscriptions()
             await asyncio.sleep(0)
 
-    async def _take(self, frame: zmq.Frame) -> None:
-        # Nothing else is read from the socket meanwhile, so it is this sender whose subscription is taken.
+    async def _on_subscription(self, frame: zmq.Frame) -> None:
+        # Nothing else is read from the socket meanwhile, so the accepted subscription is that of this sender.
         if self._subscriptions.needs_store(frame):
             await asyncio.to_thread(self._subscriptions.find_owner, frame)
-        topic = self._subscriptions.take(self._socket, frame)
+        topic = self._subscriptions.handle(self._socket, frame)
         if topic is not None:
-            await self._answer(frame.bytes[1:], topic)
+            await self._send_state(frame.bytes[1:], topic)
 
-    async def _answer(self, wanted: bytes, topic: Topic) -> None:
+    async def _send_state(self, wanted: bytes, topic: Topic) -> None:
         try:
             if topic.kind != "event":
                 raise ProtocolError("Previews are not on the events socket.")
@@ -134,32 +133,32 @@ class EventPublisher:
     async def _send_snapshot(self, wanted: bytes, job_id: str) -> None:
         record = await self._store.call(lambda store: store.jobs.get(job_id, Visibility.everything()))
         body = _state_body(record.history[-1], record)
-        # The number of the last public message, so that a gap after the snapshot is seen.
-        seq = self._stamp.last_seq(event_topic(job_id))
+        # The number of the last published message, so that a gap after the snapshot is noticed.
+        seq = self._envelopes.last_seq(event_topic(job_id))
         await self._send(wanted, replace(self._envelope(STATE, body, wanted, job_id, record.attempt), seq=seq))
-        self._stamp.forget(wanted)
+        self._envelopes.forget(wanted)
         self._counters.syncs += 1
 
     async def _send_head(self, wanted: bytes, owner: str | None) -> None:
         visibility = Visibility.everything() if owner is None else Visibility.of(owner)
         last, active = await self._store.call(lambda store: (store.events.last(), store.events.active(visibility)))
         await self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted))
-        self._stamp.forget(wanted)
+        self._envelopes.forget(wanted)
         self._counters.syncs += 1
 
     def _envelope(
         self, type_: str, body: Mapping[str, Any], topic: bytes, job: str | None = None, attempt: int | None = None
     ) -> Envelope:
-        return self._stamp.envelope(type_, body, ts=self._wall(), topic=topic, job=job, attempt=attempt)
+        return self._envelopes.envelope(type_, body, ts=self._wall(), topic=topic, job=job, attempt=attempt)
 
     async def _send(self, topic: bytes, envelope: Envelope) -> None:
         await self._socket.send_multipart([topic, encode(envelope)], flags=zmq.NOBLOCK)
 
-    def _end(self, topic: bytes) -> None:
+    def _retire(self, topic: bytes) -> None:
         self._ended[topic] = None
         if len(self._ended) > ENDED_TOPICS:
             oldest, _ = self._ended.popitem(last=False)
-            self._stamp.forget(oldest)
+            self._envelopes.forget(oldest)
 
 
 def _topics(job_id: str, owner: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Preview frames from inference to subscribers, checked but never decoded, and the last one of each job kept."""
+"""Preview frames from inference to subscribers: checked but not decoded, and the last one of each job cached."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.preview import decode_header
 from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
-from cryomamba_broker.cache import CachedFrame, PreviewCache
 from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.preview_cache import CachedFrame, PreviewCache
 from cryomamba_broker.subscriptions import Subscriptions
 
 _STOP: Final = b""
-_CUT: Final = b"cut"
+_DROP: Final = b"drop"
 FENCED_JOBS: Final = 10_000
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def check_frame(parts: Sequence[zmq.Frame]) -> tuple[str, Envelope]:
     Raises
     ------
     ProtocolError
-        Topic, header and payload do not make a preview message; the voxels are not looked at.
+        Topic, header and payload are not a valid preview message; the voxels are not checked.
     """
     if len(parts) != 3:
         raise ProtocolError("A preview message does not have three parts.")
@@ -53,14 +53,14 @@ def check_frame(parts: Sequence[zmq.Frame]) -> tuple[str, Envelope]:
 
 
 class AttemptFence:
-    """The newest attempt of each job, so that frames of an attempt that is over are not shown. Thread-safe."""
+    """The newest attempt of each job, so that frames of ended attempts are dropped. Thread-safe."""
 
     def __init__(self) -> None:
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
-    def raise_to(self, job_id: str, attempt: int) -> None:
-        """Take notice of an attempt."""
+    def advance(self, job_id: str, attempt: int) -> None:
+        """Note that an attempt has started."""
         with self._lock:
             self._newest[job_id] = attempt
             self._newest.move_to_end(job_id)
@@ -68,16 +68,15 @@ class AttemptFence:
                 self._newest.popitem(last=False)
 
     def is_stale(self, job_id: str, attempt: int | None) -> bool:
-        """Whether a newer attempt has begun."""
+        """Whether a newer attempt has started."""
         with self._lock:
             return (attempt or 0) < self._newest.get(job_id, 0)
 
 
 class PreviewRelay:
-    """Passes frames on and answers late joiners, in a thread of its own.
+    """Forwards frames and sends the last one to late joiners, in a thread of its own.
 
-    A frame waits for nothing that jobs do, and two hops through an event loop less bring it to its subscriber in two
-    thirds of the time.
+    Frames do not wait for requests, and without two hops through the event loop they take a third less time.
 
     Parameters
     ----------
@@ -86,12 +85,12 @@ class PreviewRelay:
         while :meth:`run` lasts.
     cache : PreviewCache
     counters : Counters
-    guard : Guard
-        Knows which keys are still let in.
+    authenticator : BusAuthenticator
+        Knows which keys are valid.
     subscriptions : Subscriptions
-        Decides which are taken.
+        Decides which are accepted.
     rebind : callable
-        Closes `target`, which cuts all subscriptions, and returns the socket that takes its place.
+        Closes `target`, which drops all subscriptions, and returns the socket that replaces it.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class PreviewRelay:
         target: zmq.Socket[bytes],
         cache: PreviewCache,
         counters: Counters,
-        guard: BusAuthenticator,
+        authenticator: BusAuthenticator,
         subscriptions: Subscriptions,
         rebind: Callable[[], zmq.Socket[bytes]],
     ) -> None:
@@ -109,7 +108,7 @@ class PreviewRelay:
         self._target = target
         self._cache = cache
         self._counters = counters
-        self._guard = guard
+        self._authenticator = authenticator
         self._subscriptions = subscriptions
         self._rebind = rebind
         self._control: zmq.Socket[bytes] | None = None
@@ -129,33 +128,33 @@ class PreviewRelay:
                 self._control = None
                 control.send(_STOP, zmq.NOBLOCK)
 
-    def cut(self) -> None:
-        """Have the relay's thread cut all subscriptions; whoever may makes them again."""
+    def drop_subscriptions(self) -> None:
+        """Drop all subscriptions, in the relay's thread; subscribers with valid keys reconnect."""
         if self._control is not None:
-            self._control.send(_CUT, zmq.NOBLOCK)
+            self._control.send(_DROP, zmq.NOBLOCK)
 
     def _work(self, control_at: str) -> None:
         control: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
         with control:
             control.connect(control_at)
-            while self._relay_until_told(control) == _CUT:
+            while self._relay_until_signalled(control) == _DROP:
                 self._target = self._rebind()
 
-    def _relay_until_told(self, control: zmq.Socket[bytes]) -> bytes:
-        """Return why it ended: told to stop, or because the subscriptions must be cut."""
+    def _relay_until_signalled(self, control: zmq.Socket[bytes]) -> bytes:
+        """Return the signal that ended the loop: to stop, or to drop all subscriptions."""
         poller = zmq.Poller()
         for one in (self._source, self._target, control):
             poller.register(one, zmq.POLLIN)
         while control not in (ready := dict(poller.poll())):
             if self._source in ready:
-                self._pass_on(self._source.recv_multipart(copy=False))
-            if self._target in ready and not self._heed(self._target.recv(copy=False)):
-                return _CUT
+                self._forward(self._source.recv_multipart(copy=False))
+            if self._target in ready and not self._on_subscription(self._target.recv(copy=False)):
+                return _DROP
         return control.recv()
 
-    def _pass_on(self, parts: Sequence[zmq.Frame]) -> None:
+    def _forward(self, parts: Sequence[zmq.Frame]) -> None:
         try:
-            if not self._guard.allows(parts[-1]):
+            if not self._authenticator.allows(parts[-1]):
                 raise ProtocolError("Its key has been revoked.")
             job_id, envelope = check_frame(parts)
         except ProtocolError as error:
@@ -168,18 +167,18 @@ class PreviewRelay:
         self._counters.frames += 1
         self._cache.put(job_id, CachedFrame(envelope, parts[1].bytes, parts[2].buffer))
 
-    def _heed(self, message: zmq.Frame) -> bool:
-        """Take in a message of a subscriber; False if the socket is not to be used any more."""
+    def _on_subscription(self, message: zmq.Frame) -> bool:
+        """Handle a message of a subscriber; False if the socket must not be used any more."""
         try:
-            topic = self._subscriptions.take(self._target, message)
+            topic = self._subscriptions.handle(self._target, message)
         except ProtocolError as error:
             self._malformed(error)
-            return not self._subscriptions.sealed
+            return not self._subscriptions.restricted
         if topic is not None:
-            self._answer(message.bytes[1:], topic)
+            self._send_cached(message.bytes[1:], topic)
         return True
 
-    def _answer(self, wanted: bytes, topic: Topic) -> None:
+    def _send_cached(self, wanted: bytes, topic: Topic) -> None:
         frame = self._cache.get(topic.job_id) if topic.kind == "preview" else None
         if frame is not None:
             self._counters.syncs += 1

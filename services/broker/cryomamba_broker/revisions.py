@@ -1,4 +1,4 @@
-"""Masks that people have revised: checked against their job, and laid ready beside its other files. Blocks."""
+"""Revised masks: checked against their job, and staged next to its other files. Blocks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cryomamba.volumes.mrc import inspect
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_broker.admission import VolumeRoots, find_upload
 
-_WHOLE_NUMBERS: Final = frozenset({0, 1, 6})
-_PIECE: Final = 1024 * 1024
+_INTEGER_MODES: Final = frozenset({0, 1, 6})
+_CHUNK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(slots=True)
 class Revision:
-    """A revised mask under a name of no meaning, next to the files of its job.
+    """A revised mask under a temporary name, next to the files of its job.
 
     Attributes
     ----------
@@ -38,89 +38,88 @@ class Revision:
     size_bytes: int
     sha256: str
 
-    def place(self, name: str) -> None:
-        """Give it its final name."""
+    def rename(self, name: str) -> None:
+        """Give the file its final name."""
         self.path.replace(self.path.with_name(name))
 
     def discard(self) -> None:
-        """Remove it, if it has not got its final name."""
+        """Delete the file, unless it has its final name."""
         self.path.unlink(missing_ok=True)
 
 
 def stage(
     request: ReviseRequest,
     record: JobRecord,
-    places: VolumeRoots,
-    require_room: Callable[[int], None],
+    roots: VolumeRoots,
+    require_space: Callable[[int], None],
     visibility: Visibility,
 ) -> Revision:
-    """Check a revised mask and lay it ready.
+    """Check a revised mask and stage it.
 
-    An upload is linked, where the file system can, because nobody changes it any more; a file of a person's own is
-    copied.
+    An upload is hard-linked where the file system supports it, because it never changes; any other file is copied.
 
     Parameters
     ----------
     request : ReviseRequest
     record : JobRecord
-        Of the job that has ended well.
-    places : Places
-    require_room : callable
-        Raises if the disk has no room for so many bytes.
+        Of a completed job.
+    roots : VolumeRoots
+    require_space : callable
+        Raises if the disk has no space for so many bytes.
     visibility : Visibility
         Whose uploads may be used.
 
     Raises
     ------
     NotFoundError
-        There is no uploaded file of this id.
+        There is no uploaded file with this id.
     VolumeError
-        It is no mask of this job: another shape, or not of whole numbers.
+        The file is not a mask of this job: its shape differs, or its values are not integers.
     InvalidRequestError
         ``path_forbidden``.
     UnavailableError
         ``insufficient_storage``.
     """
-    folder = places.artifacts / record.job_id
-    aside = folder / f".revision-{uuid.uuid4().hex}"
+    folder = roots.artifacts / record.job_id
+    staged = folder / f".revision-{uuid.uuid4().hex}"
     if request.file_id is not None:
-        source, found = find_upload(places.uploads, request.file_id, visibility)
+        source, found = find_upload(roots.uploads, request.file_id, visibility)
         _require_mask_of(record, source)
-        if found is not None and _linked(source, aside):
-            return Revision(aside, found.size_bytes, found.sha256)
-        roots: tuple[Path, ...] = (places.uploads,)
-        closed: tuple[Path, ...] = ()
+        if found is not None and _linked(source, staged):
+            return Revision(staged, found.size_bytes, found.sha256)
+        allowed: tuple[Path, ...] = (roots.uploads,)
+        forbidden: tuple[Path, ...] = ()
     else:
-        roots, closed = tuple(places.roots), tuple(places.closed)
-        source = resolve_below(request.path or "", roots, closed=closed)
+        allowed, forbidden = tuple(roots.allowed), tuple(roots.forbidden)
+        source = resolve_below(request.path or "", allowed, closed=forbidden)
         _require_mask_of(record, source)
-    require_room(source.stat().st_size)
+    require_space(source.stat().st_size)
     try:
         with source.open("rb") as file:
-            verify_opened(file.fileno(), source, roots, closed=closed)
-            copied = _copied(file, aside)
-        # What was looked at before may have been another file.
-        _require_mask_of(record, aside)
+            verify_opened(file.fileno(), source, allowed, closed=forbidden)
+            copied = _copied(file, staged)
+        # The file may have been replaced since the first check.
+        _require_mask_of(record, staged)
         return copied
     except BaseException:
-        aside.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
         raise
 
 
 def _require_mask_of(record: JobRecord, path: Path) -> None:
     meta = inspect(path)
-    if meta.compression is not None or meta.mode not in _WHOLE_NUMBERS:
+    if meta.compression is not None or meta.mode not in _INTEGER_MODES:
         raise VolumeError(
-            "A revision must be an unpacked MRC file of whole numbers (mode 0, 1 or 6).",
+            "A revision must be an uncompressed MRC file of integers (mode 0, 1 or 6).",
             code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint="Save the edited labels as MRC; the desktop's 'Save revision' does.",
+            hint="Save the edited labels as an MRC file, as 'Save new version' in the desktop does.",
         )
     if meta.shape != record.volume.shape:
-        mine, theirs = ("×".join(map(str, shape)) for shape in (meta.shape, record.volume.shape))
+        given, expected = ("×".join(map(str, shape)) for shape in (meta.shape, record.volume.shape))
         raise VolumeError(
-            f"This mask has {mine} voxels (z, y, x), but the tomogram of the job has {theirs}.",
+            f"This mask has {given} voxels (z, y, x), but the tomogram of the job has {expected}.",
             code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint="Send the mask of this very job, neither cropped nor binned.",
+            hint="Send a mask of this job, neither cropped nor binned.",
         )
 
 
@@ -134,10 +133,10 @@ def _linked(source: Path, target: Path) -> bool:
 def _copied(file: BinaryIO, target: Path) -> Revision:
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as copy:
-        while piece := file.read(_PIECE):
-            copy.write(piece)
-            digest.update(piece)
-            size += len(piece)
+        while chunk := file.read(_CHUNK_BYTES):
+            copy.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
         copy.flush()
         os.fsync(copy.fileno())
     return Revision(target, size, digest.hexdigest())

@@ -1,7 +1,7 @@
-"""What follows when a key is taken away: requests are refused by themselves, subscriptions have to be cut.
+"""Dropping the subscriptions of a key that was revoked; its requests are refused anyway.
 
-A publishing socket cannot drop one subscriber, so it is closed and bound anew. Whoever still has a key is back by
-itself within a moment and asks for the present state, as after any other cut.
+A publishing socket cannot drop a single subscriber, so it is closed and bound again. All others reconnect within a
+moment and receive the current state, as after any other disconnect.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.publisher import EventPublisher
 from cryomamba_broker.relay import PreviewRelay
 
-LOOK_S: Final = 1.0
+CHECK_INTERVAL_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 class Revocation:
-    """Cuts the subscriptions when a key has gone from the list.
+    """Drops all subscriptions when a key was revoked.
 
     Parameters
     ----------
-    guard : Guard
+    authenticator : BusAuthenticator
     relay : PreviewRelay
     publisher : EventPublisher
     """
 
-    def __init__(self, guard: BusAuthenticator, relay: PreviewRelay, publisher: EventPublisher) -> None:
-        self._guard = guard
+    def __init__(self, authenticator: BusAuthenticator, relay: PreviewRelay, publisher: EventPublisher) -> None:
+        self._authenticator = authenticator
         self._relay = relay
         self._publisher = publisher
 
     async def run(self) -> None:
-        """Look at the list once a second, for ever."""
+        """Check the list of keys once a second, forever."""
         while True:
-            await asyncio.sleep(LOOK_S)
-            if self._guard.take_revoked():
-                self._publisher.cut()
-                self._relay.cut()
-                logger.info("A key was revoked; subscriptions were cut and are made again by those that may.")
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            if self._authenticator.pop_revoked():
+                self._publisher.drop_subscriptions()
+                self._relay.drop_subscriptions()
+                logger.info("A key was revoked; all subscribers were disconnected, those with valid keys reconnect.")

@@ -1,4 +1,4 @@
-"""The broker as a whole: its parts put together, started and ended."""
+"""The broker as a whole: its parts assembled, started and stopped."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from cryomamba.settings import Settings
 from cryomamba.wire.envelope import EnvelopeFactory
 from cryomamba_broker.admission import VolumeRoots
 from cryomamba_broker.authenticator import BusAuthenticator
-from cryomamba_broker.cache import PreviewCache
 from cryomamba_broker.client_requests import ClientRequests
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Counters
+from cryomamba_broker.directory_lock import DataDirectoryLock
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.dispatch import Dispatcher
-from cryomamba_broker.lock import DataDirectoryLock
+from cryomamba_broker.preview_cache import PreviewCache
 from cryomamba_broker.publisher import EventPublisher
 from cryomamba_broker.relay import PreviewRelay
 from cryomamba_broker.revocation import Revocation
@@ -35,14 +35,14 @@ from cryomamba_broker.sockets import BusSockets, bind_sockets
 from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store import Clock, Store
 from cryomamba_broker.store_thread import StoreThread
-from cryomamba_broker.subscriptions import Owners, Subscriptions
+from cryomamba_broker.subscriptions import OwnerCache, Subscriptions
 from cryomamba_broker.worker_requests import WorkerRequests
 from cryomamba_broker.workers import Workers
 
 FILE_THREADS: Final = 4
 DRAIN_S: Final = 2.0
 SOURCE: Final = "broker"
-_DRAIN_LOOK_S: Final = 0.05
+_DRAIN_POLL_S: Final = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -54,23 +54,23 @@ class Broker:
     ----------
     settings : Settings
     policy : LeasePolicy, optional
-        The lease of the settings, three attempts and growing pauses unless given.
+        By default, the lease of the settings, three attempts and growing pauses.
     clock : Clock, optional
 
     Raises
     ------
     CryoMambaError
-        On entering: an endpoint is taken or can be reached from other machines, another broker uses the home folder,
-        or its job store cannot be used.
+        On entering: an endpoint is in use or can be reached from other machines, another broker uses the data
+        directory, or its job store cannot be used.
     """
 
     def __init__(self, settings: Settings, *, policy: LeasePolicy | None = None, clock: Clock | None = None) -> None:
         self.settings = settings
         self.policy = policy or LeasePolicy(lease_s=settings.lease_s)
         self.clock = clock or Clock()
-        self.stamp = EnvelopeFactory(SOURCE)
+        self.envelopes = EnvelopeFactory(SOURCE)
         self.counters = Counters()
-        self.guard = BusAuthenticator.of(settings)
+        self.authenticator = BusAuthenticator.of(settings)
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._core: Core | None = None
@@ -78,10 +78,11 @@ class Broker:
     @property
     def endpoints(self) -> BusEndpoints:
         """The endpoints as bound."""
-        return self._running.endpoints
+        return self.core.endpoints
 
     @property
-    def _running(self) -> Core:
+    def core(self) -> Core:
+        """The parts that request handlers use."""
         if self._core is None:
             raise UnavailableError("The broker is not running.")
         return self._core
@@ -106,18 +107,18 @@ class Broker:
         stack.push_async_callback(store.close)
         context = zmq.asyncio.Context()
         stack.callback(context.term)
-        self.guard.start(context)
-        stack.callback(self.guard.stop)
-        sockets = bind_sockets(context, BusEndpoints.from_settings(self.settings), self.guard)
+        self.authenticator.start(context)
+        stack.callback(self.authenticator.stop)
+        sockets = bind_sockets(context, BusEndpoints.from_settings(self.settings), self.authenticator)
         stack.callback(sockets.close)
         files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
         stack.callback(files.shutdown, wait=False, cancel_futures=True)
         await self._assemble(stack, store, sockets, files)
         found = ConnectionFile(
-            epoch=self.stamp.epoch,
+            epoch=self.envelopes.epoch,
             pid=os.getpid(),
             endpoints=sockets.endpoints,
-            public_key=self.guard.public_key,
+            public_key=self.authenticator.public_key,
         )
         found.write(self.settings.connection_file)
         stack.callback(self._remove_connection_file)
@@ -126,26 +127,26 @@ class Broker:
         self, stack: AsyncExitStack, store: StoreThread, sockets: BusSockets, files: ThreadPoolExecutor
     ) -> None:
         cache = PreviewCache()
-        owners = Owners(store)
-        subscriptions = Subscriptions(self.guard, owners)
+        owners = OwnerCache(store)
+        subscriptions = Subscriptions(self.authenticator, owners)
         relay = PreviewRelay(
             sockets.preview_in,
             sockets.preview_out,
             cache,
             self.counters,
-            self.guard,
+            self.authenticator,
             subscriptions,
             sockets.renew_preview_out,
         )
         publisher = EventPublisher(
-            sockets.events, self.stamp, store, self.counters, self.clock.wall, subscriptions, sockets.renew_events
+            sockets.events, self.envelopes, store, self.counters, self.clock.wall, subscriptions, sockets.renew_events
         )
         known = await store.call(lambda opened: opened.engines.load())
-        for record in await store.call(lambda opened: opened.leases.grace()):
-            relay.fence.raise_to(record.job_id, record.attempt)
+        for record in await store.call(lambda opened: opened.leases.extend_all()):
+            relay.fence.advance(record.job_id, record.attempt)
         lease_s = self.policy.lease_s
         self._core = Core(
-            epoch=self.stamp.epoch,
+            epoch=self.envelopes.epoch,
             started=self.clock.wall(),
             endpoints=sockets.endpoints,
             lease_s=lease_s,
@@ -157,21 +158,22 @@ class Broker:
             owners=owners,
             workers=Workers(known, silent_s=2 * lease_s),
         )
-        places = VolumeRoots(
-            self.settings.roots, self.settings.artifacts, self.settings.uploads, closed=self.settings.own_folders
-        )
-        room = partial(DiskSpace.of, self.settings.artifacts.parent, self.settings.disk_reserve, self.settings.work)
-        clients = ClientRequests(self._core, places=places, files=files, room=room)
+        settings = self.settings
+        roots = VolumeRoots(settings.roots, settings.artifacts, settings.uploads, forbidden=settings.own_folders)
+        measure_disk = partial(DiskSpace.measure, settings.artifacts.parent, settings.disk_reserve, settings.work)
+        clients = ClientRequests(self._core, roots=roots, files=files, measure_disk=measure_disk)
         workers = WorkerRequests(self._core)
         handlers = {**clients.handlers(), **workers.handlers()}
-        dispatcher = Dispatcher(sockets.jobs, self.stamp, handlers, self.counters, self.clock.wall, self.guard)
+        dispatcher = Dispatcher(
+            sockets.jobs, self.envelopes, handlers, self.counters, self.clock.wall, self.authenticator
+        )
         stack.push_async_callback(self._end_tasks)
         self._begin("requests", dispatcher.run())
         self._begin("previews", relay.run())
         self._begin("event subscriptions", publisher.run_subscriptions())
-        if self.guard.public_key is not None:
-            self._begin("revocation", Revocation(self.guard, relay, publisher).run())
-        self._begin("leases", workers.look_after(min(1.0, self.policy.renewal_s)))
+        if self.authenticator.public_key is not None:
+            self._begin("revocation", Revocation(self.authenticator, relay, publisher).run())
+        self._begin("leases", workers.expire_leases(min(1.0, self.policy.renewal_s)))
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
@@ -184,15 +186,15 @@ class Broker:
     def _remove_connection_file(self) -> None:
         path = self.settings.connection_file
         with contextlib.suppress(UnavailableError):
-            if ConnectionFile.read(path).epoch == self.stamp.epoch:
+            if ConnectionFile.read(path).epoch == self.envelopes.epoch:
                 path.unlink(missing_ok=True)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set and leases are given back; raises if a part of the broker ends by a defect."""
-        await self._unless_defect(stop.wait())
-        await self._unless_defect(self._drain())
+        """Run until `stop` is set and leases are released; raises if a part of the broker fails unexpectedly."""
+        await self._unless_failed(stop.wait())
+        await self._unless_failed(self._drain())
 
-    async def _unless_defect(self, work: Coroutine[Any, Any, Any]) -> None:
+    async def _unless_failed(self, work: Coroutine[Any, Any, Any]) -> None:
         working = asyncio.create_task(work)
         try:
             done, _ = await asyncio.wait([working, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -202,10 +204,10 @@ class Broker:
             working.cancel()
 
     async def _drain(self) -> None:
-        """Hand out nothing more, and give workers that end at the same time a moment to give their leases back."""
-        core = self._running
-        core.waiting.closed = True
+        """Lease no further jobs, and give workers that shut down at the same time a moment to release theirs."""
+        core = self.core
+        core.claims.closed = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                while len(core.workers) and await core.store.call(lambda store: store.leases.running()):  # noqa: ASYNC110
-                    await asyncio.sleep(_DRAIN_LOOK_S)
+                while len(core.workers) and await core.store.call(lambda store: store.leases.count_running()):  # noqa: ASYNC110
+                    await asyncio.sleep(_DRAIN_POLL_S)

@@ -40,10 +40,10 @@ _BIND_PAUSE_S: Final = 0.01
 
 @dataclass(slots=True)
 class BusSockets:
-    """The bound sockets, and the endpoints that they really have; those of previews are for the relay's thread."""
+    """The bound sockets and their actual endpoints; the preview sockets belong to the relay's thread."""
 
     context: zmq.asyncio.Context
-    guard: BusAuthenticator
+    authenticator: BusAuthenticator
     jobs: zmq.asyncio.Socket
     preview_in: zmq.Socket[bytes]
     preview_out: zmq.Socket[bytes]
@@ -51,57 +51,57 @@ class BusSockets:
     endpoints: BusEndpoints
 
     def close(self) -> None:
-        """Close all; replies that are on their way get a moment."""
+        """Close all sockets; replies that are being sent get a moment."""
         for one in (self.jobs, self.preview_in, self.preview_out, self.events):
             one.close(linger=LINGER_MS)
 
     def renew_events(self) -> zmq.asyncio.Socket:
-        """Cut all subscriptions to the events, and return the socket that takes new ones at the same address."""
+        """Drop all subscriptions to events, and return the socket that accepts new ones at the same address."""
         self.events.close(linger=0)
-        self.events = _events(self.context, self.guard)
-        self.guard.secure(self.events, EVENTS)
+        self.events = _events(self.context, self.authenticator)
+        self.authenticator.secure(self.events, EVENTS)
         _bind_again(self.events, self.endpoints.events)
         return self.events
 
     def renew_preview_out(self) -> zmq.Socket[bytes]:
-        """Cut all subscriptions to previews, and return the socket that takes new ones; for the relay's thread."""
+        """Drop all subscriptions to previews, and return the socket that accepts new ones; for the relay's thread."""
         self.preview_out.close(linger=0)
-        self.preview_out = _preview_out(self.context, self.guard)
-        self.guard.secure(self.preview_out, PREVIEW_OUT)
+        self.preview_out = _preview_out(self.context, self.authenticator)
+        self.authenticator.secure(self.preview_out, PREVIEW_OUT)
         _bind_again(self.preview_out, self.endpoints.preview_out)
         return self.preview_out
 
 
-def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, guard: BusAuthenticator) -> BusSockets:
-    """Make and bind the sockets; port 0 takes a free one.
+def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, authenticator: BusAuthenticator) -> BusSockets:
+    """Create and bind the sockets; port 0 stands for any free port.
 
-    With CURVE keys the sockets take those alone whom the guard lets in, and may be bound to any address.
+    With CURVE keys the sockets accept only connections that the authenticator admits, and may be bound to any address.
 
     Raises
     ------
     InvalidRequestError
-        An endpoint can be reached from other machines and there are no keys, or it is not one.
+        An endpoint can be reached from other machines and there are no keys, or it is not valid.
     UnavailableError
         An endpoint is in use.
     """
-    if guard.public_key is None:
+    if authenticator.public_key is None:
         for field, endpoint in wanted.model_dump().items():
             require_loopback(endpoint, variable=f"CRYOMAMBA_BUS_{field.upper()}")
     made: dict[str, Any] = {
-        "jobs": _jobs(context, guard),
+        "jobs": _jobs(context, authenticator),
         "preview_in": _preview_in(context),
-        "preview_out": _preview_out(context, guard),
-        "events": _events(context, guard),
+        "preview_out": _preview_out(context, authenticator),
+        "events": _events(context, authenticator),
     }
     for name, domain in DOMAINS.items():
-        guard.secure(made[name], domain)
+        authenticator.secure(made[name], domain)
     try:
         bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
     except (InvalidRequestError, UnavailableError):
         for one in made.values():
             one.close(linger=0)
         raise
-    return BusSockets(context, guard, **made, endpoints=BusEndpoints(**bound))
+    return BusSockets(context, authenticator, **made, endpoints=BusEndpoints(**bound))
 
 
 def _prepared(one: S, *, max_bytes: int) -> S:
@@ -112,15 +112,15 @@ def _prepared(one: S, *, max_bytes: int) -> S:
     return one
 
 
-def _jobs(context: zmq.asyncio.Context, guard: BusAuthenticator) -> zmq.asyncio.Socket:
-    # A header that is a little too large should get an answer; one that is much too large ends the connection.
+def _jobs(context: zmq.asyncio.Context, authenticator: BusAuthenticator) -> zmq.asyncio.Socket:
+    # A header that is slightly too large should get an error; one that is much too large ends the connection.
     one = _prepared(context.socket(zmq.ROUTER), max_bytes=4 * HEADER_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, JOBS_HWM)
     one.setsockopt(zmq.RCVHWM, JOBS_HWM)
     one.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    # A peer that reconnects under its name is taken for itself, however long its old connection seems to live. Where
-    # peers are not to be trusted, a name gives no claim to what is meant for another connection.
-    one.setsockopt(zmq.ROUTER_HANDOVER, 0 if guard.locked else 1)
+    # On an open bus, a peer that reconnects with its routing id takes over from its old connection, which may not have
+    # timed out yet. On a locked bus it must not, since any peer could use the routing id of another.
+    one.setsockopt(zmq.ROUTER_HANDOVER, 0 if authenticator.locked else 1)
     return one
 
 
@@ -131,24 +131,24 @@ def _preview_in(context: zmq.asyncio.Context) -> zmq.Socket[bytes]:
     return one
 
 
-def _preview_out(context: zmq.asyncio.Context, guard: BusAuthenticator) -> zmq.Socket[bytes]:
-    return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM, guard)
+def _preview_out(context: zmq.asyncio.Context, authenticator: BusAuthenticator) -> zmq.Socket[bytes]:
+    return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM, authenticator)
 
 
-def _events(context: zmq.asyncio.Context, guard: BusAuthenticator) -> zmq.asyncio.Socket:
-    return _publishing(context.socket(zmq.XPUB), EVENTS_HWM, guard)
+def _events(context: zmq.asyncio.Context, authenticator: BusAuthenticator) -> zmq.asyncio.Socket:
+    return _publishing(context.socket(zmq.XPUB), EVENTS_HWM, authenticator)
 
 
-def _publishing(one: S, high_water_mark: int, guard: BusAuthenticator) -> S:
+def _publishing(one: S, high_water_mark: int, authenticator: BusAuthenticator) -> S:
     _prepared(one, max_bytes=_SUBSCRIPTION_MAX_BYTES)
     one.setsockopt(zmq.SNDHWM, high_water_mark)
     one.setsockopt(zmq.XPUB_VERBOSE, 1)
-    one.setsockopt(zmq.XPUB_MANUAL, 1 if guard.locked else 0)
+    one.setsockopt(zmq.XPUB_MANUAL, 1 if authenticator.locked else 0)
     return one
 
 
 def _bind_again(one: zmq.Socket[Any], endpoint: str) -> None:
-    """Bind where another socket has just been closed; the system takes a moment to let go of the address."""
+    """Bind to the address of a socket that was just closed; the system releases it after a moment."""
     for _ in range(_BIND_TRIES):
         try:
             _bind(one, endpoint)
@@ -160,7 +160,7 @@ def _bind_again(one: zmq.Socket[Any], endpoint: str) -> None:
 
 
 def _bind(one: zmq.Socket[Any], endpoint: str) -> str:
-    # ZeroMQ binds to addresses, not to names.
+    # ZeroMQ binds to addresses, not to host names.
     numeric = endpoint.replace("tcp://localhost:", "tcp://127.0.0.1:")
     if numeric.startswith("tcp://["):
         one.setsockopt(zmq.IPV6, 1)
@@ -170,21 +170,21 @@ def _bind(one: zmq.Socket[Any], endpoint: str) -> str:
     except (zmq.ZMQError, OSError) as error:
         if error.errno in {zmq.EADDRINUSE, zmq.EADDRNOTAVAIL}:
             raise UnavailableError(
-                f"{endpoint} is in use already.",
+                f"{endpoint} is already in use.",
                 retryable=False,
-                hint="Another broker runs there. Stop it, or set CRYOMAMBA_BUS_JOBS, CRYOMAMBA_BUS_PREVIEW_IN, "
+                hint="Another broker may be running. Stop it, or set CRYOMAMBA_BUS_JOBS, CRYOMAMBA_BUS_PREVIEW_IN, "
                 "CRYOMAMBA_BUS_PREVIEW_OUT and CRYOMAMBA_BUS_EVENTS to other ports.",
             ) from None
         raise InvalidRequestError(
             f"The bus cannot be bound to {endpoint}: {error.strerror}.",
-            hint="Write tcp://127.0.0.1:PORT or ipc://PATH.",
+            hint="Use tcp://127.0.0.1:PORT or ipc://PATH.",
         ) from None
     last: Any = one.getsockopt(zmq.LAST_ENDPOINT)
     return str(last.rstrip(b"\0").decode())
 
 
 def _refuse_taken_ipc(endpoint: str) -> None:
-    """ZeroMQ takes the socket file of a living program away; ask first whether somebody answers there."""
+    """Refuse an ipc endpoint on which a program listens: ZeroMQ would replace its socket file."""
     if not endpoint.startswith("ipc://") or not hasattr(socket, "AF_UNIX"):
         return
     with socket.socket(socket.AF_UNIX) as probe:

@@ -1,4 +1,4 @@
-"""The life of a job as pure functions: which state follows, and what an error of an attempt leads to."""
+"""The state machine of a job as pure functions: which state follows, and what an attempt's error leads to."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ EVENT_OF: Final[Mapping[Trigger, EventType]] = {
 
 
 class IllegalTransitionError(ConflictError):
-    """The job's state does not allow this; the code is ``job_final`` where the job has ended."""
+    """The job's state does not allow this; the code is ``job_final`` if the job has ended.
+
+    The details have the job's `state` and, where the store raises the error, its last events as `history`.
+    """
 
 
 def next_state(state: JobState, trigger: Trigger) -> JobState:
@@ -73,7 +76,7 @@ def next_state(state: JobState, trigger: Trigger) -> JobState:
         raise IllegalTransitionError(
             f"The job is {state}, so it cannot {_VERBS[trigger]}.",
             code=ErrorCode.JOB_FINAL if state.final else ErrorCode.CONFLICT,
-            hint=_HINTS.get((state, trigger), "Look at its state with 'cryomamba show'."),
+            hint=_HINTS.get((state, trigger), "'cryomamba show' prints the state of a job."),
             details={"state": str(state)},
         )
     return after
@@ -83,25 +86,25 @@ _VERBS: Final[Mapping[Trigger, str]] = {
     Trigger.CLAIM: "be claimed",
     Trigger.FINISH: "be finished",
     Trigger.FAIL: "fail",
-    Trigger.REQUEUE: "go back into the queue",
+    Trigger.REQUEUE: "be queued again",
     Trigger.CANCEL: "be cancelled",
     Trigger.RETRY: "be retried",
 }
 _HINTS: Final[Mapping[tuple[JobState, Trigger], str]] = {
-    (JobState.COMPLETED, Trigger.CANCEL): "Its files are there already.",
-    (JobState.COMPLETED, Trigger.RETRY): "Its files are there already; submit it anew to run it again.",
+    (JobState.COMPLETED, Trigger.CANCEL): "Its files are available.",
+    (JobState.COMPLETED, Trigger.RETRY): "Its files are available; submit a new job to run it again.",
     (JobState.RUNNING, Trigger.RETRY): "Cancel it first.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:
-    """How long a worker may be silent and how often a job is tried.
+    """How long a lease lasts and how often a job is attempted.
 
     Attributes
     ----------
     lease_s : float
-        Seconds a claimed job is held without a sign of life.
+        Seconds from a renewal until the lease expires.
     max_attempts : int
         Attempts before a retryable error is final.
     pause_s : float
@@ -122,7 +125,7 @@ class LeasePolicy:
         return self.pause_s * 4.0 ** (tries - 1)
 
     def after_error(self, tries: int, *, retryable: bool, cancel_requested: bool) -> Trigger:
-        """Return what an attempt that ended with an error leads to; a wish to cancel goes before a new attempt."""
+        """Return what follows when an attempt ends with an error; a requested cancel prevents another attempt."""
         if cancel_requested:
             return Trigger.CANCEL
         if retryable and tries < self.max_attempts:

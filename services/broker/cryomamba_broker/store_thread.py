@@ -1,4 +1,4 @@
-"""The job store on a thread of its own, so that a slow disk never stops the event loop."""
+"""The job store on a thread of its own, so that a slow disk never blocks the event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 class StoreThread:
     """Runs calls on the store one after the other, in the order in which they were made.
 
-    Results come back in the same order, so whoever publishes a change right after its call publishes in order.
+    Results come back in the same order, so changes that are published right after their calls are published in order.
     """
 
     def __init__(self, store: Store, executor: ThreadPoolExecutor) -> None:
@@ -49,13 +49,13 @@ class StoreThread:
             raise store_error(error) from error
 
     def wait_for(self, work: Callable[[Store], T]) -> T:
-        """Do as :meth:`call`, for another thread than the event loop's, which waits."""
+        """Run `work` as :meth:`call` does, but block; for threads other than that of the event loop."""
         try:
             return self._executor.submit(work, self._store).result()
         except sqlite3.Error as error:
             raise store_error(error) from error
 
     async def close(self) -> None:
-        """Close the store and end the thread, after everything that was asked for."""
+        """Close the store and end the thread, after all pending calls."""
         await self.call(Store.close)
         self._executor.shutdown(wait=True)

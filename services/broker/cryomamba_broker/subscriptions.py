@@ -1,7 +1,7 @@
-"""Which subscriptions a publishing socket takes.
+"""Which subscriptions a publishing socket accepts.
 
-On an open bus all of them. On a locked one the sockets are in ZeroMQ's manual mode: each subscription comes to the
-broker with the key of its sender and is added, or is not, before the next one is read.
+On an open bus, all of them. On a locked bus the sockets are in ZeroMQ's manual mode: the broker receives each
+subscription with the key of its sender, and accepts or ignores it before it reads the next one.
 """
 
 from __future__ import annotations
@@ -22,102 +22,102 @@ OWNERS_KEPT: Final = 10_000
 _SUBSCRIBE, _UNSUBSCRIBE = b"\x01", b"\x00"
 
 
-class Owners:
-    """Whose each job is; that never changes, so it is asked for once. Thread-safe."""
+class OwnerCache:
+    """The owner of each job, which never changes, so the store is read once. Thread-safe."""
 
     def __init__(self, store: StoreThread) -> None:
         self._store = store
         self._known: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def note(self, job_id: str, owner: str) -> None:
-        """Remember whose a job is."""
+    def put(self, job_id: str, owner: str) -> None:
+        """Remember the owner of a job."""
         with self._lock:
             self._known[job_id] = owner
             if len(self._known) > OWNERS_KEPT:
                 self._known.popitem(last=False)
 
-    def known(self, job_id: str) -> str | None:
-        """Return whose a job is if that is remembered."""
+    def get(self, job_id: str) -> str | None:
+        """Return the owner of a job if it is remembered."""
         with self._lock:
             return self._known.get(job_id)
 
     def find(self, job_id: str) -> str | None:
-        """Return whose a job is, None if there is no such job; may wait for the store, so not for the event loop."""
-        known = self.known(job_id)
+        """Return the owner of a job, None if there is no such job; blocks while the store is read."""
+        known = self.get(job_id)
         if known is not None:
             return known
         try:
             owner = self._store.wait_for(lambda store: store.jobs.owner(job_id, Visibility.everything()))
         except NotFoundError:
             return None
-        self.note(job_id, owner)
+        self.put(job_id, owner)
         return owner
 
 
 class Subscriptions:
-    """The subscriptions to one publishing socket at a time; for the thread of the socket.
+    """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket.
 
     Parameters
     ----------
-    guard : Guard
-    owners : Owners
+    authenticator : BusAuthenticator
+    owners : OwnerCache
     """
 
-    def __init__(self, guard: BusAuthenticator, owners: Owners) -> None:
-        self._guard = guard
+    def __init__(self, authenticator: BusAuthenticator, owners: OwnerCache) -> None:
+        self._authenticator = authenticator
         self._owners = owners
 
     @property
-    def sealed(self) -> bool:
-        """Whether each subscription is decided on, so that the socket must be bound anew after nonsense."""
-        return self._guard.locked
+    def restricted(self) -> bool:
+        """Whether subscriptions need permission; the socket must then be bound again after a malformed message."""
+        return self._authenticator.locked
 
     def needs_store(self, frame: zmq.Frame) -> bool:
-        """Whether :meth:`take` would have to wait for the store."""
-        topic, visibility = _topic(frame), self._guard.visibility(frame)
+        """Whether :meth:`handle` would have to wait for the store."""
+        topic, visibility = _topic(frame), self._authenticator.visibility(frame)
         if topic is None or not topic.job_id or visibility is None or visibility.is_everything:
             return False
-        return self._owners.known(topic.job_id) is None
+        return self._owners.get(topic.job_id) is None
 
     def find_owner(self, frame: zmq.Frame) -> None:
-        """Ask the store what :meth:`take` will have to know; in any thread."""
+        """Read from the store what :meth:`handle` will need; for any thread."""
         topic = _topic(frame)
         if topic is not None and topic.job_id:
             self._owners.find(topic.job_id)
 
-    def take(self, socket: zmq.Socket[Any], frame: zmq.Frame) -> Topic | None:
-        """Take in a message of the socket, the last that was read from it.
+    def handle(self, socket: zmq.Socket[Any], frame: zmq.Frame) -> Topic | None:
+        """Handle the message that was last received from the socket.
 
         Returns
         -------
         Topic or None
-            The topic of a late joiner who is to be answered.
+            The topic of a late joiner, who is to be sent the current state.
 
         Raises
         ------
         ProtocolError
-            It is no subscription. On a locked bus the sender is not let in again, and the socket must be bound anew
+            The message is not a subscription. On a locked bus the sender is banned, and the socket must be bound again
             before anything else is read: in libzmq 4.3.5 such a message shifts the connections to which the
             subscriptions after it are added.
         """
         if frame.bytes[:1] not in {_SUBSCRIBE, _UNSUBSCRIBE} or frame.more:
-            self._guard.ban(frame)
+            self._authenticator.ban(frame)
             raise ProtocolError("A message on a publishing socket is not a subscription.")
         raw = frame.bytes[1:]
         if frame.bytes[:1] == _UNSUBSCRIBE:
-            if self.sealed:
+            if self.restricted:
                 socket.setsockopt(zmq.UNSUBSCRIBE, raw)
             return None
         topic = _topic(frame)
-        if self.sealed:
+        if self.restricted:
             if not self._permitted(frame, topic):
                 return None
             socket.setsockopt(zmq.SUBSCRIBE, raw)
         return topic if topic is not None and topic.nonce is not None else None
 
     def _permitted(self, frame: zmq.Frame, topic: Topic | None) -> bool:
-        visibility = self._guard.visibility(frame)
+        visibility = self._authenticator.visibility(frame)
         if visibility is None or visibility.is_everything:
             return visibility is not None
         if topic is None:
@@ -127,7 +127,7 @@ class Subscriptions:
 
 
 def _topic(frame: zmq.Frame) -> Topic | None:
-    """Return the topic of a subscription; None for prefixes of topics and for nonsense."""
+    """Return the topic of a subscription; None for prefixes of topics and anything else."""
     try:
         return parse_topic(frame.bytes[1:])
     except ProtocolError:

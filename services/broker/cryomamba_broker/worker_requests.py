@@ -1,4 +1,4 @@
-"""What workers ask of the broker."""
+"""Handlers of the requests of workers, and the expiry of their leases."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerRequests:
-    """Handlers of the requests that take, hold and give back leases, and the care for those that run out.
+    """Handlers of the requests that claim, renew and end leases, and the task that ends expired ones.
 
     Parameters
     ----------
     core : Core
-        What all handlers share.
+        The parts of the broker.
     """
 
     def __init__(self, core: Core) -> None:
@@ -45,58 +45,58 @@ class WorkerRequests:
         }
 
     async def hello(self, request: WorkerHello, _: Visibility) -> Answer:
-        """Take in a worker and its engines."""
+        """Register a worker and its engines."""
         clock = self._core.clock
         engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady())
         await self._core.store.call(lambda store: store.engines.save(engines))
-        logger.info("Worker %s is there with %d engines.", request.worker, len(request.engines))
+        logger.info("Worker %s has connected with %d engines.", request.worker, len(request.engines))
         return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
 
     async def claim(self, request: Claim, _: Visibility) -> Answer:
-        """Give a worker a job, or let it wait for one."""
+        """Lease a job to a worker; if there is none, wait for one."""
         deadline = asyncio.get_running_loop().time() + request.wait_s
-        with self._core.waiting.place(request.worker) as place:
-            while not place.replaced:
+        with self._core.claims.pending(request.worker) as claim:
+            while not claim.replaced:
                 self._seen(request.worker, None)
-                held = await self._next_job(request)
-                if held is not None:
-                    return await self._hand_out(request.worker, held, place)
-                if self._core.waiting.full or not await place.wait(deadline):
+                lease = await self._next_job(request)
+                if lease is not None:
+                    return await self._claimed(request.worker, lease, claim)
+                if self._core.claims.full or not await claim.wait(deadline):
                     break
         return Answer(Claimed().model_dump(mode="json"))
 
     async def _next_job(self, request: Claim) -> Lease | None:
-        # At the end nothing new is handed out, but a worker may learn what it holds, to give it back.
-        engines = () if self._core.waiting.closed else request.engines
+        # During shutdown no further job is leased, but a worker learns which one it holds, so that it can release it.
+        engines = () if self._core.claims.closed else request.engines
         return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines))
 
-    async def _hand_out(self, worker: str, held: Lease, place: PendingClaim) -> Answer:
-        record = held.record
-        self._core.fence.raise_to(record.job_id, record.attempt)
-        await self._core.announce(Change(record, held.event))
+    async def _claimed(self, worker: str, lease: Lease, claim: PendingClaim) -> Answer:
+        record = lease.record
+        self._core.fence.advance(record.job_id, record.attempt)
+        await self._core.announce(Change(record, lease.event))
         self._seen(worker, record.job_id)
-        claimed = Claimed(job=record, attempt=record.attempt, lease_s=self._core.lease_s, focus=held.focus)
+        claimed = Claimed(job=record, attempt=record.attempt, lease_s=self._core.lease_s, focus=lease.focus)
 
         async def undo() -> None:
-            if self._core.waiting.is_newest(worker, place):
-                await self._take_back(Attempt(record.job_id, worker, record.attempt))
+            if self._core.claims.is_newest(worker, claim):
+                await self._requeue(Attempt(record.job_id, worker, record.attempt))
 
         return Answer(claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, undo=undo)
 
-    async def _take_back(self, attempt: Attempt) -> None:
+    async def _requeue(self, attempt: Attempt) -> None:
         try:
             await self._core.change(lambda store: store.leases.release(attempt))
         except CryoMambaError as error:
-            # Its lease is over already, or will run out.
-            logger.info("Job %s could not be taken back at once: %s", attempt.job_id, error.message)
+            # The lease has ended already, or will expire.
+            logger.info("Job %s could not be requeued at once: %s", attempt.job_id, error.message)
             return
-        self._core.waiting.wake_all()
+        self._core.claims.wake_all()
 
     async def renew(self, request: Renew, _: Visibility) -> Answer:
-        """Extend a lease; the answer comes when the worker must stop or look elsewhere, else after `wait_s`."""
+        """Extend a lease; reply when the job is cancelled or its focus moves, else after `wait_s`."""
         attempt = _attempt(request)
         deadline = asyncio.get_running_loop().time() + request.wait_s
-        # The worker is alive even if the store cannot be written to just now.
+        # The worker is alive even if the store cannot be written at the moment.
         self._seen(request.worker, request.job)
         with self._core.renewals.waiting(request.job) as changes:
             lease = await self._core.store.call(lambda store: store.leases.renew(attempt))
@@ -106,7 +106,7 @@ class WorkerRequests:
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
 
     async def progress(self, request: ProgressReport, _: Visibility) -> Answer:
-        """Keep and publish how far an attempt is; nothing is written to the disk."""
+        """Publish the progress of an attempt and keep it in memory; nothing is written to the disk."""
         attempt = _attempt(request)
         self._seen(request.worker, request.job)
         owner = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
@@ -128,28 +128,28 @@ class WorkerRequests:
         return job_answer(record)
 
     async def release(self, request: Release, _: Visibility) -> Answer:
-        """Take a lease back."""
+        """End a lease whose worker shuts down; the job is queued again."""
         attempt = _attempt(request)
         self._seen(request.worker, None)
         record = await self._core.change(lambda store: store.leases.release(attempt))
-        self._core.waiting.wake_all()
+        self._core.claims.wake_all()
         return job_answer(record)
 
-    async def look_after(self, interval_s: float) -> None:
-        """End leases that have run out, and forget workers that are silent, for ever."""
+    async def expire_leases(self, interval_s: float) -> None:
+        """End expired leases and drop silent workers, at an interval, forever."""
         while True:
             await asyncio.sleep(interval_s)
             try:
-                await self._end_overdue()
+                await self._end_expired()
             except CryoMambaError as error:
-                self._log.warning("Leases could not be looked after: %s", error)
-            for worker in self._core.waiting.workers():
+                self._log.warning("Expired leases could not be ended: %s", error)
+            for worker in self._core.claims.workers():
                 self._seen(worker, None)
             for worker in self._core.workers.prune(self._core.clock.steady()):
-                logger.info("Worker %s has been silent and is not counted any more.", worker)
-            self._core.waiting.wake_all()
+                logger.info("Worker %s has been silent for too long and is dropped.", worker)
+            self._core.claims.wake_all()
 
-    async def _end_overdue(self) -> None:
+    async def _end_expired(self) -> None:
         for change in await self._core.store.call(lambda store: store.leases.expire()):
             await self._core.announce(change)
             logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state)

@@ -1,4 +1,4 @@
-"""Who is there to work, and what engines there are. Pure state; the clock is handed in."""
+"""The connected workers and the catalogue of engines: pure state, the clock is passed in."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class _Seen:
 
 
 class Workers:
-    """The workers that were heard of lately, and the catalogue of engines.
+    """The connected workers, and the catalogue of engines.
 
     Parameters
     ----------
     known : iterable of EngineInfo
         Engines that were offered before this broker started.
     silent_s : float
-        Seconds of silence after which a worker is not counted any more.
+        Seconds without a message after which a worker counts as disconnected.
     """
 
     def __init__(self, known: Iterable[EngineInfo], *, silent_s: float) -> None:
@@ -47,12 +47,12 @@ class Workers:
         self._silent: OrderedDict[str, _Seen] = OrderedDict()
 
     def hello(self, hello: WorkerHello, *, at: datetime, steady: float) -> tuple[EngineInfo, ...]:
-        """Take in a worker and its engines, and return the catalogue as it is then.
+        """Register a worker and its engines, and return the updated catalogue.
 
         Raises
         ------
         InvalidRequestError
-            The catalogue would not fit into a message, or there are too many workers.
+            The catalogue does not fit into a message, or there are too many workers.
         """
         checked = hello.model_copy(update={"engines": tuple(_with_checked_schema(info) for info in hello.engines)})
         known = dict(self._known)
@@ -61,12 +61,14 @@ class Workers:
                 known[info.name] = info
         if wire_nbytes([info.model_dump(mode="json") for info in known.values()]) > CATALOGUE_MAX_BYTES:
             raise InvalidRequestError(
-                "The descriptions of all engines together are too long for the bus.",
+                "The descriptions of all engines together do not fit into a message.",
                 code=ErrorCode.TOO_LARGE,
-                hint="Shorten the texts of the engine's parameters, or offer fewer engines.",
+                hint="Shorten the descriptions of the engine's parameters, or offer fewer engines.",
             )
         if hello.worker not in self._seen and len(self._seen) >= WORKERS_MAX:
-            raise InvalidRequestError(f"There are {WORKERS_MAX} workers already.", code=ErrorCode.TOO_LARGE)
+            raise InvalidRequestError(
+                f"{WORKERS_MAX} workers are connected already, the most that are allowed.", code=ErrorCode.TOO_LARGE
+            )
         self._known = known
         self._silent.pop(hello.worker, None)
         self._seen[hello.worker] = _Seen(checked, at, steady)
@@ -81,13 +83,13 @@ class Workers:
         )
 
     def seen(self, worker: str, *, at: datetime, steady: float, job_id: str | None) -> None:
-        """Note a sign of life, also of one that was not counted any more; who never introduced itself is not listed."""
+        """Note that a worker sent a message; one that was dropped is listed again, one that never registered is not."""
         known = self._seen.get(worker) or self._silent.pop(worker, None)
         if known is not None:
             self._seen[worker] = replace(known, at=at, steady=steady, job_id=job_id)
 
     def prune(self, steady: float) -> list[str]:
-        """Count workers no longer that have been silent for too long, and return their names."""
+        """Drop the workers that have been silent for too long, and return their names."""
         silent = [name for name, seen in self._seen.items() if seen.steady < steady - self._silent_s]
         for name in silent:
             self._silent[name] = self._seen.pop(name)
@@ -96,19 +98,19 @@ class Workers:
         return silent
 
     def engines(self) -> tuple[EngineInfo, ...]:
-        """Return the catalogue, sorted by name, with exactly one default if any engine can run."""
+        """Return the catalogue, sorted by name; exactly one engine is the default if any can run."""
         default = self.default()
         infos = (info.model_copy(update={"default": name == default}) for name, info in sorted(self._known.items()))
         return tuple(infos)
 
     def default(self) -> str | None:
-        """Return the engine for a job that names none."""
+        """Return the name of the engine for jobs that name none, None if no engine can run."""
         ready = [info for _, info in sorted(self._known.items()) if info.available]
         chosen = [info.name for info in ready if info.default] or [info.name for info in ready]
         return chosen[0] if chosen else None
 
     def infos(self) -> tuple[WorkerInfo, ...]:
-        """Return the workers that are there."""
+        """Return the connected workers."""
         return tuple(
             WorkerInfo(
                 worker=name,
@@ -134,7 +136,7 @@ def _with_checked_schema(info: EngineInfo) -> EngineInfo:
             update={
                 "parameters": {},
                 "available": False,
-                "reason": f"Its parameters are not described by a valid JSON schema: {error.message[:200]}.",
+                "reason": f"The JSON schema of its parameters is not valid: {error.message[:200]}.",
                 "hint": "Report this to the authors of the engine.",
             }
         )

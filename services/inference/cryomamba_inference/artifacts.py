@@ -44,7 +44,7 @@ from cryomamba.masks.membranes import MembraneFiles, trace_membranes
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import Artifact
-from cryomamba.picks import Frame, Kind, Picks, write_picks
+from cryomamba.picks import Kind, Picks, TomogramInfo, write_picks
 from cryomamba.volumes import Statistics, Volume, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.free_memory import release_free_memory
@@ -188,7 +188,7 @@ def write_artifacts(
     text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
     (folder / STATISTICS.name).write_text(text, encoding="utf-8")
     names += [STATISTICS.name, STATISTICS_TABLE.name]
-    frame = Frame(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
+    frame = TomogramInfo(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
     tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
     for name, table in tables.items():
         if table is not None:

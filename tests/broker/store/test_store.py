@@ -83,7 +83,7 @@ def test_two_connections_hand_out_each_job_once(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     filling = Store(path)
     for _ in range(400):
-        filling.jobs.submit(new_job(), ALL)
+        filling.submissions.submit(new_job(), ALL)
     together = threading.Barrier(2, timeout=60)
     got: dict[str, list[str]] = {"a": [], "b": []}
 
@@ -105,8 +105,8 @@ def test_two_connections_hand_out_each_job_once(tmp_path: Path) -> None:
 
 def test_the_same_key_and_request_is_the_same_job(store: Store) -> None:
     """A submit that is repeated makes no second job and no second event."""
-    first = store.jobs.submit(new_job(client_key="k", params={"a": 1, "b": [2.5]}), ALL)
-    again = store.jobs.submit(new_job(client_key="k", params={"b": [2.5], "a": 1}), ALL)
+    first = store.submissions.submit(new_job(client_key="k", params={"a": 1, "b": [2.5]}), ALL)
+    again = store.submissions.submit(new_job(client_key="k", params={"b": [2.5], "a": 1}), ALL)
     assert again.record == first.record
     assert again.event is None
     assert store.events.last() == 1
@@ -114,21 +114,21 @@ def test_the_same_key_and_request_is_the_same_job(store: Store) -> None:
 
 def test_the_same_key_for_another_request_is_a_conflict(store: Store) -> None:
     """A key says which job is meant, so it cannot stand for two."""
-    store.jobs.submit(new_job(client_key="k"), ALL)
+    store.submissions.submit(new_job(client_key="k"), ALL)
     with pytest.raises(ConflictError):
-        store.jobs.submit(new_job(client_key="k", name="another"), ALL)
+        store.submissions.submit(new_job(client_key="k", name="another"), ALL)
 
 
 def test_higher_priority_goes_first_and_older_first_among_equals(store: Store) -> None:
     """The queue is by priority, then by age."""
     for name, priority in (("late", -1), ("first", 5), ("second", 5), ("third", 0)):
-        store.jobs.submit(new_job(name=name, priority=priority), ALL)
+        store.submissions.submit(new_job(name=name, priority=priority), ALL)
     assert [claimed(store, f"w{n}")[0].name for n in range(4)] == ["first", "second", "third", "late"]
 
 
 def test_a_worker_gets_only_engines_that_it_offers(store: Store) -> None:
     """A job waits for a worker that has its engine."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     assert store.leases.claim("w", ["threshold"]) is None
     assert store.leases.claim("w", []) is None
     assert store.leases.claim("w", ["threshold", "demo"]) is not None
@@ -137,7 +137,7 @@ def test_a_worker_gets_only_engines_that_it_offers(store: Store) -> None:
 def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(store: Store) -> None:
     """A worker that asks while it holds a job is given that job, as the same attempt, and no event is written."""
     for _ in range(2):
-        store.jobs.submit(new_job(), ALL)
+        store.submissions.submit(new_job(), ALL)
     first, _ = claimed(store)
     events = store.events.last()
     again, _ = claimed(store)
@@ -147,7 +147,7 @@ def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(store: Store) ->
 
 def test_a_lease_that_runs_out_leads_to_attempt_2_and_keeps_the_error(store: Store, time: SettableClock) -> None:
     """A silent worker loses the job; after a pause another one gets it."""
-    job = store.jobs.submit(new_job(), ALL).record
+    job = store.submissions.submit(new_job(), ALL).record
     claimed(store, "lost")
     time.now += 31
     (change,) = store.leases.expire()
@@ -161,7 +161,7 @@ def test_a_lease_that_runs_out_leads_to_attempt_2_and_keeps_the_error(store: Sto
 
 def test_a_job_is_tried_three_times_with_growing_pauses(store: Store, time: SettableClock) -> None:
     """Retryable errors use up the attempts; the job then fails with every error in its record."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     pauses = []
     for number in (1, 2, 3):
         before = time.now
@@ -178,7 +178,7 @@ def test_a_job_is_tried_three_times_with_growing_pauses(store: Store, time: Sett
 
 def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: SettableClock) -> None:
     """Once another attempt runs, nothing that the first worker sends counts."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     _, zombie = claimed(store, "zombie")
     time.now += 31
     store.leases.expire()
@@ -199,7 +199,7 @@ def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: Settabl
 
 def test_giving_a_lease_back_costs_no_attempt(store: Store) -> None:
     """A worker may be shut down as often as one likes; the attempt's number still never comes again."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     for number in range(1, 6):
         record, attempt = claimed(store)
         assert attempt.number == record.attempt == number
@@ -212,7 +212,7 @@ def test_giving_a_lease_back_costs_no_attempt(store: Store) -> None:
 def test_a_cancelled_job_goes_no_further_than_its_attempt(store: Store, time: SettableClock) -> None:
     """A job that should stop is not tried again, whether its worker says so, fails, gives it back or is lost."""
     for number in range(4):
-        store.jobs.submit(new_job(), ALL)
+        store.submissions.submit(new_job(), ALL)
         record, attempt = claimed(store, f"w{number}")
         store.jobs.cancel(record.job_id, ALL)
         assert store.leases.renew(attempt).cancel
@@ -230,7 +230,7 @@ def test_a_cancelled_job_goes_no_further_than_its_attempt(store: Store, time: Se
 
 def test_retry_gives_the_attempts_anew_and_keeps_the_errors(store: Store) -> None:
     """A person's retry starts the budget again; what went wrong before stays in the record."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     record, attempt = claimed(store)
     store.leases.fail(attempt, JobError(code=ErrorCode.ENGINE_FAILED, message="No."))
     retried = store.jobs.retry(record.job_id, ALL).record
@@ -244,11 +244,11 @@ def test_retry_gives_the_attempts_anew_and_keeps_the_errors(store: Store) -> Non
 def test_a_broker_that_starts_gives_running_jobs_one_lease(open_store: OpenStore, time: SettableClock) -> None:
     """Workers that lived through the broker's absence keep their jobs."""
     store = open_store()
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
     time.now += 1000
     after = open_store()
-    assert [record.attempt for record in after.leases.grace()] == [1]
+    assert [record.attempt for record in after.leases.extend_all()] == [1]
     assert after.leases.expire() == []
     assert not after.leases.renew(attempt).cancel
 
@@ -256,7 +256,7 @@ def test_a_broker_that_starts_gives_running_jobs_one_lease(open_store: OpenStore
 def test_progress_is_seen_at_once_and_stored_with_the_lease(open_store: OpenStore, time: SettableClock) -> None:
     """A broker that restarts knows the progress of the last lease that was written, and no older one."""
     store = open_store()
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     record, attempt = claimed(store)
     for fraction in (0.25, 0.5):
         time.now += 5
@@ -273,7 +273,7 @@ def test_progress_is_seen_at_once_and_stored_with_the_lease(open_store: OpenStor
 
 def test_a_lease_that_was_just_written_is_not_written_again(store: Store, tmp_path: Path, time: SettableClock) -> None:
     """However often a worker asks, the lease is extended once per renewal interval."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
     log = tmp_path / "jobs.sqlite-wal"
     before = log.stat().st_size
@@ -290,7 +290,7 @@ def test_a_lease_that_was_just_written_is_not_written_again(store: Store, tmp_pa
 
 def test_progress_outlives_its_attempt_only_where_the_job_ends(store: Store) -> None:
     """A failed job keeps how far it was; one that is tried again starts from nothing."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
     store.leases.report(attempt, Progress(fraction=0.75))
     assert store.leases.release(attempt).record.progress == Progress()
@@ -310,7 +310,7 @@ def test_a_full_record_still_fits_into_a_header(store: Store, time: SettableCloc
     summary = VolumeSummary(
         name="n" * 255, shape=(4, 4, 4), voxel_size_A=(1, 1, 1), path="x" * 4096, warnings=("w" * 300,) * 8
     )
-    store.jobs.submit(NewJob(request, "demo", summary), ALL)
+    store.submissions.submit(NewJob(request, "demo", summary), ALL)
     error = JobError(code=ErrorCode.ENGINE_FAILED, message=long, hint=long[:1000], retryable=True)
     for _ in range(20):
         while store.leases.claim("w", ["demo"]) is None:
@@ -332,7 +332,7 @@ def test_a_full_record_still_fits_into_a_header(store: Store, time: SettableCloc
 
 def test_too_long_a_list_of_artifacts_is_refused(store: Store) -> None:
     """A worker cannot make a record that no message could carry."""
-    store.jobs.submit(new_job(), ALL)
+    store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
     with pytest.raises(InvalidRequestError):
         store.leases.finish(attempt, [Artifact(name=f"f{n}", size_bytes=1, media_type="m" * 500) for n in range(50)])
@@ -340,7 +340,7 @@ def test_too_long_a_list_of_artifacts_is_refused(store: Store) -> None:
 
 def test_pages_go_from_new_to_old_without_gap_or_repeat(store: Store) -> None:
     """A listing cut by its limit or by the size of a message continues where it ended."""
-    made = [store.jobs.submit(new_job(params={"text": "x" * 8000}), ALL).record.job_id for _ in range(25)]
+    made = [store.submissions.submit(new_job(params={"text": "x" * 8000}), ALL).record.job_id for _ in range(25)]
     listed: list[str] = []
     cursor, pages = None, 0
     while True:
@@ -357,7 +357,7 @@ def test_pages_go_from_new_to_old_without_gap_or_repeat(store: Store) -> None:
 def test_a_listing_can_be_of_one_state(store: Store) -> None:
     """The filter goes before the limit."""
     for _ in range(3):
-        store.jobs.submit(new_job(), ALL)
+        store.submissions.submit(new_job(), ALL)
     running, _ = claimed(store)
     page = store.jobs.page(ListRequest(state=JobState.RUNNING, limit=1), ALL)
     assert [record.job_id for record in page.jobs] == [running.job_id]
@@ -373,7 +373,7 @@ def test_a_cursor_that_no_page_gave_is_refused(store: Store, cursor: str) -> Non
 
 def test_events_are_replayed_from_any_point(store: Store) -> None:
     """Whoever has seen event n gets the rest, of all jobs or of one, and learns the newest number."""
-    a, b = (store.jobs.submit(new_job(), ALL).record.job_id for _ in range(2))
+    a, b = (store.submissions.submit(new_job(), ALL).record.job_id for _ in range(2))
     store.jobs.cancel(a, ALL)
     assert [event.n for event in store.events.since(1, ALL).events] == [2, 3]
     assert [event.type for event in store.events.since(0, ALL, job_id=a).events] == ["job_created", "job_cancelled"]
@@ -475,13 +475,13 @@ def test_a_damaged_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
 
 def test_a_full_disk_refuses_the_change_and_loses_nothing(store: Store) -> None:
     """A submit that finds no room is refused as such; with room again, the store goes on."""
-    first = store.jobs.submit(new_job(), ALL).record
+    first = store.submissions.submit(new_job(), ALL).record
     pages = store._database.read.execute("PRAGMA page_count").fetchone()[0]
     store._database.read.execute(f"PRAGMA max_page_count = {pages}")
     large = new_job(params={"text": "x" * 15_000})
     with pytest.raises(UnavailableError) as caught:
-        store.jobs.submit(large, ALL)
+        store.submissions.submit(large, ALL)
     assert caught.value.code is ErrorCode.INSUFFICIENT_STORAGE
     store._database.read.execute("PRAGMA max_page_count = 1000000")
-    assert store.jobs.submit(new_job(), ALL).event is not None
+    assert store.submissions.submit(new_job(), ALL).event is not None
     assert store.jobs.get(first.job_id, ALL).state is JobState.PENDING

@@ -23,7 +23,7 @@ from cryomamba_broker.store import Attempt, NewJob, Store
 
 ALL = Visibility.everything()
 store = Store(Path(sys.argv[1]))
-store.leases.grace()
+store.leases.extend_all()
 request = SubmitRequest.model_validate({"volume": {"shape": (4, 4, 4)}, "engine": "demo"})
 volume = VolumeSummary(name="demo", shape=(4, 4, 4), voxel_size_A=(1, 1, 1))
 
@@ -34,7 +34,7 @@ def say(*words):
 
 while True:
     for _ in range(3):
-        say("pending", store.jobs.submit(NewJob(request, "demo", volume), ALL).record.job_id)
+        say("pending", store.submissions.submit(NewJob(request, "demo", volume), ALL).record.job_id)
     for _ in range(2):
         held = store.leases.claim("w", ["demo"])
         attempt = Attempt(held.record.job_id, "w", held.record.attempt)

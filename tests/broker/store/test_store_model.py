@@ -97,11 +97,11 @@ class StoreMachine(RuleBasedStateMachine):
             first, job = self.keys[key]
             if first != request:
                 with pytest.raises(ConflictError):
-                    self.store.jobs.submit(new, ALL)
+                    self.store.submissions.submit(new, ALL)
             else:
-                assert self.store.jobs.submit(new, ALL).record.job_id == job.job_id
+                assert self.store.submissions.submit(new, ALL).record.job_id == job.job_id
             return
-        job = Modelled(self.store.jobs.submit(new, ALL).record.job_id, engine, priority, events=["job_created"])
+        job = Modelled(self.store.submissions.submit(new, ALL).record.job_id, engine, priority, events=["job_created"])
         self.jobs.append(job)
         if key is not None:
             self.keys[key] = (request, job)
@@ -242,7 +242,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
         self.folder = copy
         self.store = self.open()
-        running = {record.job_id for record in self.store.leases.grace()}
+        running = {record.job_id for record in self.store.leases.extend_all()}
         assert running == {job.job_id for job in self.jobs if job.state == "running"}
         for job in self.jobs:
             job.lease_until = self.now + LEASE_S

@@ -8,6 +8,7 @@ import socket
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.access.connections import AcceptedSocket, Connection, Listener
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
 
@@ -73,6 +74,6 @@ async def test_asyncio_accepts_through_the_listener() -> None:
     listener.bind(("127.0.0.1", 0))
     async with await asyncio.start_server(lambda _reader, writer: writer.close(), sock=listener):
         _reader, writer = await asyncio.open_connection(*listener.getsockname())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_S):
             assert [await reports.get(), await reports.get()] == ["accepted", "closed"]
         writer.close()

@@ -19,7 +19,7 @@ from cryomamba.models.events import StateEvent
 from cryomamba.models.jobs import JobState
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
 SHAPE = (16, 20, 24)
 
@@ -97,7 +97,7 @@ def in_thread() -> Iterator[Callable[..., Any]]:
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_job_in_a_notebook(
-    house: House, worker: Worker, ball: Mask, in_thread: Callable[..., Any], tmp_path: Path
+    services: Services, worker: Worker, ball: Mask, in_thread: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Each cell is a blocking call, although its thread has a running event loop; the job shows itself."""
 
@@ -108,7 +108,7 @@ async def test_a_job_in_a_notebook(
         return asyncio.run(running_loop())
 
     def first() -> tuple[Client, Job]:
-        client = cell(lambda: connect(house.url))
+        client = cell(lambda: connect(services.url))
         return client, cell(lambda: client.submit(shape=SHAPE, name="mine"))
 
     client, job = await in_thread(first)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryomamba.picks.angles import PRIOR, dynamo, relion_subtomogram, turns
+from cryomamba.picks.angles import PRIOR, dynamo_angles, golden_angles, relion_angles
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -22,27 +22,27 @@ def normals() -> Floats:
 
 
 def relion_matrix(angles: Floats) -> Floats:
-    """Return the matrix that RELION makes of rot, tilt, psi: the inverse of the turns about z, y, z."""
+    """Return the matrix that RELION makes of rot, tilt, psi: the inverse of the golden_angles about z, y, z."""
     return Rotation.from_euler("ZYZ", angles, degrees=True).inv().as_matrix()
 
 
 def test_relion_turns_a_particle_onto_the_normal(normals: Floats) -> None:
     """The third column of subtomogram times particle is the normal in x, y, z, whatever rot is."""
-    inner = np.column_stack([turns(len(normals)), np.full((len(normals), 2), PRIOR)])
-    matrix = relion_matrix(relion_subtomogram(normals)) @ relion_matrix(inner)
+    inner = np.column_stack([golden_angles(len(normals)), np.full((len(normals), 2), PRIOR)])
+    matrix = relion_matrix(relion_angles(normals)) @ relion_matrix(inner)
     np.testing.assert_allclose(matrix[:, :, 2], normals[:, ::-1], atol=1e-12)
 
 
 def test_dynamo_turns_a_particle_onto_the_normal(normals: Floats) -> None:
-    """The inverse of the turns about the fixed z, x, z takes z to the normal in x, y, z, whatever narot is."""
-    angles = np.column_stack([dynamo(normals), turns(len(normals))])
+    """The inverse of the golden_angles about the fixed z, x, z takes z to the normal in x, y, z, whatever narot is."""
+    angles = np.column_stack([dynamo_angles(normals), golden_angles(len(normals))])
     matrix = Rotation.from_euler("zxz", angles, degrees=True).inv().as_matrix()
     np.testing.assert_allclose(matrix[:, :, 2], normals[:, ::-1], atol=1e-12)
 
 
 def test_turns_go_all_around() -> None:
-    """Of 360 turns about z, every sector of 10 degrees has its share."""
-    found = turns(360)
+    """Of 360 golden_angles about z, every sector of 10 degrees has its share."""
+    found = golden_angles(360)
     assert found.min() >= -180
     assert found.max() <= 180
     assert np.bincount(((found + 180) // 10).astype(int), minlength=36).min() >= 8

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.picks import Kind, Picks, no_picks
+from cryomamba.picks import Kind, Picks, empty_picks
 
 
 def picks(kind: Kind, scores: Any, labels: Any) -> Picks:
@@ -16,22 +16,22 @@ def picks(kind: Kind, scores: Any, labels: Any) -> Picks:
 
 def test_particles_are_cut_as_their_mask_is() -> None:
     """Scores count as whole numbers, and their order stays."""
-    left = picks("particles", [120.99, 90.0, 121.0, 119.99], [1, 1, 1, 1]).cut(120, 60)
+    left = picks("particles", [120.99, 90.0, 121.0, 119.99], [1, 1, 1, 1]).above(120, 60)
     assert left.scores.tolist() == [120.99, 121.0]
 
 
 def test_a_filament_falls_apart_where_it_is_weak() -> None:
     """Stretches above the lower threshold stay if they reach the upper one, the longest first; a point is none."""
     every = picks("filaments", [150, 90, 150, 150, 150, 90, 150, 110, 110], [1, 1, 1, 1, 1, 1, 1, 2, 2])
-    left = every.cut(140, 100)
+    left = every.above(140, 100)
     assert left.labels.tolist() == [1, 1, 1]
     assert left.scores.tolist() == [150, 150, 150]
-    lower = every.cut(100, 90)
+    lower = every.above(100, 90)
     assert lower.labels.tolist() == [1] * 7 + [2] * 2
-    assert every.cut(100, 100).labels.tolist() == [1, 1, 1, 2, 2]
+    assert every.above(100, 100).labels.tolist() == [1, 1, 1, 2, 2]
 
 
 def test_points_on_membranes_have_no_scores_to_cut() -> None:
     """They stay, and of no places none are left."""
-    assert len(picks("membranes", [0, 0], [1, 2]).cut(200, 200)) == 2
-    assert not len(no_picks("filaments").cut(1, 1))
+    assert len(picks("membranes", [0, 0], [1, 2]).above(200, 200)) == 2
+    assert not len(empty_picks("filaments").above(1, 1))

@@ -11,9 +11,9 @@ import starfile
 from scipy.spatial.transform import Rotation
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.picks import Frame, Picks, no_picks, read_csv, write_csv, write_picks
+from cryomamba.picks import Picks, TomogramInfo, empty_picks, read_csv, write_csv, write_picks
 
-FRAME = Frame((40, 61, 80), (10.0, 12.0, 8.0), "TS 01")
+FRAME = TomogramInfo((40, 61, 80), (10.0, 12.0, 8.0), "TS 01")
 PLACES = np.array([[0.0, 0.0, 0.0], [20.0, 30.5, 40.0], [39.25, 60.0, 79.5]])
 
 
@@ -93,7 +93,7 @@ def test_membranes_have_normals_and_angles_that_agree(tmp_path: Path) -> None:
     turned = Rotation.from_euler("zxz", table[:, 6:9], degrees=True).inv().as_matrix()
     np.testing.assert_allclose(turned[:, :, 2], normals[:, ::-1], atol=1e-4)
     assert table[:, 20].tolist() == [1, 1, 2]
-    chosen = membranes.chosen(np.array([1])).normals
+    chosen = membranes.select(np.array([1])).normals
     assert chosen is not None
     assert chosen.tolist() == [[0.6, 0, -0.8]]
 
@@ -101,7 +101,7 @@ def test_membranes_have_normals_and_angles_that_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".csv", ".star", ".tbl"])
 def test_nothing_found_makes_a_table_without_rows(tmp_path: Path, ending: str) -> None:
     """An empty list can be written in every format."""
-    write_picks(no_picks(), tmp_path / f"p{ending}", FRAME)
+    write_picks(empty_picks(), tmp_path / f"p{ending}", FRAME)
     assert (tmp_path / f"p{ending}").exists()
     if ending == ".csv":
         assert not len(read_csv(tmp_path / "p.csv"))
@@ -110,10 +110,10 @@ def test_nothing_found_makes_a_table_without_rows(tmp_path: Path, ending: str) -
 def test_what_is_no_table_is_said_in_plain_words(tmp_path: Path) -> None:
     """A missing column and a cell that is no number are named."""
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(InvalidRequestError, match="no column z"):
+    with pytest.raises(InvalidRequestError, match="lacks the column z"):
         read_csv(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("z,y,x\n1,2,three\n")
     with pytest.raises(InvalidRequestError, match="Line 2"):
         read_csv(tmp_path / "b.csv")
-    with pytest.raises(InvalidRequestError, match="ending"):
+    with pytest.raises(InvalidRequestError, match="Unknown output format"):
         write_picks(picks(), tmp_path / "p.txt", FRAME)

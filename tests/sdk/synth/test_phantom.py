@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cryomamba.synth import LABELS, PhantomSpec, score_mask, synthesize
-from cryomamba.synth.geometry import build_scene
+from cryomamba.synth.placement import place_objects
 from cryomamba.synth.surfaces import Sheet, Vesicle, distance
 from cryomamba.synth.wedge import apply_wedge
 
@@ -17,17 +17,17 @@ def test_same_recipe_gives_the_same_arrays_and_another_seed_does_not() -> None:
     first, again = synthesize(SMALL), synthesize(SMALL)
     other = synthesize(SMALL.model_copy(update={"seed": 1}))
     assert np.array_equal(first.density, again.density)
-    assert np.array_equal(first.truth, again.truth)
-    assert not np.array_equal(first.truth, other.truth)
+    assert np.array_equal(first.ground_truth, again.ground_truth)
+    assert not np.array_equal(first.ground_truth, other.ground_truth)
 
 
 def test_arrays_have_the_promised_shape_and_dtype() -> None:
     """Density is float32 and truth uint8, both ZYX in the shape asked for, with known labels only."""
     phantom = synthesize(SMALL)
-    assert phantom.density.shape == phantom.truth.shape == SMALL.shape
+    assert phantom.density.shape == phantom.ground_truth.shape == SMALL.shape
     assert phantom.density.dtype == np.float32
-    assert phantom.truth.dtype == np.uint8
-    assert set(np.unique(phantom.truth)) <= set(LABELS)
+    assert phantom.ground_truth.dtype == np.uint8
+    assert set(np.unique(phantom.ground_truth)) <= set(LABELS)
     assert np.isfinite(phantom.density).all()
 
 
@@ -49,7 +49,7 @@ def test_distance_from_a_sphere_is_exact() -> None:
 
 def test_distance_from_a_deformed_vesicle_leads_back_to_it() -> None:
     """Walking the distance along the normal ends on the surface, for the bumpy shapes too."""
-    vesicle = next(m.surface for m in build_scene(SMALL).membranes if isinstance(m.surface, Vesicle))
+    vesicle = next(m.surface for m in place_objects(SMALL).membranes if isinstance(m.surface, Vesicle))
     rng = np.random.default_rng(1)
     direction = rng.standard_normal((2000, 3)).astype(np.float32)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -66,11 +66,11 @@ def test_scene_does_not_depend_on_the_voxel_size(voxel: float) -> None:
     extent = 768.0
     spec = PhantomSpec(shape=(int(extent / voxel),) * 3, voxel_size_A=voxel, noise=0)
     reference = PhantomSpec(shape=(64, 64, 64), voxel_size_A=12.0, noise=0)
-    ours, theirs = (build_scene(s).membranes[0].surface for s in (spec, reference))
+    ours, theirs = (place_objects(s).membranes[0].surface for s in (spec, reference))
     assert isinstance(ours, Sheet)
     assert isinstance(theirs, Sheet)
     assert np.array_equal(ours.origin, theirs.origin)
-    shares = [np.isin(synthesize(s).truth, (1, 5)).mean() for s in (spec, reference)]
+    shares = [np.isin(synthesize(s).ground_truth, (1, 5)).mean() for s in (spec, reference)]
     assert shares[0] == pytest.approx(shares[1], rel=0.08)
 
 
@@ -81,13 +81,13 @@ def test_truth_has_the_thickness_of_the_membrane() -> None:
         noise=0,
         vesicles=0,
         sheets=1,
-        gold=0,
+        fiducials=0,
         lamella=1,
         thickness_A=(45, 45),
         missing_wedge_deg=None,
     )
-    truth = synthesize(spec).truth
-    sheet = build_scene(spec).membranes[0].surface
+    truth = synthesize(spec).ground_truth
+    sheet = place_objects(spec).membranes[0].surface
     assert isinstance(sheet, Sheet)
     along = int(np.argmax(np.abs(sheet.normal)))
     columns = (truth == 1).sum(axis=along)
@@ -119,18 +119,18 @@ def test_contrast_only_flips_the_sign() -> None:
 
 def test_membranes_are_dark_in_a_dark_phantom() -> None:
     """By convention matter is darker than its surroundings."""
-    phantom = synthesize(PhantomSpec(shape=(48, 96, 96), noise=0, missing_wedge_deg=None, gold=0, lamella=1))
-    assert phantom.density[phantom.truth == 1].mean() < phantom.density[phantom.truth == 0].mean()
+    phantom = synthesize(PhantomSpec(shape=(48, 96, 96), noise=0, missing_wedge_deg=None, fiducials=0, lamella=1))
+    assert phantom.density[phantom.ground_truth == 1].mean() < phantom.density[phantom.ground_truth == 0].mean()
 
 
 def test_particles_and_filaments_are_labelled_where_they_are_said_to_be() -> None:
     """Every listed centre lies in a voxel with its own label."""
-    spec = PhantomSpec(shape=(64, 128, 128), particles=8, filaments=1, noise=0, vesicles=2, gold=0)
+    spec = PhantomSpec(shape=(64, 128, 128), particles=8, filaments=1, noise=0, vesicles=2, fiducials=0)
     phantom = synthesize(spec)
     assert len(phantom.particles_A) == 8
     centres = np.rint(phantom.particles_A / 10).astype(int)
-    assert (phantom.truth[tuple(centres.T)] == 2).all()
-    assert (phantom.truth == 3).sum() > 1000
+    assert (phantom.ground_truth[tuple(centres.T)] == 2).all()
+    assert (phantom.ground_truth == 3).sum() > 1000
 
 
 def test_score_counts_what_it_says() -> None:

@@ -8,11 +8,25 @@ from cryomamba_broker.states import LeasePolicy
 from cryomamba_broker.store.database import Clock, Database
 from cryomamba_broker.store.engines import EngineTable
 from cryomamba_broker.store.events import EventLog
-from cryomamba_broker.store.jobs import Change, Jobs, NewJob
+from cryomamba_broker.store.jobs import Change, JobTable
 from cryomamba_broker.store.leases import Attempt, Lease, Leases
 from cryomamba_broker.store.live_progress import LiveProgress
+from cryomamba_broker.store.revisions import Revisions
+from cryomamba_broker.store.submissions import NewJob, Submissions
 
-__all__ = ["Attempt", "Change", "Clock", "EventLog", "Jobs", "Lease", "Leases", "NewJob", "Store"]
+__all__ = [
+    "Attempt",
+    "Change",
+    "Clock",
+    "EventLog",
+    "JobTable",
+    "Lease",
+    "Leases",
+    "NewJob",
+    "Revisions",
+    "Store",
+    "Submissions",
+]
 
 
 class Store:
@@ -21,22 +35,34 @@ class Store:
     Parameters
     ----------
     path : Path
-    clock : Clock
-    policy : LeasePolicy
+        The database file; created if it does not exist.
+    clock : Clock, optional
+    policy : LeasePolicy, optional
+
+    Attributes
+    ----------
+    events : EventLog
+    jobs : JobTable
+    submissions : Submissions
+    revisions : Revisions
+    leases : Leases
+    engines : EngineTable
 
     Raises
     ------
     ConflictError
-        The file was written by a newer CryoMamba, or is no job store.
+        The file was written by a newer CryoMamba, or is not a job store.
     UnavailableError
-        It cannot be opened.
+        The file cannot be opened.
     """
 
     def __init__(self, path: Path, clock: Clock | None = None, policy: LeasePolicy | None = None) -> None:
         self._database = Database(path, clock or Clock())
         self.events = EventLog(self._database)
         progress = LiveProgress()
-        self.jobs = Jobs(self._database, self.events, progress)
+        self.jobs = JobTable(self._database, self.events, progress)
+        self.submissions = Submissions(self._database, self.events, self.jobs)
+        self.revisions = Revisions(self._database, self.events, self.jobs)
         self.leases = Leases(self._database, self.events, self.jobs, progress, policy or LeasePolicy())
         self.engines = EngineTable(self._database)
 

@@ -1,4 +1,4 @@
-"""One SQLite connection: opened, migrated, and written to in whole transactions only."""
+"""One SQLite connection: opened, migrated, and written to only in whole transactions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cryomamba.errors import ConflictError, UnavailableError
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 _OLDEST_SQLITE: Final = (3, 37, 0)
-_LEAST_ROOM: Final = 64 * 1024
-_NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_MIN_FREE_BYTES: Final = 64 * 1024
+_DISK_ERRORS: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Two clocks: `wall` (seconds since 1970) for people, `steady` for leases, which no change of time may end."""
+    """Two clocks: `wall` (seconds since 1970) for people, and `steady`, which cannot be set, for leases."""
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
@@ -34,15 +34,15 @@ class Database:
     Parameters
     ----------
     path : Path
-        The file; made if it is not there.
+        The file; created if it does not exist.
     clock : Clock
 
     Raises
     ------
     ConflictError
-        The file was written by a newer CryoMamba, or is no job store.
+        The file was written by a newer CryoMamba, or is not a job store.
     UnavailableError
-        It cannot be opened or read.
+        The file cannot be opened or read.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -88,24 +88,24 @@ class Database:
         if (tables or version) and owner != APPLICATION_ID:
             raise ConflictError(
                 "The file of the job store belongs to another program.",
-                hint="Set CRYOMAMBA_HOME to a folder of its own.",
+                hint="Set CRYOMAMBA_HOME to a data directory of its own.",
             )
         if version > SCHEMA:
             raise ConflictError(
                 f"The job store was written by a newer CryoMamba (schema {version}; this one knows {SCHEMA}).",
-                hint="Update CryoMamba, or set CRYOMAMBA_HOME to another folder.",
+                hint="Update CryoMamba, or set CRYOMAMBA_HOME to another data directory.",
                 details={"schema": version, "known": SCHEMA},
             )
         return version
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Run a transaction that may write; it is on disk when the block ends, or has not happened.
+        """Run a transaction: when the block ends, it is either on the disk or rolled back.
 
         Raises
         ------
         UnavailableError
-            The disk is full or fails.
+            The disk is full or failing.
         """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -122,21 +122,21 @@ class Database:
 
     @property
     def read(self) -> sqlite3.Connection:
-        """The connection, for single statements that read."""
+        """The connection, for single statements that only read."""
         return self._connection
 
     def close(self) -> None:
-        """Close the file; the write-ahead log is folded in."""
+        """Close the file; SQLite merges the write-ahead log into it."""
         self._connection.close()
 
 
 def _unopened(error: Exception, folder: Path) -> UnavailableError:
     if is_full_disk(error, folder):
-        return _no_room()
+        return _disk_full()
     return UnavailableError(
         f"The job store cannot be opened: {error}.",
         retryable=False,
-        hint="Check that CRYOMAMBA_HOME is a folder that may be written to.",
+        hint="Check that the data directory (CRYOMAMBA_HOME) is writable.",
     )
 
 
@@ -153,16 +153,16 @@ def is_full_disk(error: Exception, folder: Path) -> bool:
         return is_disk_full(error)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     unclear = code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
-    return code == sqlite3.SQLITE_FULL or (unclear and shutil.disk_usage(folder).free < _LEAST_ROOM)
+    return code == sqlite3.SQLITE_FULL or (unclear and shutil.disk_usage(folder).free < _MIN_FREE_BYTES)
 
 
-def _no_room() -> UnavailableError:
-    return disk_full_error("The job store cannot be written to: the disk is full or fails.")
+def _disk_full() -> UnavailableError:
+    return disk_full_error("The job store cannot be written: the disk is full or failing.")
 
 
 def store_error(error: sqlite3.Error) -> UnavailableError:
-    """Return what a failure of the database is for clients."""
+    """Return the error that clients get for a failure of the database."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    if code & 0xFF in _NO_ROOM:
-        return _no_room()
-    return UnavailableError(f"The job store does not answer: {error}.", hint="Try again in a moment.")
+    if code & 0xFF in _DISK_ERRORS:
+        return _disk_full()
+    return UnavailableError(f"The job store cannot be used at the moment: {error}.", hint="Try again in a moment.")

@@ -1,4 +1,4 @@
-"""The engines that workers have offered, kept over restarts so that a submit need not wait for a worker."""
+"""The engines that workers have offered; kept across restarts, so that a submit need not wait for a worker."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cryomamba_broker.store.database import Database
 
 
 class EngineTable:
-    """The last word on each engine."""
+    """The newest description of each engine."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def save(self, engines: Iterable[EngineInfo]) -> None:
-        """Keep engines, replacing what was known of those names."""
+        """Store descriptions of engines, replacing older ones of the same name."""
         now = self._database.clock.wall()
         with self._database.write() as connection:
             connection.executemany(

@@ -1,4 +1,4 @@
-"""What happened, in order: one row per change of state, written with the change itself."""
+"""The log of events: one row per change of state, written in the same transaction as the change."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cryomamba_broker.store.rows import HISTORY_SHOWN, REPLY_BUDGET, event_of, t
 
 
 class EventLog:
-    """Read side of the events, and the one function that appends to them."""
+    """Reads events, and appends one with each change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def append(self, connection: sqlite3.Connection, job: sqlite3.Row, type_: EventType, reason: str = "") -> JobEvent:
-        """Add an event in the running transaction; `job` is the row as it is after the change."""
+        """Add an event within the current transaction; `job` is the row after the change."""
         now = self._database.clock.wall()
         cursor = connection.execute(
             "INSERT INTO events (job, type, state, attempt, at, reason) VALUES (?, ?, ?, ?, ?, ?) RETURNING *, ? AS id",
@@ -72,11 +72,11 @@ class EventLog:
             (n, serial, visibility.owner, limit),
         )
         events: list[JobEvent] = []
-        room = REPLY_BUDGET
+        budget = REPLY_BUDGET
         for row in rows:
             event = event_of(row)
-            room -= wire_nbytes(event.model_dump(mode="json"))
-            if room < 0:
+            budget -= wire_nbytes(event.model_dump(mode="json"))
+            if budget < 0:
                 break
             events.append(event)
         return EventPage(events=tuple(events), last=self.last())

@@ -1,4 +1,4 @@
-"""The worker's side of the job store: claim, renew, and the ways in which an attempt ends."""
+"""Leases of jobs to workers: claim, renew, and the ways in which an attempt ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryomamba.wire.requests import Zyx
 from cryomamba_broker.states import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
-from cryomamba_broker.store.jobs import Change, Jobs
+from cryomamba_broker.store.jobs import Change, JobTable
 from cryomamba_broker.store.live_progress import LiveProgress
 from cryomamba_broker.store.rows import to_json, truncate_error, wire_nbytes
 
@@ -29,7 +29,7 @@ Outcome = Literal["finish", "fail", "release", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Who speaks of which attempt of which job."""
+    """An attempt at a job, as the worker that holds it names it."""
 
     job_id: str
     worker: str
@@ -54,10 +54,10 @@ class LeaseStatus:
 
 
 class Leases:
-    """Jobs as workers take and give them back. All methods belong to the store's thread."""
+    """Running jobs, as workers claim and end them. All methods belong to the store's thread."""
 
     def __init__(
-        self, database: Database, events: EventLog, jobs: Jobs, progress: LiveProgress, policy: LeasePolicy
+        self, database: Database, events: EventLog, jobs: JobTable, progress: LiveProgress, policy: LeasePolicy
     ) -> None:
         self._database = database
         self._events = events
@@ -66,17 +66,17 @@ class Leases:
         self._policy = policy
 
     def claim(self, worker: str, engines: Sequence[str]) -> Lease | None:
-        """Give a worker the next job that it can run, or the one that it holds already.
+        """Lease the next job that a worker can run to it.
 
-        A worker that asks while it holds a job has not got the answer to its last question, so it is given again.
+        A worker that claims while it holds a job has not received the reply to its last claim: it gets that job again.
         """
-        now, lease = self._database.clock.steady(), self._lease_until()
+        now, until = self._database.clock.steady(), self._lease_until()
         with self._database.write() as connection:
-            held = connection.execute(
-                "UPDATE jobs SET lease_until = ? WHERE state = 'running' AND worker = ? RETURNING *", (lease, worker)
+            row = connection.execute(
+                "UPDATE jobs SET lease_until = ? WHERE state = 'running' AND worker = ? RETURNING *", (until, worker)
             ).fetchone()
-            if held is not None:
-                return Lease(self._jobs.record(held), focus_of(held))
+            if row is not None:
+                return Lease(self._jobs.record(row), focus_of(row))
             row = connection.execute(
                 "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
                 "lease_until = :lease, progress = '{}', started_at = coalesce(started_at, :wall), updated_at = :wall "
@@ -85,7 +85,7 @@ class Leases:
                 "RETURNING *",
                 {
                     "worker": worker,
-                    "lease": lease,
+                    "lease": until,
                     "now": now,
                     "wall": self._database.clock.wall(),
                     "engines": json.dumps(list(engines)),
@@ -101,17 +101,17 @@ class Leases:
             return Lease(self._jobs.record(row), focus_of(row), event)
 
     def renew(self, attempt: Attempt) -> LeaseStatus:
-        """Extend a lease, and store the progress that was reported; a lease that was written just now stays as it is.
+        """Extend a lease and store the reported progress, unless the lease was written less than half a renewal ago.
 
         Raises
         ------
         NotFoundError, ConflictError
-            There is no such job, or the lease is not the caller's (``stale_attempt``).
+            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
         """
-        row, until = self._held(attempt), self._lease_until()
+        row, until = self._require_held(attempt), self._lease_until()
         if until - row["lease_until"] >= self._policy.renewal_s / 2:
             with self._database.write() as connection:
-                progress, updated_at = self._progress.of(self._held(attempt))
+                progress, updated_at = self._progress.of(self._require_held(attempt))
                 connection.execute(
                     "UPDATE jobs SET lease_until = ?, progress = ?, updated_at = ? WHERE serial = ?",
                     (until, progress.model_dump_json(), updated_at, row["serial"]),
@@ -119,24 +119,24 @@ class Leases:
         return _status(row)
 
     def status(self, attempt: Attempt) -> LeaseStatus:
-        """Return what the worker should know, without a write.
+        """Return what the worker should know; nothing is written.
 
         Raises
         ------
         NotFoundError, ConflictError
             As :meth:`renew`.
         """
-        return _status(self._held(attempt))
+        return _status(self._require_held(attempt))
 
     def report(self, attempt: Attempt, progress: Progress) -> str:
-        """Keep in memory how far an attempt is, and return the job's owner.
+        """Keep an attempt's progress in memory, and return the job's owner.
 
         Raises
         ------
         NotFoundError, ConflictError
             As :meth:`renew`.
         """
-        row = self._held(attempt)
+        row = self._require_held(attempt)
         self._progress.put(row, progress, self._database.clock.wall())
         return str(row["owner"])
 
@@ -146,7 +146,7 @@ class Leases:
         Raises
         ------
         NotFoundError, ConflictError
-            There is no such job, or the lease is not the caller's (``stale_attempt``).
+            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
         InvalidRequestError
             The list of artifacts is too long.
         """
@@ -156,48 +156,48 @@ class Leases:
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "finish")) is not None:
                 return Change(self._jobs.record(row))
-            row = self._held(attempt)
+            row = self._require_held(attempt)
             self._close_attempt(connection, row, "finish", None)
             progress, _ = self._progress.of(row)
             done = progress.model_copy(
                 update={"fraction": 1.0, "done_tiles": progress.total_tiles, "stage": "completed", "eta_s": 0.0}
             )
-            return self._leave(connection, row, Trigger.FINISH, artifacts=to_json(listed), progress=done)
+            return self._end_run(connection, row, Trigger.FINISH, artifacts=to_json(listed), progress=done)
 
     def fail(self, attempt: Attempt, error: JobError) -> Change:
-        """End an attempt with an error: back into the queue if another try may help, else failed or cancelled.
+        """End an attempt with an error: the job is requeued if another attempt may help, else failed or cancelled.
 
         Raises
         ------
         NotFoundError, ConflictError
-            There is no such job, or the lease is not the caller's (``stale_attempt``).
+            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
         """
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "fail")) is not None:
                 return Change(self._jobs.record(row))
-            return self._end_with_error(connection, self._held(attempt), "fail", error)
+            return self._end_with_error(connection, self._require_held(attempt), "fail", error)
 
     def release(self, attempt: Attempt) -> Change:
-        """Give a lease back; the attempt does not count, and its number is not used again.
+        """Return a job to the queue; the attempt does not count, and its number is not used again.
 
         Raises
         ------
         NotFoundError, ConflictError
-            There is no such job, or the lease is not the caller's (``stale_attempt``).
+            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
         """
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "release")) is not None:
                 return Change(self._jobs.record(row))
-            row = self._held(attempt)
+            row = self._require_held(attempt)
             self._close_attempt(connection, row, "release", None)
             if row["cancel_requested"]:
-                return self._leave(connection, row, Trigger.CANCEL)
-            return self._leave(
-                connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason="The worker gave the job back."
+                return self._end_run(connection, row, Trigger.CANCEL)
+            return self._end_run(
+                connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason="The worker returned the job."
             )
 
     def expire(self) -> list[Change]:
-        """End every attempt whose lease has run out."""
+        """End every attempt whose lease has expired."""
         now = self._database.clock.steady()
         overdue = "SELECT * FROM jobs WHERE state = 'running' AND lease_until < ? ORDER BY serial"
         if self._database.read.execute(overdue, (now,)).fetchone() is None:
@@ -206,12 +206,12 @@ class Leases:
             rows = connection.execute(overdue, (now,)).fetchall()
             return [self._end_with_error(connection, row, "lost", _worker_lost(row)) for row in rows]
 
-    def running(self) -> int:
-        """Return how many jobs are under a lease."""
+    def count_running(self) -> int:
+        """Return how many jobs are leased."""
         return int(self._database.read.execute("SELECT count(*) FROM jobs WHERE state = 'running'").fetchone()[0])
 
-    def grace(self) -> list[JobRecord]:
-        """Give every running job one whole lease and let waiting ones start: what a broker does when it starts.
+    def extend_all(self) -> list[JobRecord]:
+        """Extend all leases by a full term and end the pauses of pending jobs: done when a broker starts.
 
         Returns
         -------
@@ -228,14 +228,14 @@ class Leases:
     def _lease_until(self) -> float:
         return self._database.clock.steady() + self._policy.lease_s
 
-    def _held(self, attempt: Attempt) -> sqlite3.Row:
+    def _require_held(self, attempt: Attempt) -> sqlite3.Row:
         row = self._jobs.row(attempt.job_id, _EVERYTHING)
         holds = row["state"] == JobState.RUNNING and row["attempt"] == attempt.number
         if not holds or row["worker"] != attempt.worker:
             raise ConflictError(
-                f"Attempt {attempt.number} of the job is over; the job is {row['state']}.",
+                f"Attempt {attempt.number} of the job has ended; the job is {row['state']}.",
                 code=ErrorCode.STALE_ATTEMPT,
-                hint="The worker was silent for longer than its lease. Nothing it sends for this attempt counts.",
+                hint="The worker did not renew its lease in time. Whatever it sends for this attempt is ignored.",
                 details={"state": row["state"], "attempt": row["attempt"]},
             )
         return row
@@ -255,7 +255,7 @@ class Leases:
         trigger = self._policy.after_error(row["tries"], retryable=error.retryable, cancel_requested=cancelled)
         kept = None if cancelled and error.code is ErrorCode.CANCELLED else truncate_error(error, row["attempt"])
         self._close_attempt(connection, row, outcome, kept)
-        return self._leave(connection, row, trigger, reason="" if kept is None else kept.message)
+        return self._end_run(connection, row, trigger, reason="" if kept is None else kept.message)
 
     def _close_attempt(
         self, connection: sqlite3.Connection, row: sqlite3.Row, outcome: Outcome, error: JobError | None
@@ -271,7 +271,7 @@ class Leases:
             ),
         )
 
-    def _leave(
+    def _end_run(
         self,
         connection: sqlite3.Connection,
         row: sqlite3.Row,
@@ -282,7 +282,7 @@ class Leases:
         progress: Progress | None = None,
         reason: str = "",
     ) -> Change:
-        """Take a job out of the state `running`."""
+        """Change the state of a running job to the one that follows."""
         after = next_state(JobState(row["state"]), trigger)
         now, again = self._database.clock.wall(), trigger is Trigger.REQUEUE
         pause = self._policy.pause(row["tries"]) if again and tries is None else 0.0
@@ -312,7 +312,7 @@ def _status(row: sqlite3.Row) -> LeaseStatus:
 
 
 def focus_of(row: sqlite3.Row) -> Zyx | None:
-    """Return where the viewer looks, if anybody does."""
+    """Return the focus of the viewer (z, y, x in voxels), None if there is none."""
     if row["focus"] is None:
         return None
     position: list[Any] = json.loads(row["focus"])
@@ -322,8 +322,8 @@ def focus_of(row: sqlite3.Row) -> Zyx | None:
 def _worker_lost(row: sqlite3.Row) -> JobError:
     return JobError(
         code=ErrorCode.WORKER_LOST,
-        message="The worker that ran the job was not heard of for longer than its lease.",
-        hint="It crashed, was stopped or lost its connection; its log tells. The job is tried again by itself.",
+        message="The worker that ran the job did not renew its lease in time.",
+        hint="It crashed, was stopped or lost its connection; see its log. The job is retried automatically.",
         retryable=True,
         attempt=row["attempt"],
     )

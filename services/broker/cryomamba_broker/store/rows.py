@@ -1,4 +1,4 @@
-"""Between rows and records: what is written as JSON, what is cut so that a record always fits into a header."""
+"""Conversion between rows and records; texts are truncated so that a record always fits into a message header."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def cut(text: str, nbytes: int) -> str:
-    """Cut a text to at most `nbytes` of UTF-8, marking the cut."""
+def truncate(text: str, nbytes: int) -> str:
+    """Truncate a text to at most `nbytes` bytes of UTF-8; an ellipsis marks the truncation."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= nbytes:
         return raw.decode("utf-8")
@@ -40,19 +40,19 @@ def cut(text: str, nbytes: int) -> str:
 
 
 def truncate_error(error: JobError, attempt: int) -> JobError:
-    """Return the error as it is kept: of the given attempt, and short."""
+    """Return an error as it is stored: with its attempt, and truncated."""
     return error.model_copy(
         update={
             "attempt": attempt,
-            "message": cut(error.message, _MESSAGE_BYTES),
-            "hint": cut(error.hint, _HINT_BYTES),
+            "message": truncate(error.message, _MESSAGE_BYTES),
+            "hint": truncate(error.hint, _HINT_BYTES),
         }
     )
 
 
 def truncate_reason(reason: str) -> str:
-    """Return a reason as it is kept with an event."""
-    return cut(reason, _REASON_BYTES)
+    """Return the reason of an event as it is stored."""
+    return truncate(reason, _REASON_BYTES)
 
 
 def event_of(row: sqlite3.Row) -> JobEvent:
@@ -110,5 +110,5 @@ def record_of(
 
 
 def wire_nbytes(value: object) -> int:
-    """Return how many bytes plain types take in a header."""
+    """Return the size of a value in a message header, in bytes."""
     return len(msgpack.packb(value, use_bin_type=True))

@@ -1,7 +1,7 @@
 """The job store's tables, as a list of migrations: entry ``i`` leads from schema ``i`` to schema ``i + 1``.
 
 ``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set anew when a broker
-starts; ``room`` is the bytes that a job was promised on the disk; all other times are seconds since 1970.
+starts; ``room`` is the disk space that is reserved for a job, in bytes; all other times are seconds since 1970.
 """
 
 from typing import Final

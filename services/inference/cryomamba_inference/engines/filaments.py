@@ -13,7 +13,7 @@ from cryomamba.engines.api import Engine, EngineParameters, Pass, Points, Tile, 
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
-from cryomamba.picks import Kind, Picks, no_picks
+from cryomamba.picks import Kind, Picks, empty_picks
 from cryomamba_inference.filters.common.background import correct_background
 from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
 from cryomamba_inference.filters.common.node_map import NodeMap
@@ -206,7 +206,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             spacing_A=self.parameters.spacing_A or _SPACING_DIAMETERS * self.parameters.diameter_A,
         )
         if not filaments:
-            return no_picks("filaments")
+            return empty_picks("filaments")
         positions = np.concatenate([one.points for one in filaments]) / grid.voxel_size_A
         return Picks(
             np.clip(positions, 0, np.array(grid.shape) - 1),

@@ -163,7 +163,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         grid, _, model = self._prepared
         self._threshold = find_threshold(points, model, grid.voxel_size_A)
         thresholds = self.thresholds()
-        return self.candidates(points).cut(thresholds.high, thresholds.low)
+        return self.candidates(points).above(thresholds.high, thresholds.low)
 
     def candidates(self, points: Points) -> Picks:
         """Return the particles of all scores, the best first."""

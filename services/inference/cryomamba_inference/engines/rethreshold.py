@@ -76,8 +76,7 @@ class RethresholdEngine(Engine[RethresholdParameters]):
         measured = context.statistics
         if measured is not None and not (measured.minimum >= 0 and measured.maximum <= SCORE_MAX):
             raise VolumeError(
-                f"The values of this volume range from {measured.minimum:.4g} to {measured.maximum:.4g}; scores from "
-                f"0 to 255.",
+                f"This is not a score map (0 to 255): its values are {measured.minimum:.4g} to {measured.maximum:.4g}.",
                 code=ErrorCode.VOLUME_UNSUPPORTED,
                 hint="Use the scores.mrc of a finished job.",
             )

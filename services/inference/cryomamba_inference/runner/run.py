@@ -211,7 +211,7 @@ class _Run:
             return picks, self._engine.candidates(points) if self._keep_scores else None
         if self._task.candidates is not None and self._scores:
             thresholds = self._engine.thresholds()
-            return self._task.candidates.cut(thresholds.high, thresholds.low), None
+            return self._task.candidates.above(thresholds.high, thresholds.low), None
         return None, None
 
     def _report(self, fraction: float) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from cryomamba.engines.api import Slices, VolumeContext
 from cryomamba.synth import PhantomSpec, synthesize
-from cryomamba.synth.geometry import build_scene
+from cryomamba.synth.placement import place_objects
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.filters.common.grid import Corner
 from cryomamba_inference.filters.membrane.lamella_surfaces import LamellaSurfaces, find_lamella_surfaces
@@ -31,7 +31,7 @@ def test_the_faces_of_a_lamella_are_found(noise: float) -> None:
     """Both faces are found where they are, within one and a half nodes on the mean."""
     spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=22, noise=noise, lamella=0.75)
     found, step = faces_of(spec)
-    faces = build_scene(spec).faces
+    faces = place_objects(spec).lamella_surfaces
     assert faces is not None
     side = np.linspace(100, 1300, 7)
     flat = np.stack([np.zeros(49), np.repeat(side, 7), np.tile(side, 7)], 1).astype(np.float32)

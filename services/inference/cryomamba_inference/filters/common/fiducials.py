@@ -25,6 +25,10 @@ _PSF_REACH_A = 800.0  # Å from a bead to which streaks are removed
 _ROUNDS = 20  # iterations of the deconvolution
 _GAIN = 1.4  # relaxation factor of one iteration
 _SLAB_NODES = 4_000_000
+# A fiducial exceeds this many robust standard deviations of the density, and this multiple of this quantile.
+_FIDUCIAL_DEVIATIONS = 8.0
+_FIDUCIAL_QUANTILE = 0.985
+_FIDUCIAL_CONTRAST = 2.5
 _MAX_NODES = 200_000  # more dense nodes are not treated as fiducials
 
 
@@ -108,6 +112,13 @@ class FiducialModel:
         """Return the sum of squares of this model's field after fiducials and streaks are removed."""
         fiducials = self.deconvolve(step_A=step_A, tilt_deg=tilt_deg)
         return float(np.square(fiducials.remove(field, (0, 0, 0))).sum())
+
+
+def fiducial_limit(values: Field, level: float) -> float:
+    """Return the distance from `level` beyond which a density belongs to gold fiducials."""
+    away = np.abs(values - np.float32(level))
+    deviation = 1.4826 * float(np.median(away))
+    return max(_FIDUCIAL_DEVIATIONS * deviation, _FIDUCIAL_CONTRAST * float(np.quantile(away, _FIDUCIAL_QUANTILE)))
 
 
 def find_fiducials(nodes: Field, *, level: float, sign: float, limit: float) -> FiducialModel:

@@ -17,6 +17,9 @@ from cryomamba.geometry import Shape, Spacing
 Field = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.floating[Any]]
 Corner = tuple[int, int, int]
+Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
+"""Which sides of a box, first and last along z, y, x, are borders of the volume."""
+ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
 Slices = tuple[slice, slice, slice]
 _SLAB_BYTES = 32 * 1024 * 1024
 

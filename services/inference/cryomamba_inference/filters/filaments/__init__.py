@@ -1,1 +1,1 @@
-"""Line filters and tracing for filaments."""
+"""Filaments: line filters, centreline points, mean shift, tracing."""

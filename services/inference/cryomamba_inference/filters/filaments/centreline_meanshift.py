@@ -1,4 +1,7 @@
-"""Pulling: centre points lie a little beside their line, and tubes around all of them would be too thick."""
+"""Mean shift of centreline points onto their line; tubes around scattered points would be too thick.
+
+Mean shift: Comaniciu and Meer, IEEE PAMI 2002; here only perpendicular to the line.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def _mean_shift(points, order, begin, cells, cell, reach, spread, out):  # type:
                         total += weight
         length = math.sqrt(w0 * w0 + w1 * w1 + w2 * w2)
         m0, m1, m2 = w0 / length, w1 / length, w2 / length
-        # Only sideways: along the line a point keeps its place.
+        # Only the perpendicular component of the shift.
         s0, s1, s2 = s0 / total, s1 / total, s2 / total
         along = s0 * m0 + s1 * m1 + s2 * m2
         out[index, 0], out[index, 1], out[index, 2] = s0 - along * m0, s1 - along * m1, s2 - along * m2
@@ -51,16 +54,15 @@ def _mean_shift(points, order, begin, cells, cell, reach, spread, out):  # type:
 def shift_to_centreline(
     points: npt.NDArray[np.float64], *, reach: float, spread: float, iterations: int
 ) -> npt.NDArray[np.float64]:
-    """Return points moved sideways onto the line that runs through them and their neighbours (a mean shift).
+    """Return points moved onto the line through them and their neighbours.
 
     Parameters
     ----------
     points : array of shape (n, 7), float64
         z, y, x, direction, score.
     reach, spread : float
-        How far neighbours may be, and over which deviation along the line they count.
-    rounds : int
-        Steps.
+        Maximum distance of neighbours, and standard deviation of their weights along the line.
+    iterations : int
     """
     points = points.copy()
     for _ in range(iterations if len(points) else 0):

@@ -1,4 +1,4 @@
-"""Centre lines: where an answer of the line bank is highest across the line, and how far neighbours continue it."""
+"""Centreline points: maxima of the line filter response across the line, and votes of points that continue them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 
-_AZIMUTHS = 16
-_WALL_RADII = (0.3, 0.42)
-_WALL_OFFSETS = (-0.5, -0.25, 0.0, 0.25, 0.5)
-_PLATE_EVENNESS, _LINE_EVENNESS = 0.3, 0.65
-_MAX_SLOPE = 0.15
-AGREEMENT = 0.7
-_SUPPRESSION_RATIO = 0.6
-_END_RATIO = 0.5
+_AZIMUTHS = 16  # samples around the wall
+_WALL_RADII = (0.3, 0.42)  # samples across the wall, in diameters from the centreline
+_WALL_OFFSETS = (-0.5, -0.25, 0.0, 0.25, 0.5)  # samples along the line, in diameters
+_PLATE_EVENNESS, _LINE_EVENNESS = 0.3, 0.65  # evenness of the wall at which the weight is 0, and 1
+_MAX_SLOPE = 0.15  # squared sine of the largest angle between a line and the next point on it
+AGREEMENT = 0.7  # minimum cosine between the directions of points on one line
+_SUPPRESSION_RATIO = 0.6  # a point is suppressed by one whose strength times this exceeds its own
+_END_RATIO = 0.5  # minimum response relative to that of neighbours on the line
 
 
 @nb.njit(cache=True, nogil=True)
 def sample(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Return a field between its nodes, linearly; beyond its sides, 0."""
+    """Interpolate a field linearly; 0 beyond its sides."""
     i, j, k = math.floor(z), math.floor(y), math.floor(x)
     total = 0.0
     for a in range(2):
@@ -37,7 +37,7 @@ def sample(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN2
 
 @nb.njit(cache=True, nogil=True)
 def _frame(n0, n1, n2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Return two unit vectors across a direction, the first as far along z as can be."""
+    """Return two unit vectors perpendicular to a direction, the first as close to z as possible."""
     e0, e1, e2 = 1 - n0 * n0, -n0 * n1, -n0 * n2
     length = math.sqrt(e0 * e0 + e1 * e1 + e2 * e2)
     if length < 1e-3:
@@ -48,7 +48,7 @@ def _frame(n0, n1, n2):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 @nb.njit(cache=True, nogil=True)
 def _evenness(density, position, axis, one, other, diameter):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Return how even the wall around a line is, its lower quartile over its mean: 1 for a tube, 0 for a plate."""
+    """Return the evenness of the wall around a line, lower quartile over mean: 1 for a tube, 0 for a plate."""
     walls = np.zeros(_AZIMUTHS)
     for azimuth in range(_AZIMUTHS):
         angle = 2 * math.pi * azimuth / _AZIMUTHS
@@ -59,7 +59,7 @@ def _evenness(density, position, axis, one, other, diameter):  # type: ignore[no
                 z = position[0] + a * one[0] + b * other[0] + c * axis[0]
                 y = position[1] + a * one[1] + b * other[1] + c * axis[1]
                 x = position[2] + a * one[2] + b * other[2] + c * axis[2]
-                # Beyond the volume's border it goes on as it is there.
+                # Beyond the volume's border the density is constant.
                 walls[azimuth] += sample(
                     density,
                     min(max(z, 0.0), density.shape[0] - 1.0),
@@ -81,7 +81,7 @@ def _find_points(response, direction, density, axes, floor, diameter, max_offset
                     continue
                 n0, n1, n2 = axes[direction[i, j, k]]
                 e0, e1, e2, f0, f1, f2 = _frame(n0, n1, n2)
-                # A paraboloid across the line: its top is where the line runs.
+                # The maximum of a paraboloid across the line is on the centreline.
                 e_up, e_down = sample(response, i + e0, j + e1, k + e2), sample(response, i - e0, j - e1, k - e2)
                 f_up, f_down = sample(response, i + f0, j + f1, k + f2), sample(response, i - f0, j - f1, k - f2)
                 e_curvature, f_curvature = 2 * here - e_up - e_down, 2 * here - f_up - f_down
@@ -113,26 +113,25 @@ def centreline_points(
     diameter: float,
     box: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
-    """Return the points at which lines run, found from the nodes beside them.
+    """Return centreline points, found from the nodes next to them.
 
     Parameters
     ----------
     response, direction : arrays of shape (z, y, x)
-        Of the bank, the second as indices into `axes` (n, 3).
+        Of the line bank; directions are indices into `axes` (n, 3).
     density : array of shape (z, y, x)
-        With lines positive.
+        Positive for lines.
     floor : float
-        Least response.
+        Minimum response.
     diameter : float
-        In nodes: where half of the wall at this diameter is missing, it is a plate and not a line.
+        In nodes. If half of the wall at this diameter is missing, the object is a plate and not a line.
     box : array of shape (3, 2), int64
-        First and one-past-last node along each axis of those that are looked at.
+        First and one-past-last node along each axis of the nodes that are examined.
 
     Returns
     -------
     array of shape (n, 8), float32
-        z, y, x in nodes, the direction, the strength, and the response; a stretch of line has several, one for each
-        node beside it.
+        z, y, x in nodes, direction, strength, response; one point for each node next to the line.
     """
     capacity = int(np.count_nonzero(response >= floor))
     found = np.empty((capacity, 8), np.float32)
@@ -162,14 +161,14 @@ def _suppress(points, order, begin, cells, cell, reach, suppressed):  # type: ig
 
 
 def suppress_non_maxima(points: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.bool_]:
-    """Tell which points have no much stronger one beside them: lines have weak shadows at their sides.
+    """Return which points survive non-maximum suppression across the line, where lines have weak side maxima.
 
     Parameters
     ----------
     points : array of shape (n, 8), float32
-        As of :func:`centre_points`.
+        As returned by :func:`centreline_points`.
     reach : float
-        How far to look across a line, in nodes.
+        Distance of the suppression across a line, in nodes.
     """
     suppressed = np.zeros(len(points), np.bool_)
     if len(points):
@@ -179,7 +178,7 @@ def suppress_non_maxima(points: npt.NDArray[np.float32], reach: float) -> npt.ND
 
 
 def bin_by_cell(points: npt.NDArray[np.floating[Any]], cell: float) -> tuple[npt.NDArray[Any], ...]:
-    """Return the points from 0 on, their order by cells of a grid, where each cell begins in it, and the grid."""
+    """Return the points moved to the origin, their order by cells, the start of each cell in it, and the grid shape."""
     shifted = points.copy()
     shifted[:, :3] -= points[:, :3].min(axis=0)
     cells = (shifted[:, :3].max(axis=0) / cell).astype(np.int64) + 1
@@ -203,13 +202,13 @@ def _sum_votes(points, order, begin, cells, cell, reach, spread, votes):  # type
                         if share > 0:
                             total += share * points[order[at], 6]
                             highest = max(highest, points[order[at], 7])
-        # The bank's answer is as long as its filters: where a line ends, it has fallen to half.
+        # At the end of a line the response has fallen to half.
         votes[index] = total if points[index, 7] >= _END_RATIO * highest else 0.0
 
 
 @nb.njit(cache=True, nogil=True)
 def _affinity(points, index, other, reach, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Return how well another point continues the line through this one: 1 for itself, 0 for not at all."""
+    """Return how well another point continues the line through this one: 1 for itself, 0 if it does not."""
     d0, d1, d2 = (
         points[other, 0] - points[index, 0],
         points[other, 1] - points[index, 1],
@@ -223,7 +222,7 @@ def _affinity(points, index, other, reach, spread):  # type: ignore[no-untyped-d
     if agreement < AGREEMENT:
         return 0.0
     along = d0 * n0 + d1 * n1 + d2 * n2
-    # Within half a node of a point, how it stands to the line says nothing.
+    # The direction to a point closer than half a node is undefined.
     slope = max(distance2 - along * along - 0.25, 0.0) / (distance2 + 0.25)
     if slope > _MAX_SLOPE:
         return 0.0
@@ -231,14 +230,14 @@ def _affinity(points, index, other, reach, spread):  # type: ignore[no-untyped-d
 
 
 def line_votes(points: npt.NDArray[np.float32], *, spread: float, reach: float) -> Field:
-    """Return for each point how much line there is ahead of it and behind, its own strength included; 0 past an end.
+    """Return the votes of each point: the strengths of the points that continue its line, and its own; 0 past an end.
 
     Parameters
     ----------
     points : array of shape (n, 8), float32
-        As of :func:`centre_points`.
+        As returned by :func:`centreline_points`.
     spread, reach : float
-        Deviation in nodes over which a vote fades, and the distance beyond which nobody is asked.
+        Standard deviation of the decay of votes, and their maximum distance, in nodes.
     """
     total = np.zeros(len(points), np.float32)
     if not len(points):

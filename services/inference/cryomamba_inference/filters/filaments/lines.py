@@ -1,9 +1,9 @@
-"""A bank of oriented lines: rods of a given diameter, hollow or solid, against what lies around them.
+"""A bank of oriented line filters for rods of a given diameter, hollow or solid.
 
-Across, a filter is the mean over the disc of the diameter minus the mean over the ring around it, so a hollow tube and
-a solid rod of the same mass answer alike; along, it is a Gaussian. Each direction is compared with its own noise. A
-missing wedge takes part of the signal and of the noise of a direction, so that this makes the bank the matched filter
-of what was measured, whatever the tilt range was.
+Across the line, a filter is the mean over a disc of the diameter minus the mean over the ring around it, so that hollow
+tubes and solid rods of the same mass give the same response; along the line it is a Gaussian. The response of each
+orientation is normalized by its own noise. The missing wedge reduces signal and noise of an orientation alike, so that
+the normalized filters are matched to the data for any tilt range.
 """
 
 from __future__ import annotations
@@ -19,36 +19,34 @@ import numpy.typing as npt
 import scipy.fft
 from scipy import special
 
-from cryomamba_inference.filters.common.grid import hemisphere_directions
-from cryomamba_inference.filters.particles.blobs import Borders
+from cryomamba_inference.filters.common.grid import ALL_BORDERS, Borders, hemisphere_directions
 
 Field = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
 Directions = npt.NDArray[np.uint8]
 
-DIRECTIONS = 40
-ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
-_DISC_DIAMETERS = 1.1
-_RING_DIAMETERS = 1.7
-_EDGE_SOFTNESS = 0.2
-_SIGMA_ALONG = 1.0
-_REACH_SIGMAS = 2.8
-_RADII = 1024
-_REFLECTION_WEIGHT = 0.5
-_MIN_NOISE = 0.8
+DIRECTIONS = 40  # orientations
+_DISC_DIAMETERS = 1.1  # outer diameter of the disc, in filament diameters
+_RING_DIAMETERS = 1.7  # outer diameter of the ring
+_EDGE_SOFTNESS = 0.2  # standard deviation of the blur of disc and ring, in radii
+_SIGMA_ALONG = 1.0  # standard deviation along the line, in diameters
+_REACH_SIGMAS = 2.8  # length of a filter to either side, in standard deviations
+_RADII = 1024  # samples of the radial table
+_REFLECTION_WEIGHT = 0.5  # of densities reflected at the borders of the volume
+_MIN_NOISE = 0.8  # bounds of the noise of an orientation, relative to the median of all
 _MAX_NOISE = 1.25
 
 
 @dataclass(frozen=True)
 class LineBank:
-    """Filters for one diameter on nodes of one distance.
+    """Filters for one diameter.
 
     Attributes
     ----------
     diameter : float
         In nodes.
     middles, deviations : arrays of shape (DIRECTIONS,), float32
-        Median and scaled MAD of each direction's answer; 0 and 1 before :meth:`calibrated`.
+        Median and scaled MAD of the response of each orientation; 0 and 1 before :meth:`calibrated`.
     """
 
     diameter: float
@@ -57,16 +55,16 @@ class LineBank:
 
     @property
     def directions(self) -> Field:
-        """Unit vectors (DIRECTIONS, 3), z, y, x, over a half sphere."""
+        """Unit vectors (DIRECTIONS, 3), z, y, x, over a hemisphere."""
         return hemisphere_directions(DIRECTIONS)
 
     @property
     def reach(self) -> int:
-        """Nodes around one that its answer depends on."""
+        """Radius of the filters in nodes."""
         return math.ceil(_REACH_SIGMAS * _SIGMA_ALONG * self.diameter)
 
     def calibrated(self, samples: list[Field]) -> LineBank:
-        """Return a bank that knows the noise of each direction in sample fields."""
+        """Return a bank calibrated to the noise of each orientation in sample fields."""
         found: list[list[Field]] = [[] for _ in range(DIRECTIONS)]
         for sample in samples:
             for number, response in self._responses(sample, ALL_BORDERS):
@@ -74,16 +72,16 @@ class LineBank:
         values = [np.concatenate(parts) for parts in found]
         medians = np.array([np.median(one) for one in values], np.float32)
         spreads = np.array([1.4826 * np.median(np.abs(one - at)) for one, at in zip(values, medians, strict=True)])
-        # Where the wedge took nearly all, little noise is no great trust; and many lines side by side are no noise.
+        # Bounded, because in the missing wedge nearly all noise is missing, and a bundle of filaments resembles noise.
         spreads = np.clip(spreads, _MIN_NOISE * np.median(spreads), _MAX_NOISE * np.median(spreads))
         return replace(self, medians=medians, deviations=spreads.astype(np.float32))
 
     def strongest(self, density: Field, borders: Borders, signs: tuple[int, ...]) -> list[tuple[Field, Directions]]:
-        """Return, for bright lines (sign 1) or dark ones (−1), the strongest answer and which direction gave it.
+        """Return the strongest response and its orientation, for bright (sign 1) or dark (−1) lines.
 
-        Answers are in deviations. At the volume's borders the density goes on by reflection, but weaker: a whole one
-        would double the lines along a border, and none would push those away from it. From other sides, the outer
-        `reach` nodes of the result are not to be used.
+        Responses are in standard deviations of the noise. At the volume's borders the density is extrapolated by a
+        reflection of reduced weight: a full one would double lines along the border, none would shift them away from
+        it. At other sides the outer `reach` nodes of the result are invalid.
         """
         found = [(np.full(density.shape, -np.inf, np.float32), np.zeros(density.shape, np.uint8)) for _ in signs]
         if not (self.deviations > 0).all():
@@ -101,7 +99,7 @@ class LineBank:
         return found
 
     def _responses(self, density: Field, borders: Borders) -> Iterator[tuple[int, Field]]:
-        """Yield each direction's number and answer, not compared with its noise."""
+        """Yield the index and the response of each orientation, not normalized."""
         pads = [(self.reach if a else 0, self.reach if b else 0) for a, b in borders]
         padded = np.pad(density, pads, mode="symmetric") * np.float32(_REFLECTION_WEIGHT)
         z, y, x = (slice(first, first + n) for n, (first, _) in zip(density.shape, pads, strict=True))
@@ -119,19 +117,19 @@ def _line_kernels(shape: tuple[int, ...], diameter: float) -> _LineKernels:
 
 
 class _LineKernels:
-    """The wave vectors of a padded field in the layout of ``rfftn``, in radians per node, and the filters on them."""
+    """The line filters on the wave vectors of a padded field, in the layout of ``rfftn``, in radians per node."""
 
     def __init__(self, shape: tuple[int, ...], diameter: float) -> None:
         last = len(shape) - 1
         axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
         self._axes = [2 * np.pi * f for f in axes]
         self._along = _SIGMA_ALONG * diameter
-        # By the square of the wave number across: it is smooth there, and needs no root.
+        # Tabulated by the squared wave number across the line: smooth, and without a root.
         self._highest = 1.001 * sum(float(np.square(axis).max()) for axis in self._axes)
         self._across = _across(np.sqrt(np.linspace(0, self._highest, _RADII)), diameter / 2)
 
     def filtered(self, spectrum: Spectrum, direction: Field) -> Spectrum:
-        """Return a spectrum times the transfer function of a line."""
+        """Return a spectrum multiplied by the transfer function of a line filter."""
         out = np.empty_like(spectrum)
         scale = (_RADII - 1) / self._highest
         z, y, x = self._axes
@@ -164,7 +162,7 @@ def _filtered(spectrum, z, y, x, axis, across, scale, decay, out):  # type: igno
 
 
 def _across(wave: npt.NDArray[np.float64], radius: float) -> Field:
-    """Return the transform of a disc's mean minus that of the ring around it, softened at the edge."""
+    """Return the transfer function across the line: mean over a disc minus mean over a ring, with soft edges."""
 
     def disc(size: float) -> npt.NDArray[np.float64]:
         at = np.maximum(wave * size, 1e-9)

@@ -1,4 +1,4 @@
-"""Filaments: from densities on nodes to centre points with scores, and the scores between which to cut."""
+"""Filament scores: from densities to centreline points with scores, and the hysteresis thresholds."""
 
 from __future__ import annotations
 
@@ -15,51 +15,52 @@ from scipy import ndimage
 
 from cryomamba.geometry import Shape
 from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
+from cryomamba_inference.filters.common.fiducials import fiducial_limit
 from cryomamba_inference.filters.common.grid import CoarseGrid, Corner, spans
 from cryomamba_inference.filters.common.node_map import NodeMap
 from cryomamba_inference.filters.filaments.centrelines import centreline_points, line_votes, suppress_non_maxima
 from cryomamba_inference.filters.filaments.lines import LineBank
 from cryomamba_inference.filters.filaments.tracing import trace
-from cryomamba_inference.filters.membrane.calibration import fiducial_limit
 
 Field = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
 NODES_PER_DIAMETER = 5.0
 LENGTH_DIAMETERS = 2.5
-"""A line that goes on for so many diameters is taken for a filament."""
+"""Minimum length of a filament in diameters."""
 SCORE_OCTAVE = 24.0
 """Scores are `SCORE_OCTAVE` · log2(1 + votes), at most 255."""
 MIN_SCORE = 48
-"""Points with less are not kept."""
-BOX_NODES = 112
-_SAMPLE_STRIDE = 3
-_RESPONSE_FLOOR = 3.0
-_WALL_DIAMETERS = 0.7
-_SUPPRESSION_DIAMETERS = 0.8
-_VOTE_SIGMA_DIAMETERS = 1.2
-_VOTE_REACH_DIAMETERS = 2.5
-_SHARE_OF_BEST = 0.8
-_MIN_HIGH = 120
-_HYSTERESIS = 20
-_FIDUCIAL_DILATION = 2
-_FIDUCIAL_CONTRAST = 2.0
-_CLIP = 0.5
-_ROUNDING = 1e-5
-_BORDER_DIAMETERS = 0.1
+"""Points with a lower score are discarded."""
+BOX_NODES = 112  # side of a box that is filtered at a time
+_SAMPLE_STRIDE = 3  # every third calibration box is used for the noise
+_RESPONSE_FLOOR = 3.0  # minimum response in standard deviations of the noise
+# Distances in diameters:
+_WALL_DIAMETERS = 0.7  # to the samples of the wall
+_SUPPRESSION_DIAMETERS = 0.8  # of the non-maximum suppression
+_VOTE_SIGMA_DIAMETERS = 1.2  # standard deviation of the decay of votes
+_VOTE_REACH_DIAMETERS = 2.5  # of votes
+_BORDER_DIAMETERS = 0.1  # from the border of the volume to centreline points
+_SHARE_OF_BEST = 0.8  # upper threshold relative to the best score
+_MIN_HIGH = 120  # minimum of the upper threshold
+_HYSTERESIS = 20  # scores between the two thresholds
+_FIDUCIAL_DILATION = 2  # nodes
+_FIDUCIAL_CONTRAST = 2.0  # densities beyond this many limits show the contrast of gold
+_CLIP = 0.5  # of the fiducial limit, to which densities are clipped
+_ROUNDING = 1e-5  # relative density range of a constant volume
 
 
 @dataclass(frozen=True, slots=True)
 class FilamentModel:
-    """What was learned of a volume; the same for every tile.
+    """The calibrated parameters of a volume; the same for every tile.
 
     Attributes
     ----------
     diameter : float
         In nodes.
-    level, limit, most : float
-        Median density; how far from it the density of anything but gold may be; and how far it counts, so that a few
-        dense places do not outshine a long weak line.
+    level, limit, clip : float
+        Median density; distance from it beyond which a density belongs to fiducials; and distance to which densities
+        are clipped, so that a few dense spots do not dominate a long weak line.
     bank : LineBank
     """
 
@@ -71,11 +72,11 @@ class FilamentModel:
 
     @property
     def margin(self) -> int:
-        """Nodes of answers around a box that decide which points are in it and what their scores are."""
+        """Nodes around a box whose responses influence its points and their scores."""
         return math.ceil((_WALL_DIAMETERS + _SUPPRESSION_DIAMETERS + _VOTE_REACH_DIAMETERS) * self.diameter) + 4
 
     def density(self, nodes: Field) -> Field:
-        """Return densities about 0, and without gold and what is next to it."""
+        """Return densities relative to the level, without fiducials and their surroundings, clipped."""
         field = nodes - np.float32(self.level)
         fiducials = ndimage.binary_dilation(np.abs(field) > self.limit, iterations=_FIDUCIAL_DILATION)
         field[fiducials] = 0
@@ -84,7 +85,7 @@ class FilamentModel:
 
 @dataclass(frozen=True, slots=True)
 class LineMap:
-    """The bank's answer to lines of one contrast on all nodes of a volume.
+    """The response to lines of one contrast on all nodes of a volume.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class LineMap:
     sign : int
         1 for lines brighter than their surroundings, −1 for darker ones.
     response, direction : NodeMap
-        The strongest answer (float32) and the number of its direction (uint8).
+        The strongest response (float32) and the index of its orientation (uint8).
     """
 
     nodes: NodeMap
@@ -103,19 +104,19 @@ class LineMap:
 
     @classmethod
     def empty(cls, nodes: NodeMap, sign: int, folder: Path | None) -> LineMap:
-        """Make the files, in a folder."""
+        """Create the arrays in a directory."""
         shape = nodes.array.shape
         return cls(nodes, sign, NodeMap(shape, folder), NodeMap(shape, folder, np.uint8))
 
     def points(self, model: FilamentModel, first: Corner, last: Corner) -> Points:
-        """Return the centre points in a box of nodes (n, 7): z, y, x in the volume's nodes, direction, score."""
+        """Return the centreline points in a box of nodes (n, 7): z, y, x in nodes of the volume, direction, score."""
         shape = self.response.array.shape
         low = [max(a - model.margin, 0) for a in first]
         high = [min(b + model.margin, n) for b, n in zip(last, shape, strict=True)]
         around = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         response, direction = (np.array(one.array[around]) for one in (self.response, self.direction))
         density = model.density(np.array(self.nodes.array[around])) * np.float32(self.sign)
-        # Of a line that runs along a border, what is inside must be most of it.
+        # Of a line along a border, most must be inside the volume.
         side = math.ceil(_BORDER_DIAMETERS * model.diameter)
         seen = [
             (side if a == 0 else 1, b - a - (side if b == n else 1)) for a, b, n in zip(low, high, shape, strict=True)
@@ -141,7 +142,7 @@ class LineMap:
 
 
 def learn_model(nodes: Field, grid: CoarseGrid, *, diameter_A: float) -> FilamentModel:
-    """Learn level, gold and noise from samples of the nodes."""
+    """Estimate level, fiducial limit and noise from samples of the volume."""
     shape: Corner = (nodes.shape[0], nodes.shape[1], nodes.shape[2])
     boxes = [
         np.array(nodes[tuple(slice(*side) for side in zip(*box, strict=True))]) for box in calibration_boxes(shape)
@@ -150,7 +151,7 @@ def learn_model(nodes: Field, grid: CoarseGrid, *, diameter_A: float) -> Filamen
     level = float(np.median(values))
     limit = fiducial_limit(values, level)
     diameter = diameter_A / grid.step_A
-    # What rounding leaves of a constant volume is no noise to compare with.
+    # Rounding errors of a constant volume do not count as noise.
     nothing = float(np.ptp(values)) <= _ROUNDING * abs(level)
     bounds = (limit, _CLIP * limit) if limit > 0 else (math.inf, math.inf)
     bounds = (math.inf, 0.0) if nothing else bounds
@@ -159,9 +160,9 @@ def learn_model(nodes: Field, grid: CoarseGrid, *, diameter_A: float) -> Filamen
 
 
 def response_tasks(model: FilamentModel, nodes: Field, lines: dict[int, LineMap]) -> list[Callable[[], None]]:
-    """Return what fills the maps, by sign, from the densities on the nodes of the whole volume, box by box.
+    """Return tasks that compute the maps, by sign, from the densities of the whole volume, box by box.
 
-    The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
+    The boxes depend on the volume only, so that responses are bit-identical for every tiling.
     """
     reach = model.bank.reach + _FIDUCIAL_DILATION
 
@@ -180,7 +181,7 @@ def response_tasks(model: FilamentModel, nodes: Field, lines: dict[int, LineMap]
 
 
 def point_tasks(model: FilamentModel, lines: LineMap, found: dict[int, Points]) -> list[Callable[[], None]]:
-    """Return what finds the centre points of the whole volume, box by box; `found` takes them by the box's number."""
+    """Return tasks that find the centreline points of the whole volume; they put them into `found` by box index."""
     boxes = list(product(*(spans(size, BOX_NODES) for size in lines.response.array.shape)))
 
     def collect(number: int) -> None:
@@ -193,8 +194,7 @@ def point_tasks(model: FilamentModel, lines: LineMap, found: dict[int, Points]) 
 def choose_sign(model: FilamentModel, lines: dict[int, LineMap]) -> int:
     """Return the contrast of the filaments.
 
-    Matter is dense as gold is, if there is any. Else it is the contrast in which lines go on for longer and stand out
-    more, judged on samples.
+    It is that of gold fiducials, if there are any; else the one with the longer and stronger lines in samples.
     """
     if len(lines) == 1:
         return next(iter(lines))
@@ -211,15 +211,15 @@ def choose_sign(model: FilamentModel, lines: dict[int, LineMap]) -> int:
 
 
 def find_thresholds(scores: list[Points]) -> tuple[int, int]:
-    """Return the scores from which on a point belongs to a filament, and from which on a filament is believed.
+    """Return the lower and the upper hysteresis threshold.
 
-    Scores are in units of noise, which alone hardly ever reaches the least threshold over a filament's length. Above
-    it, what falls far behind the surest filament is clutter.
+    Scores are relative to the noise, which hardly ever reaches the minimum threshold along a filament's length. Above
+    it, what falls far below the best filament is background structure.
 
     Parameters
     ----------
     scores : list of arrays of shape (n,)
-        Those along each line that might be a filament.
+        Scores along each candidate filament.
     """
     best = max((float(one.max(initial=0)) for one in scores), default=0.0)
     high = min(max(int(_SHARE_OF_BEST * best), _MIN_HIGH), 255)
@@ -227,7 +227,7 @@ def find_thresholds(scores: list[Points]) -> tuple[int, int]:
 
 
 def points_near(points: Points, model: FilamentModel, grid: CoarseGrid, start: Shape, shape: Shape) -> Points:
-    """Return the points (in Å) whose tubes may reach into a box of voxels."""
+    """Return the points (in Å) whose tubes may overlap a box of voxels."""
     reach = (math.ceil(model.diameter / 2) + 2) * grid.step_A
     size = np.array(grid.voxel_size_A)
     low, high = np.array(start) * size - reach, (np.array(start) + shape - 1) * size + reach
@@ -235,9 +235,9 @@ def points_near(points: Points, model: FilamentModel, grid: CoarseGrid, start: S
 
 
 def traced_scores(found: list[Points], diameter: float) -> list[Points]:
-    """Return the scores along each line that goes on for long enough.
+    """Return the scores along each line of the minimum length.
 
-    In a thin volume, what stands upright may have scores above all filaments, but ends soon.
+    In a thin volume, short upright objects may have higher scores than all filaments.
     """
     least = LENGTH_DIAMETERS * diameter
     lines: list[Points] = []
@@ -249,5 +249,5 @@ def traced_scores(found: list[Points], diameter: float) -> list[Points]:
 
 
 def _evidence(lines: list[Points]) -> float:
-    """Return how much speaks for lines: a filament has longer fringes of the other contrast beside it, but weaker."""
+    """Return the evidence for lines; the fringes of the opposite contrast next to a filament are longer but weaker."""
     return float(sum(((2 ** (scores / SCORE_OCTAVE) - 1) ** 2).sum() for scores in lines))

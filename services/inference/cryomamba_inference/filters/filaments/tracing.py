@@ -1,4 +1,4 @@
-"""Tracing: from loose centre points to filaments, each a row of points at equal distances. Pure."""
+"""Traces filaments through centreline points by a predictor-corrector scheme, and resamples them. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from scipy.spatial import cKDTree
 
 Floats = npt.NDArray[np.float64]
 
-_STEP_DIAMETERS = 0.5
-_NEAR_DIAMETERS = 0.6
-_MIN_ADVANCE = 0.2
-_MIN_AGREEMENT = 0.75
-_SMOOTHINGS = 2
+_STEP_DIAMETERS = 0.5  # of the predictor
+_NEAR_DIAMETERS = 0.6  # radius in which points belong to a filament
+_MIN_ADVANCE = 0.2  # minimum progress per step, in steps
+_MIN_AGREEMENT = 0.75  # minimum cosine between the directions of a filament and of its points
+_SMOOTHINGS = 2  # passes of the (1, 2, 1) / 4 kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,20 @@ class Filament:
 
 
 def trace(points: Floats, *, diameter_A: float, high: float, min_length_A: float, spacing_A: float) -> list[Filament]:
-    """Follow filaments from their surest point to both ends.
+    """Trace filaments from their highest-scoring point to both ends.
 
     Parameters
     ----------
     points : array of shape (n, 7)
-        z, y, x in Å, direction, score; those too weak to be part of a filament left out.
+        z, y, x in Å, direction, score; only those above the lower threshold.
     diameter_A : float
-        Points nearer than 0.6 of it to a filament belong to it.
+        Points within 0.6 diameters of a filament belong to it.
     high : float
-        Score that a filament must reach somewhere.
+        Score that a filament must reach at one point.
     min_length_A : float
-        Shorter ones are left out.
+        Minimum length.
     spacing_A : float
-        Distance of neighbouring points along a filament.
+        Distance between points along a filament.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def trace(points: Floats, *, diameter_A: float, high: float, min_length_A: float
 
 
 class _PointCloud:
-    """Points, and which of them lie on a filament that was followed already."""
+    """Points, and which of them belong to a filament already."""
 
     def __init__(self, points: Floats, diameter_A: float) -> None:
         self._positions, self._directions, self._scores = points[:, :3], points[:, 3:6], points[:, 6]
@@ -78,16 +78,16 @@ class _PointCloud:
         origin = start or (self._positions[seed], self._directions[seed], float(self._scores[seed]))
         forward, back = self._march(origin, 1.0), self._march(origin, -1.0)
         line = [*reversed(back), origin, *forward]
-        places, scores = np.array([one[0] for one in line]), np.array([one[2] for one in line])
-        for near in self._tree.query_ball_point(places, self._radius):
+        positions, scores = np.array([one[0] for one in line]), np.array([one[2] for one in line])
+        for near in self._tree.query_ball_point(positions, self._radius):
             self.used[near] = True
         self.used[seed] = True
-        return places, scores
+        return positions, scores
 
     def _march(self, origin: tuple[Floats, Floats, float], side: float) -> list[tuple[Floats, Floats, float]]:
         line: list[tuple[Floats, Floats, float]] = []
         position, direction = origin[0], side * origin[1]
-        # A line that bites its own tail has an end, too.
+        # Bounded, because a line may be closed.
         for _ in range(len(self._positions)):
             following = self._correct(position + self._step * direction, direction)
             if following is None or (following[0] - position) @ direction < _MIN_ADVANCE * self._step:
@@ -96,25 +96,25 @@ class _PointCloud:
             position, direction = following[0], following[1]
         return line
 
-    def _correct(self, guess: Floats, direction: Floats) -> tuple[Floats, Floats, float] | None:
-        """Return where the line runs near a guess, its direction and score; None where there is no line left."""
-        near = np.array(self._tree.query_ball_point(guess, self._radius), np.int64)
+    def _correct(self, predicted: Floats, direction: Floats) -> tuple[Floats, Floats, float] | None:
+        """Return position, direction and score of the line near a predicted position; None if the line ends."""
+        near = np.array(self._tree.query_ball_point(predicted, self._radius), np.int64)
         near = near[~self.used[near]] if near.size else near
         if not near.size:
             return None
         turned = self._directions[near] * np.sign(self._directions[near] @ direction)[:, None]
-        offset = self._positions[near] - guess
+        offset = self._positions[near] - predicted
         agree = turned @ direction > _MIN_AGREEMENT
         if not (agree & (np.abs(offset @ direction) <= self._step / 2)).any():
             return None
         weight = self._scores[near] ** 2 * agree * np.exp(-((offset @ direction) ** 2) / (2 * (self._step / 2) ** 2))
         weight = weight / weight.sum()
-        middle = weight @ turned
-        middle /= np.linalg.norm(middle)
+        mean_direction = weight @ turned
+        mean_direction /= np.linalg.norm(mean_direction)
         lateral = weight @ offset
-        # Only sideways: the guess keeps its place along the line.
-        position = guess + lateral - (lateral @ middle) * middle
-        return position, middle, float(self._scores[near[agree]].max())
+        # Only perpendicular to the line.
+        position = predicted + lateral - (lateral @ mean_direction) * mean_direction
+        return position, mean_direction, float(self._scores[near[agree]].max())
 
 
 def _smoothed(line: Floats) -> Floats:

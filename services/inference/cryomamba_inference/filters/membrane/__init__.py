@@ -1,1 +1,1 @@
-"""Oriented filters, grouping and calibration for membranes."""
+"""Membranes: ridge filters, tensor-voting-like grouping, profiles along the normal, lamella surfaces."""

@@ -1,7 +1,8 @@
-"""Where a specimen ends: the faces of a lamella or of the ice, above and below which is vacuum.
+"""The surfaces of a lamella or ice layer, above and below which is vacuum.
 
-The missing wedge and the filters make membranes go on beyond a face. The faces are found from all membranes together:
-at a face, the crests that support each other all lie on its inner side, so their centres of gravity lean inwards.
+The missing wedge and the filters extend membranes beyond these surfaces. The surfaces are estimated from all membranes
+together: at a surface, the ridge points that vote for each other are all on its inner side, so their votes are
+asymmetric along z.
 """
 
 from __future__ import annotations
@@ -16,29 +17,29 @@ Field = npt.NDArray[np.float32]
 Values = npt.NDArray[np.floating[Any]]
 
 _SURFACE_ASYMMETRY = 0.6
-"""Lean, along z and in ranges, of the crests on a face."""
-_START_ASYMMETRY, _MIN_ASYMMETRY = 0.33, 0.5
+"""Asymmetry of the votes of ridge points on a surface, in vote ranges."""
+_START_ASYMMETRY, _MIN_ASYMMETRY = 0.33, 0.5  # mean asymmetry where the fit starts, and beyond an accepted surface
 _ASYMMETRY_SLOPE = 0.1
-"""How fast the lean falls from a face inwards, per node."""
-_WINDOWS = (4.0, 4.0, 3.0, 3.0, 2.5, 2.5, 2.5)
+"""Decrease of the asymmetry from a surface inwards, per node."""
+_WINDOWS = (4.0, 4.0, 3.0, 3.0, 2.5, 2.5, 2.5)  # standard deviation in nodes of the weights of each iteration
 _MIN_POINTS = 40
 _MIN_POINTS_BEYOND = 5
-_MAX_HEIGHT_RATIO = 0.68
+_MAX_HEIGHT_RATIO = 0.68  # median response beyond an accepted surface, relative to that inside
 _TILT_PRIOR, _SAG_PRIOR = 0.08, 0.03
-"""How far a face may be expected to tilt and to bend, as a share of half the volume's width."""
+"""Prior standard deviations of linear and quadratic coefficients, as a fraction of half the volume's width."""
 _CORRELATED_POINTS = 20.0
-"""Crests that say the same, as they lie on one membrane."""
+"""Ridge points on one membrane that count as one observation."""
 
 
 @dataclass(frozen=True)
 class LamellaSurfaces:
-    """Two surfaces of second order, z as a function of y and x; in nodes.
+    """Two quadratic surfaces, z as a function of y and x; in nodes.
 
     Attributes
     ----------
     lower, upper : array of shape (6,), float64, or None
-        Coefficients of 1, u, v, u², uv, v², with u and v running from −1 to 1 over the volume's y and x; None where
-        nothing ends within the volume.
+        Coefficients of 1, u, v, u², uv, v², with u and v running from −1 to 1 over the volume's y and x; None if the
+        specimen extends beyond the volume.
     shape : tuple of int
         Nodes of the volume, z, y, x.
     """
@@ -59,16 +60,16 @@ NO_SURFACES = LamellaSurfaces()
 
 
 def find_lamella_surfaces(positions: Field, asymmetry: Field, height: Field, shape: tuple[int, ...]) -> LamellaSurfaces:
-    """Find the faces of a specimen.
+    """Estimate the surfaces of a specimen.
 
     Parameters
     ----------
-    places : array of shape (n, 3), float32
-        Crests of believed membranes, in nodes, z, y, x.
-    lean : array of shape (n,), float32
-        How far the crests that support one lie above it along z, in ranges of the vote.
+    positions : array of shape (n, 3), float32
+        Ridge points of accepted membranes, in nodes, z, y, x.
+    asymmetry : array of shape (n,), float32
+        As in :class:`~cryomamba_inference.filters.membrane.voting.VoteResult`.
     height : array of shape (n,), float32
-        Response on the crests; beyond a face it is weaker.
+        Response on the ridges; it is weaker beyond a surface.
     shape : tuple of int
         Nodes of the volume.
     """
@@ -89,7 +90,7 @@ def _monomials(y: Values, x: Values, shape: tuple[int, ...]) -> Values:
 
 
 def _fit_surface(z: Values, monomials: Values, asymmetry: Field, height: Field, half_width: float) -> Values | None:
-    """Return the coefficients of the face at small z, or None."""
+    """Return the coefficients of the surface at small z by iteratively reweighted least squares, or None."""
     start = _start_depth(z, asymmetry)
     if start is None:
         return None
@@ -118,7 +119,7 @@ def _fit_surface(z: Values, monomials: Values, asymmetry: Field, height: Field, 
 
 
 def _start_depth(z: Values, asymmetry: Field) -> float | None:
-    """Return the z below which crests lean upwards, searched from the middle; None if there is none."""
+    """Return the z nearest to the centre at which the mean asymmetry indicates a surface; None if there is none."""
     plane = np.maximum(np.round(z), 0).astype(np.int64)
     count = np.bincount(plane)
     total = np.bincount(plane, asymmetry)

@@ -1,7 +1,7 @@
-"""Membranes by a plate bank, voting and distance from the crest: from densities to a score per voxel.
+"""Membrane scores: from ridge responses by voting to a score per voxel.
 
-The score says how much membrane continues around a voxel's foot on the nearest crest, and is given to voxels within
-half a membrane of that crest only, so the thickness of the mask does not depend on the threshold.
+The score measures how far the membrane continues around the nearest point of a ridge. Only voxels within half a
+membrane thickness of the ridge have one, so that the thickness of the mask does not depend on the threshold.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cryomamba.geometry import Shape
 from cryomamba_inference.filters.common.fiducials import Fiducials
-from cryomamba_inference.filters.common.grid import CoarseGrid, Corner
+from cryomamba_inference.filters.common.grid import Borders, CoarseGrid, Corner
 from cryomamba_inference.filters.membrane.lamella_surfaces import NO_SURFACES, LamellaSurfaces
 from cryomamba_inference.filters.membrane.normal_profiles import (
     NEIGHBOUR_REACH,
@@ -24,52 +24,52 @@ from cryomamba_inference.filters.membrane.normal_profiles import (
 )
 from cryomamba_inference.filters.membrane.patches import rasterize_patches
 from cryomamba_inference.filters.membrane.plate_map import PlateBox, PlateMap
-from cryomamba_inference.filters.membrane.plates import Borders, PlateBank
+from cryomamba_inference.filters.membrane.plates import PlateBank
 from cryomamba_inference.filters.membrane.ridges import RidgePoints, find_ridge_points
 from cryomamba_inference.filters.membrane.voting import VoteResult, vote
 
 Field = npt.NDArray[np.float32]
 Nodes = npt.NDArray[np.int32]
 
-STEP_A = 27.0
-RIDGE_REACH = 4
-PATCH_REACH = 4
-RIDGE_FLOOR = 1.5
-MAX_STRENGTH = 8.0
-MIN_VOTES = np.float32(5.0)
-VOTE_RANGE_A = 85.0
-VOTE_REACH = 1.6
-CURVATURE_BIAS = 0.8
-MAX_SIMILARITY = 1.5
+STEP_A = 27.0  # distance between nodes in Å
+RIDGE_REACH = 4  # nodes that a ridge point depends on
+PATCH_REACH = 4  # nodes that a patch reaches
+RIDGE_FLOOR = 1.5  # minimum response of a ridge, in standard deviations of the noise
+MAX_STRENGTH = 8.0  # responses count up to this, in standard deviations
+MIN_VOTES = np.float32(5.0)  # below which a ridge point gets no score
+VOTE_RANGE_A = 85.0  # standard deviation in Å of the Gaussian decay of votes
+VOTE_REACH = 1.6  # maximum distance of votes, in vote ranges
+CURVATURE_BIAS = 0.8  # shift per curvature, in squared widths of the plate filter
+MAX_SIMILARITY = 1.5  # up to which similarity with the membrane profile counts
 SCORE_OCTAVE = 24.0
 """Scores are uint8: `SCORE_OCTAVE` · log2(1 + votes), clipped to 255."""
 
 
 @dataclass(frozen=True, slots=True)
 class MembraneModel:
-    """What the calibration found, and the sizes; the same for every tile.
+    """The calibrated parameters of a volume; the same for every tile.
 
     Attributes
     ----------
     sign : float
         1 where membranes are brighter than their surroundings, −1 where darker.
     level : float
-        Median density on the nodes, before the sign.
-    beads : Beads
-        Gold in the whole volume.
+        Median density on the nodes, before multiplication by `sign`.
+    fiducials : Fiducials
+        Gold fiducials of the whole volume.
     bank : PlateBank
-    gold_limit : float
-        Distance from the level beyond which a density is gold's.
+    fiducial_limit : float
+        Distance from the level beyond which a density belongs to fiducials.
     middle, deviation : float
         Median and scaled MAD of the strongest responses.
     half_thickness_A : float
-        Half the thickness of the mask.
+        Half the thickness of the mask in Å.
     vote_range_A : float
-        Deviation in Å over which votes fade; the noisier the volume, the longer.
-    faces : Faces
-        Beyond them nothing has a score.
-    profile : Profile or None
-        What a membrane looks like in section; None where too few were found to tell.
+        Standard deviation in Å of the decay of votes; larger in noisier volumes.
+    surfaces : LamellaSurfaces
+        Beyond them all scores are 0.
+    profile : MembraneProfile or None
+        Typical density profile along the normal; None if too few membranes were found.
     """
 
     sign: float
@@ -86,28 +86,28 @@ class MembraneModel:
 
     @property
     def step_A(self) -> float:
-        """Distance of the nodes in Å."""
+        """Distance between nodes in Å."""
         return self.bank.step_A
 
     @property
     def margin(self) -> int:
-        """Nodes of responses around a box that can change its scores."""
+        """Nodes around a box whose responses influence its scores."""
         return PATCH_REACH + 2 * NEIGHBOUR_REACH + self.vote_reach + RIDGE_REACH
 
     @property
     def vote_reach(self) -> int:
-        """Nodes around a crest that are asked for votes."""
+        """Maximum distance of votes in nodes."""
         return int(np.ceil(VOTE_REACH * self.vote_range_A / self.step_A))
 
     def clean(self, nodes: Field, first: Corner) -> Field:
-        """Return densities on nodes with matter positive, about 0, and without gold."""
+        """Return densities relative to the level, positive for membranes, with fiducials removed."""
         field = (nodes - np.float32(self.level)) * np.float32(self.sign)
         return self.fiducials.remove(field, first)
 
     def surface(self, box: PlateBox) -> tuple[Field, Field]:
-        """Return the distance from the membrane's middle in Å and the votes there, on the nodes of a box.
+        """Return the distance from the membrane's centre in Å and the votes there, on the nodes of a box.
 
-        Both are good from `margin` nodes off the sides that are no borders of the volume.
+        Both are valid `margin` nodes away from sides that are not borders of the volume.
         """
         ridge_points, result = self.collect_votes(box)
         scaled_votes = result.votes * np.float32(self.vote_scale)
@@ -123,9 +123,9 @@ class MembraneModel:
         return distance * np.float32(self.step_A), votes
 
     def collect_votes(self, box: PlateBox) -> tuple[RidgePoints, VoteResult]:
-        """Return the crests of a box, and what they say of each other.
+        """Return the ridge points of a box and their votes.
 
-        Where the profile of membranes is known, a crest's vote counts as much as its section looks like one.
+        If the membrane profile is known, votes are weighted by the similarity of the sender's profile.
         """
         ridge_points = self.ridge_points(box)
         strength = np.minimum(ridge_points.height, np.float32(MAX_STRENGTH))
@@ -147,35 +147,35 @@ class MembraneModel:
         return ridge_points, result
 
     def ridge_points(self, box: PlateBox) -> RidgePoints:
-        """Return the crests of a box, their heights in deviations above the median."""
+        """Return the ridge points of a box; heights are in standard deviations above the median."""
         heights = (box.response - np.float32(self.middle)) * np.float32(1 / self.deviation)
         interior = _interior_box(box.response.shape, box.borders, RIDGE_REACH)
         return find_ridge_points(heights, box.direction, self.bank.normals, floor=RIDGE_FLOOR, box=interior)
 
     def surface_offset(self, ridge_points: RidgePoints, result: VoteResult) -> Field:
-        """Return how far above the nodes of those that were asked, along their normals, the surface lies, in nodes."""
-        # A plate laid on a curved surface finds it on the inner side; the bias grows with curvature.
+        """Return the distance in nodes from each receiver to the fitted surface, along its normal."""
+        # A flat filter shifts the ridge of a curved surface to the inner side, in proportion to the curvature.
         bias = np.float32(CURVATURE_BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * result.curvature
-        surface_offset: Field = ridge_points.offset[result.indices] + result.shift - bias
-        return surface_offset
+        offset: Field = ridge_points.offset[result.indices] + result.shift - bias
+        return offset
 
     def profiles_at(self, box: PlateBox, positions: Field, normals: Field, curvature: Field) -> Field:
-        """Return sections with matter positive, above the level, at places in nodes of a box; `bend` in 1 / nodes."""
+        """Return density profiles relative to the level, positive for membranes, at positions in nodes of a box."""
         scale = self.step_A / box.density_step_A
-        middles = np.asarray((positions + np.asarray(box.first)) * scale, np.float64)
-        bend_A = curvature / np.float32(self.step_A)
-        profiles = sample_profiles(box.density, middles, normals, bend_A, step_A=box.density_step_A)
+        centres = np.asarray((positions + np.asarray(box.first)) * scale, np.float64)
+        curvature_A = curvature / np.float32(self.step_A)
+        profiles = sample_profiles(box.density, centres, normals, curvature_A, step_A=box.density_step_A)
         return (profiles - np.float32(self.level)) * np.float32(self.sign)
 
-    def contain_fiducials(self, profiles_at: Field) -> npt.NDArray[np.bool_]:
-        """Return which sections (n, steps) have gold in them."""
-        away = np.abs(profiles_at - np.median(profiles_at, axis=1, keepdims=True))
-        return np.asarray((away > np.float32(self.fiducial_limit)).any(axis=1))
+    def contain_fiducials(self, profiles: Field) -> npt.NDArray[np.bool_]:
+        """Return which profiles (n, samples) contain fiducials."""
+        deviations = np.abs(profiles - np.median(profiles, axis=1, keepdims=True))
+        return np.asarray((deviations > np.float32(self.fiducial_limit)).any(axis=1))
 
     def _match_profiles(
         self, profile: MembraneProfile, box: PlateBox, nodes: Nodes, shift: Field, normals: Field, curvature: Field
     ) -> tuple[Field, Field]:
-        """Return how far above a surface, in nodes, sections see a membrane, and how much like one they look."""
+        """Return the shift in nodes to the best match with the membrane profile, and the similarity."""
         positions = nodes + shift[:, None] * normals
         profiles_at = self.profiles_at(box, positions, normals, curvature)
         correlate = profile.correlations(profiles_at)
@@ -186,32 +186,32 @@ class MembraneModel:
 
     @property
     def vote_scale(self) -> float:
-        """What makes votes independent of the number of voters within the range."""
+        """Factor that makes votes independent of the number of senders in range."""
         return float((VOTE_RANGE_A / self.vote_range_A) ** 2 * (self.step_A / STEP_A) ** 2)
 
 
 def _interior_box(shape: tuple[int, ...], borders: Borders, edge: int) -> npt.NDArray[np.int64]:
-    """Return the box (3, 2) that is `edge` nodes off the sides that are no borders."""
+    """Return the box (3, 2) that is `edge` nodes away from sides that are not borders."""
     sides = [(0 if a else edge, n if b else n - edge) for n, (a, b) in zip(shape, borders, strict=True)]
     return np.asarray(sides, np.int64)
 
 
 def to_scores(votes: Field) -> Field:
-    """Return votes on the scale of scores, not rounded."""
+    """Convert votes to scores, not rounded."""
     return np.asarray(SCORE_OCTAVE * np.log2(1 + votes), np.float32)
 
 
 def score_box(
     model: MembraneModel, grid: CoarseGrid, plates: PlateMap, start: Shape, shape: Shape
 ) -> npt.NDArray[np.uint8]:
-    """Return the scores of a box of voxels; the same for any cut of the volume, within rounding.
+    """Return the scores of a box of voxels; independent of the tiling, within rounding.
 
     Parameters
     ----------
     model : MembraneModel
     grid : CoarseGrid
     plates : PlateMap
-        Of the whole volume; only the box and `margin` around are read.
+        Of the whole volume; only the box and `margin` around it are read.
     start, shape : tuple of int
         First voxel and shape of the box.
 
@@ -239,7 +239,7 @@ def interpolate_scores(
     shape: Shape,
     model: MembraneModel,
 ) -> npt.NDArray[np.uint8]:
-    """Interpolate both fields to voxels and give those within half a membrane of a crest its votes as a score."""
+    """Interpolate both fields to voxels; those within half a membrane thickness of a ridge get its votes as a score."""
     scores = np.empty(shape, np.uint8)
     rows, columns = (
         (start[axis] + np.arange(shape[axis])) * (grid.voxel_size_A[axis] / grid.step_A) for axis in (1, 2)

@@ -1,10 +1,10 @@
-"""Sections across membranes: where between its leaflets the middle of one lies.
+"""Density profiles along the normal, which locate the centre of a membrane between its leaflets.
 
-The plates see membranes blurred to some 27 Å and say where one is to about 6 Å. Finer nodes are averaged over a patch
-of the surface into a section along its normal. What a membrane's section looks like in a volume, two leaflets or one
-ridge, with fringes or without, is learned from the volume's own membranes: the mean of their sections, turned over and
-shifted until it fits itself (as in subtomogram averaging). Sections of neighbours are compared with it together, so
-that the surface stays smooth.
+The plate filters work at about 27 Å and locate a membrane to about 6 Å. A profile is sampled on a finer grid and
+averaged over a patch of the surface. The typical profile of a volume's membranes (two leaflets or one ridge, with or
+without fringes) is learned from the volume itself: the symmetrized mean of the profiles, iteratively aligned as in
+subtomogram averaging. Profiles are cross-correlated with it together with their neighbours', so that the surface stays
+smooth.
 """
 
 from __future__ import annotations
@@ -16,33 +16,35 @@ import numpy as np
 import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
-Places = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.float64]
 
-_SAMPLE_A = 4.5
+_SAMPLE_A = 4.5  # distance between samples of a profile in Å
 _HALF_SAMPLES = 10
-"""Steps of a section to either side of a surface."""
+"""Samples of a profile on either side of a surface."""
 _MAX_SHIFT = 4
-"""Steps by which a surface is moved at most."""
-_PATCH_A, _PATCH_STEP_A, _PATCH_DECAY = 42.0, 18.0, 0.7
+"""Maximum shift of a surface in samples."""
+_PATCH_A, _PATCH_STEP_A = 42.0, 18.0  # radius of a patch, and distance between its points, in Å
+_PATCH_DECAY = 0.7  # loss of weight from the centre of a patch to its rim
 _SHIFTS_A = np.arange(-_MAX_SHIFT, _MAX_SHIFT + 1, dtype=np.float32) * np.float32(_SAMPLE_A)
-_NEIGHBOURS_A = 30.0
+_NEIGHBOURS_A = 30.0  # standard deviation in Å of the weights of neighbours
 NEIGHBOUR_REACH = 2
-"""Nodes around a crest whose sections are compared with the profile together with its own."""
-_BACKGROUND_A = 26.0
+"""Nodes around a ridge point whose correlations are averaged with its own."""
+_BACKGROUND_A = 26.0  # standard deviation in Å of a membrane blurred beyond recognition
 _BACKGROUND = np.exp(-0.5 * (np.arange(-_HALF_SAMPLES, _HALF_SAMPLES + 1) * _SAMPLE_A / _BACKGROUND_A) ** 2)
-_ITERATIONS = 2
+_ITERATIONS = 2  # of the alignment
 _MIN_PROFILES = 100
-_MIN_CONTRAST = 0.1
+_MIN_CONTRAST = 0.1  # of the part that a blurred membrane does not explain, relative to the whole profile
 
-_SHIFT_PENALTY = 0.003
+_SHIFT_PENALTY = 0.003  # per Å², relative to the variance of the correlations
 _REFERENCE_SHARE = 0.5
-"""How well membranes fit, as a share of how well the surest do."""
+"""Correlation of typical membranes, relative to that of the strongest."""
+# A neighbour is on the same surface if its normal has this cosine, and it is not too far above the tangent plane.
 _MIN_ALIGNMENT = np.float32(0.8)
 _MAX_SLOPE, _SLOPE_SLACK = np.float32(0.25), np.float32(0.1)
 
 
 def _patch() -> Field:
-    """Return points (n, 3) of a patch: two coordinates in the plane in Å, and weights."""
+    """Return the points (n, 3) of a patch: two coordinates in the plane in Å, and a weight."""
     count = int(_PATCH_A / _PATCH_STEP_A)
     axis = np.arange(-count, count + 1) * _PATCH_STEP_A
     plane = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
@@ -56,7 +58,7 @@ def _sample(density, positions, normals, curvature, scale, patch, profiles):  # 
     limits = (density.shape[0] - 1, density.shape[1] - 1, density.shape[2] - 1)
     for n in range(len(positions)):
         n0, n1, n2 = normals[n]
-        # Any two directions in the plane.
+        # Two unit vectors in the plane.
         if abs(n0) < 0.8:
             t0, t1, t2 = 1 - n0 * n0, -n0 * n1, -n0 * n2
         else:
@@ -87,20 +89,20 @@ def _sample(density, positions, normals, curvature, scale, patch, profiles):  # 
                 w += _SAMPLE_A * scale * n2
 
 
-def sample_profiles(density: Field, positions: Places, normals: Field, curvature: Field, *, step_A: float) -> Field:
-    """Return the densities (n, steps) along the normals of patches of a surface.
+def sample_profiles(density: Field, positions: Positions, normals: Field, curvature: Field, *, step_A: float) -> Field:
+    """Return the density profiles (n, samples) along the normals of patches of a surface.
 
     Parameters
     ----------
     density : array of shape (z, y, x), float32
         On nodes of the whole volume; may be a memory map.
-    places : array of shape (n, 3), float64
-        Middles of the patches, in nodes of `density`; what lies outside is as at the border.
+    positions : array of shape (n, 3), float64
+        Centres of the patches, in nodes of `density`, which is extrapolated by its border values.
     normals : array of shape (n, 3), float32
-    bend : array of shape (n,), float32
-        Curvature in 1 / Å, positive where the surface bends towards the normal.
+    curvature : array of shape (n,), float32
+        In 1 / Å; positive if the surface curves towards the normal.
     step_A : float
-        Distance of the nodes of `density`.
+        Distance between the nodes of `density` in Å.
     """
     profiles = np.empty((len(positions), 2 * _HALF_SAMPLES + 1), np.float32)
     _sample(density, positions, normals, curvature, 1 / step_A, _patch(), profiles)
@@ -109,16 +111,16 @@ def sample_profiles(density: Field, positions: Places, normals: Field, curvature
 
 @dataclass(frozen=True, slots=True)
 class MembraneProfile:
-    """What membranes of a volume look like in section.
+    """The typical density profile of the membranes of a volume.
 
     Attributes
     ----------
-    values : array of shape (steps,), float32
-        Density along the normal, the same on both sides.
-    full : float
-        How well membranes fit.
-    pull : float
-        What a shift by 1 Å costs, in fits: the noisier the sections, the more.
+    values : array of shape (samples,), float32
+        Density along the normal, symmetric.
+    reference : float
+        Correlation of a typical membrane.
+    shift_penalty : float
+        Cost of a squared shift of 1 Å² in units of the correlation; larger for noisier profiles.
     """
 
     values: Field
@@ -127,18 +129,18 @@ class MembraneProfile:
 
     @property
     def inner(self) -> Field:
-        """The part that is compared, blind to what a blurred membrane and the background's level would add."""
+        """The matched filter: the central part, orthogonal to a constant and to a blurred membrane."""
         inner = self.values[_MAX_SHIFT:-_MAX_SHIFT].astype(np.float64)
         blurred = np.stack([np.ones(len(inner)), _BACKGROUND[_MAX_SHIFT:-_MAX_SHIFT]], axis=1)
         return np.asarray(inner - blurred @ np.linalg.lstsq(blurred, inner, rcond=None)[0], np.float32)
 
     def correlations(self, profiles: Field) -> Field:
-        """Return how well sections (n, steps) fit (n, shifts) when shifted against the profile."""
+        """Return the cross-correlations (n, shifts) of profiles (n, samples) with this one."""
         windows = np.lib.stride_tricks.sliding_window_view(profiles, len(self.inner), axis=1)
         return np.asarray(windows @ self.inner, np.float32)
 
     def best_shift(self, correlations: Field) -> tuple[Field, Field]:
-        """Return how far above the surface, in Å, the best of the fits (n, shifts) lies, and its height."""
+        """Return the shift in Å along the normal with the highest correlation (n, shifts), and that correlation."""
         correlations = correlations - np.float32(self.shift_penalty) * _SHIFTS_A**2
         best = correlations[:, 1:-1].argmax(axis=1) + 1
         row = np.arange(len(correlations))
@@ -149,9 +151,9 @@ class MembraneProfile:
 
 
 def learn_profile(profiles: Field) -> MembraneProfile | None:
-    """Learn the profile of membranes from sections (n, steps) of sure ones.
+    """Learn the typical profile from profiles (n, samples) of clear membranes.
 
-    None where they are too few, or blurred until nothing is left that tells them from other dense things.
+    None if there are too few, or if they are too blurred to distinguish membranes from other dense objects.
     """
     if len(profiles) < _MIN_PROFILES:
         return None
@@ -214,19 +216,19 @@ def smooth_correlations(
     *,
     step_A: float,
 ) -> Field:
-    """Return the mean fits (n, shifts) of crests and of their neighbours on the same surface.
+    """Return the correlations (n, shifts) averaged over the neighbours on the same surface.
 
     Parameters
     ----------
-    fits : array of shape (n, shifts), float32
+    correlations : array of shape (n, shifts), float32
     nodes : array of shape (n, 3), int32
-    places : array of shape (n, 3), float32
-        Of the surface beside each node, in nodes.
+    positions : array of shape (n, 3), float32
+        Position of the surface next to each node, in nodes.
     normals : array of shape (n, 3), float32
     shape : tuple of int
-        Of the field of nodes.
+        Shape of the field of nodes.
     step_A : float
-        Distance of the nodes.
+        Distance between nodes in Å.
     """
     index_map = np.full(shape, -1, np.int32)
     index_map[tuple(nodes.T)] = np.arange(len(nodes), dtype=np.int32)

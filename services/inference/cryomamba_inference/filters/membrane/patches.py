@@ -1,4 +1,4 @@
-"""From crests to fields: how far each node is from the nearest surface, and how much that surface is believed."""
+"""From ridge points to fields: each node's distance from the nearest surface, and the votes of that surface."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 FAR = np.float32(3)
-"""Distance in nodes of whatever is not near a surface."""
-_MAX_LATERAL = np.float32(1.3)
+"""Distance in nodes assigned to nodes that are not near a surface."""
+_MAX_LATERAL = np.float32(1.3)  # radius of a patch in nodes
+# A node belongs to the patch with the most votes, discounted by the distance in the plane of the patch and from it.
 _LATERAL_COST, _HEIGHT_COST = np.float32(1.0), np.float32(0.1)
-_REACH = 3
+_REACH = 3  # nodes around a ridge point that are examined
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -43,7 +44,7 @@ def _rasterize(nodes, normals, shift, curvature, votes, distance, best_claim, ne
 def rasterize_patches(
     nodes: npt.NDArray[np.int32], normals: Field, shift: Field, curvature: Field, votes: Field, shape: tuple[int, ...]
 ) -> tuple[Field, Field]:
-    """Lay a small piece of a sphere at every crest and tell the nodes around.
+    """Rasterize a small spherical patch at every ridge point.
 
     Parameters
     ----------
@@ -51,18 +52,18 @@ def rasterize_patches(
     normals : array of shape (n, 3), float32
     shift : array of shape (n,), float32
         Distance in nodes from each node along its normal to the surface.
-    bend : array of shape (n,), float32
-        Curvature in 1 / nodes, positive where the surface bends towards the normal.
+    curvature : array of shape (n,), float32
+        In 1 / nodes; positive if the surface curves towards the normal.
     votes : array of shape (n,), float32
     shape : tuple of int
-        Of the results.
+        Shape of the results.
 
     Returns
     -------
     distance : array of `shape`, float32
-        Nodes to the surface of the nearest crest; `FAR` where none is near.
-    belief : array of `shape`, float32
-        Most votes of the crests beside; 0 where there is none.
+        Distance in nodes from the nearest patch; `FAR` if none is near.
+    nearest_votes : array of `shape`, float32
+        Votes of that patch; 0 if none is near.
     """
     distance, nearest_votes = np.full(shape, FAR, np.float32), np.zeros(shape, np.float32)
     best_claim = np.zeros(shape, np.float32)

@@ -1,9 +1,9 @@
-"""The oriented plate bank: how much like a dark or bright plate the surroundings of a node are.
+"""A bank of oriented ridge (plate) filters.
 
-The kernel is the second derivative of a Gaussian across the plate and a Gaussian in it; the strongest of all
-directions counts. Its dependence on direction is cut off after the spherical harmonics of order `ORDER`, so that a few
-filtered copies of the field give the response in every direction as a weighted sum (steerable filters: Freeman and
-Adelson, IEEE PAMI 1991).
+The kernel is the second derivative of a Gaussian along the normal and a Gaussian in the plane; the response of a node
+is the maximum over all orientations. The angular dependence is truncated after the spherical harmonics of order
+`ORDER`, so that the response in every orientation is a weighted sum of a few filtered copies of the field (steerable
+filters: Freeman and Adelson, IEEE PAMI 1991).
 """
 
 from __future__ import annotations
@@ -17,31 +17,29 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.special import eval_legendre
 
-from cryomamba_inference.filters.common.grid import hemisphere_directions
+from cryomamba_inference.filters.common.grid import ALL_BORDERS, Borders, hemisphere_directions
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
 Spectrum = npt.NDArray[np.complex64]
-Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
-ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
 
 ORDER = 6
-_CHUNK_NODES = 8192
-_RADII = 512
-_ANGLES = 64
+_CHUNK_NODES = 8192  # nodes per matrix product, to stay in the cache
+_RADII = 512  # samples of the radial table
+_ANGLES = 64  # nodes of the quadrature over the angle
 _PLUS = np.float32(1)
 
 
 @dataclass(frozen=True)
 class PlateBank:
-    """Kernels of one size in many directions.
+    """Filters of one size in many orientations.
 
     Attributes
     ----------
     step_A : float
-        Distance of the nodes in Å.
+        Distance between nodes in Å.
     across_A, in_plane_A : float
-        Deviations of the Gaussians in Å.
+        Standard deviations of the Gaussians in Å.
     normals : array of shape (n, 3), float32
         Unit normals of the plates, z, y, x; at most 256.
     """
@@ -53,18 +51,18 @@ class PlateBank:
 
     @property
     def reach(self) -> int:
-        """Nodes beyond which a kernel has nothing to say."""
+        """Radius of the kernels in nodes."""
         return int(np.ceil(3.6 * max(self.in_plane_A, self.across_A) / self.step_A))
 
     def strongest(self, field: Field, borders: Borders = ALL_BORDERS) -> tuple[Field, Directions]:
-        """Return the strongest response of each node and which direction gave it.
+        """Return the strongest response of each node and the index of its orientation.
 
         Parameters
         ----------
         field : array of shape (z, y, x), float32
         borders : three pairs of bool
-            Which sides, first and last along each axis, are borders of the volume: there the field is continued by
-            reflection. From other sides the results are `reach` nodes shorter than the field.
+            Sides at which the field is extrapolated by reflection. At other sides the results are `reach` nodes shorter
+            than the field.
         """
         edges = [(0 if a else self.reach, 0 if b else self.reach) for a, b in borders]
         z, y, x = (slice(a, n - b) for n, (a, b) in zip(field.shape, edges, strict=True))
@@ -82,7 +80,7 @@ class PlateBank:
         return bright, dark
 
     def _filtered(self, field: Field, borders: Borders, part: tuple[slice, slice, slice]) -> Field:
-        """Return the responses (basis, z, y, x) along the directions of the basis in a part of a field."""
+        """Return the responses (basis, z, y, x) in the orientations of the basis, in a part of a field."""
         spectrum, padded, inner = self._spectrum(field, borders)
         kernels = _plate_kernels(padded, self.step_A, self.across_A, self.in_plane_A)
         basis = np.empty((len(self._basis), *field[part].shape), np.float32)
@@ -98,7 +96,7 @@ class PlateBank:
 
     @cached_property
     def _weights(self) -> Field:
-        """Weights (n, basis) that make the response along each normal out of those along the basis."""
+        """Weights (n, basis) of the basis responses in the response of each normal."""
         basis_monomials, target_monomials = _monomials(self._basis), _monomials(self.normals)
         return np.asarray(np.linalg.solve(basis_monomials.T, target_monomials.T).T, np.float32)
 
@@ -114,7 +112,7 @@ class PlateBank:
 
 
 def _monomials(vectors: Field) -> npt.NDArray[np.float64]:
-    """Return all products z^a y^b x^c of degree `ORDER`: on the sphere they span the even harmonics up to it."""
+    """Return all monomials z^a y^b x^c of degree `ORDER`; on the sphere they span the even harmonics up to it."""
     z, y, x = vectors.astype(np.float64).T
     powers = [(a, b, ORDER - a - b) for a in range(ORDER + 1) for b in range(ORDER + 1 - a)]
     return np.stack([z**a * y**b * x**c for a, b, c in powers], axis=1)
@@ -132,7 +130,7 @@ def _best_of(basis: Field, weights: Field) -> tuple[Field, Directions]:
 @nb.njit(cache=True, nogil=True)
 def _keep_best(responses, best, direction):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     best[:] = responses[0]
-    # A number as wide as the response lets the compiler do several nodes at a time.
+    # An index as wide as the response lets the compiler vectorize.
     winner = np.zeros(best.size, np.float32)
     for row in range(1, responses.shape[0]):
         name = np.float32(row)
@@ -146,7 +144,7 @@ def _keep_best(responses, best, direction):  # type: ignore[no-untyped-def] # no
 
 @lru_cache(maxsize=8)
 def _radial(across_A: float, in_plane_A: float, highest: float) -> Field:
-    """Return coefficients (radii, ORDER / 2 + 1) of even powers of the cosine between wave vector and normal."""
+    """Return coefficients (radii, ORDER / 2 + 1) of the even powers of the cosine between wave vector and normal."""
     radii = np.linspace(0, highest, _RADII)[:, None]
     nodes, weights = np.polynomial.legendre.leggauss(_ANGLES)
     along = (radii * nodes) ** 2
@@ -165,12 +163,12 @@ def _plate_kernels(shape: tuple[int, ...], step_A: float, across_A: float, in_pl
 
 
 class _PlateKernels:
-    """The wave vectors of a padded field, and the kernels on them, in the layout of ``rfftn``."""
+    """The transfer functions of the plate filters on the wave vectors of a padded field, in the layout of ``rfftn``."""
 
     def __init__(self, shape: tuple[int, ...], step_A: float, across_A: float, in_plane_A: float) -> None:
         last = len(shape) - 1
         axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n, step_A) for a, n in enumerate(shape)]
-        # The kernels end smoothly before the highest frequency, so that they are short in space.
+        # Tapered before the Nyquist frequency, so that the kernels are short in space.
         tapers = [np.cos(np.pi * np.clip(2 * np.abs(f) * step_A - 0.6, 0, 0.4) / 0.8) ** 2 for f in axes]
         self._z, self._y, self._x = (_along(2 * np.pi * f, axis) for axis, f in enumerate(axes))
         taper = _along(tapers[0], 0) * _along(tapers[1], 1) * _along(tapers[2], 2)
@@ -187,7 +185,7 @@ class _PlateKernels:
             self._powers.append(value * taper / square**power)
 
     def plate(self, normal: Field, kernel: Field) -> Field:
-        """Write the transfer function of a plate into `kernel` and return it."""
+        """Write the transfer function of a plate filter into `kernel` and return it."""
         along = self._z * normal[0] + self._y * normal[1] + self._x * normal[2]
         along *= along
         np.multiply(self._powers[-1], along, out=kernel)

@@ -1,7 +1,8 @@
-"""Crests of a response: the nodes beside them, and where between the nodes they lie.
+"""Ridge detection: maxima of a response along its normal, with sub-node precision.
 
-Between nodes the response is interpolated by cubic convolution (Keys, IEEE TASSP 1981), because the place of a crest
-decides where the mask's faces lie: with linear interpolation it is drawn to the nodes.
+A node is next to a ridge if the response has a maximum along the node's normal close by (height ridges: Eberly, 1996).
+Between nodes the response is interpolated by cubic convolution (Keys, IEEE TASSP 1981), because the position of a ridge
+determines the surfaces of the mask, and linear interpolation would draw it towards the nodes.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 _MAX_OFFSET = 0.7
-"""Nodes between a node and its crest; wide enough that every crest has nodes, narrow enough that few have two."""
-_FIRST_SPACING, _SECOND_SPACING = 0.55, 0.35
+"""Maximum distance in nodes of a node from its ridge: every ridge has nodes, and few ridges have two along a normal."""
+_FIRST_SPACING, _SECOND_SPACING = 0.55, 0.35  # nodes between the samples of the two parabola fits
 _HALF, _ONE, _THREE_HALVES, _FIVE_HALVES = (np.float32(value) for value in (0.5, 1, 1.5, 2.5))
 
 
 @dataclass(frozen=True, slots=True)
 class RidgePoints:
-    """Nodes beside a crest, in the order of the field.
+    """Nodes next to a ridge, in the order of the field.
 
     Attributes
     ----------
     nodes : array of shape (n, 3), int32
         Node numbers z, y, x.
     offset : array of shape (n,), float32
-        Signed distance in nodes along its normal from each node to the crest.
+        Signed distance in nodes from each node to the ridge, along its normal.
     height : array of shape (n,), float32
-        Response on the crest.
+        Response on the ridge.
     normals : array of shape (n, 3), float32
     """
 
@@ -70,7 +71,7 @@ def _interpolate(field, z, y, x):  # type: ignore[no-untyped-def] # noqa: ANN001
 
 @nb.njit(cache=True, nogil=True)
 def _peak(before, here, after, spacing):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Return the place and height of the parabola's peak through three values `step` apart; 9 if it has none near."""
+    """Return position and height of the maximum of a parabola through three equidistant values; 9 if there is none."""
     second = after - 2 * here + before
     first_difference = np.float32(0.5) * (after - before)
     if second >= 0 or abs(first_difference) > -2 * second:
@@ -111,18 +112,18 @@ def _find(response, direction, normals, floor, box, nodes, offset, height):  # t
 def find_ridge_points(
     response: Field, direction: npt.NDArray[np.uint8], normals: Field, *, floor: float, box: npt.NDArray[np.int64]
 ) -> RidgePoints:
-    """Find the nodes that have a crest close by along their normal.
+    """Find the nodes that have a ridge close by along their normal.
 
     Parameters
     ----------
     response : array of shape (z, y, x), float32
     direction : array of shape (z, y, x), uint8
-        Index of each node's normal.
+        Index of each node's normal in `normals`.
     normals : array of shape (n, 3), float32
     floor : float
-        Nodes and crests with less than this are left out.
+        Minimum response of nodes and ridges.
     box : array of shape (3, 2), int64
-        First and one-past-last node along each axis of those that are looked at.
+        First and one-past-last node along each axis of the nodes that are examined.
     """
     part = response[box[0, 0] : box[0, 1], box[1, 0] : box[1, 1], box[2, 0] : box[2, 1]]
     capacity = int(np.count_nonzero(part >= np.float32(floor)))

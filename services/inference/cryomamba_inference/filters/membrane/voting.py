@@ -1,10 +1,10 @@
-"""Voting: a piece of surface is believed when its neighbours continue it.
+"""Grouping of ridge points by votes, in the manner of tensor voting.
 
-Crest nodes send votes to each other. A vote counts by distance, by how flat the way between the two is, and by how
-well the neighbour's normal is the mirror image that a common sphere would give (the co-circularity of tensor voting:
-Medioni, Lee and Tang, 2000). Blobs and noise have few neighbours that agree; membranes, flat or curved, have many.
-The voters' heights above each other also tell where a smooth surface through all of them lies, and whether they stand
-on one side only: there a surface ends.
+Ridge points vote for each other. A vote is weighted by distance, by the slope of the line between the two points, and
+by how well the two normals agree with a common sphere (the co-circularity of tensor voting: Medioni, Lee and Tang,
+2000). Blobs and noise have few neighbours that agree; membranes, flat or curved, have many. A weighted least-squares
+fit of the senders' heights gives the smooth surface through all of them, and their distribution along z shows where a
+surface ends.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import numpy.typing as npt
 from cryomamba_inference.filters.membrane.ridges import RidgePoints
 
 Field = npt.NDArray[np.float32]
-_MAX_SLOPE = np.float32(0.25)
-_MIN_AGREEMENT = 0.6
-_OWN_WEIGHT = np.float32(2.0)
+_MAX_SLOPE = np.float32(0.25)  # squared sine of the steepest line to a sender, above the tangent plane
+_MIN_AGREEMENT = 0.6  # cosine between the sender's normal and the one that a common sphere implies
+_OWN_WEIGHT = np.float32(2.0)  # weight of the receiver itself in the fit, as a multiple of its strength
 
 
 @dataclass(frozen=True, slots=True)
 class VoteResult:
-    """What the voters that were asked were told; all arrays in the order of `asked`.
+    """The votes of ridge points; all arrays in the order of `indices`.
 
     Attributes
     ----------
-    asked : array of shape (n,), int64
-        Numbers of those crests whose votes were counted.
+    indices : array of shape (n,), int64
+        Indices of the ridge points whose votes were summed.
     votes : array of shape (n,), float32
-        Votes received and the crest's own strength.
+        Votes received, plus the point's own strength.
     shift : array of shape (n,), float32
-        How far above its crest, along its normal and in nodes, the sphere through its voters passes.
-    bend : array of shape (n,), float32
-        Curvature of that sphere in 1 / nodes, positive where it bends towards the normal.
-    lean : array of shape (n,), float32
-        How far the voters' centre of gravity lies above the crest along z, in ranges, strong voters counting more; 0
-        in the middle of a surface, about 0.6 at its lower end.
+        Height of the fitted sphere above the point, along its normal, in nodes.
+    curvature : array of shape (n,), float32
+        Curvature of that sphere in 1 / nodes; positive if it curves towards the normal.
+    asymmetry : array of shape (n,), float32
+        Weighted mean z of the senders relative to the point, in vote ranges: 0 in the interior of a surface, about 0.6
+        at its lower end.
     """
 
     indices: npt.NDArray[np.int64]
@@ -55,14 +55,18 @@ def _offsets(range_nodes: float, reach: float) -> tuple[npt.NDArray[np.int64], F
     axis = np.arange(-radius, radius + 1)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     r2 = (grid**2).sum(axis=1)
-    # Every second node, like the black squares of a chess board, says as much as all of them.
+    # Every second node (checkerboard) is enough.
     used = (r2 > 0) & (r2 <= reach * reach) & (grid.sum(axis=1) % 2 == 0)
     return grid[used], np.exp(-r2[used] / (2 * range_nodes**2)).astype(np.float32)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _vote(points, positions, indices, index_map, grid, jump, decay, votes, shift, curvature, asymmetry):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Count the votes for the voters `asked`; a voter is its weight, normal, way to its crest, and height squared."""
+    """Sum the votes for the points `indices`; a point has a strength, normal, offset to the ridge, and squared height.
+
+    The heights h of the senders above the tangent plane are fitted by h = shift + curvature / 2 · r² with weighted
+    least squares; s_w, s_r2, s_r4, s_h and s_hr2 are the weighted sums of 1, r², r⁴, h and h r².
+    """
     for n in range(indices.size):
         receiver = indices[n]
         n0, n1, n2 = points[receiver, 1], points[receiver, 2], points[receiver, 3]
@@ -102,7 +106,7 @@ def _vote(points, positions, indices, index_map, grid, jump, decay, votes, shift
             s_mass += kernel
             s_mass_z += kernel * a
         votes[n] = total
-        # Least squares of the heights by 1 and the squared distance.
+        # Solution of the normal equations (Cramer's rule).
         determinant = max(s_w * s_r4 - s_r2 * s_r2, np.float32(1e-6))
         curvature[n] = 2 * (s_w * s_hr2 - s_r2 * s_h) / determinant
         shift[n] = (s_h * s_r4 - s_r2 * s_hr2) / determinant
@@ -118,21 +122,21 @@ def vote(
     reach: float,
     box: npt.NDArray[np.int64],
 ) -> VoteResult:
-    """Let crests vote for each other.
+    """Let ridge points vote for each other.
 
     Parameters
     ----------
-    crests : Crests
+    ridges : RidgePoints
     strength : array of shape (n,), float32
-        Weight of each crest's vote.
+        Weight of each point's vote.
     shape : tuple of int
-        Of the field in which the crests were found.
+        Shape of the field in which the ridge points were found.
     range_nodes : float
-        Deviation in nodes over which votes fade.
+        Standard deviation in nodes of the Gaussian decay of votes.
     reach : float
-        Nodes beyond which nobody is asked.
+        Maximum distance of senders in nodes.
     box : array of shape (3, 2), int64
-        First and one-past-last node along each axis of those whose votes are counted; all give them.
+        First and one-past-last node along each axis of the receivers; all points are senders.
     """
     grid, decay = _offsets(range_nodes, reach)
     pad = int(reach)

@@ -1,1 +1,1 @@
-"""Blob filters and the choice of picks for particles."""
+"""Particles: blob filter and target-decoy threshold."""

@@ -1,9 +1,9 @@
-"""Blobs of a given diameter: peaks of the mean inside a ball minus the mean of the shell around it.
+"""A blob filter for a given diameter: the mean inside a ball minus the mean of the shell around it.
 
-The answer to a ball of the diameter is highest in its middle, and lower the more of the shell is filled: by neighbours,
-by a larger thing, or by the rest of a membrane or filament. What is smaller fills the ball less. It is a difference of
-two means, so it needs no template and hardly changes with a missing wedge. Edges are a little soft, because the
-diameter that a person gives is about right, and particles are about round.
+The response to a ball of the diameter is highest at its centre. It is lower the more of the shell is filled, by
+neighbours, larger objects, membranes or filaments; smaller objects fill the ball less. As a difference of two means it
+needs no template and hardly depends on the missing wedge. The edges are soft, because diameters are approximate and
+particles only roughly spherical.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.spatial import cKDTree
 
-from cryomamba_inference.filters.common.grid import Corner, spans
+from cryomamba_inference.filters.common.grid import Borders, Corner, spans
 
 Field = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 NodeIndices = npt.NDArray[np.int64]
-Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 
 NODES_PER_DIAMETER = 7.0
 FLOOR = 2.5
-"""Peaks below so many deviations are not looked at."""
-BOX_NODES = 128
-_SHELL_DIAMETERS = 1.6
-_EDGE_SOFTNESS = 0.08
+"""Minimum height of a peak in standard deviations of the noise."""
+BOX_NODES = 128  # side of a box that is filtered at a time
+_SHELL_DIAMETERS = 1.6  # outer diameter of the shell, in particle diameters
+_EDGE_SOFTNESS = 0.08  # standard deviation of the blur of ball and shell, in diameters
 _NO_NODES = np.empty((0, 3), np.int64)
 
 
@@ -43,12 +42,12 @@ class Peaks:
 
     Attributes
     ----------
-    places : ndarray of float64, shape (n, 3)
-        Nodes z, y, x, between them by a parabola.
+    positions : ndarray of float64, shape (n, 3)
+        Nodes z, y, x, refined by parabolas.
     heights : ndarray of float64, shape (n,)
-        Deviations above the median.
+        In standard deviations above the median.
     densities : ndarray of float64, shape (n,)
-        Highest density of the nodes around.
+        Maximum density of the 3 × 3 × 3 nodes around.
     """
 
     positions: Floats
@@ -58,20 +57,20 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True)
 class BlobFilter:
-    """A ball and the shell around it, and the noise that the answer is compared with.
+    """The filter and the noise of its response.
 
     Attributes
     ----------
     diameter : float
         In nodes.
-    apart : float
-        In nodes: of two peaks nearer than this only the higher one counts.
+    min_distance : float
+        Minimum distance between peaks in nodes; of closer ones the highest is kept.
     level : float
         Median density.
     limit : float
-        Densities count to this on either side of the level, so that gold does not outshine all.
-    middle, deviation : float
-        Median and scaled MAD of the answer.
+        Densities are clipped to this distance from the level, so that gold does not dominate.
+    median, deviation : float
+        Median and scaled MAD of the response.
     """
 
     diameter: float
@@ -83,16 +82,16 @@ class BlobFilter:
 
     @property
     def reach(self) -> int:
-        """Nodes around one that its answer depends on."""
+        """Radius of the filter in nodes."""
         return math.ceil((0.5 * _SHELL_DIAMETERS + 4 * _EDGE_SOFTNESS) * self.diameter)
 
     @property
     def margin(self) -> int:
-        """Nodes of answers around a box that decide which peaks in it count."""
+        """Nodes of responses around a box that decide which of its peaks survive."""
         return math.ceil(self.min_distance) + 3
 
     def response(self, nodes: Field) -> Field:
-        """Return the answer at each node; beyond the sides there is nothing but the level."""
+        """Return the response at each node; beyond the sides the density is the level."""
         field = np.clip(nodes - np.float32(self.level), -self.limit, self.limit)
         shape = tuple(scipy.fft.next_fast_len(n + self.reach, real=True) for n in field.shape)
         spectrum = scipy.fft.rfftn(field, shape)
@@ -101,10 +100,10 @@ class BlobFilter:
         return np.asarray(scipy.fft.irfftn(spectrum, shape, overwrite_x=True)[z, y, x], np.float32)
 
     def peaks(self, response: Field, nodes: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
-        """Return the peaks (of dark blobs for `sign` −1) in a box of answers that begins at node `first`.
+        """Return the peaks (of dark blobs for `sign` −1) in a box of responses that starts at node `first`.
 
-        Peaks nearer than `margin` to a side that is no border of the volume are not to be trusted, as higher
-        ones may lie outside.
+        Peaks closer than `margin` to a side that is not a border of the volume are unreliable, as there may be higher
+        ones outside.
         """
         if not self.deviation > 0:
             return Peaks(np.empty((0, 3)), np.empty(0), np.empty(0))
@@ -112,7 +111,7 @@ class BlobFilter:
         edge = [(0 if a else 1, n if b else n - 1) for n, (a, b) in zip(response.shape, borders, strict=True)]
         found = _local_maxima(height, np.asarray(edge, np.int64), np.float32(FLOOR))
         heights = height[tuple(found.T)].astype(np.float64)
-        # Nodes are numbered from the volume's first before fractions are added: so rounding is the same in every box.
+        # Fractions are added to node numbers of the whole volume, so that rounding is the same in every box.
         positions = (found + first) + _subnode_offsets(height, found)
         min_distance = _non_maximum_suppression(positions, heights, self.min_distance)
         densest = _neighbourhood_maximum((nodes - np.float32(self.level)) * np.float32(sign), found[min_distance])
@@ -120,9 +119,9 @@ class BlobFilter:
 
 
 def response_tasks(blobs: BlobFilter, nodes: Field, out: Field) -> list[Callable[[], None]]:
-    """Return what fills `out` with the answers to the nodes of a whole volume, box by box.
+    """Return tasks that fill `out` with the responses of a whole volume, box by box.
 
-    The boxes depend on the volume alone, so that a node has the same answer, to the last bit, for every tile.
+    The boxes depend on the volume only, so that responses are bit-identical for every tiling.
     """
 
     def response(box: tuple[tuple[int, int], ...]) -> None:
@@ -138,7 +137,7 @@ def response_tasks(blobs: BlobFilter, nodes: Field, out: Field) -> list[Callable
 
 @lru_cache(maxsize=4)
 def _transfer(shape: tuple[int, ...], diameter: float) -> Field:
-    """Return the transform of a ball's mean minus that of the shell around it, in the layout of ``rfftn``."""
+    """Return the transfer function, mean over the ball minus mean over the shell, in the layout of ``rfftn``."""
     last = len(shape) - 1
     axes = [(scipy.fft.rfftfreq if a == last else scipy.fft.fftfreq)(n) for a, n in enumerate(shape)]
     z, y, x = (2 * np.pi * axis for axis in axes)
@@ -150,7 +149,7 @@ def _transfer(shape: tuple[int, ...], diameter: float) -> Field:
 
 
 def _ball(size: Floats) -> Floats:
-    """Return the transform of the mean over a ball of which the radius spans `size` radians of the wave."""
+    """Return the transfer function of the mean over a ball, for a radius of `size` radians of the wave."""
     at = np.maximum(size, 1e-2)
     return np.asarray(3 * (np.sin(at) - at * np.cos(at)) / at**3)
 
@@ -188,13 +187,13 @@ def _local_maxima(response: Field, box: NodeIndices, floor: np.float32) -> NodeI
 
 
 def _values(field: Field, positions: NodeIndices, step: tuple[int, int, int]) -> Floats:
-    """Return a field's values beside places; beyond a side, those of the side."""
-    beside = np.clip(positions + step, 0, np.array(field.shape) - 1)
-    return np.asarray(field[tuple(beside.T)], np.float64)
+    """Return a field's values one step from positions, extrapolated by its border values."""
+    shifted = np.clip(positions + step, 0, np.array(field.shape) - 1)
+    return np.asarray(field[tuple(shifted.T)], np.float64)
 
 
 def _neighbourhood_maximum(field: Field, positions: NodeIndices) -> Floats:
-    """Return the highest value of a field at and around places."""
+    """Return the maximum of a field over the 3 × 3 × 3 nodes around positions."""
     cube = [(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
     highest = np.full(len(positions), -np.inf)
     for step in cube:
@@ -203,7 +202,7 @@ def _neighbourhood_maximum(field: Field, positions: NodeIndices) -> Floats:
 
 
 def _subnode_offsets(response: Field, positions: NodeIndices) -> Floats:
-    """Return how far beside its node each peak lies, by a parabola along each axis."""
+    """Return the offset of each peak from its node, by a parabola along each axis."""
     here = _values(response, positions, (0, 0, 0))
     shift = np.zeros((len(positions), 3))
     for axis in range(3):
@@ -216,7 +215,7 @@ def _subnode_offsets(response: Field, positions: NodeIndices) -> Floats:
 
 
 def _non_maximum_suppression(positions: Floats, heights: Floats, min_distance: float) -> Flags:
-    """Tell which peaks have no higher one nearer than `apart`; of equal ones the first in z, y, x counts."""
+    """Return which peaks have no higher one within `min_distance`; ties are broken by z, y, x."""
     kept = np.ones(len(positions), np.bool_)
     if len(positions) > 1:
         one, other = cKDTree(positions).query_pairs(min_distance, output_type="ndarray").T

@@ -1,12 +1,12 @@
-"""Where to cut between picks and what merely looks like one, seen from the scores alone. Pure.
+"""The pick threshold, from the peak heights alone: mixture model and target-decoy false discovery rate (FDR). Pure.
 
-Particles of one size have about one height; of what else is there, the more the lower. So the heights are taken for a
-mixture of a bump and a tail (fitted by expectation maximisation: Dempster, Laird and Rubin, 1977), which says of each
-peak how likely it is a particle, and so at which height F1 can be expected to be best. A volume without particles has
-no bump: it is only believed if it makes the heights much more likely, stands above the tail and apart from it; else
-nothing but the tail's few highest is left. Noise alone has peaks of either sign: those of the sign that the particles
-do not have are decoys, whose number above a height tells how many of the peaks there are false (target and decoy, as
-in Elias and Gygi, 2007; the count plus one is Barber and Candès', 2015).
+Particles of one size have similar heights; other objects are more numerous the lower they are. So the heights are
+modelled as a mixture of a mode and a tail (expectation maximisation: Dempster, Laird and Rubin, 1977), which gives for
+each peak the probability that it is a particle, and so the height with the best expected F1. A volume without particles
+has no mode: one is only accepted if it increases the likelihood enough and is separate from the tail; otherwise only
+the highest peaks of the tail remain. Noise has peaks of both signs: those of the opposite sign are decoys, whose number
+above a height estimates the number of false peaks (target-decoy: Elias and Gygi, 2007; the count plus one: Barber and
+Candès, 2015).
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _MAX_FDR, _MAX_FDR_WITHOUT_MODE = 0.4, 0.15
-_DECOY_MARGIN = 1.3
-_MIN_HEIGHT = 4.5
-_TAIL_FROM = 2.5
-_MIN_PEAKS = 4
-_BIN_WIDTH = 0.01
-_HEADROOM = 1.2
-_START_QUANTILES = (0.3, 0.5, 0.7, 0.85, 0.95, 0.985)
+_DECOY_MARGIN = 1.3  # threshold relative to the highest decoy, if no height has an acceptable FDR
+# Heights are in standard deviations of the noise.
+_MIN_HEIGHT = 4.5  # minimum of that threshold
+_TAIL_FROM = 2.5  # lower peaks are not modelled
+_MIN_PEAKS = 4  # for a fit
+_BIN_WIDTH = 0.01  # of the logarithm of the height
+_HEADROOM = 1.2  # histogram range relative to the highest peak
+_START_QUANTILES = (0.3, 0.5, 0.7, 0.85, 0.95, 0.985)  # lower ends of the mode at which fits start
 _ITERATIONS = 80
 _MAX_STEEPNESS = 50.0
-_MODE_WIDTHS = (0.08, 0.25)
-_LOWER_SHARE, _LOWER_FROM = 0.25, 0.4
-_MIN_LIKELIHOOD_GAIN = 8.0
-_MAX_VALLEY = 0.8
-_TAIL_SHARE = 0.09
-_TINY = 1e-300
+_MODE_WIDTHS = (0.08, 0.25)  # bounds of the standard deviation of the logarithm of the height
+_LOWER_SHARE, _LOWER_FROM = 0.25, 0.4  # share of reduced heights in the mode, and their minimum relative to its centre
+_MIN_LIKELIHOOD_GAIN = 8.0  # of the log likelihood, for a mode to be accepted
+_MAX_VALLEY = 0.8  # density between tail and mode, relative to the mode
+_TAIL_SHARE = 0.09  # of the tail that is kept without a mode
+_TINY = 1e-300  # against division by zero
 
 
 def find_threshold_height(peaks: Floats, decoys: Floats) -> float:
-    """Return the height in deviations from which on a peak is believed.
+    """Return the threshold of the peak height in standard deviations of the noise.
 
     Parameters
     ----------
     peaks, decoys : arrays of shape (n,)
-        Heights of peaks with the particles' sign, and with the other.
+        Heights of peaks with the contrast of the particles, and with the opposite one.
     """
     peaks, decoys = np.sort(peaks), np.sort(decoys)
     fallback = max(_DECOY_MARGIN * float(decoys[-1]), _MIN_HEIGHT) if decoys.size else _MIN_HEIGHT
@@ -55,7 +56,7 @@ def find_threshold_height(peaks: Floats, decoys: Floats) -> float:
 
 
 def _mode_start(peaks: Floats) -> tuple[float, float]:
-    """Return where the bump of the particles begins, or the tail's highest, and how many there may be false."""
+    """Return the height at which the mode of the particles starts (or the top of the tail), and the maximum FDR."""
     peaks = peaks[peaks > _TAIL_FROM]
     if peaks.size < _MIN_PEAKS:
         return _MIN_HEIGHT, _MAX_FDR_WITHOUT_MODE
@@ -70,7 +71,7 @@ def _mode_start(peaks: Floats) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Mixture:
-    """A fit: which part of all peaks each height has as tail and as bump, the bump's middle, the log likelihood."""
+    """A fit: the densities of tail and mode at each height, the centre of the mode, and the log likelihood."""
 
     heights: Floats
     tail: Floats
@@ -80,13 +81,13 @@ class _Mixture:
 
     @property
     def stands_out(self) -> bool:
-        """Whether the bump lies above the tail and is not its lower part."""
-        # There may be no tail at all, where everything is a particle.
+        """Whether the mode is above the tail."""
+        # If all peaks are particles, there is no tail.
         return float((self.tail * (self.heights - self.middle)).sum()) <= 0
 
     @property
     def valley(self) -> float:
-        """How far heights thin out below the bump: 0 if there are none between, 1 if there is no valley."""
+        """Minimum density below the mode relative to the mode: 0 if separate, 1 if there is no valley."""
         both = self.tail + self.mode
         at = int(np.abs(self.heights - self.middle).argmin())
         return float(both[: at + 1].min() / max(both[at], _TINY))
@@ -94,12 +95,12 @@ class _Mixture:
 
 @dataclass(frozen=True, slots=True)
 class _Histogram:
-    """Peaks counted by height: a million say no more than how many there are in each hundredth of their height.
+    """A histogram of peak heights with logarithmic bins.
 
     Attributes
     ----------
     below, heights : arrays of shape (n,)
-        Where each bin begins, and its middle.
+        Lower edge and centre of each bin.
     counts : array of shape (n,)
     """
 
@@ -109,21 +110,21 @@ class _Histogram:
 
     @classmethod
     def of(cls, peaks: Floats) -> _Histogram:
-        """Count sorted peaks, with empty bins above the highest."""
+        """Make a histogram of sorted peaks, with empty bins above the highest."""
         edges = np.arange(0, np.log(_HEADROOM * peaks[-1] / _TAIL_FROM) + _BIN_WIDTH, _BIN_WIDTH)
         counts, _ = np.histogram(np.log(peaks / _TAIL_FROM), edges)
         middles = 0.5 * (edges[1:] + edges[:-1])
         return cls(_TAIL_FROM * np.exp(edges[:-1]), _TAIL_FROM * np.exp(middles), counts.astype(np.float64))
 
     def fit_tail(self) -> _Mixture:
-        """Fit a tail without a bump."""
+        """Fit a tail without a mode."""
         tail = _Tail(self.heights)
         for _ in range(_ITERATIONS):
             tail.fit(self.counts)
         return self._fitted(tail.part, np.zeros_like(tail.part), 0.0)
 
     def fit_mode(self, start: float) -> _Mixture:
-        """Fit a tail and a bump, from a bump of those above a quantile of the peaks."""
+        """Fit tail and mode, starting with the peaks above a quantile as the mode."""
         logs, order = np.log(self.heights), np.cumsum(self.counts) / self.counts.sum()
         tail, share = _Tail(self.heights), 1 - start
         middle, width = float(logs[np.searchsorted(order, 0.5 * (1 + start))]), 0.15
@@ -146,14 +147,14 @@ class _Histogram:
         return _Mixture(self.heights, tail, mode, middle, likelihood)
 
     def _mode(self, middle: float, width: float) -> tuple[Floats, Floats]:
-        """Return a lognormal bump, and below it those that a face cuts or whose neighbours fill the shell."""
+        """Return a lognormal mode, and below it particles cut by the border or with neighbours in their shell."""
         mode = np.exp(-0.5 * ((np.log(self.heights) - middle) / width) ** 2)
         highest = np.exp(middle)
         lower = self.heights * ((self.heights <= highest) & (self.heights >= _LOWER_FROM * highest))
         return (1 - _LOWER_SHARE) * mode / mode.sum(), _LOWER_SHARE * lower / max(float(lower.sum()), _TINY)
 
     def best_threshold(self, found: _Mixture) -> float:
-        """Return the height above which the expected F1 is best; what is higher than the bump is no worse than it."""
+        """Return the height with the best expected F1; peaks above the mode are at least as likely particles."""
         belongs = found.mode / (found.mode + found.tail + _TINY)
         likely = np.where(self.heights > found.middle, np.maximum(belongs, 0.5), belongs)
         right = np.cumsum((self.counts * likely)[::-1])
@@ -162,12 +163,12 @@ class _Histogram:
 
 
 class _Tail:
-    """A tail that falls at least as an exponential does; clutter of many sizes falls ever more steeply.
+    """A tail that falls at least exponentially: exp(−a h − b h²), a and b not negative.
 
     Attributes
     ----------
     part : array of shape (n,)
-        Which part of the tail each bin has.
+        Probability of each bin.
     """
 
     def __init__(self, heights: Floats) -> None:
@@ -177,14 +178,14 @@ class _Tail:
         self.part = self._parts()
 
     def fit(self, counts: Floats) -> None:
-        """Make a step of Newton's method towards the tail that counts of peaks are most likely from."""
+        """Make a Newton step towards the maximum-likelihood parameters for the counts of peaks."""
         wanted = self._falls @ counts / counts.sum()
         there = self._falls @ self.part
         spread = (self._falls * self.part) @ self._falls.T - np.outer(there, there)
         step = np.linalg.solve(spread + _TINY * np.eye(2), there - wanted)
         steep, curvature = self._steepness + np.clip(step, -0.5, 0.5)
         if curvature < 0 or steep < 0:
-            # On the border of what is allowed, the other one is free.
+            # With one parameter at its bound, only the other is fitted.
             one = 0 if curvature < 0 else 1
             moved = self._steepness[one] + np.clip((there - wanted)[one] / max(spread[one, one], _TINY), -0.5, 0.5)
             steep, curvature = (moved, 0.0) if one == 0 else (0.0, moved)
@@ -193,6 +194,6 @@ class _Tail:
 
     def _parts(self) -> Floats:
         falls = self._steepness @ self._falls
-        # Bins are as wide as they are high.
+        # The width of a bin is proportional to its height.
         part = np.exp(falls.min() - falls) * self._heights
         return np.asarray(part / part.sum())

@@ -1,4 +1,4 @@
-"""Particles: from densities on nodes to places with scores, and the threshold above which they are believed."""
+"""Particle scores: from densities to peaks with scores, and the threshold."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 
 from cryomamba.geometry import Shape, Spacing
 from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
-from cryomamba_inference.filters.common.grid import CoarseGrid, Corner
-from cryomamba_inference.filters.membrane.calibration import fiducial_limit
-from cryomamba_inference.filters.particles.blobs import BlobFilter, Borders, Peaks, borders_of
+from cryomamba_inference.filters.common.fiducials import fiducial_limit
+from cryomamba_inference.filters.common.grid import Borders, CoarseGrid, Corner
+from cryomamba_inference.filters.particles.blobs import BlobFilter, Peaks, borders_of
 from cryomamba_inference.filters.particles.fdr_threshold import find_threshold_height
 
 Field = npt.NDArray[np.float32]
@@ -22,19 +22,19 @@ Found = npt.NDArray[np.float64]
 
 SCORE_OCTAVE = 32.0
 """Scores are `SCORE_OCTAVE` · log2(1 + height in deviations), at most 255."""
-_CONTRAST_PEAKS = 50
-_ROUNDING = 1e-5
-_STRONG_PEAK = 4.0
-_FIDUCIAL_RATIO = 3.0
-_MIN_STRONG_PEAKS = 8
-_FRINGE_DIAMETERS = 2.0
-_FRINGE_A = 100.0
-_FRINGE_RATIO = 1.3
+_CONTRAST_PEAKS = 50  # highest peaks that decide the contrast
+_ROUNDING = 1e-5  # noise of a constant volume, relative to its density
+_STRONG_PEAK = 4.0  # in standard deviations of the noise
+_FIDUCIAL_RATIO = 3.0  # median density of fiducials relative to other strong peaks
+_MIN_STRONG_PEAKS = 8  # that are not fiducials
+_FRINGE_DIAMETERS = 2.0  # extent of the fringes of a particle
+_FRINGE_A = 100.0  # additional extent of the fringes of fiducials, in Å
+_FRINGE_RATIO = 1.3  # height of a particle relative to its fringes
 
 
 @dataclass(frozen=True, slots=True)
 class ParticleModel:
-    """What was learned of a volume; the same for every tile.
+    """The calibrated parameters of a volume; the same for every tile.
 
     Attributes
     ----------
@@ -42,8 +42,8 @@ class ParticleModel:
     sign : int
         1 where particles are brighter than their surroundings, −1 where darker.
     blobs : BlobFilter
-    gold : float
-        Peaks with more density than this, from the level, are gold.
+    fiducial_density : float
+        Peaks with a higher density, relative to the level, are gold fiducials.
     """
 
     diameter_A: float
@@ -54,25 +54,25 @@ class ParticleModel:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Densities on the nodes of a whole volume, and the filter's answers to them; may be memory maps."""
+    """Densities on the nodes of a whole volume, and the filter responses; may be memory maps."""
 
     nodes: Field
     response: Field
 
     def peaks(self, blobs: BlobFilter, first: Corner, last: Corner, sign: int) -> Peaks:
-        """Return the peaks of one sign in a box of nodes."""
+        """Return the peaks of one contrast in a box of nodes."""
         box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
         borders: Borders = borders_of(first, last, (self.nodes.shape[0], self.nodes.shape[1], self.nodes.shape[2]))
         return blobs.peaks(self.response[box], self.nodes[box], first, borders, sign)
 
 
 def to_scores(heights: Found) -> Found:
-    """Return heights in deviations on the scale of scores, not rounded."""
+    """Convert heights in standard deviations to scores, not rounded."""
     return np.asarray(np.minimum(SCORE_OCTAVE * np.log2(1 + heights), 255.0))
 
 
 def make_filter(nodes: Field, grid: CoarseGrid, *, diameter_A: float, min_distance_A: float) -> BlobFilter:
-    """Return the filter for a diameter, which knows the volume's level and what is gold, but not its noise."""
+    """Return the filter for a diameter with the volume's level and fiducial limit; its noise is not yet known."""
     values = _sampled(nodes)
     level = float(np.median(values))
     limit = fiducial_limit(values, level)
@@ -87,13 +87,13 @@ def calibrate(
     diameter_A: float,
     contrast: Literal["dark", "bright", "auto"],
 ) -> tuple[ParticleModel, int]:
-    """Learn noise, contrast and gold from samples of the answers; return a first threshold, too."""
+    """Estimate noise, contrast and fiducials from samples of the responses; also return a first threshold."""
     values = _sampled(fields.response)
-    # In padding the answer is 0, and nowhere else.
+    # The response is 0 in the padding, and nowhere else.
     values = values[values != 0] if values.any() else values
     median = float(np.median(values))
     deviation = 1.4826 * float(np.median(np.abs(values - np.float32(median))))
-    # What rounding leaves of a constant volume is no noise to compare with.
+    # Rounding errors of a constant volume do not count as noise.
     blobs = replace(blobs, median=median, deviation=deviation if deviation > _ROUNDING * abs(blobs.level) else 0.0)
     boxes = calibration_boxes(grid.node_shape)
     found = {sign: [fields.peaks(blobs, *box, sign) for box in boxes] for sign in (1, -1)}
@@ -111,12 +111,12 @@ def _sampled(field: Field) -> Field:
 
 
 def find_particles(model: ParticleModel, grid: CoarseGrid, fields: Fields, start: Shape, shape: Shape) -> Found:
-    """Find the peaks in and around a box of voxels, as far as their balls reach into it.
+    """Find the peaks whose balls overlap a box of voxels.
 
     Returns
     -------
     array of shape (n, 5), float64
-        z, y, x in voxels; the score; and 1 for particles, −1 for decoys (peaks of the other contrast), 0 for gold.
+        z, y, x in voxels; the score; and 1 for particles, −1 for decoys (peaks of opposite contrast), 0 for fiducials.
     """
     stop = (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2])
     ball = math.ceil(model.diameter_A / 2 / grid.step_A) + 1
@@ -130,14 +130,14 @@ def find_particles(model: ParticleModel, grid: CoarseGrid, fields: Fields, start
 
 
 def find_threshold(points: Found, model: ParticleModel, size_A: Spacing) -> int:
-    """Return the score from which on a particle is believed; above all scores where there is none.
+    """Return the score threshold of particles; above all scores if there are none.
 
-    Fringes of gold and of strong particles are no fair decoys: there are none of the other sign.
+    Fringes of gold and of strong particles are excluded from the decoys: noise of the particles' contrast has none.
 
     Parameters
     ----------
-    rows : array of shape (n, 5)
-        As of :func:`find_particles`, but places in units of `size_A`.
+    points : array of shape (n, 5)
+        As returned by :func:`find_particles`, but positions in units of `size_A`.
     """
     heights = 2 ** (points[:, 3] / SCORE_OCTAVE) - 1
     decoy = points[:, 4] < 0
@@ -145,14 +145,14 @@ def find_threshold(points: Found, model: ParticleModel, size_A: Spacing) -> int:
         points[decoy, :3] * size_A, heights[decoy], points[:, :3] * size_A, heights, points[:, 4], model
     )
     height = find_threshold_height(heights[points[:, 4] > 0], heights[decoy])
-    # The mask holds whole scores: rounded up, the least peak that is believed would be left out.
+    # Scores in the mask are integers; rounding up would exclude the lowest accepted peak.
     return math.floor(min(float(to_scores(np.array([height]))[0]), 255.0))
 
 
 def _are_fringes(
     decoys_A: Found, heights: Found, positions_A: Found, strengths: Found, kinds: Found, model: ParticleModel
 ) -> npt.NDArray[np.bool_]:
-    """Tell which decoys are fringes of gold, or of a particle that is much higher."""
+    """Return which decoys are fringes of fiducials or of much higher particles."""
     fringe = np.zeros(len(decoys_A), np.bool_)
     reach = _FRINGE_DIAMETERS * model.diameter_A
     fiducial_density, particle = kinds == 0, (kinds > 0) & (strengths > _STRONG_PEAK)
@@ -161,8 +161,10 @@ def _are_fringes(
     if particle.any():
         near = cKDTree(positions_A[particle]).query_ball_point(decoys_A, reach)
         highest = strengths[particle]
-        beaten = [highest[found].max(initial=0) > _FRINGE_RATIO * own for found, own in zip(near, heights, strict=True)]
-        fringe |= np.array(beaten, np.bool_)
+        is_fringe = [
+            highest[found].max(initial=0) > _FRINGE_RATIO * own for found, own in zip(near, heights, strict=True)
+        ]
+        fringe |= np.array(is_fringe, np.bool_)
     return fringe
 
 
@@ -175,8 +177,8 @@ def _points(peaks: Peaks, model: ParticleModel, sign: int) -> Found:
 def _choose_contrast(found: dict[int, list[Peaks]], limit: float) -> int:
     """Return 1 if particles are bright and −1 if they are dark.
 
-    Gold, if there is any, tells: beads have more density than their fringes, which are clipped alike. Else the side
-    with the stronger peaks is taken, where a few far above the noise count more than many near it.
+    Gold fiducials, if there are any, decide, because they are denser than their fringes. Else it is the contrast with
+    the stronger peaks, where a few far above the noise count more than many close to it.
     """
     densest = {sign: max(peaks.densities.max(initial=0) for peaks in boxes) for sign, boxes in found.items()}
     if max(densest.values()) > 2 * limit:
@@ -186,10 +188,10 @@ def _choose_contrast(found: dict[int, list[Peaks]], limit: float) -> int:
 
 
 def _fiducial_density(found: list[Peaks], limit: float) -> float:
-    """Return the density that makes a peak gold.
+    """Return the density above which a peak is a gold fiducial.
 
-    Gold is beyond the limit of what is usual, among peaks that mostly are not, and several times as dense as those.
-    Where most strong peaks are beyond it, the particles themselves are so dense.
+    Fiducials exceed the limit, are a minority of the strong peaks, and several times as dense as the others. If most
+    strong peaks exceed the limit, these are dense particles.
     """
     heights, densities = (
         np.concatenate([getattr(peaks, name) for peaks in found]) for name in ("heights", "densities")

@@ -80,7 +80,7 @@ def test_the_references_example_runs_in_a_browser(site: Site, tmp_path: Path) ->
         script = example[1].replace("127.0.0.1:8000", stack.http_url.removeprefix("http://"))
         site.page = PAGE.replace("SCRIPT", script)
         with browser(site.origin, tmp_path / "profile"):
-            wait_until(lambda: site.told, timeout=60, what="the page to tell")
+            wait_until(lambda: site.told, what="the page to tell")
         lines = site.told[0].splitlines()
         assert lines[0] == "connected"
         assert lines[-2:] == ["job_completed", "closed 1000"]

@@ -25,9 +25,9 @@ from cryomamba_gateway.routers.pages import FILES
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MARKUP = """<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>&lt;b&gt;"""
 in_session = pytest.mark.asyncio(loop_scope="session")
 browsed = pytest.mark.browser
@@ -42,50 +42,50 @@ def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
 
 @in_session
 @pytest.mark.parametrize("path", FILES)
-async def test_a_page_is_public_and_limits_what_it_loads(house: House, path: str) -> None:
+async def test_a_page_is_public_and_limits_what_it_loads(services: Services, path: str) -> None:
     """Its policy allows no inline script, and no frame in another page."""
-    reply = await house.http.get(path)
+    reply = await services.http.get(path)
     assert reply.status_code == 200
     policy = dict(part.split(maxsplit=1) for part in reply.headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
     assert "unsafe" not in policy["script-src"]
     assert policy["connect-src"] == "'self'"
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
-    head = await house.http.head(path)
+    head = await services.http.head(path)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Content-Length"] == str(len(reply.content))
 
 
 @in_session
-async def test_the_first_page_loads_nothing_from_other_servers(house: House) -> None:
+async def test_the_first_page_loads_nothing_from_other_servers(services: Services) -> None:
     """The page, its style and its script name no other server, and the page has no inline script."""
     for path in ("/", "/web/page.css", "/web/viewer.js"):
         assert "//" not in re.sub(
-            r"^ *//.*$|`\$\{scheme\}://", "", (await house.http.get(path)).text, flags=re.MULTILINE
+            r"^ *//.*$|`\$\{scheme\}://", "", (await services.http.get(path)).text, flags=re.MULTILINE
         ), path
-    page = (await house.http.get("/")).text
+    page = (await services.http.get("/")).text
     assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [""]
     assert " on" not in "".join(re.findall(r"<[^>]+>", page))
     assert "style=" not in page
 
 
 @in_session
-async def test_files_of_other_servers_have_a_checksum(house: House) -> None:
+async def test_files_of_other_servers_have_a_checksum(services: Services) -> None:
     """The API reference runs Swagger UI of one version, or none."""
-    page = (await house.http.get("/docs")).text
+    page = (await services.http.get("/docs")).text
     foreign = [tag for tag in re.findall(r"<(?:script|link)[^>]+>", page) if "https:" in tag]
     assert len(foreign) == 2
     assert all(re.search(r'integrity="sha384-[A-Za-z0-9+/]{64}"', tag) and "crossorigin" in tag for tag in foreign)
 
 
 @in_session
-async def test_pages_keep_to_hosts_and_methods(house: House) -> None:
+async def test_pages_keep_to_hosts_and_methods(services: Services) -> None:
     """Another host name is refused, and so is another method."""
-    foreign = await house.http.get("/", headers={"Host": "evil.example.net"})
+    foreign = await services.http.get("/", headers={"Host": "evil.example.net"})
     assert (foreign.status_code, foreign.json()["code"]) == (403, "forbidden")
-    written = await house.http.post("/")
+    written = await services.http.post("/")
     assert (written.status_code, written.headers["Allow"]) == (405, "GET, HEAD")
-    assert (await house.http.get("/web/nothing.js")).status_code == 404
+    assert (await services.http.get("/web/nothing.js")).status_code == 404
 
 
 async def until_drawn(page: Tab, png: bytes) -> None:
@@ -96,7 +96,7 @@ async def until_drawn(page: Tab, png: bytes) -> None:
         url = await page.value("document.getElementById('slice-image').toDataURL()")
         return np.array_equal(pixels(base64.b64decode(url.partition(",")[2])), wanted)
 
-    await wait_until_async(drawn, timeout=60, what="the slice")
+    await wait_until_async(drawn, what="the slice")
 
 
 def pixels(png: bytes) -> npt.NDArray[np.uint8]:
@@ -108,17 +108,17 @@ def pixels(png: bytes) -> npt.NDArray[np.uint8]:
 @in_session
 @browsed
 async def test_a_user_signs_in_and_sees_a_live_preview(
-    empty_house: House, ball: Mask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    idle_services: Services, ball: Mask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sign in, list, live slices equal to the server's images, hostile text as text, a revoked token, sign out."""
-    house = empty_house
+    services = idle_services
     monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.05)
-    tokens = TokenStore(house.settings.keys)
+    tokens = TokenStore(services.settings.keys)
     token, info = tokens.create("ada", [Scope.WRITE], days=1)
-    await house.start_broker()
-    worker = await house.start_worker()
-    url = await house.start_gateway()
-    house.http.headers["Authorization"] = f"Bearer {token}"
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    services.http.headers["Authorization"] = f"Bearer {token}"
     async with tab(url, tmp_path / "profile") as page:
         await page.until("document.getElementById('sign-in').checkVisibility()")
         await page.until("document.getElementById('health').textContent.startsWith('Running')")
@@ -127,7 +127,7 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
         await sign_in(page, token)
         assert await page.value("document.cookie") == ""
 
-        job = await submit_and_watch(page, house, worker, ball)
+        job = await submit_and_watch(page, services, worker, ball)
         await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=MARKUP))
         await page.until("document.getElementById('job-status').textContent.includes('failed')")
         assert MARKUP in await page.text("#job-status")
@@ -152,9 +152,9 @@ async def sign_in(page: Tab, token: str) -> None:
     await page.until("document.getElementById('content').checkVisibility()")
 
 
-async def submit_and_watch(page: Tab, house: House, worker: Worker, ball: Mask) -> JobRecord:
+async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:
     """Submit a job with a hostile label, and see its first frames."""
-    await house.submit(volume={"shape": [8, 8, 8]}, name=MARKUP)
+    await services.submit(volume={"shape": [8, 8, 8]}, name=MARKUP)
     await page.until("document.querySelector('#jobs a') !== null")
     assert await page.text("#jobs a") == MARKUP
     await page.value("document.querySelector('#jobs a').click()")
@@ -171,10 +171,10 @@ async def submit_and_watch(page: Tab, house: House, worker: Worker, ball: Mask) 
 
 @in_session
 @browsed
-async def test_without_tokens_no_sign_in_is_needed(house: House, worker: Worker, tmp_path: Path) -> None:
+async def test_without_tokens_no_sign_in_is_needed(services: Services, worker: Worker, tmp_path: Path) -> None:
     """The list is shown without a token, and text that became markup by mistake would not run."""
-    job = await house.submit()
-    async with tab(f"{house.url}/#{job.job_id}", tmp_path / "profile") as page:
+    job = await services.submit()
+    async with tab(f"{services.url}/#{job.job_id}", tmp_path / "profile") as page:
         await page.until("document.getElementById('content').checkVisibility()")
         await page.until("document.getElementById('job').checkVisibility()")
         assert not await page.value("document.getElementById('sign-in').checkVisibility()")

@@ -1,4 +1,4 @@
-"""Attacks on a locked gateway: each ends with the documented refusal and tells nothing."""
+"""Attacks on a secured gateway: each ends with the documented refusal and tells nothing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from websockets.asyncio.client import connect
 
 from cryomamba.access.private_files import read_private
 from cryomamba.errors import InvalidRequestError
+from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.server import certificate, listen
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
-    from tests.gateway.access.conftest import Locked
+    from tests.gateway.access.conftest import SecuredServices
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,23 +38,23 @@ def refused(reply: httpx.Response, status: int, code: str) -> None:
 
 
 @pytest.mark.parametrize("path", GUARDED)
-async def test_no_token(locked: Locked, path: str) -> None:
+async def test_no_token(secured: SecuredServices, path: str) -> None:
     """Without a token every address is closed, those that there are not too."""
-    async with locked.client(None) as stranger:
+    async with secured.client(None) as stranger:
         reply = await stranger.get(path)
     refused(reply, 401, "unauthorized")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("path", ["/v1/healthz", "/v1/readyz", "/openapi.json", "/docs"])
-async def test_health_needs_no_token(locked: Locked, path: str) -> None:
+async def test_health_needs_no_token(secured: SecuredServices, path: str) -> None:
     """Health and the description of the API are open."""
-    async with locked.client(None) as stranger:
+    async with secured.client(None) as stranger:
         assert (await stranger.get(path)).status_code in {200, 503}
 
 
-def claims(locked: Locked, **changes: object) -> dict[str, object]:
-    _, info = locked.tokens.create("eve", [Scope.ADMIN], days=1)
+def claims(secured: SecuredServices, **changes: object) -> dict[str, object]:
+    _, info = secured.tokens.create("eve", [Scope.ADMIN], days=1)
     now = int(time.time())
     good = {"iss": "cryomamba", "sub": "eve", "jti": info.id, "iat": now, "exp": now + 60, "scope": "admin"}
     return {**good, **changes}
@@ -66,48 +67,48 @@ def unsigned(payload: dict[str, object]) -> str:
     return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(payload)}."
 
 
-async def test_forged_tokens(locked: Locked) -> None:
+async def test_forged_tokens(secured: SecuredServices) -> None:
     """No signature, another key, another algorithm, another issuer, an id that was never given out, or nonsense."""
-    key = read_private(locked.house.settings.keys / "tokens.key").strip()
+    key = read_private(secured.services.settings.keys / "tokens.key").strip()
     forged = [
-        unsigned(claims(locked)),
-        jwt.encode(claims(locked), "another key that is long enough for the library", algorithm="HS256"),
-        jwt.encode(claims(locked), key, algorithm="HS512"),
-        jwt.encode(claims(locked, iss="somebody"), key, algorithm="HS256"),
-        jwt.encode(claims(locked, jti="0" * 32), key, algorithm="HS256"),
-        jwt.encode(claims(locked, jti="../../jobs"), key, algorithm="HS256"),
-        jwt.encode(claims(locked, sub="root"), key, algorithm="HS256"),
+        unsigned(claims(secured)),
+        jwt.encode(claims(secured), "another key that is long enough for the library", algorithm="HS256"),
+        jwt.encode(claims(secured), key, algorithm="HS512"),
+        jwt.encode(claims(secured, iss="somebody"), key, algorithm="HS256"),
+        jwt.encode(claims(secured, jti="0" * 32), key, algorithm="HS256"),
+        jwt.encode(claims(secured, jti="../../jobs"), key, algorithm="HS256"),
+        jwt.encode(claims(secured, sub="root"), key, algorithm="HS256"),
         "x",
         "a.b.c",
         "e" * 5000,
     ]
     for token in forged:
-        async with locked.client(token) as eve:
+        async with secured.client(token) as eve:
             refused(await eve.get("/v1/jobs"), 401, "unauthorized")
 
 
-async def test_an_expired_token(locked: Locked) -> None:
+async def test_an_expired_token(secured: SecuredServices) -> None:
     """A token whose time is over opens nothing, also if its claims say otherwise."""
-    old = TokenStore(locked.house.settings.keys, clock=lambda: time.time() - 7200)
+    old = TokenStore(secured.services.settings.keys, clock=lambda: time.time() - 7200)
     token, _ = old.create("eve", [Scope.ADMIN], days=1 / 24)
-    async with locked.client(token) as eve:
+    async with secured.client(token) as eve:
         reply = await eve.get("/v1/jobs")
     refused(reply, 401, "unauthorized")
     assert "expired" in reply.json()["message"]
 
 
-async def test_a_revoked_token(locked: Locked) -> None:
+async def test_a_revoked_token(secured: SecuredServices) -> None:
     """A token that was taken back is refused with its next request."""
-    token, info = locked.tokens.create("eve", [Scope.WRITE], days=1)
-    async with locked.client(token) as eve:
+    token, info = secured.tokens.create("eve", [Scope.WRITE], days=1)
+    async with secured.client(token) as eve:
         assert (await eve.get("/v1/jobs")).status_code == 200
-        locked.tokens.revoke(info.id)
+        secured.tokens.revoke(info.id)
         refused(await eve.get("/v1/jobs"), 401, "unauthorized")
 
 
-async def test_a_token_that_may_only_look(locked: Locked) -> None:
+async def test_a_token_that_may_only_look(secured: SecuredServices) -> None:
     """With the scope 'read' nothing is changed."""
-    job = (await locked.ada.post("/v1/jobs", json=DEMO)).json()["job_id"]
+    job = (await secured.ada.post("/v1/jobs", json=DEMO)).json()["job_id"]
     changing = [
         ("POST", "/v1/jobs"),
         ("DELETE", f"/v1/jobs/{job}"),
@@ -118,16 +119,16 @@ async def test_a_token_that_may_only_look(locked: Locked) -> None:
         ("DELETE", f"/v1/files/{UNKNOWN}"),
     ]
     for method, path in changing:
-        refused(await locked.guest.request(method, path), 403, "forbidden")
-    assert (await locked.guest.get(f"/v1/jobs/{job}")).json()["state"] == "pending"
+        refused(await secured.reader.request(method, path), 403, "forbidden")
+    assert (await secured.reader.get(f"/v1/jobs/{job}")).json()["state"] == "pending"
 
 
-async def test_another_persons_job(locked: Locked) -> None:
+async def test_another_persons_job(secured: SecuredServices) -> None:
     """Another's job is not there: for no request, in no listing; the administrator sees all."""
-    mine = (await locked.ada.post("/v1/jobs", json=DEMO)).json()
+    mine = (await secured.ada.post("/v1/jobs", json=DEMO)).json()
     job = mine["job_id"]
     assert mine["owner"] == "ada"
-    missing = (await locked.bob.get(f"/v1/jobs/{UNKNOWN}")).json()
+    missing = (await secured.bob.get(f"/v1/jobs/{UNKNOWN}")).json()
     for method, path in [
         ("GET", ""),
         ("DELETE", ""),
@@ -137,116 +138,116 @@ async def test_another_persons_job(locked: Locked) -> None:
         ("HEAD", "/artifacts/mask.mrc"),
         ("POST", "/artifacts/mask.mrc/link"),
     ]:
-        reply = await locked.bob.request(method, f"/v1/jobs/{job}{path}")
+        reply = await secured.bob.request(method, f"/v1/jobs/{job}{path}")
         assert reply.status_code == 404
         if method != "HEAD":
             found = reply.json()
             assert (found["code"], found["hint"]) == (missing["code"], missing["hint"])
             assert found["message"] == missing["message"].replace(UNKNOWN, job)
-    reply = await locked.bob.put(f"/v1/jobs/{job}/focus", json={"position": [1, 1, 1]})
+    reply = await secured.bob.put(f"/v1/jobs/{job}/focus", json={"position": [1, 1, 1]})
     refused(reply, 404, "not_found")
-    assert (await locked.bob.get("/v1/jobs")).json()["jobs"] == []
+    assert (await secured.bob.get("/v1/jobs")).json()["jobs"] == []
     assert job in {
-        found["job_id"] for found in (await locked.admin.get("/v1/jobs", params={"limit": 500})).json()["jobs"]
+        found["job_id"] for found in (await secured.admin.get("/v1/jobs", params={"limit": 500})).json()["jobs"]
     }
-    assert (await locked.admin.get(f"/v1/jobs/{job}")).status_code == 200
-    assert (await locked.guest.get(f"/v1/jobs/{job}")).status_code == 200
+    assert (await secured.admin.get(f"/v1/jobs/{job}")).status_code == 200
+    assert (await secured.reader.get(f"/v1/jobs/{job}")).status_code == 200
 
 
-async def test_an_owner_cannot_be_chosen(locked: Locked) -> None:
+async def test_an_owner_cannot_be_chosen(secured: SecuredServices) -> None:
     """A body that names an owner is not taken."""
-    reply = await locked.ada.post("/v1/jobs", json={**DEMO, "owner": "bob"})
+    reply = await secured.ada.post("/v1/jobs", json={**DEMO, "owner": "bob"})
     assert reply.status_code == 400
-    assert (await locked.bob.get("/v1/jobs")).json()["jobs"] == []
+    assert (await secured.bob.get("/v1/jobs")).json()["jobs"] == []
 
 
-async def test_the_same_key_of_two_people(locked: Locked) -> None:
+async def test_the_same_key_of_two_people(secured: SecuredServices) -> None:
     """Two people may use the same Idempotency-Key, and neither learns of the other's job."""
     key = {"Idempotency-Key": "the-same"}
-    first = (await locked.ada.post("/v1/jobs", json=DEMO, headers=key)).json()
-    again = (await locked.ada.post("/v1/jobs", json=DEMO, headers=key)).json()
-    other = await locked.admin.post("/v1/jobs", json={"volume": {"shape": [4, 4, 4]}}, headers=key)
+    first = (await secured.ada.post("/v1/jobs", json=DEMO, headers=key)).json()
+    again = (await secured.ada.post("/v1/jobs", json=DEMO, headers=key)).json()
+    other = await secured.admin.post("/v1/jobs", json={"volume": {"shape": [4, 4, 4]}}, headers=key)
     assert first["job_id"] == again["job_id"] != other.json()["job_id"]
     assert other.status_code == 201
 
 
-async def test_foreign_origins(locked: Locked) -> None:
+async def test_foreign_origins(secured: SecuredServices) -> None:
     """A page of another origin changes nothing, whatever cookie the browser adds, and gets no WebSocket."""
-    token = locked.token("ada")
+    token = secured.token("ada")
     headers = {"Origin": "https://evil.example", "Cookie": f"cryomamba_token={token}"}
-    async with locked.client(None) as page:
+    async with secured.client(None) as page:
         refused(await page.post("/v1/jobs", json=DEMO, headers=headers), 403, "forbidden")
-    async with locked.house.socket("/v1/ws", additional_headers=headers) as socket:
+    async with secured.services.socket("/v1/ws", additional_headers=headers) as socket:
         assert await socket.closed() == 1008
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", ""])
-async def test_foreign_hosts(locked: Locked, host: str) -> None:
+async def test_foreign_hosts(secured: SecuredServices, host: str) -> None:
     """A name that was rebound to this address is not answered, with or without a token."""
-    reply = await locked.admin.get("/v1/jobs", headers={"Host": host})
+    reply = await secured.admin.get("/v1/jobs", headers={"Host": host})
     assert reply.status_code in {400, 403}
     assert "jobs" not in reply.json()
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "em.example.org", "EM.example.org:443"])
-async def test_own_hosts(locked: Locked, host: str) -> None:
+async def test_own_hosts(secured: SecuredServices, host: str) -> None:
     """Addresses, this machine's names and configured names are answered."""
-    assert (await locked.admin.get("/v1/jobs", headers={"Host": host})).status_code == 200
+    assert (await secured.admin.get("/v1/jobs", headers={"Host": host})).status_code == 200
 
 
-async def test_a_cookie_is_a_token(locked: Locked) -> None:
+async def test_a_cookie_is_a_token(secured: SecuredServices) -> None:
     """A session puts the token where no script reads it, and it opens requests and WebSockets of the own origin."""
-    reply = await locked.guest.post("/v1/session")
+    reply = await secured.reader.post("/v1/session")
     cookie = reply.headers["Set-Cookie"]
     assert reply.status_code == 204
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
     sent = {"Cookie": cookie.split(";")[0]}
-    async with locked.client(None) as page:
+    async with secured.client(None) as page:
         assert (await page.get("/v1/jobs", headers=sent)).status_code == 200
-    async with locked.house.socket("/v1/ws", additional_headers=sent) as socket:
+    async with secured.services.socket("/v1/ws", additional_headers=sent) as socket:
         await socket.send({"type": "ping"})
         await socket.read_type("pong")
 
 
-async def test_a_socket_without_a_token(locked: Locked) -> None:
+async def test_a_socket_without_a_token(secured: SecuredServices) -> None:
     """Whatever a stranger says first but a token, the connection ends and nothing was told."""
     for said in ({"type": "ping"}, {"type": "subscribe", "job_id": "*"}, {"type": "auth", "token": "x"}, "{", b"\0"):
-        async with locked.house.socket("/v1/ws") as socket:
+        async with secured.services.socket("/v1/ws") as socket:
             await socket.send(said)
             assert await socket.read_all() == []
             assert await socket.closed() == 1008
 
 
-async def test_a_socket_says_its_token_first(locked: Locked) -> None:
+async def test_a_socket_says_its_token_first(secured: SecuredServices) -> None:
     """The token in the first message opens a WebSocket."""
-    async with locked.house.socket("/v1/ws") as socket:
-        await socket.send({"type": "auth", "token": locked.token("ada")})
+    async with secured.services.socket("/v1/ws") as socket:
+        await socket.send({"type": "auth", "token": secured.token("ada")})
         await socket.send({"type": "ping"})
         await socket.read_type("pong")
 
 
-async def test_a_socket_tells_nothing_of_others(locked: Locked) -> None:
+async def test_a_socket_tells_nothing_of_others(secured: SecuredServices) -> None:
     """Neither a job by its id nor the stream of all jobs shows what is another's."""
-    theirs = (await locked.ada.post("/v1/jobs", json=DEMO)).json()["job_id"]
-    bearer = {"Authorization": f"Bearer {locked.token('bob')}"}
-    async with locked.house.socket(f"/v1/ws/jobs/{theirs}", additional_headers=bearer) as socket:
+    theirs = (await secured.ada.post("/v1/jobs", json=DEMO)).json()["job_id"]
+    bearer = {"Authorization": f"Bearer {secured.token('bob')}"}
+    async with secured.services.socket(f"/v1/ws/jobs/{theirs}", additional_headers=bearer) as socket:
         assert await socket.closed() == 4404
-    async with locked.house.socket("/v1/ws", additional_headers=bearer) as socket:
+    async with secured.services.socket("/v1/ws", additional_headers=bearer) as socket:
         await socket.send({"type": "subscribe", "job_id": "*", "since": 0})
         await socket.send({"type": "subscribe", "job_id": theirs})
         assert (await socket.read_type("error"))["data"]["code"] == "not_found"
-        assert (await locked.ada.delete(f"/v1/jobs/{theirs}")).status_code == 200
-        mine = (await locked.bob.post("/v1/jobs", json=DEMO)).json()["job_id"]
+        assert (await secured.ada.delete(f"/v1/jobs/{theirs}")).status_code == 200
+        mine = (await secured.bob.post("/v1/jobs", json=DEMO)).json()["job_id"]
         seen = await socket.read_until(lambda message: message["job_id"] == mine)
         assert {message["job_id"] for message in seen} <= {mine, None}
 
 
-async def test_sockets_at_once(locked: Locked) -> None:
+async def test_sockets_at_once(secured: SecuredServices) -> None:
     """One token holds so many WebSockets and no more; another token is not touched by that."""
-    bearer = {"Authorization": f"Bearer {locked.token('carol')}"}
+    bearer = {"Authorization": f"Bearer {secured.token('carol')}"}
 
     async def pinged(headers: dict[str, str], *, inner: bool) -> None:
-        async with locked.house.socket("/v1/ws", additional_headers=headers) as socket:
+        async with secured.services.socket("/v1/ws", additional_headers=headers) as socket:
             if inner:
                 assert await socket.closed() == 1013
                 return
@@ -261,10 +262,10 @@ async def test_sockets_at_once(locked: Locked) -> None:
     await pinged(bearer, inner=False)
 
 
-async def test_too_many_requests(locked: Locked) -> None:
+async def test_too_many_requests(secured: SecuredServices) -> None:
     """A token that asks too often hears when to come back; every answer says what is left."""
-    other = locked.house.settings.model_copy(update={"requests_per_minute": 3})
-    async with locked.house.running(other) as url, locked.client(locked.token("ada")) as ada:
+    other = secured.services.settings.model_copy(update={"requests_per_minute": 3})
+    async with secured.services.running(other) as url, secured.client(secured.token("ada")) as ada:
         for left in ("2", "1", "0"):
             reply = await ada.get(f"{url}/v1/jobs")
             assert (reply.status_code, reply.headers["X-RateLimit-Remaining"]) == (200, left)
@@ -272,29 +273,29 @@ async def test_too_many_requests(locked: Locked) -> None:
         refused(reply, 429, "rate_limited")
         assert 0 < int(reply.headers["Retry-After"]) <= 20
         assert reply.headers["X-RateLimit-Limit"] == "3"
-        async with locked.client(locked.token("bob")) as bob:
+        async with secured.client(secured.token("bob")) as bob:
             assert (await bob.get(f"{url}/v1/jobs")).status_code == 200
 
 
-async def finished(locked: Locked) -> str:
+async def finished(secured: SecuredServices) -> str:
     """Let Ada's job be finished by a worker, and return its id."""
-    worker = await locked.house.start_worker()
-    job = (await locked.ada.post("/v1/jobs", json={**DEMO, "priority": 100})).json()["job_id"]
+    worker = await secured.services.start_worker()
+    job = (await secured.ada.post("/v1/jobs", json={**DEMO, "priority": 100})).json()["job_id"]
     claimed = await worker.claim()
     assert claimed.job_id == job
     await worker.finish(claimed, {"mask.mrc": b"0123456789", "stats.json": b"{}"})
     return str(job)
 
 
-async def test_signed_links(locked: Locked) -> None:
+async def test_signed_links(secured: SecuredServices) -> None:
     """A link needs no token, and is good for its file, for looking, and for its time alone."""
-    job = await finished(locked)
-    link = (await locked.ada.post(f"/v1/jobs/{job}/artifacts/mask.mrc/link", params={"lifetime_s": 60})).json()["url"]
-    signer = locked.house.signer()
+    job = await finished(secured)
+    link = (await secured.ada.post(f"/v1/jobs/{job}/artifacts/mask.mrc/link", params={"lifetime_s": 60})).json()["url"]
+    signer = secured.services.signer()
     old, _ = signer.sign(f"/v1/files/{job}/mask.mrc", lifetime_s=-1)
     query = link.partition("?")[2]
     expires = int(query.partition("=")[2].partition("&")[0])
-    async with locked.client(None) as stranger:
+    async with secured.client(None) as stranger:
         assert (await stranger.get(link)).content == b"0123456789"
         assert (await stranger.head(link)).headers["Content-Length"] == "10"
         assert (await stranger.get(link, headers={"Range": "bytes=2-3"})).content == b"23"
@@ -315,13 +316,13 @@ async def test_signed_links(locked: Locked) -> None:
         assert (await stranger.get(f"/v1/jobs?{query}")).status_code == 401
 
 
-async def test_secrets_are_not_logged(locked: Locked, caplog: pytest.LogCaptureFixture) -> None:
+async def test_secrets_are_not_logged(secured: SecuredServices, caplog: pytest.LogCaptureFixture) -> None:
     """Neither a good nor a bad token or signature is in any record."""
-    token = locked.token("ada")
+    token = secured.token("ada")
     with caplog.at_level(logging.DEBUG):
-        async with locked.client(token) as ada:
+        async with secured.client(token) as ada:
             await ada.get("/v1/jobs")
-        async with locked.client(token + "x") as eve:
+        async with secured.client(token + "x") as eve:
             await eve.get("/v1/jobs")
             await eve.get(f"/v1/files/{UNKNOWN}/mask.mrc?expires=1&signature=deadbeef")
     told = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("cryomamba"))
@@ -337,50 +338,50 @@ async def test_no_public_address_without_keys(host: str) -> None:
     assert "cryomamba tokens create" in caught.value.hint
 
 
-async def test_a_public_address_with_keys(locked: Locked) -> None:
+async def test_a_public_address_with_keys(secured: SecuredServices) -> None:
     """With a token key the same address is listened at."""
     listen("0.0.0.0", 0, guarded=True).close()
 
 
-async def test_slow_headers_are_cut_off(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_headers_are_cut_off(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never ends its headers is let go, one after an answered request too."""
     monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", 0.05)
-    host, _, port = locked.house.url.removeprefix("http://").partition(":")
+    host, _, port = secured.services.url.removeprefix("http://").partition(":")
     begun = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
     for said, answer in ((b"", b""), (begun + b"X-Slow", b""), (begun + b"\r\n" + begun, b"HTTP/1.1 200 OK")):
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(said)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             assert (await reader.read()).splitlines()[:1] == [answer][: bool(answer)]
         writer.close()
         await writer.wait_closed()
 
 
-async def test_a_socket_ends_with_its_token(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_ends_with_its_token(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
     """A WebSocket whose token is revoked meanwhile is closed."""
     monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.02)
-    token, info = locked.tokens.create("eve", [Scope.READ], days=1)
-    async with locked.house.socket("/v1/ws", additional_headers={"Authorization": f"Bearer {token}"}) as socket:
+    token, info = secured.tokens.create("eve", [Scope.READ], days=1)
+    async with secured.services.socket("/v1/ws", additional_headers={"Authorization": f"Bearer {token}"}) as socket:
         await socket.send({"type": "ping"})
         await socket.read_type("pong")
-        locked.tokens.revoke(info.id)
+        secured.tokens.revoke(info.id)
         assert await socket.closed() == 1008
 
 
-async def test_a_silent_socket_is_not_waited_for(locked: Locked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_socket_is_not_waited_for(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who connects and says no token is let go."""
     monkeypatch.setattr("cryomamba_gateway.routers.websocket.AUTH_S", 0.02)
-    async with locked.house.socket("/v1/ws") as socket:
+    async with secured.services.socket("/v1/ws") as socket:
         assert await socket.closed() == 1008
 
 
-async def test_the_gateway_serves_tls_itself(locked: Locked, pem_files: tuple[Path, Path]) -> None:
+async def test_the_gateway_serves_tls_itself(secured: SecuredServices, pem_files: tuple[Path, Path]) -> None:
     """With a certificate it speaks TLS, on WebSockets too, and a wrong pair of files is told at the start."""
     cert, key = pem_files
     trust = ssl.create_default_context(cafile=str(cert))
-    bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
-    settings = locked.house.settings.model_copy(update={"gateway_certfile": cert, "gateway_keyfile": key})
-    async with locked.house.running(settings) as url:
+    bearer = {"Authorization": f"Bearer {secured.token('ada')}"}
+    settings = secured.services.settings.model_copy(update={"gateway_certfile": cert, "gateway_keyfile": key})
+    async with secured.services.running(settings) as url:
         assert url.startswith("https://")
         async with httpx.AsyncClient(base_url=url, headers=bearer, verify=trust, trust_env=False) as ada:
             assert (await ada.get("/v1/jobs")).status_code == 200

@@ -20,7 +20,7 @@ from cryomamba.volumes import write_volume
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Worker
+    from tests.gateway.conftest import Services, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -43,105 +43,105 @@ def content(tomogram: Path) -> bytes:
     return tomogram.read_bytes()
 
 
-async def begun(house: House, content: bytes, **more: object) -> dict[str, Any]:
+async def begun(services: Services, content: bytes, **more: object) -> dict[str, Any]:
     fields = {"filename": "../ts.mrc", "total_size": len(content), "chunk_size": CHUNK, **more}
-    reply = await house.http.post("/v1/uploads/init", json=fields)
+    reply = await services.http.post("/v1/uploads/init", json=fields)
     assert reply.status_code == 201, reply.text
     found: dict[str, Any] = reply.json()
     return found
 
 
-async def test_a_tomogram_in_parts_becomes_a_job(house: House, worker: Worker, content: bytes) -> None:
+async def test_a_tomogram_in_parts_becomes_a_job(services: Services, worker: Worker, content: bytes) -> None:
     """Begin, send out of order, look, complete, submit: as the contract says, with its status codes."""
-    upload = await begun(house, content)
+    upload = await begun(services, content)
     assert upload["filename"] == "ts.mrc"
     assert len(upload["chunk_urls"]) == upload["part_count"] == -(-len(content) // CHUNK)
     for index in reversed(range(1, upload["part_count"])):
         part = content[index * CHUNK :][:CHUNK]
-        receipt = (await house.http.put(upload["chunk_urls"][index], content=part)).json()
+        receipt = (await services.http.put(upload["chunk_urls"][index], content=part)).json()
         assert receipt["etag"] == hashlib.sha256(part).hexdigest()
         assert (receipt["part_number"], receipt["received_bytes"]) == (index, len(part))
-    status = (await house.http.get(f"/v1/uploads/{upload['upload_id']}")).json()
+    status = (await services.http.get(f"/v1/uploads/{upload['upload_id']}")).json()
     assert status["received_parts"] == list(range(1, upload["part_count"]))
-    early = await house.http.post(f"/v1/uploads/{upload['upload_id']}/complete")
+    early = await services.http.post(f"/v1/uploads/{upload['upload_id']}/complete")
     assert (early.status_code, early.json()["details"]["missing_parts"]) == (409, [0])
-    assert (await house.http.put(upload["chunk_urls"][0], content=content[:CHUNK])).status_code == 200
-    assert (await house.http.put(upload["chunk_urls"][0], content=content[:CHUNK])).status_code == 200
-    assert (await house.http.put(upload["chunk_urls"][0], content=bytes(CHUNK))).status_code == 409
-    file = (await house.http.post(f"/v1/uploads/{upload['upload_id']}/complete")).json()
+    assert (await services.http.put(upload["chunk_urls"][0], content=content[:CHUNK])).status_code == 200
+    assert (await services.http.put(upload["chunk_urls"][0], content=content[:CHUNK])).status_code == 200
+    assert (await services.http.put(upload["chunk_urls"][0], content=bytes(CHUNK))).status_code == 409
+    file = (await services.http.post(f"/v1/uploads/{upload['upload_id']}/complete")).json()
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
     assert file["metadata"]["shape"] == [10, 16, 20]
-    assert str(house.settings.home) not in str(file)
-    assert file["file_id"] in {found["file_id"] for found in (await house.http.get("/v1/files")).json()["files"]}
-    job = await house.submit(volume={"file_id": file["file_id"]})
+    assert str(services.settings.home) not in str(file)
+    assert file["file_id"] in {found["file_id"] for found in (await services.http.get("/v1/files")).json()["files"]}
+    job = await services.submit(volume={"file_id": file["file_id"]})
     assert (job.volume.name, job.volume.shape, job.volume.path) == ("ts.mrc", (10, 16, 20), None)
     assert (await worker.claim()).volume.file_id == file["file_id"]
-    assert (await house.http.delete(f"/v1/files/{file['file_id']}")).status_code == 204
-    gone = await house.http.post("/v1/jobs", json={"volume": {"file_id": file["file_id"]}})
+    assert (await services.http.delete(f"/v1/files/{file['file_id']}")).status_code == 204
+    gone = await services.http.post("/v1/jobs", json={"volume": {"file_id": file["file_id"]}})
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
 
 
-async def test_a_put_that_breaks_off_can_be_gone_on_with(house: House, tmp_path: Path) -> None:
+async def test_a_put_that_breaks_off_can_be_gone_on_with(services: Services, tmp_path: Path) -> None:
     """With a checksum the parts that came are there: another client sends the rest, and a second PUT finds the file."""
     path = tmp_path / "large.mrc"
     write_volume(path, np.random.default_rng(6).normal(size=(20, 512, 512)).astype(np.float32), 9.0)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    host, _, port = house.url.removeprefix("http://").partition(":")
+    host, _, port = services.url.removeprefix("http://").partition(":")
     _, writer = await asyncio.open_connection(host, int(port))
     head = f"PUT /v1/files/large.mrc?sha256={digest} HTTP/1.1\r\nHost: {host}\r\n"
     head += f"Content-Length: {len(content)}\r\n\r\n"
     writer.write(head.encode() + content[: 2 * PART_BYTES + 1000])
     await writer.drain()
-    upload = await begun(house, content, chunk_size=PART_BYTES, sha256=digest)
+    upload = await begun(services, content, chunk_size=PART_BYTES, sha256=digest)
 
     async def two_parts() -> bool:
-        status = (await house.http.get(f"/v1/uploads/{upload['upload_id']}")).json()
+        status = (await services.http.get(f"/v1/uploads/{upload['upload_id']}")).json()
         return bool(status["received_parts"] == [0, 1])
 
     await wait_until_async(two_parts, what="two parts to be there")
     writer.transport.abort()
     told: list[int] = []
-    async with await aconnect(house.url) as client:
+    async with await aconnect(services.url) as client:
         file = await client.upload(path, progress=lambda done, _total: told.append(done))
     assert (file.file_id, file.sha256) == (upload["upload_id"], digest)
     assert told[0] == 2 * PART_BYTES
-    again = await house.http.put("/v1/files", params={"sha256": digest}, content=content)
+    again = await services.http.put("/v1/files", params={"sha256": digest}, content=content)
     assert (again.status_code, again.json()["file_id"]) == (201, file.file_id)
 
 
-async def test_a_file_in_one_piece(house: House, content: bytes) -> None:
+async def test_a_file_in_one_piece(services: Services, content: bytes) -> None:
     """A single PUT is enough; without a length, or with what is no volume, nothing is left."""
-    reply = await house.http.put("/v1/files", params={"filename": "a/b.mrc"}, content=content)
+    reply = await services.http.put("/v1/files", params={"filename": "a/b.mrc"}, content=content)
     assert (reply.status_code, reply.json()["filename"]) == (201, "b.mrc")
-    named = await house.http.put("/v1/files/tomo%20gram.mrc", content=content)
+    named = await services.http.put("/v1/files/tomo%20gram.mrc", content=content)
     assert (named.status_code, named.json()["filename"]) == (201, "tomo gram.mrc")
-    before = (await house.http.get("/v1/files")).json()
+    before = (await services.http.get("/v1/files")).json()
     digest = {"sha256": "0" * 64}
-    assert (await house.http.put("/v1/files", params=digest, content=content)).status_code == 409
-    assert (await house.http.put("/v1/files", content=b"no volume")).status_code == 422
+    assert (await services.http.put("/v1/files", params=digest, content=content)).status_code == 409
+    assert (await services.http.put("/v1/files", content=b"no volume")).status_code == 422
 
     async def chunked() -> AsyncIterator[bytes]:
         yield content
 
-    assert (await house.http.put("/v1/files", content=chunked())).status_code == 400
-    assert (await house.http.get("/v1/files")).json() == before
-    assert not list((house.settings.uploads / "incoming").iterdir())
+    assert (await services.http.put("/v1/files", content=chunked())).status_code == 400
+    assert (await services.http.get("/v1/files")).json() == before
+    assert not list((services.settings.uploads / "incoming").iterdir())
 
 
-async def test_refusals(house: House, content: bytes) -> None:
+async def test_refusals(services: Services, content: bytes) -> None:
     """Each wrong part has its status, and none of them leaves a trace."""
-    upload = await begun(house, content)
+    upload = await begun(services, content)
     urls = upload["chunk_urls"]
-    assert (await house.http.put(urls[0], content=b"short")).status_code == 400
-    assert (await house.http.put(urls[0], content=bytes(CHUNK + 1))).status_code == 413
-    assert (await house.http.put(urls[0].replace("part/0", "part/99"), content=b"x")).status_code == 400
-    assert (await house.http.put(urls[0].replace("part/0", "part/-1"), content=b"x")).status_code == 400
-    assert (await house.http.put(urls[0].replace("part/0", "part/x"), content=b"x")).status_code == 404
+    assert (await services.http.put(urls[0], content=b"short")).status_code == 400
+    assert (await services.http.put(urls[0], content=bytes(CHUNK + 1))).status_code == 413
+    assert (await services.http.put(urls[0].replace("part/0", "part/99"), content=b"x")).status_code == 400
+    assert (await services.http.put(urls[0].replace("part/0", "part/-1"), content=b"x")).status_code == 400
+    assert (await services.http.put(urls[0].replace("part/0", "part/x"), content=b"x")).status_code == 404
     for name in (UNKNOWN, "..%2F..%2Fkeys", "%2e%2e", "a%00b", "incoming"):
-        assert (await house.http.put(f"/v1/uploads/{name}/part/0", content=b"x")).status_code == 404
-        assert (await house.http.get(f"/v1/uploads/{name}")).status_code == 404
-        assert (await house.http.delete(f"/v1/files/{name}")).status_code == 404
+        assert (await services.http.put(f"/v1/uploads/{name}/part/0", content=b"x")).status_code == 404
+        assert (await services.http.get(f"/v1/uploads/{name}")).status_code == 404
+        assert (await services.http.delete(f"/v1/files/{name}")).status_code == 404
     for wrong in (
         {"filename": "x"},
         {"filename": "", "total_size_bytes": 1},
@@ -149,35 +149,35 @@ async def test_refusals(house: House, content: bytes) -> None:
         {"filename": "x", "total_size_bytes": 10, "path": "/etc"},
         {"filename": "x", "total_size_bytes": 10, "sha256": "zz"},
     ):
-        assert (await house.http.post("/v1/uploads/init", json=wrong)).status_code == 400
+        assert (await services.http.post("/v1/uploads/init", json=wrong)).status_code == 400
     huge = {"filename": "x", "total_size_bytes": 10**15}
-    assert (await house.http.post("/v1/uploads/init", json=huge)).status_code == 413
-    assert (await house.http.get(f"/v1/uploads/{upload['upload_id']}")).json()["received_parts"] == []
-    assert (await house.http.delete(f"/v1/uploads/{upload['upload_id']}")).status_code == 204
-    assert (await house.http.get(f"/v1/uploads/{upload['upload_id']}")).status_code == 404
+    assert (await services.http.post("/v1/uploads/init", json=huge)).status_code == 413
+    assert (await services.http.get(f"/v1/uploads/{upload['upload_id']}")).json()["received_parts"] == []
+    assert (await services.http.delete(f"/v1/uploads/{upload['upload_id']}")).status_code == 204
+    assert (await services.http.get(f"/v1/uploads/{upload['upload_id']}")).status_code == 404
 
 
-async def test_no_room_is_told_before_a_byte(empty_house: House) -> None:
+async def test_no_room_is_told_before_a_byte(idle_services: Services) -> None:
     """507 where the disk is too small."""
-    await empty_house.start_gateway(disk_reserve=2**60)
+    await idle_services.start_gateway(disk_reserve=2**60)
     body = {"filename": "x", "total_size_bytes": 1000}
-    reply = await empty_house.http.post("/v1/uploads/init", json=body)
+    reply = await idle_services.http.post("/v1/uploads/init", json=body)
     assert (reply.status_code, reply.json()["code"]) == (507, "insufficient_storage")
 
 
-async def connected(house: House) -> AsyncClient:
-    return await aconnect(house.url)
+async def connected(services: Services) -> AsyncClient:
+    return await aconnect(services.url)
 
 
 async def test_the_client_sends_a_file_once(
-    house: House, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+    services: Services, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Progress goes to the whole, the same file again is there at once, and what is no volume is said."""
     told: list[tuple[int, int]] = []
     read: list[tuple[int, int, int]] = []
     size = len(content)
     monkeypatch.setattr("cryomamba.client.upload.READ_BYTES", size // 3)
-    async with await connected(house) as client:
+    async with await connected(services) as client:
         first = await client.upload(
             tomogram,
             progress=lambda done, total: told.append((done, total)),
@@ -197,14 +197,14 @@ async def test_the_client_sends_a_file_once(
 
 
 async def test_an_upload_survives_restarts_of_gateway_and_client(
-    empty_house: House, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+    idle_services: Services, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the gateway was stopped in the middle, and with a client of another process, only the rest is sent."""
     monkeypatch.setattr("cryomamba.client.upload.PART_BYTES", CHUNK)
-    house = empty_house
+    services = idle_services
     total = len(content)
     sent: list[int] = []
-    async with house.running(house.settings) as url:
+    async with services.running(services.settings) as url:
         port = int(url.rpartition(":")[2])
         async with await aconnect(url) as client:
             halfway = asyncio.Event()
@@ -217,38 +217,38 @@ async def test_an_upload_survives_restarts_of_gateway_and_client(
             await halfway.wait()
             going.cancel()
             await asyncio.gather(going, return_exceptions=True)
-    settings = house.settings.model_copy(update={"gateway_port": port})
+    settings = services.settings.model_copy(update={"gateway_port": port})
     async with await aconnect(f"http://127.0.0.1:{port}") as client:
         going = asyncio.ensure_future(client.upload(tomogram, progress=lambda done, _: sent.append(done)))
         await asyncio.wait({going}, timeout=0.2)
-        async with house.running(settings):
+        async with services.running(settings):
             record = await going
     assert record.sha256 == hashlib.sha256(content).hexdigest()
     assert sent[0] >= total // 2
 
 
-async def test_the_bus_takes_no_files(house: House, tomogram: Path) -> None:
+async def test_the_bus_takes_no_files(services: Services, tomogram: Path) -> None:
     """A client on the bus is told to use a gateway."""
-    async with await aconnect(house.broker.endpoints.jobs) as client:
+    async with await aconnect(services.broker.endpoints.jobs) as client:
         with pytest.raises(InvalidRequestError):
             await client.upload(tomogram)
 
 
-async def test_a_client_with_a_token(house_class: type[House], tmp_path: Path, tomogram: Path) -> None:
-    """A client with a token uploads, submits and watches on a locked gateway; without one it is told to get one."""
+async def test_a_client_with_a_token(services_class: type[Services], tmp_path: Path, tomogram: Path) -> None:
+    """A client with a token uploads, submits and watches on a secured gateway; without one it is told to get one."""
     async with AsyncExitStack() as stack:
-        house = house_class(tmp_path / "home", stack)
-        stack.push_async_callback(house.stop_broker)
-        token, _ = TokenStore(house.settings.keys).create("ada", [Scope.WRITE], days=1)
-        await house.start_broker()
-        await house.start_gateway()
-        worker = await house.start_worker()
-        async with await aconnect(house.url) as stranger:
+        services = services_class(tmp_path / "home", stack)
+        stack.push_async_callback(services.stop_broker)
+        token, _ = TokenStore(services.settings.keys).create("ada", [Scope.WRITE], days=1)
+        await services.start_broker()
+        await services.start_gateway()
+        worker = await services.start_worker()
+        async with await aconnect(services.url) as stranger:
             with pytest.raises(AccessError) as caught:
                 await stranger.jobs()
             assert caught.value.code is ErrorCode.UNAUTHORIZED
             assert "CRYOMAMBA_TOKEN" in caught.value.hint
-        client = await stack.enter_async_context(await aconnect(house.url, token=f" {token}\n"))
+        client = await stack.enter_async_context(await aconnect(services.url, token=f" {token}\n"))
         file = await client.upload(tomogram)
         assert file.owner == "ada"
         job = await client.submit(file_id=file.file_id)
@@ -258,5 +258,5 @@ async def test_a_client_with_a_token(house_class: type[House], tmp_path: Path, t
         assert (await waiting).state == "completed"
         assert (await client.download(job.job_id, to=tmp_path / "mask.mrc")).read_bytes() == b"mask"
         with pytest.raises(CryoMambaError) as wrong:
-            await aconnect(house.url, token="no token")
+            await aconnect(services.url, token="no token")
         assert "no token" not in str(wrong.value)

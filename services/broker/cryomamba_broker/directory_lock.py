@@ -1,4 +1,4 @@
-"""One broker per home folder."""
+"""One broker per data directory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from cryomamba_broker.store.database import is_full_disk
 
 
 class DataDirectoryLock:
-    """Held as long as the process lives; the system lets go of it when the process dies, however it dies.
+    """A lock on the data directory; the operating system releases it when the process ends, however it ends.
 
-    SQLite's exclusive lock is the same call on every system, on network file systems as far as they lock at all.
+    SQLite's exclusive lock works on every platform, and on network file systems that support locks.
+
+    Parameters
+    ----------
+    home : Path
+        The data directory; created if it does not exist.
 
     Raises
     ------
     UnavailableError
-        Another broker holds it, or the folder cannot be written to.
+        Another broker holds the lock, or the directory is not writable.
     """
 
     def __init__(self, home: Path) -> None:
@@ -32,26 +37,26 @@ class DataDirectoryLock:
             self._connection.close()
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
                 raise UnavailableError(
-                    "Another broker runs with this home folder.",
+                    "Another broker is using this data directory.",
                     retryable=False,
-                    hint="Stop it first, or set CRYOMAMBA_HOME to another folder for a second one.",
+                    hint="Stop the other broker, or set CRYOMAMBA_HOME to a different data directory.",
                 ) from None
             raise _unusable(error, home) from error
 
     def release(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._connection.close()
 
 
 def _unusable(error: Exception, home: Path) -> UnavailableError:
     if is_full_disk(error, home):
         return UnavailableError(
-            "The disk of the home folder is full.",
+            "The disk with the data directory is full.",
             code=ErrorCode.INSUFFICIENT_STORAGE,
-            hint="Make room there, or set CRYOMAMBA_HOME to a folder on another disk.",
+            hint="Free some disk space, or set CRYOMAMBA_HOME to a data directory on another disk.",
         )
     return UnavailableError(
-        f"The home folder cannot be used: {error}.",
+        f"The data directory cannot be used: {error}.",
         retryable=False,
-        hint="Set CRYOMAMBA_HOME to a folder that may be written to.",
+        hint="Set CRYOMAMBA_HOME to a writable folder.",
     )

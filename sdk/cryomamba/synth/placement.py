@@ -1,4 +1,4 @@
-"""What stands where in a phantom: every random choice, made in Å so that it is the same at any voxel size."""
+"""Placement of the objects of a phantom: all random choices, in Å, so that they do not depend on the voxel size."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from cryomamba.synth.spec import PhantomSpec
 from cryomamba.synth.surfaces import Sheet, Surface, Vesicle, first_order_distance
 
 Vectors = NDArray[np.float32]
-_PLACING_TRIES = 60
+_ATTEMPTS = 60
 _CLEARANCE_A = 110.0
 _TOUCHING_A = 52.0
 
 
 @dataclass(frozen=True)
 class Membrane:
-    """A surface with a thickness in Å; `reach_A` bounds it around `centre` (infinite for a sheet)."""
+    """A surface with a thickness in Å, within `reach_A` of its `centre` (infinite for a sheet)."""
 
     surface: Surface
     thickness_A: float
@@ -25,8 +25,8 @@ class Membrane:
 
 
 @dataclass(frozen=True)
-class Balls:
-    """Round things: centres (n, 3) and diameters (n,) in Å, densities (n,) in leaflet units."""
+class Spheres:
+    """Centres (n, 3) and diameters (n,) of spheres in Å, and densities (n,) relative to a leaflet."""
 
     centres_A: Vectors
     diameters_A: Vectors
@@ -35,28 +35,28 @@ class Balls:
 
 @dataclass(frozen=True)
 class PhantomGeometry:
-    """All the objects of a phantom, positions in Å from the first voxel's centre, z, y, x."""
+    """All objects of a phantom; positions (z, y, x) in Å from the centre of the first voxel."""
 
     membranes: list[Membrane]
-    crowd: Balls
-    gold: Balls
-    particles: Balls
+    background: Spheres
+    fiducials: Spheres
+    particles: Spheres
     filaments: list[Vectors]
-    faces: tuple[Sheet, Sheet] | None
+    lamella_surfaces: tuple[Sheet, Sheet] | None
 
 
-def build_scene(spec: PhantomSpec) -> PhantomGeometry:
-    """Place the objects of `spec`; each kind draws from its own stream, so one does not move another."""
+def place_objects(spec: PhantomSpec) -> PhantomGeometry:
+    """Place the objects of `spec`; each kind has its own random stream, so kinds do not affect each other."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(spec.seed).spawn(6)]
     membranes = _membranes(spec, streams[0])
     particles = _particles(spec, streams[3], membranes)
     return PhantomGeometry(
         membranes,
-        _crowd(spec, streams[1]),
-        _gold(spec, streams[2]),
+        _background(spec, streams[1]),
+        _fiducials(spec, streams[2]),
         particles,
         _filaments(spec, streams[4], membranes),
-        _lamella_faces(spec, streams[5]),
+        _lamella_surfaces(spec, streams[5]),
     )
 
 
@@ -71,7 +71,7 @@ def _volume_A3(spec: PhantomSpec) -> float:
 
 
 def _slab(spec: PhantomSpec) -> tuple[Vectors, Vectors]:
-    """Lower and upper corner in Å of the region that holds matter."""
+    """Return the lower and upper corner in Å of the region that contains matter."""
     low, high = np.zeros(3, np.float32), np.asarray(spec.extent_A, np.float32)
     margin = 0.5 * (1 - spec.lamella) * high[0]
     low[0] += margin
@@ -94,7 +94,7 @@ def _membranes(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
 
 def _stack(spec: PhantomSpec, rng: np.random.Generator, others: list[Membrane]) -> list[Membrane]:
     low, high = _slab(spec)
-    for _ in range(_PLACING_TRIES):
+    for _ in range(_ATTEMPTS):
         normal = rng.standard_normal(3) * (0.35, 1, 1)
         normal /= np.linalg.norm(normal)
         origin = rng.uniform(low + 0.15 * (high - low), high - 0.15 * (high - low))
@@ -127,7 +127,7 @@ def _draw_vesicle(spec: PhantomSpec, rng: np.random.Generator, centre: Vectors) 
 
 
 def _clear(points: Vectors, others: list[Membrane], clearance: float) -> bool:
-    """Whether a surface through `points` stays on one side of every other, at least `clearance` Å away."""
+    """Return whether a surface through `points` keeps `clearance` Å from all others, on one side of each."""
     for other in others:
         gap = first_order_distance(other.surface, points)
         if gap.min() < clearance and gap.max() > -clearance:
@@ -141,7 +141,7 @@ def _place_vesicle(
     low, high = _slab(spec)
     directions = unit_vectors(rng, 400)
     hosts = [m for m in others if isinstance(m.surface, Vesicle)]
-    for _ in range(_PLACING_TRIES):
+    for _ in range(_ATTEMPTS):
         vesicle = _draw_vesicle(spec, rng, rng.uniform(low, high).astype(np.float32))
         if touching and hosts:
             vesicle = _push_against(vesicle, hosts[-1], rng, directions)
@@ -155,57 +155,57 @@ def _place_vesicle(
 
 
 def _push_against(vesicle: Vesicle, host: Membrane, rng: np.random.Generator, directions: Vectors) -> Vesicle:
-    """Move a vesicle from far away towards `host` until their outer faces touch."""
-    way = unit_vectors(rng, 1)[0]
+    """Move a vesicle towards `host`, from a random direction, until their outer leaflets touch."""
+    direction = unit_vectors(rng, 1)[0]
     rim = directions * vesicle.radius(directions)[:, None]
     near, far = 0.0, host.reach_A + float(np.linalg.norm(rim, axis=1).max()) + 100
     for _ in range(14):
         middle = 0.5 * (near + far)
-        gap = first_order_distance(host.surface, host.centre + way * np.float32(middle) + rim).min()
+        gap = first_order_distance(host.surface, host.centre + direction * np.float32(middle) + rim).min()
         near, far = (near, middle) if gap > _TOUCHING_A else (middle, far)
-    return Vesicle(host.centre + way * np.float32(far), vesicle.metric, vesicle.bumps, vesicle.amplitudes)
+    return Vesicle(host.centre + direction * np.float32(far), vesicle.metric, vesicle.bumps, vesicle.amplitudes)
 
 
-def _crowd(spec: PhantomSpec, rng: np.random.Generator) -> Balls:
+def _background(spec: PhantomSpec, rng: np.random.Generator) -> Spheres:
     mean_volume = 6.6e5
     count = round(spec.crowding * _volume_A3(spec) / mean_volume)
     low, high = _slab(spec)
-    return Balls(
+    return Spheres(
         rng.uniform(low, high, (count, 3)).astype(np.float32),
         rng.uniform(50, 160, count).astype(np.float32),
         rng.uniform(0.3, 0.7, count).astype(np.float32),
     )
 
 
-def _gold(spec: PhantomSpec, rng: np.random.Generator) -> Balls:
-    count = max(1, round(_volume_A3(spec) / 3e9)) if spec.gold is None else spec.gold
+def _fiducials(spec: PhantomSpec, rng: np.random.Generator) -> Spheres:
+    count = max(1, round(_volume_A3(spec) / 3e9)) if spec.fiducials is None else spec.fiducials
     centres = rng.uniform(0, spec.extent_A, (count, 3)).astype(np.float32)
-    diameters = spec.gold_diameter_A * rng.uniform(0.8, 1.2, count)
-    return Balls(centres, diameters.astype(np.float32), np.full(count, 12, np.float32))
+    diameters = spec.fiducial_diameter_A * rng.uniform(0.8, 1.2, count)
+    return Spheres(centres, diameters.astype(np.float32), np.full(count, 12, np.float32))
 
 
-def _particles(spec: PhantomSpec, rng: np.random.Generator, membranes: list[Membrane]) -> Balls:
+def _particles(spec: PhantomSpec, rng: np.random.Generator, membranes: list[Membrane]) -> Spheres:
     count = round(_volume_A3(spec) / 1.5e8) if spec.particles is None else spec.particles
     low, high = _slab(spec)
     apart, kept = spec.particle_diameter_A * 1.3, np.empty((0, 3), np.float32)
-    for _ in range(_PLACING_TRIES * count):
+    for _ in range(_ATTEMPTS * count):
         if len(kept) == count:
             break
         centre = rng.uniform(low, high).astype(np.float32)
-        lonely = (np.linalg.norm(kept - centre, axis=1) > apart).all()
+        is_apart = (np.linalg.norm(kept - centre, axis=1) > apart).all()
         clearance = 0.6 * spec.particle_diameter_A + 25
-        if lonely and _clear(centre[None], membranes, clearance):
+        if is_apart and _clear(centre[None], membranes, clearance):
             kept = np.vstack([kept, centre])
     sizes = np.full(len(kept), spec.particle_diameter_A, np.float32)
-    return Balls(kept, sizes, np.full(len(kept), 1.0, np.float32))
+    return Spheres(kept, sizes, np.full(len(kept), 1.0, np.float32))
 
 
 def _filaments(spec: PhantomSpec, rng: np.random.Generator, membranes: list[Membrane]) -> list[Vectors]:
-    """Draw parabolic arcs through the volume, each a polyline (n, 3) in Å, clear of the membranes."""
+    """Return parabolic arcs as polylines (n, 3) in Å that do not touch the membranes or each other."""
     count = max(1, round(_volume_A3(spec) / 4e9)) if spec.filaments is None else spec.filaments
     low, high = _slab(spec)
     arcs: list[Vectors] = []
-    for _ in range(_PLACING_TRIES * count):
+    for _ in range(_ATTEMPTS * count):
         if len(arcs) == count:
             break
         length = rng.uniform(0.4, 0.9) * max(spec.extent_A)
@@ -225,15 +225,15 @@ def _polyline_gap(one: NDArray[np.floating], other: NDArray[np.floating]) -> flo
     return float(np.linalg.norm(one[:, None] - other[None], axis=2).min())
 
 
-def _lamella_faces(spec: PhantomSpec, rng: np.random.Generator) -> tuple[Sheet, Sheet] | None:
+def _lamella_surfaces(spec: PhantomSpec, rng: np.random.Generator) -> tuple[Sheet, Sheet] | None:
     if spec.lamella == 1:
         return None
     low, high = _slab(spec)
-    faces = []
+    surfaces = []
     for height in (low[0], high[0]):
         normal = np.array([1, *rng.uniform(-0.03, 0.03, 2)])
         waves = np.concatenate([np.zeros((3, 1)), rng.uniform(-0.004, 0.004, (3, 2))], axis=1)
         origin = np.array([height, 0.5 * high[1], 0.5 * high[2]])
         parts = (origin, normal / np.linalg.norm(normal), waves, rng.uniform(0, 6.3, 3), np.full(3, 15))
-        faces.append(Sheet(*(np.asarray(p, np.float32) for p in parts)))
-    return faces[0], faces[1]
+        surfaces.append(Sheet(*(np.asarray(p, np.float32) for p in parts)))
+    return surfaces[0], surfaces[1]

@@ -12,24 +12,24 @@ from PIL import Image
 from cryomamba.wire.webframe import MEDIA_TYPE, decode_web_frame
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def shown(house: House, worker: Worker, mask: Mask) -> str:
+async def shown(services: Services, worker: Worker, mask: Mask) -> str:
     """Run a job until its preview has arrived everywhere, and return the preview's path."""
-    job = await house.submit()
+    job = await services.submit()
     claimed = await worker.claim()
-    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
+    async with services.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
         await worker.publish(claimed, mask)
         await socket.read_type("preview")
     return f"/v1/jobs/{job.job_id}/preview"
 
 
-async def test_the_frame_is_the_one_that_was_published(house: House, worker: Worker, ball: Mask) -> None:
+async def test_the_frame_is_the_one_that_was_published(services: Services, worker: Worker, ball: Mask) -> None:
     """Mask, placement and number are those of the worker."""
-    reply = await house.http.get(await shown(house, worker, ball))
+    reply = await services.http.get(await shown(services, worker, ball))
     assert (reply.status_code, reply.headers["Content-Type"]) == (200, MEDIA_TYPE)
     frame = decode_web_frame(reply.content)
     np.testing.assert_array_equal(frame.mask, ball)
@@ -41,10 +41,10 @@ async def test_the_frame_is_the_one_that_was_published(house: House, worker: Wor
     [("", 0, 4), ("&axis=z&index=15", 0, 7), ("&axis=y&index=0", 1, 0), ("&axis=x&index=13", 2, 6)],
 )
 async def test_a_picture_shows_the_slice(
-    house: House, worker: Worker, ball: Mask, query: str, axis: int, place: int
+    services: Services, worker: Worker, ball: Mask, query: str, axis: int, place: int
 ) -> None:
     """One pixel per preview voxel; the index counts slices of the tomogram; the background is transparent."""
-    reply = await house.http.get(f"{await shown(house, worker, ball)}?format=png{query}")
+    reply = await services.http.get(f"{await shown(services, worker, ball)}?format=png{query}")
     assert reply.headers["Content-Type"] == "image/png"
     picture = np.asarray(Image.open(io.BytesIO(reply.content)).convert("RGBA"))
     labels = ball.take(place, axis=axis)
@@ -56,21 +56,21 @@ async def test_a_picture_shows_the_slice(
 
 
 @pytest.mark.parametrize("query", ["format=png&index=-1", "format=gif", "axis=w", "colour=red"])
-async def test_what_cannot_be_drawn_is_refused(house: House, worker: Worker, ball: Mask, query: str) -> None:
+async def test_what_cannot_be_drawn_is_refused(services: Services, worker: Worker, ball: Mask, query: str) -> None:
     """With the envelope."""
-    reply = await house.http.get(f"{await shown(house, worker, ball)}?{query}")
+    reply = await services.http.get(f"{await shown(services, worker, ball)}?{query}")
     assert (reply.status_code, reply.json()["code"]) == (400, "bad_request")
 
 
-async def test_a_slice_beyond_the_volume_is_refused(house: House, worker: Worker, ball: Mask) -> None:
+async def test_a_slice_beyond_the_volume_is_refused(services: Services, worker: Worker, ball: Mask) -> None:
     """The request is well-formed, and this tomogram has no such slice; the hint has the bounds."""
-    reply = await house.http.get(f"{await shown(house, worker, ball)}?format=png&index=16")
+    reply = await services.http.get(f"{await shown(services, worker, ball)}?format=png&index=16")
     assert (reply.status_code, reply.json()["code"]) == (422, "invalid_parameters")
     assert "0 to 15" in reply.json()["hint"]
 
 
-async def test_a_job_that_has_not_begun_has_no_preview(house: House, worker: Worker) -> None:
+async def test_a_job_that_has_not_begun_has_no_preview(services: Services, worker: Worker) -> None:
     """That is a 404 with a hint."""
-    job = await house.submit()
-    reply = await house.http.get(f"/v1/jobs/{job.job_id}/preview")
+    job = await services.submit()
+    reply = await services.http.get(f"/v1/jobs/{job.job_id}/preview")
     assert (reply.status_code, reply.json()["code"]) == (404, "not_found")

@@ -14,12 +14,13 @@ import pytest
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
+from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
 from cryomamba_gateway.live.websocket_session import SEND_TIMEOUT_S
 from cryomamba_gateway.server import STUCK_MS
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,10 +28,12 @@ CLIENTS_GAUGE = "cryomamba_gateway_websocket_clients"
 
 
 @pytest.mark.parametrize("path", ["/ws/jobs/", "/v1/ws/jobs/"])
-async def test_a_job_is_followed_from_pending_to_its_mask(house: House, worker: Worker, ball: Mask, path: str) -> None:
+async def test_a_job_is_followed_from_pending_to_its_mask(
+    services: Services, worker: Worker, ball: Mask, path: str
+) -> None:
     """The messages come in the order of the job, each with the fields of the contract, and 1000 ends them."""
-    job = await house.submit()
-    async with house.socket(path + job.job_id) as socket:
+    job = await services.submit()
+    async with services.socket(path + job.job_id) as socket:
         first = await socket.read_type("connected")
         assert set(first) == {"type", "job_id", "timestamp", "seq", "data"}
         assert (first["data"]["state"], first["job_id"]) == ("pending", job.job_id)
@@ -53,11 +56,11 @@ async def test_a_job_is_followed_from_pending_to_its_mask(house: House, worker: 
         assert await socket.closed() == 1000
 
 
-async def test_the_binary_form_is_the_buss_own_bytes(house: House, worker: Worker, ball: Mask) -> None:
+async def test_the_binary_form_is_the_buss_own_bytes(services: Services, worker: Worker, ball: Mask) -> None:
     """A browser finds length, JSON and the payload at a multiple of eight bytes; the SDK decodes the same."""
-    job = await house.submit()
+    job = await services.submit()
     claimed = await worker.claim()
-    async with house.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
+    async with services.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
         assert socket.subprotocol == SUBPROTOCOL
         sent = await worker.publish(claimed, ball)
         raw = await socket.read_frame()
@@ -71,41 +74,43 @@ async def test_the_binary_form_is_the_buss_own_bytes(house: House, worker: Worke
         assert (frame.scale, frame.volume_shape, frame.attempt) == (sent.scale, sent.volume_shape, 1)
 
 
-async def test_a_late_joiner_sees_state_and_newest_preview_at_once(house: House, worker: Worker, ball: Mask) -> None:
+async def test_a_late_joiner_sees_state_and_newest_preview_at_once(
+    services: Services, worker: Worker, ball: Mask
+) -> None:
     """Nothing is published after it joined, and it has the picture all the same."""
-    job = await house.submit()
+    job = await services.submit()
     claimed = await worker.claim()
-    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as early:
+    async with services.socket(f"/v1/ws/jobs/{job.job_id}") as early:
         await worker.publish(claimed, ball)
         await worker.publish(claimed, 3 - ball)
         await early.read_preview(2)
-        async with house.socket(f"/v1/ws/jobs/{job.job_id}") as late:
+        async with services.socket(f"/v1/ws/jobs/{job.job_id}") as late:
             assert (await late.read_type("connected"))["data"]["state"] == "running"
             assert (await late.read_type("preview"))["seq"] == 2
 
 
-async def test_a_job_that_has_ended_is_told_in_full(house: House, worker: Worker, ball: Mask) -> None:
+async def test_a_job_that_has_ended_is_told_in_full(services: Services, worker: Worker, ball: Mask) -> None:
     """Who comes after the end gets the record, the last picture, the last word, and 1000."""
-    job = await house.submit()
+    job = await services.submit()
     claimed = await worker.claim()
-    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as early:
+    async with services.socket(f"/v1/ws/jobs/{job.job_id}") as early:
         await worker.publish(claimed, ball, final=True)
         await early.read_type("preview")
         await worker.finish(claimed, {})
         await early.read_type("job_completed")
-    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as late:
+    async with services.socket(f"/v1/ws/jobs/{job.job_id}") as late:
         told = await late.read_until(lambda message: message["type"] == "job_completed")
         assert [message["type"] for message in told] == ["connected", "preview", "job_completed"]
         assert await late.closed() == 1000
 
 
-async def test_a_frame_is_sent_on_the_credit_of_the_one_before(house: House, worker: Worker, ball: Mask) -> None:
+async def test_a_frame_is_sent_on_the_credit_of_the_one_before(services: Services, worker: Worker, ball: Mask) -> None:
     """Without an ack there is no second frame; with it comes the newest, not the next; states need no credit."""
-    job = await house.submit()
+    job = await services.submit()
     claimed = await worker.claim()
     async with (
-        house.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as slow,
-        house.socket(f"/v1/ws/jobs/{job.job_id}") as free,
+        services.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as slow,
+        services.socket(f"/v1/ws/jobs/{job.job_id}") as free,
     ):
         await worker.publish(claimed, ball)
         assert decode_web_frame(await slow.read_frame()).seq == 1
@@ -121,11 +126,11 @@ async def test_a_frame_is_sent_on_the_credit_of_the_one_before(house: House, wor
         assert decode_web_frame(await slow.read_frame()).seq == 5
 
 
-async def test_the_last_frame_needs_no_credit(house: House, worker: Worker, ball: Mask) -> None:
+async def test_the_last_frame_needs_no_credit(services: Services, worker: Worker, ball: Mask) -> None:
     """A client that never acknowledges still gets the last picture, before the last word."""
-    job = await house.submit()
+    job = await services.submit()
     claimed = await worker.claim()
-    async with house.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
+    async with services.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
         await worker.publish(claimed, ball)
         await socket.read_frame()
         await worker.publish(claimed, ball, final=True)
@@ -134,9 +139,9 @@ async def test_the_last_frame_needs_no_credit(house: House, worker: Worker, ball
         await socket.read_type("job_completed")
 
 
-def deaf(house: House, path: str) -> os_socket.socket:
+def deaf(services: Services, path: str) -> os_socket.socket:
     """Open a WebSocket on a plain socket with a small buffer, from which nobody reads."""
-    host, port = house.url.removeprefix("http://").split(":")
+    host, port = services.url.removeprefix("http://").split(":")
     stuck = os_socket.create_connection((host, int(port)))
     stuck.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, 4096)
     stuck.sendall(
@@ -147,13 +152,13 @@ def deaf(house: House, path: str) -> os_socket.socket:
     return stuck
 
 
-async def test_a_stuck_client_does_not_delay_another(house: House, worker: Worker) -> None:
+async def test_a_stuck_client_does_not_delay_another(services: Services, worker: Worker) -> None:
     """One client never reads from its TCP socket; the other sees every frame and the end."""
-    job = await house.submit()
+    job = await services.submit()
     claimed = await worker.claim()
-    with deaf(house, f"/v1/ws/jobs/{job.job_id}"):
+    with deaf(services, f"/v1/ws/jobs/{job.job_id}"):
         mask = np.random.default_rng(1).integers(0, 16, (96, 96, 96), np.uint8)
-        async with house.socket(f"/v1/ws/jobs/{job.job_id}") as reader:
+        async with services.socket(f"/v1/ws/jobs/{job.job_id}") as reader:
             for number in range(1, 13):
                 await worker.publish(claimed, mask, codec="raw")
                 await reader.read_preview(number)
@@ -162,30 +167,32 @@ async def test_a_stuck_client_does_not_delay_another(house: House, worker: Worke
 
 
 @pytest.mark.skipif(not hasattr(os_socket, "TCP_USER_TIMEOUT"), reason="how long a kernel tries is set on Linux alone")
-async def test_the_slow_one_stays_and_the_dead_one_goes(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_slow_one_stays_and_the_dead_one_goes(
+    idle_services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who reads one frame in ten gets the newest each time and the end; who reads none is let go; a third sees all."""
     assert STUCK_MS / 1000 == SEND_TIMEOUT_S == 20, "as the pages say"
     monkeypatch.setattr("cryomamba_gateway.server.STUCK_MS", 2000)
     monkeypatch.setattr("cryomamba_gateway.live.websocket_session.SEND_TIMEOUT_S", 2)
-    house = empty_house
-    await house.start_broker()
-    worker = await house.start_worker()
-    await house.start_gateway()
-    job = await house.submit()
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    await services.start_gateway()
+    job = await services.submit()
     claimed = await worker.claim()
     path = f"/v1/ws/jobs/{job.job_id}"
     mask = np.random.default_rng(1).integers(0, 16, (96, 96, 96), np.uint8)
 
     async def watchers() -> int:
-        metrics = (await house.http.get("/metrics")).text
+        metrics = (await services.http.get("/metrics")).text
         return next(
             round(float(line.split()[1])) for line in metrics.splitlines() if line.startswith(f"{CLIENTS_GAUGE} ")
         )
 
-    with deaf(house, path):
-        async with house.socket(path, binary=True) as slow, house.socket(path) as fast:
+    with deaf(services, path):
+        async with services.socket(path, binary=True) as slow, services.socket(path) as fast:
             number = seen = 0
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(DEADLINE_S):
                 while await watchers() == 3 or number < 30:
                     number += 1
                     await worker.publish(claimed, mask, codec="raw")
@@ -203,10 +210,10 @@ async def test_the_slow_one_stays_and_the_dead_one_goes(empty_house: House, monk
             assert json.loads(last_word)["type"] == "job_completed"
 
 
-async def test_one_connection_follows_many_jobs(house: House, worker: Worker, ball: Mask) -> None:
+async def test_one_connection_follows_many_jobs(services: Services, worker: Worker, ball: Mask) -> None:
     """Subscribed jobs are told, others and unsubscribed ones are not, and the connection stays open."""
-    jobs = [await house.submit() for _ in range(3)]
-    async with house.socket("/v1/ws") as socket:
+    jobs = [await services.submit() for _ in range(3)]
+    async with services.socket("/v1/ws") as socket:
         for job in jobs[:2]:
             await socket.send({"type": "subscribe", "job_id": job.job_id})
             assert (await socket.read_type("connected"))["job_id"] == job.job_id
@@ -214,7 +221,7 @@ async def test_one_connection_follows_many_jobs(house: House, worker: Worker, ba
         await socket.send({"type": "ping"})
         await socket.read_type("pong")
         for job in reversed(jobs):
-            await house.http.delete(f"/v1/jobs/{job.job_id}")
+            await services.http.delete(f"/v1/jobs/{job.job_id}")
         told = await socket.read_until(lambda message: message["type"] == "job_cancelled")
         assert {message["job_id"] for message in told} == {jobs[0].job_id}
         await socket.send({"type": "subscribe", "job_id": "no-such-job"})
@@ -222,45 +229,45 @@ async def test_one_connection_follows_many_jobs(house: House, worker: Worker, ba
         assert (problem["data"]["code"], problem["job_id"]) == ("not_found", "no-such-job")
 
 
-async def test_all_jobs_can_be_followed_from_an_event_on(house: House, worker: Worker) -> None:
+async def test_all_jobs_can_be_followed_from_an_event_on(services: Services, worker: Worker) -> None:
     """A star follows everything, and what happened since the last event that the client knows."""
-    first = await house.submit()
+    first = await services.submit()
     since = first.history[-1].n
-    await house.http.delete(f"/v1/jobs/{first.job_id}")
-    async with house.socket("/v1/ws") as socket:
+    await services.http.delete(f"/v1/jobs/{first.job_id}")
+    async with services.socket("/v1/ws") as socket:
         await socket.send({"type": "subscribe", "job_id": "*", "since": since})
         assert (await socket.read_type("job_cancelled"))["job_id"] == first.job_id
-        second = await house.submit()
+        second = await services.submit()
         assert (await socket.read_type("job_created"))["job_id"] == second.job_id
 
 
-async def test_an_unknown_job_closes_with_4404(house: House) -> None:
+async def test_an_unknown_job_closes_with_4404(services: Services) -> None:
     """And the error envelope says why, before."""
-    async with house.socket("/v1/ws/jobs/00000000-0000-4000-8000-000000000000") as socket:
+    async with services.socket("/v1/ws/jobs/00000000-0000-4000-8000-000000000000") as socket:
         assert (await socket.read_type("error"))["data"]["code"] == "not_found"
         assert await socket.closed() == 4404
 
 
-async def test_the_id_of_one_job_leaks_nothing_of_another(house: House, worker: Worker) -> None:
+async def test_the_id_of_one_job_leaks_nothing_of_another(services: Services, worker: Worker) -> None:
     """A prefix of a job's id follows no job."""
-    job = await house.submit()
-    async with house.socket(f"/v1/ws/jobs/{job.job_id[:-1]}") as socket:
+    job = await services.submit()
+    async with services.socket(f"/v1/ws/jobs/{job.job_id[:-1]}") as socket:
         assert await socket.closed() == 4404
 
 
-async def test_a_foreign_page_is_closed_with_1008(house: House) -> None:
+async def test_a_foreign_page_is_closed_with_1008(services: Services) -> None:
     """Its own page, a program without an origin, and nobody else."""
     path = "/v1/ws"
-    async with house.socket(path, origin="https://evil.example") as socket:
+    async with services.socket(path, origin="https://evil.example") as socket:
         assert await socket.closed() == 1008
-    async with house.socket(path, origin=house.url) as socket:
+    async with services.socket(path, origin=services.url) as socket:
         await socket.send('{"type": "ping"}')
         await socket.read_type("pong")
 
 
-async def test_what_is_no_message_gets_an_error_and_nothing_else(house: House) -> None:
+async def test_what_is_no_message_gets_an_error_and_nothing_else(services: Services) -> None:
     """Text that is not JSON, odd types and bytes are answered; a huge message ends the connection."""
-    async with house.socket("/v1/ws") as socket:
+    async with services.socket("/v1/ws") as socket:
         for wrong in ("{", "[]", '{"type": "nonsense"}', '{"type": "ack", "seq": "x"}', b"\x00\xff"):
             await socket.send(wrong)
             assert (await socket.read_type("error"))["data"]["code"] == "bad_request"
@@ -270,36 +277,36 @@ async def test_what_is_no_message_gets_an_error_and_nothing_else(house: House) -
         assert await socket.closed() == 1009
 
 
-async def test_a_failed_and_a_cancelled_job_end_the_connection_too(house: House, worker: Worker) -> None:
+async def test_a_failed_and_a_cancelled_job_end_the_connection_too(services: Services, worker: Worker) -> None:
     """The last message tells how the job ended."""
-    failing, cancelled = await house.submit(), await house.submit()
+    failing, cancelled = await services.submit(), await services.submit()
     async with (
-        house.socket(f"/v1/ws/jobs/{failing.job_id}") as one,
-        house.socket(f"/v1/ws/jobs/{cancelled.job_id}") as other,
+        services.socket(f"/v1/ws/jobs/{failing.job_id}") as one,
+        services.socket(f"/v1/ws/jobs/{cancelled.job_id}") as other,
     ):
         await one.read_type("connected")
         await other.read_type("connected")
         claimed: JobRecord = await worker.claim()
         await worker.fail(claimed, JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", attempt=1))
         assert (await one.read_type("job_failed"))["data"]["errors"][0]["message"] == "It broke."
-        await house.http.delete(f"/v1/jobs/{cancelled.job_id}")
+        await services.http.delete(f"/v1/jobs/{cancelled.job_id}")
         await other.read_type("job_cancelled")
         assert [await socket.closed() for socket in (one, other)] == [1000, 1000]
 
 
-async def test_a_broker_restart_is_a_pause(empty_house: House, ball: Mask) -> None:
+async def test_a_broker_restart_is_a_pause(idle_services: Services, ball: Mask) -> None:
     """The connection stays; the client hears of the pause, and then of the job again."""
-    house = empty_house
-    await house.start_broker()
-    await house.start_gateway()
-    await house.start_worker()
-    job = await house.submit()
-    async with house.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
+    services = idle_services
+    await services.start_broker()
+    await services.start_gateway()
+    await services.start_worker()
+    job = await services.submit()
+    async with services.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
         await socket.read_type("connected")
-        await house.stop_broker()
+        await services.stop_broker()
         await socket.read_until(lambda m: m["type"] == "link" and m["data"]["status"] == "lost")
-        await house.start_broker()
-        worker = await house.start_worker()
+        await services.start_broker()
+        worker = await services.start_worker()
         claimed = await worker.claim()
         assert claimed.job_id == job.job_id
         await worker.publish(claimed, ball, final=True)
@@ -308,22 +315,22 @@ async def test_a_broker_restart_is_a_pause(empty_house: House, ball: Mask) -> No
         assert "job_started" in [message["type"] for message in told]
 
 
-async def test_without_a_broker_a_watcher_is_told_to_come_back(empty_house: House) -> None:
+async def test_without_a_broker_a_watcher_is_told_to_come_back(idle_services: Services) -> None:
     """1012, with the reason as an error message before."""
-    await empty_house.start_gateway()
-    async with empty_house.socket("/v1/ws/jobs/some-job") as socket:
+    await idle_services.start_gateway()
+    async with idle_services.socket("/v1/ws/jobs/some-job") as socket:
         assert (await socket.read_type("error"))["data"]["code"] == "unavailable"
         assert await socket.closed() == 1012
 
 
-async def test_clients_that_go_leave_nothing_behind(house: House, worker: Worker) -> None:
+async def test_clients_that_go_leave_nothing_behind(services: Services, worker: Worker) -> None:
     """After many connects and disconnects the gateway counts no client and follows no job."""
-    job = await house.submit()
+    job = await services.submit()
     for _ in range(10):
-        async with house.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
+        async with services.socket(f"/v1/ws/jobs/{job.job_id}") as socket:
             await socket.read_type("connected")
-    async with asyncio.timeout(20):
-        while "cryomamba_gateway_websocket_clients 0.0" not in (await house.http.get("/metrics")).text:
+    async with asyncio.timeout(DEADLINE_S):
+        while "cryomamba_gateway_websocket_clients 0.0" not in (await services.http.get("/metrics")).text:
             pass
     names = {task.get_name() for task in asyncio.all_tasks()}
     assert not names & {"ws-read", "ws-send", "ws-follow"}

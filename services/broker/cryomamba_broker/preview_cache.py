@@ -15,7 +15,7 @@ _OVERHEAD_BYTES: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class CachedFrame:
-    """A frame as it came: its envelope, the header's own bytes, and the payload."""
+    """A frame as it was received: its envelope, the bytes of the header, and the payload."""
 
     envelope: Envelope
     header: bytes
@@ -23,17 +23,17 @@ class CachedFrame:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds, the objects around them included."""
+        """Size in memory, in bytes, including the Python objects."""
         return len(self.header) + len(self.payload) + _OVERHEAD_BYTES
 
 
 class PreviewCache:
-    """Newest frame per job; those not asked for or renewed for the longest time go first. Thread-safe.
+    """The newest frame of each job; the least recently used are evicted. Thread-safe.
 
     Parameters
     ----------
     max_bytes : int
-        Bound on headers and payloads together.
+        Limit on headers and payloads together.
     """
 
     def __init__(self, max_bytes: int = CACHE_MAX_BYTES) -> None:
@@ -46,7 +46,7 @@ class PreviewCache:
         return len(self._frames)
 
     def put(self, job_id: str, frame: CachedFrame) -> None:
-        """Keep a frame in place of the job's last one."""
+        """Cache a frame in place of the job's last one."""
         with self._lock:
             self.drop(job_id)
             self._frames[job_id] = frame
@@ -55,7 +55,7 @@ class PreviewCache:
                 self.drop(next(iter(self._frames)))
 
     def get(self, job_id: str) -> CachedFrame | None:
-        """Return the job's last frame, if it is still there."""
+        """Return the job's last frame, if it is cached."""
         with self._lock:
             frame = self._frames.get(job_id)
             if frame is not None:
@@ -63,7 +63,7 @@ class PreviewCache:
             return frame
 
     def drop(self, job_id: str) -> None:
-        """Forget a job's frame."""
+        """Remove a job's frame."""
         with self._lock:
             frame = self._frames.pop(job_id, None)
             if frame is not None:

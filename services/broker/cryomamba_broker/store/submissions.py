@@ -1,0 +1,128 @@
+"""New jobs: each submit makes one job, however often it is repeated with the same key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+
+from cryomamba.access.visibility import Visibility
+from cryomamba.errors import ConflictError
+from cryomamba.models.jobs import JobRecord, JobState, SubmitRequest, VolumeSummary
+from cryomamba_broker.disk_space import DiskSpace
+from cryomamba_broker.store.database import Database
+from cryomamba_broker.store.events import EventLog
+from cryomamba_broker.store.jobs import Change, JobTable
+from cryomamba_broker.store.rows import to_json
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A submit that was checked.
+
+    Attributes
+    ----------
+    request : SubmitRequest
+    engine : str
+        Name of the engine that will run the job.
+    volume : VolumeSummary
+    nbytes : int
+        Disk space to reserve for the results, in bytes.
+    """
+
+    request: SubmitRequest
+    engine: str
+    volume: VolumeSummary
+    nbytes: int = 0
+
+
+def fingerprint(request: SubmitRequest) -> str:
+    """Return a digest of a request without its key and owner: equal requests have equal digests."""
+    fields = request.model_dump(mode="json", exclude={"client_key", "owner"})
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def stored_key(request: SubmitRequest) -> str | None:
+    """Return the idempotency key as it is stored: prefixed with the owner, so that two owners may use the same key."""
+    if request.client_key is None or not request.owner:
+        return request.client_key
+    return f"{request.owner}\n{request.client_key}"
+
+
+class Submissions:
+    """Submitted jobs and the disk space that is reserved for them. All methods belong to the store's thread."""
+
+    def __init__(self, database: Database, events: EventLog, jobs: JobTable) -> None:
+        self._database = database
+        self._events = events
+        self._jobs = jobs
+
+    def find(self, request: SubmitRequest, visibility: Visibility) -> JobRecord | None:
+        """Return the job that an earlier submit with the same key made.
+
+        Raises
+        ------
+        ConflictError
+            The key belongs to another request.
+        """
+        if request.client_key is None:
+            return None
+        found = self._database.read.execute("SELECT * FROM jobs WHERE client_key = ?", (stored_key(request),))
+        row = found.fetchone()
+        if row is None or not visibility.includes(row["owner"]):
+            return None
+        if row["fingerprint"] != fingerprint(request):
+            raise ConflictError(
+                "This key was already used for a different job.",
+                hint="Use a new key for a new job, or send the first request again unchanged.",
+                details={"job_id": row["id"]},
+            )
+        return self._jobs.record(row)
+
+    def submit(self, new: NewJob, visibility: Visibility, space: DiskSpace | None = None) -> Change:
+        """Queue a job, once per client key, if the disk has space for it and for all jobs that have not ended.
+
+        Raises
+        ------
+        ConflictError
+            The key belongs to another request.
+        UnavailableError
+            ``insufficient_storage``.
+        """
+        request = new.request
+        with self._database.write() as connection:
+            if (known := self.find(request, visibility)) is not None:
+                return Change(known)
+            if space is not None:
+                space.require(new.nbytes, self.reserved())
+            now = self._database.clock.wall()
+            row = connection.execute(
+                "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
+                "fingerprint, created_at, updated_at, owner, room) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                (
+                    str(uuid.uuid4()),
+                    JobState.PENDING,
+                    request.name,
+                    new.engine,
+                    to_json(request.params),
+                    new.volume.model_dump_json(),
+                    request.preview.model_dump_json(),
+                    request.priority,
+                    stored_key(request),
+                    fingerprint(request),
+                    now,
+                    now,
+                    request.owner,
+                    new.nbytes,
+                ),
+            ).fetchone()
+            event = self._events.append(connection, row, "job_created")
+            return Change(self._jobs.record(row), event)
+
+    def reserved(self) -> int:
+        """Return how many bytes all jobs that have not ended may write, whoever owns them."""
+        query = "SELECT coalesce(sum(room), 0) FROM jobs WHERE state IN (?, ?)"
+        (nbytes,) = self._database.read.execute(query, (JobState.PENDING, JobState.RUNNING)).fetchone()
+        return int(nbytes)

@@ -1,0 +1,71 @@
+"""The table of jobs and its buttons, over controllers that are connected to nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cryomamba.errors import ErrorCode
+from cryomamba.models.jobs import JobError, JobState, Progress
+from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.net.messages import JobChanged, JobProgressed
+from napari_cryomamba.widgets.job_table import COLUMNS
+from napari_cryomamba.widgets.jobs import JobsPanel
+
+if TYPE_CHECKING:
+    from tests.desktop.conftest import FrameMaker, RecordMaker
+
+pytestmark = pytest.mark.desktop
+
+
+@pytest.fixture
+def jobs(controller: AppController, qtbot: Any) -> JobsPanel:
+    found = JobsPanel(controller.jobs, controller.preview, controller.frames, controller.server, controller.downloads)
+    qtbot.addWidget(found)
+    controller.jobs.table.adopt("job-1")
+    return found
+
+
+def row(jobs: JobsPanel) -> list[str]:
+    return [str(jobs.model.data(jobs.model.index(0, column))) for column in range(len(COLUMNS))]
+
+
+def test_a_row_shows_name_engine_state_and_time_left(
+    jobs: JobsPanel, controller: AppController, make_record: RecordMaker
+) -> None:
+    """The row follows the job's progress; a local job is marked."""
+    controller.on_message(JobChanged(make_record()))
+    progress = Progress(fraction=0.25, stage="segmenting", eta_s=75)
+    controller.on_message(JobProgressed("job-1", 1, progress))
+    assert row(jobs) == ["vesicles", "membrane", "Segmenting", "25 %", "1 min 15 s"]
+    controller.on_message(JobChanged(make_record("local-1", JobState.COMPLETED, n=9)))
+    assert "membrane (local)" in {jobs.model.data(jobs.model.index(number, 1)) for number in range(2)}
+
+
+def test_a_failed_job_shows_its_error_and_can_be_removed(
+    jobs: JobsPanel, controller: AppController, make_record: RecordMaker, settings_file: Any
+) -> None:
+    """The error stands below the table; a removed job is not listed at the next start."""
+    error = JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", hint="Repair it.", attempt=1)
+    controller.on_message(JobChanged(make_record()))
+    assert jobs.cancel_button.isEnabled()
+    assert not jobs.remove_button.isEnabled()
+    controller.on_message(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
+    assert jobs.error.text() == "It broke. Repair it."
+    assert jobs.retry_button.isEnabled()
+    jobs.remove_button.click()
+    assert controller.jobs.table.rows == []
+    assert settings_file.load().hidden_jobs == ["job-1"]
+
+
+def test_the_line_below_tells_how_the_preview_arrives(
+    jobs: JobsPanel, controller: AppController, make_record: RecordMaker, make_frame: FrameMaker
+) -> None:
+    """Age and counts of the watched job's frames are shown, and nothing for a job that is not watched."""
+    controller.on_message(JobChanged(make_record()))
+    assert jobs.preview.text() == ""
+    jobs.show_button.click()
+    controller.frames["job-1"].put(make_frame())
+    controller.preview.draw("job-1")
+    assert "1 shown · 0 skipped" in jobs.preview.text()

@@ -1,0 +1,43 @@
+"""The panel for masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_cryomamba.net.messages import JobChanged
+from napari_cryomamba.widgets import CryoMambaWidget
+
+if TYPE_CHECKING:
+    from tests.desktop.conftest import FrameMaker, RecordMaker
+
+pytestmark = pytest.mark.desktop
+
+
+def test_the_look_of_a_mask_can_be_changed(
+    panel: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker
+) -> None:
+    """Opacity, outlines, colour, name and visibility act on the layer, and the first two are kept for new layers."""
+    app = panel.controller
+    app.jobs.table.adopt("job-1")
+    app.on_message(JobChanged(make_record()))
+    app.preview.show_job("job-1")
+    app.frames["job-1"].put(make_frame())
+    app.preview.draw("job-1")
+    layer, mask = app.preview.overlays["job-1"].layer, panel.mask_panel
+    assert "(preview)" in mask.title.text()
+    mask.opacity.setValue(0.25)
+    mask.style_box.setCurrentIndex(1)
+    mask.width_box.setValue(3)
+    mask.visible_box.setChecked(False)
+    mask.set_color(1, "#00ff00")
+    name = mask.labels.item(0, 1)
+    assert name is not None
+    name.setText("ER")
+    assert (layer.opacity, layer.contour, layer.visible) == (0.25, 3, False)
+    np.testing.assert_allclose(layer.colormap.map(1), [0, 1, 0, 1])
+    assert app.preview.overlays["job-1"].palette.name(1) == "ER"
+    assert not panel.statistics.measure_button.isEnabled()
+    assert app.preferences.values.contour == 3
