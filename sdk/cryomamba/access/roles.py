@@ -37,7 +37,7 @@ _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
     Role.VIEWER: LOOKING,
 }
 
-SEES_ALL: Final = frozenset({Role.ADMIN, Role.WORKER})
+UNRESTRICTED_ROLES: Final = frozenset({Role.ADMIN, Role.WORKER})
 """Roles to whom it makes no difference whose a job is."""
 
 PREVIEW_IN_DOMAIN: Final = "preview-in"
