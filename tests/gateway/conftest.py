@@ -109,7 +109,7 @@ class Worker:
         )
         body, spec, part = encode_frame(frame, codec=codec)
         topic = preview_topic(job.job_id)
-        envelope = self.channel.stamp.envelope(
+        envelope = self.channel.envelopes.envelope(
             PREVIEW, body, ts=time.time(), topic=topic, job=job.job_id, attempt=job.attempt, buffers=(spec,)
         )
         await self._frames.send_multipart([topic, encode(envelope), part])

@@ -21,7 +21,7 @@ from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.models.jobs import Artifact, JobId, JobRecord
 from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
-from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.routers.jobs import JOB
 
 router = APIRouter(tags=["artifacts"])
@@ -36,13 +36,12 @@ _BYTES: Final[dict[str, Any]] = {
     "*/*": {"schema": {"type": "string", "format": "binary"}},
 }
 _HEADERS: Final[dict[str, Any]] = {
-    **REQUEST_ID_HEADER,
     "ETag": {"description": "The file's SHA-256.", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "'bytes' if Range is supported.", "schema": {"type": "string"}},
 }
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The file", "headers": _HEADERS, "content": _BYTES},
-    206: {"description": "The requested range of the file", "headers": _HEADERS, "content": _BYTES},
+    200: ok("The file", headers=_HEADERS, content=_BYTES),
+    206: ok("The requested range of the file", headers=_HEADERS, content=_BYTES),
     **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *JOB, *BUS),
 }
 

@@ -56,7 +56,7 @@ def is_chosen_later(endpoint: str) -> bool:
     return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
 
 
-class BusLink:
+class BusConnection:
     """Requests and subscriptions for all clients of the gateway. For one event loop.
 
     While the broker cannot be reached, requests fail at once. A restarted broker is found again, also on other ports.
@@ -98,20 +98,20 @@ class BusLink:
         InvalidRequestError
             A configured endpoint is invalid.
         """
-        await self._move(known_endpoints(self._settings))
+        await self._connect(known_endpoints(self._settings))
         self._tasks = [
-            asyncio.create_task(self._follow_link(), name="gateway-link"),
+            asyncio.create_task(self._follow_state(), name="gateway-connection"),
             asyncio.create_task(self._follow_file(), name="gateway-connection-file"),
         ]
 
-    async def ask(self, visibility: Visibility, question: Callable[[BusTransport], Awaitable[T]]) -> T:
+    async def ask(self, visibility: Visibility, request: Callable[[BusTransport], Awaitable[T]]) -> T:
         """Send the broker a request, and give up as soon as the connection is known to be lost.
 
         Parameters
         ----------
         visibility : Visibility
-            On whose behalf; the broker decides what follows from it.
-        question : callable
+            On whose behalf; the broker decides what it permits.
+        request : callable
             Sends the request with the transport that it is given.
 
         Raises
@@ -121,22 +121,22 @@ class BusLink:
         CryoMambaError
             The broker's own error.
         """
-        await self._require_up()
-        asking: asyncio.Future[T] = asyncio.ensure_future(question(self.transport(visibility)))
+        await self._require_connection()
+        answer: asyncio.Future[T] = asyncio.ensure_future(request(self.transport(visibility)))
         lost: asyncio.Future[None] = asyncio.ensure_future(self._until_lost())
-        waited: set[asyncio.Future[Any]] = {asking, lost}
+        waited: set[asyncio.Future[Any]] = {answer, lost}
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if asking.done() and not asking.cancelled():
-                return asking.result()
-            raise self._away()
+            if answer.done() and not answer.cancelled():
+                return answer.result()
+            raise self._unavailable()
         finally:
             for task in waited:
                 task.cancel()
             await asyncio.gather(*waited, return_exceptions=True)
 
     async def call(self, visibility: Visibility, call: Call[R]) -> R:
-        """Make a request on somebody's behalf, as :meth:`ask` does."""
+        """Make a request on behalf of a caller, as :meth:`ask` does."""
         return await self.ask(visibility, lambda bus: bus.call(call))
 
     async def last_frame(self, visibility: Visibility, job_id: str) -> BusMessage:
@@ -148,27 +148,27 @@ class BusLink:
             As :meth:`ask`; ``not_found`` where there is none.
         """
         key = (visibility, job_id)
-        asking = self._frames.get(key)
-        if asking is None:
-            asking = asyncio.ensure_future(self.ask(visibility, lambda bus: bus.last_frame(job_id)))
-            self._frames[key] = asking
-            asking.add_done_callback(partial(self._answered, key))
-        return await asyncio.shield(asking)
+        answer = self._frames.get(key)
+        if answer is None:
+            answer = asyncio.ensure_future(self.ask(visibility, lambda bus: bus.last_frame(job_id)))
+            self._frames[key] = answer
+            answer.add_done_callback(partial(self._answered, key))
+        return await asyncio.shield(answer)
 
-    def _answered(self, key: tuple[Visibility, str], asking: asyncio.Future[BusMessage]) -> None:
+    def _answered(self, key: tuple[Visibility, str], answer: asyncio.Future[BusMessage]) -> None:
         del self._frames[key]
         # The callers may have gone; an exception that nobody retrieves would be logged as a defect.
-        if not asking.cancelled():
-            asking.exception()
+        if not answer.cancelled():
+            answer.exception()
 
-    async def _require_up(self) -> None:
+    async def _require_connection(self) -> None:
         """Wait briefly for a connection that was just lost; one that was lost longer ago is an error at once."""
         left = self._lost_at + GRACE_S - asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(left, 0.0)):
                 await self._up.wait()
         if not self.connected:
-            raise self._away()
+            raise self._unavailable()
 
     async def _until_lost(self) -> None:
         while True:
@@ -180,18 +180,18 @@ class BusLink:
                 return
 
     @staticmethod
-    def _away() -> UnavailableError:
+    def _unavailable() -> UnavailableError:
         return UnavailableError(
             "The server is not available: its broker cannot be reached.",
             hint="Try again later, or ask whoever runs the server. The gateway reconnects by itself.",
         )
 
     async def subscribe(self, job_id: str, *, previews: bool) -> Subscription:
-        """Subscribe to a job; the subscription is closed when the broker has moved, so subscribe anew then."""
+        """Subscribe to a job; the subscription is closed when the broker has moved, so subscribe again then."""
         return await self._current.subscribe(job_id, previews=previews)
 
     def transport(self, visibility: Visibility) -> BusTransport:
-        """Return the transport to the broker as it is now, for requests on somebody's behalf.
+        """Return the present transport to the broker, for requests on behalf of a caller.
 
         Raises
         ------
@@ -203,26 +203,26 @@ class BusLink:
     @property
     def _current(self) -> BusTransport:
         if self._transport is None:
-            raise self._away()
+            raise self._unavailable()
         return self._transport
 
-    async def _follow_link(self) -> None:
+    async def _follow_state(self) -> None:
         while True:
             await self._found.wait()
             subscriber = await self._current.subscriber()
             subscription = subscriber.subscribe_connection()
-            self._note(subscriber.connection)
+            self._update(subscriber.connection)
             while (received := await subscription.queue.get()) is not None:
                 if isinstance(received[0], ConnectionEvent):
-                    self._note(received[0])
+                    self._update(received[0])
 
-    def _note(self, link: ConnectionEvent) -> None:
-        if link.status == "lost" and self.connected:
+    def _update(self, event: ConnectionEvent) -> None:
+        if event.status == "lost" and self.connected:
             self._up.clear()
             self._down.set()
             self._lost_at = asyncio.get_running_loop().time()
             logger.warning("The connection to the broker was lost.")
-        elif link.status != "lost" and not self.connected:
+        elif event.status != "lost" and not self.connected:
             self._down.clear()
             self._up.set()
             logger.info("Connected to the broker at %s.", self._current.url)
@@ -236,7 +236,7 @@ class BusLink:
             if stamp not in {None, seen}:
                 seen = stamp
                 try:
-                    await self._move(known_endpoints(self._settings))
+                    await self._connect(known_endpoints(self._settings))
                 except InvalidRequestError as error:
                     # A key file that cannot be read now may be repaired; it is read again when the broker restarts.
                     logger.error("The gateway cannot connect to the broker: %s", error)
@@ -248,17 +248,17 @@ class BusLink:
             return None
         return found.st_ino, found.st_mtime_ns
 
-    async def _move(self, endpoints: BusEndpoints) -> None:
+    async def _connect(self, endpoints: BusEndpoints) -> None:
         key = key_for(self._settings, Role.ADMIN)
         if (endpoints, key) == (self._endpoints, self._key) or is_chosen_later(endpoints.jobs):
             return
         logger.info("Connecting to the broker at %s.", endpoints.jobs)
-        before, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
+        previous, self._transport = self._transport, BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
         self._endpoints, self._key = endpoints, key
         self._found.set()
-        self._note(ConnectionEvent("lost", "The broker has moved."))
-        if before is not None:
-            await before.close()
+        self._update(ConnectionEvent("lost", "The broker has moved."))
+        if previous is not None:
+            await previous.close()
 
     async def close(self) -> None:
         """Close the sockets; the queues of subscriptions are closed as well."""
@@ -272,19 +272,19 @@ class BusLink:
 
 @dataclass(frozen=True, slots=True)
 class VisibleJobs:
-    """The jobs that a caller may see, as the source of a :class:`~cryomamba.client.job_follower.JobFollower`."""
+    """The jobs visible to a caller, as a source for a :class:`~cryomamba.client.job_follower.JobFollower`."""
 
-    bus: BusLink
+    bus: BusConnection
     visibility: Visibility
 
     async def subscribe(self, job_id: str, *, previews: bool) -> Subscription:
-        """Subscribe to a job; what the subscription brings is shown only after :meth:`record` has answered."""
+        """Subscribe to a job; its messages are used only after :meth:`record` has succeeded."""
         return await self.bus.subscribe(job_id, previews=previews)
 
     async def record(self, job_id: str) -> JobRecord:
-        """Return a job as it stands."""
+        """Return the present record of a job."""
         return await self.bus.call(self.visibility, calls.get_job(job_id))
 
     async def last_frame(self, job_id: str) -> BusMessage:
-        """Return the newest frame that the broker keeps."""
+        """Return the newest frame that the broker keeps of a job."""
         return await self.bus.last_frame(self.visibility, job_id)

@@ -1,4 +1,4 @@
-"""Start, end, crash and restart of a broker, in this process and as a real one."""
+"""Starting and stopping a broker: restarts, leaks, processes, shutdown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.endpoints import ConnectionFile
-from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.testing import wait_until
 from cryomamba_broker.__main__ import main
@@ -115,41 +114,6 @@ async def test_starting_and_ending_leaves_nothing_behind(settings: Settings) -> 
             assert settings.connection_file.stat().st_mode & 0o777 == 0o600
         assert not settings.connection_file.exists()
     assert descriptors() <= before
-
-
-async def test_a_second_broker_on_the_same_home_is_refused(broker: Broker, settings: Settings) -> None:
-    """One job store has one writer; the second is told so, and the first goes on."""
-    with pytest.raises(UnavailableError, match="Another broker"):
-        async with Broker(settings):
-            pass
-    assert ConnectionFile.read(settings.connection_file).epoch == broker.envelopes.epoch
-
-
-async def test_a_port_in_use_is_refused_by_name(broker: Broker, settings: Settings, tmp_path: Path) -> None:
-    """The error names the endpoint and the variables, and nothing stays bound."""
-    taken = settings.model_copy(update={"home": tmp_path / "other", "bus_events": broker.endpoints.events})
-    with pytest.raises(UnavailableError, match="in use") as caught:
-        async with Broker(taken):
-            pass
-    assert broker.endpoints.events in caught.value.message
-
-
-async def test_an_ipc_endpoint_works_and_is_not_taken_away(start_broker: StartBroker, tmp_path: Path) -> None:
-    """A broker on a socket file answers there, and a second one does not steal the file."""
-    endpoint = f"ipc://{tmp_path}/jobs.sock"
-    first = await start_broker(bus_jobs=endpoint)
-    with pytest.raises(UnavailableError, match="in use"):
-        await start_broker(bus_jobs=endpoint, home=tmp_path / "other")
-    channel = BusRequester(first.endpoints.jobs, src="c")
-    assert (await channel.request("ping", {})).body["protocol"] == 1
-    await channel.close()
-
-
-@pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5560", "tcp://*:5560", "tcp://example.org:5560", "nonsense"])
-async def test_an_address_that_others_reach_is_refused(start_broker: StartBroker, endpoint: str) -> None:
-    """Until the bus has locks it is bound to this machine alone."""
-    with pytest.raises(InvalidRequestError, match="CRYOMAMBA_BUS_JOBS"):
-        await start_broker(bus_jobs=endpoint)
 
 
 async def test_a_defect_in_one_request_does_not_end_the_broker(

@@ -13,7 +13,7 @@ from cryomamba.errors import ProtocolError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, ProgressEvent, StateEvent
 from cryomamba.models.jobs import JobRecord
 from cryomamba.wire.messages import PREVIEW
-from cryomamba_gateway.link import BusLink, VisibleJobs
+from cryomamba_gateway.bus_connection import BusConnection, VisibleJobs
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_queue import SendQueue
@@ -24,7 +24,7 @@ class JobRelay:
 
     Parameters
     ----------
-    bus : BusLink
+    bus : BusConnection
     encoder : MessageEncoder
         Shared by all clients.
     queue : SendQueue
@@ -38,7 +38,7 @@ class JobRelay:
 
     def __init__(
         self,
-        bus: BusLink,
+        bus: BusConnection,
         encoder: MessageEncoder,
         queue: SendQueue,
         job_id: str,
@@ -100,7 +100,7 @@ class AllRelay:
 
     Parameters
     ----------
-    bus : BusLink
+    bus : BusConnection
     queue : SendQueue
         The client's.
     since : int or None
@@ -109,7 +109,7 @@ class AllRelay:
         The client's.
     """
 
-    def __init__(self, bus: BusLink, queue: SendQueue, since: int | None, *, visibility: Visibility) -> None:
+    def __init__(self, bus: BusConnection, queue: SendQueue, since: int | None, *, visibility: Visibility) -> None:
         self._bus = bus
         self._visibility = visibility
         self._queue = queue
