@@ -134,14 +134,14 @@ class Attempt:
         if not isinstance(error, InvalidRequestError) and (error.code is not ErrorCode.CANCELLED or self._forced):
             await self._child.end()
         log.info("Job %s, attempt %d, ended: %s", self.job_id, self.number, error)
-        told = JobError(
+        reported = JobError(
             code=error.code,
             message=error.message[:2000],
             hint=error.hint[:1000],
             retryable=error.retryable,
             attempt=self.number,
         )
-        await self._insist(JOB_FAIL, Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=told))
+        await self._insist(JOB_FAIL, Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=reported))
 
     def on_message(self, message: Message) -> None:
         """Handle a message of the compute process."""
