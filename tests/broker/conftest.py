@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import zmq
 import zmq.asyncio
+from tests.broker.frame_publisher import FramePublisher
 from tests.broker.locked_bus import ENGINES, LockedBus
 
 from cryomamba.client.bus_requester import BusRequester
@@ -132,3 +133,9 @@ async def subscribe() -> AsyncIterator[Subscribe]:
         socket.close(linger=0)
     # Monitors that a failed test left open are closed too: term() would wait for them for ever.
     context.destroy(linger=0)
+
+
+@pytest.fixture
+def frames(broker: Broker, subscribe: Subscribe) -> FramePublisher:
+    """Publish frames to the broker."""
+    return FramePublisher(subscribe(broker.endpoints.preview_in, kind=zmq.PUB))

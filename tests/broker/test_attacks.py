@@ -6,6 +6,7 @@ import ast
 import asyncio
 import os
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import zmq
 import zmq.asyncio
 import zmq.utils.monitor
+from tests.broker.frame_publisher import FramePublisher
 
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.testing import wait_until_async
@@ -119,3 +121,38 @@ def test_nothing_is_unpickled(part: str) -> None:
             elif isinstance(node, ast.keyword):
                 assert node.arg != "allow_pickle" or not getattr(node.value, "value", True), path
             assert not names & loaders, path
+
+
+async def test_random_bytes_on_every_socket_cost_counters_only(
+    broker: Broker, client: BusRequester, frames: FramePublisher, subscribe: Subscribe
+) -> None:
+    """After thousands of bytes of nonsense on all four sockets, and on bare TCP, the broker answers as before."""
+    dice = random.Random(4)
+    ends = broker.endpoints
+    sockets = [
+        subscribe(ends.jobs, kind=zmq.DEALER),
+        frames.socket,
+        subscribe(ends.preview_out, kind=zmq.XSUB),
+        subscribe(ends.events, kind=zmq.XSUB),
+    ]
+    await frames.publish(broker, "job", 1)
+    before = broker.counters.malformed
+    good = frames.parts("job", 1)
+    for _ in range(100):
+        junk = [dice.randbytes(dice.randrange(200)) for _ in range(dice.randrange(1, 4))]
+        for socket in sockets:
+            await socket.send_multipart(junk)
+        mutated = good.copy()
+        mutated[1] = mutated[1][: dice.randrange(len(mutated[1]))]
+        await frames.socket.send_multipart(mutated)
+        # A subscription to something that is no topic.
+        await sockets[3].send(b"\x01sync/" + dice.randbytes(20))
+        assert (await client.request("ping", {})).body["protocol"] == 1
+    host, _, port = ends.jobs.removeprefix("tcp://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(os.urandom(4096))
+    writer.close()
+    await reader.read()
+    while broker.counters.malformed < before + 200:
+        await client.request("ping", {})
+    await frames.publish(broker, "job", 2)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
+import asyncio
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from inspect import getmembers, isfunction, signature
 from typing import Any
 
+import numpy as np
 import pytest
 import zmq
+import zmq.asyncio
 from tests.broker.locked_bus import DEMO, FILE, LockedBus
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
 from cryomamba.client.bus_transport import BusTransport
-from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
+from cryomamba.models.files import FileRecord
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
+from cryomamba.volumes import inspect, write_volume
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import REQUESTS
 from cryomamba_broker.store import Attempt, EventLog, JobTable, Leases, Revisions, Submissions
+from cryomamba_server import retention
+from cryomamba_server.uploaded_files import RECORD, VOLUME
 
 NEVER = "00000000-0000-4000-8000-000000000000"
 WORKER = {"worker": "w", "attempt": 1}
@@ -133,12 +142,94 @@ INTERNAL = {
     [
         pytest.param(function, id=f"{owner.__name__}.{name}")
         for owner in (JobTable, Submissions, Revisions, EventLog, Leases)
-        for name, function in inspect.getmembers(owner, inspect.isfunction)
+        for name, function in getmembers(owner, isfunction)
         if not name.startswith("_") and f"{owner.__name__}.{name}" not in INTERNAL
     ],
 )
 def test_no_method_of_the_store_may_omit_visibility(method: Callable[..., object]) -> None:
     """It is a parameter without a default, or the caller shows the attempt that it holds."""
-    parameters = inspect.signature(method, eval_str=True).parameters.values()
+    parameters = signature(method, eval_str=True).parameters.values()
     required = {p.annotation for p in parameters if p.default is p.empty}
     assert required & {Visibility, Attempt}
+
+
+async def test_an_owner_cannot_be_chosen(bus: LockedBus) -> None:
+    """A client's job is its key's owner's whatever it says; an administrator, as the gateway, says whose it is."""
+    assert (await bus.bob.call(calls.submit_job(DEMO.model_copy(update={"owner": "ada"})))).owner == "bob"
+    assert (await bus.admin.call(calls.submit_job(DEMO.model_copy(update={"owner": "carol"})))).owner == "carol"
+    laptop = bus.transport(bus.key("laptop", owner="ada"))
+    assert (await laptop.call(calls.submit_job(DEMO))).owner == "ada"
+
+
+async def test_the_same_key_of_two_people(bus: LockedBus) -> None:
+    """Two people may use the same client key, and neither learns of the other's job."""
+    request = DEMO.model_copy(update={"client_key": "the-same"})
+    first, again = await bus.ada.call(calls.submit_job(request)), await bus.ada.call(calls.submit_job(request))
+    other = await bus.bob.call(calls.submit_job(request.model_copy(update={"name": "another"})))
+    assert first.job_id == again.job_id != other.job_id
+
+
+async def test_listings_tell_of_ones_own(bus: LockedBus) -> None:
+    """Jobs, events and what a worker is at are told to those in whose sight they are, asked for or not."""
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
+    assert (await bus.claimed()).job_id == job
+    own = (await bus.bob.call(calls.submit_job(DEMO))).job_id
+    for caller in (bus.bob, bus.admin.on_behalf_of(Visibility.of("bob"))):
+        page = await caller.call(calls.list_jobs(state=None, limit=10, cursor=None))
+        assert {record.job_id for record in page.jobs} == {own}
+    events = (await bus.bob.requester.request("events.since", {"n": 0})).body["events"]
+    assert {event["job_id"] for event in events} == {own}
+    assert [worker.job_id for worker in (await bus.bob.call(calls.server_info())).workers] == [None]
+    assert [worker.job_id for worker in (await bus.admin.call(calls.server_info())).workers] == [job]
+
+
+async def test_anothers_volume_is_not_there(bus: LockedBus) -> None:
+    """Neither an uploaded file nor the scores of a job can be borrowed, and a file without a record is nobody's."""
+    folder = bus.broker.settings.uploads / "files" / FILE
+    folder.mkdir(parents=True)
+    write_volume(folder / VOLUME, np.zeros((4, 4, 4), np.float32), 10.0)
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
+    scores = bus.broker.settings.artifacts / job / "scores.mrc"
+    scores.parent.mkdir(parents=True)
+    write_volume(scores, np.zeros((4, 4, 4), np.float32), 10.0)
+    for source in (VolumeSource(file_id=FILE), VolumeSource(job_id=job)):
+        with pytest.raises(NotFoundError):
+            await bus.bob.call(calls.submit_job(SubmitRequest(volume=source, engine="threshold")))
+    record = FileRecord(
+        file_id=FILE,
+        filename="a.mrc",
+        size_bytes=1,
+        sha256="0" * 64,
+        metadata=inspect(folder / VOLUME),
+        owner="ada",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    (folder / RECORD).write_text(record.model_dump_json())
+    with pytest.raises(NotFoundError):
+        await bus.bob.call(calls.submit_job(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold")))
+    assert (
+        await bus.ada.call(calls.submit_job(SubmitRequest(volume=VolumeSource(file_id=FILE), engine="threshold")))
+    ).owner == "ada"
+
+
+async def test_a_name_gives_no_claim_to_anothers_answers(bus: LockedBus) -> None:
+    """A connection that takes a victim's routing id gets none of its answers."""
+    first, second = (
+        bus.socket(bus.files[name], bus.broker.endpoints.jobs, zmq.DEALER, routing_id=b"victim")
+        for name in ("ada", "bob")
+    )
+    stamp = EnvelopeFactory("x")
+    await first.send(encode(stamp.envelope("ping", {}, ts=1.0, owner="*")))
+    async with asyncio.timeout(20):
+        assert decode(await first.recv()).type == "reply"
+    await second.send(encode(stamp.envelope("ping", {}, ts=1.0, owner="*")))
+    await first.send(encode(stamp.envelope("server.info", {}, ts=1.0, owner="*")))
+    async with asyncio.timeout(20):
+        assert "engines" in decode(await first.recv()).body
+    assert not await second.poll(100)
+
+
+async def test_housekeeping_sees_every_job(bus: LockedBus) -> None:
+    """'cryomamba gc' asks with the home's own key, so that no one's files seem to be nobody's."""
+    jobs = {(await bus.ada.call(calls.submit_job(DEMO))).job_id, (await bus.bob.call(calls.submit_job(DEMO))).job_id}
+    assert {record.job_id for record in await retention.all_jobs(bus.broker.settings)} == jobs

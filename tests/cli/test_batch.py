@@ -54,7 +54,7 @@ def test_a_failure_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
     assert states() == {"a.mrc": "done", "b.mrc": "failed", "c.rec": "done"}
     with Path("masks/summary.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert "cut short" in rows[1]["error"]
+    assert "truncated" in rows[1]["error"]
     assert int(rows[0]["feature_voxels"]) == int(rows[2]["feature_voxels"]) > 0
     assert float(rows[0]["feature_volume_nm3"]) > 0
     assert done.stdout == "masks/summary.csv\n"

@@ -65,8 +65,8 @@ ELSEWHERE: Final = {
     "cryomamba_server.tokens:TokenStore": "tests/common/test_tokens.py",
     "cryomamba_server.signing:UrlSigner": "tests/common/test_signing.py",
     "cryomamba_cli.parameters:parse": "tests/cli/test_parameters.py",
-    "cryomamba_gateway.access.hosts:host_allowed": "tests/gateway/access/test_parts.py",
-    "cryomamba_gateway.access.auth:presented_token": "tests/gateway/access/test_parts.py",
+    "cryomamba_gateway.access.hosts:host_allowed": "tests/gateway/access/test_hosts.py",
+    "cryomamba_gateway.access.auth:presented_token": "tests/gateway/access/test_presented_token.py",
     "cryomamba_gateway.uploads.store:UploadStore": "tests/gateway/uploads/test_store.py",
 }
 

@@ -1,4 +1,4 @@
-"""A real browser without a window, and one of its tabs, driven by the Chrome DevTools Protocol."""
+"""A headless browser and one of its tabs, controlled with the Chrome DevTools Protocol."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from cryomamba.testing import wait_until_async
+from cryomamba.testing import DEADLINE_S, wait_until_async
 
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 
 
 @contextmanager
 def browser(url: str, profile: Path, *options: str) -> Iterator[None]:
-    """Have a browser show a page meanwhile."""
+    """Run a browser that shows a page."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("chromium is not installed")
@@ -38,7 +38,7 @@ def browser(url: str, profile: Path, *options: str) -> Iterator[None]:
 
 
 class Tab:
-    """What a person at the browser does and sees."""
+    """A tab of the browser."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -48,7 +48,7 @@ class Tab:
         """Ask the browser; a ValueError says what it could not do."""
         number = next(self._numbers)
         await self._connection.send(json.dumps({"id": number, "method": method, "params": params}))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_S):
             while (reply := json.loads(await self._connection.recv())).get("id") != number:
                 pass
         if "error" in reply:
@@ -57,14 +57,14 @@ class Tab:
         return found
 
     async def value(self, script: str) -> Any:
-        """Return what an expression is in the page."""
+        """Evaluate an expression in the page."""
         reply = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in reply:
             raise ValueError(reply["exceptionDetails"]["exception"]["description"])
         return reply["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Wait until an expression is true; one that fails while the page is loaded is not."""
+        """Wait until an expression is true; one that fails while the page loads counts as false."""
 
         async def so() -> bool:
             try:
@@ -72,7 +72,7 @@ class Tab:
             except ValueError:
                 return False
 
-        await wait_until_async(so, timeout=60, what=condition)
+        await wait_until_async(so, what=condition)
 
     async def text(self, selector: str) -> str:
         """Return the text of an element."""
@@ -85,14 +85,14 @@ class Tab:
 
 @asynccontextmanager
 async def tab(url: str, profile: Path) -> AsyncIterator[Tab]:
-    """Open a page in a browser of its own."""
+    """Open a page in its own browser."""
     with browser(url, profile, "--remote-debugging-port=0", "--window-size=1000,1350"):
         port_file = profile / "DevToolsActivePort"
 
         async def port_of_it() -> str:
             return port_file.read_text(encoding="ascii").partition("\n")[0] if port_file.exists() else ""
 
-        port = await wait_until_async(port_of_it, timeout=60, what="the browser")
+        port = await wait_until_async(port_of_it, what="the browser")
         async with httpx.AsyncClient(trust_env=False) as http:
             tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
         address = next(one["webSocketDebuggerUrl"] for one in tabs if one["type"] == "page")

@@ -1,4 +1,4 @@
-"""A real broker, a real gateway on a socket, and a worker that speaks the bus but computes nothing."""
+"""A real broker, a real gateway on a socket, and a worker that uses the bus but computes nothing."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import Artifact, JobError, JobRecord, Progress
 from cryomamba.settings import Settings
+from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.envelope import encode
 from cryomamba.wire.messages import PREVIEW, PROGRESS
@@ -108,7 +109,7 @@ class Worker:
         )
         body, spec, part = encode_frame(frame, codec=codec)
         topic = preview_topic(job.job_id)
-        envelope = self.channel.stamp.envelope(
+        envelope = self.channel.envelopes.envelope(
             PREVIEW, body, ts=time.time(), topic=topic, job=job.job_id, attempt=job.attempt, buffers=(spec,)
         )
         await self._frames.send_multipart([topic, encode(envelope), part])
@@ -121,7 +122,7 @@ class Worker:
         )
 
     async def finish(self, job: JobRecord, files: Mapping[str, bytes]) -> None:
-        """Write the files and say that the job is done."""
+        """Write the files and report the job as finished."""
         folder = self.artifacts / job.job_id
         folder.mkdir(parents=True, exist_ok=True)
         artifacts = []
@@ -141,8 +142,8 @@ class Worker:
         await self.channel.close()
 
 
-class Listener:
-    """A WebSocket client that waits for what it is to see."""
+class WebSocketClient:
+    """A WebSocket client that waits for expected messages."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -152,9 +153,9 @@ class Listener:
         await self._connection.send(json.dumps(said) if isinstance(said, dict) else said)
 
     async def read_until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        """Read JSON messages up to the first that is wanted, and return them all."""
+        """Read JSON messages up to the first that fulfils a condition, and return them all."""
         found: list[dict[str, Any]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while not found or not wanted(found[-1]):
                 raw = await self._connection.recv()
                 assert isinstance(raw, str)
@@ -171,16 +172,16 @@ class Listener:
 
     async def read_frame(self) -> bytes:
         """Read up to the first binary frame."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 raw = await self._connection.recv()
                 if isinstance(raw, bytes):
                     return raw
 
     async def read_all(self) -> list[str | bytes]:
-        """Read whatever comes to the end."""
+        """Read all messages to the end."""
         found: list[str | bytes] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     found.append(await self._connection.recv())
@@ -188,7 +189,7 @@ class Listener:
 
     async def closed(self) -> int | None:
         """Read to the end and return the close code."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await self._connection.recv()
@@ -196,7 +197,7 @@ class Listener:
         return self._connection.close_code
 
 
-class House:
+class Services:
     """Broker, gateway and worker of one test."""
 
     def __init__(self, home: Path, stack: AsyncExitStack) -> None:
@@ -235,7 +236,7 @@ class House:
         return self.url
 
     def running(self, settings: Settings) -> AbstractAsyncContextManager[str]:
-        """Run one more gateway."""
+        """Run another gateway."""
         return running_gateway(settings)
 
     def signer(self) -> UrlSigner:
@@ -243,7 +244,7 @@ class House:
         return UrlSigner(self.settings.keys)
 
     def other_gateway(self, home: Path) -> AbstractAsyncContextManager[str]:
-        """Run one more gateway, which does not see the broker's disk."""
+        """Run another gateway without access to the broker's disk."""
         ends = {f"bus_{name}": endpoint for name, endpoint in self.broker.endpoints.model_dump().items()}
         return running_gateway(Settings(home=home, gateway_port=0, **ends))
 
@@ -259,16 +260,16 @@ class House:
         return JobRecord.model_validate_json(reply.content)
 
     @asynccontextmanager
-    async def socket(self, path: str, *, binary: bool = False, **more: Any) -> AsyncIterator[Listener]:
+    async def socket(self, path: str, *, binary: bool = False, **more: Any) -> AsyncIterator[WebSocketClient]:
         subprotocols = [Subprotocol(SUBPROTOCOL)] if binary else None
         address = self.url.replace("http", "ws", 1) + path
         async with connect(address, subprotocols=subprotocols, max_size=2**24, proxy=None, **more) as connection:
-            yield Listener(connection)
+            yield WebSocketClient(connection)
 
 
 @asynccontextmanager
 async def running_gateway(settings: Settings) -> AsyncIterator[str]:
-    """Run a gateway in this loop and give its address."""
+    """Run a gateway in this event loop and yield its URL."""
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(settings, stop, ready=ready))
@@ -282,40 +283,40 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def empty_house(tmp_path: Path) -> AsyncIterator[House]:
-    """A house of the test's own, in which nothing runs yet."""
+async def idle_services(tmp_path: Path) -> AsyncIterator[Services]:
+    """Services of the test's own; none is started yet."""
     async with AsyncExitStack() as stack:
-        house = House(tmp_path / "home", stack)
-        stack.push_async_callback(house.stop_broker)
-        yield house
+        services = Services(tmp_path / "home", stack)
+        stack.push_async_callback(services.stop_broker)
+        yield services
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def _shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def _shared_services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
-        house = House(tmp_path_factory.mktemp("shared") / "home", stack)
-        stack.push_async_callback(house.stop_broker)
-        await house.start_broker()
-        await house.start_gateway()
-        yield house
+        services = Services(tmp_path_factory.mktemp("shared") / "home", stack)
+        stack.push_async_callback(services.stop_broker)
+        await services.start_broker()
+        await services.start_gateway()
+        yield services
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def house(_shared_house: House) -> AsyncIterator[House]:
-    """Broker and gateway, shared by the tests; no job waits or runs when a test begins."""
-    yield _shared_house
+async def services(_shared_services: Services) -> AsyncIterator[Services]:
+    """Broker and gateway, shared by the tests; at the start of a test no job is pending or running."""
+    yield _shared_services
     for state in ("pending", "running"):
-        for job in (await _shared_house.http.get("/v1/jobs", params={"state": state, "limit": 500})).json()["jobs"]:
-            await _shared_house.http.delete(f"/v1/jobs/{job['job_id']}")
+        for job in (await _shared_services.http.get("/v1/jobs", params={"state": state, "limit": 500})).json()["jobs"]:
+            await _shared_services.http.delete(f"/v1/jobs/{job['job_id']}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def worker(house: House) -> AsyncIterator[Worker]:
+async def worker(services: Services) -> AsyncIterator[Worker]:
     """A worker that waits for jobs."""
-    worker = Worker(house.broker.endpoints, house.settings.artifacts)
+    worker = Worker(services.broker.endpoints, services.settings.artifacts)
     await worker.start()
     yield worker
-    for job in (await house.http.get("/v1/jobs", params={"state": "running"})).json()["jobs"]:
+    for job in (await services.http.get("/v1/jobs", params={"state": "running"})).json()["jobs"]:
         error = JobError(code=ErrorCode.CANCELLED, message="The test has ended.")
         await worker.fail(JobRecord.model_validate(job), error)
     await worker.close()
@@ -329,6 +330,6 @@ def ball() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def house_class() -> type[House]:
-    """For houses with doors of their own kind."""
-    return House
+def services_class() -> type[Services]:
+    """To make services with other settings."""
+    return Services

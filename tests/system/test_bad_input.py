@@ -161,7 +161,7 @@ def test_refused_with_a_hint_and_not_queued(case: str, transport: str, home: Pat
     fields = submit(folder, home / "elsewhere")
     before = len(clients["bus"].jobs(limit=500))
     with pytest.raises(CryoMambaError) as caught:
-        clients[transport].submit(**fields)
+        clients[transport].submit(upload="never", **fields)
     error = caught.value
     assert error.code is code
     assert error.message.endswith(".")

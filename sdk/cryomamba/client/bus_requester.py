@@ -68,7 +68,7 @@ class BusRequester:
 
     def __init__(self, endpoint: str, *, src: str, key: KeyFile | None = None) -> None:
         self.endpoint = endpoint
-        self.stamp = EnvelopeFactory(src)
+        self.envelopes = EnvelopeFactory(src)
         self.malformed = 0
         self.broker_epoch: int | None = None
         self._context = zmq.asyncio.Context()
@@ -113,7 +113,7 @@ class BusRequester:
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="bus-replies")
         fields = body.model_dump(mode="json") if isinstance(body, Request) else body
-        envelope = self.stamp.envelope(type_, fields, ts=time.time(), owner=visibility.to_wire())
+        envelope = self.envelopes.envelope(type_, fields, ts=time.time(), owner=visibility.to_wire())
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[envelope.id] = future
         try:

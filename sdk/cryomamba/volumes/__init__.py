@@ -1,4 +1,4 @@
-"""Tomograms and masks on disk: open, look, measure, write, export. Axes z, y, x; lengths in Å."""
+"""Tomograms and masks on disk: read, inspect, measure, write, export. Axes are z, y, x; lengths in Å."""
 
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.header_fields import HeaderFields, blank_header

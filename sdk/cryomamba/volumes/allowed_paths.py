@@ -1,4 +1,4 @@
-"""Paths that a client names are confined to allowed folders."""
+"""Confine paths given by clients to the allowed input directories."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from cryomamba.errors import ErrorCode, InvalidRequestError, VolumeError
 
 
 def resolve_below(path: str | os.PathLike[str], roots: Sequence[Path], *, closed: Sequence[Path] = ()) -> Path:
-    """Return the real path of a file below one of the roots.
+    """Return the real path of a file in one of the allowed directories.
 
-    Links are followed first, so a link that leads out of the roots is refused like any path outside. A relative
-    path is looked for below each root in turn.
+    Symbolic links are resolved first, so a link that leads outside is refused like any other path. A relative path is
+    tried in each allowed directory in turn.
 
     Parameters
     ----------
     path : path-like
-        As the client gave it.
+        As given by the client.
     roots : sequence of Path
-        Allowed folders.
+        Allowed input directories.
     closed : sequence of Path
-        Folders from which nothing may be read, wherever they lie: those in which a server keeps what is not for all.
+        Directories from which nothing may be read, even within an allowed one: the server's own files.
 
     Raises
     ------
     InvalidRequestError
-        ``path_forbidden``: outside of every root, in a closed folder, or no root is allowed. It does not tell whether
-        the file exists.
+        ``path_forbidden``: outside all allowed directories, or in a closed one. The error does not reveal whether the
+        file exists.
     VolumeError
-        ``volume_not_found``: below a root, but there is nothing; ``volume_unreadable``: a folder or a device.
+        ``volume_not_found``: no allowed directory has such a file; ``volume_unreadable``: it is a folder or a device.
     """
     text = os.fspath(path)
     if not text or "\0" in text:
         raise _forbidden(text)
     real_roots = [Path(os.path.realpath(root)) for root in roots]
     candidates = [Path(text)] if Path(text).is_absolute() else [root / text for root in real_roots]
-    barred = [Path(os.path.realpath(folder)) for folder in closed]
+    closed_folders = [Path(os.path.realpath(folder)) for folder in closed]
     inside = [
         real
         for real in map(_real, candidates)
         if any(real.is_relative_to(root) for root in real_roots)
-        and not any(real.is_relative_to(folder) for folder in barred)
+        and not any(real.is_relative_to(folder) for folder in closed_folders)
     ]
     if not inside:
         raise _forbidden(text)
     for real in inside:
         if _is_file(real):
             return real
-    if any(os.path.exists(real) for real in inside):  # noqa: PTH110 (a name too long is no error here)
-        raise VolumeError(f"{Path(text).name} is not a file.", hint="Name the tomogram itself.")
+    if any(os.path.exists(real) for real in inside):  # noqa: PTH110 (a name that is too long is not an error here)
+        raise VolumeError(f"{Path(text).name} is not a file.", hint="Choose the tomogram file itself.")
     raise VolumeError(
         f"There is no file {Path(text).name}.",
         code=ErrorCode.VOLUME_NOT_FOUND,
-        hint="Look at the spelling and whether the machine that reads it sees the same folder.",
+        hint="Check the spelling and that the server can access that folder.",
     )
 
 
 def verify_opened(fileno: int, path: Path, roots: Sequence[Path], *, closed: Sequence[Path] = ()) -> None:
-    """Check that the open file is the one that was resolved, and that it still lies below a root and is not closed.
+    """Check that an open file is the one that :func:`resolve_below` returned and is still allowed.
 
-    Between :func:`resolve_below` and opening, a link could have been put in its place.
+    This catches a file that was replaced with a link between resolving and opening.
 
     Raises
     ------
     InvalidRequestError
-        ``path_forbidden``: it is another file.
+        ``path_forbidden``: it is a different file.
     """
     opened = os.fstat(fileno)
     now = resolve_below(path, roots, closed=closed).stat()
@@ -91,7 +91,7 @@ def _is_file(path: Path) -> bool:
 
 def _forbidden(text: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"The path {Path(text).name if text else '(empty)'} is not below a folder that may be read.",
+        f"The path {Path(text).name if text else '(empty)'} is not in an allowed input directory.",
         code=ErrorCode.PATH_FORBIDDEN,
-        hint="Put the file below one of the folders in CRYOMAMBA_ROOTS on the machine that reads it, or upload it.",
+        hint="Upload the file, or move it into one of the allowed input directories (CRYOMAMBA_ROOTS) of the server.",
     )

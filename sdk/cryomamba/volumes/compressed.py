@@ -1,4 +1,4 @@
-"""Volumes packed with gzip or bzip2: told by their first bytes, unpacked once and never beyond their header."""
+"""Volumes compressed with gzip or bzip2: detected by their first bytes, decompressed once, not beyond the header."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from cryomamba.atomic import AtomicFile
 from cryomamba.errors import VolumeError
 from cryomamba.volumes.metadata import Compression
 
-_PIECE_NBYTES = 1 << 20
-# Deflate shrinks by at most 1032 to 1; bzip2 codes runs first, then turns a block of 900 kB into some 40 bytes.
+_CHUNK_NBYTES = 1 << 20
+# Deflate compresses at most 1032 : 1; bzip2 encodes runs first and then shrinks a block of 900 kB to about 40 bytes.
 _LARGEST_RATIO = {"gzip": 1_040, "bzip2": 6_000_000}
-_BROKEN = (OSError, EOFError, zlib.error)
+_DAMAGED = (OSError, EOFError, zlib.error)
 
 
 def compression_of(head: bytes) -> Compression | None:
-    """Return how a file that begins with ``head`` is packed, None if it is not."""
+    """Return the compression of a file that begins with `head`; None if it is not compressed."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
     return "bzip2" if head.startswith(b"BZh") else None
 
 
 def head(file: io.FileIO, compression: Compression, nbytes: int) -> bytes:
-    """Return the first bytes of the unpacked stream, unpacking no more than they need.
+    """Return the first bytes of the decompressed stream, without decompressing the rest.
 
     Raises
     ------
@@ -39,25 +39,25 @@ def head(file: io.FileIO, compression: Compression, nbytes: int) -> bytes:
         return _read(stream, nbytes, compression)
 
 
-def check_ratio(compression: Compression, packed_nbytes: int, nbytes: int) -> None:
-    """Refuse a header that promises more than its packed file can hold.
+def check_ratio(compression: Compression, compressed_nbytes: int, nbytes: int) -> None:
+    """Refuse a header that describes more data than the compressed file can contain.
 
     Raises
     ------
     VolumeError
-        No stream of that length can unpack to ``nbytes``.
+        A stream of that length cannot decompress to `nbytes`.
     """
-    if nbytes > packed_nbytes * _LARGEST_RATIO[compression]:
+    if nbytes > compressed_nbytes * _LARGEST_RATIO[compression]:
         raise VolumeError(
-            f"The file is cut short: its header promises {nbytes:,} bytes, but {packed_nbytes:,} bytes of "
-            f"{compression} cannot hold them.",
-            hint="Copy or pack the file again; it was probably interrupted.",
-            details={"expected_bytes": nbytes, "size_bytes": packed_nbytes},
+            f"The file is truncated: its header describes {nbytes:,} bytes, more than {compressed_nbytes:,} bytes of "
+            f"{compression} can contain.",
+            hint="Copy or compress the file again; the transfer was probably interrupted.",
+            details={"expected_bytes": nbytes, "size_bytes": compressed_nbytes},
         )
 
 
-def unpack(file: io.FileIO, compression: Compression, nbytes: int, folder: Path) -> Path:
-    """Unpack exactly ``nbytes`` into ``folder`` and return where; an earlier unpacking of the same file is used.
+def decompress(file: io.FileIO, compression: Compression, nbytes: int, folder: Path) -> Path:
+    """Decompress exactly `nbytes` into a file in `folder` and return its path; an earlier copy is used again.
 
     Raises
     ------
@@ -71,31 +71,31 @@ def unpack(file: io.FileIO, compression: Compression, nbytes: int, folder: Path)
     target = folder / f"{key.hexdigest()[:24]}.mrc"
     if target.exists() and target.stat().st_size == nbytes:
         return target
-    with AtomicFile(target, nbytes) as aside, _stream(file, compression) as stream:
-        _copy(stream, aside, nbytes, compression)
+    with AtomicFile(target, nbytes) as new, _stream(file, compression) as stream:
+        _copy(stream, new, nbytes, compression)
     return target
 
 
-def _copy(stream: gzip.GzipFile | bz2.BZ2File, aside: AtomicFile, nbytes: int, compression: Compression) -> None:
+def _copy(stream: gzip.GzipFile | bz2.BZ2File, new: AtomicFile, nbytes: int, compression: Compression) -> None:
     left = nbytes
-    with aside.stream() as output:
+    with new.stream() as output:
         while left:
-            piece = _read(stream, min(left, _PIECE_NBYTES), compression)
-            if not piece:
+            chunk = _read(stream, min(left, _CHUNK_NBYTES), compression)
+            if not chunk:
                 raise VolumeError(
-                    f"The file is cut short: it unpacks to {nbytes - left:,} bytes, its header promises {nbytes:,}.",
-                    hint="Copy or pack the file again; it was probably interrupted.",
+                    f"The file is truncated: it decompresses to {nbytes - left:,} of {nbytes:,} bytes.",
+                    hint="Copy or compress the file again; the transfer was probably interrupted.",
                 )
-            output.write(piece)
-            left -= len(piece)
-    # Reading a little beyond the voxels makes the stream reach its end and verify its checksum.
-    _read(stream, _PIECE_NBYTES, compression)
+            output.write(chunk)
+            left -= len(chunk)
+    # Reading past the voxels makes the stream reach its end and verify its checksum.
+    _read(stream, _CHUNK_NBYTES, compression)
 
 
 def _read(stream: gzip.GzipFile | bz2.BZ2File, nbytes: int, compression: Compression) -> bytes:
     try:
         return stream.read(nbytes)
-    except _BROKEN as error:
+    except _DAMAGED as error:
         raise _damaged(compression) from error
 
 
@@ -106,5 +106,5 @@ def _stream(file: io.FileIO, compression: Compression) -> gzip.GzipFile | bz2.BZ
 
 def _damaged(compression: Compression) -> VolumeError:
     return VolumeError(
-        f"The {compression} file is damaged and cannot be unpacked.", hint="Copy or pack the file again."
+        f"The {compression} file is damaged and cannot be decompressed.", hint="Copy or compress the file again."
     )

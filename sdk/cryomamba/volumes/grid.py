@@ -1,4 +1,4 @@
-"""Where voxels lie: order of axes, voxel size and placement, from the numbers of an MRC header. Pure."""
+"""Axis order, voxel size and placement from the fields of an MRC header. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ANISOTROPY = 0.01
 
 
 def to_zyx(axes: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return which of the file's axes (0 section, 1 row, 2 column) z, y and x are.
+    """Return the file's axes (0 section, 1 row, 2 column) that are z, y and x.
 
     Parameters
     ----------
@@ -28,18 +28,18 @@ def to_zyx(axes: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def checked_voxel_size(voxel_size_A: float | Triple) -> Triple:
-    """Return a voxel size as Å along z, y, x, or raise where it is not a plausible one.
+    """Return a voxel size as Å along z, y, x.
 
     Raises
     ------
     VolumeError
-        Not one or three numbers between 0.001 and 100,000 Å.
+        It is not one or three numbers between 0.001 and 100,000 Å.
     """
     sizes = voxel_size_A if isinstance(voxel_size_A, (tuple, list)) else (voxel_size_A,) * 3
     numbers = tuple(float(size) for size in sizes)
     if len(numbers) != 3 or not all(_SMALLEST_A <= number <= _LARGEST_A for number in numbers):
         raise VolumeError(
-            f"A voxel size of {voxel_size_A} Å is not possible.",
+            f"A voxel size of {voxel_size_A} Å is not valid.",
             code=ErrorCode.INVALID_PARAMETERS,
             hint="Give one positive number in Å, or three in the order z, y, x.",
         )
@@ -53,10 +53,10 @@ def voxel_size(
     angles: Triple,
     warnings: list[VolumeWarning],
 ) -> Triple:
-    """Return Å along z, y, x from a header's sampling and cell (both x, y, z), and say what is odd about it.
+    """Return Å along z, y, x from a header's sampling and cell (both x, y, z); irregularities are added to `warnings`.
 
-    A sampling of 1 along a longer z is a "stack" header (IMOD, ChimeraX and Amira write it): its cell spans all
-    sections, unless the cell is as long as a voxel is wide.
+    A sampling of 1 along z with more than one section is a "stack" header (as IMOD, ChimeraX and Amira write): its cell
+    spans all sections, unless the cell is as long as a voxel.
     """
     sizes = [length / m if m > 0 else length / n for length, m, n in zip(cell_A, sampling, shape_xyz, strict=True)]
     if sampling[2] == 1 and shape_xyz[2] > 1:
@@ -66,7 +66,7 @@ def voxel_size(
     if not all(_SMALLEST_A <= size <= _LARGEST_A for size in sizes):
         warnings.append(_MISSING)
         return 1.0, 1.0, 1.0
-    # The header holds 32-bit floats: seven digits are all there is, and 13.48 should read as 13.48.
+    # The header has 32-bit floats, so seven digits are significant: 13.48 must read as 13.48.
     x, y, z = (float(f"{size:.7g}") for size in sizes)
     if x == y == z == 1.0:
         warnings.append(_SUSPECT)
@@ -74,8 +74,8 @@ def voxel_size(
         warnings.append(
             VolumeWarning(
                 code="voxel_size_anisotropic",
-                message=f"Voxels are not cubes: {z:g} × {y:g} × {x:g} Å along z, y, x.",
-                hint="Each axis keeps its own size; give a voxel size if the header is wrong.",
+                message=f"Voxels are not cubic: {z:g} × {y:g} × {x:g} Å along z, y, x.",
+                hint="Each axis keeps its own size. Give a voxel size if the header is wrong.",
             )
         )
     if any(angle and not math.isclose(angle, 90.0, abs_tol=0.01) for angle in angles):
@@ -86,10 +86,10 @@ def voxel_size(
 def placement(
     origin_A: Triple, nstart: tuple[int, int, int], axes: tuple[int, int, int], voxel_size_A: Triple
 ) -> Triple:
-    """Return Å along z, y, x of the centre of voxel (0, 0, 0).
+    """Return the position (z, y, x) in Å of the centre of voxel (0, 0, 0).
 
-    The origin (x, y, z) counts where it is not zero, else the start (column, row, section) times the voxel size,
-    as ChimeraX does it.
+    It is the origin (x, y, z) if that is not zero, else the start (column, row, section) times the voxel size, as in
+    ChimeraX.
     """
     if any(origin_A):
         return origin_A[2], origin_A[1], origin_A[0]
@@ -99,21 +99,21 @@ def placement(
 
 _STACK_HEADER = VolumeWarning(
     code="stack_header",
-    message="The header describes a stack of images (mz is 1) although the file holds a volume.",
-    hint="The voxel size along z was taken from the cell and the number of sections.",
+    message="The header describes an image stack (mz is 1) although the file contains a volume.",
+    hint="The voxel size along z was derived from the cell and the number of sections.",
 )
 _MISSING = VolumeWarning(
     code="voxel_size_missing",
-    message="The header holds no voxel size; 1 Å was assumed.",
-    hint="Give the voxel size in Å, or sizes and distances will be wrong.",
+    message="The header has no voxel size; 1 Å was assumed.",
+    hint="Give the voxel size in Å, otherwise sizes and distances will be wrong.",
 )
 _SUSPECT = VolumeWarning(
     code="voxel_size_suspect",
-    message="The header says 1.0 Å per voxel, which programs write when they do not know it.",
+    message="The header gives 1.0 Å per voxel, which programs write when the size is unknown.",
     hint="Give the voxel size in Å if it is not really 1.0.",
 )
 _SKEWED = VolumeWarning(
     code="cell_skewed",
     message="The cell's angles are not all 90 degrees.",
-    hint="Voxels are shown and measured as if they were.",
+    hint="Voxels are displayed and measured as if they were.",
 )

@@ -1,4 +1,4 @@
-"""What a valid MRC header says, and what a new one says. Pure."""
+"""The fields of an MRC header. Pure."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class HeaderFields:
-    """What a valid header says, in file order where the file's order matters.
+    """The fields of a valid header, in file order unless stated otherwise.
 
     Attributes
     ----------
     byte_order : {'<', '>'}
-        Of header and voxels.
+        Byte order of header and voxels.
     mode : int
         One of 0, 1, 2, 6, 12, 101.
     dtype : str
-        numpy type string of the stored elements, byte order included (bytes of two voxels where ``nibbles``).
+        numpy type string of the stored elements with byte order (for `nibbles`, bytes of two voxels).
     nibbles : bool
-        Two voxels of 4 bits per byte, low half first; every row begins on a byte.
+        Whether a byte holds two voxels of 4 bits, low half first; every row begins at a byte.
     file_shape : tuple of int
         Voxels as (sections, rows, columns).
     axes : tuple of int
@@ -42,21 +42,21 @@ class HeaderFields:
     nstart : tuple of int
         Start as (column, row, section), as stored.
     grid, cell_A, angles : tuple
-        Sampling ``mx, my, mz``, cell lengths in Å and cell angles in degrees, order x, y, z, as stored.
+        Sampling ``mx, my, mz``, cell lengths in Å and cell angles in degrees; order x, y, z, as stored.
     origin_A : tuple of float
-        Order x, y, z, sign as stored.
+        Origin in the order x, y, z, sign as stored.
     standard_origin_A : tuple of float
-        The same with the sign that MRC2014 means (IMOD's older files negate it).
+        Origin with the sign of MRC2014 (older IMOD files negate it).
     voxel_size_A : tuple of float
         Å along z, y, x.
     space_group : int
         0 for an image stack, 1 for a volume.
     extended_type, extended_nbytes : str, int
-        Kind and length of the extended header.
+        Type and length of the extended header.
     labels : tuple of str
         Text labels.
     warnings : tuple of VolumeWarning
-        What is odd.
+        Irregularities of the header.
     """
 
     byte_order: str
@@ -80,17 +80,17 @@ class HeaderFields:
 
     @property
     def to_zyx(self) -> tuple[int, int, int]:
-        """Order of the file's (section, row, column) axes that makes z, y, x."""
+        """Permutation from the file's (section, row, column) to z, y, x."""
         return grid.to_zyx(self.axes)
 
     @property
     def from_zyx(self) -> tuple[int, int, int]:
-        """Order of z, y, x that makes the file's (section, row, column)."""
+        """Permutation from z, y, x to the file's (section, row, column)."""
         order = self.to_zyx
         return order.index(0), order.index(1), order.index(2)
 
     def in_file_order(self, zyx: Sequence[T]) -> tuple[T, T, T]:
-        """Return three things given for z, y, x in the order section, row, column."""
+        """Return three values, given for z, y, x, in the order section, row, column."""
         section, row, column = self.from_zyx
         return zyx[section], zyx[row], zyx[column]
 
@@ -102,32 +102,32 @@ class HeaderFields:
 
     @property
     def row_nbytes(self) -> int:
-        """Bytes of one stored row."""
+        """Length of a stored row in bytes."""
         columns = self.file_shape[2]
         return (columns + 1) // 2 if self.nibbles else columns * np.dtype(self.dtype).itemsize
 
     @property
     def data_offset(self) -> int:
-        """Where the first voxel lies in the file."""
+        """Offset of the first voxel in the file, in bytes."""
         return HEADER_NBYTES + self.extended_nbytes
 
     @property
     def data_nbytes(self) -> int:
-        """Bytes of all voxels as stored."""
+        """Length of all stored voxels in bytes."""
         return self.file_shape[0] * self.file_shape[1] * self.row_nbytes
 
     @property
     def placement_A(self) -> Triple:
-        """Å along z, y, x of the centre of voxel (0, 0, 0)."""
+        """Position (z, y, x) in Å of the centre of voxel (0, 0, 0)."""
         return grid.placement(self.standard_origin_A, self.nstart, self.axes, self.voxel_size_A)
 
     def with_voxel_size(self, voxel_size_A: float | Triple) -> HeaderFields:
-        """Return the same header with a voxel size (Å; z, y, x) that a person knows better than the header.
+        """Return the header with another voxel size (Å; z, y, x), given by a user.
 
         Raises
         ------
         VolumeError
-            A size is not a positive number of a plausible magnitude.
+            A size is not positive or not plausible.
         """
         sizes = grid.checked_voxel_size(voxel_size_A)
         x, y, z = (n if m <= 1 else m for n, m in zip(self.shape[::-1], self.grid, strict=True))
@@ -141,7 +141,7 @@ class HeaderFields:
         )
 
     def describe(self, name: str, size_bytes: int, compression: Compression | None = None) -> VolumeMeta:
-        """Return what clients are told, for a file of that name and size on disk."""
+        """Return the metadata for clients, of a file with that name and size on disk."""
         extended = ExtendedHeader(type=self.extended_type or "unspecified", nbytes=self.extended_nbytes)
         return VolumeMeta(
             name=name,
@@ -164,7 +164,7 @@ class HeaderFields:
 
 
 def blank_header(shape: tuple[int, int, int], voxel_size_A: float | Triple = 1.0, *, mode: int = 2) -> HeaderFields:
-    """Return the header of a new little-endian volume that lies at zero.
+    """Return the header of a new little-endian volume with its origin at zero.
 
     Parameters
     ----------
@@ -178,13 +178,13 @@ def blank_header(shape: tuple[int, int, int], voxel_size_A: float | Triple = 1.0
     Raises
     ------
     VolumeError
-        The shape or the voxel size is not one a volume can have.
+        The shape or the voxel size is invalid.
     """
     if len(tuple(shape)) != 3 or not all(0 < n < MAX_SIDE for n in shape):
         raise VolumeError(
-            f"A volume of shape {tuple(shape)} cannot exist.",
+            f"A volume cannot have the shape {tuple(shape)}.",
             code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint="Give three positive numbers of voxels along z, y and x.",
+            hint="Give three positive numbers of voxels, along z, y and x.",
         )
     sizes = grid.checked_voxel_size(voxel_size_A)
     depth, height, width = (int(n) for n in shape)

@@ -1,7 +1,7 @@
-"""The MRC2014 header as bytes and as header. Pure: no file is opened and nothing is allocated here.
+"""Parse MRC2014 headers. Pure: no file is opened and no memory for voxels is allocated.
 
-Source of the layout: Cheng et al., "MRC2014: Extensions to the MRC format header for electron cryo-microscopy
-and tomography" (J. Struct. Biol. 2015), through mrcfile's record type; of the deviations: IMOD's ``mrc_format.txt``.
+Layout: Cheng et al., "MRC2014: Extensions to the MRC format header for electron cryo-microscopy
+and tomography" (J. Struct. Biol. 2015), through mrcfile's record type; deviations: IMOD's ``mrc_format.txt``.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _VOLUME_STACKS = range(401, 631)
 
 
 def parse_header(raw: bytes, file_size: int | None) -> HeaderFields:
-    """Read and check the first 1024 bytes of a file.
+    """Parse and check the first 1024 bytes of a file.
 
     Parameters
     ----------
     raw : bytes
         The first 1024 bytes (fewer are an error, more are ignored).
     file_size : int or None
-        Length of the whole uncompressed file in bytes; None where it is not known (a compressed file).
+        Length of the uncompressed file in bytes; None if unknown (a compressed file).
 
     Returns
     -------
     HeaderFields
-        Facts that fit together and, where the size is known, fit the file.
+        Consistent with each other and, if its size is known, with the file.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def parse_header(raw: bytes, file_size: int | None) -> HeaderFields:
         ``volume_unsupported``: a mode or a layout that is not a volume of real numbers.
     """
     if len(raw) < HEADER_NBYTES:
-        raise _not_mrc(f"The file is {len(raw)} bytes long; an MRC header alone has {HEADER_NBYTES}.")
+        raise _not_mrc(f"The file has {len(raw)} bytes; an MRC header alone has {HEADER_NBYTES}.")
     raw = bytes(raw[:HEADER_NBYTES])
     warnings: list[VolumeWarning] = []
     order = _byte_order(raw, warnings)
@@ -78,7 +78,7 @@ def _assemble(record: np.void, raw: bytes, order: str, warnings: list[VolumeWarn
         raise VolumeError(
             "The file is a stack of several volumes.",
             code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint="Save each volume of the stack as its own file.",
+            hint="Save each volume of the stack as a separate file.",
         )
     z, y, x = grid.to_zyx(axes)
     shape_xyz = (file_shape[x], file_shape[y], file_shape[z])
@@ -86,7 +86,7 @@ def _assemble(record: np.void, raw: bytes, order: str, warnings: list[VolumeWarn
     legacy = imod and not flags & _IMOD_STANDARD_ORIGIN and int(record["nversion"]) <= 0
     extended = int(record["nsymbt"])
     if extended < 0:
-        raise _not_mrc("The header gives a negative length of its extended part.")
+        raise _not_mrc("The header gives a negative length of the extended header.")
     return HeaderFields(
         byte_order=order,
         mode=mode,
@@ -117,14 +117,14 @@ def _byte_order(raw: bytes, warnings: list[VolumeWarning]) -> str:
         warnings.append(
             VolumeWarning(
                 code="machine_stamp",
-                message="The machine stamp does not say the byte order that the header is written in.",
-                hint="The byte order was found from the header's numbers; look whether the volume is as expected.",
+                message="The machine stamp does not match the byte order of the header.",
+                hint="The byte order was inferred from the header's numbers; check that the volume looks as expected.",
             )
         )
         return guesses[0]
     if stamped and raw[_MAP_AT : _MAP_AT + 3] == b"MAP":
         return stamped
-    raise _not_mrc("Its first bytes are not an MRC header.")
+    raise _not_mrc("It does not begin with an MRC header.")
 
 
 def _plausible(raw: bytes, order: str) -> bool:
@@ -137,15 +137,15 @@ def _check_mode(mode: int) -> None:
         return
     if mode in _REFUSED_MODES:
         raise VolumeError(
-            f"The file holds {_REFUSED_MODES[mode]} (MRC mode {mode}), which is not a volume of densities.",
+            f"The file contains {_REFUSED_MODES[mode]} (MRC mode {mode}), not densities.",
             code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint="Give the real-space reconstruction: mode 0, 1, 2, 6, 12 or 101.",
+            hint="Use the real-space reconstruction, in mode 0, 1, 2, 6, 12 or 101.",
             details={"mode": mode},
         )
     raise VolumeError(
-        f"The header names MRC mode {mode}, which does not exist.",
+        f"The header gives MRC mode {mode}, which does not exist.",
         code=ErrorCode.VOLUME_UNSUPPORTED,
-        hint="Write the volume again in mode 2 (32-bit floats) with the program it comes from.",
+        hint="Export the volume again in mode 2 (32-bit floats).",
         details={"mode": mode},
     )
 
@@ -154,34 +154,34 @@ def _check_sides(nx: int, ny: int, nz: int) -> None:
     if not all(0 < n < MAX_SIDE for n in (nx, ny, nz)):
         raise VolumeError(
             f"The header gives impossible dimensions: {nx} columns, {ny} rows, {nz} sections.",
-            hint="The file is damaged or not an MRC file; export the volume again.",
+            hint="The file is damaged or not an MRC file. Export the volume again.",
         )
 
 
 def _check_size(header: HeaderFields, file_size: int | None, *, named: bool, warnings: list[VolumeWarning]) -> None:
     expected = header.data_offset + header.data_nbytes
     if not named and file_size != expected:
-        raise _not_mrc("Its header lacks the word MAP.")
+        raise _not_mrc("Its header lacks the identifier MAP.")
     if not named:
         warnings.append(
             VolumeWarning(
                 code="map_id_missing",
-                message="The header lacks the word MAP, as files from before the year 2000 do.",
-                hint="Dimensions and file size agree, so it was read as a volume; look whether it is as expected.",
+                message="The header lacks the identifier MAP, like files from before the year 2000.",
+                hint="Dimensions and file size match, so it was read as a volume; check that it looks as expected.",
             )
         )
     if file_size is not None and file_size < expected:
         sides = " × ".join(str(n) for n in header.shape)
         raise VolumeError(
-            f"The file is cut short: {sides} voxels take {expected:,} bytes, but it has {file_size:,}.",
-            hint="Copy or export the file again; it was probably interrupted.",
+            f"The file is truncated: {sides} voxels need {expected:,} bytes, but it has {file_size:,}.",
+            hint="Copy or export the file again; the transfer was probably interrupted.",
             details={"expected_bytes": expected, "size_bytes": file_size},
         )
     if file_size is not None and file_size > expected:
         warnings.append(
             VolumeWarning(
                 code="trailing_bytes",
-                message=f"The file has {file_size - expected:,} bytes more than its header accounts for.",
+                message=f"The file has {file_size - expected:,} bytes more than its header describes.",
                 hint="They are ignored.",
             )
         )
@@ -194,8 +194,8 @@ def _axes(record: np.void, warnings: list[VolumeWarning]) -> tuple[int, int, int
     warnings.append(
         VolumeWarning(
             code="axes_invalid",
-            message=f"The header's axis order ({mapc}, {mapr}, {maps}) means nothing.",
-            hint="Columns, rows and sections were taken as x, y and z.",
+            message=f"The header's axis order ({mapc}, {mapr}, {maps}) is invalid.",
+            hint="Columns, rows and sections were read as x, y and z.",
         )
     )
     return 1, 2, 3
@@ -242,5 +242,5 @@ def _text(raw: bytes) -> str:
 def _not_mrc(why: str) -> VolumeError:
     return VolumeError(
         f"The file is not an MRC volume. {why}",
-        hint="CryoMamba reads .mrc, .rec, .map, .st and .ali, also packed as .gz or .bz2.",
+        hint="CryoMamba reads .mrc, .rec, .map, .st and .ali files, also compressed as .gz or .bz2.",
     )

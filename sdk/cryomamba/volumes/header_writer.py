@@ -17,16 +17,16 @@ _OWN = "CryoMamba "
 
 
 def encode_header(header: HeaderFields, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
-    """Return the 1024 bytes for voxels laid out as ``header`` says.
+    """Return the 1024 bytes of an MRC2014 header.
 
     Parameters
     ----------
     header : HeaderFields
-        Shape, mode and place; written little-endian, whatever ``byte_order`` says.
+        Shape, mode and placement; always written little-endian.
     labels : tuple of str
         Text labels; the first ten are kept.
     moments : Moments, optional
-        Of the voxels; without it the statistics are marked as undetermined.
+        Statistics of the voxels; marked as undetermined if not given.
     """
     record = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
     record["nz"], record["ny"], record["nx"] = header.file_shape
@@ -49,18 +49,18 @@ def encode_header(header: HeaderFields, labels: tuple[str, ...], moments: Moment
 
 
 def own_label(what: str) -> str:
-    """Return the label line that says which program and version wrote a file."""
+    """Return a text label with the program and version that wrote a file."""
     return f"{_OWN}{__version__}: {what}"
 
 
 def is_own_result(labels: Sequence[str]) -> bool:
-    """Tell by its header's labels whether a file is a mask or scores that CryoMamba has made of a volume."""
+    """Return whether the text labels of a file's header identify it as a mask or score map from CryoMamba."""
     return bool(labels) and labels[-1].startswith(_OWN) and labels[-1].endswith((" mask", " scores"))
 
 
 def _statistics(moments: Moments | None) -> tuple[float, float, float, float]:
     if moments is None or not moments.count:
-        # MRC2014's way to say "not determined": a maximum below the minimum, a mean below both, a negative rms.
+        # "Not determined" in MRC2014: a maximum below the minimum, a mean below both, a negative rms.
         return 0.0, -1.0, -2.0, -1.0
     return moments.minimum, moments.maximum, moments.mean, moments.std
 

@@ -1,4 +1,4 @@
-"""Write a mask that lies exactly on its tomogram: same grid, cell, start, origin and axes."""
+"""Write masks with the grid, cell, start, origin and axis order of their tomogram, so that both overlay exactly."""
 
 from __future__ import annotations
 
@@ -23,33 +23,32 @@ Labels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class MaskWriter:
-    """A label mask that grows on disk block by block; a context manager.
+    """Writes a label mask to disk block by block; a context manager.
 
-    The file holds int8 (mode 0) for labels up to 127, else uint16 (mode 6), in the tomogram's own order of axes,
-    without its extended header. It is written aside and appears under its name on ``close``; leaving the ``with``
-    block by an exception leaves nothing behind. Blocks never written are 0. Memory stays flat; calls from several
-    threads are safe.
+    The file is int8 (mode 0) for labels up to 127, else uint16 (mode 6), in the tomogram's axis order and without its
+    extended header. It appears under its name on ``close``; an exception in the ``with`` block discards it. Blocks that
+    are never written are 0. Memory is constant; methods may be called from several threads.
 
     Parameters
     ----------
     path : path-like
-        Where the mask shall appear; its folder exists.
+        Path of the mask; its folder exists.
     like : Volume or HeaderFields
-        The tomogram; :func:`~cryomamba.volumes.blank_header` for a shape without a file. A voxel size given when
-        the volume was opened is written into the mask's cell.
+        The tomogram, or :func:`~cryomamba.volumes.blank_header` for a shape without a file. A voxel size that was given
+        when the volume was opened is written into the mask's header.
     labels : int
         Largest label that will be written, 1 to 65535.
     engine : str
-        Name for the header's label line.
+        Engine name for the header's text label.
     what : str
-        What the file is, for the same line.
+        Kind of file, for the same label.
 
     Attributes
     ----------
     dtype : numpy.dtype
-        What ``read`` returns and ``write`` takes best: uint8 or uint16.
+        uint8 or uint16: the type that ``read`` returns and ``write`` stores without conversion.
     moments : Moments or None
-        Minimum, maximum, mean and spread of the whole mask, after ``close``.
+        Minimum, maximum, mean and standard deviation of the mask, after ``close``.
 
     Raises
     ------
@@ -83,8 +82,8 @@ class MaskWriter:
         self.dtype = np.dtype(np.uint8 if small else np.uint16)
         self.moments: Moments | None = None
         self._largest = labels
-        self._aside = AtomicFile(Path(path), self.header.data_offset + self.header.data_nbytes)
-        self._stored = VoxelFile(self._aside.file, self.header)
+        self._file = AtomicFile(Path(path), self.header.data_offset + self.header.data_nbytes)
+        self._stored = VoxelFile(self._file.file, self.header)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,22 +98,22 @@ class MaskWriter:
         z, y, x : int
             Offset in voxels.
         block : ndarray of uint8 or uint16
-            Labels, axes z, y, x; lies within the volume.
+            Labels (z, y, x), within the volume.
 
         Raises
         ------
         ValueError
-            The block reaches out of the volume or holds a label above ``labels``.
+            The block extends beyond the volume or contains a label above `labels`.
         """
         zyx = [(start, start + size) for start, size in zip((z, y, x), block.shape, strict=True)]
         if any(start < 0 or stop > size for (start, stop), size in zip(zyx, self.shape, strict=True)):
-            raise ValueError(f"a block of {block.shape} at {(z, y, x)} reaches out of a mask of {self.shape}")
+            raise ValueError(f"a block of {block.shape} at {(z, y, x)} extends beyond a mask of {self.shape}")
         if block.size and int(block.max()) > self._largest:
-            raise ValueError(f"label {int(block.max())} is above the largest announced, {self._largest}")
+            raise ValueError(f"label {int(block.max())} is above the declared maximum, {self._largest}")
         self._stored.write_from(block.transpose(self.header.from_zyx), *self.header.in_file_order(zyx))
 
     def read(self, z: slice, y: slice, x: slice, out: Labels | None = None) -> Labels:
-        """Return what a block holds so far, shape (z, y, x), C-contiguous, of the mask's ``dtype``."""
+        """Return a block as written so far (z, y, x), C-contiguous, of the mask's ``dtype``."""
         zyx = [spans(index, size) for index, size in zip((z, y, x), self.shape, strict=True)]
         if out is None:
             out = np.empty(tuple(stop - start for start, stop in zyx), self.dtype)
@@ -122,20 +121,20 @@ class MaskWriter:
         return out
 
     def close(self) -> None:
-        """Complete the header's statistics, put the file on disk and under its name. Closing twice is no error."""
-        if self._aside.file.closed:
+        """Write the header's statistics and give the file its name; closing twice is allowed."""
+        if self._file.file.closed:
             return
         moments = Moments()
         for chunk in self._stored.chunks():
             moments.add(chunk)
-        self._aside.file.seek(0)
-        self._aside.file.write(encode_header(self.header, self.header.labels, moments))
-        self._aside.commit()
+        self._file.file.seek(0)
+        self._file.file.write(encode_header(self.header, self.header.labels, moments))
+        self._file.commit()
         self.moments = moments
 
     def discard(self) -> None:
-        """Remove what was written; after ``close`` the mask stays."""
-        self._aside.discard()
+        """Remove the unfinished file; does nothing after ``close``."""
+        self._file.discard()
 
     def __enter__(self) -> Self:
         return self

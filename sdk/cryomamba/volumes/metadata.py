@@ -1,4 +1,4 @@
-"""What a client is told about a volume: plain data, no path of any machine."""
+"""Metadata of a volume for clients: plain data without paths."""
 
 from typing import Literal
 
@@ -8,14 +8,14 @@ Compression = Literal["gzip", "bzip2"]
 
 
 class VolumeWarning(BaseModel):
-    """Something about a volume that its owner should look at; the volume is usable all the same.
+    """An irregularity of a volume that its owner should check; the volume can be used.
 
     Attributes
     ----------
     code : str
-        Stable word for programs, for example ``voxel_size_missing``.
+        Stable identifier for programs, for example ``voxel_size_missing``.
     message, hint : str
-        A sentence for a person, and what to do about it.
+        A sentence for users, and what to do.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,7 +34,7 @@ class ExtendedHeader(BaseModel):
         The four-letter type of MRC2014 (``FEI1``, ``FEI2``, ``SERI``, ``AGAR``, ``CCP4``, ``MRCO``…), or
         ``unspecified``.
     nbytes : int
-        Its length in bytes.
+        Length in bytes.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,43 +44,43 @@ class ExtendedHeader(BaseModel):
 
 
 class VolumeMeta(BaseModel):
-    """What the header says about a volume, safe to send to any client.
+    """Metadata from a volume's header, safe to send to any client.
 
     Attributes
     ----------
     name : str
-        File name without its folder.
+        File name without folder.
     shape : tuple of int
-        Voxels along z, y and x, whatever the order of axes in the file.
+        Voxels along z, y and x, regardless of the axis order in the file.
     voxel_size_A : tuple of float
-        Å along z, y and x. 1.0 with a warning ``voxel_size_missing`` where the header holds none.
+        Å along z, y and x; 1.0 with the warning ``voxel_size_missing`` if the header has none.
     mode : int
         MRC mode of the file.
     dtype : str
         numpy name of the voxel type (mode 101 reads as ``uint8``).
     origin_A : tuple of float
-        The header's origin, order **x, y, z**, sign as stored.
+        The header's origin, in the order **x, y, z**, sign as stored.
     nstart : tuple of int
-        The header's start, order **column, row, section**, as stored.
+        The header's start, in the order **column, row, section**, as stored.
     axes : tuple of int
-        ``(mapc, mapr, maps)``: which axis (1 x, 2 y, 3 z) columns, rows and sections of the file run along.
+        ``(mapc, mapr, maps)``: the axis (1 x, 2 y, 3 z) of the file's columns, rows and sections.
     cell_A : tuple of float
-        The header's cell, order **x, y, z**.
+        The header's cell, in the order **x, y, z**.
     placement_A : tuple of float
-        Å along **z, y, x** of the centre of voxel (0, 0, 0): the origin where it is not zero (IMOD's older
-        files store it with the opposite sign), else start times voxel size.
+        Position in Å, in the order **z, y, x**, of the centre of voxel (0, 0, 0): the origin if it is not zero (older
+        IMOD files store it with the opposite sign), else start times voxel size.
     space_group : int
-        0 image stack, 1 volume; crystallographic ones as they are.
+        0 for an image stack, 1 for a volume; crystallographic space groups unchanged.
     extended_header : ExtendedHeader or None
-        Present when its length is not zero.
+        None if its length is zero.
     size_bytes : int
-        Size of the file as it lies on disk (compressed size of a compressed file).
+        Size of the file on disk (of a compressed file, the compressed size).
     compression : {'gzip', 'bzip2'} or None
-        How the file is packed.
+        Compression of the file.
     labels : list of str
         The header's text labels.
     warnings : list of VolumeWarning
-        What is odd about the header.
+        Irregularities of the header.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""Count, extremes, mean and spread of values that arrive piece by piece. Pure."""
+"""Running count, minimum, maximum, mean and standard deviation of values that arrive in chunks. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ _ONES = np.ones(_ROW, np.float32)
 class Moments:
     """Running minimum, maximum, mean and standard deviation.
 
-    Each piece is taken about the mean so far, in 32 bits by short rows, and merged in 64 bits: as exact as a pass
-    in 64 bits and as fast as ``numpy.sum``.
-
-    Source of the merging: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
-    sample variances" (1979).
+    Each chunk is centred on the mean so far and summed in 32 bits over short rows; rows and chunks are merged in 64
+    bits (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
+    That is as accurate as summing in 64 bits and as fast as ``numpy.sum``.
 
     Attributes
     ----------
     count : int
-        Finite values seen.
+        Number of finite values.
     non_finite : int
-        NaN and infinite values seen; they enter nothing else.
+        Number of NaN and infinite values, which are otherwise ignored.
     minimum, maximum, mean : float
         NaN before the first finite value.
     """
@@ -45,7 +43,7 @@ class Moments:
         return math.sqrt(max(self._squares, 0.0) / self.count) if self.count else math.nan
 
     def add(self, values: NDArray[np.generic]) -> None:
-        """Take in a flat piece of any real dtype."""
+        """Add a flat chunk of any real dtype."""
         if not values.size:
             return
         low, high = float(values.min()), float(values.max())
@@ -56,7 +54,7 @@ class Moments:
                 self.add(kept)
             return
         centre = self.mean if self.count else (low + high) / 2
-        total, squares = self._about(values, np.float32(centre))
+        total, squares = self._centred_sums(values, np.float32(centre))
         if not math.isfinite(squares):
             wide = values.astype(np.float64) - centre
             total, squares = float(wide.sum()), float(np.vecdot(wide, wide))
@@ -66,7 +64,7 @@ class Moments:
         self.minimum = low if math.isnan(self.minimum) else min(self.minimum, low)
         self.maximum = high if math.isnan(self.maximum) else max(self.maximum, high)
 
-    def _about(self, values: NDArray[np.generic], centre: np.float32) -> tuple[float, float]:
+    def _centred_sums(self, values: NDArray[np.generic], centre: np.float32) -> tuple[float, float]:
         if self._scratch.size < values.size:
             self._scratch = np.empty(values.size, np.float32)
         shifted = self._scratch[: values.size]
@@ -74,7 +72,7 @@ class Moments:
             np.subtract(values, centre, out=shifted, casting="unsafe")
             whole = values.size - values.size % _ROW
             rows, rest = shifted[:whole].reshape(-1, _ROW), shifted[whole:]
-            # A product with ones sums twice as fast as ``sum`` and, over short rows, as exactly.
+            # The dot product with ones is twice as fast as ``sum`` and, over short rows, as accurate.
             totals, squares = np.vecdot(rows, _ONES), np.vecdot(rows, rows)
             return (
                 float(totals.sum(dtype=np.float64) + rest.sum()),

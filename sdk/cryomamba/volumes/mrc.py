@@ -1,4 +1,4 @@
-"""Open an MRC volume: look at its header, read tiles, walk through all voxels, with flat memory."""
+"""Open MRC volumes: inspect the header, read blocks, stream all voxels, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, VolumeError
-from cryomamba.volumes import compressed as packed
+from cryomamba.volumes import compressed
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.header_fields import HEADER_NBYTES, HeaderFields
 from cryomamba.volumes.header_parser import parse_header
@@ -30,16 +30,16 @@ def inspect(
     voxel_size_A: float | Triple | None = None,
     check: Callable[[int], None] | None = None,
 ) -> VolumeMeta:
-    """Return what the header of a volume says; no voxel is read.
+    """Return the metadata of a volume from its header; no voxel is read.
 
     Parameters
     ----------
     path : path-like
-        An MRC file, plain or packed with gzip or bzip2 (told by its first bytes, not its name).
+        An MRC file, uncompressed or compressed with gzip or bzip2 (detected by its first bytes, not its name).
     voxel_size_A : float or tuple of float, optional
-        Å (one, or along z, y, x) that replace the header's.
+        Å, one for all or along z, y, x; replaces the header's.
     check : callable, optional
-        Given the descriptor of the opened file before a byte of it is read; what it raises goes through.
+        Called with the descriptor of the opened file before it is read; may raise to refuse it.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def inspect(
     """
     with _open_file(Path(path), check) as file:
         header = _read_header(file, voxel_size_A)
-        return header.describe(Path(path).name, _size(file), packed.compression_of(_head(file)))
+        return header.describe(Path(path).name, _size(file), compressed.compression_of(_head(file)))
 
 
 def open_volume(
@@ -65,10 +65,10 @@ def open_volume(
     path : path-like
         As for :func:`inspect`.
     voxel_size_A : float or tuple of float, optional
-        Å (one, or along z, y, x) that replace the header's.
+        Å, one for all or along z, y, x; replaces the header's.
     scratch : Path, optional
-        Existing folder where a packed file is unpacked, once: the unpacked file stays there for the next opening
-        and belongs to whoever owns the folder. Without it, a temporary one is used and removed on closing.
+        Existing folder for the decompressed copy of a compressed file, which stays there and is used again next time.
+        Default: a temporary folder that is removed on closing.
     check : callable, optional
         As for :func:`inspect`.
 
@@ -77,37 +77,39 @@ def open_volume(
     VolumeError
         ``volume_not_found``, ``volume_unreadable`` or ``volume_unsupported``.
     UnavailableError
-        ``insufficient_storage``: no room to unpack.
+        ``insufficient_storage``: the disk is too full to decompress the file.
     """
     path = Path(path)
     with ExitStack() as stack:
         source = stack.enter_context(_open_file(path, check))
         header = _read_header(source, voxel_size_A)
-        compression = packed.compression_of(_head(source))
+        compression = compressed.compression_of(_head(source))
         meta = header.describe(path.name, _size(source), compression)
         plain, plain_path = source, path
         if compression is not None:
             if scratch is None:
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cryomamba-")))
             nbytes = header.data_offset + header.data_nbytes
-            plain_path = packed.unpack(source, compression, nbytes, scratch)
+            plain_path = compressed.decompress(source, compression, nbytes, scratch)
             plain = stack.enter_context(_open_file(plain_path))
         return Volume(header, meta, plain, plain_path, source.fileno(), stack.pop_all())
 
 
 class Volume:
-    """An open volume; made by :func:`open_volume`.
+    """An open volume, returned by :func:`open_volume`.
 
-    Axes are z, y, x whatever the order in the file. Reads are safe from several threads. ``chunks`` and ``read``
-    cost a buffer of 1 MiB and no growing resident memory; ``array`` is a memory map, whose touched pages count as
-    resident until the system wants them back.
+    Axes are z, y, x regardless of the order in the file. Methods may be called from several threads. ``chunks`` and
+    ``read`` use a buffer of 1 MiB and constant resident memory; ``array`` is a memory map, whose pages count as
+    resident until the system reclaims them.
 
     Attributes
     ----------
     meta : VolumeMeta
-        What clients may see.
+        Metadata for clients.
     header : HeaderFields
-        What a mask of this volume is written like.
+        The header, from which masks take their grid.
+    path : Path
+        The uncompressed file that is read.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Volume:
     ) -> None:
         self.header = header
         self.meta = meta
-        self._path = path
+        self.path = path
         self._source = source
         self._resources = resources
         self._stored = VoxelFile(file, header)
@@ -138,14 +140,14 @@ class Volume:
 
     @property
     def array(self) -> Array | None:
-        """The voxels as a lazy (z, y, x) view in their stored dtype, read-only; None for voxels of 4 bits.
+        """The voxels as a read-only, memory-mapped (z, y, x) view in their stored dtype; None for voxels of 4 bits.
 
-        A view of its own each time: keep it no longer than needed.
+        Each access makes a new map; do not keep it longer than needed.
         """
         if self.header.nibbles:
             return None
         mapped = np.memmap(
-            self._path, self.header.dtype, "r", offset=self.header.data_offset, shape=self.header.file_shape
+            self.path, self.header.dtype, "r", offset=self.header.data_offset, shape=self.header.file_shape
         )
         return mapped.transpose(self.header.to_zyx)
 
@@ -155,7 +157,7 @@ class Volume:
         Parameters
         ----------
         z, y, x : slice
-            Slices of step 1 in voxels; clipped to the volume as for any array.
+            Slices of step 1 in voxels, clipped to the volume.
         out : ndarray of float32, optional
             C-contiguous array of the block's shape to fill and return.
 
@@ -167,9 +169,9 @@ class Volume:
         Raises
         ------
         VolumeError
-            The file became shorter.
+            The file was truncated while open.
         ValueError
-            ``out`` does not fit.
+            `out` has another shape, type or layout.
         """
         block, shape = self._block(z, y, x)
         if out is None:
@@ -180,7 +182,7 @@ class Volume:
         return out
 
     def read_native(self, z: slice, y: slice, x: slice) -> Array:
-        """Return a block as :meth:`read` does, but in the stored dtype and the machine's byte order."""
+        """Return a block like :meth:`read`, but in the stored dtype, in native byte order."""
         block, shape = self._block(z, y, x)
         out = np.empty(shape, np.dtype(self.header.dtype).newbyteorder("="))
         self._stored.read_into(out.transpose(self.header.from_zyx), *block)
@@ -191,19 +193,19 @@ class Volume:
         return self.header.in_file_order(zyx), tuple(stop - start for start, stop in zyx)
 
     def chunks(self, nbytes: int = BUFFER_NBYTES, *, every: int = 1) -> Iterator[Array]:
-        """Yield all voxels once, flat, in the file's order, stored dtype and the machine's byte order.
+        """Yield all voxels as flat chunks, in the file's order and stored dtype, in native byte order.
 
-        Every chunk lies in one reused buffer of about ``nbytes`` and is valid until the next one. With ``every``
-        above 1, only the first of so many chunks is read: a sample spread over the file.
+        All chunks share one buffer of about `nbytes` and are valid until the next one. With `every` above 1, only
+        one of so many chunks is read: a sample from the whole file.
         """
         return self._stored.chunks(nbytes, every)
 
     def fileno(self) -> int:
-        """Return the descriptor of the file as it was given (packed or not), to check what was really opened."""
+        """Return the descriptor of the file that was opened, compressed or not, to verify which file it is."""
         return self._source
 
     def close(self) -> None:
-        """Close the file and remove what was unpacked into a temporary folder. Closing twice is no error."""
+        """Close the file and remove its temporary decompressed copy; closing twice is allowed."""
         self._resources.close()
 
     def __enter__(self) -> Self:
@@ -228,19 +230,19 @@ def _open_file(path: Path, check: Callable[[int], None] | None = None) -> io.Fil
 
 def _open_regular(path: Path) -> io.FileIO:
     try:
-        # A FIFO or a device would block or never end, so it is refused before it is opened.
+        # Opening a FIFO or a device could block, so they are refused first.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise VolumeError(f"{path.name} is not a file.", hint="Give the path of an MRC file.")
+            raise VolumeError(f"{path.name} is not a file.", hint="Choose an MRC file.")
         return io.FileIO(path, "rb")
     except FileNotFoundError as error:
         raise VolumeError(
             f"There is no file {path.name}.",
             code=ErrorCode.VOLUME_NOT_FOUND,
-            hint="Look at the spelling and whether the machine that reads it sees the same folder.",
+            hint="Check the spelling and that the computer that reads it can access that folder.",
         ) from error
     except (OSError, ValueError) as error:
         raise VolumeError(
-            f"{path.name} cannot be opened.", hint="Look at the permissions of the file and its folder."
+            f"{path.name} cannot be opened.", hint="Check the permissions of the file and its folder."
         ) from error
 
 
@@ -255,10 +257,10 @@ def _head(file: io.FileIO) -> bytes:
 
 def _read_header(file: io.FileIO, voxel_size_A: float | Triple | None) -> HeaderFields:
     head, size = _head(file), _size(file)
-    compression = packed.compression_of(head)
+    compression = compressed.compression_of(head)
     if compression is None:
         header = parse_header(head, size)
     else:
-        header = parse_header(packed.head(file, compression, HEADER_NBYTES), None)
-        packed.check_ratio(compression, size, header.data_offset + header.data_nbytes)
+        header = parse_header(compressed.head(file, compression, HEADER_NBYTES), None)
+        compressed.check_ratio(compression, size, header.data_offset + header.data_nbytes)
     return header if voxel_size_A is None else header.with_voxel_size(voxel_size_A)

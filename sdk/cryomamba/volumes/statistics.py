@@ -1,4 +1,4 @@
-"""What the values of a volume are like, from one pass in small pieces."""
+"""Statistics of a volume from one pass in chunks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PERCENTILES = (0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 _SAMPLE = 1 << 19
 _BINS = 256
 _SMALL_NBYTES = 64 << 20
-_SAMPLED_PIECES = 64
+_SAMPLED_CHUNKS = 64
 
 
 class Histogram(BaseModel):
@@ -27,7 +27,7 @@ class Histogram(BaseModel):
     Attributes
     ----------
     low, high : float
-        Outer edges: the 0.1 and 99.9 percentiles. Values beyond them count in the outermost bins.
+        Outer edges: the 0.1 and 99.9 percentiles. Values beyond them are counted in the outermost bins.
     counts : tuple of int
         One per bin, from low to high.
     """
@@ -45,13 +45,13 @@ class Statistics(BaseModel):
     Attributes
     ----------
     count : int
-        Voxels of the volume.
+        Number of voxels.
     non_finite : int
-        Of these, voxels that are NaN or infinite; they enter nothing else.
+        Number of voxels that are NaN or infinite; the other values ignore them.
     minimum, maximum, mean, std : float
-        Over all finite voxels; ``std`` is the population's.
+        Over all finite voxels; ``std`` is the population standard deviation.
     percentiles : dict of float to float
-        At 0.1, 1, 5, 25, 50, 75, 95, 99 and 99.9 per cent, from a regular sample of about half a million voxels.
+        At 0.1, 1, 5, 25, 50, 75, 95, 99 and 99.9 percent, from a regular sample of about half a million voxels.
     histogram : Histogram
         Of the same sample.
     """
@@ -74,7 +74,7 @@ def stream_statistics(
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Statistics:
-    """Return the statistics of a volume from one pass with flat memory.
+    """Return the statistics of a volume from one pass in constant memory.
 
     Parameters
     ----------
@@ -83,27 +83,27 @@ def stream_statistics(
     progress : callable, optional
         Called with the fraction done, about a hundred times and at the end.
     cancelled : callable, optional
-        Asked before every MiB.
+        Called before every MiB; returns True to stop.
 
     Raises
     ------
     VolumeError
         ``volume_not_finite``: no voxel is a finite number.
     JobFailedError
-        ``cancelled``: the callable said so.
+        ``cancelled``: `cancelled` returned True.
     """
     total = math.prod(volume.shape)
     stride = _sample_stride(total, volume.header.file_shape)
-    moments, sample, done, told = Moments(), [], 0, 0.0
+    moments, sample, done, reported = Moments(), [], 0, 0.0
     for chunk in volume.chunks():
         if cancelled is not None and cancelled():
             raise JobFailedError("The job was cancelled.", code=ErrorCode.CANCELLED)
         moments.add(chunk)
         sample.append(chunk[-done % stride :: stride].astype(np.float32))
         done += chunk.size
-        if progress is not None and (done == total or done / total >= told + 0.01):
-            told = done / total
-            progress(told)
+        if progress is not None and (done == total or done / total >= reported + 0.01):
+            reported = done / total
+            progress(reported)
     if not moments.count:
         raise _not_finite(total, sampled=False)
     percentiles, histogram = _distribution(np.concatenate(sample), moments)
@@ -120,9 +120,9 @@ def stream_statistics(
 
 
 def check_finite_sample(volume: Volume) -> None:
-    """Refuse a volume in which voxels are not numbers, as far as a quick look tells.
+    """Refuse a volume with NaN or infinite voxels, checking a sample.
 
-    Volumes up to 64 MiB are read whole, larger ones at 64 places of 1 MiB each; integers need no look.
+    Volumes up to 64 MiB are read completely, of larger ones 64 evenly spaced MiB; integer volumes are not read.
 
     Raises
     ------
@@ -132,15 +132,15 @@ def check_finite_sample(volume: Volume) -> None:
     if np.dtype(volume.header.dtype).kind != "f":
         return
     nbytes = volume.header.data_nbytes
-    every = 1 if nbytes <= _SMALL_NBYTES else nbytes // (_SAMPLED_PIECES * BUFFER_NBYTES)
-    pieces = volume.chunks(BUFFER_NBYTES, every=every)
-    found = sum(int(np.count_nonzero(~np.isfinite(values))) for values in pieces)
+    every = 1 if nbytes <= _SMALL_NBYTES else nbytes // (_SAMPLED_CHUNKS * BUFFER_NBYTES)
+    chunks = volume.chunks(BUFFER_NBYTES, every=every)
+    found = sum(int(np.count_nonzero(~np.isfinite(values))) for values in chunks)
     if found:
         raise _not_finite(found, sampled=every > 1)
 
 
 def _sample_stride(total: int, file_shape: tuple[int, int, int]) -> int:
-    """Return a stride that does not fall into step with rows or sections, or it would see one column only."""
+    """Return a stride that is coprime to the rows and sections, so that the sample is not a single column."""
     stride = max(total // _SAMPLE, 1)
     while math.gcd(stride, file_shape[1] * file_shape[2]) > 1:
         stride += 1
@@ -153,7 +153,7 @@ def _distribution(sample: NDArray[np.float32], moments: Moments) -> tuple[dict[f
         finite = np.array([moments.mean], np.float32)
     values = np.percentile(finite.astype(np.float64), PERCENTILES)
     low, high = float(values[0]), float(values[-1])
-    # Equal edges would make numpy invent a range around them.
+    # For equal edges numpy would make up a range.
     spread = high if high > low else low + 1.0
     counts, _ = np.histogram(np.clip(finite, low, high), _BINS, (low, spread))
     percentiles = dict(zip(PERCENTILES, (float(value) for value in values), strict=True))
@@ -161,10 +161,10 @@ def _distribution(sample: NDArray[np.float32], moments: Moments) -> tuple[dict[f
 
 
 def _not_finite(found: int, *, sampled: bool) -> VolumeError:
-    where = " in the part that was looked at" if sampled else ""
+    where = " in the sample that was checked" if sampled else ""
     return VolumeError(
         f"{found:,} voxels are not finite numbers (NaN or infinite){where}.",
         code=ErrorCode.VOLUME_NOT_FINITE,
-        hint="Replace them first, for example by the mean; they often stand in the padding of a rotated tomogram.",
+        hint="Replace them first, for example with the mean; they are often in the padding of a rotated tomogram.",
         details={"non_finite": found, "sampled": sampled},
     )

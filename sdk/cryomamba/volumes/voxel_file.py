@@ -1,7 +1,7 @@
-"""Voxels in a file, read and written by position in small pieces.
+"""Positioned reading and writing of voxels in a file.
 
-A memory map would be simpler, but its pages count as resident memory of the process. Positioned reads into one
-small buffer are as fast and cost that buffer.
+A memory map would be simpler, but its pages count as resident memory of the process. Reads into a small buffer are as
+fast and need no more memory than that.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.atomic import disk_full_error, is_disk_full
+from cryomamba.atomic import disk_full_translated
 from cryomamba.errors import VolumeError
 from cryomamba.volumes.header_fields import HeaderFields
 
 BUFFER_NBYTES = 1 << 20
-# Up to here it is cheaper to read across the gap between two runs of a tile than to ask the system twice.
+# Up to this length, reading across the gap between two rows of a block is cheaper than two system calls.
 _BRIDGED_NBYTES = 8 << 10
 
 Span = tuple[int, int]
@@ -27,18 +27,18 @@ Array = NDArray[np.generic]
 
 
 class VoxelFile:
-    """The voxels of one open file, addressed as (sections, rows, columns).
+    """The voxels of an open file, addressed as (sections, rows, columns).
 
     Parameters
     ----------
     file : io.FileIO
-        Open and unbuffered; closed by whoever opened it.
+        Open and unbuffered; closed by the caller.
     header : HeaderFields
         Layout of the file.
 
     Notes
     -----
-    Safe to use from several threads: each call positions and transfers under a lock.
+    Methods may be called from several threads: seeking and transfer happen under a lock.
     """
 
     def __init__(self, file: io.FileIO, header: HeaderFields) -> None:
@@ -48,7 +48,7 @@ class VoxelFile:
         self._lock = threading.RLock()
 
     def read_into(self, target: Array, sections: Span, rows: Span, columns: Span) -> None:
-        """Fill ``target``, of the block's shape in file order and any numeric dtype, strided or not."""
+        """Read a block into `target`, an array of its shape in file order, of any numeric dtype, strided or not."""
         whole = self._layout.file_shape[2]
         first, last = (0, whole) if self._bridges(columns) else columns
         inner = slice(columns[0] - first, columns[1] - first)
@@ -64,7 +64,7 @@ class VoxelFile:
                     lines[...] = self._decoded(buffer, section, group, (first, last))[:, inner]
 
     def write_from(self, source: Array, sections: Span, rows: Span, columns: Span) -> None:
-        """Write ``source``, a block in file order of the file's own dtype (not for modes of 4 bits)."""
+        """Write `source`, a block in file order of the file's own dtype (not for voxels of 4 bits)."""
         whole = self._layout.file_shape[2]
         first, last = (0, whole) if self._bridges(columns) else columns
         inner = slice(columns[0] - first, columns[1] - first)
@@ -72,7 +72,7 @@ class VoxelFile:
         for section in range(*sections):
             plane = source[section - sections[0]]
             for group in self._row_groups(rows, (first, last)):
-                # Rows are shared with neighbouring tiles, so nobody may come between reading and writing them.
+                # Rows are shared with neighbouring blocks, so reading and writing them back is one transaction.
                 with self._lock:
                     if inner != slice(0, last - first):
                         self._transfer_rows(buffer, section, group, (first, last))
@@ -81,21 +81,21 @@ class VoxelFile:
                     self._put(view.reshape(-1).view(np.uint8), self._offset(section, group[0], first))
 
     def chunks(self, nbytes: int = BUFFER_NBYTES, every: int = 1) -> Iterator[Array]:
-        """Yield every voxel once (or one chunk of ``every``), flat, in file order and the machine's byte order.
+        """Yield all voxels (or one of `every` chunks) as flat chunks, in file order and native byte order.
 
-        All chunks share one buffer: each is valid until the next is asked for.
+        All chunks share one buffer: each is valid until the next is requested.
         """
         header = self._layout
         unit = header.row_nbytes if header.nibbles else self._dtype.itemsize
         size = max(nbytes // unit, 1) * unit
         buffer = np.empty(min(size, header.data_nbytes), np.uint8)
         for start in range(0, header.data_nbytes, size * every):
-            piece = buffer[: min(size, header.data_nbytes - start)]
-            self._get(piece, header.data_offset + start)
+            chunk = buffer[: min(size, header.data_nbytes - start)]
+            self._get(chunk, header.data_offset + start)
             if header.nibbles:
-                yield unpack_nibbles(piece.reshape(-1, unit), header.file_shape[2]).reshape(-1)
+                yield unpack_nibbles(chunk.reshape(-1, unit), header.file_shape[2]).reshape(-1)
                 continue
-            values = piece.view(self._dtype)
+            values = chunk.view(self._dtype)
             if not self._dtype.isnative:
                 values = values.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
             yield values
@@ -153,27 +153,22 @@ class VoxelFile:
                 count = self._file.readinto(view[done:])
                 if not count:
                     raise VolumeError(
-                        "The volume's file became shorter while it was read.",
-                        hint="Wait until it is completely written, then try again.",
+                        "The file was truncated while it was read.",
+                        hint="Wait until the file is completely written, then try again.",
                         retryable=True,
                     )
                 done += count
 
     def _put(self, data: NDArray[np.uint8], offset: int) -> None:
         view, done = data.data, 0
-        with self._lock:
+        with self._lock, disk_full_translated():
             self._file.seek(offset)
             while done < len(view):
-                try:
-                    done += self._file.write(view[done:]) or 0
-                except OSError as error:
-                    if is_disk_full(error):
-                        raise disk_full_error() from error
-                    raise
+                done += self._file.write(view[done:]) or 0
 
 
 def unpack_nibbles(rows: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Return voxels of 4 bits, stored two per byte with the low half first, as (rows, columns) of uint8."""
+    """Return voxels of 4 bits, stored two per byte with the low half first, as uint8 (rows, columns)."""
     values = np.empty((rows.shape[0], rows.shape[1], 2), np.uint8)
     np.bitwise_and(rows, 15, out=values[:, :, 0])
     np.right_shift(rows, 4, out=values[:, :, 1])
@@ -181,7 +176,7 @@ def unpack_nibbles(rows: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
 
 
 def spans(index: slice, size: int) -> Span:
-    """Return start and stop of a slice of step 1 within an axis; anything else is an ``IndexError``."""
+    """Return start and stop of a slice of step 1 within an axis; other steps raise ``IndexError``."""
     start, stop, step = index.indices(size)
     if step != 1:
         raise IndexError("only slices of step 1 can be read from a volume")

@@ -1,4 +1,4 @@
-"""Write a volume slab by slab."""
+"""Write volumes slab by slab."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def write_volume(
     dtype: str = "float32",
     label: str = "volume",
 ) -> None:
-    """Write an MRC file that appears under its name when it is whole.
+    """Write an MRC file atomically.
 
     Parameters
     ----------
     path : path-like
-        Where; the folder exists.
+        Path of the file; its folder exists.
     voxels : ndarray or iterable of ndarray
         The volume (z, y, x), or slabs of it, each (z, y, x) with full y and x, from z = 0 on.
     voxel_size_A : float or tuple of float
@@ -43,12 +43,12 @@ def write_volume(
     dtype : str
         numpy name of the stored type: float32, float16, int8, int16 or uint16.
     label : str
-        Text for the header's label line, after program and version.
+        Text label for the header, after program and version.
 
     Raises
     ------
     ValueError
-        Slabs that do not add up to the shape, or a dtype that MRC lacks.
+        The slabs do not match the shape, or MRC has no mode for the dtype.
     UnavailableError
         ``insufficient_storage``.
     """
@@ -60,13 +60,13 @@ def write_volume(
     if shape is None:
         raise ValueError("slabs need the shape of the whole volume")
     header = blank_header(shape, voxel_size_A, mode=_MODES[stored.str[1:]])
-    with AtomicFile(Path(path), header.data_offset + header.data_nbytes) as aside:
-        target, moments = VoxelFile(aside.file, header), Moments()
+    with AtomicFile(Path(path), header.data_offset + header.data_nbytes) as file:
+        target, moments = VoxelFile(file.file, header), Moments()
         _write_slabs(target, voxels, shape)
         for chunk in target.chunks():
             moments.add(chunk)
-        aside.file.seek(0)
-        aside.file.write(encode_header(header, (own_label(label),), moments))
+        file.file.seek(0)
+        file.file.write(encode_header(header, (own_label(label),), moments))
 
 
 def _write_slabs(target: VoxelFile, slabs: Iterable[NDArray[np.generic]], shape: tuple[int, int, int]) -> None:

@@ -73,7 +73,7 @@ async def find_leftovers(settings: Settings, *, days: float, now: datetime | Non
     before = (now or datetime.now(UTC)) - timedelta(days=days)
     # Folders are listed before jobs, so a folder without a job belongs to a deleted job, not to a new one.
     folders = sorted(path for path in settings.artifacts.glob("*") if path.is_dir())
-    jobs = {record.job_id: record for record in await _all_jobs(settings)}
+    jobs = {record.job_id: record for record in await all_jobs(settings)}
     old = [job for job in jobs.values() if job.completed_at is not None and job.completed_at < before]
     gone = {job.job_id for job in old}
     found = [
@@ -135,7 +135,8 @@ def _may_have_files(job: JobRecord | None) -> bool:
     return job is not None and job.state not in {JobState.FAILED, JobState.CANCELLED}
 
 
-async def _all_jobs(settings: Settings) -> list[JobRecord]:
+async def all_jobs(settings: Settings) -> list[JobRecord]:
+    """Return the jobs of all owners, with the data directory's own key."""
     transport = _transport(settings)
     jobs: list[JobRecord] = []
     cursor: str | None = None

@@ -20,7 +20,7 @@ from cryomamba_gateway.access.connections import Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
-from cryomamba_gateway.link import BusLink
+from cryomamba_gateway.bus_connection import BusConnection
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
@@ -44,7 +44,7 @@ class Gateway:
     ----------
     settings : Settings
     metrics : Metrics
-    bus : BusLink
+    bus : BusConnection
         From :meth:`start` on.
     encoder : MessageEncoder
     scheduler : SendScheduler
@@ -71,14 +71,14 @@ class Gateway:
             UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
             lambda: self.tokens.enabled,
         )
-        self.bus: BusLink
+        self.bus: BusConnection
         self.signer: UrlSigner
         self.uploads: UploadStore
 
     async def start(self) -> None:
         """Start, inside the event loop; the broker need not be reachable yet."""
         self.system = await system_info()
-        self.bus = BusLink(self.settings)
+        self.bus = BusConnection(self.settings)
         await self.bus.start()
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))

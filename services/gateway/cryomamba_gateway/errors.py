@@ -197,7 +197,8 @@ def install(app: FastAPI) -> None:
             raise error
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["Allow"] = allowed_methods(app.openapi()["paths"], request.url.path) or headers["Allow"]
+            own = ", ".join(sorted(headers["Allow"].split(", ")))
+            headers["Allow"] = allowed_methods(app.openapi()["paths"], request.url.path) or own
         return envelope(request.scope, of_status(error.status_code), headers)
 
     async def unexpected(request: Request, _error: Exception) -> Response:

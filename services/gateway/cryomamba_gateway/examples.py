@@ -109,6 +109,11 @@ def error_example(code: ErrorCode) -> dict[str, Any]:
     return error_body(error, request=REQUEST_ID).model_dump(mode="json")
 
 
+def ok(description: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 (OpenAPI objects)
+    """Return the entry of a successful response in ``responses``; `headers` are added to the request id."""
+    return {"description": description, **fields, "headers": {**REQUEST_ID_HEADER, **fields.get("headers", {})}}
+
+
 def errors(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses`` of a route for these errors; an internal one is always possible."""
     found: dict[int | str, dict[str, Any]] = {}

@@ -23,8 +23,8 @@ from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.connections import REQUEST_S, Connections, Listener
 from cryomamba_gateway.app import create_app
+from cryomamba_gateway.bus_connection import is_chosen_later, known_endpoints
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
-from cryomamba_gateway.link import is_chosen_later, known_endpoints
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
 from cryomamba_gateway.protocol import HttpProtocol
 from cryomamba_server.signing import UrlSigner

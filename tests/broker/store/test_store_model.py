@@ -75,7 +75,7 @@ class StoreMachine(RuleBasedStateMachine):
         clock = Clock(wall=lambda: self.now, steady=lambda: self.now)
         store = Store(self.folder / "jobs.sqlite", clock, POLICY)
         # The crashes here are those of a process, which need no fsync; without it there is time for more of them.
-        store._database.read.execute("PRAGMA synchronous = OFF")
+        store.database.read.execute("PRAGMA synchronous = OFF")
         return store
 
     def teardown(self) -> None:
@@ -254,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
     def agrees(self) -> None:
         listed = self.store.jobs.page(ListRequest(limit=500), ALL).jobs
         assert [record.job_id for record in listed] == [job.job_id for job in reversed(self.jobs)]
-        rows = self.store._database.read.execute("SELECT tries FROM jobs ORDER BY serial")
+        rows = self.store.database.read.execute("SELECT tries FROM jobs ORDER BY serial")
         assert [row["tries"] for row in rows] == [job.tries for job in self.jobs]
         for job, record in zip(reversed(self.jobs), listed, strict=True):
             assert (record.state, record.attempt) == (job.state, job.attempt)

@@ -1,4 +1,4 @@
-"""More attacks on a locked gateway: names that are paths, what is too large or too slow, links, pickles."""
+"""More attacks on a gateway with tokens: path traversal, excessive sizes, swapped files, pickles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
-from cryomamba_gateway.routers.artifacts import LocalFile, _open_regular
+from cryomamba_gateway.routers.artifacts import LocalFile, open_regular
 
 if TYPE_CHECKING:
-    from tests.gateway.access.conftest import Locked
+    from tests.gateway.access.conftest import SecuredServices
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,105 +41,105 @@ UPWARDS = [
 
 
 def listing(folder: Path) -> set[str]:
-    """What lies in a folder, but for what its services write all the time."""
+    """Return the files in a folder, except those that services write all the time."""
     return {str(path) for path in folder.rglob("*") if not path.name.startswith("jobs.sqlite")}
 
 
 @pytest.mark.parametrize("upwards", UPWARDS)
-async def test_no_path_parameter_leads_to_a_file(locked: Locked, upwards: str) -> None:
-    """In each place of each path, a way upwards is no id and no name, and the answer tells of no folder."""
-    paths = (await locked.admin.get("/openapi.json")).json()["paths"]
-    before = listing(locked.house.settings.home)
+async def test_no_path_parameter_leads_to_a_file(secured: SecuredServices, upwards: str) -> None:
+    """In every parameter of every path, a path traversal is an unknown id, and the response names no folder."""
+    paths = (await secured.admin.get("/openapi.json")).json()["paths"]
+    before = listing(secured.services.settings.home)
     for path, operations in paths.items():
         for place in re.findall(r"{\w+}", path):
             address = re.sub(r"{\w+}", "0", path.replace(place, upwards))
             for method in operations:
-                reply = await locked.admin.request(method, httpx.URL(f"{locked.house.url}{address}"))
+                reply = await secured.admin.request(method, httpx.URL(f"{secured.services.url}{address}"))
                 # Where ".." is taken away by the client itself, another route may answer.
                 if ".." in upwards.split("/"):
                     continue
                 assert 400 <= reply.status_code < 500, (method, address, reply.text)
-                assert str(locked.house.settings.home) not in reply.text
+                assert str(secured.services.settings.home) not in reply.text
                 assert b"root:" not in reply.content
-    assert listing(locked.house.settings.home) == before
+    assert listing(secured.services.settings.home) == before
 
 
-async def raw(locked: Locked, request: bytes) -> bytes:
-    host, _, port = locked.house.url.removeprefix("http://").partition(":")
+async def raw(secured: SecuredServices, request: bytes) -> bytes:
+    host, _, port = secured.services.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         answer = await reader.read(65536)
     writer.close()
     return answer
 
 
-async def test_a_raw_way_upwards_leads_nowhere(locked: Locked) -> None:
-    """Dots that no client library takes away find nothing either."""
-    head = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {locked.token('root')}\r\nConnection: close\r\n\r\n"
+async def test_a_raw_path_traversal_leads_nowhere(secured: SecuredServices) -> None:
+    """Dots that no client library removes find nothing either."""
+    head = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secured.token('root')}\r\nConnection: close\r\n\r\n"
     for target in ("/v1/files/../../etc/passwd", "/v1/jobs/../../../etc/passwd", "//etc/passwd", "/v1/uploads/.."):
-        answer = await raw(locked, f"GET {target}{head}".encode())
+        answer = await raw(secured, f"GET {target}{head}".encode())
         assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400"))
         assert b"root:" not in answer
 
 
 @pytest.mark.parametrize("field", ["path", "file_id", "job_id"])
-async def test_no_field_of_a_volume_leads_to_a_file(locked: Locked, field: str) -> None:
-    """Neither out of the roots, nor into the server's own folders, which lie below a root here."""
-    settings = locked.house.settings
+async def test_no_field_of_a_volume_leads_to_a_file(secured: SecuredServices, field: str) -> None:
+    """Neither outside the allowed input directories, nor in the server's own folders, which are below one here."""
+    settings = secured.services.settings
     own = settings.uploads / "files" / "secret.mrc"
     own.parent.mkdir(parents=True, exist_ok=True)
     own.write_bytes(b"x" * 2048)
     for name in ["../../etc/passwd", "/etc/passwd", "a\0b", "..", "/proc/self/environ", str(own)]:
-        reply = await locked.ada.post("/v1/jobs", json={"volume": {field: name}, "engine": "demo"})
+        reply = await secured.ada.post("/v1/jobs", json={"volume": {field: name}, "engine": "demo"})
         assert reply.status_code in {400, 403, 404}, reply.text
         assert "root:" not in reply.text
     if field == "path":
-        refused = await locked.ada.post("/v1/jobs", json={"volume": {"path": str(own)}, "engine": "demo"})
+        refused = await secured.ada.post("/v1/jobs", json={"volume": {"path": str(own)}, "engine": "demo"})
         assert refused.json()["code"] == "path_forbidden"
     own.unlink()
 
 
 @pytest.mark.parametrize("name", ["../../x.mrc", "/etc/cron.d/x", "..\\..\\x", "a\nb", "\0"])
-async def test_a_file_name_is_a_label(locked: Locked, name: str) -> None:
-    """What a client calls its file names no place on the server."""
-    outside = listing(locked.house.settings.home.parent)
+async def test_a_file_name_is_a_label(secured: SecuredServices, name: str) -> None:
+    """A client's file name is never a path on the server."""
+    outside = listing(secured.services.settings.home.parent)
     body = {"filename": name, "total_size_bytes": 2048}
-    begun = (await locked.ada.post("/v1/uploads/init", json=body)).json()
+    begun = (await secured.ada.post("/v1/uploads/init", json=body)).json()
     assert not set(begun["filename"]) & {"/", "\\", "\n", "\0"}
-    assert (await locked.ada.delete(f"/v1/uploads/{begun['upload_id']}")).status_code == 204
-    home = str(locked.house.settings.home)
-    assert all(path.startswith(home) for path in listing(locked.house.settings.home.parent) - outside)
+    assert (await secured.ada.delete(f"/v1/uploads/{begun['upload_id']}")).status_code == 204
+    home = str(secured.services.settings.home)
+    assert all(path.startswith(home) for path in listing(secured.services.settings.home.parent) - outside)
 
 
-async def test_headers_that_are_too_large(locked: Locked) -> None:
-    """A header, a request line and a token beyond their bounds are refused without being taken in."""
+async def test_headers_that_are_too_large(secured: SecuredServices) -> None:
+    """Too large a header, request line or token is refused without being buffered."""
     line = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
     for large in (line + b"X: " + b"a" * 200_000 + b"\r\n\r\n", b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n"):
-        assert (await raw(locked, large)).startswith(b"HTTP/1.1 400")
-    async with locked.client("e" * 20_000) as eve:
+        assert (await raw(secured, large)).startswith(b"HTTP/1.1 400")
+    async with secured.client("e" * 20_000) as eve:
         assert (await eve.get("/v1/jobs")).status_code == 401
-    assert (await locked.ada.get("/v1/healthz")).status_code == 200
+    assert (await secured.ada.get("/v1/healthz")).status_code == 200
 
 
-async def test_a_websocket_message_that_is_too_large(locked: Locked) -> None:
-    """It ends the connection, before the token was asked for and after."""
-    bearer = {"Authorization": f"Bearer {locked.token('dora')}"}
+async def test_a_websocket_message_that_is_too_large(secured: SecuredServices) -> None:
+    """It closes the connection, before authentication and after."""
+    bearer = {"Authorization": f"Bearer {secured.token('dora')}"}
     for headers in ({}, bearer):
-        async with locked.house.socket("/v1/ws", additional_headers=headers) as socket:
+        async with secured.services.socket("/v1/ws", additional_headers=headers) as socket:
             with contextlib.suppress(ConnectionClosed):
                 await socket.send("x" * (MESSAGE_MAX_BYTES + 1))
             assert await socket.closed() == 1009
 
 
 async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> None:
-    """The file that was looked at is the one that is sent, whatever takes its place before the answer begins."""
+    """The checked file is the one that is sent, whatever takes its place before the response starts."""
     secret, folder = tmp_path / "secret", tmp_path / "artifacts"
     (folder / "job").mkdir(parents=True)
     secret.write_bytes(b"SECRET")
     path = folder / "job" / "mask.mrc"
     path.write_bytes(b"public")
-    opened = _open_regular(path, 6, folder)
+    opened = open_regular(path, 6, folder)
     assert opened is not None
     path.unlink()
     path.symlink_to(secret)
@@ -147,18 +148,18 @@ async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> Non
         assert (await client.get("/")).content == b"public"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(opened)
-    assert _open_regular(path, 6, folder) is None
+    assert open_regular(path, 6, folder) is None
     path.unlink()
     path.parent.rmdir()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mask.mrc").write_bytes(b"SECRET")
     path.parent.symlink_to(elsewhere)
-    assert _open_regular(path, 6, folder) is None
+    assert open_regular(path, 6, folder) is None
 
 
 class Bomb:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -167,17 +168,17 @@ class Bomb:
         return os.system, (f"touch {self.mark}",)
 
 
-async def test_a_pickle_is_only_bytes(locked: Locked, tmp_path: Path) -> None:
-    """As a body, a parameter, an upload or a WebSocket message it is refused, and not loaded."""
+async def test_a_pickle_is_only_bytes(secured: SecuredServices, tmp_path: Path) -> None:
+    """As a body, parameter, upload or WebSocket message it is refused, and never loaded."""
     mark = tmp_path / "loaded"
     bomb = pickle.dumps(Bomb(mark))
     content = {"Content-Type": "application/python-pickle"}
-    assert (await locked.ada.post("/v1/jobs", content=bomb, headers=content)).status_code == 400
+    assert (await secured.ada.post("/v1/jobs", content=bomb, headers=content)).status_code == 400
     text = bomb.decode("latin-1")
-    assert (await locked.ada.post("/v1/jobs", json={"params": {"seconds": text}})).status_code == 422
-    assert (await locked.ada.put("/v1/files", content=bomb)).status_code == 422
-    bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
-    async with locked.house.socket("/v1/ws", additional_headers=bearer) as socket:
+    assert (await secured.ada.post("/v1/jobs", json={"params": {"seconds": text}})).status_code == 422
+    assert (await secured.ada.put("/v1/files", content=bomb)).status_code == 422
+    bearer = {"Authorization": f"Bearer {secured.token('ada')}"}
+    async with secured.services.socket("/v1/ws", additional_headers=bearer) as socket:
         await socket.send(bomb)
         assert (await socket.read_type("error"))["data"]["code"] == "bad_request"
     assert not mark.exists()

@@ -8,12 +8,13 @@ import socket
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.access.connections import AcceptedSocket, Connection, Listener
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
 
 
-def test_what_is_used_of_uvicorn_is_there() -> None:
-    """The one method that is overridden, the one attribute that it uses, and the two documented options."""
+def test_uvicorn_has_what_is_used_of_it() -> None:
+    """The overridden method, the attribute that it uses, and the two documented options."""
     assert "send_400_response" in vars(H11Protocol)
     assert "transport" in H11Protocol.connection_made.__code__.co_names
     config = Config("x:y", log_config=None, http=H11Protocol, ssl_context_factory=lambda _config, make: make())
@@ -49,7 +50,7 @@ async def test_a_connection_is_counted_between_requests() -> None:
     assert counts == [1, 0, 1, 0]
 
 
-async def test_an_authenticated_connection_is_counted_no_more() -> None:
+async def test_an_authenticated_connection_is_not_counted() -> None:
     """One request with a token is enough."""
     unauthenticated = UnauthenticatedConnections(5, 5)
     connection, accepted = await connection_pair(unauthenticated)
@@ -61,7 +62,7 @@ async def test_an_authenticated_connection_is_counted_no_more() -> None:
 
 
 async def test_asyncio_accepts_through_the_listener() -> None:
-    """A server on a listening socket of ours reports each connection, and its end."""
+    """A server on the listener reports each connection and its end."""
     reports: asyncio.Queue[str] = asyncio.Queue()
 
     def on_accept(accepted: AcceptedSocket, _address: object) -> None:
@@ -73,6 +74,6 @@ async def test_asyncio_accepts_through_the_listener() -> None:
     listener.bind(("127.0.0.1", 0))
     async with await asyncio.start_server(lambda _reader, writer: writer.close(), sock=listener):
         _reader, writer = await asyncio.open_connection(*listener.getsockname())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_S):
             assert [await reports.get(), await reports.get()] == ["accepted", "closed"]
         writer.close()

@@ -14,19 +14,20 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from cryomamba.testing import DEADLINE_S
+
 if TYPE_CHECKING:
-    from tests.gateway.access.conftest import Locked
+    from tests.gateway.access.conftest import SecuredServices
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 T = TypeVar("T")
 PER_ADDRESS, LIMIT = 4, 6
 PARTIAL_HELLO = b"\x16\x03\x01\x02\x00\x01"
-DEADLINE_S = 60
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def secure(locked: Locked, pem_files: tuple[Path, Path]) -> AsyncIterator[str]:
+async def secure(secured: SecuredServices, pem_files: tuple[Path, Path]) -> AsyncIterator[str]:
     """A gateway that speaks TLS, that allows few unauthenticated connections."""
     cert, key = pem_files
     changed = {
@@ -35,7 +36,7 @@ async def secure(locked: Locked, pem_files: tuple[Path, Path]) -> AsyncIterator[
         "gateway_certfile": cert,
         "gateway_keyfile": key,
     }
-    async with locked.house.running(locked.house.settings.model_copy(update=changed)) as url:
+    async with secured.services.running(secured.services.settings.model_copy(update=changed)) as url:
         yield url
 
 
@@ -61,9 +62,11 @@ async def end(reader: asyncio.StreamReader) -> None:
             assert await reader.read() == b""
 
 
-async def test_unfinished_handshakes_evict_one_another(locked: Locked, secure: str, trust: ssl.SSLContext) -> None:
+async def test_unfinished_handshakes_evict_one_another(
+    secured: SecuredServices, secure: str, trust: ssl.SSLContext
+) -> None:
     """The oldest are closed, of the same address first; a client that completes its handshake is answered."""
-    bearer = {"Authorization": f"Bearer {locked.token('ada')}"}
+    bearer = {"Authorization": f"Bearer {secured.token('ada')}"}
     async with (
         AsyncExitStack() as stack,
         httpx.AsyncClient(base_url=secure, verify=trust, trust_env=False, timeout=20) as client,
@@ -81,15 +84,15 @@ async def test_unfinished_handshakes_evict_one_another(locked: Locked, secure: s
             assert (await newcomer.get(f"{secure}/v1/jobs")).status_code == 401
 
 
-async def test_a_handshake_that_does_not_end_is_given_up(secure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unfinished_handshake_times_out(secure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also without other connections."""
     monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", 0.05)
     async with AsyncExitStack() as stack:
         await end(await half_open(secure, "127.0.0.1", stack))
 
 
-async def test_what_is_no_tls_is_closed(secure: str) -> None:
-    """HTTP in the clear gets no answer but the protocol's alert."""
+async def test_unencrypted_requests_are_closed(secure: str) -> None:
+    """HTTP without TLS gets no response but the protocol's alert."""
     address = httpx.URL(secure)
     reader, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -126,7 +129,7 @@ class TlsClient:
                     self._incoming.write(await self.reader.read(2**16))
 
     def flush(self) -> None:
-        """Send what is to be sent."""
+        """Send the pending data."""
         self._writer.write(self._outgoing.read())
 
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from tests.gateway.conftest import _shared_house, ball, house, worker
+from tests.gateway.conftest import _shared_services, ball, services, worker
 
 from cryomamba.client import AsyncClient, aconnect
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House
+    from tests.gateway.conftest import Services
 
-__all__ = ["_shared_house", "ball", "client", "house", "worker"]
+__all__ = ["_shared_services", "ball", "client", "services", "worker"]
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=["http", "bus"])
-async def client(request: pytest.FixtureRequest, house: House) -> AsyncIterator[AsyncClient]:
+async def client(request: pytest.FixtureRequest, services: Services) -> AsyncIterator[AsyncClient]:
     """The client over one transport and then the other."""
-    async with await aconnect(house.url if request.param == "http" else house.broker.endpoints.jobs) as client:
+    async with await aconnect(services.url if request.param == "http" else services.broker.endpoints.jobs) as client:
         assert client.transport.name == request.param
         yield client

@@ -21,7 +21,7 @@ from cryomamba.models.jobs import JobError, JobState
 from cryomamba.testing import FaultProxy, wait_until_async
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,7 +34,7 @@ def told(events: Sequence[Event]) -> list[str]:
 
 
 async def test_a_job_is_submitted_watched_and_downloaded(
-    house: House, worker: Worker, client: AsyncClient, ball: Mask, tmp_path: Path
+    services: Services, worker: Worker, client: AsyncClient, ball: Mask, tmp_path: Path
 ) -> None:
     """States once and in order, previews as arrays with their placement, the last picture before the last word."""
     job = await client.submit(shape=SHAPE, engine="demo", name="mine", priority=3)
@@ -116,28 +116,28 @@ async def test_listing_cancel_retry_and_errors_are_the_same(worker: Worker, clie
     assert engine.value.hint
 
 
-async def test_a_job_that_has_ended_can_be_deleted(house: House, worker: Worker, client: AsyncClient) -> None:
+async def test_a_job_that_has_ended_can_be_deleted(services: Services, worker: Worker, client: AsyncClient) -> None:
     """With its files; one that has not ended is a conflict, and one that is gone is not found."""
     job = await client.submit(shape=SHAPE)
     with pytest.raises(ConflictError):
         await client.delete(job)
     await worker.finish(await worker.claim(), {"mask.mrc": b"mask"})
     await client.delete(job)
-    assert not (house.settings.artifacts / job.job_id).exists()
+    assert not (services.settings.artifacts / job.job_id).exists()
     with pytest.raises(NotFoundError):
         await client.delete(job.record)
 
 
-async def test_info_tells_the_same(house: House, worker: Worker, client: AsyncClient) -> None:
+async def test_info_tells_the_same(services: Services, worker: Worker, client: AsyncClient) -> None:
     """Engines, workers and endpoints."""
     info = await client.info()
     assert [engine.name for engine in info.engines] == ["demo"]
     assert worker.name in [found.worker for found in info.workers]
-    assert info.epoch == house.broker.envelopes.epoch
+    assert info.epoch == services.broker.envelopes.epoch
     assert await client.latency() > 0
 
 
-async def test_all_jobs_are_watched(house: House, worker: Worker, client: AsyncClient) -> None:
+async def test_all_jobs_are_watched(services: Services, worker: Worker, client: AsyncClient) -> None:
     """Each change of any job, once."""
     seen: list[Event] = []
 
@@ -160,10 +160,12 @@ async def test_all_jobs_are_watched(house: House, worker: Worker, client: AsyncC
     await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_missed_is_asked_for_until_it_is_told(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Events come back before requests do: a watcher of all jobs waits, says so, and then tells every state."""
     monkeypatch.setattr(bus_transport, "EVENTS_S", 0.3)
-    ends = house.broker.endpoints
+    ends = services.broker.endpoints
     with _proxied(ends.jobs) as jobs, _proxied(ends.events) as events:
         far = _elsewhere(ends, jobs=jobs.port, events=events.port)
         async with AsyncClient(BusTransport(far.jobs, endpoints=far)) as client, await aconnect(ends.jobs) as near:
@@ -173,7 +175,7 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monke
                 async for event in client.watch_all():
                     seen.append(event)  # noqa: PERF401 (looked at while it grows)
 
-            async def heard(kind: str, count: int) -> bool:
+            async def last_message(kind: str, count: int) -> bool:
                 return told(seen).count(kind) == count
 
             async def waits() -> bool:
@@ -182,7 +184,7 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monke
             following = asyncio.create_task(follow())
             await wait_until_async(lambda: _any(seen), what="the link")
             await near.submit(shape=SHAPE)
-            await wait_until_async(lambda: heard("job_created", 1), what="the first job")
+            await wait_until_async(lambda: last_message("job_created", 1), what="the first job")
             jobs.cut()
             events.cut()
             missed = await near.submit(shape=SHAPE)
@@ -190,21 +192,21 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(house: House, monke
             events.restore()
             await wait_until_async(waits, what="the watcher to say that it waits")
             jobs.restore()
-            await wait_until_async(lambda: heard("job_cancelled", 1), what="what was missed")
+            await wait_until_async(lambda: last_message("job_cancelled", 1), what="what was missed")
             assert told(seen) == ["job_created", "job_created", "job_cancelled"]
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
-async def _cuttable(house: House, transport: str) -> AsyncIterator[tuple[AsyncClient, FaultProxy]]:
+async def _cuttable(services: Services, transport: str) -> AsyncIterator[tuple[AsyncClient, FaultProxy]]:
     """A client, and the link over which it is told what happens."""
     if transport == "http":
-        with _proxied(house.url.removeprefix("http://")) as link:
+        with _proxied(services.url.removeprefix("http://")) as link:
             async with await aconnect(f"http://127.0.0.1:{link.port}") as client:
                 yield client, link
     else:
-        ends = house.broker.endpoints
+        ends = services.broker.endpoints
         with _proxied(ends.events) as link:
             far = _elsewhere(ends, events=link.port)
             async with AsyncClient(BusTransport(far.jobs, endpoints=far)) as client:
@@ -212,9 +214,11 @@ async def _cuttable(house: House, transport: str) -> AsyncIterator[tuple[AsyncCl
 
 
 @pytest.mark.parametrize("transport", ["http", "bus"])
-async def test_a_link_lost_before_the_first_event_loses_none(house: House, worker: Worker, transport: str) -> None:
+async def test_a_link_lost_before_the_first_event_loses_none(
+    services: Services, worker: Worker, transport: str
+) -> None:
     """Whoever was told 'connected' hears of all that happens from then on, though the link breaks at once."""
-    async with _cuttable(house, transport) as (client, link), await aconnect(house.broker.endpoints.jobs) as near:
+    async with _cuttable(services, transport) as (client, link), await aconnect(services.broker.endpoints.jobs) as near:
         seen: list[Event] = []
 
         async def follow() -> None:
@@ -254,9 +258,9 @@ async def _any(seen: list[Event]) -> bool:
     return bool(seen)
 
 
-async def test_a_watcher_survives_a_cut_and_misses_no_state(house: House, worker: Worker, ball: Mask) -> None:
+async def test_a_watcher_survives_a_cut_and_misses_no_state(services: Services, worker: Worker, ball: Mask) -> None:
     """Through a link that breaks, each state comes once, with the pause told."""
-    host, port = house.url.removeprefix("http://").split(":")
+    host, port = services.url.removeprefix("http://").split(":")
     with FaultProxy(host, int(port)) as proxy:
         async with await aconnect(f"http://127.0.0.1:{proxy.port}") as client:
             job = await client.submit(shape=SHAPE)
@@ -278,12 +282,12 @@ async def test_a_watcher_survives_a_cut_and_misses_no_state(house: House, worker
     ]
 
 
-async def test_a_download_goes_on_where_it_broke(house: House, worker: Worker, tmp_path: Path) -> None:
+async def test_a_download_goes_on_where_it_broke(services: Services, worker: Worker, tmp_path: Path) -> None:
     """The link breaks in the middle of the file; the bytes are right all the same."""
     content = np.random.default_rng(3).bytes(6 * 1024 * 1024)
-    job = await house.submit()
+    job = await services.submit()
     await worker.finish(await worker.claim(), {"mask.mrc": content})
-    host, port = house.url.removeprefix("http://").split(":")
+    host, port = services.url.removeprefix("http://").split(":")
     with FaultProxy(host, int(port)) as proxy:
         async with await aconnect(f"http://127.0.0.1:{proxy.port}") as client:
             digest, cuts = hashlib.sha256(), 0
@@ -296,7 +300,7 @@ async def test_a_download_goes_on_where_it_broke(house: House, worker: Worker, t
     assert digest.digest() == hashlib.sha256(content).digest()
 
 
-async def test_no_gateway_is_said_so(house: House) -> None:
+async def test_no_gateway_is_said_so(services: Services) -> None:
     """A closed port and something that is not a gateway, each in a sentence."""
     async with await aconnect("http://127.0.0.1:9") as client:
         with pytest.raises(UnavailableError, match="No gateway answers"):

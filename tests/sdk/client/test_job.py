@@ -15,7 +15,7 @@ from cryomamba.errors import JobFailedError
 from cryomamba.models.jobs import JobError, JobState
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,10 +33,10 @@ async def run(worker: Worker, ball: Mask) -> None:
 
 @pytest.mark.parametrize("transport", ["http", "bus"])
 async def test_a_job_from_submit_to_table(
-    transport: str, house: House, worker: Worker, ball: Mask, tmp_path: Path
+    transport: str, services: Services, worker: Worker, ball: Mask, tmp_path: Path
 ) -> None:
     """Submitted, waited for, downloaded, and its statistics in pandas in one line."""
-    async with await aconnect(house.url if transport == "http" else house.broker.endpoints.jobs) as client:
+    async with await aconnect(services.url if transport == "http" else services.broker.endpoints.jobs) as client:
         job = await client.submit(shape=SHAPE, name="mine")
         assert (job.state, job.name, job.engine) == (JobState.PENDING, "mine", "demo")
         _, done = await asyncio.gather(run(worker, ball), job.wait(timeout=30))

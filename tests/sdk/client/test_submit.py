@@ -20,14 +20,14 @@ from cryomamba.volumes import write_volume
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tests.gateway.conftest import House, Worker
+    from tests.gateway.conftest import Services, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def gateway(house: House, worker: Worker) -> AsyncIterator[AsyncClient]:
-    async with await aconnect(house.url) as client:
+async def gateway(services: Services, worker: Worker) -> AsyncIterator[AsyncClient]:
+    async with await aconnect(services.url) as client:
         yield client
 
 
@@ -45,10 +45,10 @@ def make_tomogram() -> Callable[..., Path]:
 
 
 async def test_a_file_that_the_server_can_read_is_not_uploaded(
-    gateway: AsyncClient, house: House, make_tomogram: Callable[..., Path]
+    gateway: AsyncClient, services: Services, make_tomogram: Callable[..., Path]
 ) -> None:
     """It is submitted by its absolute path."""
-    path = make_tomogram(house.settings.home.parent / "seen")
+    path = make_tomogram(services.settings.home.parent / "seen")
     job = await gateway.submit(path)
     assert job.record.volume.path == str(path)
     assert job.record.volume.shape == (4, 6, 8)
@@ -73,17 +73,17 @@ async def test_a_file_that_the_server_cannot_read_is_uploaded(
     assert file.file_id not in {found.file_id for found in await gateway.files()}
 
 
-async def test_always_uploads(gateway: AsyncClient, house: House, make_tomogram: Callable[..., Path]) -> None:
+async def test_always_uploads(gateway: AsyncClient, services: Services, make_tomogram: Callable[..., Path]) -> None:
     """Also a file that the server could read."""
-    job = await gateway.submit(make_tomogram(house.settings.home.parent / "both"), upload="always")
+    job = await gateway.submit(make_tomogram(services.settings.home.parent / "both"), upload="always")
     assert job.record.volume.file_id is not None
 
 
 async def test_another_file_under_the_same_path_is_noticed(
-    gateway: AsyncClient, house: House, monkeypatch: pytest.MonkeyPatch, make_tomogram: Callable[..., Path]
+    gateway: AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch, make_tomogram: Callable[..., Path]
 ) -> None:
     """Its shape tells: the job on the wrong file is cancelled, and the right one is uploaded if that is allowed."""
-    path = make_tomogram(house.settings.home.parent / "elsewhere", (4, 6, 8))
+    path = make_tomogram(services.settings.home.parent / "elsewhere", (4, 6, 8))
     real = gateway.transport.call
 
     async def replaced(call: calls.Call[Record]) -> Record:
@@ -99,21 +99,21 @@ async def test_another_file_under_the_same_path_is_noticed(
     assert (await gateway.jobs(limit=1))[0].state is JobState.CANCELLED
 
 
-async def test_a_missing_file_is_reported(gateway: AsyncClient, house: House, tmp_path: Path) -> None:
+async def test_a_missing_file_is_reported(gateway: AsyncClient, services: Services, tmp_path: Path) -> None:
     """By the server, whose path it may be; by this machine if it is to be uploaded."""
     with pytest.raises(VolumeError) as missing:
-        await gateway.submit(house.settings.home.parent / "nothing.mrc")
+        await gateway.submit(services.settings.home.parent / "nothing.mrc")
     assert missing.value.code is ErrorCode.VOLUME_NOT_FOUND
     with pytest.raises(VolumeError):
         await gateway.submit(tmp_path / "nothing.mrc", upload="always")
 
 
 async def test_a_direct_connection_takes_no_files(
-    house: House, tmp_path: Path, make_tomogram: Callable[..., Path]
+    services: Services, tmp_path: Path, make_tomogram: Callable[..., Path]
 ) -> None:
     """'always' is refused with the way out; 'auto' raises what the broker said."""
     path = make_tomogram(tmp_path / "hidden")
-    async with await aconnect(house.broker.endpoints.jobs) as bus:
+    async with await aconnect(services.broker.endpoints.jobs) as bus:
         with pytest.raises(InvalidRequestError, match="gateway"):
             await bus.submit(path, upload="always")
         with pytest.raises(InvalidRequestError) as refused:

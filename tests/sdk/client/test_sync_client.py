@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cryomamba.client import AsyncClient, AsyncJob, Client, Job, connect
-from cryomamba.client.sync_client import LoopThread
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.models.events import StateEvent
 from cryomamba.models.jobs import JobState
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import House, Mask, Worker
+    from tests.gateway.conftest import Mask, Services, Worker
 
 SHAPE = (16, 20, 24)
 
@@ -53,37 +52,6 @@ def test_a_server_that_is_away_is_an_error() -> None:
     client.close()
 
 
-def test_what_is_interrupted_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while waiting ends the coroutine in the other thread before it is raised."""
-    thread, ended = LoopThread(), []
-    started = asyncio.Event()
-
-    async def endless() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("endless")
-
-    real = asyncio.run_coroutine_threadsafe
-
-    def interrupted(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
-        future = real(coroutine, loop)
-        if not ended and coroutine.__name__ == "endless":
-            real(started.wait(), loop).result()
-            monkeypatch.setattr(future, "result", ctrl_c)
-        return future
-
-    def ctrl_c() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        thread.run(endless())
-    assert ended == ["endless"]
-    thread.stop()
-
-
 @pytest.fixture
 def in_thread() -> Iterator[Callable[..., Any]]:
     """Run something in a thread and await it, as the server of these tests is in this event loop."""
@@ -97,7 +65,7 @@ def in_thread() -> Iterator[Callable[..., Any]]:
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_job_in_a_notebook(
-    house: House, worker: Worker, ball: Mask, in_thread: Callable[..., Any], tmp_path: Path
+    services: Services, worker: Worker, ball: Mask, in_thread: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Each cell is a blocking call, although its thread has a running event loop; the job shows itself."""
 
@@ -108,7 +76,7 @@ async def test_a_job_in_a_notebook(
         return asyncio.run(running_loop())
 
     def first() -> tuple[Client, Job]:
-        client = cell(lambda: connect(house.url))
+        client = cell(lambda: connect(services.url))
         return client, cell(lambda: client.submit(shape=SHAPE, name="mine"))
 
     client, job = await in_thread(first)

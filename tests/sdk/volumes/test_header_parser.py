@@ -207,7 +207,7 @@ def test_extended_headers_are_read_past(make_header: Make, kind: bytes) -> None:
 
 def test_a_header_that_promises_more_than_the_file_has_is_refused(make_header: Make) -> None:
     """4096³ voxels in a file of 1 kB are called what they are, with both numbers."""
-    with pytest.raises(VolumeError, match="cut short") as caught:
+    with pytest.raises(VolumeError, match="truncated") as caught:
         parsed(make_header((4096, 4096, 4096), 2), 1024)
     assert caught.value.code == ErrorCode.VOLUME_UNREADABLE
     assert caught.value.details == {"expected_bytes": 1024 + 4 * 4096**3, "size_bytes": 1024}
@@ -215,7 +215,7 @@ def test_a_header_that_promises_more_than_the_file_has_is_refused(make_header: M
 
 def test_a_file_one_byte_short_is_refused(make_header: Make) -> None:
     """A cut of a single byte is a cut."""
-    with pytest.raises(VolumeError, match="cut short"):
+    with pytest.raises(VolumeError, match="truncated"):
         parsed(make_header(SHAPE, 2), 1024 + 239)
 
 

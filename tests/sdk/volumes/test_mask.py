@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     """A block that reaches out, a label above the announced and an impossible number of labels are errors."""
     with MaskWriter(tmp_path / "m.mrc", blank_header((2, 3, 4)), labels=2, engine="x") as mask:
         for z, y, x in [(1, 0, 0), (0, 0, -1), (0, 1, 0)]:
-            with pytest.raises(ValueError, match="reaches out"):
+            with pytest.raises(ValueError, match="extends beyond"):
                 mask.write(z, y, x, np.zeros((2, 3, 4), np.uint8))
         with pytest.raises(ValueError, match="label 3 is above"):
             mask.write(0, 0, 0, np.full((2, 3, 4), 3, np.uint8))

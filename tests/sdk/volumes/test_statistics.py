@@ -103,13 +103,13 @@ def test_a_volume_without_a_number_has_no_statistics(make_file: Make) -> None:
 def test_a_large_volume_is_sampled_for_numbers(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit only spread pieces are read, and the error says so."""
     monkeypatch.setattr(statistics, "_SMALL_NBYTES", 1 << 20)
-    monkeypatch.setattr(statistics, "_SAMPLED_PIECES", 2)
+    monkeypatch.setattr(statistics, "_SAMPLED_CHUNKS", 2)
     array = np.zeros((4, 512, 512), np.float32)
     path = make_file(array)
     with open_volume(path) as volume:
         check_finite_sample(volume)
     array[2] = np.nan
-    with open_volume(make_file(array)) as volume, pytest.raises(VolumeError, match="looked at") as caught:
+    with open_volume(make_file(array)) as volume, pytest.raises(VolumeError, match="in the sample") as caught:
         check_finite_sample(volume)
     assert caught.value.details == {"non_finite": 512 * 512, "sampled": True}
 

@@ -1,4 +1,4 @@
-"""Masks and volumes in the formats of other programs, written slab by slab."""
+"""Export of masks and volumes to the formats of other programs, slab by slab."""
 
 from cryomamba.volumes.exports.nifti import write_nifti
 from cryomamba.volumes.exports.nrrd import write_nrrd

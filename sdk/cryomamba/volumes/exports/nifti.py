@@ -1,4 +1,4 @@
-"""NIfTI: what ITK-SNAP, 3D Slicer and nnU-Net read."""
+"""NIfTI, for ITK-SNAP, 3D Slicer and nnU-Net."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def write_nifti(
 ) -> None:
     """Write a volume as NIfTI-1, or NIfTI-2 where a side is longer than 32,767 voxels.
 
-    The affine maps voxel indices (x, y, z) to micrometres, the smallest unit that NIfTI knows (1 Å is 1e-4 of it),
-    with the volume's own voxel size and placement; axes point to +x, +y, +z. Memory is bounded by one slab. The
+    The affine maps voxel indices (x, y, z) to micrometres, the smallest unit of NIfTI (1 Å is 1e-4 of it), with the
+    volume's voxel size and placement; axes point to +x, +y, +z. Memory is bounded by one slab. The
     same volume gives the same bytes.
 
     Parameters
@@ -34,9 +34,9 @@ def write_nifti(
     volume : Volume
         Open volume or mask.
     path : path-like
-        ``.nii``, or ``.nii.gz`` to pack it.
+        ``.nii``, or ``.nii.gz`` for a compressed file.
     labels : bool
-        Store unsigned integers, as programs expect of a mask.
+        Store unsigned integers, as programs expect for masks.
     progress : callable, optional
         Called with the fraction written; an exception from it discards the file.
 
@@ -48,7 +48,7 @@ def write_nifti(
     dtype = stored_dtype(volume, labels=labels)
     header = _header(volume, dtype)
     path = Path(path)
-    with AtomicFile(path) as aside, aside.stream() as output:
+    with AtomicFile(path) as new, new.stream() as output:
         if path.name.endswith(".gz"):
             with gzip.GzipFile("", "wb", compresslevel=1, fileobj=output, mtime=0) as packed:
                 _write(packed, header, volume, dtype, progress)
@@ -66,7 +66,7 @@ def _write(
     head = io.BytesIO()
     header.write_to(head)
     output.write(head.getvalue().ljust(int(header["vox_offset"]), b"\0"))
-    # NIfTI has x fastest and so has a C-ordered (z, y, x) slab.
+    # In NIfTI x varies fastest, as in a C-ordered (z, y, x) slab.
     for slab in slabs(volume, dtype, progress):
         output.write(slab.data)
 

@@ -1,7 +1,6 @@
-"""NRRD: what 3D Slicer, ITK and VTK read.
+"""NRRD, for 3D Slicer, ITK and VTK.
 
-The header is twelve lines of text, written here: pynrrd takes whole arrays only and writes the time of day into
-every file.
+The header is twelve lines of text and written here, because pynrrd needs whole arrays and writes the time into files.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ def write_nrrd(
 ) -> None:
     """Write a volume as NRRD with an attached header.
 
-    Space is right-anterior-superior with axes along +x, +y, +z, so that a NIfTI of the same volume lies in the same
-    place; directions and origin are in Å and say so. Labels are packed with gzip. Memory is bounded by one slab.
+    The space is right-anterior-superior with axes along +x, +y, +z, so a NIfTI file of the same volume overlays
+    exactly; directions and origin are in Å. Labels are compressed with gzip. Memory is bounded by one slab.
     The same volume gives the same bytes.
 
     Parameters
@@ -41,61 +40,63 @@ def write_nrrd(
     path : path-like
         ``.nrrd``.
     labels : bool
-        Store unsigned integers, as programs expect of a mask, and pack them.
+        Store compressed unsigned integers, as programs expect for masks.
     progress : callable, optional
         Called with the fraction written; an exception from it discards the file.
     """
     dtype = stored_dtype(volume, labels=labels)
-    with AtomicFile(Path(path)) as aside, aside.stream() as output:
-        output.write(_header(volume.header, dtype, packed=labels, content=volume.meta.name).encode("ascii"))
-        packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16) if labels else None
+    with AtomicFile(Path(path)) as new, new.stream() as output:
+        output.write(_header(volume.header, dtype, compressed=labels, content=volume.meta.name).encode("ascii"))
+        compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16) if labels else None
         for slab in slabs(volume, dtype, progress):
-            output.write(slab.data if packer is None else packer.compress(slab.data))
-        if packer is not None:
-            output.write(packer.flush())
+            output.write(slab.data if compressor is None else compressor.compress(slab.data))
+        if compressor is not None:
+            output.write(compressor.flush())
 
 
 class VectorFieldWriter:
-    """A field of vectors that grows on disk slab by slab; a context manager.
+    """Writes a vector field to disk slab by slab; a context manager.
 
-    The file is a gzipped NRRD of float32 with the vector (x, y, z) as its fastest axis, which lies on a volume as
-    :func:`write_nrrd` would lay it. It appears under its name when it is complete.
+    The file is a gzipped NRRD of float32 with the vector (x, y, z) as its fastest axis, placed like the volume in
+    :func:`write_nrrd`. It appears under its name when it is complete.
 
     Parameters
     ----------
     path : path-like
         ``.nrrd``.
     like : Volume or HeaderFields
-        What the field lies on.
+        Grid of the field.
     """
 
     def __init__(self, path: str | os.PathLike[str], like: Volume | HeaderFields) -> None:
         self._like = like.header if isinstance(like, Volume) else like
         self._path = Path(path)
         self._stack = ExitStack()
-        self._packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+        self._compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
 
     def __enter__(self) -> Self:
-        aside = self._stack.enter_context(AtomicFile(self._path))
-        self._output = self._stack.enter_context(aside.stream())
-        self._output.write(_header(self._like, np.dtype("<f4"), packed=True, content="normals", vector=True).encode())
+        new = self._stack.enter_context(AtomicFile(self._path))
+        self._output = self._stack.enter_context(new.stream())
+        self._output.write(
+            _header(self._like, np.dtype("<f4"), compressed=True, content="normals", vector=True).encode()
+        )
         return self
 
     def write(self, vectors: NDArray[np.float32]) -> None:
-        """Append a slab of vectors (z, y, x, 3), whose components are z, y, x, with full y and x."""
-        turned = np.ascontiguousarray(vectors[..., ::-1], np.dtype("<f4"))
-        self._output.write(self._packer.compress(turned.data))
+        """Append a slab of vectors (z, y, x, 3) with components z, y, x and full y and x."""
+        xyz = np.ascontiguousarray(vectors[..., ::-1], np.dtype("<f4"))
+        self._output.write(self._compressor.compress(xyz.data))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         if kind is None:
-            self._output.write(self._packer.flush())
+            self._output.write(self._compressor.flush())
         return self._stack.__exit__(kind, error, trace)
 
 
 def _header(
-    header: HeaderFields, dtype: np.dtype[np.generic], *, packed: bool, content: str, vector: bool = False
+    header: HeaderFields, dtype: np.dtype[np.generic], *, compressed: bool, content: str, vector: bool = False
 ) -> str:
     z, y, x = (repr(float(size)) for size in header.voxel_size_A)
     origin = ",".join(repr(float(offset)) for offset in header.placement_A[::-1])
@@ -108,7 +109,7 @@ def _header(
         "space directions: " + "none " * vector + f"({x},0.0,0.0) (0.0,{y},0.0) (0.0,0.0,{z})",
         "kinds: " + "vector " * vector + "domain domain domain",
         *(["endian: little"] if dtype.itemsize > 1 else []),
-        f"encoding: {'gzip' if packed else 'raw'}",
+        f"encoding: {'gzip' if compressed else 'raw'}",
         'space units: "angstrom" "angstrom" "angstrom"',
         f"space origin: ({origin})",
         "content: " + own_label(content).encode("ascii", "replace").decode(),

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5: a pyramid in chunks, what napari, Neuroglancer and CryoET portals read."""
+"""OME-Zarr 0.5, a chunked multiscale format for napari, Neuroglancer and the CryoET Data Portal."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ def write_ome_zarr(
 ) -> None:
     """Write a volume as an OME-Zarr 0.5 multiscale image, a folder of zarr v3 arrays.
 
-    Each level halves the axes that are longer than 64 voxels, until none is; labels by the largest of a block, so
-    that a thin membrane does not vanish, densities by the mean. A voxel of an axis halved k times is 2**k voxels
-    wide and its centre lies (2**k - 1) / 2 voxels further, so that all levels coincide. Units are ångström. Memory
-    is bounded by one block of 128 × 256 × 256 voxels.
+    Each level halves the axes longer than 64 voxels: labels by the maximum, so that thin membranes do not vanish,
+    densities by the mean. A voxel of an axis halved k times is 2**k voxels wide and shifted by (2**k - 1) / 2 voxels,
+    so all levels overlay exactly. Units are ångström. Memory is bounded by one block of 128 × 256 × 256 voxels.
 
     Parameters
     ----------
     volume : Volume
         Open volume or mask.
     path : path-like
-        Folder ``.ome.zarr`` to make; one that is there is replaced.
+        Folder ``.ome.zarr``; replaced if it exists.
     labels : bool
         Store unsigned integers and downsample as labels.
     progress : callable, optional
@@ -106,7 +105,7 @@ def _blocks(shape: tuple[int, int, int]) -> Iterator[tuple[slice, slice, slice]]
 
 
 def _reduced(block: Array, steps: list[int], *, labels: bool) -> Array:
-    # Repeating the last voxel of an odd side changes neither the largest of a pair nor their mean.
+    # Repeating the last voxel of an odd side changes neither the maximum of a pair nor its mean.
     values: NDArray[Any] = block if labels else block.astype(np.float32)
     for axis, step in enumerate(steps):
         if step == 1:

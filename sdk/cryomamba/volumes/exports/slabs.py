@@ -1,4 +1,4 @@
-"""What every export shares: slabs of bounded size and the type to store."""
+"""Common parts of the exports: slabs of bounded size, and the stored type."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def slabs(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | None
     volume : Volume
         Open volume.
     dtype : numpy.dtype
-        What to yield; must hold the stored values.
+        Type to yield; must be able to hold the stored values.
     progress : callable, optional
-        Called with the fraction handed out; an exception from it ends the export.
+        Called with the fraction done; an exception from it ends the export.
     """
     depth, height, width = volume.shape
     step = max(SLAB_NBYTES // (height * width * 4), 1)
@@ -35,7 +35,7 @@ def slabs(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | None
 
 
 def stored_dtype(volume: Volume, *, labels: bool) -> np.dtype[np.generic]:
-    """Return the little-endian type that other programs read: unsigned for labels, never 16-bit floats."""
+    """Return a little-endian type that other programs can read: unsigned for labels, no 16-bit floats."""
     dtype = np.dtype(volume.header.dtype)
     if dtype == np.int8 and labels:
         return np.dtype(np.uint8)

@@ -1,4 +1,4 @@
-"""OME-TIFF: what Fiji, QuPath and any image program read."""
+"""OME-TIFF, for Fiji, QuPath and other image programs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def write_tiff(
 ) -> None:
     """Write a volume as OME-TIFF, one page per z, with voxel size and position in Å.
 
-    BigTIFF from 2 GiB on. Labels are packed with deflate. Memory is bounded by one slab. The same volume gives the
-    same bytes.
+    BigTIFF from 2 GiB on. Labels are compressed with deflate. Memory is bounded by one slab. The same volume gives
+    the same bytes.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def write_tiff(
     path : path-like
         ``.ome.tiff`` or ``.tif``.
     labels : bool
-        Store unsigned integers, as programs expect of a mask, and pack them.
+        Store compressed unsigned integers, as programs expect for masks.
     progress : callable, optional
         Called with the fraction written; an exception from it discards the file.
 
@@ -47,7 +47,7 @@ def write_tiff(
     tifffile = import_optional("tifffile")
     dtype = stored_dtype(volume, labels=labels)
     big = int(np.prod(volume.shape, dtype=np.int64)) * dtype.itemsize >= _CLASSIC_NBYTES
-    with AtomicFile(Path(path)) as aside, tifffile.TiffWriter(aside.file, bigtiff=big, ome=True) as writer:
+    with AtomicFile(Path(path)) as new, tifffile.TiffWriter(new.file, bigtiff=big, ome=True) as writer:
         writer.write(
             _pages(volume, dtype, progress),
             shape=volume.shape,
@@ -77,7 +77,7 @@ def _metadata(volume: Volume) -> dict[str, object]:
         "axes": "ZYX",
         "Name": volume.meta.name,
         "Description": own_label(volume.meta.name),
-        # tifffile would draw a random one, and two exports of the same mask would differ.
+        # tifffile would use a random one, so two exports of the same mask would differ.
         "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{volume.meta.name} {volume.shape}")),
         "Plane": {**positions, **units},
         **{f"PhysicalSize{axis}": size for axis, size in sizes.items()},

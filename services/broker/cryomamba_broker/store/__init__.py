@@ -41,6 +41,7 @@ class Store:
 
     Attributes
     ----------
+    database : Database
     events : EventLog
     jobs : JobTable
     submissions : Submissions
@@ -57,15 +58,15 @@ class Store:
     """
 
     def __init__(self, path: Path, clock: Clock | None = None, policy: LeasePolicy | None = None) -> None:
-        self._database = Database(path, clock or Clock())
-        self.events = EventLog(self._database)
+        self.database = Database(path, clock or Clock())
+        self.events = EventLog(self.database)
         progress = LiveProgress()
-        self.jobs = JobTable(self._database, self.events, progress)
-        self.submissions = Submissions(self._database, self.events, self.jobs)
-        self.revisions = Revisions(self._database, self.events, self.jobs)
-        self.leases = Leases(self._database, self.events, self.jobs, progress, policy or LeasePolicy())
-        self.engines = EngineTable(self._database)
+        self.jobs = JobTable(self.database, self.events, progress)
+        self.submissions = Submissions(self.database, self.events, self.jobs)
+        self.revisions = Revisions(self.database, self.events, self.jobs)
+        self.leases = Leases(self.database, self.events, self.jobs, progress, policy or LeasePolicy())
+        self.engines = EngineTable(self.database)
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        self.database.close()

@@ -20,10 +20,10 @@ from cryomamba.errors import (
     ProtocolError,
     UnavailableError,
 )
-from cryomamba_gateway.link import BusLink
+from cryomamba_gateway.bus_connection import BusConnection
 from cryomamba_gateway.live import messages
-from cryomamba_gateway.live.follow import AllRelay, JobRelay
 from cryomamba_gateway.live.messages import MessageEncoder
+from cryomamba_gateway.live.relay import AllRelay, JobRelay
 from cryomamba_gateway.live.send_queue import SendQueue
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
@@ -45,7 +45,7 @@ class WebSocketSession:
     ----------
     websocket : WebSocket
         Accepted.
-    bus : BusLink
+    bus : BusConnection
     encoder : MessageEncoder
     scheduler : SendScheduler
     metrics : Metrics
@@ -60,7 +60,7 @@ class WebSocketSession:
         self,
         websocket: WebSocket,
         *,
-        bus: BusLink,
+        bus: BusConnection,
         encoder: MessageEncoder,
         scheduler: SendScheduler,
         metrics: Metrics,

@@ -21,7 +21,7 @@ from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.models.jobs import Artifact, JobId, JobRecord
 from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
-from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.routers.jobs import JOB
 
 router = APIRouter(tags=["artifacts"])
@@ -36,13 +36,12 @@ _BYTES: Final[dict[str, Any]] = {
     "*/*": {"schema": {"type": "string", "format": "binary"}},
 }
 _HEADERS: Final[dict[str, Any]] = {
-    **REQUEST_ID_HEADER,
     "ETag": {"description": "The file's SHA-256.", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "'bytes' if Range is supported.", "schema": {"type": "string"}},
 }
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The file", "headers": _HEADERS, "content": _BYTES},
-    206: {"description": "The requested range of the file", "headers": _HEADERS, "content": _BYTES},
+    200: ok("The file", headers=_HEADERS, content=_BYTES),
+    206: ok("The requested range of the file", headers=_HEADERS, content=_BYTES),
     **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *JOB, *BUS),
 }
 
@@ -94,7 +93,7 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
     if artifact.sha256:
         headers["ETag"] = f'"{artifact.sha256}"'
     path = gateway.settings.artifacts / job_id / artifact.name
-    opened = await asyncio.to_thread(_open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
+    opened = await asyncio.to_thread(open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
     if opened is not None:
         return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=artifact.name)
     if request.method == "HEAD":
@@ -118,7 +117,7 @@ def find_artifact(record: JobRecord, name: str) -> Artifact:
     return artifact
 
 
-def _open_regular(path: Path, size: int, folder: Path) -> int | None:
+def open_regular(path: Path, size: int, folder: Path) -> int | None:
     """Open a file if it is a regular one (no link) in the folder and has the recorded size; otherwise return None."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:

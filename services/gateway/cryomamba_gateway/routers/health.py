@@ -13,7 +13,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
 from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba_gateway.context import Context
-from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.metrics import CONTENT_TYPE_LATEST
 from cryomamba_gateway.models import Health, Readiness
 
@@ -23,7 +23,7 @@ router = APIRouter(tags=["health"])
 @router.get(
     "/v1/healthz",
     operation_id="getHealth",
-    responses={200: {"description": "The gateway is running", "headers": REQUEST_ID_HEADER}, **errors()},
+    responses={200: ok("The gateway is running"), **errors()},
 )
 async def healthz(gateway: Context) -> Health:
     """Liveness: the gateway is running, whatever the state of the other services."""
@@ -34,7 +34,7 @@ async def healthz(gateway: Context) -> Health:
     "/v1/readyz",
     operation_id="getReadiness",
     responses={
-        200: {"description": "A job would be accepted and run", "headers": REQUEST_ID_HEADER},
+        200: ok("A job would be accepted and run"),
         **errors(*BUS, ErrorCode.NO_WORKER),
     },
 )
@@ -60,11 +60,7 @@ async def readyz(gateway: Context) -> Readiness:
     operation_id="getMetrics",
     response_class=Response,
     responses={
-        200: {
-            "description": "Metrics in the Prometheus text format",
-            "headers": REQUEST_ID_HEADER,
-            "content": {"text/plain": {"schema": {"type": "string"}}},
-        },
+        200: ok("Metrics in the Prometheus text format", content={"text/plain": {"schema": {"type": "string"}}}),
         **errors(),
     },
 )

@@ -15,7 +15,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
-from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, JOB_LINKS, REQUEST_ID_HEADER, SUBMIT, THRESHOLD, errors
+from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, JOB_LINKS, SUBMIT, THRESHOLD, errors, ok
 from cryomamba_gateway.models import (
     ClientKey,
     CreatedJob,
@@ -53,10 +53,6 @@ _ETAG: Final[dict[str, Any]] = {"ETag": {"description": "Changes with the record
 _LOCATION: Final[dict[str, Any]] = {"Location": {"description": "Path of the job.", "schema": {"type": "string"}}}
 
 
-def _ok(description: str, **headers: Any) -> dict[str, Any]:  # noqa: ANN401 (OpenAPI header objects)
-    return {"description": description, "headers": {**REQUEST_ID_HEADER, **headers}}
-
-
 def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
@@ -66,7 +62,7 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     operation_id="createJob",
     status_code=201,
     response_model=CreatedJob,
-    responses={201: {**_ok("The job is queued", **_LOCATION), "links": JOB_LINKS}, **errors(*_SUBMIT_ERRORS)},
+    responses={201: ok("The job is queued", headers=_LOCATION, links=JOB_LINKS), **errors(*_SUBMIT_ERRORS)},
 )
 async def create_job(
     gateway: Context,
@@ -91,7 +87,7 @@ async def _submit(gateway: Gateway, caller: Principal, request: SubmitRequest) -
     "/jobs",
     operation_id="listJobs",
     response_model=JobPageOut,
-    responses={200: _ok("A page of jobs"), **errors(ErrorCode.BAD_REQUEST, *BUS)},
+    responses={200: ok("A page of jobs"), **errors(ErrorCode.BAD_REQUEST, *BUS)},
 )
 async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
     """List jobs, newest first; pass `cursor` to get the next page."""
@@ -108,8 +104,8 @@ async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery,
     operation_id="getJob",
     response_model=JobOut,
     responses={
-        200: {**_ok("The present record of the job", **_ETAG), "links": JOB_LINKS},
-        304: _ok("The record has not changed since the one in If-None-Match", **_ETAG),
+        200: ok("The present record of the job", headers=_ETAG, links=JOB_LINKS),
+        304: ok("The record has not changed since the one in If-None-Match", headers=_ETAG),
         **errors(*JOB),
     },
 )
@@ -138,7 +134,7 @@ def _names(if_none_match: str, etag: str) -> bool:
     operation_id="cancelJob",
     response_model=JobOut,
     responses={
-        200: _ok("The job is cancelled, or will be after the present tile"),
+        200: ok("The job is cancelled, or will be after the present tile"),
         **errors(ErrorCode.JOB_FINAL, *CHANGE, *JOB),
     },
 )
@@ -151,7 +147,7 @@ async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
     "/jobs/{job_id}/retry",
     operation_id="retryJob",
     response_model=JobOut,
-    responses={200: _ok("The job is queued again"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
+    responses={200: ok("The job is queued again"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
 )
 async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Queue a failed or cancelled job again."""
@@ -162,7 +158,7 @@ async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response
     "/jobs/{job_id}/delete",
     operation_id="deleteJob",
     response_model=JobOut,
-    responses={200: _ok("The job as it was"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
+    responses={200: ok("The job as it was"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
 )
 async def delete_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Delete a job that has ended, with its files."""
@@ -174,7 +170,7 @@ async def delete_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
     operation_id="thresholdJob",
     status_code=201,
     response_model=CreatedJob,
-    responses={201: _ok("The job is queued", **_LOCATION), **errors(*_SUBMIT_ERRORS, ErrorCode.NOT_FOUND)},
+    responses={201: ok("The job is queued", headers=_LOCATION), **errors(*_SUBMIT_ERRORS, ErrorCode.NOT_FOUND)},
 )
 async def threshold_job(
     gateway: Context,
@@ -195,7 +191,7 @@ async def threshold_job(
     status_code=204,
     response_class=Response,
     responses={
-        204: _ok("The focus is set"),
+        204: ok("The focus is set"),
         **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB),
     },
 )

@@ -16,7 +16,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.base import Request as Fields
 from cryomamba.models.jobs import JobId
 from cryomamba_gateway.context import Caller, Context
-from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
+from cryomamba_gateway.examples import errors, ok
 from cryomamba_gateway.routers.artifacts import RESPONSES, find_artifact, send_artifact
 from cryomamba_gateway.routers.jobs import JOB
 from cryomamba_server.signing import LIFETIME_S
@@ -51,7 +51,7 @@ class Signature(Fields):
     "/jobs/{job_id}/artifacts/{name}/link",
     operation_id="linkArtifact",
     responses={
-        200: {"description": "The link", "headers": REQUEST_ID_HEADER},
+        200: ok("The link"),
         **errors(ErrorCode.BAD_REQUEST, ErrorCode.FORBIDDEN, *JOB),
     },
 )

@@ -14,7 +14,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId
 from cryomamba.wire.webframe import MEDIA_TYPE, encode_web_frame
 from cryomamba_gateway.context import Caller, Context
-from cryomamba_gateway.examples import REQUEST_ID_HEADER, errors
+from cryomamba_gateway.examples import errors, ok
 from cryomamba_gateway.models import PreviewQuery
 from cryomamba_gateway.png import slice_png
 from cryomamba_gateway.routers.jobs import JOB
@@ -27,14 +27,13 @@ router = APIRouter(tags=["previews"])
     operation_id="getPreview",
     response_class=Response,
     responses={
-        200: {
-            "description": "The newest frame, in the WebSocket's binary layout, or a slice of it as an image",
-            "headers": REQUEST_ID_HEADER,
-            "content": {
+        200: ok(
+            "The newest frame, in the WebSocket's binary layout, or a slice of it as an image",
+            content={
                 MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
                 "image/png": {"schema": {"type": "string", "format": "binary"}},
             },
-        },
+        ),
         **errors(ErrorCode.BAD_REQUEST, ErrorCode.INVALID_PARAMETERS, *JOB),
     },
 )

@@ -12,7 +12,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_gateway.context import Caller, Context
-from cryomamba_gateway.examples import BUS, CHANGE, REQUEST_ID_HEADER, REVISION, errors
+from cryomamba_gateway.examples import BUS, CHANGE, REVISION, errors, ok
 from cryomamba_gateway.models import JobOut, RevisionBody, job_out
 
 router = APIRouter(tags=["artifacts"])
@@ -36,7 +36,7 @@ _ERRORS: Final = (
     operation_id="reviseJob",
     response_model=JobOut,
     responses={
-        200: {"description": "The job with its new file", "headers": REQUEST_ID_HEADER},
+        200: ok("The job with its new file"),
         **errors(*_ERRORS),
     },
 )

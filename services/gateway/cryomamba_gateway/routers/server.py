@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from cryomamba.client import calls
 from cryomamba_gateway.context import Caller, Context
-from cryomamba_gateway.examples import BUS, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.limits import BODY_MAX_BYTES
 from cryomamba_gateway.live.websocket_session import JOBS_MAX, MESSAGE_MAX_BYTES
 from cryomamba_gateway.models import GatewayInfo, Limits
@@ -18,7 +18,7 @@ router = APIRouter(tags=["server"])
     "/v1/server/info",
     operation_id="getServerInfo",
     responses={
-        200: {"description": "Versions, engines, workers and limits", "headers": REQUEST_ID_HEADER},
+        200: ok("Versions, engines, workers and limits"),
         **errors(*BUS),
     },
 )

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from cryomamba.errors import ErrorCode
 from cryomamba_gateway.access.auth import COOKIE, presented_token
 from cryomamba_gateway.context import Context
-from cryomamba_gateway.examples import CHANGE, REQUEST_ID_HEADER, errors
+from cryomamba_gateway.examples import CHANGE, errors, ok
 from cryomamba_gateway.origins import is_encrypted
 
 router = APIRouter(prefix="/v1", tags=["server"])
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["server"])
     operation_id="beginSession",
     status_code=204,
     response_class=Response,
-    responses={204: {"description": "The cookie is set", "headers": REQUEST_ID_HEADER}, **errors(*CHANGE)},
+    responses={204: ok("The cookie is set"), **errors(*CHANGE)},
 )
 async def begin_session(gateway: Context, request: Request) -> Response:
     """Sign in: store the token of this request in a cookie, for the gateway's pages and their WebSockets."""
@@ -38,7 +38,7 @@ async def begin_session(gateway: Context, request: Request) -> Response:
     status_code=204,
     response_class=Response,
     responses={
-        204: {"description": "The cookie is deleted", "headers": REQUEST_ID_HEADER},
+        204: ok("The cookie is deleted"),
         **errors(ErrorCode.FORBIDDEN),
     },
 )

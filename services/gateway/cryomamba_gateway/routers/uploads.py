@@ -18,7 +18,7 @@ from cryomamba.models.base import Request as Fields
 from cryomamba.models.files import FileList, FileRecord, PartReceipt, Sha256, UploadRequest, UploadStatus
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
-from cryomamba_gateway.examples import FILE_LINKS, REQUEST_ID_HEADER, UPLOAD, UPLOAD_LINKS, errors
+from cryomamba_gateway.examples import FILE_LINKS, UPLOAD, UPLOAD_LINKS, errors, ok
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
 
@@ -86,15 +86,11 @@ FileName = Annotated[
 ]
 
 
-def _ok(description: str) -> dict[str, Any]:
-    return {"description": description, "headers": REQUEST_ID_HEADER}
-
-
 @router.post(
     "/uploads/init",
     operation_id="beginUpload",
     status_code=201,
-    responses={201: {**_ok("The upload is ready for its parts"), "links": UPLOAD_LINKS}, **errors(*_BEGIN)},
+    responses={201: ok("The upload is ready for its parts", links=UPLOAD_LINKS), **errors(*_BEGIN)},
 )
 async def begin_upload(
     gateway: Context, caller: Caller, body: Annotated[UploadRequest, Body(openapi_examples=UPLOAD)]
@@ -109,7 +105,7 @@ async def begin_upload(
     "/uploads/{upload_id}/part/{index}",
     operation_id="putPart",
     openapi_extra=_RAW,
-    responses={200: _ok("The part is stored"), **errors(*_PART)},
+    responses={200: ok("The part is stored"), **errors(*_PART)},
 )
 async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int, request: Request) -> PartReceipt:
     """Send a part as the raw body. Parts may be sent in any order, in parallel, and repeatedly."""
@@ -120,7 +116,7 @@ async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int,
 @router.get(
     "/uploads/{upload_id}",
     operation_id="getUpload",
-    responses={200: _ok("The status of the upload"), **errors(ErrorCode.NOT_FOUND)},
+    responses={200: ok("The status of the upload"), **errors(ErrorCode.NOT_FOUND)},
 )
 async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> UploadStatus:
     """Return which parts have been received, so that a client sends only the others."""
@@ -132,7 +128,7 @@ async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> Upload
     operation_id="abortUpload",
     status_code=204,
     response_class=Response,
-    responses={204: _ok("It is removed"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
+    responses={204: ok("It is removed"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
 )
 async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Response:
     """Remove an unfinished upload."""
@@ -143,7 +139,7 @@ async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Resp
 @router.post(
     "/uploads/{upload_id}/complete",
     operation_id="completeUpload",
-    responses={200: {**_ok("The file"), "links": FILE_LINKS}, **errors(*_COMPLETE)},
+    responses={200: ok("The file", links=FILE_LINKS), **errors(*_COMPLETE)},
 )
 async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> FileRecord:
     """Assemble the file: verify its checksums and open it as a volume. Repeating it returns the same file."""
@@ -155,7 +151,7 @@ async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> F
     operation_id="putFile",
     status_code=201,
     openapi_extra=_RAW,
-    responses={201: {**_ok("The file"), "links": FILE_LINKS}, **errors(*_BEGIN, *_PART, *_COMPLETE)},
+    responses={201: ok("The file", links=FILE_LINKS), **errors(*_BEGIN, *_PART, *_COMPLETE)},
 )
 async def put_file(
     gateway: Context, caller: Caller, query: Annotated[PutQuery, Query()], request: Request
@@ -169,7 +165,7 @@ async def put_file(
     operation_id="putNamedFile",
     status_code=201,
     openapi_extra=_RAW,
-    responses={201: _ok("The file"), **errors(*_BEGIN, *_PART, *_COMPLETE)},
+    responses={201: ok("The file"), **errors(*_BEGIN, *_PART, *_COMPLETE)},
 )
 async def put_named_file(
     gateway: Context, caller: Caller, filename: FileName, query: Annotated[DigestQuery, Query()], request: Request
@@ -204,7 +200,7 @@ async def _receive_whole(
             raise
 
 
-@router.get("/files", operation_id="listFiles", responses={200: _ok("The files"), **errors()})
+@router.get("/files", operation_id="listFiles", responses={200: ok("The files"), **errors()})
 async def list_files(gateway: Context, caller: Caller) -> FileList:
     """List the uploaded files, newest first."""
     return FileList(files=tuple(await gateway.uploads.files(owner=caller.visibility.owner)))
@@ -215,7 +211,7 @@ async def list_files(gateway: Context, caller: Caller) -> FileList:
     operation_id="deleteFile",
     status_code=204,
     response_class=Response,
-    responses={204: _ok("It is removed"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
+    responses={204: ok("It is removed"), **errors(ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN)},
 )
 async def delete_file(gateway: Context, caller: Caller, file_id: str) -> Response:
     """Remove an uploaded file; pending jobs that use it will fail."""

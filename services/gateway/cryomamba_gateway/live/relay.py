@@ -1,0 +1,141 @@
+"""Relaying jobs from the bus to one WebSocket client: into its queue, each change of state once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from cryomamba.access.visibility import Visibility
+from cryomamba.client.bus_watch import AllWatch
+from cryomamba.client.job_follower import Item, JobFollower, Published
+from cryomamba.errors import ProtocolError, UnavailableError
+from cryomamba.models.events import ConnectionEvent, Event, ProgressEvent, StateEvent
+from cryomamba.models.jobs import JobRecord
+from cryomamba.wire.messages import PREVIEW
+from cryomamba_gateway.bus_connection import BusConnection, VisibleJobs
+from cryomamba_gateway.live import messages
+from cryomamba_gateway.live.messages import MessageEncoder
+from cryomamba_gateway.live.send_queue import SendQueue
+
+
+class JobRelay:
+    """Sends one client what happens to a job, to its end.
+
+    Parameters
+    ----------
+    bus : BusConnection
+    encoder : MessageEncoder
+        Shared by all clients.
+    queue : SendQueue
+        The client's.
+    job_id : str
+    visibility : Visibility
+        The client's.
+    previews : bool
+        Whether the client wants previews.
+    """
+
+    def __init__(
+        self,
+        bus: BusConnection,
+        encoder: MessageEncoder,
+        queue: SendQueue,
+        job_id: str,
+        *,
+        visibility: Visibility,
+        previews: bool = True,
+    ) -> None:
+        self._bus = bus
+        self._encoder = encoder
+        self._queue = queue
+        self._job_id = job_id
+        self._follower = JobFollower(VisibleJobs(bus, visibility), job_id, previews=previews, parse=encoder.record)
+        self._connected = True
+
+    async def run(self) -> None:
+        """Send the present state, then what happens, and return when the job is final.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such job, or no longer, or the client may not see it.
+        UnavailableError
+            The broker cannot be reached at first.
+        """
+        try:
+            # A transport that was replaced ends its subscriptions: the broker has moved.
+            while not self._follower.states.ended and not self._bus.closed:
+                async with contextlib.aclosing(self._follower.items()) as items:
+                    async for item in items:
+                        with contextlib.suppress(ProtocolError):
+                            self._send(item)
+        finally:
+            self._queue.forget(self._job_id)
+
+    def _send(self, item: Item) -> None:
+        match item:
+            case JobRecord():
+                self._queue.put(messages.connected(item))
+            case Published() if item.message.envelope.type == PREVIEW:
+                self._queue.put_preview(item.message)
+            case Published():
+                self._queue.put(self._encoder.progress(item.message), key=f"progress/{self._job_id}")
+            case StateEvent():
+                if item.event.state.final and item.record.state.final:
+                    self._queue.release(self._job_id)
+                self._queue.put(self._encoder.state(item))
+            case ConnectionEvent():
+                self._send_connection(item)
+
+    def _send_connection(self, event: ConnectionEvent) -> None:
+        connected = event.status != "lost"
+        if connected != self._connected or event.status == "restarted":
+            self._connected = connected
+            self._queue.put(messages.link(event), key="link")
+
+
+class AllRelay:
+    """Sends one client the states and progress of all jobs that it may see, without end.
+
+    Parameters
+    ----------
+    bus : BusConnection
+    queue : SendQueue
+        The client's.
+    since : int or None
+        Number of the last event that the client knows; later ones are sent first.
+    visibility : Visibility
+        The client's.
+    """
+
+    def __init__(self, bus: BusConnection, queue: SendQueue, since: int | None, *, visibility: Visibility) -> None:
+        self._bus = bus
+        self._visibility = visibility
+        self._queue = queue
+        self._last = since
+        self._started = False
+
+    async def run(self) -> None:
+        """Send the number of the first event, then what happens, until the gateway ends."""
+        while not self._bus.closed:
+            with contextlib.suppress(UnavailableError):
+                watch = AllWatch(self._bus.transport(self._visibility), since=self._last)
+                async with contextlib.aclosing(watch.events()) as events:
+                    async for event in events:
+                        self._last = watch.last
+                        self._send(event)
+            # A transport that was replaced ends its watch; the next one is there already, or the broker is down.
+            await asyncio.sleep(0.1)
+
+    def _send(self, event: Event) -> None:
+        match event:
+            case StateEvent():
+                self._queue.put(messages.state(event))
+            case ProgressEvent():
+                self._queue.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
+            case ConnectionEvent():
+                if event.status == "connected" and not self._started and self._last is not None:
+                    self._started = True
+                    self._queue.put(messages.subscribed(self._last))
+                self._queue.put(messages.link(event), key="link")

@@ -1,0 +1,42 @@
+"""Binding the sockets: ports in use, ipc endpoints, public addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from cryomamba.client.bus_requester import BusRequester
+from cryomamba.errors import InvalidRequestError, UnavailableError
+from cryomamba.settings import Settings
+from cryomamba_broker.server import Broker
+
+StartBroker = Callable[..., Awaitable[Broker]]
+
+
+async def test_a_port_in_use_is_refused_by_name(broker: Broker, settings: Settings, tmp_path: Path) -> None:
+    """The error names the endpoint and the variables, and nothing stays bound."""
+    taken = settings.model_copy(update={"home": tmp_path / "other", "bus_events": broker.endpoints.events})
+    with pytest.raises(UnavailableError, match="in use") as caught:
+        async with Broker(taken):
+            pass
+    assert broker.endpoints.events in caught.value.message
+
+
+async def test_an_ipc_endpoint_works_and_is_not_taken_away(start_broker: StartBroker, tmp_path: Path) -> None:
+    """A broker on a socket file answers there, and a second one does not steal the file."""
+    endpoint = f"ipc://{tmp_path}/jobs.sock"
+    first = await start_broker(bus_jobs=endpoint)
+    with pytest.raises(UnavailableError, match="in use"):
+        await start_broker(bus_jobs=endpoint, home=tmp_path / "other")
+    channel = BusRequester(first.endpoints.jobs, src="c")
+    assert (await channel.request("ping", {})).body["protocol"] == 1
+    await channel.close()
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5560", "tcp://*:5560", "tcp://example.org:5560", "nonsense"])
+async def test_an_address_that_others_reach_is_refused(start_broker: StartBroker, endpoint: str) -> None:
+    """Until the bus has locks it is bound to this machine alone."""
+    with pytest.raises(InvalidRequestError, match="CRYOMAMBA_BUS_JOBS"):
+        await start_broker(bus_jobs=endpoint)

@@ -1,0 +1,168 @@
+"""Jobs over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryomamba.errors import ErrorCode
+from cryomamba.models.jobs import JobError
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import Services, Worker
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize("prefix", ["/v1/jobs", "/jobs"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {},
+        {"volume": {"shape": [8, 8, 8]}, "engine": "demo", "params": {"seconds": 1}, "name": " mine ", "priority": 5},
+        {"volume_shape": [8, 8, 8], "volume_dtype": "float32", "has_volume": False, "params": {}},
+    ],
+)
+async def test_every_form_of_a_submit_makes_a_job(
+    services: Services, worker: Worker, prefix: str, body: object
+) -> None:
+    """An empty body, the present form and the first-documented one are all taken, with and without /v1."""
+    reply = await services.http.post(prefix, json=body) if body is not None else await services.http.post(prefix)
+    assert reply.status_code == 201, reply.text
+    made = reply.json()
+    assert made["status"] == "created"
+    assert made["state"] == "pending"
+    assert reply.headers["Location"] == f"/v1/jobs/{made['job_id']}"
+    assert (await services.http.get(reply.headers["Location"])).json()["job_id"] == made["job_id"]
+
+
+async def test_a_repeated_submit_makes_one_job(services: Services, worker: Worker) -> None:
+    """The Idempotency-Key decides; the same key for another request is a conflict."""
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    first, second = [await services.http.post("/v1/jobs", json={"name": "a"}, headers=key) for _ in range(2)]
+    assert first.json()["job_id"] == second.json()["job_id"]
+    other = await services.http.post("/v1/jobs", json={"name": "b"}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"volume": {"shape": [8, 8]}}, 400, "bad_request"),
+        ({"volume": {"shape": [8, 8, 0]}}, 400, "bad_request"),
+        ({"volume": {"shape": [8, 8, 8], "path": "a.mrc"}}, 400, "bad_request"),
+        ({"volume": {}}, 400, "bad_request"),
+        ({"volume": {"shape": [True, 8, 8]}}, 400, "bad_request"),
+        ({"volume": {"shape": ["8", 8, 8]}}, 400, "bad_request"),
+        ({"priority": "1"}, 400, "bad_request"),
+        ({"priority": True}, 400, "bad_request"),
+        ({"nonsense": 1}, 400, "bad_request"),
+        ({"priority": 10**30}, 400, "bad_request"),
+        ({"engine": "membran"}, 422, "unknown_engine"),
+        ({"params": {"seconds": -1}}, 422, "invalid_parameters"),
+        ({"params": {"seconds": 10**30}}, 422, "invalid_parameters"),
+        ({"volume": {"path": "/etc/passwd"}}, 403, "path_forbidden"),
+        ({"volume": {"path": "not-there.mrc"}}, 422, "volume_not_found"),
+        ({"params": {"seconds": 1, "x": "y" * 20_000}}, 413, "too_large"),
+    ],
+)
+async def test_a_submit_that_does_not_fit_is_refused(
+    services: Services, worker: Worker, body: object, status: int, code: str
+) -> None:
+    """Each mistake has its code and a hint, and nothing is queued."""
+    reply = await services.http.post("/v1/jobs", json=body)
+    assert (reply.status_code, reply.json()["code"]) == (status, code), reply.text
+    assert reply.json()["hint"]
+    assert (await services.http.get("/v1/jobs?state=pending")).json()["jobs"] == []
+
+
+async def test_without_a_worker_there_is_no_engine(idle_services: Services) -> None:
+    """A submit that nobody could ever work on says so, and may be tried again."""
+    await idle_services.start_broker()
+    await idle_services.start_gateway()
+    reply = await idle_services.http.post("/v1/jobs")
+    assert (reply.status_code, reply.json()["code"], reply.json()["retryable"]) == (503, "no_worker", True)
+    assert "Retry-After" in reply.headers
+
+
+async def test_the_listing_is_newest_first_in_pages(services: Services, worker: Worker) -> None:
+    """A cursor leads through all jobs, each once; the state filters."""
+    made = [(await services.submit(name=str(number))).job_id for number in range(5)]
+    seen, cursor = [], None
+    while True:
+        params = {"limit": "2", "state": "pending"} | ({"cursor": cursor} if cursor else {})
+        page = (await services.http.get("/v1/jobs", params=params)).json()
+        seen += [job["job_id"] for job in page["jobs"]]
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    assert (await services.http.get("/v1/jobs?state=running")).json()["jobs"] == []
+    for wrong in ("state=odd", "limit=0", "limit=501", "limit=x", "states=running", "cursor=" + "x" * 201):
+        assert (await services.http.get(f"/v1/jobs?{wrong}")).status_code == 400, wrong
+
+
+async def test_an_unchanged_job_costs_no_bytes(services: Services, worker: Worker) -> None:
+    """If-None-Match with the record's ETag gives 304 until the record changes."""
+    job = await services.submit()
+    path = f"/v1/jobs/{job.job_id}"
+    etag = (await services.http.get(path)).headers["ETag"]
+    same = await services.http.get(path, headers={"If-None-Match": f'"other", W/{etag}'})
+    assert (same.status_code, same.content) == (304, b"")
+    await services.http.delete(path)
+    assert (await services.http.get(path, headers={"If-None-Match": etag})).status_code == 200
+
+
+async def test_cancel_retry_and_what_final_jobs_refuse(services: Services, worker: Worker) -> None:
+    """A pending job is cancelled at once and can be retried; a completed one refuses both."""
+    job = await services.submit()
+    path = f"/v1/jobs/{job.job_id}"
+    assert (await services.http.delete(path)).json()["state"] == "cancelled"
+    assert (await services.http.post(f"{path}/retry")).json()["state"] == "pending"
+    claimed = await worker.claim()
+    assert (await services.http.put(f"{path}/focus", json={"position": [1, 2.5, 3]})).status_code == 204
+    await worker.finish(claimed, {})
+    refused = await services.http.delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "job_final")
+    assert (await services.http.post(f"{path}/retry")).status_code == 409
+
+
+async def test_a_failed_job_says_why(services: Services, worker: Worker) -> None:
+    """The record keeps the error in the words of the worker."""
+    job = await services.submit()
+    claimed = await worker.claim()
+    error = JobError(code=ErrorCode.OUT_OF_MEMORY, message="Too little memory.", hint="Take a smaller tile.", attempt=1)
+    await worker.fail(claimed, error)
+    record = (await services.http.get(f"/v1/jobs/{job.job_id}")).json()
+    assert record["state"] == "failed"
+    assert record["errors"][0]["code"] == "out_of_memory"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/retry"),
+        ("PUT", "/focus"),
+        ("GET", "/preview"),
+        ("GET", "/artifacts/mask.mrc"),
+    ],
+)
+@pytest.mark.parametrize("job_id", [UNKNOWN, "a b", "x" * 65, "%00"])
+async def test_an_unknown_job_is_not_found(services: Services, method: str, path: str, job_id: str) -> None:
+    """Whatever is asked of it, and however odd its id."""
+    body = {"position": [0, 0, 0]} if method == "PUT" else None
+    reply = await services.http.request(method, f"/v1/jobs/{job_id}{path}", json=body)
+    assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+
+
+async def test_the_id_of_one_job_does_not_reach_another(services: Services, worker: Worker) -> None:
+    """The first half of an id is no id."""
+    job = await services.submit()
+    assert (await services.http.get(f"/v1/jobs/{job.job_id[:-1]}")).status_code == 404

@@ -1,0 +1,184 @@
+"""The gateway's pages: their content, what they may run, and the viewer in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+from PIL import Image
+from tests.gateway.chromium import Tab, tab
+
+from cryomamba.errors import ErrorCode
+from cryomamba.models.jobs import JobError, JobRecord
+from cryomamba.testing import wait_until_async
+from cryomamba_gateway.png import slice_png
+from cryomamba_gateway.routers.pages import FILES
+from cryomamba_server.tokens import Scope, TokenStore
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import Mask, Services, Worker
+
+ROOT = Path(__file__).parents[3]
+MARKUP = """<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>&lt;b&gt;"""
+in_session = pytest.mark.asyncio(loop_scope="session")
+browsed = pytest.mark.browser
+
+
+def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
+    """Every installation has them."""
+    (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    names = zipfile.ZipFile(built).namelist()
+    assert {f"cryomamba_gateway/web/{name}" for name in FILES.values()} <= set(names)
+
+
+@in_session
+@pytest.mark.parametrize("path", FILES)
+async def test_a_page_is_public_and_limits_what_it_loads(services: Services, path: str) -> None:
+    """Its policy allows no inline script, and no frame in another page."""
+    reply = await services.http.get(path)
+    assert reply.status_code == 200
+    policy = dict(part.split(maxsplit=1) for part in reply.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert "unsafe" not in policy["script-src"]
+    assert policy["connect-src"] == "'self'"
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    head = await services.http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(reply.content))
+
+
+@in_session
+async def test_the_first_page_loads_nothing_from_other_servers(services: Services) -> None:
+    """The page, its style and its script name no other server, and the page has no inline script."""
+    for path in ("/", "/web/page.css", "/web/viewer.js"):
+        assert "//" not in re.sub(
+            r"^ *//.*$|`\$\{scheme\}://", "", (await services.http.get(path)).text, flags=re.MULTILINE
+        ), path
+    page = (await services.http.get("/")).text
+    assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [""]
+    assert " on" not in "".join(re.findall(r"<[^>]+>", page))
+    assert "style=" not in page
+
+
+@in_session
+async def test_files_of_other_servers_have_a_checksum(services: Services) -> None:
+    """The API reference runs Swagger UI of one version, or none."""
+    page = (await services.http.get("/docs")).text
+    foreign = [tag for tag in re.findall(r"<(?:script|link)[^>]+>", page) if "https:" in tag]
+    assert len(foreign) == 2
+    assert all(re.search(r'integrity="sha384-[A-Za-z0-9+/]{64}"', tag) and "crossorigin" in tag for tag in foreign)
+
+
+@in_session
+async def test_pages_keep_to_hosts_and_methods(services: Services) -> None:
+    """Another host name is refused, and so is another method."""
+    foreign = await services.http.get("/", headers={"Host": "evil.example.net"})
+    assert (foreign.status_code, foreign.json()["code"]) == (403, "forbidden")
+    written = await services.http.post("/")
+    assert (written.status_code, written.headers["Allow"]) == (405, "GET, HEAD")
+    assert (await services.http.get("/web/nothing.js")).status_code == 404
+
+
+async def until_drawn(page: Tab, png: bytes) -> None:
+    """Wait until the canvas has the pixels of an image."""
+    wanted = pixels(png)
+
+    async def drawn() -> bool:
+        url = await page.value("document.getElementById('slice-image').toDataURL()")
+        return np.array_equal(pixels(base64.b64decode(url.partition(",")[2])), wanted)
+
+    await wait_until_async(drawn, what="the slice")
+
+
+def pixels(png: bytes) -> npt.NDArray[np.uint8]:
+    """Return an image as RGBA, with zeros where it is transparent."""
+    rgba = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+    return np.where(rgba[..., 3:] > 0, rgba, 0).astype(np.uint8)
+
+
+@in_session
+@browsed
+async def test_a_user_signs_in_and_sees_a_live_preview(
+    idle_services: Services, ball: Mask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sign in, list, live slices equal to the server's images, hostile text as text, a revoked token, sign out."""
+    services = idle_services
+    monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.05)
+    tokens = TokenStore(services.settings.keys)
+    token, info = tokens.create("ada", [Scope.WRITE], days=1)
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    services.http.headers["Authorization"] = f"Bearer {token}"
+    async with tab(url, tmp_path / "profile") as page:
+        await page.until("document.getElementById('sign-in').checkVisibility()")
+        await page.until("document.getElementById('health').textContent.startsWith('Running')")
+        await page.until("document.getElementById('readiness').textContent === 'Ready · 1 worker'")
+        assert not await page.value("document.getElementById('content').checkVisibility()")
+        await sign_in(page, token)
+        assert await page.value("document.cookie") == ""
+
+        job = await submit_and_watch(page, services, worker, ball)
+        await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=MARKUP))
+        await page.until("document.getElementById('job-status').textContent.includes('failed')")
+        assert MARKUP in await page.text("#job-status")
+        assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
+        assert await page.value("document.title") == "CryoMamba"
+
+        tokens.revoke(info.id)
+        await page.until("document.getElementById('sign-in').checkVisibility()")
+        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
+        assert not await page.value("document.getElementById('job').checkVisibility()")
+        await sign_in(page, tokens.create("bob", [Scope.READ], days=1)[0])
+        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
+        await page.value("document.getElementById('sign-out').click()")
+        await page.until("document.getElementById('sign-in').checkVisibility()")
+        assert await page.value("fetch('/v1/jobs').then(({status}) => status)") == 401
+
+
+async def sign_in(page: Tab, token: str) -> None:
+    """Enter the token."""
+    await page.value(f"document.getElementById('token').value = {json.dumps(token)}")
+    await page.value("document.querySelector('#sign-in button').click()")
+    await page.until("document.getElementById('content').checkVisibility()")
+
+
+async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:
+    """Submit a job with a hostile label, and see its first frames."""
+    await services.submit(volume={"shape": [8, 8, 8]}, name=MARKUP)
+    await page.until("document.querySelector('#jobs a') !== null")
+    assert await page.text("#jobs a") == MARKUP
+    await page.value("document.querySelector('#jobs a').click()")
+    assert await page.text("#job-name") == MARKUP
+    job = await worker.claim()
+    await until_drawn(page, slice_png(await worker.publish(job, ball, codec="raw"), "z", None))
+    frame = await worker.publish(job, ball * 5, codec="deflate")
+    await until_drawn(page, slice_png(frame, "z", None))
+    await page.value("{const a = document.getElementById('axis'); a.value = 'x'; a.dispatchEvent(new Event('change'))}")
+    await until_drawn(page, slice_png(frame, "x", None))
+    assert await page.text("#slice-caption") == "Slice 13 of 24 · preview"
+    return job
+
+
+@in_session
+@browsed
+async def test_without_tokens_no_sign_in_is_needed(services: Services, worker: Worker, tmp_path: Path) -> None:
+    """The list is shown without a token, and text that became markup by mistake would not run."""
+    job = await services.submit()
+    async with tab(f"{services.url}/#{job.job_id}", tmp_path / "profile") as page:
+        await page.until("document.getElementById('content').checkVisibility()")
+        await page.until("document.getElementById('job').checkVisibility()")
+        assert not await page.value("document.getElementById('sign-in').checkVisibility()")
+        assert not await page.value("document.getElementById('sign-out').checkVisibility()")
+        assert job.job_id in await page.value("document.querySelector('#jobs tr.selected').dataset.job")
+        with pytest.raises(ValueError, match="TrustedHTML"):
+            await page.value(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(MARKUP)})")
