@@ -1,20 +1,20 @@
-"""Every error a person or program can get from CryoMamba, and how it travels.
+"""All errors of CryoMamba, and how they cross process boundaries.
 
 The tree::
 
     CryoMambaError
-    ├── InvalidRequestError   the request itself is wrong; sending it again cannot help
-    │   └── VolumeError       the volume cannot be used: missing, truncated, unsupported, not finite
+    ├── InvalidRequestError   the request is invalid; repeating it cannot help
+    │   └── VolumeError       the volume is missing, truncated, unsupported or not finite
     ├── NotFoundError         no such job, artifact or route
-    ├── ConflictError         the thing exists in a state that does not allow this
-    ├── AccessError           not allowed, or too often
-    ├── UnavailableError      a service is away, slow or full; the same call may work later
-    ├── ProtocolError         bytes on a socket that are not the bus protocol
-    ├── JobFailedError        the work was accepted and ended without a result
-    └── InternalError         a defect in CryoMamba
+    ├── ConflictError         the current state of the job or file does not allow this
+    ├── AccessError           not authenticated, not permitted, or too many requests
+    ├── UnavailableError      a service is down, slow or full; the same call may succeed later
+    ├── ProtocolError         a message does not follow the bus protocol
+    ├── JobFailedError        the job failed or was cancelled
+    └── InternalError         a bug in CryoMamba
 
-An error carries ``code`` (from a closed list), ``message`` (a sentence), ``hint`` (what to try), ``retryable`` and
-``details``. The same five fields cross the bus, HTTP and WebSocket, so every client sees the same error.
+An error has a ``code`` (from a closed list), a ``message`` (a sentence), a ``hint`` (what to do), ``retryable`` and
+``details``. The same five fields are sent over the bus, HTTP and WebSocket, so all clients get the same error.
 """
 
 from __future__ import annotations
@@ -69,20 +69,20 @@ class ErrorCode(StrEnum):
 
 
 class CryoMambaError(Exception):
-    """The root of the tree.
+    """Base class of all errors.
 
     Parameters
     ----------
     message : str
-        A sentence a biologist can read. It names no server path, token or traceback.
+        A sentence for users, without server paths, tokens or tracebacks.
     code : ErrorCode, optional
-        Defaults to the class's own code.
+        Default: the code of the class.
     hint : str
-        What to try next, a sentence.
+        A sentence that says what to do.
     retryable : bool, optional
-        Whether the very same call may succeed later. Defaults to the class's own answer.
+        Whether the same call may succeed later. Default: that of the class.
     details : mapping, optional
-        Facts for programs (plain msgpack and JSON types only).
+        Data for programs (msgpack and JSON types only).
     """
 
     default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
@@ -111,7 +111,7 @@ class CryoMambaError(Exception):
         return (error_from_payload, (self.payload(),))
 
     def payload(self) -> dict[str, Any]:
-        """Return the five fields as plain types, as they cross bus and HTTP."""
+        """Return the five fields as plain types, as sent over the bus and HTTP."""
         return {
             "code": str(self.code),
             "message": self.message,
@@ -122,13 +122,13 @@ class CryoMambaError(Exception):
 
 
 class InvalidRequestError(CryoMambaError):
-    """The request is wrong as it stands: malformed, out of range, an unknown engine, a forbidden path."""
+    """The request is invalid: malformed, out of range, an unknown engine, a forbidden path."""
 
     default_code = ErrorCode.BAD_REQUEST
 
 
 class VolumeError(InvalidRequestError):
-    """The volume is missing, truncated, of an unsupported kind, or holds voxels that are not numbers."""
+    """The volume is missing, truncated, unsupported, or has voxels that are NaN or infinite."""
 
     default_code = ErrorCode.VOLUME_UNREADABLE
 
@@ -141,47 +141,47 @@ class NotFoundError(CryoMambaError):
 
 def no_such_job(job_id: str) -> NotFoundError:
     """Return the error for a job that does not exist or is not visible: the caller must not see which."""
-    return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="'cryomamba jobs' lists those that there are.")
+    return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="Check the id; 'cryomamba jobs' lists the jobs.")
 
 
 class ConflictError(CryoMambaError):
-    """The thing is in a state that does not allow this: a final job, a reused key, a stale attempt."""
+    """The current state does not allow this: a final job, a reused key, a stale attempt."""
 
     default_code = ErrorCode.CONFLICT
 
 
 class AccessError(CryoMambaError):
-    """The caller is not known, not allowed, or asks too often."""
+    """The caller is not authenticated, not permitted, or sends too many requests."""
 
     default_code = ErrorCode.FORBIDDEN
 
 
 class UnavailableError(CryoMambaError):
-    """A service is away, too slow or full; the same call may work later."""
+    """A service is down, too slow or full; the same call may succeed later."""
 
     default_code = ErrorCode.UNAVAILABLE
     default_retryable = True
 
 
 class ProtocolError(CryoMambaError):
-    """Bytes that are not a message of this bus version."""
+    """A message does not follow this version of the bus protocol."""
 
     default_code = ErrorCode.PROTOCOL
 
 
 class JobFailedError(CryoMambaError):
-    """A job was accepted and ended without a mask: it failed or was cancelled."""
+    """A job ended without a mask: it failed or was cancelled."""
 
     default_code = ErrorCode.ENGINE_FAILED
 
 
 class InternalError(CryoMambaError):
-    """A defect in CryoMamba itself; worth a bug report."""
+    """A bug in CryoMamba; please report it."""
 
     default_code = ErrorCode.INTERNAL
 
 
-_CLASS_OF: dict[ErrorCode, type[CryoMambaError]] = {
+_CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.BAD_REQUEST: InvalidRequestError,
     ErrorCode.INVALID_PARAMETERS: InvalidRequestError,
     ErrorCode.UNKNOWN_ENGINE: InvalidRequestError,
@@ -216,17 +216,17 @@ _CLASS_OF: dict[ErrorCode, type[CryoMambaError]] = {
 
 
 def error_from_payload(payload: Mapping[str, Any]) -> CryoMambaError:
-    """Rebuild the typed error that :meth:`CryoMambaError.payload` described.
+    """Return the typed error for the fields of :meth:`CryoMambaError.payload`.
 
-    An unknown code (a newer server) becomes :class:`InternalError` and keeps its message, so nothing is swallowed.
+    An unknown code (from a newer server) becomes :class:`InternalError` with the message unchanged.
     """
     try:
         code = ErrorCode(str(payload.get("code", "")))
     except ValueError:
         code = ErrorCode.INTERNAL
     details = payload.get("details")
-    return _CLASS_OF[code](
-        str(payload.get("message") or "The service reported an error without a message."),
+    return _CLASSES[code](
+        str(payload.get("message") or "The service returned an error without a message."),
         code=code,
         hint=str(payload.get("hint") or ""),
         retryable=bool(payload.get("retryable", False)),

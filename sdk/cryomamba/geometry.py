@@ -1,4 +1,4 @@
-"""Shapes and spacings of volumes; axes are z, y, x."""
+"""Shapes (voxels) and voxel sizes (Å) of volumes; axes are z, y, x."""
 
 from __future__ import annotations
 

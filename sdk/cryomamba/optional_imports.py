@@ -1,4 +1,4 @@
-"""Libraries that only some machines have: imported when they are needed, or named with the way to get them."""
+"""Imports of packages that come with an extra; if one is missing, the error says what to install."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryomamba.errors import ErrorCode, InvalidRequestError
 
 
 def import_optional(name: str) -> ModuleType:
-    """Import a library of the ``server`` extra, or say how to get it.
+    """Import a package of the ``tomo`` extra when it is needed.
 
     Raises
     ------
@@ -21,16 +21,12 @@ def import_optional(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InvalidRequestError(
-            f"This needs the library {name.partition('.')[0]}, which is not installed here.",
-            code=ErrorCode.ENGINE_UNAVAILABLE,
-            hint="Install it with: pip install 'cryomamba[tomo]'.",
-        ) from error
+        raise _missing(name.partition(".")[0], "tomo") from error
 
 
 @contextmanager
 def requires_extra(extra: str) -> Iterator[None]:
-    """Turn a failing import inside a ``with`` block into an error that names the extra to install.
+    """Turn a failed import in a ``with`` block into an error that names the extra to install.
 
     Raises
     ------
@@ -40,8 +36,12 @@ def requires_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise InvalidRequestError(
-            f"The package {error.name or error} is not installed here.",
-            code=ErrorCode.ENGINE_UNAVAILABLE,
-            hint=f"Install it with: pip install 'cryomamba[{extra}]'.",
-        ) from error
+        raise _missing(error.name or str(error), extra) from error
+
+
+def _missing(package: str, extra: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"The package {package} is not installed here.",
+        code=ErrorCode.ENGINE_UNAVAILABLE,
+        hint=f"Install it with: pip install 'cryomamba[{extra}]'.",
+    )

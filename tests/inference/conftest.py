@@ -1,4 +1,4 @@
-"""Small volumes on disk, and a watcher that keeps what it is told."""
+"""Small volumes on disk, and a recorder of events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VolumeMaker = Callable[..., Path]
 
 
 class Recorder:
-    """A :class:`~cryomamba_inference.runner.EventSink` that keeps everything."""
+    """A :class:`~cryomamba_inference.runner.EventSink` that records everything."""
 
     def __init__(self) -> None:
         self.reports: list[Progress] = []
@@ -34,7 +34,7 @@ class Recorder:
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """A watcher without memory of other tests."""
+    """A recorder for one test."""
     return Recorder()
 
 

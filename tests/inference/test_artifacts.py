@@ -125,8 +125,8 @@ def test_finished_files_survive_a_power_cut(
 
 
 @pytest.mark.skipif(not MEMORY.is_dir(), reason="needs a second file system")
-def test_folders_on_two_file_systems_are_named(tmp_path: Path) -> None:
-    """A home whose folders were mounted one by one is told so, instead of a defect of the engine."""
+def test_folders_on_two_file_systems_are_reported(tmp_path: Path) -> None:
+    """A data directory with separately mounted folders gives an error that says so."""
     work = tmp_path / "work"
     work.mkdir()
     (work / "mask.mrc").write_text("mask")

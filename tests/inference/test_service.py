@@ -155,7 +155,7 @@ async def test_a_service_that_stops_releases_its_job(stack: Stack) -> None:
 
 
 async def test_a_child_that_dies_while_idle_is_replaced(stack: Stack) -> None:
-    """SIGKILL of a waiting child costs nobody anything: the next job completes on its first attempt."""
+    """SIGKILL of an idle compute process has no effect: the next job completes on its first attempt."""
     async with serving(stack) as (service, client):
         first = service.child_pid
         psutil.Process(first).kill()

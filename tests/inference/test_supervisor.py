@@ -1,4 +1,4 @@
-"""The computing child: does what it is told, tells what it does, and neither outlives the service nor dies unseen."""
+"""The compute process: runs jobs, reports on them, ends with the service, and its death is noticed."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ if __name__ == "__main__":
 @asynccontextmanager
 async def compute_process(home: Path) -> AsyncIterator[tuple[ComputeProcess, asyncio.Queue[Message]]]:
     """A ready child that may read below `home`, and what it says."""
-    heard: asyncio.Queue[Message] = asyncio.Queue()
-    child = ComputeProcess(Settings(home=home, roots=(home,), processes=1), "raw", heard.put_nowait)
+    received: asyncio.Queue[Message] = asyncio.Queue()
+    child = ComputeProcess(Settings(home=home, roots=(home,), processes=1), "raw", received.put_nowait)
     try:
         engines = await child.ready
         assert engines is not None
         assert {"demo", "threshold"} <= {info.name for info in engines}
-        yield child, heard
+        yield child, received
     finally:
         await child.end()
         await child.end()
 
 
-def order(folder: Path, engine: str, *, path: Path | None = None, **params: Any) -> Message:
+def job(folder: Path, engine: str, *, path: Path | None = None, **params: Any) -> Message:
     now = datetime.now(UTC)
     folder.mkdir()
     record = JobRecord(
@@ -72,10 +72,10 @@ def order(folder: Path, engine: str, *, path: Path | None = None, **params: Any)
     return {"job": record.model_dump(mode="json"), "attempt": 4, "focus": None, "folder": str(folder)}
 
 
-async def until_end(heard: asyncio.Queue[Message]) -> list[Message]:
+async def until_end(received: asyncio.Queue[Message]) -> list[Message]:
     messages = []
     while True:
-        messages.append(await heard.get())
+        messages.append(await received.get())
         if messages[-1]["type"] in {"done", "failed", "exited"}:
             return messages
 
@@ -85,9 +85,9 @@ async def test_a_child_does_job_after_job(tmp_path: Path, make_volume: Any) -> N
     bad = np.zeros((8, 8, 8), np.float32)
     bad[0, 0, 0] = np.nan
     write_volume(tmp_path / "nan.mrc", bad, 10.0)
-    async with compute_process(tmp_path) as (child, heard):
-        child.run(order(tmp_path / "a", "threshold", path=make_volume((20, 24, 28))))
-        messages = await until_end(heard)
+    async with compute_process(tmp_path) as (child, received):
+        child.run(job(tmp_path / "a", "threshold", path=make_volume((20, 24, 28))))
+        messages = await until_end(received)
         frames = [message for message in messages if message["type"] == "preview"]
         artifacts = [Artifact.model_validate(fields) for fields in messages[-1]["artifacts"]]
         assert (frames[-1]["job"], frames[-1]["attempt"], frames[-1]["body"]["final"]) == ("job", 4, True)
@@ -101,8 +101,8 @@ async def test_a_child_does_job_after_job(tmp_path: Path, make_volume: Any) -> N
             ("d", tmp_path / "none.mrc", {}, "volume_not_found"),
             ("e", tmp_path / "nan.mrc", {"method": "value"}, "invalid_parameters"),
         ):
-            child.run(order(tmp_path / name, "threshold", path=path, **params))
-            (*_, failed) = await until_end(heard)
+            child.run(job(tmp_path / name, "threshold", path=path, **params))
+            (*_, failed) = await until_end(received)
             assert failed["error"]["code"] == code
             assert failed["error"]["hint"]
             assert not (tmp_path / name / "mask.mrc").exists()
@@ -112,27 +112,27 @@ async def test_a_child_does_job_after_job(tmp_path: Path, make_volume: Any) -> N
 
 async def test_a_cancel_reaches_a_running_job(tmp_path: Path) -> None:
     """A demo of an hour ends with the code of a cancel, and the child lives on; a late cancel means nothing."""
-    async with compute_process(tmp_path) as (child, heard):
-        child.run(order(tmp_path / "a", "demo", seconds=3600))
-        while (await heard.get())["type"] != "preview":
+    async with compute_process(tmp_path) as (child, received):
+        child.run(job(tmp_path / "a", "demo", seconds=3600))
+        while (await received.get())["type"] != "preview":
             pass
         child.set_focus((0, 0, 0))
         child.cancel()
-        assert (await until_end(heard))[-1]["error"]["code"] == "cancelled"
+        assert (await until_end(received))[-1]["error"]["code"] == "cancelled"
         child.cancel()
-        child.run(order(tmp_path / "b", "demo", seconds=0))
-        assert (await until_end(heard))[-1]["type"] == "done"
+        child.run(job(tmp_path / "b", "demo", seconds=0))
+        assert (await until_end(received))[-1]["type"] == "done"
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV"])
 async def test_a_killed_child_is_noticed(tmp_path: Path, name: str) -> None:
     """A signal in the middle of a job comes as news, with its number as exit code; orders to it are no error."""
     number = getattr(signal, name)
-    async with compute_process(tmp_path) as (child, heard):
-        child.run(order(tmp_path / "a", "demo", seconds=3600))
+    async with compute_process(tmp_path) as (child, received):
+        child.run(job(tmp_path / "a", "demo", seconds=3600))
         assert child.pid is not None
         psutil.Process(child.pid).send_signal(number)
-        assert (await until_end(heard))[-1] == {"type": "exited"}
+        assert (await until_end(received))[-1] == {"type": "exited"}
         assert not child.alive
         assert child.exit_code == -number
         child.cancel()

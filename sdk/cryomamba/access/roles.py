@@ -1,4 +1,4 @@
-"""What a key on the bus may ask for; one table for all messages."""
+"""The roles of keys on the bus, and the requests that each may send."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from cryomamba.wire import messages
+
 
 class Role(StrEnum):
-    """Who a key belongs to.
+    """What the holder of a key may do.
 
-    ``client`` submits and cancels jobs of its own, ``viewer`` only looks at them, ``admin`` may do both with
-    everybody's (the gateway, which tells people apart by their tokens), ``worker`` takes jobs, whosever they are.
+    ``client`` submits and changes its own jobs, ``viewer`` only reads its own, ``admin`` does both with the jobs of all
+    owners (the gateway, which identifies people by their tokens), ``worker`` runs jobs of all owners.
     """
 
     ADMIN = "admin"
@@ -20,25 +22,50 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-LOOKING: Final = frozenset(
-    {"ping", "server.info", "job.get", "job.list", "events.since", "artifact.read", "preview.get"}
+READ_REQUESTS: Final = frozenset(
+    {
+        messages.PING,
+        messages.SERVER_INFO,
+        messages.JOB_GET,
+        messages.JOB_LIST,
+        messages.EVENTS_SINCE,
+        messages.ARTIFACT_READ,
+        messages.PREVIEW_GET,
+    }
 )
-# It counts everybody's jobs.
-WATCHING: Final = frozenset({"server.activity"})
-CHANGING: Final = frozenset({"job.submit", "job.cancel", "job.retry", "job.delete", "job.focus", "job.revise"})
-WORKING: Final = frozenset(
-    {"worker.hello", "job.claim", "job.renew", "job.progress", "job.finish", "job.fail", "job.release"}
+# The counts include the jobs of all owners.
+MONITOR_REQUESTS: Final = frozenset({messages.SERVER_ACTIVITY})
+WRITE_REQUESTS: Final = frozenset(
+    {
+        messages.JOB_SUBMIT,
+        messages.JOB_CANCEL,
+        messages.JOB_RETRY,
+        messages.JOB_DELETE,
+        messages.JOB_FOCUS,
+        messages.JOB_REVISE,
+    }
+)
+WORKER_REQUESTS: Final = frozenset(
+    {
+        messages.WORKER_HELLO,
+        messages.JOB_CLAIM,
+        messages.JOB_RENEW,
+        messages.PROGRESS,
+        messages.JOB_FINISH,
+        messages.JOB_FAIL,
+        messages.JOB_RELEASE,
+    }
 )
 
 _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
-    Role.ADMIN: LOOKING | WATCHING | CHANGING,
-    Role.CLIENT: LOOKING | CHANGING,
-    Role.WORKER: LOOKING | WORKING,
-    Role.VIEWER: LOOKING,
+    Role.ADMIN: READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS,
+    Role.CLIENT: READ_REQUESTS | WRITE_REQUESTS,
+    Role.WORKER: READ_REQUESTS | WORKER_REQUESTS,
+    Role.VIEWER: READ_REQUESTS,
 }
 
-SEES_ALL: Final = frozenset({Role.ADMIN, Role.WORKER})
-"""Roles to whom it makes no difference whose a job is."""
+UNRESTRICTED_ROLES: Final = frozenset({Role.ADMIN, Role.WORKER})
+"""Roles that see the jobs of all owners."""
 
 PREVIEW_IN_DOMAIN: Final = "preview-in"
 """ZAP domain of the socket that takes preview frames; only workers connect to it."""
@@ -46,7 +73,9 @@ PREVIEW_IN_DOMAIN: Final = "preview-in"
 
 def may_ask(role: Role, request: str) -> bool:
     """Whether a role may send a request of a type; unknown types are for the broker to refuse."""
-    return request in _ALLOWED[role] or request not in LOOKING | WATCHING | CHANGING | WORKING
+    return (
+        request in _ALLOWED[role] or request not in READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | WORKER_REQUESTS
+    )
 
 
 def may_connect(role: Role, domain: str) -> bool:

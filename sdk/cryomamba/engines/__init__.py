@@ -1,1 +1,1 @@
-"""Engines: what a segmentation method is, how methods are found, and which files they make."""
+"""Engines: the interface of a segmentation method, the registry of installed ones, and the files they make."""

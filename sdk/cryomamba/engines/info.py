@@ -1,4 +1,4 @@
-"""What clients are told about an engine."""
+"""The description of an engine for clients."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ EngineName = Annotated[str, StringConstraints(min_length=1, max_length=64, patte
 
 
 class EngineInfo(BaseModel):
-    """An engine as a worker offers it.
+    """An engine of a worker.
 
     Attributes
     ----------
     parameters : dict
-        JSON schema of its parameters, from which forms are made.
+        JSON schema of its parameters, from which forms are generated.
     disk_per_voxel : int
-        Bytes on the disk that a job takes per voxel of its volume, at its fullest; a submit without room is refused.
+        Peak disk use of a job in bytes per voxel; a job is refused if the disk has less.
     scratch : ScratchGrid or None
-        What it takes besides.
+        Further temporary disk space.
     picks : {'particles', 'filaments'} or None
-        Of what it also finds places, which its jobs have as ``picks.csv``, ``picks.star`` and ``picks.tbl``.
+        Kind of picks that it finds, written as ``picks.csv``, ``picks.star`` and ``picks.tbl``.
     available : bool
         Whether it can run on that worker.
     reason, hint : str
-        Why not, and what to install.
+        Why not, and what to do.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

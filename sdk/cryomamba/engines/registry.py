@@ -1,4 +1,4 @@
-"""How engines are found, and what is told of them."""
+"""The registry of installed engines, and their descriptions for clients."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ DEFAULT_ENGINES = ("membrane", "threshold")
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The engines of this environment, by name; those that cannot be imported are kept with the reason."""
+    """The installed engines by name; `broken` has those that cannot be imported, with the reason."""
 
     engines: Mapping[str, type[Engine[Any]]]
     broken: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def discover(cls) -> Registry:
-        """Import every engine that an installed package offers; a broken one is set aside, not raised."""
+        """Import the engines of all installed packages; one that cannot be imported is recorded, not raised."""
         engines: dict[str, type[Engine[Any]]] = {}
         broken: dict[str, str] = {}
-        for point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
             try:
                 engines[point.name] = point.load()
             except Exception as error:  # noqa: BLE001 (a third party's import may raise anything)
@@ -39,7 +39,7 @@ class Registry:
 
     @property
     def default(self) -> str | None:
-        """Name of the engine to use when a person names none."""
+        """Name of the engine to use if none is given."""
         ready = [name for name, engine in self.engines.items() if engine.availability().ok]
         return next((name for name in (*DEFAULT_ENGINES, *ready) if name in ready), None)
 
@@ -49,34 +49,34 @@ class Registry:
         Raises
         ------
         InvalidRequestError
-            There is no such engine, or it cannot run here; the hint says which there are or what to install.
+            There is no such engine, or it cannot run here; the hint lists the engines or says what to install.
         """
         chosen = name or self.default
         if chosen is not None and chosen in self.broken:
             raise InvalidRequestError(
                 f"The engine '{chosen}' cannot be loaded: {self.broken[chosen]}.",
                 code=ErrorCode.ENGINE_UNAVAILABLE,
-                hint="Reinstall the package that offers it.",
+                hint="Reinstall the package that provides it.",
             )
         if chosen is None or chosen not in self.engines:
             raise unknown_engine(name or "", sorted(self.engines))
         engine = self.engines[chosen]
-        can = engine.availability()
-        if not can.ok:
+        availability = engine.availability()
+        if not availability.ok:
             raise InvalidRequestError(
-                f"The engine '{chosen}' cannot run here: {can.reason}",
+                f"The engine '{chosen}' cannot run here: {availability.reason}",
                 code=ErrorCode.ENGINE_UNAVAILABLE,
-                hint=can.hint,
+                hint=availability.hint,
             )
         return engine
 
     def create(self, name: str | None, params: Mapping[str, Any]) -> Engine[Any]:
-        """Make an engine with checked parameters.
+        """Return an engine with validated parameters.
 
         Raises
         ------
         InvalidRequestError
-            The engine is unknown or unavailable, or a parameter does not fit; the message names it.
+            The engine is unknown or unavailable, or a parameter is invalid; the message names it.
         """
         engine = self.get(name)
         try:
@@ -86,7 +86,7 @@ class Registry:
         return engine(parameters)
 
     def infos(self) -> tuple[EngineInfo, ...]:
-        """Describe all engines, the broken ones too, sorted by name."""
+        """Describe all engines, including broken ones, sorted by name."""
         found = [describe(engine, default=name == self.default) for name, engine in self.engines.items()]
         found += [
             EngineInfo(
@@ -95,7 +95,7 @@ class Registry:
                 parameters={},
                 available=False,
                 reason=f"It cannot be loaded: {why}.",
-                hint="Reinstall the package that offers it.",
+                hint="Reinstall the package that provides it.",
             )
             for name, why in self.broken.items()
         ]
@@ -103,18 +103,18 @@ class Registry:
 
 
 def disk_per_voxel(engine: type[Engine[Any]]) -> int:
-    """Return how many bytes per voxel of its volume a job takes on the disk, at its fullest.
+    """Return the peak disk use of a job in bytes per voxel of its volume.
 
-    The mask; a byte for scores on their way to labels, and later for its packed copies; two for scores that are kept;
-    and what the engine writes besides, but for its :attr:`~cryomamba.engines.api.Engine.scratch_grid`.
+    The mask; one byte for temporary scores and later for compressed copies of the mask; two for scores that are kept;
+    and what the engine declares, except its :attr:`~cryomamba.engines.api.Engine.scratch_grid`.
     """
     mask = 1 if max(engine.labels) <= np.iinfo(np.int8).max else 2
     return mask + 1 + 2 * engine.keeps_scores + engine.scratch_per_voxel
 
 
 def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
-    """Return what clients are told of an engine."""
-    can = engine.availability()
+    """Return the description of an engine for clients."""
+    availability = engine.availability()
     return EngineInfo(
         name=engine.name,
         summary=engine.summary,
@@ -124,33 +124,33 @@ def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
         scratch=engine.scratch_grid,
         picks=engine.picks,
         default=default,
-        available=can.ok,
-        reason=can.reason,
-        hint=can.hint,
+        available=availability.ok,
+        reason=availability.reason,
+        hint=availability.hint,
     )
 
 
 def unknown_engine(name: str, known: Sequence[str]) -> InvalidRequestError:
-    """Return the error for an engine that nobody offers."""
+    """Return the error for an unknown engine."""
     listed = ", ".join(known) or "none"
     return InvalidRequestError(
         f"There is no engine '{name[:64]}'.",
         code=ErrorCode.UNKNOWN_ENGINE,
-        hint=f"Engines here: {listed}. 'cryomamba engines' describes them.",
+        hint=f"Available engines: {listed}. 'cryomamba engines' describes them.",
         details={"engines": list(known)},
     )
 
 
 def invalid_parameters(engine: str, error: ValidationError) -> InvalidRequestError:
-    """Return the error for parameters that do not fit an engine's model, naming each."""
+    """Return the error for invalid parameters, naming each."""
     problems = [
         {"field": ".".join(str(part) for part in item["loc"]), "problem": item["msg"]}
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
     first = problems[0]
     return InvalidRequestError(
-        f"The parameter '{first['field']}' of '{engine}' does not fit: {first['problem']}.",
+        f"The parameter '{first['field']}' of '{engine}' is invalid: {first['problem']}.",
         code=ErrorCode.INVALID_PARAMETERS,
-        hint=f"'cryomamba engines {engine}' lists its parameters with units and bounds.",
+        hint=f"'cryomamba engines {engine}' lists its parameters with units and limits.",
         details={"fields": problems},
     )

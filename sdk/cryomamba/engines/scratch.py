@@ -1,4 +1,4 @@
-"""Room that engines need on the disk while they work."""
+"""Temporary disk space of engines."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ScratchGrid(BaseModel):
-    """What an engine keeps on the disk on the nodes of a grid of its own, while it works.
+    """Temporary disk space that an engine uses for data on its own sampling grid.
 
     Attributes
     ----------
     bytes_per_node : int
     step : float
-        Distance of the nodes along every axis in Å, or as a share of a parameter; never below the largest voxel size.
+        Grid spacing in Å along every axis, or as a fraction of a parameter; at least the largest voxel size.
     parameter : str
-        The name of that parameter, a length in Å; empty for none.
+        Name of that parameter, a length in Å; empty for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -28,7 +28,7 @@ class ScratchGrid(BaseModel):
     def nbytes(
         self, shape: tuple[int, int, int], voxel_size_A: tuple[float, float, float], parameter_A: float = 1.0
     ) -> int:
-        """Return how many bytes that is for a volume, given the parameter's value."""
+        """Return the number of bytes for a volume, given the parameter's value."""
         step_A = max(self.step * (parameter_A if self.parameter else 1.0), *voxel_size_A)
         nodes = (math.ceil((count - 1) * size / step_A) + 1 for count, size in zip(shape, voxel_size_A, strict=True))
         return math.prod(nodes) * self.bytes_per_node

@@ -27,7 +27,7 @@ _SIGMA: Final = 1.1
 _TRUNCATE: Final = 2.5
 _VOXELS: Final = 4 * 1024 * 1024
 
-Places = tuple[npt.NDArray[np.intp], ...]
+FlatIndices = tuple[npt.NDArray[np.intp], ...]
 Spots = npt.NDArray[np.int32]
 Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
@@ -96,7 +96,7 @@ def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
 
 def _label_faces(
     mask: npt.NDArray[np.bool_], core: tuple[slice, slice], box: tuple[slice, ...], voxel_size_A: Spacing
-) -> Iterator[tuple[Places, Floats]]:
+) -> Iterator[tuple[FlatIndices, Floats]]:
     """Yield the faces of voxels in the core's planes and rows, in coordinates of the array that `box` refers to."""
     smooth = import_optional("scipy.ndimage").gaussian_filter(
         mask.view(np.uint8), _SIGMA, output=np.float32, truncate=_TRUNCATE, mode="nearest"

@@ -160,7 +160,7 @@ def check_parameters(engine: EngineInfo, params: dict[str, Any]) -> None:
     problems = [problem for error in errors[:_PROBLEMS_MAX] for problem in _problems(error)]
     if problems:
         raise InvalidRequestError(
-            f"The parameter '{problems[0]['field']}' of '{engine.name}' does not fit: {problems[0]['problem']}.",
+            f"The parameter '{problems[0]['field']}' of '{engine.name}' is invalid: {problems[0]['problem']}.",
             code=ErrorCode.INVALID_PARAMETERS,
             hint=f"'cryomamba engines {engine.name}' lists its parameters with units and bounds.",
             details={"fields": problems[:_PROBLEMS_MAX]},

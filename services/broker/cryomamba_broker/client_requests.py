@@ -13,6 +13,7 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import AccessError, NotFoundError
 from cryomamba.models.jobs import JobRecord, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo, WorkerInfo
+from cryomamba.wire import messages
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -60,20 +61,20 @@ class ClientRequests:
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
         return {
-            "ping": self.ping,
-            "server.info": self.info,
-            "server.activity": self.activity,
-            "job.submit": self.submit,
-            "job.get": self.get,
-            "job.list": self.page,
-            "job.cancel": self.cancel,
-            "job.retry": self.retry,
-            "job.delete": self.delete,
-            "job.focus": self.focus,
-            "job.revise": self.revise,
-            "events.since": self.events_since,
-            "artifact.read": self.artifact,
-            "preview.get": self.preview,
+            messages.PING: self.ping,
+            messages.SERVER_INFO: self.info,
+            messages.SERVER_ACTIVITY: self.activity,
+            messages.JOB_SUBMIT: self.submit,
+            messages.JOB_GET: self.get,
+            messages.JOB_LIST: self.page,
+            messages.JOB_CANCEL: self.cancel,
+            messages.JOB_RETRY: self.retry,
+            messages.JOB_DELETE: self.delete,
+            messages.JOB_FOCUS: self.focus,
+            messages.JOB_REVISE: self.revise,
+            messages.EVENTS_SINCE: self.events_since,
+            messages.ARTIFACT_READ: self.artifact,
+            messages.PREVIEW_GET: self.preview,
         }
 
     async def ping(self, _: Empty, _visibility: Visibility) -> Answer:

@@ -16,6 +16,7 @@ import zmq.asyncio
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, CryoMambaError, InternalError, InvalidRequestError, ProtocolError
 from cryomamba.models.jobs import JobRecord
+from cryomamba.wire import messages
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR, REPLY
@@ -27,7 +28,16 @@ from cryomamba_broker.counters import Counters, Throttle
 IN_FLIGHT_MAX: Final = 2048
 REPLIES_KEPT: Final = 1024
 REPLIES_CACHED_FOR: Final = frozenset(
-    {"job.submit", "job.cancel", "job.retry", "job.delete", "job.claim", "job.finish", "job.fail", "job.release"}
+    {
+        messages.JOB_SUBMIT,
+        messages.JOB_CANCEL,
+        messages.JOB_RETRY,
+        messages.JOB_DELETE,
+        messages.JOB_CLAIM,
+        messages.JOB_FINISH,
+        messages.JOB_FAIL,
+        messages.JOB_RELEASE,
+    }
 )
 
 logger = logging.getLogger(__name__)

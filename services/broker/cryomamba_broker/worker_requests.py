@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
+from cryomamba.wire import messages
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, ProgressReport, Release, Renew, Renewed, WorkerHello
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
@@ -35,13 +36,13 @@ class WorkerRequests:
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
         return {
-            "worker.hello": self.hello,
-            "job.claim": self.claim,
-            "job.renew": self.renew,
-            "job.progress": self.progress,
-            "job.finish": self.finish,
-            "job.fail": self.fail,
-            "job.release": self.release,
+            messages.WORKER_HELLO: self.hello,
+            messages.JOB_CLAIM: self.claim,
+            messages.JOB_RENEW: self.renew,
+            messages.PROGRESS: self.progress,
+            messages.JOB_FINISH: self.finish,
+            messages.JOB_FAIL: self.fail,
+            messages.JOB_RELEASE: self.release,
         }
 
     async def hello(self, request: WorkerHello, _: Visibility) -> Answer:

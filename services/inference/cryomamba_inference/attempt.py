@@ -1,4 +1,4 @@
-"""One attempt at one job: its lease, its folder, its child, and how it ends."""
+"""One attempt at a job: its lease, its working directory, its compute process, and its result."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ _PROGRESS_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
-    """How the compute process ended its work: with files or with an error."""
+class _Result:
+    """How the work ended: with files or with an error."""
 
     artifacts: tuple[Artifact, ...] = ()
     error: CryoMambaError | None = None
 
 
-class _LeaseLost(Exception):  # noqa: N818 (not an error: another worker has the job)
-    """The job has ended, or another worker runs it now."""
+class _LeaseLost(Exception):  # noqa: N818 (not an error: another worker has the job now)
+    """Another worker runs the job now, or the job has ended."""
 
 
 class Attempt:
-    """Carries out a claimed job; for one event loop.
+    """Runs a claimed job; belongs to one event loop.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ class Attempt:
         self._progressed.set()
         self._cancelling = False
         self._forced = False
-        self._ended: asyncio.Future[_Ended] = asyncio.get_running_loop().create_future()
+        self._result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
 
     async def run(self) -> None:
-        """Run the job, publish its files and report the end; a compute process in an unknown state is killed."""
+        """Run the job, publish its files and report the result; a compute process in an uncertain state is killed."""
         log.info("Job %s, attempt %d: %s on %s.", self.job_id, self.number, self._job.engine, self._job.volume.name)
         try:
             folder = self._resources.enter_context(Workspace(self._settings.work, self.job_id, self.number)).path
@@ -103,13 +103,13 @@ class Attempt:
                     "folder": str(folder),
                 }
             )
-            ended = await self._supervise()
-            if ended.error is None:
-                await self._finish(folder, ended.artifacts)
+            result = await self._supervise()
+            if result.error is None:
+                await self._finish(folder, result.artifacts)
             else:
-                await self._fail(ended.error)
+                await self._fail(result.error)
         except _LeaseLost:
-            log.warning("The lease of job %s, attempt %d, was lost; its files are deleted.", self.job_id, self.number)
+            log.warning("Job %s, attempt %d: the lease is lost; its files are deleted.", self.job_id, self.number)
             await self._child.end()
         except (CryoMambaError, OSError) as error:
             log.exception("Job %s could not be finished.", self.job_id)
@@ -118,11 +118,11 @@ class Attempt:
             except _LeaseLost:
                 pass
             except CryoMambaError as refusal:
-                # The lease will expire, and the broker will count the attempt as lost.
-                log.error("The end of job %s could not be reported: %s", self.job_id, refusal)
+                # The lease will expire, and the broker counts the attempt as lost.
+                log.error("The result of job %s could not be reported: %s", self.job_id, refusal)
 
     async def _finish(self, folder: Path, artifacts: tuple[Artifact, ...]) -> None:
-        # Files of an attempt that has ended must not appear under their final names.
+        # Only the attempt that holds the lease may publish files under their final names.
         renew = Renew(job=self.job_id, worker=self._worker, attempt=self.number)
         await self._request_until_answered(JOB_RENEW, renew)
         publish(folder, self._settings.artifacts / self.job_id, artifacts)
@@ -134,7 +134,7 @@ class Attempt:
         if not isinstance(error, InvalidRequestError) and (error.code is not ErrorCode.CANCELLED or self._forced):
             await self._child.end()
         log.info("Job %s, attempt %d, ended: %s", self.job_id, self.number, error)
-        reported = JobError(
+        job_error = JobError(
             code=error.code,
             message=error.message[:2000],
             hint=error.hint[:1000],
@@ -142,12 +142,12 @@ class Attempt:
             attempt=self.number,
         )
         await self._request_until_answered(
-            JOB_FAIL, Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=reported)
+            JOB_FAIL, Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=job_error)
         )
 
     def on_message(self, message: Message) -> None:
         """Handle a message of the compute process."""
-        if self._ended.done():
+        if self._result.done():
             return
         match message["type"]:
             case "progress":
@@ -155,24 +155,24 @@ class Attempt:
                 self._progressed.set()
             case "done":
                 artifacts = tuple(Artifact.model_validate(artifact) for artifact in message["artifacts"])
-                self._ended.set_result(_Ended(artifacts))
+                self._result.set_result(_Result(artifacts))
             case "failed":
-                self._ended.set_result(_Ended(error=error_from_payload(message["error"])))
+                self._result.set_result(_Result(error=error_from_payload(message["error"])))
             case "exited":
-                self._ended.set_result(_Ended(error=lost_error(self._child.exit_code)))
+                self._result.set_result(_Result(error=lost_error(self._child.exit_code)))
 
     def close(self) -> None:
-        """Delete the attempt's folder. Closing twice is not an error."""
+        """Delete the attempt's working directory; idempotent."""
         self._resources.close()
 
-    async def _supervise(self) -> _Ended:
-        """Return how the work ended; until then renew the lease, report progress and watch the limits."""
+    async def _supervise(self) -> _Result:
+        """Return the result of the work; until then keep the lease, report progress and enforce the limits."""
         background = [
             asyncio.create_task(self._until_error(work))
             for work in (self._keep_lease(), self._report_progress(), self._watch_limits())
         ]
         try:
-            return await self._ended
+            return await self._result
         finally:
             for task in background:
                 task.cancel()
@@ -182,30 +182,30 @@ class Attempt:
         try:
             await work
         except Exception as error:  # noqa: BLE001 (raised where the end is awaited)
-            if not self._ended.done():
-                self._ended.set_exception(error)
+            if not self._result.done():
+                self._result.set_exception(error)
 
     async def _watch_limits(self) -> None:
         error = await exceeded(self._settings, self._child.pid or 0)
-        if not self._ended.done():
-            self._ended.set_result(_Ended(error=error))
+        if not self._result.done():
+            self._result.set_result(_Result(error=error))
 
     async def _keep_lease(self) -> None:
-        """Renew the lease, forever; the broker replies at once when the job is cancelled or its focus moves."""
+        """Renew the lease repeatedly; the broker answers at once when the job is cancelled or the focus moves."""
         while True:
             started = time.monotonic()
             try:
                 renewed = await self._renew(wait_s=self._lease_s / RENEWALS_PER_LEASE)
             except UnavailableError:
-                # The broker is not reachable; the work continues meanwhile.
+                # The broker cannot be reached; the work continues meanwhile.
                 await asyncio.sleep(_RETRY_S)
                 continue
             if not self._steer(renewed):
-                # Do not send renewal after renewal to a broker that does not wait.
+                # In case the broker answers at once without news.
                 await asyncio.sleep(max(0.0, started + _RETRY_S - time.monotonic()))
 
     def _steer(self, renewed: Renewed) -> bool:
-        """Pass a new focus or a cancel on to the compute process; False if there is neither."""
+        """Pass a new focus or a cancel to the compute process; return False if there is neither."""
         refocused = renewed.focus is not None and renewed.focus != self._focus
         if renewed.focus is not None and refocused:
             self._focus = renewed.focus
@@ -219,12 +219,12 @@ class Attempt:
         return refocused or cancelled
 
     def _force_end(self) -> None:
-        if not self._ended.done():
+        if not self._result.done():
             self._forced = True
-            self._ended.set_result(_Ended(error=cancelled_error()))
+            self._result.set_result(_Result(error=cancelled_error()))
 
     async def _report_progress(self) -> None:
-        """Send progress when it changes, at most twice a second, forever."""
+        """Send the latest progress repeatedly, whenever it changes, at most twice per second."""
         while True:
             await self._progressed.wait()
             self._progressed.clear()
@@ -250,7 +250,7 @@ class Attempt:
         return renewed
 
     async def _request_until_answered(self, type_: str, body: Request) -> Reply:
-        """Repeat a request until the broker answers: finished work must not be lost because the broker restarts."""
+        """Repeat a request until the broker answers, so that a restart of the broker does not lose a result."""
         while True:
             try:
                 return await self._request(type_, body, timeout_s=self._lease_s)

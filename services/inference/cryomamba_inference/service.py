@@ -20,6 +20,7 @@ from cryomamba.endpoints import is_local_endpoint, require_loopback
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
 from cryomamba.settings import Settings
+from cryomamba.wire import messages
 from cryomamba.wire.buffers import BufferSpec, Codec
 from cryomamba.wire.constants import PREVIEW_IN_HWM, RENEWALS_PER_LEASE
 from cryomamba.wire.envelope import EnvelopeFactory, encode
@@ -110,13 +111,13 @@ class InferenceService:
         else:
             # A worker that holds a job is given the same job again, whatever engines it offers.
             claim = Claim(worker=self.worker, engines=(), wait_s=0)
-            reply = await self._requester.request("job.claim", claim, timeout=_RELEASE_S)
+            reply = await self._requester.request(messages.JOB_CLAIM, claim, timeout=_RELEASE_S)
             claimed = Claimed.model_validate(dict(reply.body))
             if claimed.job is None:
                 return
             job_id, number = claimed.job.job_id, claimed.attempt
         body = Release(job=job_id, worker=self.worker, attempt=number)
-        await self._requester.request("job.release", body, timeout=_RELEASE_S)
+        await self._requester.request(messages.JOB_RELEASE, body, timeout=_RELEASE_S)
 
     async def _stay_registered(self) -> None:
         """Register with the broker, also after it has restarted, and log when it cannot be reached."""
@@ -125,7 +126,7 @@ class InferenceService:
         while True:
             await self._ready.wait()
             try:
-                await self._requester.request("ping", Empty(), timeout=_PING_S * 2)
+                await self._requester.request(messages.PING, Empty(), timeout=_PING_S * 2)
                 if self._requester.broker_epoch != self._registered_epoch:
                     await self._register()
                 if unreachable:
@@ -149,7 +150,7 @@ class InferenceService:
             version=__version__,
             engines=self._engines,
         )
-        await self._requester.request("worker.hello", hello)
+        await self._requester.request(messages.WORKER_HELLO, hello)
         self._registered_epoch = self._requester.broker_epoch
         log.info("Connected to the broker as %s with %d engines.", self.worker, len(self._engines))
 
@@ -191,7 +192,7 @@ class InferenceService:
             while not (await asyncio.wait([starting], timeout=claimed.lease_s / RENEWALS_PER_LEASE))[0]:
                 # A lost lease is noticed when the attempt starts.
                 with contextlib.suppress(CryoMambaError):
-                    await self._requester.request("job.renew", renew, timeout=claimed.lease_s)
+                    await self._requester.request(messages.JOB_RENEW, renew, timeout=claimed.lease_s)
             return starting.result()
         finally:
             starting.cancel()
@@ -200,7 +201,7 @@ class InferenceService:
         names = tuple(info.name for info in self._engines if info.available)
         body = Claim(worker=self.worker, engines=names, wait_s=_CLAIM_WAIT_S)
         try:
-            reply = await self._requester.request("job.claim", body, timeout=_CLAIM_WAIT_S * 2)
+            reply = await self._requester.request(messages.JOB_CLAIM, body, timeout=_CLAIM_WAIT_S * 2)
         except (UnavailableError, ConflictError, NotFoundError) as error:
             log.debug("Claiming a job failed: %s", error)
             await asyncio.sleep(_PING_S / 10)

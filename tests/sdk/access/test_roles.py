@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import pytest
 
-from cryomamba.access.roles import CHANGING, LOOKING, WATCHING, WORKING, Role, may_ask, may_connect
+from cryomamba.access.roles import (
+    MONITOR_REQUESTS,
+    READ_REQUESTS,
+    WORKER_REQUESTS,
+    WRITE_REQUESTS,
+    Role,
+    may_ask,
+    may_connect,
+)
 from cryomamba.wire.requests import REQUESTS
 
 
 def test_every_request_has_its_place() -> None:
     """A new kind of request must be put into the table before anybody with a key may send it."""
-    assert set(REQUESTS) == LOOKING | WATCHING | CHANGING | WORKING
-    assert len(REQUESTS) == len(LOOKING | WATCHING | CHANGING | WORKING)
+    assert set(REQUESTS) == READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | WORKER_REQUESTS
+    assert len(REQUESTS) == len(READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | WORKER_REQUESTS)
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_everybody_may_look(role: Role) -> None:
     """Looking is for all roles."""
-    assert all(may_ask(role, request) for request in LOOKING)
+    assert all(may_ask(role, request) for request in READ_REQUESTS)
 
 
 def test_roles_keep_to_themselves() -> None:
     """Administrators and clients change, workers work, viewers do neither, and frames come from workers."""
     changing, working = {Role.ADMIN, Role.CLIENT}, {Role.WORKER}
     for role in Role:
-        assert {may_ask(role, request) for request in CHANGING} == {role in changing}
-        assert {may_ask(role, request) for request in WORKING} == {role in working}
-        assert {may_ask(role, request) for request in WATCHING} == {role is Role.ADMIN}
+        assert {may_ask(role, request) for request in WRITE_REQUESTS} == {role in changing}
+        assert {may_ask(role, request) for request in WORKER_REQUESTS} == {role in working}
+        assert {may_ask(role, request) for request in MONITOR_REQUESTS} == {role is Role.ADMIN}
         assert may_connect(role, "preview-in") == (role in working)
     assert all(may_connect(role, domain) for role in Role for domain in ("jobs", "events", "preview-out"))

@@ -31,7 +31,7 @@ from cryomamba_inference.filters.membrane.model import STEP_A, score_box
 from cryomamba_inference.filters.membrane.plate_map import PlateMap, plate_tasks
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
-_PREVIEW_VOXELS = 200_000
+_PREVIEW_VOXELS = 200_000  # of the binned copy
 
 
 class _Search(EngineParameters):
@@ -98,6 +98,11 @@ class MembraneEngine(Engine[MembraneParameters]):
     Ridge points vote for each other as in tensor voting, weighted by how much the density profile along the normal
     resembles a membrane. A voxel within half a membrane thickness of a ridge gets the votes of the ridge as its score.
     The thresholds follow from the height of the volume's ridges above its noise.
+
+    Attributes
+    ----------
+    calibration : Calibration or None
+        Set by :meth:`prepare`.
     """
 
     name: ClassVar[str] = "membrane"
@@ -117,7 +122,7 @@ class MembraneEngine(Engine[MembraneParameters]):
         super().__init__(parameters)
         self._grid: CoarseGrid | None = None
         self._plates: PlateMap | None = None
-        self._found: Calibration | None = None
+        self.calibration: Calibration | None = None
         self._min_voxels = 0
 
     def passes(self) -> Sequence[Pass]:
@@ -153,7 +158,7 @@ class MembraneEngine(Engine[MembraneParameters]):
             tasks = plate_tasks(model, nodes.array, plates)
             team.run(tasks, lambda count: context.report_progress(0.2 + 0.7 * count / len(tasks)))
             clear_padding(plates.response.array, padding.array)
-            self._found = learn_thresholds(model, plates, padding.array, team=team)
+            self.calibration = learn_thresholds(model, plates, padding.array, team=team)
         self._grid, self._plates = grid, plates
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
 
@@ -170,7 +175,7 @@ class MembraneEngine(Engine[MembraneParameters]):
 
     @property
     def _prepared(self) -> tuple[CoarseGrid, PlateMap, Calibration]:
-        if self._grid is None or self._plates is None or self._found is None:
+        if self._grid is None or self._plates is None or self.calibration is None:
             msg = "call prepare() first"
             raise RuntimeError(msg)
-        return self._grid, self._plates, self._found
+        return self._grid, self._plates, self.calibration

@@ -74,6 +74,11 @@ class ThresholdEngine(Engine[ThresholdParameters]):
 
     Methods: Otsu (1979), Yen, Chang and Chang (1995), Li and Tam (1998), on the histogram of smoothed samples on a
     regular grid over the volume.
+
+    Attributes
+    ----------
+    high, low : float
+        Thresholds of the smoothed density, negated for dark features; set by :meth:`prepare`.
     """
 
     name: ClassVar[str] = "threshold"
@@ -93,7 +98,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             self.output = "scores"
         self._sigma: tuple[float, float, float] = (0.0, 0.0, 0.0)
         self._sign = 1.0
-        self._low = self._high = math.inf
+        self.low = self.high = math.inf
         self._min_voxels = 0
 
     def passes(self) -> Sequence[Pass]:
@@ -112,24 +117,24 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(context)])
         self._sign = self._direction(sample)
         sample = sample * np.float32(self._sign)
-        self._high = self._threshold(sample, self._sign)
-        background = sample[sample < self._high]
-        base = float(background.mean(dtype=np.float64)) if background.size else self._high
-        self._low = self._high - self.parameters.hysteresis * (self._high - base)
+        self.high = self._threshold(sample, self._sign)
+        background = sample[sample < self.high]
+        base = float(background.mean(dtype=np.float64)) if background.size else self.high
+        self.low = self.high - self.parameters.hysteresis * (self.high - base)
 
     def thresholds(self) -> HysteresisThreshold:
         """Return the thresholds of the scores that :meth:`predict` returns."""
-        return HysteresisThreshold(_HIGH, _LOW if self._low < self._high else _HIGH, self._min_voxels)
+        return HysteresisThreshold(_HIGH, _LOW if self.low < self.high else _HIGH, self._min_voxels)
 
     def predict(self, tile: Tile) -> Labels:
         """Smooth the tile and compare it with the thresholds."""
         density = self._smooth(tile.data)[tile.core]
         if self._sign < 0:
             density = -density
-        high = density >= np.float32(self._high)
+        high = density >= np.float32(self.high)
         if self.output == "labels":
             return high.view(np.uint8)
-        scores = np.where(density >= np.float32(self._low), np.uint8(_LOW), np.uint8(0))
+        scores = np.where(density >= np.float32(self.low), np.uint8(_LOW), np.uint8(0))
         scores[high] = _HIGH
         return scores
 

@@ -40,9 +40,9 @@ def test_a_constant_region_is_padding(noise: Density, value: float, side: tuple[
     expected[side] = True
     padding = padding_of(noise)
     assert padding[expected].all()
-    beside = np.zeros(SHAPE, np.bool_)
-    beside[tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in _bounds(expected))] = True
-    assert not padding[~beside].any()
+    near = np.zeros(SHAPE, np.bool_)
+    near[tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in _bounds(expected))] = True
+    assert not padding[~near].any()
 
 
 def _bounds(flags: npt.NDArray[np.bool_]) -> list[slice]:

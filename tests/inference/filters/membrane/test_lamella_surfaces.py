@@ -13,8 +13,8 @@ from cryomamba_inference.filters.membrane.lamella_surfaces import LamellaSurface
 SHAPE = (72, 144, 144)
 
 
-def faces_of(spec: PhantomSpec) -> tuple[LamellaSurfaces, float]:
-    """Return the faces that the engine found in a phantom, and the distance of its nodes in Å."""
+def surfaces_of(spec: PhantomSpec) -> tuple[LamellaSurfaces, float]:
+    """Return the lamella surfaces of a phantom as the engine estimates them, and the distance between nodes in Å."""
     density = synthesize(spec).density
     engine = MembraneEngine(MembraneParameters())
 
@@ -22,15 +22,16 @@ def faces_of(spec: PhantomSpec) -> tuple[LamellaSurfaces, float]:
         return np.ascontiguousarray(density[where])
 
     engine.prepare(VolumeContext(SHAPE, spec.voxel_size_A, None, read))
-    model = engine._prepared[2].model
+    assert engine.calibration is not None
+    model = engine.calibration.model
     return model.surfaces, model.step_A
 
 
 @pytest.mark.parametrize("noise", [0.5, 2.0])
-def test_the_faces_of_a_lamella_are_found(noise: float) -> None:
-    """Both faces are found where they are, within one and a half nodes on the mean."""
+def test_the_surfaces_of_a_lamella_are_found(noise: float) -> None:
+    """Both surfaces are within one and a half nodes of the truth on average."""
     spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=22, noise=noise, lamella=0.75)
-    found, step = faces_of(spec)
+    found, step = surfaces_of(spec)
     faces = place_objects(spec).lamella_surfaces
     assert faces is not None
     side = np.linspace(100, 1300, 7)
@@ -41,21 +42,21 @@ def test_the_faces_of_a_lamella_are_found(noise: float) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.5, 2.0])
-def test_no_face_is_made_up(noise: float) -> None:
-    """Where the specimen goes on beyond the volume, nothing is cut off."""
+def test_a_volume_without_vacuum_has_no_surfaces(noise: float) -> None:
+    """Where the specimen extends beyond the volume, nothing is cut off."""
     spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=12, noise=noise, lamella=1.0)
-    found, _ = faces_of(spec)
+    found, _ = surfaces_of(spec)
     assert found.lower is None
     assert found.upper is None
 
 
-def test_faces_are_not_sought_without_membranes() -> None:
-    """No crests, or a few, give no faces."""
+def test_without_membranes_there_are_no_surfaces() -> None:
+    """No ridge points, or a few, give no surfaces."""
     shape: Corner = (30, 50, 50)
     few = np.random.default_rng(1).uniform(0, 30, (20, 3)).astype(np.float32)
-    for places in (few[:0], few):
+    for positions in (few[:0], few):
         found = find_lamella_surfaces(
-            places, np.zeros(len(places), np.float32), np.ones(len(places), np.float32), shape
+            positions, np.zeros(len(positions), np.float32), np.ones(len(positions), np.float32), shape
         )
         first, last = found.limits(np.arange(50.0), np.arange(50.0))
         assert np.isneginf(first).all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib
 import multiprocessing
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,7 +18,6 @@ from cryomamba.engines.api import Tile
 from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.testing import wait_until
 from cryomamba_inference.executor import ProcessExecutor, Result, open_executor
-from cryomamba_inference.executor.memory import SharedBlock
 from cryomamba_inference.failures import EngineFailedError
 
 ENGINES = """
@@ -115,7 +113,7 @@ def tiles(count: int) -> list[Tile]:
     return [Tile(rng.normal(n, 3, (6, 5, 7)).astype(np.float32), (z, y, x), (n, 0, 0), (4, 4, 4)) for n in range(count)]
 
 
-def take_all(executor: Any, engine: Any, todo: list[Tile]) -> list[Result]:
+def run_all(executor: Any, engine: Any, todo: list[Tile]) -> list[Result]:
     executor.begin(engine, tile_voxels=6 * 5 * 7, core_voxels=64)
     results: list[Result] = []
     waiting = list(enumerate(todo))
@@ -131,7 +129,7 @@ def take_all(executor: Any, engine: Any, todo: list[Tile]) -> list[Result]:
 
 def test_every_executor_gives_the_same(engines: Any, pool: ProcessExecutor) -> None:
     """Results of the pool equal those of this process, and are arrays of their own."""
-    here, there = (take_all(executor, engines.Above(), tiles(11)) for executor in (open_executor(1), pool))
+    here, there = (run_all(executor, engines.Above(), tiles(11)) for executor in (open_executor(1), pool))
     for left, right in zip(here, there, strict=True):
         assert left.index == right.index
         assert left.labels.dtype == right.labels.dtype == np.uint16
@@ -159,18 +157,18 @@ def test_what_is_in_flight_is_bounded(engines: Any, pool: ProcessExecutor) -> No
         ("Writing", ErrorCode.ENGINE_FAILED, False),
     ],
 )
-def test_what_goes_wrong_in_a_process_is_told(
+def test_a_failure_in_a_process_is_reported(
     engines: Any, pool: ProcessExecutor, name: str, code: ErrorCode, retryable: bool
 ) -> None:
     """A death, no memory and exceptions of an engine become typed errors, and the pool works again afterwards."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 (looked at below)
-        take_all(pool, getattr(engines, name)(), tiles(1))
+        run_all(pool, getattr(engines, name)(), tiles(1))
     assert caught.value.code is code  # type: ignore[attr-defined]
     assert caught.value.retryable is retryable  # type: ignore[attr-defined]
     if isinstance(caught.value, EngineFailedError):
         assert "in predict" in caught.value.trace
         assert caught.value.kind in str(caught.value)
-    assert len(take_all(pool, engines.Above(), tiles(3))) == 3
+    assert len(run_all(pool, engines.Above(), tiles(3))) == 3
 
 
 def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor) -> None:
@@ -182,7 +180,7 @@ def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor)
     stuck = pool.pids()
     pool.end()
     assert not any(psutil.pid_exists(pid) for pid in stuck)
-    assert len(take_all(pool, engines.Above(), tiles(3))) == 3
+    assert len(run_all(pool, engines.Above(), tiles(3))) == 3
 
 
 def test_a_process_killed_from_outside_fails_the_job(engines: Any, pool: ProcessExecutor) -> None:
@@ -197,16 +195,16 @@ def test_a_process_killed_from_outside_fails_the_job(engines: Any, pool: Process
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a pool holds: open files of its processes at work and of their parent at rest, and shared memory by name."""
+class Resources:
+    """Resources of a pool: open files of its working processes and of their idle parent, and named shared memory."""
 
     workers: list[int]
     parent: int
     named: list[str]
 
 
-def tell_held(told: Connection, rounds: int) -> None:
-    """Take tiles again and again on a pool of this process's own, and tell each time what is held."""
+def report_resources(reports: Connection, rounds: int) -> None:
+    """Compute tiles repeatedly on a pool of this process's own, and report the resources each time."""
     engine = importlib.import_module("pool_engines").Above()
     executor = ProcessExecutor(2)
     for _ in range(rounds):
@@ -215,13 +213,13 @@ def tell_held(told: Connection, rounds: int) -> None:
             executor.submit(number, tile)
         while executor.free_slots < 4:
             executor.completed(10)
-        # Each process has answered, so it has done all that it was told before.
+        # Each process has answered, so it has handled all earlier messages.
         at_work = [psutil.Process(pid) for pid in executor.pids()]
         everybody = [*at_work, psutil.Process()]
         named = [area.path for process in everybody for area in process.memory_maps() if "/dev/shm/" in area.path]
         workers = [process.num_fds() for process in at_work]
         executor.end()
-        told.send(Held(workers, psutil.Process().num_fds(), named))
+        reports.send(Resources(workers, psutil.Process().num_fds(), named))
     executor.close()
 
 
@@ -232,7 +230,7 @@ def test_memory_and_descriptors_are_given_back(engines: Any) -> None:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    alone = context.Process(target=tell_held, args=(theirs, 6))
+    alone = context.Process(target=report_resources, args=(theirs, 6))
     alone.start()
     theirs.close()
     first, *later = [ours.recv() for _ in range(6)]
@@ -241,18 +239,6 @@ def test_memory_and_descriptors_are_given_back(engines: Any) -> None:
     assert first.named == []
     assert first.workers[0] == first.workers[1]
     assert later == [first] * 5
-
-
-def test_a_shared_block_is_seen_by_who_holds_its_descriptor() -> None:
-    """What one mapping writes, another reads; a view may outlive the block."""
-    block = SharedBlock.create(4096)
-    other = SharedBlock(os.dup(block.descriptor), 4096)
-    view = block.array(64, (2, 3), np.float32)
-    view[...] = 7
-    assert (other.array(64, (2, 3), np.float32) == 7).all()
-    block.close()
-    other.close()
-    assert (view == 7).all()
 
 
 def test_processes_end_with_their_parent(engines: Any) -> None:
@@ -272,7 +258,7 @@ def test_a_function_is_spread_over_the_processes(engines: Any, pool: ProcessExec
     assert [set(np.unique(values)) for _, values in found] == [{number} for number in range(9)]
     assert {pid for pid, _ in found} == set(pool.pids())
     assert list(pool.map(engines.reciprocal, [])) == []
-    assert len(take_all(pool, engines.Above(), tiles(3))) == 3
+    assert len(run_all(pool, engines.Above(), tiles(3))) == 3
     assert list(open_executor(1).map(engines.reciprocal, [2, 4])) == [0.5, 0.25]
 
 
@@ -292,7 +278,7 @@ def test_items_are_taken_shortly_before_they_are_needed(engines: Any, pool: Proc
 
 
 def test_an_error_or_a_death_in_a_function_comes_through(engines: Any, pool: ProcessExecutor) -> None:
-    """What the function raises is raised here, a process that dies is told, and the pool goes on with the next."""
+    """An error of the function is re-raised, a death is reported, and the pool works afterwards."""
     with pytest.raises(EngineFailedError, match="ZeroDivisionError"):
         list(pool.map(engines.reciprocal, [1, 0, 1]))
     with pytest.raises(JobFailedError) as caught:

@@ -1,4 +1,4 @@
-"""The membrane engine: finds membranes of either contrast, nothing in noise, and the same whatever the tiles."""
+"""The membrane engine: finds membranes of either contrast, nothing in noise, independently of the tiling."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.executor import open_executor
-from cryomamba_inference.filters.common.wedge import estimate_tilt
 from cryomamba_inference.filters.membrane import plate_map
-from cryomamba_inference.filters.membrane.calibration import learn_model, make_grid
 from cryomamba_inference.runner import Control, Task, run_task
 
 Density = npt.NDArray[np.float32]
@@ -90,10 +88,10 @@ def even() -> tuple[Phantom, float]:
 
 
 @pytest.mark.parametrize("change", [_sloped, _bent, _faded])
-def test_slow_changes_of_a_volume_cost_little(
+def test_slow_variations_hardly_change_the_mask(
     even: tuple[Phantom, float], change: Callable[[Density], Density]
 ) -> None:
-    """A slope, a bend in the plane and a contrast that grows threefold across the volume hardly change the mask."""
+    """A linear or quadratic gradient, or a threefold variation of contrast, hardly changes the mask."""
     phantom, f1 = even
     mask = mask_of(prepared(change(phantom.density)), phantom.ground_truth.shape)
     assert score_mask(mask, phantom.ground_truth).f1 > f1 - 0.06
@@ -107,32 +105,39 @@ def test_a_smoothed_volume_is_as_good(even: tuple[Phantom, float], sigma: tuple[
     assert score_mask(mask_of(prepared(smooth), phantom.ground_truth.shape), phantom.ground_truth).f1 > f1 - 0.08
 
 
+INSIDE = (slice(8, -8), slice(20, -20), slice(20, -20))
+
+
+@pytest.fixture(scope="module")
+def framed() -> tuple[Phantom, float]:
+    """A phantom, and the F1 score of its part within a frame."""
+    phantom = synthesize(PhantomSpec(shape=(88, 176, 176), voxel_size_A=10.0, seed=334, noise=1.0))
+    cropped = np.ascontiguousarray(phantom.density[INSIDE])
+    return phantom, score_mask(mask_of(prepared(cropped), cropped.shape), phantom.ground_truth[INSIDE]).f1
+
+
 @pytest.mark.parametrize("deviations", [0.0, 20.0, -1000.0])
-def test_padding_is_no_membrane_and_no_noise(deviations: float) -> None:
-    """A constant frame, as light as the volume or far off, has no membranes, and costs little inside of it."""
-    shape, inside = (88, 176, 176), (slice(8, -8), slice(20, -20), slice(20, -20))
-    phantom = synthesize(PhantomSpec(shape=shape, voxel_size_A=10.0, seed=334, noise=1.0))
-    fill = phantom.density.mean() + deviations * phantom.density.std()
-    padded = np.full(shape, fill, np.float32)
-    padded[inside] = phantom.density[inside]
-    whole = mask_of(prepared(padded), shape)
-    truth, cropped = phantom.ground_truth[inside], np.ascontiguousarray(phantom.density[inside])
-    plain = score_mask(mask_of(prepared(cropped), cropped.shape), truth)
-    assert score_mask(np.ascontiguousarray(whole[inside]), truth).f1 > plain.f1 - 0.06
-    outside = np.ones(shape, np.bool_)
+def test_padding_is_no_membrane_and_no_noise(framed: tuple[Phantom, float], deviations: float) -> None:
+    """A constant frame, with the mean density or far from it, has no membranes, and hardly changes the mask inside."""
+    phantom, f1 = framed
+    padded = np.full_like(phantom.density, phantom.density.mean() + deviations * phantom.density.std())
+    padded[INSIDE] = phantom.density[INSIDE]
+    whole = mask_of(prepared(padded), phantom.ground_truth.shape)
+    assert score_mask(np.ascontiguousarray(whole[INSIDE]), phantom.ground_truth[INSIDE]).f1 > f1 - 0.06
+    outside = np.ones(phantom.ground_truth.shape, np.bool_)
     outside[4:-4, 14:-14, 14:-14] = False
     assert whole[outside].mean() < 1e-3
 
 
 def test_noise_gives_almost_nothing() -> None:
-    """In noise alone hardly a voxel in a thousand is called membrane."""
+    """In pure noise fewer than one voxel in a thousand is segmented."""
     noise = np.random.default_rng(5).normal(size=SHAPE).astype(np.float32)
     assert mask_of(prepared(noise), SHAPE).mean() < 1e-3
 
 
 @pytest.mark.parametrize("value", [0.0, -3.5])
 def test_a_constant_volume_has_no_membranes(value: float) -> None:
-    """Nothing is found where nothing is, and nothing is divided by it."""
+    """A constant volume gives an empty mask and no division by zero."""
     data = np.full((24, 40, 40), value, np.float32)
     assert not mask_of(prepared(data), (24, 40, 40)).any()
 
@@ -144,8 +149,8 @@ def test_tiles_equal_the_whole() -> None:
     whole = scores_of(engine, SHAPE).astype(int)
     nothing = np.empty((0, 0, 0), np.float32)
     different = 0
-    for start in itertools.product(*(range(0, size, 44) for size in SHAPE)):
-        z, y, x = (slice(at, min(at + 44, size)) for at, size in zip(start, SHAPE, strict=True))
+    for start in itertools.product(*(range(0, size, 64) for size in SHAPE)):
+        z, y, x = (slice(at, min(at + 64, size)) for at, size in zip(start, SHAPE, strict=True))
         shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
         tile = engine.predict(Tile(nothing, (slice(0, 0),) * 3, (z.start, y.start, x.start), shape))
         different += int((np.abs(tile.astype(int) - whole[z, y, x]) > 1).sum())
@@ -196,8 +201,8 @@ def test_voxels_may_be_longer_along_z() -> None:
     assert score.f1 > 0.85, score
 
 
-def test_gold_lights_up_nothing() -> None:
-    """A bead in noise, with the streaks that a missing wedge draws from it, is no membrane."""
+def test_gold_is_not_segmented() -> None:
+    """A gold bead in noise, with its missing-wedge streaks, is not segmented."""
     size = (10.0, 10.0, 10.0)
     data = np.random.default_rng(11).normal(size=(96, 128, 128)).astype(np.float32)
     z, y, x = np.ogrid[-48:48, -64:64, -64:64]
@@ -206,44 +211,16 @@ def test_gold_lights_up_nothing() -> None:
     assert mask_of(prepared(data), data.shape).mean() < 1e-3
 
 
-@pytest.mark.parametrize("tilt_deg", [45.0, 60.0, None])
-def test_the_missing_wedge_is_seen(tilt_deg: float | None) -> None:
-    """The tilt range of a phantom with gold and membranes is found within a few degrees, and where none is missing."""
-    for seed in (16, 17):
-        spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=seed, noise=0.5, missing_wedge_deg=tilt_deg)
-        grid = make_grid(SHAPE, (10.0, 10.0, 10.0))
-        density = synthesize(spec).density
-        found = estimate_tilt([grid.resample(density, (0, 0, 0), (0, 0, 0), grid.node_shape)])
-        assert found == pytest.approx(tilt_deg or 90.0, abs=5), seed
-
-
-@pytest.mark.parametrize("contrast", ["dark", "bright"])
-def test_streaks_of_gold_do_not_turn_the_contrast(contrast: str) -> None:
-    """Where noise is strong and gold is near, the bright fringes beside dark gold are not taken for membranes."""
-    data = np.random.default_rng(18).normal(scale=1.3, size=(96, 128, 128)).astype(np.float32)
-    z, y, x = np.ogrid[-48:48, -64:64, -64:64]
-    data[np.abs(np.sqrt(z * z + y * y + x * x) - 36) <= 2] -= 1
-    for place in ((0, 0, 0), (10, -12, 9), (-9, 14, -11)):
-        a, b, c = (axis - shift for axis, shift in zip((z, y, x), place, strict=True))
-        data[a * a + b * b + c * c <= 36] -= 25
-    apply_wedge(data, (10.0, 10.0, 10.0), 60.0)
-    grid = make_grid(data.shape, (10.0, 10.0, 10.0))
-    nodes = grid.resample(data if contrast == "dark" else -data, (0, 0, 0), (0, 0, 0), grid.node_shape)
-    padding = np.zeros(nodes.shape, np.bool_)
-    model = learn_model(nodes, padding, grid.step_A, contrast="auto", tilt_deg=None, thickness_A=45.0)
-    assert model.sign == (-1 if contrast == "dark" else 1)
-
-
 def test_more_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plates are laid box by box; who lays them, and in which order, does not show."""
+    """The filter works box by box; the number of threads does not change the scores."""
     monkeypatch.setattr(plate_map, "BOX_NODES", 20)
     phantom = synthesize(PhantomSpec(shape=(40, 96, 96), voxel_size_A=10.0, seed=12))
     one, three = (scores_of(prepared(phantom.density, threads=threads), (40, 96, 96)) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
 
 
-def test_boxes_of_plates_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Laid in many boxes or in one, the plates give the same scores, but for a few steps where kernels are cut off."""
+def test_filter_boxes_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filtered in many boxes or in one, the scores are the same within a few steps, where kernels are truncated."""
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=13, noise=1.0))
     whole = scores_of(prepared(phantom.density), SHAPE).astype(int)
     monkeypatch.setattr(plate_map, "BOX_NODES", 16)
@@ -251,14 +228,14 @@ def test_boxes_of_plates_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (np.abs(whole - boxes) > 6).mean() < 1e-3
 
 
-def test_preparing_tells_how_far_it_is_and_can_be_stopped() -> None:
-    """Fractions rise to at most one, and what the listener raises ends the preparation."""
+def test_the_preparation_reports_progress_and_can_be_stopped() -> None:
+    """Fractions rise to at most one, and an exception of the callback ends the preparation."""
     data = np.random.default_rng(14).normal(size=(40, 64, 64)).astype(np.float32)
-    told: list[float] = []
-    prepared(data, step=told.append)
-    assert told
-    assert told == sorted(told)
-    assert 0 < told[-1] <= 1
+    reported: list[float] = []
+    prepared(data, step=reported.append)
+    assert reported
+    assert reported == sorted(reported)
+    assert 0 < reported[-1] <= 1
 
     def stop(_fraction: float) -> None:
         raise KeyboardInterrupt
@@ -267,8 +244,8 @@ def test_preparing_tells_how_far_it_is_and_can_be_stopped() -> None:
         prepared(data, step=stop)
 
 
-class Silent:
-    """Hears nothing."""
+class NoEvents:
+    """Ignores all events."""
 
     def on_progress(self, progress: object) -> None:
         pass
@@ -291,7 +268,7 @@ def test_processes_do_not_show_in_the_mask(tmp_path: Path, monkeypatch: pytest.M
         try:
             with open_volume(source, scratch=folder) as volume:
                 task = Task(engine=MembraneEngine(MembraneParameters()), volume=volume)
-                outcome = run_task(task, folder, executor, Control(), Silent())
+                outcome = run_task(task, folder, executor, Control(), NoEvents())
         finally:
             executor.close()
         masks.append(outcome.mask.read_bytes()[1024:])
@@ -299,8 +276,8 @@ def test_processes_do_not_show_in_the_mask(tmp_path: Path, monkeypatch: pytest.M
     assert masks[0] == masks[1]
 
 
-class Interrupting(Silent):
-    """Cancels when the result's first tiles are there."""
+class CancelsEarly(NoEvents):
+    """Cancels when the first tiles of the result are finished."""
 
     def __init__(self) -> None:
         self.control = Control()
@@ -317,25 +294,25 @@ def test_an_interruption_does_not_show_in_the_mask(tmp_path: Path, monkeypatch: 
     source = tmp_path / "phantom.mrc"
     write_volume(source, phantom.density, phantom.voxel_size_A)
 
-    def run(name: str, control: Control, watcher: Silent) -> list[bytes]:
+    def run(name: str, control: Control, events: NoEvents) -> list[bytes]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         with open_volume(source, scratch=folder) as volume:
             task = Task(engine=MembraneEngine(MembraneParameters()), volume=volume, keep_scores=True)
-            outcome = run_task(task, folder, open_executor(1), control, watcher)
+            outcome = run_task(task, folder, open_executor(1), control, events)
         assert outcome.scores is not None
         return [path.read_bytes()[1024:] for path in (outcome.mask, outcome.scores)]
 
-    watcher = Interrupting()
+    events = CancelsEarly()
     with pytest.raises(JobFailedError) as caught:
-        run("again", watcher.control, watcher)
+        run("again", events.control, events)
     assert caught.value.code is ErrorCode.CANCELLED
-    again, once = run("again", Control(), Silent()), run("once", Control(), Silent())
+    again, once = run("again", Control(), NoEvents()), run("once", Control(), NoEvents())
     assert any(once[0])
     assert again == once
 
 
-def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_non_finite_voxels_are_refused(tmp_path: Path) -> None:
     """One NaN ends the job with a hint, and no mask is left."""
     data = np.random.default_rng(20).normal(size=(24, 40, 40)).astype(np.float32)
     data[12, 20, 20] = np.nan
@@ -344,7 +321,7 @@ def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with open_volume(tmp_path / "bad.mrc", scratch=tmp_path) as volume:
         task = Task(engine=MembraneEngine(MembraneParameters()), volume=volume)
         with pytest.raises(VolumeError) as caught:
-            run_task(task, tmp_path / "job", open_executor(1), Control(), Silent())
+            run_task(task, tmp_path / "job", open_executor(1), Control(), NoEvents())
     assert caught.value.code is ErrorCode.VOLUME_NOT_FINITE
     assert caught.value.hint
     assert not list((tmp_path / "job").iterdir())

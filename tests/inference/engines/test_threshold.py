@@ -62,7 +62,7 @@ def test_tiles_equal_the_whole(parameters: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("contrast", ["dark", "bright"])
 def test_auto_contrast_takes_the_rarer_side(contrast: str) -> None:
-    """Features that fill an eighth are found whether they are darker or brighter, without being told."""
+    """Features that fill an eighth are found whether they are darker or brighter, with automatic contrast."""
     data = blobs(contrast=-8 if contrast == "dark" else 8)
     mask = whole(prepared(data), data)
     assert np.array_equal(mask, whole(prepared(data, contrast=contrast), data))
@@ -117,7 +117,7 @@ def test_samples_of_a_large_volume_find_the_threshold_of_all_of_it() -> None:
     data = blobs((130, 120, 100), seed=4)
     engine = prepared(data, sigma_A=10, contrast="dark")
     everything = find_threshold(-ndimage.gaussian_filter(data, 1.0, truncate=3).reshape(-1), "otsu")
-    assert engine._high == pytest.approx(everything, rel=0.15)
+    assert engine.high == pytest.approx(everything, rel=0.15)
 
 
 @given(seed=st.integers(0, 50), share=st.floats(0.05, 0.5), distance=st.floats(4, 12))
@@ -157,4 +157,4 @@ def test_one_bright_voxel_does_not_stretch_the_histogram(tmp_path: Path) -> None
     hot = data.copy()
     hot[5, 5, 5] = 1e4
     cold, warm = prepared(data, sigma_A=0, contrast="dark"), prepared(hot, sigma_A=0, contrast="dark")
-    assert warm._high == pytest.approx(cold._high, rel=0.05)
+    assert warm.high == pytest.approx(cold.high, rel=0.05)

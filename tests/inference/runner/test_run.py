@@ -210,7 +210,7 @@ def test_a_cancel_ends_a_wait(tmp_path: Path, recorder: Any) -> None:
 
 
 def test_a_cancel_while_measuring(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """A cancel is heard while statistics are gathered, before the engine sees a tile."""
+    """A cancel stops the statistics, before the engine gets a tile."""
     engine = MeanEngine()
     asked = iter([False, True, True, True, True])
     with (
@@ -222,7 +222,7 @@ def test_a_cancel_while_measuring(make_volume: Any, tmp_path: Path, recorder: An
 
 
 def test_a_focus_while_running_reorders_the_rest(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """After the view has moved, the next tile is the one nearest to it."""
+    """After the focus has moved, the next tile is the nearest to it."""
     control, engine = Control(), MeanEngine()
     engine.on_tile = lambda: control.set_focus((0, 0, 0)) if len(engine.seen) == 2 else None
     with outcome_of(make_volume(), engine, tmp_path / "a", recorder, control=control):
@@ -232,8 +232,8 @@ def test_a_focus_while_running_reorders_the_rest(make_volume: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path, recorder: Any, value: float) -> None:
-    """One bad voxel stops the job with its count before a mask is made; the engine never sees a tile."""
+def test_non_finite_voxels_are_refused(tmp_path: Path, recorder: Any, value: float) -> None:
+    """One NaN or infinite voxel ends the job before the engine gets a tile; the error has their number."""
     data = np.zeros((9, 9, 9), np.float32)
     data[4, 4, 4] = value
     write_volume(tmp_path / "bad.mrc", data, 10.0)
@@ -248,7 +248,7 @@ def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path, recorder: Any, v
 
 
 def test_the_last_preview_is_the_finished_mask(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """First frame from the coarse look, last one final and equal to the mask's exact downsampling."""
+    """The first frame is coarse; the last is final and equals the exact downsampling of the mask."""
     engine = ThresholdEngine(ThresholdParameters())
     options = PreviewOptions(interval_s=60, max_voxels=2000)
     with outcome_of(make_volume(), engine, tmp_path / "a", recorder, preview=options, job_id="j", attempt=2) as outcome:
@@ -264,7 +264,7 @@ def test_the_last_preview_is_the_finished_mask(make_volume: Any, tmp_path: Path,
 
 
 def test_a_small_volume_gets_its_first_preview_from_its_tiles(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """Where nothing would be binned there is no look ahead, but a first and a last frame all the same."""
+    """If nothing would be binned there is no coarse preview, but still a first and a last frame."""
     engine = MeanEngine()
     with outcome_of(make_volume(), engine, tmp_path / "a", recorder, preview=PreviewOptions(interval_s=60)):
         pass
@@ -309,19 +309,19 @@ def test_the_demo_moves_once_a_second(tmp_path: Path, recorder: Any) -> None:
 
 
 def test_the_demo_takes_the_shape_of_a_volume(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """Given a tomogram, the demo's mask lies on it."""
+    """For a tomogram, the demo's mask has its shape."""
     engine = DemoEngine(DemoParameters(seconds=0))
     with outcome_of(make_volume(), engine, tmp_path / "a", recorder) as outcome:
         assert mask_of(outcome).shape == (24, 30, 36)
         assert outcome.statistics is None
 
 
-def test_a_look_that_fails_is_left_out(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """An engine that cannot work on the coarse copy still segments the volume."""
+def test_a_coarse_preview_that_fails_is_skipped(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
+    """An engine that fails on the binned copy still segments the volume."""
 
     class Picky(MeanEngine):
         def passes(self) -> Sequence[Pass]:
-            return (Pass("look", factor=0), Pass())
+            return (Pass("preview", factor=0), Pass())
 
         def prepare(self, context: VolumeContext) -> None:
             if context.voxel_size_A[0] > 10:
@@ -333,42 +333,42 @@ def test_a_look_that_fails_is_left_out(make_volume: Any, tmp_path: Path, recorde
 
 
 class Spare(InlineExecutor):
-    """Computes here, and says that there is a second core."""
+    """Computes in this process, but reports a second core."""
 
     @property
     def processes(self) -> int:
         return 2
 
 
-def test_a_look_beside_the_reading_is_shown(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """With a core to spare the look is made in a thread meanwhile: the same frame comes first, and the same mask."""
+def test_a_concurrent_preview_is_shown(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
+    """With a spare core the coarse preview is computed in a thread: the same first frame, and the same mask."""
 
-    class BackgroundTasks(ThresholdEngine):
+    class Concurrent(ThresholdEngine):
         def passes(self) -> Sequence[Pass]:
             return [replace(each, concurrent=each.factor != 1) for each in super().passes()]
 
     masks = []
     for name, executor in (("a", InlineExecutor()), ("b", Spare())):
         options = PreviewOptions(interval_s=60, max_voxels=2000)
-        engine = ThresholdEngine(ThresholdParameters())
+        engine = Concurrent(ThresholdParameters())
         with outcome_of(
             make_volume(), engine, tmp_path / name, recorder, executor=executor, preview=options
         ) as outcome:
             masks.append(outcome.mask.read_bytes())
-    alone, last, beside, final = recorder.frames
-    assert (alone.coarse, last.coarse, beside.coarse, final.coarse) == (True, False, True, False)
-    assert np.array_equal(alone.mask, beside.mask)
+    alone, last, concurrent, final = recorder.frames
+    assert (alone.coarse, last.coarse, concurrent.coarse, final.coarse) == (True, False, True, False)
+    assert np.array_equal(alone.mask, concurrent.mask)
     assert masks[0] == masks[1]
     assert recorder.reports[-1].done_tiles == recorder.reports[-1].total_tiles
 
 
-def test_a_cancel_reaches_a_look_beside(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """A look that would never end is given up with the job, and no thread is left."""
+def test_a_cancel_ends_a_concurrent_preview(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
+    """A coarse preview that would never end is cancelled with the job, and no thread is left."""
     before, control, begun = threading.active_count(), Control(), threading.Event()
 
     class Endless(MeanEngine):
         def passes(self) -> Sequence[Pass]:
-            return (Pass("look", factor=0, concurrent=True), Pass())
+            return (Pass("preview", factor=0, concurrent=True), Pass())
 
         def prepare(self, context: VolumeContext) -> None:
             while context.voxel_size_A[0] > 10:
@@ -408,7 +408,7 @@ def test_what_an_engine_must_not_return(
 
 
 def test_wrong_tasks_are_refused(tmp_path: Path, recorder: Any) -> None:
-    """An engine without the volume that it needs, and one whose passes make no sense, are told apart at once."""
+    """An engine without the volume it needs, and one with invalid passes, are refused at once."""
     with (
         pytest.raises(InvalidRequestError, match="needs a tomogram"),
         outcome_of(None, MeanEngine(), tmp_path / "a", recorder, shape=(8, 8, 8)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import starfile
-from tests.inference.picking import agreement, picked
+from tests.inference.engines.picking import agreement, picked
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
@@ -16,9 +16,6 @@ from cryomamba.picks import read_csv
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
-from cryomamba_inference.filters.particles.blobs import BlobFilter
-from cryomamba_inference.filters.particles.fdr_threshold import find_threshold_height
-from cryomamba_inference.filters.particles.model import ParticleModel, find_threshold
 from cryomamba_inference.local import LocalRunner
 
 SHAPE = (64, 128, 128)
@@ -35,7 +32,7 @@ def phantom(**spec: Any) -> Phantom:
 
 @pytest.mark.parametrize("contrast", ["dark", "bright"])
 def test_particles_are_found_in_either_contrast(contrast: str) -> None:
-    """Nearly all are found within a third of their diameter, and hardly any that is none, contrast left open."""
+    """Precision and recall are high at a third of the diameter, with automatic contrast."""
     made = phantom(contrast=contrast)
     _, picks = picked(engine(), made.density)
     precision, recall = agreement(picks.positions * 10, made.particles_A, 50)
@@ -43,8 +40,8 @@ def test_particles_are_found_in_either_contrast(contrast: str) -> None:
     assert recall > 0.8
 
 
-def test_a_slope_and_padding_cost_few() -> None:
-    """In a volume with a steep slope, in a constant frame far from its densities, particles are found as without."""
+def test_a_gradient_and_padding_hide_few() -> None:
+    """A steep gradient and a constant frame far from the density range do not hide particles."""
     made = phantom(shape=(72, 144, 144), particles=30)
     slope = np.linspace(0, 5 * made.density.std(), 72, dtype=np.float32)
     frame = 16
@@ -56,7 +53,7 @@ def test_a_slope_and_padding_cost_few() -> None:
 
 
 def test_noise_gives_almost_nothing() -> None:
-    """In noise alone at most a pick or two is believed."""
+    """Pure noise gives at most two picks."""
     noise = np.random.default_rng(5).normal(size=SHAPE).astype(np.float32)
     scores, picks = picked(engine(), noise)
     assert len(picks) <= 2
@@ -65,14 +62,14 @@ def test_noise_gives_almost_nothing() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -3.5])
 def test_a_constant_volume_has_no_particles(value: float) -> None:
-    """Nothing is found where nothing is, and nothing is divided by it."""
+    """A constant volume gives no picks and no division by zero."""
     scores, picks = picked(engine(), np.full((24, 40, 40), value, np.float32))
     assert not scores.any()
     assert not len(picks)
 
 
 def test_tiles_equal_the_whole() -> None:
-    """Scores and picks are the same bytes for any cut."""
+    """Scores and picks are bit-identical for any tiling."""
     made = phantom(noise=2.0)
     whole, picks = picked(engine(), made.density)
     tiled, again = picked(engine(), made.density, tile=47)
@@ -82,7 +79,7 @@ def test_tiles_equal_the_whole() -> None:
 
 
 def test_voxel_sizes_and_axes_do_not_matter() -> None:
-    """The same scene at 7 and 14 Å, at 8 × 10 × 12 Å, and turned in the plane has the same particles in Å."""
+    """The same phantom at 7 and 14 Å, at 8 × 10 × 12 Å, and turned in the plane has the same particles in Å."""
     found = []
     for shape, size in (((90, 180, 180), 7.0), ((45, 90, 90), 14.0), ((79, 126, 105), (8.0, 10.0, 12.0))):
         made = phantom(shape=shape, voxel_size_A=size, missing_wedge_deg=None, noise=0.5)
@@ -97,16 +94,16 @@ def test_voxel_sizes_and_axes_do_not_matter() -> None:
     assert min(agreement(back * made.voxel_size_A, found[2], 20)) > 0.9
 
 
-def test_no_two_are_nearer_than_the_least_distance() -> None:
-    """A least distance of two diameters is kept."""
+def test_the_minimum_distance_is_kept() -> None:
+    """No two picks are closer than a minimum distance of two diameters."""
     _, picks = picked(engine(min_distance_A=300.0), phantom().density)
     apart = np.linalg.norm((picks.positions[:, None] - picks.positions) * 10, axis=2)
     assert len(picks) > 3
     assert apart[~np.eye(len(picks), dtype=bool)].min() >= 300
 
 
-def test_crowding_hides_few() -> None:
-    """Among membranes, gold and smaller densities most picks are right and most particles found, all automatic."""
+def test_particles_are_found_in_a_crowded_volume() -> None:
+    """Among membranes, gold and smaller densities, precision and recall are high with default settings."""
     made = synthesize(
         PhantomSpec(
             shape=SHAPE, voxel_size_A=14.0, seed=33, noise=2.5, particles=25, particle_diameter_A=210.0, lamella=1
@@ -118,49 +115,28 @@ def test_crowding_hides_few() -> None:
     assert recall > 0.85
 
 
-def test_few_particles_are_told_from_clutter() -> None:
-    """The threshold comes to lie between four particles and the many smaller densities around them."""
-    heights = np.concatenate([np.random.default_rng(3).exponential(0.6, 300) + 2.5, [9.8, 10.1, 10.6, 11.0]])
-    assert 6.5 < find_threshold_height(heights, np.random.default_rng(4).exponential(0.4, 200) + 2.5) <= 9.8
-
-
-def test_the_least_particle_that_is_believed_is_in_the_mask() -> None:
-    """Scores there are whole numbers: the threshold is not above that of the least of the particles."""
-    scores = np.concatenate([np.random.default_rng(6).uniform(60, 70, 40), [110.6, 112.0, 113.0, 114.5]])
-    rows = np.column_stack([np.random.default_rng(7).uniform(0, 1e5, (44, 3)), scores, np.ones(44)])
-    model = ParticleModel(150.0, 1, BlobFilter(7.0, 5.0))
-    assert 70 < find_threshold(rows, model, (10.0, 10.0, 10.0)) <= 110
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_tail_without_a_bump_is_hardly_believed(seed: int) -> None:
-    """Of clutter whose numbers fall with its height, however little noise there is, only the highest are left."""
-    heights = np.abs(np.random.default_rng(seed).normal(0, 2, 400)) + 2.5
-    assert (heights >= find_threshold_height(heights, np.empty(0))).sum() <= 60
-
-
-def test_crowding_is_not_taken_for_particles() -> None:
-    """A crowded volume in which there are no particles gives few picks: its densities are of many heights."""
+def test_crowding_gives_few_picks() -> None:
+    """A crowded volume without particles gives few picks, because its densities have many heights."""
     made = phantom(shape=(48, 112, 112), voxel_size_A=14.0, vesicles=2, sheets=1, crowding=0.12, particles=0)
     _, picks = picked(engine(diameter_A=210.0), made.density, (14.0,) * 3)
     assert len(picks) <= 10
 
 
 def test_gold_is_left_out() -> None:
-    """Beads are not picked with the particles, nor do their fringes hide them."""
+    """Gold beads are not picked, and their fringes do not hide particles."""
     made = phantom(fiducials=3, crowding=0.03, noise=2.0)
     _, picks = picked(engine(), made.density)
     assert agreement(picks.positions * 10, made.particles_A, 75)[1] > 0.6
 
 
-def test_a_size_that_voxels_cannot_show_is_refused() -> None:
-    """The message says how large a particle must be."""
+def test_a_voxel_size_too_coarse_is_refused() -> None:
+    """The message gives the minimum diameter."""
     with pytest.raises(InvalidRequestError, match="50 Å"):
         picked(engine(diameter_A=50.0), np.zeros((8, 8, 8), np.float32), (30.0, 30.0, 30.0))
 
 
 def test_a_run_writes_mask_and_tables_that_agree(tmp_path: Path) -> None:
-    """Each pick's ball is in the mask, and the tables hold the same places."""
+    """Each pick's ball is in the mask, and the tables have the same coordinates."""
     made = phantom()
     write_volume(tmp_path / "t.mrc", made.density, 10.0)
     request = SubmitRequest(

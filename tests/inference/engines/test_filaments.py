@@ -1,4 +1,4 @@
-"""The filaments engine: hollow and solid ones are found and traced, noise is not, and tiles do not matter."""
+"""The filaments engine: traces hollow and solid filaments, not noise, independently of the tiling."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from tests.inference.picking import agreement, picked
+from tests.inference.engines.picking import agreement, picked
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba_inference.engines.filaments import FilamentsEngine, FilamentsParameters
-from cryomamba_inference.filters.filaments.tracing import trace
 
 SHAPE = (64, 128, 128)
 
@@ -41,16 +40,16 @@ def tube(*, hollow: bool = True, sign: float = -1.0, noise: float = 1.0, size: f
 def test_a_filament_is_found_and_traced(hollow: bool, sign: float) -> None:
     """Hollow or solid, dark or bright, it is one filament whose centre line is found within a tenth of the diameter.
 
-    At the border, where half of it is outside, its last point may be a quarter beside it.
+    At the border, where half of it is outside, its last point may be off by a quarter.
     """
     _, picks = picked(engine(), tube(hollow=hollow, sign=sign))
     assert picks.objects == 1
     offset = picks.positions * 10 - np.array(SHAPE) * 5
     way = np.array([0, 0.8, 0.6])
     along = offset @ way
-    beside = np.linalg.norm(offset - along[:, None] * way, axis=1)
-    assert beside[2:-2].max() < 25
-    assert beside.max() < 63
+    lateral = np.linalg.norm(offset - along[:, None] * way, axis=1)
+    assert lateral[2:-2].max() < 25
+    assert lateral.max() < 63
     assert np.ptp(along) > 1300
     np.testing.assert_allclose(np.abs(np.diff(along))[1:-1], 125, atol=10)
 
@@ -70,7 +69,7 @@ def test_padding_is_no_filament() -> None:
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_a_filament_far_above_the_noise_keeps_its_contrast(sign: float) -> None:
-    """The fringes that the wedge leaves beside strong filaments, of the other contrast and longer, are not taken."""
+    """The missing-wedge fringes of strong filaments, longer and of opposite contrast, are not traced."""
     spec = PhantomSpec(
         shape=(48, 112, 112),
         voxel_size_A=20.0,
@@ -101,7 +100,7 @@ def test_voxel_size_does_not_matter() -> None:
 
 
 def test_noise_gives_nothing() -> None:
-    """No filament is believed in noise alone."""
+    """Pure noise has no filaments."""
     noise = np.random.default_rng(5).normal(size=SHAPE).astype(np.float32)
     _, picks = picked(engine(), noise)
     assert picks.objects == 0
@@ -109,14 +108,14 @@ def test_noise_gives_nothing() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 2.5])
 def test_a_constant_volume_has_no_filaments(value: float) -> None:
-    """Nothing is found where nothing is."""
+    """A constant volume has no filaments."""
     scores, picks = picked(engine(), np.full((30, 60, 60), value, np.float32))
     assert not scores.any()
     assert not len(picks)
 
 
 def test_tiles_equal_the_whole() -> None:
-    """Scores and picks are the same bytes for any cut."""
+    """Scores and picks are bit-identical for any tiling."""
     data = tube()
     whole, picks = picked(engine(), data)
     tiled, again = picked(engine(), data, tile=50)
@@ -134,7 +133,7 @@ def test_threads_do_not_matter() -> None:
 
 
 def test_the_mask_is_as_thick_as_the_filament() -> None:
-    """Points beside the line are pulled onto it before tubes are drawn, so it has about the tube's volume."""
+    """Points are moved onto the centreline before tubes are rasterized, so the mask has about the tube's volume."""
     made = engine(contrast="dark")
     scores, _ = picked(made, tube())
     true = math.pi / 4 * 25**2 * 128 / 0.8
@@ -154,14 +153,14 @@ def test_a_filament_along_the_border_is_found() -> None:
 
 
 def test_membranes_are_no_filaments() -> None:
-    """In a volume that has vesicles and sheets but no filaments, at most one is believed."""
+    """A volume with vesicles and sheets but no filaments gives at most one."""
     made = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=14.0, seed=32, crowding=0.0, fiducials=0, noise=1.0))
     _, picks = picked(engine(contrast="dark"), made.density, made.voxel_size_A)
     assert picks.objects <= 1
 
 
 def test_a_filament_ends_where_it_ends() -> None:
-    """Of a tube that stops in the middle of the volume, neither much is missed nor much added."""
+    """A tube that stops in the middle of the volume is traced to its end, and not much further."""
     data = tube(noise=0.5)
     data[:, 64:] = np.random.default_rng(9).normal(size=data[:, 64:].shape).astype(np.float32) * 0.5
     _, picks = picked(engine(contrast="dark", min_length_A=300.0), data)
@@ -170,25 +169,10 @@ def test_a_filament_ends_where_it_ends() -> None:
     assert abs(picks.positions[:, 1].max() - 64) < 13
 
 
-def test_a_size_that_voxels_cannot_show_is_refused() -> None:
-    """The message says how large a filament must be."""
+def test_a_voxel_size_too_coarse_is_refused() -> None:
+    """The message gives the minimum diameter."""
     with pytest.raises(InvalidRequestError, match="40 Å"):
         picked(engine(diameter_A=35.0), np.zeros((8, 8, 8), np.float32), (20.0, 20.0, 20.0))
-
-
-def test_crossing_filaments_stay_two() -> None:
-    """Two lines that cross are followed through the crossing, the longer one first."""
-    run = np.arange(0, 1000, 20.0)
-    one = np.column_stack([np.zeros_like(run), run, np.full_like(run, 400)])
-    other = np.column_stack([np.zeros_like(run[:40]), np.full_like(run[:40], 500), run[:40]])
-    rows = [
-        np.column_stack([line, np.tile(way, (len(line), 1)), np.full(len(line), score)])
-        for line, way, score in ((one, (0, 1, 0), 200), (other, (0, 0, 1), 180))
-    ]
-    found = trace(np.concatenate(rows), diameter_A=100, high=150, min_length_A=300, spacing_A=50)
-    assert len(found) >= 2
-    assert found[0].length == pytest.approx(980, abs=60)
-    assert np.abs(found[0].points[:, 2] - 400).max() < 20
 
 
 @pytest.mark.parametrize("contrast", ["bright", "auto"])
