@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cryomamba.geometry import Shape
-from cryomamba.masks.hysteresis import SCORE_SLAB_VOXELS, SlabHysteresis, apply_thresholds, write_mask
-from cryomamba.masks.slabs import slab_depth
+from cryomamba.masks.hysteresis import SlabHysteresis, apply_thresholds, write_mask
 from cryomamba.masks.thresholds import HysteresisThreshold
 
 Scores = npt.NDArray[np.uint8]
@@ -119,14 +116,6 @@ def test_an_empty_and_a_full_volume() -> None:
     cut = HysteresisThreshold(5, 3, 2)
     assert not slabbed(np.zeros((5, 4, 3), np.uint8), cut, 2).any()
     assert slabbed(np.full((5, 4, 3), 9, np.uint8), cut, 2).all()
-
-
-@pytest.mark.parametrize("shape", [(512, 512, 512), (3, 5000, 5000), (1, 1, 1)])
-def test_slabs_are_bounded(shape: Shape) -> None:
-    """A slab has at least one plane, at most the volume, and between them keeps to its number of voxels."""
-    depth = slab_depth(shape, SCORE_SLAB_VOXELS)
-    assert 1 <= depth <= shape[0]
-    assert depth == 1 or depth * shape[1] * shape[2] <= SCORE_SLAB_VOXELS
 
 
 def test_what_is_remembered_does_not_hold_the_scores() -> None:
