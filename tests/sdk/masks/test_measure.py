@@ -38,7 +38,7 @@ def test_planes_in_any_direction(normal: tuple[float, float, float]) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 3, 7])
-def test_slabs_do_not_show(depth: int) -> None:
+def test_results_do_not_depend_on_slabs(depth: int) -> None:
     """Every number of every component is the same for thin slabs as for the whole."""
     rng = np.random.default_rng(1)
     mask = (rng.integers(1, 4, (20, 24, 22)) * (rng.random((20, 24, 22)) < 0.2)).astype(np.uint8)
@@ -51,8 +51,8 @@ def test_slabs_do_not_show(depth: int) -> None:
             assert getattr(other, name) == (pytest.approx(value) if isinstance(value, float) else value)
 
 
-def test_strips_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, make_shell: Shell) -> None:
-    """Measured in narrow strips of rows, by several threads, every number is that of the whole."""
+def test_results_do_not_depend_on_strips_and_threads(monkeypatch: pytest.MonkeyPatch, make_shell: Shell) -> None:
+    """Measured in narrow strips by several threads, the results are the same."""
     mask = make_shell(140, 100, (10.0, 10.0, 10.0)).astype(np.uint8)
     mask[2:4, 3:9] = 2
     source = LabelSource.of_array(mask, (10.0, 10.0, 10.0))
@@ -84,7 +84,7 @@ def test_only_the_largest_components_are_listed(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_components_add_up_to_their_label(make_shell: Shell) -> None:
-    """Voxels and surface of the components are those of the label, and each component has its own place."""
+    """Voxels and surface of the components sum to the label's, and each has its own position."""
     ball = make_shell(60, 0, (10.0, 10.0, 10.0))
     mask = np.concatenate([ball, ball, ball], axis=2)
     found = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "ball"})
@@ -98,7 +98,7 @@ def test_components_add_up_to_their_label(make_shell: Shell) -> None:
 
 @pytest.mark.parametrize("mask", [np.zeros((5, 6, 7), np.uint8), np.ones((1, 1, 1), np.uint8)])
 def test_empty_and_tiny(mask: np.ndarray) -> None:
-    """A named label that does not occur has zeros and no place; a single voxel is a mask."""
+    """A named label that does not occur has zeros and no position; a single voxel is measured."""
     (found,) = measure(LabelSource.of_array(mask, (10.0, 10.0, 10.0)), {1: "a"}).labels
     assert found.voxels == mask.sum()
     assert (found.centroid is None) == (not mask.any())

@@ -15,8 +15,8 @@ from cryomamba.volumes import open_volume, write_volume
 
 
 @given(depth=st.integers(1, 9), size=st.integers(1, 20), halo=st.integers(0, 12))
-def test_windows_hold_what_lies_around(depth: int, size: int, halo: int) -> None:
-    """Every slab comes once, with as many planes before and after it as asked for and there are."""
+def test_windows_have_the_halo_of_their_slab(depth: int, size: int, halo: int) -> None:
+    """Every slab comes once, with the requested planes before and after it as far as they exist."""
     planes = np.arange(size, dtype=np.uint8)[:, None, None]
     z = 0
     for window in windows(LabelSource.of_array(planes, slab_voxels=depth).slabs(), halo):
@@ -27,8 +27,8 @@ def test_windows_hold_what_lies_around(depth: int, size: int, halo: int) -> None
     assert z == size
 
 
-def test_a_tomogram_is_no_mask(tmp_path: object) -> None:
-    """Densities are refused with a word on what to give instead."""
+def test_a_tomogram_is_refused_as_a_mask(tmp_path: object) -> None:
+    """Densities are refused, with a hint."""
     path = f"{tmp_path}/density.mrc"
     write_volume(path, np.zeros((4, 4, 4), np.float32), 10.0)
     with open_volume(path) as volume, pytest.raises(VolumeError, match="densities"):

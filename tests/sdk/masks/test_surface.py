@@ -24,7 +24,7 @@ def test_balls_and_shells(make_shell: Shell, size: tuple[float, float, float], o
     assert found.volume_nm3 == pytest.approx(4 / 3 * math.pi * (outer**3 - inner**3) / 1000, rel=0.03)
 
 
-def test_where_a_mask_is_cut_there_is_no_surface() -> None:
+def test_the_border_of_the_volume_is_no_surface() -> None:
     """A plate through the whole volume has its two sides and no rim; a volume that is all mask has no surface."""
     mask = np.zeros((30, 20, 20), np.uint8)
     mask[10:14] = 1

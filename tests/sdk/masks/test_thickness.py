@@ -24,8 +24,10 @@ def test_thickness_of_a_vesicles_membrane(make_shell: Shell, thickness_A: float)
     assert found.thickness_sd_A < 5
 
 
-def test_thick_things_are_measured_with_all_around_them(monkeypatch: pytest.MonkeyPatch, make_shell: Shell) -> None:
-    """Looking first at what is near changes no thickness, of thin things or of thick ones beside them."""
+def test_thick_objects_are_measured_with_a_large_enough_margin(
+    monkeypatch: pytest.MonkeyPatch, make_shell: Shell
+) -> None:
+    """The smaller margin that is tried first does not change the thickness of thin or thick objects."""
     shell, ball = make_shell(140, 100, (10.0, 10.0, 10.0)), make_shell(140, 0, (10.0, 10.0, 10.0))
     source = LabelSource.of_array(np.concatenate([shell, ball], axis=2).astype(np.uint8), (10.0, 10.0, 10.0))
     near = list(measure(source, {}).instances())
