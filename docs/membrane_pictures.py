@@ -63,7 +63,7 @@ def panels(noise: float) -> list[NDArray[np.uint8]]:
 
 
 def surfaces() -> None:
-    """Pieces, each in a colour; the middle surface; and points near the plane with their normals, seen from above."""
+    """Components in different colours; the medial surface; points near the plane with their normals."""
     phantom, _, mask = found(NOISES[0])
     source = LabelSource.of_array(mask, (10.0,) * 3)
     instances = find_instances(source)

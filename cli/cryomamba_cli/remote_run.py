@@ -15,7 +15,7 @@ from cryomamba_cli.signals import Interrupted, Interrupts
 from cryomamba_cli.task import Task
 
 if TYPE_CHECKING:
-    from cryomamba.client import Client
+    from cryomamba.client import Client, Job
 
 
 def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
@@ -32,16 +32,19 @@ def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interr
 
     name = task.tomogram.name
     with cryomamba.connect(server) as client:
-        job = client.submit(
-            task.tomogram,
-            engine=task.engine,
-            params=task.params,
-            voxel_size_A=task.voxel_size_A,
-            name=task.name,
-            progress=partial(display.transfer, name),
-            reading=_upload_announced(name, display),
-        )
-        return follow_and_download(client, job.job_id, task, display, interrupts)
+
+        def submit() -> Job:
+            return client.submit(
+                task.tomogram,
+                engine=task.engine,
+                params=task.params,
+                voxel_size_A=task.voxel_size_A,
+                name=task.name,
+                progress=interrupts.aborting(partial(display.transfer, name)),
+                reading=interrupts.aborting(_upload_announced(name, display)),
+            )
+
+        return submit_and_download(client, submit, task, display, interrupts)
 
 
 def _upload_announced(name: str, display: Reporter) -> Callable[[int, int], None]:
@@ -58,16 +61,21 @@ def _upload_announced(name: str, display: Reporter) -> Callable[[int, int], None
     return reading
 
 
-def follow_and_download(
-    client: Client, job_id: str, task: Task, display: Reporter, interrupts: Interrupts
+def submit_and_download(
+    client: Client, submit: Callable[[], Job], task: Task, display: Reporter, interrupts: Interrupts
 ) -> dict[str, Any]:
-    """Follow a job to its end, download its files, and return the statistics; a signal cancels the job."""
+    """Submit a job, follow it to its end, download its files, and return the statistics; a signal cancels the job."""
+    job_id = ""
     try:
+        # A signal during the request must not leave a job behind whose id is unknown here.
+        with interrupts.deferred():
+            job_id = submit().job_id
         follow(client, job_id, display).raise_for_state()
         return _download(client, job_id, task, display)
     except Interrupted:
-        with interrupts.deferred():
-            display.note(cancel_interrupted(client, job_id))
+        if job_id:
+            with interrupts.deferred():
+                display.note(cancel_interrupted(client, job_id))
         raise
 
 

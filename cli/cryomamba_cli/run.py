@@ -32,7 +32,7 @@ def run() -> None:
 
 
 def require_server() -> None:
-    """Refuse to go on where the services cannot run.
+    """Raise an error if the services cannot run.
 
     Raises
     ------

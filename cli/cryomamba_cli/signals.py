@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import ParamSpec
 
 from cryomamba_server.exit_codes import ExitCode
+
+P = ParamSpec("P")
 
 
 class Interrupted(BaseException):
@@ -40,6 +43,16 @@ class Interrupts:
     def pending(self) -> bool:
         """Whether a signal waits for the end of :meth:`deferred`; for work that stops by itself when it is set."""
         return self._pending is not None
+
+    def aborting(self, callback: Callable[P, None]) -> Callable[P, None]:
+        """Return a progress callback that raises when a deferred signal is pending, and so aborts a long transfer."""
+
+        def call(*args: P.args, **kwargs: P.kwargs) -> None:
+            if self._pending is not None:
+                raise Interrupted(self._pending)
+            callback(*args, **kwargs)
+
+        return call
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,7 +13,7 @@ from cryomamba_cli.jobs import resolve
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.masks import MinVolume
 from cryomamba_cli.options import Force, Json, Server
-from cryomamba_cli.remote_run import follow_and_download
+from cryomamba_cli.remote_run import submit_and_download
 from cryomamba_cli.reporter import stderr_reporter
 from cryomamba_cli.result_paths import mask_path, require_absent
 from cryomamba_cli.segment import print_saved
@@ -86,8 +87,8 @@ def threshold(
                 with cryomamba.connect(server) as client:
                     job_id = resolve(client, source)
                     task = replace(task, exports=picks if client.record(job_id).has(CANDIDATES.name) else {})
-                    job = client.threshold(job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
-                    statistics = follow_and_download(client, job.job_id, task, display, interrupts)
+                    submit = partial(client.threshold, job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
+                    statistics = submit_and_download(client, submit, task, display, interrupts)
     finally:
         display.close()
     print_saved(task, statistics, json=json)

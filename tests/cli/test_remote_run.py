@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -16,9 +17,14 @@ import pytest
 from typer.testing import Result
 
 import cryomamba
+from cryomamba.errors import JobFailedError
 from cryomamba.models.jobs import JobState
 from cryomamba.testing import DEADLINE_S, Stack
 from cryomamba.volumes import open_volume, write_volume
+from cryomamba_cli.remote_run import submit_and_download
+from cryomamba_cli.reporter import PlainReporter
+from cryomamba_cli.signals import Interrupted, interruptible
+from cryomamba_cli.task import Task
 
 pytestmark = pytest.mark.system
 Cli = Callable[..., Result]
@@ -85,3 +91,24 @@ def test_ctrl_c_cancels_the_job_on_the_server(signum: signal.Signals, way: str, 
             pass
         assert client.record(job).state is JobState.CANCELLED
     assert not (tmp_path / "mask.mrc").exists()
+
+
+def test_a_signal_during_the_submission_cancels_the_job(url: str, volume: Path, tmp_path: Path) -> None:
+    """A signal that arrives before the server has answered leaves no job behind."""
+    printed = io.StringIO()
+    jobs: list[str] = []
+    task = Task(volume, tmp_path / "mask.mrc", "demo", {"seconds": 600})
+    with cryomamba.connect(url) as client:
+
+        def submit() -> cryomamba.client.Job:
+            job = client.submit(task.tomogram, engine=task.engine, params=task.params)
+            jobs.append(job.job_id)
+            signal.raise_signal(signal.SIGTERM)
+            return job
+
+        with interruptible() as interrupts, pytest.raises(Interrupted):
+            submit_and_download(client, submit, task, PlainReporter(printed), interrupts)
+        assert "is cancelled" in printed.getvalue()
+        with pytest.raises(JobFailedError, match="cancelled"):
+            client.job(jobs[0]).wait()
+    assert not task.mask.exists()

@@ -50,3 +50,21 @@ def test_a_second_signal_raises_at_once() -> None:
     with interruptible() as interrupts, pytest.raises(Interrupted):
         work(interrupts)
     assert steps == ["once"]
+
+
+def test_a_deferred_signal_aborts_a_transfer() -> None:
+    """A progress callback raises once a signal is pending; before, it is called as it is."""
+    seen: list[int] = []
+
+    def transfer(interrupts: Interrupts) -> None:
+        with interrupts.deferred():
+            progress = interrupts.aborting(seen.append)
+            progress(1)
+            signal.raise_signal(signal.SIGTERM)
+            progress(2)
+
+    with interruptible() as interrupts, pytest.raises(Interrupted) as caught:
+        transfer(interrupts)
+    assert seen == [1]
+    assert caught.value.exit_code == 143
+    assert not interrupts.pending()

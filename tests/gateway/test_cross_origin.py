@@ -1,4 +1,4 @@
-"""What a web page can do: the reference's example, run by a real browser on a page of another origin."""
+"""A web page of another origin: the reference's example, run in a real browser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ socket.addEventListener("close", tell);
 
 
 class Site(ThreadingHTTPServer):
-    """A web site of somebody else: one page, which tells what it saw."""
+    """Another web site: one page, which reports its output."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -72,7 +72,7 @@ def site() -> Iterator[Site]:
 
 
 def test_the_references_example_runs_in_a_browser(site: Site, tmp_path: Path) -> None:
-    """A page whose origin is named submits a job and reads its binary frames; one that is not named reads nothing."""
+    """A page of an allowed origin submits a job and reads its binary frames; one of another origin reads nothing."""
     example = re.search(r"```js\n(.*?)```", REFERENCE.read_text("utf-8"), re.DOTALL)
     assert example is not None
     with Stack(tmp_path / "home", env={"CRYOMAMBA_GATEWAY_ORIGINS": site.origin}) as stack:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from qtpy.QtCore import QObject, Qt
 
 from cryomamba.client import AsyncClient
-from cryomamba.client.sync_client import LoopThread
+from cryomamba.client.loop_thread import LoopThread
 from cryomamba.errors import CryoMambaError, InternalError
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.notifications import Notification

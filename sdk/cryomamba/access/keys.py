@@ -9,7 +9,7 @@ import zmq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cryomamba.access.private_files import read_private
-from cryomamba.access.roles import SEES_ALL, Role
+from cryomamba.access.roles import UNRESTRICTED_ROLES, Role
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import InvalidRequestError
 from cryomamba.settings import Settings
@@ -44,7 +44,7 @@ class KeyFile(BaseModel):
     @property
     def visibility(self) -> Visibility:
         """The jobs and files that the key may see."""
-        everything = self.role == "server" or self.role in SEES_ALL
+        everything = self.role == "server" or self.role in UNRESTRICTED_ROLES
         return Visibility.everything() if everything else Visibility.of(self.owner or self.name)
 
     @classmethod

@@ -64,7 +64,7 @@ _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
     Role.VIEWER: READ_REQUESTS,
 }
 
-SEES_ALL: Final = frozenset({Role.ADMIN, Role.WORKER})
+UNRESTRICTED_ROLES: Final = frozenset({Role.ADMIN, Role.WORKER})
 """Roles that see the jobs of all owners."""
 
 PREVIEW_IN_DOMAIN: Final = "preview-in"

@@ -6,54 +6,20 @@ in scripts, in threads, and in notebooks, whose thread has a running event loop.
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from types import TracebackType
+from types import AsyncGeneratorType, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from cryomamba.client.async_client import AsyncClient, aconnect
 from cryomamba.client.job import AsyncJob, JobFields
+from cryomamba.client.loop_thread import LoopThread
 from cryomamba.models.jobs import JobRecord, JobState
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-
-_CANCEL_S = 5.0
-
-
-class LoopThread:
-    """An event loop in a daemon thread; :meth:`run` may be called from any other thread."""
-
-    def __init__(self, name: str = "cryomamba-client") -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine in the thread and wait for it; Ctrl-C here cancels it there."""
-        try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-        except RuntimeError:
-            # The loop is closed.
-            coroutine.close()
-            raise
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            # Until the cancelled tasks have ended: a generator in the middle of a step cannot be closed.
-            asyncio.run_coroutine_threadsafe(_until_cancelled_end(), self.loop).result()
-            raise
-
-    def stop(self) -> None:
-        """End loop and thread."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
 
 
 class Blocking(Generic[T_co]):
@@ -223,12 +189,6 @@ def connect(url: str | None = None, *, token: str | None = None) -> Client:
         raise
 
 
-async def _until_cancelled_end() -> None:
-    leaving = [task for task in asyncio.all_tasks() if task.cancelling()]
-    if leaving:
-        await asyncio.wait(leaving, timeout=_CANCEL_S)
-
-
 async def _next(items: AsyncGenerator[R, None]) -> tuple[R] | None:
     async for item in items:
         return (item,)
@@ -236,4 +196,6 @@ async def _next(items: AsyncGenerator[R, None]) -> tuple[R] | None:
 
 
 async def _close(items: AsyncGenerator[R, None]) -> None:
-    await items.aclose()
+    # After a second signal, a step may still be running; it was cancelled and ends the generator.
+    if not (isinstance(items, AsyncGeneratorType) and items.ag_running):
+        await items.aclose()

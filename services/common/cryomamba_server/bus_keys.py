@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cryomamba.access.keys import HOME_NAMES, KeyFile
 from cryomamba.access.private_files import make_private_folder, read_private, write_private_once
-from cryomamba.access.roles import SEES_ALL, Role
+from cryomamba.access.roles import UNRESTRICTED_ROLES, Role
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, InvalidRequestError, NotFoundError
 from cryomamba.models.jobs import Owner
@@ -53,7 +53,7 @@ class AllowedKey(BaseModel):
     @property
     def visibility(self) -> Visibility:
         """The jobs and files that the key may see."""
-        return Visibility.everything() if self.role in SEES_ALL else Visibility.of(self.owner or self.name)
+        return Visibility.everything() if self.role in UNRESTRICTED_ROLES else Visibility.of(self.owner or self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cryomamba.client import AsyncClient, AsyncJob, Client, Job, connect
-from cryomamba.client.sync_client import LoopThread
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.models.events import StateEvent
 from cryomamba.models.jobs import JobState
@@ -51,37 +50,6 @@ def test_a_server_that_is_away_is_an_error() -> None:
         client.info()
     client.close()
     client.close()
-
-
-def test_what_is_interrupted_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while waiting ends the coroutine in the other thread before it is raised."""
-    thread, ended = LoopThread(), []
-    started = asyncio.Event()
-
-    async def endless() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("endless")
-
-    real = asyncio.run_coroutine_threadsafe
-
-    def interrupted(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
-        future = real(coroutine, loop)
-        if not ended and coroutine.__name__ == "endless":
-            real(started.wait(), loop).result()
-            monkeypatch.setattr(future, "result", ctrl_c)
-        return future
-
-    def ctrl_c() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        thread.run(endless())
-    assert ended == ["endless"]
-    thread.stop()
 
 
 @pytest.fixture

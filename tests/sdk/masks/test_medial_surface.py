@@ -1,4 +1,4 @@
-"""The middle surface: one voxel thick, without holes, where and as large as it should be, with the right normals."""
+"""The medial surface: one voxel thick, without holes, where and as large as it should be, with the right normals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ball_shell(radius_A: float, thickness_A: float, size: Size) -> tuple[Mask, n
 def surface_of(
     mask: npt.NDArray[np.generic], size: Size, thickness_A: float, *, planes: int = 1000
 ) -> MedialSurfacePart:
-    """Return the middle surface of all slabs together."""
+    """Return the medial surface of all slabs together."""
     source = LabelSource.of_array(mask, size, slab_voxels=planes * mask.shape[1] * mask.shape[2])
     parts = list(medial_surface(source, 1, thickness_A))
     fields = ("voxels", "points", "normals", "areas_A2", "depths")
