@@ -38,10 +38,10 @@ ROUNDS = 4
 FRAMES = 60
 JOB = "job-1"
 
-# napari has no types, and the desk is only known once napari is imported.
+# napari has no types, and the controller is only known once napari is imported.
 Viewer = Any
 LabelsLayer = Any
-DeskLike = Any
+Controller = Any
 
 
 def main() -> None:
@@ -112,11 +112,11 @@ def in_windows(path: Path) -> None:
     viewer, panel = open_window([path], server="tcp://127.0.0.1:1")
     viewer.window.resize(1300, 800)
     spin_until(lambda: len(viewer.layers) == 1 and panel.tomogram.measured)
-    desk = panel.controller
-    desk.jobs.table.adopt(JOB)
-    desk.on_message(JobChanged(record(path)))
-    desk.preview.watch(JOB)
-    show(desk, 0)
+    app = panel.controller
+    app.jobs.table.adopt(JOB)
+    app.on_message(JobChanged(record(path)))
+    app.preview.watch(JOB)
+    show(app, 0)
     panel.connection.setVisible(False)
     spin(1.0)
 
@@ -128,10 +128,10 @@ def in_windows(path: Path) -> None:
     for title, drawn in (("update an overlay of 128³ in 2D, drawn", True), ("the same without drawing", False)):
         updates: dict[str, Callable[[], list[float]]] = {
             "napari, in place and refresh()": partial(update_bare, bare, labels, drawn=drawn),
-            "the panel, a frame": partial(update_panel, viewer, desk, drawn=drawn),
+            "the panel, a frame": partial(update_panel, viewer, app, drawn=drawn),
         }
         compare(title, updates)
-    ten_hertz(viewer, desk)
+    ten_hertz(viewer, app)
     panel.shut_down()
     viewer.close()
     bare.close()
@@ -180,34 +180,34 @@ def update_bare(viewer: Viewer, labels: LabelsLayer, *, drawn: bool) -> list[flo
     return times
 
 
-def update_panel(viewer: Viewer, desk: DeskLike, *, drawn: bool) -> list[float]:
+def update_panel(viewer: Viewer, app: Controller, *, drawn: bool) -> list[float]:
     times = []
     for number in range(20):
-        desk.frames[JOB].put(frame(number))
+        app.frames[JOB].put(frame(number))
         started = time.perf_counter()
-        desk.preview.draw(JOB)
+        app.preview.draw(JOB)
         if drawn:
             draw(viewer)
         times.append(time.perf_counter() - started)
     return times
 
 
-def ten_hertz(viewer: Viewer, desk: DeskLike) -> None:
+def ten_hertz(viewer: Viewer, app: Controller) -> None:
     """Send frames from a thread, as the network does, while the sections are scrolled."""
     from napari_cryomamba.net.messages import FrameReady
 
-    place = desk.frames[JOB]
-    before = place.statistics
+    queue = app.frames[JOB]
+    before = queue.statistics
     shown: list[str] = []
     waiting: list[int] = []
-    desk.preview.frame_drawn.connect(shown.append)
+    app.preview.frame_drawn.connect(shown.append)
 
     def send() -> None:
         woken = 0
         for number in range(FRAMES):
-            if place.put(frame(number)):
+            if queue.put(frame(number)):
                 woken += 1
-                desk.server.bridge.message_received.emit(FrameReady(JOB))
+                app.server.bridge.message_received.emit(FrameReady(JOB))
             waiting.append(woken - len(shown))
             time.sleep(0.1)
 
@@ -220,7 +220,7 @@ def ten_hertz(viewer: Viewer, desk: DeskLike) -> None:
         spin(0.0)
     sender.join()
     spin(0.3)
-    skipped = place.statistics.skipped - before.skipped
+    skipped = queue.statistics.skipped - before.skipped
     print(f"10 Hz while scrolling: {FRAMES} frames came, {len(shown)} drawn, {skipped} replaced by a newer one")
     print(f"  most waiting to be drawn at once: {max(waiting)}")
 
@@ -255,9 +255,9 @@ def spin_until(condition: Callable[[], bool]) -> None:
             raise SystemExit("the window did not get ready")
 
 
-def show(desk: DeskLike, number: int) -> None:
-    desk.frames[JOB].put(frame(number))
-    desk.preview.draw(JOB)
+def show(app: Controller, number: int) -> None:
+    app.frames[JOB].put(frame(number))
+    app.preview.draw(JOB)
 
 
 _MASKS: dict[int, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""Make the pictures of the desktop's page: real services, a synthetic tomogram, and what a person would do.
+"""Make the pictures of the desktop guide: real services, synthetic tomograms, and what a user would do.
 
 Run it with a display (or ``xvfb-run -s "-screen 0 1600x1000x24"``): ``python docs/desktop_pictures.py``.
 """
@@ -46,7 +46,7 @@ class Camera:
         self.application: Any = QApplication.instance()
 
     def until(self, condition: Callable[[], Any], what: str, timeout: float = 120.0) -> None:
-        """Let the window live until something is so."""
+        """Process events until a condition is true."""
         end = time.monotonic() + timeout
         while not condition():
             self.application.processEvents()
@@ -68,10 +68,10 @@ class Camera:
 
 
 def main() -> None:
-    """Go through a session and take the pictures."""
+    """Run a session and take the pictures."""
     from qtpy.QtWidgets import QApplication
 
-    # Without a display Qt ends the process on the spot: before there are services that nobody would end.
+    # First, because without a display Qt aborts the process, which would leave the services running.
     application = QApplication([])
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         home = Path(folder)
@@ -84,48 +84,48 @@ def main() -> None:
 
 
 def session(stack: Stack, tomogram: Path) -> None:
-    """Open, segment, watch, keep."""
+    """Open, segment, preview, measure."""
     from napari_cryomamba.window import open_window
 
     viewer, panel = open_window([tomogram], server=stack.http_url)
     viewer.window.resize(1440, 900)
-    camera, desk = Camera(viewer), panel.controller
-    camera.until(lambda: desk.server.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
+    camera, app = Camera(viewer), panel.controller
+    camera.until(lambda: app.server.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
     camera.take("tomogram")
 
-    watch(camera, panel)
-    keep(camera, panel)
-    look(camera, panel)
+    preview(camera, panel)
+    measure(camera, panel)
+    views(camera, panel)
     pick(camera, panel)
     trace(camera, panel, tomogram.with_name("microtubules.mrc"))
 
     panel.tabs.setCurrentWidget(panel.messages)
     stack.kill("gateway")
-    camera.until(lambda: desk.server.state.phase == "waiting", "the loss to be noticed")
+    camera.until(lambda: app.server.state.phase == "waiting", "the loss to be noticed")
     camera.take("messages")
     panel.shut_down()
     viewer.close()
 
 
-def watch(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own types are unknown)
-    """Start a job, and catch the mask while it grows."""
+def preview(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own types are unknown)
+    """Start a job, and take a picture of a preview."""
     panel.tabs.setCurrentIndex(1)
     panel.segment.engine.setCurrentText("membrane")
     panel.segment.interval.setValue(0.1)
     panel.segment.submit()
     overlays = panel.controller.preview.overlays
 
-    def grows() -> bool:
+    def growing() -> bool:
         jobs = panel.controller.jobs.table.rows
         return bool(overlays) and any(0.3 < job.progress.fraction < 1 for job in jobs)
 
-    camera.until(grows, "a growing mask")
+    camera.until(growing, "a preview")
     camera.take("watch", settle_s=0.0)
     camera.until(lambda: next(iter(overlays.values())).final, "the finished mask")
 
 
-def keep(camera: Camera, panel: Any) -> None:  # noqa: ANN401
-    """Measure the mask, and move its threshold."""
+def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+    """Measure the mask, and change its threshold."""
     panel.tabs.setCurrentWidget(panel.mask_panel)
     panel.statistics.measure()
     camera.until(lambda: panel.statistics.rows, "the table")
@@ -138,7 +138,7 @@ def keep(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     threshold.discard()
 
 
-def look(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+def views(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Show orthogonal slices, and the mask in 3D."""
     viewer = panel.viewer
     layer = next(iter(panel.controller.preview.overlays.values())).layer
@@ -156,7 +156,7 @@ def look(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 
 def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
-    """Let the engine for particles pick, and show what it found."""
+    """Run the engine for particles, and show its picks."""
     panel.tabs.setCurrentIndex(1)
     panel.segment.engine.setCurrentText("particles")
     panel.segment.form.editors["diameter_A"].editor.setValue(120)
@@ -171,7 +171,7 @@ def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 
 def trace(camera: Camera, panel: Any, tomogram: Path) -> None:  # noqa: ANN401
-    """Let the engine for filaments trace, and show its lines in 3D."""
+    """Run the engine for filaments, and show its lines in 3D."""
     write_volume(tomogram, synthesize(FILAMENTS).density, FILAMENTS.voxel_size_A)
     count = len(panel.viewer.layers)
     panel.controller.tomograms.open_files([tomogram])

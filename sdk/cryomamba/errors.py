@@ -141,7 +141,7 @@ class NotFoundError(CryoMambaError):
 
 def no_such_job(job_id: str) -> NotFoundError:
     """Return the error for a job that does not exist or is not visible: the caller must not see which."""
-    return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="'cryomamba jobs' lists those that there are.")
+    return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="Check the id; 'cryomamba jobs' lists the jobs.")
 
 
 class ConflictError(CryoMambaError):

@@ -1,4 +1,4 @@
-"""The reverse proxies' examples, run: real nginx and Caddy with a certificate of the test's own before a real stack."""
+"""The reverse proxy examples: real nginx and Caddy with a test certificate in front of a real stack."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Proxy:
     Attributes
     ----------
     folder : Path
-        For all that the proxy writes.
+        For everything that the proxy writes.
     https, http : int
         Its ports.
-    bounded : bool
-        Whether it counts the requests of an address.
+    limited : bool
+        Whether it limits the requests of an address.
     """
 
     def __init__(self, stack: Stack, token: str, folder: Path, certificate: Path) -> None:
@@ -52,7 +52,7 @@ class Proxy:
         self.folder = folder
         self.https, self.http = free_ports(2)
         self.context = ssl.create_default_context(cafile=str(certificate))
-        self.bounded = False
+        self.limited = False
         self.process: subprocess.Popen[bytes]
 
     def start(self, command: list[str]) -> None:
@@ -70,7 +70,7 @@ class Proxy:
             return False
 
     def client(self, **headers: str) -> httpx.Client:
-        """A client that takes the proxy's port for the name's own."""
+        """Return a client that connects to the proxy's port under the example's host name."""
         ours = {"Host": NAME, "Authorization": f"Bearer {self.token}", **headers}
         return httpx.Client(
             base_url=f"https://127.0.0.1:{self.https}",
@@ -95,7 +95,7 @@ class Proxy:
         )
 
     def logged(self) -> str:
-        """All that the proxy has written."""
+        """Return everything that the proxy has logged."""
         return "".join(path.read_text(errors="replace") for path in self.folder.rglob("*.log"))
 
 
@@ -115,7 +115,7 @@ def certificate(folder: Path, openssl: str) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: TempPathFactory) -> Iterator[tuple[Stack, str]]:
-    """A stack that wants tokens and knows the proxies' name, and a token."""
+    """A stack that requires tokens and knows the proxy's host name, and a token."""
     folder = tmp_path_factory.mktemp("behind")
     token, _ = TokenStore(folder / "home" / "keys").create("ada", [Scope.WRITE], days=1)
     with Stack(folder / "home", roots=[folder], env={"CRYOMAMBA_GATEWAY_HOSTS": NAME}) as running:
@@ -130,12 +130,12 @@ def proxy(
     deploy: Path,
     program: Program,
 ) -> Iterator[Proxy]:
-    """The example's configuration with other ports, files and address, and nothing else changed."""
+    """The example's configuration, unchanged but for ports, files and addresses."""
     binary, openssl = program(request.param), program("openssl")
     folder = tmp_path_factory.mktemp(request.param)
     cert, key = certificate(folder, openssl)
     made = Proxy(*stack, folder, cert)
-    made.bounded = request.param == "nginx"
+    made.limited = request.param == "nginx"
     begin = nginx if request.param == "nginx" else caddy
     made.start([binary, *begin(made, deploy, cert, key)])
     yield made
@@ -203,8 +203,8 @@ def finished_job(proxy: Proxy) -> tuple[str, bytes]:
         return job, client.get(f"/v1/jobs/{job}/artifacts/mask.mrc").content
 
 
-def test_requests_and_errors_pass_as_they_are(proxy: Proxy) -> None:
-    """Answers, error envelopes, request ids and limits come through; without a token nothing does."""
+def test_requests_and_errors_pass_unchanged(proxy: Proxy) -> None:
+    """Responses, error envelopes, request ids and limits pass through; without a token nothing is allowed."""
     with proxy.client() as client:
         reply = client.get("/v1/jobs", headers={"X-Request-ID": "abc"})
         assert (reply.status_code, reply.headers["X-Request-ID"]) == (200, "abc")
@@ -216,16 +216,16 @@ def test_requests_and_errors_pass_as_they_are(proxy: Proxy) -> None:
         assert client.get("/v1/jobs", headers={"Authorization": "Bearer x"}).status_code == 401
 
 
-def test_the_cookie_is_for_https_alone(proxy: Proxy) -> None:
-    """The gateway speaks plain HTTP to the proxy, and yet the browser is told to keep the cookie from it."""
+def test_the_cookie_is_secure(proxy: Proxy) -> None:
+    """The gateway speaks plain HTTP to the proxy, but the browser is told to send the cookie over HTTPS only."""
     with proxy.client() as client:
         cookie = client.post("/v1/session").headers["Set-Cookie"]
     assert "Secure" in cookie
     assert "HttpOnly" in cookie
 
 
-def test_only_the_name_is_served(proxy: Proxy) -> None:
-    """A request for another name reaches no job, whatever certificate it was sent under."""
+def test_only_the_configured_host_is_served(proxy: Proxy) -> None:
+    """A request for another host reaches no job, whatever the certificate."""
     with proxy.client(Host="evil.example.net") as client:
         try:
             reply = client.get("/v1/jobs")
@@ -234,8 +234,8 @@ def test_only_the_name_is_served(proxy: Proxy) -> None:
     assert "jobs" not in reply.text
 
 
-def test_pages_of_others_may_change_nothing(proxy: Proxy) -> None:
-    """The gateway's own page may; a foreign origin is refused on HTTP and WebSocket."""
+def test_pages_of_other_origins_change_nothing(proxy: Proxy) -> None:
+    """The gateway's own page may; another origin is refused on HTTP and WebSocket."""
     with proxy.client() as client:
         assert client.post("/v1/jobs", headers={"Origin": "https://evil.example.net"}).status_code == 403
         job = client.post("/v1/jobs", headers={"Origin": f"https://{NAME}"}, json={"volume": {"shape": [8, 8, 8]}})
@@ -251,7 +251,7 @@ def test_pages_of_others_may_change_nothing(proxy: Proxy) -> None:
 
 
 def test_previews_come_as_binary_frames(proxy: Proxy) -> None:
-    """A job is watched to its end over the proxy's WebSocket, frame by frame on credit."""
+    """A job is followed to its end over the proxy's WebSocket, with acknowledged binary frames."""
 
     async def watch() -> tuple[list[str], int]:
         with proxy.client() as client:
@@ -275,7 +275,7 @@ def test_previews_come_as_binary_frames(proxy: Proxy) -> None:
 
 
 def test_a_browsers_first_message_carries_the_token(proxy: Proxy) -> None:
-    """Without a header, the token may be said on the WebSocket itself."""
+    """Without a header, the token may be sent in the first message of the WebSocket."""
 
     async def talk() -> list[str]:
         async with asyncio.timeout(30), await proxy.socket("/v1/ws", token=False) as socket:
@@ -290,7 +290,7 @@ def test_a_browsers_first_message_carries_the_token(proxy: Proxy) -> None:
 
 
 def test_an_upload_reaches_the_gateway_while_it_is_sent(proxy: Proxy, tmp_path: Path) -> None:
-    """The first half of a part is on the gateway's disk before the second is sent: nothing waits in the proxy."""
+    """The first half of a part is on the gateway's disk before the second is sent: the proxy does not buffer."""
     incoming = proxy.stack.home / "uploads" / "incoming"
     half = os.urandom(4 * MIB)
     with proxy.client() as client:
@@ -313,7 +313,7 @@ def test_an_upload_reaches_the_gateway_while_it_is_sent(proxy: Proxy, tmp_path: 
 
 
 def test_a_large_file_costs_the_proxy_no_memory(proxy: Proxy) -> None:
-    """128 MiB go through, to the bound that the gateway sets, and the proxy holds less than a third of them."""
+    """128 MiB pass through, up to the gateway's limit, and the proxy uses less than a third of that memory."""
 
     def body() -> Iterator[bytes]:
         for _ in range(128):
@@ -330,7 +330,7 @@ def test_a_large_file_costs_the_proxy_no_memory(proxy: Proxy) -> None:
 
 
 def test_downloads_resume(proxy: Proxy) -> None:
-    """A range of a mask is just those bytes, and the whole has the promised checksum."""
+    """A range of a mask has exactly those bytes, and the whole file has its checksum."""
     job, mask = finished_job(proxy)
     with proxy.client() as client:
         record = client.get(f"/v1/jobs/{job}").json()
@@ -341,7 +341,7 @@ def test_downloads_resume(proxy: Proxy) -> None:
 
 
 def test_signatures_stay_out_of_the_log(proxy: Proxy) -> None:
-    """A signed link works through the proxy, and neither its signature nor a token is written anywhere."""
+    """A signed link works through the proxy, and neither its signature nor a token is logged."""
     job, mask = finished_job(proxy)
     with proxy.client() as client:
         link = client.post(f"/v1/jobs/{job}/artifacts/mask.mrc/link").json()["url"]
@@ -354,8 +354,8 @@ def test_signatures_stay_out_of_the_log(proxy: Proxy) -> None:
     assert proxy.token not in proxy.logged()
 
 
-def test_one_address_is_bounded(proxy: Proxy) -> None:
-    """nginx answers an address that asks too often itself; Caddy has no such limit of its own."""
+def test_requests_of_one_address_are_limited(proxy: Proxy) -> None:
+    """nginx refuses an address that sends too many requests; Caddy has no such limit."""
     with proxy.client() as client:
         statuses = {client.get("/v1/healthz").status_code for _ in range(400)}
-    assert statuses == ({200, 429} if proxy.bounded else {200})
+    assert statuses == ({200, 429} if proxy.limited else {200})

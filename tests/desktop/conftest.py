@@ -34,7 +34,7 @@ WaitFor = Callable[..., Any]
 # Long enough for a machine that is ten times overloaded; a wait for a panel also ends at the first error it shows.
 DEADLINE_MS = 90_000
 
-# Without Qt's libraries nothing here can be imported.
+# Without Qt's libraries none of these tests can be imported.
 HAS_QT = ctypes.util.find_library("EGL") is not None
 collect_ignore_glob = [] if HAS_QT else ["test_*.py"]
 if HAS_QT:

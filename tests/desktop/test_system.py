@@ -1,4 +1,4 @@
-"""The whole way: services, network, panel and pixels, over both transports."""
+"""End to end: services, network, panels and pixels, over both transports."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: W
 
 
 class Driver:
-    """Presses the buttons, and waits for what they bring."""
+    """Presses buttons, and waits for their effects."""
 
     def __init__(self, panel: CryoMambaWidget, wait_for: WaitFor) -> None:
         self.panel, self.controller, self.until = panel, panel.controller, wait_for
@@ -111,7 +111,7 @@ class Driver:
     def shows_more(self, job_id: str, seen: int) -> bool:
         return self.shown(job_id) > seen
 
-    def said(self) -> str:
+    def messages(self) -> str:
         return "\n".join(notification.text for notification in self.controller.notifications.history.entries)
 
 
@@ -164,7 +164,7 @@ def expect_overlay_where_mask_is(viewer: Any, layer: Any, qapp: Any) -> None:
 def test_a_job_is_watched_to_its_end_over_the_tomogram(
     driver: Driver, stack: Stack, transport: str, window: tuple[Any, Any], qapp: Any, qtbot: Any
 ) -> None:
-    """The mask grows on the tomogram, the full one replaces it, and green lies where the mask is, only there."""
+    """Previews are drawn on the tomogram, the finished mask replaces them, and only its pixels are green."""
     viewer, _ = window
     driver.connect(stack.http_url if transport == "http" else stack.bus_url)
     job_id = driver.start("demo", seconds=4.0)
@@ -188,18 +188,18 @@ def test_a_job_is_watched_to_its_end_over_the_tomogram(
         np.testing.assert_array_equal(np.asarray(overlay.layer.data), file.data.astype(np.uint8))
 
 
-def test_scrolling_tells_the_server_where_to_look(
+def test_scrolling_sends_the_position_in_view(
     driver: Driver, stack: Stack, window: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the server is told last is the voxel where the person stopped."""
+    """The last position that the server gets is the voxel where the user stopped."""
     from cryomamba.client import AsyncClient
 
-    told: list[tuple[float, float, float]] = []
+    sent: list[tuple[float, float, float]] = []
     real = AsyncClient.focus
 
     async def focus(self: AsyncClient, job_id: str, position: tuple[float, float, float]) -> None:
         await real(self, job_id, position)
-        told.append(position)
+        sent.append(position)
 
     monkeypatch.setattr(AsyncClient, "focus", focus)
     driver.connect(stack.bus_url)
@@ -207,14 +207,14 @@ def test_scrolling_tells_the_server_where_to_look(
     driver.until(lambda: driver.state(job_id) is JobState.RUNNING)
     for step in range(5, 31):
         window[0].dims.set_current_step(0, step)
-    driver.until(lambda: told and told[-1][0] == pytest.approx(30, abs=0.01))
+    driver.until(lambda: sent and sent[-1][0] == pytest.approx(30, abs=0.01))
     driver.panel.jobs.select(job_id)
     driver.panel.jobs.cancel_button.click()
     driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
 
 
 def test_a_refused_job_says_why(driver: Driver, stack: Stack, tmp_path: Path, window: tuple[Any, Any]) -> None:
-    """A tomogram that the server does not see, and that no bus takes, makes no job; the messages say what to do."""
+    """A tomogram that the server cannot see makes no job over a direct connection; a message says what to do."""
     outside = tmp_path / "outside.mrc"
     outside.write_bytes(driver.panel.segment.layer.metadata["cryomamba"].path.read_bytes())
     driver.panel.controller.tomograms.open_files([outside])
@@ -251,10 +251,10 @@ def test_a_restarted_desktop_finds_its_jobs_again(driver: Driver, stack: Stack, 
     driver.until(lambda: driver.state(job_id) is JobState.CANCELLED)
 
 
-def test_what_the_server_does_not_see_is_uploaded_and_revised(
+def test_a_file_that_the_server_cannot_see_is_uploaded(
     driver: Driver, stack: Stack, tmp_path: Path, window: tuple[Any, Any]
 ) -> None:
-    """The tomogram is sent, its job is watched over it, and the corrected mask goes back to the job."""
+    """The tomogram is uploaded, its job is watched over it, and the corrected mask is saved with the job."""
     viewer, panel = window
     outside = tmp_path / "outside.mrc"
     outside.write_bytes(panel.segment.layer.metadata["cryomamba"].path.read_bytes())
@@ -292,15 +292,15 @@ def test_what_the_server_does_not_see_is_uploaded_and_revised(
 def test_an_upload_can_be_cancelled(
     driver: Driver, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The row ends as cancelled and the server forgets what it was sent."""
+    """The upload is cancelled, and the server deletes its parts."""
     from cryomamba.client.http_transport import HttpTransport
 
-    sending = threading.Event()
+    uploading = threading.Event()
     real = HttpTransport.request
 
     async def stuck(self: Any, method: str, path: str, **more: Any) -> Any:
         if "/part/" in path:
-            sending.set()
+            uploading.set()
             await asyncio.Event().wait()
         return await real(self, method, path, **more)
 
@@ -317,7 +317,7 @@ def test_an_upload_can_be_cancelled(
     driver.until(panel.segment.submit_button.isEnabled)
     panel.segment.submit_button.click()
     panel.segment.upload_mode.setCurrentIndex(0)
-    driver.until(sending.is_set)
+    driver.until(uploading.is_set)
     row = driver.controller.jobs.table.rows[0].job_id
     panel.jobs.select(row)
     panel.jobs.cancel_button.click()
@@ -328,8 +328,8 @@ def test_an_upload_can_be_cancelled(
     assert driver.controller.jobs.table.get(row) is None
 
 
-def test_a_token_is_asked_for_and_kept(driver: Driver, tmp_path: Path) -> None:
-    """A locked gateway refuses with a hint and a field for the token appears; with it the light turns green."""
+def test_a_token_is_requested_and_saved(driver: Driver, tmp_path: Path) -> None:
+    """A gateway that requires a token refuses, and a field for it appears; with the token it is connected."""
     with Stack(tmp_path / "locked") as stack:
         token, _ = TokenStore(Settings(home=stack.home).keys).create("ada", [Scope.WRITE], days=1)
         stack.start("broker", "gateway")
@@ -352,10 +352,10 @@ def test_a_token_is_asked_for_and_kept(driver: Driver, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transport", ["http", "bus"])
-def test_deaths_are_said_and_the_job_goes_on(
+def test_crashes_are_notified_and_the_job_continues(
     driver: Driver, tmp_path: Path, phantom_file: Path, transport: str
 ) -> None:
-    """Gateway, broker and worker are killed in turn while a job is watched: it is said, then the job goes on."""
+    """Gateway, broker and worker are killed in turn: the user is notified, and the watched job continues."""
     with Stack(tmp_path / "stack", roots=[phantom_file.parent], env={"CRYOMAMBA_LEASE_S": "2"}) as stack:
         stack.start().wait_ready(timeout=60)
         driver.connect(stack.http_url if transport == "http" else stack.bus_url)
@@ -366,15 +366,15 @@ def test_deaths_are_said_and_the_job_goes_on(
             driver.controller.notifications.history.clear()
             stack.kill(service)
             driver.until(lambda: driver.controller.server.state.phase is Phase.WAITING)
-            assert "lost" in driver.said()
+            assert "lost" in driver.messages()
             stack.start(service)
             driver.until(lambda: driver.controller.server.state.phase.usable)
             seen = driver.shown(job_id)
             driver.until(partial(driver.shows_more, job_id, seen))
-            assert "Connected again" in driver.said()
+            assert "Connected again" in driver.messages()
         driver.controller.notifications.history.clear()
         stack.kill("inference")
-        driver.until(lambda: "ended" in driver.said())
+        driver.until(lambda: "ended" in driver.messages())
         driver.until(lambda: driver.controller.server.state.phase is Phase.DEGRADED)
         stack.start("inference")
         seen = driver.shown(job_id)

@@ -1,4 +1,4 @@
-"""What only a real window shows: the plugin as napari finds it, views, and the end of a window."""
+"""What needs a real window: the plugin as napari finds it, views, and closing."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_a_picture_has_the_scale_bar(opened: tuple[Any, CryoMambaWidget], tmp_pa
 
 
 def test_closing_the_window_ends_the_panel(qapp: Any, tmp_path: Path, wait_for: WaitFor) -> None:
-    """A window that is closed takes network thread and files with it, without being told."""
+    """Closing the window ends the network thread and closes its files."""
     viewer = napari.Viewer(show=False)
     panel = CryoMambaWidget(viewer, settings=SettingsFile(tmp_path / "desktop.json"), connect=False)
     viewer.window.add_dock_widget(panel, name="closing")

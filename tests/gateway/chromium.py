@@ -1,4 +1,4 @@
-"""A real browser without a window, and one of its tabs, driven by the Chrome DevTools Protocol."""
+"""A headless browser and one of its tabs, controlled with the Chrome DevTools Protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm
 
 @contextmanager
 def browser(url: str, profile: Path, *options: str) -> Iterator[None]:
-    """Have a browser show a page meanwhile."""
+    """Run a browser that shows a page."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("chromium is not installed")
@@ -38,7 +38,7 @@ def browser(url: str, profile: Path, *options: str) -> Iterator[None]:
 
 
 class Tab:
-    """What a person at the browser does and sees."""
+    """A tab of the browser."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -57,14 +57,14 @@ class Tab:
         return found
 
     async def value(self, script: str) -> Any:
-        """Return what an expression is in the page."""
+        """Evaluate an expression in the page."""
         reply = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in reply:
             raise ValueError(reply["exceptionDetails"]["exception"]["description"])
         return reply["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Wait until an expression is true; one that fails while the page is loaded is not."""
+        """Wait until an expression is true; one that fails while the page loads counts as false."""
 
         async def so() -> bool:
             try:
@@ -85,7 +85,7 @@ class Tab:
 
 @asynccontextmanager
 async def tab(url: str, profile: Path) -> AsyncIterator[Tab]:
-    """Open a page in a browser of its own."""
+    """Open a page in its own browser."""
     with browser(url, profile, "--remote-debugging-port=0", "--window-size=1000,1350"):
         port_file = profile / "DevToolsActivePort"
 

@@ -1,4 +1,4 @@
-"""A real broker, a real gateway on a socket, and a worker that speaks the bus but computes nothing."""
+"""A real broker, a real gateway on a socket, and a worker that uses the bus but computes nothing."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Worker:
         )
 
     async def finish(self, job: JobRecord, files: Mapping[str, bytes]) -> None:
-        """Write the files and say that the job is done."""
+        """Write the files and report the job as finished."""
         folder = self.artifacts / job.job_id
         folder.mkdir(parents=True, exist_ok=True)
         artifacts = []
@@ -142,21 +142,21 @@ class Worker:
         await self.channel.close()
 
 
-class Listener:
-    """A WebSocket client that waits for what it is to see."""
+class WebSocketClient:
+    """A WebSocket client that waits for expected messages."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self.subprotocol = connection.subprotocol
 
-    async def send(self, said: str | bytes | dict[str, Any]) -> None:
-        await self._connection.send(json.dumps(said) if isinstance(said, dict) else said)
+    async def send(self, sent: str | bytes | dict[str, Any]) -> None:
+        await self._connection.send(json.dumps(sent) if isinstance(sent, dict) else sent)
 
-    async def read_until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        """Read JSON messages up to the first that is wanted, and return them all."""
+    async def read_until(self, expected: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Read JSON messages up to the first that fulfils a condition, and return them all."""
         found: list[dict[str, Any]] = []
         async with asyncio.timeout(DEADLINE_S):
-            while not found or not wanted(found[-1]):
+            while not found or not expected(found[-1]):
                 raw = await self._connection.recv()
                 assert isinstance(raw, str)
                 found.append(json.loads(raw))
@@ -179,7 +179,7 @@ class Listener:
                     return raw
 
     async def read_all(self) -> list[str | bytes]:
-        """Read whatever comes to the end."""
+        """Read all messages to the end."""
         found: list[str | bytes] = []
         async with asyncio.timeout(DEADLINE_S):
             with contextlib.suppress(ConnectionClosed):
@@ -236,7 +236,7 @@ class Services:
         return self.url
 
     def running(self, settings: Settings) -> AbstractAsyncContextManager[str]:
-        """Run one more gateway."""
+        """Run another gateway."""
         return running_gateway(settings)
 
     def signer(self) -> UrlSigner:
@@ -244,7 +244,7 @@ class Services:
         return UrlSigner(self.settings.keys)
 
     def other_gateway(self, home: Path) -> AbstractAsyncContextManager[str]:
-        """Run one more gateway, which does not see the broker's disk."""
+        """Run another gateway without access to the broker's disk."""
         ends = {f"bus_{name}": endpoint for name, endpoint in self.broker.endpoints.model_dump().items()}
         return running_gateway(Settings(home=home, gateway_port=0, **ends))
 
@@ -260,16 +260,16 @@ class Services:
         return JobRecord.model_validate_json(reply.content)
 
     @asynccontextmanager
-    async def socket(self, path: str, *, binary: bool = False, **more: Any) -> AsyncIterator[Listener]:
+    async def socket(self, path: str, *, binary: bool = False, **more: Any) -> AsyncIterator[WebSocketClient]:
         subprotocols = [Subprotocol(SUBPROTOCOL)] if binary else None
         address = self.url.replace("http", "ws", 1) + path
         async with connect(address, subprotocols=subprotocols, max_size=2**24, proxy=None, **more) as connection:
-            yield Listener(connection)
+            yield WebSocketClient(connection)
 
 
 @asynccontextmanager
 async def running_gateway(settings: Settings) -> AsyncIterator[str]:
-    """Run a gateway in this loop and give its address."""
+    """Run a gateway in this event loop and yield its URL."""
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(settings, stop, ready=ready))
@@ -284,7 +284,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def idle_services(tmp_path: Path) -> AsyncIterator[Services]:
-    """A services of the test's own, in which nothing runs yet."""
+    """Services of the test's own; none is started yet."""
     async with AsyncExitStack() as stack:
         services = Services(tmp_path / "home", stack)
         stack.push_async_callback(services.stop_broker)
@@ -303,7 +303,7 @@ async def _shared_services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def services(_shared_services: Services) -> AsyncIterator[Services]:
-    """Broker and gateway, shared by the tests; no job waits or runs when a test begins."""
+    """Broker and gateway, shared by the tests; at the start of a test no job is pending or running."""
     yield _shared_services
     for state in ("pending", "running"):
         for job in (await _shared_services.http.get("/v1/jobs", params={"state": state, "limit": 500})).json()["jobs"]:
@@ -331,5 +331,5 @@ def ball() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def services_class() -> type[Services]:
-    """For houses with doors of their own kind."""
+    """To make services with other settings."""
     return Services

@@ -1,4 +1,4 @@
-"""The envelope, the request id and the limits: every error looks the same, wherever it is raised."""
+"""The error envelope, the request id and the limits: every error has the same form."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def assert_envelope(reply: httpx.Response, status: int, code: str) -> None:
         ("DELETE", "/jobs/x/artifacts/y", 405, "method_not_allowed"),
     ],
 )
-async def test_routes_that_are_not_there(services: Services, method: str, path: str, status: int, code: str) -> None:
-    """An unknown address and a method that it does not take, the latter with all that it does take."""
+async def test_unknown_routes_and_methods(services: Services, method: str, path: str, status: int, code: str) -> None:
+    """A 405 lists the accepted methods."""
     reply = await services.http.request(method, path)
     assert_envelope(reply, status, code)
     if status == 405:
@@ -51,7 +51,7 @@ async def test_routes_that_are_not_there(services: Services, method: str, path: 
 
 
 async def test_allow_names_the_methods_of_all_routes(services: Services) -> None:
-    """Two routes with one path are one address."""
+    """Routes with the same path count as one."""
     assert (await services.http.patch("/v1/jobs/x")).headers["Allow"] == "DELETE, GET"
     assert (await services.http.patch("/jobs")).headers["Allow"] == "GET, POST"
 
@@ -73,7 +73,7 @@ async def test_allow_names_the_methods_of_all_routes(services: Services) -> None
         b'{"volume": {"shape": [1, 2, 3], "voxel_size_A": [Infinity, 1, 1]}}',
     ],
 )
-async def test_bodies_that_are_none(services: Services, body: bytes) -> None:
+async def test_invalid_bodies(services: Services, body: bytes) -> None:
     """Text that is not JSON, not Unicode or not of the schema is a bad request."""
     assert_envelope(await services.http.post("/v1/jobs", content=body, headers=JSON), 400, "bad_request")
 
@@ -86,8 +86,8 @@ async def test_parameters_that_the_bus_cannot_carry(services: Services, params: 
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_body_beyond_the_limit_is_not_taken(services: Services, streamed: bool) -> None:
-    """Whether its length is told or not."""
+async def test_a_body_beyond_the_limit_is_refused(services: Services, streamed: bool) -> None:
+    """With or without Content-Length."""
 
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(20):
@@ -97,8 +97,8 @@ async def test_a_body_beyond_the_limit_is_not_taken(services: Services, streamed
     assert_envelope(await services.http.post("/v1/jobs", content=content, headers=JSON), 413, "too_large")
 
 
-async def test_the_request_id_is_taken_over_if_it_is_sane(services: Services) -> None:
-    """A token stays as it is; anything else is replaced, not echoed."""
+async def test_a_valid_request_id_is_kept(services: Services) -> None:
+    """Any other is replaced, not echoed."""
     for sane in ("abc-123", "A.b_c"):
         reply = await services.http.get("/v1/healthz", headers={"X-Request-ID": sane})
         assert reply.headers["X-Request-ID"] == sane
@@ -107,15 +107,15 @@ async def test_the_request_id_is_taken_over_if_it_is_sane(services: Services) ->
         assert reply.headers["X-Request-ID"] not in {odd, ""}
 
 
-async def test_a_foreign_page_cannot_change_anything(services: Services, worker: Worker) -> None:
-    """A page of another site could send a simple POST; its origin gives it away."""
+async def test_a_page_of_another_origin_cannot_change_anything(services: Services, worker: Worker) -> None:
+    """A page of another site could send a simple POST; its Origin header identifies it."""
     reply = await services.http.post("/v1/jobs", headers={"Origin": "https://evil.example"})
     assert_envelope(reply, 403, "forbidden")
     assert (await services.http.post("/v1/jobs", headers={"Origin": services.url})).status_code == 201
 
 
 @pytest.mark.parametrize("raw", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000])
-async def test_bytes_that_are_not_http_get_the_envelope_too(services: Services, raw: bytes) -> None:
+async def test_malformed_http_gets_the_envelope_too(services: Services, raw: bytes) -> None:
     """Malformed requests and oversized headers end the connection, not the gateway."""
     host, port = services.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))

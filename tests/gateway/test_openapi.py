@@ -1,4 +1,4 @@
-"""The description of the API is complete."""
+"""The OpenAPI document is complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryomamba_gateway.errors import STATUS
 
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The description as it is served."""
+    """The OpenAPI document as served."""
     return create_app(Settings(home=tmp_path_factory.mktemp("home"))).openapi()
 
 
@@ -27,7 +27,7 @@ def operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_every_operation_is_described(schema: dict[str, Any]) -> None:
-    """It has an id of its own, a tag, a summary, and says what it answers."""
+    """It has a unique id, a tag, a description and a successful response."""
     ids = [operation["operationId"] for _, operation in operations(schema)]
     assert len(ids) == len(set(ids)) >= 11
     for name, operation in operations(schema):
@@ -37,7 +37,7 @@ def test_every_operation_is_described(schema: dict[str, Any]) -> None:
 
 
 def test_every_error_is_the_envelope_with_an_example(schema: dict[str, Any]) -> None:
-    """No answer from 400 up is of another form, and 500 can always happen."""
+    """No response of 400 or above has another form, and 500 is always possible."""
     for name, operation in operations(schema):
         assert "500" in operation["responses"], name
         for status, response in operation["responses"].items():
@@ -51,7 +51,7 @@ def test_every_error_is_the_envelope_with_an_example(schema: dict[str, Any]) -> 
                 assert example["value"]["hint"]
 
 
-def test_every_success_has_a_schema_and_every_answer_its_headers(schema: dict[str, Any]) -> None:
+def test_every_success_has_a_schema_and_every_response_its_headers(schema: dict[str, Any]) -> None:
     """No empty schema, and the request id everywhere."""
     for name, operation in operations(schema):
         for status, response in operation["responses"].items():
@@ -62,7 +62,7 @@ def test_every_success_has_a_schema_and_every_answer_its_headers(schema: dict[st
 
 
 def test_every_body_is_typed_and_has_examples(schema: dict[str, Any]) -> None:
-    """Requests are models of their own, never a bare object."""
+    """Requests have their own models, never a bare object."""
     bodies = [(name, op["requestBody"]) for name, op in operations(schema) if "requestBody" in op]
     assert len(bodies) == 8
     raw = [name for name, body in bodies if "application/octet-stream" in body["content"]]
@@ -75,8 +75,8 @@ def test_every_body_is_typed_and_has_examples(schema: dict[str, Any]) -> None:
         assert "$ref" in str(content["schema"]), name
 
 
-def test_examples_of_requests_are_requests(schema: dict[str, Any]) -> None:
-    """Every example of a submit is taken by its own model."""
+def test_examples_of_requests_are_valid(schema: dict[str, Any]) -> None:
+    """Each is accepted by its model."""
     from cryomamba_gateway.examples import FOCUS, SUBMIT
     from cryomamba_gateway.models import FocusBody, JobRequest
 
@@ -87,7 +87,7 @@ def test_examples_of_requests_are_requests(schema: dict[str, Any]) -> None:
 
 
 def test_nothing_of_this_machine_is_in_it(schema: dict[str, Any]) -> None:
-    """The description is the same wherever it is made."""
+    """The document is the same on every machine."""
     text = str(schema)
     assert str(Path.home()) not in text or str(Path.home()) == "/"
     assert schema["servers"] == [{"url": "/"}]
@@ -95,6 +95,6 @@ def test_nothing_of_this_machine_is_in_it(schema: dict[str, Any]) -> None:
 
 
 def test_every_code_has_a_status() -> None:
-    """The closed list of codes is mapped as a whole, to errors."""
+    """Every error code is mapped to an error status."""
     assert set(STATUS) == set(ErrorCode)
     assert all(400 <= status < 600 for status in STATUS.values())

@@ -21,7 +21,7 @@ from cryomamba_gateway.origins import is_encrypted, origin_allowed
     ],
 )
 def test_which_origins_are_allowed(headers: dict[str, str], allowed: bool) -> None:
-    """The gateway's own, those of the list, and programs."""
+    """The gateway's own, the configured ones, and programs."""
     assert origin_allowed(headers, {"https://lab.example"}) is allowed
 
 
@@ -36,7 +36,7 @@ def test_which_origins_are_allowed(headers: dict[str, str], allowed: bool) -> No
     ],
 )
 def test_an_unencrypted_page_is_foreign_to_an_encrypted_gateway(origin: str, tls: bool, allowed: bool) -> None:
-    """The same host without TLS is not the same page; a name in the list is taken as it is written."""
+    """The same host without TLS is another origin; configured origins are taken literally."""
     headers = {"host": "em.example", "origin": origin}
     assert origin_allowed(headers, {"http://lab.example"}, tls=tls) is allowed
 
@@ -45,6 +45,6 @@ def test_an_unencrypted_page_is_foreign_to_an_encrypted_gateway(origin: str, tls
     ("scheme", "forwarded", "tls"),
     [("https", "", True), ("wss", "", True), ("http", "https", True), ("ws", "HTTPS", True), ("http", "http", False)],
 )
-def test_how_a_request_came(scheme: str, forwarded: str, tls: bool) -> None:
-    """By the connection itself, or by what the proxy says of its own."""
+def test_whether_a_request_is_encrypted(scheme: str, forwarded: str, tls: bool) -> None:
+    """By the connection itself, or by the proxy's header."""
     assert is_encrypted(scheme, {"x-forwarded-proto": forwarded}) is tls

@@ -1,6 +1,6 @@
-"""Schemathesis asks a running, secured gateway whatever its description allows and does not allow.
+"""Schemathesis sends a running gateway with tokens whatever its OpenAPI document allows and forbids.
 
-All of its checks are on. ``make fuzz`` asks longer, with another seed each time.
+All of its checks are on. ``make fuzz`` runs longer, with another seed each time.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "6")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
-async def work_off(worker: Worker) -> None:
-    """Finish every job with a mask and a preview, so that there is something to be fetched."""
+async def finish_all_jobs(worker: Worker) -> None:
+    """Finish every job with a mask and a preview, so that there is something to download."""
     mask = np.ones((4, 4, 4), np.uint8)
     while True:
         with contextlib.suppress(CryoMambaError, AssertionError):
@@ -39,24 +39,24 @@ async def work_off(worker: Worker) -> None:
             await worker.finish(job, {"mask.mrc": b"0123456789", "scores.mrc": b"0123456789"})
 
 
-async def test_the_gateway_keeps_to_its_description(idle_services: Services) -> None:
-    """No status from 500 up, no answer that is not described, and nothing without a token."""
+async def test_the_gateway_conforms_to_its_openapi_document(idle_services: Services) -> None:
+    """No status of 500 or above, no undocumented response, and nothing without a token."""
     services = idle_services
     token, _ = TokenStore(services.settings.keys).create("ada", [Scope.WRITE], days=1)
     await services.start_broker()
-    working = asyncio.create_task(work_off(await services.start_worker()))
+    working = asyncio.create_task(finish_all_jobs(await services.start_worker()))
     url = await services.start_gateway(requests_per_minute=10_000_000, uploads_per_token=10_000, upload_max_gb=0.01)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{url}/openapi.json"]
     command += ["--seed", SEED, "--max-examples", EXAMPLES, "--header", f"Authorization: Bearer {token}"]
-    asking = await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=services.settings.home
     )
-    told, _ = await asking.communicate()
+    reported, _ = await process.communicate()
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
-    report = told.decode(errors="replace")
+    report = reported.decode(errors="replace")
     sys.stdout.write(report)
-    assert asking.returncode == 0, f"seed {SEED}"
-    asked = re.search(r"(\d+) generated", report)
-    assert asked is not None
-    assert int(asked[1]) > 500
+    assert process.returncode == 0, f"seed {SEED}"
+    generated = re.search(r"(\d+) generated", report)
+    assert generated is not None
+    assert int(generated[1]) > 500

@@ -25,7 +25,7 @@ COMMAND = [sys.executable, "-m", "cryomamba_gateway"]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """A home of its own and any port."""
+    """A new data directory and any port."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CRYOMAMBA_")}
     return {**clean, "CRYOMAMBA_HOME": str(tmp_path / "home"), "CRYOMAMBA_GATEWAY_PORT": "0"}
 
@@ -38,14 +38,14 @@ def process(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.
         started.kill()
 
 
-def test_it_announces_itself_and_ends_clean(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    """SIGTERM ends it with status 0 although a client sits on a WebSocket and another does not read its answer."""
+def test_it_announces_itself_and_ends_cleanly(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """SIGTERM ends it with status 0, in spite of an open WebSocket and a client that does not read its response."""
     file = tmp_path / "home" / "gateway.json"
-    said = json.loads(wait_until(lambda: file.read_text() if file.exists() else "", what="the announcement"))
-    assert said["pid"] == process.pid
-    with urllib.request.urlopen(f"{said['url']}/v1/healthz", timeout=10) as reply:
+    sent = json.loads(wait_until(lambda: file.read_text() if file.exists() else "", what="the announcement"))
+    assert sent["pid"] == process.pid
+    with urllib.request.urlopen(f"{sent['url']}/v1/healthz", timeout=10) as reply:
         assert reply.status == 200
-    host, port = said["url"].removeprefix("http://").split(":")
+    host, port = sent["url"].removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as watcher, socket.create_connection((host, int(port))) as slow:
         watcher.sendall(
             f"GET /v1/ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -61,8 +61,8 @@ def test_it_announces_itself_and_ends_clean(process: subprocess.Popen[bytes], tm
     assert not psutil.pid_exists(process.pid) or not psutil.Process(process.pid).children()
 
 
-def test_a_port_in_use_is_said_in_a_sentence(environment: dict[str, str]) -> None:
-    """Exit status 4, which a supervisor tries again, and no traceback."""
+def test_a_port_in_use_is_an_error_message(environment: dict[str, str]) -> None:
+    """Exit status 4, after which a supervisor tries again, and no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
@@ -75,13 +75,13 @@ def test_a_port_in_use_is_said_in_a_sentence(environment: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
 def test_it_listens_on_loopback_only(host: str) -> None:
-    """Any other address is refused before a socket is made."""
+    """Any other address is refused before a socket is created."""
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_GATEWAY_HOST"):
         listen(host, 0)
 
 
-def test_an_open_gateway_answers_to_no_name_of_a_proxy(environment: dict[str, str]) -> None:
-    """Behind a proxy it would be open to the world, so without a token it ends with status 2 and says what to make."""
+def test_a_proxys_host_name_requires_tokens(environment: dict[str, str]) -> None:
+    """Behind a proxy the gateway would be open to the world, so without tokens it ends with status 2 and a hint."""
     named = {**environment, "CRYOMAMBA_GATEWAY_HOSTS": "em.example.org"}
     ended = subprocess.run(COMMAND, env=named, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 2
@@ -89,8 +89,8 @@ def test_an_open_gateway_answers_to_no_name_of_a_proxy(environment: dict[str, st
     assert "cryomamba tokens create" in ended.stderr
 
 
-def test_the_socket_drops_peers_that_take_nothing() -> None:
-    """Where the platform can, accepted connections inherit the limit."""
+def test_the_socket_drops_peers_that_acknowledge_nothing() -> None:
+    """Where the platform supports it, accepted connections inherit the time limit."""
     with listen("127.0.0.1", 0) as listener:
         assert url_of(listener).startswith("http://127.0.0.1:")
         if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -32,6 +32,9 @@ class Focus(QObject):
 
     def send(self) -> None:
         """Send the position in view now, for every job that is watched and runs."""
+        if self._viewer.dims.ndim < 3:
+            # No tomogram is open, so nothing is in view.
+            return
         for record in self._preview.running():
             self._jobs.source(record.job_id).focus(record.job_id, self._position(record))
 

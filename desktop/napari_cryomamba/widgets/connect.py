@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.connection import TRANSPORTS, Phase
+from napari_cryomamba.widgets.layout import hbox, text_label
 from napari_cryomamba.widgets.theme import state_colors
 
 _TICK_MS = 500
@@ -41,10 +41,8 @@ class ConnectPanel(QWidget):
         self.button = QPushButton("Connect", self)
         self.light = QLabel(self)
         self.light.setFixedSize(12, 12)
-        self.text = QLabel(self)
-        self.text.setWordWrap(True)
-        self.details = QLabel(self)
-        self.details.setWordWrap(True)
+        self.text = text_label()
+        self.details = text_label()
         self.token_row = QWidget(self)
         self.token = QLineEdit(self.token_row)
         self.token.setEchoMode(QLineEdit.EchoMode.Password)
@@ -69,10 +67,7 @@ class ConnectPanel(QWidget):
         self.refresh()
 
     def _build(self) -> None:
-        row = QHBoxLayout(self.token_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.token, 1)
-        row.addWidget(self.save_token)
+        self.token_row.setLayout(hbox(self.token, self.save_token, stretch=self.token))
         layout = QGridLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.address, 0, 0, 1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from cryomamba.errors import InvalidRequestError
 from napari_cryomamba.app.notifications import Notifications
@@ -13,6 +13,7 @@ from napari_cryomamba.layers.masks import Mask, apply_edit
 from napari_cryomamba.models.components import Edit, fill_holes, keep_component, remove_small_components
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 
 
 class EditPanel(QWidget):
@@ -48,21 +49,14 @@ class EditPanel(QWidget):
         self.min_volume.valueChanged.connect(self._show_voxels)
 
     def _build(self) -> None:
-        hint = QLabel("More tools are in napari's layer controls. Keys: 2 brush, 1 eraser, 3 polygon, 4 fill.", self)
-        hint.setWordWrap(True)
-        tools, grid = QHBoxLayout(), QGridLayout()
-        for button in (self.brush, self.eraser, self.undo):
-            tools.addWidget(button)
+        hint = text_label("More tools are in napari's layer controls. Keys: 2 brush, 1 eraser, 3 polygon, 4 fill.")
+        grid = QGridLayout()
         grid.addWidget(self.remove_button, 0, 0)
         grid.addWidget(self.min_volume, 0, 1)
-        grid.addWidget(self.voxels, 0, 2)
-        grid.addWidget(self.fill_button, 1, 0)
-        grid.addWidget(self.keep_button, 1, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(tools)
-        layout.addLayout(grid)
-        layout.addWidget(hint)
+        grid.addWidget(self.voxels, 1, 1)
+        grid.addWidget(self.fill_button, 2, 0)
+        grid.addWidget(self.keep_button, 2, 1)
+        vbox(self, hbox(self.brush, self.eraser, self.undo), grid, hint)
 
     def show_mask(self, mask: Mask | None) -> None:
         """Show another mask."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPushButton, QWidget
 
 from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.notifications import Notifications
@@ -18,6 +18,7 @@ from napari_cryomamba.models.components import measure_mask
 from napari_cryomamba.models.jobs import JobKind, kind_of
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 
 
 class ExportPanel(QWidget):
@@ -39,8 +40,7 @@ class ExportPanel(QWidget):
         self.export_button = QPushButton("Export…", self)
         self.picture_button = QPushButton("Picture…", self)
         self.picture_button.setToolTip("Save the canvas with the scale bar as PNG")
-        self.status = QLabel(self)
-        self.status.setWordWrap(True)
+        self.status = text_label()
         self.job_row = QWidget(self)
         self.job_button = QPushButton("Save to job", self.job_row)
         self.job_button.setToolTip("Upload the mask with its edits to its job on the server, where others can see it")
@@ -54,20 +54,9 @@ class ExportPanel(QWidget):
         self.picture_button.clicked.connect(self._choose_picture)
 
     def _build(self) -> None:
-        first, second, third = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(self.job_row)
-        third.setContentsMargins(0, 0, 0, 0)
-        third.addWidget(self.job_button)
-        third.addWidget(self.comment, 1)
-        for button in (self.save_button, self.save_as_button, self.picture_button):
-            first.addWidget(button)
-        second.addWidget(self.format, 1)
-        second.addWidget(self.export_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(first)
-        layout.addWidget(self.job_row)
-        layout.addLayout(second)
-        layout.addWidget(self.status)
+        self.job_row.setLayout(hbox(self.job_button, self.comment, stretch=self.comment))
+        save = hbox(self.save_button, self.save_as_button, self.picture_button)
+        vbox(self, save, self.job_row, hbox(self.format, self.export_button, stretch=self.format), self.status)
 
     def show_mask(self, mask: Mask | None, overlay: Overlay | None = None) -> None:
         """Show another mask; `overlay` is that of the job that made it."""

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QLabel,
     QLineEdit,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QLargeIntSpinBox
@@ -22,6 +21,7 @@ from superqt import QLargeIntSpinBox
 from cryomamba.engines.info import EngineInfo
 from napari_cryomamba.models.form import FormField, FormModel, parse_json
 from napari_cryomamba.signals import Signal
+from napari_cryomamba.widgets.layout import text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 _LARGE = 1e9
@@ -45,15 +45,9 @@ class FieldEditor(QWidget):
         super().__init__(parent)
         self.field = field
         self.editor: Any = self._editor()
-        self.problem = QLabel(self)
-        self.problem.setWordWrap(True)
-        self.problem.setStyleSheet(f"color: {state_colors().error};")
+        self.problem = text_label(color=state_colors().error)
         self.problem.hide()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(1)
-        layout.addWidget(self.editor)
-        layout.addWidget(self.problem)
+        vbox(self, self.editor, self.problem).setSpacing(1)
         bounds = self.field.bounds_text
         self.setToolTip("\n".join(text for text in (field.description, bounds.capitalize()) if text))
 

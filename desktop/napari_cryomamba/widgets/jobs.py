@@ -9,12 +9,9 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
-    QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -27,6 +24,7 @@ from napari_cryomamba.models.connection import TRANSPORTS
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.jobs import Job, JobKind
 from napari_cryomamba.widgets.job_table import PROGRESS, JobTableModel, ProgressDelegate
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 _TICK_MS = 500
@@ -55,11 +53,8 @@ class JobsPanel(QWidget):
         self.remove_button.setToolTip("Remove the job from this table; a job on the server stays there with its files")
         self.show_all = QCheckBox("Show all jobs on the server", self)
         self.show_all.setChecked(jobs.table.show_all)
-        self.error = QLabel(self)
-        self.error.setWordWrap(True)
-        self.error.setStyleSheet(f"color: {state_colors().error};")
-        self.preview = QLabel(self)
-        self.preview.setWordWrap(True)
+        self.error = text_label(color=state_colors().error)
+        self.preview = text_label()
         self._build()
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
@@ -80,15 +75,8 @@ class JobsPanel(QWidget):
         columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         columns.setMinimumSectionSize(64)
-        buttons = QHBoxLayout()
-        for button in (self.show_button, self.cancel_button, self.retry_button, self.remove_button):
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.table, 1)
-        layout.addLayout(buttons)
-        for widget in (self.error, self.preview, self.show_all):
-            layout.addWidget(widget)
+        buttons = hbox(self.show_button, self.cancel_button, self.retry_button, self.remove_button)
+        vbox(self, self.table, buttons, self.error, self.preview, self.show_all, margin=4, stretch=self.table)
 
     def _connect(self, downloads: Downloads) -> None:
         selection = self.table.selectionModel()

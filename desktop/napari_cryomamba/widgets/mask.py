@@ -9,14 +9,11 @@ from qtpy.QtWidgets import (
     QColorDialog,
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
     QHeaderView,
-    QLabel,
     QScrollArea,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible, QLabeledDoubleSlider
@@ -31,6 +28,7 @@ from napari_cryomamba.layers.masks import Mask, mask_of
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 
@@ -65,9 +63,7 @@ class MaskPanel(QScrollArea):
         self.setWidgetResizable(True)
         body = QWidget(self)
         self.setWidget(body)
-        self.title = QLabel(body)
-        self.title.setWordWrap(True)
-        self.title.setStyleSheet("font-weight: bold;")
+        self.title = text_label(bold=True)
         self.visible_box = QCheckBox("Visible", body)
         self.opacity = QLabeledDoubleSlider(Qt.Orientation.Horizontal, body)
         self.opacity.setRange(0, 1)
@@ -91,20 +87,11 @@ class MaskPanel(QScrollArea):
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         self.labels.setColumnWidth(_COLOR, 28)
         self.labels.setColumnWidth(_LABEL, 48)
-        style = QHBoxLayout()
-        style.addWidget(self.visible_box)
-        style.addWidget(self.style_box)
-        style.addWidget(self.width_box)
+        style = hbox(self.visible_box, self.style_box, self.width_box)
         style.addStretch(1)
         form = QFormLayout()
         form.addRow("Opacity", self.opacity)
-        layout = QVBoxLayout(body)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.title)
-        layout.addWidget(self.version)
-        layout.addLayout(style)
-        layout.addLayout(form)
-        layout.addWidget(self.labels)
+        layout = vbox(body, self.title, self.version, style, form, self.labels, margin=4)
         for title, panel, expanded in (
             ("Threshold", self._threshold, True),
             ("Measure", self._statistics, True),

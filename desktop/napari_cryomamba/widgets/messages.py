@@ -6,18 +6,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QApplication,
-    QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.notifications import Level, Notification, bug_report
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 
@@ -30,22 +28,15 @@ class MessagesPanel(QWidget):
         self.list = QListWidget(self)
         self.list.setWordWrap(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.detail = QLabel(self)
-        self.detail.setWordWrap(True)
+        self.detail = text_label()
         self.detail.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.detail_button = QPushButton("Details", self)
         self.detail_button.setCheckable(True)
         self.copy_button = QPushButton("Copy report", self)
         self.copy_button.setToolTip("Copy all messages and the versions of all programs, to send to the developers")
         self.clear_button = QPushButton("Clear", self)
-        buttons = QHBoxLayout()
-        for button in (self.detail_button, self.copy_button, self.clear_button):
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.list, 1)
-        layout.addWidget(self.detail)
-        layout.addLayout(buttons)
+        buttons = hbox(self.detail_button, self.copy_button, self.clear_button)
+        vbox(self, self.list, self.detail, buttons, margin=4, stretch=self.list)
         self.list.currentRowChanged.connect(self._show_detail)
         self.detail_button.toggled.connect(self._show_detail)
         self.copy_button.clicked.connect(self.copy_report)

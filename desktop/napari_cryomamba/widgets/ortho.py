@@ -8,10 +8,11 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 from napari.qt import QtViewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSplitter, QWidget
 
 from napari_cryomamba.layers.picks import neighbours_shown
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
+from napari_cryomamba.widgets.layout import vbox
 
 ORDERS = {"x – z": (1, 0, 2), "y – z": (2, 1, 0)}
 _STYLE = {
@@ -31,9 +32,7 @@ class _Plane(QWidget):
         super().__init__(parent)
         self.model = ViewerModel(ndisplay=2, order=order)
         self.canvas = QtViewer(self.model, show_welcome_screen=False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.canvas)
+        vbox(self, self.canvas)
         # A canvas knows its size only after it was shown, and changes it with the dock.
         self.model.canvas.events.size.connect(self._fit)
 
@@ -62,9 +61,7 @@ class OrthogonalViews(QWidget):
         self.planes = [_Plane(order, self) for order in ORDERS.values()]
         for plane in self.planes:
             splitter.addWidget(plane)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(splitter)
+        vbox(self, splitter)
         self.setMinimumHeight(280)
         for layer in viewer.layers:
             self._add(layer)

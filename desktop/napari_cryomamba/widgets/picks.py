@@ -11,10 +11,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QLabeledDoubleSlider
@@ -27,6 +24,7 @@ from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in,
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.placement import NM_PER_A
 from napari_cryomamba.napari_types import Layer, Viewer
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 
 TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
@@ -39,10 +37,8 @@ class PicksPanel(QWidget):
         self._viewer, self._notifications = viewer, notifications
         self._layer: Layer = None
         self._filling = self._dragging = False
-        self.title = QLabel(self)
-        self.title.setWordWrap(True)
-        self.title.setStyleSheet("font-weight: bold;")
-        self.count = QLabel(self)
+        self.title = text_label(bold=True)
+        self.count = text_label()
         self.score = QLabeledDoubleSlider(Qt.Orientation.Horizontal, self)
         self.score.setToolTip("Points with a lower score are hidden, and are not exported")
         self.diameter = QDoubleSpinBox(self)
@@ -53,11 +49,8 @@ class PicksPanel(QWidget):
             self.format.addItem(TITLES.get(suffix, suffix), suffix)
         self.export = QPushButton("Export…", self)
         self.export.setToolTip("Export the points that are shown")
-        self.status = QLabel(self)
-        hint = QLabel("Add, select and delete points with the tools in napari's layer controls.", self)
-        for label in (self.status, hint):
-            label.setWordWrap(True)
-        self._build(hint)
+        self.status = text_label()
+        self._build()
         self.score.valueChanged.connect(self._hide_below)
         self.diameter.valueChanged.connect(self._resize)
         self.export.clicked.connect(self._choose)
@@ -66,21 +59,13 @@ class PicksPanel(QWidget):
         viewer.layers.events.removed.connect(self.refresh)
         self.refresh()
 
-    def _build(self, hint: QLabel) -> None:
-        form, buttons = QFormLayout(), QHBoxLayout()
+    def _build(self) -> None:
+        hint = text_label("Add, select and delete points with the tools in napari's layer controls.")
+        form = QFormLayout()
         form.addRow("Minimum score", self.score)
         form.addRow("Display diameter", self.diameter)
-        buttons.addWidget(self.format, 1)
-        buttons.addWidget(self.export)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        for widget in (self.title, self.count):
-            layout.addWidget(widget)
-        layout.addLayout(form)
-        layout.addLayout(buttons)
-        for widget in (self.status, hint):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        buttons = hbox(self.format, self.export, stretch=self.format)
+        vbox(self, self.title, self.count, form, buttons, self.status, hint, margin=4).addStretch(1)
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected points; if none are selected, those that were shown before."""

@@ -6,13 +6,10 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -27,6 +24,7 @@ from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.form import ParameterForm
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
 
@@ -41,8 +39,7 @@ class SegmentPanel(QWidget):
         self.tomogram = QComboBox(self)
         self.tomogram.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.engine = QComboBox(self)
-        self.summary = QLabel(self)
-        self.summary.setWordWrap(True)
+        self.summary = text_label()
         self.form = ParameterForm(self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("file name")
@@ -82,16 +79,13 @@ class SegmentPanel(QWidget):
         layers = self._viewer.layers
         for event in (layers.events.inserted, layers.events.removed):
             event.connect(self.refresh_tomograms)
-        layers.selection.events.active.connect(self._follow_selection)
+        layers.selection.events.active.connect(self.refresh_tomograms)
 
     def _build(self) -> None:
         top = QFormLayout()
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         top.addRow("Tomogram", self.tomogram)
-        engine = QHBoxLayout()
-        engine.addWidget(self.engine, 1)
-        engine.addWidget(self.reset_button)
-        top.addRow("Engine", engine)
+        top.addRow("Engine", hbox(self.engine, self.reset_button, stretch=self.engine))
         scroll = QScrollArea(self)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -101,16 +95,8 @@ class SegmentPanel(QWidget):
         bottom.addRow("Job name", self.name)
         bottom.addRow("Send file", self.upload_mode)
         bottom.addRow("Preview every", self.interval)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.submit_button, 1)
-        buttons.addWidget(self.local_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addLayout(top)
-        layout.addWidget(self.summary)
-        layout.addWidget(scroll, 1)
-        layout.addLayout(bottom)
-        layout.addLayout(buttons)
+        buttons = hbox(self.submit_button, self.local_button, stretch=self.submit_button)
+        vbox(self, top, self.summary, scroll, bottom, buttons, margin=4, stretch=scroll)
 
     @property
     def layer(self) -> Layer:
@@ -120,19 +106,16 @@ class SegmentPanel(QWidget):
         return next((layer for layer in layers if layer.name == name), None)
 
     def refresh_tomograms(self, _event: object = None) -> None:
-        """List the open tomograms; the chosen one stays if it is still open."""
-        names = [layer.name for layer in tomogram_layers(self._viewer)]
-        chosen = self.tomogram.currentText()
+        """List the open tomograms and choose the selected one, or else the one that was chosen before."""
+        layers = tomogram_layers(self._viewer)
+        names, before = [layer.name for layer in layers], self.tomogram.currentText()
         active = active_tomogram(self._viewer)
+        selected = self._viewer.layers.selection.active in layers
         self.tomogram.clear()
         self.tomogram.addItems(names)
-        self.tomogram.setCurrentText(chosen if chosen in names else active.name if active is not None else "")
+        keep = before in names and not selected
+        self.tomogram.setCurrentText(before if keep else active.name if active is not None else "")
         self._update_buttons()
-
-    def _follow_selection(self, _event: object = None) -> None:
-        active = self._viewer.layers.selection.active
-        if active in tomogram_layers(self._viewer):
-            self.tomogram.setCurrentText(active.name)
 
     def refresh_engines(self) -> None:
         """List the engines; the chosen one stays if it is still available, with its form if that did not change."""

@@ -10,11 +10,9 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QFileDialog,
-    QHBoxLayout,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +23,7 @@ from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.layout import hbox, vbox
 
 
 class TableCell(QTableWidgetItem):
@@ -71,13 +70,8 @@ class StatisticsPanel(QWidget):
         if vertical is not None:
             vertical.hide()
             vertical.setDefaultSectionSize(22)
-        top = QHBoxLayout()
-        for widget in (self.measure_button, self.components, self.copy_button, self.csv_button):
-            top.addWidget(widget)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(top)
-        layout.addWidget(self.table)
+        buttons = hbox(self.measure_button, self.components, self.copy_button, self.csv_button)
+        vbox(self, buttons, self.table)
         self.measure_button.clicked.connect(self.measure)
         self.components.toggled.connect(self._refresh_rows)
         self.copy_button.clicked.connect(self.copy_table)

@@ -9,10 +9,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QLabeledSlider
@@ -38,6 +35,7 @@ from napari_cryomamba.models.thresholds import (
     write_thresholded,
 )
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 
 _LOAD = "Adjust threshold…"
 
@@ -83,8 +81,7 @@ class ThresholdPanel(QWidget):
         self.server_button.setToolTip("Compute the whole mask on the server, as a new job")
         self.discard_button = QPushButton("Discard changes", self.controls)
         self.discard_button.setToolTip("Return to the mask as it was")
-        self.status = QLabel(self)
-        self.status.setWordWrap(True)
+        self.status = text_label()
         self._build()
         self._connect()
         self.show_overlay(None)
@@ -95,14 +92,8 @@ class ThresholdPanel(QWidget):
         form.addRow("Threshold", self.high)
         form.addRow(self.use_low, self.low)
         form.addRow("Minimum volume", self.min_volume)
-        buttons = QHBoxLayout()
-        for button in (self.apply_button, self.server_button, self.discard_button):
-            buttons.addWidget(button)
-        form.addRow(buttons)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.load_button, self.controls, self.status):
-            layout.addWidget(widget)
+        form.addRow(hbox(self.apply_button, self.server_button, self.discard_button))
+        vbox(self, self.load_button, self.controls, self.status)
 
     def _connect(self) -> None:
         self.load_button.clicked.connect(self.load_scores)

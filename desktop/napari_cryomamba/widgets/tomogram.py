@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -27,6 +26,7 @@ from napari_cryomamba.models.metadata import header_rows, statistics_rows
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.signals import Signal
+from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 RECENT_SHOWN = 6
@@ -54,9 +54,7 @@ class TomogramPanel(QScrollArea):
         body = QWidget(self)
         self.setWidget(body)
         self._layout = QVBoxLayout(body)
-        self.title = QLabel(body)
-        self.title.setWordWrap(True)
-        self.title.setStyleSheet("font-weight: bold;")
+        self.title = text_label(bold=True)
         self.chooser = QComboBox(body)
         self.chooser.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.chooser.setToolTip("Show another tomogram with its masks, and hide the others")
@@ -66,9 +64,7 @@ class TomogramPanel(QScrollArea):
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.progress = QProgressBar(body)
         self.progress.setFormat("Measuring intensities %p %")
-        self.warnings = QLabel(body)
-        self.warnings.setWordWrap(True)
-        self.warnings.setStyleSheet(f"color: {state_colors().warning};")
+        self.warnings = text_label(color=state_colors().warning)
         self.sizes = [QDoubleSpinBox(body) for _ in range(3)]
         self.apply = QPushButton("Apply", body)
         self.apply.setToolTip(
@@ -89,10 +85,7 @@ class TomogramPanel(QScrollArea):
         self.refresh()
 
     def _size_row(self, body: QWidget) -> QWidget:
-        row = QWidget(body)
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Voxel size (z, y, x)", row))
+        widget = QWidget(body)
         for box in self.sizes:
             box.setDecimals(3)
             box.setRange(0.001, 10_000)
@@ -100,9 +93,8 @@ class TomogramPanel(QScrollArea):
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
             box.setMinimumWidth(64)
             box.setKeyboardTracking(False)
-            layout.addWidget(box)
-        layout.addWidget(self.apply)
-        return row
+        vbox(widget, QLabel("Voxel size (z, y, x)"), hbox(*self.sizes, self.apply))
+        return widget
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected tomogram."""

@@ -74,7 +74,7 @@ class HttpTransport:
         if form is None:
             raise InvalidRequestError(
                 "A gateway does not take this request.",
-                hint="Connect to the broker directly (tcp://HOST:5560, on its machine ipc:// or the data directory).",
+                hint="Connect directly to the broker, for example tcp://HOST:5560.",
             )
         timeout = httpx.Timeout(max(TIMEOUT_S, call.timeout_s), connect=CONNECT_S)
         reply = await self.request(
@@ -133,7 +133,7 @@ class HttpTransport:
         """Follow a job to its end."""
         await self.call(calls.get_job(job_id))
         address = self._socket_url(f"/v1/ws/jobs/{job_id}") + ("" if previews else "?previews=false")
-        events = watch_job(address, previews=previews, proxy=self._use_proxy, headers=self._authorization)
+        events = watch_job(address, job_id, previews=previews, proxy=self._use_proxy, headers=self._authorization)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield event
@@ -180,6 +180,7 @@ def check_token(token: str) -> str:
     plain = token.strip()
     if not plain or not plain.isascii() or not plain.isprintable() or " " in plain:
         raise InvalidRequestError(
-            "CRYOMAMBA_TOKEN does not hold a token.", hint="Set it to what 'cryomamba tokens create' printed."
+            "The token has spaces or characters that no token has.",
+            hint="Use what 'cryomamba tokens create' printed, as an argument or in CRYOMAMBA_TOKEN.",
         )
     return plain

@@ -19,7 +19,7 @@ CONNECTED: Final = ConnectionEvent("connected", "Connected to the gateway.")
 
 
 async def watch_job(
-    url: str, *, previews: bool, proxy: bool, headers: Mapping[str, str]
+    url: str, job_id: str, *, previews: bool, proxy: bool, headers: Mapping[str, str]
 ) -> AsyncGenerator[Event, None]:
     """Follow a job to its end.
 
@@ -31,7 +31,7 @@ async def watch_job(
         The gateway refuses.
     """
     reader = JobReader(JobStateTracker(), previews=previews)
-    socket = ReconnectingWebSocket(url, proxy=proxy, headers=headers)
+    socket = ReconnectingWebSocket(url, proxy=proxy, headers=headers, job_id=job_id)
     async with contextlib.aclosing(socket.messages()) as messages:
         async for message in messages:
             try:
@@ -58,7 +58,7 @@ class JobReader:
         Raises
         ------
         pydantic.ValidationError
-            The message does not hold what its type says.
+            The message lacks the fields of its type.
         """
         if isinstance(message, PreviewFrame):
             return [self._preview(message)] if self._previews else []
@@ -128,7 +128,7 @@ class AllReader:
         Raises
         ------
         ProtocolError, pydantic.ValidationError
-            The message does not hold what its type says.
+            The message lacks the fields of its type.
         """
         if isinstance(message, PreviewFrame):
             return []

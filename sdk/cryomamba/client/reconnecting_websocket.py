@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 
 from cryomamba.client.backoff import pauses
 from cryomamba.client.latest_value_queue import LatestValueQueue
-from cryomamba.errors import AccessError, NotFoundError, ProtocolError
+from cryomamba.errors import AccessError, ProtocolError, no_such_job
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.constants import PAYLOAD_MAX_BYTES
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
@@ -47,13 +47,22 @@ class ReconnectingWebSocket:
         Sent with the handshake.
     hello : dict or None
         Sent after every connect; may be changed meanwhile.
+    job_id : str
+        The job that the address is about, for the error that there is none.
     """
 
     def __init__(
-        self, url: str, *, proxy: bool, headers: Mapping[str, str], hello: dict[str, Any] | None = None
+        self,
+        url: str,
+        *,
+        proxy: bool,
+        headers: Mapping[str, str],
+        hello: dict[str, Any] | None = None,
+        job_id: str = "",
     ) -> None:
         self.url = url
         self.hello = hello
+        self._job_id = job_id
         self._headers = headers
         self._proxy = proxy
         self._close_code: int | None = None
@@ -65,7 +74,7 @@ class ReconnectingWebSocket:
         Raises
         ------
         NotFoundError
-            The gateway knows no such job.
+            There is no such job.
         AccessError
             The gateway refuses.
         """
@@ -127,7 +136,7 @@ class ReconnectingWebSocket:
 
     def _raise_for_close(self) -> None:
         if self._close_code == NO_SUCH_JOB:
-            raise NotFoundError(self._close_reason, hint="'cryomamba jobs' lists those that there are.")
+            raise no_such_job(self._job_id)
         if self._close_code == NOT_ALLOWED:
             reason = self._close_reason or "The gateway does not allow this."
             raise AccessError(reason, hint="Ask whoever runs the server.")

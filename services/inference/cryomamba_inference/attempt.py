@@ -1,4 +1,4 @@
-"""One attempt at one job: its lease, its folder, its child, and how it ends."""
+"""One attempt at a job: its lease, its working directory, its compute process, and its result."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ from cryomamba_server.workspace import Workspace
 log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
-_AGAIN_S = 0.2
+_RETRY_S = 0.2
 _PROGRESS_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
-    """How the child's work ended: with files or with an error."""
+class _Result:
+    """How the work ended: with files or with an error."""
 
     artifacts: tuple[Artifact, ...] = ()
     error: CryoMambaError | None = None
 
 
-class _LeaseLost(Exception):  # noqa: N818 (not an error: somebody else has the job now)
-    """The broker has given the job to somebody else, or it is final."""
+class _LeaseLost(Exception):  # noqa: N818 (not an error: another worker has the job now)
+    """Another worker runs the job now, or the job has ended."""
 
 
 class Attempt:
-    """Carries out a claimed job; for one event loop.
+    """Runs a claimed job; belongs to one event loop.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ class Attempt:
     worker : str
         This worker's name.
     settings : Settings
-    channel : BusChannel
+    requester : BusRequester
     child : ComputeProcess
         Ready and idle.
     """
 
     def __init__(
-        self, claimed: Claimed, worker: str, settings: Settings, channel: BusRequester, child: ComputeProcess
+        self, claimed: Claimed, worker: str, settings: Settings, requester: BusRequester, child: ComputeProcess
     ) -> None:
         if claimed.job is None:
             raise ValueError("there is no job in this claim")
@@ -80,18 +80,18 @@ class Attempt:
         self._lease_s = claimed.lease_s
         self._worker = worker
         self._settings = settings
-        self._channel = channel
+        self._requester = requester
         self._child = child
         self._progress = Progress(stage="starting")
         self._progressed = asyncio.Event()
         self._progressed.set()
         self._cancelling = False
         self._forced = False
-        self._ended: asyncio.Future[_Ended] = asyncio.get_running_loop().create_future()
+        self._result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
 
     async def run(self) -> None:
-        """Have the job computed, publish its files and report; a child that is not to be trusted any more is ended."""
+        """Run the job, publish its files and report the result; a compute process in an uncertain state is killed."""
         log.info("Job %s, attempt %d: %s on %s.", self.job_id, self.number, self._job.engine, self._job.volume.name)
         try:
             folder = self._resources.enter_context(Workspace(self._settings.work, self.job_id, self.number)).path
@@ -103,13 +103,13 @@ class Attempt:
                     "folder": str(folder),
                 }
             )
-            ended = await self._supervise()
-            if ended.error is None:
-                await self._finish(folder, ended.artifacts)
+            result = await self._supervise()
+            if result.error is None:
+                await self._finish(folder, result.artifacts)
             else:
-                await self._fail(ended.error)
+                await self._fail(result.error)
         except _LeaseLost:
-            log.warning("Job %s, attempt %d, is not ours any more; its files are deleted.", self.job_id, self.number)
+            log.warning("Job %s, attempt %d: the lease is lost; its files are deleted.", self.job_id, self.number)
             await self._child.end()
         except (CryoMambaError, OSError) as error:
             log.exception("Job %s could not be finished.", self.job_id)
@@ -118,34 +118,36 @@ class Attempt:
             except _LeaseLost:
                 pass
             except CryoMambaError as refusal:
-                # Then the lease runs out, and the broker counts the attempt as lost.
-                log.error("The end of job %s could not be told: %s", self.job_id, refusal)
+                # The lease will expire, and the broker counts the attempt as lost.
+                log.error("The result of job %s could not be reported: %s", self.job_id, refusal)
 
     async def _finish(self, folder: Path, artifacts: tuple[Artifact, ...]) -> None:
-        # Files of an attempt that is over must not appear under their final names.
+        # Only the attempt that holds the lease may publish files under their final names.
         renew = Renew(job=self.job_id, worker=self._worker, attempt=self.number)
-        await self._insist(JOB_RENEW, renew)
+        await self._request_until_answered(JOB_RENEW, renew)
         publish(folder, self._settings.artifacts / self.job_id, artifacts)
         body = Finish(job=self.job_id, worker=self._worker, attempt=self.number, artifacts=artifacts)
-        await self._insist(JOB_FINISH, body)
+        await self._request_until_answered(JOB_FINISH, body)
         log.info("Job %s is finished.", self.job_id)
 
     async def _fail(self, error: CryoMambaError) -> None:
         if not isinstance(error, InvalidRequestError) and (error.code is not ErrorCode.CANCELLED or self._forced):
             await self._child.end()
         log.info("Job %s, attempt %d, ended: %s", self.job_id, self.number, error)
-        reported = JobError(
+        job_error = JobError(
             code=error.code,
             message=error.message[:2000],
             hint=error.hint[:1000],
             retryable=error.retryable,
             attempt=self.number,
         )
-        await self._insist(JOB_FAIL, Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=reported))
+        await self._request_until_answered(
+            JOB_FAIL, Fail(job=self.job_id, worker=self._worker, attempt=self.number, error=job_error)
+        )
 
     def on_message(self, message: Message) -> None:
         """Handle a message of the compute process."""
-        if self._ended.done():
+        if self._result.done():
             return
         match message["type"]:
             case "progress":
@@ -153,24 +155,24 @@ class Attempt:
                 self._progressed.set()
             case "done":
                 artifacts = tuple(Artifact.model_validate(artifact) for artifact in message["artifacts"])
-                self._ended.set_result(_Ended(artifacts))
+                self._result.set_result(_Result(artifacts))
             case "failed":
-                self._ended.set_result(_Ended(error=error_from_payload(message["error"])))
+                self._result.set_result(_Result(error=error_from_payload(message["error"])))
             case "exited":
-                self._ended.set_result(_Ended(error=lost_error(self._child.exit_code)))
+                self._result.set_result(_Result(error=lost_error(self._child.exit_code)))
 
     def close(self) -> None:
-        """Remove what is left of the attempt's folder. Closing twice is no error."""
+        """Delete the attempt's working directory; idempotent."""
         self._resources.close()
 
-    async def _supervise(self) -> _Ended:
-        """Return how the work ended; until then keep the lease, report progress and watch the limits."""
+    async def _supervise(self) -> _Result:
+        """Return the result of the work; until then keep the lease, report progress and enforce the limits."""
         background = [
             asyncio.create_task(self._until_error(work))
             for work in (self._keep_lease(), self._report_progress(), self._watch_limits())
         ]
         try:
-            return await self._ended
+            return await self._result
         finally:
             for task in background:
                 task.cancel()
@@ -180,30 +182,30 @@ class Attempt:
         try:
             await work
         except Exception as error:  # noqa: BLE001 (raised where the end is awaited)
-            if not self._ended.done():
-                self._ended.set_exception(error)
+            if not self._result.done():
+                self._result.set_exception(error)
 
     async def _watch_limits(self) -> None:
         error = await exceeded(self._settings, self._child.pid or 0)
-        if not self._ended.done():
-            self._ended.set_result(_Ended(error=error))
+        if not self._result.done():
+            self._result.set_result(_Result(error=error))
 
     async def _keep_lease(self) -> None:
-        """Renew the lease, for ever; the broker answers at once when the job is cancelled or the focus moves."""
+        """Renew the lease repeatedly; the broker answers at once when the job is cancelled or the focus moves."""
         while True:
             started = time.monotonic()
             try:
                 renewed = await self._renew(wait_s=self._lease_s / RENEWALS_PER_LEASE)
             except UnavailableError:
-                # The broker is away; the work goes on meanwhile.
-                await asyncio.sleep(_AGAIN_S)
+                # The broker cannot be reached; the work continues meanwhile.
+                await asyncio.sleep(_RETRY_S)
                 continue
             if not self._steer(renewed):
-                # A broker that does not wait is not asked again and again.
-                await asyncio.sleep(max(0.0, started + _AGAIN_S - time.monotonic()))
+                # In case the broker answers at once without news.
+                await asyncio.sleep(max(0.0, started + _RETRY_S - time.monotonic()))
 
     def _steer(self, renewed: Renewed) -> bool:
-        """Pass a new focus or a cancel on to the compute process; False if there is neither."""
+        """Pass a new focus or a cancel to the compute process; return False if there is neither."""
         refocused = renewed.focus is not None and renewed.focus != self._focus
         if renewed.focus is not None and refocused:
             self._focus = renewed.focus
@@ -217,18 +219,18 @@ class Attempt:
         return refocused or cancelled
 
     def _force_end(self) -> None:
-        if not self._ended.done():
+        if not self._result.done():
             self._forced = True
-            self._ended.set_result(_Ended(error=cancelled_error()))
+            self._result.set_result(_Result(error=cancelled_error()))
 
     async def _report_progress(self) -> None:
-        """Send the newest progress whenever there is some, at most twice a second, for ever."""
+        """Send the latest progress repeatedly, whenever it changes, at most twice per second."""
         while True:
             await self._progressed.wait()
             self._progressed.clear()
             report = ProgressReport(job=self.job_id, worker=self._worker, attempt=self.number, progress=self._progress)
             try:
-                await self._ask(PROGRESS, report, timeout_s=self._lease_s)
+                await self._request(PROGRESS, report, timeout_s=self._lease_s)
             except UnavailableError:
                 self._progressed.set()
             await asyncio.sleep(_PROGRESS_INTERVAL_S)
@@ -242,21 +244,21 @@ class Attempt:
             cancelling=self._cancelling,
             focus=self._focus,
         )
-        reply = await self._ask(JOB_RENEW, renew, timeout_s=self._lease_s)
+        reply = await self._request(JOB_RENEW, renew, timeout_s=self._lease_s)
         renewed = Renewed.model_validate(dict(reply.body))
         self._lease_s = renewed.lease_s
         return renewed
 
-    async def _insist(self, type_: str, body: Request) -> Reply:
-        """Ask until the broker answers: work that is done must not be lost because it restarts."""
+    async def _request_until_answered(self, type_: str, body: Request) -> Reply:
+        """Repeat a request until the broker answers, so that a restart of the broker does not lose a result."""
         while True:
             try:
-                return await self._ask(type_, body, timeout_s=self._lease_s)
+                return await self._request(type_, body, timeout_s=self._lease_s)
             except UnavailableError:
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_RETRY_S)
 
-    async def _ask(self, type_: str, body: Request, *, timeout_s: float) -> Reply:
+    async def _request(self, type_: str, body: Request, *, timeout_s: float) -> Reply:
         try:
-            return await self._channel.request(type_, body, timeout=timeout_s)
+            return await self._requester.request(type_, body, timeout=timeout_s)
         except (ConflictError, NotFoundError):
             raise _LeaseLost from None

@@ -126,7 +126,7 @@ def test_flat_and_not_finite_voxels_have_a_contrast(tmp_path: Path) -> None:
 
 
 def test_only_names_of_tomograms_are_ours(phantom_file: Path) -> None:
-    """The reader takes MRC names, packed or not, and leaves others to other plugins."""
+    """The reader takes names of MRC files, compressed or not, and leaves others to other plugins."""
     assert get_reader("a.mrc") is not None
     assert get_reader(["a.REC", "b.map.gz"]) is not None
     assert get_reader("a.tif") is None

@@ -32,16 +32,16 @@ def model() -> ConnectionModel:
     return found
 
 
-def test_an_answer_connects_and_is_told_once(model: ConnectionModel) -> None:
-    """The first answer makes one message; later ones none."""
+def test_a_response_connects_and_is_notified_once(model: ConnectionModel) -> None:
+    """Only the first response makes a notification."""
     assert [n.level for n in model.on_response(info(), transport="bus")] == [Level.INFO]
     assert model.on_response(info(), transport="bus") == []
     assert model.state.phase is Phase.CONNECTED
     assert model.state.server == "cryomamba 1.2 · 1 worker"
 
 
-def test_no_worker_is_degraded_and_says_why(model: ConnectionModel) -> None:
-    """A server without inference is connected, degraded, and the reason stands in the text."""
+def test_without_a_worker_the_server_is_degraded(model: ConnectionModel) -> None:
+    """It is connected, and the text says what is missing."""
     notifications = model.on_response(info(workers=0), transport="bus")
     assert model.state.phase is Phase.DEGRADED
     assert "no worker" in model.state.text(0)
@@ -49,16 +49,16 @@ def test_no_worker_is_degraded_and_says_why(model: ConnectionModel) -> None:
     assert "fully available again" in model.on_response(info(), transport="bus")[0].text
 
 
-def test_a_server_that_stays_away_makes_one_message(model: ConnectionModel) -> None:
-    """Each failed try lengthens the pause up to a bound, and only the first is told."""
-    told = [model.on_failure(AWAY, now=100.0) for _ in range(10)]
-    assert [len(notifications) for notifications in told] == [1] + [0] * 9
+def test_a_server_that_stays_down_makes_one_notification(model: ConnectionModel) -> None:
+    """Each failed attempt lengthens the pause up to a bound; only the first makes a notification."""
+    notifications = [model.on_failure(AWAY, now=100.0) for _ in range(10)]
+    assert [len(found) for found in notifications] == [1] + [0] * 9
     assert model.state.phase is Phase.WAITING
     assert model.state.retry_at == 100.0 + BACKOFF_S[-1]
 
 
-def test_the_seconds_to_the_next_try_are_counted_down(model: ConnectionModel) -> None:
-    """The text names the seconds that are left, and none when the time has come."""
+def test_the_seconds_to_the_next_attempt_are_counted_down(model: ConnectionModel) -> None:
+    """The text shows the seconds that are left, and none when they are over."""
     model.on_failure(AWAY, now=100.0)
     model.on_failure(AWAY, now=100.0)
     assert model.state.text(100.0) == "Reconnecting in 2 s"
@@ -66,16 +66,16 @@ def test_the_seconds_to_the_next_try_are_counted_down(model: ConnectionModel) ->
     assert model.state.text(103.0) == "Reconnecting …"
 
 
-def test_a_refusal_says_why_and_is_tried_seldom(model: ConnectionModel) -> None:
-    """An error that cannot pass by itself is a refusal with its reason."""
+def test_a_refusal_says_why(model: ConnectionModel) -> None:
+    """An error that will not pass by itself is a refusal with its reason and hint."""
     model.on_failure(AccessError("This key is not known.", hint="Ask for one."), now=0.0)
     assert model.state.phase is Phase.REFUSED
     assert model.state.text(0) == "Refused: This key is not known. Ask for one."
     assert model.state.hint == "Ask for one."
 
 
-def test_a_lost_connection_and_a_restart_are_told(model: ConnectionModel) -> None:
-    """Losing the server, coming back, and a new epoch each make a sentence."""
+def test_a_lost_connection_and_a_restart_are_notified(model: ConnectionModel) -> None:
+    """Losing the server, reconnecting, and a new epoch each make a notification."""
     model.on_response(info(epoch=1), transport="bus")
     lost = model.on_connection_lost("The connection to the broker was lost.", now=5.0)
     assert "lost" in lost[0].text
@@ -87,8 +87,8 @@ def test_a_lost_connection_and_a_restart_are_told(model: ConnectionModel) -> Non
     ]
 
 
-def test_the_last_known_server_stays_readable_while_it_is_away(model: ConnectionModel) -> None:
-    """Version and workers of the last answer are kept until another address is opened."""
+def test_the_last_known_server_is_shown_while_it_is_down(model: ConnectionModel) -> None:
+    """Version and workers of the last response are kept until another address is opened."""
     model.on_response(info(), transport="bus")
     model.on_failure(AWAY, now=0.0)
     assert model.state.info is not None

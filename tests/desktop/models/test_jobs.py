@@ -8,15 +8,15 @@ import pytest
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobEvent, JobState, Progress
-from napari_cryomamba.models.jobs import JobTable, duration
+from napari_cryomamba.models.jobs import JobKind, JobTable, duration
 from napari_cryomamba.models.notifications import Level
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import RecordMaker
 
 
-def test_only_own_jobs_show_unless_all_are_wanted(make_record: RecordMaker) -> None:
-    """Other people's jobs stay out of the table until they are asked for."""
+def test_other_peoples_jobs_are_hidden_by_default(make_record: RecordMaker) -> None:
+    """The table shows them on request."""
     table = JobTable({"mine"})
     table.update(make_record("mine"))
     table.update(make_record("theirs"))
@@ -26,7 +26,7 @@ def test_only_own_jobs_show_unless_all_are_wanted(make_record: RecordMaker) -> N
 
 
 def test_an_older_record_changes_nothing(make_record: RecordMaker) -> None:
-    """A record that comes late does not bring back a state that has passed."""
+    """A record that arrives late does not restore an earlier state."""
     table = JobTable({"job-1"})
     table.update(make_record(state=JobState.COMPLETED, n=5))
     table.update(make_record(state=JobState.RUNNING, n=3))
@@ -34,7 +34,7 @@ def test_an_older_record_changes_nothing(make_record: RecordMaker) -> None:
 
 
 def test_progress_counts_for_the_running_attempt_only(make_record: RecordMaker) -> None:
-    """Progress of an attempt that was given up does not move the bar."""
+    """Progress of an earlier attempt is ignored."""
     table = JobTable({"job-1"})
     table.update(make_record(attempt=2))
     assert not table.progress("job-1", 1, Progress(fraction=0.9))
@@ -44,8 +44,8 @@ def test_progress_counts_for_the_running_attempt_only(make_record: RecordMaker) 
     assert not table.progress("unknown", 1, Progress())
 
 
-def test_a_removed_job_stays_away_and_is_remembered(make_record: RecordMaker) -> None:
-    """What was taken out of the table is not listed again by the server's next word."""
+def test_a_removed_job_stays_hidden(make_record: RecordMaker) -> None:
+    """The server's next record does not list it again."""
     table = JobTable({"job-1"})
     table.update(make_record(state=JobState.COMPLETED))
     table.remove("job-1")
@@ -54,8 +54,8 @@ def test_a_removed_job_stays_away_and_is_remembered(make_record: RecordMaker) ->
     assert table.hidden == {"job-1"}
 
 
-def test_a_failure_is_told_with_its_hint(make_record: RecordMaker) -> None:
-    """The last error becomes a message and a line under the table."""
+def test_a_failure_is_notified_with_its_hint(make_record: RecordMaker) -> None:
+    """The last error becomes a notification and a line below the table."""
     table = JobTable({"job-1"})
     table.update(make_record())
     error = JobError(code=ErrorCode.OUT_OF_MEMORY, message="Memory ran out.", hint="Use fewer processes.")
@@ -68,8 +68,8 @@ def test_a_failure_is_told_with_its_hint(make_record: RecordMaker) -> None:
     assert not table.rows[0].can_cancel
 
 
-def test_a_lost_attempt_is_told_while_the_job_goes_on(make_record: RecordMaker) -> None:
-    """When a worker dies, the person reads why the job starts again."""
+def test_a_lost_attempt_is_notified(make_record: RecordMaker) -> None:
+    """When a worker was lost, the user reads why the job starts again."""
     table = JobTable({"job-1"})
     first = make_record()
     table.update(first)
@@ -89,14 +89,38 @@ def test_a_lost_attempt_is_told_while_the_job_goes_on(make_record: RecordMaker) 
     assert table.rows[0].state_text == "Waiting for attempt 2"
 
 
-def test_first_sight_of_an_old_job_tells_nothing(make_record: RecordMaker) -> None:
-    """A desktop that starts does not announce what ended long ago."""
+def test_old_jobs_are_not_notified(make_record: RecordMaker) -> None:
+    """A desktop that starts does not announce jobs that ended before."""
     assert JobTable({"job-1"}).update(make_record(state=JobState.FAILED)) == []
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (75, "1 min 15 s"), (1800, "30 min"), (4805, "1 h 20 min")]
 )
-def test_times_to_go_read_well(seconds: float, text: str) -> None:
-    """Times are given in the words people use."""
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    """Short durations have seconds, long ones hours and minutes."""
     assert duration(seconds) == text
+
+
+def test_an_upload_is_a_row_of_its_own(make_record: RecordMaker) -> None:
+    """It shows its progress, can be cancelled, and retried when it failed; removed, it is gone."""
+    table, row = JobTable(), f"{JobKind.UPLOAD}1"
+    table.update(make_record(row, progress=Progress(stage="uploading"), history=()))
+    job = table.rows[0]
+    assert (job.state_text, job.can_cancel, job.kind) == ("Uploading", True, JobKind.UPLOAD)
+    error = JobError(code=ErrorCode.UNAVAILABLE, message="Away.", hint="Wait.")
+    [notification] = table.update(make_record(row, JobState.FAILED, n=3, errors=(error,), history=()))
+    assert (notification.context, notification.text) == ("Uploading 'vesicles.mrc'", "Away.")
+    assert table.rows[0].can_retry
+    table.remove(row)
+    assert table.rows == []
+    assert table.hidden == set()
+
+
+def test_another_server_has_other_jobs(make_record: RecordMaker) -> None:
+    """When another server is connected, local jobs stay in the table."""
+    table = JobTable(mine={"job-1"})
+    table.update(make_record("job-1"))
+    table.update(make_record(f"{JobKind.LOCAL}1"))
+    table.drop_server_jobs()
+    assert [job.job_id for job in table.rows] == [f"{JobKind.LOCAL}1"]

@@ -32,13 +32,13 @@ def test_axes_keep_their_own_size() -> None:
 
 
 def test_a_point_of_the_world_is_a_voxel_of_the_tomogram() -> None:
-    """Where the person looks is told in voxels, and never outside the volume."""
+    """The position in view is given in voxels, and never outside the volume."""
     assert voxel_at((13.0, 26.0, 1.3), (13.0, 13.0, 13.0), (48, 96, 96)) == pytest.approx((10.0, 20.0, 1.0))
     assert voxel_at((-5.0, 1e6, 0.0), (13.0, 13.0, 13.0), (48, 96, 96)) == (0.0, 95.0, 0.0)
 
 
-def test_a_persons_names_and_colours_win() -> None:
-    """What a job says later does not undo what a person chose."""
+def test_the_users_names_and_colours_win() -> None:
+    """Names of a later job do not replace what the user chose."""
     palette = Palette()
     assert palette.add_names({0: "background", 1: "membrane"})
     palette.rename(1, "ER")

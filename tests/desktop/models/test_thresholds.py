@@ -1,4 +1,4 @@
-"""The moving threshold, without a window."""
+"""Other thresholds of a score map."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def blobs() -> ScoreMap:
 
 
 @given(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_blocks_hold_the_largest_score_and_the_count(shape: tuple[int, int, int], factor: int, seed: int) -> None:
+def test_blocks_hold_the_maximum_and_the_count(shape: tuple[int, int, int], factor: int, seed: int) -> None:
     """Also where the last blocks are smaller than the others."""
     scores = random_scores(shape, seed)
     largest = block_maximum(scores, factor)
@@ -58,24 +58,24 @@ def test_blocks_hold_the_largest_score_and_the_count(shape: tuple[int, int, int]
 
 
 @given(st.integers(1, 255), st.integers(1, 255), st.integers(0, 40), st.integers(0, 2**32 - 1))
-def test_what_the_exact_cut_keeps_is_shown(high: int, low: int, least: int, seed: int) -> None:
-    """The picture while the threshold moves lacks no voxel of the exact mask, and shows none below the threshold."""
+def test_the_preview_shows_all_of_the_exact_mask(high: int, low: int, least: int, seed: int) -> None:
+    """It lacks no voxel of the exact mask, and shows none below the lower threshold."""
     scores = random_scores((7, 8, 9), seed)
     found = score_map(scores, 2)
-    cut = with_thresholds(found.threshold, high=high, low=low, min_voxels=least)
-    live = LiveThreshold(found, cut)
-    live.set(cut, kept_blocks(found, cut))
-    shown, exact = np.asarray(live), apply_thresholds(scores, cut)
+    threshold = with_thresholds(found.threshold, high=high, low=low, min_voxels=least)
+    live = LiveThreshold(found, threshold)
+    live.set(threshold, kept_blocks(found, threshold))
+    shown, exact = np.asarray(live), apply_thresholds(scores, threshold)
     assert np.all(shown[exact > 0] == 1)
-    assert np.all(scores[shown > 0] >= cut.low)
+    assert np.all(scores[shown > 0] >= threshold.low)
 
 
-def test_pieces_that_stand_apart_are_cut_exactly(blobs: ScoreMap) -> None:
-    """Weak pieces without a strong voxel go, and pieces below the least volume."""
-    cut = HysteresisThreshold(200, 100, 20)
-    live = LiveThreshold(blobs, cut)
-    live.set(cut, kept_blocks(blobs, cut))
-    np.testing.assert_array_equal(np.asarray(live), apply_thresholds(blobs.scores, cut))
+def test_components_far_apart_are_exact(blobs: ScoreMap) -> None:
+    """Components without a voxel above the upper threshold are dropped, and components below the minimum volume."""
+    threshold = HysteresisThreshold(200, 100, 20)
+    live = LiveThreshold(blobs, threshold)
+    live.set(threshold, kept_blocks(blobs, threshold))
+    np.testing.assert_array_equal(np.asarray(live), apply_thresholds(blobs.scores, threshold))
     assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10
     live.set(HysteresisThreshold(200, 100), kept_blocks(blobs, HysteresisThreshold(200, 100)))
     assert np.count_nonzero(np.asarray(live)) == 6 * 6 * 10 + 8
@@ -85,25 +85,25 @@ def test_pieces_that_stand_apart_are_cut_exactly(blobs: ScoreMap) -> None:
 @pytest.mark.parametrize("kept", [False, True])
 @pytest.mark.parametrize("index", [3, (3,), (slice(None), 5), (2, slice(1, 9, 2), slice(None)), (..., 7), (-1, 2, 3)])
 def test_it_is_sliced_like_an_array(blobs: ScoreMap, index: Any, kept: bool) -> None:
-    """Whatever section napari asks for is that of the whole mask."""
+    """Any slice that napari asks for equals that of the whole mask."""
     live = LiveThreshold(blobs, HysteresisThreshold(110, 110))
     if kept:
         live.set(live.threshold, kept_blocks(blobs, live.threshold))
     np.testing.assert_array_equal(live[index], np.asarray(live)[index])
 
 
-def test_the_whole_is_cut_exactly(blobs: ScoreMap, tmp_path: Path) -> None:
-    """Applying writes the mask that the server would make."""
-    cut, told = HysteresisThreshold(200, 100, 20), list[float]()
-    write_thresholded(blobs, cut, tmp_path / "cut.mrc", progress=told.append)
-    with open_volume(tmp_path / "cut.mrc") as volume:
-        np.testing.assert_array_equal(np.asarray(volume.array), apply_thresholds(blobs.scores, cut))
+def test_the_whole_mask_is_exact(blobs: ScoreMap, tmp_path: Path) -> None:
+    """Applying writes the same mask as the server."""
+    threshold, fractions = HysteresisThreshold(200, 100, 20), list[float]()
+    write_thresholded(blobs, threshold, tmp_path / "mask.mrc", progress=fractions.append)
+    with open_volume(tmp_path / "mask.mrc") as volume:
+        np.testing.assert_array_equal(np.asarray(volume.array), apply_thresholds(blobs.scores, threshold))
         assert volume.meta.voxel_size_A == pytest.approx(SIZE)
-    assert told[-1] == 1.0
+    assert fractions[-1] == 1.0
 
 
-def test_the_lower_threshold_never_is_the_higher_one() -> None:
-    """Moving the threshold below the lower one takes that along."""
+def test_the_lower_threshold_is_never_above_the_upper_one() -> None:
+    """An upper threshold below the lower one lowers that too."""
     assert with_thresholds(HysteresisThreshold(200, 100), high=50, low=100, min_voxels=3) == HysteresisThreshold(
         50, 50, 3
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from napari.layers import Layer
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.volumes import write_volume
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.layers.tomogram import open_tomogram
 from napari_cryomamba.models.jobs import JobKind
@@ -74,6 +76,18 @@ def test_engine_and_parameters_come_back_at_the_next_start(
     assert again.form.parameters == {"sigma_A": 33.0}
     again.reset_button.click()
     assert again.form.parameters == {}
+
+
+def test_the_tomogram_that_was_opened_last_is_chosen(
+    segment: SegmentPanel, controller: AppController, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    """A job is for the tomogram that the viewer shows, until the user chooses another one."""
+    write_volume(tmp_path / "second.mrc", np.ones((8, 16, 16), np.float32), 10.0)
+    controller.tomograms.open_files([tmp_path / "second.mrc"])
+    wait_for(lambda: segment.tomogram.count() == 2, controller.notifications)
+    assert segment.tomogram.currentText() == "second.mrc"
+    segment.tomogram.setCurrentText("vesicles.mrc")
+    assert segment.layer.name == "vesicles.mrc"
 
 
 def test_rethreshold_is_not_offered_for_tomograms(segment: SegmentPanel) -> None:

@@ -1,4 +1,4 @@
-"""A secured gateway and tokens of all kinds."""
+"""Services that require tokens, and tokens of all kinds."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class SecuredServices:
-    """A services whose gateway wants tokens, with clients of several people.
+    """Services whose gateway requires tokens, with clients of several people.
 
     Attributes
     ----------
-    ada, bob, guest, admin : httpx.AsyncClient
-        Ada and Bob may write, the guest (with Ada's name) may only look, the administrator may do everything.
+    ada, bob, reader, admin : httpx.AsyncClient
+        Ada and Bob may write, the reader (with Ada's name) may only read, the administrator may do everything.
     """
 
     def __init__(self, services: Services, tokens: TokenStore) -> None:
@@ -65,13 +65,13 @@ async def _secured(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def secured(_secured: SecuredServices) -> SecuredServices:
-    """A secured services, shared by the tests."""
+    """Services that require tokens, shared by the tests."""
     return _secured
 
 
 @pytest.fixture(scope="session")
 def pem_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for this machine by its own word, and its key."""
+    """A self-signed certificate for this machine, and its key."""
     folder = tmp_path_factory.mktemp("pem")
     cert, key = folder / "cert.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]

@@ -1,4 +1,4 @@
-"""More attacks on a secured gateway: names that are paths, what is too large or too slow, links, pickles."""
+"""More attacks on a gateway with tokens: path traversal, excessive sizes, swapped files, pickles."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ UPWARDS = [
 
 
 def listing(folder: Path) -> set[str]:
-    """What lies in a folder, but for what its services write all the time."""
+    """Return the files in a folder, except those that services write all the time."""
     return {str(path) for path in folder.rglob("*") if not path.name.startswith("jobs.sqlite")}
 
 
 @pytest.mark.parametrize("upwards", UPWARDS)
 async def test_no_path_parameter_leads_to_a_file(secured: SecuredServices, upwards: str) -> None:
-    """In each place of each path, a way upwards is no id and no name, and the answer tells of no folder."""
+    """In every parameter of every path, a path traversal is an unknown id, and the response names no folder."""
     paths = (await secured.admin.get("/openapi.json")).json()["paths"]
     before = listing(secured.services.settings.home)
     for path, operations in paths.items():
@@ -74,8 +74,8 @@ async def raw(secured: SecuredServices, request: bytes) -> bytes:
     return answer
 
 
-async def test_a_raw_way_upwards_leads_nowhere(secured: SecuredServices) -> None:
-    """Dots that no client library takes away find nothing either."""
+async def test_a_raw_path_traversal_leads_nowhere(secured: SecuredServices) -> None:
+    """Dots that no client library removes find nothing either."""
     head = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secured.token('root')}\r\nConnection: close\r\n\r\n"
     for target in ("/v1/files/../../etc/passwd", "/v1/jobs/../../../etc/passwd", "//etc/passwd", "/v1/uploads/.."):
         answer = await raw(secured, f"GET {target}{head}".encode())
@@ -85,7 +85,7 @@ async def test_a_raw_way_upwards_leads_nowhere(secured: SecuredServices) -> None
 
 @pytest.mark.parametrize("field", ["path", "file_id", "job_id"])
 async def test_no_field_of_a_volume_leads_to_a_file(secured: SecuredServices, field: str) -> None:
-    """Neither out of the roots, nor into the server's own folders, which lie below a root here."""
+    """Neither outside the allowed input directories, nor in the server's own folders, which are below one here."""
     settings = secured.services.settings
     own = settings.uploads / "files" / "secret.mrc"
     own.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ async def test_no_field_of_a_volume_leads_to_a_file(secured: SecuredServices, fi
 
 @pytest.mark.parametrize("name", ["../../x.mrc", "/etc/cron.d/x", "..\\..\\x", "a\nb", "\0"])
 async def test_a_file_name_is_a_label(secured: SecuredServices, name: str) -> None:
-    """What a client calls its file names no place on the server."""
+    """A client's file name is never a path on the server."""
     outside = listing(secured.services.settings.home.parent)
     body = {"filename": name, "total_size_bytes": 2048}
     begun = (await secured.ada.post("/v1/uploads/init", json=body)).json()
@@ -113,7 +113,7 @@ async def test_a_file_name_is_a_label(secured: SecuredServices, name: str) -> No
 
 
 async def test_headers_that_are_too_large(secured: SecuredServices) -> None:
-    """A header, a request line and a token beyond their bounds are refused without being taken in."""
+    """Too large a header, request line or token is refused without being buffered."""
     line = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
     for large in (line + b"X: " + b"a" * 200_000 + b"\r\n\r\n", b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n"):
         assert (await raw(secured, large)).startswith(b"HTTP/1.1 400")
@@ -123,7 +123,7 @@ async def test_headers_that_are_too_large(secured: SecuredServices) -> None:
 
 
 async def test_a_websocket_message_that_is_too_large(secured: SecuredServices) -> None:
-    """It ends the connection, before the token was asked for and after."""
+    """It closes the connection, before authentication and after."""
     bearer = {"Authorization": f"Bearer {secured.token('dora')}"}
     for headers in ({}, bearer):
         async with secured.services.socket("/v1/ws", additional_headers=headers) as socket:
@@ -133,7 +133,7 @@ async def test_a_websocket_message_that_is_too_large(secured: SecuredServices) -
 
 
 async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> None:
-    """The file that was looked at is the one that is sent, whatever takes its place before the answer begins."""
+    """The checked file is the one that is sent, whatever takes its place before the response starts."""
     secret, folder = tmp_path / "secret", tmp_path / "artifacts"
     (folder / "job").mkdir(parents=True)
     secret.write_bytes(b"SECRET")
@@ -159,7 +159,7 @@ async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> Non
 
 
 class Bomb:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -169,7 +169,7 @@ class Bomb:
 
 
 async def test_a_pickle_is_only_bytes(secured: SecuredServices, tmp_path: Path) -> None:
-    """As a body, a parameter, an upload or a WebSocket message it is refused, and not loaded."""
+    """As a body, parameter, upload or WebSocket message it is refused, and never loaded."""
     mark = tmp_path / "loaded"
     bomb = pickle.dumps(Bomb(mark))
     content = {"Content-Type": "application/python-pickle"}

@@ -1,4 +1,4 @@
-"""Attacks on a secured gateway: each ends with the documented refusal and tells nothing."""
+"""Attacks on a gateway with tokens: each ends with the documented refusal and reveals nothing."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def refused(reply: httpx.Response, status: int, code: str) -> None:
 
 @pytest.mark.parametrize("path", GUARDED)
 async def test_no_token(secured: SecuredServices, path: str) -> None:
-    """Without a token every address is closed, those that there are not too."""
-    async with secured.client(None) as stranger:
-        reply = await stranger.get(path)
+    """Without a token every route is closed, unknown ones too."""
+    async with secured.client(None) as anonymous:
+        reply = await anonymous.get(path)
     refused(reply, 401, "unauthorized")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("path", ["/v1/healthz", "/v1/readyz", "/openapi.json", "/docs"])
 async def test_health_needs_no_token(secured: SecuredServices, path: str) -> None:
-    """Health and the description of the API are open."""
-    async with secured.client(None) as stranger:
-        assert (await stranger.get(path)).status_code in {200, 503}
+    """Health and the OpenAPI document are public."""
+    async with secured.client(None) as anonymous:
+        assert (await anonymous.get(path)).status_code in {200, 503}
 
 
 def claims(secured: SecuredServices, **changes: object) -> dict[str, object]:
@@ -68,7 +68,7 @@ def unsigned(payload: dict[str, object]) -> str:
 
 
 async def test_forged_tokens(secured: SecuredServices) -> None:
-    """No signature, another key, another algorithm, another issuer, an id that was never given out, or nonsense."""
+    """No signature, another key, algorithm or issuer, an unknown id, or nonsense."""
     key = read_private(secured.services.settings.keys / "tokens.key").strip()
     forged = [
         unsigned(claims(secured)),
@@ -88,7 +88,7 @@ async def test_forged_tokens(secured: SecuredServices) -> None:
 
 
 async def test_an_expired_token(secured: SecuredServices) -> None:
-    """A token whose time is over opens nothing, also if its claims say otherwise."""
+    """An expired token is refused, also if its claims say otherwise."""
     old = TokenStore(secured.services.settings.keys, clock=lambda: time.time() - 7200)
     token, _ = old.create("eve", [Scope.ADMIN], days=1 / 24)
     async with secured.client(token) as eve:
@@ -98,7 +98,7 @@ async def test_an_expired_token(secured: SecuredServices) -> None:
 
 
 async def test_a_revoked_token(secured: SecuredServices) -> None:
-    """A token that was taken back is refused with its next request."""
+    """A revoked token is refused with its next request."""
     token, info = secured.tokens.create("eve", [Scope.WRITE], days=1)
     async with secured.client(token) as eve:
         assert (await eve.get("/v1/jobs")).status_code == 200
@@ -106,8 +106,8 @@ async def test_a_revoked_token(secured: SecuredServices) -> None:
         refused(await eve.get("/v1/jobs"), 401, "unauthorized")
 
 
-async def test_a_token_that_may_only_look(secured: SecuredServices) -> None:
-    """With the scope 'read' nothing is changed."""
+async def test_a_read_only_token(secured: SecuredServices) -> None:
+    """With the scope 'read' nothing can be changed."""
     job = (await secured.ada.post("/v1/jobs", json=DEMO)).json()["job_id"]
     changing = [
         ("POST", "/v1/jobs"),
@@ -123,8 +123,8 @@ async def test_a_token_that_may_only_look(secured: SecuredServices) -> None:
     assert (await secured.reader.get(f"/v1/jobs/{job}")).json()["state"] == "pending"
 
 
-async def test_another_persons_job(secured: SecuredServices) -> None:
-    """Another's job is not there: for no request, in no listing; the administrator sees all."""
+async def test_a_job_of_another_owner(secured: SecuredServices) -> None:
+    """It does not exist, in any request or listing; an administrator sees all jobs."""
     mine = (await secured.ada.post("/v1/jobs", json=DEMO)).json()
     job = mine["job_id"]
     assert mine["owner"] == "ada"
@@ -155,14 +155,14 @@ async def test_another_persons_job(secured: SecuredServices) -> None:
 
 
 async def test_an_owner_cannot_be_chosen(secured: SecuredServices) -> None:
-    """A body that names an owner is not taken."""
+    """A body that names an owner is refused."""
     reply = await secured.ada.post("/v1/jobs", json={**DEMO, "owner": "bob"})
     assert reply.status_code == 400
     assert (await secured.bob.get("/v1/jobs")).json()["jobs"] == []
 
 
-async def test_the_same_key_of_two_people(secured: SecuredServices) -> None:
-    """Two people may use the same Idempotency-Key, and neither learns of the other's job."""
+async def test_the_same_idempotency_key_of_two_owners(secured: SecuredServices) -> None:
+    """Two owners may use the same Idempotency-Key, and neither learns of the other's job."""
     key = {"Idempotency-Key": "the-same"}
     first = (await secured.ada.post("/v1/jobs", json=DEMO, headers=key)).json()
     again = (await secured.ada.post("/v1/jobs", json=DEMO, headers=key)).json()
@@ -172,7 +172,7 @@ async def test_the_same_key_of_two_people(secured: SecuredServices) -> None:
 
 
 async def test_foreign_origins(secured: SecuredServices) -> None:
-    """A page of another origin changes nothing, whatever cookie the browser adds, and gets no WebSocket."""
+    """A page of another origin changes nothing, whatever cookie the browser sends, and gets no WebSocket."""
     token = secured.token("ada")
     headers = {"Origin": "https://evil.example", "Cookie": f"cryomamba_token={token}"}
     async with secured.client(None) as page:
@@ -183,7 +183,7 @@ async def test_foreign_origins(secured: SecuredServices) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", ""])
 async def test_foreign_hosts(secured: SecuredServices, host: str) -> None:
-    """A name that was rebound to this address is not answered, with or without a token."""
+    """A name that was rebound to this address is refused, with or without a token."""
     reply = await secured.admin.get("/v1/jobs", headers={"Host": host})
     assert reply.status_code in {400, 403}
     assert "jobs" not in reply.json()
@@ -191,12 +191,12 @@ async def test_foreign_hosts(secured: SecuredServices, host: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "em.example.org", "EM.example.org:443"])
 async def test_own_hosts(secured: SecuredServices, host: str) -> None:
-    """Addresses, this machine's names and configured names are answered."""
+    """Addresses, this machine's names and configured names are accepted."""
     assert (await secured.admin.get("/v1/jobs", headers={"Host": host})).status_code == 200
 
 
 async def test_a_cookie_is_a_token(secured: SecuredServices) -> None:
-    """A session puts the token where no script reads it, and it opens requests and WebSockets of the own origin."""
+    """A session stores the token where no script reads it, for requests and WebSockets of the own origin."""
     reply = await secured.reader.post("/v1/session")
     cookie = reply.headers["Set-Cookie"]
     assert reply.status_code == 204
@@ -209,16 +209,16 @@ async def test_a_cookie_is_a_token(secured: SecuredServices) -> None:
         await socket.read_type("pong")
 
 
-async def test_a_socket_without_a_token(secured: SecuredServices) -> None:
-    """Whatever a stranger says first but a token, the connection ends and nothing was told."""
-    for said in ({"type": "ping"}, {"type": "subscribe", "job_id": "*"}, {"type": "auth", "token": "x"}, "{", b"\0"):
+async def test_a_websocket_without_a_token(secured: SecuredServices) -> None:
+    """Any first message but a token closes the connection, and nothing is revealed."""
+    for sent in ({"type": "ping"}, {"type": "subscribe", "job_id": "*"}, {"type": "auth", "token": "x"}, "{", b"\0"):
         async with secured.services.socket("/v1/ws") as socket:
-            await socket.send(said)
+            await socket.send(sent)
             assert await socket.read_all() == []
             assert await socket.closed() == 1008
 
 
-async def test_a_socket_says_its_token_first(secured: SecuredServices) -> None:
+async def test_a_websocket_sends_its_token_first(secured: SecuredServices) -> None:
     """The token in the first message opens a WebSocket."""
     async with secured.services.socket("/v1/ws") as socket:
         await socket.send({"type": "auth", "token": secured.token("ada")})
@@ -226,8 +226,8 @@ async def test_a_socket_says_its_token_first(secured: SecuredServices) -> None:
         await socket.read_type("pong")
 
 
-async def test_a_socket_tells_nothing_of_others(secured: SecuredServices) -> None:
-    """Neither a job by its id nor the stream of all jobs shows what is another's."""
+async def test_a_websocket_reveals_no_jobs_of_others(secured: SecuredServices) -> None:
+    """Neither a job's id nor the stream of all jobs shows jobs of another owner."""
     theirs = (await secured.ada.post("/v1/jobs", json=DEMO)).json()["job_id"]
     bearer = {"Authorization": f"Bearer {secured.token('bob')}"}
     async with secured.services.socket(f"/v1/ws/jobs/{theirs}", additional_headers=bearer) as socket:
@@ -242,8 +242,8 @@ async def test_a_socket_tells_nothing_of_others(secured: SecuredServices) -> Non
         assert {message["job_id"] for message in seen} <= {mine, None}
 
 
-async def test_sockets_at_once(secured: SecuredServices) -> None:
-    """One token holds so many WebSockets and no more; another token is not touched by that."""
+async def test_the_websockets_of_a_token_are_limited(secured: SecuredServices) -> None:
+    """One token may open a limited number; another token is not affected."""
     bearer = {"Authorization": f"Bearer {secured.token('carol')}"}
 
     async def pinged(headers: dict[str, str], *, inner: bool) -> None:
@@ -263,7 +263,7 @@ async def test_sockets_at_once(secured: SecuredServices) -> None:
 
 
 async def test_too_many_requests(secured: SecuredServices) -> None:
-    """A token that asks too often hears when to come back; every answer says what is left."""
+    """A token that sends too many requests gets Retry-After; every response has the remaining rate."""
     other = secured.services.settings.model_copy(update={"requests_per_minute": 3})
     async with secured.services.running(other) as url, secured.client(secured.token("ada")) as ada:
         for left in ("2", "1", "0"):
@@ -288,17 +288,17 @@ async def finished(secured: SecuredServices) -> str:
 
 
 async def test_signed_links(secured: SecuredServices) -> None:
-    """A link needs no token, and is good for its file, for looking, and for its time alone."""
+    """A link needs no token, and is valid for its file, for reading, and for its lifetime only."""
     job = await finished(secured)
     link = (await secured.ada.post(f"/v1/jobs/{job}/artifacts/mask.mrc/link", params={"lifetime_s": 60})).json()["url"]
     signer = secured.services.signer()
     old, _ = signer.sign(f"/v1/files/{job}/mask.mrc", lifetime_s=-1)
     query = link.partition("?")[2]
     expires = int(query.partition("=")[2].partition("&")[0])
-    async with secured.client(None) as stranger:
-        assert (await stranger.get(link)).content == b"0123456789"
-        assert (await stranger.head(link)).headers["Content-Length"] == "10"
-        assert (await stranger.get(link, headers={"Range": "bytes=2-3"})).content == b"23"
+    async with secured.client(None) as anonymous:
+        assert (await anonymous.get(link)).content == b"0123456789"
+        assert (await anonymous.head(link)).headers["Content-Length"] == "10"
+        assert (await anonymous.get(link, headers={"Range": "bytes=2-3"})).content == b"23"
         for forged in (
             link[:-1] + ("0" if link[-1] != "0" else "1"),
             link.replace(f"expires={expires}", f"expires={expires + 3600}"),
@@ -308,16 +308,16 @@ async def test_signed_links(secured: SecuredServices) -> None:
             signer.sign(f"/v1/files/{job}/mask.mrc", method="DELETE")[0],
             old,
         ):
-            refused(await stranger.get(forged), 403, "forbidden")
-        assert (await stranger.get(f"/v1/files/{job}/mask.mrc")).status_code == 400
+            refused(await anonymous.get(forged), 403, "forbidden")
+        assert (await anonymous.get(f"/v1/files/{job}/mask.mrc")).status_code == 400
         for method in ("DELETE", "PUT", "POST"):
-            assert (await stranger.request(method, link)).status_code in {401, 405}
-        assert (await stranger.get(f"/v1/jobs/{job}/artifacts/mask.mrc?{query}")).status_code == 401
-        assert (await stranger.get(f"/v1/jobs?{query}")).status_code == 401
+            assert (await anonymous.request(method, link)).status_code in {401, 405}
+        assert (await anonymous.get(f"/v1/jobs/{job}/artifacts/mask.mrc?{query}")).status_code == 401
+        assert (await anonymous.get(f"/v1/jobs?{query}")).status_code == 401
 
 
 async def test_secrets_are_not_logged(secured: SecuredServices, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither a good nor a bad token or signature is in any record."""
+    """Neither valid nor invalid tokens or signatures are in any log record."""
     token = secured.token("ada")
     with caplog.at_level(logging.DEBUG):
         async with secured.client(token) as ada:
@@ -325,40 +325,40 @@ async def test_secrets_are_not_logged(secured: SecuredServices, caplog: pytest.L
         async with secured.client(token + "x") as eve:
             await eve.get("/v1/jobs")
             await eve.get(f"/v1/files/{UNKNOWN}/mask.mrc?expires=1&signature=deadbeef")
-    told = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("cryomamba"))
-    assert token not in told
-    assert "deadbeef" not in told
+    reported = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("cryomamba"))
+    assert token not in reported
+    assert "deadbeef" not in reported
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "em.example.org"])
 async def test_no_public_address_without_keys(host: str) -> None:
-    """An open gateway does not listen where others could reach it, and says what to do."""
+    """A gateway without tokens does not listen on a public address, and its hint names the remedy."""
     with pytest.raises(InvalidRequestError) as caught:
         listen(host, 0)
     assert "cryomamba tokens create" in caught.value.hint
 
 
 async def test_a_public_address_with_keys(secured: SecuredServices) -> None:
-    """With a token key the same address is listened at."""
+    """With a token key it listens there."""
     listen("0.0.0.0", 0, guarded=True).close()
 
 
 async def test_slow_headers_are_cut_off(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that never ends its headers is let go, one after an answered request too."""
+    """A client that never completes its headers is disconnected, also after an answered request."""
     monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", 0.05)
     host, _, port = secured.services.url.removeprefix("http://").partition(":")
     begun = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
-    for said, answer in ((b"", b""), (begun + b"X-Slow", b""), (begun + b"\r\n" + begun, b"HTTP/1.1 200 OK")):
+    for sent, answer in ((b"", b""), (begun + b"X-Slow", b""), (begun + b"\r\n" + begun, b"HTTP/1.1 200 OK")):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(said)
+        writer.write(sent)
         async with asyncio.timeout(DEADLINE_S):
             assert (await reader.read()).splitlines()[:1] == [answer][: bool(answer)]
         writer.close()
         await writer.wait_closed()
 
 
-async def test_a_socket_ends_with_its_token(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A WebSocket whose token is revoked meanwhile is closed."""
+async def test_a_websocket_ends_with_its_token(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebSocket is closed when its token is revoked."""
     monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.02)
     token, info = secured.tokens.create("eve", [Scope.READ], days=1)
     async with secured.services.socket("/v1/ws", additional_headers={"Authorization": f"Bearer {token}"}) as socket:
@@ -368,15 +368,15 @@ async def test_a_socket_ends_with_its_token(secured: SecuredServices, monkeypatc
         assert await socket.closed() == 1008
 
 
-async def test_a_silent_socket_is_not_waited_for(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who connects and says no token is let go."""
+async def test_a_silent_websocket_is_closed(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that connects and sends no token is disconnected."""
     monkeypatch.setattr("cryomamba_gateway.routers.websocket.AUTH_S", 0.02)
     async with secured.services.socket("/v1/ws") as socket:
         assert await socket.closed() == 1008
 
 
 async def test_the_gateway_serves_tls_itself(secured: SecuredServices, pem_files: tuple[Path, Path]) -> None:
-    """With a certificate it speaks TLS, on WebSockets too, and a wrong pair of files is told at the start."""
+    """With a certificate it speaks TLS, on WebSockets too; a mismatched key is an error at the start."""
     cert, key = pem_files
     trust = ssl.create_default_context(cafile=str(cert))
     bearer = {"Authorization": f"Bearer {secured.token('ada')}"}

@@ -1,4 +1,4 @@
-"""Bodies that do not come, on a loop whose clock jumps to the next timer, so that nobody waits for it."""
+"""Slow bodies, on an event loop whose clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from starlette.types import Message, Receive, Scope, Send
 from cryomamba_gateway.access.auth import BODY_IDLE_S, BodyTimeoutMiddleware
 
 
-class Hasty(selectors.SelectSelector):
-    """Does not wait for what nobody will send; counts the seconds that it would have."""
+class InstantSelector(selectors.SelectSelector):
+    """Does not wait; counts the seconds that it would have waited."""
 
     waited_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Look what is there."""
+        """Return the events that are ready."""
         self.waited_s += timeout or 0.0
         return super().select(0)
 
 
-class HastyLoop(asyncio.SelectorEventLoop):
-    """A loop that lives in the time of its selector."""
+class InstantLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is the selector's."""
 
     def __init__(self) -> None:
-        self._hasty = Hasty()
-        super().__init__(self._hasty)
+        self._instant = InstantSelector()
+        super().__init__(self._instant)
 
     def time(self) -> float:
-        """Return the seconds that would have been waited."""
-        return self._hasty.waited_s
+        """Return the seconds that would have passed."""
+        return self._instant.waited_s
 
 
-async def heard(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]:
-    """Send a body in pieces (pause in s, size in bytes); return what the application got last, and after how long."""
+async def last_message(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]:
+    """Send a body in blocks (pause in s, size in bytes); return the application's last message and its time."""
     coming = list(pieces)
     clock = asyncio.get_running_loop().time
 
@@ -47,18 +47,18 @@ async def heard(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]:
         await asyncio.sleep(pause)
         return {"type": "http.request", "body": b"x" * nbytes, "more_body": nbytes > 0}
 
-    told: list[tuple[str, float]] = []
+    reported: list[tuple[str, float]] = []
 
     async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
         while (message := await receive())["type"] == "http.request" and message["more_body"]:
             pass
-        told.append((message["type"], clock()))
+        reported.append((message["type"], clock()))
 
     async def nothing(_message: Message) -> None:
         return
 
     await BodyTimeoutMiddleware(app)({"type": "http"}, receive, nothing)
-    return told[0]
+    return reported[0]
 
 
 LAST = (0.0, 0)
@@ -74,9 +74,9 @@ LAST = (0.0, 0)
         pytest.param([(1.0, 1100)] * 600 + [LAST], "http.request", 600, id="slow but steady"),
     ],
 )
-def test_who_is_waited_for(pieces: Sequence[tuple[float, int]], end: str, after_s: float) -> None:
-    """A body that stops, or comes below 1 KiB/s on the average, is given up after 30 s; a fair one is not."""
-    with asyncio.Runner(loop_factory=HastyLoop) as runner:
-        told, seconds = runner.run(heard(pieces))
-    assert told == end
+def test_slow_bodies_are_ended(pieces: Sequence[tuple[float, int]], end: str, after_s: float) -> None:
+    """A body that stops, or arrives below 1 KiB/s on average, is ended after 30 s; others are not."""
+    with asyncio.Runner(loop_factory=InstantLoop) as runner:
+        message, seconds = runner.run(last_message(pieces))
+    assert message == end
     assert seconds == pytest.approx(after_s, abs=1.5)

@@ -13,8 +13,8 @@ from cryomamba_gateway.access.connections import AcceptedSocket, Connection, Lis
 from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
 
 
-def test_what_is_used_of_uvicorn_is_there() -> None:
-    """The one method that is overridden, the one attribute that it uses, and the two documented options."""
+def test_uvicorn_has_what_is_used_of_it() -> None:
+    """The overridden method, the attribute that it uses, and the two documented options."""
     assert "send_400_response" in vars(H11Protocol)
     assert "transport" in H11Protocol.connection_made.__code__.co_names
     config = Config("x:y", log_config=None, http=H11Protocol, ssl_context_factory=lambda _config, make: make())
@@ -50,7 +50,7 @@ async def test_a_connection_is_counted_between_requests() -> None:
     assert counts == [1, 0, 1, 0]
 
 
-async def test_an_authenticated_connection_is_counted_no_more() -> None:
+async def test_an_authenticated_connection_is_not_counted() -> None:
     """One request with a token is enough."""
     unauthenticated = UnauthenticatedConnections(5, 5)
     connection, accepted = await connection_pair(unauthenticated)
@@ -62,7 +62,7 @@ async def test_an_authenticated_connection_is_counted_no_more() -> None:
 
 
 async def test_asyncio_accepts_through_the_listener() -> None:
-    """A server on a listening socket of ours reports each connection, and its end."""
+    """A server on the listener reports each connection and its end."""
     reports: asyncio.Queue[str] = asyncio.Queue()
 
     def on_accept(accepted: AcceptedSocket, _address: object) -> None:

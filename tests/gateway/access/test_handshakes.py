@@ -84,15 +84,15 @@ async def test_unfinished_handshakes_evict_one_another(
             assert (await newcomer.get(f"{secure}/v1/jobs")).status_code == 401
 
 
-async def test_a_handshake_that_does_not_end_is_given_up(secure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unfinished_handshake_times_out(secure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also without other connections."""
     monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", 0.05)
     async with AsyncExitStack() as stack:
         await end(await half_open(secure, "127.0.0.1", stack))
 
 
-async def test_what_is_no_tls_is_closed(secure: str) -> None:
-    """HTTP in the clear gets no answer but the protocol's alert."""
+async def test_unencrypted_requests_are_closed(secure: str) -> None:
+    """HTTP without TLS gets no response but the protocol's alert."""
     address = httpx.URL(secure)
     reader, writer = await asyncio.open_connection(address.host, address.port)
     writer.write(b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -129,7 +129,7 @@ class TlsClient:
                     self._incoming.write(await self.reader.read(2**16))
 
     def flush(self) -> None:
-        """Send what is to be sent."""
+        """Send the pending data."""
         self._writer.write(self._outgoing.read())
 
 

@@ -1,4 +1,4 @@
-"""Previews in JSON: raw labels, made smaller where the message would be too long for a client's default limit."""
+"""Previews in JSON: raw labels, downsampled if the message would be too long."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def published(mask: npt.NDArray[np.uint8], scale: tuple[int, int, int]) -> BusMe
 
 @pytest.mark.parametrize("shape", [(128, 128, 128), (1, 1024, 1024), (200, 101, 99)])
 def test_a_message_stays_below_one_mebibyte(shape: tuple[int, int, int]) -> None:
-    """Default WebSocket clients take it; what is thin is still there, and scale says where."""
+    """WebSocket clients accept it by default; thin structures are kept, and scale says where they are."""
     mask = np.zeros(shape, np.uint8)
     mask[-1, 7, :] = 1
     text = json_preview(published(mask, (4, 4, 4)))
@@ -48,7 +48,7 @@ def test_a_message_stays_below_one_mebibyte(shape: tuple[int, int, int]) -> None
 
 
 def test_a_small_mask_is_sent_as_it_is() -> None:
-    """Nothing is lost that fits."""
+    """Nothing is lost if it fits."""
     mask = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
     assert json.loads(json_preview(published(mask, (2, 2, 2))))["data"]["scale"] == [2, 2, 2]
     np.testing.assert_array_equal(shrunk(mask, 60)[0], mask)

@@ -1,4 +1,4 @@
-"""Revised masks: kept with their job, for its owner alone, over both transports."""
+"""Revisions of masks: stored with their job, for its owner only, over both transports."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ async def completed(client: AsyncClient, worker: Worker, folder: Path) -> JobRec
 
 
 @pytest.mark.parametrize("transport", ["gateway", "bus"])
-async def test_a_revised_mask_is_kept_beside_the_first(
+async def test_a_revision_is_added_to_the_original(
     services: Services, worker: Worker, folder: Path, transport: str
 ) -> None:
-    """Each new content is a further file with its checksum; the same content again changes nothing."""
+    """Each new content is another file with its checksum; the same content again changes nothing."""
     url = services.url if transport == "gateway" else services.broker.endpoints.jobs
     uploads = (await services.http.get("/v1/files")).json()["files"]
     async with await aconnect(url) as client:
@@ -83,10 +83,8 @@ async def test_a_revised_mask_is_kept_beside_the_first(
 
 
 @pytest.mark.parametrize("transport", ["gateway", "bus"])
-async def test_what_is_no_mask_of_the_job_is_refused(
-    services: Services, worker: Worker, folder: Path, transport: str
-) -> None:
-    """Another shape, densities, a foreign folder, an unfinished or unknown job: each is said, nothing is left."""
+async def test_invalid_revisions_are_refused(services: Services, worker: Worker, folder: Path, transport: str) -> None:
+    """Another shape, densities, a forbidden folder, an unfinished or unknown job: an error that changes nothing."""
     url = services.url if transport == "gateway" else services.broker.endpoints.jobs
     good = mask_file(folder / "good.mrc", 2)
     async with await aconnect(url) as client:
@@ -103,10 +101,10 @@ async def test_what_is_no_mask_of_the_job_is_refused(
     assert [path.name for path in (services.settings.artifacts / job.job_id).iterdir()] == ["mask.mrc"]
 
 
-async def test_a_path_must_lie_below_the_roots(
+async def test_a_path_must_be_in_an_allowed_input_directory(
     services: Services, worker: Worker, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The server copies no file from a folder that it may not read, and none through a link."""
+    """The server copies no file from another folder, and none through a link."""
     outside = mask_file(tmp_path_factory.mktemp("elsewhere") / "m.mrc", 1)
     (folder / "link.mrc").symlink_to(outside)
     async with await aconnect(services.broker.endpoints.jobs) as client:
@@ -117,8 +115,8 @@ async def test_a_path_must_lie_below_the_roots(
             assert caught.value.code is ErrorCode.PATH_FORBIDDEN
 
 
-async def test_only_the_owner_revises(services_class: type[Services], tmp_path: Path) -> None:
-    """On a secured gateway another's job and another's upload are not there, and reading is not enough."""
+async def test_only_the_owner_may_revise(services_class: type[Services], tmp_path: Path) -> None:
+    """Jobs and uploads of another owner do not exist, and the scope 'read' is not enough."""
     async with AsyncExitStack() as stack:
         services = services_class(tmp_path / "home", stack)
         stack.push_async_callback(services.stop_broker)
@@ -150,8 +148,8 @@ async def test_only_the_owner_revises(services_class: type[Services], tmp_path: 
         assert (await ada.revise(job.job_id, edited)).newest_mask == "mask_r1.mrc"
 
 
-async def test_revisions_are_bounded(services: Services, worker: Worker, folder: Path) -> None:
-    """A job takes so many revisions and says when it takes no more."""
+async def test_revisions_are_limited(services: Services, worker: Worker, folder: Path) -> None:
+    """A job has a maximum number of revisions."""
     async with await aconnect(services.broker.endpoints.jobs) as client:
         job = await completed(client, worker, folder)
         for number in range(REVISIONS_MAX):

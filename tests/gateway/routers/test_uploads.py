@@ -1,4 +1,4 @@
-"""Uploads over HTTP, as curl and the client do them."""
+"""Uploads over HTTP, as curl and the client send them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def content(tomogram: Path) -> bytes:
     return tomogram.read_bytes()
 
 
-async def begun(services: Services, content: bytes, **more: object) -> dict[str, Any]:
+async def begin_upload(services: Services, content: bytes, **more: object) -> dict[str, Any]:
     fields = {"filename": "../ts.mrc", "total_size": len(content), "chunk_size": CHUNK, **more}
     reply = await services.http.post("/v1/uploads/init", json=fields)
     assert reply.status_code == 201, reply.text
@@ -52,8 +52,8 @@ async def begun(services: Services, content: bytes, **more: object) -> dict[str,
 
 
 async def test_a_tomogram_in_parts_becomes_a_job(services: Services, worker: Worker, content: bytes) -> None:
-    """Begin, send out of order, look, complete, submit: as the contract says, with its status codes."""
-    upload = await begun(services, content)
+    """Start, send out of order, check the status, complete, submit: with the documented status codes."""
+    upload = await begin_upload(services, content)
     assert upload["filename"] == "ts.mrc"
     assert len(upload["chunk_urls"]) == upload["part_count"] == -(-len(content) // CHUNK)
     for index in reversed(range(1, upload["part_count"])):
@@ -81,8 +81,8 @@ async def test_a_tomogram_in_parts_becomes_a_job(services: Services, worker: Wor
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
 
 
-async def test_a_put_that_breaks_off_can_be_gone_on_with(services: Services, tmp_path: Path) -> None:
-    """With a checksum the parts that came are there: another client sends the rest, and a second PUT finds the file."""
+async def test_an_interrupted_put_can_be_resumed(services: Services, tmp_path: Path) -> None:
+    """With a checksum the received parts are kept: another client sends the rest, and a second PUT finds the file."""
     path = tmp_path / "large.mrc"
     write_volume(path, np.random.default_rng(6).normal(size=(20, 512, 512)).astype(np.float32), 9.0)
     content = path.read_bytes()
@@ -93,7 +93,7 @@ async def test_a_put_that_breaks_off_can_be_gone_on_with(services: Services, tmp
     head += f"Content-Length: {len(content)}\r\n\r\n"
     writer.write(head.encode() + content[: 2 * PART_BYTES + 1000])
     await writer.drain()
-    upload = await begun(services, content, chunk_size=PART_BYTES, sha256=digest)
+    upload = await begin_upload(services, content, chunk_size=PART_BYTES, sha256=digest)
 
     async def two_parts() -> bool:
         status = (await services.http.get(f"/v1/uploads/{upload['upload_id']}")).json()
@@ -101,17 +101,17 @@ async def test_a_put_that_breaks_off_can_be_gone_on_with(services: Services, tmp
 
     await wait_until_async(two_parts, what="two parts to be there")
     writer.transport.abort()
-    told: list[int] = []
+    reported: list[int] = []
     async with await aconnect(services.url) as client:
-        file = await client.upload(path, progress=lambda done, _total: told.append(done))
+        file = await client.upload(path, progress=lambda done, _total: reported.append(done))
     assert (file.file_id, file.sha256) == (upload["upload_id"], digest)
-    assert told[0] == 2 * PART_BYTES
+    assert reported[0] == 2 * PART_BYTES
     again = await services.http.put("/v1/files", params={"sha256": digest}, content=content)
     assert (again.status_code, again.json()["file_id"]) == (201, file.file_id)
 
 
-async def test_a_file_in_one_piece(services: Services, content: bytes) -> None:
-    """A single PUT is enough; without a length, or with what is no volume, nothing is left."""
+async def test_a_file_in_one_request(services: Services, content: bytes) -> None:
+    """A single PUT is enough; without a length, or if it is not a volume, nothing is kept."""
     reply = await services.http.put("/v1/files", params={"filename": "a/b.mrc"}, content=content)
     assert (reply.status_code, reply.json()["filename"]) == (201, "b.mrc")
     named = await services.http.put("/v1/files/tomo%20gram.mrc", content=content)
@@ -129,9 +129,9 @@ async def test_a_file_in_one_piece(services: Services, content: bytes) -> None:
     assert not list((services.settings.uploads / "incoming").iterdir())
 
 
-async def test_refusals(services: Services, content: bytes) -> None:
-    """Each wrong part has its status, and none of them leaves a trace."""
-    upload = await begun(services, content)
+async def test_invalid_parts_are_refused(services: Services, content: bytes) -> None:
+    """Each kind of invalid part has its status, and none leaves a trace."""
+    upload = await begin_upload(services, content)
     urls = upload["chunk_urls"]
     assert (await services.http.put(urls[0], content=b"short")).status_code == 400
     assert (await services.http.put(urls[0], content=bytes(CHUNK + 1))).status_code == 413
@@ -157,8 +157,8 @@ async def test_refusals(services: Services, content: bytes) -> None:
     assert (await services.http.get(f"/v1/uploads/{upload['upload_id']}")).status_code == 404
 
 
-async def test_no_room_is_told_before_a_byte(idle_services: Services) -> None:
-    """507 where the disk is too small."""
+async def test_a_full_disk_is_reported_before_the_upload(idle_services: Services) -> None:
+    """With status 507."""
     await idle_services.start_gateway(disk_reserve=2**60)
     body = {"filename": "x", "total_size_bytes": 1000}
     reply = await idle_services.http.post("/v1/uploads/init", json=body)
@@ -172,21 +172,21 @@ async def connected(services: Services) -> AsyncClient:
 async def test_the_client_sends_a_file_once(
     services: Services, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Progress goes to the whole, the same file again is there at once, and what is no volume is said."""
-    told: list[tuple[int, int]] = []
+    """Progress reaches the whole size, the same file again is not sent, and a file that is not a volume is an error."""
+    reported: list[tuple[int, int]] = []
     read: list[tuple[int, int, int]] = []
     size = len(content)
     monkeypatch.setattr("cryomamba.client.upload.READ_BYTES", size // 3)
     async with await connected(services) as client:
         first = await client.upload(
             tomogram,
-            progress=lambda done, total: told.append((done, total)),
-            reading=lambda done, total: read.append((done, total, len(told))),
+            progress=lambda done, total: reported.append((done, total)),
+            reading=lambda done, total: read.append((done, total, len(reported))),
         )
         assert [done for done, _, _ in read][:3] == [size // 3, 2 * (size // 3), 3 * (size // 3)]
         assert read[-1] == (size, size, 0)
-        assert told[0] == (0, size)
-        assert told[-1] == (size, size)
+        assert reported[0] == (0, size)
+        assert reported[-1] == (size, size)
         assert first.sha256 == hashlib.sha256(content).hexdigest()
         assert await client.upload(tomogram) == first
         (tomogram.parent / "no.mrc").write_bytes(b"not a volume" * 200)
@@ -199,7 +199,7 @@ async def test_the_client_sends_a_file_once(
 async def test_an_upload_survives_restarts_of_gateway_and_client(
     idle_services: Services, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the gateway was stopped in the middle, and with a client of another process, only the rest is sent."""
+    """After the gateway was stopped, and with a client in another process, only the rest is sent."""
     monkeypatch.setattr("cryomamba.client.upload.PART_BYTES", CHUNK)
     services = idle_services
     total = len(content)
@@ -227,15 +227,15 @@ async def test_an_upload_survives_restarts_of_gateway_and_client(
     assert sent[0] >= total // 2
 
 
-async def test_the_bus_takes_no_files(services: Services, tomogram: Path) -> None:
-    """A client on the bus is told to use a gateway."""
+async def test_the_bus_accepts_no_files(services: Services, tomogram: Path) -> None:
+    """A client on the bus gets a hint to use a gateway."""
     async with await aconnect(services.broker.endpoints.jobs) as client:
         with pytest.raises(InvalidRequestError):
             await client.upload(tomogram)
 
 
 async def test_a_client_with_a_token(services_class: type[Services], tmp_path: Path, tomogram: Path) -> None:
-    """A client with a token uploads, submits and watches on a secured gateway; without one it is told to get one."""
+    """It uploads, submits and follows a job; without a token the error says where to get one."""
     async with AsyncExitStack() as stack:
         services = services_class(tmp_path / "home", stack)
         stack.push_async_callback(services.stop_broker)
@@ -243,9 +243,9 @@ async def test_a_client_with_a_token(services_class: type[Services], tmp_path: P
         await services.start_broker()
         await services.start_gateway()
         worker = await services.start_worker()
-        async with await aconnect(services.url) as stranger:
+        async with await aconnect(services.url) as anonymous:
             with pytest.raises(AccessError) as caught:
-                await stranger.jobs()
+                await anonymous.jobs()
             assert caught.value.code is ErrorCode.UNAUTHORIZED
             assert "CRYOMAMBA_TOKEN" in caught.value.hint
         client = await stack.enter_async_context(await aconnect(services.url, token=f" {token}\n"))

@@ -1,4 +1,4 @@
-"""WebSockets against a real broker: order, credit, late joiners, clients that stop reading, and refusals."""
+"""WebSockets against a real broker: order, acknowledgements, late and stuck clients, refusals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLIENTS_GAUGE = "cryomamba_gateway_websocket_clients"
 async def test_a_job_is_followed_from_pending_to_its_mask(
     services: Services, worker: Worker, ball: Mask, path: str
 ) -> None:
-    """The messages come in the order of the job, each with the fields of the contract, and 1000 ends them."""
+    """The messages arrive in the order of the job, with the documented fields, and 1000 closes the connection."""
     job = await services.submit()
     async with services.socket(path + job.job_id) as socket:
         first = await socket.read_type("connected")
@@ -56,8 +56,8 @@ async def test_a_job_is_followed_from_pending_to_its_mask(
         assert await socket.closed() == 1000
 
 
-async def test_the_binary_form_is_the_buss_own_bytes(services: Services, worker: Worker, ball: Mask) -> None:
-    """A browser finds length, JSON and the payload at a multiple of eight bytes; the SDK decodes the same."""
+async def test_a_binary_frame_has_the_bytes_of_the_bus(services: Services, worker: Worker, ball: Mask) -> None:
+    """It has length, JSON, and the payload at a multiple of eight bytes; the SDK decodes the same."""
     job = await services.submit()
     claimed = await worker.claim()
     async with services.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
@@ -74,10 +74,10 @@ async def test_the_binary_form_is_the_buss_own_bytes(services: Services, worker:
         assert (frame.scale, frame.volume_shape, frame.attempt) == (sent.scale, sent.volume_shape, 1)
 
 
-async def test_a_late_joiner_sees_state_and_newest_preview_at_once(
+async def test_a_late_client_gets_state_and_newest_preview_at_once(
     services: Services, worker: Worker, ball: Mask
 ) -> None:
-    """Nothing is published after it joined, and it has the picture all the same."""
+    """Nothing is published after it connected, and it gets the preview all the same."""
     job = await services.submit()
     claimed = await worker.claim()
     async with services.socket(f"/v1/ws/jobs/{job.job_id}") as early:
@@ -89,8 +89,8 @@ async def test_a_late_joiner_sees_state_and_newest_preview_at_once(
             assert (await late.read_type("preview"))["seq"] == 2
 
 
-async def test_a_job_that_has_ended_is_told_in_full(services: Services, worker: Worker, ball: Mask) -> None:
-    """Who comes after the end gets the record, the last picture, the last word, and 1000."""
+async def test_a_finished_job_is_sent_completely(services: Services, worker: Worker, ball: Mask) -> None:
+    """A client that connects after the end gets the record, the last preview, the last event, and 1000."""
     job = await services.submit()
     claimed = await worker.claim()
     async with services.socket(f"/v1/ws/jobs/{job.job_id}") as early:
@@ -99,13 +99,15 @@ async def test_a_job_that_has_ended_is_told_in_full(services: Services, worker: 
         await worker.finish(claimed, {})
         await early.read_type("job_completed")
     async with services.socket(f"/v1/ws/jobs/{job.job_id}") as late:
-        told = await late.read_until(lambda message: message["type"] == "job_completed")
-        assert [message["type"] for message in told] == ["connected", "preview", "job_completed"]
+        reported = await late.read_until(lambda message: message["type"] == "job_completed")
+        assert [message["type"] for message in reported] == ["connected", "preview", "job_completed"]
         assert await late.closed() == 1000
 
 
-async def test_a_frame_is_sent_on_the_credit_of_the_one_before(services: Services, worker: Worker, ball: Mask) -> None:
-    """Without an ack there is no second frame; with it comes the newest, not the next; states need no credit."""
+async def test_a_frame_waits_for_the_acknowledgement_of_the_previous_one(
+    services: Services, worker: Worker, ball: Mask
+) -> None:
+    """Then the newest is sent, not the next; states need no acknowledgement."""
     job = await services.submit()
     claimed = await worker.claim()
     async with (
@@ -126,8 +128,8 @@ async def test_a_frame_is_sent_on_the_credit_of_the_one_before(services: Service
         assert decode_web_frame(await slow.read_frame()).seq == 5
 
 
-async def test_the_last_frame_needs_no_credit(services: Services, worker: Worker, ball: Mask) -> None:
-    """A client that never acknowledges still gets the last picture, before the last word."""
+async def test_the_last_frame_needs_no_acknowledgement(services: Services, worker: Worker, ball: Mask) -> None:
+    """A client that never acknowledges still gets the last preview, before the last event."""
     job = await services.submit()
     claimed = await worker.claim()
     async with services.socket(f"/v1/ws/jobs/{job.job_id}", binary=True) as socket:
@@ -139,8 +141,8 @@ async def test_the_last_frame_needs_no_credit(services: Services, worker: Worker
         await socket.read_type("job_completed")
 
 
-def deaf(services: Services, path: str) -> os_socket.socket:
-    """Open a WebSocket on a plain socket with a small buffer, from which nobody reads."""
+def unread_websocket(services: Services, path: str) -> os_socket.socket:
+    """Open a WebSocket on a plain socket with a small buffer, from which nothing is read."""
     host, port = services.url.removeprefix("http://").split(":")
     stuck = os_socket.create_connection((host, int(port)))
     stuck.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, 4096)
@@ -153,10 +155,10 @@ def deaf(services: Services, path: str) -> os_socket.socket:
 
 
 async def test_a_stuck_client_does_not_delay_another(services: Services, worker: Worker) -> None:
-    """One client never reads from its TCP socket; the other sees every frame and the end."""
+    """One client never reads from its socket; the other gets every frame and the end."""
     job = await services.submit()
     claimed = await worker.claim()
-    with deaf(services, f"/v1/ws/jobs/{job.job_id}"):
+    with unread_websocket(services, f"/v1/ws/jobs/{job.job_id}"):
         mask = np.random.default_rng(1).integers(0, 16, (96, 96, 96), np.uint8)
         async with services.socket(f"/v1/ws/jobs/{job.job_id}") as reader:
             for number in range(1, 13):
@@ -167,10 +169,10 @@ async def test_a_stuck_client_does_not_delay_another(services: Services, worker:
 
 
 @pytest.mark.skipif(not hasattr(os_socket, "TCP_USER_TIMEOUT"), reason="how long a kernel tries is set on Linux alone")
-async def test_the_slow_one_stays_and_the_dead_one_goes(
+async def test_a_slow_client_stays_and_a_stuck_one_is_disconnected(
     idle_services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who reads one frame in ten gets the newest each time and the end; who reads none is let go; a third sees all."""
+    """One that reads a frame in ten gets the newest each time and the end; one that reads none is disconnected."""
     assert STUCK_MS / 1000 == SEND_TIMEOUT_S == 20, "as the pages say"
     monkeypatch.setattr("cryomamba_gateway.server.STUCK_MS", 2000)
     monkeypatch.setattr("cryomamba_gateway.live.websocket_session.SEND_TIMEOUT_S", 2)
@@ -189,7 +191,7 @@ async def test_the_slow_one_stays_and_the_dead_one_goes(
             round(float(line.split()[1])) for line in metrics.splitlines() if line.startswith(f"{CLIENTS_GAUGE} ")
         )
 
-    with deaf(services, path):
+    with unread_websocket(services, path):
         async with services.socket(path, binary=True) as slow, services.socket(path) as fast:
             number = seen = 0
             async with asyncio.timeout(DEADLINE_S):
@@ -211,7 +213,7 @@ async def test_the_slow_one_stays_and_the_dead_one_goes(
 
 
 async def test_one_connection_follows_many_jobs(services: Services, worker: Worker, ball: Mask) -> None:
-    """Subscribed jobs are told, others and unsubscribed ones are not, and the connection stays open."""
+    """Messages of subscribed jobs arrive, of other and unsubscribed ones they do not, and the connection stays open."""
     jobs = [await services.submit() for _ in range(3)]
     async with services.socket("/v1/ws") as socket:
         for job in jobs[:2]:
@@ -222,15 +224,15 @@ async def test_one_connection_follows_many_jobs(services: Services, worker: Work
         await socket.read_type("pong")
         for job in reversed(jobs):
             await services.http.delete(f"/v1/jobs/{job.job_id}")
-        told = await socket.read_until(lambda message: message["type"] == "job_cancelled")
-        assert {message["job_id"] for message in told} == {jobs[0].job_id}
+        reported = await socket.read_until(lambda message: message["type"] == "job_cancelled")
+        assert {message["job_id"] for message in reported} == {jobs[0].job_id}
         await socket.send({"type": "subscribe", "job_id": "no-such-job"})
         problem = await socket.read_type("error")
         assert (problem["data"]["code"], problem["job_id"]) == ("not_found", "no-such-job")
 
 
-async def test_all_jobs_can_be_followed_from_an_event_on(services: Services, worker: Worker) -> None:
-    """A star follows everything, and what happened since the last event that the client knows."""
+async def test_all_jobs_can_be_followed_since_an_event(services: Services, worker: Worker) -> None:
+    """'*' follows all jobs, including what happened since the last event that the client knows."""
     first = await services.submit()
     since = first.history[-1].n
     await services.http.delete(f"/v1/jobs/{first.job_id}")
@@ -242,7 +244,7 @@ async def test_all_jobs_can_be_followed_from_an_event_on(services: Services, wor
 
 
 async def test_an_unknown_job_closes_with_4404(services: Services) -> None:
-    """And the error envelope says why, before."""
+    """After the error envelope."""
     async with services.socket("/v1/ws/jobs/00000000-0000-4000-8000-000000000000") as socket:
         assert (await socket.read_type("error"))["data"]["code"] == "not_found"
         assert await socket.closed() == 4404
@@ -255,8 +257,8 @@ async def test_the_id_of_one_job_leaks_nothing_of_another(services: Services, wo
         assert await socket.closed() == 4404
 
 
-async def test_a_foreign_page_is_closed_with_1008(services: Services) -> None:
-    """Its own page, a program without an origin, and nobody else."""
+async def test_a_page_of_another_origin_is_closed_with_1008(services: Services) -> None:
+    """The gateway's own page and programs without an origin are accepted."""
     path = "/v1/ws"
     async with services.socket(path, origin="https://evil.example") as socket:
         assert await socket.closed() == 1008
@@ -265,8 +267,8 @@ async def test_a_foreign_page_is_closed_with_1008(services: Services) -> None:
         await socket.read_type("pong")
 
 
-async def test_what_is_no_message_gets_an_error_and_nothing_else(services: Services) -> None:
-    """Text that is not JSON, odd types and bytes are answered; a huge message ends the connection."""
+async def test_invalid_messages_get_an_error(services: Services) -> None:
+    """Text that is not JSON, unknown types and bytes are answered; a huge message closes the connection."""
     async with services.socket("/v1/ws") as socket:
         for wrong in ("{", "[]", '{"type": "nonsense"}', '{"type": "ack", "seq": "x"}', b"\x00\xff"):
             await socket.send(wrong)
@@ -277,8 +279,8 @@ async def test_what_is_no_message_gets_an_error_and_nothing_else(services: Servi
         assert await socket.closed() == 1009
 
 
-async def test_a_failed_and_a_cancelled_job_end_the_connection_too(services: Services, worker: Worker) -> None:
-    """The last message tells how the job ended."""
+async def test_a_failed_and_a_cancelled_job_close_the_connection(services: Services, worker: Worker) -> None:
+    """The last message has the final state."""
     failing, cancelled = await services.submit(), await services.submit()
     async with (
         services.socket(f"/v1/ws/jobs/{failing.job_id}") as one,
@@ -294,8 +296,8 @@ async def test_a_failed_and_a_cancelled_job_end_the_connection_too(services: Ser
         assert [await socket.closed() for socket in (one, other)] == [1000, 1000]
 
 
-async def test_a_broker_restart_is_a_pause(idle_services: Services, ball: Mask) -> None:
-    """The connection stays; the client hears of the pause, and then of the job again."""
+async def test_a_broker_restart_interrupts_the_messages(idle_services: Services, ball: Mask) -> None:
+    """The connection stays; the client is notified, and then gets messages of the job again."""
     services = idle_services
     await services.start_broker()
     await services.start_gateway()
@@ -311,20 +313,20 @@ async def test_a_broker_restart_is_a_pause(idle_services: Services, ball: Mask) 
         assert claimed.job_id == job.job_id
         await worker.publish(claimed, ball, final=True)
         await worker.finish(claimed, {})
-        told = await socket.read_until(lambda message: message["type"] == "job_completed")
-        assert "job_started" in [message["type"] for message in told]
+        reported = await socket.read_until(lambda message: message["type"] == "job_completed")
+        assert "job_started" in [message["type"] for message in reported]
 
 
-async def test_without_a_broker_a_watcher_is_told_to_come_back(idle_services: Services) -> None:
-    """1012, with the reason as an error message before."""
+async def test_without_a_broker_a_client_is_closed_with_1012(idle_services: Services) -> None:
+    """After an error message with the reason."""
     await idle_services.start_gateway()
     async with idle_services.socket("/v1/ws/jobs/some-job") as socket:
         assert (await socket.read_type("error"))["data"]["code"] == "unavailable"
         assert await socket.closed() == 1012
 
 
-async def test_clients_that_go_leave_nothing_behind(services: Services, worker: Worker) -> None:
-    """After many connects and disconnects the gateway counts no client and follows no job."""
+async def test_disconnected_clients_leave_nothing_behind(services: Services, worker: Worker) -> None:
+    """After many connections the gateway counts no client and follows no job."""
     job = await services.submit()
     for _ in range(10):
         async with services.socket(f"/v1/ws/jobs/{job.job_id}") as socket:

@@ -1,4 +1,4 @@
-"""Uploads on disk: parts, restarts, completion, and what must not happen."""
+"""Uploads on disk: parts, restarts, completion, limits."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def send(store: UploadStore, status: UploadStatus, data: bytes, *indices: 
 
 
 async def test_a_finished_file_survives_a_power_cut(store: UploadStore, content: bytes, disk_order: DiskOrder) -> None:
-    """Ticket, data and record are on the disk before they have their names, and the names before anybody is told."""
+    """Manifest, data and record are on the disk before they get their names, and the names before the response."""
     status = await begin(store, content)
     await send(store, status, content)
     await store.complete(status.upload_id)
@@ -86,7 +86,7 @@ async def test_a_finished_file_survives_a_power_cut(store: UploadStore, content:
 
 
 async def test_a_file_appears_with_its_bytes_and_header(store: UploadStore, content: bytes, tmp_path: Path) -> None:
-    """What was sent in parts in any order is the file, and its record says what its header says."""
+    """The parts in any order make the file, and its record has the header's metadata."""
     status = await begin(store, content)
     await send(store, status, content, *reversed(range(status.part_count)))
     record = await store.complete(status.upload_id)
@@ -97,14 +97,14 @@ async def test_a_file_appears_with_its_bytes_and_header(store: UploadStore, cont
 
 
 async def test_parts_arrive_at_the_same_time(store: UploadStore, content: bytes) -> None:
-    """All parts sent at once give the same file as one after the other."""
+    """All parts sent in parallel make the same file."""
     status = await begin(store, content)
     await asyncio.gather(*(send(store, status, content, index) for index in range(status.part_count)))
     assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
 
 
-async def test_a_new_process_goes_on_where_the_old_one_was(make_store: StoreMaker, content: bytes) -> None:
-    """Another store over the same folder knows the parts that are there and takes the others."""
+async def test_a_new_process_resumes_an_upload(make_store: StoreMaker, content: bytes) -> None:
+    """Another store on the same folder knows the received parts and accepts the others."""
     first = make_store()
     status = await begin(first, content)
     await send(first, status, content, 0, 2)
@@ -116,8 +116,8 @@ async def test_a_new_process_goes_on_where_the_old_one_was(make_store: StoreMake
     assert (await second.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
 
 
-async def test_a_part_that_breaks_off_counts_for_nothing(store: UploadStore, content: bytes) -> None:
-    """After half a part the upload is as before, and the whole part can be sent."""
+async def test_an_interrupted_part_is_not_received(store: UploadStore, content: bytes) -> None:
+    """After half a part the upload is unchanged, and the whole part can be sent."""
     status = await begin(store, content)
     with pytest.raises(InvalidRequestError):
         await store.receive(status.upload_id, 0, body(content[: CHUNK // 2]))
@@ -126,8 +126,8 @@ async def test_a_part_that_breaks_off_counts_for_nothing(store: UploadStore, con
     assert (await store.complete(status.upload_id)).size_bytes == len(content)
 
 
-async def test_the_same_part_again_is_taken_and_another_is_not(store: UploadStore, content: bytes) -> None:
-    """The same bytes again are no error; other bytes are a conflict and change nothing."""
+async def test_a_part_may_be_repeated_but_not_changed(store: UploadStore, content: bytes) -> None:
+    """The same bytes again are accepted; other bytes are a conflict and change nothing."""
     status = await begin(store, content)
     await send(store, status, content, 0)
     await send(store, status, content, 0)
@@ -137,10 +137,8 @@ async def test_the_same_part_again_is_taken_and_another_is_not(store: UploadStor
     assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
 
 
-async def test_two_writers_of_a_part_with_other_bytes_end_in_a_right_file_or_none(
-    store: UploadStore, content: bytes
-) -> None:
-    """Whoever wrote last, a part that is not as its checksum says is asked for again."""
+async def test_two_writers_of_a_part_make_a_correct_file_or_none(store: UploadStore, content: bytes) -> None:
+    """A part that does not match its checksum must be sent again, whoever wrote last."""
     status = await begin(store, content)
     outcomes = await asyncio.gather(
         store.receive(status.upload_id, 0, body(part(content, status, 0), 64)),
@@ -163,7 +161,7 @@ async def test_two_writers_of_a_part_with_other_bytes_end_in_a_right_file_or_non
 
 
 async def test_a_slow_writer_cannot_change_a_finished_file(store: UploadStore, content: bytes, tmp_path: Path) -> None:
-    """While a part is arriving the upload is not completed, and a finished file takes no more bytes."""
+    """While a part is being received the upload cannot be completed, and a finished file accepts no more bytes."""
     status = await begin(store, content)
     arriving, going = asyncio.Event(), asyncio.Event()
 
@@ -192,10 +190,8 @@ async def test_a_slow_writer_cannot_change_a_finished_file(store: UploadStore, c
     assert uploaded_volume(tmp_path / "uploads", record.file_id).read_bytes() == content
 
 
-async def test_bytes_that_rotted_on_disk_are_asked_for_again(
-    store: UploadStore, content: bytes, tmp_path: Path
-) -> None:
-    """A part whose bytes on disk are others than those that came is missing again, and nothing else is."""
+async def test_a_part_damaged_on_disk_is_sent_again(store: UploadStore, content: bytes, tmp_path: Path) -> None:
+    """It counts as missing, and no other part does."""
     status = await begin(store, content)
     await send(store, status, content)
     with (tmp_path / "uploads" / "incoming" / status.upload_id / "data").open("r+b") as file:
@@ -208,8 +204,8 @@ async def test_bytes_that_rotted_on_disk_are_asked_for_again(
     assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
 
 
-async def test_a_file_that_is_not_the_announced_one_is_refused(store: UploadStore, content: bytes) -> None:
-    """The whole file is held against the SHA-256 that was announced."""
+async def test_a_file_must_match_the_announced_checksum(store: UploadStore, content: bytes) -> None:
+    """The SHA-256 of the whole file is compared."""
     status = await begin(store, content, sha256="0" * 64)
     await send(store, status, content)
     with pytest.raises(ConflictError) as caught:
@@ -218,8 +214,8 @@ async def test_a_file_that_is_not_the_announced_one_is_refused(store: UploadStor
     assert await store.files() == []
 
 
-async def test_what_is_no_volume_is_refused_and_removed(store: UploadStore, tmp_path: Path) -> None:
-    """Bytes that are no volume become no file, and their disk space is given back."""
+async def test_a_file_that_is_not_a_volume_is_removed(store: UploadStore, tmp_path: Path) -> None:
+    """It does not become a file, and its disk space is released."""
     data = os.urandom(3 * CHUNK)
     status = await begin(store, data)
     await send(store, status, data)
@@ -231,7 +227,7 @@ async def test_what_is_no_volume_is_refused_and_removed(store: UploadStore, tmp_
 
 
 async def test_missing_parts_are_named(store: UploadStore, content: bytes) -> None:
-    """An upload with holes is not completed."""
+    """An incomplete upload cannot be completed."""
     status = await begin(store, content)
     await send(store, status, content, 1)
     with pytest.raises(ConflictError) as caught:
@@ -240,7 +236,7 @@ async def test_missing_parts_are_named(store: UploadStore, content: bytes) -> No
 
 
 async def test_completing_again_gives_the_same_file(store: UploadStore, content: bytes) -> None:
-    """A client that did not hear the answer asks again and gets it; also two that ask at once."""
+    """For a client that missed the response, and for two requests at once."""
     status = await begin(store, content)
     await send(store, status, content)
     both = await asyncio.gather(store.complete(status.upload_id), store.complete(status.upload_id))
@@ -249,10 +245,10 @@ async def test_completing_again_gives_the_same_file(store: UploadStore, content:
 
 
 @pytest.mark.parametrize("moment", ["rename", "rmtree"])
-async def test_a_crash_while_completing_is_made_good(
+async def test_a_crash_during_completion_is_recovered(
     make_store: StoreMaker, content: bytes, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Whatever the last step before the crash was, completing again ends with the right file."""
+    """Whatever the last step before the crash, completing again makes the correct file."""
 
     class CrashError(BaseException):
         """Stands for the end of the process."""
@@ -276,7 +272,7 @@ async def test_a_crash_while_completing_is_made_good(
 
 
 async def test_the_same_content_is_stored_once(store: UploadStore, content: bytes, tmp_path: Path) -> None:
-    """Two uploads with the same bytes share them on disk; removing one leaves the other."""
+    """Two uploads with the same content share it on disk; removing one keeps the other."""
     records = []
     for owner in ("ada", "bob"):
         request = UploadRequest(filename=f"{owner}.mrc", total_size_bytes=len(content))
@@ -290,7 +286,7 @@ async def test_the_same_content_is_stored_once(store: UploadStore, content: byte
 
 
 async def test_a_known_digest_is_found_again(store: UploadStore, content: bytes) -> None:
-    """With a SHA-256 an interrupted upload is resumed, and a finished file is not sent again; by its owner alone."""
+    """With a SHA-256 an interrupted upload is resumed, and a finished file is not sent again; for its owner only."""
     digest = hashlib.sha256(content).hexdigest()
     status = await begin(store, content, sha256=digest)
     await send(store, status, content, 0)
@@ -304,7 +300,7 @@ async def test_a_known_digest_is_found_again(store: UploadStore, content: bytes)
 
 
 async def test_each_record_is_read_once(store: UploadStore, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many uploads are started, the record of a finished file is not read again."""
+    """Starting uploads does not read the records of finished files again."""
     status = await begin(store, content)
     await send(store, status, content)
     record = await store.complete(status.upload_id)
@@ -323,15 +319,15 @@ async def test_each_record_is_read_once(store: UploadStore, content: bytes, monk
 
 
 async def test_others_see_nothing(store: UploadStore, content: bytes) -> None:
-    """To another owner an upload or file is not there, whatever is asked."""
+    """Uploads and files of another owner do not exist."""
     status = await begin(store, content)
-    asking = [
+    process = [
         store.status(status.upload_id, owner="bob"),
         store.receive(status.upload_id, 0, body(content), owner="bob"),
         store.complete(status.upload_id, owner="bob"),
         store.abort(status.upload_id, owner="bob"),
     ]
-    for question in asking:
+    for question in process:
         with pytest.raises(NotFoundError):
             await question
     await send(store, status, content)
@@ -343,7 +339,7 @@ async def test_others_see_nothing(store: UploadStore, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["..", "../../etc/passwd", "/etc/passwd", ".", "", "a\0b", "incoming", "%2e%2e"])
 async def test_an_id_is_never_a_path(store: UploadStore, content: bytes, name: str) -> None:
-    """Whatever stands in place of an id, there is no such upload and no such file."""
+    """Whatever is sent as an id, there is no such upload and no such file."""
     await begin(store, content)
     for question in (store.status(name), store.complete(name), store.abort(name), store.delete(name)):
         with pytest.raises(NotFoundError):
@@ -361,8 +357,8 @@ def test_a_name_is_a_label(name: str) -> None:
     assert label.encode()
 
 
-async def test_limits_are_told_before_a_byte_is_taken(make_store: StoreMaker, content: bytes) -> None:
-    """Too large, over the quota, too many at once, and no room on the disk: each is refused at the beginning."""
+async def test_limits_are_checked_at_the_start(make_store: StoreMaker, content: bytes) -> None:
+    """Too large, over the quota, too many at once, and a full disk."""
     size = len(content)
     cases = {
         ErrorCode.TOO_LARGE: UploadLimits(size - 1, 10**9, 0, 8, 24),
@@ -376,10 +372,8 @@ async def test_limits_are_told_before_a_byte_is_taken(make_store: StoreMaker, co
         assert caught.value.code is code
 
 
-async def test_a_disk_that_fills_up_is_told(
-    store: UploadStore, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """ENOSPC while room is made is 'insufficient storage', and leaves nothing."""
+async def test_a_full_disk_is_an_error(store: UploadStore, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC while space is reserved is 'insufficient_storage', and leaves nothing."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -391,8 +385,8 @@ async def test_a_disk_that_fills_up_is_told(
     assert await store.files() == []
 
 
-async def test_the_quota_counts_what_is_unfinished_too(make_store: StoreMaker, content: bytes) -> None:
-    """Two uploads that fit one by one but not together are not begun both; a removed one makes room."""
+async def test_the_quota_includes_unfinished_uploads(make_store: StoreMaker, content: bytes) -> None:
+    """Of two uploads that fit only one by one, the second is refused; removing the first makes space."""
     store = make_store(UploadLimits(10**8, len(content) + 10, 0, 8, 24))
     status = await begin(store, content)
     with pytest.raises(AccessError):
@@ -402,7 +396,7 @@ async def test_the_quota_counts_what_is_unfinished_too(make_store: StoreMaker, c
 
 
 async def test_abandoned_uploads_are_swept(make_store: StoreMaker, content: bytes, tmp_path: Path) -> None:
-    """An upload without a part for its time goes; a younger one and finished files stay."""
+    """An upload without a new part for the time limit is removed; newer ones and finished files are kept."""
     store = make_store()
     old, young, done = [await begin(store, content) for _ in range(3)]
     await send(store, done, content)
@@ -416,8 +410,8 @@ async def test_abandoned_uploads_are_swept(make_store: StoreMaker, content: byte
     assert (await store.status(done.upload_id)).file is not None
 
 
-async def test_a_body_without_end_is_cut_off() -> None:
-    """More bytes than agreed are refused as they come, not when they have all come."""
+async def test_an_endless_body_is_refused() -> None:
+    """Excess bytes are refused when they arrive, not at the end."""
     given_out = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -432,9 +426,9 @@ async def test_a_body_without_end_is_cut_off() -> None:
 
 
 @given(st.integers(1, 2**60), st.one_of(st.none(), st.integers(1024, 2**30)))
-def test_parts_cover_a_file_exactly(total: int, wanted: int | None) -> None:
-    """Parts follow each other without gap to the end, and there are at most 10,000."""
-    plan = plan_parts(total, wanted)
+def test_parts_cover_a_file_exactly(total: int, expected: int | None) -> None:
+    """Consecutive parts have no gaps, and there are at most 10,000."""
+    plan = plan_parts(total, expected)
     assert 1 <= plan.count <= 10_000
     assert plan.offset(plan.count - 1) + plan.size(plan.count - 1) == total
     assert all(plan.size(index) == plan.chunk for index in range(min(plan.count - 1, 3)))
@@ -443,5 +437,5 @@ def test_parts_cover_a_file_exactly(total: int, wanted: int | None) -> None:
 
 
 def test_the_store_uses_few_threads() -> None:
-    """However many clients send at once, a handful of threads write."""
+    """However many clients send at once."""
     assert store_module.THREADS <= 8

@@ -175,7 +175,7 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(
                 async for event in client.watch_all():
                     seen.append(event)  # noqa: PERF401 (looked at while it grows)
 
-            async def heard(kind: str, count: int) -> bool:
+            async def last_message(kind: str, count: int) -> bool:
                 return told(seen).count(kind) == count
 
             async def waits() -> bool:
@@ -184,7 +184,7 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(
             following = asyncio.create_task(follow())
             await wait_until_async(lambda: _any(seen), what="the link")
             await near.submit(shape=SHAPE)
-            await wait_until_async(lambda: heard("job_created", 1), what="the first job")
+            await wait_until_async(lambda: last_message("job_created", 1), what="the first job")
             jobs.cut()
             events.cut()
             missed = await near.submit(shape=SHAPE)
@@ -192,7 +192,7 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(
             events.restore()
             await wait_until_async(waits, what="the watcher to say that it waits")
             jobs.restore()
-            await wait_until_async(lambda: heard("job_cancelled", 1), what="what was missed")
+            await wait_until_async(lambda: last_message("job_cancelled", 1), what="what was missed")
             assert told(seen) == ["job_created", "job_created", "job_cancelled"]
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

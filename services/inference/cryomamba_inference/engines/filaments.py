@@ -36,13 +36,14 @@ from cryomamba_inference.filters.filaments.model import (
 from cryomamba_inference.filters.filaments.tracing import trace
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
-_VOXELS_PER_DIAMETER = 2.0
+_VOXELS_PER_DIAMETER = 2.0  # minimum
 _SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
-_SPACING_DIAMETERS = 0.5
-_STRETCH = 0.4
-_LESS = 0.7
-_BESIDE, _ALONG, _PULLS = 0.6, 0.25, 2
-_NOTHING = np.empty((0, 7))
+_SPACING_DIAMETERS = 0.5  # default distance between points along a filament
+_HALF_LENGTH_NODES = 0.4  # of the tube segment around each centreline point
+_VOLUME_RATIO = 0.7  # minimum volume of a filament relative to a cylinder of the minimum length
+# Mean shift: radius and standard deviation along the line in diameters, and iterations.
+_SHIFT_RADIUS, _SHIFT_SIGMA, _SHIFT_ITERATIONS = 0.6, 0.25, 2
+_NO_POINTS = np.empty((0, 7))
 
 
 class FilamentsParameters(EngineParameters):
@@ -160,7 +161,10 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
         points = np.concatenate([by_box[number] for number in range(len(tasks))])
         points = shift_to_centreline(
-            points, reach=_BESIDE * model.diameter, spread=_ALONG * model.diameter, iterations=_PULLS
+            points,
+            reach=_SHIFT_RADIUS * model.diameter,
+            spread=_SHIFT_SIGMA * model.diameter,
+            iterations=_SHIFT_ITERATIONS,
         )
         self._thresholds = find_thresholds(traced_scores([points], model.diameter) or [points[:, 6]])
         points[:, :3] *= grid.step_A
@@ -175,14 +179,14 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         high = self.parameters.high or max(high, self.parameters.low or 0)
         low = min(self.parameters.low or low, high)
         # The ends of a tube are round and its mask is slightly ragged.
-        smallest_A3 = _LESS * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
+        smallest_A3 = _VOLUME_RATIO * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
         return HysteresisThreshold(high, low, math.ceil(smallest_A3 / math.prod(grid.voxel_size_A)))
 
     def predict(self, tile: Tile) -> TileResult:
         """Return the filaments of a tile as tubes with the score of their points."""
         grid, model, points = self._prepared
         points = points_near(points, model, grid, tile.start, tile.shape)
-        half = _STRETCH * grid.step_A * points[:, 3:6]
+        half = _HALF_LENGTH_NODES * grid.step_A * points[:, 3:6]
         scores = rasterize(
             points[:, :3] - half,
             points[:, :3] + half,
@@ -192,7 +196,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             shape=tile.shape,
             size_A=grid.voxel_size_A,
         )
-        return TileResult(scores, _NOTHING)
+        return TileResult(scores, _NO_POINTS)
 
     def finalize_picks(self, points: Points) -> Picks:
         """Trace the centrelines and return equidistant points along each, the longest filament first."""

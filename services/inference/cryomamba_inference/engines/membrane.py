@@ -31,7 +31,7 @@ from cryomamba_inference.filters.membrane.model import STEP_A, score_box
 from cryomamba_inference.filters.membrane.plate_map import PlateMap, plate_tasks
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
-_PREVIEW_VOXELS = 200_000
+_PREVIEW_VOXELS = 200_000  # of the binned copy
 
 
 class _Search(EngineParameters):

@@ -29,7 +29,7 @@ from cryomamba_inference.filters.particles.model import (
 )
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
-_VOXELS_PER_DIAMETER = 2.5
+_VOXELS_PER_DIAMETER = 2.5  # minimum
 
 
 class ParticlesParameters(EngineParameters):

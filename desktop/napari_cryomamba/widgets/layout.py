@@ -1,0 +1,34 @@
+"""Labels and layouts that all panels use."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QVBoxLayout, QWidget
+
+
+def text_label(text: str = "", *, bold: bool = False, color: str = "") -> QLabel:
+    """Return a label whose text wraps."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setStyleSheet(("font-weight: bold;" if bold else "") + (f"color: {color};" if color else ""))
+    return label
+
+
+def hbox(*widgets: QWidget, stretch: QWidget | None = None) -> QHBoxLayout:
+    """Return a row of widgets, of which one may take the free space."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget, int(widget is stretch))
+    return layout
+
+
+def vbox(parent: QWidget, *items: QWidget | QLayout, margin: int = 0, stretch: QWidget | None = None) -> QVBoxLayout:
+    """Lay out widgets and layouts below one another in `parent`."""
+    layout = QVBoxLayout(parent)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    for item in items:
+        if isinstance(item, QWidget):
+            layout.addWidget(item, int(item is stretch))
+        else:
+            layout.addLayout(item)
+    return layout

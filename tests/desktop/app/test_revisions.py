@@ -1,0 +1,74 @@
+"""Files of edited masks, and their exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import pytest
+import starfile
+
+from cryomamba.volumes import blank_header, open_volume
+from napari_cryomamba.app.revisions import TITLES, export_mask, next_version, save_mask, write_centres
+from napari_cryomamba.models.components import measure_mask
+
+SIZE = (20.0, 10.0, 10.0)
+
+
+@pytest.fixture
+def mask() -> Any:
+    """Two boxes of label 1 and one hollow box of label 2."""
+    found = np.zeros((12, 16, 20), np.uint8)
+    found[1:3, 1:3, 1:3] = 1
+    found[5:8, 5:8, 1:5] = 1
+    found[2:9, 9:15, 9:16] = 2
+    found[4:6, 11:13, 11:13] = 0
+    return found
+
+
+def test_versions_never_overwrite(tmp_path: Path, mask: Any) -> None:
+    """Each save gets the next number."""
+    first = next_version(tmp_path, "tomo.rec.gz", "my engine")
+    assert first.name == "tomo__my-engine_v1.mrc"
+    save_mask(first, mask, None, SIZE, engine="my engine")
+    assert next_version(tmp_path, "tomo.rec.gz", "my engine").name == "tomo__my-engine_v2.mrc"
+
+
+def test_a_saved_mask_has_the_grid_of_its_tomogram(tmp_path: Path, mask: Any) -> None:
+    """Shape and voxel size are the tomogram's, the labels those that were edited."""
+    header = blank_header((12, 16, 20), SIZE)
+    path = tmp_path / "mask.mrc"
+    fractions: list[float] = []
+    save_mask(path, mask, header, SIZE, engine="membrane", progress=fractions.append)
+    with mrcfile.open(path) as file:
+        np.testing.assert_array_equal(file.data, mask)
+        assert tuple(file.voxel_size.tolist()) == (10.0, 10.0, 20.0)
+    assert fractions[-1] == 1.0
+    assert mrcfile.validate(path)
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in TITLES if suffix != ".star"])
+def test_every_format_is_written_atomically(tmp_path: Path, mask: Any, suffix: str) -> None:
+    """Each export leaves one file or folder, and no temporary one."""
+    path = tmp_path / f"mask{suffix}"
+    export_mask(path, mask, blank_header((12, 16, 20), SIZE), SIZE, engine="membrane")
+    assert path.name in {found.name for found in tmp_path.iterdir()}
+    assert not [found for found in tmp_path.iterdir() if found.name.startswith(".")]
+    if suffix == ".mrc":
+        with open_volume(path) as volume:
+            assert volume.voxel_size_A == SIZE
+
+
+def test_star_coordinates_are_centred(tmp_path: Path, mask: Any) -> None:
+    """Components become particles in Å from the tomogram's centre, in x, y, z."""
+    path = tmp_path / "components.star"
+    count = write_centres(path, measure_mask(mask, SIZE, {}), "tomo 1.mrc", (12, 16, 20), SIZE)
+    table = starfile.read(path)
+    assert count == len(table) == 3
+    second = table.iloc[1]
+    assert second["rlnTomoName"] == "tomo_1"
+    assert second["rlnCenteredCoordinateXAngst"] == pytest.approx((2.5 - 10) * 10)
+    assert second["rlnCenteredCoordinateYAngst"] == pytest.approx((6 - 8) * 10)
+    assert second["rlnCenteredCoordinateZAngst"] == pytest.approx((6 - 6) * 20)
