@@ -321,13 +321,13 @@ async def test_each_record_is_read_once(store: UploadStore, content: bytes, monk
 async def test_others_see_nothing(store: UploadStore, content: bytes) -> None:
     """Uploads and files of another owner do not exist."""
     status = await begin(store, content)
-    asking = [
+    process = [
         store.status(status.upload_id, owner="bob"),
         store.receive(status.upload_id, 0, body(content), owner="bob"),
         store.complete(status.upload_id, owner="bob"),
         store.abort(status.upload_id, owner="bob"),
     ]
-    for question in asking:
+    for question in process:
         with pytest.raises(NotFoundError):
             await question
     await send(store, status, content)
@@ -426,9 +426,9 @@ async def test_an_endless_body_is_refused() -> None:
 
 
 @given(st.integers(1, 2**60), st.one_of(st.none(), st.integers(1024, 2**30)))
-def test_parts_cover_a_file_exactly(total: int, wanted: int | None) -> None:
+def test_parts_cover_a_file_exactly(total: int, expected: int | None) -> None:
     """Consecutive parts have no gaps, and there are at most 10,000."""
-    plan = plan_parts(total, wanted)
+    plan = plan_parts(total, expected)
     assert 1 <= plan.count <= 10_000
     assert plan.offset(plan.count - 1) + plan.size(plan.count - 1) == total
     assert all(plan.size(index) == plan.chunk for index in range(min(plan.count - 1, 3)))
