@@ -78,7 +78,8 @@ def threshold(
     display = stderr_reporter(json=json)
     try:
         with interruptible() as interrupts:
-            if path.is_file():
+            if path.is_file() or path.suffix:
+                # A job id has no extension, so this is the name of a file, even if it does not exist.
                 task = replace(task, exports=picks if candidates_path(path).is_file() else {})
                 statistics = run_locally(task, display, interrupts)
             else:
