@@ -65,6 +65,9 @@ lint: $(VENV)/.dev         ## Style, strict types, import contracts, security
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	for platform in win32 darwin; do \
+		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform sdk services/common cli desktop || exit 1; \
+	done
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml sdk services cli desktop docs
 

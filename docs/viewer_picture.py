@@ -37,7 +37,7 @@ async def main() -> None:
             Stack(home / "services", roots=[home]).start().wait_ready(timeout=60) as stack,
             cryomamba.connect(stack.http_url) as client,
         ):
-            client.wait(client.submit(tomogram, engine="threshold", name="vesicles, by a threshold").job_id)
+            client.submit(tomogram, engine="threshold", name="vesicles, by a threshold").wait()
             job = client.submit(tomogram, engine="membrane", name="vesicles, membranes", preview={"interval_s": 0.1})
             async with tab(f"{stack.http_url}/#{job.job_id}", home / "profile") as page:
                 await page.until("document.querySelector('.selected progress')?.value > 0.5")

@@ -147,7 +147,7 @@ def play(
 
 
 def _env() -> dict[str, str]:
-    """Return the settings of the services: how much to log and to compute at once is for the caller to say."""
+    """Return the settings of the services; the caller's environment may set logging and the number of processes."""
     names = ("CRYOMAMBA_LOG", "CRYOMAMBA_PROCESSES")
     return {"CRYOMAMBA_PROCESSES": "0"} | {name: os.environ[name] for name in names if name in os.environ}
 

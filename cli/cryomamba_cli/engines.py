@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def engines(
-    name: Annotated[str | None, typer.Argument(help="Show the parameters of this engine.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show the parameters of this engine.")] = None,
     server: Annotated[
         str | None,
         typer.Option(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="MRC file (.mrc, .rec, .map, .st, .ali; also .gz or .bz2).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="MRC file (.mrc .rec .map .st .ali; also .gz or .bz2).")],
     statistics: Annotated[
         bool, typer.Option("--statistics/--no-statistics", help="Read all voxels for statistics, or only the header.")
     ] = True,
@@ -68,8 +68,8 @@ def _facts(meta: VolumeMeta) -> list[tuple[str, str]]:
         ("extent", f"{output.triple(extent)} nm (z, y, x)"),
         ("voxels", f"{meta.dtype} (mode {meta.mode})"),
         ("axes", f"columns, rows and sections are along {', '.join('?xyz'[axis] for axis in meta.axes)}"),
-        ("origin", f"{output.triple(meta.origin_A)} Å (x, y, z)"),
-        ("start", f"{output.triple(meta.nstart)} (column, row, section)"),
+        ("origin", f"{output.point(meta.origin_A)} Å (x, y, z)"),
+        ("start", f"{output.point(meta.nstart)} (column, row, section)"),
         ("cell", f"{output.triple(meta.cell_A)} Å (x, y, z)"),
         ("extended header", f"{extended.type}, {output.nbytes(extended.nbytes)}" if extended else ""),
     ]

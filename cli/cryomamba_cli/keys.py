@@ -39,7 +39,7 @@ def init() -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Name of the key.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key.")],
     role: Annotated[
         RoleName,
         typer.Option(
@@ -97,7 +97,7 @@ def list_keys(json: Json = False) -> None:
 
 
 @app.command()
-def revoke(name: Annotated[str, typer.Argument(help="Name of the key.")]) -> None:
+def revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key.")]) -> None:
     """Revoke a key: its requests are refused at once, its subscriptions end within two seconds."""
     _keys().revoke(name)
     output.say(f"The key '{name}' is revoked.")

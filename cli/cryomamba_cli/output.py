@@ -108,9 +108,14 @@ def _plain(value: object) -> object:
     return dump(mode="json")
 
 
-def triple(values: Iterable[object], *, digits: int = 4) -> str:
-    """Format three numbers: ``4.2 × 4.2 × 4.2``."""
-    return " × ".join(f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in values)
+def triple(values: Iterable[object], *, separator: str = " × ") -> str:
+    """Format three sizes: ``4.2 × 4.2 × 4.2``."""
+    return separator.join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+
+
+def point(values: Iterable[object]) -> str:
+    """Format three coordinates: ``0, 12.5, -3``."""
+    return triple(values, separator=", ")
 
 
 def nbytes(count: int) -> str:

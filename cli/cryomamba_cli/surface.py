@@ -21,36 +21,39 @@ _POINTS: Final = (".csv", ".star", ".tbl")
 _SHOWN: Final = 10
 
 
+Out = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Output file: .mrc for the medial surface, one voxel thick; .csv, .star or .tbl for points with "
+        "normals and angles; .nrrd for the normals as a vector field. May be repeated.",
+    ),
+]
+PointSpacing = Annotated[
+    float | None, typer.Option("--spacing", min=5, metavar="A", help="Spacing of the points in Å; 100 if not given.")
+]
+Thickness = Annotated[
+    float | None,
+    typer.Option(
+        "--thickness", min=1, metavar="A", help="Thickness of the membranes in the mask in Å; measured if not given."
+    ),
+]
+MembraneLabel = Annotated[
+    int | None, typer.Option("--label", min=1, metavar="N", help="Label of the membranes; all labels if not given.")
+]
+TomogramName = Annotated[
+    str | None, typer.Option("--tomo-name", help="Name of the tilt series in RELION (rlnTomoName).")
+]
+
+
 def surface(
     mask: Mask,
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Output file: .mrc for the medial surface, one voxel thick; .csv, .star or .tbl for points with "
-            "normals and angles; .nrrd for the normals as a vector field. May be repeated.",
-        ),
-    ] = None,
-    spacing: Annotated[
-        float | None,
-        typer.Option("--spacing", min=5, metavar="A", help="Spacing of the points in Å; 100 if not given."),
-    ] = None,
-    thickness: Annotated[
-        float | None,
-        typer.Option(
-            "--thickness",
-            min=1,
-            metavar="A",
-            help="Thickness of the membranes in the mask in Å; measured if not given.",
-        ),
-    ] = None,
-    label: Annotated[
-        int | None, typer.Option("--label", min=1, metavar="N", help="Label of the membranes; all labels if not given.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--tomo-name", help="Name of the tilt series in RELION (rlnTomoName).")
-    ] = None,
+    out: Out = None,
+    spacing: PointSpacing = None,
+    thickness: Thickness = None,
+    label: MembraneLabel = None,
+    name: TomogramName = None,
     size: VoxelSize = None,
     force: Force = False,
     json: Json = False,

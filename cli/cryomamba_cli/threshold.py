@@ -23,38 +23,42 @@ from cryomamba_cli.task import Task, export_paths
 _HIGHEST: Final = 255
 
 
+Source = Annotated[
+    str,
+    typer.Argument(metavar="SCORES.mrc|JOB", help="Score map (0 to 255), or the id of a completed job that has one."),
+]
+High = Annotated[
+    int,
+    typer.Option(
+        "--high",
+        min=1,
+        max=_HIGHEST,
+        help="Upper hysteresis threshold: the score that a component must reach in at least one voxel.",
+    ),
+]
+Low = Annotated[
+    int | None,
+    typer.Option(
+        "--low",
+        min=1,
+        max=_HIGHEST,
+        help="Lower hysteresis threshold: the lowest score of a voxel in a component; --high if not given.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Mask to write; <scores>__threshold<high>.mrc in the current folder if not given."
+    ),
+]
+
+
 def threshold(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCORES.mrc|JOB", help="Score map (0 to 255), or the id of a completed job that has one."
-        ),
-    ],
-    high: Annotated[
-        int,
-        typer.Option(
-            "--high",
-            min=1,
-            max=_HIGHEST,
-            help="Upper hysteresis threshold: the score that a component must reach in at least one voxel.",
-        ),
-    ],
-    low: Annotated[
-        int | None,
-        typer.Option(
-            "--low",
-            min=1,
-            max=_HIGHEST,
-            help="Lower hysteresis threshold: the lowest score of a voxel in a component; --high if not given.",
-        ),
-    ] = None,
+    source: Source,
+    high: High,
+    low: Low = None,
     min_volume: MinVolume = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Mask to write; <scores>__threshold<high>.mrc in the current folder if not given."
-        ),
-    ] = None,
+    out: Out = None,
     server: Server = None,
     force: Force = False,
     json: Json = False,
@@ -78,7 +82,8 @@ def threshold(
     display = stderr_reporter(json=json)
     try:
         with interruptible() as interrupts:
-            if path.is_file():
+            if path.is_file() or path.suffix:
+                # A job id has no extension, so this is the name of a file, even if it does not exist.
                 task = replace(task, exports=picks if candidates_path(path).is_file() else {})
                 statistics = run_locally(task, display, interrupts)
             else:

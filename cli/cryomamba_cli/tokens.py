@@ -37,7 +37,8 @@ def _store() -> TokenStore:
 @app.command()
 def create(
     name: Annotated[
-        str, typer.Argument(help="Owner of the token; all tokens of one owner see the same jobs and files.")
+        str,
+        typer.Argument(metavar="OWNER", help="Owner of the token; all tokens of an owner see the same jobs and files."),
     ],
     scope: Annotated[
         ScopeName,

@@ -4,7 +4,7 @@ The new content goes into a hidden file ``.<name>.<random>.part`` in the same fo
 sees the old file or the new one, never a part of it, and several writers do not disturb each other.
 
 A *durable* write (the default) calls fsync on the content before the rename and on the folder after it, so what has
-returned survives a power cut. A write that is not durable calls no fsync: for files that are made again anyway.
+returned survives a power cut. A write that is not durable calls no fsync: for files that can be made again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -140,10 +140,10 @@ def write_atomically(
 
 @contextmanager
 def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a name for a file or folder that a ``with`` block makes; at the block's end it is renamed to `path`.
+    """Yield a temporary name for a file or folder that the ``with`` block makes, and rename that to `path` at its end.
 
-    Where the block raises, what it made is removed. A folder replaces one that is there; of a durable one the entries
-    are synced, and its files are the block's to sync.
+    If the block raises, its result is removed. A folder replaces an existing one; a durable folder is synced itself,
+    but not the files in it.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
         with disk_full_translated():
             yield part
             if durable:
-                (sync_folder if part.is_dir() else sync_file)(part)
+                _sync(part)
             if part.is_dir() and path.is_dir():
                 shutil.rmtree(path)
             part.replace(path)
@@ -166,15 +166,9 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def remove_parts(path: Path) -> None:
-    """Remove what interrupted writes of `path` have left; only where no other process writes it."""
+    """Remove leftovers of interrupted writes of `path`; only if no other process writes it."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         _remove(part)
-
-
-def sync_file(path: Path) -> None:
-    """Call fsync on a file."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -221,9 +215,16 @@ def _part_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
 
 
+def _sync(part: Path) -> None:
+    if part.is_dir():
+        sync_folder(part)
+    else:
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
 def _remove(part: Path) -> None:
     if part.is_dir():
         shutil.rmtree(part, ignore_errors=True)
     else:
-        with suppress(FileNotFoundError):
-            part.unlink()
+        part.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ class ConnectionFile(BaseModel):
         except FileNotFoundError:
             raise UnavailableError(
                 "There is no connection file of a broker in the data directory.",
-                hint="Start the services with 'honcho start', or set CRYOMAMBA_HOME to their data directory.",
+                hint="Start the services with 'cryomamba run', or set CRYOMAMBA_HOME to their data directory.",
             ) from None
         except (ValueError, ValidationError, OSError):
             raise UnavailableError(

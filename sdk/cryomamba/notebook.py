@@ -18,7 +18,7 @@ from cryomamba.volumes import open_volume
 Labels = npt.NDArray[np.unsignedinteger[Any]]
 
 WIDTH_PX: Final = 256
-# Background, then one colour for each label in turn (Okabe and Ito's, which colour-blind people can tell apart).
+# Background, then one colour for each label in turn, distinguishable for colour-blind people (Okabe and Ito).
 PALETTE: Final = (
     (24, 24, 27),
     (86, 180, 233),

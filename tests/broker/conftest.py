@@ -1,4 +1,4 @@
-"""A broker in this process, on free ports with a home of its own, and peers that talk to it."""
+"""A broker in this process, on free ports with its own data directory, and peers that connect to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ THRESHOLD = EngineInfo(name="threshold", summary="Cuts.", parameters={"type": "o
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings on free ports, whose only root is the test's folder."""
+    """Settings with free ports, and the test's folder as the only allowed input directory."""
     return Settings(
         home=tmp_path / "home",
         bus_jobs=FREE,
@@ -73,7 +73,7 @@ async def broker(start_broker: StartBroker) -> Broker:
 
 @pytest_asyncio.fixture
 async def bus(settings: Settings, start_broker: StartBroker, tmp_path: Path) -> AsyncIterator[LockedBus]:
-    """A locked broker with Ada, Bob, an administrator, and a worker that has introduced itself."""
+    """A locked broker with Ada, Bob, an administrator, and a registered worker."""
     keys = BusKeys(settings.keys)
     keys.init()
     broker = await start_broker()
@@ -105,7 +105,7 @@ async def client(connect: Connect) -> BusRequester:
 
 @pytest_asyncio.fixture
 async def worker(connect: Connect) -> BusRequester:
-    """A worker that has introduced itself as 'w' and offers 'demo' and 'threshold'."""
+    """A registered worker 'w' that offers 'demo' and 'threshold'."""
     channel = connect("w")
     hello = WorkerHello(worker="w", host="here", pid=1, version="0", engines=(DEMO, THRESHOLD))
     await channel.request("worker.hello", hello)

@@ -17,7 +17,7 @@ def engine(name: str, **fields: Any) -> EngineInfo:
 
 
 def test_a_shape_alone_goes_to_an_engine_that_needs_no_volume() -> None:
-    """An empty request makes a demo job although the default engine wants a tomogram."""
+    """A request without a volume makes a demo job although the default engine needs a tomogram."""
     engines = (engine("demo", needs_volume=False), engine("membrane", default=True))
     shape = SubmitRequest.model_validate({"volume": {"shape": [4, 4, 4]}})
     file = SubmitRequest.model_validate({"volume": {"path": "a.mrc"}})
@@ -26,7 +26,7 @@ def test_a_shape_alone_goes_to_an_engine_that_needs_no_volume() -> None:
 
 
 def test_an_unavailable_engine_says_why_and_what_to_install() -> None:
-    """The worker's reason and hint reach the client."""
+    """The error has the worker's reason and hint."""
     request = SubmitRequest.model_validate({"volume": {"path": "a.mrc"}, "engine": "net"})
     with pytest.raises(InvalidRequestError) as caught:
         choose_engine(request, [engine("net", available=False, reason="torch is missing.", hint="Install it.")])
@@ -36,7 +36,7 @@ def test_an_unavailable_engine_says_why_and_what_to_install() -> None:
 
 
 def test_each_wrong_parameter_is_named() -> None:
-    """The message names the first, the details all, nested ones with their path."""
+    """The message names the first wrong parameter, the details all of them, nested ones with their path."""
     schema = {
         "type": "object",
         "properties": {"sigma": {"type": "number"}, "band": {"type": "object", "properties": {"low": {"minimum": 0}}}},
@@ -51,8 +51,8 @@ def test_each_wrong_parameter_is_named() -> None:
         check_parameters(engine("e", parameters=schema), {})
 
 
-def test_a_schema_that_points_elsewhere_is_never_fetched() -> None:
-    """A reference to another machine makes the engine unusable and opens no connection."""
+def test_remote_references_in_a_schema_are_not_fetched() -> None:
+    """A reference to another machine makes the engine unavailable, and no connection is opened."""
     pointing = engine("e", parameters={"$ref": "http://127.0.0.1:9/schema.json"})
     with pytest.raises(InvalidRequestError) as caught:
         check_parameters(pointing, {})

@@ -13,7 +13,7 @@ from cryomamba.settings import Settings
 
 
 async def test_only_listed_artifacts_are_read(client: BusRequester, worker: BusRequester, settings: Settings) -> None:
-    """A file that the record does not list cannot be read, whatever its name is made of."""
+    """A file that the record does not list cannot be read, whatever its name contains."""
     record = await submit_job(client)
     folder = settings.artifacts / record.job_id
     folder.mkdir(parents=True)

@@ -29,7 +29,7 @@ CODE = Path(__file__).parents[2]
 
 
 async def cut_off(socket: zmq.asyncio.Socket, parts: list[bytes]) -> None:
-    """Send something, and wait until the other side has ended the connection over it."""
+    """Send a message, and wait until the other side has closed the connection because of it."""
     monitor = socket.get_monitor_socket(zmq.Event.DISCONNECTED)
     try:
         async with asyncio.timeout(20):
@@ -43,7 +43,7 @@ async def cut_off(socket: zmq.asyncio.Socket, parts: list[bytes]) -> None:
 async def test_what_is_far_too_large_ends_its_connection(
     broker: Broker, client: BusRequester, subscribe: Subscribe
 ) -> None:
-    """A message, a frame and a subscription beyond the bounds are not taken in, and nobody else notices."""
+    """A message, a frame and a subscription beyond the limits are not read, and other peers are not affected."""
     ends = broker.endpoints
     await client.request("ping", Empty())
     await cut_off(subscribe(ends.jobs, kind=zmq.DEALER), [b"x" * 2**20])
@@ -60,7 +60,7 @@ async def test_what_is_far_too_large_ends_its_connection(
 async def test_a_topic_that_is_too_long_is_answered_by_nothing(
     broker: Broker, client: BusRequester, subscribe: Subscribe
 ) -> None:
-    """A subscription of 300 characters fits into a message and is no topic."""
+    """A subscription of 300 characters fits into a message but is not a topic."""
     spy = subscribe(broker.endpoints.events, b"sync/" + b"n" * 300 + b"/v1/event/", b"sync/n/v1/event/")
     async with asyncio.timeout(20):
         topic, _ = await spy.recv_multipart()
@@ -69,7 +69,7 @@ async def test_a_topic_that_is_too_long_is_answered_by_nothing(
 
 
 class Bomb:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -81,7 +81,7 @@ class Bomb:
 async def test_a_pickle_is_only_bytes(
     broker: Broker, client: BusRequester, subscribe: Subscribe, tmp_path: Path
 ) -> None:
-    """As a header, a field, an extension type or a payload it costs a counter, and is not loaded."""
+    """As a header, a field, an extension type or a payload it is counted as malformed, and not loaded."""
     mark = tmp_path / "loaded"
     bomb = pickle.dumps(Bomb(mark))
     raw = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
@@ -107,7 +107,7 @@ async def test_a_pickle_is_only_bytes(
 
 @pytest.mark.parametrize("part", ["sdk", "services", "desktop"])
 def test_nothing_is_unpickled(part: str) -> None:
-    """No module of ours loads pickles or other code: none imports a loader, evaluates text or allows it in arrays."""
+    """No module loads pickles or other code: none imports a loader, evaluates text or allows pickles in arrays."""
     loaders = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "yaml"}
     for path in (CODE / part).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -126,7 +126,7 @@ def test_nothing_is_unpickled(part: str) -> None:
 async def test_random_bytes_on_every_socket_cost_counters_only(
     broker: Broker, client: BusRequester, frames: FramePublisher, subscribe: Subscribe
 ) -> None:
-    """After thousands of bytes of nonsense on all four sockets, and on bare TCP, the broker answers as before."""
+    """After thousands of random bytes on all four sockets, and on plain TCP, the broker answers as before."""
     dice = random.Random(4)
     ends = broker.endpoints
     sockets = [

@@ -37,7 +37,7 @@ ENGINE = EngineInfo(name="demo", summary="Nothing.", parameters={"type": "object
 
 @pytest.fixture
 def keys(settings: Settings) -> BusKeys:
-    """The keys of the broker's home."""
+    """The keys in the broker's data directory."""
     made = BusKeys(settings.keys)
     made.init()
     return made
@@ -45,7 +45,7 @@ def keys(settings: Settings) -> BusKeys:
 
 @pytest.fixture
 def pair(keys: BusKeys, tmp_path: Path) -> Callable[[str, Role], KeyFile]:
-    """Make keys for people."""
+    """Create keys for clients."""
     return lambda name, role: keys.add(name, role, file=tmp_path / f"{name}.key")
 
 
@@ -70,7 +70,7 @@ async def join(locked: Broker) -> AsyncIterator[Join]:
 
 @pytest_asyncio.fixture
 async def engines(join: Join, settings: Settings) -> None:
-    """Let the home's own worker say what it offers."""
+    """Register the worker whose key is in the data directory."""
     worker = join(key_for(settings, Role.WORKER))
     await worker.requester.request(
         "worker.hello", WorkerHello(worker="w", host="h", pid=1, version="0", engines=(ENGINE,))
@@ -78,21 +78,23 @@ async def engines(join: Join, settings: Settings) -> None:
 
 
 async def silent(transport: BusTransport) -> str:
-    """Expect no answer, and return the hint."""
+    """Expect that the broker does not answer, and return the hint."""
     with pytest.raises(UnavailableError) as caught:
         await transport.requester.request("ping", Empty(), timeout=0.5)
     return caught.value.hint
 
 
-async def test_the_home_s_own_keys_work(join: Join, settings: Settings, engines: None) -> None:
-    """Worker and gateway of the broker's home need nothing but the home."""
+async def test_the_keys_in_the_data_directory_work(join: Join, settings: Settings, engines: None) -> None:
+    """A worker and a gateway with the same data directory need no further configuration."""
     client = join(key_for(settings, Role.ADMIN))
     record = await client.call(calls.submit_job(DEMO))
     assert (await client.call(calls.get_job(record.job_id))).state == "pending"
 
 
-async def test_a_stranger_hears_nothing(join: Join, locked: Broker, keys: BusKeys, tmp_path: Path) -> None:
-    """Without a key, with an unknown one, or with the wrong broker's, there is silence, and the hint says why."""
+async def test_a_peer_without_a_valid_key_gets_no_reply(
+    join: Join, locked: Broker, keys: BusKeys, tmp_path: Path
+) -> None:
+    """Without a key, with an unknown key or that of another broker: no reply, and the hint names the key as a cause."""
     public, secret = (part.decode() for part in zmq.curve_keypair())
     server = keys.server().public_key
     unknown = KeyFile(name="x", role=Role.CLIENT, public_key=public, secret_key=secret, server_key=server)
@@ -106,7 +108,7 @@ async def test_a_stranger_hears_nothing(join: Join, locked: Broker, keys: BusKey
 async def test_a_viewer_cannot_submit(
     join: Join, engines: None, keys: BusKeys, pair: Callable[[str, Role], KeyFile], tmp_path: Path
 ) -> None:
-    """A viewer may look at what is its owner's, and is refused whatever changes something or is a worker's."""
+    """A viewer may read what belongs to its owner; requests that change something or are for workers are refused."""
     record = await join(pair("ada", Role.CLIENT)).call(calls.submit_job(DEMO))
     viewer = join(keys.add("vera", Role.VIEWER, file=tmp_path / "vera.key", owner="ada"))
     assert (await viewer.call(calls.get_job(record.job_id))).job_id == record.job_id
@@ -126,7 +128,7 @@ async def test_a_viewer_cannot_submit(
 async def test_a_client_is_no_worker_and_a_worker_no_client(
     join: Join, engines: None, pair: Callable[[str, Role], KeyFile]
 ) -> None:
-    """Each role asks its own questions alone."""
+    """Each role may send only its own requests."""
     with pytest.raises(AccessError):
         await join(pair("ada", Role.CLIENT)).requester.request("job.claim", {"worker": "w", "engines": ["demo"]})
     with pytest.raises(AccessError):
@@ -136,7 +138,7 @@ async def test_a_client_is_no_worker_and_a_worker_no_client(
 async def test_keys_come_and_go_without_a_restart(
     join: Join, keys: BusKeys, pair: Callable[[str, Role], KeyFile]
 ) -> None:
-    """A key that is added works at once; a revoked one is refused on the connection that it has, and on a new one."""
+    """An added key works at once; a revoked one is refused on its present connection and on a new one."""
     ada = pair("ada", Role.CLIENT)
     transport = join(ada)
     await transport.requester.request("ping", Empty())
@@ -149,7 +151,7 @@ async def test_keys_come_and_go_without_a_restart(
 
 @pytest.fixture
 def raw_context() -> Iterator[zmq.asyncio.Context]:
-    """For sockets of an attacker."""
+    """A context for the sockets of an attacker."""
     context = zmq.asyncio.Context()
     yield context
     context.destroy(linger=0)
@@ -158,7 +160,7 @@ def raw_context() -> Iterator[zmq.asyncio.Context]:
 async def test_an_eavesdropper_reads_nothing(
     join: Join, locked: Broker, engines: None, settings: Settings, raw_context: zmq.asyncio.Context
 ) -> None:
-    """A subscriber without a key gets no event, while one with a key gets it."""
+    """A subscriber without a key receives no event, while one with a key receives it."""
     spy = raw_context.socket(zmq.SUB)
     spy.connect(locked.endpoints.events)
     spy.subscribe(b"")
@@ -189,7 +191,7 @@ async def test_a_revoked_subscriber_reads_no_more(
     pair: Callable[[str, Role], KeyFile],
     raw_context: zmq.asyncio.Context,
 ) -> None:
-    """Taking a key away ends its subscriptions, while others go on by themselves."""
+    """Revoking a key ends its subscriptions, while other subscribers reconnect."""
     spy = raw_context.socket(zmq.SUB)
     pair("vera", Role.ADMIN).secure(spy)
     monitor = spy.get_monitor_socket(zmq.Event.DISCONNECTED)
@@ -221,7 +223,7 @@ async def test_a_revoked_subscriber_reads_no_more(
 async def test_only_workers_publish_frames(
     locked: Broker, pair: Callable[[str, Role], KeyFile], settings: Settings, raw_context: zmq.asyncio.Context
 ) -> None:
-    """The socket for frames lets a worker's key in and no client's."""
+    """The socket for frames admits the key of a worker, and that of no client."""
     worker = key_for(settings, Role.WORKER)
     assert worker is not None
     for key, allowed in ((worker, True), (pair("ada", Role.CLIENT), False), (pair("vera", Role.VIEWER), False)):
@@ -239,13 +241,13 @@ async def test_only_workers_publish_frames(
 async def test_the_connection_file_tells_the_public_key_alone(
     locked: Broker, settings: Settings, keys: BusKeys
 ) -> None:
-    """Who reads it can check the broker, and learns no secret."""
+    """The file is enough to authenticate the broker, and contains no secret."""
     assert ConnectionFile.read(settings.connection_file).public_key == keys.server().public_key
     assert keys.server().secret_key not in settings.connection_file.read_text()
 
 
 async def test_a_public_address_wants_keys(start_broker: Callable[..., Awaitable[Broker]], settings: Settings) -> None:
-    """Without keys the broker stays on loopback and says what to do; with keys it listens where it is told."""
+    """Without keys the broker refuses to listen beyond loopback; with keys it listens at the given address."""
     with pytest.raises(InvalidRequestError) as caught:
         await start_broker(bus_events="tcp://0.0.0.0:0")
     assert "cryomamba keys init" in caught.value.hint
@@ -254,8 +256,8 @@ async def test_a_public_address_wants_keys(start_broker: Callable[..., Awaitable
     assert broker.endpoints.events.startswith("tcp://0.0.0.0:")
 
 
-async def test_a_key_file_for_all_eyes_is_refused(keys: BusKeys, settings: Settings) -> None:
-    """A secret that others can read is none, and the broker says so instead of starting."""
+async def test_a_key_file_that_others_can_read_is_refused(keys: BusKeys, settings: Settings) -> None:
+    """The broker does not start with a secret that other users can read."""
     (settings.keys / "bus" / "server.key").chmod(0o644)
     with pytest.raises(InvalidRequestError) as caught:
         Broker(settings)
@@ -265,7 +267,7 @@ async def test_a_key_file_for_all_eyes_is_refused(keys: BusKeys, settings: Setti
 
 
 async def test_a_channel_of_an_open_bus_needs_no_key(broker: Broker) -> None:
-    """Without 'keys init' everything is as before."""
+    """Without 'keys init', connections need no key."""
     channel = BusRequester(broker.endpoints.jobs, src="x")
     assert (await channel.request("ping", Empty())).body["epoch"] == broker.envelopes.epoch
     await channel.close()

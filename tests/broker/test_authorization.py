@@ -72,7 +72,7 @@ def _with_job(value: Any, job_id: str) -> Any:
     return job_id if value == "JOB" else value
 
 
-def test_every_request_is_walked() -> None:
+def test_the_table_has_every_request() -> None:
     """A request that is new must be added to this table, and so to the tests below."""
     assert set(BODIES) == set(REQUESTS)
 
@@ -153,8 +153,8 @@ def test_no_method_of_the_store_may_omit_visibility(method: Callable[..., object
     assert required & {Visibility, Attempt}
 
 
-async def test_an_owner_cannot_be_chosen(bus: LockedBus) -> None:
-    """A client's job is its key's owner's whatever it says; an administrator, as the gateway, says whose it is."""
+async def test_a_client_cannot_choose_the_owner_of_its_job(bus: LockedBus) -> None:
+    """A client's job belongs to the owner of its key; only an administrator, such as the gateway, names the owner."""
     assert (await bus.bob.call(calls.submit_job(DEMO.model_copy(update={"owner": "ada"})))).owner == "bob"
     assert (await bus.admin.call(calls.submit_job(DEMO.model_copy(update={"owner": "carol"})))).owner == "carol"
     laptop = bus.transport(bus.key("laptop", owner="ada"))
@@ -169,8 +169,8 @@ async def test_the_same_key_of_two_people(bus: LockedBus) -> None:
     assert first.job_id == again.job_id != other.job_id
 
 
-async def test_listings_tell_of_ones_own(bus: LockedBus) -> None:
-    """Jobs, events and what a worker is at are told to those in whose sight they are, asked for or not."""
+async def test_listings_have_only_visible_jobs(bus: LockedBus) -> None:
+    """Jobs, events and the job of a worker are listed only for those who may see them."""
     job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
     assert (await bus.claimed()).job_id == job
     own = (await bus.bob.call(calls.submit_job(DEMO))).job_id
@@ -183,8 +183,8 @@ async def test_listings_tell_of_ones_own(bus: LockedBus) -> None:
     assert [worker.job_id for worker in (await bus.admin.call(calls.server_info())).workers] == [job]
 
 
-async def test_anothers_volume_is_not_there(bus: LockedBus) -> None:
-    """Neither an uploaded file nor the scores of a job can be borrowed, and a file without a record is nobody's."""
+async def test_a_volume_of_another_owner_does_not_exist(bus: LockedBus) -> None:
+    """Neither an uploaded file nor the score map of another owner can be used, nor a file without a record."""
     folder = bus.broker.settings.uploads / "files" / FILE
     folder.mkdir(parents=True)
     write_volume(folder / VOLUME, np.zeros((4, 4, 4), np.float32), 10.0)
@@ -212,8 +212,8 @@ async def test_anothers_volume_is_not_there(bus: LockedBus) -> None:
     ).owner == "ada"
 
 
-async def test_a_name_gives_no_claim_to_anothers_answers(bus: LockedBus) -> None:
-    """A connection that takes a victim's routing id gets none of its answers."""
+async def test_a_routing_id_cannot_be_taken_over(bus: LockedBus) -> None:
+    """A connection with the routing id of another one receives none of its replies."""
     first, second = (
         bus.socket(bus.files[name], bus.broker.endpoints.jobs, zmq.DEALER, routing_id=b"victim")
         for name in ("ada", "bob")
@@ -230,6 +230,6 @@ async def test_a_name_gives_no_claim_to_anothers_answers(bus: LockedBus) -> None
 
 
 async def test_housekeeping_sees_every_job(bus: LockedBus) -> None:
-    """'cryomamba gc' asks with the home's own key, so that no one's files seem to be nobody's."""
+    """'cryomamba gc' uses the administrator's key, so that no files seem to belong to no job."""
     jobs = {(await bus.ada.call(calls.submit_job(DEMO))).job_id, (await bus.bob.call(calls.submit_job(DEMO))).job_id}
     assert {record.job_id for record in await retention.all_jobs(bus.broker.settings)} == jobs

@@ -28,10 +28,10 @@ from cryomamba_broker.server import Broker
 StartBroker = Callable[..., Awaitable[Broker]]
 
 
-async def test_an_unknown_engine_parameter_or_job_is_said_before_anything_is_queued(
+async def test_a_wrong_submit_is_refused_before_it_is_queued(
     client: BusRequester, worker: BusRequester, tmp_path: Path
 ) -> None:
-    """Each kind of wrong submit has its own code and a hint, and leaves no job behind."""
+    """Each kind of error has its own code and a hint, and no job is created."""
     (tmp_path / "not.mrc").write_bytes(b"no header")
     (tmp_path.parent / "outside.mrc").touch()
     (tmp_path / "link.mrc").symlink_to(tmp_path.parent / "outside.mrc")
@@ -64,7 +64,7 @@ async def test_an_unknown_engine_parameter_or_job_is_said_before_anything_is_que
 async def test_voxels_that_are_not_numbers_are_found_at_submit(
     client: BusRequester, worker: BusRequester, tmp_path: Path
 ) -> None:
-    """A NaN in the volume is a reason to refuse it before it is queued."""
+    """A volume with NaN voxels is refused before the job is queued."""
     voxels = np.zeros((4, 4, 4), np.float32)
     voxels[1, 2, 3] = np.nan
     write_volume(tmp_path / "nan.mrc", voxels, voxel_size_A=10.0)
@@ -74,7 +74,7 @@ async def test_voxels_that_are_not_numbers_are_found_at_submit(
 
 
 async def test_a_volume_is_described_by_its_header(client: BusRequester, worker: BusRequester, tmp_path: Path) -> None:
-    """The record says what the file is, with the default engine where none was named."""
+    """The record has the shape and voxel size of the file, and the default engine where none was named."""
     write_volume(tmp_path / "tomo.mrc", np.zeros((3, 4, 5), np.float32), voxel_size_A=13.5)
     record = await submit_job(client, volume={"path": str(tmp_path / "tomo.mrc")}, engine=None)
     assert record.engine == "threshold"
@@ -83,16 +83,18 @@ async def test_a_volume_is_described_by_its_header(client: BusRequester, worker:
     assert record.volume.path == str(tmp_path / "tomo.mrc")
 
 
-async def test_without_any_worker_ever_a_submit_says_what_to_start(client: BusRequester) -> None:
-    """Nothing is known of engines yet, so the client is told to start the inference service."""
+async def test_a_submit_before_any_worker_has_connected_is_refused(client: BusRequester) -> None:
+    """No engine is known yet; the hint is to have an inference service started."""
     with pytest.raises(UnavailableError) as caught:
         await submit_job(client)
     assert caught.value.code is ErrorCode.NO_WORKER
     assert "inference" in caught.value.hint
 
 
-async def test_server_info_says_who_is_there(client: BusRequester, broker: Broker, worker: BusRequester) -> None:
-    """Workers, engines, the default engine and the endpoints as bound are told in one call."""
+async def test_server_info_lists_workers_and_engines(
+    client: BusRequester, broker: Broker, worker: BusRequester
+) -> None:
+    """Workers, engines, the default engine and the actual endpoints come in one reply."""
     info = ServerInfo.model_validate((await client.request("server.info", {})).body)
     assert info.status == "ok"
     assert [engine.name for engine in info.engines] == ["demo", "threshold"]
@@ -102,7 +104,7 @@ async def test_server_info_says_who_is_there(client: BusRequester, broker: Broke
     assert info.epoch == broker.envelopes.epoch
 
 
-async def test_activity_counts_what_waits_works_and_has_ended(client: BusRequester, worker: BusRequester) -> None:
+async def test_activity_counts_pending_running_and_ended_jobs(client: BusRequester, worker: BusRequester) -> None:
     """Pending and running jobs are those of the store; ended ones are counted from the broker's start."""
 
     async def activity() -> Activity:
@@ -119,8 +121,8 @@ async def test_activity_counts_what_waits_works_and_has_ended(client: BusRequest
     assert (await activity()).ended == {"cancelled": 1}
 
 
-async def test_a_disk_without_room_refuses_jobs(start_broker: StartBroker) -> None:
-    """Below the reserve a submit is refused as such, to be tried again later, and leaves no job."""
+async def test_a_full_disk_refuses_jobs(start_broker: StartBroker) -> None:
+    """Below the reserve a submit is refused with a retryable error, and no job is created."""
     broker = await start_broker(disk_reserve=2**62)
     channel = BusRequester(broker.endpoints.jobs, src="c")
     try:
@@ -136,8 +138,8 @@ async def test_a_disk_without_room_refuses_jobs(start_broker: StartBroker) -> No
         await channel.close()
 
 
-async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker, tmp_path: Path) -> None:
-    """A volume for which an engine's files have no room is refused; an engine that writes less may have it."""
+async def test_disk_space_is_reserved_as_the_engine_needs_it(start_broker: StartBroker, tmp_path: Path) -> None:
+    """A job is refused where the engine's files do not fit on the disk; one whose engine writes less is accepted."""
     voxels = 1024**3
     # Room for two and a half bytes a voxel: far from one and from five, whatever others write meanwhile.
     broker = await start_broker(disk_reserve=max(0, shutil.disk_usage(tmp_path).free - voxels * 5 // 2))
@@ -160,7 +162,7 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
         with pytest.raises(UnavailableError) as asked:
             await channel.request("job.submit", {"volume": volume, "engine": "mask", "params": {"pieces": True}})
         assert asked.value.details["needed_bytes"] == 3 * voxels + broker.settings.disk_reserve
-        # A second one has room as well, but not a third: what the waiting ones will write is not there any more.
+        # A second job fits as well, but not a third: the space for the pending ones is reserved.
         await channel.request("job.submit", {"volume": volume, "engine": "mask"})
         with pytest.raises(UnavailableError) as third:
             await channel.request("job.submit", {"volume": volume, "engine": "mask"})
@@ -172,10 +174,10 @@ async def test_room_is_counted_as_the_engine_needs_it(start_broker: StartBroker,
         await channel.close()
 
 
-async def test_a_job_is_forgotten_only_when_it_has_ended(
+async def test_only_a_job_that_has_ended_can_be_deleted(
     client: BusRequester, worker: BusRequester, settings: Settings
 ) -> None:
-    """A waiting job cannot be deleted; an ended one goes with its files and events, and repeating says it is gone."""
+    """A pending job cannot be deleted; an ended one is deleted with its files and events, and then not found."""
     record = await submit_job(client)
     with pytest.raises(ConflictError):
         await client.request("job.delete", {"job": record.job_id})

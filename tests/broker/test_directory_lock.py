@@ -10,8 +10,8 @@ from cryomamba.settings import Settings
 from cryomamba_broker.server import Broker
 
 
-async def test_a_second_broker_on_the_same_home_is_refused(broker: Broker, settings: Settings) -> None:
-    """One job store has one writer; the second is told so, and the first goes on."""
+async def test_a_second_broker_on_the_same_data_directory_is_refused(broker: Broker, settings: Settings) -> None:
+    """A job store has one writer; the second broker does not start, and the first continues."""
     with pytest.raises(UnavailableError, match="Another broker"):
         async with Broker(settings):
             pass

@@ -23,8 +23,8 @@ def volume(voxel_A: float = 10.0) -> VolumeSummary:
     return VolumeSummary(name="v", shape=(10, 20, 30), voxel_size_A=(voxel_A,) * 3)
 
 
-def test_a_job_counts_its_voxels_and_what_is_asked_for() -> None:
-    """Bytes per voxel are those of the engine, and two more for a volume of pieces."""
+def test_a_job_needs_space_for_its_mask_and_requested_outputs() -> None:
+    """Bytes per voxel are those of the engine, and two more for a volume of instance labels."""
     assert job_nbytes(volume(), engine(disk_per_voxel=5), {}) == 6000 * 5
     assert job_nbytes(volume(), engine(disk_per_voxel=5), {"pieces": True}) == 6000 * 7
 
@@ -43,8 +43,8 @@ def test_nodes_follow_a_parameter() -> None:
     assert job_nbytes(volume(), told, {"d_A": 5.0}) == 6000 + 8 * 6000
 
 
-def test_what_was_promised_is_not_free() -> None:
-    """A job has room beside the reserve and what the others may still write; what they have written is gone already."""
+def test_reserved_space_is_not_free() -> None:
+    """A job may use what is free beyond the reserve and what other jobs may still write."""
     DiskSpace(free=100, reserve=10).require(90)
     DiskSpace(free=100, reserve=10, written=30).require(60, reserved=60)
     DiskSpace(free=100, reserve=10, written=99).require(90, reserved=60)
@@ -58,8 +58,8 @@ def test_what_was_promised_is_not_free() -> None:
     assert "Wait" not in (full.value.hint or "")
 
 
-def test_the_disk_is_looked_at(tmp_path: Path) -> None:
-    """What lies in the work folder counts as written; a folder that is not there holds nothing."""
+def test_files_in_the_work_folder_count_as_written(tmp_path: Path) -> None:
+    """Their disk space is measured; a work folder that does not exist is empty."""
     work = tmp_path / "work"
     assert DiskSpace.measure(tmp_path, 1, work).written == 0
     (work / "job").mkdir(parents=True)

@@ -27,7 +27,7 @@ Subscribe = Callable[..., zmq.asyncio.Socket]
 async def test_a_request_that_is_sent_again_is_executed_once(
     broker: Broker, worker: BusRequester, subscribe: Subscribe
 ) -> None:
-    """The same message twice gives the same answer and one job."""
+    """The same message sent twice gets the same reply and makes one job."""
     raw = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
     message = encode(EnvelopeFactory("c").envelope("job.submit", DEMO_JOB, ts=0.0, owner="*"))
     await raw.send(message)
@@ -41,13 +41,13 @@ async def test_a_request_that_is_sent_again_is_executed_once(
 
 
 @pytest.mark.parametrize("type_", sorted(REQUESTS))
-async def test_every_request_refuses_fields_that_it_does_not_know(client: BusRequester, type_: str) -> None:
-    """A typing error in a field's name is an error, in every request."""
+async def test_every_request_refuses_unknown_fields(client: BusRequester, type_: str) -> None:
+    """A misspelt field name is an error in every request."""
     with pytest.raises(InvalidRequestError):
         await client.request(type_, {"mistyped": 1})
 
 
-async def test_messages_that_are_no_requests_cost_a_counter_and_are_answered_where_they_can_be(
+async def test_messages_that_are_not_requests_are_counted(
     broker: Broker, client: BusRequester, subscribe: Subscribe
 ) -> None:
     """Another version, an unknown type and a header with an id get an error; the rest is counted."""

@@ -8,7 +8,7 @@ from cryomamba_broker.preview_cache import CachedFrame, PreviewCache
 
 
 def test_the_cache_keeps_the_newest_frames_within_its_bytes() -> None:
-    """One frame per job; the bytes never exceed the bound, and what was used last stays."""
+    """One frame per job; the size never exceeds the limit, and the most recently used frames stay."""
     envelope = EnvelopeFactory("c").envelope(PREVIEW, {}, ts=0.0)
 
     def frame(nbytes: int) -> CachedFrame:

@@ -25,7 +25,7 @@ async def event_from(socket: zmq.asyncio.Socket) -> tuple[bytes, Envelope]:
 async def test_states_and_progress_are_published_in_order(
     broker: Broker, client: BusRequester, worker: BusRequester, subscribe: Subscribe
 ) -> None:
-    """A follower of all events sees every change of a job with the record as it then is, without a gap."""
+    """A subscriber to all events receives every change of a job with its record, without a gap."""
     everything = subscribe(broker.endpoints.events, ALL_EVENTS, sync_topic(ALL_EVENTS, "n"))
     _, head = await event_from(everything)
     assert (head.type, head.body) == ("bus.head", {"last": 0, "jobs": 0})
@@ -48,7 +48,7 @@ async def test_states_and_progress_are_published_in_order(
 async def test_a_late_joiner_of_a_job_is_sent_its_state(
     broker: Broker, client: BusRequester, worker: BusRequester, subscribe: Subscribe
 ) -> None:
-    """The snapshot on the private topic holds the newest event, the record, and the number to count on from."""
+    """The snapshot on the private topic has the newest event, the record, and the number of the last message."""
     job_id = (await submit_job(client)).job_id
     await client.request("job.cancel", {"job": job_id})
     wanted = sync_topic(event_topic(job_id), new_nonce())

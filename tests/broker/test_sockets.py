@@ -25,7 +25,7 @@ async def test_a_port_in_use_is_refused_by_name(broker: Broker, settings: Settin
 
 
 async def test_an_ipc_endpoint_works_and_is_not_taken_away(start_broker: StartBroker, tmp_path: Path) -> None:
-    """A broker on a socket file answers there, and a second one does not steal the file."""
+    """A broker answers on a socket file, and a second one does not replace the file."""
     endpoint = f"ipc://{tmp_path}/jobs.sock"
     first = await start_broker(bus_jobs=endpoint)
     with pytest.raises(UnavailableError, match="in use"):
@@ -37,6 +37,6 @@ async def test_an_ipc_endpoint_works_and_is_not_taken_away(start_broker: StartBr
 
 @pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5560", "tcp://*:5560", "tcp://example.org:5560", "nonsense"])
 async def test_an_address_that_others_reach_is_refused(start_broker: StartBroker, endpoint: str) -> None:
-    """Until the bus has locks it is bound to this machine alone."""
+    """A bus without keys is bound to loopback addresses only."""
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_BUS_JOBS"):
         await start_broker(bus_jobs=endpoint)

@@ -35,8 +35,8 @@ def test_each_trigger_leads_where_the_page_says_or_is_refused(state: JobState, t
     assert state in caught.value.message
 
 
-def test_a_wish_to_cancel_goes_before_another_attempt() -> None:
-    """An error of a job that should stop never brings it back into the queue."""
+def test_a_requested_cancel_prevents_another_attempt() -> None:
+    """An error of a job that is being cancelled never requeues it."""
     policy = LeasePolicy(max_attempts=3)
     assert policy.after_error(1, retryable=True, cancel_requested=True) is Trigger.CANCEL
     assert policy.after_error(1, retryable=True, cancel_requested=False) is Trigger.REQUEUE

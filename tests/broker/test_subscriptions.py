@@ -22,7 +22,7 @@ from cryomamba.wire.topics import event_topic, new_nonce, owned_topic, preview_t
 
 
 async def all_of(socket: zmq.asyncio.Socket, until: bytes) -> list[bytes]:
-    """Read topics until one comes that is sure to come last."""
+    """Read topics until one arrives that must be the last."""
     topics: list[bytes] = []
     async with asyncio.timeout(20):
         while not (topics and topics[-1].startswith(until)):
@@ -73,7 +73,7 @@ async def test_previews_are_for_their_owner(bus: LockedBus) -> None:
     assert not await readers[2].poll(100)
 
 
-async def test_all_that_is_ones_own_is_followed(bus: LockedBus) -> None:
+async def test_a_client_follows_all_jobs_of_its_owner(bus: LockedBus) -> None:
     """The SDK's stream of all jobs is, with a client's key, that of its owner; the administrator's has every job."""
     async with contextlib.aclosing(bus.bob.watch_all()) as mine:
         await anext(event async for event in mine if isinstance(event, ConnectionEvent) and event.status == "connected")
@@ -96,7 +96,7 @@ async def _states(events: AsyncIterator[object]) -> AsyncIterator[StateEvent]:
 
 @pytest.mark.parametrize("endpoint", ["events", "preview_out"])
 async def test_a_shifted_subscription_opens_nothing(bus: LockedBus, endpoint: str) -> None:
-    """A message that is no subscription does not let the next victim's subscription be made for its sender.
+    """A message that is not a subscription does not redirect the next subscription of another peer to its sender.
 
     In libzmq 4.3.5 it would: the message takes the place of a subscription in the list of connections to which they
     are added, but not in the list of those that are read.

@@ -28,7 +28,7 @@ Connect = Callable[..., BusRequester]
 async def test_a_job_goes_from_submit_to_completed(
     client: BusRequester, worker: BusRequester, settings: Settings
 ) -> None:
-    """A waiting worker gets a job the moment it is submitted, and its artifact is read in pieces."""
+    """A pending claim is answered when a job is submitted, and the finished file is read in chunks."""
     waiting = asyncio.create_task(claim_job(worker, wait_s=60))
     record = await submit_job(client, params={"seconds": 1})
     got = await waiting
@@ -51,8 +51,8 @@ async def test_a_job_goes_from_submit_to_completed(
     assert piece.parts == (data[2000:],)
 
 
-async def test_a_newer_claim_takes_the_place_of_the_older(connect: Connect, worker: BusRequester) -> None:
-    """A worker that asks again gets the job on its last question, and nothing on the one before."""
+async def test_a_newer_claim_replaces_the_older(connect: Connect, worker: BusRequester) -> None:
+    """A worker that claims again gets the job in reply to its last claim, and nothing to the one before."""
     older = asyncio.create_task(claim_job(worker, wait_s=60))
     newer = asyncio.create_task(claim_job(connect("w"), wait_s=60))
     done, _ = await asyncio.wait({older, newer}, return_when=asyncio.FIRST_COMPLETED)
@@ -68,7 +68,7 @@ async def test_a_newer_claim_takes_the_place_of_the_older(connect: Connect, work
 async def test_a_job_for_a_worker_that_is_gone_goes_to_the_next(
     broker: Broker, connect: Connect, client: BusRequester, worker: BusRequester, subscribe: Subscribe
 ) -> None:
-    """A claim whose worker has left does not keep the job for a whole lease."""
+    """A claim whose worker has disconnected does not hold the job for a whole lease."""
     gone = subscribe(broker.endpoints.jobs, kind=zmq.DEALER)
     await gone.send(
         encode(
@@ -107,7 +107,7 @@ async def test_cancelling_a_running_job_reaches_its_worker(client: BusRequester,
     assert (await client.request("job.retry", {"job": record.job_id})).body["state"] == "pending"
 
 
-async def test_the_view_of_a_client_reaches_the_worker(client: BusRequester, worker: BusRequester) -> None:
+async def test_the_focus_reaches_the_worker(client: BusRequester, worker: BusRequester) -> None:
     """A focus that was set before comes with the claim, one that is set during the work ends the wait of a renewal."""
     record = await submit_job(client)
     await client.request("job.focus", {"job": record.job_id, "position": [1, 2, 3]})
@@ -119,7 +119,7 @@ async def test_the_view_of_a_client_reaches_the_worker(client: BusRequester, wor
 
 
 async def test_a_renewal_that_waits_ends_with_its_attempt(client: BusRequester, worker: BusRequester) -> None:
-    """It is answered as soon as the attempt is over, so that it does not hold a place in the broker."""
+    """It is answered as soon as the attempt has ended, so that it does not occupy the broker."""
     record = await submit_job(client)
     await claim_job(worker)
     lease = {"job": record.job_id, "worker": "w", "attempt": 1}
@@ -130,8 +130,8 @@ async def test_a_renewal_that_waits_ends_with_its_attempt(client: BusRequester, 
     assert caught.value.code is ErrorCode.STALE_ATTEMPT
 
 
-async def test_a_stale_attempt_is_told_so(client: BusRequester, worker: BusRequester) -> None:
-    """A worker that speaks of an attempt that is over learns it from the code of the error."""
+async def test_a_stale_attempt_is_refused(client: BusRequester, worker: BusRequester) -> None:
+    """Requests for an attempt that has ended get an error with the code 'stale_attempt'."""
     record = await submit_job(client)
     await claim_job(worker)
     with pytest.raises(ConflictError) as caught:

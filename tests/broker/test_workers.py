@@ -24,7 +24,7 @@ def hello(worker: str, *engines: EngineInfo) -> WorkerHello:
 
 
 def test_an_engine_that_one_worker_can_run_stays_available() -> None:
-    """A worker without the engine's extra does not take it away from one that has it."""
+    """A worker on which an engine cannot run does not hide it on one where it can."""
     workers = Workers((), silent_s=60)
     workers.hello(hello("a", engine("net")), at=NOW, steady=0)
     (info,) = workers.hello(hello("b", engine("net", available=False, reason="no torch")), at=NOW, steady=0)
@@ -34,8 +34,8 @@ def test_an_engine_that_one_worker_can_run_stays_available() -> None:
     assert not info.available
 
 
-def test_silent_workers_are_not_counted_and_their_engines_stay_known() -> None:
-    """A job can be queued while no worker is there."""
+def test_silent_workers_are_dropped_and_their_engines_stay_known() -> None:
+    """A job can be queued while no worker is connected."""
     workers = Workers((), silent_s=60)
     workers.hello(hello("a", engine("net")), at=NOW, steady=0)
     workers.seen("a", at=NOW, steady=50, job_id="j")
@@ -46,8 +46,8 @@ def test_silent_workers_are_not_counted_and_their_engines_stay_known() -> None:
     assert [info.name for info in workers.engines()] == ["net"]
 
 
-def test_a_worker_that_is_heard_of_again_is_counted_again() -> None:
-    """It was cut off for a while and knows of nothing, so it does not introduce itself anew."""
+def test_a_dropped_worker_that_sends_again_is_listed_again() -> None:
+    """It did not notice that its connection was interrupted, so it does not register again."""
     workers = Workers((), silent_s=60)
     workers.hello(hello("a", engine("net")), at=NOW, steady=0)
     assert workers.prune(100) == ["a"]
@@ -58,7 +58,7 @@ def test_a_worker_that_is_heard_of_again_is_counted_again() -> None:
 
 
 def test_there_is_one_default_engine() -> None:
-    """An available engine that a worker calls default is it; without one, the first that can run."""
+    """It is an available engine that a worker marks as default, or else the first available one."""
     workers = Workers((engine("a"), engine("b", default=True), engine("c", default=True)), silent_s=60)
     assert [info.name for info in workers.engines() if info.default] == ["b"]
     assert Workers((engine("a", available=False), engine("b")), silent_s=60).default() == "b"
@@ -66,7 +66,7 @@ def test_there_is_one_default_engine() -> None:
 
 
 def test_an_engine_with_a_broken_schema_is_listed_as_unavailable() -> None:
-    """One engine's mistake does not keep the worker's other engines away."""
+    """One engine's mistake does not affect the worker's other engines."""
     workers = Workers((), silent_s=60)
     broken = engine("broken", parameters={"type": "no such type"})
     infos = workers.hello(hello("a", broken, engine("fine")), at=NOW, steady=0)
@@ -74,8 +74,8 @@ def test_an_engine_with_a_broken_schema_is_listed_as_unavailable() -> None:
     assert "JSON schema" in infos[0].reason
 
 
-def test_a_catalogue_that_no_message_could_carry_is_refused() -> None:
-    """The descriptions are bounded, so that every client can always be told what there is."""
+def test_a_catalogue_that_does_not_fit_into_a_message_is_refused() -> None:
+    """The size of all descriptions is limited, so that every client can read the catalogue."""
     workers = Workers((), silent_s=60)
     large = {"type": "object", "description": "x" * 15_000}
     for number in range(2):

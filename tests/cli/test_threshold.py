@@ -29,3 +29,4 @@ def test_threshold(cli: Cli, tmp_path: Path) -> None:
     assert cli("threshold", "scores.mrc", "--high", 200, "--low", 201, "-o", "x.mrc").exit_code == 2
     write_volume(tmp_path / "density.mrc", np.full((4, 4, 4), -3, np.float32), 10.0)
     assert cli("threshold", "density.mrc", "--high", 200).exit_code == 5
+    assert cli("threshold", "missing.mrc", "--high", 200).exit_code == 5

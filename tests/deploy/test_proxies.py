@@ -39,11 +39,11 @@ class Proxy:
     Attributes
     ----------
     folder : Path
-        For all that the proxy writes.
+        For everything that the proxy writes.
     https, http : int
         Its ports.
-    bounded : bool
-        Whether it counts the requests of an address.
+    limited : bool
+        Whether it limits the requests of an address.
     """
 
     def __init__(self, stack: Stack, token: str, folder: Path, certificate: Path) -> None:
@@ -52,7 +52,7 @@ class Proxy:
         self.folder = folder
         self.https, self.http = free_ports(2)
         self.context = ssl.create_default_context(cafile=str(certificate))
-        self.bounded = False
+        self.limited = False
         self.process: subprocess.Popen[bytes]
 
     def start(self, command: list[str]) -> None:
@@ -70,7 +70,7 @@ class Proxy:
             return False
 
     def client(self, **headers: str) -> httpx.Client:
-        """A client that takes the proxy's port for the name's own."""
+        """Return a client that connects to the proxy's port under the example's host name."""
         ours = {"Host": NAME, "Authorization": f"Bearer {self.token}", **headers}
         return httpx.Client(
             base_url=f"https://127.0.0.1:{self.https}",
@@ -95,7 +95,7 @@ class Proxy:
         )
 
     def logged(self) -> str:
-        """All that the proxy has written."""
+        """Return everything that the proxy has logged."""
         return "".join(path.read_text(errors="replace") for path in self.folder.rglob("*.log"))
 
 
@@ -135,7 +135,7 @@ def proxy(
     folder = tmp_path_factory.mktemp(request.param)
     cert, key = certificate(folder, openssl)
     made = Proxy(*stack, folder, cert)
-    made.bounded = request.param == "nginx"
+    made.limited = request.param == "nginx"
     begin = nginx if request.param == "nginx" else caddy
     made.start([binary, *begin(made, deploy, cert, key)])
     yield made
@@ -358,4 +358,4 @@ def test_requests_of_one_address_are_limited(proxy: Proxy) -> None:
     """nginx refuses an address that sends too many requests; Caddy has no such limit."""
     with proxy.client() as client:
         statuses = {client.get("/v1/healthz").status_code for _ in range(400)}
-    assert statuses == ({200, 429} if proxy.bounded else {200})
+    assert statuses == ({200, 429} if proxy.limited else {200})

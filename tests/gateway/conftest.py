@@ -149,14 +149,14 @@ class WebSocketClient:
         self._connection = connection
         self.subprotocol = connection.subprotocol
 
-    async def send(self, said: str | bytes | dict[str, Any]) -> None:
-        await self._connection.send(json.dumps(said) if isinstance(said, dict) else said)
+    async def send(self, sent: str | bytes | dict[str, Any]) -> None:
+        await self._connection.send(json.dumps(sent) if isinstance(sent, dict) else sent)
 
-    async def read_until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    async def read_until(self, expected: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Read JSON messages up to the first that fulfils a condition, and return them all."""
         found: list[dict[str, Any]] = []
         async with asyncio.timeout(DEADLINE_S):
-            while not found or not wanted(found[-1]):
+            while not found or not expected(found[-1]):
                 raw = await self._connection.recv()
                 assert isinstance(raw, str)
                 found.append(json.loads(raw))

@@ -20,10 +20,10 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "http.md"
 PAGE = """<!doctype html><title>page</title><script type="module">
 const lines = [];
 console.log = (...words) => lines.push(words.join(" "));
-const tell = () => fetch("/told", {method: "POST", body: lines.join("\\n")});
-window.onunhandledrejection = ({reason}) => { lines.push(`failed ${reason}`); tell(); };
+const report = () => fetch("/reported", {method: "POST", body: lines.join("\\n")});
+window.onunhandledrejection = ({reason}) => { lines.push(`failed ${reason}`); report(); };
 SCRIPT
-socket.addEventListener("close", tell);
+socket.addEventListener("close", report);
 </script>"""
 
 
@@ -33,7 +33,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.page = ""
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     @property
     def origin(self) -> str:
@@ -52,12 +52,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        self.server.told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.server.reported.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
         self.send_response(204)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def test_the_references_example_runs_in_a_browser(site: Site, tmp_path: Path) ->
         script = example[1].replace("127.0.0.1:8000", stack.http_url.removeprefix("http://"))
         site.page = PAGE.replace("SCRIPT", script)
         with browser(site.origin, tmp_path / "profile"):
-            wait_until(lambda: site.told, what="the page to tell")
-        lines = site.told[0].splitlines()
+            wait_until(lambda: site.reported, what="the page to tell")
+        lines = site.reported[0].splitlines()
         assert lines[0] == "connected"
         assert lines[-2:] == ["job_completed", "closed 1000"]
         assert lines.count("64,64,64 2 bits a label, 65536 bytes") >= 2

@@ -1,6 +1,6 @@
 """Schemathesis sends a running gateway with tokens whatever its OpenAPI document allows and forbids.
 
-All of its checks are on. ``make fuzz`` asks longer, with another seed each time.
+All of its checks are on. ``make fuzz`` runs longer, with another seed each time.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ async def test_the_gateway_conforms_to_its_openapi_document(idle_services: Servi
     url = await services.start_gateway(requests_per_minute=10_000_000, uploads_per_token=10_000, upload_max_gb=0.01)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{url}/openapi.json"]
     command += ["--seed", SEED, "--max-examples", EXAMPLES, "--header", f"Authorization: Bearer {token}"]
-    asking = await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=services.settings.home
     )
-    told, _ = await asking.communicate()
+    reported, _ = await process.communicate()
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
-    report = told.decode(errors="replace")
+    report = reported.decode(errors="replace")
     sys.stdout.write(report)
-    assert asking.returncode == 0, f"seed {SEED}"
-    asked = re.search(r"(\d+) generated", report)
-    assert asked is not None
-    assert int(asked[1]) > 500
+    assert process.returncode == 0, f"seed {SEED}"
+    generated = re.search(r"(\d+) generated", report)
+    assert generated is not None
+    assert int(generated[1]) > 500

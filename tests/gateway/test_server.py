@@ -41,11 +41,11 @@ def process(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.
 def test_it_announces_itself_and_ends_cleanly(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
     """SIGTERM ends it with status 0, in spite of an open WebSocket and a client that does not read its response."""
     file = tmp_path / "home" / "gateway.json"
-    said = json.loads(wait_until(lambda: file.read_text() if file.exists() else "", what="the announcement"))
-    assert said["pid"] == process.pid
-    with urllib.request.urlopen(f"{said['url']}/v1/healthz", timeout=10) as reply:
+    sent = json.loads(wait_until(lambda: file.read_text() if file.exists() else "", what="the announcement"))
+    assert sent["pid"] == process.pid
+    with urllib.request.urlopen(f"{sent['url']}/v1/healthz", timeout=10) as reply:
         assert reply.status == 200
-    host, port = said["url"].removeprefix("http://").split(":")
+    host, port = sent["url"].removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as watcher, socket.create_connection((host, int(port))) as slow:
         watcher.sendall(
             f"GET /v1/ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

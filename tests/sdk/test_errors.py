@@ -11,7 +11,7 @@ from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, VolumeErr
 
 @pytest.mark.parametrize("code", list(ErrorCode))
 def test_every_code_has_a_type_and_comes_back(code: ErrorCode) -> None:
-    """The five fields rebuild the same error, for each code of the closed list."""
+    """The five fields give back the same error, for every code."""
     sent = error_from_payload({"code": code, "message": "m", "hint": "h", "retryable": True, "details": {"a": 1}})
     back = error_from_payload(sent.payload())
     assert type(back) is type(sent)
@@ -20,14 +20,14 @@ def test_every_code_has_a_type_and_comes_back(code: ErrorCode) -> None:
 
 
 def test_an_unknown_code_keeps_its_message() -> None:
-    """A newer server's error is not swallowed."""
+    """An error with an unknown code keeps its message."""
     error = error_from_payload({"code": "from_the_future", "message": "The moon is in the way."})
     assert isinstance(error, InternalError)
     assert error.message == "The moon is in the way."
 
 
 def test_pickling_keeps_all_fields() -> None:
-    """An error may come out of a worker process."""
+    """Errors pickle, so they cross processes."""
     sent = VolumeError("m", code=ErrorCode.VOLUME_NOT_FINITE, hint="h", details={"count": 3})
     back = pickle.loads(pickle.dumps(sent))
     assert isinstance(back, VolumeError)
@@ -35,5 +35,5 @@ def test_pickling_keeps_all_fields() -> None:
 
 
 def test_text_is_message_and_hint() -> None:
-    """What a person reads is the sentence and what to do."""
+    """The text of an error is its message and hint."""
     assert str(VolumeError("It is torn.", hint="Mend it.")) == "It is torn. Mend it."

@@ -29,7 +29,7 @@ class KeyFile(BaseModel):
     server_key : str
         The broker's public key.
     owner : str
-        Whose jobs it asks for; what the broker's list says of the key decides.
+        The owner whose jobs it can see; the broker's own list of keys decides.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -135,7 +135,7 @@ class BusRequester:
         if self.broker_epoch is None:
             return UnavailableError(
                 f"No broker answers at {self.endpoint}.",
-                hint="Check that the broker is running ('honcho start') and that the port is right. If the bus has "
+                hint="Check that the broker is running ('cryomamba run') and that the port is right. If the bus has "
                 "keys, CRYOMAMBA_KEY must name a key file that it accepts ('cryomamba keys list').",
             )
         return UnavailableError(

@@ -208,7 +208,7 @@ def _gateway_only() -> InvalidRequestError:
 
 
 def _as_reached(endpoint: str, url: str) -> str:
-    """Return an endpoint with the host of `url`: the broker knows where it bound, not how it is reached."""
+    """Return an endpoint with the host of `url`: the broker reports its own addresses, which may not be reachable."""
     own, asked = urlsplit(endpoint), urlsplit(url)
     if own.scheme != "tcp" or asked.scheme != "tcp" or not asked.hostname:
         return endpoint

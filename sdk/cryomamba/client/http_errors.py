@@ -19,7 +19,7 @@ def unreachable(url: str, error: httpx.TransportError) -> UnavailableError:
         )
     return UnavailableError(
         f"No gateway answers at {url}.",
-        hint="Check that the services are running ('honcho start') and that address and port are the gateway's.",
+        hint="Check that the services are running ('cryomamba run') and that address and port are the gateway's.",
     )
 
 

@@ -58,7 +58,7 @@ class JobReader:
         Raises
         ------
         pydantic.ValidationError
-            The message does not hold what its type says.
+            The message lacks the fields of its type.
         """
         if isinstance(message, PreviewFrame):
             return [self._preview(message)] if self._previews else []
@@ -128,7 +128,7 @@ class AllReader:
         Raises
         ------
         ProtocolError, pydantic.ValidationError
-            The message does not hold what its type says.
+            The message lacks the fields of its type.
         """
         if isinstance(message, PreviewFrame):
             return []

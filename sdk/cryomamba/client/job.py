@@ -26,12 +26,12 @@ SHOW_S: Final = 5.0
 
 
 class JobFields(ABC):
-    """What both handles of a job tell of it, as it was when it was last seen."""
+    """The fields of a job that both handles have, as of the last request or event."""
 
     @property
     @abstractmethod
     def record(self) -> JobRecord:
-        """All that is known of the job."""
+        """The whole record of the job."""
 
     @property
     def job_id(self) -> str:
@@ -50,12 +50,12 @@ class JobFields(ABC):
 
     @property
     def state(self) -> JobState:
-        """Where the job stands."""
+        """The state of the job."""
         return self.record.state
 
     @property
     def progress(self) -> Progress:
-        """How far a running job is."""
+        """The progress of a running job."""
         return self.record.progress
 
     @property
@@ -70,8 +70,8 @@ class JobFields(ABC):
 class AsyncJob(JobFields):
     """A job on a server; for the event loop of the client that it comes from.
 
-    What the handle tells is renewed by :meth:`refresh`, :meth:`wait` and :meth:`watch`, and by each change that is
-    made through it. All methods raise :class:`~cryomamba.errors.CryoMambaError`.
+    The fields are updated by :meth:`refresh`, :meth:`wait` and :meth:`watch`, and by each change made through the
+    handle. All methods raise :class:`~cryomamba.errors.CryoMambaError`.
     """
 
     def __init__(self, requests: JobRequests, record: JobRecord) -> None:
@@ -82,11 +82,11 @@ class AsyncJob(JobFields):
 
     @property
     def record(self) -> JobRecord:
-        """All that is known of the job."""
+        """The whole record of the job."""
         return self._record
 
     async def refresh(self) -> Self:
-        """Ask the server how the job stands."""
+        """Update the fields from the server."""
         self._record = await self._requests.record(self.job_id)
         return self
 
@@ -119,7 +119,7 @@ class AsyncJob(JobFields):
         JobFailedError
             The job failed or was cancelled.
         TimeoutError
-            It has not ended by then; it goes on.
+            The job has not ended by then; it continues.
         """
         async with asyncio.timeout(timeout):
             async for _ in self.watch(previews=False):

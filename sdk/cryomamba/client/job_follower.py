@@ -129,7 +129,7 @@ class JobFollower:
             subscription.close()
 
     async def _look(self) -> AsyncGenerator[Item, None]:
-        """Ask how the job stands: first of all, and when nothing was heard for a while."""
+        """Request the record of the job: at first, and when no message has arrived for a while."""
         first = self.states.record is None
         try:
             record = await self._source.record(self._job_id)

@@ -79,7 +79,7 @@ class JobRequests:
         Raises
         ------
         ConflictError
-            ``checksum_mismatch``: the content is not what the job's record says.
+            ``checksum_mismatch``: the content does not match the job's record.
         """
         record = await self.record(job_id)
         artifact = next((a for a in record.artifacts if a.name == name), None) or Artifact(name=name, size_bytes=0)

@@ -74,7 +74,7 @@ class ReconnectingWebSocket:
         Raises
         ------
         NotFoundError
-            The gateway knows no such job.
+            There is no such job.
         AccessError
             The gateway refuses.
         """

@@ -89,7 +89,7 @@ class Job(Blocking[AsyncJob], JobFields):
 
     @property
     def record(self) -> JobRecord:
-        """All that is known of the job."""
+        """The whole record of the job."""
         return self.target.record
 
     refresh = blocking_job(AsyncJob.refresh)

@@ -1,4 +1,4 @@
-"""What a transport does; nothing above it knows which one it has."""
+"""The interface of the two transports; the clients work with either."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file that the server has now; `new` tells whether it did not have it before."""
+    """An uploaded file; `new` is False if the server had it before."""
 
     file: FileRecord
     new: bool

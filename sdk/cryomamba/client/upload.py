@@ -40,8 +40,8 @@ _CHUNK: Final = 1024 * 1024
 class Upload:
     """One file on its way.
 
-    The gateway knows the file by its SHA-256 and which of its parts it has, so an interrupted upload is resumed, also
-    from another process or machine.
+    The gateway identifies the file by its SHA-256 and lists the parts that it has, so an interrupted upload is resumed,
+    also from another process or machine.
 
     Parameters
     ----------

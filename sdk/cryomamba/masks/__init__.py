@@ -1,1 +1,1 @@
-"""What is done with a mask once there is one: pieces, holes, splitting, measuring, meshes. Slab by slab."""
+"""Masks, slab by slab: thresholds, components, cleaning, splitting, measurements, surfaces, meshes."""

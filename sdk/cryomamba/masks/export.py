@@ -66,7 +66,7 @@ def export(volume: Volume, path: Path, *, label: int | None = None, progress: Pr
     InvalidRequestError
         The extension is unknown, a library is missing, or a mesh would be empty.
     VolumeError
-        A label or a mesh is asked for, but the file holds densities.
+        A label or a mesh is requested, but the file contains densities.
     """
     extension = extension_of(path)
     if extension in _MESHES:

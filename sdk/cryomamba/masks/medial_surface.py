@@ -29,7 +29,7 @@ _SIGMA_MAX_A: Final = 160.0
 _STRIP_VOXELS: Final = 2 * 1024 * 1024
 
 Floats = npt.NDArray[np.float32]
-FlatIndices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MedialSurfacePart:
         Smoothed mask relative to the interior of a sheet: 1 inside, 0.5 at the rim.
     """
 
-    voxels: FlatIndices
+    voxels: Indices
     points: Floats
     normals: Floats
     areas_A2: Floats

@@ -111,13 +111,13 @@ def trace_membranes(
             made = path and MaskWriter(path, like, labels=LABELS_MAX, engine=engine, what=what)
             return stack.enter_context(made) if made else None
 
-        whole, medial = writer(files.instances, "instance mask"), writer(files.medial_surface, "medial surface mask")
+        labelled, medial = writer(files.instances, "instance mask"), writer(files.medial_surface, "medial surface mask")
         z = 0
         for ids, part, owners in _trace(instances, label, thickness_A):
             areas += np.bincount(owners, part.areas_A2, minlength=areas.size)
             sampler.add(part, owners)
-            if whole is not None:
-                _write_planes(whole, z, ids)
+            if labelled is not None:
+                _write_planes(labelled, z, ids)
             if medial is not None:
                 _write_planes(medial, z, _planes(part, z, ids))
             z += len(ids)

@@ -99,7 +99,7 @@ def write_stl(parts: Iterator[MeshPart], path: Path) -> None:
     InvalidRequestError
         The mesh is empty.
     """
-    with AtomicFile(path) as file, file.stream() as stream:
+    with AtomicFile(path) as new, new.stream() as stream:
         head = own_label("mesh in angstrom").encode()[:80].ljust(80)
         stream.write(head + bytes(4))
         count, before = 0, np.empty((0, 3), np.float32)
@@ -124,7 +124,7 @@ def write_obj(parts: Iterator[MeshPart], path: Path) -> None:
     InvalidRequestError
         The mesh is empty.
     """
-    with AtomicFile(path) as file, file.stream() as stream:
+    with AtomicFile(path) as new, new.stream() as stream:
         stream.write(f"# {own_label('mesh in angstrom')}\n".encode())
         count = 0
         for part in parts:

@@ -26,7 +26,7 @@ _MIN_DEPTH: Final = 0.55
 _BATCH_VOXELS: Final = 1 << 19
 
 Floats = npt.NDArray[np.float32]
-FlatIndices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 Box = tuple[slice, slice, slice]
 
 
@@ -74,7 +74,7 @@ class Ridge:
         self._start = np.array([side.start for side in box]) - self._origin
         self._stop = np.array([side.stop for side in box]) - self._origin
 
-    def surface(self) -> tuple[FlatIndices, Floats, Floats, Floats]:
+    def surface(self) -> tuple[Indices, Floats, Floats, Floats]:
         """Return the ridge's voxels (n, 3) in `mask`, offsets to the ridge along the normal in Å, normals, and depths.
 
         A depth is the smoothed mask relative to `inside`.
@@ -82,12 +82,12 @@ class Ridge:
         voxels, offset, normal = self._near_ridge()
         on_ridge = self._nearest_of_pairs(voxels, offset, normal) & (self._mask[voxels] > 0)
         voxels, offset, normal = voxels[on_ridge], offset[on_ridge], normal[on_ridge]
-        places = np.stack(np.unravel_index(voxels, self._shape), axis=1)
-        own = ((places >= self._start) & (places < self._stop)).all(axis=1)
+        positions = np.stack(np.unravel_index(voxels, self._shape), axis=1)
+        own = ((positions >= self._start) & (positions < self._stop)).all(axis=1)
         depths = np.asarray(self._field[voxels[own]] / self._inside, np.float32)
-        return places[own] + self._origin, offset[own], normal[own], depths
+        return positions[own] + self._origin, offset[own], normal[own], depths
 
-    def _nearest_of_pairs(self, voxels: FlatIndices, offset: Floats, normal: Floats) -> npt.NDArray[np.bool_]:
+    def _nearest_of_pairs(self, voxels: Indices, offset: Floats, normal: Floats) -> npt.NDArray[np.bool_]:
         """Return whether each voxel is the nearer one of two face neighbours on either side of the ridge."""
         row = np.full(self._field.size, -1, np.int32)
         row[voxels] = np.arange(voxels.size, dtype=np.int32)
@@ -107,15 +107,13 @@ class Ridge:
             nearest[np.where(prefer_first, first, second)] = True
         return nearest
 
-    def _prefer_first(
-        self, voxels: FlatIndices, offset: Floats, first: FlatIndices, second: FlatIndices
-    ) -> npt.NDArray[np.bool_]:
+    def _prefer_first(self, voxels: Indices, offset: Floats, first: Indices, second: Indices) -> npt.NDArray[np.bool_]:
         """Return whether the first of two voxels is preferred: the one in the mask, else the nearer one."""
         one, other = self._mask[voxels[first]] > 0, self._mask[voxels[second]] > 0
         nearer = np.abs(offset[first]) <= np.abs(offset[second])
         return np.where(one == other, nearer, one)
 
-    def _near_ridge(self) -> tuple[FlatIndices, Floats, Floats]:
+    def _near_ridge(self) -> tuple[Indices, Floats, Floats]:
         """Return the voxels near the ridge in the box and one voxel around it, with offsets and normals."""
         candidates = self._candidates()
         found = [
@@ -124,7 +122,7 @@ class Ridge:
         voxels, offset, normal = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return voxels, offset, normal
 
-    def _candidates(self) -> FlatIndices:
+    def _candidates(self) -> Indices:
         """Return the voxels of the mask and their face neighbours, in the box and one voxel around it."""
         low = np.maximum(self._start - 1, 1)
         high = np.minimum(self._stop + 1, np.array(self._shape) - 1)
@@ -140,10 +138,10 @@ class Ridge:
             near |= shifted(axis, 1)
             near |= shifted(axis, -1)
         z, y, x = np.nonzero(near)
-        places: FlatIndices = (z + low[0]) * self._strides[0] + (y + low[1]) * self._strides[1] + x + low[2]
-        return places
+        positions: Indices = (z + low[0]) * self._strides[0] + (y + low[1]) * self._strides[1] + x + low[2]
+        return positions
 
-    def _newton_step(self, voxels: FlatIndices) -> tuple[FlatIndices, Floats, Floats]:
+    def _newton_step(self, voxels: Indices) -> tuple[Indices, Floats, Floats]:
         """Return those of the voxels that are near the ridge, with the offset to it in Å and its normal."""
         reach = np.float32(_MAX_STEP) * self._size.max()
         voxels = voxels[self._field[voxels] >= _MIN_DEPTH * self._inside]
@@ -159,17 +157,17 @@ class Ridge:
         near = (np.abs(offset) <= reach) & (curvature <= -np.float32(_MIN_CURVATURE) / self._variance_A2)
         return voxels[near], offset[near], normal[near]
 
-    def _first_derivative(self, voxels: FlatIndices, axis: int) -> Floats:
+    def _first_derivative(self, voxels: Indices, axis: int) -> Floats:
         step, field = self._strides[axis], self._field
         first: Floats = (field[voxels + step] - field[voxels - step]) / (2 * self._size[axis])
         return first
 
-    def _second_derivative(self, voxels: FlatIndices, axis: int) -> Floats:
+    def _second_derivative(self, voxels: Indices, axis: int) -> Floats:
         step, field = self._strides[axis], self._field
         second: Floats = (field[voxels + step] - 2 * field[voxels] + field[voxels - step]) / self._size[axis] ** 2
         return second
 
-    def _mixed_derivative(self, voxels: FlatIndices, one: int, other: int) -> Floats:
+    def _mixed_derivative(self, voxels: Indices, one: int, other: int) -> Floats:
         a, b, field = self._strides[one], self._strides[other], self._field
         difference = field[voxels + a + b] - field[voxels + a - b] - field[voxels - a + b] + field[voxels - a - b]
         mixed: Floats = difference / (4 * self._size[one] * self._size[other])

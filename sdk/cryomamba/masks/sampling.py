@@ -117,7 +117,7 @@ def nearest_signs(
 
 
 def _one_per_cell(points: SurfacePoints, cell_A: float) -> SurfacePoints:
-    """Return of the points of a component in a cell the one nearest to its middle, in a fixed order."""
+    """Return the point of each component that is nearest to the centre of each cell, in a fixed order."""
     cells = np.floor(points.positions_A / cell_A).astype(np.int64)
     off = (((points.positions_A / cell_A - cells) - 0.5) ** 2).sum(axis=1)
     order = np.lexsort((*points.positions_A.T[::-1], off, *cells.T[::-1], points.components))
@@ -133,22 +133,22 @@ def _separated(points: SurfacePoints, spacing_A: float) -> Floats:
 
 
 def _poisson_disk(points: SurfacePoints, spacing_A: float) -> SurfacePoints:
-    places = _separated(points, spacing_A)
+    positions = _separated(points, spacing_A)
     cells = np.floor(points.positions_A / spacing_A).astype(np.int64)
     colours = (cells % 3) @ np.array([9, 3, 1])
     _, cell = np.unique(np.column_stack([points.components, cells]), axis=0, return_inverse=True)
-    taken = np.empty(0, np.int64)
+    selected = np.empty(0, np.int64)
     for colour in range(27):
         left = np.flatnonzero(colours == colour)
-        if taken.size:
-            tree = import_optional("scipy.spatial").cKDTree(places[taken])
-            left = left[~np.isfinite(tree.query(places[left], distance_upper_bound=spacing_A)[0])]
+        if selected.size:
+            tree = import_optional("scipy.spatial").cKDTree(positions[selected])
+            left = left[~np.isfinite(tree.query(positions[left], distance_upper_bound=spacing_A)[0])]
         while left.size:
             _, first, back = np.unique(cell[left], return_index=True, return_inverse=True)
             chosen = left[first]
-            taken = np.concatenate([taken, chosen])
-            left = left[np.linalg.norm(places[left] - places[chosen[back]], axis=1) >= spacing_A]
-    return points.select(np.sort(taken))
+            selected = np.concatenate([selected, chosen])
+            left = left[np.linalg.norm(positions[left] - positions[chosen[back]], axis=1) >= spacing_A]
+    return points.select(np.sort(selected))
 
 
 def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
@@ -167,12 +167,12 @@ def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
     roots = np.unique(group, return_index=True)[1]
     ends = tree.tocoo()
     rows, columns = np.concatenate([ends.row, np.full(groups, count)]), np.concatenate([ends.col, roots])
-    whole = sparse.coo_array((np.ones(rows.size), (rows, columns)), shape=(count + 1, count + 1)).tocsr()
-    order, before = graphs.breadth_first_order(whole, count, directed=False)
+    rooted = sparse.coo_array((np.ones(rows.size), (rows, columns)), shape=(count + 1, count + 1)).tocsr()
+    order, before = graphs.breadth_first_order(rooted, count, directed=False)
     flips = _flips(points, before[:count])
-    for place in order[1:].tolist():
-        parent = before[place]
-        signs[place] = 1.0 if parent == count else signs[parent] * flips[place]
+    for row in order[1:].tolist():
+        parent = before[row]
+        signs[row] = 1.0 if parent == count else signs[parent] * flips[row]
     normals: Floats = points.normals * signs[:, None]
     normals *= _outward(points.positions_A, normals, group, groups)[group][:, None]
     inward = _inward_parts(replace(points, normals=normals), one, other, spacing_A)
@@ -181,11 +181,13 @@ def _oriented(points: SurfacePoints, spacing_A: float) -> Floats:
 
 
 def _neighbours(points: SurfacePoints, spacing_A: float) -> tuple[Numbers, Numbers]:
-    places = _separated(points, spacing_A)
-    tree = import_optional("scipy.spatial").cKDTree(places)
-    distance, near = tree.query(places, k=min(_NEIGHBOURS + 1, len(places)), distance_upper_bound=_REACH * spacing_A)
-    near, distance = near.reshape(len(places), -1), distance.reshape(len(places), -1)
-    one = np.repeat(np.arange(len(places)), near.shape[1])
+    positions = _separated(points, spacing_A)
+    tree = import_optional("scipy.spatial").cKDTree(positions)
+    distance, near = tree.query(
+        positions, k=min(_NEIGHBOURS + 1, len(positions)), distance_upper_bound=_REACH * spacing_A
+    )
+    near, distance = near.reshape(len(positions), -1), distance.reshape(len(positions), -1)
+    one = np.repeat(np.arange(len(positions)), near.shape[1])
     pairs = np.column_stack([one, near.reshape(-1)])[np.isfinite(distance).reshape(-1)]
     pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
     return pairs[:, 0], pairs[:, 1]

@@ -27,15 +27,15 @@ _SIGMA: Final = 1.1
 _TRUNCATE: Final = 2.5
 _VOXELS: Final = 4 * 1024 * 1024
 
-FlatIndices = tuple[npt.NDArray[np.intp], ...]
-Spots = npt.NDArray[np.int32]
+Coordinates = tuple[npt.NDArray[np.intp], ...]
+FlatIndices = npt.NDArray[np.int32]
 Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
 
 def face_areas(
     labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
-) -> Iterator[tuple[Spots, Floats]]:
+) -> Iterator[tuple[FlatIndices, Floats]]:
     """Yield the surface area of the voxels in a window's core, in several parts.
 
     Each label has its own surface, also where two labels touch. Faces on the volume's border do not count.
@@ -61,7 +61,7 @@ def face_areas(
 
     shape = (core.stop - core.start, *labels.shape[1:])
 
-    def faces(rows: slice) -> list[tuple[Spots, Floats]]:
+    def faces(rows: slice) -> list[tuple[FlatIndices, Floats]]:
         first = max(rows.start - HALO, 0)
         strip = near[:, first : rows.stop + HALO]
         counted = (slice(top, top + shape[0]), slice(rows.start - first, rows.stop - first))
@@ -72,7 +72,7 @@ def face_areas(
         ]
 
     with ThreadPoolExecutor(threads) as pool:
-        pending: deque[Future[list[tuple[Spots, Floats]]]] = deque()
+        pending: deque[Future[list[tuple[FlatIndices, Floats]]]] = deque()
         # The faces of a noisy mask take far more memory than the mask, so few strips are computed ahead.
         for rows in strips(near.shape, HALO, voxels=_VOXELS):
             pending.append(pool.submit(faces, rows))
@@ -96,7 +96,7 @@ def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
 
 def _label_faces(
     mask: npt.NDArray[np.bool_], core: tuple[slice, slice], box: tuple[slice, ...], voxel_size_A: Spacing
-) -> Iterator[tuple[FlatIndices, Floats]]:
+) -> Iterator[tuple[Coordinates, Floats]]:
     """Yield the faces of voxels in the core's planes and rows, in coordinates of the array that `box` refers to."""
     smooth = import_optional("scipy.ndimage").gaussian_filter(
         mask.view(np.uint8), _SIGMA, output=np.float32, truncate=_TRUNCATE, mode="nearest"

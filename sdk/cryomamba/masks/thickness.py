@@ -28,8 +28,8 @@ _TILE_VOXELS: Final = 8 * 1024 * 1024
 # Most objects are thin: a margin of this fraction of the reach suffices for them, at half the cost.
 _NEAR: Final = 0.4
 
-FlatIndices = tuple[npt.NDArray[np.intp], ...]
-Spots = npt.NDArray[np.int32]
+Coordinates = tuple[npt.NDArray[np.intp], ...]
+FlatIndices = npt.NDArray[np.int32]
 Voxels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
@@ -41,7 +41,7 @@ def thickness_halo(voxel_size_A: Spacing) -> int:
 
 def medial_thickness(
     labels: Labels, core: slice, voxel_size_A: Spacing, *, threads: int = 1
-) -> Iterator[tuple[Spots, Floats]]:
+) -> Iterator[tuple[FlatIndices, Floats]]:
     """Yield the thickness at the voxels of the medial axis in a window's core, in several parts.
 
     Parameters
@@ -104,7 +104,7 @@ def _distances(labels: Labels, tile: tuple[slice, ...], voxel_size_A: Spacing, r
     return np.pad(distance[inner], missing, "edge")
 
 
-def _measure(distance: Floats, voxel_size_A: Spacing) -> tuple[FlatIndices, Floats]:
+def _measure(distance: Floats, voxel_size_A: Spacing) -> tuple[Coordinates, Floats]:
     """Return a tile's voxels on the medial axis and the thickness there, from distances with one voxel around it."""
     core = np.zeros(distance.shape, np.bool_)
     core[1:-1, 1:-1, 1:-1] = distance[1:-1, 1:-1, 1:-1] > 0

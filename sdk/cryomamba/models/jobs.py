@@ -154,7 +154,7 @@ class SubmitRequest(Request):
     client_key : str, optional
         Repeating a submit with the same key gives the same job, among the jobs of the same owner.
     owner : str
-        Whose job it is; the gateway writes the token's owner here and a locked bus the key's, whatever a client says.
+        The owner of the job; set by the gateway from the token, or by the broker from the key, and not by the client.
     """
 
     volume: VolumeSource

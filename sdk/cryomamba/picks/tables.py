@@ -34,7 +34,7 @@ class TomogramInfo:
     name: str
 
 
-def write_csv(picks: Picks, path: Path, frame: TomogramInfo) -> None:
+def write_csv(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     """Write one row per pick.
 
     ``z``, ``y``, ``x`` are in voxels, 0.0 at the centre of the first one; ``z_A``, ``y_A``, ``x_A`` are multiplied by
@@ -46,14 +46,14 @@ def write_csv(picks: Picks, path: Path, frame: TomogramInfo) -> None:
     if picks.normals is not None:
         more, heads = picks.normals, NORMAL_COLUMNS
     elif picks.kind == "filaments":
-        more, heads = picks.track_lengths_A(frame.voxel_size_A)[:, None], (TRACK_COLUMN,)
+        more, heads = picks.track_lengths_A(tomogram.voxel_size_A)[:, None], (TRACK_COLUMN,)
     with AtomicFile(path) as new, io.TextIOWrapper(new.stream(), "utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow((*COLUMNS, *heads))
-        for place, score, label, rest in zip(picks.positions, picks.scores, picks.labels, more, strict=True):
-            physical = place * frame.voxel_size_A
-            places = (f"{at:.3f}" for at in (*place, *physical))
-            writer.writerow([*places, f"{score:.2f}", int(label), *(f"{value:.5f}" for value in rest)])
+        for position, score, label, rest in zip(picks.positions, picks.scores, picks.labels, more, strict=True):
+            physical = position * tomogram.voxel_size_A
+            coordinates = (f"{at:.3f}" for at in (*position, *physical))
+            writer.writerow([*coordinates, f"{score:.2f}", int(label), *(f"{value:.5f}" for value in rest)])
 
 
 def read_csv(path: Path, kind: Kind = "particles") -> Picks:
@@ -93,7 +93,7 @@ def read_csv(path: Path, kind: Kind = "particles") -> Picks:
     return Picks(table[:, :3], table[:, -2], table[:, -1].astype(np.int64), kind, normals)
 
 
-def write_star(picks: Picks, path: Path, frame: TomogramInfo) -> None:
+def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     """Write a RELION 5 STAR file of particles.
 
     ``rlnCenteredCoordinate{X,Y,Z}Angst`` is (voxel − size / 2) · voxel size, as in RELION's ``particle_set.cpp``, where
@@ -103,9 +103,9 @@ def write_star(picks: Picks, path: Path, frame: TomogramInfo) -> None:
     Normals become angles, see :mod:`cryomamba.picks.angles`.
     """
     heads = ["rlnTomoName", *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")]
-    centred = (picks.positions - np.array(frame.shape) / 2) * frame.voxel_size_A
+    centred = (picks.positions - np.array(tomogram.shape) / 2) * tomogram.voxel_size_A
     columns: list[Iterable[str]] = [
-        [_word(frame.name)] * len(picks),
+        [_word(tomogram.name)] * len(picks),
         *([f"{at:.3f}" for at in centred[:, axis]] for axis in (2, 1, 0)),
     ]
     if picks.kind != "membranes":
@@ -114,7 +114,7 @@ def write_star(picks: Picks, path: Path, frame: TomogramInfo) -> None:
     columns.append(str(label) for label in picks.labels)
     if picks.kind == "filaments":
         heads += ["rlnHelicalTubeID", "rlnHelicalTrackLengthAngst"]
-        columns.append(f"{length:.3f}" for length in picks.track_lengths_A(frame.voxel_size_A))
+        columns.append(f"{length:.3f}" for length in picks.track_lengths_A(tomogram.voxel_size_A))
     else:
         heads += ["rlnTomoManifoldIndex" if picks.kind == "membranes" else "rlnClassNumber"]
     for head, values in _angle_columns(picks).items():
@@ -144,7 +144,7 @@ def _angle_columns(picks: Picks) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def write_dynamo(picks: Picks, path: Path, frame: TomogramInfo) -> None:
+def write_dynamo(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     """Write a Dynamo table: 35 columns, a row per particle.
 
     Columns 24 to 26 are x, y, z in voxels, counted from 1 as in MATLAB. Column 10 is the score, 20 the number of the
@@ -152,7 +152,7 @@ def write_dynamo(picks: Picks, path: Path, frame: TomogramInfo) -> None:
     the label of a particle. Columns 7 to 9 are angles that align a particle's z axis with the normal; 0 without
     normals. Shifts are 0, and no tilt range is given.
     """
-    del frame
+    del tomogram
     table = np.zeros((len(picks), _DYNAMO_COLUMNS))
     table[:, 0] = np.arange(1, len(picks) + 1)
     table[:, 1] = 1
@@ -175,7 +175,7 @@ _WRITERS: Final[Mapping[str, Callable[[Picks, Path, TomogramInfo], None]]] = {
 EXTENSIONS: Final = tuple(_WRITERS)
 
 
-def write_picks(picks: Picks, path: Path, frame: TomogramInfo) -> None:
+def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     """Write picks in the format of the file extension: ``.csv``, ``.star`` or ``.tbl``.
 
     Raises
@@ -189,7 +189,7 @@ def write_picks(picks: Picks, path: Path, frame: TomogramInfo) -> None:
             f"Unknown output format: '{path.name}'.",
             hint=f"Picks can be written to {', '.join(EXTENSIONS[:-1])} or {EXTENSIONS[-1]} files.",
         )
-    writer(picks, path, frame)
+    writer(picks, path, tomogram)
 
 
 def _word(name: str) -> str:

@@ -49,8 +49,8 @@ class VoxelFile:
 
     def read_into(self, target: Array, sections: Span, rows: Span, columns: Span) -> None:
         """Read a block into `target`, an array of its shape in file order, of any numeric dtype, strided or not."""
-        whole = self._layout.file_shape[2]
-        first, last = (0, whole) if self._bridges(columns) else columns
+        width = self._layout.file_shape[2]
+        first, last = (0, width) if self._bridges(columns) else columns
         inner = slice(columns[0] - first, columns[1] - first)
         direct = inner == slice(0, last - first) and self._takes_bytes(target)
         buffer = np.empty(0, np.uint8) if direct else self._buffer(rows, (first, last))
@@ -65,8 +65,8 @@ class VoxelFile:
 
     def write_from(self, source: Array, sections: Span, rows: Span, columns: Span) -> None:
         """Write `source`, a block in file order of the file's own dtype (not for voxels of 4 bits)."""
-        whole = self._layout.file_shape[2]
-        first, last = (0, whole) if self._bridges(columns) else columns
+        width = self._layout.file_shape[2]
+        first, last = (0, width) if self._bridges(columns) else columns
         inner = slice(columns[0] - first, columns[1] - first)
         buffer = self._buffer(rows, (first, last))
         for section in range(*sections):

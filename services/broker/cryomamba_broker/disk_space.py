@@ -20,10 +20,9 @@ _BLOCK: Final = 512
 
 
 def job_nbytes(volume: VolumeSummary, engine: EngineInfo, params: Mapping[str, Any]) -> int:
-    """Return how many bytes a job takes at its fullest: the mask, what its engine writes, and what was asked for.
+    """Return the most disk space that a job takes, in bytes: the mask, the engine's files, and the requested outputs.
 
-    Tables, headers and packed files are not in it, nor is a packed volume, whose unpacking looks for room itself; the
-    reserve is for those.
+    The reserve covers tables, headers and compressed files; the decompression of a volume checks the disk itself.
     """
     requested = requested_formats(engine.parameters, params)
     asked = sum(EXPORTS[form].bytes_per_voxel for form in requested)

@@ -27,7 +27,7 @@ from cryomamba_broker.counters import Counters, Throttle
 # Claims and renewals, one of them for each worker, wait for many seconds.
 IN_FLIGHT_MAX: Final = 2048
 REPLIES_KEPT: Final = 1024
-CHANGING: Final = frozenset(
+REPLIES_CACHED_FOR: Final = frozenset(
     {
         messages.JOB_SUBMIT,
         messages.JOB_CANCEL,
@@ -96,7 +96,7 @@ class Dispatcher:
     Parameters
     ----------
     socket : zmq.asyncio.Socket
-    stamp : EnvelopeFactory
+    envelopes : EnvelopeFactory
         Makes the envelopes of replies.
     handlers : mapping
         One per request type.
@@ -110,7 +110,7 @@ class Dispatcher:
     def __init__(
         self,
         socket: zmq.asyncio.Socket,
-        stamp: EnvelopeFactory,
+        envelopes: EnvelopeFactory,
         handlers: Mapping[str, Handler],
         counters: Counters,
         wall: Callable[[], float],
@@ -118,7 +118,7 @@ class Dispatcher:
     ) -> None:
         self._socket = socket
         self._authenticator = authenticator
-        self._envelopes = stamp
+        self._envelopes = envelopes
         self._handlers = handlers
         self._counters = counters
         self._wall = wall
@@ -186,7 +186,7 @@ class Dispatcher:
             logger.exception("The request %s failed with an unexpected error.", request.type)
             await self._send([identity, self._error(request.id, _internal_error())])
             return
-        if request.type in CHANGING:
+        if request.type in REPLIES_CACHED_FOR:
             self._remember(key, header)
         if not await self._send([identity, header, *answer.parts]):
             await answer.undo()

@@ -35,7 +35,7 @@ class EventPublisher:
     Parameters
     ----------
     socket : zmq.asyncio.Socket
-    stamp : EnvelopeFactory
+    envelopes : EnvelopeFactory
         The broker's.
     store : StoreThread
         Holds the state that a late joiner is sent.
@@ -51,7 +51,7 @@ class EventPublisher:
     def __init__(
         self,
         socket: zmq.asyncio.Socket,
-        stamp: EnvelopeFactory,
+        envelopes: EnvelopeFactory,
         store: StoreThread,
         counters: Counters,
         wall: Callable[[], float],
@@ -61,7 +61,7 @@ class EventPublisher:
         self._socket = socket
         self._subscriptions = subscriptions
         self._rebind = rebind
-        self._envelopes = stamp
+        self._envelopes = envelopes
         self._store = store
         self._counters = counters
         self._wall = wall

@@ -1,4 +1,4 @@
-"""The working folder of one attempt at a job, locked while in use, so that abandoned ones can be told and removed."""
+"""The working folder of one attempt at a job, locked while in use, so that abandoned ones can be found and removed."""
 
 from __future__ import annotations
 

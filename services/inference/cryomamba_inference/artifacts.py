@@ -155,20 +155,12 @@ def write_artifacts(
 
     def reporter(number: int) -> Callable[[float], None]:
         def report(fraction: float) -> None:
+            # Arrays of many sizes are freed in between; what the C library keeps of them is a seventh more memory.
+            release_free_memory()
             check()
             outcome.meter.update((number + fraction) / steps)
 
         return report
-
-    def trimming_reporter(number: int) -> Callable[[float], None]:
-        report = reporter(number)
-
-        def trim_and_report(fraction: float) -> None:
-            # Arrays of many sizes are freed there; what the C library keeps of them is a seventh more memory.
-            release_free_memory()
-            report(fraction)
-
-        return trim_and_report
 
     names = [MASK.name, *([SCORES.name] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
@@ -176,25 +168,29 @@ def write_artifacts(
             names.append(EXPORTS[form].name)
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=reporter(number))
         # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
-        source, report = LabelSource.of_volume(mask), trimming_reporter(len(masks))
+        source, report = LabelSource.of_volume(mask), reporter(len(masks))
         measured = measure(source, engine.labels, shape=engine.needs_volume, progress=report, threads=threads)
         picks = outcome.picks
         if options is not None:
-            report = trimming_reporter(len(masks) + 1)
+            report = reporter(len(masks) + 1)
             measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, report)
             names += written
         write_csv(measured, folder / STATISTICS_TABLE.name)
     statistics = _statistics(outcome, engine, volume_name, measured, picks)
     text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
     (folder / STATISTICS.name).write_text(text, encoding="utf-8")
-    names += [STATISTICS.name, STATISTICS_TABLE.name]
-    frame = TomogramInfo(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
-    tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
-    for name, table in tables.items():
-        if table is not None:
-            write_picks(table, folder / name, frame)
-            names.append(name)
+    names += [STATISTICS.name, STATISTICS_TABLE.name, *_write_picks(outcome, picks, volume_name)]
     return tuple(_describe(folder / name, check) for name in names)
+
+
+def _write_picks(outcome: Outcome, picks: Picks | None, volume_name: str) -> list[str]:
+    """Write the tables of picks and candidates; return their names."""
+    info = TomogramInfo(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
+    tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
+    written = {name: table for name, table in tables.items() if table is not None}
+    for name, table in written.items():
+        write_picks(table, outcome.mask.parent / name, info)
+    return list(written)
 
 
 def membrane_options(engine: Engine[Any]) -> MembraneOptions | None:

@@ -50,7 +50,7 @@ class _Result:
 
 
 class _LeaseLost(Exception):  # noqa: N818 (not an error: another worker has the job now)
-    """The broker has given the job to another worker, or the job has result."""
+    """Another worker runs the job now, or the job has ended."""
 
 
 class Attempt:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from cryomamba.volumes import open_volume
 from cryomamba_inference.artifacts import membrane_options, read_statistics, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
-from cryomamba_inference.runner import Control, Outcome, Task, run_task
+from cryomamba_inference.runner import Control, EventSink, Outcome, Task, run_task
 
 LOCAL_JOB = "local"
 LocalEvent = ProgressEvent | PreviewEvent
@@ -109,23 +108,21 @@ class LocalRunner:
         engine = Registry.discover().create(request.engine, request.params)
         candidates = _candidates(engine, source)
         _require_available(engine, formats, candidates)
+        task = Task(
+            engine=engine,
+            shape=request.volume.shape,
+            voxel_size_A=request.volume.voxel_size_A or (1.0, 1.0, 1.0),
+            preview=request.preview,
+            job_id=LOCAL_JOB,
+            keep_scores="scores" in formats,
+            candidates=candidates,
+        )
         control, events = Control(cancelled), _CallbackEventSink(on_event)
         executor = self._open_executor()
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
-                keep = "scores" in formats
-                outcome = _segment(
-                    source,
-                    request,
-                    engine,
-                    Path(folder),
-                    executor,
-                    control,
-                    events,
-                    keep_scores=keep,
-                    candidates=candidates,
-                )
+                outcome = _segment(source, request, task, Path(folder), executor, control, events)
                 write_artifacts(
                     outcome,
                     engine,
@@ -193,31 +190,16 @@ def _require_available(engine: Engine[Any], formats: Sequence[ExportFormat], can
 def _segment(
     source: Path | None,
     request: SubmitRequest,
-    engine: Engine[Any],
+    task: Task,
     folder: Path,
     executor: TileExecutor,
     control: Control,
-    events: _CallbackEventSink,
-    *,
-    keep_scores: bool,
-    candidates: Picks | None,
+    events: EventSink,
 ) -> Outcome:
-    with ExitStack() as stack:
-        volume = None
-        if source is not None:
-            opened = open_volume(source, voxel_size_A=request.volume.voxel_size_A, scratch=folder)
-            volume = stack.enter_context(opened)
-        task = Task(
-            engine=engine,
-            volume=volume,
-            shape=request.volume.shape,
-            voxel_size_A=request.volume.voxel_size_A or (1.0, 1.0, 1.0),
-            preview=request.preview,
-            job_id=LOCAL_JOB,
-            keep_scores=keep_scores,
-            candidates=candidates,
-        )
+    if source is None:
         return run_task(task, folder, executor, control, events)
+    with open_volume(source, voxel_size_A=request.volume.voxel_size_A, scratch=folder) as volume:
+        return run_task(replace(task, volume=volume), folder, executor, control, events)
 
 
 def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalResult:

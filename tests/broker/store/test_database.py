@@ -18,7 +18,7 @@ from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 
 def test_a_newer_store_is_refused(tmp_path: Path, open_store: OpenStore) -> None:
-    """A database from the future is left alone, with a word about it."""
+    """A database of a newer version is not changed, and the error names both versions."""
     open_store().close()
     with sqlite3.connect(tmp_path / "jobs.sqlite") as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
@@ -28,7 +28,7 @@ def test_a_newer_store_is_refused(tmp_path: Path, open_store: OpenStore) -> None
 
 
 def first_schema(path: Path) -> str:
-    """Make a store as the first release did, with a job in it, and return the job's id."""
+    """Create a store of the first schema with one job, and return the job's id."""
     with sqlite3.connect(path) as connection:
         connection.executescript(MIGRATIONS[0])
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -44,8 +44,8 @@ def first_schema(path: Path) -> str:
     return job
 
 
-def test_an_older_store_is_carried_over(tmp_path: Path) -> None:
-    """What an earlier release wrote is there, is nobody's, and can be worked on."""
+def test_an_older_store_is_migrated(tmp_path: Path) -> None:
+    """The jobs of an earlier version are kept, have no owner, and can be run."""
     path = tmp_path / "jobs.sqlite"
     job = first_schema(path)
     store = Store(path)
@@ -58,7 +58,7 @@ def test_an_older_store_is_carried_over(tmp_path: Path) -> None:
 
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
-    """The steps are one transaction: the release before can still be used."""
+    """All steps are one transaction: the earlier version can still open the store."""
     path = tmp_path / "jobs.sqlite"
     first_schema(path)
     with sqlite3.connect(path) as connection:
@@ -72,15 +72,15 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> No
     connection.close()
 
 
-def test_what_was_committed_is_on_the_disk(store: Store) -> None:
-    """Each commit is brought to the disk before it is answered: a power cut takes nothing back."""
+def test_a_commit_is_synced_to_the_disk(store: Store) -> None:
+    """Each commit is synced before the reply is sent, so a power failure loses nothing that was acknowledged."""
     read = store.database.read
     assert read.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert read.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
 def test_another_programs_database_is_refused(tmp_path: Path) -> None:
-    """A file that is not ours is not written to."""
+    """A database of another program is not changed."""
     path = tmp_path / "jobs.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE cats (name TEXT)")
@@ -91,8 +91,8 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_damaged_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    """What is no database at all leads to an error that says what to do."""
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    """A file that is not a database leads to an error with a hint."""
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(UnavailableError, match="job store") as caught:
@@ -101,7 +101,7 @@ def test_a_damaged_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_refuses_the_change_and_loses_nothing(store: Store) -> None:
-    """A submit that finds no room is refused as such; with room again, the store goes on."""
+    """A submit on a full disk is refused with its own code; when there is space again, the store works."""
     first = store.submissions.submit(new_job(), ALL).record
     pages = store.database.read.execute("PRAGMA page_count").fetchone()[0]
     store.database.read.execute(f"PRAGMA max_page_count = {pages}")

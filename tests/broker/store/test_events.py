@@ -10,7 +10,7 @@ from cryomamba_broker.store import Store
 
 
 def test_events_are_replayed_from_any_point(store: Store) -> None:
-    """Whoever has seen event n gets the rest, of all jobs or of one, and learns the newest number."""
+    """The events after event n come in order, of all jobs or of one, with the number of the newest."""
     a, b = (store.submissions.submit(new_job(), ALL).record.job_id for _ in range(2))
     store.jobs.cancel(a, ALL)
     assert [event.n for event in store.events.since(1, ALL).events] == [2, 3]

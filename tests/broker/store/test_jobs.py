@@ -14,8 +14,8 @@ from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.store import Store
 
 
-def test_retry_gives_the_attempts_anew_and_keeps_the_errors(store: Store) -> None:
-    """A person's retry starts the budget again; what went wrong before stays in the record."""
+def test_retry_resets_the_attempts_and_keeps_the_errors(store: Store) -> None:
+    """A retry starts a new count of attempts; earlier errors stay in the record."""
     store.submissions.submit(new_job(), ALL)
     record, attempt = claimed(store)
     store.leases.fail(attempt, JobError(code=ErrorCode.ENGINE_FAILED, message="No."))
@@ -28,7 +28,7 @@ def test_retry_gives_the_attempts_anew_and_keeps_the_errors(store: Store) -> Non
 
 
 def test_pages_go_from_new_to_old_without_gap_or_repeat(store: Store) -> None:
-    """A listing cut by its limit or by the size of a message continues where it ended."""
+    """A page that ends at its limit or at the size of a message is continued by its cursor."""
     made = [store.submissions.submit(new_job(params={"text": "x" * 8000}), ALL).record.job_id for _ in range(25)]
     listed: list[str] = []
     cursor, pages = None, 0
@@ -44,7 +44,7 @@ def test_pages_go_from_new_to_old_without_gap_or_repeat(store: Store) -> None:
 
 
 def test_a_listing_can_be_of_one_state(store: Store) -> None:
-    """The filter goes before the limit."""
+    """The filter is applied before the limit."""
     for _ in range(3):
         store.submissions.submit(new_job(), ALL)
     running, _ = claimed(store)
@@ -54,7 +54,7 @@ def test_a_listing_can_be_of_one_state(store: Store) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1 OR 1", "²", "9" * 30])
-def test_a_cursor_that_no_page_gave_is_refused(store: Store, cursor: str) -> None:
-    """Nonsense in a cursor is an error and not an empty page."""
+def test_an_invalid_cursor_is_refused(store: Store, cursor: str) -> None:
+    """A cursor that did not come from a page is an error, not an empty page."""
     with pytest.raises(InvalidRequestError):
         store.jobs.page(ListRequest(cursor=cursor), ALL)

@@ -19,8 +19,8 @@ from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.store import Attempt, Store
 
 
-def test_two_connections_hand_out_each_job_once(tmp_path: Path) -> None:
-    """400 jobs claimed by two connections, always two at the same moment, go out once each."""
+def test_two_connections_lease_each_job_once(tmp_path: Path) -> None:
+    """400 jobs that two connections claim concurrently are leased once each."""
     path = tmp_path / "jobs.sqlite"
     filling = Store(path)
     for _ in range(400):
@@ -60,7 +60,7 @@ def test_a_worker_gets_only_engines_that_it_offers(store: Store) -> None:
 
 
 def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(store: Store) -> None:
-    """A worker that asks while it holds a job is given that job, as the same attempt, and no event is written."""
+    """A worker that claims while it holds a job gets that job, as the same attempt, and no event is written."""
     for _ in range(2):
         store.submissions.submit(new_job(), ALL)
     first, _ = claimed(store)
@@ -70,7 +70,7 @@ def test_a_claim_whose_answer_was_lost_gives_the_same_job_again(store: Store) ->
     assert store.events.last() == events
 
 
-def test_a_lease_that_runs_out_leads_to_attempt_2_and_keeps_the_error(store: Store, time: SettableClock) -> None:
+def test_an_expired_lease_leads_to_attempt_2_and_keeps_the_error(store: Store, time: SettableClock) -> None:
     """A silent worker loses the job; after a pause another one gets it."""
     job = store.submissions.submit(new_job(), ALL).record
     claimed(store, "lost")
@@ -102,7 +102,7 @@ def test_a_job_is_tried_three_times_with_growing_pauses(store: Store, time: Sett
 
 
 def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: SettableClock) -> None:
-    """Once another attempt runs, nothing that the first worker sends counts."""
+    """Once another attempt runs, the first worker's requests are refused."""
     store.submissions.submit(new_job(), ALL)
     _, zombie = claimed(store, "zombie")
     time.now += 31
@@ -122,8 +122,8 @@ def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: Settabl
     assert store.leases.finish(attempt, ()).record.state is JobState.COMPLETED
 
 
-def test_giving_a_lease_back_costs_no_attempt(store: Store) -> None:
-    """A worker may be shut down as often as one likes; the attempt's number still never comes again."""
+def test_a_released_lease_is_not_counted_as_an_attempt(store: Store) -> None:
+    """A worker may be shut down any number of times; attempt numbers are still never reused."""
     store.submissions.submit(new_job(), ALL)
     for number in range(1, 6):
         record, attempt = claimed(store)
@@ -134,8 +134,8 @@ def test_giving_a_lease_back_costs_no_attempt(store: Store) -> None:
     assert store.leases.fail(attempt, error).record.state is JobState.PENDING
 
 
-def test_a_cancelled_job_goes_no_further_than_its_attempt(store: Store, time: SettableClock) -> None:
-    """A job that should stop is not tried again, whether its worker says so, fails, gives it back or is lost."""
+def test_a_cancelled_job_is_not_attempted_again(store: Store, time: SettableClock) -> None:
+    """A job that is being cancelled is not requeued, whether its worker confirms, fails, releases it or is lost."""
     for number in range(4):
         store.submissions.submit(new_job(), ALL)
         record, attempt = claimed(store, f"w{number}")
@@ -153,8 +153,8 @@ def test_a_cancelled_job_goes_no_further_than_its_attempt(store: Store, time: Se
         assert store.jobs.get(record.job_id, ALL).state is JobState.CANCELLED
 
 
-def test_a_broker_that_starts_gives_running_jobs_one_lease(open_store: OpenStore, time: SettableClock) -> None:
-    """Workers that lived through the broker's absence keep their jobs."""
+def test_a_broker_that_starts_extends_all_leases(open_store: OpenStore, time: SettableClock) -> None:
+    """Workers that kept running while the broker was down keep their jobs."""
     store = open_store()
     store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
@@ -166,7 +166,7 @@ def test_a_broker_that_starts_gives_running_jobs_one_lease(open_store: OpenStore
 
 
 def test_a_lease_that_was_just_written_is_not_written_again(store: Store, tmp_path: Path, time: SettableClock) -> None:
-    """However often a worker asks, the lease is extended once per renewal interval."""
+    """However often a worker renews, the lease is written once per renewal interval."""
     store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
     log = tmp_path / "jobs.sqlite-wal"
@@ -183,7 +183,7 @@ def test_a_lease_that_was_just_written_is_not_written_again(store: Store, tmp_pa
 
 
 def test_too_long_a_list_of_artifacts_is_refused(store: Store) -> None:
-    """A worker cannot make a record that no message could carry."""
+    """A worker cannot make a record that does not fit into a message."""
     store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
     with pytest.raises(InvalidRequestError):

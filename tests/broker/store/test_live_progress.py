@@ -14,7 +14,7 @@ from cryomamba_broker.store import Store
 
 
 def test_progress_is_seen_at_once_and_stored_with_the_lease(open_store: OpenStore, time: SettableClock) -> None:
-    """A broker that restarts knows the progress of the last lease that was written, and no older one."""
+    """A broker that restarts has the progress that was stored with the last lease."""
     store = open_store()
     store.submissions.submit(new_job(), ALL)
     record, attempt = claimed(store)
@@ -32,7 +32,7 @@ def test_progress_is_seen_at_once_and_stored_with_the_lease(open_store: OpenStor
 
 
 def test_progress_outlives_its_attempt_only_where_the_job_ends(store: Store) -> None:
-    """A failed job keeps how far it was; one that is tried again starts from nothing."""
+    """A failed job keeps its last progress; a requeued one starts from zero."""
     store.submissions.submit(new_job(), ALL)
     _, attempt = claimed(store)
     store.leases.report(attempt, Progress(fraction=0.75))

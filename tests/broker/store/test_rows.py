@@ -19,7 +19,7 @@ from cryomamba_broker.store import NewJob, Store
 
 
 def test_a_full_record_still_fits_into_a_header(store: Store, time: SettableClock) -> None:
-    """Whatever clients and workers send, a job can always be sent on."""
+    """Whatever clients and workers send, a job's record always fits into a message."""
     long = "∫" * 2000
     request = SubmitRequest(
         volume=VolumeSource(path="x" * 4096), name="ß" * 200, params={"text": "p" * 16_000}, client_key="k"

@@ -54,7 +54,7 @@ MAY_BE = {
 
 
 def killed_writer(path: Path, after: int) -> list[tuple[str, str]]:
-    """Let a process write until it has said so many words, kill it, and return what it said."""
+    """Let a process write until it has printed a number of lines, kill it, and return the lines."""
     with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(after)]
@@ -64,8 +64,8 @@ def killed_writer(path: Path, after: int) -> list[tuple[str, str]]:
     return [(state, job) for state, job in words]
 
 
-def test_what_was_said_survives_every_kill(tmp_path: Path) -> None:
-    """A writer is killed again and again: each time the store opens whole, and the next one goes on with it."""
+def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
+    """A writer is killed repeatedly: each time the store opens undamaged, and the next writer continues."""
     path = tmp_path / "jobs.sqlite"
     chance = random.Random(5)
     said: dict[str, str] = {}

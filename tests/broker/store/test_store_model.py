@@ -31,7 +31,7 @@ ENGINES = st.sampled_from(["demo", "threshold"])
 
 @dataclass
 class Modelled:
-    """What a job should be."""
+    """The expected state of a job."""
 
     job_id: str
     engine: str
@@ -50,7 +50,7 @@ class Modelled:
 
 @cache
 def empty_store() -> bytes:
-    """A new store's file, made once because that waits for the disk."""
+    """The file of an empty store, created once because that waits for the disk."""
     with tempfile.TemporaryDirectory() as folder:
         Store(Path(folder) / "jobs.sqlite").close()
         return (Path(folder) / "jobs.sqlite").read_bytes()

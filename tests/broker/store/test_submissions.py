@@ -10,7 +10,7 @@ from cryomamba_broker.store import Store
 
 
 def test_the_same_key_and_request_is_the_same_job(store: Store) -> None:
-    """A submit that is repeated makes no second job and no second event."""
+    """A repeated submit creates no second job and no second event."""
     first = store.submissions.submit(new_job(client_key="k", params={"a": 1, "b": [2.5]}), ALL)
     again = store.submissions.submit(new_job(client_key="k", params={"b": [2.5], "a": 1}), ALL)
     assert again.record == first.record
@@ -19,7 +19,7 @@ def test_the_same_key_and_request_is_the_same_job(store: Store) -> None:
 
 
 def test_the_same_key_for_another_request_is_a_conflict(store: Store) -> None:
-    """A key says which job is meant, so it cannot stand for two."""
+    """A key identifies one job, so it cannot be reused for a different request."""
     store.submissions.submit(new_job(client_key="k"), ALL)
     with pytest.raises(ConflictError):
         store.submissions.submit(new_job(client_key="k", name="another"), ALL)

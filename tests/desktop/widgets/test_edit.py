@@ -42,7 +42,7 @@ def count(layer: Any, label: int) -> int:
     return int(np.count_nonzero(np.asarray(layer.data) == label))
 
 
-def test_small_components_go_and_undo_brings_them_back(
+def test_small_components_are_removed_and_undo_brings_them_back(
     edit: EditPanel, layer: Any, notifications: Notifications, wait_for: WaitFor
 ) -> None:
     """The minimum volume stands in nm³ with its number of voxels, and the edit can be undone."""

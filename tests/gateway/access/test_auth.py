@@ -40,8 +40,8 @@ def refused(reply: httpx.Response, status: int, code: str) -> None:
 @pytest.mark.parametrize("path", GUARDED)
 async def test_no_token(secured: SecuredServices, path: str) -> None:
     """Without a token every route is closed, unknown ones too."""
-    async with secured.client(None) as stranger:
-        reply = await stranger.get(path)
+    async with secured.client(None) as anonymous:
+        reply = await anonymous.get(path)
     refused(reply, 401, "unauthorized")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
 
@@ -49,8 +49,8 @@ async def test_no_token(secured: SecuredServices, path: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/healthz", "/v1/readyz", "/openapi.json", "/docs"])
 async def test_health_needs_no_token(secured: SecuredServices, path: str) -> None:
     """Health and the OpenAPI document are public."""
-    async with secured.client(None) as stranger:
-        assert (await stranger.get(path)).status_code in {200, 503}
+    async with secured.client(None) as anonymous:
+        assert (await anonymous.get(path)).status_code in {200, 503}
 
 
 def claims(secured: SecuredServices, **changes: object) -> dict[str, object]:
@@ -211,9 +211,9 @@ async def test_a_cookie_is_a_token(secured: SecuredServices) -> None:
 
 async def test_a_websocket_without_a_token(secured: SecuredServices) -> None:
     """Any first message but a token closes the connection, and nothing is revealed."""
-    for said in ({"type": "ping"}, {"type": "subscribe", "job_id": "*"}, {"type": "auth", "token": "x"}, "{", b"\0"):
+    for sent in ({"type": "ping"}, {"type": "subscribe", "job_id": "*"}, {"type": "auth", "token": "x"}, "{", b"\0"):
         async with secured.services.socket("/v1/ws") as socket:
-            await socket.send(said)
+            await socket.send(sent)
             assert await socket.read_all() == []
             assert await socket.closed() == 1008
 
@@ -295,10 +295,10 @@ async def test_signed_links(secured: SecuredServices) -> None:
     old, _ = signer.sign(f"/v1/files/{job}/mask.mrc", lifetime_s=-1)
     query = link.partition("?")[2]
     expires = int(query.partition("=")[2].partition("&")[0])
-    async with secured.client(None) as stranger:
-        assert (await stranger.get(link)).content == b"0123456789"
-        assert (await stranger.head(link)).headers["Content-Length"] == "10"
-        assert (await stranger.get(link, headers={"Range": "bytes=2-3"})).content == b"23"
+    async with secured.client(None) as anonymous:
+        assert (await anonymous.get(link)).content == b"0123456789"
+        assert (await anonymous.head(link)).headers["Content-Length"] == "10"
+        assert (await anonymous.get(link, headers={"Range": "bytes=2-3"})).content == b"23"
         for forged in (
             link[:-1] + ("0" if link[-1] != "0" else "1"),
             link.replace(f"expires={expires}", f"expires={expires + 3600}"),
@@ -308,12 +308,12 @@ async def test_signed_links(secured: SecuredServices) -> None:
             signer.sign(f"/v1/files/{job}/mask.mrc", method="DELETE")[0],
             old,
         ):
-            refused(await stranger.get(forged), 403, "forbidden")
-        assert (await stranger.get(f"/v1/files/{job}/mask.mrc")).status_code == 400
+            refused(await anonymous.get(forged), 403, "forbidden")
+        assert (await anonymous.get(f"/v1/files/{job}/mask.mrc")).status_code == 400
         for method in ("DELETE", "PUT", "POST"):
-            assert (await stranger.request(method, link)).status_code in {401, 405}
-        assert (await stranger.get(f"/v1/jobs/{job}/artifacts/mask.mrc?{query}")).status_code == 401
-        assert (await stranger.get(f"/v1/jobs?{query}")).status_code == 401
+            assert (await anonymous.request(method, link)).status_code in {401, 405}
+        assert (await anonymous.get(f"/v1/jobs/{job}/artifacts/mask.mrc?{query}")).status_code == 401
+        assert (await anonymous.get(f"/v1/jobs?{query}")).status_code == 401
 
 
 async def test_secrets_are_not_logged(secured: SecuredServices, caplog: pytest.LogCaptureFixture) -> None:
@@ -325,9 +325,9 @@ async def test_secrets_are_not_logged(secured: SecuredServices, caplog: pytest.L
         async with secured.client(token + "x") as eve:
             await eve.get("/v1/jobs")
             await eve.get(f"/v1/files/{UNKNOWN}/mask.mrc?expires=1&signature=deadbeef")
-    told = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("cryomamba"))
-    assert token not in told
-    assert "deadbeef" not in told
+    reported = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("cryomamba"))
+    assert token not in reported
+    assert "deadbeef" not in reported
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "em.example.org"])
@@ -348,9 +348,9 @@ async def test_slow_headers_are_cut_off(secured: SecuredServices, monkeypatch: p
     monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", 0.05)
     host, _, port = secured.services.url.removeprefix("http://").partition(":")
     begun = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
-    for said, answer in ((b"", b""), (begun + b"X-Slow", b""), (begun + b"\r\n" + begun, b"HTTP/1.1 200 OK")):
+    for sent, answer in ((b"", b""), (begun + b"X-Slow", b""), (begun + b"\r\n" + begun, b"HTTP/1.1 200 OK")):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(said)
+        writer.write(sent)
         async with asyncio.timeout(DEADLINE_S):
             assert (await reader.read()).splitlines()[:1] == [answer][: bool(answer)]
         writer.close()

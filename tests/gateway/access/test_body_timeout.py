@@ -47,18 +47,18 @@ async def last_message(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]
         await asyncio.sleep(pause)
         return {"type": "http.request", "body": b"x" * nbytes, "more_body": nbytes > 0}
 
-    told: list[tuple[str, float]] = []
+    reported: list[tuple[str, float]] = []
 
     async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
         while (message := await receive())["type"] == "http.request" and message["more_body"]:
             pass
-        told.append((message["type"], clock()))
+        reported.append((message["type"], clock()))
 
     async def nothing(_message: Message) -> None:
         return
 
     await BodyTimeoutMiddleware(app)({"type": "http"}, receive, nothing)
-    return told[0]
+    return reported[0]
 
 
 LAST = (0.0, 0)

@@ -1,4 +1,4 @@
-"""Finished files: whole, in parts, resumed, and never anything else."""
+"""Output files: whole, in ranges, resumed, and no other files."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def finished(services: Services, worker: Worker) -> str:
     return f"/v1/jobs/{job.job_id}/artifacts/mask.mrc"
 
 
-async def test_a_file_comes_whole_with_its_hash(services: Services, worker: Worker) -> None:
-    """The ETag is the SHA-256, and a browser takes it for a download."""
+async def test_a_whole_file_has_its_checksum(services: Services, worker: Worker) -> None:
+    """The ETag is the SHA-256, and a browser downloads the file."""
     reply = await services.http.get(await finished(services, worker))
     assert (reply.status_code, reply.content) == (200, CONTENT)
     assert reply.headers["ETag"] == f'"{hashlib.sha256(CONTENT).hexdigest()}"'
@@ -33,20 +33,20 @@ async def test_a_file_comes_whole_with_its_hash(services: Services, worker: Work
 
 
 @pytest.mark.parametrize(
-    ("wanted", "start", "stop"),
+    ("expected", "start", "stop"),
     [("bytes=0-9", 0, 10), ("bytes=10200-", 10200, None), ("bytes=-5", -5, None), ("BYTES=3-3", 3, 4)],
 )
-async def test_a_part_comes_as_206(
-    services: Services, worker: Worker, wanted: str, start: int, stop: int | None
+async def test_a_range_is_sent_with_206(
+    services: Services, worker: Worker, expected: str, start: int, stop: int | None
 ) -> None:
-    """With the bytes that were asked for."""
-    reply = await services.http.get(await finished(services, worker), headers={"Range": wanted})
+    """With exactly the requested bytes."""
+    reply = await services.http.get(await finished(services, worker), headers={"Range": expected})
     assert (reply.status_code, reply.content) == (206, CONTENT[start:stop])
     assert reply.headers["Content-Range"].endswith(f"/{len(CONTENT)}")
 
 
-async def test_ranges_that_are_none_and_ranges_beyond_the_end(services: Services, worker: Worker) -> None:
-    """Nonsense is ignored, as HTTP asks for; a range beyond the end is a 416 with the size."""
+async def test_invalid_ranges_and_ranges_beyond_the_end(services: Services, worker: Worker) -> None:
+    """An invalid range is ignored, as HTTP demands; one beyond the end is a 416 with the size."""
     path = await finished(services, worker)
     for nonsense in ("bytes", "lines=1-2", "bytes=x-y", "bytes=", "bytes=-", "bytes=5-2x"):
         reply = await services.http.get(path, headers={"Range": nonsense})
@@ -57,7 +57,7 @@ async def test_ranges_that_are_none_and_ranges_beyond_the_end(services: Services
 
 
 async def test_if_range_resumes_only_the_same_file(services: Services, worker: Worker) -> None:
-    """The right ETag gives the rest, another one the whole file."""
+    """With the right ETag the rest is sent, with another the whole file."""
     path = await finished(services, worker)
     etag = (await services.http.head(path)).headers["ETag"]
     rest = await services.http.get(path, headers={"Range": "bytes=10-", "If-Range": etag})
@@ -68,7 +68,7 @@ async def test_if_range_resumes_only_the_same_file(services: Services, worker: W
 
 @pytest.mark.parametrize("name", ["other.bin", "..%2F..%2Fjobs.sqlite", "%2e%2e", "mask.mrc%00", "a\\b"])
 async def test_only_listed_files_exist(services: Services, worker: Worker, name: str) -> None:
-    """A file that lies beside the listed ones, or anywhere else, is not there."""
+    """Other files beside the listed ones, or elsewhere, do not exist."""
     path = (await finished(services, worker)).removesuffix("mask.mrc")
     (services.settings.artifacts / path.split("/")[3] / "other.bin").write_bytes(b"not listed")
     reply = await services.http.get(path + name)
@@ -76,7 +76,7 @@ async def test_only_listed_files_exist(services: Services, worker: Worker, name:
 
 
 async def test_a_link_is_not_followed(services: Services, worker: Worker, tmp_path: Path) -> None:
-    """A listed file that somebody replaced by a link to another is not sent."""
+    """A listed file that was replaced with a link is not sent."""
     path = await finished(services, worker)
     secret = tmp_path / "secret"
     secret.write_bytes(b"s" * len(CONTENT))
@@ -87,10 +87,10 @@ async def test_a_link_is_not_followed(services: Services, worker: Worker, tmp_pa
     assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
 
 
-async def test_files_of_another_machine_come_through_the_bus(
+async def test_files_of_another_machine_are_sent_over_the_bus(
     services: Services, worker: Worker, tmp_path: Path
 ) -> None:
-    """A gateway that does not share the broker's disk streams the file all the same."""
+    """A gateway without access to the broker's disk streams the file."""
     path = await finished(services, worker)
     async with (
         services.other_gateway(tmp_path / "elsewhere") as url,
@@ -102,7 +102,7 @@ async def test_files_of_another_machine_come_through_the_bus(
         assert (await http.head(path)).headers["Content-Length"] == str(len(CONTENT))
 
 
-async def test_an_empty_file_is_a_file(services: Services, worker: Worker) -> None:
+async def test_an_empty_file_is_sent(services: Services, worker: Worker) -> None:
     """No bytes, and no error."""
     path = (await finished(services, worker)).replace("mask.mrc", "empty.bin")
     reply = await services.http.get(path)

@@ -1,4 +1,4 @@
-"""Health, readiness, and a broker that comes and goes."""
+"""Health, readiness and metrics, with and without a broker."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def _status(services: Services, path: str, wanted: int) -> httpx.Response:
+async def _status(services: Services, path: str, expected: int) -> httpx.Response:
     async def answered() -> httpx.Response | None:
         reply: httpx.Response = await services.http.get(path)
-        return reply if reply.status_code == wanted else None
+        return reply if reply.status_code == expected else None
 
-    found = await wait_until_async(answered, what=f"{path} to answer {wanted}")
+    found = await wait_until_async(answered, what=f"{path} to answer {expected}")
     assert found is not None
     return found
 
 
 async def test_healthz_answers_without_a_broker(idle_services: Services) -> None:
-    """The gateway's health says nothing about the other services."""
+    """The gateway's health does not depend on the other services."""
     await idle_services.start_gateway()
     reply = await idle_services.http.get("/v1/healthz")
     assert reply.status_code == 200
@@ -37,7 +37,7 @@ async def test_healthz_answers_without_a_broker(idle_services: Services) -> None
 
 
 async def test_readyz_names_what_is_missing(idle_services: Services) -> None:
-    """First the broker is missing, then the worker, then nothing."""
+    """First the broker, then the worker, then nothing."""
     await idle_services.start_gateway()
     away = await idle_services.http.get("/v1/readyz")
     assert (away.status_code, away.json()["details"]["missing"]) == (503, ["broker"])
@@ -55,7 +55,7 @@ async def test_readyz_names_what_is_missing(idle_services: Services) -> None:
 
 
 async def test_a_broker_that_moves_is_found_again(idle_services: Services) -> None:
-    """The broker's restart on other ports is noticed, with 503 in between and no restart of the gateway."""
+    """After a restart on other ports, with 503 in between and no restart of the gateway."""
     services = idle_services
     await services.start_broker()
     await services.start_gateway()
@@ -70,25 +70,25 @@ async def test_a_broker_that_moves_is_found_again(idle_services: Services) -> No
     assert services.broker.endpoints.jobs != before
 
 
-async def test_metrics_tell_of_requests_and_the_bus(services: Services) -> None:
-    """Requests are counted by the route's template, never by the path."""
+async def test_metrics_of_requests_and_the_bus(services: Services) -> None:
+    """Requests are counted by route template, never by path."""
     for path in ("/v1/jobs/0-not-there", "/jobs/0-not-there", "/v1/nonsense"):
         await _status(services, path, 404)
     counted = [f'method="GET",route="{route}",status="404"}}' for route in ("/v1/jobs/{job_id}", "/jobs/{job_id}")]
 
-    async def told() -> str:
+    async def reported() -> str:
         text = (await services.http.get("/metrics")).text
         return text if all(count in text for count in counted) else ""
 
     # An answer is counted when it has been sent, which the client may notice first.
-    text = await wait_until_async(told, what="both routes to be counted")
+    text = await wait_until_async(reported, what="both routes to be counted")
     assert 'route="unmatched",status="404"' in text
     assert "not-there" not in text
     assert "cryomamba_gateway_bus_connected 1.0" in text
 
 
-async def test_metrics_tell_of_jobs_workers_and_disk(services: Services, worker: Worker) -> None:
-    """Jobs by state, those that have ended, who works and what is free; without a broker, the disk alone."""
+async def test_metrics_of_jobs_workers_and_disk(services: Services, worker: Worker) -> None:
+    """Pending, running and ended jobs, workers and free space; without a broker only the disk."""
     waiting = await services.submit()
     done = await worker.claim()
     assert done.job_id == waiting.job_id
@@ -105,7 +105,7 @@ async def test_metrics_tell_of_jobs_workers_and_disk(services: Services, worker:
 
 
 async def test_metrics_without_a_broker_are_those_of_the_gateway(idle_services: Services) -> None:
-    """Nothing is claimed of jobs; the disk and the lost bus are told."""
+    """There are none of jobs, but those of the disk and the lost connection."""
     await idle_services.start_gateway()
     text = (await idle_services.http.get("/metrics")).text
     assert "cryomamba_jobs" not in text
@@ -113,8 +113,8 @@ async def test_metrics_without_a_broker_are_those_of_the_gateway(idle_services: 
     assert float(re.search(r"\ncryomamba_disk_free_bytes (\S+)", text)[1]) > 0  # type: ignore[index]
 
 
-async def test_server_info_is_the_brokers_and_more(services: Services, worker: Worker) -> None:
-    """One call tells versions, engines, endpoints, the machine and the limits."""
+async def test_server_info(services: Services, worker: Worker) -> None:
+    """One call returns versions, engines, endpoints, the machine and the limits."""
     info = (await services.http.get("/v1/server/info")).json()
     assert [engine["name"] for engine in info["engines"]] == ["demo"]
     assert info["endpoints"]["events"] == services.broker.endpoints.events

@@ -31,7 +31,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 async def test_every_form_of_a_submit_makes_a_job(
     services: Services, worker: Worker, prefix: str, body: object
 ) -> None:
-    """An empty body, the present form and the first-documented one are all taken, with and without /v1."""
+    """An empty body, the present form and the older one are accepted, with and without /v1."""
     reply = await services.http.post(prefix, json=body) if body is not None else await services.http.post(prefix)
     assert reply.status_code == 201, reply.text
     made = reply.json()
@@ -71,7 +71,7 @@ async def test_a_repeated_submit_makes_one_job(services: Services, worker: Worke
         ({"params": {"seconds": 1, "x": "y" * 20_000}}, 413, "too_large"),
     ],
 )
-async def test_a_submit_that_does_not_fit_is_refused(
+async def test_an_invalid_submit_is_refused(
     services: Services, worker: Worker, body: object, status: int, code: str
 ) -> None:
     """Each mistake has its code and a hint, and nothing is queued."""
@@ -82,7 +82,7 @@ async def test_a_submit_that_does_not_fit_is_refused(
 
 
 async def test_without_a_worker_there_is_no_engine(idle_services: Services) -> None:
-    """A submit that nobody could ever work on says so, and may be tried again."""
+    """A submit that no worker could run is a retryable error."""
     await idle_services.start_broker()
     await idle_services.start_gateway()
     reply = await idle_services.http.post("/v1/jobs")
@@ -107,7 +107,7 @@ async def test_the_listing_is_newest_first_in_pages(services: Services, worker: 
         assert (await services.http.get(f"/v1/jobs?{wrong}")).status_code == 400, wrong
 
 
-async def test_an_unchanged_job_costs_no_bytes(services: Services, worker: Worker) -> None:
+async def test_an_unchanged_job_is_not_sent_again(services: Services, worker: Worker) -> None:
     """If-None-Match with the record's ETag gives 304 until the record changes."""
     job = await services.submit()
     path = f"/v1/jobs/{job.job_id}"
@@ -118,7 +118,7 @@ async def test_an_unchanged_job_costs_no_bytes(services: Services, worker: Worke
     assert (await services.http.get(path, headers={"If-None-Match": etag})).status_code == 200
 
 
-async def test_cancel_retry_and_what_final_jobs_refuse(services: Services, worker: Worker) -> None:
+async def test_cancel_and_retry(services: Services, worker: Worker) -> None:
     """A pending job is cancelled at once and can be retried; a completed one refuses both."""
     job = await services.submit()
     path = f"/v1/jobs/{job.job_id}"
@@ -132,8 +132,8 @@ async def test_cancel_retry_and_what_final_jobs_refuse(services: Services, worke
     assert (await services.http.post(f"{path}/retry")).status_code == 409
 
 
-async def test_a_failed_job_says_why(services: Services, worker: Worker) -> None:
-    """The record keeps the error in the words of the worker."""
+async def test_a_failed_job_has_its_error(services: Services, worker: Worker) -> None:
+    """The record has the worker's error."""
     job = await services.submit()
     claimed = await worker.claim()
     error = JobError(code=ErrorCode.OUT_OF_MEMORY, message="Too little memory.", hint="Take a smaller tile.", attempt=1)
@@ -156,13 +156,13 @@ async def test_a_failed_job_says_why(services: Services, worker: Worker) -> None
 )
 @pytest.mark.parametrize("job_id", [UNKNOWN, "a b", "x" * 65, "%00"])
 async def test_an_unknown_job_is_not_found(services: Services, method: str, path: str, job_id: str) -> None:
-    """Whatever is asked of it, and however odd its id."""
+    """In every request, whatever the id."""
     body = {"position": [0, 0, 0]} if method == "PUT" else None
     reply = await services.http.request(method, f"/v1/jobs/{job_id}{path}", json=body)
     assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
 
 
 async def test_the_id_of_one_job_does_not_reach_another(services: Services, worker: Worker) -> None:
-    """The first half of an id is no id."""
+    """The first half of an id is not an id."""
     job = await services.submit()
     assert (await services.http.get(f"/v1/jobs/{job.job_id[:-1]}")).status_code == 404

@@ -90,11 +90,11 @@ async def test_pages_keep_to_hosts_and_methods(services: Services) -> None:
 
 async def until_drawn(page: Tab, png: bytes) -> None:
     """Wait until the canvas has the pixels of an image."""
-    wanted = pixels(png)
+    expected = pixels(png)
 
     async def drawn() -> bool:
         url = await page.value("document.getElementById('slice-image').toDataURL()")
-        return np.array_equal(pixels(base64.b64decode(url.partition(",")[2])), wanted)
+        return np.array_equal(pixels(base64.b64decode(url.partition(",")[2])), expected)
 
     await wait_until_async(drawn, what="the slice")
 

@@ -101,11 +101,11 @@ async def test_an_interrupted_put_can_be_resumed(services: Services, tmp_path: P
 
     await wait_until_async(two_parts, what="two parts to be there")
     writer.transport.abort()
-    told: list[int] = []
+    reported: list[int] = []
     async with await aconnect(services.url) as client:
-        file = await client.upload(path, progress=lambda done, _total: told.append(done))
+        file = await client.upload(path, progress=lambda done, _total: reported.append(done))
     assert (file.file_id, file.sha256) == (upload["upload_id"], digest)
-    assert told[0] == 2 * PART_BYTES
+    assert reported[0] == 2 * PART_BYTES
     again = await services.http.put("/v1/files", params={"sha256": digest}, content=content)
     assert (again.status_code, again.json()["file_id"]) == (201, file.file_id)
 
@@ -173,20 +173,20 @@ async def test_the_client_sends_a_file_once(
     services: Services, tomogram: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Progress reaches the whole size, the same file again is not sent, and a file that is not a volume is an error."""
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     read: list[tuple[int, int, int]] = []
     size = len(content)
     monkeypatch.setattr("cryomamba.client.upload.READ_BYTES", size // 3)
     async with await connected(services) as client:
         first = await client.upload(
             tomogram,
-            progress=lambda done, total: told.append((done, total)),
-            reading=lambda done, total: read.append((done, total, len(told))),
+            progress=lambda done, total: reported.append((done, total)),
+            reading=lambda done, total: read.append((done, total, len(reported))),
         )
         assert [done for done, _, _ in read][:3] == [size // 3, 2 * (size // 3), 3 * (size // 3)]
         assert read[-1] == (size, size, 0)
-        assert told[0] == (0, size)
-        assert told[-1] == (size, size)
+        assert reported[0] == (0, size)
+        assert reported[-1] == (size, size)
         assert first.sha256 == hashlib.sha256(content).hexdigest()
         assert await client.upload(tomogram) == first
         (tomogram.parent / "no.mrc").write_bytes(b"not a volume" * 200)
@@ -243,9 +243,9 @@ async def test_a_client_with_a_token(services_class: type[Services], tmp_path: P
         await services.start_broker()
         await services.start_gateway()
         worker = await services.start_worker()
-        async with await aconnect(services.url) as stranger:
+        async with await aconnect(services.url) as anonymous:
             with pytest.raises(AccessError) as caught:
-                await stranger.jobs()
+                await anonymous.jobs()
             assert caught.value.code is ErrorCode.UNAUTHORIZED
             assert "CRYOMAMBA_TOKEN" in caught.value.hint
         client = await stack.enter_async_context(await aconnect(services.url, token=f" {token}\n"))

@@ -99,8 +99,8 @@ async def test_a_finished_job_is_sent_completely(services: Services, worker: Wor
         await worker.finish(claimed, {})
         await early.read_type("job_completed")
     async with services.socket(f"/v1/ws/jobs/{job.job_id}") as late:
-        told = await late.read_until(lambda message: message["type"] == "job_completed")
-        assert [message["type"] for message in told] == ["connected", "preview", "job_completed"]
+        reported = await late.read_until(lambda message: message["type"] == "job_completed")
+        assert [message["type"] for message in reported] == ["connected", "preview", "job_completed"]
         assert await late.closed() == 1000
 
 
@@ -224,8 +224,8 @@ async def test_one_connection_follows_many_jobs(services: Services, worker: Work
         await socket.read_type("pong")
         for job in reversed(jobs):
             await services.http.delete(f"/v1/jobs/{job.job_id}")
-        told = await socket.read_until(lambda message: message["type"] == "job_cancelled")
-        assert {message["job_id"] for message in told} == {jobs[0].job_id}
+        reported = await socket.read_until(lambda message: message["type"] == "job_cancelled")
+        assert {message["job_id"] for message in reported} == {jobs[0].job_id}
         await socket.send({"type": "subscribe", "job_id": "no-such-job"})
         problem = await socket.read_type("error")
         assert (problem["data"]["code"], problem["job_id"]) == ("not_found", "no-such-job")
@@ -313,8 +313,8 @@ async def test_a_broker_restart_interrupts_the_messages(idle_services: Services,
         assert claimed.job_id == job.job_id
         await worker.publish(claimed, ball, final=True)
         await worker.finish(claimed, {})
-        told = await socket.read_until(lambda message: message["type"] == "job_completed")
-        assert "job_started" in [message["type"] for message in told]
+        reported = await socket.read_until(lambda message: message["type"] == "job_completed")
+        assert "job_started" in [message["type"] for message in reported]
 
 
 async def test_without_a_broker_a_client_is_closed_with_1012(idle_services: Services) -> None:

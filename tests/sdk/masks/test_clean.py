@@ -31,7 +31,7 @@ def sliced(mask: np.ndarray, depth: int) -> LabelSource:
 
 @given(seed=st.integers(0, 99), depth=st.integers(1, 14), share=st.sampled_from([0.3, 0.6, 0.8]))
 def test_holes_are_filled(seed: int, depth: int, share: float) -> None:
-    """In three dimensions and plane by plane, exactly the voxels that scipy fills; what was there stays."""
+    """In 3D and plane by plane, exactly the voxels that scipy fills are filled."""
     mask = noise(seed, share)
     filled = fill_holes(sliced(mask, depth)).array()
     assert np.array_equal(filled, ndimage.binary_fill_holes(mask))
@@ -52,16 +52,16 @@ def test_a_hole_takes_the_label_around_it(depth: int) -> None:
 
 
 @given(seed=st.integers(0, 99), depth=st.integers(1, 14), least=st.sampled_from([1, 2, 5, 40]))
-def test_small_components_go(seed: int, depth: int, least: int) -> None:
-    """A component with exactly the least volume stays; labels stay as they are."""
+def test_small_components_are_removed(seed: int, depth: int, least: int) -> None:
+    """A component with exactly the minimum volume is kept; labels do not change."""
     mask = noise(seed, 0.12, labels=4)
     kept = cc3d.dust(mask, threshold=least, connectivity=26)
     assert np.array_equal(remove_small_components(sliced(mask, depth), least * 1.0).array(), kept)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 14])
-def test_a_component_is_kept(depth: int) -> None:
-    """By its number or by a voxel of it, a component stays alone; a number or a place that has none is refused."""
+def test_a_component_is_selected_by_number_or_voxel(depth: int) -> None:
+    """A component is selected by number or voxel; an unknown number or an empty voxel is refused."""
     mask = noise(3, 0.1)
     source = sliced(mask, depth)
     whole = cc3d.connected_components(mask)

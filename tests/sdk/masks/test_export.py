@@ -105,7 +105,7 @@ def test_sixteen_bit_labels_size_and_place_come_back(
 
 @pytest.mark.parametrize(("name", "reader"), READERS.items(), ids=list(READERS))
 def test_one_label_alone(mask: Volume, labels: Any, tmp_path: Path, name: str, reader: Callable[[Path], Found]) -> None:
-    """The label that is asked for becomes 1, all else 0, at the same place."""
+    """The selected label becomes 1 and all others 0, at the same position."""
     wanted = int(labels[2, 3, 4])
     export(mask, tmp_path / name, label=wanted)
     data, size, origin = reader(tmp_path / name)

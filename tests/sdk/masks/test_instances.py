@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cryomamba.errors import VolumeError
 from cryomamba.masks.instances import find_instances
 from cryomamba.masks.slab_graph import Connectivity
-from cryomamba.masks.slabs import LabelSource, windows
-from cryomamba.volumes import open_volume, write_volume
+from cryomamba.masks.slabs import LabelSource
 
 CONNECTIVITIES: st.SearchStrategy[Connectivity] = st.sampled_from([6, 26])
 
@@ -78,24 +76,3 @@ def test_small_components_beyond_a_bound_share_a_row_per_label(mask: np.ndarray,
     )
     wanted = np.concatenate([table[ids] for _, ids in every.slabs()])
     assert np.array_equal(np.concatenate([ids.copy() for _, ids in some.slabs()]), wanted)
-
-
-@given(depth=st.integers(1, 9), size=st.integers(1, 20), halo=st.integers(0, 12))
-def test_windows_hold_what_lies_around(depth: int, size: int, halo: int) -> None:
-    """Every slab comes once, with as many planes before and after it as asked for and there are."""
-    planes = np.arange(size, dtype=np.uint8)[:, None, None]
-    z = 0
-    for window in windows(sliced(planes, depth).slabs(), halo):
-        first, last = window.start + window.core.start, window.start + window.core.stop
-        assert first == z
-        assert window.data.ravel().tolist() == list(range(max(first - halo, 0), min(last + halo, size)))
-        z = last
-    assert z == size
-
-
-def test_a_tomogram_is_no_mask(tmp_path: object) -> None:
-    """Densities are refused with a word on what to give instead."""
-    path = f"{tmp_path}/density.mrc"
-    write_volume(path, np.zeros((4, 4, 4), np.float32), 10.0)
-    with open_volume(path) as volume, pytest.raises(VolumeError, match="densities"):
-        LabelSource.of_volume(volume)

@@ -88,7 +88,7 @@ def test_a_plane_is_a_naive_plane(normal: tuple[int, int, int]) -> None:
     assert len(np.unique(columns, axis=0)) == len(columns)
 
 
-def test_slabs_do_not_show() -> None:
+def test_results_do_not_depend_on_slabs() -> None:
     """Cut into slabs of seven planes, the surface is the same, voxel for voxel and place for place."""
     mask, _ = ball_shell(150, 45, (10.0,) * 3)
     whole, cut = (surface_of(mask, (10.0,) * 3, 45, planes=planes) for planes in (1000, 7))
@@ -107,7 +107,7 @@ def test_two_membranes_side_by_side_stay_two() -> None:
 
 
 def test_other_labels_and_nothing() -> None:
-    """Another label is background, no label takes all, and an empty mask has no surface."""
+    """Other labels are background, None merges all, and an empty mask has no surface."""
     mask, _ = ball_shell(150, 45, (10.0,) * 3)
     two = LabelSource.of_array(mask.astype(np.uint8) * 2, (10.0,) * 3)
     (none,), (all_,) = medial_surface(two, 1, 45), medial_surface(two, None, 45)

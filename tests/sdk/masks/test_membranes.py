@@ -75,7 +75,7 @@ def test_files_fit_each_other(mask: Path, tmp_path: Path) -> None:
     assert np.abs(field[middle == 2][:, 0]).min() > 0.99
 
 
-def test_slabs_do_not_show_in_files(mask: Path, tmp_path: Path) -> None:
+def test_results_do_not_depend_on_slabs_in_files(mask: Path, tmp_path: Path) -> None:
     """In slabs of nine planes, numbers and points are the same, and vectors to a thousandth."""
     one, other = run(mask, tmp_path / "a"), run(mask, tmp_path / "b", planes=9)
     for name in FILES[:2]:
@@ -95,7 +95,7 @@ def test_components_beyond_the_last_number_are_left_out(
 
 
 def test_a_walk_that_is_stopped_leaves_no_files(mask: Path, tmp_path: Path) -> None:
-    """An exception from the step passes through, and nothing is left behind."""
+    """An exception from the progress callback propagates, and no file is left."""
 
     def stop(_fraction: float) -> None:
         raise InterruptedError

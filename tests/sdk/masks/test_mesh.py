@@ -91,7 +91,7 @@ def test_obj_holds_the_same_mesh(make_shell: Shell, tmp_path: Path) -> None:
 
 
 def test_only_one_label(make_shell: Shell) -> None:
-    """A label that is asked for is meshed alone."""
+    """A selected label is meshed alone."""
     mask = make_shell(8, 0, (1.0, 1.0, 1.0)).astype(np.uint8)
     both = np.concatenate([mask, 2 * mask])
     parts = [list(mesh_parts(LabelSource.of_array(which), label)) for which, label in ((both, 2), (mask, None))]

@@ -33,7 +33,7 @@ def vesicle(radius: float = 20.0, centre: float = 26.3, side: int = 52) -> npt.N
 
 
 def test_points_are_a_spacing_apart_and_leave_no_gap() -> None:
-    """No two are nearer than the spacing, and no place of the surface is farther from all than that and a cell."""
+    """No two points are closer than the spacing, and the whole surface is within the spacing and a cell of one."""
     points = sampled(vesicle(), 60)
     tree = cKDTree(points.positions_A)
     assert np.asarray(tree.query(points.positions_A, k=2)[0])[:, 1].min() >= 60
@@ -42,7 +42,7 @@ def test_points_are_a_spacing_apart_and_leave_no_gap() -> None:
     assert np.max(tree.query(part.points * SIZE)[0]) < 60 + 2 * 60 / 4
 
 
-def test_slabs_do_not_show_in_the_points() -> None:
+def test_results_do_not_depend_on_slabs_in_the_points() -> None:
     """Cut into slabs of five planes, the same points come in the same order."""
     whole, cut = sampled(vesicle(), 60), sampled(vesicle(), 60, planes=5)
     np.testing.assert_allclose(whole.positions_A, cut.positions_A, atol=0.01)
@@ -51,7 +51,7 @@ def test_slabs_do_not_show_in_the_points() -> None:
 
 @pytest.mark.parametrize(("planes", "within_deg"), [(0, 5), (18, 10)], ids=["closed", "open above and below"])
 def test_normals_of_a_vesicle_look_outward(planes: int, within_deg: float) -> None:
-    """All of them, also where the missing wedge has taken the top and the bottom; at the rims they are less exact."""
+    """Also if the missing wedge removed top and bottom, where rims are less exact."""
     mask = vesicle()
     mask[:planes] = mask[len(mask) - planes :] = False
     points = sampled(mask, 60)
@@ -62,7 +62,7 @@ def test_normals_of_a_vesicle_look_outward(planes: int, within_deg: float) -> No
 
 
 def test_the_inner_of_two_vesicles_looks_outward_too() -> None:
-    """A vesicle in a vesicle, close enough for their points to be neighbours: each component is turned for itself."""
+    """Nested vesicles with neighbouring points are oriented separately."""
     mask = vesicle() | vesicle(12.0)
     points = sampled(mask, 60)
     assert set(points.components.tolist()) == {1, 2}
@@ -71,7 +71,7 @@ def test_the_inner_of_two_vesicles_looks_outward_too() -> None:
 
 
 def test_vesicles_that_touch_look_outward_both() -> None:
-    """One component, in which normals that agreed all along would look into one of the two."""
+    """In one component of two vesicles, normals point outward on both."""
     z, y, x = np.ogrid[0:50, 0:50, 0:90]
     centres, radii = np.array([[24.3, 24.6, 25.2], [24.8, 24.1, 60.4]]), (20.0, 15.0)
     away = [np.sqrt((z - c) ** 2 + (y - b) ** 2 + (x - a) ** 2) for c, b, a in centres]
@@ -85,7 +85,7 @@ def test_vesicles_that_touch_look_outward_both() -> None:
 
 
 def test_a_dent_does_not_turn_normals() -> None:
-    """Where a vesicle is dented, its normals still look out of it, though its surface bulges inward there."""
+    """In a dent, where the surface bulges inward, normals still point out of the vesicle."""
     z, y, x = (axis - 29.5 for axis in np.ogrid[0:60, 0:60, 0:60])
     field = np.sqrt(z * z + y * y + x * x) - 23 + 9 * np.exp(-((z - 23) ** 2 + y * y + x * x) / (2 * 6.0**2))
     points = sampled(np.abs(field) <= 2.5, 60)
@@ -94,7 +94,7 @@ def test_a_dent_does_not_turn_normals() -> None:
 
 
 def test_a_flat_sheet_looks_up() -> None:
-    """With no side to bulge to, normals agree and look along +z."""
+    """Without a bulge, normals agree and point along +z."""
     mask = np.zeros((30, 60, 60), np.uint8)
     mask[13:18] = 1
     points = sampled(mask, 80)
@@ -102,7 +102,7 @@ def test_a_flat_sheet_looks_up() -> None:
 
 
 def test_fields_take_the_sign_of_the_nearest_point() -> None:
-    """Normals that look inward are told to turn, in each component by its own points."""
+    """Inward normals get the sign −1, from the points of their own component."""
     points = SurfacePoints(
         np.array([[0.0, 0, 0], [0.0, 0, 50]]), np.array([[1.0, 0, 0], [-1.0, 0, 0]]), np.array([1, 2])
     )

@@ -32,7 +32,7 @@ def numbered(mask: np.ndarray, depth: int = 36) -> np.ndarray:
 
 @pytest.mark.parametrize("depth", [1, 5, 36])
 def test_touching_balls_become_two_of_equal_size(depth: int) -> None:
-    """Two balls that overlap a little are cut in the middle, whatever the slabs."""
+    """Two slightly overlapping balls are split in the middle, for any slab depth."""
     mask = ball(18, 30, 22, 12) | ball(18, 30, 43, 12)
     found = numbered(mask, depth)
     assert np.array_equal(found > 0, mask)
@@ -52,22 +52,22 @@ def test_touching_balls_become_two_of_equal_size(depth: int) -> None:
     ],
     ids=["vesicles", "three and one", "ball", "rod", "sheet", "empty"],
 )
-def test_how_many_things_there_are(mask: np.ndarray, count: int) -> None:
-    """Vesicles count like balls; a ball, a rod and a wavy sheet stay whole; every voxel has a number."""
+def test_the_number_of_objects(mask: np.ndarray, count: int) -> None:
+    """Vesicles are split like balls; a ball, a rod and a wavy sheet are not; every voxel has a label."""
     found = numbered(mask)
     assert np.array_equal(found > 0, mask)
     assert np.unique(found[found > 0]).tolist() == list(range(1, count + 1))
 
 
-def test_large_components_stay_whole() -> None:
-    """A component whose box is above the limit is not cut, so memory stays flat."""
+def test_large_components_are_not_split() -> None:
+    """A component with a bounding box above the limit is not split, to bound the memory."""
     mask = ball(18, 30, 22, 12) | ball(18, 30, 43, 12)
     with patch.object(split, "LARGEST_BOX", 1000):
         assert numbered(mask).max() == 1
 
 
 def test_more_components_than_numbers() -> None:
-    """What a mask cannot number is refused, with the way out."""
+    """More objects than labels are refused, with a hint."""
     mask = np.zeros((120, 120, 120), np.uint8)
     mask[::2, ::2, ::2] = 1
     with pytest.raises(InvalidRequestError, match="216,000") as caught:

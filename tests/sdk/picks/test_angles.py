@@ -27,21 +27,21 @@ def relion_matrix(angles: Floats) -> Floats:
 
 
 def test_relion_turns_a_particle_onto_the_normal(normals: Floats) -> None:
-    """The third column of subtomogram times particle is the normal in x, y, z, whatever rot is."""
+    """The third column of subtomogram times particle is the normal in x, y, z, for any rot."""
     inner = np.column_stack([golden_angles(len(normals)), np.full((len(normals), 2), PRIOR)])
     matrix = relion_matrix(relion_angles(normals)) @ relion_matrix(inner)
     np.testing.assert_allclose(matrix[:, :, 2], normals[:, ::-1], atol=1e-12)
 
 
 def test_dynamo_turns_a_particle_onto_the_normal(normals: Floats) -> None:
-    """The inverse of the golden_angles about the fixed z, x, z takes z to the normal in x, y, z, whatever narot is."""
+    """The inverse rotation about the fixed z, x, z maps z to the normal in x, y, z, for any narot."""
     angles = np.column_stack([dynamo_angles(normals), golden_angles(len(normals))])
     matrix = Rotation.from_euler("zxz", angles, degrees=True).inv().as_matrix()
     np.testing.assert_allclose(matrix[:, :, 2], normals[:, ::-1], atol=1e-12)
 
 
 def test_turns_go_all_around() -> None:
-    """Of 360 golden_angles about z, every sector of 10 degrees has its share."""
+    """360 rotations about z cover every sector of 10 degrees evenly."""
     found = golden_angles(360)
     assert found.min() >= -180
     assert found.max() <= 180

@@ -15,13 +15,13 @@ def picks(kind: Kind, scores: Any, labels: Any) -> Picks:
 
 
 def test_particles_are_cut_as_their_mask_is() -> None:
-    """Scores count as whole numbers, and their order stays."""
+    """Scores are rounded down, and the order of the picks does not change."""
     left = picks("particles", [120.99, 90.0, 121.0, 119.99], [1, 1, 1, 1]).above(120, 60)
     assert left.scores.tolist() == [120.99, 121.0]
 
 
 def test_a_filament_falls_apart_where_it_is_weak() -> None:
-    """Stretches above the lower threshold stay if they reach the upper one, the longest first; a point is none."""
+    """Runs above the lower threshold that reach the upper one are kept, longest first; single points are not."""
     every = picks("filaments", [150, 90, 150, 150, 150, 90, 150, 110, 110], [1, 1, 1, 1, 1, 1, 1, 2, 2])
     left = every.above(140, 100)
     assert left.labels.tolist() == [1, 1, 1]
@@ -32,6 +32,6 @@ def test_a_filament_falls_apart_where_it_is_weak() -> None:
 
 
 def test_points_on_membranes_have_no_scores_to_cut() -> None:
-    """They stay, and of no places none are left."""
+    """Membranes are kept, and no picks give no picks."""
     assert len(picks("membranes", [0, 0], [1, 2]).above(200, 200)) == 2
     assert not len(empty_picks("filaments").above(1, 1))

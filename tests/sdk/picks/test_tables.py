@@ -22,7 +22,7 @@ def picks(kind: str = "particles") -> Picks:
 
 
 def test_csv_has_voxels_and_angstrom(tmp_path: Path) -> None:
-    """The header is the agreed one, ångström are voxels times the voxel size, and reading gives the same back."""
+    """The columns are documented, Å are voxels times the voxel size, and the table reads back unchanged."""
     write_csv(picks(), tmp_path / "p.csv", FRAME)
     lines = (tmp_path / "p.csv").read_text().splitlines()
     assert lines[0] == "z,y,x,z_A,y_A,x_A,score,label"
@@ -34,7 +34,7 @@ def test_csv_has_voxels_and_angstrom(tmp_path: Path) -> None:
 
 
 def test_star_is_centred_as_relion_5_wants_it(tmp_path: Path) -> None:
-    """Coordinates are Å from size / 2, X first; the middle of the tomogram is 0."""
+    """Coordinates are Å from size / 2, X first; the centre of the tomogram is 0."""
     write_picks(picks(), tmp_path / "p.star", FRAME)
     table = starfile.read(tmp_path / "p.star")
     assert table["rlnTomoName"].tolist() == ["TS_01"] * 3
@@ -47,7 +47,7 @@ def test_star_is_centred_as_relion_5_wants_it(tmp_path: Path) -> None:
 
 
 def test_filaments_have_tubes_and_lengths(tmp_path: Path) -> None:
-    """A filament's number is its tube, and the length along it begins at 0 for each."""
+    """The tube is the filament's number, and the arc length begins at 0 for each filament."""
     write_picks(picks("filaments"), tmp_path / "f.star", FRAME)
     table = starfile.read(tmp_path / "f.star")
     assert table["rlnHelicalTubeID"].tolist() == [1, 1, 2]
@@ -107,8 +107,8 @@ def test_nothing_found_makes_a_table_without_rows(tmp_path: Path, ending: str) -
         assert not len(read_csv(tmp_path / "p.csv"))
 
 
-def test_what_is_no_table_is_said_in_plain_words(tmp_path: Path) -> None:
-    """A missing column and a cell that is no number are named."""
+def test_an_invalid_table_is_refused_with_a_clear_message(tmp_path: Path) -> None:
+    """The message names a missing column or the line of an invalid cell."""
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     with pytest.raises(InvalidRequestError, match="lacks the column z"):
         read_csv(tmp_path / "a.csv")

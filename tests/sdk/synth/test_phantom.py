@@ -13,7 +13,7 @@ SMALL = PhantomSpec(shape=(48, 96, 96), noise=1.0)
 
 
 def test_same_recipe_gives_the_same_arrays_and_another_seed_does_not() -> None:
-    """A phantom is a pure function of its recipe."""
+    """A phantom depends on its specification only."""
     first, again = synthesize(SMALL), synthesize(SMALL)
     other = synthesize(SMALL.model_copy(update={"seed": 1}))
     assert np.array_equal(first.density, again.density)
@@ -22,7 +22,7 @@ def test_same_recipe_gives_the_same_arrays_and_another_seed_does_not() -> None:
 
 
 def test_arrays_have_the_promised_shape_and_dtype() -> None:
-    """Density is float32 and truth uint8, both ZYX in the shape asked for, with known labels only."""
+    """Density is float32 and labels are uint8, both ZYX in the requested shape, with known labels only."""
     phantom = synthesize(SMALL)
     assert phantom.density.shape == phantom.ground_truth.shape == SMALL.shape
     assert phantom.density.dtype == np.float32
@@ -32,7 +32,7 @@ def test_arrays_have_the_promised_shape_and_dtype() -> None:
 
 
 def test_distance_from_a_sphere_is_exact() -> None:
-    """The distance behind the truth agrees with geometry where geometry has a formula."""
+    """The distance to a surface agrees with the formula where there is one."""
     sphere = Vesicle(
         np.array([10, 20, 30], np.float32),
         np.eye(3, dtype=np.float32) / np.float32(300**2),
@@ -48,7 +48,7 @@ def test_distance_from_a_sphere_is_exact() -> None:
 
 
 def test_distance_from_a_deformed_vesicle_leads_back_to_it() -> None:
-    """Walking the distance along the normal ends on the surface, for the bumpy shapes too."""
+    """A step of the distance along the normal ends on the surface, also for bumpy shapes."""
     vesicle = next(m.surface for m in place_objects(SMALL).membranes if isinstance(m.surface, Vesicle))
     rng = np.random.default_rng(1)
     direction = rng.standard_normal((2000, 3)).astype(np.float32)
@@ -62,7 +62,7 @@ def test_distance_from_a_deformed_vesicle_leads_back_to_it() -> None:
 
 @pytest.mark.parametrize("voxel", [8.0, 16.0])
 def test_scene_does_not_depend_on_the_voxel_size(voxel: float) -> None:
-    """The share of membrane and its place in Å are the same at any voxel size."""
+    """The fraction of membrane and its position in Å are the same at any voxel size."""
     extent = 768.0
     spec = PhantomSpec(shape=(int(extent / voxel),) * 3, voxel_size_A=voxel, noise=0)
     reference = PhantomSpec(shape=(64, 64, 64), voxel_size_A=12.0, noise=0)
@@ -75,7 +75,7 @@ def test_scene_does_not_depend_on_the_voxel_size(voxel: float) -> None:
 
 
 def test_truth_has_the_thickness_of_the_membrane() -> None:
-    """Membrane volume over area gives the thickness asked for."""
+    """Membrane volume divided by area gives the specified thickness."""
     spec = PhantomSpec(
         shape=(64, 64, 64),
         noise=0,
@@ -98,7 +98,7 @@ def test_truth_has_the_thickness_of_the_membrane() -> None:
 
 
 def test_wedge_takes_away_what_a_tilt_series_does_not_measure() -> None:
-    """Inside the wedge nothing is left, outside nothing is changed."""
+    """Frequencies in the missing wedge are zero, all others unchanged."""
     rng = np.random.default_rng(2)
     volume = rng.standard_normal((24, 20, 32)).astype(np.float32)
     before = np.fft.fftn(volume)
@@ -118,13 +118,13 @@ def test_contrast_only_flips_the_sign() -> None:
 
 
 def test_membranes_are_dark_in_a_dark_phantom() -> None:
-    """By convention matter is darker than its surroundings."""
+    """By default matter is darker than the background."""
     phantom = synthesize(PhantomSpec(shape=(48, 96, 96), noise=0, missing_wedge_deg=None, fiducials=0, lamella=1))
     assert phantom.density[phantom.ground_truth == 1].mean() < phantom.density[phantom.ground_truth == 0].mean()
 
 
 def test_particles_and_filaments_are_labelled_where_they_are_said_to_be() -> None:
-    """Every listed centre lies in a voxel with its own label."""
+    """Every listed centre is in a voxel with its label."""
     spec = PhantomSpec(shape=(64, 128, 128), particles=8, filaments=1, noise=0, vesicles=2, fiducials=0)
     phantom = synthesize(spec)
     assert len(phantom.particles_A) == 8
@@ -147,7 +147,7 @@ def test_score_counts_what_it_says() -> None:
 
 
 def test_score_leaves_out_what_the_wedge_hides() -> None:
-    """Unseen membrane is neither asked for nor held against a mask."""
+    """Membrane in the missing wedge counts neither as missed nor as wrong."""
     truth = np.zeros((9, 9, 9), np.uint8)
     truth[4, :5], truth[4, 5:] = 1, 5
     seen_only = truth == 1
@@ -157,6 +157,6 @@ def test_score_leaves_out_what_the_wedge_hides() -> None:
 
 @pytest.mark.parametrize("wrong", [{"shape": (4, 9, 9)}, {"thickness_A": (50, 40)}, {"missing_wedge_deg": 90}])
 def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
-    """A recipe that cannot be drawn is refused before any array is made."""
+    """An invalid specification is refused before any array is allocated."""
     with pytest.raises(ValidationError):
         PhantomSpec(**wrong)

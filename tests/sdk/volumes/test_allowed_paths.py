@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_files_below_a_root_are_found_absolute_and_relative(root: Path, tmp_path: Path) -> None:
-    """A path below any root resolves to the real file."""
+    """A path in any allowed directory resolves to the real file."""
     real = (root / "sub" / "a.mrc").resolve()
     other = tmp_path / "other"
     for path in ("sub/a.mrc", "sub/../sub/a.mrc", real, str(root / "sub" / "a.mrc")):
@@ -32,7 +32,7 @@ def test_files_below_a_root_are_found_absolute_and_relative(root: Path, tmp_path
 
 
 def test_a_root_that_is_a_link_counts_as_what_it_points_to(root: Path, tmp_path: Path) -> None:
-    """Mounts are often links; files below them are allowed by either name."""
+    """An allowed directory may be a link; its files are allowed by either name."""
     link = tmp_path / "link"
     link.symlink_to(root)
     real = (root / "sub" / "a.mrc").resolve()
@@ -44,7 +44,7 @@ def test_a_root_that_is_a_link_counts_as_what_it_points_to(root: Path, tmp_path:
     ["../secret.mrc", "sub/../../secret.mrc", "/etc/passwd", "", "a\0b", "../rootless/a.mrc", "../nowhere.mrc", ".."],
 )
 def test_paths_out_of_the_roots_are_refused(root: Path, path: str) -> None:
-    """Traversal, absolute paths, a sibling with the root's name as its beginning: all forbidden, existing or not."""
+    """Traversal, absolute paths and a sibling with the same prefix are forbidden, existing or not."""
     with pytest.raises(InvalidRequestError) as caught:
         resolve_below(path, [root])
     assert caught.value.code == ErrorCode.PATH_FORBIDDEN
@@ -52,7 +52,7 @@ def test_paths_out_of_the_roots_are_refused(root: Path, path: str) -> None:
 
 
 def test_links_out_of_the_roots_are_refused(root: Path, tmp_path: Path) -> None:
-    """A link to a file or a folder outside is outside."""
+    """A link to a file or folder outside is forbidden."""
     (root / "file.mrc").symlink_to(tmp_path / "secret.mrc")
     (root / "folder").symlink_to(tmp_path / "rootless")
     for path in ("file.mrc", "folder/a.mrc"):
@@ -62,7 +62,7 @@ def test_links_out_of_the_roots_are_refused(root: Path, tmp_path: Path) -> None:
 
 
 def test_missing_files_and_loops_below_a_root_are_not_found(root: Path) -> None:
-    """Below a root the answer is that there is no such file; of a folder, that it is not a file."""
+    """In an allowed directory, a missing file and a folder are named as such."""
     (root / "loop").symlink_to(root / "loop")
     codes = {"gone.mrc": ErrorCode.VOLUME_NOT_FOUND, "x" * 5000: ErrorCode.VOLUME_NOT_FOUND}
     codes |= {"sub": ErrorCode.VOLUME_UNREADABLE}
@@ -75,7 +75,7 @@ def test_missing_files_and_loops_below_a_root_are_not_found(root: Path) -> None:
 
 
 def test_closed_folders_are_closed_below_a_root_too(root: Path, tmp_path: Path) -> None:
-    """What a server keeps for itself is not read by path, directly or by a link, nor if it becomes closed later."""
+    """The server's own files are not read by path, directly or by a link, nor if they become closed later."""
     own = root / "own"
     own.mkdir()
     (own / "secret.mrc").write_bytes(b"x")
@@ -111,7 +111,7 @@ def test_without_roots_nothing_may_be_read(root: Path) -> None:
 
 
 def test_a_file_swapped_after_resolving_is_noticed(root: Path, tmp_path: Path) -> None:
-    """What was opened must be what was resolved, and still below a root."""
+    """The opened file must be the resolved one and still allowed."""
     path = resolve_below("sub/a.mrc", [root])
     with path.open() as file:
         verify_opened(file.fileno(), path, [root])
@@ -129,7 +129,7 @@ def test_a_file_swapped_after_resolving_is_noticed(root: Path, tmp_path: Path) -
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.sampled_from("./\\~ab\0\ud800\u00e5:%"), max_size=30))
 def test_no_text_leads_out_of_a_root(root: Path, text: str) -> None:
-    """Whatever a client sends, the answer is a file below the root or a typed error."""
+    """Any text gives an allowed file or a typed error."""
     try:
         assert resolve_below(text, [root]).is_relative_to(root.resolve())
     except CryoMambaError as error:

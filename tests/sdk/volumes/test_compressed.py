@@ -33,7 +33,7 @@ def packed(path: Path, packing: str) -> Path:
 
 
 def test_a_packed_volume_reads_as_the_plain_one(make_file: Make, packing: str) -> None:
-    """Meta and voxels are those of the file inside, and nothing stays behind."""
+    """Metadata and voxels are those of the uncompressed file, and no copy is left."""
     plain = make_file(ARRAY)
     path = packed(plain, packing)
     meta = inspect(path)
@@ -48,7 +48,7 @@ def test_a_packed_volume_reads_as_the_plain_one(make_file: Make, packing: str) -
 
 
 def test_looking_unpacks_a_bounded_head(make_file: Make, packing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the 1024 bytes of the header are asked of the stream."""
+    """Only the 1024 bytes of the header are decompressed."""
     asked = []
 
     def spy(file: object, compression: object, nbytes: int) -> bytes:
@@ -76,7 +76,7 @@ def test_a_scratch_folder_keeps_the_unpacked_file_for_the_next_opening(
 
 
 def test_a_stream_that_ends_early_is_refused(make_file: Make, packing: str, tmp_path: Path) -> None:
-    """A cut stream, and a whole stream of a cut file, are errors and leave no file."""
+    """A truncated stream, and a stream of a truncated file, are errors and leave no file."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     plain = make_file(ARRAY)
@@ -90,7 +90,7 @@ def test_a_stream_that_ends_early_is_refused(make_file: Make, packing: str, tmp_
 
 
 def test_damage_inside_the_stream_is_refused(make_file: Make, packing: str) -> None:
-    """Flipped bytes end in a clear error."""
+    """Damaged bytes give a clear error."""
     path = packed(make_file(ARRAY), packing)
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2 : len(raw) // 2 + 16] = b"\0" * 16
@@ -101,29 +101,29 @@ def test_damage_inside_the_stream_is_refused(make_file: Make, packing: str) -> N
 
 @pytest.mark.parametrize("raw", [b"\x1f\x8b", b"\x1f\x8b" + b"x" * 2000, b"BZh9", b"BZh" + b"x" * 2000])
 def test_a_false_beginning_is_refused(tmp_path: Path, raw: bytes) -> None:
-    """What only begins like a packed file is an error, not a crash."""
+    """A file that only begins like a compressed one is an error, not a crash."""
     path = tmp_path / "x.mrc.gz"
     path.write_bytes(raw)
     with pytest.raises(VolumeError):
         inspect(path)
 
 
-def test_a_header_that_promises_what_the_stream_cannot_hold_is_refused(make_file: Make, packing: str) -> None:
-    """A few bytes that claim 16 million voxels a side are refused before anything is unpacked."""
+def test_a_header_that_describes_more_than_the_stream_can_contain_is_refused(make_file: Make, packing: str) -> None:
+    """A small file with a header of 16 million voxels a side is refused before decompression."""
     big = 1 << 20
     with pytest.raises(VolumeError, match="truncated"):
         inspect(packed(make_file(ARRAY, nx=big, ny=big, nz=big), packing))
 
 
-def test_unpacking_stops_where_the_header_says(make_file: Make, packing: str, tmp_path: Path) -> None:
-    """A stream that goes on for ever costs the disk no more than the volume."""
+def test_decompression_stops_at_the_size_in_the_header(make_file: Make, packing: str, tmp_path: Path) -> None:
+    """An endless stream needs no more disk space than the volume."""
     plain = make_file(ARRAY)
     plain.write_bytes(plain.read_bytes() + b"\0" * (4 << 20))
     with open_volume(packed(plain, packing), scratch=tmp_path) as volume:
         assert volume.path.stat().st_size == 1024 + ARRAY.nbytes
 
 
-def test_no_room_to_unpack_is_said_before_unpacking(
+def test_a_full_disk_is_reported_before_decompression(
     make_file: Make, packing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk is an error that can be retried once there is room."""

@@ -25,8 +25,8 @@ def codes(fields: HeaderFields) -> set[str]:
     return {warning.code for warning in fields.warnings}
 
 
-def test_a_plain_header_gives_its_facts_without_a_warning(make_header: Make) -> None:
-    """A header as it should be yields shape, voxel size and type and nothing to warn of."""
+def test_a_valid_header_is_parsed_without_warnings(make_header: Make) -> None:
+    """A valid header gives shape, voxel size and type, without warnings."""
     fields = parsed(make_header(SHAPE, 2), 1024 + 4 * 60)
     assert fields.shape == fields.file_shape == SHAPE
     assert fields.voxel_size_A == (10.0, 10.0, 10.0)
@@ -39,14 +39,14 @@ def test_a_plain_header_gives_its_facts_without_a_warning(make_header: Make) -> 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize(("mode", "kind"), [(1, "i2"), (2, "f4"), (6, "u2"), (12, "f2")])
 def test_the_machine_stamp_gives_the_byte_order(make_header: Make, order: str, mode: int, kind: str) -> None:
-    """Voxels have the byte order that the machine stamp names."""
+    """The machine stamp gives the byte order of the voxels."""
     assert parsed(make_header(SHAPE, mode, order)).dtype == order + kind
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("stamp", [(0, 0, 0, 0), (0x41, 0x41, 0, 0), "other"])
-def test_a_wrong_machine_stamp_is_seen_through(make_header: Make, order: str, stamp: object) -> None:
-    """Where the stamp is missing or contradicts the numbers, the numbers decide and a warning says so."""
+def test_a_wrong_machine_stamp_is_corrected_with_a_warning(make_header: Make, order: str, stamp: object) -> None:
+    """If the stamp is missing or contradicts the numbers, the numbers decide, with a warning."""
     swapped = (0x11, 0x11, 0, 0) if order == "<" else (0x44, 0x41, 0, 0)
     fields = parsed(make_header(SHAPE, 2, order, machst=swapped if stamp == "other" else stamp))
     assert fields.byte_order == order
@@ -57,7 +57,7 @@ def test_a_wrong_machine_stamp_is_seen_through(make_header: Make, order: str, st
     ("axes", "shape"),
     [((1, 2, 3), (3, 4, 5)), ((3, 1, 2), (5, 3, 4)), ((2, 1, 3), (3, 5, 4)), ((3, 2, 1), (5, 4, 3))],
 )
-def test_permuted_axes_are_turned_to_zyx(
+def test_permuted_axes_are_mapped_to_zyx(
     make_header: Make, axes: tuple[int, int, int], shape: tuple[int, int, int]
 ) -> None:
     """mapc, mapr and maps decide which of the file's axes z, y and x are."""
@@ -67,8 +67,8 @@ def test_permuted_axes_are_turned_to_zyx(
 
 
 @pytest.mark.parametrize("axes", [(0, 0, 0), (1, 1, 3), (1, -2, 3), (7, 8, 9)])
-def test_senseless_axes_fall_back_to_xyz(make_header: Make, axes: tuple[int, int, int]) -> None:
-    """An axis order that is no permutation is taken as x, y, z with a warning."""
+def test_invalid_axes_fall_back_to_xyz(make_header: Make, axes: tuple[int, int, int]) -> None:
+    """An axis order that is not a permutation is read as x, y, z, with a warning."""
     fields = parsed(make_header(SHAPE, 2, mapc=axes[0], mapr=axes[1], maps=axes[2]))
     assert fields.axes == (1, 2, 3)
     assert codes(fields) == {"axes_invalid"}
@@ -85,15 +85,15 @@ def test_start_places_the_volume_along_its_own_axes(make_header: Make) -> None:
 
 
 def test_origin_places_the_volume_before_start(make_header: Make) -> None:
-    """An origin that is not zero wins over the start; it is stored x, y, z."""
+    """A non-zero origin, stored as x, y, z, takes precedence over the start."""
     fields = parsed(make_header(SHAPE, 2, nxstart=5, origin=(1.5, 2.5, -3.5)))
     assert fields.origin_A == (1.5, 2.5, -3.5)
     assert fields.placement_A == (-3.5, 2.5, 1.5)
 
 
 @pytest.mark.parametrize(("flags", "version", "sign"), [(0, 0, -1), (4, 0, 1), (0, 20140, 1)])
-def test_the_sign_of_imods_old_origin_is_turned(make_header: Make, flags: int, version: int, sign: int) -> None:
-    """IMOD's origin is negated unless its flag or the version says that it follows the standard."""
+def test_the_sign_of_imods_old_origin_is_corrected(make_header: Make, flags: int, version: int, sign: int) -> None:
+    """IMOD's origin is negated unless its flag or the version declares the standard sign."""
     fields = parsed(make_header(SHAPE, 2, imod_flags=flags, nversion=version, origin=(8, 16, 32)))
     assert fields.origin_A == (8, 16, 32)
     assert fields.placement_A == (sign * 32, sign * 16, sign * 8)
@@ -129,7 +129,7 @@ def test_mode_101_counts_half_bytes(make_header: Make) -> None:
 
 
 def test_imods_half_bytes_in_mode_0_double_the_columns(make_header: Make) -> None:
-    """With IMOD's flag a byte of mode 0 holds two voxels, and voxel size stays what it was."""
+    """With IMOD's flag, a byte of mode 0 holds two voxels; the voxel size does not change."""
     fields = parsed(make_header(SHAPE, 0, imod_flags=16), 1024 + 60)
     assert fields.shape == (3, 4, 10)
     assert fields.voxel_size_A == (10.0, 10.0, 10.0)
@@ -137,8 +137,8 @@ def test_imods_half_bytes_in_mode_0_double_the_columns(make_header: Make) -> Non
 
 
 @pytest.mark.parametrize(("mode", "word"), [(3, "complex"), (4, "complex"), (16, "RGB"), (5, "mode 5")])
-def test_modes_that_are_no_densities_are_refused_by_name(make_header: Make, mode: int, word: str) -> None:
-    """Complex, colour and unknown modes are refused with a word that says what they are."""
+def test_modes_without_densities_are_refused_by_name(make_header: Make, mode: int, word: str) -> None:
+    """Complex, colour and unknown modes are refused, and the message names them."""
     with pytest.raises(VolumeError, match=word) as caught:
         parsed(make_header(SHAPE, mode))
     assert caught.value.code == ErrorCode.VOLUME_UNSUPPORTED
@@ -154,19 +154,19 @@ def test_voxel_size_is_cell_over_sampling_per_axis(make_header: Make) -> None:
 
 @pytest.mark.parametrize("cell", [(0, 0, 0), (50, 40, 0), (-50, 40, 30), (np.nan, 40, 30), (np.inf, 40, 30)])
 def test_a_missing_voxel_size_is_1_with_a_warning(make_header: Make, cell: tuple[float, float, float]) -> None:
-    """A cell that holds no lengths means 1 Å and a warning, never a division by zero."""
+    """A cell without lengths gives 1 Å and a warning, never a division by zero."""
     fields = parsed(make_header(SHAPE, 2, cella=cell))
     assert fields.voxel_size_A == (1.0, 1.0, 1.0)
     assert "voxel_size_missing" in codes(fields)
 
 
 def test_a_voxel_size_of_exactly_1_is_suspect(make_header: Make) -> None:
-    """Programs write 1.0 where they know nothing, so it is worth a warning."""
+    """Programs write 1.0 if the size is unknown, so there is a warning."""
     assert codes(parsed(make_header(SHAPE, 2, cella=(5, 4, 3)))) == {"voxel_size_suspect"}
 
 
 def test_an_override_replaces_size_and_cell_and_silences_the_warning(make_header: Make) -> None:
-    """A voxel size given by a person wins over the header, and the cell follows."""
+    """A voxel size given by the user replaces the header's, and the cell is adjusted."""
     fields = parsed(make_header(SHAPE, 2, cella=(0, 0, 0))).with_voxel_size((4.0, 3.0, 2.0))
     assert fields.voxel_size_A == (4.0, 3.0, 2.0)
     assert fields.cell_A == (10.0, 12.0, 12.0)
@@ -175,7 +175,7 @@ def test_an_override_replaces_size_and_cell_and_silences_the_warning(make_header
 
 @pytest.mark.parametrize("size", [0, -1.0, float("nan"), float("inf"), (1.0, 2.0), 1e9])
 def test_an_impossible_override_is_refused(make_header: Make, size: object) -> None:
-    """Only one or three plausible lengths are a voxel size."""
+    """A voxel size is one or three plausible lengths."""
     with pytest.raises(VolumeError) as caught:
         parsed(make_header(SHAPE, 2)).with_voxel_size(size)  # type: ignore[arg-type]
     assert caught.value.code == ErrorCode.INVALID_PARAMETERS
@@ -190,7 +190,7 @@ def test_a_stack_header_still_gives_the_size_along_z(make_header: Make, cell_z: 
 
 
 def test_a_stack_of_volumes_is_refused(make_header: Make) -> None:
-    """Several volumes in one file are not one tomogram."""
+    """A file with several volumes is refused."""
     with pytest.raises(VolumeError, match="stack of several volumes"):
         parsed(make_header((6, 4, 5), 2, ispg=401, mz=3))
 
@@ -205,8 +205,8 @@ def test_extended_headers_are_read_past(make_header: Make, kind: bytes) -> None:
     assert (described.type, described.nbytes) == (kind.decode() or "unspecified", 768)
 
 
-def test_a_header_that_promises_more_than_the_file_has_is_refused(make_header: Make) -> None:
-    """4096³ voxels in a file of 1 kB are called what they are, with both numbers."""
+def test_a_header_that_describes_more_than_the_file_has_is_refused(make_header: Make) -> None:
+    """A header of 4096³ voxels in a file of 1 kB is refused, and the message has both sizes."""
     with pytest.raises(VolumeError, match="truncated") as caught:
         parsed(make_header((4096, 4096, 4096), 2), 1024)
     assert caught.value.code == ErrorCode.VOLUME_UNREADABLE
@@ -214,7 +214,7 @@ def test_a_header_that_promises_more_than_the_file_has_is_refused(make_header: M
 
 
 def test_a_file_one_byte_short_is_refused(make_header: Make) -> None:
-    """A cut of a single byte is a cut."""
+    """A file that lacks one byte is truncated."""
     with pytest.raises(VolumeError, match="truncated"):
         parsed(make_header(SHAPE, 2), 1024 + 239)
 
@@ -226,21 +226,21 @@ def test_bytes_after_the_voxels_are_ignored_with_a_warning(make_header: Make) ->
 
 @pytest.mark.parametrize("fields", [{"nx": 0}, {"ny": -4}, {"nz": 2**31 - 1}, {"nsymbt": -1}])
 def test_impossible_numbers_are_refused(make_header: Make, fields: dict[str, int]) -> None:
-    """Sides and lengths that no file can have are an error of the file."""
+    """Impossible dimensions are an error of the file."""
     with pytest.raises(VolumeError) as caught:
         parsed(make_header(SHAPE, 2, **fields))
     assert caught.value.code == ErrorCode.VOLUME_UNREADABLE
 
 
 @pytest.mark.parametrize("raw", [b"", b"short", b"\0" * 1024, b"a tomogram, honestly " * 60])
-def test_what_is_no_mrc_file_is_called_so(raw: bytes) -> None:
-    """Text, zeros and stumps are refused as not being MRC."""
+def test_a_file_that_is_not_mrc_is_refused_as_such(raw: bytes) -> None:
+    """Text, zeros and short files are refused as not MRC."""
     with pytest.raises(VolumeError, match="not an MRC volume"):
         parse_header(raw, len(raw))
 
 
-def test_a_file_without_the_map_word_is_read_only_if_all_else_fits(make_header: Make) -> None:
-    """Files from before the year 2000 are read where dimensions and length agree to the byte."""
+def test_a_file_without_map_identifier_is_read_only_if_its_size_matches(make_header: Make) -> None:
+    """Files from before the year 2000 are read if dimensions and file size match exactly."""
     header = make_header(SHAPE, 2, map=b"", machst=(0, 0, 0, 0))
     assert codes(parsed(header, 1264)) == {"machine_stamp", "map_id_missing"}
     for size in (1263, 1265, None):
@@ -249,14 +249,14 @@ def test_a_file_without_the_map_word_is_read_only_if_all_else_fits(make_header: 
 
 
 def test_labels_are_plain_text(make_header: Make) -> None:
-    """Labels lose what cannot be printed, and a wrong count does no harm."""
+    """Labels lose unprintable characters, and a wrong count is harmless."""
     raw = make_header(SHAPE, 2, nlabl=99)
     raw[224:304] = b"aligned\x00\x07 by hand\xff".ljust(80)
     assert parsed(raw).labels == ("aligned by hand",)
 
 
 def test_meta_crosses_json_and_names_no_folder(make_header: Make) -> None:
-    """What a client gets survives JSON."""
+    """Metadata survives JSON and has no folder."""
     meta = parsed(make_header(SHAPE, 2, cella=(0, 0, 0))).describe("a.mrc", 1264)
     assert VolumeMeta.model_validate_json(meta.model_dump_json()) == meta
 
@@ -278,7 +278,7 @@ def judged(raw: bytes, size: int | None) -> None:
 
 
 @given(st.binary(max_size=1100), st.none() | st.integers(0, 1 << 40))
-def test_any_bytes_give_facts_or_a_clear_error(raw: bytes, size: int | None) -> None:
+def test_any_bytes_give_a_header_or_a_clear_error(raw: bytes, size: int | None) -> None:
     """Random bytes never crash the reader."""
     judged(raw, size)
 
@@ -289,7 +289,7 @@ def test_any_bytes_give_facts_or_a_clear_error(raw: bytes, size: int | None) -> 
     st.lists(st.tuples(st.integers(0, 1023), st.integers(0, 255)), max_size=6),
     st.none() | st.integers(0, 1 << 16),
 )
-def test_any_damaged_header_gives_facts_or_a_clear_error(
+def test_any_damaged_header_gives_a_header_or_a_clear_error(
     make_header: Make, order: str, fields: dict[str, int], flips: list[tuple[int, int]], size: int | None
 ) -> None:
     """A real header with any fields and bytes changed never crashes the reader, and never outgrows its file."""

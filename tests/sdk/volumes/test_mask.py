@@ -40,8 +40,8 @@ def assert_valid(path: Path) -> None:
 
 @pytest.mark.parametrize("axes", AXES)
 @pytest.mark.parametrize("order", "<>")
-def test_a_mask_lies_exactly_on_its_tomogram(make_file: Make, axes: tuple[int, int, int], order: str) -> None:
-    """Grid, cell, start, origin and axes are the tomogram's; the extended header goes with its length."""
+def test_a_mask_overlays_its_tomogram_exactly(make_file: Make, axes: tuple[int, int, int], order: str) -> None:
+    """Grid, cell, start, origin and axes equal the tomogram's; there is no extended header."""
     fields = {
         "mapc": axes[0], "mapr": axes[1], "maps": axes[2], "nxstart": -3, "nystart": 8, "nzstart": 5,
         "mx": 12, "my": 6, "mz": 9, "cella": (120.5, 66.25, 81), "cellb": (90, 90, 90), "origin": (1, -2, 3.5),
@@ -72,7 +72,7 @@ def test_a_mask_lies_exactly_on_its_tomogram(make_file: Make, axes: tuple[int, i
 
 @pytest.mark.parametrize(("largest", "mode"), [(1, 0), (127, 0), (128, 6), (65535, 6)])
 def test_the_largest_label_decides_the_mode(tmp_path: Path, largest: int, mode: int) -> None:
-    """int8 to 127, uint16 above; a volume without a file will do."""
+    """int8 up to label 127, uint16 above; a header without a file suffices."""
     block = labels((3, 4, 5), largest)
     block[0, 0, 0] = largest
     with MaskWriter(tmp_path / "m.mrc", blank_header((3, 4, 5), 13.48), labels=largest, engine="demo") as mask:
@@ -121,7 +121,7 @@ def test_tiles_in_any_order_make_the_mask(
 
 
 def test_neighbouring_tiles_may_be_written_by_several_threads(tmp_path: Path) -> None:
-    """Tiles that share rows of the file do not overwrite each other."""
+    """Tiles that share rows of the file can be written by several threads."""
     block = labels((8, 32, 32))
     corners = list(itertools.product(range(0, 8, 4), range(0, 32, 8), range(0, 32, 8)))
     gate = threading.Barrier(4)
@@ -139,8 +139,8 @@ def test_neighbouring_tiles_may_be_written_by_several_threads(tmp_path: Path) ->
         assert np.array_equal(mask.read(ALL, ALL, ALL), block)
 
 
-def test_the_mask_appears_only_when_it_is_whole(tmp_path: Path) -> None:
-    """Until it is closed there is no file of that name, and an old one stays as it was."""
+def test_the_mask_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    """Before `close` there is no file of that name, and an existing one does not change."""
     path = tmp_path / "m.mrc"
     path.write_text("old")
     with MaskWriter(path, blank_header((2, 3, 4)), labels=1, engine="x") as mask:
@@ -151,7 +151,7 @@ def test_the_mask_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A cancelled job has no half mask."""
+    """An exception leaves no file."""
     with (
         pytest.raises(KeyboardInterrupt),
         MaskWriter(tmp_path / "m.mrc", blank_header((2, 3, 4)), labels=1, engine="x"),
@@ -169,8 +169,8 @@ def test_closing_twice_and_discarding_after_closing_do_nothing(tmp_path: Path) -
     assert_valid(tmp_path / "m.mrc")
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    """A block that reaches out, a label above the announced and an impossible number of labels are errors."""
+def test_invalid_blocks_and_labels_are_refused(tmp_path: Path) -> None:
+    """A block beyond the volume, a label above the maximum and an invalid maximum are errors."""
     with MaskWriter(tmp_path / "m.mrc", blank_header((2, 3, 4)), labels=2, engine="x") as mask:
         for z, y, x in [(1, 0, 0), (0, 0, -1), (0, 1, 0)]:
             with pytest.raises(ValueError, match="extends beyond"):
@@ -182,8 +182,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
             MaskWriter(tmp_path / "n.mrc", blank_header((2, 3, 4)), labels=count, engine="x")
 
 
-def test_no_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is too small is an error at the start and not at the last tile."""
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little disk space is an error at the start, not at the last tile."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(UnavailableError) as caught:
         MaskWriter(tmp_path / "m.mrc", blank_header((2, 3, 4)), labels=1, engine="x")
@@ -191,8 +191,8 @@ def test_no_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_voxel_size_given_by_a_person_is_in_the_masks_cell(make_file: Make) -> None:
-    """Where the header was wrong the mask says the right size, also for a stack header."""
+def test_a_voxel_size_given_by_the_user_is_in_the_masks_cell(make_file: Make) -> None:
+    """A corrected voxel size is in the mask's header, also for a stack header."""
     path = make_file(np.zeros((4, 5, 6), np.float32), mz=1, ispg=0, cella=(0, 0, 0))
     target = path.with_name("mask.mrc")
     with open_volume(path, voxel_size_A=7.5) as volume:
@@ -204,7 +204,7 @@ def test_a_voxel_size_given_by_a_person_is_in_the_masks_cell(make_file: Make) ->
 
 @pytest.mark.parametrize("flags", [0, 4])
 def test_imods_origin_means_the_same_in_the_mask(make_file: Make, flags: int) -> None:
-    """The mask follows the standard, so an origin of IMOD's old sign is turned and the place stays."""
+    """The mask has the standard sign of the origin, so its position equals the tomogram's."""
     path = make_file(np.zeros((4, 5, 6), np.float32), imod_flags=flags, nversion=0, origin=(8, 16, 32))
     target = path.with_name("mask.mrc")
     with open_volume(path) as volume:
@@ -215,7 +215,7 @@ def test_imods_origin_means_the_same_in_the_mask(make_file: Make, flags: int) ->
 
 
 def test_ten_labels_leave_room_for_ours(make_file: Make) -> None:
-    """The tomogram's first nine labels stay; ours is the last."""
+    """The tomogram's first nine text labels are kept; CryoMamba's is the last."""
     texts = [f"step {n} made \u00e5".encode("latin-1") for n in range(10)]
     path = make_file(np.zeros((2, 3, 4), np.float32), nlabl=10, label=texts)
     target = path.with_name("mask.mrc")

@@ -31,7 +31,7 @@ def numbers(shape: tuple[int, int, int], dtype: str = "float32") -> Any:
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_voxels_of_every_mode_and_byte_order_are_read(make_file: Make, dtype: str, order: str) -> None:
-    """A block, the lazy view and the flat chunks give the voxels that were stored."""
+    """Blocks, the memory-mapped view and flat chunks give the stored voxels."""
     array = numbers((4, 5, 6), dtype)
     with open_volume(make_file(array, order)) as volume:
         assert volume.meta.dtype == dtype
@@ -106,7 +106,7 @@ def test_any_block_of_any_layout_is_what_numpy_would_cut(
 
 
 def test_a_block_can_be_read_into_an_array(make_file: Make) -> None:
-    """``out`` is filled and returned; one that does not fit is refused before anything is read."""
+    """`out` is filled and returned; one of another shape, type or layout is refused before reading."""
     array = numbers((4, 5, 6))
     with open_volume(make_file(array)) as volume:
         out = np.empty((2, 5, 6), np.float32)
@@ -134,7 +134,7 @@ class YieldingFile(io.FileIO):
 
 
 def test_threads_may_read_one_volume(make_file: Make) -> None:
-    """Blocks read by several threads at once are each right."""
+    """Several threads can read blocks at the same time."""
     array = numbers((16, 32, 32))
     path = make_file(array)
     gate = threading.Barrier(4)
@@ -154,7 +154,7 @@ def test_threads_may_read_one_volume(make_file: Make) -> None:
 
 
 def test_inspect_reads_the_header_only_and_tells_the_name_only(make_file: Make) -> None:
-    """What a client is told holds the file's size and name and no folder."""
+    """Metadata has the file's size and name, but no folder."""
     path = make_file(numbers((4, 5, 6)), extended=b"x" * 64, exttyp=b"FEI1")
     meta = inspect(path)
     assert meta.name == "tomogram.mrc"
@@ -173,7 +173,7 @@ def test_an_override_of_the_voxel_size_reaches_meta(make_file: Make) -> None:
 
 
 def test_a_lying_header_is_refused_before_anything_is_allocated(make_file: Make) -> None:
-    """A header of 4096³ in 1 kB is an error of the file, for looking and for opening."""
+    """A header of 4096³ voxels in 1 kB is an error for `inspect` and `open_volume`."""
     path = make_file(numbers((1, 1, 1)), nx=4096, ny=4096, nz=4096)
     for attempt in (inspect, open_volume):
         with pytest.raises(VolumeError, match="truncated"):
@@ -181,7 +181,7 @@ def test_a_lying_header_is_refused_before_anything_is_allocated(make_file: Make)
 
 
 def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
-    """A missing file, a folder, an empty file and a pipe are told apart from damage; nothing blocks."""
+    """A missing file, a folder, an empty file and a pipe have their own messages; nothing blocks."""
     with pytest.raises(VolumeError, match=r"no file gone\.mrc") as caught:
         inspect(tmp_path / "gone.mrc")
     assert caught.value.code == ErrorCode.VOLUME_NOT_FOUND
@@ -193,7 +193,7 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(make_file: Make) -> None:
-    """A truncated file ends a read with a clear error instead of old or no data."""
+    """A file truncated while open gives an error instead of wrong data."""
     path = make_file(numbers((4, 5, 6)))
     with open_volume(path) as volume:
         os.truncate(path, 1100)
@@ -203,7 +203,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(make_file: Make) -> No
 
 
 def test_closing_twice_is_no_error(make_file: Make) -> None:
-    """A volume can be closed by hand inside its block."""
+    """A volume can be closed inside its `with` block."""
     with open_volume(make_file(numbers((2, 2, 2)))) as volume:
         volume.close()
 
@@ -214,7 +214,7 @@ def test_closing_twice_is_no_error(make_file: Make) -> None:
     cut=st.none() | st.integers(0, 1300),
 )
 def test_a_mutated_file_reads_or_fails_clearly(make_file: Make, flips: list[tuple[int, int]], cut: int | None) -> None:
-    """Flipped bytes and cut ends give a volume that can be read or a typed error, never anything else."""
+    """Damaged and truncated files give a readable volume or a typed error."""
     path = make_file(numbers((4, 5, 6), "int16"))
     raw = bytearray(path.read_bytes())
     for position, value in flips:

@@ -18,7 +18,7 @@ Make = Callable[..., Path]
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "float32", "float16"])
 def test_statistics_equal_numpys_in_double_precision(make_file: Make, dtype: str) -> None:
-    """Extremes are exact, mean and spread as good as a pass in 64 bits, over several chunks."""
+    """Extremes are exact, mean and standard deviation as accurate as in 64 bits, over several chunks."""
     array = np.random.default_rng(5).normal(60, 12, (30, 100, 200)).astype(dtype)
     with open_volume(make_file(array, mapc=3, mapr=1, maps=2)) as volume:
         found = stream_statistics(volume)
@@ -30,7 +30,7 @@ def test_statistics_equal_numpys_in_double_precision(make_file: Make, dtype: str
 
 
 def test_a_small_spread_on_a_large_mean_is_not_lost(make_file: Make) -> None:
-    """Values about a mean 10,000 times their spread keep their standard deviation, which sums of squares lose."""
+    """The standard deviation is right for a mean 10,000 times as large, where sums of squares fail."""
     array = np.random.default_rng(5).normal(10000, 1, (40, 128, 128)).astype(np.float32)
     with open_volume(make_file(array)) as volume:
         found = stream_statistics(volume)
@@ -38,7 +38,7 @@ def test_a_small_spread_on_a_large_mean_is_not_lost(make_file: Make) -> None:
 
 
 def test_percentiles_and_histogram_describe_the_sample(make_file: Make) -> None:
-    """For a volume below the sample's size they are numpy's own, and every voxel is in the histogram."""
+    """For a volume smaller than the sample they equal numpy's, and every voxel is in the histogram."""
     array = np.random.default_rng(5).normal(size=(16, 32, 32)).astype(np.float32)
     with open_volume(make_file(array)) as volume:
         found = stream_statistics(volume)
@@ -49,8 +49,8 @@ def test_percentiles_and_histogram_describe_the_sample(make_file: Make) -> None:
     assert Statistics.model_validate_json(found.model_dump_json()) == found
 
 
-def test_the_sample_does_not_fall_into_step_with_the_rows(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where each column has its own value, a regular sample still sees all columns alike."""
+def test_the_sample_is_not_aligned_with_rows(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If each column has its own value, the sample has as many voxels of each column."""
     monkeypatch.setattr(statistics, "_SAMPLE", 1 << 12)
     array = np.broadcast_to(np.arange(64, dtype=np.float32), (64, 64, 64))
     with open_volume(make_file(array)) as volume:
@@ -60,10 +60,10 @@ def test_the_sample_does_not_fall_into_step_with_the_rows(make_file: Make, monke
 
 
 def test_the_sample_is_regular_over_the_whole_file(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every so many voxels one is taken, across the borders of the chunks that the file is read in."""
+    """The stride of the sample continues across chunks."""
     monkeypatch.setattr(statistics, "_SAMPLE", 1000)
     array = np.random.default_rng(5).normal(size=(10, 301, 307)).astype(np.float32)
-    stride = statistics._sample_stride(array.size, (10, 301, 307))
+    stride = statistics.sample_stride(array.size, (10, 301, 307))
     with open_volume(make_file(array)) as volume:
         found = stream_statistics(volume)
     expected = np.percentile(array.ravel()[::stride].astype(np.float64), list(found.percentiles))
@@ -78,8 +78,8 @@ def test_a_constant_volume_has_no_spread(make_file: Make) -> None:
     assert sum(found.histogram.counts) == 120
 
 
-def test_non_finite_voxels_are_counted_and_left_out(make_file: Make) -> None:
-    """NaN and infinities enter the count and nothing else."""
+def test_non_finite_voxels_are_counted_and_ignored(make_file: Make) -> None:
+    """NaN and infinities are counted and otherwise ignored."""
     array = np.arange(120, dtype=np.float32).reshape(4, 5, 6)
     array[0, 0, 0], array[1, 1, 1], array[3, 4, 5] = np.nan, np.inf, -np.inf
     with open_volume(make_file(array)) as volume:
@@ -100,8 +100,8 @@ def test_a_volume_without_a_number_has_no_statistics(make_file: Make) -> None:
         stream_statistics(volume)
 
 
-def test_a_large_volume_is_sampled_for_numbers(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above the limit only spread pieces are read, and the error says so."""
+def test_a_large_volume_is_checked_by_a_sample(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit only a sample is read, and the error says so."""
     monkeypatch.setattr(statistics, "_SMALL_NBYTES", 1 << 20)
     monkeypatch.setattr(statistics, "_SAMPLED_CHUNKS", 2)
     array = np.zeros((4, 512, 512), np.float32)
@@ -114,7 +114,7 @@ def test_a_large_volume_is_sampled_for_numbers(make_file: Make, monkeypatch: pyt
     assert caught.value.details == {"non_finite": 512 * 512, "sampled": True}
 
 
-def test_integers_need_no_look(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_integer_volumes_are_not_read(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """An integer volume is not read at all."""
     with open_volume(make_file(np.zeros((2, 3, 4), np.int16))) as volume:
         monkeypatch.setattr(volume, "chunks", None)
@@ -122,7 +122,7 @@ def test_integers_need_no_look(make_file: Make, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_progress_rises_to_one_and_cancelling_ends_the_pass(make_file: Make) -> None:
-    """The caller is told how far it is and can end it between two chunks."""
+    """Progress is reported, and the caller can stop between two chunks."""
     told: list[float] = []
     with open_volume(make_file(np.zeros((5, 512, 512), np.float32))) as volume:
         stream_statistics(volume, progress=told.append)

@@ -16,7 +16,7 @@ ARRAY = np.random.default_rng(4).normal(0, 20, (7, 5, 6)).astype(np.float32)
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int16", "uint16"])
 def test_a_written_volume_is_valid_and_reads_back(tmp_path: Path, dtype: str) -> None:
-    """Every type that MRC knows comes back as it was, with the voxel size and honest statistics."""
+    """Every MRC type reads back unchanged, with the voxel size and correct statistics."""
     path = tmp_path / "v.mrc"
     array = np.abs(ARRAY).astype(dtype)
     write_volume(path, array, (12.0, 10.0, 13.48), dtype=dtype)
@@ -28,7 +28,7 @@ def test_a_written_volume_is_valid_and_reads_back(tmp_path: Path, dtype: str) ->
 
 
 def test_slabs_of_any_depth_make_the_same_bytes(tmp_path: Path) -> None:
-    """A volume larger than memory can be written piece by piece."""
+    """A volume can be written in slabs."""
     write_volume(tmp_path / "a.mrc", ARRAY, 10.0)
     write_volume(tmp_path / "b.mrc", (ARRAY[start : start + 3] for start in (0, 3, 6)), 10.0, shape=(7, 5, 6))
     assert (tmp_path / "a.mrc").read_bytes() == (tmp_path / "b.mrc").read_bytes()
@@ -48,13 +48,13 @@ def test_slabs_that_do_not_add_up_leave_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (4, -4, 4), (4, 4), (4, 4, 1 << 30)])
 def test_impossible_shapes_are_refused(shape: tuple[int, int, int]) -> None:
-    """A volume has three positive sides of sane length."""
+    """A volume has three positive sides of plausible length."""
     with pytest.raises(VolumeError):
         blank_header(shape)
 
 
 def test_a_disk_that_fills_up_while_writing_is_named() -> None:
-    """The system's refusal becomes an error that says so and may be tried again."""
+    """The system's error becomes a retryable error that names the full disk."""
     with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(UnavailableError) as caught:
         VoxelFile(full, blank_header((2, 3, 4))).write_from(ARRAY[:2, :3, :4], (0, 2), (0, 3), (0, 4))
     assert caught.value.code == ErrorCode.INSUFFICIENT_STORAGE

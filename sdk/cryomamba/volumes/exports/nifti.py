@@ -50,8 +50,8 @@ def write_nifti(
     path = Path(path)
     with AtomicFile(path) as new, new.stream() as output:
         if path.name.endswith(".gz"):
-            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=output, mtime=0) as packed:
-                _write(packed, header, volume, dtype, progress)
+            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=output, mtime=0) as compressed:
+                _write(compressed, header, volume, dtype, progress)
         else:
             _write(output, header, volume, dtype, progress)
 

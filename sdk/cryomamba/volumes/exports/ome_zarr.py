@@ -114,8 +114,8 @@ def _reduced(block: Array, steps: list[int], *, labels: bool) -> Array:
         first, second = pairs[::2], pairs[1::2]
         if len(first) > len(second):
             second = np.concatenate([second, first[-1:]])
-        joined = np.maximum(first, second) if labels else (first + second) * np.float32(0.5)
-        values = np.moveaxis(joined, 0, axis)
+        reduced = np.maximum(first, second) if labels else (first + second) * np.float32(0.5)
+        values = np.moveaxis(reduced, 0, axis)
     return (values if labels or block.dtype.kind == "f" else np.rint(values)).astype(block.dtype)
 
 

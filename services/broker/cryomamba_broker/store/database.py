@@ -141,7 +141,7 @@ def _unopened(error: Exception, folder: Path) -> UnavailableError:
 
 
 def is_full_disk(error: Exception, folder: Path) -> bool:
-    """Whether an error of the system or of SQLite comes from a disk without room; SQLite's code often leaves it open.
+    """Whether an error of the operating system or of SQLite means a full disk, which SQLite's code often leaves open.
 
     Parameters
     ----------

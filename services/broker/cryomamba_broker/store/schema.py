@@ -1,7 +1,7 @@
 """The job store's tables, as a list of migrations: entry ``i`` leads from schema ``i`` to schema ``i + 1``.
 
-``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set anew when a broker
-starts; ``room`` is the disk space that is reserved for a job, in bytes; all other times are seconds since 1970.
+``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set again when a broker
+starts; ``reserved`` is the disk space that is reserved for a job, in bytes; all other times are seconds since 1970.
 """
 
 from typing import Final
@@ -73,6 +73,9 @@ MIGRATIONS: Final = (
     """,
     """
     ALTER TABLE jobs ADD COLUMN room INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    ALTER TABLE jobs RENAME COLUMN room TO reserved;
     """,
 )
 

@@ -99,7 +99,7 @@ class Submissions:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner, room) "
+                "fingerprint, created_at, updated_at, owner, reserved) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
@@ -122,7 +122,7 @@ class Submissions:
             return Change(self._jobs.record(row), event)
 
     def reserved(self) -> int:
-        """Return how many bytes all jobs that have not ended may write, whoever owns them."""
-        query = "SELECT coalesce(sum(room), 0) FROM jobs WHERE state IN (?, ?)"
+        """Return the disk space that is reserved for all jobs that have not ended, of all owners, in bytes."""
+        query = "SELECT coalesce(sum(reserved), 0) FROM jobs WHERE state IN (?, ?)"
         (nbytes,) = self._database.read.execute(query, (JobState.PENDING, JobState.RUNNING)).fetchone()
         return int(nbytes)

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 
 from cryomamba.engines.api import Labels
-from cryomamba.geometry import Shape, Spacing
+from cryomamba.geometry import Shape
 from cryomamba.masks.hysteresis import apply_thresholds
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.frames import PreviewFrame
-from cryomamba_inference.downsample import PreviewCanvas
-
-
-@dataclass(frozen=True, slots=True)
-class FrameInfo:
-    """What all preview frames of a job have in common."""
-
-    job_id: str
-    attempt: int
-    engine: str
-    labels: Mapping[int, str]
-    volume_shape: Shape
-    voxel_size_A: Spacing
+from cryomamba.wire.buffers import bits_for
+from cryomamba_inference.downsample import PreviewCanvas, preview_factor
+from cryomamba_inference.runner.task import Task
 
 
 class PreviewPublisher:
@@ -33,25 +23,36 @@ class PreviewPublisher:
 
     Parameters
     ----------
-    info : FrameInfo
+    task : Task
     canvas : PreviewCanvas
-    interval_s : float
-        Minimum time between two frames; only the final frame may come sooner.
     publish : callable
-        Called with each :class:`~cryomamba.models.frames.PreviewFrame`.
+        Called with each :class:`~cryomamba.models.frames.PreviewFrame`, at most once per interval of the task's preview
+        options; only the final frame may come sooner.
     """
 
-    def __init__(
-        self, info: FrameInfo, canvas: PreviewCanvas, *, interval_s: float, publish: Callable[[PreviewFrame], None]
-    ) -> None:
-        self._info = info
+    def __init__(self, task: Task, canvas: PreviewCanvas, publish: Callable[[PreviewFrame], None]) -> None:
+        self._task = task
+        self._voxel_size_A = task.header.voxel_size_A
         self._canvas = canvas
-        self._interval_s = interval_s
         self._publish = publish
         self._due = 0.0
         self._changed = False
         self._coarse = False
         self._thresholds: HysteresisThreshold | None = None
+
+    @classmethod
+    def for_task(cls, task: Task, publish: Callable[[PreviewFrame], None]) -> Self:
+        """Return a publisher with an empty canvas of the size that the task's preview options allow."""
+        engine, shape, highest = task.engine, task.header.shape, max(task.engine.labels)
+        scale = preview_factor(shape, max_voxels=task.preview.max_voxels, bits=bits_for(highest))
+        dtype = np.uint8 if highest < 256 else np.uint16
+        priority = None if engine.output == "scores" else engine.priority
+        return cls(task, PreviewCanvas(shape, scale, dtype=dtype, priority=priority), publish)
+
+    @property
+    def scale(self) -> Shape:
+        """Tomogram voxels per preview voxel, z, y, x."""
+        return self._canvas.scale
 
     def put_coarse(self, labels: Labels, progress: float) -> None:
         """Replace the whole preview by one made from a binned copy."""
@@ -82,21 +83,21 @@ class PreviewPublisher:
 
     def _publish_frame(self, progress: float, *, final: bool) -> None:
         frame = PreviewFrame(
-            job_id=self._info.job_id,
+            job_id=self._task.job_id,
             mask=self._mask(),
             scale=self._canvas.scale,
-            volume_shape=self._info.volume_shape,
-            voxel_size_A=self._info.voxel_size_A,
+            volume_shape=self._canvas.shape,
+            voxel_size_A=self._voxel_size_A,
             progress=progress,
-            engine=self._info.engine,
-            labels=self._info.labels,
-            attempt=self._info.attempt,
+            engine=self._task.engine.name,
+            labels=self._task.engine.labels,
+            attempt=self._task.attempt,
             final=final,
             coarse=self._coarse,
             ts=time.time(),
         )
         self._changed = False
-        self._due = time.monotonic() + self._interval_s
+        self._due = time.monotonic() + self._task.preview.interval_s
         self._publish(frame)
 
     def _mask(self) -> Labels:

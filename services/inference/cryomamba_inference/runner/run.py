@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import Any
 
 import numpy as np
 
-from cryomamba.engines.api import Engine, Labels, Pass, Points, Slices, VolumeContext, Voxels
+from cryomamba.engines.api import Labels, Points, Slices, VolumeContext, Voxels
 from cryomamba.engines.artifacts import MASK, SCORES
-from cryomamba.errors import ErrorCode, InternalError, InvalidRequestError, VolumeError
+from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
 from cryomamba.picks import Picks
-from cryomamba.volumes import HeaderFields, MaskWriter, Statistics, Volume, blank_header, stream_statistics
-from cryomamba.wire.buffers import bits_for
-from cryomamba_inference.downsample import PreviewCanvas, preview_factor
+from cryomamba.volumes import MaskWriter, Statistics, stream_statistics
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
 from cryomamba_inference.executor.base import Result
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.plan import TilePlan, TileSpec, plan_tiles
+from cryomamba_inference.plan import TileSpec
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
 from cryomamba_inference.runner.control import Control, EventSink
-from cryomamba_inference.runner.preview_publisher import FrameInfo, PreviewPublisher
+from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, ProgressMeter, job_stages
 from cryomamba_inference.runner.score_run import ScoreRun
 from cryomamba_inference.runner.task import Outcome, Task
@@ -70,23 +67,23 @@ class _Run:
         self._task, self._folder, self._control = task, folder, control
         self._engine = task.engine
         self._volume = task.volume if task.engine.needs_volume else None
-        self._header = _header(task)
+        self._header = task.header
         self._threads = executor.processes
         self._compute_slot = BoundedSemaphore(executor.processes)
-        self._plan = _plan(self._engine, self._header)
+        self._plan = task.plan
         parallel = self._volume is not None and len(self._plan) >= _PARALLEL_FROM_TILES
         self._executor = executor if parallel else InlineExecutor()
         self._scores = self._engine.output == "scores"
         self._keep_scores = task.keep_scores and self._scores and self._engine.keeps_scores
         self._points: dict[int, Points] = {}
-        self._coarse_passes, self._result_pass = _split(self._engine.passes())
+        self._coarse_passes, self._result_pass = task.passes
         self._background: BackgroundTasks[Labels | None] = BackgroundTasks(())
         stages = job_stages(
             self._coarse_passes, self._result_pass, measures=self._volume is not None, merges=self._scores
         )
         self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=events.on_progress)
         self._meter.total_tiles = len(self._plan) + len(self._coarse_passes)
-        self._publisher, self._scale = _publisher(task, self._header, events)
+        self._publisher = PreviewPublisher.for_task(task, events.on_preview)
 
     def run(self) -> Outcome:
         with self._coarse_previews():
@@ -118,7 +115,7 @@ class _Run:
     def _coarse_previews(self) -> Iterator[None]:
         """Compute the coarse previews: before the block, or concurrently with it if there is a core to spare."""
         tasks = [
-            CoarsePreview(self._engine, self._volume, self._header, self._scale, each, index)
+            CoarsePreview(self._engine, self._volume, self._header, self._publisher.scale, each, index)
             for index, each in enumerate(self._coarse_passes)
         ]
         spare_core = self._volume is not None and self._threads > 1
@@ -214,6 +211,10 @@ class _Run:
             return self._task.candidates.above(thresholds.high, thresholds.low), None
         return None, None
 
+    def _read(self, where: Slices) -> Voxels:
+        self._control.check()
+        return refuse_reading(where) if self._volume is None else self._volume.read(*where)
+
     def _report(self, fraction: float) -> None:
         self._control.check()
         self._meter.update(fraction)
@@ -231,49 +232,9 @@ class _Run:
             self._header.shape,
             self._header.voxel_size_A,
             statistics,
-            read=refuse_reading if self._volume is None else _reader(self._volume, self._control.check),
+            read=self._read,
             scratch=self._folder,
             threads=self._threads,
             compute_slot=self._compute_slot,
             report_progress=self._report,
         )
-
-
-def _header(task: Task) -> HeaderFields:
-    if task.volume is not None:
-        return task.volume.header
-    if task.engine.needs_volume or task.shape is None:
-        raise InvalidRequestError(
-            f"The engine '{task.engine.name}' needs a tomogram.", hint="Give the path of an MRC file."
-        )
-    return blank_header(task.shape, task.voxel_size_A)
-
-
-def _split(passes: Sequence[Pass]) -> tuple[list[Pass], Pass]:
-    *coarse, result = passes
-    if result.factor != 1 or any(each.factor == 1 for each in coarse):
-        raise InternalError("The last pass of an engine, and no other, must be at full resolution.")
-    return coarse, result
-
-
-def _plan(engine: Engine[Any], header: HeaderFields) -> TilePlan:
-    size = header.voxel_size_A
-    return plan_tiles(header.shape, halo=engine.halo(size), align=engine.align(size), tile_bytes=engine.tile_bytes)
-
-
-def _publisher(task: Task, header: HeaderFields, events: EventSink) -> tuple[PreviewPublisher, tuple[int, int, int]]:
-    engine, highest = task.engine, max(task.engine.labels)
-    scale = preview_factor(header.shape, max_voxels=task.preview.max_voxels, bits=bits_for(highest))
-    info = FrameInfo(task.job_id, task.attempt, engine.name, engine.labels, header.shape, header.voxel_size_A)
-    dtype = np.uint8 if highest < 256 else np.uint16
-    priority = None if engine.output == "scores" else engine.priority
-    canvas = PreviewCanvas(header.shape, scale, dtype=dtype, priority=priority)
-    return PreviewPublisher(info, canvas, interval_s=task.preview.interval_s, publish=events.on_preview), scale
-
-
-def _reader(volume: Volume, check: Callable[[], None]) -> Callable[[Slices], Voxels]:
-    def read(where: Slices) -> Voxels:
-        check()
-        return volume.read(*where)
-
-    return read

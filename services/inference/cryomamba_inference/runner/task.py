@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.api import Engine
+from cryomamba.engines.api import Engine, Pass
+from cryomamba.errors import InternalError, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import PreviewOptions
 from cryomamba.picks import Picks
-from cryomamba.volumes import HeaderFields, Statistics, Volume
+from cryomamba.volumes import HeaderFields, Statistics, Volume, blank_header
+from cryomamba_inference.plan import TilePlan, plan_tiles
 from cryomamba_inference.runner.control import Position
 from cryomamba_inference.runner.progress import ProgressMeter
 
@@ -49,6 +51,38 @@ class Task:
     attempt: int = 1
     keep_scores: bool = False
     candidates: Picks | None = None
+
+    @property
+    def header(self) -> HeaderFields:
+        """Header of the tomogram, or one made up from `shape` and `voxel_size_A`.
+
+        Raises
+        ------
+        InvalidRequestError
+            The engine needs a volume and there is none.
+        """
+        if self.volume is not None:
+            return self.volume.header
+        if self.engine.needs_volume or self.shape is None:
+            raise InvalidRequestError(
+                f"The engine '{self.engine.name}' needs a tomogram.", hint="Give the path of an MRC file."
+            )
+        return blank_header(self.shape, self.voxel_size_A)
+
+    @property
+    def plan(self) -> TilePlan:
+        """The tiles."""
+        header, engine = self.header, self.engine
+        halo, align = engine.halo(header.voxel_size_A), engine.align(header.voxel_size_A)
+        return plan_tiles(header.shape, halo=halo, align=align, tile_bytes=engine.tile_bytes)
+
+    @property
+    def passes(self) -> tuple[list[Pass], Pass]:
+        """The coarse previews and the pass at full resolution."""
+        *coarse, result = self.engine.passes()
+        if result.factor != 1 or any(each.factor == 1 for each in coarse):
+            raise InternalError("The last pass of an engine, and no other, must be at full resolution.")
+        return coarse, result
 
 
 @dataclass(frozen=True, slots=True)

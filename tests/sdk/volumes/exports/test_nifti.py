@@ -15,7 +15,7 @@ ALL = slice(None)
 
 @pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
 def test_nibabel_reads_values_axes_units_and_place(volume: Volume, array: Any, tmp_path: Path, name: str) -> None:
-    """Indices are x, y, z; the affine holds voxel size and origin in micrometres and says so."""
+    """Indices are x, y, z; the affine has voxel size and origin, with the unit micrometre."""
     write_nifti(volume, tmp_path / name)
     image: Any = nibabel.load(tmp_path / name)
     assert np.array_equal(np.asarray(image.dataobj).T, array)
@@ -41,7 +41,7 @@ def test_a_mask_is_unsigned_and_written_in_many_slabs(
 
 
 def test_the_same_mask_gives_the_same_bytes(mask: Volume, tmp_path: Path) -> None:
-    """No time of day and no name of the file is in it."""
+    """The file contains no time and no file name."""
     write_nifti(mask, tmp_path / "a.nii.gz", labels=True)
     write_nifti(mask, tmp_path / "b.nii.gz", labels=True)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()

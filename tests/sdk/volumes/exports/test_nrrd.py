@@ -14,7 +14,7 @@ ALL = slice(None)
 
 
 def test_pynrrd_reads_values_directions_units_and_place(volume: Volume, array: Any, tmp_path: Path) -> None:
-    """x is fastest; directions and origin are in ångström and say so."""
+    """x is fastest; directions and origin have the unit ångström."""
     write_nrrd(volume, tmp_path / "v.nrrd")
     data, header = nrrd.read(str(tmp_path / "v.nrrd"), index_order="C")
     assert np.array_equal(data, array)
@@ -40,7 +40,7 @@ def test_a_mask_is_unsigned_packed_and_the_same_every_time(
 
 
 def test_an_exception_from_progress_discards_the_file(mask: Volume, tmp_path: Path) -> None:
-    """A cancelled export leaves nothing behind."""
+    """A cancelled export leaves no file."""
 
     def stop(_: float) -> None:
         raise InterruptedError

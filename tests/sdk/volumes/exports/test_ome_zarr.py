@@ -56,7 +56,7 @@ def test_zarr_reads_values_and_every_level_lies_on_the_first(volume: Volume, arr
 
 
 def test_a_thin_label_survives_every_level(tmp_path: Path) -> None:
-    """A membrane one voxel thick is whole on every level, where strides and means would lose it."""
+    """A membrane one voxel thick stays complete on every level."""
     block = np.zeros((37, 41, 50), np.uint8)
     block[:, 21, :] = 3
     with MaskWriter(tmp_path / "m.mrc", blank_header(block.shape, 10.0), labels=3, engine="x") as writer:
@@ -75,7 +75,7 @@ def test_a_thin_label_survives_every_level(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["volume", "mask"])
 def test_a_validator_finds_nothing(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Metadata and arrays of every level are OME-Zarr 0.5 for yaozarrs, and it says no to a missing level."""
+    """yaozarrs accepts metadata and arrays as OME-Zarr 0.5, and rejects a missing level."""
     path = tmp_path / "v.ome.zarr"
     write_ome_zarr(request.getfixturevalue(kind), path, labels=kind == "mask")
     group = yaozarrs.validate_zarr_store(path)
@@ -86,7 +86,7 @@ def test_a_validator_finds_nothing(kind: str, request: pytest.FixtureRequest, tm
 
 
 def test_a_flat_axis_is_not_halved(tmp_path: Path) -> None:
-    """An axis that is short already keeps its voxels and its place."""
+    """A short axis is not downsampled and keeps its position."""
     with MaskWriter(tmp_path / "m.mrc", blank_header((1, 40, 40), 10.0), labels=1, engine="x") as writer:
         writer.write(0, 0, 0, np.ones((1, 40, 40), np.uint8))
     with open_volume(tmp_path / "m.mrc") as mask:
@@ -96,7 +96,7 @@ def test_a_flat_axis_is_not_halved(tmp_path: Path) -> None:
 
 
 def test_an_export_replaces_an_older_one_only_when_it_is_whole(volume: Volume, tmp_path: Path) -> None:
-    """A failed export leaves the old folder and nothing beside it."""
+    """A failed export leaves the old folder and nothing else."""
     path = tmp_path / "out" / "v.ome.zarr"
     path.mkdir(parents=True)
     (path / "old").touch()
