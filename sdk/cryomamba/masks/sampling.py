@@ -117,7 +117,7 @@ def nearest_signs(
 
 
 def _one_per_cell(points: SurfacePoints, cell_A: float) -> SurfacePoints:
-    """Return of the points of a component in a cell the one nearest to its middle, in a fixed order."""
+    """Return the point of each component that is nearest to the centre of each cell, in a fixed order."""
     cells = np.floor(points.positions_A / cell_A).astype(np.int64)
     off = (((points.positions_A / cell_A - cells) - 0.5) ** 2).sum(axis=1)
     order = np.lexsort((*points.positions_A.T[::-1], off, *cells.T[::-1], points.components))

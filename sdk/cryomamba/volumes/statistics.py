@@ -93,7 +93,7 @@ def stream_statistics(
         ``cancelled``: `cancelled` returned True.
     """
     total = math.prod(volume.shape)
-    stride = _sample_stride(total, volume.header.file_shape)
+    stride = sample_stride(total, volume.header.file_shape)
     moments, sample, done, reported = Moments(), [], 0, 0.0
     for chunk in volume.chunks():
         if cancelled is not None and cancelled():
@@ -139,7 +139,7 @@ def check_finite_sample(volume: Volume) -> None:
         raise _not_finite(found, sampled=every > 1)
 
 
-def _sample_stride(total: int, file_shape: tuple[int, int, int]) -> int:
+def sample_stride(total: int, file_shape: tuple[int, int, int]) -> int:
     """Return a stride that is coprime to the rows and sections, so that the sample is not a single column."""
     stride = max(total // _SAMPLE, 1)
     while math.gcd(stride, file_shape[1] * file_shape[2]) > 1:

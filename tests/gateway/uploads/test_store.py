@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.files import FileRecord, UploadRequest, UploadStatus, label_of
 from cryomamba.volumes import write_volume
@@ -28,6 +29,7 @@ from cryomamba_server.uploaded_files import read_record, uploaded_volume
 if TYPE_CHECKING:
     from tests.conftest import DiskOrder
 
+ALL = Visibility.everything()
 CHUNK = 4096
 LIMITS = UploadLimits(file_bytes=10**8, quota_bytes=10**6, reserve_bytes=0, unfinished=8, hours=24)
 StoreMaker = Callable[..., UploadStore]
@@ -73,14 +75,14 @@ async def begin(store: UploadStore, data: bytes, **more: object) -> UploadStatus
 
 async def send(store: UploadStore, status: UploadStatus, data: bytes, *indices: int) -> None:
     for index in indices or range(status.part_count):
-        await store.receive(status.upload_id, index, body(part(data, status, index)))
+        await store.receive(status.upload_id, index, body(part(data, status, index)), ALL)
 
 
 async def test_a_finished_file_survives_a_power_cut(store: UploadStore, content: bytes, disk_order: DiskOrder) -> None:
     """Manifest, data and record are on the disk before they get their names, and the names before the response."""
     status = await begin(store, content)
     await send(store, status, content)
-    await store.complete(status.upload_id)
+    await store.complete(status.upload_id, ALL)
     # Ticket, folder of the upload, record, volume, folder of the file.
     assert disk_order.check() == 5
 
@@ -89,18 +91,18 @@ async def test_a_file_appears_with_its_bytes_and_header(store: UploadStore, cont
     """The parts in any order make the file, and its record has the header's metadata."""
     status = await begin(store, content)
     await send(store, status, content, *reversed(range(status.part_count)))
-    record = await store.complete(status.upload_id)
+    record = await store.complete(status.upload_id, ALL)
     assert record.sha256 == hashlib.sha256(content).hexdigest()
     assert (record.metadata.shape, record.metadata.name) == ((12, 20, 24), "ts.mrc")
     assert uploaded_volume(tmp_path / "uploads", record.file_id).read_bytes() == content
-    assert await store.files(owner="ada") == [record]
+    assert await store.files(Visibility.of("ada")) == [record]
 
 
 async def test_parts_arrive_at_the_same_time(store: UploadStore, content: bytes) -> None:
     """All parts sent in parallel make the same file."""
     status = await begin(store, content)
     await asyncio.gather(*(send(store, status, content, index) for index in range(status.part_count)))
-    assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+    assert (await store.complete(status.upload_id, ALL)).sha256 == hashlib.sha256(content).hexdigest()
 
 
 async def test_a_new_process_resumes_an_upload(make_store: StoreMaker, content: bytes) -> None:
@@ -109,21 +111,21 @@ async def test_a_new_process_resumes_an_upload(make_store: StoreMaker, content: 
     status = await begin(first, content)
     await send(first, status, content, 0, 2)
     second = make_store()
-    found = await second.status(status.upload_id, owner="ada")
+    found = await second.status(status.upload_id, Visibility.of("ada"))
     assert found.received_parts == (0, 2)
     assert found.received_bytes == 2 * CHUNK
     await send(second, status, content, *(set(range(status.part_count)) - {0, 2}))
-    assert (await second.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+    assert (await second.complete(status.upload_id, ALL)).sha256 == hashlib.sha256(content).hexdigest()
 
 
 async def test_an_interrupted_part_is_not_received(store: UploadStore, content: bytes) -> None:
     """After half a part the upload is unchanged, and the whole part can be sent."""
     status = await begin(store, content)
     with pytest.raises(InvalidRequestError):
-        await store.receive(status.upload_id, 0, body(content[: CHUNK // 2]))
-    assert (await store.status(status.upload_id)).received_parts == ()
+        await store.receive(status.upload_id, 0, body(content[: CHUNK // 2]), ALL)
+    assert (await store.status(status.upload_id, ALL)).received_parts == ()
     await send(store, status, content)
-    assert (await store.complete(status.upload_id)).size_bytes == len(content)
+    assert (await store.complete(status.upload_id, ALL)).size_bytes == len(content)
 
 
 async def test_a_part_may_be_repeated_but_not_changed(store: UploadStore, content: bytes) -> None:
@@ -132,30 +134,30 @@ async def test_a_part_may_be_repeated_but_not_changed(store: UploadStore, conten
     await send(store, status, content, 0)
     await send(store, status, content, 0)
     with pytest.raises(ConflictError):
-        await store.receive(status.upload_id, 0, body(bytes(CHUNK)))
+        await store.receive(status.upload_id, 0, body(bytes(CHUNK)), ALL)
     await send(store, status, content, *range(1, status.part_count))
-    assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+    assert (await store.complete(status.upload_id, ALL)).sha256 == hashlib.sha256(content).hexdigest()
 
 
 async def test_two_writers_of_a_part_make_a_correct_file_or_none(store: UploadStore, content: bytes) -> None:
     """A part that does not match its checksum must be sent again, whoever wrote last."""
     status = await begin(store, content)
     outcomes = await asyncio.gather(
-        store.receive(status.upload_id, 0, body(part(content, status, 0), 64)),
-        store.receive(status.upload_id, 0, body(bytes(CHUNK), 64)),
+        store.receive(status.upload_id, 0, body(part(content, status, 0), 64), ALL),
+        store.receive(status.upload_id, 0, body(bytes(CHUNK), 64), ALL),
         return_exceptions=True,
     )
     assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
     await send(store, status, content, *range(1, status.part_count))
     try:
-        record = await store.complete(status.upload_id)
+        record = await store.complete(status.upload_id, ALL)
         assert record.sha256 in {
             hashlib.sha256(content).hexdigest(),
             hashlib.sha256(bytes(CHUNK) + content[CHUNK:]).hexdigest(),
         }
     except ConflictError as error:
         assert error.code is ErrorCode.CHECKSUM_MISMATCH
-        assert (await store.status(status.upload_id)).received_parts == tuple(range(1, status.part_count))
+        assert (await store.status(status.upload_id, ALL)).received_parts == tuple(range(1, status.part_count))
     except CryoMambaError as error:
         assert error.code is ErrorCode.VOLUME_UNREADABLE
 
@@ -171,22 +173,22 @@ async def test_a_slow_writer_cannot_change_a_finished_file(store: UploadStore, c
         await going.wait()
         yield b"\0"
 
-    late = asyncio.ensure_future(store.receive(status.upload_id, 0, slow()))
+    late = asyncio.ensure_future(store.receive(status.upload_id, 0, slow(), ALL))
     await arriving.wait()
     await send(store, status, content)
     with pytest.raises(ConflictError) as caught:
-        await store.complete(status.upload_id)
+        await store.complete(status.upload_id, ALL)
     assert caught.value.retryable
     going.set()
     with pytest.raises(ConflictError):
         await late
     with pytest.raises(ConflictError) as damaged:
-        await store.complete(status.upload_id)
+        await store.complete(status.upload_id, ALL)
     assert damaged.value.details["missing_parts"] == [0]
     await send(store, status, content, 0)
-    record = await store.complete(status.upload_id)
+    record = await store.complete(status.upload_id, ALL)
     with pytest.raises(NotFoundError):
-        await store.receive(record.file_id, 0, body(bytes(CHUNK)))
+        await store.receive(record.file_id, 0, body(bytes(CHUNK)), ALL)
     assert uploaded_volume(tmp_path / "uploads", record.file_id).read_bytes() == content
 
 
@@ -198,10 +200,10 @@ async def test_a_part_damaged_on_disk_is_sent_again(store: UploadStore, content:
         file.seek(CHUNK + 5)
         file.write(b"rot")
     with pytest.raises(ConflictError) as caught:
-        await store.complete(status.upload_id)
+        await store.complete(status.upload_id, ALL)
     assert (caught.value.code, caught.value.details["missing_parts"]) == (ErrorCode.CHECKSUM_MISMATCH, [1])
     await send(store, status, content, 1)
-    assert (await store.complete(status.upload_id)).sha256 == hashlib.sha256(content).hexdigest()
+    assert (await store.complete(status.upload_id, ALL)).sha256 == hashlib.sha256(content).hexdigest()
 
 
 async def test_a_file_must_match_the_announced_checksum(store: UploadStore, content: bytes) -> None:
@@ -209,9 +211,9 @@ async def test_a_file_must_match_the_announced_checksum(store: UploadStore, cont
     status = await begin(store, content, sha256="0" * 64)
     await send(store, status, content)
     with pytest.raises(ConflictError) as caught:
-        await store.complete(status.upload_id)
+        await store.complete(status.upload_id, ALL)
     assert caught.value.code is ErrorCode.CHECKSUM_MISMATCH
-    assert await store.files() == []
+    assert await store.files(ALL) == []
 
 
 async def test_a_file_that_is_not_a_volume_is_removed(store: UploadStore, tmp_path: Path) -> None:
@@ -220,10 +222,10 @@ async def test_a_file_that_is_not_a_volume_is_removed(store: UploadStore, tmp_pa
     status = await begin(store, data)
     await send(store, status, data)
     with pytest.raises(CryoMambaError) as caught:
-        await store.complete(status.upload_id)
+        await store.complete(status.upload_id, ALL)
     assert caught.value.code is ErrorCode.VOLUME_UNREADABLE
     assert not list((tmp_path / "uploads" / "incoming").iterdir())
-    assert await store.files() == []
+    assert await store.files(ALL) == []
 
 
 async def test_missing_parts_are_named(store: UploadStore, content: bytes) -> None:
@@ -231,7 +233,7 @@ async def test_missing_parts_are_named(store: UploadStore, content: bytes) -> No
     status = await begin(store, content)
     await send(store, status, content, 1)
     with pytest.raises(ConflictError) as caught:
-        await store.complete(status.upload_id)
+        await store.complete(status.upload_id, ALL)
     assert caught.value.details["missing_parts"] == [0, *range(2, status.part_count)]
 
 
@@ -239,9 +241,9 @@ async def test_completing_again_gives_the_same_file(store: UploadStore, content:
     """For a client that missed the response, and for two requests at once."""
     status = await begin(store, content)
     await send(store, status, content)
-    both = await asyncio.gather(store.complete(status.upload_id), store.complete(status.upload_id))
-    assert both[0] == both[1] == await store.complete(status.upload_id)
-    assert (await store.status(status.upload_id)).file == both[0]
+    both = await asyncio.gather(store.complete(status.upload_id, ALL), store.complete(status.upload_id, ALL))
+    assert both[0] == both[1] == await store.complete(status.upload_id, ALL)
+    assert (await store.status(status.upload_id, ALL)).file == both[0]
 
 
 @pytest.mark.parametrize("moment", ["rename", "rmtree"])
@@ -265,10 +267,10 @@ async def test_a_crash_during_completion_is_recovered(
         else:
             patch.setattr(shutil, "rmtree", crash)
         with pytest.raises(CrashError):
-            await store.complete(status.upload_id)
-    record = await make_store().complete(status.upload_id)
+            await store.complete(status.upload_id, ALL)
+    record = await make_store().complete(status.upload_id, ALL)
     assert record.sha256 == hashlib.sha256(content).hexdigest()
-    assert [found.file_id for found in await store.files()] == [record.file_id]
+    assert [found.file_id for found in await store.files(ALL)] == [record.file_id]
 
 
 async def test_the_same_content_is_stored_once(store: UploadStore, content: bytes, tmp_path: Path) -> None:
@@ -278,10 +280,10 @@ async def test_the_same_content_is_stored_once(store: UploadStore, content: byte
         request = UploadRequest(filename=f"{owner}.mrc", total_size_bytes=len(content))
         status = await store.begin(request, owner=owner)
         await send(store, status, content)
-        records.append(await store.complete(status.upload_id))
+        records.append(await store.complete(status.upload_id, ALL))
     first, second = (uploaded_volume(tmp_path / "uploads", record.file_id) for record in records)
     assert first.samefile(second)
-    await store.delete(records[0].file_id)
+    await store.delete(records[0].file_id, ALL)
     assert second.read_bytes() == content
 
 
@@ -293,7 +295,7 @@ async def test_a_known_digest_is_found_again(store: UploadStore, content: bytes)
     again = await begin(store, content, sha256=digest)
     assert (again.upload_id, again.received_parts) == (status.upload_id, (0,))
     await send(store, status, content)
-    record = await store.complete(status.upload_id)
+    record = await store.complete(status.upload_id, ALL)
     assert (await begin(store, content, sha256=digest)).file == record
     other = UploadRequest(filename="x", total_size_bytes=len(content), sha256=digest)
     assert (await store.begin(other, owner="bob")).file is None
@@ -303,7 +305,7 @@ async def test_each_record_is_read_once(store: UploadStore, content: bytes, monk
     """Starting uploads does not read the records of finished files again."""
     status = await begin(store, content)
     await send(store, status, content)
-    record = await store.complete(status.upload_id)
+    record = await store.complete(status.upload_id, ALL)
     reads: list[str] = []
 
     def counted(folder: Path) -> FileRecord | None:
@@ -314,38 +316,43 @@ async def test_each_record_is_read_once(store: UploadStore, content: bytes, monk
     for _ in range(3):
         await begin(store, content)
     assert reads == [record.file_id]
-    await store.delete(record.file_id)
-    assert await store.files() == []
+    await store.delete(record.file_id, ALL)
+    assert await store.files(ALL) == []
 
 
 async def test_others_see_nothing(store: UploadStore, content: bytes) -> None:
     """Uploads and files of another owner do not exist."""
     status = await begin(store, content)
     process = [
-        store.status(status.upload_id, owner="bob"),
-        store.receive(status.upload_id, 0, body(content), owner="bob"),
-        store.complete(status.upload_id, owner="bob"),
-        store.abort(status.upload_id, owner="bob"),
+        store.status(status.upload_id, Visibility.of("bob")),
+        store.receive(status.upload_id, 0, body(content), Visibility.of("bob")),
+        store.complete(status.upload_id, Visibility.of("bob")),
+        store.abort(status.upload_id, Visibility.of("bob")),
     ]
     for question in process:
         with pytest.raises(NotFoundError):
             await question
     await send(store, status, content)
-    record = await store.complete(status.upload_id, owner="ada")
+    record = await store.complete(status.upload_id, Visibility.of("ada"))
     with pytest.raises(NotFoundError):
-        await store.delete(record.file_id, owner="bob")
-    assert await store.files(owner="bob") == []
+        await store.delete(record.file_id, Visibility.of("bob"))
+    assert await store.files(Visibility.of("bob")) == []
 
 
 @pytest.mark.parametrize("name", ["..", "../../etc/passwd", "/etc/passwd", ".", "", "a\0b", "incoming", "%2e%2e"])
 async def test_an_id_is_never_a_path(store: UploadStore, content: bytes, name: str) -> None:
     """Whatever is sent as an id, there is no such upload and no such file."""
     await begin(store, content)
-    for question in (store.status(name), store.complete(name), store.abort(name), store.delete(name)):
+    for question in (
+        store.status(name, ALL),
+        store.complete(name, ALL),
+        store.abort(name, ALL),
+        store.delete(name, ALL),
+    ):
         with pytest.raises(NotFoundError):
             await question
     with pytest.raises(NotFoundError):
-        await store.receive(name, 0, body(b"x"))
+        await store.receive(name, 0, body(b"x"), ALL)
 
 
 @given(st.text(max_size=300))
@@ -382,7 +389,7 @@ async def test_a_full_disk_is_an_error(store: UploadStore, content: bytes, monke
     with pytest.raises(CryoMambaError) as caught:
         await begin(store, content)
     assert caught.value.code is ErrorCode.INSUFFICIENT_STORAGE
-    assert await store.files() == []
+    assert await store.files(ALL) == []
 
 
 async def test_the_quota_includes_unfinished_uploads(make_store: StoreMaker, content: bytes) -> None:
@@ -391,7 +398,7 @@ async def test_the_quota_includes_unfinished_uploads(make_store: StoreMaker, con
     status = await begin(store, content)
     with pytest.raises(AccessError):
         await begin(store, content)
-    await store.abort(status.upload_id)
+    await store.abort(status.upload_id, ALL)
     await begin(store, content)
 
 
@@ -400,14 +407,14 @@ async def test_abandoned_uploads_are_swept(make_store: StoreMaker, content: byte
     store = make_store()
     old, young, done = [await begin(store, content) for _ in range(3)]
     await send(store, done, content)
-    await store.complete(done.upload_id)
+    await store.complete(done.upload_id, ALL)
     for path in (tmp_path / "uploads" / "incoming" / old.upload_id).rglob("*"):
         os.utime(path, (0, 0))
     assert await store.sweep() == 1
     with pytest.raises(NotFoundError):
-        await store.status(old.upload_id)
-    assert (await store.status(young.upload_id)).file is None
-    assert (await store.status(done.upload_id)).file is not None
+        await store.status(old.upload_id, ALL)
+    assert (await store.status(young.upload_id, ALL)).file is None
+    assert (await store.status(done.upload_id, ALL)).file is not None
 
 
 async def test_an_endless_body_is_refused() -> None:

@@ -63,7 +63,7 @@ def test_the_sample_is_regular_over_the_whole_file(make_file: Make, monkeypatch:
     """The stride of the sample continues across chunks."""
     monkeypatch.setattr(statistics, "_SAMPLE", 1000)
     array = np.random.default_rng(5).normal(size=(10, 301, 307)).astype(np.float32)
-    stride = statistics._sample_stride(array.size, (10, 301, 307))
+    stride = statistics.sample_stride(array.size, (10, 301, 307))
     with open_volume(make_file(array)) as volume:
         found = stream_statistics(volume)
     expected = np.percentile(array.ravel()[::stride].astype(np.float64), list(found.percentiles))

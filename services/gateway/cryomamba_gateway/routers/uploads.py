@@ -110,7 +110,7 @@ async def begin_upload(
 async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int, request: Request) -> PartReceipt:
     """Send a part as the raw body. Parts may be sent in any order, in parallel, and repeatedly."""
     async with aclosing(_body(request)) as body:
-        return await gateway.uploads.receive(upload_id, index, body, owner=caller.visibility.owner)
+        return await gateway.uploads.receive(upload_id, index, body, caller.visibility)
 
 
 @router.get(
@@ -120,7 +120,7 @@ async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int,
 )
 async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> UploadStatus:
     """Return which parts have been received, so that a client sends only the others."""
-    return await gateway.uploads.status(upload_id, owner=caller.visibility.owner)
+    return await gateway.uploads.status(upload_id, caller.visibility)
 
 
 @router.delete(
@@ -132,7 +132,7 @@ async def get_upload(gateway: Context, caller: Caller, upload_id: str) -> Upload
 )
 async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Response:
     """Remove an unfinished upload."""
-    await gateway.uploads.abort(upload_id, owner=caller.visibility.owner)
+    await gateway.uploads.abort(upload_id, caller.visibility)
     return Response(status_code=204)
 
 
@@ -143,7 +143,7 @@ async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Resp
 )
 async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> FileRecord:
     """Assemble the file: verify its checksums and open it as a volume. Repeating it returns the same file."""
-    return await gateway.uploads.complete(upload_id, owner=caller.visibility.owner)
+    return await gateway.uploads.complete(upload_id, caller.visibility)
 
 
 @router.put(
@@ -191,8 +191,8 @@ async def _receive_whole(
                 pass
             return status.file
         try:
-            await gateway.uploads.receive_whole(status, body, owner=caller.visibility.owner)
-            return await gateway.uploads.complete(status.upload_id, owner=caller.visibility.owner)
+            await gateway.uploads.receive_whole(status, body, caller.visibility)
+            return await gateway.uploads.complete(status.upload_id, caller.visibility)
         except BaseException as error:
             interrupted = isinstance(error, UnavailableError | asyncio.CancelledError)
             if sha256 is None or not interrupted:
@@ -203,7 +203,7 @@ async def _receive_whole(
 @router.get("/files", operation_id="listFiles", responses={200: ok("The files"), **errors()})
 async def list_files(gateway: Context, caller: Caller) -> FileList:
     """List the uploaded files, newest first."""
-    return FileList(files=tuple(await gateway.uploads.files(owner=caller.visibility.owner)))
+    return FileList(files=tuple(await gateway.uploads.files(caller.visibility)))
 
 
 @router.delete(
@@ -215,5 +215,5 @@ async def list_files(gateway: Context, caller: Caller) -> FileList:
 )
 async def delete_file(gateway: Context, caller: Caller, file_id: str) -> Response:
     """Remove an uploaded file; pending jobs that use it will fail."""
-    await gateway.uploads.delete(file_id, owner=caller.visibility.owner)
+    await gateway.uploads.delete(file_id, caller.visibility)
     return Response(status_code=204)

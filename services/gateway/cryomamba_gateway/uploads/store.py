@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.atomic import disk_full_error, disk_full_translated
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.files import FileRecord, PartReceipt, UploadRequest, UploadStatus, label_of
@@ -65,7 +66,7 @@ class UploadLimits:
 class UploadStore:
     """Uploads on disk. For one event loop; any number of gateways may use the same directory.
 
-    `owner` says whose uploads and files a call may use: one owner's, or with None everybody's.
+    The visibility that each call requires says whose uploads and files it may use.
 
     Parameters
     ----------
@@ -107,7 +108,9 @@ class UploadStore:
                 code=ErrorCode.TOO_LARGE,
                 hint="Bin the tomogram, or put the file where the server can read it by path.",
             )
-        uploads, files = list(self._directory.uploads(owner)), self._directory.records(owner)
+        # On an open server all uploads have the same owner, whose name is empty.
+        owned = Visibility(owner)
+        uploads, files = list(self._directory.uploads(owned)), self._directory.records(owned)
         if request.sha256 is not None and not whole:
             known = self._known(request.sha256, plan, uploads, files)
             if known is not None:
@@ -156,7 +159,7 @@ class UploadStore:
         if nbytes > free:
             raise disk_full_error()
 
-    async def status(self, upload_id: str, *, owner: str | None = None) -> UploadStatus:
+    async def status(self, upload_id: str, visibility: Visibility) -> UploadStatus:
         """Return the status of an upload, finished or not.
 
         Raises
@@ -166,15 +169,15 @@ class UploadStore:
         """
 
         def status() -> UploadStatus:
-            record = self._directory.record(upload_id, owner)
+            record = self._directory.record(upload_id, visibility)
             if record is not None:
                 return finished_status(record)
-            return self._directory.status(self._directory.upload(upload_id, owner))
+            return self._directory.status(self._directory.upload(upload_id, visibility))
 
         return await self._run(status)
 
     async def receive(
-        self, upload_id: str, index: int, body: AsyncIterator[bytes], *, owner: str | None = None
+        self, upload_id: str, index: int, body: AsyncIterator[bytes], visibility: Visibility
     ) -> PartReceipt:
         """Receive a part; takes far less than a megabyte of memory, whatever the part's size.
 
@@ -189,7 +192,7 @@ class UploadStore:
         UnavailableError
             The disk is full.
         """
-        upload = await self._run(lambda: self._directory.upload(upload_id, owner))
+        upload = await self._run(lambda: self._directory.upload(upload_id, visibility))
         size = upload.plan.size(index)
         blocks = read_blocks(body, size)
         with disk_full_translated():
@@ -204,9 +207,7 @@ class UploadStore:
                 raise no_such_upload(upload_id) from None
         return PartReceipt(upload_id=upload_id, part_number=index, received_bytes=size, etag=checksums.etag)
 
-    async def receive_whole(
-        self, status: UploadStatus, body: AsyncIterator[bytes], *, owner: str | None = None
-    ) -> None:
+    async def receive_whole(self, status: UploadStatus, body: AsyncIterator[bytes], visibility: Visibility) -> None:
         """Receive all parts from one body; if it breaks off, the complete parts are kept.
 
         Raises
@@ -217,9 +218,9 @@ class UploadStore:
         splitter = BodySplitter(body)
         for index in range(status.part_count):
             async with aclosing(splitter.part(status.part_size(index))) as part:
-                await self.receive(status.upload_id, index, part, owner=owner)
+                await self.receive(status.upload_id, index, part, visibility)
 
-    async def complete(self, upload_id: str, *, owner: str | None = None) -> FileRecord:
+    async def complete(self, upload_id: str, visibility: Visibility) -> FileRecord:
         """Assemble the file of an upload; completing it again returns the same file.
 
         Raises
@@ -236,24 +237,24 @@ class UploadStore:
         async with self._assembly[upload_id]:
             try:
                 with disk_full_translated():
-                    return await self._run(lambda: self._complete(upload_id, owner))
+                    return await self._run(lambda: self._complete(upload_id, visibility))
             finally:
                 self._assembly.pop(upload_id, None)
 
-    def _complete(self, upload_id: str, owner: str | None) -> FileRecord:
-        record = self._directory.record(upload_id, owner)
+    def _complete(self, upload_id: str, visibility: Visibility) -> FileRecord:
+        record = self._directory.record(upload_id, visibility)
         if record is not None:
             return record
         try:
-            return assemble(self._directory.upload(upload_id, owner), self._directory)
+            return assemble(self._directory.upload(upload_id, visibility), self._directory)
         except FileNotFoundError:
             # Another gateway was faster, or the upload was removed.
-            record = self._directory.record(upload_id, owner)
+            record = self._directory.record(upload_id, visibility)
             if record is None:
                 raise no_such_upload(upload_id) from None
             return record
 
-    async def abort(self, upload_id: str, *, owner: str | None = None) -> None:
+    async def abort(self, upload_id: str, visibility: Visibility) -> None:
         """Remove an unfinished upload.
 
         Raises
@@ -261,19 +262,19 @@ class UploadStore:
         NotFoundError
             There is no such upload.
         """
-        await self._run(lambda: self._directory.upload(upload_id, owner).remove())
+        await self._run(lambda: self._directory.upload(upload_id, visibility).remove())
 
     async def discard(self, upload_id: str) -> None:
         """Remove an upload if it is still unfinished."""
         with suppress(NotFoundError):
-            await self.abort(upload_id)
+            await self.abort(upload_id, Visibility.everything())
 
-    async def files(self, *, owner: str | None = None) -> list[FileRecord]:
+    async def files(self, visibility: Visibility) -> list[FileRecord]:
         """Return the finished files, newest first."""
-        records = await self._run(lambda: self._directory.records(owner))
+        records = await self._run(lambda: self._directory.records(visibility))
         return sorted(records, key=lambda record: record.created_at, reverse=True)
 
-    async def delete(self, file_id: str, *, owner: str | None = None) -> None:
+    async def delete(self, file_id: str, visibility: Visibility) -> None:
         """Remove a file; another file with the same content is not affected.
 
         Raises
@@ -283,7 +284,7 @@ class UploadStore:
         """
 
         def delete() -> None:
-            if self._directory.record(file_id, owner) is None:
+            if self._directory.record(file_id, visibility) is None:
                 raise no_such_file(file_id)
             remove_upload(self._directory.files / file_id)
 

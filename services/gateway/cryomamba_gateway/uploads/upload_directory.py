@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import NotFoundError
 from cryomamba.models.files import FileRecord, UploadStatus, is_file_id
 from cryomamba_gateway.uploads.partial_upload import PartialUpload
@@ -35,44 +36,44 @@ class UploadDirectory:
         # Records do not change, so each is read once; a listing of the directory tells which there are.
         self._records: dict[str, FileRecord | None] = {}
 
-    def uploads(self, owner: str | None) -> Iterator[PartialUpload]:
-        """Yield the unfinished uploads of an owner, or with None of all owners."""
+    def uploads(self, visibility: Visibility) -> Iterator[PartialUpload]:
+        """Yield the unfinished uploads that are visible."""
         for folder in _visible_folders(self.incoming):
             upload = PartialUpload.load(folder)
-            if upload is not None and owner in {None, upload.manifest.owner}:
+            if upload is not None and visibility.includes(upload.manifest.owner):
                 yield upload
 
-    def records(self, owner: str | None) -> list[FileRecord]:
-        """Return the files of an owner, or with None of all owners."""
+    def records(self, visibility: Visibility) -> list[FileRecord]:
+        """Return the files that are visible."""
         known = self._records
         records = {
             folder.name: known.get(folder.name) or read_record(folder) for folder in _visible_folders(self.files)
         }
         self._records = records
-        return [record for record in records.values() if record is not None and owner in {None, record.owner}]
+        return [record for record in records.values() if record is not None and visibility.includes(record.owner)]
 
-    def upload(self, upload_id: str, owner: str | None) -> PartialUpload:
+    def upload(self, upload_id: str, visibility: Visibility) -> PartialUpload:
         """Return an unfinished upload.
 
         Raises
         ------
         NotFoundError
-            There is none with this id, or it belongs to another owner.
+            There is no visible upload with this id.
         """
         upload = PartialUpload.load(self.incoming / upload_id) if is_file_id(upload_id) else None
-        if upload is None or owner not in {None, upload.manifest.owner}:
+        if upload is None or not visibility.includes(upload.manifest.owner):
             raise no_such_upload(upload_id)
         return upload
 
-    def record(self, file_id: str, owner: str | None) -> FileRecord | None:
-        """Return a file; None if there is none with this id, or it belongs to another owner."""
+    def record(self, file_id: str, visibility: Visibility) -> FileRecord | None:
+        """Return a file; None if there is no visible one with this id."""
         record = read_record(self.files / file_id) if is_file_id(file_id) else None
-        return record if record is not None and owner in {None, record.owner} else None
+        return record if record is not None and visibility.includes(record.owner) else None
 
     def duplicate(self, record: FileRecord) -> Path | None:
         """Return the volume of another file with the same content, of any owner."""
         content = (record.sha256, record.size_bytes)
-        for other in self.records(None):
+        for other in self.records(Visibility.everything()):
             if other.file_id != record.file_id and (other.sha256, other.size_bytes) == content:
                 return self.files / other.file_id / VOLUME
         return None
@@ -95,7 +96,7 @@ class UploadDirectory:
         """Remove abandoned uploads and leftovers of crashes; return the number of uploads."""
         swept = 0
         oldest = datetime.now(UTC).timestamp() - self._hours * 3600
-        for upload in self.uploads(None):
+        for upload in self.uploads(Visibility.everything()):
             if upload.active_at() < oldest:
                 upload.remove()
                 swept += 1
