@@ -27,8 +27,8 @@ from cryomamba.geometry import Shape
 from cryomamba.models.jobs import JobRecord, JobState, VolumeSummary
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume
+from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputeProcess
 
 SIDE = 512
 DEPTHS = (512, 2048)

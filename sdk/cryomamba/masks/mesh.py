@@ -22,7 +22,7 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.slabs import LabelSource, Progress, Window, windows
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.grid import Triple
-from cryomamba.volumes.header_writer import own_label
+from cryomamba.volumes.header_encoder import own_label
 
 _SIGMA: Final = 1.0
 _HALO: Final = 5

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.volumes import HeaderFields, VolumeMeta, parse_header
-from cryomamba.volumes.header_writer import encode_header
+from cryomamba.volumes.header_encoder import encode_header
 
 Make = Callable[..., bytearray]
 SHAPE = (3, 4, 5)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
+from cryomamba.volumes.header_encoder import encode_header, own_label
 from cryomamba.volumes.header_fields import HeaderFields
-from cryomamba.volumes.header_writer import encode_header, own_label
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.voxel_file import VoxelFile, spans
