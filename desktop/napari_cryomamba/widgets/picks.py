@@ -22,7 +22,7 @@ from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
 from napari_cryomamba.models.notifications import Level, Notification
-from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 

@@ -1,1 +1,1 @@
-"""What a client needs to be admitted to the bus: key files, roles, and the visibility of jobs that follows from them."""
+"""What admits a client to the bus: key files, roles, and the visibility of jobs that follows from them."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from cryomamba.client import calls
-from cryomamba.client.saving import save
+from cryomamba.client.save_artifact import save
 from cryomamba.client.transport import ProgressCallback, Transport
 from cryomamba.engines.artifacts import MASK
 from cryomamba.errors import CryoMambaError
