@@ -162,7 +162,6 @@ class JobController(QObject):
 
         Parameters
         ----------
-        record : JobRecord
         tomogram : path, optional
             Its tomogram on this machine, if the record does not name it.
         """

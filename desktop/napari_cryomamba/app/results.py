@@ -196,13 +196,6 @@ def _open_mask(path: Path) -> OpenMask:
 
 
 def _threshold_of(statistics: Path) -> HysteresisThreshold:
-    """Return the threshold in a job's statistics.
-
-    Raises
-    ------
-    NotFoundError
-        There is none.
-    """
     found: dict[str, int] | None = json.loads(statistics.read_text(encoding="utf-8")).get("threshold")
     if found is None:
         raise NotFoundError("The job's statistics have no threshold.", hint="Run the job again.")

@@ -19,9 +19,6 @@ class ServerConnection(QObject):
 
     Attributes
     ----------
-    bridge : Bridge
-        The network thread.
-    state : ConnectionState
     engines : tuple of EngineInfo
         Of the server, the last known ones while it is not connected.
 
@@ -81,7 +78,6 @@ class ServerConnection(QObject):
 
         Parameters
         ----------
-        url : str
         token : str, optional
             For a server that requires one; the saved one, or that of the environment, if not given.
         remember : bool

@@ -37,8 +37,6 @@ class ConnectionState:
 
     Attributes
     ----------
-    phase : Phase
-    url : str
     reason : str
         Why it is degraded, waiting or refused.
     hint : str

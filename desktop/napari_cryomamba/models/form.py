@@ -20,10 +20,8 @@ class FormField:
 
     Attributes
     ----------
-    name, title, description, unit : str
     kind : str
         Of the field; ``json`` if no simple field fits.
-    default : object
     optional : bool
         Whether it may be left empty (None).
     minimum, maximum : float or None

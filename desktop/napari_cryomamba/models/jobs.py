@@ -214,6 +214,5 @@ def _notifications(known: Job | None, job: Job) -> list[Notification]:
 
 
 def _version(record: JobRecord) -> tuple[int, float]:
-    """Return what orders the records of a job."""
     last = record.history[-1].n if record.history else 0
     return last, record.updated_at.timestamp()

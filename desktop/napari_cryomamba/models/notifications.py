@@ -31,7 +31,6 @@ class Notification:
 
     Attributes
     ----------
-    level : Level
     text : str
         What happened, a sentence.
     hint : str

@@ -44,7 +44,6 @@ class ScoreMap:
         Voxels per block along each axis.
     threshold : HysteresisThreshold
         With which the job's mask was made.
-    voxel_size_A : tuple of float
     """
 
     scores: Scores
@@ -131,12 +130,6 @@ class LiveThreshold:
     """The mask at a threshold that can be changed, computed only for the slice that napari shows.
 
     It takes the place of a layer's array.
-
-    Parameters
-    ----------
-    score_map : ScoreMap
-    threshold : HysteresisThreshold
-        The initial one.
     """
 
     ndim = 3
@@ -184,8 +177,6 @@ def write_thresholded(score_map: ScoreMap, threshold: HysteresisThreshold, path:
 
     Parameters
     ----------
-    score_map : ScoreMap
-    threshold : HysteresisThreshold
     path : Path
         Written atomically.
     progress : callable

@@ -28,11 +28,6 @@ logger = logging.getLogger(__name__)
 class Bridge(QObject):
     """Owns the network thread. Its methods belong to the GUI thread and return at once.
 
-    Parameters
-    ----------
-    frames : FrameStore
-        Where previews are stored.
-
     Signals
     -------
     message_received : Message

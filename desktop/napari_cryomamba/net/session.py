@@ -46,8 +46,6 @@ class Session:
     ----------
     post : callable
         Takes a :data:`~napari_cryomamba.net.messages.Message`; must not block.
-    frames : FrameStore
-        Where previews are stored.
     connector : callable
         Makes a client for an address and a token.
     """
@@ -83,8 +81,6 @@ class Session:
 
         Parameters
         ----------
-        url : str
-        token : str, optional
         job_ids : sequence of str
             Jobs to ask for even if newer ones fill the listing.
         """

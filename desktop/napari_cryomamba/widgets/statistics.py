@@ -99,7 +99,6 @@ class StatisticsPanel(QWidget):
                 after.events.labels_update.connect(self._on_edit)
 
     def _on_edit(self, _event: object = None) -> None:
-        """Show that the table is out of date."""
         if self._measured is not None:
             self.measure_button.setText("Measure again")
 

@@ -57,10 +57,6 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: VolumeRo
 
     Parameters
     ----------
-    request : SubmitRequest
-    engines : sequence of EngineInfo
-        The engines that workers offer.
-    roots : VolumeRoots
     visibility : Visibility
         Whose uploaded files may be used.
 

@@ -40,12 +40,6 @@ class ClientRequests:
 
     Parameters
     ----------
-    core : Core
-        The parts of the broker.
-    roots : VolumeRoots
-        The folders from which volumes may be read.
-    files : ThreadPoolExecutor
-        Reads files.
     measure_disk : callable
         Returns the space on the disk of the finished files; blocks.
     """

@@ -51,8 +51,6 @@ class Throttle:
 
     Parameters
     ----------
-    logger : logging.Logger
-    interval_s : float
     clock : callable
         Steady seconds.
     """

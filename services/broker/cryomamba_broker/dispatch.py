@@ -95,16 +95,8 @@ class Dispatcher:
 
     Parameters
     ----------
-    socket : zmq.asyncio.Socket
-    envelopes : EnvelopeFactory
-        Makes the envelopes of replies.
-    handlers : mapping
-        One per request type.
-    counters : Counters
     wall : callable
         Seconds since 1970.
-    authenticator : BusAuthenticator
-        Decides what each request may see and change.
     """
 
     def __init__(

@@ -83,12 +83,6 @@ class PreviewRelay:
     source, target : zmq.Socket
         The SUB socket of `preview-in` and the XPUB socket of `preview-out`, bound; used by the relay's thread alone
         while :meth:`run` lasts.
-    cache : PreviewCache
-    counters : Counters
-    authenticator : BusAuthenticator
-        Knows which keys are valid.
-    subscriptions : Subscriptions
-        Decides which are accepted.
     rebind : callable
         Closes `target`, which drops all subscriptions, and returns the socket that replaces it.
     """

@@ -34,16 +34,8 @@ class EventPublisher:
 
     Parameters
     ----------
-    socket : zmq.asyncio.Socket
-    envelopes : EnvelopeFactory
-        The broker's.
-    store : StoreThread
-        Holds the state that a late joiner is sent.
-    counters : Counters
     wall : callable
         Seconds since 1970.
-    subscriptions : Subscriptions
-        Decides which are accepted.
     rebind : callable
         Closes the socket, which drops all subscriptions, and returns the one that replaces it.
     """

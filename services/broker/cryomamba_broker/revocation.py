@@ -20,14 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Revocation:
-    """Drops all subscriptions when a key was revoked.
-
-    Parameters
-    ----------
-    authenticator : BusAuthenticator
-    relay : PreviewRelay
-    publisher : EventPublisher
-    """
+    """Drops all subscriptions when a key was revoked."""
 
     def __init__(self, authenticator: BusAuthenticator, relay: PreviewRelay, publisher: EventPublisher) -> None:
         self._authenticator = authenticator

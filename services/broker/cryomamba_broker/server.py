@@ -52,10 +52,8 @@ class Broker:
 
     Parameters
     ----------
-    settings : Settings
     policy : LeasePolicy, optional
         By default, the lease of the settings, three attempts and growing pauses.
-    clock : Clock, optional
 
     Raises
     ------

@@ -56,13 +56,7 @@ class OwnerCache:
 
 
 class Subscriptions:
-    """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket.
-
-    Parameters
-    ----------
-    authenticator : BusAuthenticator
-    owners : OwnerCache
-    """
+    """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket."""
 
     def __init__(self, authenticator: BusAuthenticator, owners: OwnerCache) -> None:
         self._authenticator = authenticator
@@ -127,7 +121,6 @@ class Subscriptions:
 
 
 def _topic(frame: zmq.Frame) -> Topic | None:
-    """Return the topic of a subscription; None for prefixes of topics and anything else."""
     try:
         return parse_topic(frame.bytes[1:])
     except ProtocolError:

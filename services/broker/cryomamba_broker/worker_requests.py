@@ -21,13 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerRequests:
-    """Handlers of the requests that claim, renew and end leases, and the task that ends expired ones.
-
-    Parameters
-    ----------
-    core : Core
-        The parts of the broker.
-    """
+    """Handlers of the requests that claim, renew and end leases, and the task that ends expired ones."""
 
     def __init__(self, core: Core) -> None:
         self._core = core

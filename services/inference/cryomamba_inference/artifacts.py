@@ -85,13 +85,11 @@ class MaskStatistics(BaseModel):
         Statistics of the tomogram's density.
     threshold : HysteresisThreshold or None
         The thresholds applied to the scores (0 to 255).
-    surface_method, thickness_method : str
     medial_surface_method : str or None
         How medial surfaces were computed, if they were.
     picks : dict or None
         If there are picks: their ``kind``, the number of ``points``, and of ``objects`` (particles, filaments or
         membrane components).
-    labels : tuple of LabelSummary
     instance_count : int
         Number of connected components.
     instances : tuple of InstanceSummary
@@ -132,11 +130,8 @@ def write_artifacts(
     ----------
     outcome : Outcome
         Its progress meter is advanced through the stage of writing.
-    engine : Engine
     volume_name : str
         File name of the tomogram.
-    formats : sequence of str
-        Further formats of the mask.
     check : callable
         Called often; raises to stop.
     threads : int
@@ -184,7 +179,6 @@ def write_artifacts(
 
 
 def _write_picks(outcome: Outcome, picks: Picks | None, volume_name: str) -> list[str]:
-    """Write the tables of picks and candidates; return their names."""
     info = TomogramInfo(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
     tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
     written = {name: table for name, table in tables.items() if table is not None}

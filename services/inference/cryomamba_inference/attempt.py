@@ -43,8 +43,6 @@ _PROGRESS_INTERVAL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """How the work ended: with files or with an error."""
-
     artifacts: tuple[Artifact, ...] = ()
     error: CryoMambaError | None = None
 
@@ -60,10 +58,6 @@ class Attempt:
     ----------
     claimed : Claimed
         With a job.
-    worker : str
-        This worker's name.
-    settings : Settings
-    requester : BusRequester
     child : ComputeProcess
         Ready and idle.
     """
@@ -224,7 +218,6 @@ class Attempt:
             self._result.set_result(_Result(error=cancelled_error()))
 
     async def _report_progress(self) -> None:
-        """Send the latest progress repeatedly, whenever it changes, at most twice per second."""
         while True:
             await self._progressed.wait()
             self._progressed.clear()

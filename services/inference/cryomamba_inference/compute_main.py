@@ -50,8 +50,6 @@ def main(connection: Connection, parent: int, settings: dict[str, Any], codec: C
         Process id of the service.
     settings : dict
         Fields of :class:`~cryomamba.settings.Settings`.
-    codec : str
-        Compression of previews.
     """
     die_with_parent(parent)
     leave_signals_to_parent()
@@ -143,7 +141,6 @@ class _JobRunner:
         return read_csv(path) if path.is_file() else None
 
     def _open(self, record: JobRecord, folder: Path) -> Volume | None:
-        """Open the job's volume, from allowed input directories only, with the voxel size of the job."""
         closed: Sequence[Path] = ()
         if record.volume.job_id is not None:
             roots: Sequence[Path] = (self._settings.artifacts,)

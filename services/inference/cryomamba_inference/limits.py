@@ -40,7 +40,6 @@ async def exceeded(settings: Settings, pid: int, *, measure: Callable[[int], int
 
     Parameters
     ----------
-    settings : Settings
     pid : int
         The child process.
     measure : callable

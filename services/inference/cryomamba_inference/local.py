@@ -151,7 +151,6 @@ class LocalRunner:
 
 
 def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
-    """Return the candidate picks that belong to the scores that are to be re-thresholded."""
     if engine.name != RETHRESHOLD or source is None:
         return None
     path = candidates_path(source)
@@ -159,7 +158,6 @@ def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
 
 
 def _require_available(engine: Engine[Any], formats: Sequence[ExportFormat], candidates: Picks | None) -> None:
-    """Refuse files that an engine with these parameters does not make."""
     if "scores" in formats and not engine.keeps_scores:
         raise InvalidRequestError(
             f"The engine '{engine.name}' does not keep its score map.",

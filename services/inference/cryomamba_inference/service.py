@@ -46,10 +46,6 @@ _JOBS_PER_CHILD = 50
 class InferenceService:
     """A worker on the bus, with one compute process.
 
-    Parameters
-    ----------
-    settings : Settings
-
     Raises
     ------
     InvalidRequestError

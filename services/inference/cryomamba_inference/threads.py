@@ -31,7 +31,6 @@ class ThreadTeam:
 
     Attributes
     ----------
-    threads : int
     compute_slot : context manager
         Entered by each thread while it computes; see :class:`~cryomamba.engines.api.VolumeContext`.
     """

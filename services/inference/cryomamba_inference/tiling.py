@@ -173,7 +173,6 @@ class TileOrder:
 
     Parameters
     ----------
-    plan : TilePlan
     focus : tuple of float, optional
         Voxel (z, y, x) around which tiles come first. Without it, from the central slice outward.
     """

@@ -35,7 +35,6 @@ class Database:
     ----------
     path : Path
         The file; created if it does not exist.
-    clock : Clock
 
     Raises
     ------
@@ -145,7 +144,6 @@ def is_full_disk(error: Exception, folder: Path) -> bool:
 
     Parameters
     ----------
-    error : Exception
     folder : Path
         On the disk in question.
     """

@@ -171,7 +171,6 @@ class JobTable:
 
         Parameters
         ----------
-        job_id : str
         visibility : Visibility
             The caller's; a job outside it does not exist for the caller.
 

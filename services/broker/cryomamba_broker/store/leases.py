@@ -282,7 +282,6 @@ class Leases:
         progress: Progress | None = None,
         reason: str = "",
     ) -> Change:
-        """Change the state of a running job to the one that follows."""
         after = next_state(JobState(row["state"]), trigger)
         now, again = self._database.clock.wall(), trigger is Trigger.REQUEUE
         pause = self._policy.pause(row["tries"]) if again and tries is None else 0.0

@@ -23,10 +23,6 @@ class NewJob:
 
     Attributes
     ----------
-    request : SubmitRequest
-    engine : str
-        Name of the engine that will run the job.
-    volume : VolumeSummary
     nbytes : int
         Disk space to reserve for the results, in bytes.
     """

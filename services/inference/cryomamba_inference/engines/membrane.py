@@ -35,8 +35,6 @@ _PREVIEW_VOXELS = 200_000  # of the binned copy
 
 
 class _Search(EngineParameters):
-    """Parameters of the segmentation itself."""
-
     contrast: Literal["dark", "bright", "auto"] = Field(
         "auto",
         title="Contrast",

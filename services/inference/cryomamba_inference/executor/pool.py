@@ -55,10 +55,6 @@ class ProcessExecutor:
     """An executor with spawned processes, which start with the first engine and stay for the next.
 
     Each process has two slots, so that it never waits for its next tile.
-
-    Parameters
-    ----------
-    processes : int
     """
 
     def __init__(self, processes: int) -> None:
@@ -202,7 +198,6 @@ class ProcessExecutor:
 
 @contextmanager
 def _worker_lost() -> Iterator[None]:
-    """Turn a broken pipe into ``worker_lost``."""
     try:
         yield
     except (EOFError, OSError) as error:
@@ -225,7 +220,6 @@ def _start_worker() -> _Worker:
 
 
 def _send(worker: _Worker, message: tuple[str, ...]) -> bool:
-    """Send a message; return whether the process is alive to receive it."""
     try:
         worker.pipe.send(message)
     except OSError:

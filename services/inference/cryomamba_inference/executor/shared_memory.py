@@ -19,7 +19,6 @@ class SharedBlock:
     ----------
     descriptor : int
         An open file; the block takes ownership.
-    nbytes : int
     """
 
     def __init__(self, descriptor: int, nbytes: int) -> None:

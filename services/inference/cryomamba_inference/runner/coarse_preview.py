@@ -33,13 +33,8 @@ class CoarsePreview:
         A second engine of this class and with these parameters does the work.
     volume : Volume or None
         None for an engine that needs none.
-    header : HeaderFields
-        Shape and voxel size.
     scale : tuple of int
         Tomogram voxels per preview voxel, z, y, x.
-    coarse_pass : Pass
-    index : int
-        Index of the pass.
     """
 
     engine: Engine[Any]

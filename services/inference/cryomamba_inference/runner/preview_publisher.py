@@ -23,8 +23,6 @@ class PreviewPublisher:
 
     Parameters
     ----------
-    task : Task
-    canvas : PreviewCanvas
     publish : callable
         Called with each :class:`~cryomamba.models.frames.PreviewFrame`, at most once per interval of the task's preview
         options; only the final frame may come sooner.

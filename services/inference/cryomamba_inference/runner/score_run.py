@@ -23,9 +23,6 @@ class ScoreRun:
 
     Parameters
     ----------
-    engine : Engine
-    header : HeaderFields
-        Of the tomogram.
     path : Path
         The scratch file, deleted at the end.
     report : callable
@@ -62,8 +59,6 @@ class ScoreRun:
         ----------
         write : callable
             Called with the first z and the mask (0 and 1) of each slab.
-        executor : TileExecutor
-            Processes slabs in parallel.
         """
         self._file.close()
         thresholds = self._engine.thresholds()

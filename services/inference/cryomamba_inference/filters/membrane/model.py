@@ -57,7 +57,6 @@ class MembraneModel:
         Median density on the nodes, before multiplication by `sign`.
     fiducials : Fiducials
         Gold fiducials of the whole volume.
-    bank : PlateBank
     fiducial_limit : float
         Distance from the level beyond which a density belongs to fiducials.
     middle, deviation : float
@@ -208,8 +207,6 @@ def score_box(
 
     Parameters
     ----------
-    model : MembraneModel
-    grid : CoarseGrid
     plates : PlateMap
         Of the whole volume; only the box and `margin` around it are read.
     start, shape : tuple of int
@@ -231,13 +228,7 @@ def score_box(
 
 
 def interpolate_scores(
-    grid: CoarseGrid,
-    distance: Field,
-    votes: Field,
-    low: Corner,
-    start: Shape,
-    shape: Shape,
-    model: MembraneModel,
+    grid: CoarseGrid, distance: Field, votes: Field, low: Corner, start: Shape, shape: Shape, model: MembraneModel
 ) -> npt.NDArray[np.uint8]:
     """Interpolate both fields to voxels; those within half a membrane thickness of a ridge get its votes as a score."""
     scores = np.empty(shape, np.uint8)

@@ -81,7 +81,6 @@ class _Mixture:
 
     @property
     def stands_out(self) -> bool:
-        """Whether the mode is above the tail."""
         # If all peaks are particles, there is no tail.
         return float((self.tail * (self.heights - self.middle)).sum()) <= 0
 
@@ -117,7 +116,6 @@ class _Histogram:
         return cls(_TAIL_FROM * np.exp(edges[:-1]), _TAIL_FROM * np.exp(middles), counts.astype(np.float64))
 
     def fit_tail(self) -> _Mixture:
-        """Fit a tail without a mode."""
         tail = _Tail(self.heights)
         for _ in range(_ITERATIONS):
             tail.fit(self.counts)
