@@ -53,8 +53,7 @@ class LocalJobs(JobSource):
 
     def __init__(self, folder: Path, frames: FrameStore, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.folder = folder
-        self._frames = frames
+        self.folder, self._frames = folder, frames
         self._runs: dict[str, _LocalRun] = {}
         self._finder: threading.Thread | None = None
 

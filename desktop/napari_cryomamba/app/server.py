@@ -38,8 +38,7 @@ class ServerConnection(QObject):
         self, preferences: Preferences, notifications: Notifications, frames: FrameStore, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._preferences = preferences
-        self._notifications = notifications
+        self._preferences, self._notifications = preferences, notifications
         self.bridge = Bridge(frames, self)
         self.state = ConnectionState()
         self.engines: tuple[EngineInfo, ...] = ()

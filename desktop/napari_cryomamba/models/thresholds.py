@@ -136,8 +136,7 @@ class LiveThreshold:
     dtype = np.dtype(np.uint8)
 
     def __init__(self, score_map: ScoreMap, threshold: HysteresisThreshold) -> None:
-        self._score_map = score_map
-        self.threshold = threshold
+        self._score_map, self.threshold = score_map, threshold
         self.kept: Flags | None = None
         depth, height, width = score_map.scores.shape
         self.shape: Shape = (depth, height, width)

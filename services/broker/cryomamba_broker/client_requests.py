@@ -47,10 +47,7 @@ class ClientRequests:
     def __init__(
         self, core: Core, *, roots: VolumeRoots, files: ThreadPoolExecutor, measure_disk: Callable[[], DiskSpace]
     ) -> None:
-        self._core = core
-        self._roots = roots
-        self._files = files
-        self._measure_disk = measure_disk
+        self._core, self._roots, self._files, self._measure_disk = core, roots, files, measure_disk
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""

@@ -58,9 +58,7 @@ class Throttle:
     def __init__(
         self, logger: logging.Logger, *, interval_s: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._logger = logger
-        self._interval_s = interval_s
-        self._clock = clock
+        self._logger, self._interval_s, self._clock = logger, interval_s, clock
         self._next = float("-inf")
         self._suppressed = 0
 

@@ -108,12 +108,8 @@ class Dispatcher:
         wall: Callable[[], float],
         authenticator: BusAuthenticator,
     ) -> None:
-        self._socket = socket
-        self._authenticator = authenticator
-        self._envelopes = envelopes
-        self._handlers = handlers
-        self._counters = counters
-        self._wall = wall
+        self._socket, self._authenticator, self._envelopes = socket, authenticator, envelopes
+        self._handlers, self._counters, self._wall = handlers, counters, wall
         self._log = Throttle(logger)
         self._working: set[Key] = set()
         self._replies: OrderedDict[Key, bytes] = OrderedDict()

@@ -98,13 +98,8 @@ class PreviewRelay:
         rebind: Callable[[], zmq.Socket[bytes]],
     ) -> None:
         self.fence = AttemptFence()
-        self._source = source
-        self._target = target
-        self._cache = cache
-        self._counters = counters
-        self._authenticator = authenticator
-        self._subscriptions = subscriptions
-        self._rebind = rebind
+        self._source, self._target, self._cache, self._counters = source, target, cache, counters
+        self._authenticator, self._subscriptions, self._rebind = authenticator, subscriptions, rebind
         self._control: zmq.Socket[bytes] | None = None
         self._log = Throttle(logger)
 

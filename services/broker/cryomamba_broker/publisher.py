@@ -50,12 +50,8 @@ class EventPublisher:
         subscriptions: Subscriptions,
         rebind: Callable[[], zmq.asyncio.Socket],
     ) -> None:
-        self._socket = socket
-        self._subscriptions = subscriptions
-        self._rebind = rebind
-        self._envelopes = envelopes
-        self._store = store
-        self._counters = counters
+        self._socket, self._subscriptions, self._rebind = socket, subscriptions, rebind
+        self._envelopes, self._store, self._counters = envelopes, store, counters
         self._wall = wall
         self._log = Throttle(logger)
         self._ended: OrderedDict[bytes, None] = OrderedDict()

@@ -23,9 +23,7 @@ class Revocation:
     """Drops all subscriptions when a key was revoked."""
 
     def __init__(self, authenticator: BusAuthenticator, relay: PreviewRelay, publisher: EventPublisher) -> None:
-        self._authenticator = authenticator
-        self._relay = relay
-        self._publisher = publisher
+        self._authenticator, self._relay, self._publisher = authenticator, relay, publisher
 
     async def run(self) -> None:
         """Check the list of keys once a second, forever."""

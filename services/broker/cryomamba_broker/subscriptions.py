@@ -59,8 +59,7 @@ class Subscriptions:
     """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket."""
 
     def __init__(self, authenticator: BusAuthenticator, owners: OwnerCache) -> None:
-        self._authenticator = authenticator
-        self._owners = owners
+        self._authenticator, self._owners = authenticator, owners
 
     @property
     def restricted(self) -> bool:

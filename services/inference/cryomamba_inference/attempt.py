@@ -72,10 +72,7 @@ class Attempt:
         self.number = claimed.attempt
         self._focus = claimed.focus
         self._lease_s = claimed.lease_s
-        self._worker = worker
-        self._settings = settings
-        self._requester = requester
-        self._child = child
+        self._worker, self._settings, self._requester, self._child = worker, settings, requester, child
         self._progress = Progress(stage="starting")
         self._progressed = asyncio.Event()
         self._progressed.set()

@@ -60,9 +60,7 @@ def main(connection: Connection, parent: int, settings: dict[str, Any], codec: C
 
 class _JobRunner:
     def __init__(self, pipe: MessagePipe, settings: Settings, codec: Codec) -> None:
-        self._pipe = pipe
-        self._settings = settings
-        self._codec = codec
+        self._pipe, self._settings, self._codec = pipe, settings, codec
         self._registry = Registry.discover()
         self._executor = open_executor(settings.processes or os.cpu_count() or 1)
         self._jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -171,8 +169,7 @@ class _PipeEventSink:
     """Sends progress, at a limited rate, and every preview, encoded here."""
 
     def __init__(self, pipe: MessagePipe, codec: Codec) -> None:
-        self._pipe = pipe
-        self._codec = codec
+        self._pipe, self._codec = pipe, codec
         self._due = 0.0
         self._stage = ""
 

@@ -113,8 +113,7 @@ class PreviewCanvas:
     def __init__(
         self, shape: Shape, scale: Shape, *, dtype: npt.DTypeLike = np.uint8, priority: Sequence[int] | None = None
     ) -> None:
-        self.shape = shape
-        self.scale = scale
+        self.shape, self.scale = shape, scale
         self._below: Labels = np.zeros(preview_shape(shape, scale), dtype)
         self._layer: Labels = np.zeros_like(self._below)
         self._covered = np.zeros(self._below.shape, np.bool_)

@@ -31,9 +31,7 @@ class JobTable:
     """The jobs, as clients read and change them. All methods belong to the store's thread."""
 
     def __init__(self, database: Database, events: EventLog, progress: LiveProgress) -> None:
-        self._database = database
-        self._progress = progress
-        self._events = events
+        self._database, self._progress, self._events = database, progress, events
 
     def get(self, job_id: str, visibility: Visibility) -> JobRecord:
         """Return a job with its newest errors and events.

@@ -59,11 +59,8 @@ class Leases:
     def __init__(
         self, database: Database, events: EventLog, jobs: JobTable, progress: LiveProgress, policy: LeasePolicy
     ) -> None:
-        self._database = database
-        self._events = events
-        self._jobs = jobs
-        self._progress = progress
-        self._policy = policy
+        self._database, self._events, self._jobs = database, events, jobs
+        self._progress, self._policy = progress, policy
 
     def claim(self, worker: str, engines: Sequence[str]) -> Lease | None:
         """Lease the next job that a worker can run to it.

@@ -50,9 +50,7 @@ class Submissions:
     """Submitted jobs and the disk space that is reserved for them. All methods belong to the store's thread."""
 
     def __init__(self, database: Database, events: EventLog, jobs: JobTable) -> None:
-        self._database = database
-        self._events = events
-        self._jobs = jobs
+        self._database, self._events, self._jobs = database, events, jobs
 
     def find(self, request: SubmitRequest, visibility: Visibility) -> JobRecord | None:
         """Return the job that an earlier submit with the same key made.

@@ -22,8 +22,7 @@ class SharedBlock:
     """
 
     def __init__(self, descriptor: int, nbytes: int) -> None:
-        self.descriptor = descriptor
-        self.nbytes = nbytes
+        self.descriptor, self.nbytes = descriptor, nbytes
         self._map = mmap.mmap(descriptor, nbytes)
 
     @classmethod

@@ -31,8 +31,7 @@ class PreviewPublisher:
     def __init__(self, task: Task, canvas: PreviewCanvas, publish: Callable[[PreviewFrame], None]) -> None:
         self._task = task
         self._voxel_size_A = task.header.voxel_size_A
-        self._canvas = canvas
-        self._publish = publish
+        self._canvas, self._publish = canvas, publish
         self._due = 0.0
         self._changed = False
         self._coarse = False
