@@ -90,7 +90,7 @@ class Results(QObject):
             self.shown[record.job_id] = name
             self._preview.show_mask(record, mask.array, mask.voxel_size_A)
 
-        self._tasks.run("Opening the mask", lambda _task: _open_mask(path), opened)
+        self._tasks.run("Opening the mask", lambda _task: OpenMask(open_mask(path), inspect(path).voxel_size_A), opened)
 
     def _show_picks(self, record: JobRecord, path: Path) -> None:
         tomogram = self._preview.tomogram_of(record)
@@ -189,10 +189,6 @@ class Results(QObject):
             return await client.revise(job_id, path, note=comment, progress=report)
 
         self._bridge.request("Uploading the mask", call, on_done, on_failed)
-
-
-def _open_mask(path: Path) -> OpenMask:
-    return OpenMask(open_mask(path), inspect(path).voxel_size_A)
 
 
 def _threshold_of(statistics: Path) -> HysteresisThreshold:

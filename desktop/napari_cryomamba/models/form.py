@@ -59,13 +59,7 @@ class FormField:
 
 
 class FormModel:
-    """The form of one engine.
-
-    Parameters
-    ----------
-    schema : mapping
-        JSON schema of the engine's parameters, as :class:`~cryomamba.engines.info.EngineInfo` holds it.
-    """
+    """The form of one engine, made from the JSON schema of its parameters."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema

@@ -121,11 +121,9 @@ class JobTable:
     @property
     def rows(self) -> list[Job]:
         """The jobs to show, newest first."""
-        shown = [job for job in self._jobs.values() if self._shows(job)]
+        listed = (job for job in self._jobs.values() if job.job_id not in self.hidden)
+        shown = [job for job in listed if job.mine or self.show_all]
         return sorted(shown, key=lambda job: job.record.created_at, reverse=True)
-
-    def _shows(self, job: Job) -> bool:
-        return job.job_id not in self.hidden and (job.mine or self.show_all)
 
     def update(self, record: JobRecord) -> list[Notification]:
         """Store a newer record of a job; an older one than the one known changes nothing.

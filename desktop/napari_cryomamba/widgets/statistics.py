@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QFileDialog,
-    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QWidget,
@@ -23,7 +22,7 @@ from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
-from napari_cryomamba.widgets.layout import hbox, vbox
+from napari_cryomamba.widgets.layout import button, hbox, vbox
 
 
 class TableCell(QTableWidgetItem):
@@ -55,12 +54,12 @@ class StatisticsPanel(QWidget):
         self._array: object = None
         self.rows: list[Row] = []
         self._measured: Measurements | None = None
-        self.measure_button = QPushButton("Measure", self)
+        self.measure_button = button("Measure", self, self.measure)
         self.components = QCheckBox("List components", self)
         self.components.setChecked(True)
         self.components.setToolTip("Also list every connected component (26 neighbours) of a label")
-        self.copy_button = QPushButton("Copy", self)
-        self.csv_button = QPushButton("CSV…", self)
+        self.copy_button = button("Copy", self, self.copy_table)
+        self.csv_button = button("CSV…", self, self._choose_file)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -72,10 +71,7 @@ class StatisticsPanel(QWidget):
             vertical.setDefaultSectionSize(22)
         buttons = hbox(self.measure_button, self.components, self.copy_button, self.csv_button)
         vbox(self, buttons, self.table)
-        self.measure_button.clicked.connect(self.measure)
         self.components.toggled.connect(self._refresh_rows)
-        self.copy_button.clicked.connect(self.copy_table)
-        self.csv_button.clicked.connect(self._choose_file)
         self.table.cellDoubleClicked.connect(self._go_to)
 
     def show_mask(self, mask: Mask | None) -> None:
@@ -103,8 +99,8 @@ class StatisticsPanel(QWidget):
             self.measure_button.setText("Measure again")
 
     def _update_buttons(self) -> None:
-        for button in (self.copy_button, self.csv_button):
-            button.setEnabled(bool(self.rows))
+        self.copy_button.setEnabled(bool(self.rows))
+        self.csv_button.setEnabled(bool(self.rows))
 
     def measure(self) -> None:
         """Measure the mask."""

@@ -36,13 +36,7 @@ from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
 
 class ClientRequests:
-    """Handlers of the requests that need no lease.
-
-    Parameters
-    ----------
-    measure_disk : callable
-        Returns the space on the disk of the finished files; blocks.
-    """
+    """Handlers of the requests that need no lease; `measure_disk` blocks, so it runs in a thread."""
 
     def __init__(
         self, core: Core, *, roots: VolumeRoots, files: ThreadPoolExecutor, measure_disk: Callable[[], DiskSpace]

@@ -47,13 +47,7 @@ class Counters:
 
 
 class Throttle:
-    """Logs one line per interval, and how many were suppressed.
-
-    Parameters
-    ----------
-    clock : callable
-        Steady seconds.
-    """
+    """Logs one line per interval of a steady clock, and how many were suppressed."""
 
     def __init__(
         self, logger: logging.Logger, *, interval_s: float = 5.0, clock: Callable[[], float] = time.monotonic

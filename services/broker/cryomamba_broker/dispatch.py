@@ -172,7 +172,9 @@ class Dispatcher:
             return
         except Exception:
             logger.exception("The request %s failed with an unexpected error.", request.type)
-            await self._send([identity, self._error(request.id, _internal_error())])
+            hint = "See the broker's log for details, and please report it."
+            failure = InternalError("The broker failed with an unexpected error.", hint=hint)
+            await self._send([identity, self._error(request.id, failure)])
             return
         if request.type in REPLIES_CACHED_FOR:
             self._remember(key, header)
@@ -209,9 +211,3 @@ class Dispatcher:
             logger.debug("A reply could not be delivered: %s", error.strerror)
             return False
         return True
-
-
-def _internal_error() -> InternalError:
-    return InternalError(
-        "The broker failed with an unexpected error.", hint="See the broker's log for details, and please report it."
-    )

@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Self
 
 import zmq.asyncio
@@ -92,9 +91,7 @@ class Broker:
         logger.info("The broker listens at %s.", self.endpoints.jobs)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
         logger.info("The broker has ended: %s.", self.counters)
 

@@ -219,6 +219,7 @@ def _trace_membranes(
 def _statistics(
     outcome: Outcome, engine: Engine[Any], volume_name: str, measured: Measurements, picks: Picks | None
 ) -> MaskStatistics:
+    summary = None if picks is None else PicksSummary(kind=picks.kind, points=len(picks), objects=picks.objects)
     return MaskStatistics(
         engine=engine.name,
         parameters=engine.parameters.model_dump(mode="json"),
@@ -228,15 +229,11 @@ def _statistics(
         input=outcome.statistics,
         threshold=outcome.thresholds,
         medial_surface_method=None if membrane_options(engine) is None else MEDIAL_SURFACE_METHOD,
-        picks=None if picks is None else _summary(picks),
+        picks=summary,
         labels=measured.labels,
         instance_count=measured.count,
         instances=tuple(measured.instances(INSTANCES_MAX)),
     )
-
-
-def _summary(picks: Picks) -> PicksSummary:
-    return PicksSummary(kind=picks.kind, points=len(picks), objects=picks.objects)
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -154,10 +155,7 @@ class _JobRunner:
             return None
         scratch = folder / "unpacked"
         scratch.mkdir()
-
-        def check(opened: int) -> None:
-            verify_opened(opened, path, roots, closed=closed)
-
+        check = partial(verify_opened, path=path, roots=roots, closed=closed)
         volume = open_volume(path, scratch=scratch, check=check)
         if volume.voxel_size_A != record.volume.voxel_size_A:
             volume.close()

@@ -118,7 +118,8 @@ class LocalRunner:
             candidates=candidates,
         )
         control, events = Control(cancelled), _CallbackEventSink(on_event)
-        executor = self._open_executor()
+        processes = load_settings().processes if self._processes is None else self._processes
+        executor = open_executor(processes or os.cpu_count() or 1)
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
@@ -144,10 +145,6 @@ class LocalRunner:
         finally:
             executor.close()
         return result
-
-    def _open_executor(self) -> TileExecutor:
-        processes = load_settings().processes if self._processes is None else self._processes
-        return open_executor(processes or os.cpu_count() or 1)
 
 
 def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:

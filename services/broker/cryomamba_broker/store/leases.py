@@ -54,7 +54,11 @@ class LeaseStatus:
 
 
 class Leases:
-    """Running jobs, as workers claim and end them. All methods belong to the store's thread."""
+    """Running jobs, as workers claim and end them. All methods belong to the store's thread.
+
+    Those that take an attempt raise :class:`NotFoundError` if there is no such job, and :class:`ConflictError`
+    (``stale_attempt``) if the worker does not hold this attempt.
+    """
 
     def __init__(
         self, database: Database, events: EventLog, jobs: JobTable, progress: LiveProgress, policy: LeasePolicy
@@ -98,13 +102,7 @@ class Leases:
             return Lease(self._jobs.record(row), focus_of(row), event)
 
     def renew(self, attempt: Attempt) -> LeaseStatus:
-        """Extend a lease and store the reported progress, unless the lease was written less than half a renewal ago.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
-        """
+        """Extend a lease and store the reported progress, unless the lease was written less than half a renewal ago."""
         row, until = self._require_held(attempt), self._lease_until()
         if until - row["lease_until"] >= self._policy.renewal_s / 2:
             with self._database.write() as connection:
@@ -116,23 +114,11 @@ class Leases:
         return _status(row)
 
     def status(self, attempt: Attempt) -> LeaseStatus:
-        """Return what the worker should know; nothing is written.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            As :meth:`renew`.
-        """
+        """Return what the worker should know; nothing is written."""
         return _status(self._require_held(attempt))
 
     def report(self, attempt: Attempt, progress: Progress) -> str:
-        """Keep an attempt's progress in memory, and return the job's owner.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            As :meth:`renew`.
-        """
+        """Keep an attempt's progress in memory, and return the job's owner."""
         row = self._require_held(attempt)
         self._progress.put(row, progress, self._database.clock.wall())
         return str(row["owner"])
@@ -142,8 +128,6 @@ class Leases:
 
         Raises
         ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
         InvalidRequestError
             The list of artifacts is too long.
         """
@@ -162,26 +146,14 @@ class Leases:
             return self._end_run(connection, row, Trigger.FINISH, artifacts=to_json(listed), progress=done)
 
     def fail(self, attempt: Attempt, error: JobError) -> Change:
-        """End an attempt with an error: the job is requeued if another attempt may help, else failed or cancelled.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
-        """
+        """End an attempt with an error: the job is requeued if another attempt may help, else failed or cancelled."""
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "fail")) is not None:
                 return Change(self._jobs.record(row))
             return self._end_with_error(connection, self._require_held(attempt), "fail", error)
 
     def release(self, attempt: Attempt) -> Change:
-        """Return a job to the queue; the attempt does not count, and its number is not used again.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
-        """
+        """Return a job to the queue; the attempt does not count, and its number is not used again."""
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "release")) is not None:
                 return Change(self._jobs.record(row))

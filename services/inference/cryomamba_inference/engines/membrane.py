@@ -174,6 +174,5 @@ class MembraneEngine(Engine[MembraneParameters]):
     @property
     def _prepared(self) -> tuple[CoarseGrid, PlateMap, Calibration]:
         if self._grid is None or self._plates is None or self.calibration is None:
-            msg = "call prepare() first"
-            raise RuntimeError(msg)
+            raise RuntimeError("call prepare() first")
         return self._grid, self._plates, self.calibration

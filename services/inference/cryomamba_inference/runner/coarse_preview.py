@@ -45,13 +45,7 @@ class CoarsePreview:
     index: int
 
     def __call__(self, check: Callable[[], None]) -> Labels | None:
-        """Return the preview; None if there can be none.
-
-        Parameters
-        ----------
-        check : callable
-            Called often; raises to stop.
-        """
+        """Return the preview; None if there can be none. `check` is called often, and raises to stop."""
         factor = max(self.coarse_pass.factor, *self.scale)
         if self.coarse_pass.voxels is not None:
             factor = max(factor, math.ceil((math.prod(self.header.shape) / self.coarse_pass.voxels) ** (1 / 3)))

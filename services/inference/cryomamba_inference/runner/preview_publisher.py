@@ -72,13 +72,10 @@ class PreviewPublisher:
     def publish_if_due(self, progress: float) -> None:
         """Publish what has changed, unless the last frame is too recent."""
         if self._changed and time.monotonic() >= self._due:
-            self._publish_frame(progress, final=False)
+            self.publish(progress, final=False)
 
-    def publish_final(self, progress: float) -> None:
-        """Publish the finished mask."""
-        self._publish_frame(progress, final=True)
-
-    def _publish_frame(self, progress: float, *, final: bool) -> None:
+    def publish(self, progress: float, *, final: bool) -> None:
+        """Publish the preview, or the finished mask."""
         frame = PreviewFrame(
             job_id=self._task.job_id,
             mask=self._mask(),

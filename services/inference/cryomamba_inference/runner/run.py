@@ -97,7 +97,7 @@ class _Run:
                 self._publisher.begin_pass(None)
                 self._run_tiles(lambda spec, labels: mask.write(*spec.start, labels))
                 picks, candidates = self._finalize_picks()
-        self._publisher.publish_final(self._meter.fraction)
+        self._publisher.publish(self._meter.fraction, final=True)
         return Outcome(
             self._folder / MASK.name,
             self._header,

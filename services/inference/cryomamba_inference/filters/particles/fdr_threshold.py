@@ -94,14 +94,7 @@ class _Mixture:
 
 @dataclass(frozen=True, slots=True)
 class _Histogram:
-    """A histogram of peak heights with logarithmic bins.
-
-    Attributes
-    ----------
-    below, heights : arrays of shape (n,)
-        Lower edge and centre of each bin.
-    counts : array of shape (n,)
-    """
+    """A histogram of peak heights: lower edge and centre of each logarithmic bin, and the counts."""
 
     below: Floats
     heights: Floats
@@ -161,13 +154,7 @@ class _Histogram:
 
 
 class _Tail:
-    """A tail that falls at least exponentially: exp(−a h − b h²), a and b not negative.
-
-    Attributes
-    ----------
-    part : array of shape (n,)
-        Probability of each bin.
-    """
+    """A tail exp(−a h − b h²), a and b not negative; `part` is the probability of each bin."""
 
     def __init__(self, heights: Floats) -> None:
         above = heights - _TAIL_FROM
