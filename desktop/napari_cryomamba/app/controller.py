@@ -75,8 +75,7 @@ class AppController(QObject):
             case NotificationPosted():
                 self.notifications.notify(message.notification)
             case JobChanged():
-                is_new = self.jobs.on_record(message.record)
-                self.preview.on_record(message.record, is_new=is_new)
+                self.preview.on_record(message.record, is_new=self.jobs.on_record(message.record))
             case JobProgressed():
                 self.jobs.on_progress(message)
             case FrameReady():

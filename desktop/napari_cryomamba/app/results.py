@@ -41,13 +41,7 @@ class OpenMask:
 
 
 class Results(QObject):
-    """Downloads and shows results. For the GUI thread.
-
-    Attributes
-    ----------
-    shown : dict
-        File name of the mask that is shown, by job; none if the mask was made on this machine.
-    """
+    """Downloads and shows results; `shown` names each job's mask, unless it was made here. For the GUI thread."""
 
     def __init__(
         self,

@@ -126,13 +126,7 @@ class JobTable:
         return sorted(shown, key=lambda job: job.record.created_at, reverse=True)
 
     def update(self, record: JobRecord) -> list[Notification]:
-        """Store a newer record of a job; an older one than the one known changes nothing.
-
-        Returns
-        -------
-        list of Notification
-            Failures, lost attempts and completions that the user has not seen yet.
-        """
+        """Store a record of a job unless it is older than the one known; return what the user has not been told yet."""
         known = self._jobs.get(record.job_id)
         if known is not None and _version(record) < _version(known.record):
             return []

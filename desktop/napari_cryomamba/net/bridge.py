@@ -26,13 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Bridge(QObject):
-    """Owns the network thread. Its methods belong to the GUI thread and return at once.
-
-    Signals
-    -------
-    message_received : Message
-        Messages of the session, in order.
-    """
+    """Owns the network thread, and emits its messages in order. Methods belong to the GUI thread and return at once."""
 
     message_received = Signal(object)
     _finished = Signal(object)

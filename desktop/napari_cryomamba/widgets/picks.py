@@ -117,9 +117,7 @@ class PicksPanel(QWidget):
 
     def _resize(self, diameter_nm: float) -> None:
         if self._layer is not None and not self._filling:
-            size = diameter_nm / float(self._layer.scale[-1])
-            self._layer.size = size
-            self._layer.current_size = size
+            self._layer.size = self._layer.current_size = diameter_nm / float(self._layer.scale[-1])
 
     def _stem(self) -> str:
         return stem_of(str(self._layer.metadata.get("tomogram") or self._layer.name))

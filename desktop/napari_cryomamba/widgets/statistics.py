@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
-from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
@@ -69,8 +69,7 @@ class StatisticsPanel(QWidget):
         if vertical is not None:
             vertical.hide()
             vertical.setDefaultSectionSize(22)
-        buttons = hbox(self.measure_button, self.components, self.copy_button, self.csv_button)
-        vbox(self, buttons, self.table)
+        vbox(self, hbox(self.measure_button, self.components, self.copy_button, self.csv_button), self.table)
         self.components.toggled.connect(self._refresh_rows)
         self.table.cellDoubleClicked.connect(self._go_to)
 
@@ -110,12 +109,9 @@ class StatisticsPanel(QWidget):
         array, size, names = mask.array, mask.voxel_size_A, dict(mask.palette.names)
         self.measure_button.setEnabled(False)
 
-        def work(task: Task) -> Measurements:
-            return measure_mask(array, size, names, progress=task.progress)
-
         self._tasks.run(
             "Measuring the mask",
-            work,
+            lambda task: measure_mask(array, size, names, progress=task.progress),
             self._on_measured,
             progress=lambda fraction: self.measure_button.setText(f"Measuring {fraction:.0%}"),
             failed=self._ready,

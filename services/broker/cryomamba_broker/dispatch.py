@@ -91,13 +91,7 @@ def readable_id(raw: bytes) -> str | None:
 
 
 class Dispatcher:
-    """Reads the ROUTER socket.
-
-    Parameters
-    ----------
-    wall : callable
-        Seconds since 1970.
-    """
+    """Reads the ROUTER socket; `wall` is the time in seconds since 1970."""
 
     def __init__(
         self,
@@ -163,8 +157,7 @@ class Dispatcher:
         identity, _ = key
         self._counters.requests += 1
         try:
-            body = parse_request(request.type, request.body)
-            answer = await self._handlers[request.type](body, visibility)
+            answer = await self._handlers[request.type](parse_request(request.type, request.body), visibility)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1

@@ -105,8 +105,7 @@ class PreviewRelay:
 
     async def run(self) -> None:
         """Work until cancelled; the thread has ended when this returns."""
-        context = self._source.context
-        control: zmq.Socket[bytes] = zmq.Socket(context, zmq.PAIR)
+        control: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
         with ThreadPoolExecutor(1, thread_name_prefix="previews") as thread, control:
             control.bind(f"inproc://relay-{id(self)}")
             self._control = control

@@ -150,8 +150,7 @@ class EventPublisher:
 
 
 def _topics(job_id: str, owner: str) -> list[bytes]:
-    owned = [owned_topic(owner, job_id)] if owner else []
-    return [event_topic(job_id), *owned]
+    return [event_topic(job_id), *([owned_topic(owner, job_id)] if owner else [])]
 
 
 def _state_body(event: JobEvent, record: JobRecord) -> dict[str, Any]:

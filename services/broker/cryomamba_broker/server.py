@@ -96,8 +96,7 @@ class Broker:
         logger.info("The broker has ended: %s.", self.counters)
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        home = self.settings.home
-        stack.callback(DataDirectoryLock(home).release)
+        stack.callback(DataDirectoryLock(self.settings.home).release)
         store = await StoreThread.open(lambda: Store(self.settings.database, self.clock, self.policy))
         stack.push_async_callback(store.close)
         context = zmq.asyncio.Context()

@@ -76,8 +76,7 @@ class Attempt:
         self._progress = Progress(stage="starting")
         self._progressed = asyncio.Event()
         self._progressed.set()
-        self._cancelling = False
-        self._forced = False
+        self._cancelling = self._forced = False
         self._result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
 
@@ -234,8 +233,7 @@ class Attempt:
             cancelling=self._cancelling,
             focus=self._focus,
         )
-        reply = await self._request(JOB_RENEW, renew, timeout_s=self._lease_s)
-        renewed = Renewed.model_validate(dict(reply.body))
+        renewed = Renewed.model_validate(dict((await self._request(JOB_RENEW, renew, timeout_s=self._lease_s)).body))
         self._lease_s = renewed.lease_s
         return renewed
 

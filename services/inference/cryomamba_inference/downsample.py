@@ -127,8 +127,7 @@ class PreviewCanvas:
 
     def put(self, start: Shape, labels: Labels) -> None:
         """Add a finished block at any position; the blocks of a layer do not overlap."""
-        ranked = labels if self._rank is None else self._rank[labels]
-        folded = fold(ranked, start, self.scale)
+        folded = fold(labels if self._rank is None else self._rank[labels], start, self.scale)
         where = tuple(
             slice(first // factor, first // factor + count)
             for first, factor, count in zip(start, self.scale, folded.shape, strict=True)

@@ -117,8 +117,7 @@ class InferenceService:
 
     async def _stay_registered(self) -> None:
         """Register with the broker, also after it has restarted, and log when it cannot be reached."""
-        unreachable = False
-        refusal = ""
+        unreachable, refusal = False, ""
         while True:
             await self._ready.wait()
             try:

@@ -180,13 +180,7 @@ class Leases:
         return int(self._database.read.execute("SELECT count(*) FROM jobs WHERE state = 'running'").fetchone()[0])
 
     def extend_all(self) -> list[JobRecord]:
-        """Extend all leases by a full term and end the pauses of pending jobs: done when a broker starts.
-
-        Returns
-        -------
-        list of JobRecord
-            The running jobs.
-        """
+        """Extend all leases, end the pauses of pending jobs, and return the running ones: done when a broker starts."""
         with self._database.write() as connection:
             connection.execute("UPDATE jobs SET not_before = 0 WHERE state = 'pending' AND not_before > 0")
             rows = connection.execute(

@@ -19,13 +19,7 @@ from cryomamba_broker.store.rows import to_json
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A submit that was checked.
-
-    Attributes
-    ----------
-    nbytes : int
-        Disk space to reserve for the results, in bytes.
-    """
+    """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results."""
 
     request: SubmitRequest
     engine: str

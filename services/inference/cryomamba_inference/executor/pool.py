@@ -103,8 +103,7 @@ class ProcessExecutor:
         """Copy the tile into a slot of the least busy process."""
         worker = max(self._workers, key=lambda found: len(found.free))
         number = worker.free.popleft()
-        slot = worker.slots[number]
-        slot.block.array(0, tile.data.shape, np.float32)[...] = tile.data
+        worker.slots[number].block.array(0, tile.data.shape, np.float32)[...] = tile.data
         worker.busy[number] = index
         core = [(axis.start, axis.stop) for axis in tile.core]
         with _worker_lost():

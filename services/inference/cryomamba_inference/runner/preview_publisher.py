@@ -54,8 +54,7 @@ class PreviewPublisher:
     def put_coarse(self, labels: Labels, progress: float) -> None:
         """Replace the whole preview by one made from a binned copy."""
         self._canvas.new_layer(labels)
-        self._coarse = True
-        self._changed = True
+        self._coarse = self._changed = True
         self.publish_if_due(progress)
 
     def begin_pass(self, thresholds: HysteresisThreshold | None) -> None:

@@ -100,8 +100,7 @@ class MembraneModel:
 
     def clean(self, nodes: Field, first: Corner) -> Field:
         """Return densities relative to the level, positive for membranes, with fiducials removed."""
-        field = (nodes - np.float32(self.level)) * np.float32(self.sign)
-        return self.fiducials.remove(field, first)
+        return self.fiducials.remove((nodes - np.float32(self.level)) * np.float32(self.sign), first)
 
     def surface(self, box: PlateBox) -> tuple[Field, Field]:
         """Return the distance from the membrane's centre in Å and the votes there, on the nodes of a box.
