@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +29,7 @@ def info(
     meta = inspect(file, voxel_size_A=override)
     measured = _measure(file, override, shown=not json) if statistics else None
     if json:
-        output.document(_fields(meta, measured))
+        output.document({**meta.model_dump(mode="json"), "statistics": measured and measured.model_dump(mode="json")})
         return
     output.facts(_facts(meta) + (_numbers(measured) if measured is not None else []))
     for warning in meta.warnings:
@@ -51,10 +51,6 @@ def _measure(file: Path, override: tuple[float, float, float] | None, *, shown: 
     ):
         task = bar.add_task("reading", total=1.0)
         return stream_statistics(volume, progress=lambda fraction: bar.update(task, completed=fraction))
-
-
-def _fields(meta: VolumeMeta, measured: Statistics | None) -> dict[str, Any]:
-    return {**meta.model_dump(mode="json"), "statistics": measured and measured.model_dump(mode="json")}
 
 
 def _facts(meta: VolumeMeta) -> list[tuple[str, str]]:
