@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryomamba_cli import output
+from cryomamba_cli.masks import progress_bar
 from cryomamba_cli.options import Json, VoxelSize, voxel_size
 
 if TYPE_CHECKING:
@@ -37,20 +38,10 @@ def info(
 
 
 def _measure(file: Path, override: tuple[float, float, float] | None, *, shown: bool) -> Statistics:
-    import sys
-
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cryomamba.volumes import open_volume, stream_statistics
 
-    console = Console(stderr=True)
-    with (
-        Progress(console=console, transient=True, disable=not (shown and sys.stderr.isatty())) as bar,
-        open_volume(file, voxel_size_A=override) as volume,
-    ):
-        task = bar.add_task("reading", total=1.0)
-        return stream_statistics(volume, progress=lambda fraction: bar.update(task, completed=fraction))
+    with open_volume(file, voxel_size_A=override) as volume, progress_bar("reading", shown=shown) as progress:
+        return stream_statistics(volume, progress=progress)
 
 
 def _facts(meta: VolumeMeta) -> list[tuple[str, str]]:
