@@ -31,9 +31,7 @@ Tomograms = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out",
-        "-o",
-        help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given.",
+        "--out", "-o", help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given."
     ),
 ]
 OutDir = Annotated[

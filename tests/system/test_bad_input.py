@@ -124,10 +124,7 @@ CASES: dict[str, tuple[Submit, ErrorCode]] = {
     "parameter of another type": (with_engine(engine="demo", params={"seconds": "long"}), ErrorCode.INVALID_PARAMETERS),
     "negative demo shape": (without_volume(shape=(8, -8, 8), engine="demo"), ErrorCode.BAD_REQUEST),
     "absurd demo shape": (without_volume(shape=(8, 10**9, 8), engine="demo"), ErrorCode.BAD_REQUEST),
-    "a shape for an engine that reads": (
-        without_volume(shape=(8, 8, 8), engine="threshold"),
-        ErrorCode.BAD_REQUEST,
-    ),
+    "a shape for an engine that reads": (without_volume(shape=(8, 8, 8), engine="threshold"), ErrorCode.BAD_REQUEST),
     "nothing at all": (without_volume(engine="threshold"), ErrorCode.BAD_REQUEST),
 }
 

@@ -215,9 +215,7 @@ class _SurfaceNet:
 def _cell_corners(inside: Flags) -> Flags:
     """Return the eight corners of each cell, along a new first axis."""
     depth, height, width = inside.shape
-    return np.stack(
-        [inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS],
-    )
+    return np.stack([inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS])
 
 
 def _quads(inside: Flags, layers: Indices) -> Indices:

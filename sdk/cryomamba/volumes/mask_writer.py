@@ -57,13 +57,7 @@ class MaskWriter:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        like: Volume | HeaderFields,
-        *,
-        labels: int,
-        engine: str,
-        what: str = "mask",
+        self, path: str | os.PathLike[str], like: Volume | HeaderFields, *, labels: int, engine: str, what: str = "mask"
     ) -> None:
         if not 0 < labels <= 0xFFFF:
             raise ValueError(f"labels must be between 1 and 65535, not {labels}")
