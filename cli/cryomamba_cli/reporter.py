@@ -164,8 +164,6 @@ class BarReporter:
 
 
 class _ConnectionNotes:
-    """Reports when the connection is lost and when it is restored, once each."""
-
     def __init__(self) -> None:
         self._lost = False
 

@@ -178,7 +178,6 @@ class AllWatch:
         return self.last or 0
 
     async def _page(self, newest: int) -> AsyncIterator[tuple[int, StateEvent | None]]:
-        """Yield the numbers of the next events before `newest`, with those whose jobs still exist."""
         for event in (await self._source.events_since(self._last)).events:
             if event.n < newest:
                 try:

@@ -127,7 +127,6 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
 
 
 def _angle_columns(picks: Picks) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of angles; none if there are no normals."""
     if picks.normals is None:
         return {}
     rot, tilt, psi = relion_angles(picks.normals).T

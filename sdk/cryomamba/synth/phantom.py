@@ -78,7 +78,6 @@ def synthesize(spec: PhantomSpec) -> Phantom:
 
 
 def _degrade(density: NDArray[np.float32], spec: PhantomSpec) -> None:
-    """Add noise, remove the missing wedge and set the contrast, in place."""
     deviation = spec.noise * np.sqrt(1000.0 / np.prod(spec.voxel_size_A))
     rng = np.random.default_rng([spec.seed, 1])
     for plane in density:
