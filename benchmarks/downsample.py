@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cryomamba.engines.api import Labels
 from cryomamba_inference.downsample import PreviewCanvas, fold
-from cryomamba_inference.plan import plan_tiles
+from cryomamba_inference.tiling import plan_tiles
 
 SIDE, FACTOR, ROUNDS, PARTICLES = 512, 4, 5, 2000
 

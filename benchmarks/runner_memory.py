@@ -27,15 +27,12 @@ from cryomamba.geometry import Shape
 from cryomamba.models.jobs import JobRecord, JobState, VolumeSummary
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume
+from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputeProcess
 
 SIDE = 512
 DEPTHS = (512, 2048)
-CASES: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "hysteresis": {"hysteresis": 0.5, "min_volume_nm3": 50.0},
-}
+CASES: dict[str, dict[str, Any]] = {"plain": {}, "hysteresis": {"hysteresis": 0.5, "min_volume_nm3": 50.0}}
 MIB = 1 << 20
 INTERVAL_S = 0.01
 

@@ -24,7 +24,7 @@ from cryomamba_cli.provenance import (
     write_provenance,
 )
 from cryomamba_cli.result_paths import result_path
-from cryomamba_cli.task import Task
+from cryomamba_cli.segmentation_task import Task
 
 SUMMARY: Final = "summary.csv"
 _NAMED: Final = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cryomamba_cli.reporter import Reporter
+from cryomamba_cli.segmentation_task import Task
 from cryomamba_cli.signals import Interrupted, Interrupts
-from cryomamba_cli.task import Task
 
 if TYPE_CHECKING:
     from cryomamba_inference.local import LocalResult

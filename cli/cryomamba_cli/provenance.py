@@ -11,7 +11,7 @@ from typing import Any, Final
 from cryomamba._version import __version__
 from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError
-from cryomamba_cli.task import Task
+from cryomamba_cli.segmentation_task import Task
 
 _CHUNK_NBYTES: Final = 1 << 20
 _KEYS: Final = {"recipe", "input", "mask", "seconds", "labels"}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from cryomamba.errors import ConflictError, CryoMambaError
 from cryomamba_cli.jobs import follow
 from cryomamba_cli.reporter import Reporter
+from cryomamba_cli.segmentation_task import Task
 from cryomamba_cli.signals import Interrupted, Interrupts
-from cryomamba_cli.task import Task
 
 if TYPE_CHECKING:
     from cryomamba.client import Client, Job

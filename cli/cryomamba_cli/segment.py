@@ -18,8 +18,8 @@ from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
 from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import mask_path, require_absent
+from cryomamba_cli.segmentation_task import Task, conversion_paths, convert_mask, export_paths
 from cryomamba_cli.signals import Interrupts, interruptible
-from cryomamba_cli.task import Task, conversion_paths, convert_mask, export_paths
 
 if TYPE_CHECKING:
     from cryomamba.engines.info import EngineInfo
@@ -31,9 +31,7 @@ Tomograms = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out",
-        "-o",
-        help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given.",
+        "--out", "-o", help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given."
     ),
 ]
 OutDir = Annotated[

@@ -15,7 +15,7 @@ from cryomamba_cli.result_paths import require_absent
 
 if TYPE_CHECKING:
     from cryomamba.masks.instances import Instances
-    from cryomamba.masks.membranes import Membranes
+    from cryomamba.masks.membrane_files import Membranes
 
 _POINTS: Final = (".csv", ".star", ".tbl")
 _SHOWN: Final = 10
@@ -61,7 +61,7 @@ def surface(
     """Trace the medial surface of membranes: areas, and points with normals for subtomogram averaging."""
     from cryomamba.file_names import stem
     from cryomamba.masks.instances import find_instances
-    from cryomamba.masks.membranes import MembraneFiles, trace_membranes
+    from cryomamba.masks.membrane_files import MembraneFiles, trace_membranes
     from cryomamba.masks.slabs import LabelSource
     from cryomamba.picks import TomogramInfo, write_picks
     from cryomamba.volumes import open_volume

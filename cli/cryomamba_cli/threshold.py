@@ -17,8 +17,8 @@ from cryomamba_cli.remote_run import submit_and_download
 from cryomamba_cli.reporter import stderr_reporter
 from cryomamba_cli.result_paths import mask_path, require_absent
 from cryomamba_cli.segment import print_saved
+from cryomamba_cli.segmentation_task import Task, export_paths
 from cryomamba_cli.signals import interruptible
-from cryomamba_cli.task import Task, export_paths
 
 _HIGHEST: Final = 255
 

@@ -11,7 +11,7 @@ from cryomamba.synth import LABELS, Phantom, PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
 from napari_cryomamba.layers.tomogram import open_tomogram
 from napari_cryomamba.models.palette import Palette
-from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.reader import LayerTuple
 
 SPEC = PhantomSpec(shape=(96, 192, 192), voxel_size_A=(10.0, 10.0, 10.0), seed=7, noise=1.5)

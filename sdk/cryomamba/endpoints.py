@@ -84,8 +84,7 @@ class ConnectionFile(BaseModel):
             ) from None
         except (ValueError, ValidationError, OSError):
             raise UnavailableError(
-                "The broker's connection file cannot be read.",
-                hint="Restart the broker; it writes the file again.",
+                "The broker's connection file cannot be read.", hint="Restart the broker; it writes the file again."
             ) from None
 
 

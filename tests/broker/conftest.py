@@ -18,7 +18,7 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.settings import Settings
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_broker.server import Broker
-from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_server.bus_keys import BusKeys
 
 StartBroker = Callable[..., Awaitable[Broker]]

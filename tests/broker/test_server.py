@@ -18,7 +18,7 @@ from cryomamba.settings import Settings
 from cryomamba.testing import DEADLINE_S, wait_until
 from cryomamba_broker.__main__ import main
 from cryomamba_broker.server import Broker
-from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.state_machine import LeasePolicy
 
 StartBroker = Callable[..., Awaitable[Broker]]
 VARIABLES = ("BUS_JOBS", "BUS_PREVIEW_IN", "BUS_PREVIEW_OUT", "BUS_EVENTS")

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-import cryomamba_cli.task
+import cryomamba_cli.segmentation_task
 import cryomamba_inference.local
 from cryomamba.errors import InvalidRequestError
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 from cryomamba_cli.batch import expand
-from cryomamba_cli.task import Task
+from cryomamba_cli.segmentation_task import Task
 
 Cli = Callable[..., Result]
 
@@ -190,7 +190,7 @@ def test_a_defect_outside_an_engine_stops_one_tomogram_only(
 ) -> None:
     """An unexpected exception, here in a conversion, is reported like any other."""
     (folder / "b.mrc").unlink()
-    real = cryomamba_cli.task.convert_mask
+    real = cryomamba_cli.segmentation_task.convert_mask
 
     def convert(task: Task) -> None:
         if task.tomogram.name == "a.mrc":

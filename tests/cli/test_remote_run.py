@@ -23,8 +23,8 @@ from cryomamba.testing import DEADLINE_S, Stack
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_cli.remote_run import submit_and_download
 from cryomamba_cli.reporter import PlainReporter
+from cryomamba_cli.segmentation_task import Task
 from cryomamba_cli.signals import Interrupted, interruptible
-from cryomamba_cli.task import Task
 
 pytestmark = pytest.mark.system
 Cli = Callable[..., Result]

@@ -9,7 +9,7 @@ import pytest
 
 from cryomamba.errors import ConflictError, InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
-from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store import Clock, Store
 from cryomamba_server.backup import back_up, restore
 

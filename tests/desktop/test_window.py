@@ -19,7 +19,7 @@ from cryomamba.models.jobs import JobState
 from cryomamba.picks import Picks
 from cryomamba.volumes import write_volume
 from napari_cryomamba.app.settings import SettingsFile
-from napari_cryomamba.layers.paths import path_segments
+from napari_cryomamba.layers.filaments import path_segments
 from napari_cryomamba.layers.picks import show_picks
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.widgets import CryoMambaWidget

@@ -110,3 +110,16 @@ def test_every_attack_of_the_table_is_a_test() -> None:
         assert tests, line
         for path, name in tests:
             assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
+def test_every_log_line_of_the_guide_is_one_of_the_services() -> None:
+    """The literal parts of each line that the page on monitoring explains occur in the services' code."""
+    page = (DOCS / "operations" / "monitoring.md").read_text("utf-8")
+    section = page[page.index("## Log lines") : page.index("## What recovers")]
+    lines = [
+        line for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for line in re.findall(r"`([^`]+)`", row)
+    ]
+    code = " ".join(path.read_text("utf-8") for path in (ROOT / "services").rglob("*.py"))
+    parts = [part.strip() for line in lines for part in line.split("…")]
+    assert len(lines) > 15
+    assert [part for part in parts if part not in code] == []

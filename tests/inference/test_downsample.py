@@ -15,7 +15,7 @@ from cryomamba.geometry import Shape
 from cryomamba.wire.buffers import packed_nbytes
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba_inference.downsample import PreviewCanvas, fold, magnify, preview_factor, preview_shape
-from cryomamba_inference.plan import plan_tiles
+from cryomamba_inference.tiling import plan_tiles
 
 SHAPES = st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20))
 SCALES = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6))

@@ -45,11 +45,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     (tmp_path / "site" / "glutton.py").write_text(GLUTTON)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: glutton\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[cryomamba.engines]\nglutton = glutton:Glutton\n")
-    env = {
-        "PYTHONPATH": str(tmp_path / "site"),
-        "CRYOMAMBA_JOB_MEMORY": "500000000",
-        "CRYOMAMBA_JOB_SECONDS": "3",
-    }
+    env = {"PYTHONPATH": str(tmp_path / "site"), "CRYOMAMBA_JOB_MEMORY": "500000000", "CRYOMAMBA_JOB_SECONDS": "3"}
     with Stack(tmp_path / "home", roots=[tmp_path], env=env) as stack:
         yield stack.start("broker", "inference")
 

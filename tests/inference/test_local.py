@@ -150,10 +150,7 @@ def test_a_cancelled_run_leaves_nothing(runner: LocalRunner, make_volume: Any, t
 
 @pytest.mark.parametrize(
     ("engine", "params", "code"),
-    [
-        ("nosuch", {}, ErrorCode.UNKNOWN_ENGINE),
-        ("threshold", {"sigma_A": -1}, ErrorCode.INVALID_PARAMETERS),
-    ],
+    [("nosuch", {}, ErrorCode.UNKNOWN_ENGINE), ("threshold", {"sigma_A": -1}, ErrorCode.INVALID_PARAMETERS)],
 )
 def test_what_cannot_run_is_refused(
     runner: LocalRunner, make_volume: Any, tmp_path: Path, engine: str, params: dict[str, Any], code: ErrorCode

@@ -101,10 +101,7 @@ def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) 
             job = client.submit(tomogram, engine="threshold")
             wait_until(lambda: client.record(job.job_id).state is JobState.RUNNING, what="the second job to run")
             ballast = fill(small_disk)
-            for path, body in (
-                ("/v1/jobs", {}),
-                ("/v1/uploads/init", {"filename": "a.mrc", "total_size_bytes": 4096}),
-            ):
+            for path, body in (("/v1/jobs", {}), ("/v1/uploads/init", {"filename": "a.mrc", "total_size_bytes": 4096})):
                 reply = http.post(path, json=body)
                 assert (reply.status_code, reply.json()["code"]) == (507, "insufficient_storage")
             wait_until(lambda: "attempt 1, ended" in stack.log("inference"), what="the attempt to end")

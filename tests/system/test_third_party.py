@@ -176,7 +176,7 @@ def test_with_services(
         assert created["engine"] == "rethreshold"
         client.job(created["job_id"]).wait()
         assert np.array_equal(read(client.download(created["job_id"], to=tmp_path / "200.mrc")), expected(scores, 200))
-        with pytest.raises(NotFoundError, match="scores"):
+        with pytest.raises(NotFoundError, match="score map"):
             client.threshold(moved.job_id, 90)
         with pytest.raises(InvalidRequestError, match="high"):
             client.threshold(first.job_id, 300)

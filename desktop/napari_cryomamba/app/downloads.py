@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
@@ -15,7 +15,6 @@ from cryomamba.models.jobs import Artifact, JobRecord
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.net.bridge import Bridge
-from napari_cryomamba.signals import Signal
 
 Progress = Callable[[float], None]
 

@@ -10,7 +10,7 @@ from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.layers.tomogram import source_of
-from napari_cryomamba.models.placement import voxel_at
+from napari_cryomamba.models.world_coordinates import voxel_at
 from napari_cryomamba.napari_types import Viewer
 
 PAUSE_MS = 250

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
@@ -14,7 +14,6 @@ from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.net.messages import JobChanged
-from napari_cryomamba.signals import Signal
 
 
 class JobSource(QObject):

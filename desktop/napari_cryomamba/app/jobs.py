@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.client import AsyncClient
 from cryomamba.client.submit import UploadMode, is_not_visible
@@ -21,7 +21,6 @@ from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.jobs import JobKind, JobTable, kind_of
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.net.messages import JobChanged, JobProgressed
-from napari_cryomamba.signals import Signal
 
 
 class JobController(QObject):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.engines.artifacts import ARTIFACTS, EXPORTS, MASK, STATISTICS, ExportFormat, requested_formats
 from cryomamba.engines.info import EngineInfo
@@ -27,7 +27,6 @@ from napari_cryomamba.models.job_records import advance, fail, new_record
 from napari_cryomamba.models.jobs import JobKind
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.net.messages import FrameReady, JobChanged, JobProgressed, Message
-from napari_cryomamba.signals import Signal
 
 if TYPE_CHECKING:
     from cryomamba_inference.local import LocalEvent, LocalRunner

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.errors import CryoMambaError, UnavailableError
 from napari_cryomamba.models.notifications import Level, Notification, NotificationHistory
-from napari_cryomamba.signals import Signal
 
 logger = logging.getLogger(__name__)
 

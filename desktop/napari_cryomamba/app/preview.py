@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari.layers import Layer as NapariLayer
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.geometry import Spacing
 from cryomamba.models.jobs import JobRecord, JobState
@@ -18,7 +18,6 @@ from napari_cryomamba.layers.tomogram import Array, Tomogram, open_tomogram
 from napari_cryomamba.layers.tomograms import layer_of_path
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
-from napari_cryomamba.signals import Signal
 
 
 class PreviewController(QObject):

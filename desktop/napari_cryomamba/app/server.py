@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.client.address import default_server
 from cryomamba.engines.info import EngineInfo
@@ -12,7 +12,6 @@ from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.models.connection import ConnectionState, Phase
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.net.bridge import Bridge
-from napari_cryomamba.signals import Signal
 
 
 class ServerConnection(QObject):

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from napari_cryomamba.app.notifications import Notifications, disk_error
-from napari_cryomamba.signals import Signal
 
 JOIN_S = 10.0
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
@@ -20,7 +20,6 @@ from napari_cryomamba.models.jobs import JobKind
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.net.messages import JobChanged, JobProgressed
-from napari_cryomamba.signals import Signal
 
 READING, UPLOADING = "reading the file", "uploading"
 _REPORT_EVERY_S = 0.1

@@ -12,7 +12,7 @@ from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.layers.tomogram import Array, source_of
 from napari_cryomamba.models.components import Edit
 from napari_cryomamba.models.palette import Palette
-from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer
 
 

@@ -10,8 +10,8 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, source_of
 from napari_cryomamba.models.palette import Palette
-from napari_cryomamba.models.placement import Placement
 from napari_cryomamba.models.source import Source
+from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.napari_types import Layer, Viewer
 
 JOB_KEY = "cryomamba_job"

@@ -20,10 +20,10 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.models.jobs import JobRecord
 from cryomamba.picks import NORMAL_COLUMNS, Picks
-from napari_cryomamba.layers.paths import path_colors, path_segments
+from napari_cryomamba.layers.filaments import path_colors, path_segments
 from napari_cryomamba.layers.tomogram import METADATA_KEY
 from napari_cryomamba.models.palette import color_of
-from napari_cryomamba.models.placement import NM_PER_A, Placement
+from napari_cryomamba.models.world_coordinates import NM_PER_A, Placement
 from napari_cryomamba.napari_types import Layer, Viewer
 
 PICKS_KEY = "cryomamba_picks"

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes import Volume, VolumeMeta, open_volume
 from napari_cryomamba.models.indexing import full_index
-from napari_cryomamba.models.placement import Placement
 from napari_cryomamba.models.source import Source
+from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.napari_types import Layer
 
 METADATA_KEY = "cryomamba"

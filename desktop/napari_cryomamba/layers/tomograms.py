@@ -7,8 +7,8 @@ from typing import Any
 
 from cryomamba.geometry import Spacing
 from napari_cryomamba.layers.tomogram import METADATA_KEY, source_of
-from napari_cryomamba.models.placement import Placement
 from napari_cryomamba.models.source import Source
+from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.napari_types import Layer, Viewer
 
 

@@ -14,7 +14,7 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks import clean
 from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements, measure
 from cryomamba.masks.slabs import LabelSource
-from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.models.world_coordinates import NM_PER_A
 
 COLUMNS = ("Label", "Name", "Component", "Voxels", "Volume nm³", "Surface nm²", "Thickness nm", "z nm", "y nm", "x nm")
 ROWS_MAX = 2000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QObject, Qt
+from qtpy.QtCore import QObject, Qt, Signal
 
 from cryomamba.client import AsyncClient
 from cryomamba.client.loop_thread import LoopThread
@@ -17,7 +17,6 @@ from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.notifications import Notification
 from napari_cryomamba.net.messages import Message, NotificationPosted
 from napari_cryomamba.net.session import Session
-from napari_cryomamba.signals import Signal
 
 T = TypeVar("T")
 

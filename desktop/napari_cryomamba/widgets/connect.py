@@ -5,16 +5,7 @@ from __future__ import annotations
 import time
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QGridLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QWidget
 
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.connection import TRANSPORTS, Phase

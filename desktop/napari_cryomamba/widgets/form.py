@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -20,7 +21,6 @@ from superqt import QLargeIntSpinBox
 
 from cryomamba.engines.info import EngineInfo
 from napari_cryomamba.models.form import FormField, FormModel, parse_json
-from napari_cryomamba.signals import Signal
 from napari_cryomamba.widgets.layout import text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 

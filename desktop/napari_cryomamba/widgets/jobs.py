@@ -6,14 +6,7 @@ import time
 from collections.abc import Callable
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QHeaderView,
-    QPushButton,
-    QTableView,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QPushButton, QTableView, QWidget
 
 from cryomamba.models.jobs import JobState
 from napari_cryomamba.app.downloads import Downloads

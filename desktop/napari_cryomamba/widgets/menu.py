@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtGui import QKeySequence
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_cryomamba.app.tomograms import TomogramController
 from napari_cryomamba.layers.tomograms import active_tomogram, go_to_middle
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.reader import COMPRESSED, SUFFIXES
-from napari_cryomamba.signals import QAction, Signal
 
 _PATTERNS = " ".join(f"*{suffix}{compressed}" for suffix in SUFFIXES for compressed in ("", *COMPRESSED))
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import (
-    QApplication,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QListWidget, QListWidgetItem, QPushButton, QWidget
 
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.server import ServerConnection

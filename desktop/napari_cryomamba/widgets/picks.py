@@ -6,14 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QPushButton, QWidget
 from superqt import QLabeledDoubleSlider
 
 from cryomamba.geometry import Shape, Spacing
@@ -22,7 +15,7 @@ from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
 from napari_cryomamba.models.notifications import Level, Notification
-from napari_cryomamba.models.placement import NM_PER_A
+from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 

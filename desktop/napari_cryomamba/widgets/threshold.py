@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QPushButton, QWidget
 from superqt import QLabeledSlider
 
 from cryomamba.engines.artifacts import SCORES

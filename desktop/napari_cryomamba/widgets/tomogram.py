@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -25,7 +25,6 @@ from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.metadata import header_rows, statistics_rows
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.napari_types import Layer, Viewer
-from napari_cryomamba.signals import Signal
 from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 

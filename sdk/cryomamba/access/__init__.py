@@ -1,4 +1,1 @@
-"""Who may do what: bearer tokens and signed URLs for the gateway, CURVE keys and roles for the bus.
-
-All secrets lie below ``<home>/keys``, in files that only their owner can read.
-"""
+"""What admits a client to the bus: key files, roles, and the visibility of jobs that follows from them."""

@@ -22,14 +22,7 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
-from cryomamba.models.jobs import (
-    RETHRESHOLD,
-    JobRecord,
-    JobState,
-    PreviewOptions,
-    SubmitRequest,
-    VolumeSource,
-)
+from cryomamba.models.jobs import RETHRESHOLD, JobRecord, JobState, PreviewOptions, SubmitRequest, VolumeSource
 from cryomamba.models.server import ServerInfo
 from cryomamba.wire.requests import invalid_fields
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from cryomamba.client import calls
-from cryomamba.client.saving import save
+from cryomamba.client.save_artifact import save
 from cryomamba.client.transport import ProgressCallback, Transport
 from cryomamba.engines.artifacts import MASK
 from cryomamba.errors import CryoMambaError
@@ -90,12 +90,7 @@ class JobRequests:
         return target
 
     async def revise(
-        self,
-        job_id: str,
-        mask: str | os.PathLike[str],
-        *,
-        note: str = "",
-        progress: ProgressCallback | None = None,
+        self, job_id: str, mask: str | os.PathLike[str], *, note: str = "", progress: ProgressCallback | None = None
     ) -> JobRecord:
         """Store a corrected mask with its job, as an artifact ``mask_r1.mrc`` and so on; the first mask stays.
 

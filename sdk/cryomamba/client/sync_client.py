@@ -38,9 +38,7 @@ class Blocking(Generic[T_co]):
         self.thread = thread
 
 
-def blocking(
-    method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[Blocking[T], P], R]:
+def blocking(method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Blocking[T], P], R]:
     """Return the blocking form of a method."""
 
     @functools.wraps(method)

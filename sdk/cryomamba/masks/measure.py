@@ -17,7 +17,7 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.component_table import Column, ComponentTable, Floats, ShapeSums
 from cryomamba.masks.instances import Components, Ids, Instances, find_instances
 from cryomamba.masks.slabs import Labels, LabelSource, Progress, regroup_slabs, windows
-from cryomamba.masks.surface import HALO, METHOD, face_areas
+from cryomamba.masks.surface_area import HALO, METHOD, face_areas
 from cryomamba.masks.thickness import medial_thickness, thickness_halo
 
 THICKNESS_METHOD: Final = "twice the distance to the edge at the middle (ridge of the Euclidean distance transform)"
@@ -39,7 +39,7 @@ class Measured(BaseModel):
     voxels : int
     volume_nm3 : float
     surface_nm2 : float or None
-        See :data:`~cryomamba.masks.surface.METHOD`; without faces on the volume's border. None if not measured.
+        See :data:`~cryomamba.masks.surface_area.METHOD`; without faces on the volume's border. None if not measured.
     medial_surface_nm2 : float or None
         Area of the medial surface of a membrane; None if it was not traced.
     thickness_A, thickness_sd_A : float or None

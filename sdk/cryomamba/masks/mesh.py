@@ -22,7 +22,7 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.slabs import LabelSource, Progress, Window, windows
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.grid import Triple
-from cryomamba.volumes.header_writer import own_label
+from cryomamba.volumes.header_encoder import own_label
 
 _SIGMA: Final = 1.0
 _HALO: Final = 5
@@ -215,9 +215,7 @@ class _SurfaceNet:
 def _cell_corners(inside: Flags) -> Flags:
     """Return the eight corners of each cell, along a new first axis."""
     depth, height, width = inside.shape
-    return np.stack(
-        [inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS],
-    )
+    return np.stack([inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS])
 
 
 def _quads(inside: Flags, layers: Indices) -> Indices:

@@ -73,12 +73,7 @@ def synthesize(spec: PhantomSpec) -> Phantom:
     draw_spheres(canvas, objects.fiducials, FIDUCIAL)
     _degrade(canvas.density, spec)
     return Phantom(
-        canvas.density,
-        canvas.ground_truth,
-        spec.voxel_size_A,
-        objects.particles.centres_A,
-        objects.filaments,
-        spec,
+        canvas.density, canvas.ground_truth, spec.voxel_size_A, objects.particles.centres_A, objects.filaments, spec
     )
 
 

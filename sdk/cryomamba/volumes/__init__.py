@@ -1,10 +1,10 @@
 """Tomograms and masks on disk: read, inspect, measure, write, export. Axes are z, y, x; lengths in Å."""
 
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
+from cryomamba.volumes.header_encoder import is_own_result
 from cryomamba.volumes.header_fields import HeaderFields, blank_header
 from cryomamba.volumes.header_parser import parse_header
-from cryomamba.volumes.header_writer import is_own_result
-from cryomamba.volumes.mask import MaskWriter
+from cryomamba.volumes.mask_writer import MaskWriter
 from cryomamba.volumes.metadata import ExtendedHeader, VolumeMeta, VolumeWarning
 from cryomamba.volumes.mrc import Volume, inspect, open_volume
 from cryomamba.volumes.statistics import Histogram, Statistics, check_finite_sample, stream_statistics

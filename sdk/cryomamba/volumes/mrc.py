@@ -113,13 +113,7 @@ class Volume:
     """
 
     def __init__(
-        self,
-        header: HeaderFields,
-        meta: VolumeMeta,
-        file: io.FileIO,
-        path: Path,
-        source: int,
-        resources: ExitStack,
+        self, header: HeaderFields, meta: VolumeMeta, file: io.FileIO, path: Path, source: int, resources: ExitStack
     ) -> None:
         self.header = header
         self.meta = meta

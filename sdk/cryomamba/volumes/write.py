@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.header_encoder import encode_header, own_label
 from cryomamba.volumes.header_fields import blank_header
-from cryomamba.volumes.header_writer import encode_header, own_label
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.voxel_file import VoxelFile
 

@@ -10,8 +10,8 @@ from cryomamba.endpoints import BusEndpoints
 from cryomamba.models.jobs import JobRecord
 from cryomamba_broker.claim_queue import ClaimQueue
 from cryomamba_broker.preview_cache import PreviewCache
+from cryomamba_broker.preview_relay import AttemptFence
 from cryomamba_broker.publisher import EventPublisher
-from cryomamba_broker.relay import AttemptFence
 from cryomamba_broker.store import Change, Clock, Store
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache

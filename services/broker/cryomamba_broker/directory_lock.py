@@ -56,7 +56,5 @@ def _unusable(error: Exception, home: Path) -> UnavailableError:
             hint="Free some disk space, or set CRYOMAMBA_HOME to a data directory on another disk.",
         )
     return UnavailableError(
-        f"The data directory cannot be used: {error}.",
-        retryable=False,
-        hint="Set CRYOMAMBA_HOME to a writable folder.",
+        f"The data directory cannot be used: {error}.", retryable=False, hint="Set CRYOMAMBA_HOME to a writable folder."
     )

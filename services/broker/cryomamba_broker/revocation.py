@@ -11,8 +11,8 @@ import logging
 from typing import Final
 
 from cryomamba_broker.authenticator import BusAuthenticator
+from cryomamba_broker.preview_relay import PreviewRelay
 from cryomamba_broker.publisher import EventPublisher
-from cryomamba_broker.relay import PreviewRelay
 
 CHECK_INTERVAL_S: Final = 1.0
 

@@ -28,11 +28,11 @@ from cryomamba_broker.directory_lock import DataDirectoryLock
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.dispatch import Dispatcher
 from cryomamba_broker.preview_cache import PreviewCache
+from cryomamba_broker.preview_relay import PreviewRelay
 from cryomamba_broker.publisher import EventPublisher
-from cryomamba_broker.relay import PreviewRelay
 from cryomamba_broker.revocation import Revocation
 from cryomamba_broker.sockets import BusSockets, bind_sockets
-from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store import Clock, Store
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache, Subscriptions

@@ -176,8 +176,7 @@ def _bind(one: zmq.Socket[Any], endpoint: str) -> str:
                 "CRYOMAMBA_BUS_PREVIEW_OUT and CRYOMAMBA_BUS_EVENTS to other ports.",
             ) from None
         raise InvalidRequestError(
-            f"The bus cannot be bound to {endpoint}: {error.strerror}.",
-            hint="Use tcp://127.0.0.1:PORT or ipc://PATH.",
+            f"The bus cannot be bound to {endpoint}: {error.strerror}.", hint="Use tcp://127.0.0.1:PORT or ipc://PATH."
         ) from None
     last: Any = one.getsockopt(zmq.LAST_ENDPOINT)
     return str(last.rstrip(b"\0").decode())

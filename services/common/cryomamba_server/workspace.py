@@ -74,8 +74,7 @@ def _lock_new(folder: Path) -> int:
     except OSError:
         os.close(descriptor)
         raise UnavailableError(
-            "Another inference service is working on the same attempt of this job.",
-            hint="Wait until it has finished.",
+            "Another inference service is working on the same attempt of this job.", hint="Wait until it has finished."
         ) from None
     return descriptor
 

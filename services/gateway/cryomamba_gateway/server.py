@@ -26,7 +26,7 @@ from cryomamba_gateway.app import create_app
 from cryomamba_gateway.bus_connection import is_chosen_later, known_endpoints
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
-from cryomamba_gateway.protocol import HttpProtocol
+from cryomamba_gateway.uvicorn_protocol import HttpProtocol
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.tokens import TokenStore

@@ -40,7 +40,7 @@ from cryomamba.masks.measure import (
     write_csv,
 )
 from cryomamba.masks.medial_surface import METHOD as MEDIAL_SURFACE_METHOD
-from cryomamba.masks.membranes import MembraneFiles, trace_membranes
+from cryomamba.masks.membrane_files import MembraneFiles, trace_membranes
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import Artifact

@@ -28,10 +28,10 @@ from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.messages import JOB_FAIL, JOB_FINISH, JOB_RENEW, PROGRESS
 from cryomamba.wire.requests import Claimed, Fail, Finish, ProgressReport, Renew, Renewed
 from cryomamba_inference.artifacts import publish
+from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
 from cryomamba_inference.limits import exceeded
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputeProcess
 from cryomamba_server.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -111,12 +111,7 @@ class PreviewCanvas:
     """
 
     def __init__(
-        self,
-        shape: Shape,
-        scale: Shape,
-        *,
-        dtype: npt.DTypeLike = np.uint8,
-        priority: Sequence[int] | None = None,
+        self, shape: Shape, scale: Shape, *, dtype: npt.DTypeLike = np.uint8, priority: Sequence[int] | None = None
     ) -> None:
         self.shape = shape
         self.scale = scale

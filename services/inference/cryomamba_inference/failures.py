@@ -8,10 +8,7 @@ from typing import Any, Final
 from cryomamba.atomic import disk_full_error, is_disk_full
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
 
-_CRASH: Final = (
-    "The compute process crashed.",
-    "The job will be retried; see the log of the inference service.",
-)
+_CRASH: Final = ("The compute process crashed.", "The job will be retried; see the log of the inference service.")
 # By exit code (minus the signal); numbers, because Windows has neither signal.
 _SIGNALLED: Final = {
     -9: ("The compute process was killed.", "Linux kills processes when memory runs out. The job will be retried."),

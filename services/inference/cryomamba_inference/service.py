@@ -28,8 +28,8 @@ from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.requests import Claim, Claimed, Empty, Release, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
 from cryomamba_inference.attempt import Attempt
+from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputeProcess
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.workspace import remove_stale_workspaces
 

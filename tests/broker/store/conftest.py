@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.broker.store.store_helpers import OpenStore, SettableClock
 
-from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store import Store
 
 

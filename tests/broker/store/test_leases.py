@@ -9,12 +9,7 @@ import pytest
 from tests.broker.store.store_helpers import ALL, OpenStore, SettableClock, claimed, new_job
 
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
-from cryomamba.models.jobs import (
-    Artifact,
-    JobError,
-    JobState,
-    Progress,
-)
+from cryomamba.models.jobs import Artifact, JobError, JobState, Progress
 from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.store import Attempt, Store

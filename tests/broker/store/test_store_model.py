@@ -17,7 +17,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, Progress, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.wire.requests import ListRequest
-from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store import Attempt, Clock, NewJob, Store
 
 ALL = Visibility.everything()

@@ -10,7 +10,7 @@ import pytest
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import mask_of
-from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets.edit import EditPanel
 
 if TYPE_CHECKING:

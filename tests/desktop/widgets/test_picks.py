@@ -14,7 +14,7 @@ from cryomamba.picks import Picks, read_csv
 from cryomamba.volumes import write_volume
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.notifications import Notifications
-from napari_cryomamba.layers.paths import path_segments
+from napari_cryomamba.layers.filaments import path_segments
 from napari_cryomamba.layers.picks import picks_in, picks_of_job, show_picks
 from napari_cryomamba.layers.tomogram import open_tomogram
 from napari_cryomamba.models.submission import JobSubmission

@@ -11,7 +11,7 @@ import pytest
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import mask_of
-from napari_cryomamba.models.placement import Placement
+from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCo
 from cryomamba.models.files import FileRecord, UploadRequest, UploadStatus, label_of
 from cryomamba.volumes import write_volume
 from cryomamba_gateway.uploads import store as store_module
-from cryomamba_gateway.uploads.plan import plan_parts
+from cryomamba_gateway.uploads.part_plan import plan_parts
 from cryomamba_gateway.uploads.receive import read_blocks
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 from cryomamba_server.uploaded_files import read_record, uploaded_volume

@@ -19,7 +19,7 @@ from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Spacing
 from cryomamba_inference.engines.histogram import Method, find_threshold
 from cryomamba_inference.engines.threshold import ThresholdEngine, ThresholdParameters
-from cryomamba_inference.plan import plan_tiles
+from cryomamba_inference.tiling import plan_tiles
 
 Density = npt.NDArray[np.float32]
 

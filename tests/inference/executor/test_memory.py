@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from cryomamba_inference.executor.memory import SharedBlock
+from cryomamba_inference.executor.shared_memory import SharedBlock
 
 
 def test_a_block_is_shared_through_its_descriptor() -> None:

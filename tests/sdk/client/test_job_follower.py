@@ -105,11 +105,7 @@ FAILED = record("pending", "running", "failed")
     ],
 )
 async def test_the_final_frame_comes_before_the_final_state(
-    first: list[PreviewFrame],
-    end: JobRecord,
-    late: list[PreviewFrame],
-    kept: PreviewFrame | None,
-    expected: list[str],
+    first: list[PreviewFrame], end: JobRecord, late: list[PreviewFrame], kept: PreviewFrame | None, expected: list[str]
 ) -> None:
     """A frame that is a moment late is waited for, one that the broker keeps is fetched, and none is yielded twice."""
     found = source(*map(preview, first), state(end), kept=kept)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cryomamba.masks import measure as module
-from cryomamba.masks import surface, thickness
+from cryomamba.masks import surface_area as surface
+from cryomamba.masks import thickness
 from cryomamba.masks.measure import measure, write_csv
 from cryomamba.masks.slabs import LabelSource
 

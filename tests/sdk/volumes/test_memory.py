@@ -11,7 +11,7 @@ import pytest
 
 from cryomamba.testing import DEADLINE_S
 from cryomamba.volumes import blank_header
-from cryomamba.volumes.header_writer import encode_header
+from cryomamba.volumes.header_encoder import encode_header
 
 # What a job does to a volume, in a process of its own; prints its peak of resident memory in kB.
 JOB = """

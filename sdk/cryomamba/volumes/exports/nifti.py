@@ -13,7 +13,7 @@ import numpy as np
 from cryomamba.atomic import AtomicFile
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
-from cryomamba.volumes.header_writer import own_label
+from cryomamba.volumes.header_encoder import own_label
 from cryomamba.volumes.mrc import Volume
 
 _MICRON_PER_A = 1e-4

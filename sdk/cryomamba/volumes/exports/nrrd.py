@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
+from cryomamba.volumes.header_encoder import own_label
 from cryomamba.volumes.header_fields import HeaderFields
-from cryomamba.volumes.header_writer import own_label
 from cryomamba.volumes.mrc import Volume
 
 _TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "f4": "float"}

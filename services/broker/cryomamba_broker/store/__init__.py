@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryomamba_broker.states import LeasePolicy
+from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store.database import Clock, Database
 from cryomamba_broker.store.engines import EngineTable
 from cryomamba_broker.store.events import EventLog

@@ -10,7 +10,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, InvalidRequestError, no_such_job
 from cryomamba.models.jobs import JobEvent, JobPage, JobRecord, JobState
 from cryomamba.wire.requests import ListRequest, Zyx
-from cryomamba_broker.states import EVENT_OF, IllegalTransitionError, Trigger, next_state
+from cryomamba_broker.state_machine import EVENT_OF, IllegalTransitionError, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.live_progress import LiveProgress

@@ -12,7 +12,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.requests import Zyx
-from cryomamba_broker.states import EVENT_OF, LeasePolicy, Trigger, next_state
+from cryomamba_broker.state_machine import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable

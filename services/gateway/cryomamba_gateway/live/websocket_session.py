@@ -22,8 +22,8 @@ from cryomamba.errors import (
 )
 from cryomamba_gateway.bus_connection import BusConnection
 from cryomamba_gateway.live import messages
+from cryomamba_gateway.live.job_relay import AllRelay, JobRelay
 from cryomamba_gateway.live.messages import MessageEncoder
-from cryomamba_gateway.live.relay import AllRelay, JobRelay
 from cryomamba_gateway.live.send_queue import SendQueue
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics

@@ -190,10 +190,7 @@ async def threshold_job(
     operation_id="focusJob",
     status_code=204,
     response_class=Response,
-    responses={
-        204: ok("The focus is set"),
-        **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB),
-    },
+    responses={204: ok("The focus is set"), **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB)},
 )
 async def focus_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]

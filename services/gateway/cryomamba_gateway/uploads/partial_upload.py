@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from cryomamba.atomic import atomic_path, write_atomically
 from cryomamba.errors import ConflictError
 from cryomamba.models.base import Record
-from cryomamba_gateway.uploads.plan import PartPlan
+from cryomamba_gateway.uploads.part_plan import PartPlan
 
 MANIFEST: Final = "manifest.json"
 DATA: Final = "data"

@@ -20,8 +20,8 @@ from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFou
 from cryomamba.models.files import FileRecord, PartReceipt, UploadRequest, UploadStatus, label_of
 from cryomamba.settings import Settings
 from cryomamba_gateway.uploads.assemble import assemble
+from cryomamba_gateway.uploads.part_plan import PartPlan, plan_parts
 from cryomamba_gateway.uploads.partial_upload import PartialUpload, UploadManifest
-from cryomamba_gateway.uploads.plan import PartPlan, plan_parts
 from cryomamba_gateway.uploads.receive import BodySplitter, checksums_of, read_blocks, write_at
 from cryomamba_gateway.uploads.upload_directory import UploadDirectory, finished_status, no_such_upload
 from cryomamba_server.uploaded_files import no_such_file, remove_upload

@@ -21,10 +21,10 @@ import numpy as np
 
 from cryomamba.engines.api import Engine, Tile
 from cryomamba.errors import ErrorCode, JobFailedError
-from cryomamba_inference.child_process import uninterrupted_start
 from cryomamba_inference.executor.base import Item, Output, Result
-from cryomamba_inference.executor.memory import SharedBlock
+from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.executor.worker import work
+from cryomamba_inference.process_lifetime import uninterrupted_start
 
 _SLOTS = 2
 # The offset of the labels in a slot is aligned for every dtype.

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from cryomamba.engines.api import Engine, Slices, Tile
-from cryomamba_inference.child_process import die_with_parent, leave_interrupt_to_parent
 from cryomamba_inference.executor.base import predict_checked
-from cryomamba_inference.executor.memory import SharedBlock
+from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.free_memory import release_free_memory
+from cryomamba_inference.process_lifetime import die_with_parent, leave_interrupt_to_parent
 from cryomamba_inference.threads import one_thread
 
 _SLOTS = 2

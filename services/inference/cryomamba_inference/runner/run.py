@@ -19,7 +19,6 @@ from cryomamba.volumes import MaskWriter, Statistics, stream_statistics
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
 from cryomamba_inference.executor.base import Result
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.plan import TileSpec
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
 from cryomamba_inference.runner.control import Control, EventSink
@@ -29,6 +28,7 @@ from cryomamba_inference.runner.score_run import ScoreRun
 from cryomamba_inference.runner.task import Outcome, Task
 from cryomamba_inference.runner.tile_loop import run_tiles
 from cryomamba_inference.threads import one_thread
+from cryomamba_inference.tiling import TileSpec
 
 # With fewer tiles, starting processes takes longer than they save.
 _PARALLEL_FROM_TILES = 8

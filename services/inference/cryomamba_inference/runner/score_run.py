@@ -14,8 +14,8 @@ from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS, Scores, wri
 from cryomamba.masks.slabs import slab_depth
 from cryomamba.volumes import HeaderFields, MaskWriter
 from cryomamba_inference.executor import TileExecutor
-from cryomamba_inference.plan import TileSpec
 from cryomamba_inference.score_file import ScoreFile, ScorePlanes
+from cryomamba_inference.tiling import TileSpec
 
 
 class ScoreRun:

@@ -13,9 +13,9 @@ from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import PreviewOptions
 from cryomamba.picks import Picks
 from cryomamba.volumes import HeaderFields, Statistics, Volume, blank_header
-from cryomamba_inference.plan import TilePlan, plan_tiles
 from cryomamba_inference.runner.control import Position
 from cryomamba_inference.runner.progress import ProgressMeter
+from cryomamba_inference.tiling import TilePlan, plan_tiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from cryomamba.engines.api import Tile
 from cryomamba.volumes import Volume
 from cryomamba_inference.executor import TileExecutor
 from cryomamba_inference.executor.base import Result
-from cryomamba_inference.plan import TileOrder, TilePlan, TileSpec
 from cryomamba_inference.runner.control import Control, Position
+from cryomamba_inference.tiling import TileOrder, TilePlan, TileSpec
 
 _POLL_S = 0.1
 

@@ -231,13 +231,7 @@ def score_box(
 
 
 def interpolate_scores(
-    grid: CoarseGrid,
-    distance: Field,
-    votes: Field,
-    low: Corner,
-    start: Shape,
-    shape: Shape,
-    model: MembraneModel,
+    grid: CoarseGrid, distance: Field, votes: Field, low: Corner, start: Shape, shape: Shape, model: MembraneModel
 ) -> npt.NDArray[np.uint8]:
     """Interpolate both fields to voxels; those within half a membrane thickness of a ridge get its votes as a score."""
     scores = np.empty(shape, np.uint8)

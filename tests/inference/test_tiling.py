@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cryomamba.geometry import Shape
-from cryomamba_inference.plan import TileOrder, TilePlan, plan_tiles
+from cryomamba_inference.tiling import TileOrder, TilePlan, plan_tiles
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
 HALOS = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))

@@ -8,7 +8,7 @@ import pytest
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobState
-from cryomamba_broker.states import IllegalTransitionError, LeasePolicy, Trigger, next_state
+from cryomamba_broker.state_machine import IllegalTransitionError, LeasePolicy, Trigger, next_state
 
 LEGAL = {
     ("pending", "claim"): "running",

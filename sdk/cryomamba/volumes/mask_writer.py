@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
+from cryomamba.volumes.header_encoder import encode_header, own_label
 from cryomamba.volumes.header_fields import HeaderFields
-from cryomamba.volumes.header_writer import encode_header, own_label
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.voxel_file import VoxelFile, spans
@@ -57,13 +57,7 @@ class MaskWriter:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        like: Volume | HeaderFields,
-        *,
-        labels: int,
-        engine: str,
-        what: str = "mask",
+        self, path: str | os.PathLike[str], like: Volume | HeaderFields, *, labels: int, engine: str, what: str = "mask"
     ) -> None:
         if not 0 < labels <= 0xFFFF:
             raise ValueError(f"labels must be between 1 and 65535, not {labels}")

@@ -17,7 +17,7 @@ from cryomamba.wire.constants import PREVIEW_OUT_HWM, PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import decode
 from cryomamba.wire.preview import decode_frame
 from cryomamba.wire.topics import new_nonce, preview_topic, sync_topic
-from cryomamba_broker.relay import AttemptFence, check_frame
+from cryomamba_broker.preview_relay import AttemptFence, check_frame
 from cryomamba_broker.server import Broker
 
 Subscribe = Callable[..., zmq.asyncio.Socket]

@@ -21,14 +21,14 @@ from cryomamba.settings import Settings
 from cryomamba.testing import wait_until
 from cryomamba.volumes import write_volume
 from cryomamba.wire.buffers import BufferSpec, decode_labels
+from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
-from cryomamba_inference.supervisor import ComputeProcess
 
 STARTER = """
 import asyncio, sys, time
 from pathlib import Path
 from cryomamba.settings import Settings
-from cryomamba_inference.supervisor import ComputeProcess
+from cryomamba_inference.compute_process import ComputeProcess
 
 async def main():
     child = ComputeProcess(Settings(home=Path(sys.argv[1]), processes=2), "raw", lambda message: None)

@@ -9,9 +9,9 @@ import nrrd
 import numpy as np
 import pytest
 
-from cryomamba.masks import membranes as traced
+from cryomamba.masks import membrane_files as traced
 from cryomamba.masks.instances import find_instances
-from cryomamba.masks.membranes import MembraneFiles, Membranes, trace_membranes
+from cryomamba.masks.membrane_files import MembraneFiles, Membranes, trace_membranes
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.volumes import MaskWriter, blank_header, open_volume
 

@@ -26,10 +26,10 @@ from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.preview import encode_frame
 from cryomamba_inference.artifacts import write_artifacts
-from cryomamba_inference.child_process import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.executor import open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.pipe import Message, MessagePipe
+from cryomamba_inference.process_lifetime import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.runner import Control, Task, run_task
 from cryomamba_server.logs import configure_logging
 from cryomamba_server.uploaded_files import uploaded_volume

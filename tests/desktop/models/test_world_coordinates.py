@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryomamba.models.palette import Palette, color_of
-from napari_cryomamba.models.placement import Placement, voxel_at
+from napari_cryomamba.models.world_coordinates import Placement, voxel_at
 
 SIZES = st.floats(0.5, 50.0)
 

@@ -15,9 +15,9 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ProtocolError
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
-from cryomamba_inference import child
-from cryomamba_inference.child_process import uninterrupted_start
+from cryomamba_inference import compute_main as child
 from cryomamba_inference.pipe import Message, MessagePipe
+from cryomamba_inference.process_lifetime import uninterrupted_start
 
 log = logging.getLogger(__name__)
 
