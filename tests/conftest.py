@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import importlib.util
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -16,8 +17,11 @@ settings.register_profile(
 settings.register_profile("long", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-# Qt loads only where its system libraries are; tests/desktop skips elsewhere.
+# Qt loads only where its system libraries are; tests/desktop is skipped elsewhere.
 pytest_plugins = ["pytestqt.plugin"] if ctypes.util.find_library("EGL") else []
+# pytest-qt would prefer PySide6 to the program's default. qtpy takes the binding that is loaded already.
+if importlib.util.find_spec("PyQt6"):
+    os.environ.setdefault("PYTEST_QT_API", os.environ.get("QT_API", "pyqt6"))
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 NOT_SHARED = "the folder of real files is not beside this checkout"
