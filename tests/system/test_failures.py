@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 import cryomamba
+from cryomamba.errors import ConflictError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, StateEvent
-from cryomamba.models.jobs import JobState
+from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.testing import DEADLINE_S, Stack, wait_until
 
 StackMaker = Callable[..., Stack]
@@ -27,13 +28,13 @@ class Watcher:
 
     def __init__(self, url: str, job_id: str) -> None:
         self.events: list[Event] = []
-        self._client = cryomamba.connect(url)
-        self._thread = threading.Thread(target=self._follow, args=(job_id,))
+        self._url, self._job_id = url, job_id
+        self._thread = threading.Thread(target=self._follow)
         self._thread.start()
 
-    def _follow(self, job_id: str) -> None:
-        with self._client:
-            for event in self._client.watch(job_id):
+    def _follow(self) -> None:
+        with cryomamba.connect(self._url) as client:
+            for event in client.watch(self._job_id):
                 self.events.append(event)
 
     @property
@@ -45,16 +46,25 @@ class Watcher:
         return [event.status for event in list(self.events) if isinstance(event, ConnectionEvent)]
 
     @property
-    def states(self) -> list[str]:
-        return [event.event.type for event in list(self.events) if isinstance(event, StateEvent)]
+    def states(self) -> list[StateEvent]:
+        return [event for event in list(self.events) if isinstance(event, StateEvent)]
 
-    def wait(self) -> StateEvent:
-        """Wait for the end of the job, and return the last event."""
+    def wait_for_attempt(self, attempt: int) -> None:
+        wait_until(lambda: self.states[-1].record.attempt == attempt, what=f"attempt {attempt}")
+
+    def wait_for_preview(self) -> None:
+        before = len(self.previews)
+        wait_until(lambda: len(self.previews) > before, what="another preview")
+
+    def cancel(self) -> JobRecord:
+        """Cancel the job, follow it to its end, and return the last record."""
+        with cryomamba.connect(self._url) as client, suppress(ConflictError):
+            client.cancel(self._job_id)
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), self.events[-3:]
         last = self.events[-1]
         assert isinstance(last, StateEvent)
-        return last
+        return last.record
 
 
 def engine_children(stack: Stack) -> list[psutil.Process]:
@@ -72,35 +82,38 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 @contextmanager
-def watching_demo(stack: Stack, url: str, seconds: float = 6) -> Iterator[Watcher]:
+def watching_demo(url: str) -> Iterator[Watcher]:
+    """Watch a job that runs until it is cancelled."""
     with cryomamba.connect(url) as client:
-        job = client.submit(shape=SHAPE, engine="demo", params={"seconds": seconds})
+        job = client.submit(shape=SHAPE, engine="demo", params={"seconds": 3600})
     watcher = Watcher(url, job.job_id)
-    wait_until(lambda: watcher.previews, what="the first preview")
-    yield watcher
-    watcher.wait()
+    try:
+        wait_until(lambda: watcher.previews, what="the first preview")
+        yield watcher
+    finally:
+        watcher.cancel()
 
 
 def test_a_killed_worker_costs_an_attempt(stack: Stack) -> None:
-    """SIGKILL of the inference service: its child dies with it, and the job completes on attempt 2."""
-    with watching_demo(stack, stack.bus_url, seconds=3) as watcher:
+    """SIGKILL of the inference service: its child dies with it, and the job runs again as attempt 2."""
+    with watching_demo(stack.bus_url) as watcher:
         children = engine_children(stack)
         stack.kill("inference")
         wait_until(lambda: not alive(children), what="the orphaned engine process to end")
         stack.start("inference")
-        record = watcher.wait().record
-    assert (record.state, record.attempt) == (JobState.COMPLETED, 2)
-    assert record.errors[0].code == "worker_lost"
-    assert "job_requeued" in watcher.states
+        watcher.wait_for_attempt(2)
+        record = watcher.cancel()
+    assert [error.code for error in record.errors] == ["worker_lost"]
+    assert "job_requeued" in [state.event.type for state in watcher.states]
 
 
 def test_a_killed_engine_process_costs_an_attempt(stack: Stack) -> None:
-    """SIGKILL of the child: the service keeps running, and the job completes on attempt 2."""
-    with watching_demo(stack, stack.bus_url, seconds=3) as watcher:
+    """SIGKILL of the child: the service keeps running, and the job runs again as attempt 2."""
+    with watching_demo(stack.bus_url) as watcher:
         for child in engine_children(stack):
             child.kill()
-        record = watcher.wait().record
-    assert (record.state, record.attempt) == (JobState.COMPLETED, 2)
+        watcher.wait_for_attempt(2)
+    assert stack.processes["inference"].poll() is None
 
 
 def test_an_engine_that_holds_the_interpreter_lock_keeps_its_lease(
@@ -117,26 +130,26 @@ def test_an_engine_that_holds_the_interpreter_lock_keeps_its_lease(
 
 @pytest.mark.parametrize("transport", ["bus", "http"])
 def test_a_job_survives_a_broker_restart(stack: Stack, transport: str) -> None:
-    """The broker is killed and restarted while a job is watched: the watcher gets the events, up to the job's end."""
-    url = stack.bus_url if transport == "bus" else stack.http_url
-    with watching_demo(stack, url) as watcher:
+    """The broker is killed and restarted while a job is watched: attempt 1 continues, and so do its previews."""
+    with watching_demo(stack.bus_url if transport == "bus" else stack.http_url) as watcher:
         stack.kill("broker")
         if transport == "bus":
             wait_until(lambda: "lost" in watcher.connections, what="the event of the lost connection")
-        stack.start("broker")
-        record = watcher.wait().record
-    assert (record.state, record.attempt) == (JobState.COMPLETED, 1)
-    assert watcher.previews[-1].frame.final
+        stack.start("broker").wait_ready()
+        watcher.wait_for_preview()
+        record = watcher.cancel()
+    assert (record.state, record.attempt, record.errors) == (JobState.CANCELLED, 1, ())
 
 
 def test_a_job_survives_a_gateway_restart(stack: Stack) -> None:
-    """The gateway is killed and restarted while a job is watched through it: the watcher sees the job's end."""
-    with watching_demo(stack, stack.http_url) as watcher:
+    """The gateway is killed and restarted while a job is watched through it: the previews continue, up to the end."""
+    with watching_demo(stack.http_url) as watcher:
         stack.kill("gateway")
         wait_until(lambda: "lost" in watcher.connections, what="the event of the lost connection")
-        stack.start("gateway")
-        record = watcher.wait().record
-    assert record.state is JobState.COMPLETED
+        stack.start("gateway").wait_ready()
+        watcher.wait_for_preview()
+        record = watcher.cancel()
+    assert (record.state, record.attempt) == (JobState.CANCELLED, 1)
 
 
 @pytest.mark.parametrize("transport", ["bus", "http"])
