@@ -74,8 +74,7 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
-        msg = f"module 'cryomamba' has no attribute '{name}'"
-        raise AttributeError(msg)
+        raise AttributeError(f"module 'cryomamba' has no attribute '{name}'")
     if _MODULES[name].startswith("cryomamba_inference"):
         from cryomamba.optional_imports import requires_extra
 

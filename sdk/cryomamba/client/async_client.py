@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from pydantic import ValidationError
@@ -287,7 +286,5 @@ class AsyncClient(JobRequests):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 _CHUNK = 64 * 1024
@@ -84,9 +83,7 @@ class FaultProxy:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     async def _serve(self) -> None:

@@ -21,7 +21,7 @@ from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.executor import open_executor
-from cryomamba_inference.filters.membrane import plate_map
+from cryomamba_inference.filters.membrane import plate_responses
 from cryomamba_inference.runner import Control, Task, run_task
 
 Density = npt.NDArray[np.float32]
@@ -219,7 +219,7 @@ def test_gold_is_not_segmented() -> None:
 
 def test_more_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The filter works box by box; the number of threads does not change the scores."""
-    monkeypatch.setattr(plate_map, "BOX_NODES", 20)
+    monkeypatch.setattr(plate_responses, "BOX_NODES", 20)
     phantom = synthesize(PhantomSpec(shape=(40, 96, 96), voxel_size_A=10.0, seed=12))
     one, three = (scores_of(prepared(phantom.density, threads=threads), (40, 96, 96)) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
@@ -230,7 +230,7 @@ def test_filter_boxes_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Filtered in many boxes or in one, the scores are the same within a few steps, where kernels are truncated."""
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=13, noise=1.0))
     whole = scores_of(prepared(phantom.density), SHAPE).astype(int)
-    monkeypatch.setattr(plate_map, "BOX_NODES", 16)
+    monkeypatch.setattr(plate_responses, "BOX_NODES", 16)
     boxes = scores_of(prepared(phantom.density), SHAPE).astype(int)
     assert (np.abs(whole - boxes) > 6).mean() < 1e-3
 
