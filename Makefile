@@ -48,8 +48,10 @@ check: $(VENV)/.dev        ## The unit tests, in under a minute
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not system and not browser and not desktop and not slow" \
 		tests/sdk tests/common tests/broker/store tests/inference tests/docs tests/packaging $(ARGS)
 
+# Tests wait a lot, so four processes keep two cores busy. The tests of the desktop run with both bindings of Qt.
 test: $(VENV)/.dev         ## The whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(if $(ARGS),,QT_API=pyside6 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not system" tests/desktop)
 
 fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 broken volumes; SEED=n
 	FUZZ_SEED=$(or $(SEED),$(shell echo $$$$)) FUZZ_EXAMPLES=150 FUZZ_SECONDS=300 FUZZ_ALL=1 FUZZ_FILES=10000 \

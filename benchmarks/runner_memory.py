@@ -32,10 +32,7 @@ from cryomamba_inference.pipe import Message
 
 SIDE = 512
 DEPTHS = (512, 2048)
-CASES: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "hysteresis": {"hysteresis": 0.5, "min_volume_nm3": 50.0},
-}
+CASES: dict[str, dict[str, Any]] = {"plain": {}, "hysteresis": {"hysteresis": 0.5, "min_volume_nm3": 50.0}}
 MIB = 1 << 20
 INTERVAL_S = 0.01
 

@@ -97,15 +97,15 @@ def settings() -> str:
 
     from cryomamba.settings import Settings
 
-    told = {
+    defaults = {
         "home": "the user's data folder",
-        "roots": "the home folder",
+        "roots": "the home directory",
         "gateway_origins": "none",
         "gateway_hosts": "none",
     }
     rows = []
     for name, field in Settings.model_fields.items():
-        default = told.get(name) or (f"`{field.default}`" if field.default is not PydanticUndefined else "")
+        default = defaults.get(name) or (f"`{field.default}`" if field.default is not PydanticUndefined else "")
         rows.append((f"`CRYOMAMBA_{name.upper()}`", default, field.description))
     return table(("Variable", "Default", "Meaning"), rows)
 

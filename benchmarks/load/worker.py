@@ -62,8 +62,7 @@ class PacedWorker:
         """Offer the engine."""
         info = EngineInfo(name=ENGINE, summary="Publishes frames", parameters={"type": "object"}, needs_volume=False)
         await self._channel.request(
-            "worker.hello",
-            WorkerHello(worker=self._name, host="here", pid=1, version=__version__, engines=(info,)),
+            "worker.hello", WorkerHello(worker=self._name, host="here", pid=1, version=__version__, engines=(info,))
         )
 
     async def one_job(self) -> None:

@@ -28,9 +28,7 @@ def backup(
     )
 
 
-def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Backup folder.")],
-) -> None:
+def restore(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Backup folder.")]) -> None:
     """Restore a backup into a new data directory, given by CRYOMAMBA_HOME."""
     from cryomamba.settings import load_settings
     from cryomamba_server.backup import restore as restore_backup

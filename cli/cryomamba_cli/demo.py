@@ -5,10 +5,9 @@ from __future__ import annotations
 import json as json_text
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,7 +18,7 @@ from cryomamba.errors import CryoMambaError
 from cryomamba_cli import output
 from cryomamba_cli.options import Json
 from cryomamba_cli.remote_run import cancel_interrupted
-from cryomamba_cli.reporter import Reporter, label_lines, reporter
+from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import result_path
 from cryomamba_cli.run import require_server
 from cryomamba_cli.signals import Interrupted, Interrupts, interruptible
@@ -73,57 +72,31 @@ def demo(
     spec = phantom_spec(size, "10", seed, [f"noise={noise}"])
     out.mkdir(parents=True, exist_ok=True)
     files = Files(out.resolve())
-    display = reporter(json=json, stream=sys.stderr)
-    try:
-        with interruptible() as interrupts:
-            result = play(files, spec, engine, display, interrupts)
-    except (CryoMambaError, Interrupted):
-        if files.logs.exists():
-            display.note(f"The logs of the services are in {files.logs}.")
-        raise
-    finally:
-        display.close()
+    with stderr_reporter(json=json) as display:
+        try:
+            with interruptible() as interrupts:
+                result = play(files, spec, engine, display, interrupts)
+        except (CryoMambaError, Interrupted):
+            if files.logs.exists():
+                display.note(f"The logs of the services are in {files.logs}.")
+            raise
     if json:
         output.line({"type": "result", "data": result})
     else:
         _print_result(result)
 
 
-@dataclass(frozen=True, slots=True)
 class Files:
-    """The files that a demo writes into its folder."""
+    """The files that a demo writes into its folder; `truth` holds the labels that the tomogram was made from."""
 
-    folder: Path
-
-    @property
-    def tomogram(self) -> Path:
-        """The synthetic tomogram."""
-        return self.folder / "phantom.mrc"
-
-    @property
-    def truth(self) -> Path:
-        """Its ground truth: the labels that it was made from."""
-        return result_path(self.tomogram, "truth")
-
-    @property
-    def mask(self) -> Path:
-        """The mask that the engine made."""
-        return result_path(self.tomogram, "mask")
-
-    @property
-    def statistics(self) -> Path:
-        """Statistics of the mask."""
-        return self.folder / "stats.json"
-
-    @property
-    def picture(self) -> Path:
-        """Slices of the tomogram, with mask and ground truth as overlays."""
-        return self.folder / "demo.png"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the services' logs."""
-        return self.folder / "logs"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tomogram = folder / "phantom.mrc"
+        self.truth = result_path(self.tomogram, "truth")
+        self.mask = result_path(self.tomogram, "mask")
+        self.statistics = folder / "stats.json"
+        self.picture = folder / "demo.png"
+        self.logs = folder / "logs"
 
 
 def play(

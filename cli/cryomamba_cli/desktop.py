@@ -14,14 +14,10 @@ def desktop(context: typer.Context) -> None:
     try:
         from napari_cryomamba.__main__ import main
     except ImportError as error:
-        raise _missing(str(error)) from error
+        raise InvalidRequestError(
+            f"The napari app is not installed: {error!s}.",
+            code=ErrorCode.UNAVAILABLE,
+            hint="Install it with: pip install 'cryomamba[desktop]' (in a source checkout: make desktop).",
+        ) from error
     sys.argv = ["cryomamba desktop", *context.args]
     raise typer.Exit(main())
-
-
-def _missing(why: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"The napari app is not installed: {why}.",
-        code=ErrorCode.UNAVAILABLE,
-        hint="Install it with: pip install 'cryomamba[desktop]' (in a source checkout: make desktop).",
-    )

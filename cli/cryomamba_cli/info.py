@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryomamba_cli import output
+from cryomamba_cli.masks import progress_bar
 from cryomamba_cli.options import Json, VoxelSize, voxel_size
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def info(
     meta = inspect(file, voxel_size_A=override)
     measured = _measure(file, override, shown=not json) if statistics else None
     if json:
-        output.document(_fields(meta, measured))
+        output.document({**meta.model_dump(mode="json"), "statistics": measured and measured.model_dump(mode="json")})
         return
     output.facts(_facts(meta) + (_numbers(measured) if measured is not None else []))
     for warning in meta.warnings:
@@ -37,24 +38,10 @@ def info(
 
 
 def _measure(file: Path, override: tuple[float, float, float] | None, *, shown: bool) -> Statistics:
-    import sys
-
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cryomamba.volumes import open_volume, stream_statistics
 
-    console = Console(stderr=True)
-    with (
-        Progress(console=console, transient=True, disable=not (shown and sys.stderr.isatty())) as bar,
-        open_volume(file, voxel_size_A=override) as volume,
-    ):
-        task = bar.add_task("reading", total=1.0)
-        return stream_statistics(volume, progress=lambda fraction: bar.update(task, completed=fraction))
-
-
-def _fields(meta: VolumeMeta, measured: Statistics | None) -> dict[str, Any]:
-    return {**meta.model_dump(mode="json"), "statistics": measured and measured.model_dump(mode="json")}
+    with open_volume(file, voxel_size_A=override) as volume, progress_bar("reading", shown=shown) as progress:
+        return stream_statistics(volume, progress=progress)
 
 
 def _facts(meta: VolumeMeta) -> list[tuple[str, str]]:

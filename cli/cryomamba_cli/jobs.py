@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -99,12 +100,9 @@ def watch(job: Job, server: Server = None, json: Json = False) -> None:
     """Follow a job until it ends. Ctrl-C stops watching; the job continues."""
     import cryomamba
 
-    with interruptible(), cryomamba.connect(server) as client:
-        display = reporter(json=json, stream=sys.stdout)
-        try:
-            record = follow(client, resolve(client, job), display)
-        finally:
-            display.close()
+    display = reporter(json=json, stream=sys.stdout)
+    with interruptible(), closing(display), cryomamba.connect(server) as client:
+        record = follow(client, resolve(client, job), display)
     record.raise_for_state()
 
 

@@ -84,14 +84,8 @@ def list_keys(json: Json = False) -> None:
         output.note("No keys: connections from this machine are accepted without a key.")
     else:
         rows = [
-            (
-                entry.name,
-                str(entry.role),
-                entry.visibility.owner or "all",
-                entry.public_key,
-                local_time(entry.created_at),
-            )
-            for entry in found
+            (one.name, str(one.role), one.visibility.owner or "all", one.public_key, local_time(one.created_at))
+            for one in found
         ]
         output.table(("NAME", "ROLE", "SEES JOBS OF", "PUBLIC KEY", "CREATED"), rows)
 

@@ -97,8 +97,7 @@ def clean(
 
     if not (min_volume or fill_holes or fill_planes or keep or split or number):
         raise InvalidRequestError(
-            "No operation given.",
-            hint="Give --min-volume, --fill-holes, --fill-planes, --keep, --number or --split.",
+            "No operation given.", hint="Give --min-volume, --fill-holes, --fill-planes, --keep, --number or --split."
         )
     require_absent(out, force=force)
     with open_volume(mask) as volume, progress_bar("cleaning", shown=not json) as progress:

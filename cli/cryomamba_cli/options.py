@@ -25,8 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Job id, or its first characters.")]
 Parameters = Annotated[
-    list[str] | None,
-    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated."),
+    list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 ]
 VoxelSize = Annotated[
     str | None,

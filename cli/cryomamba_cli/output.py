@@ -103,7 +103,6 @@ def _grid(*, show_header: bool = True) -> Table:
 
 
 def _plain(value: object) -> object:
-    """Convert records and paths to JSON types."""
     dump: Callable[..., object] = getattr(value, "model_dump", lambda **_: str(value))
     return dump(mode="json")
 

@@ -115,7 +115,6 @@ def _value(name: str, text: str, field: Schema, root: Schema) -> object:
 
 
 def _parse_as(text: str, form: Schema) -> object:
-    """Parse a text as one alternative of a schema, or raise ValueError."""
     choices = _choices(form)
     if choices:
         matching = [choice for choice in choices if typed(choice) == text]

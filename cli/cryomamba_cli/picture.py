@@ -51,10 +51,7 @@ class View:
 
 
 def views(
-    density: npt.NDArray[np.float32],
-    found: Mask,
-    truth: Mask,
-    voxel_size_A: tuple[float, float, float],
+    density: npt.NDArray[np.float32], found: Mask, truth: Mask, voxel_size_A: tuple[float, float, float]
 ) -> list[View]:
     """Return the central slices along z and y; the density is averaged over five planes.
 

@@ -13,7 +13,6 @@ from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError
 from cryomamba_cli.segmentation_task import Task
 
-_CHUNK_NBYTES: Final = 1 << 20
 _KEYS: Final = {"recipe", "input", "mask", "seconds", "labels"}
 
 
@@ -95,8 +94,5 @@ def file_state(path: Path) -> dict[str, int]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_NBYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

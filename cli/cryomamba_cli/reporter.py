@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import typer
@@ -163,8 +164,6 @@ class BarReporter:
 
 
 class _ConnectionNotes:
-    """Reports when the connection is lost and when it is restored, once each."""
-
     def __init__(self) -> None:
         self._lost = False
 
@@ -174,9 +173,11 @@ class _ConnectionNotes:
         self._lost = event.status == "lost"
 
 
-def stderr_reporter(*, json: bool) -> Reporter:
-    """Return the reporter of a command whose result goes to stdout: progress goes to stderr."""
-    return reporter(json=json, stream=sys.stderr)
+@contextmanager
+def stderr_reporter(*, json: bool) -> Iterator[Reporter]:
+    """Give the reporter of a command whose result goes to stdout: progress goes to stderr."""
+    with closing(reporter(json=json, stream=sys.stderr)) as display:
+        yield display
 
 
 def event_fields(event: Event) -> dict[str, Any]:

@@ -28,14 +28,9 @@ def revise(
     """
     import cryomamba
 
-    display = stderr_reporter(json=json)
-    try:
-        with interruptible(), cryomamba.connect(server) as client:
-            record = client.revise(
-                resolve(client, job), mask.absolute(), note=note, progress=partial(display.transfer, mask.name)
-            )
-    finally:
-        display.close()
+    with stderr_reporter(json=json) as display, interruptible(), cryomamba.connect(server) as client:
+        progress = partial(display.transfer, mask.name)
+        record = client.revise(resolve(client, job), mask.absolute(), note=note, progress=progress)
     if json:
         output.document(record)
     else:

@@ -31,9 +31,7 @@ Tomograms = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out",
-        "-o",
-        help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given.",
+        "--out", "-o", help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given."
     ),
 ]
 OutDir = Annotated[
@@ -124,12 +122,8 @@ def _single(tomograms: Sequence[str]) -> Path:
 def _run_one(task: Task, server: str | None, *, force: bool, json: bool) -> None:
     for path in task.files:
         require_absent(path, force=force)
-    display = stderr_reporter(json=json)
-    try:
-        with interruptible() as interrupts:
-            statistics = _run(task, server, display, interrupts)
-    finally:
-        display.close()
+    with stderr_reporter(json=json) as display, interruptible() as interrupts:
+        statistics = _run(task, server, display, interrupts)
     print_saved(task, statistics, json=json)
 
 
@@ -157,26 +151,21 @@ def _run(task: Task, server: str | None, display: Reporter, interrupts: Interrup
 def _run_many(
     tasks: Sequence[Task], info: EngineInfo, server: str | None, summary: Path, *, force: bool, json: bool
 ) -> None:
-    display = stderr_reporter(json=json)
-
     def report(number: int, item: BatchItem) -> None:
         if json:
             output.line({"type": "tomogram", "job_id": None, "data": _fields(number, len(tasks), item)})
         else:
             display.note(_line(number, len(tasks), item))
 
-    try:
-        with interruptible() as interrupts:
-            items = run_batch(
-                tasks,
-                info.parameters,
-                lambda task: _run(task, server, display, interrupts),
-                force=force,
-                report=report,
-                summary=summary,
-            )
-    finally:
-        display.close()
+    with stderr_reporter(json=json) as display, interruptible() as interrupts:
+        items = run_batch(
+            tasks,
+            info.parameters,
+            lambda task: _run(task, server, display, interrupts),
+            force=force,
+            report=report,
+            summary=summary,
+        )
     failed = sum(item.state == "failed" for item in items)
     skipped = sum(item.state == "skipped" for item in items)
     counts = {"done": len(items) - failed - skipped, "skipped": skipped, "failed": failed}

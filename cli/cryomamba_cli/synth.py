@@ -88,7 +88,6 @@ def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path) -> Phantom:
 
 
 def _pick_kinds(spec: PhantomSpec) -> list[Kind]:
-    """Return the kinds of picks that the phantom may contain."""
     counts: dict[Kind, int | None] = {"particles": spec.particles, "filaments": spec.filaments}
     return [kind for kind, count in counts.items() if count != 0]
 

@@ -79,21 +79,17 @@ def threshold(
     if low is not None:
         params["low"] = low
     task = Task(path, mask, RETHRESHOLD, params)
-    display = stderr_reporter(json=json)
-    try:
-        with interruptible() as interrupts:
-            if path.is_file() or path.suffix:
-                # A job id has no extension, so this is the name of a file, even if it does not exist.
-                task = replace(task, exports=picks if candidates_path(path).is_file() else {})
-                statistics = run_locally(task, display, interrupts)
-            else:
-                import cryomamba
+    with stderr_reporter(json=json) as display, interruptible() as interrupts:
+        if path.is_file() or path.suffix:
+            # A job id has no extension, so this is the name of a file, even if it does not exist.
+            task = replace(task, exports=picks if candidates_path(path).is_file() else {})
+            statistics = run_locally(task, display, interrupts)
+        else:
+            import cryomamba
 
-                with cryomamba.connect(server) as client:
-                    job_id = resolve(client, source)
-                    task = replace(task, exports=picks if client.record(job_id).has(CANDIDATES.name) else {})
-                    submit = partial(client.threshold, job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
-                    statistics = submit_and_download(client, submit, task, display, interrupts)
-    finally:
-        display.close()
+            with cryomamba.connect(server) as client:
+                job_id = resolve(client, source)
+                task = replace(task, exports=picks if client.record(job_id).has(CANDIDATES.name) else {})
+                submit = partial(client.threshold, job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
+                statistics = submit_and_download(client, submit, task, display, interrupts)
     print_saved(task, statistics, json=json)

@@ -29,17 +29,13 @@ def upload(
     """
     import cryomamba
 
-    display = stderr_reporter(json=json)
-    try:
-        with interruptible(), cryomamba.connect(server) as client:
-            record = client.upload(
-                file,
-                progress=partial(display.transfer, file.name),
-                reading=partial(display.transfer, f"reading {file.name}"),
-                parallel=parallel,
-            )
-    finally:
-        display.close()
+    with stderr_reporter(json=json) as display, interruptible(), cryomamba.connect(server) as client:
+        record = client.upload(
+            file,
+            progress=partial(display.transfer, file.name),
+            reading=partial(display.transfer, f"reading {file.name}"),
+            parallel=parallel,
+        )
     if json:
         output.document(record)
     else:

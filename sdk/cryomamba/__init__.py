@@ -49,33 +49,21 @@ __all__ = [
     "segment",
 ]
 
-_MODULES = {
-    "AsyncClient": "cryomamba.client",
-    "AsyncJob": "cryomamba.client",
-    "Client": "cryomamba.client",
-    "Job": "cryomamba.client",
-    "aconnect": "cryomamba.client",
-    "connect": "cryomamba.client",
-    "CryoMambaError": "cryomamba.errors",
-    "Event": "cryomamba.models.events",
-    "ConnectionEvent": "cryomamba.models.events",
-    "PreviewEvent": "cryomamba.models.events",
-    "ProgressEvent": "cryomamba.models.events",
-    "StateEvent": "cryomamba.models.events",
-    "JobRecord": "cryomamba.models.jobs",
-    "JobState": "cryomamba.models.jobs",
-    "PreviewOptions": "cryomamba.models.jobs",
-    "PreviewFrame": "cryomamba.models.frames",
+_EXPORTS = {
+    "cryomamba.client": ("AsyncClient", "AsyncJob", "Client", "Job", "aconnect", "connect"),
+    "cryomamba.errors": ("CryoMambaError",),
+    "cryomamba.models.events": ("ConnectionEvent", "Event", "PreviewEvent", "ProgressEvent", "StateEvent"),
+    "cryomamba.models.frames": ("PreviewFrame",),
+    "cryomamba.models.jobs": ("JobRecord", "JobState", "PreviewOptions"),
     # By name only: the SDK does not depend on the service that computes.
-    "Segmentation": "cryomamba_inference.segment",
-    "segment": "cryomamba_inference.segment",
+    "cryomamba_inference.segment": ("Segmentation", "segment"),
 }
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
-        msg = f"module 'cryomamba' has no attribute '{name}'"
-        raise AttributeError(msg)
+        raise AttributeError(f"module 'cryomamba' has no attribute '{name}'")
     if _MODULES[name].startswith("cryomamba_inference"):
         from cryomamba.optional_imports import requires_extra
 

@@ -28,12 +28,7 @@ class BusEndpoints(BaseModel):
     @classmethod
     def from_settings(cls, settings: Settings) -> BusEndpoints:
         """Return the endpoints of the settings."""
-        return cls(
-            jobs=settings.bus_jobs,
-            preview_in=settings.bus_preview_in,
-            preview_out=settings.bus_preview_out,
-            events=settings.bus_events,
-        )
+        return cls(**{name: getattr(settings, f"bus_{name}") for name in cls.model_fields})
 
 
 def announce(path: Path, text: str) -> None:
@@ -84,8 +79,7 @@ class ConnectionFile(BaseModel):
             ) from None
         except (ValueError, ValidationError, OSError):
             raise UnavailableError(
-                "The broker's connection file cannot be read.",
-                hint="Restart the broker; it writes the file again.",
+                "The broker's connection file cannot be read.", hint="Restart the broker; it writes the file again."
             ) from None
 
 

@@ -45,8 +45,7 @@ class Settings(BaseSettings):
     gateway_certfile: Path | None = Field(None, description="Certificate chain (PEM) for TLS on the gateway.")
     gateway_keyfile: Path | None = Field(None, description="Private key (PEM) of the certificate.")
     gateway_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="Host names of the gateway besides its address, such as em.example.org, separated by commas.",
+        (), description="Host names of the gateway besides its address, such as em.example.org, separated by commas."
     )
     requests_per_minute: int = Field(600, ge=1, description="Maximum number of requests per token and minute.")
     sockets_per_token: int = Field(32, ge=1, description="Maximum number of open WebSockets per token.")

@@ -6,9 +6,7 @@ import pytest
 from tests.broker.jobs import submit_job
 
 from cryomamba.client.bus_requester import BusRequester
-from cryomamba.errors import (
-    NotFoundError,
-)
+from cryomamba.errors import NotFoundError
 from cryomamba.settings import Settings
 
 

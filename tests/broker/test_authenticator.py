@@ -199,11 +199,11 @@ async def test_a_revoked_subscriber_reads_no_more(
     spy.subscribe(ALL_EVENTS)
     client = join(key_for(settings, Role.ADMIN))
 
-    async def heard() -> bool:
+    async def received() -> bool:
         await client.call(calls.submit_job(DEMO))
         return bool(await spy.poll(50))
 
-    await wait_until_async(heard, what="the other to hear of a job")
+    await wait_until_async(received, what="the other to get the event")
     keys.revoke("vera")
     async with asyncio.timeout(20):
         await monitor.recv_multipart()

@@ -12,14 +12,7 @@ import pytest
 from tests.broker.jobs import claim_job, submit_job
 
 from cryomamba.client.bus_requester import BusRequester
-from cryomamba.errors import (
-    ConflictError,
-    ErrorCode,
-    InvalidRequestError,
-    NotFoundError,
-    UnavailableError,
-    VolumeError,
-)
+from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError, VolumeError
 from cryomamba.models.server import Activity, ServerInfo
 from cryomamba.settings import Settings
 from cryomamba.volumes import write_volume

@@ -31,16 +31,16 @@ def test_a_job_needs_space_for_its_mask_and_requested_outputs() -> None:
 
 def test_nodes_are_counted_by_their_distance() -> None:
     """A grid of nodes has more of them, for each voxel, the coarser the volume is, but never more than voxels."""
-    told = engine(scratch=ScratchGrid(bytes_per_node=9, step=30.0))
-    assert job_nbytes(volume(10), told, {}) == 6000 + 9 * 4 * 8 * 11
-    assert job_nbytes(volume(30), told, {}) == job_nbytes(volume(50), told, {}) == 6000 + 9 * 6000
+    info = engine(scratch=ScratchGrid(bytes_per_node=9, step=30.0))
+    assert job_nbytes(volume(10), info, {}) == 6000 + 9 * 4 * 8 * 11
+    assert job_nbytes(volume(30), info, {}) == job_nbytes(volume(50), info, {}) == 6000 + 9 * 6000
 
 
 def test_nodes_follow_a_parameter() -> None:
     """A grid whose distance is a share of a length follows the parameter's value, or its default."""
-    told = engine(scratch=ScratchGrid(bytes_per_node=8, step=0.6, parameter="d_A"))
-    assert job_nbytes(volume(), told, {}) == 6000 + 8 * 4 * 8 * 11
-    assert job_nbytes(volume(), told, {"d_A": 5.0}) == 6000 + 8 * 6000
+    info = engine(scratch=ScratchGrid(bytes_per_node=8, step=0.6, parameter="d_A"))
+    assert job_nbytes(volume(), info, {}) == 6000 + 8 * 4 * 8 * 11
+    assert job_nbytes(volume(), info, {"d_A": 5.0}) == 6000 + 8 * 6000
 
 
 def test_reserved_space_is_not_free() -> None:

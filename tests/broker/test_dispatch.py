@@ -11,11 +11,7 @@ import zmq.asyncio
 from tests.broker.jobs import DEMO_JOB
 
 from cryomamba.client.bus_requester import BusRequester
-from cryomamba.errors import (
-    ErrorCode,
-    InvalidRequestError,
-    error_from_payload,
-)
+from cryomamba.errors import ErrorCode, InvalidRequestError, error_from_payload
 from cryomamba.wire.constants import HEADER_MAX_BYTES
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import REQUESTS

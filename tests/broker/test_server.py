@@ -15,7 +15,7 @@ import pytest
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.endpoints import ConnectionFile
 from cryomamba.settings import Settings
-from cryomamba.testing import wait_until
+from cryomamba.testing import DEADLINE_S, wait_until
 from cryomamba_broker.__main__ import main
 from cryomamba_broker.server import Broker
 from cryomamba_broker.state_machine import LeasePolicy
@@ -55,7 +55,7 @@ async def test_a_lease_that_runs_out_brings_the_job_to_another_worker(settings: 
         await channel.request("worker.hello", HELLO)
         await channel.request("job.submit", JOB)
         first = (await channel.request("job.claim", CLAIM)).body
-        second = (await channel.request("job.claim", {**CLAIM, "worker": "w2"}, timeout=30)).body
+        second = (await channel.request("job.claim", {**CLAIM, "worker": "w2"}, timeout=DEADLINE_S)).body
         assert (first["attempt"], second["attempt"]) == (1, 2)
         assert second["job"]["job_id"] == first["job"]["job_id"]
         assert second["job"]["errors"][0]["code"] == "worker_lost"
@@ -133,11 +133,11 @@ def test_the_process_starts_answers_and_ends_cleanly(tmp_path: Path) -> None:
     try:
         wait_until((tmp_path / "bus.json").exists, what="the connection file")
         second = start_process(tmp_path)
-        _, said = second.communicate(timeout=30)
+        _, said = second.communicate(timeout=DEADLINE_S)
         assert second.returncode == 4
         assert "Another broker" in said
         process.terminate()
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=DEADLINE_S)
     finally:
         process.kill()
         process.wait()
@@ -175,7 +175,7 @@ def test_a_killed_process_leaves_a_store_that_the_next_one_takes_over(tmp_path: 
         assert asyncio.run(read()) == made[::-1]
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=DEADLINE_S)
 
 
 def test_help_is_there_and_wrong_settings_are_said(

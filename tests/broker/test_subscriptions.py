@@ -122,12 +122,12 @@ async def test_a_shifted_subscription_opens_nothing(bus: LockedBus, endpoint: st
     if endpoint == "events":
         await all_of(victim, sync_topic(event_topic(job), "n"))
 
-        async def told() -> bool:
+        async def received() -> bool:
             # Only what was published after the cut shows whether the subscription is there again.
             await bus.admin.call(calls.retry_job(job)) if (
                 await bus.ada.call(calls.get_job(job))
             ).state == "cancelled" else await bus.ada.call(calls.cancel_job(job))
             return bool(await victim.poll(50))
 
-        await wait_until_async(told, what="the victim to hear of its job again")
+        await wait_until_async(received, what="the victim to get events again")
     assert not await eves[1].poll(100)

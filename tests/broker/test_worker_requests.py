@@ -12,10 +12,7 @@ import zmq.asyncio
 from tests.broker.jobs import claim_job, submit_job
 
 from cryomamba.client.bus_requester import BusRequester
-from cryomamba.errors import (
-    ConflictError,
-    ErrorCode,
-)
+from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import JobRecord
 from cryomamba.settings import Settings
 from cryomamba.wire.envelope import EnvelopeFactory, encode

@@ -53,7 +53,7 @@ def test_a_dropped_worker_that_sends_again_is_listed_again() -> None:
     assert workers.prune(100) == ["a"]
     workers.seen("a", at=NOW, steady=200, job_id=None)
     assert [info.worker for info in workers.infos()] == ["a"]
-    workers.seen("stranger", at=NOW, steady=200, job_id=None)
+    workers.seen("unknown", at=NOW, steady=200, job_id=None)
     assert len(workers) == 1
 
 

@@ -8,10 +8,7 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba_cli import output
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (7500, "2 h 5 min")],
-)
+@pytest.mark.parametrize(("value", "text"), [(0, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (7500, "2 h 5 min")])
 def test_durations(value: float, text: str) -> None:
     """Seconds become minutes and hours from 60 on."""
     assert output.seconds(value) == text

@@ -1,4 +1,4 @@
-"""What ``deploy/`` holds, held against the code and against the programs that read it."""
+"""The files in ``deploy/``, checked against the code and by the programs that read them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 @pytest.fixture(scope="session")
 def deploy() -> Path:
-    """The folder of the repository."""
+    """The folder ``deploy`` of the repository."""
     return DEPLOY
 
 
 @pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
-    """Find a program; a test that needs an absent one is skipped with its name."""
+    """Find a program; a test is skipped if the program is not installed."""
 
     def find(name: str) -> str:
-        # nginx lies where a person's path does not lead.
+        # nginx is in a folder that is not in every user's PATH.
         found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
         if found is None:
             pytest.skip(f"{name} is not installed")

@@ -1,4 +1,4 @@
-"""The reverse proxy examples: real nginx and Caddy with a test certificate in front of a real stack."""
+"""The examples for reverse proxies: nginx and Caddy with a test certificate in front of a stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from cryomamba.testing import Stack, free_ports, wait_until
+from cryomamba.testing import DEADLINE_S, Stack, free_ports, wait_until
 from cryomamba.wire.webframe import SUBPROTOCOL
 from cryomamba_server.tokens import Scope, TokenStore
 
@@ -77,7 +77,7 @@ class Proxy:
             headers=ours,
             verify=self.context,
             trust_env=False,
-            timeout=30,
+            timeout=DEADLINE_S,
             event_hooks={"request": [_with_name]},
         )
 
@@ -116,7 +116,7 @@ def certificate(folder: Path, openssl: str) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: TempPathFactory) -> Iterator[tuple[Stack, str]]:
     """A stack that requires tokens and knows the proxy's host name, and a token."""
-    folder = tmp_path_factory.mktemp("behind")
+    folder = tmp_path_factory.mktemp("proxied")
     token, _ = TokenStore(folder / "home" / "keys").create("ada", [Scope.WRITE], days=1)
     with Stack(folder / "home", roots=[folder], env={"CRYOMAMBA_GATEWAY_HOSTS": NAME}) as running:
         yield running.start().wait_ready(), token
@@ -134,13 +134,13 @@ def proxy(
     binary, openssl = program(request.param), program("openssl")
     folder = tmp_path_factory.mktemp(request.param)
     cert, key = certificate(folder, openssl)
-    made = Proxy(*stack, folder, cert)
-    made.limited = request.param == "nginx"
-    begin = nginx if request.param == "nginx" else caddy
-    made.start([binary, *begin(made, deploy, cert, key)])
-    yield made
-    made.process.terminate()
-    made.process.wait(10)
+    running = Proxy(*stack, folder, cert)
+    running.limited = request.param == "nginx"
+    configure = nginx if request.param == "nginx" else caddy
+    running.start([binary, *configure(running, deploy, cert, key)])
+    yield running
+    running.process.terminate()
+    running.process.wait(DEADLINE_S)
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
@@ -178,7 +178,7 @@ def nginx(proxy: Proxy, deploy: Path, cert: Path, key: Path) -> list[str]:
 def caddy(proxy: Proxy, deploy: Path, cert: Path, key: Path) -> list[str]:
     gateway = proxy.stack.http_url.removeprefix("http://")
     options = ("admin off", f"https_port {proxy.https}", f"http_port {proxy.http}", "default_bind 127.0.0.1")
-    # The redirect would listen on a port of its own.
+    # The redirect would listen on another port.
     settings = "\n\t".join((*options, "auto_https disable_redirects"))
     example = replaced(
         (deploy / "caddy" / "Caddyfile").read_text(),
@@ -257,7 +257,7 @@ def test_previews_come_as_binary_frames(proxy: Proxy) -> None:
         with proxy.client() as client:
             job = client.post("/v1/jobs", json={"volume": {"shape": [64, 64, 64]}, "params": {"seconds": 2}}).json()
         types, frames = [], 0
-        async with asyncio.timeout(60), await proxy.socket(f"/v1/ws/jobs/{job['job_id']}") as socket:
+        async with asyncio.timeout(DEADLINE_S), await proxy.socket(f"/v1/ws/jobs/{job['job_id']}") as socket:
             async for message in socket:
                 if isinstance(message, bytes):
                     size = int.from_bytes(message[:4], "little")
@@ -277,16 +277,16 @@ def test_previews_come_as_binary_frames(proxy: Proxy) -> None:
 def test_a_browsers_first_message_carries_the_token(proxy: Proxy) -> None:
     """Without a header, the token may be sent in the first message of the WebSocket."""
 
-    async def talk() -> list[str]:
-        async with asyncio.timeout(30), await proxy.socket("/v1/ws", token=False) as socket:
+    async def talk() -> str:
+        async with asyncio.timeout(DEADLINE_S), await proxy.socket("/v1/ws", token=False) as socket:
             await socket.send(json.dumps({"type": "auth", "token": proxy.token}))
             await socket.send(json.dumps({"type": "ping"}))
             while True:
-                told = json.loads(await socket.recv())
-                if told["type"] == "pong":
-                    return [told["type"]]
+                message = json.loads(await socket.recv())
+                if message["type"] == "pong":
+                    return str(message["type"])
 
-    assert asyncio.run(talk()) == ["pong"]
+    assert asyncio.run(talk()) == "pong"
 
 
 def test_an_upload_reaches_the_gateway_while_it_is_sent(proxy: Proxy, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The systemd units: what systemd itself says of them, and that all that they name is there."""
+"""The systemd units: checked by systemd, and everything that they name exists."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import pytest
 from typer.main import get_command
 
 from cryomamba.settings import Settings
+from cryomamba.testing import DEADLINE_S
 from cryomamba_cli.app import app
 from cryomamba_server.exit_codes import ExitCode
 
 Program = Callable[[str], str]
 SERVICES = ("cryomamba-broker.service", "cryomamba-inference@1.service", "cryomamba-gateway.service")
 ONCE = ("cryomamba-backup.service", "cryomamba-gc.service")
-# What systemd calls "OK"; unconfined services have above 9.
+# systemd calls this "OK"; an unconfined service has more than 9.
 EXPOSURE_MAX = 2.0
 
 
 @pytest.fixture
 def root(tmp_path: Path, deploy: Path) -> Path:
-    """A root folder with the units where an administrator puts them, and something to start."""
+    """A root folder with the units where an administrator puts them, and with the programs that they start."""
     units = tmp_path / "etc" / "systemd" / "system"
     for source in (deploy / "systemd").rglob("*"):
         if source.is_file() and source.suffix != ".env":
@@ -36,7 +37,7 @@ def root(tmp_path: Path, deploy: Path) -> Path:
         started.parent.mkdir(parents=True, exist_ok=True)
         started.write_text("#!/bin/sh\n")
         started.chmod(0o755)
-    # Those of the system that ours refer to.
+    # Units of the system that ours refer to.
     for name in ("basic", "sysinit", "shutdown", "network", "multi-user", "timers"):
         (units / f"{name}.target").write_text(f"[Unit]\nDescription={name}\n")
     return tmp_path
@@ -49,26 +50,26 @@ def settings_of(text: str) -> dict[str, list[str]]:
     return found
 
 
-def test_systemd_finds_nothing_wrong(root: Path, program: Program) -> None:
-    """No unknown option, no missing program, no unit that is not there."""
+def test_systemd_accepts_the_units(root: Path, program: Program) -> None:
+    """No unknown option, no missing program, no missing unit."""
     units = (*SERVICES, *ONCE, "cryomamba.target", "cryomamba-backup.timer", "cryomamba-gc.timer")
     command = [program("systemd-analyze"), f"--root={root}", "verify", *units]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("unit", [*SERVICES, *ONCE])
 def test_services_are_confined(root: Path, program: Program, unit: str) -> None:
-    """Each unit has the common limits, as systemd weighs them."""
+    """Each unit has a low exposure by the measure of systemd."""
     command = [program("systemd-analyze"), f"--root={root}", "security", "--offline=true", "--no-pager", unit]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    exposure = re.search(rf"exposure level for {re.escape(unit)}: ([\d.]+)", said.stdout)
-    assert exposure is not None, said.stdout + said.stderr
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    exposure = re.search(rf"exposure level for {re.escape(unit)}: ([\d.]+)", done.stdout)
+    assert exposure is not None, done.stdout + done.stderr
     assert float(exposure[1]) <= EXPOSURE_MAX
 
 
-def test_they_start_what_there_is(deploy: Path) -> None:
-    """Every module and every command that a unit starts exists, with the options that it is given."""
+def test_units_start_existing_programs(deploy: Path) -> None:
+    """Every module and command that a unit starts exists, with its options."""
     started = [
         value for unit in (deploy / "systemd").glob("*.service") for value in settings_of(unit.read_text())["ExecStart"]
     ]
@@ -82,8 +83,8 @@ def test_they_start_what_there_is(deploy: Path) -> None:
         group.commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
 
 
-def test_what_needs_a_person_is_not_started_again(deploy: Path) -> None:
-    """Bad configuration and a store of another program end a service for good; everything else is tried again."""
+def test_errors_that_need_an_administrator_prevent_a_restart(deploy: Path) -> None:
+    """After an invalid configuration or a conflict a service is not restarted; after all else it is."""
     for name in ("cryomamba-broker.service", "cryomamba-inference@.service", "cryomamba-gateway.service"):
         unit = settings_of((deploy / "systemd" / name).read_text())
         assert unit["Restart"] == ["always"]
@@ -92,8 +93,8 @@ def test_what_needs_a_person_is_not_started_again(deploy: Path) -> None:
         assert final == {ExitCode.USAGE, ExitCode.CONFLICT}
 
 
-def test_the_environment_file_is_understood(deploy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every variable is a setting, and together they make a configuration that stays on this machine."""
+def test_the_environment_file_is_valid(deploy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variable is a setting, and together they make a configuration that is local to the machine."""
     text = (deploy / "systemd" / "cryomamba.env").read_text()
     named = dict(re.findall(r"^(CRYOMAMBA_\w+)=(.*)$", text, re.MULTILINE))
     assert {name.removeprefix("CRYOMAMBA_").lower() for name in named} <= set(Settings.model_fields)

@@ -22,6 +22,7 @@ import pytest
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress, VolumeSummary
 from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba.testing import DEADLINE_S
 from cryomamba.volumes import write_volume
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.models.submission import JobSubmission
@@ -31,8 +32,8 @@ FrameMaker = Callable[..., PreviewFrame]
 SubmissionMaker = Callable[..., JobSubmission]
 WaitFor = Callable[..., Any]
 
-# Long enough for a machine that is ten times overloaded; a wait for a panel also ends at the first error it shows.
-DEADLINE_MS = 90_000
+# A wait for a panel also ends at the first error that it shows.
+DEADLINE_MS = int(1000 * DEADLINE_S)
 
 # Without Qt's libraries none of these tests can be imported.
 HAS_QT = ctypes.util.find_library("EGL") is not None

@@ -1,4 +1,4 @@
-"""Language: retired names and phrases stay retired."""
+"""Names and phrases that the glossary has replaced are not used again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Licences of what is installed with CryoMamba: known, and none that it would have to take over."""
+"""Licences of the packages that CryoMamba installs: all known, and no strong copyleft except that of PyQt6."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def licences() -> ModuleType:
 
 @pytest.mark.parametrize(("lock", "allowed"), [("server", set()), ("desktop", {"pyqt6", "pyqt6-sip"})])
 def test_only_pyqt6_is_under_a_strong_copyleft(licences: ModuleType, lock: str, allowed: set[str]) -> None:
-    """Each installed package states its licence, and none but the desktop's PyQt6 is under a GPL alone."""
+    """Each installed package states its licence, and only PyQt6, of the desktop, is under a GPL alone."""
     found = {name: licences.licence(name) for name in licences.names(lock)}
     assert len([text for text in found.values() if text]) > 40
     assert [name for name, text in found.items() if text == "not stated"] == []
@@ -55,6 +55,6 @@ def test_the_other_binding_has_no_strong_copyleft(licences: ModuleType) -> None:
         ("GPL-2.0-only AND (MIT OR Apache-2.0)", True),
     ],
 )
-def test_a_gpl_is_told_from_a_lesser_one(licences: ModuleType, text: str, strong: bool) -> None:
-    """By expression, classifier or free text."""
+def test_the_gpl_is_distinguished_from_the_lgpl(licences: ModuleType, text: str, strong: bool) -> None:
+    """In SPDX expressions, classifiers and free text."""
     assert licences.is_strong_copyleft(text) is strong

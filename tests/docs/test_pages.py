@@ -1,4 +1,4 @@
-"""The documentation says what the code does."""
+"""The documentation agrees with the code."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def rows(page: Path) -> Iterator[list[str]]:
 
 
 def test_generated_tables_are_those_of_the_code(generator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands, settings, routes, constants and engines are told as they are; ``make docs`` renews them."""
+    """Tables of commands, settings, routes, constants and engines are up to date; ``make docs`` updates them."""
     for name in [name for name in os.environ if name.startswith("CRYOMAMBA_")]:
         monkeypatch.delenv(name)
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert set(re.findall(r"<!-- generated: ([\w-]+) -->", text)) == set(generator.BLOCKS)
-    behind = [page.name for page in PAGES if generator.renewed(page.read_text("utf-8")) != page.read_text("utf-8")]
-    assert behind == []
+    outdated = [page.name for page in PAGES if generator.renewed(page.read_text("utf-8")) != page.read_text("utf-8")]
+    assert outdated == []
 
 
-def test_the_bus_page_states_the_numbers_and_requests() -> None:
-    """Every constant of the protocol stands on its page with its value, and every request."""
+def test_the_bus_page_has_all_constants_and_requests() -> None:
+    """The page has every constant of the protocol with its value, and every request."""
     page = DOCS / "reference" / "bus.md"
     stated = {row[0].strip("`"): row[1].rstrip(" |") for row in rows(page)}
     numbers = {name: str(value) for name, value in vars(constants).items() if name.isupper()}
@@ -60,7 +60,7 @@ def test_the_bus_page_states_the_numbers_and_requests() -> None:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    """The page names just the packages of ``pyproject.toml``."""
+    """The page names exactly the packages of ``pyproject.toml``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     listed = list(project["project"]["dependencies"])
     for extra in project["project"]["optional-dependencies"].values():
@@ -71,8 +71,8 @@ def test_every_dependency_has_a_reason() -> None:
     assert {row[0].strip("`") for row in rows(DOCS / "explanations" / "dependencies.md")} == names
 
 
-def test_the_readme_points_to_what_is_there() -> None:
-    """Links and pictures of the README exist, and its make targets too."""
+def test_links_of_the_readme_exist() -> None:
+    """So do its pictures and make targets."""
     text = (ROOT / "README.md").read_text("utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (ROOT / target).exists(), target
@@ -80,8 +80,8 @@ def test_the_readme_points_to_what_is_there() -> None:
     assert set(re.findall(r"make ([a-z]+)", text)) <= targets
 
 
-def test_command_lines_are_understood() -> None:
-    """Every ``cryomamba`` line of a console example has a command, arguments and options that there are."""
+def test_command_lines_are_valid() -> None:
+    """Every ``cryomamba`` line of a console example has an existing command, with valid arguments and options."""
     group = get_command(app)
     lines = []
     for page in [*PAGES, ROOT / "README.md"]:
@@ -94,14 +94,14 @@ def test_command_lines_are_understood() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_examples_in_python_compile(page: Path) -> None:
+def test_python_examples_compile(page: Path) -> None:
     """Every Python example of a page is valid code."""
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)):
         compile(code, f"{page.name}#{number}", "exec")
 
 
-def test_every_attack_of_the_table_is_a_test() -> None:
-    """Each row names tests, and each of them is there."""
+def test_every_attack_of_the_table_has_a_test() -> None:
+    """Each row names tests, and each of them exists."""
     page = (DOCS / "operations" / "attacks.md").read_text(encoding="utf-8")
     lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| ---", "| Attack"))]
     assert len(lines) > 45
@@ -110,3 +110,16 @@ def test_every_attack_of_the_table_is_a_test() -> None:
         assert tests, line
         for path, name in tests:
             assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
+def test_every_log_line_of_the_guide_exists() -> None:
+    """The literal parts of each line that the page on monitoring explains occur in the services' code."""
+    page = (DOCS / "operations" / "monitoring.md").read_text("utf-8")
+    section = page[page.index("## Log lines") : page.index("## What recovers")]
+    lines = [
+        line for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for line in re.findall(r"`([^`]+)`", row)
+    ]
+    code = " ".join(path.read_text("utf-8") for path in (ROOT / "services").rglob("*.py"))
+    parts = [part.strip() for line in lines for part in line.split("…")]
+    assert len(lines) > 15
+    assert [part for part in parts if part not in code] == []

@@ -1,4 +1,4 @@
-"""The scripts that make the pictures clean up, whatever happens."""
+"""The scripts that make the pictures clean up after an error."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[2] / "docs" / "desktop_pictures.py"
 
 
-def test_without_a_display_nothing_is_begun(tmp_path: Path) -> None:
-    """Qt aborts the process then, and no service or folder is left behind."""
+def test_without_a_display_nothing_is_left(tmp_path: Path) -> None:
+    """Qt aborts the process, and no service or folder is left."""
     hidden = {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"}
     env = {name: value for name, value in os.environ.items() if name not in hidden}
     made = subprocess.run(

@@ -1,61 +1,78 @@
-"""Coverage-guided fuzzing of one target with Atheris.
+"""Coverage-guided fuzzing of parsers with Atheris.
 
-``python -m tests.fuzz.coverage envelope --seconds 20`` begins with the seeds of the target and the inputs under
-``tests/fuzz/crashes/envelope``, and leaves an input that crashes, hangs or eats memory there, so that it is read again
-with every run of the tests. Exit status 0 means that there was none.
+``python -m tests.fuzz.coverage envelope frame --seconds 20`` starts each target with its seeds and the inputs under
+``tests/fuzz/crashes/<target>``. An input that crashes, hangs or takes too much memory is saved there, so that every run
+of the tests reads it again. The exit status is 0 if there was none.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 CRASHES: Final = Path(__file__).with_name("crashes")
-LONGEST: Final = 70_000
+MAX_INPUT_BYTES: Final = 70_000
 MEMORY_MB: Final = 1024
 HANG_S: Final = 5
 
 
 def main() -> int:
-    """Fuzz in a process of its own: the library ends that without a word, so the folder is for this one to remove."""
+    """Fuzz the targets one after the other; the first that fails ends the run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target")
+    parser.add_argument("targets", nargs="+")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=20261126)
-    parser.add_argument("--corpus", type=Path, help="A folder for what is found; a temporary one if left out.")
-    told = parser.parse_args()
-    if told.corpus is not None:
-        fuzz(told.target, told.corpus, told.seconds, told.seed)
-    with tempfile.TemporaryDirectory(prefix="cryomamba-corpus-") as folder:
-        again = [sys.executable, "-m", "tests.fuzz.coverage", *sys.argv[1:], "--corpus", folder]
-        return subprocess.run(again, check=False).returncode
-
-
-def fuzz(target: str, corpus: Path, seconds: int, seed: int) -> None:
-    """Fuzz a target; does not return."""
+    options = parser.parse_args()
     import atheris
 
     with atheris.instrument_imports(include=["cryomamba", "tests.fuzz.targets"]):
         from tests.fuzz.targets import TARGETS, seeds
-    kept = CRASHES / target
-    kept.mkdir(parents=True, exist_ok=True)
-    for number, content in enumerate(seeds(target)):
-        (corpus / f"seed-{number}").write_bytes(content)
+    for name in options.targets:
+        with tempfile.TemporaryDirectory(prefix="cryomamba-corpus-") as corpus:
+            for number, content in enumerate(seeds(name)):
+                Path(corpus, f"seed-{number}").write_bytes(content)
+            status = run_in_child(lambda: fuzz(TARGETS[name], name, Path(corpus), options))  # noqa: B023 (called here)
+        if status:
+            return status
+        sys.stdout.write(f"{name}: no finding\n")
+    return 0
+
+
+def run_in_child(function: Callable[[], None]) -> int:
+    """Run a function in a fork of this process, which is instrumented already, and return the exit status."""
+    child = os.fork()
+    if child == 0:
+        # libFuzzer ends the process itself; this is for an exception before that.
+        try:
+            function()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    return abs(os.waitstatus_to_exitcode(status))
+
+
+def fuzz(target: Callable[[bytes], None], name: str, corpus: Path, given: argparse.Namespace) -> None:
+    """Fuzz a target; does not return."""
+    import atheris
+
+    saved = CRASHES / name
+    saved.mkdir(parents=True, exist_ok=True)
     options = [
-        f"-max_total_time={seconds}",
-        f"-max_len={LONGEST}",
+        f"-max_total_time={given.seconds}",
+        f"-max_len={MAX_INPUT_BYTES}",
         f"-rss_limit_mb={MEMORY_MB}",
         f"-timeout={HANG_S}",
-        f"-seed={seed}",
-        f"-artifact_prefix={kept}/",
+        f"-seed={given.seed}",
+        f"-artifact_prefix={saved}/",
         "-print_final_stats=1",
         "-verbosity=1",
     ]
-    atheris.Setup([sys.argv[0], *options, str(corpus), str(kept)], TARGETS[target])
+    atheris.Setup([sys.argv[0], *options, str(corpus), str(saved)], target)
     atheris.Fuzz()
 
 

@@ -1,7 +1,7 @@
-"""Mutated MRC files: each must end with a documented error or with the right voxels.
+"""Damaged MRC files: each must end with a documented error or with the right voxels.
 
-``python -m tests.fuzz.mutants --count 10000 --seed 1`` reads that many in this process, whose memory is bounded by the
-kernel, and prints a table. A file that crashes or hangs it is named by the last line.
+``python -m tests.fuzz.mutants --count 10000 --seed 1`` reads that many in this process, whose memory is limited by the
+kernel, and prints a table. The last line names a file that crashes or hangs it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FLOATS: Final = (0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, 3.4e38, float("inf"), float
 
 
 def original(kind: int, order: str, shape: tuple[int, int, int], extended: int, rng: np.random.Generator) -> bytes:
-    """Return a good file."""
+    """Return an intact file."""
     record = np.zeros((), HEADER_DTYPE.newbyteorder(order))
     record["nz"], record["ny"], record["nx"] = record["mz"], record["my"], record["mx"] = shape
     record["mode"], record["nsymbt"] = kind, extended
@@ -51,7 +51,7 @@ def original(kind: int, order: str, shape: tuple[int, int, int], extended: int, 
 
 
 def originals() -> list[bytes]:
-    """Return good files of each kind."""
+    """Return intact files of each kind."""
     rng = np.random.default_rng(0)
     return [
         original(kind, order, shape, extended, rng)
@@ -63,7 +63,7 @@ def originals() -> list[bytes]:
 
 
 def _field(raw: bytearray, rng: random.Random) -> None:
-    """One to three numbers of the header become extreme ones."""
+    """One to three numbers of the header get extreme values."""
     for _ in range(rng.randint(1, 3)):
         at = 4 * rng.randrange(56)
         order = rng.choice("<>")
@@ -80,7 +80,7 @@ def _bits(raw: bytearray, rng: random.Random) -> None:
 
 
 def _geometry(raw: bytearray, rng: random.Random) -> None:
-    """Another mode, order of axes, kind of file or stamp."""
+    """Another mode, order of axes, kind of file or machine stamp."""
     what = rng.randrange(5)
     if what == 0:
         raw[12:16] = struct.pack("<i", rng.choice([0, 1, 2, 3, 4, 5, 6, 7, 12, 16, 101, 102, -1]))
@@ -95,7 +95,7 @@ def _geometry(raw: bytearray, rng: random.Random) -> None:
 
 
 def _cut(raw: bytearray, rng: random.Random) -> None:
-    """The file ends early, or goes on."""
+    """The file is truncated or extended."""
     if rng.random() < 0.7:
         del raw[rng.randrange(len(raw)) :]
     else:
@@ -103,7 +103,7 @@ def _cut(raw: bytearray, rng: random.Random) -> None:
 
 
 def _splice(raw: bytearray, rng: random.Random) -> None:
-    """A piece goes, comes or is written twice."""
+    """Some bytes are deleted, inserted or duplicated."""
     at, length = rng.randrange(len(raw)), rng.randint(1, 300)
     if rng.random() < 0.5:
         del raw[at : at + length]
@@ -112,7 +112,7 @@ def _splice(raw: bytearray, rng: random.Random) -> None:
 
 
 def _noise(raw: bytearray, rng: random.Random) -> None:
-    """Nothing of the file is left."""
+    """Random bytes replace the file."""
     raw[:] = rng.randbytes(rng.choice([0, 1, 2, 1023, 1024, 1025, 3000]))
 
 
@@ -122,10 +122,10 @@ PACKED: Final = ("gzip", "bzip2", "gzip-damaged", "bzip2-damaged", "gzip-members
 
 
 def mutant(number: int, seed: int) -> tuple[str, bytes]:
-    """Return what was done, and the file."""
+    """Return the kind of damage, and the file."""
     rng = random.Random(f"{seed}/{number}")
-    good = _ORIGINALS[rng.randrange(len(_ORIGINALS))]
-    raw = bytearray(good)
+    intact = _ORIGINALS[rng.randrange(len(_ORIGINALS))]
+    raw = bytearray(intact)
     mutation = rng.choice(PLAIN)
     mutation(raw, rng)
     name = mutation.__name__.strip("_")
@@ -137,7 +137,7 @@ def mutant(number: int, seed: int) -> tuple[str, bytes]:
 
 def _pack(packing: str, raw: bytearray, rng: random.Random) -> bytes:
     if packing == "gzip-bomb":
-        # A good header of a large volume, and zeros that pack a thousandfold.
+        # An intact header of a large volume, and zeros that compress a thousandfold.
         raw[:] = bytearray(_ORIGINALS[0])
         raw[0:12] = struct.pack("<3i", 4096, 4096, rng.choice([1, 2, 600, 2**20]))
         raw += bytes(rng.choice([100, 20_000_000]))
@@ -156,7 +156,7 @@ def _flip(packed: bytearray, rng: random.Random) -> None:
 
 
 def expected(volume: Volume, plain: bytes) -> NDArray[Any]:
-    """Return the voxels as a reader of a few lines finds them, in z, y, x."""
+    """Return the voxels in z, y, x, by a reader of a few lines."""
     header = volume.header
     count = header.file_shape[0] * header.file_shape[1]
     stored = np.frombuffer(plain, np.uint8, count * header.row_nbytes, header.data_offset).reshape(count, -1)
@@ -168,7 +168,7 @@ def expected(volume: Volume, plain: bytes) -> NDArray[Any]:
 
 
 def judge(path: Path, raw: bytes, scratch: Path) -> str:
-    """Read a file in every way and return how it ended: 'read', or the code of the error.
+    """Inspect and read a file, and return the result: "read" or the code of the error.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def judge(path: Path, raw: bytes, scratch: Path) -> str:
         The voxels are not those of the file.
     """
     outcomes: list[str] = []
-    for step in (_look, _read):
+    for step in (_inspect, _read):
         try:
             step(path, raw, scratch)
             outcomes.append("read")
@@ -189,7 +189,7 @@ def judge(path: Path, raw: bytes, scratch: Path) -> str:
     return outcomes[-1]
 
 
-def _look(path: Path, raw: bytes, scratch: Path) -> None:
+def _inspect(path: Path, raw: bytes, scratch: Path) -> None:
     del raw, scratch
     meta = inspect(path)
     assert all(n > 0 for n in meta.shape)
@@ -223,7 +223,7 @@ _ORIGINALS: Final = originals()
 
 
 def _limit() -> None:
-    """Let the kernel bound this process: so much more address space than it has now."""
+    """Let the kernel limit how much address space this process may add."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     bound = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
@@ -231,30 +231,30 @@ def _limit() -> None:
 
 
 def main() -> int:
-    """Read mutants; the exit status is 1 if one ended otherwise than it may."""
+    """Read damaged files; the exit status is 1 after any other result than those two."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=20261126)
     parser.add_argument("--first", type=int, default=0)
-    told = parser.parse_args()
+    options = parser.parse_args()
     _limit()
     outcomes: Counter[tuple[str, str]] = Counter()
     wrong = 0
-    # A name that is told before its file is read is the last line if that ends this process.
+    # The name is printed before its file is read, so that it is the last line if that ends this process.
     with tempfile.TemporaryDirectory(prefix="cryomamba-mutants-") as folder:
         path, scratch = Path(folder, "mutant.mrc"), Path(folder, "scratch")
         scratch.mkdir()
-        for number in range(told.first, told.first + told.count):
-            name, raw = mutant(number, told.seed)
+        for number in range(options.first, options.first + options.count):
+            name, raw = mutant(number, options.seed)
             sys.stderr.write(f"\r{number} {name:<30}")
             path.write_bytes(raw)
-            # SIGALRM's default ends the process, whatever it hangs in.
+            # The default action of SIGALRM ends the process, also if it hangs in C code.
             signal.alarm(HANG_S)
             try:
                 outcomes[name, judge(path, raw, scratch)] += 1
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is a finding)
+            except Exception as error:  # noqa: BLE001 (any exception is a finding)
                 wrong += 1
-                sys.stdout.write(f"mutant {number} of seed {told.seed} ({name}): {type(error).__name__}: {error}\n")
+                sys.stdout.write(f"mutant {number} of seed {options.seed} ({name}): {type(error).__name__}: {error}\n")
             signal.alarm(0)
             for left in scratch.iterdir():
                 left.unlink()

@@ -1,7 +1,7 @@
-"""What the fuzzers call: each parser of foreign bytes, with all that may come of it.
+"""The targets of the fuzzers: each parser of untrusted bytes, with checks of its result.
 
-A target returns where the bytes were read or refused by the error that the parser documents, and raises everything
-else: another exception, or an answer that contradicts itself.
+A target returns if the bytes were parsed, or refused with the documented error of the parser. It raises on any other
+exception and on a result that contradicts itself.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LENGTH: Final = struct.Struct("<H")
 
 
 def envelope(data: bytes) -> None:
-    """A header that is read is written again and read as the same."""
+    """A decoded envelope is encoded and decoded again as the same."""
     try:
         found = decode(data)
     except ProtocolError:
@@ -45,14 +45,14 @@ def envelope(data: bytes) -> None:
     try:
         again = encode(found)
     except ProtocolError as error:
-        # What was left out is written with its default, so a header at the bound may grow beyond it.
+        # Missing fields are written with their defaults, so an envelope of the maximum size may grow beyond it.
         assert error.code is ErrorCode.TOO_LARGE
         return
     assert encode(decode(again)) == again
 
 
 def request(data: bytes) -> None:
-    """The body of any request is taken or refused in a sentence that can be sent."""
+    """The body of any request is accepted, or refused with a message that can be sent."""
     try:
         found = decode(data)
     except ProtocolError:
@@ -66,7 +66,7 @@ def request(data: bytes) -> None:
 
 
 def frame(data: bytes) -> None:
-    """A preview message is a mask of the shape that it promises; its checksum is put right, to come further."""
+    """A preview message is a mask of the stated shape. The checksum is corrected, so that the payload is parsed too."""
     if len(data) < _LENGTH.size:
         return
     (length,) = _LENGTH.unpack_from(data)
@@ -83,7 +83,7 @@ def frame(data: bytes) -> None:
 
 
 def web_frame(data: bytes) -> None:
-    """A frame for browsers likewise."""
+    """A frame for browsers is a mask of the stated shape."""
     with suppress(ProtocolError):
         _check_frame(decode_web_frame(data))
 
@@ -96,7 +96,7 @@ def _check_frame(found: PreviewFrame) -> None:
 
 
 def buffer(data: bytes) -> None:
-    """A payload unpacks to the size that its description promises, or not at all."""
+    """A payload decodes to the size in its description, or not at all."""
     if len(data) < _LENGTH.size:
         return
     (length,) = _LENGTH.unpack_from(data)
@@ -111,19 +111,19 @@ def buffer(data: bytes) -> None:
 
 
 def topic(data: bytes) -> None:
-    """A topic is of this version, or refused."""
+    """A topic has this version, or is refused."""
     with suppress(ProtocolError):
         assert parse_topic(data).kind in {"preview", "event"}
 
 
 def inbound(data: bytes) -> None:
-    """A WebSocket's message is one of ours, or refused."""
+    """A WebSocket message has a known type, or is refused."""
     with suppress(InvalidRequestError):
         parse_inbound(data.decode("utf-8", "replace"))
 
 
 def mrc_header(data: bytes) -> None:
-    """A header is parsed to fields that fit together and into the file; the first 8 bytes say how long that is."""
+    """A header's fields are consistent with each other and with the file, whose size is in the first 8 bytes."""
     if len(data) < _SIZE.size:
         return
     (size,) = _SIZE.unpack_from(data)
@@ -156,16 +156,16 @@ TARGETS: Final[Mapping[str, Target]] = {
 
 
 def seeds(name: str) -> list[bytes]:
-    """Return inputs that are good, for a fuzzer to begin with."""
-    stamp = EnvelopeFactory("fuzz")
+    """Return valid inputs, from which a fuzzer starts."""
+    factory = EnvelopeFactory("fuzz")
     job = "00000000-0000-4000-8000-000000000000"
     frames: list[tuple[Envelope, bytes]] = []
     for codec in ("raw", "deflate", "zstd"):
         for highest in (1, 3, 15, 255, 300):
             mask = (np.arange(4 * 3 * 5).reshape(4, 3, 5) % (highest + 1)).astype(np.uint16)
-            shown = PreviewFrame(job, mask, (2, 2, 1), (8, 5, 5), (10.0,) * 3, 0.5, "demo", {1: "ball"})
-            body, spec, part = encode_frame(shown, codec=codec)
-            frames.append((stamp.envelope(PREVIEW, body, ts=1.0, job=job, attempt=1, buffers=[spec]), part))
+            preview = PreviewFrame(job, mask, (2, 2, 1), (8, 5, 5), (10.0,) * 3, 0.5, "demo", {1: "ball"})
+            body, spec, part = encode_frame(preview, codec=codec)
+            frames.append((factory.envelope(PREVIEW, body, ts=1.0, job=job, attempt=1, buffers=[spec]), part))
     bodies: dict[str, dict[str, object]] = {
         "ping": {},
         "job.submit": {"volume": {"shape": [8, 8, 8]}, "params": {"a": 1}, "client_key": "k", "owner": "ada"},
@@ -175,7 +175,7 @@ def seeds(name: str) -> list[bytes]:
         "job.renew": {"job": job, "worker": "w", "attempt": 1, "wait_s": 1, "cancelling": False, "focus": [1, 2, 3]},
         "job.progress": {"job": job, "worker": "w", "attempt": 1, "progress": {"fraction": 0.5}},
     }
-    envelopes = [encode(stamp.envelope(type_, body, ts=1.0)) for type_, body in bodies.items()]
+    envelopes = [encode(factory.envelope(type_, body, ts=1.0)) for type_, body in bodies.items()]
     match name:
         case "envelope":
             return envelopes + [encode(header) for header, _ in frames]
@@ -192,9 +192,9 @@ def seeds(name: str) -> list[bytes]:
         case "topic":
             return [preview_topic(job), sync_topic(b"v1/event/", "n"), b"v1/owned/ada/", b"v1/owned/ada/x/"]
         case "inbound":
-            said = [{"type": "ping"}, {"type": "ack", "seq": 1}, {"type": "auth", "token": "x"}]
-            said += [{"type": "subscribe", "job_id": "*", "since": 3}, {"type": "unsubscribe", "job_id": job}]
-            return [json.dumps(one).encode() for one in said]
+            messages = [{"type": "ping"}, {"type": "ack", "seq": 1}, {"type": "auth", "token": "x"}]
+            messages += [{"type": "subscribe", "job_id": "*", "since": 3}, {"type": "unsubscribe", "job_id": job}]
+            return [json.dumps(message).encode() for message in messages]
         case _:
             from tests.fuzz.mutants import originals
 

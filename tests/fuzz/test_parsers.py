@@ -1,4 +1,4 @@
-"""Every parser of what others write: any text or bytes give an answer or the documented error, and nothing else."""
+"""Every parser of untrusted text or bytes returns a result or raises its documented error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ADDRESS: Final = st.one_of(
     ),
 )
 
-# Where the parsers are held to this that have a property test of their own beside their other tests.
+# Parsers that have a property test among their own tests.
 ELSEWHERE: Final = {
     "cryomamba.wire.envelope:decode": "tests/sdk/wire/test_envelope.py",
     "cryomamba.wire.buffers:decode_bytes": "tests/sdk/wire/test_buffers.py",
@@ -72,8 +72,8 @@ ELSEWHERE: Final = {
 
 
 @pytest.mark.parametrize(("parser", "where"), ELSEWHERE.items())
-def test_the_other_parsers_have_their_property_tests(parser: str, where: str) -> None:
-    """The parser is there, and so is a test by hypothesis that names it."""
+def test_other_parsers_have_property_tests(parser: str, where: str) -> None:
+    """The parser exists, and so does a Hypothesis test that names it."""
     module, _, name = parser.partition(":")
     assert hasattr(importlib.import_module(module), name)
     source = (ROOT / where).read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_the_other_parsers_have_their_property_tests(parser: str, where: str) ->
 
 
 def refused(parse: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether a parser raised one of our errors; any other goes through."""
+    """Return whether a parser raised a CryoMamba error; others propagate."""
     try:
         parse(*arguments)
     except CryoMambaError as error:
@@ -94,7 +94,7 @@ def refused(parse: Callable[..., Any], *arguments: Any) -> bool:
 
 @given(st.sampled_from(sorted(REQUESTS)) | st.text(max_size=20), BODIES)
 def test_bodies_of_requests(type_: str, body: dict[str, Any]) -> None:
-    """What is taken is taken again from what it would be sent as."""
+    """A body that is accepted is accepted again after it was serialized."""
     if not refused(parse_request, type_, body):
         found = parse_request(type_, body)
         assert parse_request(type_, found.model_dump(mode="json")) == found or "nan" in repr(found)
@@ -102,27 +102,27 @@ def test_bodies_of_requests(type_: str, body: dict[str, Any]) -> None:
 
 @given(BODIES)
 def test_errors_of_a_peer(body: dict[str, Any]) -> None:
-    """Whatever a peer says that went wrong becomes an error with a message."""
+    """Any error body of a peer becomes an error with a message."""
     assert isinstance(error_from_payload(body), CryoMambaError)
 
 
 @given(st.binary(max_size=200))
-def test_ids_of_headers_that_are_none(raw: bytes) -> None:
-    """An id is found or not."""
+def test_ids_in_invalid_headers(raw: bytes) -> None:
+    """The id is None or has a valid length."""
     found = readable_id(raw)
     assert found is None or 0 < len(found) <= 128
 
 
 @given(st.text(max_size=60) | st.integers().map(str))
 def test_cursors(text: str) -> None:
-    """A cursor is a number that SQLite can hold, or refused."""
+    """A cursor is a number that SQLite can store, or is refused."""
     if not refused(parse_cursor, text):
         assert 0 <= parse_cursor(text) < 2**63
 
 
 @given(ADDRESS)
 def test_endpoints(text: str) -> None:
-    """An address of a bus is one or refused, and only loopback is called local."""
+    """An address is valid or refused, and only loopback addresses are local."""
     refused(check_bus_url, text)
     if is_local_endpoint(text) and text.startswith("tcp://"):
         assert is_loopback_host(text.removeprefix("tcp://").rpartition(":")[0])
@@ -130,7 +130,7 @@ def test_endpoints(text: str) -> None:
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value, default=str).encode("utf-8", "replace")))
 def test_connection_and_key_files(raw: bytes) -> None:
-    """A file that is none is refused in a sentence without its folder."""
+    """An invalid file is refused with a message that does not contain its folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "x")
         path.touch(0o600)
@@ -142,8 +142,8 @@ def test_connection_and_key_files(raw: bytes) -> None:
 
 
 @given(st.text(max_size=100), st.text(max_size=100))
-def test_keys_and_tokens_that_are_none(name: str, key: str) -> None:
-    """Neither is let in, and nothing is written outside of the folder."""
+def test_invalid_keys_and_tokens(name: str, key: str) -> None:
+    """Neither is accepted, and nothing is written outside the folder."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder, "keys")
         BusKeys(home).find(key)
@@ -155,21 +155,21 @@ def test_keys_and_tokens_that_are_none(name: str, key: str) -> None:
 
 @given(st.text(max_size=40))
 def test_log_settings(text: str) -> None:
-    """A level and a form, or refused."""
+    """A setting gives a level and a format, or is refused."""
     if not refused(parse_log_setting, text):
         assert parse_log_setting(text)[1] in {"text", "json"}
 
 
 @given(st.text(max_size=40), st.text("eyJabcXYZ019-_", min_size=12, max_size=40), st.text(max_size=40))
 def test_secrets_in_logs(before: str, secret: str, after: str) -> None:
-    """What is written as a token, a signature or a key is blotted out of any line."""
+    """Tokens, signatures and keys are redacted in any line."""
     for line in (f"Bearer {secret}", f"token={secret}", f"signature={secret}", f"secret: {secret}"):
         assert secret not in redact_secrets(f"{before} {line} {after}").replace(before, "").replace(after, "")
 
 
 @given(st.text(max_size=300))
 def test_names_of_files(text: str) -> None:
-    """A label is no path, and only a UUID becomes a part of one."""
+    """A label is not a path, and only a UUID becomes part of one."""
     label = label_of(text)
     assert label
     assert len(label) <= 200
@@ -180,7 +180,7 @@ def test_names_of_files(text: str) -> None:
 
 @given(BODIES)
 def test_upload_requests(body: dict[str, Any]) -> None:
-    """Pydantic's error is the only one."""
+    """The only error is that of Pydantic."""
     try:
         found = UploadRequest.model_validate(body)
     except ValueError:
@@ -190,13 +190,13 @@ def test_upload_requests(body: dict[str, Any]) -> None:
 
 @given(st.text(max_size=200) | JSON.map(lambda value: json.dumps(value, default=str)))
 def test_messages_of_a_websocket(text: str) -> None:
-    """One of ours, or refused."""
+    """A message has a known type, or is refused."""
     refused(parse_inbound, text)
 
 
 @given(st.text("bytes=0123456789-, \t", max_size=60))
 def test_ranges(text: str) -> None:
-    """A header that is taken for a range has numbers that fit; the test of its speed is that this ends."""
+    """An accepted range has numbers of at most 19 digits; the pattern has no catastrophic backtracking."""
     found = _RANGE.fullmatch(text)
     if found:
         assert all(len(number) <= 19 for number in text.replace("bytes=", "").replace(",", "-").split("-") if number)
@@ -204,7 +204,7 @@ def test_ranges(text: str) -> None:
 
 @given(st.dictionaries(st.sampled_from(["origin", "host"]), ADDRESS), st.lists(ADDRESS, max_size=2))
 def test_origins(headers: dict[str, str], allowed: list[str]) -> None:
-    """Any header is judged, and a page of another host passes only if it is named."""
+    """A page of another host passes only if its origin is allowed."""
     if origin_allowed(headers, allowed) and "origin" in headers:
         named = headers["origin"].lower() in allowed
         assert named or headers["origin"].lower().endswith(headers["host"].lower())
@@ -213,7 +213,7 @@ def test_origins(headers: dict[str, str], allowed: list[str]) -> None:
 @settings(max_examples=30)
 @given(st.binary(max_size=1100))
 def test_packed_files(raw: bytes) -> None:
-    """Streams that are none, or that end early, are refused."""
+    """Invalid and truncated streams are refused."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "x.mrc.gz")
         for head in (b"\x1f\x8b\x08", b"BZh9", b""):
@@ -224,7 +224,7 @@ def test_packed_files(raw: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["HOME", "GATEWAY_PORT", "ROOTS", "LEASE_S", "KEY", "GATEWAY_ORIGINS", "BUS_JOBS"])
 def test_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable of any content is used, or refused by its name."""
+    """Any value of a variable is used, or refused with the name of the variable."""
 
     @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40))
     def check(value: str) -> None:

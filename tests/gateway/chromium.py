@@ -34,7 +34,7 @@ def browser(url: str, profile: Path, *options: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(DEADLINE_S)
 
 
 class Tab:

@@ -79,7 +79,7 @@ class Worker:
 
     async def claim(self) -> JobRecord:
         """Take the next job."""
-        reply = await self.channel.request("job.claim", Claim(worker=self.name, engines=("demo",)), timeout=20)
+        reply = await self.channel.request("job.claim", Claim(worker=self.name, engines=("demo",)), timeout=DEADLINE_S)
         record = Claimed.model_validate(reply.body).job
         assert record is not None
         return record

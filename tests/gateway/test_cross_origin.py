@@ -76,7 +76,7 @@ def test_the_references_example_runs_in_a_browser(site: Site, tmp_path: Path) ->
     example = re.search(r"```js\n(.*?)```", REFERENCE.read_text("utf-8"), re.DOTALL)
     assert example is not None
     with Stack(tmp_path / "home", env={"CRYOMAMBA_GATEWAY_ORIGINS": site.origin}) as stack:
-        stack.start().wait_ready(timeout=60)
+        stack.start().wait_ready()
         script = example[1].replace("127.0.0.1:8000", stack.http_url.removeprefix("http://"))
         site.page = PAGE.replace("SCRIPT", script)
         with browser(site.origin, tmp_path / "profile"):

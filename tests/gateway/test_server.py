@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cryomamba.errors import InvalidRequestError, UnavailableError
-from cryomamba.testing import wait_until
+from cryomamba.testing import DEADLINE_S, wait_until
 from cryomamba_gateway.__main__ import main
 from cryomamba_gateway.server import listen, url_of
 
@@ -43,7 +43,7 @@ def test_it_announces_itself_and_ends_cleanly(process: subprocess.Popen[bytes], 
     file = tmp_path / "home" / "gateway.json"
     sent = json.loads(wait_until(lambda: file.read_text() if file.exists() else "", what="the announcement"))
     assert sent["pid"] == process.pid
-    with urllib.request.urlopen(f"{sent['url']}/v1/healthz", timeout=10) as reply:
+    with urllib.request.urlopen(f"{sent['url']}/v1/healthz", timeout=DEADLINE_S) as reply:
         assert reply.status == 200
     host, port = sent["url"].removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as watcher, socket.create_connection((host, int(port))) as slow:
@@ -56,7 +56,7 @@ def test_it_announces_itself_and_ends_cleanly(process: subprocess.Popen[bytes], 
             b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
         )
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE_S) == 0
     assert not file.exists()
     assert not psutil.pid_exists(process.pid) or not psutil.Process(process.pid).children()
 
@@ -66,7 +66,11 @@ def test_a_port_in_use_is_an_error_message(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
-            COMMAND, env={**environment, "CRYOMAMBA_GATEWAY_PORT": port}, capture_output=True, text=True, timeout=30
+            COMMAND,
+            env={**environment, "CRYOMAMBA_GATEWAY_PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
         )
     assert ended.returncode == 4
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
@@ -83,7 +87,7 @@ def test_it_listens_on_loopback_only(host: str) -> None:
 def test_a_proxys_host_name_requires_tokens(environment: dict[str, str]) -> None:
     """Behind a proxy the gateway would be open to the world, so without tokens it ends with status 2 and a hint."""
     named = {**environment, "CRYOMAMBA_GATEWAY_HOSTS": "em.example.org"}
-    ended = subprocess.run(COMMAND, env=named, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(COMMAND, env=named, capture_output=True, text=True, timeout=DEADLINE_S)
     assert ended.returncode == 2
     assert "em.example.org" in ended.stderr
     assert "cryomamba tokens create" in ended.stderr

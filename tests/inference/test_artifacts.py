@@ -106,7 +106,7 @@ def test_a_label_that_does_not_occur_has_no_place() -> None:
 
 
 def test_a_cancel_while_writing(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
-    """A cancel is heard while files are written."""
+    """A cancel takes effect while files are written."""
     control = Control()
     recorder.on_report = lambda report: control.cancel() if report.stage == "writing files" else None
     with pytest.raises(JobFailedError, match="cancelled"):
@@ -116,10 +116,10 @@ def test_a_cancel_while_writing(make_volume: Any, tmp_path: Path, recorder: Any)
 def test_finished_files_survive_a_power_cut(
     make_volume: Any, tmp_path: Path, recorder: Any, disk_order: DiskOrder
 ) -> None:
-    """Each file is on the disk before it has its final name, and the name before the job is told to be finished."""
+    """Each file is on the disk before it has its final name, and has that before the job is reported as finished."""
     work, final = tmp_path / "work", tmp_path / "home" / "artifacts" / "job"
     artifacts = artifacts_of(make_volume(), work, recorder)
-    disk_order.done = [step for step in disk_order.done if step[0] == "sync"]
+    disk_order.calls = [step for step in disk_order.calls if step[0] == "sync"]
     publish(work, final, artifacts)
     assert disk_order.check() == len(artifacts)
 

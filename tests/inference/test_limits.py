@@ -45,11 +45,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     (tmp_path / "site" / "glutton.py").write_text(GLUTTON)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: glutton\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[cryomamba.engines]\nglutton = glutton:Glutton\n")
-    env = {
-        "PYTHONPATH": str(tmp_path / "site"),
-        "CRYOMAMBA_JOB_MEMORY": "500000000",
-        "CRYOMAMBA_JOB_SECONDS": "3",
-    }
+    env = {"PYTHONPATH": str(tmp_path / "site"), "CRYOMAMBA_JOB_MEMORY": "500000000", "CRYOMAMBA_JOB_SECONDS": "3"}
     with Stack(tmp_path / "home", roots=[tmp_path], env=env) as stack:
         yield stack.start("broker", "inference")
 
@@ -65,11 +61,11 @@ def has_worker(client: cryomamba.Client) -> bool:
 def test_a_job_that_takes_too_much_is_ended(stack: Stack) -> None:
     """Too much memory and too much time fail the job at once and for good; the next job completes."""
     with cryomamba.connect(stack.bus_url) as client:
-        wait_until(lambda: has_worker(client), timeout=60, what="a worker")
+        wait_until(lambda: has_worker(client), what="a worker")
         ends = []
         for engine, params in (("glutton", {}), ("demo", {"seconds": 60}), ("demo", {"seconds": 0})):
             job = client.submit(shape=(8, 8, 8), engine=engine, params=params)
-            wait_until(lambda job_id=job.job_id: client.record(job_id).state.final, timeout=60, what="the end")  # type: ignore[misc]
+            wait_until(lambda job_id=job.job_id: client.record(job_id).state.final, what="the end")  # type: ignore[misc]
             ends.append(client.record(job.job_id))
     large, long, good = ends
     assert (large.attempt, [error.code for error in large.errors]) == (1, ["out_of_memory"])

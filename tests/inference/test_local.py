@@ -125,7 +125,7 @@ def test_a_run_takes_no_more_disk_than_its_engine_tells(
         return False
 
     found = Registry.discover().get(engine)
-    told = describe(found)
+    info = describe(found)
     formats: list[ExportFormat] = ["nifti", "nrrd"]
     if found.keeps_scores:
         formats.append("scores")
@@ -133,9 +133,9 @@ def test_a_run_takes_no_more_disk_than_its_engine_tells(
     runner.run(path, request, output=out / "mask.mrc", on_event=lambda _event: None, cancelled=look, formats=formats)
     look()
     shape = inspect(path).shape
-    nodes = told.scratch.nbytes(shape, (voxel_A,) * 3, params.get("diameter_A", 1.0)) if told.scratch else 0
+    nodes = info.scratch.nbytes(shape, (voxel_A,) * 3, params.get("diameter_A", 1.0)) if info.scratch else 0
     headers = 4 * 1024
-    assert prod(shape) < fullest <= told.disk_per_voxel * prod(shape) + nodes + headers
+    assert prod(shape) < fullest <= info.disk_per_voxel * prod(shape) + nodes + headers
 
 
 def test_a_cancelled_run_leaves_nothing(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:
@@ -150,10 +150,7 @@ def test_a_cancelled_run_leaves_nothing(runner: LocalRunner, make_volume: Any, t
 
 @pytest.mark.parametrize(
     ("engine", "params", "code"),
-    [
-        ("nosuch", {}, ErrorCode.UNKNOWN_ENGINE),
-        ("threshold", {"sigma_A": -1}, ErrorCode.INVALID_PARAMETERS),
-    ],
+    [("nosuch", {}, ErrorCode.UNKNOWN_ENGINE), ("threshold", {"sigma_A": -1}, ErrorCode.INVALID_PARAMETERS)],
 )
 def test_what_cannot_run_is_refused(
     runner: LocalRunner, make_volume: Any, tmp_path: Path, engine: str, params: dict[str, Any], code: ErrorCode

@@ -24,6 +24,7 @@ from cryomamba_inference.executor import InlineExecutor
 from cryomamba_inference.local import LocalRunner
 from cryomamba_inference.runner import Control, Task, run_task
 
+pytestmark = pytest.mark.slow
 ALL: dict[str, Any] = {"instances": True, "medial_surface": True, "normals": True, "point_spacing_A": 100.0}
 MADE: tuple[ExportFormat, ...] = ("instances", "medial_surface", "normals", "csv")
 

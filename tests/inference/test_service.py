@@ -103,6 +103,7 @@ def work_left(stack: Stack) -> list[Path]:
     return sorted((stack.home / "work").glob("*/*"))
 
 
+@pytest.mark.slow
 async def test_a_stubborn_engine_is_ended_after_a_grace(stubborn_package: Path, stack: Stack) -> None:
     """An engine that ignores a cancel is killed with its process; the next job gets a new process."""
     with patch.object(attempt, "GRACE_S", 0.1):
@@ -122,6 +123,7 @@ async def test_a_stubborn_engine_is_ended_after_a_grace(stubborn_package: Path, 
     assert work_left(stack) == []
 
 
+@pytest.mark.slow
 async def test_a_lost_lease_ends_the_work(stack: Stack) -> None:
     """When the broker has taken the job back, its process is ended, its files are deleted, and the job starts again."""
     async with serving(stack) as (service, client):
@@ -139,6 +141,7 @@ async def test_a_lost_lease_ends_the_work(stack: Stack) -> None:
     assert work_left(stack) == []
 
 
+@pytest.mark.slow
 async def test_a_service_that_stops_releases_its_job(stack: Stack) -> None:
     """At the end the job is pending again without having cost an attempt, and no process or file is left."""
     async with serving(stack) as (service, client):
@@ -154,6 +157,7 @@ async def test_a_service_that_stops_releases_its_job(stack: Stack) -> None:
     assert work_left(stack) == []
 
 
+@pytest.mark.slow
 async def test_a_child_that_dies_while_idle_is_replaced(stack: Stack) -> None:
     """SIGKILL of an idle compute process has no effect: the next job completes on its first attempt."""
     async with serving(stack) as (service, client):
@@ -165,6 +169,7 @@ async def test_a_child_that_dies_while_idle_is_replaced(stack: Stack) -> None:
     assert (record.attempt, record.errors) == (1, ())
 
 
+@pytest.mark.slow
 async def test_the_worker_registers_with_a_new_broker(stack: Stack) -> None:
     """After the broker has been replaced, the idle service registers again and works."""
     async with serving(stack) as (_, client):

@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OURS: Final = ("cryomamba", "cryomamba_", "napari_cryomamba")
 SERVICES: Final = "services"
+PACKAGES: Final = packages_distributions()
 # The folders whose code an extra is for.
 FOLDERS: Final[Mapping[str, Sequence[str]]] = {
     "": ("sdk", "cli"),
@@ -45,6 +47,7 @@ def files(folder: str) -> Iterator[Path]:
     return (path for path in (ROOT / folder).rglob("*.py") if "testing" not in path.parts)
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Return the top-level modules that a file imports, those of `import_optional` too."""
     found: set[str] = set()
@@ -61,9 +64,8 @@ def imported(path: Path) -> set[str]:
 
 def distributions(modules: set[str]) -> set[str]:
     """Return the packages that foreign modules come from."""
-    known = packages_distributions()
     foreign = {name for name in modules if name not in sys.stdlib_module_names and not name.startswith(OURS)}
-    return {known[name][0].lower().replace("_", "-") for name in foreign if name in known}
+    return {PACKAGES[name][0].lower().replace("_", "-") for name in foreign if name in PACKAGES}
 
 
 @pytest.mark.parametrize("extra", FOLDERS)

@@ -85,7 +85,7 @@ def test_a_write_that_is_not_durable_never_waits_for_the_disk(tmp_path: Path, di
     write_atomically(tmp_path / "x", "x", durable=False)
     with atomic_path(tmp_path / "y", durable=False) as part:
         part.mkdir()
-    assert all(kind == "rename" for kind, _, _ in disk_order.done)
+    assert all(kind == "rename" for kind, _, _ in disk_order.calls)
 
 
 def test_a_folder_replaces_the_one_of_its_name(tmp_path: Path) -> None:

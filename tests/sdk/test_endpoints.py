@@ -58,7 +58,7 @@ def test_local_endpoints() -> None:
 
 @pytest.mark.parametrize("url", ["", "tcp://", "tcp://host", "tcp://host:99999", "http://h:1", "ipc://", "nonsense"])
 def test_a_bus_address_that_is_none_is_refused(url: str) -> None:
-    """A typing error in an address is told with the right form."""
+    """The error for a mistyped address shows the right form."""
     with pytest.raises(InvalidRequestError, match="not an address"):
         check_bus_url(url)
 

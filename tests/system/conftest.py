@@ -1,4 +1,4 @@
-"""Real stacks of services, real volumes, and an engine from a package of its own."""
+"""Real stacks of services, small volumes, and an engine in a package of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryomamba.stack import SERVICES
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 
@@ -23,14 +24,14 @@ from cryomamba.engines.api import Engine, EngineParameters
 
 
 class Parameters(EngineParameters):
-    seconds: float = Field(1.0, ge=0, le=60, title="Seconds", description="How long a tile holds the interpreter.")
+    seconds: float = Field(1.0, ge=0, le=60, title="Seconds", description="How long a tile holds the interpreter lock.")
 
 
 class Hog(Engine[Parameters]):
-    """Holds the interpreter lock for a while in each tile; labels what is above zero."""
+    """Holds the interpreter lock for a while in each tile; labels the voxels above zero."""
 
     name = "hog"
-    summary = "Holds the interpreter"
+    summary = "Holds the interpreter lock"
     Parameters = Parameters
     labels: ClassVar = {1: "positive"}
 
@@ -43,19 +44,31 @@ class Hog(Engine[Parameters]):
 
 @pytest.fixture
 def make_stack(tmp_path: Path) -> Iterator[StackMaker]:
-    """Make stacks with homes of their own; all of them end with the test."""
-    with ExitStack() as ending:
+    """Make stacks with data directories of their own; all of them stop with the test."""
+    with ExitStack() as stacks:
 
         def make(name: str = "home", **env: str) -> Stack:
-            return ending.enter_context(Stack(tmp_path / name, roots=[tmp_path], env=env))
+            return stacks.enter_context(Stack(tmp_path / name, roots=[tmp_path], env=env))
 
         yield make
 
 
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with short leases that reads the files of every test."""
+    folder = tmp_path_factory.getbasetemp()
+    with Stack(tmp_path_factory.mktemp("stack"), roots=[folder], env={"CRYOMAMBA_LEASE_S": "2"}) as stack:
+        yield stack.start()
+
+
 @pytest.fixture
-def stack(make_stack: StackMaker) -> Stack:
-    """A ready stack with short leases."""
-    return make_stack(CRYOMAMBA_LEASE_S="2").start().wait_ready()
+def stack(shared_stack: Stack) -> Stack:
+    """The ready stack of the module; a service that an earlier test has ended is started again."""
+    for service in SERVICES:
+        process = shared_stack.processes.get(service)
+        if process is None or process.poll() is not None:
+            shared_stack.start(service)
+    return shared_stack.wait_ready()
 
 
 @pytest.fixture
@@ -71,7 +84,7 @@ def tomogram(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hog_package(tmp_path: Path) -> Path:
-    """An installed third-party package with an engine, as a folder for PYTHONPATH."""
+    """A folder for PYTHONPATH with an installed third-party package that has an engine."""
     folder = tmp_path / "site"
     info = folder / "hog-1.0.dist-info"
     info.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A whole stack with keys and tokens: the processes find theirs, and a killed gateway costs no byte of an upload."""
+"""A stack with bus keys and tokens: each process finds its own, and an upload survives a killed gateway."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ import cryomamba
 from cryomamba.access.roles import Role
 from cryomamba.errors import AccessError
 from cryomamba.models.events import PreviewEvent
-from cryomamba.testing import Stack
+from cryomamba.testing import DEADLINE_S, Stack
 from cryomamba_server.bus_keys import BusKeys
 from cryomamba_server.tokens import Scope, TokenStore
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
     """A running stack with CURVE on the bus and tokens at the gateway, and a token."""
-    home = tmp_path_factory.mktemp("locked") / "home"
+    home = tmp_path_factory.mktemp("protected") / "home"
     BusKeys(home / "keys").init()
     token, _ = TokenStore(home / "keys").create("ada", [Scope.WRITE], days=1)
     env = {"CRYOMAMBA_LEASE_S": "5", "CRYOMAMBA_LOG": "debug,json"}
     with Stack(home, roots=[home / "nowhere"], env=env) as stack:
-        yield stack.start().wait_ready(timeout=120), token
+        yield stack.start().wait_ready(), token
 
 
-def test_a_locked_stack_segments_what_is_sent(
-    locked: tuple[Stack, str], tomogram: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_protected_stack_segments_an_upload(
+    protected: tuple[Stack, str], tomogram: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Upload, segment, watch and download through the gateway; a viewer on the bus sees the mask and may not submit."""
-    stack, token = locked
+    """Upload, segment, watch and download through the gateway; a viewer on the bus gets previews and may not submit."""
+    stack, token = protected
     BusKeys(stack.home / "keys").add("vera", Role.VIEWER, file=tmp_path / "vera.key", owner="ada")
     with cryomamba.connect(stack.http_url, token=token) as client:
         file = client.upload(tomogram)
@@ -54,12 +54,11 @@ def test_a_locked_stack_segments_what_is_sent(
             viewer.submit(shape=(8, 8, 8))
         with pytest.raises(AccessError):
             viewer.retry(job.job_id)
-    told = secrets_told(stack, secrets_of(stack, token, job.job_id))
-    assert told == []
+    assert exposures(stack, use_secrets(stack, token, job.job_id)) == []
 
 
-def secrets_of(stack: Stack, token: str, job_id: str) -> list[str]:
-    """Use a signed link, a bad token and a bad signature, and return all that is secret in this home."""
+def use_secrets(stack: Stack, token: str, job_id: str) -> list[str]:
+    """Use a signed link, an invalid token and an invalid signature; return all secrets of the data directory."""
     bearer = {"Authorization": f"Bearer {token}"}
     link = httpx.post(f"{stack.http_url}/v1/jobs/{job_id}/artifacts/mask.mrc/link", headers=bearer).json()["url"]
     assert httpx.get(stack.http_url + link).status_code == 200
@@ -76,26 +75,26 @@ def secrets_of(stack: Stack, token: str, job_id: str) -> list[str]:
     return [token, token.rpartition(".")[2], signature, bad.rpartition(".")[2], *stored, *paired]
 
 
-def secrets_told(stack: Stack, secrets: list[str]) -> list[str]:
-    """Return where a secret stands in a log or in what other people see of a process."""
+def exposures(stack: Stack, secrets: list[str]) -> list[str]:
+    """Return the logs and command lines that contain a secret."""
     shown = {service: stack.log(service) for service in ("broker", "inference", "gateway")}
     assert all(shown.values())
     for service in stack.processes.values():
         parent = psutil.Process(service.pid)
         for process in (parent, *parent.children(recursive=True)):
             shown[f"process {process.name()} {process.pid}"] = " ".join(process.cmdline())
-    return [place for place, text in shown.items() if any(secret in text for secret in secrets)]
+    return [where for where, text in shown.items() if any(secret in text for secret in secrets)]
 
 
-def test_a_killed_gateway_costs_no_byte(
-    locked: tuple[Stack, str], tomogram: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_upload_survives_a_killed_gateway(
+    protected: tuple[Stack, str], tomogram: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upload goes on after SIGKILL of the gateway, with the parts that were there."""
+    """An upload continues after SIGKILL of the gateway, from the parts that had arrived."""
     monkeypatch.setattr("cryomamba.client.upload.PART_BYTES", 4096)
-    stack, token = locked
+    stack, token = protected
     total, half = tomogram.stat().st_size, threading.Event()
     sent: list[int] = []
-    outcome: list[str] = []
+    digests: list[str] = []
 
     def note(done: int, _: int) -> None:
         sent.append(done)
@@ -104,13 +103,13 @@ def test_a_killed_gateway_costs_no_byte(
 
     def send() -> None:
         with cryomamba.connect(stack.http_url, token=token) as client:
-            outcome.append(client.upload(tomogram, progress=note, parallel=2).sha256)
+            digests.append(client.upload(tomogram, progress=note, parallel=2).sha256)
 
     sending = threading.Thread(target=send)
     sending.start()
-    assert half.wait(20)
+    assert half.wait(DEADLINE_S)
     stack.kill("gateway")
     stack.start("gateway").wait_ready()
-    sending.join(60)
-    assert outcome == [hashlib.sha256(tomogram.read_bytes()).hexdigest()]
+    sending.join(DEADLINE_S)
+    assert digests == [hashlib.sha256(tomogram.read_bytes()).hexdigest()]
     assert sorted(sent) == sent

@@ -1,4 +1,4 @@
-"""Volumes with every property a header can have go through, and their masks lie exactly on them."""
+"""Volumes with every property that a header can have are segmented, and each mask has the grid of its volume."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def copied(path: Path, folder: Path) -> Path:
     return target
 
 
-def assert_lies_on(mask_path: Path, volume_path: Path) -> None:
-    """The mask keeps grid, cell, start, origin and axes, has true statistics, and no library has a word to say."""
+def assert_same_grid(mask_path: Path, volume_path: Path) -> None:
+    """The mask keeps grid, cell, start, origin and axes, has right statistics, and no library warns about it."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert mrcfile.validate(mask_path)
@@ -84,23 +84,23 @@ def in_this_process(path: Path, target: Path) -> Path:
     return target
 
 
-def check_all_ways(stack: Stack, path: Path, folder: Path) -> None:
-    ways = [
+def check_all_routes(stack: Stack, path: Path, folder: Path) -> None:
+    masks = [
         through_services(stack, stack.bus_url, path, folder / "bus.mrc"),
         through_services(stack, stack.http_url, path, folder / "http.mrc"),
         in_this_process(path, folder / "local.mrc"),
     ]
-    for mask in ways:
-        assert_lies_on(mask, path)
-    assert len({mask.read_bytes()[1024:] for mask in ways}) == 1
+    for mask in masks:
+        assert_same_grid(mask, path)
+    assert len({mask.read_bytes()[1024:] for mask in masks}) == 1
 
 
-def test_every_header_property_goes_all_ways(stack: Stack, tmp_path: Path) -> None:
-    """Permuted axes, starts, origin, cell and extended header survive bus, gateway and local run, with equal masks."""
-    check_all_ways(stack, generated(tmp_path), tmp_path)
+def test_every_header_property_is_kept(stack: Stack, tmp_path: Path) -> None:
+    """Axes, starts, origin, cell and extended header are kept over bus, gateway and a local run, with equal masks."""
+    check_all_routes(stack, generated(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("name", list(SOURCES))
-def test_real_files_go_all_ways(name: str, stack: Stack, tmp_path: Path, shared_data: Path) -> None:
-    """Real maps survive bus, gateway and local run, with equal masks."""
-    check_all_ways(stack, SOURCES[name](tmp_path, shared_data), tmp_path)
+def test_real_files_are_segmented(name: str, stack: Stack, tmp_path: Path, shared_data: Path) -> None:
+    """Real maps give equal masks over bus, gateway and a local run."""
+    check_all_routes(stack, SOURCES[name](tmp_path, shared_data), tmp_path)

@@ -1,4 +1,4 @@
-"""The package on the page about engines of one's own: installed, found, offered, run, and its scores cut anew."""
+"""The package of the page "Adding an engine": installed, found, listed, run, and its scores thresholded again."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from cryomamba.engines.api import Engine, Slices, Tile, TileResult, VolumeContex
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.geometry import Shape
-from cryomamba.testing import Stack
+from cryomamba.testing import DEADLINE_S, Stack
 from cryomamba.volumes import open_volume, stream_statistics, write_volume
 from napari_cryomamba.models.form import FormModel
 
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "guide" / "adding-an-engine.md"
 BEADS = ((8, 9, 12), (12, 24, 20), (22, 14, 40), (25, 31, 33))
@@ -34,7 +35,7 @@ BEADS = ((8, 9, 12), (12, 24, 20), (22, 14, 40), (25, 31, 33))
 
 @pytest.fixture(scope="module")
 def beads_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the documentation's page, built and installed into a folder for PYTHONPATH."""
+    """The package of the page, built and installed into a folder for PYTHONPATH."""
     source, site = tmp_path_factory.mktemp("cryomamba-beads"), tmp_path_factory.mktemp("site")
     for name, code in re.findall(
         r'^```\w+ title="(.+?)"\n(.*?)^```', PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
@@ -42,13 +43,13 @@ def beads_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (source / name).write_text(code, encoding="utf-8")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     install += ["--no-deps", "--no-build-isolation", "--target", str(site), str(source)]
-    subprocess.run(install, check=True, timeout=120)
+    subprocess.run(install, check=True, timeout=DEADLINE_S)
     return site
 
 
 @pytest.fixture
 def registry(beads_package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    """The engines of this process, with that of the package."""
+    """The engines of this process and the one of the package."""
     monkeypatch.syspath_prepend(str(beads_package))
     yield Registry.discover()
     del sys.modules["cryomamba_beads"]
@@ -56,7 +57,7 @@ def registry(beads_package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
 
 @pytest.fixture
 def tomogram(tmp_path: Path) -> Path:
-    """Dark beads of 100 Å in noise, voxels of 10 Å that are longer along z."""
+    """Dark beads of 100 Å in noise; voxels of 12.5 × 10 × 10 Å."""
     density = np.random.default_rng(5).normal(0, 0.5, (32, 40, 48)).astype(np.float32)
     z, y, x = np.indices(density.shape)
     for at in BEADS:
@@ -66,12 +67,12 @@ def tomogram(tmp_path: Path) -> Path:
 
 
 def expected(scores: Path, high: int) -> np.ndarray:
-    """Return the mask that a plain cut of the scores makes."""
+    """Return the mask of the scores at or above a threshold."""
     mask: np.ndarray = (read(scores) >= high).astype(np.int8)
     return mask
 
 
-def places(table: Path) -> list[tuple[int, ...]]:
+def positions(table: Path) -> list[tuple[int, ...]]:
     with table.open(newline="", encoding="utf-8") as file:
         return sorted(tuple(round(float(row[axis])) for axis in "zyx") for row in csv.DictReader(file))
 
@@ -79,13 +80,13 @@ def places(table: Path) -> list[tuple[int, ...]]:
 def run_cli(package: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(package), "CRYOMAMBA_HOME": str(folder / "cli"), "CRYOMAMBA_PROCESSES": "2"}
     command = [sys.executable, "-m", "cryomamba_cli", *(str(argument) for argument in arguments)]
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=True, timeout=120)
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
 
 
 def post(url: str, body: object) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as reply:
+        return json.load(reply)
 
 
 def read(path: Path) -> np.ndarray:
@@ -93,52 +94,52 @@ def read(path: Path) -> np.ndarray:
         return np.array(file.data)
 
 
-def span(start: Shape, shape: Shape, reach: Shape) -> Slices:
-    """Return the slices of a box, wider by some voxels on either side."""
-    z, y, x = (slice(a - more, a + side + more) for a, side, more in zip(start, shape, reach, strict=True))
+def box(start: Shape, shape: Shape, margin: Shape) -> Slices:
+    """Return the slices of a box with a margin on either side."""
+    z, y, x = (slice(a - more, a + side + more) for a, side, more in zip(start, shape, margin, strict=True))
     return z, y, x
 
 
-def graded(engine: Engine[Any], whole: np.ndarray, start: Shape, shape: Shape, halo: Shape) -> TileResult:
-    """Return what the engine finds in a box of the volume."""
-    found = engine.predict(Tile(whole[span(start, shape, halo)], span(halo, shape, (0, 0, 0)), start, shape))
+def predict(engine: Engine[Any], whole: np.ndarray, start: Shape, shape: Shape, halo: Shape) -> TileResult:
+    """Return the result of the engine for a box of the volume."""
+    found = engine.predict(Tile(whole[box(start, shape, halo)], box(halo, shape, (0, 0, 0)), start, shape))
     assert isinstance(found, TileResult)
     return found
 
 
 def test_without_services(beads_package: Path, tomogram: Path, tmp_path: Path) -> None:
-    """The command line lists it, runs it, writes its picks, and cuts its scores anew."""
+    """The command line lists the engine, runs it, writes its picks, and thresholds its scores again."""
     listed = json.loads(run_cli(beads_package, tmp_path, "engines", "beads", "--json").stdout)
     assert listed["parameters"]["properties"]["diameter_A"]["unit"] == "\u00c5"
     run_cli(beads_package, tmp_path, "segment", tomogram, "-e", "beads", "--scores", "-o", "a.mrc")
-    assert places(tmp_path / "a.csv") == list(BEADS)
+    assert positions(tmp_path / "a.csv") == list(BEADS)
     mask = read(tmp_path / "a.mrc")
     assert np.array_equal(mask, expected(tmp_path / "a_scores.mrc", 120))
     assert all(mask[at] for at in BEADS)
     run_cli(beads_package, tmp_path, "threshold", "a_scores.mrc", "--high", 90, "-o", "b.mrc")
     assert np.array_equal(read(tmp_path / "b.mrc"), expected(tmp_path / "a_scores.mrc", 90))
-    assert places(tmp_path / "b.csv") == list(BEADS)
+    assert positions(tmp_path / "b.csv") == list(BEADS)
 
 
-def test_its_halo_is_right(registry: Registry, tomogram: Path) -> None:
-    """A core in the middle of the volume has the scores and places that the whole volume has there."""
+def test_the_halo_is_large_enough(registry: Registry, tomogram: Path) -> None:
+    """A core within the volume gets the scores and picks that the whole volume has there."""
     engine = registry.create("beads", {})
     with open_volume(tomogram) as volume:
         whole, statistics = volume.read(*(slice(None),) * 3), stream_statistics(volume)
-        engine.prepare(VolumeContext(volume.shape, volume.voxel_size_A, statistics, lambda where: whole[where]))
+        engine.prepare(VolumeContext(volume.shape, volume.voxel_size_A, statistics, lambda slices: whole[slices]))
         halo = engine.halo(volume.voxel_size_A)
-    every = graded(engine, whole, (0, 0, 0), whole.shape, (0, 0, 0))
+    every = predict(engine, whole, (0, 0, 0), whole.shape, (0, 0, 0))
     start, shape = (11, 13, 15), (9, 12, 14)
-    here = graded(engine, whole, start, shape, halo)
-    inside = span(start, shape, (0, 0, 0))
+    here = predict(engine, whole, start, shape, halo)
+    inside = box(start, shape, (0, 0, 0))
     assert np.array_equal(here.labels, every.labels[inside])
     within = [all(s.start <= at < s.stop for at, s in zip(row, inside, strict=False)) for row in every.points]
     assert np.array_equal(here.points, every.points[within])
     assert len(here.points) == 1
 
 
-def test_the_desktop_makes_a_form_of_it(registry: Registry) -> None:
-    """Titles with units, bounds in words, and only what differs from the defaults is sent."""
+def test_the_desktop_makes_a_form(registry: Registry) -> None:
+    """Fields have titles with units and bounds in words; only values that differ from the defaults are sent."""
     form = FormModel(registry.get("beads").Parameters.model_json_schema())
     assert [(field.label, field.kind, field.bounds_text) for field in form.fields] == [
         ("Diameter (\u00c5)", "number", "at least 20 and at most 1000"),
@@ -152,25 +153,25 @@ def test_the_desktop_makes_a_form_of_it(registry: Registry) -> None:
 def test_with_services(
     make_stack: Callable[..., Stack], beads_package: Path, hog_package: Path, tomogram: Path, tmp_path: Path
 ) -> None:
-    """Bus and gateway offer it with its schema; a threshold by client, HTTP and command line makes a job of its own."""
+    """A server lists the engine with its schema; a new threshold by client, HTTP and command line makes a new job."""
     paths = f"{beads_package}{os.pathsep}{hog_package}"
     stack = make_stack(CRYOMAMBA_LEASE_S="5", PYTHONPATH=paths).start().wait_ready()
-    with urllib.request.urlopen(f"{stack.http_url}/v1/server/info", timeout=30) as answer:
-        offered = {engine["name"]: engine for engine in json.load(answer)["engines"]}
-    assert {"beads", "hog", "rethreshold"} <= offered.keys()
-    assert offered["beads"]["parameters"]["properties"]["high"]["maximum"] == 255
+    with urllib.request.urlopen(f"{stack.http_url}/v1/server/info", timeout=DEADLINE_S) as reply:
+        engines = {engine["name"]: engine for engine in json.load(reply)["engines"]}
+    assert {"beads", "hog", "rethreshold"} <= engines.keys()
+    assert engines["beads"]["parameters"]["properties"]["high"]["maximum"] == 255
     with cryomamba.connect(stack.bus_url) as client:
         first = client.submit(tomogram, engine="beads").wait()
         assert {"mask.mrc", "scores.mrc", "picks.csv", "picks.star", "stats.json"} <= {
             file.name for file in first.artifacts
         }
         scores = client.download(first.job_id, "scores.mrc", tmp_path)
-        assert places(client.download(first.job_id, "picks.csv", tmp_path)) == list(BEADS)
+        assert positions(client.download(first.job_id, "picks.csv", tmp_path)) == list(BEADS)
         stats = json.loads(client.download(first.job_id, "stats.json", tmp_path).read_text())
         assert stats["threshold"] == {"high": 120, "low": 120, "min_voxels": 0}
         moved = client.threshold(first.job_id, 90).wait()
         assert np.array_equal(read(client.download(moved.job_id, to=tmp_path / "90.mrc")), expected(scores, 90))
-        assert places(client.download(moved.job_id, "picks.csv", tmp_path)) == list(BEADS)
+        assert positions(client.download(moved.job_id, "picks.csv", tmp_path)) == list(BEADS)
         created = post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": 200, "low": 200})
         assert created["engine"] == "rethreshold"
         client.job(created["job_id"]).wait()
@@ -181,7 +182,7 @@ def test_with_services(
             client.threshold(first.job_id, 300)
     run_cli(beads_package, tmp_path, "threshold", first.job_id[:8], "--high", 60, "-o", "60.mrc", "-s", stack.http_url)
     assert np.array_equal(read(tmp_path / "60.mrc"), expected(scores, 60))
-    assert places(tmp_path / "60.csv") == list(BEADS)
+    assert positions(tmp_path / "60.csv") == list(BEADS)
     with pytest.raises(urllib.error.HTTPError) as refused:
         post(f"{stack.http_url}/v1/jobs/{first.job_id}/threshold", {"high": "90"})
     assert refused.value.code == 400

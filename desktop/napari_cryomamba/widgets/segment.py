@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLineEdit,
-    QScrollArea,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from cryomamba.client.submit import UploadMode
 from cryomamba.errors import CryoMambaError

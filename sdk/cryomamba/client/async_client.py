@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from pydantic import ValidationError
@@ -22,14 +21,7 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
-from cryomamba.models.jobs import (
-    RETHRESHOLD,
-    JobRecord,
-    JobState,
-    PreviewOptions,
-    SubmitRequest,
-    VolumeSource,
-)
+from cryomamba.models.jobs import RETHRESHOLD, JobRecord, JobState, PreviewOptions, SubmitRequest, VolumeSource
 from cryomamba.models.server import ServerInfo
 from cryomamba.wire.requests import invalid_fields
 
@@ -294,7 +286,5 @@ class AsyncClient(JobRequests):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pydantic import ValidationError
 
-from cryomamba.client.bus_subscriber import BusMessage
+from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.job_follower import JobFollower, JobSource, Published, record_of
 from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
@@ -17,9 +17,7 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobEvent, JobRecord, Progress
 from cryomamba.wire import messages
 from cryomamba.wire.preview import decode_frame
-
-if TYPE_CHECKING:
-    from cryomamba.client.bus_transport import BusTransport
+from cryomamba.wire.requests import EventPage
 
 PAUSE_S: Final = 0.2
 
@@ -63,12 +61,28 @@ class JobWatch:
             raise UnavailableError("The client was closed while it was watching.")
 
 
+class EventSource(Protocol):
+    """Where the events of all jobs come from."""
+
+    async def subscribe_all(self) -> Subscription:
+        """Subscribe to the states and progress of all jobs; to be closed by the caller."""
+
+    async def last_event(self) -> int:
+        """Return the number of the newest event."""
+
+    async def events_since(self, n: int) -> EventPage:
+        """Return what happened after event number `n`."""
+
+    async def record(self, job_id: str) -> JobRecord:
+        """Return a job."""
+
+
 class AllWatch:
     """Follows the states and progress of all jobs without end.
 
     Parameters
     ----------
-    transport : BusTransport
+    source : EventSource
     since : int or None
         Number of the last event that is known; later ones are reported first.
 
@@ -78,8 +92,8 @@ class AllWatch:
         Number of the newest event that has been reported; None until the broker has sent its newest.
     """
 
-    def __init__(self, transport: BusTransport, *, since: int | None = None) -> None:
-        self._transport = transport
+    def __init__(self, source: EventSource, *, since: int | None = None) -> None:
+        self._source = source
         self.last = since
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -90,7 +104,7 @@ class AllWatch:
         UnavailableError
             The broker's endpoints are not known, and it does not answer.
         """
-        subscription = await self._transport.subscribe_all()
+        subscription = await self._source.subscribe_all()
         try:
             async for connection in self._find_start():
                 yield connection
@@ -109,7 +123,7 @@ class AllWatch:
         lost = False
         while True:
             try:
-                newest = await self._transport.last_event()
+                newest = await self._source.last_event()
             except UnavailableError as away:
                 if not lost:
                     yield ConnectionEvent("lost", away.message)
@@ -164,11 +178,10 @@ class AllWatch:
         return self.last or 0
 
     async def _page(self, newest: int) -> AsyncIterator[tuple[int, StateEvent | None]]:
-        """Yield the numbers of the next events before `newest`, with those whose jobs still exist."""
-        for event in (await self._transport.events_since(self._last)).events:
+        for event in (await self._source.events_since(self._last)).events:
             if event.n < newest:
                 try:
-                    record = await self._transport.record(event.job_id)
+                    record = await self._source.record(event.job_id)
                 except NotFoundError:
                     yield event.n, None
                 else:

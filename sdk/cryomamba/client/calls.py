@@ -163,7 +163,6 @@ def delete_file(file_id: str) -> Call[Acknowledged]:
 
 
 def _job_call(message: str, job_id: str, method: str, action: str = "", *, repeatable: bool = True) -> Call[JobRecord]:
-    """Return a request about one job that needs no more than its id and is answered by its record."""
     http = HttpForm(method, job_path(job_id) + action, repeatable=repeatable)
     return Call(JobRecord, BusForm(message, job_ref(job_id)), http)
 

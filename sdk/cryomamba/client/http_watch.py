@@ -161,7 +161,6 @@ def _number(message: Mapping[str, Any]) -> int:
 
 
 def _event_of(record: JobRecord, message: Mapping[str, Any]) -> JobEvent:
-    """Return the line of the history that a message is about."""
     found = next((event for event in record.history if event.n == message.get("seq")), None)
     if found is None:
         raise ProtocolError("The gateway sent a change of state that the job's history does not have.")

@@ -79,12 +79,7 @@ class JobFollower:
     """
 
     def __init__(
-        self,
-        source: JobSource,
-        job_id: str,
-        *,
-        previews: bool,
-        parse: Callable[[BusMessage], JobRecord] = record_of,
+        self, source: JobSource, job_id: str, *, previews: bool, parse: Callable[[BusMessage], JobRecord] = record_of
     ) -> None:
         self._source = source
         self._job_id = job_id

@@ -90,12 +90,7 @@ class JobRequests:
         return target
 
     async def revise(
-        self,
-        job_id: str,
-        mask: str | os.PathLike[str],
-        *,
-        note: str = "",
-        progress: ProgressCallback | None = None,
+        self, job_id: str, mask: str | os.PathLike[str], *, note: str = "", progress: ProgressCallback | None = None
     ) -> JobRecord:
         """Store a corrected mask with its job, as an artifact ``mask_r1.mrc`` and so on; the first mask stays.
 

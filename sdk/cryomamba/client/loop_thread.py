@@ -31,7 +31,6 @@ class _Call(Generic[R]):
         self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Start the coroutine; in the loop's thread."""
         self._task = asyncio.get_running_loop().create_task(self._coroutine)
         self._task.add_done_callback(self._finish)
 

@@ -97,7 +97,6 @@ class ReconnectingWebSocket:
             await asyncio.sleep(pause)
 
     async def _connection(self) -> AsyncGenerator[Message, None]:
-        """Connect once and yield what comes until the connection ends."""
         async with connect(
             self.url,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
@@ -161,7 +160,6 @@ async def _acknowledge(socket: ClientConnection, seq: int) -> None:
 
 
 def _key(message: Message) -> str | None:
-    """Return the key under which a newer message replaces this one."""
     if isinstance(message, PreviewFrame):
         return "preview"
     type_ = message["type"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from types import AsyncGeneratorType, TracebackType
+from types import AsyncGeneratorType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from cryomamba.client.async_client import AsyncClient, aconnect
@@ -38,9 +38,7 @@ class Blocking(Generic[T_co]):
         self.thread = thread
 
 
-def blocking(
-    method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[Blocking[T], P], R]:
+def blocking(method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Blocking[T], P], R]:
     """Return the blocking form of a method."""
 
     @functools.wraps(method)
@@ -164,9 +162,7 @@ class Client(Blocking[AsyncClient]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

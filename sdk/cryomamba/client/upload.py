@@ -15,14 +15,7 @@ import httpx
 from cryomamba.client.backoff import pauses
 from cryomamba.client.replies import parse_reply
 from cryomamba.client.transport import ProgressCallback, UploadedFile
-from cryomamba.errors import (
-    AccessError,
-    ConflictError,
-    CryoMambaError,
-    ErrorCode,
-    UnavailableError,
-    VolumeError,
-)
+from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, UnavailableError, VolumeError
 from cryomamba.models.files import FileRecord, UploadStatus
 
 SendRequest = Callable[..., Awaitable[httpx.Response]]

@@ -118,7 +118,6 @@ def _filled_plane(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _keep(instances: Instances, keep: npt.NDArray[np.bool_]) -> LabelSource:
-    """Return the mask with only the components that are flagged."""
     table = np.concatenate([[False], keep])
 
     def slabs() -> Iterator[Labels]:

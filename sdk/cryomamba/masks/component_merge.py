@@ -186,7 +186,6 @@ class ComponentMerger:
             self._finished = [self._keep_largest(found.select(found.by_size()))]
 
     def _keep_largest(self, rows: ComponentRows) -> ComponentRows:
-        """Return the rows that stay listed; the others are merged by label."""
         if self._max_listed is None or len(rows) <= self._max_listed:
             return rows
         small = rows.select(np.arange(self._max_listed, len(rows)))

@@ -91,8 +91,6 @@ def max_label(mask: Volume) -> int:
 
 
 class _OneLabel:
-    """One label of a mask as a volume, with the attributes that exports read."""
-
     def __init__(self, mask: Volume, label: int) -> None:
         LabelSource.of_volume(mask)
         self._mask = mask

@@ -127,7 +127,6 @@ class SlabHysteresis:
         return np.packbits(keep).tobytes()
 
     def _decide(self) -> Flags:
-        """Return for each graph node whether the component that it is part of is strong and large enough."""
         count, group = self._graph.connected_components()
         if not count:
             return np.empty(0, np.bool_)
@@ -224,7 +223,6 @@ def _label(scores: Scores, thresholds: HysteresisThreshold) -> _Labelled:
 
 
 def _rate(labelled: _Labelled, scores: Scores, thresholds: HysteresisThreshold) -> tuple[Numbers, Flags]:
-    """Return the size of each component, and whether it has a voxel at or above the upper threshold."""
     found = labelled.components.reshape(-1)[labelled.inside]
     sizes = np.bincount(found, minlength=1)
     strong = np.zeros(sizes.size, np.bool_)
@@ -240,7 +238,6 @@ def _mask_of(labelled: _Labelled, keep: Flags) -> Scores:
 
 
 def _on_boundary(found: SlabComponents) -> npt.NDArray[np.int32]:
-    """Return the components on the first or last plane, ascending."""
     there = np.zeros(found.sizes.size, np.bool_)
     there[found.first] = True
     there[found.last] = True

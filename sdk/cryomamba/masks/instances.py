@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.masks.component_merge import ComponentMerger, ComponentRows, MergedComponents, Numbering
+from cryomamba.masks.component_merge import ComponentMerger, ComponentRows, Numbering
 from cryomamba.masks.slab_graph import Connectivity, Numbers
 from cryomamba.masks.slabs import Labels, LabelSource, Progress
 from cryomamba.optional_imports import import_optional
@@ -118,22 +118,9 @@ def find_instances(
         z += len(labels)
         if progress is not None:
             progress(z / source.shape[0])
-    return _instances(source, connectivity, merger.finish())
-
-
-def _instances(source: LabelSource, connectivity: Connectivity, found: MergedComponents) -> Instances:
-    rows = found.rows
-    return Instances(
-        source,
-        connectivity,
-        rows.label,
-        rows.voxels,
-        rows.centroid(),
-        rows.start,
-        rows.stop,
-        found.unlisted,
-        found.numbering,
-    )
+    found = merger.finish()
+    columns = (found.rows.label, found.rows.voxels, found.rows.centroid(), found.rows.start, found.rows.stop)
+    return Instances(source, connectivity, *columns, found.unlisted, found.numbering)
 
 
 def _components(labels: Labels, connectivity: Connectivity) -> Components:

@@ -222,7 +222,6 @@ def _plain(column: Column) -> list[Any]:
 
 
 def _measure_shape(components: Instances, sums: ShapeSums, threads: int) -> Iterator[float]:
-    """Add surface and thickness of all voxels to the sums; yield the fraction done."""
     source, component_slabs = components.source, components.component_slabs()
     size, (depth, height, width) = source.voxel_size_A, source.shape
     # The thicker a slab, the smaller the share of halo planes, which are computed twice.
@@ -237,8 +236,6 @@ def _measure_shape(components: Instances, sums: ShapeSums, threads: int) -> Iter
 
 
 class _NumberLookup:
-    """Component numbers of the next `voxels` voxels of a mask."""
-
     def __init__(self, slabs: Iterator[tuple[Labels, Components, Ids]], voxels: int) -> None:
         self._slabs: list[tuple[int, Components, Ids]] = []
         first = 0
@@ -248,7 +245,6 @@ class _NumberLookup:
             first += components.size
 
     def at(self, voxels: npt.NDArray[np.int32]) -> Ids:
-        """Return the numbers at flat voxel indices."""
         numbers = np.empty(voxels.size, np.uint32)
         for first, components, table in self._slabs:
             here = (voxels >= first) & (voxels < first + components.size)

@@ -69,7 +69,7 @@ def medial_surface(source: LabelSource, label: int | None, thickness_A: float) -
         Approximate thickness of the mask, right within a factor of two.
     """
     size = source.voxel_size_A
-    smoothing_A = _smoothing_A(thickness_A, size)
+    smoothing_A = max(min(_SIGMA_PER_THICKNESS * thickness_A, _SIGMA_MAX_A), _SIGMA_MIN * max(size))
     sigma = [smoothing_A / along for along in size]
     inside = math.erf(thickness_A / smoothing_A / math.sqrt(8))
     mask = _binary(source, label)
@@ -79,11 +79,6 @@ def medial_surface(source: LabelSource, label: int | None, thickness_A: float) -
 
 def _binary(source: LabelSource, label: int | None) -> LabelSource:
     return source.map(lambda labels: (labels > 0 if label is None else labels == label).view(np.uint8))
-
-
-def _smoothing_A(thickness_A: float, voxel_size_A: Spacing) -> float:
-    """Return the standard deviation (Å) of the Gaussian for a mask of that thickness."""
-    return max(min(_SIGMA_PER_THICKNESS * thickness_A, _SIGMA_MAX_A), _SIGMA_MIN * max(voxel_size_A))
 
 
 def typical_thickness_A(source: LabelSource, label: int | None) -> float:
@@ -108,7 +103,7 @@ def _part(window: Window, sigma: list[float], size: Spacing, inside: float) -> M
         if columns.size:
             top, left = max(rows.start - margin[1], 0), max(int(columns[0]) - margin[2], 0)
             right = int(columns[-1]) + 1
-            box = (window.core, _shifted(rows, top), slice(int(columns[0]) - left, right - left))
+            box = (window.core, slice(rows.start - top, rows.stop - top), slice(int(columns[0]) - left, right - left))
             part = window.data[:, top : rows.stop + margin[1], left : right + margin[2]]
             voxels, *rest = Ridge(part, box, sigma, size, inside).surface()
             found.append((voxels + np.array([window.start, top, left]), *rest))
@@ -127,10 +122,6 @@ def _strips(window: Window, margin: int) -> list[slice]:
     planes, height, width = window.core.stop - window.core.start, *window.data.shape[1:]
     rows = max(_STRIP_VOXELS // (planes * width), 4 * margin)
     return [slice(y, min(y + rows, height)) for y in range(0, height, rows)]
-
-
-def _shifted(side: slice, by: int) -> slice:
-    return slice(side.start - by, side.stop - by)
 
 
 def _areas_A2(normal: Floats, size: Spacing) -> Floats:

@@ -129,7 +129,6 @@ def trace_membranes(
 
 
 def _trace(instances: Instances, label: int | None, thickness_A: float) -> Iterator[tuple[Ids, MedialSurfacePart, Ids]]:
-    """Yield each slab's component numbers, its part of the medial surface, and the component of each surface voxel."""
     parts = medial_surface(instances.source, label, thickness_A)
     z = 0
     for (_, ids), part in zip(instances.slabs(), parts, strict=True):
@@ -147,7 +146,6 @@ def _planes(part: MedialSurfacePart, z: int, ids: Ids) -> Iterator[Ids]:
 
 
 def _rows(part: MedialSurfacePart, z: int, count: int) -> list[slice]:
-    """Return the rows of a part that lie in each plane of its slab."""
     ends = np.searchsorted(part.voxels[:, 0], np.arange(z, z + count + 1))
     return [slice(first, last) for first, last in pairwise(ends.tolist())]
 

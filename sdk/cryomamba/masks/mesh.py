@@ -165,7 +165,6 @@ class _SurfaceNet:
         self._layer = np.full((1, height + 1, width + 1), -1, np.int64)
 
     def add(self, window: Window) -> MeshPart:
-        """Add the next slab."""
         inside, smooth, top = self._block(window)
         cells = _cell_corners(inside)
         mixed = cells.any(axis=0) & ~cells.all(axis=0)
@@ -213,11 +212,8 @@ class _SurfaceNet:
 
 
 def _cell_corners(inside: Flags) -> Flags:
-    """Return the eight corners of each cell, along a new first axis."""
     depth, height, width = inside.shape
-    return np.stack(
-        [inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS],
-    )
+    return np.stack([inside[z : depth - 1 + z, y : height - 1 + y, x : width - 1 + x] for z, y, x in _CORNERS])
 
 
 def _quads(inside: Flags, layers: Indices) -> Indices:

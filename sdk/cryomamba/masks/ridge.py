@@ -114,7 +114,6 @@ class Ridge:
         return np.where(one == other, nearer, one)
 
     def _near_ridge(self) -> tuple[Indices, Floats, Floats]:
-        """Return the voxels near the ridge in the box and one voxel around it, with offsets and normals."""
         candidates = self._candidates()
         found = [
             self._newton_step(voxels) for voxels in np.array_split(candidates, candidates.size // _BATCH_VOXELS + 1)
@@ -123,7 +122,6 @@ class Ridge:
         return voxels, offset, normal
 
     def _candidates(self) -> Indices:
-        """Return the voxels of the mask and their face neighbours, in the box and one voxel around it."""
         low = np.maximum(self._start - 1, 1)
         high = np.minimum(self._stop + 1, np.array(self._shape) - 1)
         mask = self._mask.reshape(self._shape)

@@ -90,7 +90,6 @@ def _paste(slab: npt.NDArray[np.uint16], z: int, start: npt.NDArray[Any], parts:
 def _split_all(
     instances: Instances, source: LabelSource, report: Progress
 ) -> dict[int, tuple[npt.NDArray[np.intp], npt.NDArray[np.uint16]]]:
-    """Return for each component that is split the start of its bounding box and the part numbers in it."""
     extent = instances.stop - instances.start
     small = np.flatnonzero(extent.prod(axis=1) <= LARGEST_BOX)
     found = {}

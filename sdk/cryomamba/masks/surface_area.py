@@ -83,7 +83,6 @@ def face_areas(
 
 
 def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, ...]]]:
-    """Yield the labels that occur, each with its bounding box and a margin."""
     highest = int(labels.max(initial=0))
     if highest == 1:
         yield 1, tuple(slice(0, size) for size in labels.shape)
@@ -129,7 +128,6 @@ class _SmoothedMask:
         self.strides = (smooth.shape[1] * smooth.shape[2], smooth.shape[2], 1)
 
     def areas(self, inside: Voxels, outside: Voxels, axis: int) -> Floats:
-        """Return the area of the faces between neighbouring voxels, weighted by their normals."""
         normal = [self._difference(inside, outside, a) / np.float32(self._size[a]) for a in range(3)]
         length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
         face = math.prod(self._size) / self._size[axis]

@@ -9,8 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 def _require_number(value: object) -> object:
     if isinstance(value, (str, bytes, bool)):
-        msg = "Input should be a number"
-        raise ValueError(msg)
+        raise ValueError("Input should be a number")
     return value
 
 

@@ -120,8 +120,7 @@ class VolumeSource(Request):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if sum(value is not None for value in (self.path, self.file_id, self.job_id, self.shape)) != 1:
-            msg = "give exactly one of path, file_id, job_id and shape"
-            raise ValueError(msg)
+            raise ValueError("give exactly one of path, file_id, job_id and shape")
         return self
 
 

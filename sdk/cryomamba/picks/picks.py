@@ -50,11 +50,7 @@ class Picks:
         """Return some of the picks, by a boolean mask or by indices."""
         normals = None if self.normals is None else self.normals[which]
         return replace(
-            self,
-            positions=self.positions[which],
-            scores=self.scores[which],
-            labels=self.labels[which],
-            normals=normals,
+            self, positions=self.positions[which], scores=self.scores[which], labels=self.labels[which], normals=normals
         )
 
     def indices_above(self, high: float, low: float) -> Numbers:

@@ -105,7 +105,7 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     heads = ["rlnTomoName", *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")]
     centred = (picks.positions - np.array(tomogram.shape) / 2) * tomogram.voxel_size_A
     columns: list[Iterable[str]] = [
-        [_word(tomogram.name)] * len(picks),
+        ["_".join(tomogram.name.split()) or "tomogram"] * len(picks),
         *([f"{at:.3f}" for at in centred[:, axis]] for axis in (2, 1, 0)),
     ]
     if picks.kind != "membranes":
@@ -127,7 +127,6 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
 
 
 def _angle_columns(picks: Picks) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of angles; none if there are no normals."""
     if picks.normals is None:
         return {}
     rot, tilt, psi = relion_angles(picks.normals).T
@@ -190,8 +189,3 @@ def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
             hint=f"Picks can be written to {', '.join(EXTENSIONS[:-1])} or {EXTENSIONS[-1]} files.",
         )
     writer(picks, path, tomogram)
-
-
-def _word(name: str) -> str:
-    """Return a name without whitespace, which separates the columns of a STAR file."""
-    return "_".join(name.split()) or "tomogram"

@@ -73,17 +73,11 @@ def synthesize(spec: PhantomSpec) -> Phantom:
     draw_spheres(canvas, objects.fiducials, FIDUCIAL)
     _degrade(canvas.density, spec)
     return Phantom(
-        canvas.density,
-        canvas.ground_truth,
-        spec.voxel_size_A,
-        objects.particles.centres_A,
-        objects.filaments,
-        spec,
+        canvas.density, canvas.ground_truth, spec.voxel_size_A, objects.particles.centres_A, objects.filaments, spec
     )
 
 
 def _degrade(density: NDArray[np.float32], spec: PhantomSpec) -> None:
-    """Add noise, remove the missing wedge and set the contrast, in place."""
     deviation = spec.noise * np.sqrt(1000.0 / np.prod(spec.voxel_size_A))
     rng = np.random.default_rng([spec.seed, 1])
     for plane in density:

@@ -19,7 +19,6 @@ class MaskScore:
 
 
 def _dilated(field: NDArray[Any], steps: int) -> NDArray[Any]:
-    """Return the grey dilation by so many steps over face neighbours."""
     for _ in range(steps):
         grown = field.copy()
         for axis in range(3):
@@ -31,7 +30,6 @@ def _dilated(field: NDArray[Any], steps: int) -> NDArray[Any]:
 
 
 def _count_at_least(scores: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the number of scores at or above each value from 0 to 255."""
     return np.cumsum(np.bincount(scores, minlength=256)[::-1])[::-1]
 
 

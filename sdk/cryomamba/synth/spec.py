@@ -81,9 +81,7 @@ class PhantomSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[
-        Annotated[int, Field(ge=8, le=8192)],
-        Annotated[int, Field(ge=8, le=8192)],
-        Annotated[int, Field(ge=8, le=8192)],
+        Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]
     ] = (128, 256, 256)
     voxel_size_A: Annotated[tuple[Angstrom, Angstrom, Angstrom], BeforeValidator(_as_triple)] = (10.0, 10.0, 10.0)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 _CHUNK = 64 * 1024
@@ -64,7 +63,7 @@ class FaultProxy:
 
         A restarted stateful firewall does this: only the heartbeats of either end can find out.
         """
-        self._loop.call_soon_threadsafe(self._black_hole_open)
+        self._loop.call_soon_threadsafe(self._black_holed.update, self._writers)
 
     def restore(self) -> None:
         """End all faults but those of :meth:`black_hole_open_connections`."""
@@ -84,9 +83,7 @@ class FaultProxy:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     async def _serve(self) -> None:
@@ -112,9 +109,6 @@ class FaultProxy:
         for writer in self._lossy:
             writer.transport.abort()
         self._lossy.clear()
-
-    def _black_hole_open(self) -> None:
-        self._black_holed |= self._writers
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:

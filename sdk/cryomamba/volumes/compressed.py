@@ -96,15 +96,11 @@ def _read(stream: gzip.GzipFile | bz2.BZ2File, nbytes: int, compression: Compres
     try:
         return stream.read(nbytes)
     except _DAMAGED as error:
-        raise _damaged(compression) from error
+        raise VolumeError(
+            f"The {compression} file is damaged and cannot be decompressed.", hint="Copy or compress the file again."
+        ) from error
 
 
 def _stream(file: io.FileIO, compression: Compression) -> gzip.GzipFile | bz2.BZ2File:
     file.seek(0)
     return gzip.GzipFile(fileobj=file, mode="rb") if compression == "gzip" else bz2.BZ2File(file)
-
-
-def _damaged(compression: Compression) -> VolumeError:
-    return VolumeError(
-        f"The {compression} file is damaged and cannot be decompressed.", hint="Copy or compress the file again."
-    )

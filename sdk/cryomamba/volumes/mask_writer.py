@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -57,13 +56,7 @@ class MaskWriter:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        like: Volume | HeaderFields,
-        *,
-        labels: int,
-        engine: str,
-        what: str = "mask",
+        self, path: str | os.PathLike[str], like: Volume | HeaderFields, *, labels: int, engine: str, what: str = "mask"
     ) -> None:
         if not 0 < labels <= 0xFFFF:
             raise ValueError(f"labels must be between 1 and 65535, not {labels}")
@@ -139,9 +132,7 @@ class MaskWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self.close()

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -113,13 +112,7 @@ class Volume:
     """
 
     def __init__(
-        self,
-        header: HeaderFields,
-        meta: VolumeMeta,
-        file: io.FileIO,
-        path: Path,
-        source: int,
-        resources: ExitStack,
+        self, header: HeaderFields, meta: VolumeMeta, file: io.FileIO, path: Path, source: int, resources: ExitStack
     ) -> None:
         self.header = header
         self.meta = meta
@@ -211,9 +204,7 @@ class Volume:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

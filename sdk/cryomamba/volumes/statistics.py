@@ -69,10 +69,7 @@ class Statistics(BaseModel):
 
 
 def stream_statistics(
-    volume: Volume,
-    *,
-    progress: Callable[[float], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    volume: Volume, *, progress: Callable[[float], None] | None = None, cancelled: Callable[[], bool] | None = None
 ) -> Statistics:
     """Return the statistics of a volume from one pass in constant memory.
 

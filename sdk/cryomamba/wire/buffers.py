@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
@@ -50,14 +50,7 @@ class BufferSpec:
 
     def to_wire(self) -> dict[str, Any]:
         """Return the fields as plain msgpack types."""
-        return {
-            "dtype": self.dtype,
-            "shape": list(self.shape),
-            "bits": self.bits,
-            "codec": self.codec,
-            "nbytes": self.nbytes,
-            "checksum": self.checksum,
-        }
+        return {**asdict(self), "shape": list(self.shape)}
 
     @classmethod
     def from_wire(cls, fields: object) -> BufferSpec:

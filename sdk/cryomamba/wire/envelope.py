@@ -128,18 +128,10 @@ def encode(envelope: Envelope) -> bytes:
     ProtocolError
         :func:`decode` would refuse it, or it holds something that msgpack has no type for.
     """
-    fields: dict[str, Any] = {
-        "v": PROTOCOL_VERSION,
-        "type": envelope.type,
-        "id": envelope.id,
-        "src": envelope.src,
-        "epoch": envelope.epoch,
-        "seq": envelope.seq,
-        "ts": envelope.ts,
-        "body": envelope.body,
-    }
-    optional = {"corr": envelope.corr, "job": envelope.job, "attempt": envelope.attempt, "owner": envelope.owner}
-    fields |= {name: value for name, value in optional.items() if value is not None}
+    fields: dict[str, Any] = {"v": PROTOCOL_VERSION}
+    for name in ("type", "id", "src", "epoch", "seq", "ts", "body", "corr", "job", "attempt", "owner"):
+        if (value := getattr(envelope, name)) is not None:
+            fields[name] = value
     if envelope.buffers:
         fields["buffers"] = [spec.to_wire() for spec in envelope.buffers]
     _from_fields(fields)
@@ -182,7 +174,6 @@ def decode(raw: bytes | memoryview) -> Envelope:
 
 
 def _from_fields(fields: Mapping[str, Any]) -> Envelope:
-    """Return the envelope with these fields, after checking every one of them."""
     return Envelope(
         type=_text(fields, "type"),
         id=_text(fields, "id"),

@@ -73,8 +73,7 @@ class ReviseRequest(JobRef):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.file_id is None) == (self.path is None):
-            msg = "give exactly one of file_id and path"
-            raise ValueError(msg)
+            raise ValueError("give exactly one of file_id and path")
         return self
 
 
@@ -132,7 +131,14 @@ class Claimed(Record):
     focus: Zyx | None = None
 
 
-class Renew(JobRef):
+class AttemptRef(JobRef):
+    """The attempt that a worker's request is about."""
+
+    worker: str = Field(min_length=1, max_length=128)
+    attempt: int = Field(ge=1)
+
+
+class Renew(AttemptRef):
     """``job.renew``: the worker extends its lease, and waits for something new up to `wait_s`.
 
     Attributes
@@ -142,8 +148,6 @@ class Renew(JobRef):
         What the worker knows: the reply comes at once where the job's cancel or focus differs.
     """
 
-    worker: str = Field(min_length=1, max_length=128)
-    attempt: int = Field(ge=1)
     wait_s: float = Field(0.0, ge=0, le=60)
     cancelling: bool = False
     focus: Zyx | None = None
@@ -157,35 +161,26 @@ class Renewed(Record):
     focus: Zyx | None = None
 
 
-class ProgressReport(JobRef):
+class ProgressReport(AttemptRef):
     """``job.progress``: how far the attempt is; published at once, stored with the next lease."""
 
-    worker: str = Field(min_length=1, max_length=128)
-    attempt: int = Field(ge=1)
     progress: Progress
 
 
-class Finish(JobRef):
+class Finish(AttemptRef):
     """``job.finish``: the attempt's artifacts stand under their final names."""
 
-    worker: str = Field(min_length=1, max_length=128)
-    attempt: int = Field(ge=1)
     artifacts: tuple[Artifact, ...]
 
 
-class Fail(JobRef):
+class Fail(AttemptRef):
     """``job.fail``: the attempt ended with an error; a ``cancelled`` code answers a cancel."""
 
-    worker: str = Field(min_length=1, max_length=128)
-    attempt: int = Field(ge=1)
     error: JobError
 
 
-class Release(JobRef):
+class Release(AttemptRef):
     """``job.release``: the worker shuts down and gives the lease back; the attempt does not count."""
-
-    worker: str = Field(min_length=1, max_length=128)
-    attempt: int = Field(ge=1)
 
 
 REQUESTS: Final[Mapping[str, type[Request]]] = {

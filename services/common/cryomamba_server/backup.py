@@ -174,8 +174,6 @@ def _snapshot(source: Path, target: Path) -> int:
 
 
 class _Mirror:
-    """Copies the regular files of a folder to another, except those that are there already."""
-
     def __init__(self, source: Path, target: Path) -> None:
         self._source = source
         self._target = target
@@ -183,14 +181,12 @@ class _Mirror:
         self.files = self.nbytes = self.copied = self.copied_nbytes = 0
 
     def copy(self, name: str) -> None:
-        """Copy a subfolder."""
         for path in _regular_files(self._source / name):
             # It has just been deleted with its job.
             with suppress(FileNotFoundError):
                 self._copy(path, self._target / path.relative_to(self._source))
 
     def prune(self, name: str) -> None:
-        """Remove what the source no longer has."""
         for path in list(_regular_files(self._target / name)):
             if not (self._source / path.relative_to(self._target)).exists():
                 path.unlink()

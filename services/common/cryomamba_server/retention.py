@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Literal
 
 from cryomamba.access.keys import key_for
 from cryomamba.access.roles import Role
-from cryomamba.client import calls
+from cryomamba.client import AsyncClient, calls
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.endpoints import ConnectionFile
 from cryomamba.errors import ConflictError, NotFoundError
@@ -21,8 +22,6 @@ from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.settings import Settings
 from cryomamba_server.uploaded_files import read_record, remove_upload
 from cryomamba_server.workspace import remove_workspace, stale_workspaces
-
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +101,13 @@ def _old_uploads(uploads: Path, before: datetime) -> Iterator[Leftover]:
 
 async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) -> int:
     """Remove leftovers and return how many were removed; a job that has been retried since is kept."""
-    transport = _transport(settings)
     removed = 0
-    try:
+    async with _client(settings) as client:
         for leftover in leftovers:
             match leftover.kind:
                 case "job":
                     try:
-                        await transport.call(calls.delete_job(leftover.name))
+                        await client.transport.call(calls.delete_job(leftover.name))
                     except (ConflictError, NotFoundError):
                         continue
                 case "files":
@@ -120,8 +118,6 @@ async def remove_leftovers(settings: Settings, leftovers: Iterable[Leftover]) ->
                     with suppress(NotFoundError):
                         remove_upload(leftover.path)
             removed += 1
-    finally:
-        await transport.close()
     return removed
 
 
@@ -137,20 +133,10 @@ def _may_have_files(job: JobRecord | None) -> bool:
 
 async def all_jobs(settings: Settings) -> list[JobRecord]:
     """Return the jobs of all owners, with the data directory's own key."""
-    transport = _transport(settings)
-    jobs: list[JobRecord] = []
-    cursor: str | None = None
-    try:
-        while True:
-            page = await transport.call(calls.list_jobs(state=None, limit=_PAGE, cursor=cursor))
-            jobs += page.jobs
-            cursor = page.cursor
-            if cursor is None:
-                return jobs
-    finally:
-        await transport.close()
+    async with _client(settings) as client:
+        return [job.record for job in await client.jobs(limit=sys.maxsize)]
 
 
-def _transport(settings: Settings) -> BusTransport:
+def _client(settings: Settings) -> AsyncClient:
     endpoints = ConnectionFile.read(settings.connection_file).endpoints
-    return BusTransport(endpoints.jobs, endpoints=endpoints, key=key_for(settings, Role.ADMIN))
+    return AsyncClient(BusTransport(endpoints.jobs, endpoints=endpoints, key=key_for(settings, Role.ADMIN)))

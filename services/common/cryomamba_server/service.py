@@ -84,7 +84,6 @@ def run_program(
 
 
 async def _with_watchdog(serving: Coroutine[Any, Any, None]) -> None:
-    """Serve, and feed systemd's watchdog meanwhile."""
     _relax_garbage_collection()
     watchdog = asyncio.create_task(feed_watchdog(), name="watchdog")
     try:

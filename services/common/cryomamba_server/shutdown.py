@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any, Final
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -21,31 +20,12 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        _add_handler(loop, number, stop)
+    before = {number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set)) for number in SIGNALS}
     try:
         yield stop
     finally:
-        for number in SIGNALS:
-            _remove_handler(loop, number)
-
-
-def _add_handler(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio.Event) -> None:
-    if sys.platform != "win32":
-        loop.add_signal_handler(number, stop.set)
-        return
-
-    def handler(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop.set)
-
-    signal.signal(number, handler)
-
-
-def _remove_handler(loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
-    if sys.platform != "win32":
-        loop.remove_signal_handler(number)
-        return
-    signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_service(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from cryomamba.errors import UnavailableError
@@ -52,9 +51,7 @@ class Workspace:
         _clear(self.path)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         remove_workspace(self.path)
         os.close(self._lock)
 
@@ -74,8 +71,7 @@ def _lock_new(folder: Path) -> int:
     except OSError:
         os.close(descriptor)
         raise UnavailableError(
-            "Another inference service is working on the same attempt of this job.",
-            hint="Wait until it has finished.",
+            "Another inference service is working on the same attempt of this job.", hint="Wait until it has finished."
         ) from None
     return descriptor
 

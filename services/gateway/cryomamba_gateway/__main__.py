@@ -26,9 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     def with_certificate(settings: Settings) -> Settings:
         if chosen.certfile is None:
             return settings
-        return settings.model_copy(
-            update={"gateway_certfile": chosen.certfile, "gateway_keyfile": chosen.keyfile},
-        )
+        return settings.model_copy(update={"gateway_certfile": chosen.certfile, "gateway_keyfile": chosen.keyfile})
 
     return run_program("gateway", serve, configure=with_certificate)
 

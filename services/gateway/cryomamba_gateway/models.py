@@ -227,8 +227,7 @@ class RevisionBody(Request):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.file_id is None) == (self.path is None):
-            msg = "give exactly one of file_id and path"
-            raise ValueError(msg)
+            raise ValueError("give exactly one of file_id and path")
         return self
 
 

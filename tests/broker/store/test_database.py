@@ -9,10 +9,7 @@ import pytest
 from tests.broker.store.store_helpers import ALL, OpenStore, new_job
 
 from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
-from cryomamba.models.jobs import (
-    JobState,
-    VolumeSummary,
-)
+from cryomamba.models.jobs import JobState, VolumeSummary
 from cryomamba_broker.store import Store
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 

@@ -6,10 +6,7 @@ import pytest
 from tests.broker.store.store_helpers import ALL, claimed, new_job
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.models.jobs import (
-    JobError,
-    JobState,
-)
+from cryomamba.models.jobs import JobError, JobState
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.store import Store
 

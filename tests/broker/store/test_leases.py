@@ -9,12 +9,8 @@ import pytest
 from tests.broker.store.store_helpers import ALL, OpenStore, SettableClock, claimed, new_job
 
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
-from cryomamba.models.jobs import (
-    Artifact,
-    JobError,
-    JobState,
-    Progress,
-)
+from cryomamba.models.jobs import Artifact, JobError, JobState, Progress
+from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.store import Attempt, Store
 
@@ -25,7 +21,7 @@ def test_two_connections_lease_each_job_once(tmp_path: Path) -> None:
     filling = Store(path)
     for _ in range(400):
         filling.submissions.submit(new_job(), ALL)
-    together = threading.Barrier(2, timeout=60)
+    together = threading.Barrier(2, timeout=DEADLINE_S)
     got: dict[str, list[str]] = {"a": [], "b": []}
 
     def claim_all(name: str) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from tests.broker.store.store_helpers import ALL, OpenStore, SettableClock, claimed, new_job
 
 from cryomamba.errors import ErrorCode
-from cryomamba.models.jobs import (
-    JobError,
-    Progress,
-)
+from cryomamba.models.jobs import JobError, Progress
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.store import Store
 

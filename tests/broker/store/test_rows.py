@@ -5,14 +5,7 @@ from __future__ import annotations
 from tests.broker.store.store_helpers import ALL, SettableClock, claimed
 
 from cryomamba.errors import ErrorCode
-from cryomamba.models.jobs import (
-    Artifact,
-    JobError,
-    JobState,
-    SubmitRequest,
-    VolumeSource,
-    VolumeSummary,
-)
+from cryomamba.models.jobs import Artifact, JobError, JobState, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.wire.constants import HEADER_MAX_BYTES
 from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba_broker.store import NewJob, Store

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cryomamba.access.visibility import Visibility
 from cryomamba.models.jobs import JobState
 from cryomamba_broker.store import Store
@@ -64,6 +66,7 @@ def killed_writer(path: Path, after: int) -> list[tuple[str, str]]:
     return [(state, job) for state, job in words]
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
     """A writer is killed repeatedly: each time the store opens undamaged, and the next writer continues."""
     path = tmp_path / "jobs.sqlite"

@@ -263,14 +263,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def events_tell_the_whole_story(self) -> None:
-        told: list[JobEvent] = []
+        stored: list[JobEvent] = []
         n = 0
         while (page := self.store.events.since(n, ALL, limit=7)).events:
-            told += page.events
+            stored += page.events
             n = page.events[-1].n
-        assert [event.n for event in told] == list(range(1, len(told) + 1))
+        assert [event.n for event in stored] == list(range(1, len(stored) + 1))
         for job in self.jobs:
-            mine = [event for event in told if event.job_id == job.job_id]
+            mine = [event for event in stored if event.job_id == job.job_id]
             assert [event.type for event in mine] == job.events
             assert mine[-1].state == job.state
 
@@ -302,4 +302,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 StoreMachine.TestCase.settings = settings(max_examples=70, stateful_step_count=30)
-TestStore = StoreMachine.TestCase
+TestStore = pytest.mark.slow(StoreMachine.TestCase)

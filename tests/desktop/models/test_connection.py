@@ -81,10 +81,7 @@ def test_a_lost_connection_and_a_restart_are_notified(model: ConnectionModel) ->
     assert "lost" in lost[0].text
     assert model.on_connection_lost("again", now=5.1) == []
     back = [notification.text for notification in model.on_response(info(epoch=2), transport="bus")]
-    assert back == [
-        "Connected again to tcp://127.0.0.1:5560.",
-        "The server was restarted; jobs continue.",
-    ]
+    assert back == ["Connected again to tcp://127.0.0.1:5560.", "The server was restarted; jobs continue."]
 
 
 def test_the_last_known_server_is_shown_while_it_is_down(model: ConnectionModel) -> None:

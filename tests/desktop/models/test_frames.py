@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryomamba.testing import DEADLINE_S
 from napari_cryomamba.models.frames import LatestFrame, PreviewStatistics
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def test_putting_and_taking_from_two_threads_loses_nothing(make_frame: FrameMake
     producer = threading.Thread(target=produce)
     producer.start()
     while not drawn or drawn[-1] != 200:
-        assert woken.acquire(timeout=10)
+        assert woken.acquire(timeout=DEADLINE_S)
         frame = queue.take()
         assert frame is not None
         drawn.append(frame.seq)

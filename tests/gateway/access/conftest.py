@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from cryomamba.testing import DEADLINE_S
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class SecuredServices:
 
     def client(self, token: str | None) -> httpx.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.AsyncClient(base_url=self.services.url, headers=headers, trust_env=False, timeout=20)
+        return httpx.AsyncClient(base_url=self.services.url, headers=headers, trust_env=False, timeout=DEADLINE_S)
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")

@@ -69,7 +69,7 @@ async def test_unfinished_handshakes_evict_one_another(
     bearer = {"Authorization": f"Bearer {secured.token('ada')}"}
     async with (
         AsyncExitStack() as stack,
-        httpx.AsyncClient(base_url=secure, verify=trust, trust_env=False, timeout=20) as client,
+        httpx.AsyncClient(base_url=secure, verify=trust, trust_env=False, timeout=DEADLINE_S) as client,
     ):
         clients = [await half_open(secure, "127.0.0.1", stack) for _ in range(3 * PER_ADDRESS)]
         for reader in clients[:-PER_ADDRESS]:
@@ -80,7 +80,7 @@ async def test_unfinished_handshakes_evict_one_another(
         for reader in clients[-PER_ADDRESS:]:
             await end(reader)
         assert (await client.get("/v1/jobs", headers=bearer)).status_code == 200
-        async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=20) as newcomer:
+        async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=DEADLINE_S) as newcomer:
             assert (await newcomer.get(f"{secure}/v1/jobs")).status_code == 401
 
 

@@ -81,7 +81,7 @@ async def test_slow_clients_evict_one_another(secured: SecuredServices, small: s
     limits = httpx.Limits(max_connections=1)
     async with (
         AsyncExitStack() as stack,
-        httpx.AsyncClient(base_url=small, headers=bearer, trust_env=False, limits=limits, timeout=20) as ada,
+        httpx.AsyncClient(base_url=small, headers=bearer, trust_env=False, limits=limits, timeout=DEADLINE_S) as ada,
     ):
         reply = await ada.get("/v1/jobs")
         kept = reply.extensions["network_stream"].get_extra_info("client_addr")

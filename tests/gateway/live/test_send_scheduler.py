@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 
 
@@ -37,7 +38,7 @@ async def test_a_message_larger_than_a_turn_gets_one_of_its_own() -> None:
         await scheduler.acquire(nbytes)
         sent.append(nbytes)
 
-    await asyncio.wait_for(asyncio.gather(*(send(nbytes) for nbytes in (10, 5000, 20, 30))), 5)
+    await asyncio.wait_for(asyncio.gather(*(send(nbytes) for nbytes in (10, 5000, 20, 30))), DEADLINE_S)
     assert sent == [10, 5000, 20, 30]
 
 
@@ -49,5 +50,5 @@ async def test_a_cancelled_sender_holds_nobody_up() -> None:
     stays = asyncio.ensure_future(scheduler.acquire(1000))
     await asyncio.sleep(0)
     gone.cancel()
-    await asyncio.wait_for(stays, 5)
-    await asyncio.wait_for(scheduler.acquire(1), 5)
+    await asyncio.wait_for(stays, DEADLINE_S)
+    await asyncio.wait_for(scheduler.acquire(1), DEADLINE_S)

@@ -12,14 +12,7 @@ import pytest
 
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.engines.artifacts import revision_number
-from cryomamba.errors import (
-    ConflictError,
-    CryoMambaError,
-    ErrorCode,
-    InvalidRequestError,
-    NotFoundError,
-    VolumeError,
-)
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, VolumeError
 from cryomamba.models.jobs import JobRecord
 from cryomamba_broker.store.revisions import REVISIONS_MAX
 from cryomamba_server.tokens import Scope, TokenStore

@@ -124,6 +124,7 @@ def test_tiles_equal_the_whole() -> None:
     np.testing.assert_array_equal(again.scores, picks.scores)
 
 
+@pytest.mark.slow
 def test_threads_do_not_matter() -> None:
     """Boxes that several threads work on at once give the same bytes as one thread."""
     data = tube(size=5.0, noise=0.5)

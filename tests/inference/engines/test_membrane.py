@@ -21,7 +21,7 @@ from cryomamba.synth.wedge import apply_wedge
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.executor import open_executor
-from cryomamba_inference.filters.membrane import plate_map
+from cryomamba_inference.filters.membrane import plate_responses
 from cryomamba_inference.runner import Control, Task, run_task
 
 Density = npt.NDArray[np.float32]
@@ -87,6 +87,7 @@ def even() -> tuple[Phantom, float]:
     return phantom, score_mask(mask_of(prepared(phantom.density), (80, 160, 160)), phantom.ground_truth).f1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [_sloped, _bent, _faded])
 def test_slow_variations_hardly_change_the_mask(
     even: tuple[Phantom, float], change: Callable[[Density], Density]
@@ -97,6 +98,7 @@ def test_slow_variations_hardly_change_the_mask(
     assert score_mask(mask, phantom.ground_truth).f1 > f1 - 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [(1, 1, 1), (2, 2, 2), (2, 0, 0)])
 def test_a_smoothed_volume_is_as_good(even: tuple[Phantom, float], sigma: tuple[int, int, int]) -> None:
     """Low-passed, in all directions or along z, as denoisers do, a volume has nearly the same mask."""
@@ -116,6 +118,7 @@ def framed() -> tuple[Phantom, float]:
     return phantom, score_mask(mask_of(prepared(cropped), cropped.shape), phantom.ground_truth[INSIDE]).f1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviations", [0.0, 20.0, -1000.0])
 def test_padding_is_no_membrane_and_no_noise(framed: tuple[Phantom, float], deviations: float) -> None:
     """A constant frame, with the mean density or far from it, has no membranes, and hardly changes the mask inside."""
@@ -142,6 +145,7 @@ def test_a_constant_volume_has_no_membranes(value: float) -> None:
     assert not mask_of(prepared(data), (24, 40, 40)).any()
 
 
+@pytest.mark.slow
 def test_tiles_equal_the_whole() -> None:
     """Scores of tiles are those of the whole volume, within one step of rounding."""
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=6, noise=1.0))
@@ -165,6 +169,7 @@ def test_the_smallest_volumes_are_no_error(shape: tuple[int, int, int], size_A: 
     assert mask_of(prepared(noise, size_A), shape).shape == shape
 
 
+@pytest.mark.slow
 def test_the_same_phantom_at_another_voxel_size_gives_the_same_volume() -> None:
     """What is found is physical: at 7 and 14 Å the volumes of membrane differ by little."""
     volumes = []
@@ -174,6 +179,7 @@ def test_the_same_phantom_at_another_voxel_size_gives_the_same_volume() -> None:
     assert volumes[0] == pytest.approx(volumes[1], rel=0.2)
 
 
+@pytest.mark.slow
 def test_a_prepared_engine_goes_to_another_process() -> None:
     """Pickled and read back, it gives the same scores."""
     phantom = synthesize(PhantomSpec(shape=(40, 64, 64), voxel_size_A=10.0, seed=8))
@@ -213,17 +219,18 @@ def test_gold_is_not_segmented() -> None:
 
 def test_more_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The filter works box by box; the number of threads does not change the scores."""
-    monkeypatch.setattr(plate_map, "BOX_NODES", 20)
+    monkeypatch.setattr(plate_responses, "BOX_NODES", 20)
     phantom = synthesize(PhantomSpec(shape=(40, 96, 96), voxel_size_A=10.0, seed=12))
     one, three = (scores_of(prepared(phantom.density, threads=threads), (40, 96, 96)) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
 
 
+@pytest.mark.slow
 def test_filter_boxes_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Filtered in many boxes or in one, the scores are the same within a few steps, where kernels are truncated."""
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=13, noise=1.0))
     whole = scores_of(prepared(phantom.density), SHAPE).astype(int)
-    monkeypatch.setattr(plate_map, "BOX_NODES", 16)
+    monkeypatch.setattr(plate_responses, "BOX_NODES", 16)
     boxes = scores_of(prepared(phantom.density), SHAPE).astype(int)
     assert (np.abs(whole - boxes) > 6).mean() < 1e-3
 
@@ -254,28 +261,6 @@ class NoEvents:
         pass
 
 
-def test_processes_do_not_show_in_the_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One process and two write the same file, byte for byte."""
-    monkeypatch.setattr(MembraneEngine, "tile_bytes", 2_000_000)
-    phantom = synthesize(PhantomSpec(shape=(64, 96, 96), voxel_size_A=14.0, seed=15, noise=0.5))
-    source = tmp_path / "phantom.mrc"
-    write_volume(source, phantom.density, phantom.voxel_size_A)
-    masks = []
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        folder.mkdir()
-        executor = open_executor(processes)
-        try:
-            with open_volume(source, scratch=folder) as volume:
-                task = Task(engine=MembraneEngine(MembraneParameters()), volume=volume)
-                outcome = run_task(task, folder, executor, Control(), NoEvents())
-        finally:
-            executor.close()
-        masks.append(outcome.mask.read_bytes()[1024:])
-    assert any(masks[0])
-    assert masks[0] == masks[1]
-
-
 class CancelsEarly(NoEvents):
     """Cancels when the first tiles of the result are finished."""
 
@@ -287,6 +272,7 @@ class CancelsEarly(NoEvents):
             self.control.cancel()
 
 
+@pytest.mark.slow
 def test_an_interruption_does_not_show_in_the_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is stopped among its tiles and begun anew in the same folder writes what an undisturbed one writes."""
     monkeypatch.setattr(MembraneEngine, "tile_bytes", 2_000_000)

@@ -19,6 +19,7 @@ SHAPE = (64, 128, 128)
 QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0, "noise": 1.0, "lamella": 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "diameter_A", "spec"),
     [(ParticlesEngine, 150.0, {"particles": 20}), (FilamentsEngine, 250.0, {"filaments": 3})],

@@ -223,6 +223,7 @@ def report_resources(reports: Connection, rounds: int) -> None:
     executor.close()
 
 
+@pytest.mark.slow
 def test_memory_and_descriptors_are_given_back(engines: Any) -> None:
     """Many jobs on one pool leave no file descriptor behind, and none of its memory has a name that could stay.
 

@@ -142,6 +142,7 @@ def test_order_does_not_change_the_bytes(make_volume: Any, tmp_path: Path, recor
     assert files[0] == files[1] == files[2]
 
 
+@pytest.mark.slow
 def test_processes_do_not_change_the_bytes(tmp_path: Path, recorder: Any, make_volume: Any) -> None:
     """One process, two and three give the same file, with and without hysteresis; processes serve several jobs."""
     path = make_volume((40, 60, 50))

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SHAPE = (16, 20, 24)
 
 
-def told(events: Sequence[Event]) -> list[str]:
+def event_types(events: Sequence[Event]) -> list[str]:
     """What must be the same on both, whatever the timing: states in order, the last picture, no link events."""
     return [event.event.type for event in events if isinstance(event, StateEvent)]
 
@@ -57,7 +57,7 @@ async def test_a_job_is_submitted_watched_and_downloaded(
             working = asyncio.create_task(work())
     assert working is not None
     await working
-    assert told(events) == ["job_created", "job_started", "job_completed"]
+    assert event_types(events) == ["job_created", "job_started", "job_completed"]
     last = events[-1]
     assert isinstance(last, StateEvent)
     assert last.record.mask == "mask.mrc"
@@ -80,7 +80,7 @@ async def test_a_late_watcher_gets_the_end_at_once(worker: Worker, client: Async
     await worker.finish(claimed, {})
     events = [event async for event in client.watch(job.job_id) if not isinstance(event, ConnectionEvent)]
     assert [type(event) for event in events] == [PreviewEvent, StateEvent]
-    assert told(events) == ["job_completed"]
+    assert event_types(events) == ["job_completed"]
 
 
 async def _has_preview(client: AsyncClient, job_id: str) -> bool:
@@ -151,16 +151,16 @@ async def test_all_jobs_are_watched(services: Services, worker: Worker, client: 
     for job in jobs:
         await client.cancel(job.job_id)
 
-    async def all_told() -> bool:
-        return told(seen).count("job_cancelled") == 2
+    async def both_cancelled() -> bool:
+        return event_types(seen).count("job_cancelled") == 2
 
-    await wait_until_async(all_told, what="both to be cancelled")
-    assert sorted(told(seen)) == ["job_cancelled"] * 2 + ["job_created"] * 2
+    await wait_until_async(both_cancelled, what="both to be cancelled")
+    assert sorted(event_types(seen)) == ["job_cancelled"] * 2 + ["job_created"] * 2
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_what_was_missed_is_asked_for_until_it_is_told(
+async def test_missed_events_are_requested_until_they_arrive(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events come back before requests do: a watcher of all jobs waits, says so, and then tells every state."""
@@ -176,7 +176,7 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(
                     seen.append(event)  # noqa: PERF401 (looked at while it grows)
 
             async def last_message(kind: str, count: int) -> bool:
-                return told(seen).count(kind) == count
+                return event_types(seen).count(kind) == count
 
             async def waits() -> bool:
                 return any(isinstance(event, ConnectionEvent) and "missed" in event.message for event in seen)
@@ -192,15 +192,15 @@ async def test_what_was_missed_is_asked_for_until_it_is_told(
             events.restore()
             await wait_until_async(waits, what="the watcher to say that it waits")
             jobs.restore()
-            await wait_until_async(lambda: last_message("job_cancelled", 1), what="what was missed")
-            assert told(seen) == ["job_created", "job_created", "job_cancelled"]
+            await wait_until_async(lambda: last_message("job_cancelled", 1), what="the missed event")
+            assert event_types(seen) == ["job_created", "job_created", "job_cancelled"]
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
 async def _cuttable(services: Services, transport: str) -> AsyncIterator[tuple[AsyncClient, FaultProxy]]:
-    """A client, and the link over which it is told what happens."""
+    """A client, and the connection over which it gets events."""
     if transport == "http":
         with _proxied(services.url.removeprefix("http://")) as link:
             async with await aconnect(f"http://127.0.0.1:{link.port}") as client:
@@ -217,7 +217,7 @@ async def _cuttable(services: Services, transport: str) -> AsyncIterator[tuple[A
 async def test_a_link_lost_before_the_first_event_loses_none(
     services: Services, worker: Worker, transport: str
 ) -> None:
-    """Whoever was told 'connected' hears of all that happens from then on, though the link breaks at once."""
+    """A client that got "connected" gets all later events, even if the connection breaks at once."""
     async with _cuttable(services, transport) as (client, link), await aconnect(services.broker.endpoints.jobs) as near:
         seen: list[Event] = []
 
@@ -228,8 +228,8 @@ async def test_a_link_lost_before_the_first_event_loses_none(
         async def connected() -> bool:
             return any(isinstance(event, ConnectionEvent) and event.status == "connected" for event in seen)
 
-        async def heard_of_the_end() -> bool:
-            return "job_cancelled" in told(seen)
+        async def end_received() -> bool:
+            return "job_cancelled" in event_types(seen)
 
         if transport == "bus":
             link.cut()
@@ -239,8 +239,8 @@ async def test_a_link_lost_before_the_first_event_loses_none(
         missed = await near.submit(shape=SHAPE)
         await near.cancel(missed.job_id)
         link.restore()
-        await wait_until_async(heard_of_the_end, what="what was missed")
-        assert told(seen) == ["job_created", "job_cancelled"]
+        await wait_until_async(end_received, what="the missed event")
+        assert event_types(seen) == ["job_created", "job_cancelled"]
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
@@ -259,7 +259,7 @@ async def _any(seen: list[Event]) -> bool:
 
 
 async def test_a_watcher_survives_a_cut_and_misses_no_state(services: Services, worker: Worker, ball: Mask) -> None:
-    """Through a link that breaks, each state comes once, with the pause told."""
+    """Over a connection that breaks, each state comes once, and the interruption is reported."""
     host, port = services.url.removeprefix("http://").split(":")
     with FaultProxy(host, int(port)) as proxy:
         async with await aconnect(f"http://127.0.0.1:{proxy.port}") as client:
@@ -274,7 +274,7 @@ async def test_a_watcher_survives_a_cut_and_misses_no_state(services: Services, 
                     await worker.finish(claimed, {})
                 if isinstance(event, ConnectionEvent) and event.status == "lost":
                     proxy.restore()
-    assert told(events) == ["job_created", "job_started", "job_completed"]
+    assert event_types(events) == ["job_created", "job_started", "job_completed"]
     assert [event.status for event in events if isinstance(event, ConnectionEvent)][:3] == [
         "connected",
         "lost",

@@ -13,13 +13,7 @@ from tests.sdk.client.records import record
 
 from cryomamba.client import calls
 from cryomamba.client.http_transport import HttpTransport
-from cryomamba.errors import (
-    ConflictError,
-    CryoMambaError,
-    ErrorCode,
-    ProtocolError,
-    UnavailableError,
-)
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, ProtocolError, UnavailableError
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 

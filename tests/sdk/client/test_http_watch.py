@@ -23,7 +23,7 @@ def preview(seq: int) -> PreviewFrame:
     return PreviewFrame("a-job", np.zeros((1, 1, 1), np.uint8), (1, 1, 1), (1, 1, 1), (1.0, 1.0, 1.0), 0, "", seq=seq)
 
 
-def test_each_state_is_told_once_and_the_last_one_last() -> None:
+def test_each_state_is_reported_once_and_the_last_one_last() -> None:
     """Over two connections, with repeats, a gap, and a job that ended between them."""
     reader = JobReader(JobStateTracker(), previews=True)
     events = [
@@ -58,7 +58,7 @@ def test_other_messages_become_events_or_nothing() -> None:
 
 
 def test_all_jobs_are_followed_from_where_the_gateway_says_on() -> None:
-    """Only then is the link told to be there; what came before that number, or came already, is not told again."""
+    """The connection is reported only then; events before that number, or received already, are not repeated."""
     reader = AllReader()
     assert reader.read({"type": "opened"}) == reader.read(said("link", {"status": "connected"})) == []
     running = record("pending", "running", "completed")

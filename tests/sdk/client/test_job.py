@@ -13,6 +13,7 @@ import pytest
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.errors import JobFailedError
 from cryomamba.models.jobs import JobError, JobState
+from cryomamba.testing import DEADLINE_S
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Mask, Services, Worker
@@ -39,7 +40,7 @@ async def test_a_job_from_submit_to_table(
     async with await aconnect(services.url if transport == "http" else services.broker.endpoints.jobs) as client:
         job = await client.submit(shape=SHAPE, name="mine")
         assert (job.state, job.name, job.engine) == (JobState.PENDING, "mine", "demo")
-        _, done = await asyncio.gather(run(worker, ball), job.wait(timeout=30))
+        _, done = await asyncio.gather(run(worker, ball), job.wait(timeout=DEADLINE_S))
         assert done is job
         assert (job.state, job.progress.fraction) == (JobState.COMPLETED, 1.0)
         assert {artifact.name for artifact in job.artifacts} == {"mask.mrc", "stats.json"}
@@ -68,10 +69,10 @@ async def test_a_failed_job_is_retried_by_its_handle(client: AsyncClient, worker
     error = JobError(code="engine_failed", message="A <b>defect</b>.", attempt=1)
     await worker.fail(await worker.claim(), error)
     with pytest.raises(JobFailedError, match="defect"):
-        await job.wait(timeout=30)
+        await job.wait(timeout=DEADLINE_S)
     assert "A &lt;b&gt;defect&lt;/b&gt;." in await job.show()
     assert (await job.retry()).state is JobState.PENDING
-    await asyncio.gather(run(worker, ball), job.wait(timeout=30))
+    await asyncio.gather(run(worker, ball), job.wait(timeout=DEADLINE_S))
 
 
 async def test_a_notebook_sees_state_progress_and_a_slice(client: AsyncClient, worker: Worker, ball: Mask) -> None:
@@ -89,7 +90,7 @@ async def test_a_notebook_sees_state_progress_and_a_slice(client: AsyncClient, w
             break
     assert "running" in shown
     await worker.finish(claimed, {"mask.mrc": b"mask"})
-    await job.wait(timeout=30)
+    await job.wait(timeout=DEADLINE_S)
     await client.close()
     assert "completed" in await job.show()
     assert repr(job) == f"<AsyncJob {job.job_id} completed 100%>"

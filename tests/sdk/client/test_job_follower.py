@@ -74,18 +74,18 @@ def seen(frame: PreviewFrame) -> str:
 
 async def story(found: Source) -> list[str]:
     """Follow a job to its end and name what was yielded."""
-    follower, told = JobFollower(found, "a-job", previews=True), []
+    follower, received = JobFollower(found, "a-job", previews=True), []
     async for item in follower.items():
         match item:
             case JobRecord():
-                told.append(f"is {item.state}")
+                received.append(f"is {item.state}")
             case StateEvent():
-                told.append(str(item.event.state))
+                received.append(str(item.event.state))
             case Published():
-                told.append(seen(decode_message(item.message)))
+                received.append(seen(decode_message(item.message)))
             case ConnectionEvent():
-                told.append(item.status)
-    return told
+                received.append(item.status)
+    return received
 
 
 COMPLETED = record("pending", "running", "completed")
@@ -105,11 +105,7 @@ FAILED = record("pending", "running", "failed")
     ],
 )
 async def test_the_final_frame_comes_before_the_final_state(
-    first: list[PreviewFrame],
-    end: JobRecord,
-    late: list[PreviewFrame],
-    kept: PreviewFrame | None,
-    expected: list[str],
+    first: list[PreviewFrame], end: JobRecord, late: list[PreviewFrame], kept: PreviewFrame | None, expected: list[str]
 ) -> None:
     """A frame that is a moment late is waited for, one that the broker keeps is fetched, and none is yielded twice."""
     found = source(*map(preview, first), state(end), kept=kept)

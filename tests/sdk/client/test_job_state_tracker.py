@@ -1,4 +1,4 @@
-"""Each state change is told once and in order, whatever was lost, repeated or overtaken on the way."""
+"""Each state change is reported once and in order, whatever was lost, repeated or overtaken on the way."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def snapshot(length: int) -> JobRecord:
 
 @given(st.lists(st.integers(1, len(HISTORY)), max_size=12))
 def test_every_change_once_and_in_order(lengths: list[int]) -> None:
-    """After any sequence of snapshots that ends with the last, all changes since the first one were told, once each."""
-    ledger = JobStateTracker()
-    told: list[int] = []
+    """After any sequence of snapshots that ends with the last, all changes since the first were reported, once each."""
+    tracker = JobStateTracker()
+    numbers: list[int] = []
     for length in [*lengths, len(HISTORY)]:
-        for event in ledger.update(snapshot(length)):
+        for event in tracker.update(snapshot(length)):
             assert isinstance(event, StateEvent)
-            told.append(event.event.n)
+            numbers.append(event.event.n)
     first = (lengths or [len(HISTORY)])[0]
-    assert told == [event.n for event in HISTORY[first - 1 :]]
-    assert ledger.ended
+    assert numbers == [event.n for event in HISTORY[first - 1 :]]
+    assert tracker.ended
 
 
 def test_an_older_snapshot_does_not_undo_the_end() -> None:
     """A late message from before the end leaves the job ended."""
-    ledger = JobStateTracker()
-    ledger.update(snapshot(len(HISTORY)))
-    assert ledger.update(snapshot(2)) == []
-    assert ledger.ended
+    tracker = JobStateTracker()
+    tracker.update(snapshot(len(HISTORY)))
+    assert tracker.update(snapshot(2)) == []
+    assert tracker.ended

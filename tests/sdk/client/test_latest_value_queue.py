@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from cryomamba.client.latest_value_queue import LatestValueQueue
 
 
-async def drained(mailbox: LatestValueQueue[int]) -> list[tuple[int, int]]:
-    mailbox.close()
+async def drained(queue: LatestValueQueue[int]) -> list[tuple[int, int]]:
+    queue.close()
     got = []
-    while (item := await mailbox.get()) is not None:
+    while (item := await queue.get()) is not None:
         got.append(item)
     return got
 
@@ -23,11 +23,11 @@ def test_newest_of_each_key_and_all_without(messages: list[tuple[str | None, int
     """Whatever comes: keyless ones stay in order, of each key only the newest stays, and the count adds up."""
 
     async def scenario() -> list[tuple[int, int]]:
-        mailbox: LatestValueQueue[int] = LatestValueQueue()
+        queue: LatestValueQueue[int] = LatestValueQueue()
         for key, value in messages:
-            mailbox.put(value, key=key)
-        assert len(mailbox) <= sum(key is None for key, _ in messages) + 2
-        return await drained(mailbox)
+            queue.put(value, key=key)
+        assert len(queue) <= sum(key is None for key, _ in messages) + 2
+        return await drained(queue)
 
     got = asyncio.run(scenario())
     values = [value for value, _ in got]
@@ -41,21 +41,21 @@ def test_newest_of_each_key_and_all_without(messages: list[tuple[str | None, int
 
 
 async def test_a_waiting_reader_is_woken() -> None:
-    """A reader that waits gets the next message, and None once the mailbox is closed."""
-    mailbox: LatestValueQueue[str] = LatestValueQueue()
-    reader = asyncio.create_task(mailbox.get())
+    """A reader that waits gets the next message, and None once the queue is closed."""
+    queue: LatestValueQueue[str] = LatestValueQueue()
+    reader = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    mailbox.put("now")
+    queue.put("now")
     assert await reader == ("now", 0)
-    reader = asyncio.create_task(mailbox.get())
+    reader = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    mailbox.close()
+    queue.close()
     assert await reader is None
 
 
-async def test_a_closed_mailbox_takes_nothing_more() -> None:
+async def test_a_closed_queue_accepts_nothing() -> None:
     """What comes after the end is dropped."""
-    mailbox: LatestValueQueue[str] = LatestValueQueue()
-    mailbox.close()
-    mailbox.put("late")
-    assert len(mailbox) == 0
+    queue: LatestValueQueue[str] = LatestValueQueue()
+    queue.close()
+    queue.put("late")
+    assert len(queue) == 0

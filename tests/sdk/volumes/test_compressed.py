@@ -26,7 +26,7 @@ def packing(request: pytest.FixtureRequest) -> str:
 
 
 def packed(path: Path, packing: str) -> Path:
-    # The name says nothing: packing is told by the first bytes.
+    # The first bytes decide whether a file is compressed, not its name.
     target = path.with_name("packed.mrc")
     target.write_bytes(PACKERS[packing](path.read_bytes()))
     return target

@@ -54,8 +54,7 @@ def test_a_wrong_machine_stamp_is_corrected_with_a_warning(make_header: Make, or
 
 
 @pytest.mark.parametrize(
-    ("axes", "shape"),
-    [((1, 2, 3), (3, 4, 5)), ((3, 1, 2), (5, 3, 4)), ((2, 1, 3), (3, 5, 4)), ((3, 2, 1), (5, 4, 3))],
+    ("axes", "shape"), [((1, 2, 3), (3, 4, 5)), ((3, 1, 2), (5, 3, 4)), ((2, 1, 3), (3, 5, 4)), ((3, 2, 1), (5, 4, 3))]
 )
 def test_permuted_axes_are_mapped_to_zyx(
     make_header: Make, axes: tuple[int, int, int], shape: tuple[int, int, int]

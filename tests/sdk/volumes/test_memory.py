@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryomamba.testing import DEADLINE_S
 from cryomamba.volumes import blank_header
 from cryomamba.volumes.header_encoder import encode_header
 
@@ -41,11 +42,12 @@ def peak_kB(folder: Path, depth: int) -> int:
         file.write(np.full(1 << 16, 1, np.float32).tobytes())
         file.truncate(1024 + header.data_nbytes)
     done = subprocess.run(
-        [sys.executable, "-c", JOB, str(folder)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", JOB, str(folder)], capture_output=True, text=True, check=True, timeout=DEADLINE_S
     )
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_resident_memory_does_not_grow_with_depth(tmp_path: Path) -> None:
     """Statistics, tiles, mask and exports of a volume eight times as deep take no more memory.

@@ -123,14 +123,14 @@ def test_integer_volumes_are_not_read(make_file: Make, monkeypatch: pytest.Monke
 
 def test_progress_rises_to_one_and_cancelling_ends_the_pass(make_file: Make) -> None:
     """Progress is reported, and the caller can stop between two chunks."""
-    told: list[float] = []
+    reported: list[float] = []
     with open_volume(make_file(np.zeros((5, 512, 512), np.float32))) as volume:
-        stream_statistics(volume, progress=told.append)
+        stream_statistics(volume, progress=reported.append)
         with pytest.raises(CryoMambaError) as caught:
             stream_statistics(volume, cancelled=lambda: True)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
-    assert len(told) == 5
+    assert reported == sorted(reported)
+    assert reported[-1] == 1.0
+    assert len(reported) == 5
     assert caught.value.code == ErrorCode.CANCELLED
 
 

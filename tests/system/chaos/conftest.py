@@ -1,4 +1,4 @@
-"""A stack whose every link leads through a fault proxy, and volumes for its jobs."""
+"""A stack whose connections all pass through fault proxies, and volumes for its jobs."""
 
 from __future__ import annotations
 
@@ -13,41 +13,44 @@ import pytest
 from cryomamba.testing import FaultProxy, Stack
 from cryomamba.volumes import write_volume
 
-BUS = ("jobs", "preview_in", "preview_out", "events")
+BUS_SOCKETS = ("jobs", "preview_in", "preview_out", "events")
 
 
 @pytest.fixture
 def seed() -> int:
-    """What all chance comes from; ``CHAOS_SEED`` sets it."""
+    """The seed of all random numbers; ``CHAOS_SEED`` sets it."""
     return int(os.environ.get("CHAOS_SEED", "1"))
 
 
 @pytest.fixture
 def job_count() -> int:
-    """How many jobs there are; ``CHAOS_JOBS`` sets it."""
-    return int(os.environ.get("CHAOS_JOBS", "20"))
+    """The number of jobs; ``CHAOS_JOBS`` sets it."""
+    return int(os.environ.get("CHAOS_JOBS", "12"))
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """Services that are not started yet, with short leases."""
+    """A stack that is not started yet, with short leases."""
     with Stack(tmp_path / "home", roots=[tmp_path], env={"CRYOMAMBA_LEASE_S": "2"}) as stack:
         yield stack
 
 
 @pytest.fixture
-def links(stack: Stack) -> Iterator[Mapping[str, FaultProxy]]:
-    """A proxy before each socket of the broker and before the gateway; inference and gateway know no other way."""
-    with ExitStack() as ending:
-        proxies = {name: ending.enter_context(FaultProxy("127.0.0.1", stack.ports[name])) for name in (*BUS, "gateway")}
-        ways = {f"CRYOMAMBA_BUS_{name.upper()}": f"tcp://127.0.0.1:{proxies[name].port}" for name in BUS}
-        stack.env_of = {"inference": ways, "gateway": ways}
-        yield proxies
+def proxies(stack: Stack) -> Iterator[Mapping[str, FaultProxy]]:
+    """A proxy before each socket of the broker and before the gateway; the services connect through them only."""
+    with ExitStack() as context:
+        running = {
+            name: context.enter_context(FaultProxy("127.0.0.1", stack.ports[name]))
+            for name in (*BUS_SOCKETS, "gateway")
+        }
+        env = {f"CRYOMAMBA_BUS_{name.upper()}": f"tcp://127.0.0.1:{running[name].port}" for name in BUS_SOCKETS}
+        stack.env_of = {"inference": env, "gateway": env}
+        yield running
 
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> list[Path]:
-    """Small noisy volumes, no two alike: three with a bright ball, and last one with a dark vesicle."""
+    """Small noisy volumes: three of different sizes with a bright ball, and one with a dark vesicle."""
     paths = []
     for number, side in enumerate((32, 48, 64)):
         rng = np.random.default_rng(number)

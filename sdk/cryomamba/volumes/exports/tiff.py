@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.header_encoder import own_label
 from cryomamba.volumes.mrc import Volume
-from cryomamba.volumes.voxel_file import Array
 
 _CLASSIC_NBYTES = 1 << 31
 
@@ -49,7 +47,7 @@ def write_tiff(
     big = int(np.prod(volume.shape, dtype=np.int64)) * dtype.itemsize >= _CLASSIC_NBYTES
     with AtomicFile(Path(path)) as new, tifffile.TiffWriter(new.file, bigtiff=big, ome=True) as writer:
         writer.write(
-            _pages(volume, dtype, progress),
+            itertools.chain.from_iterable(slabs(volume, dtype, progress)),
             shape=volume.shape,
             dtype=dtype,
             photometric="minisblack",
@@ -57,10 +55,6 @@ def write_tiff(
             software=False,
             metadata=_metadata(volume),
         )
-
-
-def _pages(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | None) -> Iterator[Array]:
-    return itertools.chain.from_iterable(slabs(volume, dtype, progress))
 
 
 def _metadata(volume: Volume) -> dict[str, object]:

@@ -76,15 +76,11 @@ class HostMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle or refuse a request."""
         if scope["type"] != "lifespan" and not host_allowed(Headers(scope=scope).get("host"), self.names):
-            await refuse(
-                AccessError(
-                    "The request is for another host name than the gateway's.",
-                    hint="To allow it, add the name to CRYOMAMBA_GATEWAY_HOSTS.",
-                ),
-                scope,
-                receive,
-                send,
+            error = AccessError(
+                "The request is for another host name than the gateway's.",
+                hint="To allow it, add the name to CRYOMAMBA_GATEWAY_HOSTS.",
             )
+            await refuse(error, scope, receive, send)
             return
         await self.app(scope, receive, send)
 

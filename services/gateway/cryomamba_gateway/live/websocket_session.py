@@ -115,7 +115,6 @@ class WebSocketSession:
         self._following[job_id] = asyncio.create_task(self._report_errors(job_id, work), name="ws-follow")
 
     async def _report_errors(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
-        """Follow a job, and send the client the error that ends it."""
         try:
             await work
         except CryoMambaError as error:
@@ -190,7 +189,6 @@ class WebSocketSession:
                 await self._websocket.close(code, reason[:100])
 
     async def _send_content(self, content: str | bytes) -> bool:
-        """Send one message; return False if the client has disconnected or stopped reading."""
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 if isinstance(content, bytes):

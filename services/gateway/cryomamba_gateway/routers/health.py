@@ -20,11 +20,7 @@ from cryomamba_gateway.models import Health, Readiness
 router = APIRouter(tags=["health"])
 
 
-@router.get(
-    "/v1/healthz",
-    operation_id="getHealth",
-    responses={200: ok("The gateway is running"), **errors()},
-)
+@router.get("/v1/healthz", operation_id="getHealth", responses={200: ok("The gateway is running"), **errors()})
 async def healthz(gateway: Context) -> Health:
     """Liveness: the gateway is running, whatever the state of the other services."""
     return Health(timestamp=datetime.now(UTC), version=__version__, uptime_s=time.monotonic() - gateway.started)
@@ -33,10 +29,7 @@ async def healthz(gateway: Context) -> Health:
 @router.get(
     "/v1/readyz",
     operation_id="getReadiness",
-    responses={
-        200: ok("A job would be accepted and run"),
-        **errors(*BUS, ErrorCode.NO_WORKER),
-    },
+    responses={200: ok("A job would be accepted and run"), **errors(*BUS, ErrorCode.NO_WORKER)},
 )
 async def readyz(gateway: Context) -> Readiness:
     """Readiness: whether a job would be accepted and run. If not, `details.missing` names the missing services."""

@@ -77,7 +77,6 @@ async def create_job(
 
 
 async def _submit(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
-    """Queue a job that belongs to the caller."""
     owned = request.model_copy(update={"owner": caller.owner})
     record = await gateway.bus.call(caller.visibility, calls.submit_job(owned))
     return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
@@ -91,10 +90,8 @@ async def _submit(gateway: Gateway, caller: Principal, request: SubmitRequest) -
 )
 async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
     """List jobs, newest first; pass `cursor` to get the next page."""
-    page = await gateway.bus.ask(
-        caller.visibility,
-        lambda bus: bus.call(calls.list_jobs(state=query.state, limit=query.limit, cursor=query.cursor)),
-    )
+    call = calls.list_jobs(state=query.state, limit=query.limit, cursor=query.cursor)
+    page = await gateway.bus.call(caller.visibility, call)
     jobs = tuple(job_out(record) for record in page.jobs)
     return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
 
@@ -190,10 +187,7 @@ async def threshold_job(
     operation_id="focusJob",
     status_code=204,
     response_class=Response,
-    responses={
-        204: ok("The focus is set"),
-        **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB),
-    },
+    responses={204: ok("The focus is set"), **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB)},
 )
 async def focus_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]

@@ -50,10 +50,7 @@ class Signature(Fields):
 @router.post(
     "/jobs/{job_id}/artifacts/{name}/link",
     operation_id="linkArtifact",
-    responses={
-        200: ok("The link"),
-        **errors(ErrorCode.BAD_REQUEST, ErrorCode.FORBIDDEN, *JOB),
-    },
+    responses={200: ok("The link"), **errors(ErrorCode.BAD_REQUEST, ErrorCode.FORBIDDEN, *JOB)},
 )
 async def link_artifact(
     gateway: Context, caller: Caller, job_id: JobId, name: str, query: Annotated[LinkQuery, Query()]

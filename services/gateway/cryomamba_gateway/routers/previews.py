@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from cryomamba.client.bus_subscriber import BusMessage
 from cryomamba.client.bus_watch import decode_message
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId
@@ -44,9 +43,6 @@ async def get_preview(
     found = await gateway.bus.ask(caller.visibility, lambda bus: bus.last_frame(job_id))
     headers = {"Cache-Control": "no-store"}
     if query.format == "png":
-        return Response(await asyncio.to_thread(_draw, found, query), headers=headers, media_type="image/png")
+        image = await asyncio.to_thread(lambda: slice_png(decode_message(found), query.axis, query.index))
+        return Response(image, headers=headers, media_type="image/png")
     return Response(encode_web_frame(found.envelope, found.payload), headers=headers, media_type=MEDIA_TYPE)
-
-
-def _draw(found: BusMessage, query: PreviewQuery) -> bytes:
-    return slice_png(decode_message(found), query.axis, query.index)

@@ -35,10 +35,7 @@ _ERRORS: Final = (
     "/jobs/{job_id}/revisions",
     operation_id="reviseJob",
     response_model=JobOut,
-    responses={
-        200: ok("The job with its new file"),
-        **errors(*_ERRORS),
-    },
+    responses={200: ok("The job with its new file"), **errors(*_ERRORS)},
 )
 async def revise_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[RevisionBody, Body(openapi_examples=REVISION)]

@@ -37,10 +37,7 @@ async def begin_session(gateway: Context, request: Request) -> Response:
     operation_id="endSession",
     status_code=204,
     response_class=Response,
-    responses={
-        204: ok("The cookie is deleted"),
-        **errors(ErrorCode.FORBIDDEN),
-    },
+    responses={204: ok("The cookie is deleted"), **errors(ErrorCode.FORBIDDEN)},
 )
 async def end_session() -> Response:
     """Sign out: delete the cookie."""

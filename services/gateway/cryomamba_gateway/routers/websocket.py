@@ -77,7 +77,6 @@ async def _first_message_token(websocket: WebSocket, gateway: Gateway) -> str | 
 
 
 async def _recheck_token(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
-    """Close the connection once its token has expired or been revoked."""
     while True:
         await asyncio.sleep(RECHECK_S)
         try:

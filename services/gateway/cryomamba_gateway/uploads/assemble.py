@@ -91,7 +91,6 @@ def _verify(upload: PartialUpload, data: FileIO) -> FileRecord:
 
 
 def _verified_digest(upload: PartialUpload, data: FileIO) -> str:
-    """Return the SHA-256 of the data after comparing every part with its checksum."""
     whole, damaged = hashlib.sha256(), []
     for index in range(upload.plan.count):
         remaining, crc = upload.plan.size(index), 0

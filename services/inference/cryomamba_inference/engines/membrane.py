@@ -28,7 +28,8 @@ from cryomamba_inference.filters.membrane.calibration import (
     make_step,
 )
 from cryomamba_inference.filters.membrane.model import STEP_A, score_box
-from cryomamba_inference.filters.membrane.plate_map import PlateMap, plate_tasks
+from cryomamba_inference.filters.membrane.plate_map import PlateMap
+from cryomamba_inference.filters.membrane.plate_responses import plate_tasks
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
 _PREVIEW_VOXELS = 200_000  # of the binned copy

@@ -31,13 +31,13 @@ def test_a_mask_is_unsigned_and_written_in_many_slabs(
 ) -> None:
     """Labels come back as uint8, whatever the size of a slab, and progress ends at one."""
     monkeypatch.setattr(slabs, "SLAB_NBYTES", 1 << 15)
-    told: list[float] = []
-    write_nifti(mask, tmp_path / "m.nii.gz", labels=True, progress=told.append)
+    reported: list[float] = []
+    write_nifti(mask, tmp_path / "m.nii.gz", labels=True, progress=reported.append)
     image: Any = nibabel.load(tmp_path / "m.nii.gz")
     assert image.get_data_dtype() == np.uint8
     assert np.array_equal(np.asarray(image.dataobj).T, mask.read(ALL, ALL, ALL))
-    assert len(told) > 10
-    assert told[-1] == 1.0
+    assert len(reported) > 10
+    assert reported[-1] == 1.0
 
 
 def test_the_same_mask_gives_the_same_bytes(mask: Volume, tmp_path: Path) -> None:

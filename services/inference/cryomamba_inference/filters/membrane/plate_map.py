@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba_inference.filters.common.grid import ALL_BORDERS, Borders, CoarseGrid, Corner, spans
+from cryomamba_inference.filters.common.grid import ALL_BORDERS, Borders, CoarseGrid, Corner
 from cryomamba_inference.filters.common.node_map import NodeMap
-
-if TYPE_CHECKING:
-    from cryomamba_inference.filters.membrane.model import MembraneModel
 
 Field = npt.NDArray[np.float32]
 Directions = npt.NDArray[np.uint8]
-BOX_NODES = 100  # side of a box that is filtered at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +71,3 @@ class PlateMap:
         inside = tuple(where)
         response, direction = np.asarray(self.response.array[inside]), np.asarray(self.direction.array[inside])
         return PlateBox(response, direction, (z, y, x), borders, self.density.array, self.density_step_A)
-
-
-def plate_tasks(model: MembraneModel, nodes: Field, plates: PlateMap) -> list[Callable[[], None]]:
-    """Return tasks that compute responses and orientations from the densities of the whole volume, box by box."""
-    ranges = [spans(size, BOX_NODES) for size in nodes.shape]
-    if math.prod(map(len, ranges)) == 1 and len(nodes) > 4 * model.bank.reach:
-        # Two boxes use two threads at little extra cost.
-        ranges[0] = spans(len(nodes), -(-len(nodes) // 2))
-
-    def respond(box: tuple[tuple[int, int], ...]) -> None:
-        reach = model.bank.reach
-        padded = [(max(a - reach, 0), min(b + reach, n)) for (a, b), n in zip(box, nodes.shape, strict=True)]
-        z, y, x = ((a == 0, b == n) for (a, b), n in zip(box, nodes.shape, strict=True))
-        # Beyond a border of the volume the field is reflected; beyond the box it is read.
-        density = model.clean(np.asarray(nodes[_slices(padded)]), (padded[0][0], padded[1][0], padded[2][0]))
-        found = model.bank.strongest(density, (z, y, x))
-        # The response is `reach` shorter than the data, except at borders.
-        starts = [w if first else w + reach for (w, _), (first, _) in zip(padded, (z, y, x), strict=True)]
-        inner = tuple(slice(a - start, b - start) for (a, b), start in zip(box, starts, strict=True))
-        plates.response.array[_slices(box)] = found[0][inner]
-        plates.direction.array[_slices(box)] = found[1][inner]
-
-    return [partial(respond, box) for box in product(*ranges)]
-
-
-def _slices(box: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
-    return tuple(slice(first, last) for first, last in box)
