@@ -46,7 +46,7 @@ def gc(
         output.note(f"Deleted {removed} of {len(found)} items ({total}).")
     else:
         output.note(
-            f"{len(found)} items ({total}) can be deleted. This was a dry run; 'cryomamba gc --yes' deletes them."
+            f"{len(found)} items ({total}) can be deleted. This was a dry run; Add --yes to delete them."
         )
 
 
