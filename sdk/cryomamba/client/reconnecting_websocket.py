@@ -85,9 +85,7 @@ class ReconnectingWebSocket:
             try:
                 async with contextlib.aclosing(self._connection()) as messages:
                     async for message in messages:
-                        received = (
-                            received or isinstance(message, PreviewFrame) or message["type"] not in {OPENED, LINK}
-                        )
+                        received |= isinstance(message, PreviewFrame) or message["type"] not in {OPENED, LINK}
                         yield message
             except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed):
                 self._close_code = None
