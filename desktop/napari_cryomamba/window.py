@@ -19,14 +19,8 @@ def open_window(
 
     Parameters
     ----------
-    files : sequence of Path
-        Tomograms to open.
     server : str, optional
         Address to connect to; that of the last server if not given.
-    settings : SettingsFile, optional
-        Where settings are kept.
-    show : bool
-        Whether the window is shown.
 
     Returns
     -------

@@ -28,32 +28,7 @@ from napari_cryomamba.net.messages import (
 
 
 class AppController(QObject):
-    """The controllers of one window. For the GUI thread; :meth:`close` it.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-    file : SettingsFile, optional
-        Where settings are kept.
-
-    Attributes
-    ----------
-    preferences : Preferences
-    notifications : Notifications
-    tasks : TaskRunner
-        Work in threads.
-    frames : FrameStore
-        Previews that can be drawn.
-    server : ServerConnection
-    jobs : JobController
-    preview : PreviewController
-        The jobs that are shown in the viewer.
-    tomograms : TomogramController
-    downloads : Downloads
-        The files of finished jobs.
-    results : Results
-        Their masks, picks and score maps.
-    """
+    """The controllers of one window. For the GUI thread; :meth:`close` it."""
 
     def __init__(self, viewer: Viewer, *, file: SettingsFile | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -100,8 +75,7 @@ class AppController(QObject):
             case NotificationPosted():
                 self.notifications.notify(message.notification)
             case JobChanged():
-                is_new = self.jobs.on_record(message.record)
-                self.preview.on_record(message.record, is_new=is_new)
+                self.preview.on_record(message.record, is_new=self.jobs.on_record(message.record))
             case JobProgressed():
                 self.jobs.on_progress(message)
             case FrameReady():

@@ -158,14 +158,7 @@ class JobController(QObject):
         self._server.bridge.request("Applying the threshold", call, self.adopt)
 
     def adopt(self, record: JobRecord, tomogram: Path | str | None = None) -> None:
-        """Add a job that this desktop has just submitted.
-
-        Parameters
-        ----------
-        record : JobRecord
-        tomogram : path, optional
-            Its tomogram on this machine, if the record does not name it.
-        """
+        """Add a job that was just submitted; `tomogram` is its file here, if the record does not name it."""
         self.table.adopt(record.job_id)
         self._preferences.values.remember_job(record.job_id, None if tomogram is None else str(tomogram))
         self._preferences.save()

@@ -22,13 +22,7 @@ COARSE_VOXELS = 256**3
 
 
 class LargeVolumePolicy(QObject):
-    """In 3D, hides tomograms of more than `VOXELS_MAX` voxels, and shows coarse copies of masks as large.
-
-    Attributes
-    ----------
-    voxels_max : int
-        Layers with more voxels are large.
-    """
+    """In 3D, hides tomograms of more than `voxels_max` voxels, and shows coarse copies of masks as large."""
 
     def __init__(
         self,

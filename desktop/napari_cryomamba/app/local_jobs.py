@@ -42,8 +42,6 @@ class LocalJobs(JobSource):
     ----------
     folder : Path
         Where the results of local jobs go, a folder for each.
-    frames : FrameStore
-        Where previews are stored.
 
     Signals
     -------
@@ -55,8 +53,7 @@ class LocalJobs(JobSource):
 
     def __init__(self, folder: Path, frames: FrameStore, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.folder = folder
-        self._frames = frames
+        self.folder, self._frames = folder, frames
         self._runs: dict[str, _LocalRun] = {}
         self._finder: threading.Thread | None = None
 
@@ -206,7 +203,6 @@ class _LocalRun(threading.Thread):
         self._post(JobChanged(record))
 
     def _save(self) -> None:
-        """Write the record of a job that ended, for the next session."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / _RECORD).write_text(self.record.model_dump_json(), encoding="utf-8")
@@ -216,7 +212,6 @@ class _LocalRun(threading.Thread):
 
 
 def _export_formats(record: JobRecord) -> tuple[ExportFormat, ...]:
-    """Return the files besides the mask that the engine makes with the job's parameters."""
     engine = Registry.discover().engines.get(record.engine)
     if engine is None:
         return ()

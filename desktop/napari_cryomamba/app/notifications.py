@@ -14,13 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Notifications(QObject):
-    """The history of notifications, for the GUI thread.
-
-    Signals
-    -------
-    changed
-        There is a new notification, or they were cleared or read.
-    """
+    """The history of notifications, for the GUI thread; `changed` is emitted when one is added or all are cleared."""
 
     changed = Signal()
 

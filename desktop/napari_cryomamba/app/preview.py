@@ -112,13 +112,11 @@ class PreviewController(QObject):
 
     def on_record(self, record: JobRecord, *, is_new: bool) -> None:
         """Show the results of a watched job that is complete, and watch a job that is found again after a restart."""
+        mine = record.job_id in self._jobs.table.mine
         if record.job_id in self._watched and record.state is JobState.COMPLETED:
             self.job_completed.emit(record)
-        elif is_new and self._is_mine_and_running(record) and self.tomogram_of(record) is not None:
+        elif is_new and mine and not record.state.final and self.tomogram_of(record) is not None:
             self.watch(record.job_id)
-
-    def _is_mine_and_running(self, record: JobRecord) -> bool:
-        return record.job_id in self._jobs.table.mine and not record.state.final
 
     def watch_jobs_of(self, layer: Layer) -> None:
         """Watch the unfinished jobs of a tomogram that was just opened."""

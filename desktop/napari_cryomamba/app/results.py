@@ -41,13 +41,7 @@ class OpenMask:
 
 
 class Results(QObject):
-    """Downloads and shows results. For the GUI thread.
-
-    Attributes
-    ----------
-    shown : dict
-        File name of the mask that is shown, by job; none if the mask was made on this machine.
-    """
+    """Downloads and shows results; `shown` names each job's mask, unless it was made here. For the GUI thread."""
 
     def __init__(
         self,
@@ -90,7 +84,7 @@ class Results(QObject):
             self.shown[record.job_id] = name
             self._preview.show_mask(record, mask.array, mask.voxel_size_A)
 
-        self._tasks.run("Opening the mask", lambda _task: _open_mask(path), opened)
+        self._tasks.run("Opening the mask", lambda _task: OpenMask(open_mask(path), inspect(path).voxel_size_A), opened)
 
     def _show_picks(self, record: JobRecord, path: Path) -> None:
         tomogram = self._preview.tomogram_of(record)
@@ -191,18 +185,7 @@ class Results(QObject):
         self._bridge.request("Uploading the mask", call, on_done, on_failed)
 
 
-def _open_mask(path: Path) -> OpenMask:
-    return OpenMask(open_mask(path), inspect(path).voxel_size_A)
-
-
 def _threshold_of(statistics: Path) -> HysteresisThreshold:
-    """Return the threshold in a job's statistics.
-
-    Raises
-    ------
-    NotFoundError
-        There is none.
-    """
     found: dict[str, int] | None = json.loads(statistics.read_text(encoding="utf-8")).get("threshold")
     if found is None:
         raise NotFoundError("The job's statistics have no threshold.", hint="Run the job again.")

@@ -57,7 +57,6 @@ def save_mask(
 
     Parameters
     ----------
-    path : Path
     mask : ndarray of uint8 or uint16, ZYX
     header : HeaderFields or None
         Of its tomogram; None for a mask without one.
@@ -117,8 +116,6 @@ def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shap
     ----------
     path : Path
         Written atomically.
-    measured : Measurements
-        Of the mask.
     tomogram : str
         File name; goes into ``rlnTomoName`` without its suffix.
     shape, voxel_size_A : tuple

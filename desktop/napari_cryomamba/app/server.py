@@ -19,9 +19,6 @@ class ServerConnection(QObject):
 
     Attributes
     ----------
-    bridge : Bridge
-        The network thread.
-    state : ConnectionState
     engines : tuple of EngineInfo
         Of the server, the last known ones while it is not connected.
 
@@ -41,8 +38,7 @@ class ServerConnection(QObject):
         self, preferences: Preferences, notifications: Notifications, frames: FrameStore, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._preferences = preferences
-        self._notifications = notifications
+        self._preferences, self._notifications = preferences, notifications
         self.bridge = Bridge(frames, self)
         self.state = ConnectionState()
         self.engines: tuple[EngineInfo, ...] = ()
@@ -81,7 +77,6 @@ class ServerConnection(QObject):
 
         Parameters
         ----------
-        url : str
         token : str, optional
             For a server that requires one; the saved one, or that of the environment, if not given.
         remember : bool

@@ -121,13 +121,7 @@ class SettingsFile:
 
 
 class Preferences:
-    """The current settings, and their file.
-
-    Parameters
-    ----------
-    file : SettingsFile, optional
-        That of the data directory if not given.
-    """
+    """The current settings, and their file: that of the data directory if none is given."""
 
     def __init__(self, file: SettingsFile | None = None) -> None:
         self.file = file or SettingsFile()

@@ -26,13 +26,7 @@ _REPORT_EVERY_S = 0.1
 
 
 class UploadController(JobSource):
-    """Uploads in the network thread.
-
-    Signals
-    -------
-    submitted : (str, JobRecord)
-        The upload's id, and the job that takes its place.
-    """
+    """Uploads in the network thread; `submitted` has the id of an upload and the job that takes its place."""
 
     submitted = Signal(str, object)
 

@@ -30,7 +30,6 @@ class Mask:
 
     Attributes
     ----------
-    layer : napari.layers.Labels
     header : HeaderFields or None
         The tomogram's header, for saving on the same grid.
     tomogram : str
@@ -39,7 +38,6 @@ class Mask:
         The tomogram's folder, to be offered for saving.
     feature : str
         What was segmented: the engine's name, or the part of a mask's file name that says so.
-    palette : Palette
     not_ready : NotReady or None
         None if the finished mask is shown.
     """

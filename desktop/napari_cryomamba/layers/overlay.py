@@ -22,8 +22,6 @@ class Overlay:
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-    record : JobRecord
     tomogram : napari.layers.Image, optional
         The layer of its tomogram; a demo job has none.
     palette : Palette, optional
@@ -188,7 +186,6 @@ class Overlay:
         self._move_above_tomogram()
 
     def _move_above_tomogram(self) -> None:
-        """Put the layer right above its tomogram, not above unrelated layers."""
         if self.tomogram is None or self.tomogram not in self.viewer.layers:
             return
         at = self.viewer.layers.index(self.layer)

@@ -39,8 +39,9 @@ def show_picks(
     viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float = DEFAULT_DIAMETER_A
 ) -> Layer:
     """Add a job's picks to the viewer, or replace those that are shown already, and return the layer."""
-    for present in [layer for layer in viewer.layers if record.job_id in _jobs_of(layer)]:
-        viewer.layers.remove(present)
+    for layer in list(viewer.layers):
+        if record.job_id in {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}:
+            viewer.layers.remove(layer)
     with neighbours_shown():
         if picks.normals is not None:
             arrows = np.stack([picks.positions, picks.normals * diameter_A / np.array(voxel_size_A)], axis=1)
@@ -55,10 +56,6 @@ def show_picks(
     number = int(picks.labels.max(initial=0)) + 1 if picks.kind == "filaments" else 1
     layer.feature_defaults = {SCORE: SCORE_MAX, LABEL: number, **along_z}
     return layer
-
-
-def _jobs_of(layer: Layer) -> set[object]:
-    return {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}
 
 
 def _add_vectors(

@@ -120,8 +120,7 @@ def open_mask(path: str | os.PathLike[str]) -> Array:
 
 def contrast_of(volume: Volume) -> tuple[float, float]:
     """Return contrast limits from a sample spread over the file; reads at most 24 MiB."""
-    nbytes = volume.header.data_nbytes
-    every = max(-(-nbytes // (_SAMPLE_CHUNKS << 20)), 1)
+    every = max(-(-volume.header.data_nbytes // (_SAMPLE_CHUNKS << 20)), 1)
     parts = []
     for chunk in volume.chunks(every=every):
         # An odd step does not sample the same columns of rows of even length.

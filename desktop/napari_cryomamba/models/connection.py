@@ -37,8 +37,6 @@ class ConnectionState:
 
     Attributes
     ----------
-    phase : Phase
-    url : str
     reason : str
         Why it is degraded, waiting or refused.
     hint : str
@@ -132,7 +130,9 @@ class ConnectionModel:
         if before.info is not None and before.info.epoch != info.epoch:
             notifications.append(Notification(Level.INFO, "The server was restarted; jobs continue."))
         if reason and reason != before.reason:
-            notifications.append(Notification(Level.WARNING, _sentence(f"The server is connected, but {reason}"), hint))
+            notifications.append(
+                Notification(Level.WARNING, f"The server is connected, but {reason.removesuffix('.')}.", hint)
+            )
         if before.phase is Phase.DEGRADED and not reason:
             notifications.append(Notification(Level.INFO, "The server is fully available again."))
         return notifications
@@ -178,7 +178,3 @@ def _degradation(info: ServerInfo) -> tuple[str, str]:
     if info.status == "degraded":
         return "it reports a problem", "See CryoMamba → Help → Check installation…"
     return "", ""
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."

@@ -20,10 +20,8 @@ class FormField:
 
     Attributes
     ----------
-    name, title, description, unit : str
     kind : str
         Of the field; ``json`` if no simple field fits.
-    default : object
     optional : bool
         Whether it may be left empty (None).
     minimum, maximum : float or None
@@ -61,13 +59,7 @@ class FormField:
 
 
 class FormModel:
-    """The form of one engine.
-
-    Parameters
-    ----------
-    schema : mapping
-        JSON schema of the engine's parameters, as :class:`~cryomamba.engines.info.EngineInfo` holds it.
-    """
+    """The form of one engine, made from the JSON schema of its parameters."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema

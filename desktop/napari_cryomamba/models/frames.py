@@ -53,7 +53,6 @@ class LatestFrame:
 
         Parameters
         ----------
-        frame : PreviewFrame
         skipped : int
             Frames that were dropped on the way here.
 

@@ -121,20 +121,12 @@ class JobTable:
     @property
     def rows(self) -> list[Job]:
         """The jobs to show, newest first."""
-        shown = [job for job in self._jobs.values() if self._shows(job)]
+        listed = (job for job in self._jobs.values() if job.job_id not in self.hidden)
+        shown = [job for job in listed if job.mine or self.show_all]
         return sorted(shown, key=lambda job: job.record.created_at, reverse=True)
 
-    def _shows(self, job: Job) -> bool:
-        return job.job_id not in self.hidden and (job.mine or self.show_all)
-
     def update(self, record: JobRecord) -> list[Notification]:
-        """Store a newer record of a job; an older one than the one known changes nothing.
-
-        Returns
-        -------
-        list of Notification
-            Failures, lost attempts and completions that the user has not seen yet.
-        """
+        """Store a record of a job unless it is older than the one known; return what the user has not been told yet."""
         known = self._jobs.get(record.job_id)
         if known is not None and _version(record) < _version(known.record):
             return []
@@ -214,6 +206,5 @@ def _notifications(known: Job | None, job: Job) -> list[Notification]:
 
 
 def _version(record: JobRecord) -> tuple[int, float]:
-    """Return what orders the records of a job."""
     last = record.history[-1].n if record.history else 0
     return last, record.updated_at.timestamp()

@@ -31,7 +31,6 @@ class Notification:
 
     Attributes
     ----------
-    level : Level
     text : str
         What happened, a sentence.
     hint : str
@@ -95,13 +94,7 @@ class NotificationHistory:
         return tuple(self._notifications)
 
     def add(self, notification: Notification, *, at: datetime | None = None) -> bool:
-        """Add a notification.
-
-        Returns
-        -------
-        bool
-            False if it only repeats the last one.
-        """
+        """Add a notification, and return False if it only repeats the last one."""
         stamped = replace(notification, at=at or datetime.now(UTC))
         if self._notifications and self._notifications[-1].same_as(notification):
             self._notifications[-1] = replace(stamped, count=self._notifications[-1].count + 1)

@@ -17,8 +17,6 @@ class Source:
     ----------
     path : Path
         The file, absolute.
-    meta : VolumeMeta
-        Its metadata, for people and services.
     header : HeaderFields
         Its header, from which the header of a mask is made.
     is_mask : bool

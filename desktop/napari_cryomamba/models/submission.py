@@ -19,8 +19,6 @@ class JobSubmission:
         The voxel size is sent along if the user corrected it.
     engine : str or None
         The server's default if None.
-    params : dict
-        The engine's parameters.
     name : str
         A label for people; the file name if empty.
     preview_interval_s : float

@@ -44,7 +44,6 @@ class ScoreMap:
         Voxels per block along each axis.
     threshold : HysteresisThreshold
         With which the job's mask was made.
-    voxel_size_A : tuple of float
     """
 
     scores: Scores
@@ -131,20 +130,13 @@ class LiveThreshold:
     """The mask at a threshold that can be changed, computed only for the slice that napari shows.
 
     It takes the place of a layer's array.
-
-    Parameters
-    ----------
-    score_map : ScoreMap
-    threshold : HysteresisThreshold
-        The initial one.
     """
 
     ndim = 3
     dtype = np.dtype(np.uint8)
 
     def __init__(self, score_map: ScoreMap, threshold: HysteresisThreshold) -> None:
-        self._score_map = score_map
-        self.threshold = threshold
+        self._score_map, self.threshold = score_map, threshold
         self.kept: Flags | None = None
         depth, height, width = score_map.scores.shape
         self.shape: Shape = (depth, height, width)
@@ -184,8 +176,6 @@ def write_thresholded(score_map: ScoreMap, threshold: HysteresisThreshold, path:
 
     Parameters
     ----------
-    score_map : ScoreMap
-    threshold : HysteresisThreshold
     path : Path
         Written atomically.
     progress : callable

@@ -15,7 +15,7 @@ from cryomamba.client.loop_thread import LoopThread
 from cryomamba.errors import CryoMambaError, InternalError
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.notifications import Notification
-from napari_cryomamba.net.messages import Message, NotificationPosted
+from napari_cryomamba.net.messages import NotificationPosted
 from napari_cryomamba.net.session import Session
 
 T = TypeVar("T")
@@ -26,18 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Bridge(QObject):
-    """Owns the network thread. Its methods belong to the GUI thread and return at once.
-
-    Parameters
-    ----------
-    frames : FrameStore
-        Where previews are stored.
-
-    Signals
-    -------
-    message_received : Message
-        Messages of the session, in order.
-    """
+    """Owns the network thread, and emits its messages in order. Methods belong to the GUI thread and return at once."""
 
     message_received = Signal(object)
     _finished = Signal(object)
@@ -45,12 +34,9 @@ class Bridge(QObject):
     def __init__(self, frames: FrameStore, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._thread: LoopThread | None = LoopThread("cryomamba-desktop")
-        self._session = self._thread.run(self._make_session(frames))
+        self._session = Session(self.message_received.emit, frames)
         # Queued even from our own thread, so that no result overtakes the call it belongs to.
         self._finished.connect(self._on_finished, Qt.ConnectionType.QueuedConnection)
-
-    async def _make_session(self, frames: FrameStore) -> Session:
-        return Session(self._post, frames)
 
     def open(self, url: str, token: str | None = None, job_ids: Sequence[str] = ()) -> None:
         """Connect to this server instead; `job_ids` are jobs to ask for, however old they are."""
@@ -140,13 +126,10 @@ class Bridge(QObject):
             if failed is not None:
                 failed(error)
             else:
-                self._post(NotificationPosted(Notification.of_error(error, context=context)))
+                self.message_received.emit(NotificationPosted(Notification.of_error(error, context=context)))
         except OSError as error:
             failure = InternalError(f"A file could not be written: {error.strerror}.")
-            self._post(NotificationPosted(Notification.of_error(failure, context=context)))
+            self.message_received.emit(NotificationPosted(Notification.of_error(failure, context=context)))
         else:
             if done is not None:
                 done(result)
-
-    def _post(self, message: Message) -> None:
-        self.message_received.emit(message)

@@ -46,8 +46,6 @@ class Session:
     ----------
     post : callable
         Takes a :data:`~napari_cryomamba.net.messages.Message`; must not block.
-    frames : FrameStore
-        Where previews are stored.
     connector : callable
         Makes a client for an address and a token.
     """
@@ -79,15 +77,7 @@ class Session:
         return self._client
 
     async def open(self, url: str, token: str | None = None, job_ids: Sequence[str] = ()) -> None:
-        """Connect to this server instead of the one before. The server need not be up yet.
-
-        Parameters
-        ----------
-        url : str
-        token : str, optional
-        job_ids : sequence of str
-            Jobs to ask for even if newer ones fill the listing.
-        """
+        """Connect to this server instead, which need not be up yet; `job_ids` are jobs to ask for, however old."""
         async with self._opening:
             await self._disconnect()
             self._requested = tuple(job_ids)[:REQUESTED_JOBS_MAX]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.connection import TRANSPORTS, Phase
-from napari_cryomamba.widgets.layout import hbox, text_label
+from napari_cryomamba.widgets.layout import button, hbox, text_label
 from napari_cryomamba.widgets.theme import state_colors
 
 _TICK_MS = 500
@@ -29,7 +29,7 @@ class ConnectPanel(QWidget):
         self.address.setToolTip("http://HOST:8000 via HTTP; tcp://HOST:5560 or ipc://PATH for a direct connection")
         self.address.addItems(server.known_addresses)
         self.address.setCurrentText(server.default_address())
-        self.button = QPushButton("Connect", self)
+        self.button = button("Connect", self, self._on_clicked)
         self.light = QLabel(self)
         self.light.setFixedSize(12, 12)
         self.text = text_label()
@@ -52,7 +52,6 @@ class ConnectPanel(QWidget):
         self.address.activated.connect(self.connect_now)
         self.token.returnPressed.connect(self.connect_now)
         self.token.textChanged.connect(self._name_button)
-        self.button.clicked.connect(self._on_clicked)
         self.token_row.hide()
         server.state_changed.connect(self.refresh)
         self.refresh()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QWidget
 
 from cryomamba.errors import InvalidRequestError
 from napari_cryomamba.app.notifications import Notifications
@@ -13,7 +13,7 @@ from napari_cryomamba.layers.masks import Mask, apply_edit
 from napari_cryomamba.models.components import Edit, fill_holes, keep_component, remove_small_components
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.napari_types import Viewer
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 
 class EditPanel(QWidget):
@@ -29,23 +29,17 @@ class EditPanel(QWidget):
         self.min_volume.setValue(1000)
         self.min_volume.setSuffix(" nm³")
         self.voxels = QLabel(self)
-        self.remove_button = QPushButton("Remove small components", self)
-        self.fill_button = QPushButton("Fill holes", self)
-        self.keep_button = QPushButton("Keep this component", self)
+        self.remove_button = button("Remove small components", self, self.remove_small_components)
+        self.fill_button = button("Fill holes", self, self.fill_holes)
+        self.keep_button = button("Keep this component", self, self.keep_component)
         self.keep_button.setToolTip(
             "Keep only the component under the cursor. Point at the mask, then press Alt+K, or press this button: "
             "it takes the last position of the cursor on the canvas."
         )
-        self.brush = QPushButton("Brush", self)
-        self.eraser = QPushButton("Eraser", self)
-        self.undo = QPushButton("Undo", self)
+        self.brush = button("Brush", self, lambda: self._set_mode("paint"))
+        self.eraser = button("Eraser", self, lambda: self._set_mode("erase"))
+        self.undo = button("Undo", self, self._undo)
         self._build()
-        self.remove_button.clicked.connect(self.remove_small_components)
-        self.fill_button.clicked.connect(self.fill_holes)
-        self.keep_button.clicked.connect(self.keep_component)
-        self.brush.clicked.connect(lambda: self._set_mode("paint"))
-        self.eraser.clicked.connect(lambda: self._set_mode("erase"))
-        self.undo.clicked.connect(self._undo)
         self.min_volume.valueChanged.connect(self._show_voxels)
 
     def _build(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QWidget
 
 from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.notifications import Notifications
@@ -18,7 +18,7 @@ from napari_cryomamba.models.components import measure_mask
 from napari_cryomamba.models.jobs import JobKind, kind_of
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.napari_types import Viewer
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 
 class ExportPanel(QWidget):
@@ -30,28 +30,23 @@ class ExportPanel(QWidget):
         self._tasks, self._notifications = tasks, notifications
         self._mask: Mask | None = None
         self._job_id = ""
-        self.save_button = QPushButton("Save new version", self)
+        self.save_button = button("Save new version", self, self.save_version)
         self.save_button.setToolTip("Save the mask with its edits as a new file in the tomogram's folder")
-        self.save_as_button = QPushButton("Save as…", self)
+        self.save_as_button = button("Save as…", self, self._choose_file)
         self.format = QComboBox(self)
         for suffix, title in TITLES.items():
             self.format.addItem(title, suffix)
         self.format.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.export_button = QPushButton("Export…", self)
-        self.picture_button = QPushButton("Picture…", self)
+        self.export_button = button("Export…", self, self._choose_export)
+        self.picture_button = button("Picture…", self, self._choose_picture)
         self.picture_button.setToolTip("Save the canvas with the scale bar as PNG")
         self.status = text_label()
         self.job_row = QWidget(self)
-        self.job_button = QPushButton("Save to job", self.job_row)
+        self.job_button = button("Save to job", self.job_row, self.save_to_job)
         self.job_button.setToolTip("Upload the mask with its edits to its job on the server, where others can see it")
         self.comment = QLineEdit(self.job_row)
         self.comment.setPlaceholderText("Comment")
         self._build()
-        self.save_button.clicked.connect(self.save_version)
-        self.job_button.clicked.connect(self.save_to_job)
-        self.save_as_button.clicked.connect(self._choose_file)
-        self.export_button.clicked.connect(self._choose_export)
-        self.picture_button.clicked.connect(self._choose_picture)
 
     def _build(self) -> None:
         self.job_row.setLayout(hbox(self.job_button, self.comment, stretch=self.comment))

@@ -129,13 +129,7 @@ class FieldEditor(QWidget):
 
 
 class ParameterForm(QWidget):
-    """The parameters of one engine.
-
-    Signals
-    -------
-    changed
-        A value has changed.
-    """
+    """The parameters of one engine; `changed` is emitted when a value changes."""
 
     changed = Signal()
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QPushButton, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QTableView, QWidget
 
 from cryomamba.models.jobs import JobState
 from napari_cryomamba.app.downloads import Downloads
@@ -17,7 +17,7 @@ from napari_cryomamba.models.connection import TRANSPORTS
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.jobs import Job, JobKind
 from napari_cryomamba.widgets.job_table import PROGRESS, JobTableModel, ProgressDelegate
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 _TICK_MS = 500
@@ -39,10 +39,10 @@ class JobsPanel(QWidget):
         self._transfers: dict[str, str] = {}
         self.model = JobTableModel(jobs.table, self)
         self.table = QTableView(self)
-        self.show_button = QPushButton("Show", self)
-        self.cancel_button = QPushButton("Cancel", self)
-        self.retry_button = QPushButton("Retry", self)
-        self.remove_button = QPushButton("Remove", self)
+        self.show_button = button("Show", self, self._show_selected)
+        self.cancel_button = button("Cancel", self, lambda: self._with_selected(self._jobs.cancel))
+        self.retry_button = button("Retry", self, lambda: self._with_selected(self._jobs.retry))
+        self.remove_button = button("Remove", self, lambda: self._with_selected(self._jobs.remove))
         self.remove_button.setToolTip("Remove the job from this table; a job on the server stays there with its files")
         self.show_all = QCheckBox("Show all jobs on the server", self)
         self.show_all.setChecked(jobs.table.show_all)
@@ -76,10 +76,6 @@ class JobsPanel(QWidget):
         if selection is not None:
             selection.selectionChanged.connect(self._update_buttons)
         self.table.doubleClicked.connect(self._show_selected)
-        self.show_button.clicked.connect(self._show_selected)
-        self.cancel_button.clicked.connect(lambda: self._with_selected(self._jobs.cancel))
-        self.retry_button.clicked.connect(lambda: self._with_selected(self._jobs.retry))
-        self.remove_button.clicked.connect(lambda: self._with_selected(self._jobs.remove))
         self.show_all.toggled.connect(lambda on: self._jobs.show_all(show=on))
         self._jobs.changed.connect(self.refresh)
         self._jobs.started.connect(self.select)

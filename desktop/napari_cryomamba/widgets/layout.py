@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QVBoxLayout, QWidget
+from collections.abc import Callable
+
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
 
 
 def text_label(text: str = "", *, bold: bool = False, color: str = "") -> QLabel:
@@ -11,6 +13,13 @@ def text_label(text: str = "", *, bold: bool = False, color: str = "") -> QLabel
     label.setWordWrap(True)
     label.setStyleSheet(("font-weight: bold;" if bold else "") + (f"color: {color};" if color else ""))
     return label
+
+
+def button(text: str, parent: QWidget, slot: Callable[..., object]) -> QPushButton:
+    """Return a button that calls `slot`."""
+    made = QPushButton(text, parent)
+    made.clicked.connect(slot)
+    return made
 
 
 def hbox(*widgets: QWidget, stretch: QWidget | None = None) -> QHBoxLayout:

@@ -36,8 +36,6 @@ class CryoMambaWidget(QWidget):
     ----------
     napari_viewer : napari.Viewer
         As napari passes it to a plugin's widget; a ``ViewerModel`` without a window works too, then without a menu.
-    settings : SettingsFile, optional
-        Where settings are kept.
     connect : bool
         Whether to connect to the last server at once.
     """

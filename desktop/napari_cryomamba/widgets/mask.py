@@ -178,7 +178,6 @@ class MaskPanel(QScrollArea):
             self._results.show_version(record, self.version.itemData(row))
 
     def _listen(self, layer: Layer) -> None:
-        """Follow changes of the shown layer in napari's own controls."""
         before = self.current.layer if self.current is not None else None
         if layer is before:
             return
@@ -209,7 +208,6 @@ class MaskPanel(QScrollArea):
         self._filling = False
 
     def _fit_table(self) -> None:
-        """Fit the height of the label table to its rows, up to five."""
         header = self.labels.horizontalHeader()
         self.labels.setFixedHeight(
             header.sizeHint().height() + 4 + _ROW_HEIGHT * min(max(self.labels.rowCount(), 1), _ROWS_MAX)
@@ -275,5 +273,4 @@ class MaskPanel(QScrollArea):
 
 
 def _versions_of(record: JobRecord) -> list[str]:
-    """Return the masks of a job: the engine's results, then the corrected versions."""
     return [*(name for name in _VERSIONS if record.has(name)), *(revision.name for revision in record.revisions)]

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QListWidget, QListWidgetItem, QPushButt
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.notifications import Level, Notification, bug_report
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 
@@ -26,15 +26,13 @@ class MessagesPanel(QWidget):
         self.detail.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.detail_button = QPushButton("Details", self)
         self.detail_button.setCheckable(True)
-        self.copy_button = QPushButton("Copy report", self)
+        self.copy_button = button("Copy report", self, self.copy_report)
         self.copy_button.setToolTip("Copy all messages and the versions of all programs, to send to the developers")
-        self.clear_button = QPushButton("Clear", self)
+        self.clear_button = button("Clear", self, notifications.clear)
         buttons = hbox(self.detail_button, self.copy_button, self.clear_button)
         vbox(self, self.list, self.detail, buttons, margin=4, stretch=self.list)
         self.list.currentRowChanged.connect(self._show_detail)
         self.detail_button.toggled.connect(self._show_detail)
-        self.copy_button.clicked.connect(self.copy_report)
-        self.clear_button.clicked.connect(notifications.clear)
         notifications.changed.connect(self.refresh)
         self.refresh()
 

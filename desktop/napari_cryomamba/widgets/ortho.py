@@ -26,8 +26,6 @@ _PLACEMENT = ("scale", "translate")
 
 
 class _Plane(QWidget):
-    """One more canvas."""
-
     def __init__(self, order: tuple[int, ...], parent: QWidget) -> None:
         super().__init__(parent)
         self.model = ViewerModel(ndisplay=2, order=order)

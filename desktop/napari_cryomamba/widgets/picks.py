@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
-from cryomamba.geometry import Shape, Spacing
+from cryomamba.geometry import Shape
 from cryomamba.picks import EXTENSIONS, TomogramInfo, write_picks
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
@@ -17,7 +17,7 @@ from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in,
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer, Viewer
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
@@ -40,13 +40,12 @@ class PicksPanel(QWidget):
         self.format = QComboBox(self)
         for suffix in (".star", *(ending for ending in EXTENSIONS if ending != ".star")):
             self.format.addItem(TITLES.get(suffix, suffix), suffix)
-        self.export = QPushButton("Export…", self)
+        self.export = button("Export…", self, self._choose)
         self.export.setToolTip("Export the points that are shown")
         self.status = text_label()
         self._build()
         self.score.valueChanged.connect(self._hide_below)
         self.diameter.valueChanged.connect(self._resize)
-        self.export.clicked.connect(self._choose)
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
@@ -118,13 +117,7 @@ class PicksPanel(QWidget):
 
     def _resize(self, diameter_nm: float) -> None:
         if self._layer is not None and not self._filling:
-            size = diameter_nm / float(self._layer.scale[-1])
-            self._layer.size = size
-            self._layer.current_size = size
-
-    @property
-    def _size_A(self) -> Spacing:
-        return voxel_size_A(self._layer)
+            self._layer.size = self._layer.current_size = diameter_nm / float(self._layer.scale[-1])
 
     def _stem(self) -> str:
         return stem_of(str(self._layer.metadata.get("tomogram") or self._layer.name))
@@ -142,7 +135,7 @@ class PicksPanel(QWidget):
     def export_to(self, path: Path) -> None:
         """Export the shown points in the format of the file extension."""
         picks = picks_in(self._layer)
-        frame = TomogramInfo(shape_of(self._layer) or self._shape_of_view(), self._size_A, self._stem())
+        frame = TomogramInfo(shape_of(self._layer) or self._shape_of_view(), voxel_size_A(self._layer), self._stem())
         if self._notifications.report_errors("Exporting the picks", lambda: write_picks(picks, path, frame)):
             self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")
             self._notifications.notify(Notification(Level.INFO, f"Picks saved: {path.name}."))
@@ -150,7 +143,7 @@ class PicksPanel(QWidget):
     def _shape_of_view(self) -> Shape:
         """Return the shape of the viewer's world, for points that belong to no tomogram."""
         low, high = self._viewer.layers.extent.world
-        z, y, x = (high - low)[-3:] / NM_PER_A / np.array(self._size_A)
+        z, y, x = (high - low)[-3:] / NM_PER_A / np.array(voxel_size_A(self._layer))
         return round(float(z)), round(float(y)), round(float(x))
 
 

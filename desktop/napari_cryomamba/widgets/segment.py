@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLineEdit,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from cryomamba.client.submit import UploadMode
 from cryomamba.errors import CryoMambaError
@@ -24,7 +15,7 @@ from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.form import ParameterForm
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
 
@@ -49,15 +40,15 @@ class SegmentPanel(QWidget):
         self.upload_mode.setToolTip(
             "How the server gets the tomogram: by its path if the server can read the same file, otherwise by an upload"
         )
-        self.reset_button = QPushButton("Reset to defaults", self)
+        self.reset_button = button("Reset to defaults", self, self._reset)
         self.reset_button.setToolTip("Reset all parameters of this engine to their default values")
         self.interval = QDoubleSpinBox(self)
         self.interval.setRange(0.05, 60)
         self.interval.setSingleStep(0.5)
         self.interval.setSuffix(" s")
         self.interval.setValue(preferences.values.preview_interval_s)
-        self.submit_button = QPushButton("Segment on server", self)
-        self.local_button = QPushButton("Run on this computer", self)
+        self.submit_button = button("Segment on server", self, self.submit)
+        self.local_button = button("Run on this computer", self, self.run_locally)
         self.local_button.setToolTip("Run the segmentation on this computer, without a server")
         self._build()
         self._connect()
@@ -67,12 +58,9 @@ class SegmentPanel(QWidget):
     def _connect(self) -> None:
         self.engine.currentTextChanged.connect(self._show_engine)
         self.engine.textActivated.connect(self._save_engine)
-        self.reset_button.clicked.connect(self._reset)
         self.form.changed.connect(self._update_buttons)
         self.tomogram.currentIndexChanged.connect(self._update_buttons)
         self.interval.valueChanged.connect(self._save_interval)
-        self.submit_button.clicked.connect(self.submit)
-        self.local_button.clicked.connect(self.run_locally)
         self._jobs.engines_changed.connect(self.refresh_engines)
         self._jobs.rejected.connect(self.show_rejection)
         self._server.state_changed.connect(self._update_buttons)

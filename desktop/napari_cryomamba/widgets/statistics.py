@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QFileDialog,
-    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QWidget,
@@ -19,11 +18,11 @@ from qtpy.QtWidgets import (
 from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
-from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
-from napari_cryomamba.widgets.layout import hbox, vbox
+from napari_cryomamba.widgets.layout import button, hbox, vbox
 
 
 class TableCell(QTableWidgetItem):
@@ -55,12 +54,12 @@ class StatisticsPanel(QWidget):
         self._array: object = None
         self.rows: list[Row] = []
         self._measured: Measurements | None = None
-        self.measure_button = QPushButton("Measure", self)
+        self.measure_button = button("Measure", self, self.measure)
         self.components = QCheckBox("List components", self)
         self.components.setChecked(True)
         self.components.setToolTip("Also list every connected component (26 neighbours) of a label")
-        self.copy_button = QPushButton("Copy", self)
-        self.csv_button = QPushButton("CSV…", self)
+        self.copy_button = button("Copy", self, self.copy_table)
+        self.csv_button = button("CSV…", self, self._choose_file)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -70,12 +69,8 @@ class StatisticsPanel(QWidget):
         if vertical is not None:
             vertical.hide()
             vertical.setDefaultSectionSize(22)
-        buttons = hbox(self.measure_button, self.components, self.copy_button, self.csv_button)
-        vbox(self, buttons, self.table)
-        self.measure_button.clicked.connect(self.measure)
+        vbox(self, hbox(self.measure_button, self.components, self.copy_button, self.csv_button), self.table)
         self.components.toggled.connect(self._refresh_rows)
-        self.copy_button.clicked.connect(self.copy_table)
-        self.csv_button.clicked.connect(self._choose_file)
         self.table.cellDoubleClicked.connect(self._go_to)
 
     def show_mask(self, mask: Mask | None) -> None:
@@ -99,13 +94,12 @@ class StatisticsPanel(QWidget):
                 after.events.labels_update.connect(self._on_edit)
 
     def _on_edit(self, _event: object = None) -> None:
-        """Show that the table is out of date."""
         if self._measured is not None:
             self.measure_button.setText("Measure again")
 
     def _update_buttons(self) -> None:
-        for button in (self.copy_button, self.csv_button):
-            button.setEnabled(bool(self.rows))
+        self.copy_button.setEnabled(bool(self.rows))
+        self.csv_button.setEnabled(bool(self.rows))
 
     def measure(self) -> None:
         """Measure the mask."""
@@ -115,12 +109,9 @@ class StatisticsPanel(QWidget):
         array, size, names = mask.array, mask.voxel_size_A, dict(mask.palette.names)
         self.measure_button.setEnabled(False)
 
-        def work(task: Task) -> Measurements:
-            return measure_mask(array, size, names, progress=task.progress)
-
         self._tasks.run(
             "Measuring the mask",
-            work,
+            lambda task: measure_mask(array, size, names, progress=task.progress),
             self._on_measured,
             progress=lambda fraction: self.measure_button.setText(f"Measuring {fraction:.0%}"),
             failed=self._ready,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QWidget
 from superqt import QLabeledSlider
 
 from cryomamba.engines.artifacts import SCORES
@@ -29,7 +29,7 @@ from napari_cryomamba.models.thresholds import (
     write_thresholded,
 )
 from napari_cryomamba.napari_types import Viewer
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 _LOAD = "Adjust threshold…"
 
@@ -54,7 +54,7 @@ class ThresholdPanel(QWidget):
         self._score_map: ScoreMap | None = None
         self._live: LiveThreshold | None = None
         self._task: Task | None = None
-        self.load_button = QPushButton(_LOAD, self)
+        self.load_button = button(_LOAD, self, self.load_scores)
         self.load_button.setToolTip("Load the job's score map, to change the threshold without running the job again")
         self.controls = QWidget(self)
         self.high = QLabeledSlider(Qt.Orientation.Horizontal, self.controls)
@@ -69,11 +69,11 @@ class ThresholdPanel(QWidget):
         self.min_volume.setRange(0, 1e9)
         self.min_volume.setDecimals(0)
         self.min_volume.setSuffix(" nm³")
-        self.apply_button = QPushButton("Apply", self.controls)
+        self.apply_button = button("Apply", self.controls, self.apply)
         self.apply_button.setToolTip("Compute the whole mask on this computer; earlier edits will be lost")
-        self.server_button = QPushButton("Apply on server", self.controls)
+        self.server_button = button("Apply on server", self.controls, self.apply_on_server)
         self.server_button.setToolTip("Compute the whole mask on the server, as a new job")
-        self.discard_button = QPushButton("Discard changes", self.controls)
+        self.discard_button = button("Discard changes", self.controls, self.discard)
         self.discard_button.setToolTip("Return to the mask as it was")
         self.status = text_label()
         self._build()
@@ -90,14 +90,10 @@ class ThresholdPanel(QWidget):
         vbox(self, self.load_button, self.controls, self.status)
 
     def _connect(self) -> None:
-        self.load_button.clicked.connect(self.load_scores)
         self.high.valueChanged.connect(self._on_changed)
         self.low.valueChanged.connect(self._on_changed)
         self.use_low.toggled.connect(self._on_changed)
         self.min_volume.valueChanged.connect(self._on_changed)
-        self.apply_button.clicked.connect(self.apply)
-        self.server_button.clicked.connect(self.apply_on_server)
-        self.discard_button.clicked.connect(self.discard)
         self._viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     def show_overlay(self, overlay: Overlay | None) -> None:

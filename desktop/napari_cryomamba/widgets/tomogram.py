@@ -25,20 +25,14 @@ from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.metadata import header_rows, statistics_rows
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.napari_types import Layer, Viewer
-from napari_cryomamba.widgets.layout import hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 RECENT_SHOWN = 6
 
 
 class TomogramPanel(QScrollArea):
-    """The metadata of the selected tomogram; statistics are computed in a thread, once for each file.
-
-    Signals
-    -------
-    open_requested
-        The user wants to choose a file.
-    """
+    """The metadata of the selected tomogram; statistics are computed in a thread, once for each file."""
 
     open_requested = Signal()
 
@@ -65,7 +59,7 @@ class TomogramPanel(QScrollArea):
         self.progress.setFormat("Measuring intensities %p %")
         self.warnings = text_label(color=state_colors().warning)
         self.sizes = [QDoubleSpinBox(body) for _ in range(3)]
-        self.apply = QPushButton("Apply", body)
+        self.apply = button("Apply", body, self._correct)
         self.apply.setToolTip(
             "Use this voxel size instead of the header's, also for new jobs. The file is not changed."
         )
@@ -76,7 +70,6 @@ class TomogramPanel(QScrollArea):
         self._layout.addWidget(self.progress)
         self._layout.addStretch(1)
         self.progress.hide()
-        self.apply.clicked.connect(self._correct)
         self.chooser.activated.connect(self._choose)
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.layers.events.inserted.connect(self.refresh)
@@ -107,7 +100,8 @@ class TomogramPanel(QScrollArea):
         self.title.setText(source.meta.name if source else "No tomogram open")
         self.empty.setVisible(source is None)
         self.size_row.setVisible(source is not None)
-        self._clear_form()
+        while self.form.rowCount():
+            self.form.removeRow(0)
         self.warnings.hide()
         if source is None:
             return
@@ -120,7 +114,8 @@ class TomogramPanel(QScrollArea):
             self._add(label, text)
         statistics = self._statistics.get(str(source.path))
         if statistics is not None:
-            self._add_statistics(statistics)
+            for label, text in statistics_rows(statistics):
+                self._add(label, text)
         elif self._measured != str(source.path):
             self._measure(source)
 
@@ -136,32 +131,24 @@ class TomogramPanel(QScrollArea):
             ("Open tomogram…", self.open_requested),
             ("Open sample tomogram", self._tomograms.open_sample),
         ):
-            button = QPushButton(text, self.empty)
-            button.clicked.connect(slot)
-            layout.addWidget(button)
+            choice = QPushButton(text, self.empty)
+            choice.clicked.connect(slot)
+            layout.addWidget(choice)
         for name in self._tomograms.recent_files[:RECENT_SHOWN]:
-            button = QPushButton(Path(name).name, self.empty)
-            button.setFlat(True)
-            button.setToolTip(name)
-            button.clicked.connect(lambda _checked=False, path=Path(name): self._tomograms.open_files([path]))
-            layout.addWidget(button)
+            choice = QPushButton(Path(name).name, self.empty)
+            choice.setFlat(True)
+            choice.setToolTip(name)
+            choice.clicked.connect(lambda _checked=False, path=Path(name): self._tomograms.open_files([path]))
+            layout.addWidget(choice)
 
     def _choose(self, index: int) -> None:
         self._tomograms.show_only(tomogram_layers(self._viewer)[index])
-
-    def _clear_form(self) -> None:
-        while self.form.rowCount():
-            self.form.removeRow(0)
 
     def _add(self, label: str, text: str) -> None:
         value = QLabel(text, self)
         value.setWordWrap(True)
         value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.form.addRow(f"{label}:", value)
-
-    def _add_statistics(self, statistics: Statistics) -> None:
-        for label, text in statistics_rows(statistics):
-            self._add(label, text)
 
     def _measure(self, source: Source) -> None:
         self.stop()

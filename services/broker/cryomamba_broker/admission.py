@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,10 +58,6 @@ def admit(request: SubmitRequest, engines: Sequence[EngineInfo], roots: VolumeRo
 
     Parameters
     ----------
-    request : SubmitRequest
-    engines : sequence of EngineInfo
-        The engines that workers offer.
-    roots : VolumeRoots
     visibility : Visibility
         Whose uploaded files may be used.
 
@@ -215,9 +212,7 @@ def _file_summary(
         raise InvalidRequestError("The path is too long.", code=ErrorCode.PATH_FORBIDDEN)
     real = resolve_below(path, allowed, closed=forbidden)
 
-    def check(opened: int) -> None:
-        verify_opened(opened, real, allowed, closed=forbidden)
-
+    check = partial(verify_opened, path=real, roots=allowed, closed=forbidden)
     meta = inspect(real, voxel_size_A=volume.voxel_size_A, check=check)
     # A compressed file would have to be decompressed whole; the worker does that anyway, and checks the voxels.
     if meta.compression is None:

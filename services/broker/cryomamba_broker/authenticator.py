@@ -26,13 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class BusAuthenticator:
-    """Checks the keys of connections and authorizes requests; without keys the bus is open.
-
-    Parameters
-    ----------
-    keys : BusKeys or None
-        The keys in the data directory; None for an open bus.
-    """
+    """Checks the keys of connections and authorizes requests; without keys the bus is open."""
 
     def __init__(self, keys: BusKeys | None) -> None:
         self._keys = keys

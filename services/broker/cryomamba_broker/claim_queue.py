@@ -14,13 +14,7 @@ PENDING_MAX: Final = 512
 
 
 class PendingClaim(Wakeup):
-    """The claim of one worker while it waits.
-
-    Attributes
-    ----------
-    replaced : bool
-        The worker has sent a newer claim, so this one gets no job.
-    """
+    """The claim of one worker while it waits; one that was `replaced` by a newer one gets no job."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,13 +22,7 @@ class PendingClaim(Wakeup):
 
 
 class ClaimQueue:
-    """The pending claims, one per worker: a newer claim replaces the older one.
-
-    Attributes
-    ----------
-    closed : bool
-        No job is leased any more, because the broker is shutting down.
-    """
+    """The pending claims, one per worker: a newer one replaces an older one. Once `closed`, no job is leased."""
 
     def __init__(self) -> None:
         self.closed = False

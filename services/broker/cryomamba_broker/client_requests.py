@@ -36,27 +36,12 @@ from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
 
 
 class ClientRequests:
-    """Handlers of the requests that need no lease.
-
-    Parameters
-    ----------
-    core : Core
-        The parts of the broker.
-    roots : VolumeRoots
-        The folders from which volumes may be read.
-    files : ThreadPoolExecutor
-        Reads files.
-    measure_disk : callable
-        Returns the space on the disk of the finished files; blocks.
-    """
+    """Handlers of the requests that need no lease; `measure_disk` blocks, so it runs in a thread."""
 
     def __init__(
         self, core: Core, *, roots: VolumeRoots, files: ThreadPoolExecutor, measure_disk: Callable[[], DiskSpace]
     ) -> None:
-        self._core = core
-        self._roots = roots
-        self._files = files
-        self._measure_disk = measure_disk
+        self._core, self._roots, self._files, self._measure_disk = core, roots, files, measure_disk
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""

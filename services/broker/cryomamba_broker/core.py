@@ -31,16 +31,6 @@ class Core:
         Seconds since 1970.
     endpoints : BusEndpoints
         As bound.
-    lease_s : float
-    clock : Clock
-    store : StoreThread
-    publisher : EventPublisher
-    cache : PreviewCache
-    fence : AttemptFence
-    owners : OwnerCache
-    workers : Workers
-    claims : ClaimQueue
-    renewals : PendingRenewals
     ended : Counter of str
         Jobs that have ended since the start, by final state.
     """

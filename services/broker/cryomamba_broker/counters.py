@@ -47,22 +47,12 @@ class Counters:
 
 
 class Throttle:
-    """Logs one line per interval, and how many were suppressed.
-
-    Parameters
-    ----------
-    logger : logging.Logger
-    interval_s : float
-    clock : callable
-        Steady seconds.
-    """
+    """Logs one line per interval of a steady clock, and how many were suppressed."""
 
     def __init__(
         self, logger: logging.Logger, *, interval_s: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._logger = logger
-        self._interval_s = interval_s
-        self._clock = clock
+        self._logger, self._interval_s, self._clock = logger, interval_s, clock
         self._next = float("-inf")
         self._suppressed = 0
 

@@ -91,21 +91,7 @@ def readable_id(raw: bytes) -> str | None:
 
 
 class Dispatcher:
-    """Reads the ROUTER socket.
-
-    Parameters
-    ----------
-    socket : zmq.asyncio.Socket
-    envelopes : EnvelopeFactory
-        Makes the envelopes of replies.
-    handlers : mapping
-        One per request type.
-    counters : Counters
-    wall : callable
-        Seconds since 1970.
-    authenticator : BusAuthenticator
-        Decides what each request may see and change.
-    """
+    """Reads the ROUTER socket; `wall` is the time in seconds since 1970."""
 
     def __init__(
         self,
@@ -116,12 +102,8 @@ class Dispatcher:
         wall: Callable[[], float],
         authenticator: BusAuthenticator,
     ) -> None:
-        self._socket = socket
-        self._authenticator = authenticator
-        self._envelopes = envelopes
-        self._handlers = handlers
-        self._counters = counters
-        self._wall = wall
+        self._socket, self._authenticator, self._envelopes = socket, authenticator, envelopes
+        self._handlers, self._counters, self._wall = handlers, counters, wall
         self._log = Throttle(logger)
         self._working: set[Key] = set()
         self._replies: OrderedDict[Key, bytes] = OrderedDict()
@@ -175,8 +157,7 @@ class Dispatcher:
         identity, _ = key
         self._counters.requests += 1
         try:
-            body = parse_request(request.type, request.body)
-            answer = await self._handlers[request.type](body, visibility)
+            answer = await self._handlers[request.type](parse_request(request.type, request.body), visibility)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1
@@ -184,7 +165,9 @@ class Dispatcher:
             return
         except Exception:
             logger.exception("The request %s failed with an unexpected error.", request.type)
-            await self._send([identity, self._error(request.id, _internal_error())])
+            hint = "See the broker's log for details, and please report it."
+            failure = InternalError("The broker failed with an unexpected error.", hint=hint)
+            await self._send([identity, self._error(request.id, failure)])
             return
         if request.type in REPLIES_CACHED_FOR:
             self._remember(key, header)
@@ -221,9 +204,3 @@ class Dispatcher:
             logger.debug("A reply could not be delivered: %s", error.strerror)
             return False
         return True
-
-
-def _internal_error() -> InternalError:
-    return InternalError(
-        "The broker failed with an unexpected error.", hint="See the broker's log for details, and please report it."
-    )

@@ -28,13 +28,7 @@ class CachedFrame:
 
 
 class PreviewCache:
-    """The newest frame of each job; the least recently used are evicted. Thread-safe.
-
-    Parameters
-    ----------
-    max_bytes : int
-        Limit on headers and payloads together.
-    """
+    """The newest frame of each job, together at most `max_bytes`; the least recently used go first. Thread-safe."""
 
     def __init__(self, max_bytes: int = CACHE_MAX_BYTES) -> None:
         self.max_bytes = max_bytes

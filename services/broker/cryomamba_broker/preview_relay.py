@@ -83,12 +83,6 @@ class PreviewRelay:
     source, target : zmq.Socket
         The SUB socket of `preview-in` and the XPUB socket of `preview-out`, bound; used by the relay's thread alone
         while :meth:`run` lasts.
-    cache : PreviewCache
-    counters : Counters
-    authenticator : BusAuthenticator
-        Knows which keys are valid.
-    subscriptions : Subscriptions
-        Decides which are accepted.
     rebind : callable
         Closes `target`, which drops all subscriptions, and returns the socket that replaces it.
     """
@@ -104,20 +98,14 @@ class PreviewRelay:
         rebind: Callable[[], zmq.Socket[bytes]],
     ) -> None:
         self.fence = AttemptFence()
-        self._source = source
-        self._target = target
-        self._cache = cache
-        self._counters = counters
-        self._authenticator = authenticator
-        self._subscriptions = subscriptions
-        self._rebind = rebind
+        self._source, self._target, self._cache, self._counters = source, target, cache, counters
+        self._authenticator, self._subscriptions, self._rebind = authenticator, subscriptions, rebind
         self._control: zmq.Socket[bytes] | None = None
         self._log = Throttle(logger)
 
     async def run(self) -> None:
         """Work until cancelled; the thread has ended when this returns."""
-        context = self._source.context
-        control: zmq.Socket[bytes] = zmq.Socket(context, zmq.PAIR)
+        control: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
         with ThreadPoolExecutor(1, thread_name_prefix="previews") as thread, control:
             control.bind(f"inproc://relay-{id(self)}")
             self._control = control

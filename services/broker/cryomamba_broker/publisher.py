@@ -34,16 +34,8 @@ class EventPublisher:
 
     Parameters
     ----------
-    socket : zmq.asyncio.Socket
-    envelopes : EnvelopeFactory
-        The broker's.
-    store : StoreThread
-        Holds the state that a late joiner is sent.
-    counters : Counters
     wall : callable
         Seconds since 1970.
-    subscriptions : Subscriptions
-        Decides which are accepted.
     rebind : callable
         Closes the socket, which drops all subscriptions, and returns the one that replaces it.
     """
@@ -58,12 +50,8 @@ class EventPublisher:
         subscriptions: Subscriptions,
         rebind: Callable[[], zmq.asyncio.Socket],
     ) -> None:
-        self._socket = socket
-        self._subscriptions = subscriptions
-        self._rebind = rebind
-        self._envelopes = envelopes
-        self._store = store
-        self._counters = counters
+        self._socket, self._subscriptions, self._rebind = socket, subscriptions, rebind
+        self._envelopes, self._store, self._counters = envelopes, store, counters
         self._wall = wall
         self._log = Throttle(logger)
         self._ended: OrderedDict[bytes, None] = OrderedDict()
@@ -162,8 +150,7 @@ class EventPublisher:
 
 
 def _topics(job_id: str, owner: str) -> list[bytes]:
-    owned = [owned_topic(owner, job_id)] if owner else []
-    return [event_topic(job_id), *owned]
+    return [event_topic(job_id), *([owned_topic(owner, job_id)] if owner else [])]
 
 
 def _state_body(event: JobEvent, record: JobRecord) -> dict[str, Any]:

@@ -25,14 +25,7 @@ _CHUNK_BYTES: Final = 1024 * 1024
 
 @dataclass(slots=True)
 class Revision:
-    """A revised mask under a temporary name, next to the files of its job.
-
-    Attributes
-    ----------
-    path : Path
-    size_bytes : int
-    sha256 : str
-    """
+    """A revised mask under a temporary name, next to the files of its job."""
 
     path: Path
     size_bytes: int
@@ -60,10 +53,8 @@ def stage(
 
     Parameters
     ----------
-    request : ReviseRequest
     record : JobRecord
         Of a completed job.
-    roots : VolumeRoots
     require_space : callable
         Raises if the disk has no space for so many bytes.
     visibility : Visibility

@@ -20,19 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class Revocation:
-    """Drops all subscriptions when a key was revoked.
-
-    Parameters
-    ----------
-    authenticator : BusAuthenticator
-    relay : PreviewRelay
-    publisher : EventPublisher
-    """
+    """Drops all subscriptions when a key was revoked."""
 
     def __init__(self, authenticator: BusAuthenticator, relay: PreviewRelay, publisher: EventPublisher) -> None:
-        self._authenticator = authenticator
-        self._relay = relay
-        self._publisher = publisher
+        self._authenticator, self._relay, self._publisher = authenticator, relay, publisher
 
     async def run(self) -> None:
         """Check the list of keys once a second, forever."""

@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Self
 
 import zmq.asyncio
@@ -52,10 +51,8 @@ class Broker:
 
     Parameters
     ----------
-    settings : Settings
     policy : LeasePolicy, optional
         By default, the lease of the settings, three attempts and growing pauses.
-    clock : Clock, optional
 
     Raises
     ------
@@ -94,15 +91,12 @@ class Broker:
         logger.info("The broker listens at %s.", self.endpoints.jobs)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
         logger.info("The broker has ended: %s.", self.counters)
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        home = self.settings.home
-        stack.callback(DataDirectoryLock(home).release)
+        stack.callback(DataDirectoryLock(self.settings.home).release)
         store = await StoreThread.open(lambda: Store(self.settings.database, self.clock, self.policy))
         stack.push_async_callback(store.close)
         context = zmq.asyncio.Context()

@@ -21,8 +21,7 @@ class StoreThread:
     """
 
     def __init__(self, store: Store, executor: ThreadPoolExecutor) -> None:
-        self._store = store
-        self._executor = executor
+        self._store, self._executor = store, executor
 
     @classmethod
     async def open(cls, make: Callable[[], Store]) -> StoreThread:

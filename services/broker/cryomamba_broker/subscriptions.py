@@ -56,17 +56,10 @@ class OwnerCache:
 
 
 class Subscriptions:
-    """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket.
-
-    Parameters
-    ----------
-    authenticator : BusAuthenticator
-    owners : OwnerCache
-    """
+    """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket."""
 
     def __init__(self, authenticator: BusAuthenticator, owners: OwnerCache) -> None:
-        self._authenticator = authenticator
-        self._owners = owners
+        self._authenticator, self._owners = authenticator, owners
 
     @property
     def restricted(self) -> bool:
@@ -127,7 +120,6 @@ class Subscriptions:
 
 
 def _topic(frame: zmq.Frame) -> Topic | None:
-    """Return the topic of a subscription; None for prefixes of topics and anything else."""
     try:
         return parse_topic(frame.bytes[1:])
     except ProtocolError:

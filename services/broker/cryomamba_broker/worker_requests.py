@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
@@ -14,20 +14,14 @@ from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Throttle
 from cryomamba_broker.dispatch import Answer, Handler, job_answer
-from cryomamba_broker.store import Attempt, Change, Lease
+from cryomamba_broker.store import Attempt, Change, Lease, Leases
 from cryomamba_broker.store.rows import to_time
 
 logger = logging.getLogger(__name__)
 
 
 class WorkerRequests:
-    """Handlers of the requests that claim, renew and end leases, and the task that ends expired ones.
-
-    Parameters
-    ----------
-    core : Core
-        The parts of the broker.
-    """
+    """Handlers of the requests that claim, renew and end leases, and the task that ends expired ones."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -116,25 +110,22 @@ class WorkerRequests:
 
     async def finish(self, request: Finish, _: Visibility) -> Answer:
         """Complete a job."""
-        attempt = _attempt(request)
-        self._seen(request.worker, None)
-        record = await self._core.change(lambda store: store.leases.finish(attempt, request.artifacts))
-        return job_answer(record)
+        return await self._end(request, lambda leases, attempt: leases.finish(attempt, request.artifacts))
 
     async def fail(self, request: Fail, _: Visibility) -> Answer:
         """End an attempt with an error."""
-        attempt = _attempt(request)
-        self._seen(request.worker, None)
-        record = await self._core.change(lambda store: store.leases.fail(attempt, request.error))
-        return job_answer(record)
+        return await self._end(request, lambda leases, attempt: leases.fail(attempt, request.error))
 
     async def release(self, request: Release, _: Visibility) -> Answer:
         """End a lease whose worker shuts down; the job is queued again."""
+        answer = await self._end(request, Leases.release)
+        self._core.claims.wake_all()
+        return answer
+
+    async def _end(self, request: Finish | Fail | Release, end: Callable[[Leases, Attempt], Change]) -> Answer:
         attempt = _attempt(request)
         self._seen(request.worker, None)
-        record = await self._core.change(lambda store: store.leases.release(attempt))
-        self._core.claims.wake_all()
-        return job_answer(record)
+        return job_answer(await self._core.change(lambda store: end(store.leases, attempt)))
 
     async def expire_leases(self, interval_s: float) -> None:
         """End expired leases and drop silent workers, at an interval, forever."""

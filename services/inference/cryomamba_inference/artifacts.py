@@ -85,13 +85,11 @@ class MaskStatistics(BaseModel):
         Statistics of the tomogram's density.
     threshold : HysteresisThreshold or None
         The thresholds applied to the scores (0 to 255).
-    surface_method, thickness_method : str
     medial_surface_method : str or None
         How medial surfaces were computed, if they were.
     picks : dict or None
         If there are picks: their ``kind``, the number of ``points``, and of ``objects`` (particles, filaments or
         membrane components).
-    labels : tuple of LabelSummary
     instance_count : int
         Number of connected components.
     instances : tuple of InstanceSummary
@@ -132,11 +130,8 @@ def write_artifacts(
     ----------
     outcome : Outcome
         Its progress meter is advanced through the stage of writing.
-    engine : Engine
     volume_name : str
         File name of the tomogram.
-    formats : sequence of str
-        Further formats of the mask.
     check : callable
         Called often; raises to stop.
     threads : int
@@ -184,7 +179,6 @@ def write_artifacts(
 
 
 def _write_picks(outcome: Outcome, picks: Picks | None, volume_name: str) -> list[str]:
-    """Write the tables of picks and candidates; return their names."""
     info = TomogramInfo(outcome.header.shape, outcome.header.voxel_size_A, stem(Path(volume_name)))
     tables = {CANDIDATES.name: outcome.candidates, **{EXPORTS[form].name: picks for form in formats_of("picks")}}
     written = {name: table for name, table in tables.items() if table is not None}
@@ -225,6 +219,7 @@ def _trace_membranes(
 def _statistics(
     outcome: Outcome, engine: Engine[Any], volume_name: str, measured: Measurements, picks: Picks | None
 ) -> MaskStatistics:
+    summary = None if picks is None else PicksSummary(kind=picks.kind, points=len(picks), objects=picks.objects)
     return MaskStatistics(
         engine=engine.name,
         parameters=engine.parameters.model_dump(mode="json"),
@@ -234,15 +229,11 @@ def _statistics(
         input=outcome.statistics,
         threshold=outcome.thresholds,
         medial_surface_method=None if membrane_options(engine) is None else MEDIAL_SURFACE_METHOD,
-        picks=None if picks is None else _summary(picks),
+        picks=summary,
         labels=measured.labels,
         instance_count=measured.count,
         instances=tuple(measured.instances(INSTANCES_MAX)),
     )
-
-
-def _summary(picks: Picks) -> PicksSummary:
-    return PicksSummary(kind=picks.kind, points=len(picks), objects=picks.objects)
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:

@@ -43,8 +43,6 @@ _PROGRESS_INTERVAL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """How the work ended: with files or with an error."""
-
     artifacts: tuple[Artifact, ...] = ()
     error: CryoMambaError | None = None
 
@@ -60,10 +58,6 @@ class Attempt:
     ----------
     claimed : Claimed
         With a job.
-    worker : str
-        This worker's name.
-    settings : Settings
-    requester : BusRequester
     child : ComputeProcess
         Ready and idle.
     """
@@ -78,15 +72,11 @@ class Attempt:
         self.number = claimed.attempt
         self._focus = claimed.focus
         self._lease_s = claimed.lease_s
-        self._worker = worker
-        self._settings = settings
-        self._requester = requester
-        self._child = child
+        self._worker, self._settings, self._requester, self._child = worker, settings, requester, child
         self._progress = Progress(stage="starting")
         self._progressed = asyncio.Event()
         self._progressed.set()
-        self._cancelling = False
-        self._forced = False
+        self._cancelling = self._forced = False
         self._result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
 
@@ -224,7 +214,6 @@ class Attempt:
             self._result.set_result(_Result(error=cancelled_error()))
 
     async def _report_progress(self) -> None:
-        """Send the latest progress repeatedly, whenever it changes, at most twice per second."""
         while True:
             await self._progressed.wait()
             self._progressed.clear()
@@ -244,8 +233,7 @@ class Attempt:
             cancelling=self._cancelling,
             focus=self._focus,
         )
-        reply = await self._request(JOB_RENEW, renew, timeout_s=self._lease_s)
-        renewed = Renewed.model_validate(dict(reply.body))
+        renewed = Renewed.model_validate(dict((await self._request(JOB_RENEW, renew, timeout_s=self._lease_s)).body))
         self._lease_s = renewed.lease_s
         return renewed
 

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,6 @@ def main(connection: Connection, parent: int, settings: dict[str, Any], codec: C
         Process id of the service.
     settings : dict
         Fields of :class:`~cryomamba.settings.Settings`.
-    codec : str
-        Compression of previews.
     """
     die_with_parent(parent)
     leave_signals_to_parent()
@@ -62,9 +61,7 @@ def main(connection: Connection, parent: int, settings: dict[str, Any], codec: C
 
 class _JobRunner:
     def __init__(self, pipe: MessagePipe, settings: Settings, codec: Codec) -> None:
-        self._pipe = pipe
-        self._settings = settings
-        self._codec = codec
+        self._pipe, self._settings, self._codec = pipe, settings, codec
         self._registry = Registry.discover()
         self._executor = open_executor(settings.processes or os.cpu_count() or 1)
         self._jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -143,7 +140,6 @@ class _JobRunner:
         return read_csv(path) if path.is_file() else None
 
     def _open(self, record: JobRecord, folder: Path) -> Volume | None:
-        """Open the job's volume, from allowed input directories only, with the voxel size of the job."""
         closed: Sequence[Path] = ()
         if record.volume.job_id is not None:
             roots: Sequence[Path] = (self._settings.artifacts,)
@@ -159,10 +155,7 @@ class _JobRunner:
             return None
         scratch = folder / "unpacked"
         scratch.mkdir()
-
-        def check(opened: int) -> None:
-            verify_opened(opened, path, roots, closed=closed)
-
+        check = partial(verify_opened, path=path, roots=roots, closed=closed)
         volume = open_volume(path, scratch=scratch, check=check)
         if volume.voxel_size_A != record.volume.voxel_size_A:
             volume.close()
@@ -174,8 +167,7 @@ class _PipeEventSink:
     """Sends progress, at a limited rate, and every preview, encoded here."""
 
     def __init__(self, pipe: MessagePipe, codec: Codec) -> None:
-        self._pipe = pipe
-        self._codec = codec
+        self._pipe, self._codec = pipe, codec
         self._due = 0.0
         self._stage = ""
 

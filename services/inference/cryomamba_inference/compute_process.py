@@ -31,9 +31,6 @@ class ComputeProcess:
 
     Parameters
     ----------
-    settings : Settings
-    codec : str
-        Compression of previews.
     on_message : callable
         Called in the event loop with each message about the running job (``progress``, ``preview``, ``done``,
         ``failed``), and with ``{"type": "exited"}`` when the process has ended.
@@ -121,7 +118,6 @@ class ComputeProcess:
         self._call_in_loop(self._on_exit)
 
     def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> bool:
-        """Call a function in the event loop; return False if the loop is closed."""
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:

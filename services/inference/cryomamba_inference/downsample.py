@@ -113,8 +113,7 @@ class PreviewCanvas:
     def __init__(
         self, shape: Shape, scale: Shape, *, dtype: npt.DTypeLike = np.uint8, priority: Sequence[int] | None = None
     ) -> None:
-        self.shape = shape
-        self.scale = scale
+        self.shape, self.scale = shape, scale
         self._below: Labels = np.zeros(preview_shape(shape, scale), dtype)
         self._layer: Labels = np.zeros_like(self._below)
         self._covered = np.zeros(self._below.shape, np.bool_)
@@ -128,8 +127,7 @@ class PreviewCanvas:
 
     def put(self, start: Shape, labels: Labels) -> None:
         """Add a finished block at any position; the blocks of a layer do not overlap."""
-        ranked = labels if self._rank is None else self._rank[labels]
-        folded = fold(ranked, start, self.scale)
+        folded = fold(labels if self._rank is None else self._rank[labels], start, self.scale)
         where = tuple(
             slice(first // factor, first // factor + count)
             for first, factor, count in zip(start, self.scale, folded.shape, strict=True)

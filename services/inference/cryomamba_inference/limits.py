@@ -40,7 +40,6 @@ async def exceeded(settings: Settings, pid: int, *, measure: Callable[[int], int
 
     Parameters
     ----------
-    settings : Settings
     pid : int
         The child process.
     measure : callable
@@ -49,25 +48,17 @@ async def exceeded(settings: Settings, pid: int, *, measure: Callable[[int], int
     until = time.monotonic() + settings.job_seconds
     while settings.job_seconds or settings.job_memory:
         if settings.job_seconds and time.monotonic() > until:
-            return _time_exceeded(settings.job_seconds)
+            return JobFailedError(
+                f"The job exceeded the time limit of this server, {settings.job_seconds:,.0f} s.",
+                code=ErrorCode.TIMEOUT,
+                hint="Use a smaller volume, or ask the administrator of the server to raise CRYOMAMBA_JOB_SECONDS.",
+            )
         if settings.job_memory and await asyncio.to_thread(measure, pid) > settings.job_memory:
-            return _memory_exceeded(settings.job_memory)
+            return JobFailedError(
+                f"The job exceeded the memory limit of this server, {settings.job_memory / 1e9:,.1f} GB.",
+                code=ErrorCode.OUT_OF_MEMORY,
+                hint="Use a smaller volume, or ask the administrator of the server to raise CRYOMAMBA_JOB_MEMORY.",
+            )
         await asyncio.sleep(POLL_S)
     never: asyncio.Future[CryoMambaError] = asyncio.get_running_loop().create_future()
     return await never
-
-
-def _time_exceeded(seconds: float) -> JobFailedError:
-    return JobFailedError(
-        f"The job exceeded the time limit of this server, {seconds:,.0f} s.",
-        code=ErrorCode.TIMEOUT,
-        hint="Use a smaller volume, or ask the administrator of the server to raise CRYOMAMBA_JOB_SECONDS.",
-    )
-
-
-def _memory_exceeded(nbytes: int) -> JobFailedError:
-    return JobFailedError(
-        f"The job exceeded the memory limit of this server, {nbytes / 1e9:,.1f} GB.",
-        code=ErrorCode.OUT_OF_MEMORY,
-        hint="Use a smaller volume, or ask the administrator of the server to raise CRYOMAMBA_JOB_MEMORY.",
-    )

@@ -118,7 +118,8 @@ class LocalRunner:
             candidates=candidates,
         )
         control, events = Control(cancelled), _CallbackEventSink(on_event)
-        executor = self._open_executor()
+        processes = load_settings().processes if self._processes is None else self._processes
+        executor = open_executor(processes or os.cpu_count() or 1)
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
@@ -145,13 +146,8 @@ class LocalRunner:
             executor.close()
         return result
 
-    def _open_executor(self) -> TileExecutor:
-        processes = load_settings().processes if self._processes is None else self._processes
-        return open_executor(processes or os.cpu_count() or 1)
-
 
 def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
-    """Return the candidate picks that belong to the scores that are to be re-thresholded."""
     if engine.name != RETHRESHOLD or source is None:
         return None
     path = candidates_path(source)
@@ -159,7 +155,6 @@ def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:
 
 
 def _require_available(engine: Engine[Any], formats: Sequence[ExportFormat], candidates: Picks | None) -> None:
-    """Refuse files that an engine with these parameters does not make."""
     if "scores" in formats and not engine.keeps_scores:
         raise InvalidRequestError(
             f"The engine '{engine.name}' does not keep its score map.",

@@ -14,12 +14,7 @@ Message = dict[str, Any]
 
 
 class MessagePipe:
-    """One end of the pipe. Any thread may send; only one may receive.
-
-    Parameters
-    ----------
-    connection : Connection
-    """
+    """One end of the pipe. Any thread may send; only one may receive."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -7,7 +7,6 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -62,9 +61,7 @@ class ScoreFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -87,16 +84,13 @@ def _runs(shape: Shape, where: Slices, block: npt.NDArray[np.uint8]) -> list[tup
     """Pair the file offset of each contiguous run of a block with that part of the block; as few runs as possible."""
     _, height, width = shape
     z, y, x = where
+    planes, rows = range(z.start, z.stop), range(y.start, y.stop)
     if x.stop - x.start == width and y.stop - y.start == height:
         return [(z.start * height * width, block.reshape(-1))]
     if x.stop - x.start == width:
-        return [((plane * height + y.start) * width, block[n].reshape(-1)) for n, plane in enumerate(_range(z))]
+        return [((plane * height + y.start) * width, block[n].reshape(-1)) for n, plane in enumerate(planes)]
     return [
         ((plane * height + row) * width + x.start, block[n, m])
-        for n, plane in enumerate(_range(z))
-        for m, row in enumerate(_range(y))
+        for n, plane in enumerate(planes)
+        for m, row in enumerate(rows)
     ]
-
-
-def _range(index: slice) -> range:
-    return range(index.start, index.stop)

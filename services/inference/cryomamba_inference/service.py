@@ -46,10 +46,6 @@ _JOBS_PER_CHILD = 50
 class InferenceService:
     """A worker on the bus, with one compute process.
 
-    Parameters
-    ----------
-    settings : Settings
-
     Raises
     ------
     InvalidRequestError
@@ -121,8 +117,7 @@ class InferenceService:
 
     async def _stay_registered(self) -> None:
         """Register with the broker, also after it has restarted, and log when it cannot be reached."""
-        unreachable = False
-        refusal = ""
+        unreachable, refusal = False, ""
         while True:
             await self._ready.wait()
             try:

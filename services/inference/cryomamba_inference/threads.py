@@ -27,14 +27,7 @@ def one_thread() -> AbstractContextManager[object]:
 
 @dataclass(frozen=True, slots=True)
 class ThreadTeam:
-    """Threads that share work; the result does not depend on their number.
-
-    Attributes
-    ----------
-    threads : int
-    compute_slot : context manager
-        Entered by each thread while it computes; see :class:`~cryomamba.engines.api.VolumeContext`.
-    """
+    """Threads that share work, each in the `compute_slot`; the result does not depend on their number."""
 
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)

@@ -169,13 +169,9 @@ def _choices(size: int, grid: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class TileOrder:
-    """A queue of the tiles of a plan; the same plan and focus always give the same order.
+    """A queue of a plan's tiles, nearest to the focus (voxel z, y, x) first, or else from the central slice outward.
 
-    Parameters
-    ----------
-    plan : TilePlan
-    focus : tuple of float, optional
-        Voxel (z, y, x) around which tiles come first. Without it, from the central slice outward.
+    The same plan and focus always give the same order.
     """
 
     def __init__(self, plan: TilePlan, focus: tuple[float, float, float] | None = None) -> None:

@@ -36,18 +36,6 @@ class Store:
     ----------
     path : Path
         The database file; created if it does not exist.
-    clock : Clock, optional
-    policy : LeasePolicy, optional
-
-    Attributes
-    ----------
-    database : Database
-    events : EventLog
-    jobs : JobTable
-    submissions : Submissions
-    revisions : Revisions
-    leases : Leases
-    engines : EngineTable
 
     Raises
     ------

@@ -35,7 +35,6 @@ class Database:
     ----------
     path : Path
         The file; created if it does not exist.
-    clock : Clock
 
     Raises
     ------
@@ -141,14 +140,7 @@ def _unopened(error: Exception, folder: Path) -> UnavailableError:
 
 
 def is_full_disk(error: Exception, folder: Path) -> bool:
-    """Whether an error of the operating system or of SQLite means a full disk, which SQLite's code often leaves open.
-
-    Parameters
-    ----------
-    error : Exception
-    folder : Path
-        On the disk in question.
-    """
+    """Whether an error of the system or of SQLite, whose code may not tell, means that the disk of a folder is full."""
     if isinstance(error, OSError):
         return is_disk_full(error)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

@@ -47,12 +47,8 @@ class EventLog:
 
         Parameters
         ----------
-        n : int
-        visibility : Visibility
-            The caller's.
         job_id : str, optional
             The one job; all that are visible if not given.
-        limit : int
 
         Raises
         ------

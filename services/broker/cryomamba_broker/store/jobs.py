@@ -28,31 +28,20 @@ class Change:
 
 
 class JobTable:
-    """The jobs, as clients read and change them. All methods belong to the store's thread."""
+    """The jobs, as clients read and change them. All methods belong to the store's thread.
+
+    Those that take the id of a job raise :class:`NotFoundError` if there is none that the caller may see.
+    """
 
     def __init__(self, database: Database, events: EventLog, progress: LiveProgress) -> None:
-        self._database = database
-        self._progress = progress
-        self._events = events
+        self._database, self._progress, self._events = database, progress, events
 
     def get(self, job_id: str, visibility: Visibility) -> JobRecord:
-        """Return a job with its newest errors and events.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such job.
-        """
+        """Return a job with its newest errors and events."""
         return self.record(self.row(job_id, visibility))
 
     def owner(self, job_id: str, visibility: Visibility) -> str:
-        """Return the owner of a job.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such job.
-        """
+        """Return the owner of a job."""
         return str(self.row(job_id, visibility)["owner"])
 
     def page(self, query: ListRequest, visibility: Visibility) -> JobPage:
@@ -86,8 +75,6 @@ class JobTable:
 
         Raises
         ------
-        NotFoundError
-            There is no such job.
         IllegalTransitionError
             The job is completed or failed.
         """
@@ -115,8 +102,6 @@ class JobTable:
 
         Raises
         ------
-        NotFoundError
-            There is no such job.
         IllegalTransitionError
             The job is running or completed.
         """
@@ -138,8 +123,6 @@ class JobTable:
 
         Raises
         ------
-        NotFoundError
-            There is no such job.
         ConflictError
             It has not ended.
         """
@@ -154,32 +137,14 @@ class JobTable:
             return record
 
     def focus(self, job_id: str, position: Zyx, visibility: Visibility) -> JobRecord:
-        """Store the focus of the viewer (z, y, x in voxels); it has no effect on a job that has ended.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such job.
-        """
+        """Store the focus of the viewer (z, y, x in voxels); it has no effect on a job that has ended."""
         with self._database.write() as connection:
             row = self.row(job_id, visibility)
             connection.execute("UPDATE jobs SET focus = ? WHERE serial = ?", (to_json(position), row["serial"]))
             return self.record(row)
 
     def row(self, job_id: str, visibility: Visibility) -> sqlite3.Row:
-        """Return a job's row.
-
-        Parameters
-        ----------
-        job_id : str
-        visibility : Visibility
-            The caller's; a job outside it does not exist for the caller.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such job.
-        """
+        """Return a job's row."""
         row: sqlite3.Row | None = self._database.read.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None or not visibility.includes(row["owner"]):
             raise no_such_job(job_id)

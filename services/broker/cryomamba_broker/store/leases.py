@@ -54,16 +54,17 @@ class LeaseStatus:
 
 
 class Leases:
-    """Running jobs, as workers claim and end them. All methods belong to the store's thread."""
+    """Running jobs, as workers claim and end them. All methods belong to the store's thread.
+
+    Those that take an attempt raise :class:`NotFoundError` if there is no such job, and :class:`ConflictError`
+    (``stale_attempt``) if the worker does not hold this attempt.
+    """
 
     def __init__(
         self, database: Database, events: EventLog, jobs: JobTable, progress: LiveProgress, policy: LeasePolicy
     ) -> None:
-        self._database = database
-        self._events = events
-        self._jobs = jobs
-        self._progress = progress
-        self._policy = policy
+        self._database, self._events, self._jobs = database, events, jobs
+        self._progress, self._policy = progress, policy
 
     def claim(self, worker: str, engines: Sequence[str]) -> Lease | None:
         """Lease the next job that a worker can run to it.
@@ -101,13 +102,7 @@ class Leases:
             return Lease(self._jobs.record(row), focus_of(row), event)
 
     def renew(self, attempt: Attempt) -> LeaseStatus:
-        """Extend a lease and store the reported progress, unless the lease was written less than half a renewal ago.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
-        """
+        """Extend a lease and store the reported progress, unless the lease was written less than half a renewal ago."""
         row, until = self._require_held(attempt), self._lease_until()
         if until - row["lease_until"] >= self._policy.renewal_s / 2:
             with self._database.write() as connection:
@@ -119,23 +114,11 @@ class Leases:
         return _status(row)
 
     def status(self, attempt: Attempt) -> LeaseStatus:
-        """Return what the worker should know; nothing is written.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            As :meth:`renew`.
-        """
+        """Return what the worker should know; nothing is written."""
         return _status(self._require_held(attempt))
 
     def report(self, attempt: Attempt, progress: Progress) -> str:
-        """Keep an attempt's progress in memory, and return the job's owner.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            As :meth:`renew`.
-        """
+        """Keep an attempt's progress in memory, and return the job's owner."""
         row = self._require_held(attempt)
         self._progress.put(row, progress, self._database.clock.wall())
         return str(row["owner"])
@@ -145,8 +128,6 @@ class Leases:
 
         Raises
         ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
         InvalidRequestError
             The list of artifacts is too long.
         """
@@ -165,26 +146,14 @@ class Leases:
             return self._end_run(connection, row, Trigger.FINISH, artifacts=to_json(listed), progress=done)
 
     def fail(self, attempt: Attempt, error: JobError) -> Change:
-        """End an attempt with an error: the job is requeued if another attempt may help, else failed or cancelled.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
-        """
+        """End an attempt with an error: the job is requeued if another attempt may help, else failed or cancelled."""
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "fail")) is not None:
                 return Change(self._jobs.record(row))
             return self._end_with_error(connection, self._require_held(attempt), "fail", error)
 
     def release(self, attempt: Attempt) -> Change:
-        """Return a job to the queue; the attempt does not count, and its number is not used again.
-
-        Raises
-        ------
-        NotFoundError, ConflictError
-            There is no such job, or the worker does not hold this attempt (``stale_attempt``).
-        """
+        """Return a job to the queue; the attempt does not count, and its number is not used again."""
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "release")) is not None:
                 return Change(self._jobs.record(row))
@@ -211,13 +180,7 @@ class Leases:
         return int(self._database.read.execute("SELECT count(*) FROM jobs WHERE state = 'running'").fetchone()[0])
 
     def extend_all(self) -> list[JobRecord]:
-        """Extend all leases by a full term and end the pauses of pending jobs: done when a broker starts.
-
-        Returns
-        -------
-        list of JobRecord
-            The running jobs.
-        """
+        """Extend all leases, end the pauses of pending jobs, and return the running ones: done when a broker starts."""
         with self._database.write() as connection:
             connection.execute("UPDATE jobs SET not_before = 0 WHERE state = 'pending' AND not_before > 0")
             rows = connection.execute(
@@ -282,7 +245,6 @@ class Leases:
         progress: Progress | None = None,
         reason: str = "",
     ) -> Change:
-        """Change the state of a running job to the one that follows."""
         after = next_state(JobState(row["state"]), trigger)
         now, again = self._database.clock.wall(), trigger is Trigger.REQUEUE
         pause = self._policy.pause(row["tries"]) if again and tries is None else 0.0

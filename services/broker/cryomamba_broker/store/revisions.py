@@ -30,9 +30,7 @@ class Revisions:
     """The masks that people have corrected, as files of their jobs. All methods belong to the store's thread."""
 
     def __init__(self, database: Database, events: EventLog, jobs: JobTable) -> None:
-        self._database = database
-        self._events = events
-        self._jobs = jobs
+        self._database, self._events, self._jobs = database, events, jobs
 
     def require_allowed(self, job_id: str, visibility: Visibility) -> JobRecord:
         """Return a job to which a revised mask may be added.

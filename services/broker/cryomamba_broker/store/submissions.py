@@ -19,17 +19,7 @@ from cryomamba_broker.store.rows import to_json
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A submit that was checked.
-
-    Attributes
-    ----------
-    request : SubmitRequest
-    engine : str
-        Name of the engine that will run the job.
-    volume : VolumeSummary
-    nbytes : int
-        Disk space to reserve for the results, in bytes.
-    """
+    """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results."""
 
     request: SubmitRequest
     engine: str
@@ -54,9 +44,7 @@ class Submissions:
     """Submitted jobs and the disk space that is reserved for them. All methods belong to the store's thread."""
 
     def __init__(self, database: Database, events: EventLog, jobs: JobTable) -> None:
-        self._database = database
-        self._events = events
-        self._jobs = jobs
+        self._database, self._events, self._jobs = database, events, jobs
 
     def find(self, request: SubmitRequest, visibility: Visibility) -> JobRecord | None:
         """Return the job that an earlier submit with the same key made.

@@ -227,8 +227,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     @property
     def _prepared(self) -> tuple[CoarseGrid, FilamentModel, Points]:
         if self._grid is None or self._found is None:
-            msg = "call prepare() first"
-            raise RuntimeError(msg)
+            raise RuntimeError("call prepare() first")
         model, stored = self._found
         # An empty file cannot be mapped; without points there is one row of zeros.
         return self._grid, model, stored.array[stored.array[:, 6] > 0].astype(np.float64)

@@ -36,8 +36,6 @@ _PREVIEW_VOXELS = 200_000  # of the binned copy
 
 
 class _Search(EngineParameters):
-    """Parameters of the segmentation itself."""
-
     contrast: Literal["dark", "bright", "auto"] = Field(
         "auto",
         title="Contrast",
@@ -177,6 +175,5 @@ class MembraneEngine(Engine[MembraneParameters]):
     @property
     def _prepared(self) -> tuple[CoarseGrid, PlateMap, Calibration]:
         if self._grid is None or self._plates is None or self.calibration is None:
-            msg = "call prepare() first"
-            raise RuntimeError(msg)
+            raise RuntimeError("call prepare() first")
         return self._grid, self._plates, self.calibration

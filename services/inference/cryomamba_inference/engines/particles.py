@@ -176,6 +176,5 @@ class ParticlesEngine(Engine[ParticlesParameters]):
     @property
     def _prepared(self) -> tuple[CoarseGrid, Fields, ParticleModel]:
         if self._grid is None or self._maps is None or self._model is None:
-            msg = "call prepare() first"
-            raise RuntimeError(msg)
+            raise RuntimeError("call prepare() first")
         return self._grid, Fields(self._maps[0].array, self._maps[1].array), self._model

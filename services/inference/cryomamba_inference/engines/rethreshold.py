@@ -18,8 +18,6 @@ from cryomamba.models.jobs import RETHRESHOLD
 
 
 class _Thresholds(EngineParameters):
-    """Thresholds and minimum size."""
-
     high: int = Field(
         192,
         ge=1,

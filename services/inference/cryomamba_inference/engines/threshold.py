@@ -148,7 +148,6 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         return ndimage.gaussian_filter(data, self._sigma, truncate=_TRUNCATE)
 
     def _direction(self, sample: npt.NDArray[np.float32]) -> float:
-        """Return 1 for bright features and -1 for dark ones."""
         match self.parameters.contrast:
             case "bright":
                 return 1.0

@@ -94,7 +94,12 @@ def predict_checked(engine: Engine[Any], tile: Tile) -> tuple[Labels, Points | N
     """
     result = engine.predict(tile)
     labels, points = (result.labels, result.points) if isinstance(result, TileResult) else (result, None)
-    _check_labels(tile.shape, labels)
+    if tuple(labels.shape) != tuple(tile.shape) or labels.dtype.name not in {"uint8", "uint16"}:
+        raise JobFailedError(
+            f"The engine returned {labels.dtype} of shape {labels.shape} for a tile of shape {tile.shape}.",
+            code=ErrorCode.ENGINE_FAILED,
+            hint="Report this to the engine's author.",
+        )
     if (points is None) != (engine.picks is None) or (points is not None and points.ndim != 2):
         raise JobFailedError(
             f"The engine has picks = {engine.picks!r}, but returned {points!r:.80} as the points of a tile.",
@@ -102,12 +107,3 @@ def predict_checked(engine: Engine[Any], tile: Tile) -> tuple[Labels, Points | N
             hint="Report this to the engine's author.",
         )
     return labels, points
-
-
-def _check_labels(tile_shape: tuple[int, int, int], labels: Labels) -> None:
-    if tuple(labels.shape) != tuple(tile_shape) or labels.dtype.name not in {"uint8", "uint16"}:
-        raise JobFailedError(
-            f"The engine returned {labels.dtype} of shape {labels.shape} for a tile of shape {tile_shape}.",
-            code=ErrorCode.ENGINE_FAILED,
-            hint="Report this to the engine's author.",
-        )

@@ -55,10 +55,6 @@ class ProcessExecutor:
     """An executor with spawned processes, which start with the first engine and stay for the next.
 
     Each process has two slots, so that it never waits for its next tile.
-
-    Parameters
-    ----------
-    processes : int
     """
 
     def __init__(self, processes: int) -> None:
@@ -107,8 +103,7 @@ class ProcessExecutor:
         """Copy the tile into a slot of the least busy process."""
         worker = max(self._workers, key=lambda found: len(found.free))
         number = worker.free.popleft()
-        slot = worker.slots[number]
-        slot.block.array(0, tile.data.shape, np.float32)[...] = tile.data
+        worker.slots[number].block.array(0, tile.data.shape, np.float32)[...] = tile.data
         worker.busy[number] = index
         core = [(axis.start, axis.stop) for axis in tile.core]
         with _worker_lost():
@@ -202,7 +197,6 @@ class ProcessExecutor:
 
 @contextmanager
 def _worker_lost() -> Iterator[None]:
-    """Turn a broken pipe into ``worker_lost``."""
     try:
         yield
     except (EOFError, OSError) as error:
@@ -225,7 +219,6 @@ def _start_worker() -> _Worker:
 
 
 def _send(worker: _Worker, message: tuple[str, ...]) -> bool:
-    """Send a message; return whether the process is alive to receive it."""
     try:
         worker.pipe.send(message)
     except OSError:

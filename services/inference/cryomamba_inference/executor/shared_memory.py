@@ -13,18 +13,10 @@ import numpy.typing as npt
 
 
 class SharedBlock:
-    """A block of shared memory behind a file descriptor.
-
-    Parameters
-    ----------
-    descriptor : int
-        An open file; the block takes ownership.
-    nbytes : int
-    """
+    """A block of shared memory behind the descriptor of an open file, which it owns."""
 
     def __init__(self, descriptor: int, nbytes: int) -> None:
-        self.descriptor = descriptor
-        self.nbytes = nbytes
+        self.descriptor, self.nbytes = descriptor, nbytes
         self._map = mmap.mmap(descriptor, nbytes)
 
     @classmethod
@@ -40,8 +32,7 @@ class SharedBlock:
 
     def array(self, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return an array that views the block from byte `offset` on."""
-        count = int(np.prod(shape))
-        return np.frombuffer(self._map, dtype, count, offset).reshape(shape)
+        return np.frombuffer(self._map, dtype, int(np.prod(shape)), offset).reshape(shape)
 
     def close(self) -> None:
         """Unmap the memory and close the descriptor; remaining views keep the memory alive."""

@@ -34,8 +34,6 @@ def work(pipe: Connection, parent: int) -> None:
 
 
 class _WorkerLoop:
-    """The current engine and its slots in shared memory."""
-
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._serial = 0
@@ -44,7 +42,6 @@ class _WorkerLoop:
         self._output_offset = 0
 
     def run(self) -> None:
-        """Handle messages until the pipe is closed."""
         while True:
             kind, *fields = self._pipe.recv()
             if kind == "begin":

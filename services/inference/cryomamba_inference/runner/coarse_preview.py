@@ -33,13 +33,8 @@ class CoarsePreview:
         A second engine of this class and with these parameters does the work.
     volume : Volume or None
         None for an engine that needs none.
-    header : HeaderFields
-        Shape and voxel size.
     scale : tuple of int
         Tomogram voxels per preview voxel, z, y, x.
-    coarse_pass : Pass
-    index : int
-        Index of the pass.
     """
 
     engine: Engine[Any]
@@ -50,13 +45,7 @@ class CoarsePreview:
     index: int
 
     def __call__(self, check: Callable[[], None]) -> Labels | None:
-        """Return the preview; None if there can be none.
-
-        Parameters
-        ----------
-        check : callable
-            Called often; raises to stop.
-        """
+        """Return the preview; None if there can be none. `check` is called often, and raises to stop."""
         factor = max(self.coarse_pass.factor, *self.scale)
         if self.coarse_pass.voxels is not None:
             factor = max(factor, math.ceil((math.prod(self.header.shape) / self.coarse_pass.voxels) ** (1 / 3)))

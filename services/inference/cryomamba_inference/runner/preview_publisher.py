@@ -23,8 +23,6 @@ class PreviewPublisher:
 
     Parameters
     ----------
-    task : Task
-    canvas : PreviewCanvas
     publish : callable
         Called with each :class:`~cryomamba.models.frames.PreviewFrame`, at most once per interval of the task's preview
         options; only the final frame may come sooner.
@@ -33,8 +31,7 @@ class PreviewPublisher:
     def __init__(self, task: Task, canvas: PreviewCanvas, publish: Callable[[PreviewFrame], None]) -> None:
         self._task = task
         self._voxel_size_A = task.header.voxel_size_A
-        self._canvas = canvas
-        self._publish = publish
+        self._canvas, self._publish = canvas, publish
         self._due = 0.0
         self._changed = False
         self._coarse = False
@@ -57,8 +54,7 @@ class PreviewPublisher:
     def put_coarse(self, labels: Labels, progress: float) -> None:
         """Replace the whole preview by one made from a binned copy."""
         self._canvas.new_layer(labels)
-        self._coarse = True
-        self._changed = True
+        self._coarse = self._changed = True
         self.publish_if_due(progress)
 
     def begin_pass(self, thresholds: HysteresisThreshold | None) -> None:
@@ -75,13 +71,10 @@ class PreviewPublisher:
     def publish_if_due(self, progress: float) -> None:
         """Publish what has changed, unless the last frame is too recent."""
         if self._changed and time.monotonic() >= self._due:
-            self._publish_frame(progress, final=False)
+            self.publish(progress, final=False)
 
-    def publish_final(self, progress: float) -> None:
-        """Publish the finished mask."""
-        self._publish_frame(progress, final=True)
-
-    def _publish_frame(self, progress: float, *, final: bool) -> None:
+    def publish(self, progress: float, *, final: bool) -> None:
+        """Publish the preview, or the finished mask."""
         frame = PreviewFrame(
             job_id=self._task.job_id,
             mask=self._mask(),

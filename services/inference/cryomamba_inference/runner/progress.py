@@ -65,8 +65,7 @@ class ProgressMeter:
     ) -> None:
         self._stages = list(stages)
         self._total = sum(stage.weight for stage in stages)
-        self._clock = clock
-        self._on_progress = on_progress
+        self._clock, self._on_progress = clock, on_progress
         self._started = clock()
         self._stage = -1
         self._done_tiles = 0

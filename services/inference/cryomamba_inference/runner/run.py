@@ -39,12 +39,10 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
 
     Parameters
     ----------
-    task : Task
     folder : Path
         Existing directory for ``mask.mrc`` and temporary files, which are deleted at the end.
     executor : TileExecutor
         Used for large volumes; small ones are computed in this thread.
-    control : Control
     events : EventSink
         Receives progress and previews, in this thread.
 
@@ -99,7 +97,7 @@ class _Run:
                 self._publisher.begin_pass(None)
                 self._run_tiles(lambda spec, labels: mask.write(*spec.start, labels))
                 picks, candidates = self._finalize_picks()
-        self._publisher.publish_final(self._meter.fraction)
+        self._publisher.publish(self._meter.fraction, final=True)
         return Outcome(
             self._folder / MASK.name,
             self._header,
@@ -201,7 +199,6 @@ class _Run:
         self._control.wait(until, self._poll)
 
     def _finalize_picks(self) -> tuple[Picks | None, Picks | None]:
-        """Return the picks and the candidates that are kept with the scores."""
         if self._points:
             points = np.concatenate([self._points[index] for index in sorted(self._points)])
             picks = self._engine.finalize_picks(points)

@@ -23,9 +23,6 @@ class ScoreRun:
 
     Parameters
     ----------
-    engine : Engine
-    header : HeaderFields
-        Of the tomogram.
     path : Path
         The scratch file, deleted at the end.
     report : callable
@@ -56,15 +53,7 @@ class ScoreRun:
         self._file.write(spec.target, scores.astype(np.uint8, copy=False))
 
     def write_mask(self, write: Callable[[int, Scores], None], executor: TileExecutor) -> None:
-        """Apply the engine's thresholds to the scores of all tiles.
-
-        Parameters
-        ----------
-        write : callable
-            Called with the first z and the mask (0 and 1) of each slab.
-        executor : TileExecutor
-            Processes slabs in parallel.
-        """
+        """Apply the engine's thresholds, and give `write` the first z and the mask (0 and 1) of each slab."""
         self._file.close()
         thresholds = self._engine.thresholds()
         write_mask(

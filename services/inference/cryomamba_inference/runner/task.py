@@ -30,13 +30,10 @@ class Task:
         Open; None for an engine that needs only a shape.
     shape, voxel_size_A : tuple, optional
         ZYX shape and ångström (z, y, x) if there is no volume.
-    preview : PreviewOptions
     focus : tuple of float, optional
         Voxel (z, y, x) around which tiles come first.
     job_id, attempt : str, int
         Written into previews.
-    keep_scores : bool
-        Keep the score map of an engine with `keeps_scores`.
     candidates : Picks or None
         The candidate picks that belong to a volume of scores; those above the engine's thresholds become the picks.
     """
@@ -91,7 +88,6 @@ class Outcome:
 
     Attributes
     ----------
-    mask : Path
     header : HeaderFields
         Of the tomogram, or made up for a volume that is only a shape.
     statistics : Statistics or None
@@ -102,8 +98,6 @@ class Outcome:
         The score map that the mask was thresholded from, if it is kept.
     thresholds : HysteresisThreshold or None
         The thresholds applied to the scores.
-    picks : Picks or None
-        What the engine has picked, if it picks.
     candidates : Picks or None
         The picks that another threshold on the kept scores may choose from.
     """

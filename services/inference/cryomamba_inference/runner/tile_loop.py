@@ -31,15 +31,12 @@ def run_tiles(
 
     Parameters
     ----------
-    plan : TilePlan
     volume : Volume or None
         Where tiles are read from; None gives tiles without data.
     executor : TileExecutor
         On which an engine has begun.
     control : Control
         A cancel stops between two tiles; a new focus reorders the remaining ones.
-    pass_index : int
-        Index of the pass.
     focus : tuple of float or None
         Voxel (z, y, x) to begin at.
     put : callable

@@ -34,7 +34,6 @@ def correct_background(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_T
         Densities on the nodes of the whole volume, modified in place; may be a memory map.
     padding : array of the same shape, bool
         Output: the nodes that were not measured, to be excluded from all statistics.
-    team : ThreadTeam
     """
     find_padding(nodes, padding, team)
     remove_gradients(nodes, padding, team)
@@ -54,7 +53,6 @@ def remove_gradients(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THR
         Densities, modified in place; may be a memory map.
     padding : array of the same shape, bool
         Nodes to exclude.
-    team : ThreadTeam
     """
     side = next((side for side in _SIDES if math.prod(size // side for size in nodes.shape) >= _MIN_BLOCKS), None)
     if side is None:
@@ -133,7 +131,6 @@ def _fit_polynomial(positions: Reals, values: Reals, correlated: float) -> Reals
 
 
 def _trimmed_least_squares(design: Reals, values: Reals) -> tuple[Reals, Reals]:
-    """Return the coefficients and their standard errors."""
     kept = np.ones(len(values), np.bool_)
     for _ in range(_ROUNDS):
         centred = design[kept] - design[kept].mean(axis=0)

@@ -65,7 +65,6 @@ class Fiducials:
 
 
 def _near_fiducials(shape: tuple[int, ...], positions: NodeIndices) -> Flags:
-    """Return which nodes of a field belong to fiducials or are next to one."""
     size = np.asarray(shape)
     within = ((positions >= -1) & (positions <= size)).all(axis=1)
     padded = np.zeros(size + 2, np.bool_)

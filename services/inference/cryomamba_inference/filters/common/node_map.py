@@ -25,7 +25,6 @@ class NodeMap:
         ZYX.
     folder : Path or None
         Directory of the file; None for the system's temporary directory.
-    dtype : dtype
     """
 
     def __init__(self, shape: tuple[int, ...], folder: Path | None = None, dtype: npt.DTypeLike = np.float32) -> None:
@@ -52,8 +51,6 @@ def _reserve(descriptor: int, nbytes: int) -> None:
 
 
 class _Attached:
-    """The same array in another process."""
-
     def __init__(self, array: Values) -> None:
         self.array = array
 

@@ -36,8 +36,6 @@ def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADE
         Densities on the nodes of the whole volume; may be a memory map.
     padding : array of the same shape, bool
         Output; may be a memory map.
-    team : ThreadTeam
-        Processes the slabs.
     """
     halo = 2 * _PATCH_RADIUS + 1
 

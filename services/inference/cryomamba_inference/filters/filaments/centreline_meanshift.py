@@ -62,7 +62,6 @@ def shift_to_centreline(
         z, y, x, direction, score.
     reach, spread : float
         Maximum distance of neighbours, and standard deviation of their weights along the line.
-    iterations : int
     """
     points = points.copy()
     for _ in range(iterations if len(points) else 0):

@@ -133,8 +133,7 @@ def centreline_points(
     array of shape (n, 8), float32
         z, y, x in nodes, direction, strength, response; one point for each node next to the line.
     """
-    capacity = int(np.count_nonzero(response >= floor))
-    found = np.empty((capacity, 8), np.float32)
+    found = np.empty((int(np.count_nonzero(response >= floor)), 8), np.float32)
     count = _find_points(response, direction, density, axes, np.float32(floor), float(diameter), 1.0, box, found)
     return found[:count]
 

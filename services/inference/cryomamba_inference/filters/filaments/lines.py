@@ -129,7 +129,6 @@ class _LineKernels:
         self._across = _across(np.sqrt(np.linspace(0, self._highest, _RADII)), diameter / 2)
 
     def filtered(self, spectrum: Spectrum, direction: Field) -> Spectrum:
-        """Return a spectrum multiplied by the transfer function of a line filter."""
         out = np.empty_like(spectrum)
         scale = (_RADII - 1) / self._highest
         z, y, x = self._axes

@@ -61,7 +61,6 @@ class FilamentModel:
     level, limit, clip : float
         Median density; distance from it beyond which a density belongs to fiducials; and distance to which densities
         are clipped, so that a few dense spots do not dominate a long weak line.
-    bank : LineBank
     """
 
     diameter: float
@@ -89,8 +88,6 @@ class LineMap:
 
     Attributes
     ----------
-    nodes : NodeMap
-        Densities.
     sign : int
         1 for lines brighter than their surroundings, −1 for darker ones.
     response, direction : NodeMap

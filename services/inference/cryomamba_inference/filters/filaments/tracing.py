@@ -37,8 +37,6 @@ def trace(points: Floats, *, diameter_A: float, high: float, min_length_A: float
         Points within 0.6 diameters of a filament belong to it.
     high : float
         Score that a filament must reach at one point.
-    min_length_A : float
-        Minimum length.
     spacing_A : float
         Distance between points along a filament.
 

@@ -114,8 +114,6 @@ def learn_model(
         Maximum tilt angle about y in degrees; None estimates it, 90 means no missing wedge.
     thickness_A : float
         Thickness of the membranes in Å.
-    team : ThreadTeam
-        Processes the samples.
     """
     boxes = calibration_boxes(nodes.shape)
     blocks = [np.asarray(nodes[box]) for box in boxes]
@@ -256,13 +254,11 @@ def calibration_boxes(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
 
 
 def _measured(blocks: Sequence[Field], padding: Flags, boxes: Sequence[tuple[slice, ...]]) -> Field:
-    """Return the values of blocks outside the padding; a zero if there are none."""
     values = np.concatenate([block[~padding[box]] for block, box in zip(blocks, boxes, strict=True)])
     return values if values.size else np.zeros(1, np.float32)
 
 
 def _central_box(field: Field) -> Field:
-    """Return the central box of a field."""
     z, y, x = (slice(max(0, (n - _SIGN_NODES) // 2), (n + _SIGN_NODES) // 2) for n in field.shape)
     return field[z, y, x]
 

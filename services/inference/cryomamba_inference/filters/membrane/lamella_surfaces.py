@@ -16,19 +16,16 @@ import numpy.typing as npt
 Field = npt.NDArray[np.float32]
 Values = npt.NDArray[np.floating[Any]]
 
-_SURFACE_ASYMMETRY = 0.6
-"""Asymmetry of the votes of ridge points on a surface, in vote ranges."""
+_SURFACE_ASYMMETRY = 0.6  # asymmetry of the votes of ridge points on a surface, in vote ranges
 _START_ASYMMETRY, _MIN_ASYMMETRY = 0.33, 0.5  # mean asymmetry where the fit starts, and beyond an accepted surface
-_ASYMMETRY_SLOPE = 0.1
-"""Decrease of the asymmetry from a surface inwards, per node."""
+_ASYMMETRY_SLOPE = 0.1  # decrease of the asymmetry from a surface inwards, per node
 _WINDOWS = (4.0, 4.0, 3.0, 3.0, 2.5, 2.5, 2.5)  # standard deviation in nodes of the weights of each iteration
 _MIN_POINTS = 40
 _MIN_POINTS_BEYOND = 5
 _MAX_HEIGHT_RATIO = 0.68  # median response beyond an accepted surface, relative to that inside
 _TILT_PRIOR, _SAG_PRIOR = 0.08, 0.03
 """Prior standard deviations of linear and quadratic coefficients, as a fraction of half the volume's width."""
-_CORRELATED_POINTS = 20.0
-"""Ridge points on one membrane that count as one observation."""
+_CORRELATED_POINTS = 20.0  # ridge points on one membrane that count as one observation
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,7 @@ def _fit_surface(z: Values, monomials: Values, asymmetry: Field, height: Field, 
     if np.count_nonzero(beyond) < _MIN_POINTS_BEYOND or np.count_nonzero(inside) < _MIN_POINTS:
         return None
     weaker = np.median(height[beyond]) < _MAX_HEIGHT_RATIO * np.median(height[inside])
-    ends = asymmetry[beyond].mean() > _MIN_ASYMMETRY
-    return surface if weaker and ends else None
+    return surface if weaker and asymmetry[beyond].mean() > _MIN_ASYMMETRY else None
 
 
 def _start_depth(z: Values, asymmetry: Field) -> float | None:

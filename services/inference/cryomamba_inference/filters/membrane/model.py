@@ -57,7 +57,6 @@ class MembraneModel:
         Median density on the nodes, before multiplication by `sign`.
     fiducials : Fiducials
         Gold fiducials of the whole volume.
-    bank : PlateBank
     fiducial_limit : float
         Distance from the level beyond which a density belongs to fiducials.
     middle, deviation : float
@@ -101,8 +100,7 @@ class MembraneModel:
 
     def clean(self, nodes: Field, first: Corner) -> Field:
         """Return densities relative to the level, positive for membranes, with fiducials removed."""
-        field = (nodes - np.float32(self.level)) * np.float32(self.sign)
-        return self.fiducials.remove(field, first)
+        return self.fiducials.remove((nodes - np.float32(self.level)) * np.float32(self.sign), first)
 
     def surface(self, box: PlateBox) -> tuple[Field, Field]:
         """Return the distance from the membrane's centre in Å and the votes there, on the nodes of a box.
@@ -208,8 +206,6 @@ def score_box(
 
     Parameters
     ----------
-    model : MembraneModel
-    grid : CoarseGrid
     plates : PlateMap
         Of the whole volume; only the box and `margin` around it are read.
     start, shape : tuple of int

@@ -19,16 +19,13 @@ Field = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.float64]
 
 _SAMPLE_A = 4.5  # distance between samples of a profile in Å
-_HALF_SAMPLES = 10
-"""Samples of a profile on either side of a surface."""
-_MAX_SHIFT = 4
-"""Maximum shift of a surface in samples."""
+_HALF_SAMPLES = 10  # samples of a profile on either side of a surface
+_MAX_SHIFT = 4  # maximum shift of a surface in samples
 _PATCH_A, _PATCH_STEP_A = 42.0, 18.0  # radius of a patch, and distance between its points, in Å
 _PATCH_DECAY = 0.7  # loss of weight from the centre of a patch to its rim
 _SHIFTS_A = np.arange(-_MAX_SHIFT, _MAX_SHIFT + 1, dtype=np.float32) * np.float32(_SAMPLE_A)
 _NEIGHBOURS_A = 30.0  # standard deviation in Å of the weights of neighbours
-NEIGHBOUR_REACH = 2
-"""Nodes around a ridge point whose correlations are averaged with its own."""
+NEIGHBOUR_REACH = 2  # nodes around a ridge point whose correlations are averaged with its own
 _BACKGROUND_A = 26.0  # standard deviation in Å of a membrane blurred beyond recognition
 _BACKGROUND = np.exp(-0.5 * (np.arange(-_HALF_SAMPLES, _HALF_SAMPLES + 1) * _SAMPLE_A / _BACKGROUND_A) ** 2)
 _ITERATIONS = 2  # of the alignment
@@ -36,8 +33,7 @@ _MIN_PROFILES = 100
 _MIN_CONTRAST = 0.1  # of the part that a blurred membrane does not explain, relative to the whole profile
 
 _SHIFT_PENALTY = 0.003  # per Å², relative to the variance of the correlations
-_REFERENCE_SHARE = 0.5
-"""Correlation of typical membranes, relative to that of the strongest."""
+_REFERENCE_SHARE = 0.5  # correlation of typical membranes, relative to that of the strongest
 # A neighbour is on the same surface if its normal has this cosine, and it is not too far above the tangent plane.
 _MIN_ALIGNMENT = np.float32(0.8)
 _MAX_SLOPE, _SLOPE_SLACK = np.float32(0.25), np.float32(0.1)

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
-FAR = np.float32(3)
-"""Distance in nodes assigned to nodes that are not near a surface."""
+FAR = np.float32(3)  # distance in nodes assigned to nodes that are not near a surface
 _MAX_LATERAL = np.float32(1.3)  # radius of a patch in nodes
 # A node belongs to the patch with the most votes, discounted by the distance in the plane of the patch and from it.
 _LATERAL_COST, _HEIGHT_COST = np.float32(1.0), np.float32(0.1)

@@ -80,7 +80,6 @@ class PlateBank:
         return bright, dark
 
     def _filtered(self, field: Field, borders: Borders, part: tuple[slice, slice, slice]) -> Field:
-        """Return the responses (basis, z, y, x) in the orientations of the basis, in a part of a field."""
         spectrum, padded, inner = self._spectrum(field, borders)
         kernels = _plate_kernels(padded, self.step_A, self.across_A, self.in_plane_A)
         basis = np.empty((len(self._basis), *field[part].shape), np.float32)
@@ -185,7 +184,6 @@ class _PlateKernels:
             self._powers.append(value * taper / square**power)
 
     def plate(self, normal: Field, kernel: Field) -> Field:
-        """Write the transfer function of a plate filter into `kernel` and return it."""
         along = self._z * normal[0] + self._y * normal[1] + self._x * normal[2]
         along *= along
         np.multiply(self._powers[-1], along, out=kernel)

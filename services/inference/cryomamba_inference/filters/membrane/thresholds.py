@@ -65,7 +65,6 @@ def find_thresholds(
         Scores of nodes within half a membrane thickness of a ridge, 0 elsewhere.
     prominence : float
         Height of the highest ridges in standard deviations of the noise.
-    rule : ThresholdRule
     step_A : float
         Distance between nodes in Å.
     """

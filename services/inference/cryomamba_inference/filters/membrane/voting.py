@@ -126,7 +126,6 @@ def vote(
 
     Parameters
     ----------
-    ridges : RidgePoints
     strength : array of shape (n,), float32
         Weight of each point's vote.
     shape : tuple of int

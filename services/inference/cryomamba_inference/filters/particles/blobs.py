@@ -202,7 +202,6 @@ def _neighbourhood_maximum(field: Field, positions: NodeIndices) -> Floats:
 
 
 def _subnode_offsets(response: Field, positions: NodeIndices) -> Floats:
-    """Return the offset of each peak from its node, by a parabola along each axis."""
     here = _values(response, positions, (0, 0, 0))
     shift = np.zeros((len(positions), 3))
     for axis in range(3):

@@ -81,7 +81,6 @@ class _Mixture:
 
     @property
     def stands_out(self) -> bool:
-        """Whether the mode is above the tail."""
         # If all peaks are particles, there is no tail.
         return float((self.tail * (self.heights - self.middle)).sum()) <= 0
 
@@ -95,14 +94,7 @@ class _Mixture:
 
 @dataclass(frozen=True, slots=True)
 class _Histogram:
-    """A histogram of peak heights with logarithmic bins.
-
-    Attributes
-    ----------
-    below, heights : arrays of shape (n,)
-        Lower edge and centre of each bin.
-    counts : array of shape (n,)
-    """
+    """A histogram of peak heights: lower edge and centre of each logarithmic bin, and the counts."""
 
     below: Floats
     heights: Floats
@@ -117,7 +109,6 @@ class _Histogram:
         return cls(_TAIL_FROM * np.exp(edges[:-1]), _TAIL_FROM * np.exp(middles), counts.astype(np.float64))
 
     def fit_tail(self) -> _Mixture:
-        """Fit a tail without a mode."""
         tail = _Tail(self.heights)
         for _ in range(_ITERATIONS):
             tail.fit(self.counts)
@@ -163,13 +154,7 @@ class _Histogram:
 
 
 class _Tail:
-    """A tail that falls at least exponentially: exp(−a h − b h²), a and b not negative.
-
-    Attributes
-    ----------
-    part : array of shape (n,)
-        Probability of each bin.
-    """
+    """A tail exp(−a h − b h²), a and b not negative; `part` is the probability of each bin."""
 
     def __init__(self, heights: Floats) -> None:
         above = heights - _TAIL_FROM

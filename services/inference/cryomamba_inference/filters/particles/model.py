@@ -38,10 +38,8 @@ class ParticleModel:
 
     Attributes
     ----------
-    diameter_A : float
     sign : int
         1 where particles are brighter than their surroundings, −1 where darker.
-    blobs : BlobFilter
     fiducial_density : float
         Peaks with a higher density, relative to the level, are gold fiducials.
     """
@@ -152,7 +150,6 @@ def find_threshold(points: Found, model: ParticleModel, size_A: Spacing) -> int:
 def _are_fringes(
     decoys_A: Found, heights: Found, positions_A: Found, strengths: Found, kinds: Found, model: ParticleModel
 ) -> npt.NDArray[np.bool_]:
-    """Return which decoys are fringes of fiducials or of much higher particles."""
     fringe = np.zeros(len(decoys_A), np.bool_)
     reach = _FRINGE_DIAMETERS * model.diameter_A
     fiducial_density, particle = kinds == 0, (kinds > 0) & (strengths > _STRONG_PEAK)
