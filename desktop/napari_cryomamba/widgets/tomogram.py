@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -29,6 +30,15 @@ from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 RECENT_SHOWN = 6
+
+
+class LengthBox(QDoubleSpinBox):
+    """A number without buttons."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Place the field here: with napari's style sheet, Qt 6.11.3 gives it a width of one pixel."""
+        super().resizeEvent(event)
+        self.lineEdit().setGeometry(self.rect().adjusted(8, 1, -8, -1))
 
 
 class TomogramPanel(QScrollArea):
@@ -58,7 +68,7 @@ class TomogramPanel(QScrollArea):
         self.progress = QProgressBar(body)
         self.progress.setFormat("Measuring intensities %p %")
         self.warnings = text_label(color=state_colors().warning)
-        self.sizes = [QDoubleSpinBox(body) for _ in range(3)]
+        self.sizes = [LengthBox(body) for _ in range(3)]
         self.apply = button("Apply", body, self._correct)
         self.apply.setToolTip(
             "Use this voxel size instead of the header's, also for new jobs. The file is not changed."

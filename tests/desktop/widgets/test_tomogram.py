@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari._qt.qt_resources import get_stylesheet
 from napari.layers import Layer
 from qtpy.QtWidgets import QLabel
 
@@ -39,6 +40,16 @@ def test_metadata_and_statistics_are_shown(tomogram: TomogramPanel, controller: 
         assert part in shown
     assert viewer.canvas.overlays.scale_bar.visible
     assert controller.tomograms.recent_files[0].endswith("vesicles.mrc")
+
+
+def test_the_voxel_size_can_be_read(tomogram: TomogramPanel, qtbot: Any) -> None:
+    """With napari's style sheet, each field has room for its text, with both bindings of Qt."""
+    tomogram.setStyleSheet(get_stylesheet("dark"))
+    tomogram.resize(400, 600)
+    with qtbot.waitExposed(tomogram):
+        tomogram.show()
+    for box in tomogram.sizes:
+        assert box.lineEdit().width() >= box.fontMetrics().horizontalAdvance(box.text())
 
 
 def test_a_corrected_voxel_size_rescales_the_layer(tomogram: TomogramPanel, viewer: Any) -> None:
