@@ -114,13 +114,8 @@ class BarReporter:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[more]}"),
-            console=Console(file=stream, highlight=False),
-        )
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[more]}")
+        self._bar = Progress(*columns, console=Console(file=stream, highlight=False))
         self._task = self._bar.add_task("waiting", total=1.0, more="")
         self._previews = 0
         self._connection = _ConnectionNotes()
