@@ -23,7 +23,7 @@ Mask = Annotated[Path, typer.Argument(metavar="MASK.mrc", help="Mask: an MRC fil
 MinVolume = Annotated[
     float | None,
     typer.Option(
-        "--min-volume", min=0, metavar="NM3", help="Remove connected components smaller than this volume (nm³)."
+        "--min-volume", min=0, metavar="nm³", help="Remove connected components smaller than this volume (nm³)."
     ),
 ]
 _SHOWN = 10
