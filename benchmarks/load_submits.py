@@ -176,7 +176,7 @@ def run(folder: Path, count: int, per_minute: int) -> dict[str, Burst]:
         # No worker takes any of them: what is measured is how jobs are accepted.
         with Stack(home, env={"CRYOMAMBA_REQUESTS_PER_MINUTE": str(per_minute)}) as stack:
             stack.start("broker", "gateway")
-            wait_until((home / "gateway.json").exists, timeout=60, what="the gateway")
+            wait_until((home / "gateway.json").exists, what="the gateway")
             found |= asyncio.run(measure(stack, count, token))
     return found
 

@@ -25,7 +25,7 @@ from benchmarks.load.peak import Peak
 from benchmarks.load.watchers import Seen, Watch, work
 from benchmarks.load.worker import ENGINE, PacedWorker, bus_endpoints
 
-from cryomamba.testing import Stack, wait_until
+from cryomamba.testing import DEADLINE_S, Stack, wait_until
 
 FLOWING, CONNECTING = "frames flow", "all connect"
 
@@ -89,7 +89,7 @@ class Probe:
         self._url = url
 
     async def run(self) -> None:
-        async with httpx.AsyncClient(base_url=self._url, timeout=30, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self._url, timeout=DEADLINE_S, trust_env=False) as http:
             while True:
                 phase, started = self.phase, time.perf_counter()
                 await http.get("/v1/healthz")
@@ -100,7 +100,7 @@ class Probe:
 async def one_round(
     stack: Stack, load: Load, workers: list[PacedWorker], clients: Connection, probe: Probe
 ) -> list[Seen]:
-    async with httpx.AsyncClient(base_url=stack.http_url, timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=stack.http_url, timeout=DEADLINE_S, trust_env=False) as http:
         body = {"volume": {"shape": [4 * load.side] * 3}, "engine": ENGINE}
         jobs = [(await http.post("/v1/jobs", json=body)).raise_for_status().json()["job_id"] for _ in workers]
     binary = round(load.watchers * load.binary)
@@ -150,8 +150,11 @@ def run(load: Load, folder: Path) -> Result:
     context = multiprocessing.get_context("spawn")
     with Stack(folder / "home") as stack:
         stack.start("broker", "gateway")
-        wait_until((stack.home / "gateway.json").exists, timeout=60, what="the gateway")
-        wait_until(lambda: httpx.get(f"{stack.http_url}/v1/server/info").status_code == 200, what="the broker")
+        wait_until((stack.home / "gateway.json").exists, what="the gateway")
+        wait_until(
+            lambda: httpx.get(f"{stack.http_url}/v1/server/info", timeout=DEADLINE_S).status_code == 200,
+            what="the broker",
+        )
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(stack.http_url, theirs), daemon=True)
         process.start()

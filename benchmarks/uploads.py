@@ -106,7 +106,7 @@ def run(folder: Path, base: memoryview, count: int, bursts: int) -> Result:
     limits = {"CRYOMAMBA_UPLOADS_PER_TOKEN": str(count), "CRYOMAMBA_UPLOAD_QUOTA_GB": "1000"}
     with Stack(folder / "home", env=limits) as stack:
         stack.start("broker", "gateway")
-        wait_until((stack.home / "gateway.json").exists, timeout=60, what="the gateway")
+        wait_until((stack.home / "gateway.json").exists, what="the gateway")
         asyncio.run(upload(stack.http_url, base, 1000))
         peaks, right, started = [], 0, time.perf_counter()
         for _ in range(bursts):

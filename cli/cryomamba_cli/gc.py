@@ -45,9 +45,7 @@ def gc(
         removed = asyncio.run(remove_leftovers(settings, found))
         output.note(f"Deleted {removed} of {len(found)} items ({total}).")
     else:
-        output.note(
-            f"{len(found)} items ({total}) can be deleted. This was a dry run; 'cryomamba gc --yes' deletes them."
-        )
+        output.note(f"{len(found)} items ({total}) can be deleted. This was a dry run; Add --yes to delete them.")
 
 
 def _row(leftover: Leftover) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def numbers(text: str, *, option: str) -> tuple[float, float, float]:
     if len(parts) not in {1, 3} or not all(0 < part < float("inf") for part in parts):
         raise InvalidRequestError(
             f"Invalid value '{text}' for {option}.",
-            hint=f"Give one number above 0, or three as z,y,x: {option} 10 or {option} 12,10,10.",
+            hint="Give one number above 0, or three separated by commas (z,y,x).",
         )
     z, y, x = parts * 3 if len(parts) == 1 else parts
     return z, y, x

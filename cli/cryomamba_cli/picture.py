@@ -111,7 +111,8 @@ def _row(view: View, mask_name: str, *, first: bool) -> Image:
         (mask_name, overlay(grey, view.found, MASK_COLOUR)),
         ("ground truth", overlay(grey, view.truth, TRUTH_COLOUR)),
     )
-    height = max(round(_PANEL_WIDTH * _aspect(view)), 1)
+    aspect = float(view.density.shape[0] * view.pixel_A[0] / (view.density.shape[1] * view.pixel_A[1]))
+    height = max(round(_PANEL_WIDTH * aspect), 1)
     sheet = Image.new("RGB", (_PANEL_WIDTH * 3 + _GAP * 2, height + _CAPTION), "white")
     pen = ImageDraw.Draw(sheet)
     for number, (caption, pixels) in enumerate(panels):
@@ -124,21 +125,9 @@ def _row(view: View, mask_name: str, *, first: bool) -> Image:
         right, bottom = _PANEL_WIDTH - 12, _CAPTION + height - 12
         pen.rectangle((right - pixels_long, bottom - 5, right, bottom), fill="white", outline="black")
         label = f"{length_A / 10:g} nm"
-        pen.text(
-            (right - pixels_long / 2, bottom - 8),
-            label,
-            fill="white",
-            font=font,
-            anchor="md",
-            stroke_width=2,
-            stroke_fill="black",
-        )
+        at = (right - pixels_long / 2, bottom - 8)
+        pen.text(at, label, "white", font, "md", stroke_width=2, stroke_fill="black")
     return sheet
-
-
-def _aspect(view: View) -> float:
-    rows, columns = view.density.shape
-    return float(rows * view.pixel_A[0] / (columns * view.pixel_A[1]))
 
 
 def grey_levels(density: Slice) -> Grey:

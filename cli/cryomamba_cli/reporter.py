@@ -114,13 +114,8 @@ class BarReporter:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[more]}"),
-            console=Console(file=stream, highlight=False),
-        )
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[more]}")
+        self._bar = Progress(*columns, console=Console(file=stream, highlight=False))
         self._task = self._bar.add_task("waiting", total=1.0, more="")
         self._previews = 0
         self._connection = _ConnectionNotes()
@@ -186,11 +181,9 @@ def event_fields(event: Event) -> dict[str, Any]:
 
     match event:
         case StateEvent():
-            data = event.record.model_dump(mode="json")
-            return {"type": event.event.type, "job_id": event.job_id, "data": data}
+            return {"type": event.event.type, "job_id": event.job_id, "data": event.record.model_dump(mode="json")}
         case ProgressEvent():
-            data = event.progress.model_dump(mode="json")
-            return {"type": "progress", "job_id": event.job_id, "data": data}
+            return {"type": "progress", "job_id": event.job_id, "data": event.progress.model_dump(mode="json")}
         case PreviewEvent():
             return {"type": "preview", "job_id": event.job_id, "data": _frame_fields(event.frame, event.skipped)}
         case ConnectionEvent():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryomamba.errors import ConflictError, InvalidRequestError
-from cryomamba.file_names import stem
+from cryomamba.file_names import is_volume, stem
 
 
 def result_path(tomogram: Path, feature: str) -> Path:
@@ -14,8 +14,19 @@ def result_path(tomogram: Path, feature: str) -> Path:
 
 
 def mask_path(tomogram: Path, out: Path | None, engine: str) -> Path:
-    """Return the path of a mask: `out`, or the usual name in the folder `out`, by default the current one."""
+    """Return the path of a mask: `out`, or the usual name in the folder `out`, by default the current one.
+
+    Raises
+    ------
+    InvalidRequestError
+        `out` is not the name of an MRC file.
+    """
     if out is not None and not out.is_dir():
+        if not is_volume(out):
+            raise InvalidRequestError(
+                f"'{out}' is neither a folder nor the name of an MRC file.",
+                hint="Give an existing folder, or a name that ends in .mrc; 'cryomamba export' writes other formats.",
+            )
         return out
     return (out or Path()) / result_path(tomogram, engine).name
 
@@ -36,4 +47,4 @@ def require_absent(path: Path, *, force: bool) -> None:
         what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
         raise InvalidRequestError(f"'{path}' {what}.", hint="Give the name of a file in an existing folder.")
     if path.exists() and not force:
-        raise ConflictError(f"'{path}' exists already.", hint="Choose another name with -o, or overwrite with --force.")
+        raise ConflictError(f"'{path}' exists already.", hint="Choose another name, or overwrite it with --force.")

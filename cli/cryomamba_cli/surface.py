@@ -31,12 +31,12 @@ Out = Annotated[
     ),
 ]
 PointSpacing = Annotated[
-    float | None, typer.Option("--spacing", min=5, metavar="A", help="Spacing of the points in Å; 100 if not given.")
+    float | None, typer.Option("--spacing", min=5, metavar="Å", help="Spacing of the points in Å; 100 if not given.")
 ]
 Thickness = Annotated[
     float | None,
     typer.Option(
-        "--thickness", min=1, metavar="A", help="Thickness of the membranes in the mask in Å; measured if not given."
+        "--thickness", min=1, metavar="Å", help="Thickness of the membranes in the mask in Å; measured if not given."
     ),
 ]
 MembraneLabel = Annotated[

@@ -19,16 +19,8 @@ Labels = npt.NDArray[np.unsignedinteger[Any]]
 
 WIDTH_PX: Final = 256
 # Background, then one colour for each label in turn, distinguishable for colour-blind people (Okabe and Ito).
-PALETTE: Final = (
-    (24, 24, 27),
-    (86, 180, 233),
-    (230, 159, 0),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
+_HEX: Final = "18181b 56b4e9 e69f00 009e73 f0e442 0072b2 d55e00 cc79a7"
+PALETTE: Final = tuple(tuple(bytes.fromhex(colour)) for colour in _HEX.split())
 
 
 def central_slice(mask: Labels) -> Labels:

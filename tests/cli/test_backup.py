@@ -12,7 +12,7 @@ from typer.testing import Result
 
 import cryomamba
 from cryomamba.models.jobs import JobState
-from cryomamba.testing import Stack, wait_until
+from cryomamba.testing import DEADLINE_S, Stack, wait_until
 
 pytestmark = pytest.mark.system
 Cli = Callable[..., Result]
@@ -62,7 +62,7 @@ def test_a_restored_data_directory_is_complete(
         assert again.wait().state is JobState.COMPLETED
         ended = client.job(running.job_id).wait().record
         assert (ended.state, ended.attempt) == (JobState.COMPLETED, 2)
-    listed = httpx.get(f"{new_stack.http_url}/v1/files").json()["files"]
+    listed = httpx.get(f"{new_stack.http_url}/v1/files", timeout=DEADLINE_S).json()["files"]
     assert [one["file_id"] for one in listed] == [file.file_id]
     # A second restore would overwrite newer jobs.
     refused = cli("restore", target)

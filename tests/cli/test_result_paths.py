@@ -18,6 +18,13 @@ def test_a_mask_is_named_after_tomogram_and_engine(tmp_path: Path) -> None:
     assert mask_path(tomogram, Path("x.mrc"), "membrane") == Path("x.mrc")
 
 
+@pytest.mark.parametrize("name", ["mask.nii.gz", "masks", "mask.tif"])
+def test_a_mask_has_the_name_of_an_mrc_file(tmp_path: Path, name: str) -> None:
+    """A folder that does not exist, or the extension of another format, is refused: MRC is what would be written."""
+    with pytest.raises(InvalidRequestError):
+        mask_path(tmp_path / "t1.mrc", tmp_path / name, "membrane")
+
+
 def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     """An existing file is a conflict unless forced; a folder, or a path in a missing folder, is refused in any case."""
     path = tmp_path / "mask.mrc"

@@ -84,9 +84,10 @@ def test_health_checks_detect_a_service_that_is_down(deploy: Path, tmp_path: Pat
 
         stack.start().wait_ready()
         assert all(healthy(service) for service in SERVICES)
+        ready = f"{stack.http_url}/v1/readyz"
         for service in ("inference", "gateway", "broker"):
             stack.kill(service)
             if service == "inference":
                 # Cheaper to ask than a new process, until the worker's lease has ended.
-                wait_until(lambda: httpx.get(f"{stack.http_url}/v1/readyz").status_code == 503, what="no worker")
+                wait_until(lambda: httpx.get(ready, timeout=DEADLINE_S).status_code == 503, what="no worker")
             wait_until(lambda gone=service: not healthy(gone), what=f"the check to miss {service}")  # type: ignore[misc]

@@ -93,7 +93,7 @@ async def tab(url: str, profile: Path) -> AsyncIterator[Tab]:
             return port_file.read_text(encoding="ascii").partition("\n")[0] if port_file.exists() else ""
 
         port = await wait_until_async(port_of_it, what="the browser")
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_S) as http:
             tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
         address = next(one["webSocketDebuggerUrl"] for one in tabs if one["type"] == "page")
         async with connect(address, max_size=2**26, proxy=None) as connection:

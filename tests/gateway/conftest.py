@@ -232,7 +232,9 @@ class Services:
     async def start_gateway(self, **changes: Any) -> str:
         settings = self.settings.model_copy(update=changes)
         self.url = await self._stack.enter_async_context(running_gateway(settings))
-        self.http = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.url, trust_env=False))
+        self.http = await self._stack.enter_async_context(
+            httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=DEADLINE_S)
+        )
         return self.url
 
     def running(self, settings: Settings) -> AbstractAsyncContextManager[str]:

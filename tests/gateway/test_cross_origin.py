@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.gateway.chromium import browser
 
-from cryomamba.testing import Stack, wait_until
+from cryomamba.testing import DEADLINE_S, Stack, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
@@ -85,7 +85,9 @@ def test_the_references_example_runs_in_a_browser(site: Site, tmp_path: Path) ->
         assert lines[0] == "connected"
         assert lines[-2:] == ["job_completed", "closed 1000"]
         assert lines.count("64,64,64 2 bits a label, 65536 bytes") >= 2
-        foreign = httpx.get(f"{stack.http_url}/v1/jobs", headers={"Origin": "http://evil.example.net"})
+        foreign = httpx.get(
+            f"{stack.http_url}/v1/jobs", headers={"Origin": "http://evil.example.net"}, timeout=DEADLINE_S
+        )
         assert "access-control-allow-origin" not in foreign.headers
         asked = {"Origin": site.origin, "Access-Control-Request-Method": "DELETE"}
         allowed = httpx.options(f"{stack.http_url}/v1/jobs/x", headers=asked)

@@ -172,11 +172,11 @@ def test_services_start_in_any_order(make_stack: StackMaker) -> None:
 
     def answers() -> bool:
         with suppress(httpx.TransportError):
-            return httpx.get(f"{stack.http_url}/v1/healthz").status_code == 200
+            return httpx.get(f"{stack.http_url}/v1/healthz", timeout=DEADLINE_S).status_code == 200
         return False
 
     wait_until(answers, what="the gateway to answer without a broker")
-    ready = httpx.get(f"{stack.http_url}/v1/readyz")
+    ready = httpx.get(f"{stack.http_url}/v1/readyz", timeout=DEADLINE_S)
     assert ready.status_code == 503
     assert "broker" in ready.text
     stack.start("inference")

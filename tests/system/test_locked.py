@@ -60,14 +60,15 @@ def test_a_protected_stack_segments_an_upload(
 def use_secrets(stack: Stack, token: str, job_id: str) -> list[str]:
     """Use a signed link, an invalid token and an invalid signature; return all secrets of the data directory."""
     bearer = {"Authorization": f"Bearer {token}"}
-    link = httpx.post(f"{stack.http_url}/v1/jobs/{job_id}/artifacts/mask.mrc/link", headers=bearer).json()["url"]
-    assert httpx.get(stack.http_url + link).status_code == 200
-    signature = link.rpartition("=")[2]
-    bad = token[:-4] + "AAAA"
-    assert httpx.get(stack.http_url + link[:-1]).status_code == 403
-    assert httpx.get(f"{stack.http_url}/v1/jobs?token={token}").status_code == 401
-    assert httpx.get(f"{stack.http_url}/v1/jobs", headers={"Authorization": f"Bearer {bad}"}).status_code == 401
-    assert httpx.get(f"{stack.http_url}/v1/jobs", headers={"Cookie": f"cryomamba_token={token}"}).status_code == 200
+    with httpx.Client(base_url=stack.http_url, timeout=DEADLINE_S) as http:
+        link = http.post(f"/v1/jobs/{job_id}/artifacts/mask.mrc/link", headers=bearer).json()["url"]
+        assert http.get(link).status_code == 200
+        signature = link.rpartition("=")[2]
+        bad = token[:-4] + "AAAA"
+        assert http.get(link[:-1]).status_code == 403
+        assert http.get(f"/v1/jobs?token={token}").status_code == 401
+        assert http.get("/v1/jobs", headers={"Authorization": f"Bearer {bad}"}).status_code == 401
+        assert http.get("/v1/jobs", headers={"Cookie": f"cryomamba_token={token}"}).status_code == 200
     keys = stack.home / "keys"
     stored = [(keys / name).read_text().strip() for name in ("tokens.key", "urls.key")]
     paired = [json.loads(path.read_text())["secret_key"] for path in (keys / "bus").glob("*.key")]

@@ -111,7 +111,7 @@ def test_a_broker_that_was_down_for_many_leases_is_found_again(stack: Stack) -> 
     stack.kill("broker")
     killed = time.monotonic()
     wait_until(lambda: "Retrying until it answers" in stack.log("inference")[logged:], what="the worker to notice")
-    assert httpx.get(f"{stack.http_url}/v1/readyz").status_code == 503
+    assert httpx.get(f"{stack.http_url}/v1/readyz", timeout=DEADLINE_S).status_code == 503
     wait_until(lambda: time.monotonic() - killed > 3 * LEASE_S, what="three leases to pass")
     stack.start("broker").wait_ready()
     with cryomamba.connect(stack.http_url) as client:

@@ -50,5 +50,5 @@ def make_transport(url: str | None, token: str | None = None) -> Transport:
         return BusTransport(url, endpoints=endpoints, key=key_for(load_settings(), Role.ADMIN))
     raise InvalidRequestError(
         f"'{url}' is not an address of a CryoMamba server.",
-        hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a bus.",
+        hint="Write http://HOST:8000 for a gateway, or tcp://HOST:5560 or ipc://PATH for a broker.",
     )

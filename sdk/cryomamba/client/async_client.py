@@ -202,17 +202,18 @@ class AsyncClient(JobRequests):
         """Return the uploaded files, newest first."""
         return list((await self.transport.call(calls.list_files())).files)
 
-    async def delete(self, item: HasJobId | FileRecord) -> None:
+    async def delete(self, item: HasJobId | FileRecord | str) -> None:
         """Delete a job that has ended, with its files, or an uploaded file.
 
         Parameters
         ----------
-        item : AsyncJob, JobRecord or FileRecord
+        item : AsyncJob, JobRecord, str or FileRecord
+            A string is the id of a job.
         """
         if isinstance(item, FileRecord):
             await self.transport.call(calls.delete_file(item.file_id))
         else:
-            await self.transport.call(calls.delete_job(item.job_id))
+            await self.transport.call(calls.delete_job(item if isinstance(item, str) else item.job_id))
 
     async def threshold(
         self,

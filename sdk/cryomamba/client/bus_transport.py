@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import os
 import socket as os_socket
@@ -21,7 +20,7 @@ from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber, Subscript
 from cryomamba.client.bus_watch import AllWatch, JobWatch, decode_message
 from cryomamba.client.calls import Call, job_ref
 from cryomamba.client.replies import parse_reply
-from cryomamba.client.transport import ProgressCallback, UploadedFile
+from cryomamba.client.transport import UploadedFile
 from cryomamba.endpoints import BusEndpoints, check_bus_url
 from cryomamba.errors import InvalidRequestError, NotFoundError, ProtocolError
 from cryomamba.models.base import Record, Request
@@ -124,17 +123,9 @@ class BusTransport:
         envelope = replace(reply.envelope, type=messages.PREVIEW, seq=seq, ts=float(ts))
         return BusMessage(envelope, b"", reply.parts[0] if reply.parts else b"")
 
-    async def upload(
-        self,
-        path: Path,
-        *,
-        progress: ProgressCallback | None = None,
-        reading: ProgressCallback | None = None,
-        parallel: int = 4,
-        keep: bool = True,
-    ) -> UploadedFile:
+    async def upload(self, path: Path, **options: object) -> UploadedFile:
         """Refuse: files go through a gateway."""
-        del path, progress, reading, parallel, keep
+        del path, options
         raise _gateway_only()
 
     async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
@@ -164,12 +155,9 @@ class BusTransport:
         """Return the number of the newest event of all jobs."""
         return (await self.events_since(BEYOND_ALL_EVENTS, limit=1)).last
 
-    async def watch(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
+    def watch(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
         """Follow a job to its end."""
-        watch = JobWatch(self, job_ref(job_id).job, previews=previews)
-        async with contextlib.aclosing(watch.events()) as events:
-            async for event in events:
-                yield event
+        return JobWatch(self, job_ref(job_id).job, previews=previews).events()
 
     def watch_all(self) -> AsyncGenerator[Event, None]:
         """Follow the states and progress of all visible jobs without end."""

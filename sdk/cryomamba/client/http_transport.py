@@ -19,7 +19,7 @@ from cryomamba.client.http_download import HttpDownload
 from cryomamba.client.http_errors import error_of, may_repeat, unreachable
 from cryomamba.client.http_watch import watch_all, watch_job
 from cryomamba.client.replies import parse_reply
-from cryomamba.client.transport import ProgressCallback, UploadedFile
+from cryomamba.client.transport import UploadedFile
 from cryomamba.client.upload import Upload
 from cryomamba.endpoints import check_http_url, is_loopback_host
 from cryomamba.errors import InvalidRequestError
@@ -77,15 +77,8 @@ class HttpTransport:
                 hint="Connect directly to the broker, for example tcp://HOST:5560.",
             )
         timeout = httpx.Timeout(max(TIMEOUT_S, call.timeout_s), connect=CONNECT_S)
-        reply = await self.request(
-            form.method,
-            form.path,
-            repeatable=form.repeatable,
-            params=dict(form.query),
-            json=form.json,
-            headers=dict(form.headers),
-            timeout=timeout,
-        )
+        options = {"params": dict(form.query), "json": form.json, "headers": dict(form.headers)}
+        reply = await self.request(form.method, form.path, repeatable=form.repeatable, timeout=timeout, **options)
         return parse_reply(call.result, reply.content or b"{}")
 
     async def request(
@@ -147,18 +140,9 @@ class HttpTransport:
         scheme = "wss" if parts.scheme == "https" else "ws"
         return urlunsplit(parts._replace(scheme=scheme, path=parts.path + path))
 
-    async def upload(
-        self,
-        path: Path,
-        *,
-        progress: ProgressCallback | None = None,
-        reading: ProgressCallback | None = None,
-        parallel: int = 4,
-        keep: bool = True,
-    ) -> UploadedFile:
+    async def upload(self, path: Path, **options: Any) -> UploadedFile:  # noqa: ANN401 (as in the protocol)
         """Send the parts of a file that the gateway does not have."""
-        upload = Upload(self.request, path, progress=progress, reading=reading, parallel=parallel, keep=keep)
-        return await upload.run()
+        return await Upload(self.request, path, **options).run()
 
     def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in chunks; a download that breaks is resumed."""

@@ -121,9 +121,12 @@ class AsyncJob(JobFields):
         TimeoutError
             The job has not ended by then; it continues.
         """
-        async with asyncio.timeout(timeout):
-            async for _ in self.watch(previews=False):
-                pass
+        try:
+            async with asyncio.timeout(timeout):
+                async for _ in self.watch(previews=False):
+                    pass
+        except TimeoutError:
+            raise TimeoutError(f"The job has not ended within {timeout} s; it continues.") from None
         self._record.raise_for_state()
         return self
 

@@ -85,7 +85,7 @@ class ReconnectingWebSocket:
             try:
                 async with contextlib.aclosing(self._connection()) as messages:
                     async for message in messages:
-                        received = received or _is_from_gateway(message)
+                        received |= isinstance(message, PreviewFrame) or message["type"] not in {OPENED, LINK}
                         yield message
             except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed):
                 self._close_code = None
@@ -115,7 +115,8 @@ class ReconnectingWebSocket:
                 yield {"type": OPENED}
                 while (got := await queue.get()) is not None:
                     if isinstance(got[0], PreviewFrame):
-                        await _acknowledge(socket, got[0].seq)
+                        with contextlib.suppress(ConnectionClosed):
+                            await socket.send(json.dumps({"type": "ack", "seq": got[0].seq}))
                     yield got[0]
             finally:
                 reading.cancel()
@@ -145,18 +146,9 @@ def _pauses() -> Iterator[float]:
     return pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S, jitter=0.2)
 
 
-def _is_from_gateway(message: Message) -> bool:
-    return isinstance(message, PreviewFrame) or message["type"] not in {OPENED, LINK}
-
-
 def _lost(pause: float) -> Message:
     text = f"The connection to the gateway was lost; trying again in {pause:.1f} s."
     return {"type": LINK, "data": {"status": "lost", "message": text, "retry_s": pause}}
-
-
-async def _acknowledge(socket: ClientConnection, seq: int) -> None:
-    with contextlib.suppress(ConnectionClosed):
-        await socket.send(json.dumps({"type": "ack", "seq": seq}))
 
 
 def _key(message: Message) -> str | None:

@@ -158,7 +158,8 @@ class Upload:
             try:
                 return await self._send(method, path, **options)
             except (UnavailableError, AccessError) as error:
-                pause = next(waits, None) if _worth_waiting(error) else None
+                worth_waiting = error.retryable and error.code is not ErrorCode.INSUFFICIENT_STORAGE
+                pause = next(waits, None) if worth_waiting else None
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
@@ -171,10 +172,6 @@ class Upload:
 
 def _address(status: UploadStatus) -> str:
     return f"/v1/uploads/{status.upload_id}"
-
-
-def _worth_waiting(error: CryoMambaError) -> bool:
-    return error.retryable and error.code is not ErrorCode.INSUFFICIENT_STORAGE
 
 
 def _size(path: Path) -> int:

@@ -151,6 +151,6 @@ def invalid_parameters(engine: str, error: ValidationError) -> InvalidRequestErr
     return InvalidRequestError(
         f"The parameter '{first['field']}' of '{engine}' is invalid: {first['problem']}.",
         code=ErrorCode.INVALID_PARAMETERS,
-        hint=f"'cryomamba engines {engine}' lists its parameters with units and limits.",
+        hint=f"'cryomamba engines {engine}' lists its parameters with units and bounds.",
         details={"fields": problems},
     )

@@ -225,20 +225,12 @@ def _quads(inside: Flags, layers: Indices) -> Indices:
         1: ((0, 0, -1), (1, 0, -1), (1, 0, 0), (0, 0, 0)),
         2: ((0, -1, 0), (0, 0, 0), (1, 0, 0), (1, -1, 0)),
     }
-    planes = inside[:-1]
+    planes, every = inside[:-1], slice(None)
     for axis, cells in around.items():
-        low = planes if axis == 0 else planes[(slice(None), *(_upto(axis, n) for n in (1, 2)))]
-        high = inside[1:] if axis == 0 else planes[(slice(None), *(_from(axis, n) for n in (1, 2)))]
+        low = planes if axis == 0 else planes[(every, *(slice(-1) if axis == n else every for n in (1, 2)))]
+        high = inside[1:] if axis == 0 else planes[(every, *(slice(1, None) if axis == n else every for n in (1, 2)))]
         for flip, change in ((False, low & ~high), (True, ~low & high)):
             where = np.array(np.nonzero(change))
             quad = np.stack([layers[tuple(where + np.array(cell)[:, None])] for cell in cells], axis=1)
             found.append(quad[:, ::-1] if flip else quad)
     return np.concatenate(found)
-
-
-def _upto(axis: int, at: int) -> slice:
-    return slice(None, -1) if axis == at else slice(None)
-
-
-def _from(axis: int, at: int) -> slice:
-    return slice(1, None) if axis == at else slice(None)

@@ -182,13 +182,8 @@ def _lowest_eigenpair(diagonal: Floats, zy: Floats, zx: Floats, yx: Floats) -> t
     d, e, f = zy / scale, zx / scale, yx / scale
     half = (a * (b * c - f * f) - d * (d * c - f * e) + e * (d * f - b * e)) / 2
     lowest = mean + 2 * spread * np.cos(np.arccos(np.clip(half, -1, 1)) / 3 + 2 * np.pi / 3)
-    rows = np.stack(
-        [
-            np.stack([zz - lowest, zy, zx], axis=1),
-            np.stack([zy, yy - lowest, yx], axis=1),
-            np.stack([zx, yx, xx - lowest], axis=1),
-        ]
-    )
+    matrix = ((zz - lowest, zy, zx), (zy, yy - lowest, yx), (zx, yx, xx - lowest))
+    rows = np.stack([np.stack(row, axis=1) for row in matrix])
     # The eigenvector is orthogonal to all rows; the longest of their cross products is the most accurate.
     crossed = np.stack([np.cross(rows[0], rows[1]), np.cross(rows[0], rows[2]), np.cross(rows[1], rows[2])])
     length = np.linalg.norm(crossed, axis=2)

@@ -89,11 +89,8 @@ class SurfaceSampler:
         """Return the sampled points, ordered by component and along z, y, x, with oriented normals."""
         if not self._parts:
             return SurfacePoints(np.empty((0, 3)), np.empty((0, 3)), np.empty(0, np.int64))
-        every = SurfacePoints(
-            np.concatenate([part.positions_A for part in self._parts]),
-            np.concatenate([part.normals for part in self._parts]),
-            np.concatenate([part.components for part in self._parts]),
-        )
+        columns = zip(*((part.positions_A, part.normals, part.components) for part in self._parts), strict=True)
+        every = SurfacePoints(*(np.concatenate(column) for column in columns))
         sampled = _poisson_disk(_one_per_cell(every, self._spacing_A / _CELLS_PER_SPACING), self._spacing_A)
         return replace(sampled, normals=_oriented(sampled, self._spacing_A))
 
@@ -248,9 +245,8 @@ def _inward_parts(points: SurfacePoints, one: Numbers, other: Numbers, spacing_A
     source, sink, every = count, count + 1, np.arange(count)
     rows = np.concatenate([one, other, np.full(count, source), every])
     columns = np.concatenate([other, one, every, np.full(count, sink)])
-    capacity = np.concatenate([weights, weights, np.maximum(-preference, 0), np.maximum(preference, 0)]).astype(
-        np.int32
-    )
+    ends = np.maximum(-preference, 0), np.maximum(preference, 0)
+    capacity = np.concatenate([weights, weights, *ends]).astype(np.int32)
     some = capacity > 0
     sparse, graphs = import_optional("scipy.sparse"), import_optional("scipy.sparse.csgraph")
     graph = sparse.csr_array((capacity[some], (rows[some], columns[some])), shape=(count + 2, count + 2))

@@ -304,13 +304,9 @@ class JobRecord(Record):
             raise self.errors[-1].error()
         if self.state in {JobState.FAILED, JobState.CANCELLED}:
             code = ErrorCode.CANCELLED if self.state is JobState.CANCELLED else ErrorCode.ENGINE_FAILED
-            raise error_from_payload(
-                {
-                    "code": code,
-                    "message": f"The job was {self.state}." if code is ErrorCode.CANCELLED else "The job failed.",
-                    "hint": f"Run it again with 'cryomamba retry {self.job_id}'.",
-                }
-            )
+            message = f"The job was {self.state}." if code is ErrorCode.CANCELLED else "The job failed."
+            hint = f"Run it again with 'cryomamba retry {self.job_id}'."
+            raise error_from_payload({"code": code, "message": message, "hint": hint})
 
 
 class JobPage(Record):

@@ -215,14 +215,11 @@ def _filaments(spec: PhantomSpec, rng: np.random.Generator, membranes: list[Memb
         run = np.linspace(-0.5, 0.5, 60)[:, None]
         arc = rng.uniform(low, high) + way * run * length + side * (run**2) * length * rng.uniform(0, 0.3)
         clearance = 0.6 * spec.filament_diameter_A + 25
-        apart = all(_polyline_gap(arc, other) > 1.2 * spec.filament_diameter_A for other in arcs)
+        gaps = (np.linalg.norm(arc[:, None] - other[None], axis=2).min() for other in arcs)
+        apart = all(gap > 1.2 * spec.filament_diameter_A for gap in gaps)
         if apart and _clear(arc.astype(np.float32), membranes, clearance):
             arcs.append(arc.astype(np.float32))
     return arcs
-
-
-def _polyline_gap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    return float(np.linalg.norm(one[:, None] - other[None], axis=2).min())
 
 
 def _lamella_surfaces(spec: PhantomSpec, rng: np.random.Generator) -> tuple[Sheet, Sheet] | None:

@@ -143,18 +143,11 @@ class HeaderFields:
     def describe(self, name: str, size_bytes: int, compression: Compression | None = None) -> VolumeMeta:
         """Return the metadata for clients, of a file with that name and size on disk."""
         extended = ExtendedHeader(type=self.extended_type or "unspecified", nbytes=self.extended_nbytes)
+        same = ("shape", "voxel_size_A", "mode", "origin_A", "nstart", "axes", "cell_A", "placement_A", "space_group")
         return VolumeMeta(
+            **{field: getattr(self, field) for field in same},
             name=name,
-            shape=self.shape,
-            voxel_size_A=self.voxel_size_A,
-            mode=self.mode,
             dtype=np.dtype(self.dtype).name,
-            origin_A=self.origin_A,
-            nstart=self.nstart,
-            axes=self.axes,
-            cell_A=self.cell_A,
-            placement_A=self.placement_A,
-            space_group=self.space_group,
             extended_header=extended if self.extended_nbytes else None,
             size_bytes=size_bytes,
             compression=compression,

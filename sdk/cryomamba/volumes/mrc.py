@@ -223,13 +223,13 @@ def _open_regular(path: Path) -> io.FileIO:
     try:
         # Opening a FIFO or a device could block, so they are refused first.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise VolumeError(f"{path.name} is not a file.", hint="Choose an MRC file.")
+            raise VolumeError(f"'{path}' is not a file.", hint="Choose an MRC file.")
         return io.FileIO(path, "rb")
     except FileNotFoundError as error:
         raise VolumeError(
             f"There is no file {path.name}.",
             code=ErrorCode.VOLUME_NOT_FOUND,
-            hint="Check the spelling and that the computer that reads it can access that folder.",
+            hint="Check the spelling, and that this computer can access the folder.",
         ) from error
     except (OSError, ValueError) as error:
         raise VolumeError(

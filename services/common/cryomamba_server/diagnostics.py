@@ -105,12 +105,8 @@ def storage(settings: Settings) -> Iterator[CheckResult]:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        yield CheckResult(
-            "fail",
-            "data directory",
-            f"{home}: {error.strerror}",
-            "Set CRYOMAMBA_HOME to a folder that you may write to.",
-        )
+        hint = "Set CRYOMAMBA_HOME to a folder that you may write to."
+        yield CheckResult("fail", "data directory", f"{home}: {error.strerror}", hint)
     else:
         yield CheckResult("ok", "data directory", f"{home} is writable")
     free = shutil.disk_usage(existing).free

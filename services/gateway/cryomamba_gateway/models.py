@@ -94,11 +94,6 @@ class JobOut(JobRecord):
     artifacts: tuple[ArtifactOut, ...] = ()
 
 
-def artifact_url(job_id: str, name: str) -> str:
-    """Return the path of an output file."""
-    return f"/v1/jobs/{job_id}/artifacts/{name}"
-
-
 class CreatedJob(JobOut):
     """A job that was just submitted."""
 
@@ -107,7 +102,7 @@ class CreatedJob(JobOut):
 
 def _fields(record: JobRecord) -> dict[str, Any]:
     artifacts = tuple(
-        ArtifactOut.model_construct(**dict(artifact), url=artifact_url(record.job_id, artifact.name))
+        ArtifactOut.model_construct(**dict(artifact), url=f"/v1/jobs/{record.job_id}/artifacts/{artifact.name}")
         for artifact in record.artifacts
     )
     return {**dict(record), "artifacts": artifacts}

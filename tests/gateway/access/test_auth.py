@@ -383,7 +383,9 @@ async def test_the_gateway_serves_tls_itself(secured: SecuredServices, pem_files
     settings = secured.services.settings.model_copy(update={"gateway_certfile": cert, "gateway_keyfile": key})
     async with secured.services.running(settings) as url:
         assert url.startswith("https://")
-        async with httpx.AsyncClient(base_url=url, headers=bearer, verify=trust, trust_env=False) as ada:
+        async with httpx.AsyncClient(
+            base_url=url, headers=bearer, verify=trust, trust_env=False, timeout=DEADLINE_S
+        ) as ada:
             assert (await ada.get("/v1/jobs")).status_code == 200
             assert "Secure" in (await ada.post("/v1/session")).headers["Set-Cookie"]
             clear = {"Origin": url.replace("https", "http")}

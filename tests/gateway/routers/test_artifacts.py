@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from cryomamba.testing import DEADLINE_S
+
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services, Worker
 
@@ -94,7 +96,7 @@ async def test_files_of_another_machine_are_sent_over_the_bus(
     path = await finished(services, worker)
     async with (
         services.other_gateway(tmp_path / "elsewhere") as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_S) as http,
     ):
         reply = await http.get(path)
         assert (reply.status_code, reply.content) == (200, CONTENT)

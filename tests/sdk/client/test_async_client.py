@@ -120,7 +120,7 @@ async def test_a_job_that_has_ended_can_be_deleted(services: Services, worker: W
     """With its files; one that has not ended is a conflict, and one that is gone is not found."""
     job = await client.submit(shape=SHAPE)
     with pytest.raises(ConflictError):
-        await client.delete(job)
+        await client.delete(job.job_id)
     await worker.finish(await worker.claim(), {"mask.mrc": b"mask"})
     await client.delete(job)
     assert not (services.settings.artifacts / job.job_id).exists()

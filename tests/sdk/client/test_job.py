@@ -55,7 +55,7 @@ async def test_a_job_from_submit_to_table(
 async def test_waiting_has_an_end(client: AsyncClient) -> None:
     """A timeout leaves the job as it is; a job that fails or is cancelled raises its error."""
     job = await client.submit(shape=SHAPE)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"0\.05 s"):
         await job.wait(timeout=0.05)
     assert (await job.refresh()).state is JobState.PENDING
     assert (await job.cancel()).state is JobState.CANCELLED

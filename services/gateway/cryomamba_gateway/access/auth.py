@@ -118,7 +118,13 @@ class AuthMiddleware:
             rate_headers = allowance.headers()
             if allowance.retry_after_s:
                 rate_headers["Retry-After"] = str(allowance.retry_after_s)
-                await refuse(_rate_limited(), scope, receive, send, rate_headers)
+                refusal = AccessError(
+                    "This token has sent too many requests.",
+                    code=ErrorCode.RATE_LIMITED,
+                    hint="Wait for the seconds in the header 'Retry-After'.",
+                    retryable=True,
+                )
+                await refuse(refusal, scope, receive, send, rate_headers)
                 return
         try:
             reads = scope["method"] in _READ_METHODS or scope["path"] == SESSION
@@ -190,12 +196,3 @@ async def refuse(
         await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
         return
     await envelope(scope, error, headers)(scope, receive, send)
-
-
-def _rate_limited() -> AccessError:
-    return AccessError(
-        "This token has sent too many requests.",
-        code=ErrorCode.RATE_LIMITED,
-        hint="Wait for the seconds in the header 'Retry-After'.",
-        retryable=True,
-    )

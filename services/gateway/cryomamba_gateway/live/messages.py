@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from cryomamba.client.bus_subscriber import BusMessage
-from cryomamba.errors import CryoMambaError, InvalidRequestError, ProtocolError
+from cryomamba.errors import CryoMambaError, ProtocolError
 from cryomamba.models.base import Request
 from cryomamba.models.events import ConnectionEvent, ProgressEvent, StateEvent
 from cryomamba.models.jobs import JobId, JobRecord, Progress
@@ -78,25 +78,6 @@ def parse_inbound(text: str) -> Inbound:
         return _INBOUND.validate_json(text)
     except ValidationError as error:
         raise invalid_fields(error) from None
-
-
-class Outbound(BaseModel):
-    """The form of every JSON message.
-
-    Attributes
-    ----------
-    seq : int
-        Increases within a type and job: the broker's event number for changes of state, the frame's number for
-        previews. A message has the same number on every connection, so a client that reconnects recognises repeats.
-    data : object
-        The job record, the progress, the preview, or the error envelope, depending on the type.
-    """
-
-    type: str
-    job_id: str | None
-    timestamp: datetime
-    seq: int
-    data: Any = None
 
 
 def message(type_: str, job_id: str | None, data: object, *, seq: int = 0, at: datetime | None = None) -> str:
@@ -252,8 +233,3 @@ def _keep(store: OrderedDict[Hashable, Any], key: Hashable, value: object, bound
     store[key] = value
     if len(store) > bound:
         store.popitem(last=False)
-
-
-def unreadable() -> InvalidRequestError:
-    """Return the error for a message that is not text."""
-    return InvalidRequestError("Messages must be JSON text.", hint='Send {"type": "ping"}, for example.')

@@ -133,7 +133,8 @@ class WebSocketSession:
             text = received.get("text")
             try:
                 if text is None:
-                    raise messages.unreadable()
+                    hint = 'Send {"type": "ping"}, for example.'
+                    raise InvalidRequestError("Messages must be JSON text.", hint=hint)
                 self._handle(messages.parse_inbound(text))
             except InvalidRequestError as error:
                 self._queue.put(messages.error(error), key="error")
@@ -205,10 +206,6 @@ class WebSocketSession:
 
 
 def _close_code(error: CryoMambaError) -> int:
-    match error:
-        case NotFoundError():
-            return NO_SUCH_JOB
-        case UnavailableError():
-            return COME_BACK
-        case _:
-            return DEFECT
+    if isinstance(error, NotFoundError):
+        return NO_SUCH_JOB
+    return COME_BACK if isinstance(error, UnavailableError) else DEFECT

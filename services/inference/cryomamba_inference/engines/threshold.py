@@ -92,7 +92,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             raise InvalidRequestError(
                 "The method 'value' needs a value.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint="Set value=…, or use another method.",
+                hint="Set the parameter 'value', or use another method.",
             )
         if parameters.hysteresis or parameters.min_volume_nm3:
             self.output = "scores"
