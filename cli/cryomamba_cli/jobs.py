@@ -137,11 +137,9 @@ def retry(job: Job, server: Server = None, json: Json = False) -> None:
 
 
 def _print_record(record: JobRecord, *, json: bool) -> None:
-    if json:
-        output.document(record)
-        return
     stopping = record.cancel_requested and not record.state.final
-    output.say(state_line(record) + (", cancellation requested: it stops after the current tile" if stopping else ""))
+    text = state_line(record) + (", cancellation requested: it stops after the current tile" if stopping else "")
+    output.result(record, text, json=json)
 
 
 def resolve(client: Client, text: str) -> str:

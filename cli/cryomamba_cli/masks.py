@@ -106,10 +106,7 @@ def clean(
         if split or number:
             source, most = split_instances(source, split=split), 0xFFFF
         write_labels(source, out, volume, labels=most, engine="clean", progress=progress)
-    if json:
-        output.document({"mask": str(out)})
-    else:
-        output.say(str(out))
+    output.result({"mask": str(out)}, str(out), json=json)
 
 
 def export(
@@ -155,10 +152,7 @@ def export(
         require_absent(out, force=force)
         with open_volume(mask) as volume, progress_bar("writing", shown=not json) as progress:
             export_mask(volume, out, label=label, progress=progress)
-    if json:
-        output.document({"file": str(out)})
-    else:
-        output.say(str(out))
+    output.result({"file": str(out)}, str(out), json=json)
 
 
 def _export_picks(

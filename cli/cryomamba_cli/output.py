@@ -31,6 +31,11 @@ def line(value: object) -> None:
     sys.stdout.flush()
 
 
+def result(value: object, text: str, *, json: bool) -> None:
+    """Print the result of a command on stdout: as a JSON document, or as a line of text."""
+    document(value) if json else say(text)
+
+
 def say(text: str) -> None:
     """Print a line on stdout: part of the result."""
     typer.echo(text)

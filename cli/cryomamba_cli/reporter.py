@@ -181,11 +181,9 @@ def event_fields(event: Event) -> dict[str, Any]:
 
     match event:
         case StateEvent():
-            data = event.record.model_dump(mode="json")
-            return {"type": event.event.type, "job_id": event.job_id, "data": data}
+            return {"type": event.event.type, "job_id": event.job_id, "data": event.record.model_dump(mode="json")}
         case ProgressEvent():
-            data = event.progress.model_dump(mode="json")
-            return {"type": "progress", "job_id": event.job_id, "data": data}
+            return {"type": "progress", "job_id": event.job_id, "data": event.progress.model_dump(mode="json")}
         case PreviewEvent():
             return {"type": "preview", "job_id": event.job_id, "data": _frame_fields(event.frame, event.skipped)}
         case ConnectionEvent():

@@ -31,7 +31,4 @@ def revise(
     with stderr_reporter(json=json) as display, interruptible(), cryomamba.connect(server) as client:
         progress = partial(display.transfer, mask.name)
         record = client.revise(resolve(client, job), mask.absolute(), note=note, progress=progress)
-    if json:
-        output.document(record)
-    else:
-        output.say(record.revisions[-1].name)
+    output.result(record, record.revisions[-1].name, json=json)

@@ -36,7 +36,4 @@ def upload(
             reading=partial(display.transfer, f"reading {file.name}"),
             parallel=parallel,
         )
-    if json:
-        output.document(record)
-    else:
-        output.say(record.file_id)
+    output.result(record, record.file_id, json=json)

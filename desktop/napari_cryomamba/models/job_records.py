@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from cryomamba.errors import CryoMambaError
-from cryomamba.models.jobs import JobError, JobEvent, JobRecord, JobState, VolumeSummary
+from cryomamba.models.jobs import EventType, JobError, JobEvent, JobRecord, JobState, VolumeSummary
 from napari_cryomamba.models.submission import JobSubmission
-
-EventType = Literal["job_created", "job_started", "job_completed", "job_failed", "job_cancelled"]
 
 _EVENTS: Mapping[JobState, EventType] = {
     JobState.PENDING: "job_created",

@@ -163,7 +163,9 @@ class MaskPanel(QScrollArea):
 
     def _list_versions(self) -> None:
         record = self._record()
-        names = [] if record is None or record.mask is None else _versions_of(record)
+        names = []
+        if record is not None and record.mask is not None:
+            names = [name for name in _VERSIONS if record.has(name)] + [one.name for one in record.revisions]
         if [self.version.itemData(row) for row in range(self.version.count())] != names:
             self.version.clear()
             for name in names:
@@ -270,7 +272,3 @@ class MaskPanel(QScrollArea):
         if overlay is not None:
             overlay.recolor()
         self._fill()
-
-
-def _versions_of(record: JobRecord) -> list[str]:
-    return [*(name for name in _VERSIONS if record.has(name)), *(revision.name for revision in record.revisions)]

@@ -51,8 +51,7 @@ class ComponentRows:
 
     def centroid(self) -> npt.NDArray[np.float64]:
         """Return the mean positions, rounded so that they do not depend on the order of summation."""
-        centroid: npt.NDArray[np.float64] = np.round(self.sums / np.maximum(self.voxels, 1)[:, None], 6)
-        return centroid
+        return np.round(self.sums / np.maximum(self.voxels, 1)[:, None], 6)
 
     def select(self, which: npt.NDArray[Any]) -> ComponentRows:
         """Return some of the rows, by a boolean mask or by indices."""

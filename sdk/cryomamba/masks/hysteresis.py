@@ -133,8 +133,7 @@ class SlabHysteresis:
         sizes = np.zeros(count, np.int64)
         np.add.at(sizes, group, np.concatenate(self._sizes))
         strong = np.bincount(group[np.concatenate(self._strong)], minlength=count) > 0
-        kept: Flags = (strong & (sizes >= self._thresholds.min_voxels))[group]
-        return kept
+        return (strong & (sizes >= self._thresholds.min_voxels))[group]
 
 
 def write_mask(

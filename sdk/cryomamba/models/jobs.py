@@ -223,21 +223,25 @@ class JobError(Record):
         return error_from_payload(self.model_dump(mode="json"))
 
 
+EventType = Literal[
+    "job_created",
+    "job_started",
+    "job_requeued",
+    "job_cancel_requested",
+    "job_retried",
+    "job_completed",
+    "job_failed",
+    "job_cancelled",
+    "job_revised",
+]
+"""What has happened to a job."""
+
+
 class JobEvent(Record):
     """One line of a job's history; `n` counts all events of the broker and never repeats."""
 
     n: int
-    type: Literal[
-        "job_created",
-        "job_started",
-        "job_requeued",
-        "job_cancel_requested",
-        "job_retried",
-        "job_completed",
-        "job_failed",
-        "job_cancelled",
-        "job_revised",
-    ]
+    type: EventType
     job_id: str
     state: JobState
     attempt: int

@@ -27,8 +27,7 @@ _GOLDEN_DEG: Final = 180 * (3 - 5**0.5)
 
 def golden_angles(count: int) -> Floats:
     """Return rotations about the z axis for `count` particles, from −180 to 180."""
-    angles: Floats = (np.arange(1, count + 1) * _GOLDEN_DEG + 180) % 360 - 180
-    return angles
+    return (np.arange(1, count + 1) * _GOLDEN_DEG + 180) % 360 - 180
 
 
 def relion_angles(normals: Floats) -> Floats:

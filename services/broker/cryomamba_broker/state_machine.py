@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 from cryomamba.errors import ConflictError, ErrorCode
-from cryomamba.models.jobs import JobState
+from cryomamba.models.jobs import EventType, JobState
 from cryomamba.wire.constants import LEASE_S, MAX_ATTEMPTS, RENEWALS_PER_LEASE
-
-EventType = Literal[
-    "job_created",
-    "job_started",
-    "job_requeued",
-    "job_cancel_requested",
-    "job_retried",
-    "job_completed",
-    "job_failed",
-    "job_cancelled",
-    "job_revised",
-]
 
 
 class Trigger(StrEnum):

@@ -204,6 +204,10 @@ async def test_a_slow_client_stays_and_a_stuck_one_is_disconnected(
                         seen = decode_web_frame(await slow.read_frame()).seq
                         assert seen >= number - 1
             assert await watchers() == 2
+            # One that the slow client has not read yet, however the loop ended.
+            number += 1
+            await worker.publish(claimed, mask, codec="raw")
+            await fast.read_preview(number)
             await worker.finish(claimed, {})
             await fast.read_type("job_completed")
             *_, frame, last_word = await slow.read_all()

@@ -6,9 +6,8 @@ import sqlite3
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import no_such_job
-from cryomamba.models.jobs import JobEvent, JobState
+from cryomamba.models.jobs import EventType, JobEvent, JobState
 from cryomamba.wire.requests import EventPage
-from cryomamba_broker.state_machine import EventType
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.rows import HISTORY_SHOWN, REPLY_BUDGET, event_of, truncate_reason, wire_nbytes
 

@@ -39,7 +39,7 @@ class NodeMap:
     def __reduce__(self) -> tuple[Any, ...]:
         if sys.platform == "linux":
             return _attach, (f"/proc/{os.getpid()}/fd/{self._descriptor}", self.array.shape, self.array.dtype.str)
-        return _copy, (np.array(self.array),)
+        return _Attached, (np.array(self.array),)
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:
@@ -58,7 +58,3 @@ class _Attached:
 def _attach(path: str, shape: tuple[int, ...], dtype: str) -> _Attached:
     with Path(path).open("rb") as file:
         return _Attached(np.memmap(file, dtype, "r", shape=shape))
-
-
-def _copy(array: Values) -> _Attached:
-    return _Attached(array)

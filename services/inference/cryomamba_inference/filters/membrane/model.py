@@ -154,8 +154,7 @@ class MembraneModel:
         """Return the distance in nodes from each receiver to the fitted surface, along its normal."""
         # A flat filter shifts the ridge of a curved surface to the inner side, in proportion to the curvature.
         bias = np.float32(CURVATURE_BIAS * (self.bank.in_plane_A / self.step_A) ** 2) * result.curvature
-        offset: Field = ridge_points.offset[result.indices] + result.shift - bias
-        return offset
+        return ridge_points.offset[result.indices] + result.shift - bias
 
     def profiles_at(self, box: PlateBox, positions: Field, normals: Field, curvature: Field) -> Field:
         """Return density profiles relative to the level, positive for membranes, at positions in nodes of a box."""
