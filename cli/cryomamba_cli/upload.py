@@ -28,8 +28,9 @@ def upload(
     'cryomamba segment --server http://…' uploads a tomogram by itself where necessary.
     """
     import cryomamba
+    from cryomamba.client.address import local_gateway
 
-    with stderr_reporter(json=json) as display, interruptible(), cryomamba.connect(server) as client:
+    with stderr_reporter(json=json) as display, interruptible(), cryomamba.connect(server or local_gateway()) as client:
         record = client.upload(
             file,
             progress=partial(display.transfer, file.name),

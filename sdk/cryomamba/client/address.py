@@ -20,7 +20,13 @@ def default_server() -> tuple[str, BusEndpoints | None]:
     if settings.connection_file.exists():
         endpoints = ConnectionFile.read(settings.connection_file).endpoints
         return endpoints.jobs, endpoints
-    return f"http://{settings.gateway_host}:{settings.gateway_port}", None
+    return local_gateway(), None
+
+
+def local_gateway() -> str:
+    """Return ``CRYOMAMBA_SERVER``, or the address of the gateway of this machine."""
+    settings = load_settings()
+    return os.environ.get(SERVER_VARIABLE) or f"http://{settings.gateway_host}:{settings.gateway_port}"
 
 
 def make_transport(url: str | None, token: str | None = None) -> Transport:
