@@ -23,7 +23,7 @@ def broker() -> bool:
 
 
 def inference() -> bool:
-    """Whether the broker has heard lately of a worker of this container."""
+    """Whether the broker has recently received a message from a worker of this container."""
     with cryomamba.connect(load_settings().bus_jobs) as client:
         return socket.gethostname() in {worker.host for worker in client.info().workers}
 

@@ -126,7 +126,7 @@ class JobTable:
         return sorted(shown, key=lambda job: job.record.created_at, reverse=True)
 
     def update(self, record: JobRecord) -> list[Notification]:
-        """Store a record of a job unless it is older than the one known; return what the user has not been told yet."""
+        """Store a record of a job unless it is older than the one known; return the notifications that are new."""
         known = self._jobs.get(record.job_id)
         if known is not None and _version(record) < _version(known.record):
             return []
