@@ -157,7 +157,7 @@ class Broker:
         measure_disk = partial(DiskSpace.measure, settings.artifacts.parent, settings.disk_reserve, settings.work)
         clients = ClientRequests(self._core, roots=roots, files=files, measure_disk=measure_disk)
         workers = WorkerRequests(self._core)
-        handlers = clients.handlers() | workers.handlers()
+        handlers = {**clients.handlers(), **workers.handlers()}
         wall = self.clock.wall
         dispatcher = Dispatcher(sockets.jobs, self.envelopes, handlers, self.counters, wall, self.authenticator)
         stack.push_async_callback(self._end_tasks)
