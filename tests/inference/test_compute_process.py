@@ -24,6 +24,8 @@ from cryomamba.wire.buffers import BufferSpec, decode_labels
 from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
 
+pytestmark = pytest.mark.slow
+
 STARTER = """
 import asyncio, sys, time
 from pathlib import Path
