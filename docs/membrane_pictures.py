@@ -1,4 +1,4 @@
-"""Make the pictures of the pages on membranes: a synthetic tomogram, scores and masks; pieces, surfaces and points.
+"""Make the pictures of the pages on membranes: a synthetic tomogram, score maps and masks; components, surfaces and points.
 
 ``python docs/membrane_pictures.py``
 """
@@ -73,13 +73,13 @@ def surfaces() -> None:
     sampler.add(part, ids[tuple(part.voxels.T)])
     points = sampler.points()
     dim = (grey(phantom.density[PLANE - 2 : PLANE + 3].mean(axis=0)) * 0.6).astype(np.uint8)
-    pieces, middle = dim.copy(), dim.copy()
+    components, medial = dim.copy(), dim.copy()
     palette = np.array([COLOURS[number % len(COLOURS)] for number in range(len(instances))], np.uint8)
     inside = ids[PLANE] > 0
-    pieces[inside] = palette[ids[PLANE][inside] - 1]
-    middle[inside] = (0.5 * middle[inside] + 60).astype(np.uint8)
+    components[inside] = palette[ids[PLANE][inside] - 1]
+    medial[inside] = (0.5 * middle[inside] + 60).astype(np.uint8)
     for _, y, x in part.voxels[part.voxels[:, 0] == PLANE]:
-        middle[y, x] = (255, 230, 0)
+        medial[y, x] = (255, 230, 0)
     arrows = Image.fromarray(dim)
     pen = ImageDraw.Draw(arrows)
     for (z, y, x), (_, dy, dx), piece in zip(points.positions_A / 10, points.normals, points.components, strict=True):
@@ -88,9 +88,9 @@ def surfaces() -> None:
             pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour, width=2)
             pen.line((x, y, x + ARROW * dx, y + ARROW * dy), fill=colour, width=2)
     gap = np.full((SHAPE[1], GAP, 3), 255, np.uint8)
-    row = np.concatenate([pieces, gap, middle, gap, np.asarray(arrows)], axis=1)
+    row = np.concatenate([components, gap, medial, gap, np.asarray(arrows)], axis=1)
     Image.fromarray(row).save(IMAGES / "membrane-surfaces.png", optimize=True)
-    print(f"{len(instances)} pieces, {len(points)} points, {part.areas_A2.sum() / 100:,.0f} nm²")
+    print(f"{len(instances)} components, {len(points)} points, {part.areas_A2.sum() / 100:,.0f} nm²")
 
 
 def main() -> None:
