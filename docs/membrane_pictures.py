@@ -1,4 +1,4 @@
-"""Make the pictures of the pages on membranes: a synthetic tomogram, score maps and masks; components, surfaces and points.
+"""Make the pictures of the pages on membranes: a synthetic tomogram, score maps, masks, components, surfaces, points.
 
 ``python docs/membrane_pictures.py``
 """
@@ -77,7 +77,7 @@ def surfaces() -> None:
     palette = np.array([COLOURS[number % len(COLOURS)] for number in range(len(instances))], np.uint8)
     inside = ids[PLANE] > 0
     components[inside] = palette[ids[PLANE][inside] - 1]
-    medial[inside] = (0.5 * middle[inside] + 60).astype(np.uint8)
+    medial[inside] = (0.5 * medial[inside] + 60).astype(np.uint8)
     for _, y, x in part.voxels[part.voxels[:, 0] == PLANE]:
         medial[y, x] = (255, 230, 0)
     arrows = Image.fromarray(dim)
