@@ -34,7 +34,8 @@ from cryomamba_server.tokens import TokenStore
 STUCK_MS: Final = 20_000
 GRACE_S: Final = 1
 PING_S: Final = 20.0
-BACKLOG: Final = 512
+# As many as may open at once without the kernel dropping one, which its client would repeat only after a second.
+BACKLOG: Final = 2048
 ACCEPTS_AT_ONCE: Final = 8
 
 logger = logging.getLogger(__name__)
