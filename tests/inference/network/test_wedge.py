@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cryomamba.synth import PhantomSpec, synthesize
-from cryomamba_inference.filters.common.wedge import estimate_tilt
+from cryomamba_inference.network.wedge import estimate_tilt
 from cryomamba_inference.filters.membrane.calibration import make_grid
 
 SHAPE = (72, 128, 128)

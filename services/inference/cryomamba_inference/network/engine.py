@@ -1,0 +1,138 @@
+"""What the engines that decode the network's probabilities have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field as ParameterField
+
+from cryomamba.engines.api import Engine, EngineParameters, Pass, Tile, VolumeContext
+from cryomamba.engines.scratch import ScratchGrid
+from cryomamba.geometry import Shape, Spacing
+from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide_contrast
+from cryomamba_inference.network.density import node_scale, raw_scale
+from cryomamba_inference.network.grid import Field, WorkingGrid
+from cryomamba_inference.network.inputs import Inputs
+from cryomamba_inference.network.model import HALO, STEP_A, Structure, probabilities
+from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
+from cryomamba_inference.threads import ThreadTeam, one_thread
+
+_TILE_NODES = 144  # side of the largest tile with its halo
+_COARSEST_STEP_A = 26.0
+"""Voxels up to this size are interpolated onto the usual grid, so that the mask is as fine as it can be."""
+_PREVIEW_VOXELS = 2_500_000  # of the binned copy
+
+
+class NetworkParameters(EngineParameters):
+    """Parameters of all engines that use the network."""
+
+    contrast: Literal["dark", "bright", "auto"] = ParameterField(
+        "auto",
+        title="Contrast",
+        description="Whether membranes and particles are darker (raw tomograms) or brighter than their surroundings; "
+        "'auto' decides for dark unless much more is recognized in the inverted volume.",
+    )
+
+
+P = TypeVar("P", bound=NetworkParameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Probabilities (z, y, x) on the nodes of a box, float32, and its first node."""
+
+    probability: Field
+    first: Shape
+
+
+class NetworkEngine(Engine[P], Generic[P]):
+    """Resamples the volume onto the network's grid and computes probabilities, tile by tile.
+
+    Attributes
+    ----------
+    contrast : Contrast or None
+        Set by :meth:`prepare`.
+    """
+
+    keeps_scores: ClassVar[bool] = True
+    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(bytes_per_node=6, step=STEP_A)
+    needs_tile_data: ClassVar[bool] = False
+    output: Literal["labels", "scores"] = "scores"
+
+    def __init__(self, parameters: P) -> None:
+        super().__init__(parameters)
+        self._inputs: Inputs | None = None
+        self.contrast: Contrast | None = None
+
+    def passes(self) -> Sequence[Pass]:
+        """Return a coarse preview and the result."""
+        return (Pass("quick preview", factor=0, voxels=_PREVIEW_VOXELS, concurrent=True), Pass("segmenting"))
+
+    def halo(self, voxel_size_A: Spacing) -> Shape:
+        """Return how many voxels away the density influences the result."""
+        z, y, x = (math.ceil(HALO * _step_A(voxel_size_A) / size) for size in voxel_size_A)
+        return z, y, x
+
+    def max_tile_bytes(self, voxel_size_A: Spacing) -> int:
+        """Return the size of tiles that are as large for the network at any voxel size."""
+        return 4 * math.ceil(math.prod(_TILE_NODES * _step_A(voxel_size_A) / size for size in voxel_size_A))
+
+    def prepare(self, context: VolumeContext) -> None:
+        """Resample and filter the volume; measure its level and its noise, and decide on the contrast."""
+        grid = WorkingGrid(context.shape, context.voxel_size_A, _step_A(context.voxel_size_A))
+        nodes = NodeMap(grid.node_shape, context.scratch)
+        sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
+        team = ThreadTeam(context.threads, context.compute_slot)
+        raw = raw_scale(context.read, context.shape)
+        with one_thread():
+            resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
+            team.run(resampling, lambda _: context.report_progress(0.2))
+            self._inputs = Inputs(grid, nodes, sheets, node_scale(nodes.array))
+            tasks = sheet_tasks(self._inputs.density, grid.node_shape, sheets.array)
+            team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
+            self.contrast = self._decide(self._inputs)
+
+    def _decide(self, inputs: Inputs) -> Contrast:
+        chosen = self.parameters.contrast
+        if chosen != "auto":
+            return Contrast(DARK if chosen == "dark" else BRIGHT, math.nan, math.nan)
+        return decide_contrast(inputs.view, inputs.grid.node_shape)
+
+    @property
+    def grid(self) -> WorkingGrid:
+        """The working grid of the prepared volume."""
+        return self._prepared[0].grid
+
+    def box_probabilities(self, structure: Structure, tile: Tile) -> Box:
+        """Return the probability of a structure in a tile and its halo, 0 in padding."""
+        inputs, sign = self._prepared
+        first, last = inputs.grid.nodes_around(tile.start, tile.shape, HALO)
+        # The network's blocks of nodes begin at even ones.
+        z, y, x = (slice(a // 2 * 2, b) for a, b in zip(first, last, strict=True))
+        found = probabilities(*inputs.view(sign, (z, y, x)), structure)
+        found[inputs.padding((z, y, x))] = 0
+        return Box(found, (z.start, y.start, x.start))
+
+    def voxel_scores(self, found: Box, tile: Tile) -> npt.NDArray[np.uint8]:
+        """Return the probability in a tile, from 0 to 255."""
+        first, last = self.grid.nodes_around(tile.start, tile.shape, 0)
+        z, y, x = (slice(a - o, b - o) for a, b, o in zip(first, last, found.first, strict=True))
+        voxels = self.grid.interpolate(found.probability[z, y, x], first, tile.start, tile.shape)
+        return np.rint(255 * voxels).astype(np.uint8)
+
+    @property
+    def _prepared(self) -> tuple[Inputs, int]:
+        if self._inputs is None or self.contrast is None:
+            raise RuntimeError("call prepare() first")
+        return self._inputs, self.contrast.sign
+
+
+def _step_A(voxel_size_A: Spacing) -> float:
+    coarsest = max(voxel_size_A)
+    return STEP_A if coarsest <= _COARSEST_STEP_A else coarsest
