@@ -86,6 +86,8 @@ class VolumeContext:
     report_progress : callable
         Takes the fraction of the preparation that is done. Call it regularly, in the thread that called `prepare`;
         it raises if the job was cancelled.
+    coarse : bool
+        Whether this is the binned copy of a coarse preview.
     """
 
     shape: Shape
@@ -96,6 +98,7 @@ class VolumeContext:
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     report_progress: Callable[[float], None] = _ignore_progress
+    coarse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,14 +27,14 @@ class PeakOptions:
         Inner and outer radius of the shell that it must not fill.
     shell_weight : float
         How much of the mean probability in the shell is subtracted from that in the ball.
-    apart : float
-        Peaks closer than this to a higher one are not particles of their own.
+    window : float
+        Half the side of the cube in which a peak is the highest.
     """
 
     ball: float = 0.8
     shell: tuple[float, float] = (1.25, 1.7)
     shell_weight: float = 0.7
-    apart: float = 1.2
+    window: float = 0.6
 
 
 OPTIONS = PeakOptions()
@@ -51,8 +51,8 @@ def find_peaks(probability: Field, radius: float, options: PeakOptions = OPTIONS
         Of the particles, in nodes.
     """
     response = _filtered(probability, radius, options)
-    size = max(3, 2 * int(options.apart * radius) // 2 + 1)
-    highest = ndimage.maximum_filter(response, size, mode="constant")
+    side = max(3, 2 * int(options.window * radius) + 1)
+    highest = ndimage.maximum_filter(response, side, mode="constant")
     nodes = np.argwhere((response == highest) & (response > 0))
     if not len(nodes):
         return np.empty((0, 3)), np.empty(0, np.float32)
@@ -95,6 +95,9 @@ def apart(positions: Points, distance: float) -> npt.NDArray[np.bool_]:
     """Return which positions (n, 3), the best first, are at least `distance` from all better ones that are kept."""
     kept = np.ones(len(positions), np.bool_)
     if len(positions):
-        for first, second in sorted(cKDTree(positions).query_pairs(distance)):
-            kept[second] &= ~kept[first]
+        tree = cKDTree(positions)
+        for index, position in enumerate(positions):
+            if kept[index]:
+                near = np.array(tree.query_ball_point(position, distance))
+                kept[near[near > index]] = False
     return kept

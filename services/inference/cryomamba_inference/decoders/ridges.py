@@ -59,15 +59,22 @@ def find_ridge(probability: Field, radius: float, options: RidgeOptions = OPTION
 
 def _frames(smooth: Field, nodes: npt.NDArray[np.int64]) -> Field:
     """Return unit vectors (n, 3, 3) as columns: along the line, and two across it."""
-    first = np.gradient(smooth)
+    first = [_derivative(smooth, axis) for axis in range(3)]
     hessian = np.empty((len(nodes), 3, 3), np.float32)
     where = tuple(nodes.T)
     for row in range(3):
-        for column, second in enumerate(np.gradient(first[row])):
-            hessian[:, row, column] = second[where]
+        for column in range(3):
+            hessian[:, row, column] = _derivative(first[row], column)[where]
     values, vectors = np.linalg.eigh((hessian + hessian.transpose(0, 2, 1)) / 2)
     order = np.argsort(np.abs(values), axis=1)
     return np.asarray(np.take_along_axis(vectors, order[:, None, :], axis=2), np.float32)
+
+
+def _derivative(field: Field, axis: int) -> Field:
+    """Return the derivative along an axis; along an axis of one node nothing changes."""
+    if field.shape[axis] == 1:
+        return np.zeros_like(field)
+    return np.asarray(np.gradient(field, axis=axis), np.float32)
 
 
 def _around(field: Field, nodes: npt.NDArray[np.int64], frames: Field, distance: float) -> Field:

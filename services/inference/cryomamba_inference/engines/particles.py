@@ -11,6 +11,7 @@ from pydantic import Field
 
 from cryomamba.engines.api import EngineParameters, Points, Tile, TileResult, VolumeContext
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.geometry import Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks
 from cryomamba_inference.decoders.peaks import apart, find_peaks
@@ -20,6 +21,8 @@ from cryomamba_inference.network.model import Structure
 THRESHOLD = 90
 """Default threshold, in 255ths."""
 _VOXELS_PER_DIAMETER = 2.5  # minimum
+_LARGEST_NODES = 28.0  # diameter, so that the shell around a particle is within the halo
+_TOLERANCE_NODES = 1.0  # by which tiles may differ in the position of a particle
 
 
 class ParticlesParameters(NetworkParameters):
@@ -67,6 +70,10 @@ class ParticlesEngine(NetworkEngine[ParticlesParameters]):
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
     picks: ClassVar[Kind | None] = "particles"
 
+    def step_A(self, voxel_size_A: Spacing) -> float:
+        """Return the distance between nodes; it is larger for large particles."""
+        return max(super().step_A(voxel_size_A), self.parameters.diameter_A / _LARGEST_NODES)
+
     def prepare(self, context: VolumeContext) -> None:
         """Resample and filter the volume and decide on the contrast.
 
@@ -95,8 +102,12 @@ class ParticlesEngine(NetworkEngine[ParticlesParameters]):
         found = self.box_probabilities(Structure.PARTICLE, tile)
         nodes, responses = find_peaks(found.probability, self.parameters.diameter_A / 2 / self.grid.step_A)
         voxels = self.grid.voxels(nodes + found.first)
-        nearest = np.floor(voxels + 0.5)
-        inside = ((nearest >= tile.start) & (nearest < np.add(tile.start, tile.shape))).all(axis=1)
+        # A particle on the seam of tiles may be found twice, but never by neither; candidates() keeps one.
+        beyond = self.grid.voxels(np.full(3, _TOLERANCE_NODES))
+        stop = np.add(tile.start, tile.shape)
+        inside = ((voxels >= tile.start - beyond - 0.5) & (voxels <= stop + beyond - 0.5)).all(axis=1)
+        # The nodes may extend beyond the last voxel.
+        inside &= (voxels <= np.array(self.grid.shape) - 0.5).all(axis=1)
         points = np.column_stack([voxels, np.minimum(255 * responses.astype(np.float64), 255)])[inside]
         return TileResult(self.voxel_scores(found, tile), points[points[:, 3] >= 1])
 
@@ -108,6 +119,7 @@ class ParticlesEngine(NetworkEngine[ParticlesParameters]):
         """Return the particles of all scores, the best first, without those too close to a better one."""
         points = points[np.lexsort((points[:, 2], points[:, 1], points[:, 0], -points[:, 3]))]
         distance = self.parameters.min_distance_A or 0.6 * self.parameters.diameter_A
+        distance = max(distance, 2 * _TOLERANCE_NODES * self.grid.step_A)
         points = points[apart(points[:, :3] * self.grid.voxel_size_A, distance)]
         # Tables have two decimals; a score must not be rounded up to the threshold.
         scores = np.floor(100 * points[:, 3]) / 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 _CONSTANT = 1e-5  # a neighbourhood whose densities differ by less, in deviations of the volume, is padding
 _SAMPLE_NODES = 2_000_000
 _SAMPLE_PLANES = 16
+_SAMPLE_PLANE_PIXELS = 250_000
+_OUTLIERS = (0.005, 0.995)  # quantiles to which a sample is clipped before its deviation is taken
+_FARTHEST = 1e6  # scaled densities are clipped to ± this, so that single large values stay finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +37,19 @@ class Scale:
         """Return scaled densities; in float64 within, so that neither offset nor range costs precision."""
         scaled = np.empty(data.shape, np.float32)
         for plane, out in zip(data, scaled, strict=True):
-            out[...] = (plane.astype(np.float64) - self.level) / self.deviation
+            out[...] = np.clip((plane.astype(np.float64) - self.level) / self.deviation, -_FARTHEST, _FARTHEST)
         return scaled
 
 
 def raw_scale(read: Callable[[Slices], Field], shape: Shape) -> Scale:
-    """Return mean and standard deviation of a few planes of a volume, for numbers of moderate size."""
+    """Return mean and standard deviation of a few planes of a volume without outliers, for numbers of moderate size."""
     planes = np.unique(np.linspace(0, shape[0] - 1, _SAMPLE_PLANES).astype(int))
     rows, columns = slice(0, shape[1]), slice(0, shape[2])
-    sample = np.stack([read((slice(z, z + 1), rows, columns))[0, ::2, ::2] for z in planes]).astype(np.float64)
-    level = float(sample.mean())
-    deviation = float(sample.std())
-    return Scale(level, deviation or 1.0)
+    stride = max(2, math.ceil(math.sqrt(shape[1] * shape[2] / _SAMPLE_PLANE_PIXELS)))
+    sample = np.stack([read((slice(z, z + 1), rows, columns))[0, ::stride, ::stride] for z in planes])
+    values = sample.astype(np.float64)
+    usual = np.clip(values, *np.quantile(values, _OUTLIERS))
+    return Scale(float(usual.mean()), float(usual.std()) or float(values.std()) or 1.0)
 
 
 def find_padding(nodes: Field) -> Flags:
@@ -66,7 +71,7 @@ def node_scale(nodes: Field) -> Scale:
         return Scale(0.0, 1.0)
     level = float(np.median(sample))
     deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(sample - level)))
-    return Scale(level, deviation or 1.0)
+    return Scale(level, deviation or float(sample.std(dtype=np.float64)) or 1.0)
 
 
 def normalized(nodes: Field, scale: Scale, sign: int) -> Field:

@@ -74,18 +74,26 @@ class NetworkEngine(Engine[P], Generic[P]):
         """Return a coarse preview and the result."""
         return (Pass("quick preview", factor=0, voxels=_PREVIEW_VOXELS, concurrent=True), Pass("segmenting"))
 
+    def step_A(self, voxel_size_A: Spacing) -> float:
+        """Return the distance between nodes for a voxel size."""
+        coarsest = max(voxel_size_A)
+        return STEP_A if coarsest <= _COARSEST_STEP_A else coarsest
+
     def halo(self, voxel_size_A: Spacing) -> Shape:
         """Return how many voxels away the density influences the result."""
-        z, y, x = (math.ceil(HALO * _step_A(voxel_size_A) / size) for size in voxel_size_A)
+        z, y, x = (math.ceil(HALO * self.step_A(voxel_size_A) / size) for size in voxel_size_A)
         return z, y, x
 
     def max_tile_bytes(self, voxel_size_A: Spacing) -> int:
         """Return the size of tiles that are as large for the network at any voxel size."""
-        return 4 * math.ceil(math.prod(_TILE_NODES * _step_A(voxel_size_A) / size for size in voxel_size_A))
+        return 4 * math.ceil(math.prod(_TILE_NODES * self.step_A(voxel_size_A) / size for size in voxel_size_A))
 
     def prepare(self, context: VolumeContext) -> None:
         """Resample and filter the volume; measure its level and its noise, and decide on the contrast."""
-        grid = WorkingGrid(context.shape, context.voxel_size_A, _step_A(context.voxel_size_A))
+        step_A = self.step_A(context.voxel_size_A)
+        # A preview must be quick, not fine.
+        step_A = max(step_A, *context.voxel_size_A) if context.coarse else step_A
+        grid = WorkingGrid(context.shape, context.voxel_size_A, step_A)
         nodes = NodeMap(grid.node_shape, context.scratch)
         sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
         team = ThreadTeam(context.threads, context.compute_slot)
@@ -131,8 +139,3 @@ class NetworkEngine(Engine[P], Generic[P]):
         if self._inputs is None or self.contrast is None:
             raise RuntimeError("call prepare() first")
         return self._inputs, self.contrast.sign
-
-
-def _step_A(voxel_size_A: Spacing) -> float:
-    coarsest = max(voxel_size_A)
-    return STEP_A if coarsest <= _COARSEST_STEP_A else coarsest

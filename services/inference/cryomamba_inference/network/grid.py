@@ -6,8 +6,9 @@ values as the whole volume.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -85,22 +86,66 @@ class WorkingGrid:
         nodes : array of :attr:`node_shape`, float32
             Output; may be a memory map.
         """
-        weights = [_lanczos(n, size, self.step_A, m) for n, size, m in self._axes]
+        across, *in_plane = (_lanczos(n, size, self.step_A, m) for n, size, m in self._axes)
         planes = max(1, _SLAB_BYTES // (4 * self.shape[1] * self.shape[2]))
+        # Where a few planes are a slab and the kernel spans many, each plane is resampled once, as it is read.
+        at_once = self._kernel_planes > 2 * planes
+        source = _ResampledPlanes(read, scale, self.shape, in_plane, planes) if at_once else None
         for low, high in spans(len(nodes), max(1, int(planes * self.voxel_size_A[0] / self.step_A))):
-            rows = weights[0][low:high]
+            rows = across[low:high]
             begin, end = int(rows.indices.min()), int(rows.indices.max()) + 1
-            data = read((slice(begin, end), slice(0, self.shape[1]), slice(0, self.shape[2])))
+            target, rows = nodes[low:high], rows[:, begin:end]
+            if source:
+                yield partial(_resample_across, source.planes(begin, end), rows, target)
+            else:
+                data = read((slice(begin, end), slice(0, self.shape[1]), slice(0, self.shape[2])))
+                yield partial(_resample, data, scale, (rows, *in_plane), target)
 
-            def resample(data: Field = data, rows: csr_array = rows[:, begin:end], low: int = low) -> None:
-                field = _along(scale(data), rows, 0)
-                nodes[low : low + len(field)] = _along(_along(field, weights[1], 1), weights[2], 2)
-
-            yield resample
+    @property
+    def _kernel_planes(self) -> int:
+        return 2 * int(np.ceil(_LOBES * max(self.step_A / self.voxel_size_A[0], 1.0))) + 1
 
     @property
     def _axes(self) -> Iterator[tuple[int, float, int]]:
         return zip(self.shape, self.voxel_size_A, self.node_shape, strict=True)
+
+
+class _ResampledPlanes:
+    """The planes of a volume in sequence, resampled along y and x while they are read; a few are kept."""
+
+    def __init__(
+        self,
+        read: Callable[[Slices], Field],
+        scale: Callable[[Field], Field],
+        shape: Shape,
+        weights: Sequence[csr_array],
+        limit: int,
+    ) -> None:
+        self._read, self._scale, self._shape, self._weights, self._limit = read, scale, shape, weights, limit
+        self._first = 0
+        self._kept = np.empty((0, weights[0].shape[0], weights[1].shape[0]), np.float32)
+
+    def planes(self, begin: int, end: int) -> Field:
+        """Return resampled planes; neither `begin` nor `end` may decrease from call to call."""
+        known = self._first + len(self._kept)
+        kept = [self._kept[begin - self._first :]]
+        for low, high in spans(end - known, self._limit) if end > known else []:
+            where = (slice(known + low, known + high), slice(0, self._shape[1]), slice(0, self._shape[2]))
+            scaled = self._scale(self._read(where))
+            kept += [(self._weights[1] @ (self._weights[0] @ plane).T).T[None] for plane in scaled]
+        self._first, self._kept = begin, np.concatenate(kept)
+        return self._kept
+
+
+def _resample(
+    data: Field, scale: Callable[[Field], Field], weights: tuple[csr_array, csr_array, csr_array], target: Field
+) -> None:
+    field = _along(scale(data), weights[0], 0)
+    target[...] = _along(_along(field, weights[1], 1), weights[2], 2)
+
+
+def _resample_across(planes: Field, weights: csr_array, target: Field) -> None:
+    target[...] = _along(planes, weights, 0)
 
 
 def spans(total: int, limit: int) -> list[tuple[int, int]]:

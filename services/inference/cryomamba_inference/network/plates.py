@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -58,7 +57,9 @@ class PlateBank:
         high, low = (np.empty(flat.shape[1], np.float32) for _ in range(2))
         for start in range(0, flat.shape[1], _CHUNK_NODES):
             part = slice(start, start + _CHUNK_NODES)
-            _extremes(self._weights @ flat[:, part], high[part], low[part])
+            responses = self._weights @ flat[:, part]
+            responses.max(axis=0, out=high[part])
+            responses.min(axis=0, out=low[part])
         return high.reshape(basis.shape[1:]), -low.reshape(basis.shape[1:])
 
     def _filtered(self, field: Field, inner: Slices) -> Field:
@@ -89,17 +90,6 @@ def hemisphere_directions(count: int) -> Field:
     angle = np.pi * (1 + 5**0.5) * index
     radius = np.sqrt(1 - z * z)
     return np.stack([z, radius * np.sin(angle), radius * np.cos(angle)], axis=1).astype(np.float32)
-
-
-@nb.njit(cache=True, nogil=True)
-def _extremes(responses, high, low):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    high[:] = responses[0]
-    low[:] = responses[0]
-    for row in range(1, responses.shape[0]):
-        for at in range(high.size):
-            value = responses[row, at]
-            high[at] = max(high[at], value)
-            low[at] = min(low[at], value)
 
 
 def _monomials(vectors: Field) -> npt.NDArray[np.float64]:

@@ -82,7 +82,7 @@ class CoarsePreview:
         statistics = None if copy is None else array_statistics(copy)
         read = refuse_reading if copy is None else copy.__getitem__
         voxel_size_A = (z * factor, y * factor, x * factor)
-        return VolumeContext(shape, voxel_size_A, statistics, read, report_progress=lambda _: check())
+        return VolumeContext(shape, voxel_size_A, statistics, read, report_progress=lambda _: check(), coarse=True)
 
 
 def refuse_reading(_where: Slices) -> Voxels:
