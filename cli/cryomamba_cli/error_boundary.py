@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from cryomamba.errors import CryoMambaError, InternalError, InvalidRequestError
+from cryomamba.printable import printable
 from cryomamba_cli.output import print_error, trace
 from cryomamba_cli.signals import Interrupted
 from cryomamba_server.exit_codes import ExitCode, exit_code
@@ -47,7 +48,11 @@ def exceptions_reported() -> Iterator[None]:
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
     except OSError as error:
         raise _failed(_os_error(error)) from None
-    except (typer.Exit, typer.Abort, typer.TyperException):
+    except typer.TyperException as error:
+        # It may quote file names, for which the shell has expanded a pattern.
+        error.message = printable(error.message)
+        raise
+    except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 (the last resort: report a defect)
         raise _failed(_defect(error)) from None

@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
+from cryomamba.printable import file_text
+
 
 class ErrorCode(StrEnum):
     """The closed list of error codes, part of the API's contract; each with a `description` of when it occurs."""
@@ -74,7 +76,8 @@ class CryoMambaError(Exception):
     Parameters
     ----------
     message : str
-        A sentence for users, without server paths, tokens or tracebacks.
+        A sentence for users, without server paths, tokens or tracebacks. It may contain names as they are: whoever
+        shows it passes it through :func:`~cryomamba.printable.printable`.
     code : ErrorCode, optional
         Default: the code of the class.
     hint : str
@@ -114,8 +117,8 @@ class CryoMambaError(Exception):
         """Return the five fields as plain types, as sent over the bus and HTTP."""
         return {
             "code": str(self.code),
-            "message": self.message,
-            "hint": self.hint,
+            "message": file_text(self.message),
+            "hint": file_text(self.hint),
             "retryable": self.retryable,
             "details": self.details,
         }

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.geometry import Shape, Spacing
+from cryomamba.printable import printable
 from cryomamba.volumes import Volume, VolumeMeta, open_volume
 from napari_cryomamba.models.indexing import full_index
 from napari_cryomamba.models.source import Source
@@ -37,7 +38,7 @@ class Tomogram:
     def layer(self) -> tuple[Any, dict[str, Any], str]:
         """Return data, arguments and layer type."""
         arguments: dict[str, Any] = {
-            "name": self.source.path.name.removesuffix(".gz").removesuffix(".bz2"),
+            "name": printable(self.source.path.name.removesuffix(".gz").removesuffix(".bz2")),
             "metadata": {METADATA_KEY: self.source},
             **Placement.of_volume(self.source.meta.voxel_size_A).layer_arguments(),
         }

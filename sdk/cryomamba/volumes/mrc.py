@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, VolumeError
+from cryomamba.printable import file_text
 from cryomamba.volumes import compressed
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.header_fields import HEADER_NBYTES, HeaderFields
@@ -47,7 +48,7 @@ def inspect(
     """
     with _open_file(Path(path), check) as file:
         header = _read_header(file, voxel_size_A)
-        return header.describe(Path(path).name, _size(file), compressed.compression_of(_head(file)))
+        return header.describe(file_text(Path(path).name), _size(file), compressed.compression_of(_head(file)))
 
 
 def open_volume(
@@ -83,7 +84,7 @@ def open_volume(
         source = stack.enter_context(_open_file(path, check))
         header = _read_header(source, voxel_size_A)
         compression = compressed.compression_of(_head(source))
-        meta = header.describe(path.name, _size(source), compression)
+        meta = header.describe(file_text(path.name), _size(source), compression)
         plain, plain_path = source, path
         if compression is not None:
             if scratch is None:
