@@ -91,7 +91,7 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
         The file is missing, damaged or unsupported.
     """
     path = Path(path).absolute()
-    volume = open_volume(path, voxel_size_A=voxel_size_A)
+    volume = open_volume(path, voxel_size_A=voxel_size_A, may_change=True)
     data: Any = None
     try:
         is_mask = _is_own_mask(volume.meta)
