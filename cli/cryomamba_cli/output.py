@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import typer
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _PIPE_WIDTH = 1000
+
+errors_as_json: ContextVar[bool] = ContextVar("errors_as_json", default=False)
+"""Whether the command was given ``--json``."""
 
 
 def document(value: object) -> None:
@@ -57,7 +61,10 @@ def trace() -> None:
 
 
 def print_error(error: CryoMambaError) -> None:
-    """Print an error with its code and hint on stderr."""
+    """Print an error with its code and hint on stderr; as one line of JSON with ``--json``, with the fields of HTTP."""
+    if errors_as_json.get():
+        typer.echo(json_text(error.payload(), ascii_only=not takes_unicode(sys.stderr)), err=True)
+        return
     note(f"error: {error.message} ({error.code})")
     fields = error.details.get("fields")
     for item in fields[1:] if isinstance(fields, list) else []:

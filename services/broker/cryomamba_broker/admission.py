@@ -20,6 +20,7 @@ from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, Not
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.suggestions import did_you_mean
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.file_version import FileVersion
 from cryomamba.volumes.mrc import inspect, open_volume
@@ -125,7 +126,8 @@ def _named(name: str, engines: Iterable[EngineInfo]) -> EngineInfo:
         raise InvalidRequestError(
             f"There is no engine '{name}'.",
             code=ErrorCode.UNKNOWN_ENGINE,
-            hint=f"Available engines: {', '.join(sorted(known))}. 'cryomamba engines' describes them.",
+            hint=f"{did_you_mean(name, known)}Available engines: {', '.join(sorted(known))}. 'cryomamba engines' "
+            "describes them.",
             details={"engines": sorted(known)},
         )
     if not info.available:
@@ -160,9 +162,15 @@ def check_parameters(engine: EngineInfo, params: dict[str, Any]) -> None:
         raise InvalidRequestError(
             f"The parameter '{problems[0]['field']}' of '{engine.name}' is invalid: {problems[0]['problem']}.",
             code=ErrorCode.INVALID_PARAMETERS,
-            hint=f"'cryomamba engines {engine.name}' lists its parameters with units and bounds.",
+            hint=f"{_suggestion(engine, problems[0]['field'])}'cryomamba engines {engine.name}' lists its parameters "
+            "with units and bounds.",
             details={"fields": problems[:_PROBLEMS_MAX]},
         )
+
+
+def _suggestion(engine: EngineInfo, field: str) -> str:
+    known = engine.parameters.get("properties", {})
+    return "" if field in known else did_you_mean(field, known)
 
 
 def _problems(error: ValidationError) -> list[dict[str, str]]:
