@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError
 from typer.core import TyperGroup
 
 from cryomamba.errors import CryoMambaError, InternalError, InvalidRequestError
@@ -61,6 +62,8 @@ def exceptions_reported() -> Iterator[None]:
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
     except OSError as error:
         raise _failed(_os_error(error)) from None
+    except NoArgsIsHelpError:
+        raise
     except typer.TyperException as error:
         # It may quote file names, for which the shell has expanded a pattern.
         if errors_as_json.get():
