@@ -19,7 +19,7 @@ BANKS = (PlateBank(1.0, 2.0), PlateBank(1.0, 4.0))
 MAPS = 2 * len(BANKS)
 """Of each bank, the response to sheets of higher and of lower density."""
 BYTES_PER_HALF_NODE = 2 * MAPS  # float16
-_GAIN = np.float32(30)  # so that responses are about as large as densities
+GAIN = np.float32(30)  # so that responses are about as large as densities
 _BOX = 96  # half nodes of the side of a box that is filtered at a time
 _REACH = max(bank.reach for bank in BANKS)
 
@@ -66,7 +66,7 @@ def _responses(field: Field, inner: Slices) -> list[Field]:
     for axis, size in enumerate(field.shape):
         period = scipy.fft.next_fast_len(size + min(_REACH, size), real=True)
         periodic = np.take(periodic, _continued(size, period), axis)
-    return [_GAIN * found for bank in BANKS for found in bank.extremes(periodic, inner)]
+    return [GAIN * found for bank in BANKS for found in bank.extremes(periodic, inner)]
 
 
 def _continued(size: int, period: int) -> npt.NDArray[np.int64]:
