@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba_inference.network.sheets import BANKS, GAIN, half
+from cryomamba_inference.network.density import map_scales
+from cryomamba_inference.network.sheets import BANKS, half, normalized_sheets
 from training.fields import Field
 from training.imaging import Camera
 from training.scenes import Class, make_scene
@@ -70,10 +71,11 @@ def make_boxes(seed: int, camera: Camera) -> Iterator[Box]:
 
 
 def _sheets(image: Field) -> Field:
-    """Return the plate maps of a scene, which is periodic."""
+    """Return the normalized plate maps of a scene, which is periodic."""
     field = half(image)
     whole = (slice(None),) * 3
-    return np.stack([GAIN * found for bank in BANKS for found in bank.extremes(field, whole)])
+    maps = np.stack([found for bank in BANKS for found in bank.extremes(field, whole)])
+    return normalized_sheets(maps, map_scales(maps, image))
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ Flags = npt.NDArray[np.bool_]
 LIMIT = np.float32(6)  # normalized densities are clipped to ± this, as in training
 _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 _CONSTANT = 1e-5  # a neighbourhood whose densities differ by less, in deviations of the volume, is padding
-_SAMPLE_NODES = 2_000_000
+_SAMPLE_NODES = 4_000_000  # from which levels and deviations are estimated
+_SLAB_PLANES = 4
 _SAMPLE_PLANES = 16
 
 
@@ -56,17 +57,36 @@ def find_padding(nodes: Field) -> Flags:
 
 def node_scale(nodes: Field) -> Scale:
     """Return median and scaled MAD of the nodes that are not padding."""
-    stride = max(1, round((nodes.size / _SAMPLE_NODES) ** (1 / 3)))
-    values = []
-    for low, high in spans(len(nodes), max(3, _SAMPLE_NODES // nodes[0].size)):
-        slab = np.asarray(nodes[low:high])
-        values.append(slab[~find_padding(slab)][:: stride**3])
-    sample = np.concatenate(values)
-    if not sample.size:
+    return _robust(np.concatenate([slab[~find_padding(slab)] for slab in _samples(nodes)]))
+
+
+def map_scales(maps: Field, nodes: Field) -> list[Scale]:
+    """Return median and scaled MAD of each map (n, z / 2, y / 2, x / 2), without the padding of the nodes (z, y, x)."""
+    values: list[list[Field]] = [[] for _ in maps]
+    for low, high in _sample_spans(len(maps[0]), maps[0, 0].size):
+        measured = ~find_padding(np.asarray(nodes[2 * low : 2 * high]))[::2, ::2, ::2]
+        for field, found in zip(maps, values, strict=True):
+            found.append(np.asarray(field[low:high], np.float32)[measured])
+    return [_robust(np.concatenate(found)) for found in values]
+
+
+def _samples(nodes: Field) -> Iterator[Field]:
+    for low, high in _sample_spans(len(nodes), nodes[0].size):
+        yield np.asarray(nodes[low:high])
+
+
+def _sample_spans(planes: int, plane_size: int) -> list[tuple[int, int]]:
+    """Return slabs spread over a volume that have at most `_SAMPLE_NODES` nodes together."""
+    slabs = spans(planes, _SLAB_PLANES)
+    most = max(1, _SAMPLE_NODES // (_SLAB_PLANES * plane_size))
+    return [slabs[index] for index in np.unique(np.linspace(0, len(slabs) - 1, min(most, len(slabs))).astype(int))]
+
+
+def _robust(values: Field) -> Scale:
+    if not values.size:
         return Scale(0.0, 1.0)
-    level = float(np.median(sample))
-    deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(sample - level)))
-    return Scale(level, deviation or 1.0)
+    level = float(np.median(values))
+    return Scale(level, _MAD_TO_DEVIATION * float(np.median(np.abs(values - level))) or 1.0)
 
 
 def normalized(nodes: Field, scale: Scale, sign: int) -> Field:
