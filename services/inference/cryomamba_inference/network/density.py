@@ -19,7 +19,9 @@ Flags = npt.NDArray[np.bool_]
 LIMIT = np.float32(6)  # normalized densities are clipped to ± this, as in training
 _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 _CONSTANT = 1e-5  # a neighbourhood whose densities differ by less, in deviations of the volume, is padding
-_SAMPLE_NODES = 2_000_000
+_SAMPLE_NODES = 4_000_000  # from which levels and deviations are estimated
+_SLAB_PLANES = 4
+_SAMPLE_SLABS = 6  # at least, where the volume has them
 _SAMPLE_PLANES = 16
 _SAMPLE_PLANE_PIXELS = 250_000
 _OUTLIERS = (0.005, 0.995)  # quantiles to which a sample is clipped before its deviation is taken
@@ -61,17 +63,42 @@ def find_padding(nodes: Field) -> Flags:
 
 def node_scale(nodes: Field) -> Scale:
     """Return median and scaled MAD of the nodes that are not padding."""
-    stride = max(1, round((nodes.size / _SAMPLE_NODES) ** (1 / 3)))
     values = []
-    for low, high in spans(len(nodes), max(3, _SAMPLE_NODES // nodes[0].size)):
+    for low, high in _sample_spans(nodes.shape):
         slab = np.asarray(nodes[low:high])
-        values.append(slab[~find_padding(slab)][:: stride**3])
-    sample = np.concatenate(values)
-    if not sample.size:
+        values.append(_thinned(slab[~find_padding(slab)], nodes.shape))
+    return _robust(np.concatenate(values))
+
+
+def map_scales(maps: Field, nodes: Field) -> list[Scale]:
+    """Return median and scaled MAD of each map (n, z / 2, y / 2, x / 2), without the padding of the nodes (z, y, x)."""
+    values: list[list[Field]] = [[] for _ in maps]
+    for low, high in _sample_spans(maps.shape[1:]):
+        measured = ~find_padding(np.asarray(nodes[2 * low : 2 * high]))[::2, ::2, ::2]
+        for field, found in zip(maps, values, strict=True):
+            found.append(_thinned(np.asarray(field[low:high], np.float32)[measured], maps.shape[1:]))
+    return [_robust(np.concatenate(found)) for found in values]
+
+
+def _sample_spans(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return slabs of planes, spread evenly over a volume."""
+    slabs = spans(shape[0], _SLAB_PLANES)
+    count = min(len(slabs), max(_SAMPLE_SLABS, _SAMPLE_NODES // (_SLAB_PLANES * math.prod(shape[1:]))))
+    return [slabs[(2 * index + 1) * len(slabs) // (2 * count)] for index in range(count)]
+
+
+def _thinned(values: Field, shape: tuple[int, ...]) -> Field:
+    """Return every n-th value of a slab, so that all slabs have about `_SAMPLE_NODES` together."""
+    slabs = len(_sample_spans(shape))
+    return values[:: max(1, slabs * _SLAB_PLANES * math.prod(shape[1:]) // _SAMPLE_NODES)]
+
+
+def _robust(values: Field) -> Scale:
+    if not values.size:
         return Scale(0.0, 1.0)
-    level = float(np.median(sample))
-    deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(sample - level)))
-    return Scale(level, deviation or float(sample.std(dtype=np.float64)) or 1.0)
+    level = float(np.median(values))
+    deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(values - level)))
+    return Scale(level, deviation or float(values.std(dtype=np.float64)) or 1.0)
 
 
 def normalized(nodes: Field, scale: Scale, sign: int) -> Field:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from cryomamba.engines.api import Engine, EngineParameters, Pass, Tile, VolumeCo
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide_contrast
-from cryomamba_inference.network.density import node_scale, raw_scale
+from cryomamba_inference.network.density import map_scales, node_scale, raw_scale
 from cryomamba_inference.network.grid import Field, WorkingGrid
 from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import HALO, STEP_A, Structure, probabilities
@@ -101,9 +101,10 @@ class NetworkEngine(Engine[P], Generic[P]):
         with one_thread():
             resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
             team.run(resampling, lambda _: context.report_progress(0.2))
-            self._inputs = Inputs(grid, nodes, sheets, node_scale(nodes.array))
-            tasks = sheet_tasks(self._inputs.density, grid.node_shape, sheets.array)
+            inputs = Inputs(grid, nodes, sheets, node_scale(nodes.array))
+            tasks = sheet_tasks(inputs.density, grid.node_shape, sheets.array)
             team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
+            self._inputs = replace(inputs, sheet_scales=map_scales(sheets.array, nodes.array))
             self.contrast = self._decide(self._inputs)
 
     def _decide(self, inputs: Inputs) -> Contrast:

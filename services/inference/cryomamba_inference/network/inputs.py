@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from cryomamba_inference.network.contrast import DARK
 from cryomamba_inference.network.density import Flags, Scale, find_padding, normalized
 from cryomamba_inference.network.grid import Field, WorkingGrid
 from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.network.sheets import normalized_sheets
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,15 @@ class Inputs:
         Plate maps (MAPS, z / 2, y / 2, x / 2) of densities where dense matter is dark, float16.
     scale : Scale
         Of the nodes.
+    sheet_scales : sequence of Scale
+        Of each plate map.
     """
 
     grid: WorkingGrid
     nodes: NodeMap
     sheets: NodeMap
     scale: Scale
+    sheet_scales: Sequence[Scale] = ()
 
     def density(self, box: Slices) -> Field:
         """Return normalized densities of a box of nodes, where dense matter is dark."""
@@ -44,7 +49,7 @@ class Inputs:
         """Return normalized densities and plate maps of a box that begins at even nodes, for a sign of dense matter."""
         field = self.density(box)
         z, y, x = (slice(s.start // 2, -(-s.stop // 2)) for s in box)
-        sheets = np.asarray(self.sheets.array[:, z, y, x], np.float32)
+        sheets = normalized_sheets(self.sheets.array[:, z, y, x], self.sheet_scales)
         if sign == DARK:
             return field, sheets
         # In the inverted volume sheets of higher and of lower density change places.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ import scipy.fft
 
 from cryomamba.engines.api import Slices
 from cryomamba.geometry import Shape
+from cryomamba_inference.network.density import Scale
 from cryomamba_inference.network.grid import Field, spans
 from cryomamba_inference.network.plates import PlateBank
 
@@ -19,9 +20,22 @@ BANKS = (PlateBank(1.0, 2.0), PlateBank(1.0, 4.0))
 MAPS = 2 * len(BANKS)
 """Of each bank, the response to sheets of higher and of lower density."""
 BYTES_PER_HALF_NODE = 2 * MAPS  # float16
-_GAIN = np.float32(30)  # so that responses are about as large as densities
 _BOX = 96  # half nodes of the side of a box that is filtered at a time
 _REACH = max(bank.reach for bank in BANKS)
+
+
+LIMITS = (-5, 25)
+"""Normalized responses are clipped to this, in deviations, as in training."""
+_UNIT = np.float32(0.3)  # of the network's input, per deviation
+
+
+def normalized_sheets(maps: Field, scales: Sequence[Scale]) -> Field:
+    """Return plate maps (MAPS, z, y, x) in deviations from the level of each: noise is alike in every volume."""
+    found = np.empty(maps.shape, np.float32)
+    for field, scale, out in zip(maps, scales, found, strict=True):
+        np.clip((field - np.float32(scale.level)) / np.float32(scale.deviation), *LIMITS, out=out)
+    found *= _UNIT
+    return found
 
 
 def half(field: Field) -> Field:
@@ -66,7 +80,7 @@ def _responses(field: Field, inner: Slices) -> list[Field]:
     for axis, size in enumerate(field.shape):
         period = scipy.fft.next_fast_len(size + min(_REACH, size), real=True)
         periodic = np.take(periodic, _continued(size, period), axis)
-    return [_GAIN * found for bank in BANKS for found in bank.extremes(periodic, inner)]
+    return [found for bank in BANKS for found in bank.extremes(periodic, inner)]
 
 
 def _continued(size: int, period: int) -> npt.NDArray[np.int64]:
