@@ -14,27 +14,35 @@ from cryomamba.volumes import write_volume
 from cryomamba_inference.engines.filaments import FilamentsEngine
 from cryomamba_inference.engines.particles import ParticlesEngine
 from cryomamba_inference.local import LocalRunner
+from cryomamba_inference.network import engine as network_engine
 
-SHAPE = (64, 128, 128)
-QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0, "noise": 1.0, "lamella": 1.0}
+SHAPE = (40, 128, 128)
+QUIET: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0, "noise": 0.3}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "diameter_A", "spec"),
-    [(ParticlesEngine, 150.0, {"particles": 20}), (FilamentsEngine, 250.0, {"filaments": 3})],
+    [
+        (ParticlesEngine, 250.0, {"particles": 20, "particle_diameter_A": 250.0}),
+        (FilamentsEngine, 250.0, {"filaments": 3}),
+    ],
     ids=["particles", "filaments"],
 )
 def test_processes_do_not_show_in_mask_and_places(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: type[Engine[Any]], diameter_A: float, spec: dict[str, int]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: type[Engine[Any]],
+    diameter_A: float,
+    spec: dict[str, float],
 ) -> None:
     """One process and two write the same mask and the same table, byte for byte."""
-    monkeypatch.setattr(engine, "tile_bytes", 500_000)
+    monkeypatch.setattr(network_engine, "_TILE_NODES", 80)
     made = synthesize(PhantomSpec(**{"shape": SHAPE, "voxel_size_A": 14.0, "seed": 5, **QUIET, **spec}))
     source = tmp_path / "t.mrc"
     write_volume(source, made.density, made.voxel_size_A)
     request = SubmitRequest(
-        volume=VolumeSource(path=str(source)), engine=engine.name, params={"diameter_A": diameter_A}
+        volume=VolumeSource(path=str(source)), engine=engine.name, params={"diameter_A": diameter_A, "contrast": "dark"}
     )
     written = []
     for processes in (1, 2):

@@ -110,20 +110,21 @@ class FilamentsEngine(NetworkEngine[FilamentsParameters]):
         return HysteresisThreshold(high, low, math.ceil(smallest_A3 / math.prod(self.grid.voxel_size_A)))
 
     def predict(self, tile: Tile) -> TileResult:
-        """Return the probabilities in a tile, and its centreline points: z, y, x in Å, direction and score."""
+        """Return the probabilities in a tile, and its centreline points: voxel (z, y, x), direction and score."""
         found = self.box_probabilities(Structure.FILAMENT, tile)
         nodes, directions, values = find_ridge(found.probability, self.parameters.diameter_A / 2 / self.grid.step_A)
-        places = (nodes + found.first) * self.grid.step_A
-        nearest = np.floor(self.grid.voxels(nodes + found.first) + 0.5)
+        voxels = self.grid.voxels(nodes + found.first)
+        nearest = np.floor(voxels + 0.5)
         inside = ((nearest >= tile.start) & (nearest < np.add(tile.start, tile.shape))).all(axis=1)
-        points = np.column_stack([places, directions, np.minimum(255.0 * values, 255)])
+        points = np.column_stack([voxels, directions, np.minimum(255.0 * values, 255)])
         return TileResult(self.voxel_scores(found, tile), points[inside])
 
     def finalize_picks(self, points: Points) -> Picks:
         """Trace the centrelines and return equidistant points along each, the longest filament first."""
         thresholds = self.thresholds()
+        points = points[points[:, 6] >= thresholds.low]
         filaments = trace(
-            points[points[:, 6] >= thresholds.low],
+            np.column_stack([points[:, :3] * self.grid.voxel_size_A, points[:, 3:]]),
             diameter_A=self.parameters.diameter_A,
             high=thresholds.high,
             min_length_A=self._min_length_A,
