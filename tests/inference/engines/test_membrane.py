@@ -25,7 +25,7 @@ from cryomamba_inference.runner import Control, Task, run_task
 
 Density = npt.NDArray[np.float32]
 Size = tuple[float, float, float]
-SHAPE = (40, 80, 80)
+SHAPE = (48, 96, 96)
 A12 = (12.5, 12.5, 12.5)
 
 

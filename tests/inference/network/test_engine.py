@@ -19,7 +19,7 @@ from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesPara
 from cryomamba_inference.network import node_map
 from cryomamba_inference.network.engine import NetworkEngine
 
-SHAPE = (40, 80, 80)
+SHAPE = (48, 96, 96)
 ENGINES: list[NetworkEngine[Any]] = [
     MembraneEngine(MembraneParameters()),
     ParticlesEngine(ParticlesParameters(diameter_A=700.0)),

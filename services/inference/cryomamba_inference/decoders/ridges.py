@@ -20,15 +20,18 @@ class RidgeOptions:
     ----------
     smoothing : float
         Standard deviation of the Gaussian, in filament radii.
+    roundness : float
+        Minimum ratio of the second derivatives across the line, which is 1 for a round filament and 0 for a sheet.
     floor : float
         Minimum smoothed probability of a centreline.
     outside : float
         Distance in radii at which a filament must have ended.
     largest_outside : float
-        Largest probability there, relative to the centreline; a thicker filament or a sheet has more.
+        Largest probability there, relative to the centreline; a thicker filament has more.
     """
 
     smoothing: float = 0.5
+    roundness: float = 0.15
     floor: float = 0.15
     outside: float = 2.0
     largest_outside: float = 0.6
@@ -50,15 +53,16 @@ def find_ridge(probability: Field, radius: float, options: RidgeOptions = OPTION
     if not len(nodes):
         return np.empty((0, 3)), np.empty((0, 3)), np.empty(0, np.float32)
     values = smooth[tuple(nodes.T)]
-    frame = _frames(smooth, nodes)
+    frame, roundness = _frames(smooth, nodes)
     near = _around(smooth, nodes, frame, 1.0)
     far = _around(probability, nodes, frame, options.outside * radius)
     kept = (near <= values).all(axis=0) & (np.median(far, axis=0) <= options.largest_outside * values)
+    kept &= roundness >= options.roundness
     return nodes[kept].astype(np.float64), frame[kept, :, 0].astype(np.float64), values[kept]
 
 
-def _frames(smooth: Field, nodes: npt.NDArray[np.int64]) -> Field:
-    """Return unit vectors (n, 3, 3) as columns: along the line, and two across it."""
+def _frames(smooth: Field, nodes: npt.NDArray[np.int64]) -> tuple[Field, Field]:
+    """Return unit vectors (n, 3, 3) as columns, along the line and two across it, and how round the line is (n,)."""
     first = [_derivative(smooth, axis) for axis in range(3)]
     hessian = np.empty((len(nodes), 3, 3), np.float32)
     where = tuple(nodes.T)
@@ -67,7 +71,9 @@ def _frames(smooth: Field, nodes: npt.NDArray[np.int64]) -> Field:
             hessian[:, row, column] = _derivative(first[row], column)[where]
     values, vectors = np.linalg.eigh((hessian + hessian.transpose(0, 2, 1)) / 2)
     order = np.argsort(np.abs(values), axis=1)
-    return np.asarray(np.take_along_axis(vectors, order[:, None, :], axis=2), np.float32)
+    ordered = np.take_along_axis(values, order, axis=1)
+    roundness = ordered[:, 1] / np.where(ordered[:, 2] < 0, ordered[:, 2], -np.inf)
+    return np.asarray(np.take_along_axis(vectors, order[:, None, :], axis=2), np.float32), roundness
 
 
 def _derivative(field: Field, axis: int) -> Field:

@@ -61,7 +61,9 @@ class NetworkEngine(Engine[P], Generic[P]):
     """
 
     keeps_scores: ClassVar[bool] = True
-    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(bytes_per_node=6, step=STEP_A)
+    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
+        bytes_per_node=6, step=STEP_A, interpolated_to_A=_COARSEST_STEP_A
+    )
     needs_tile_data: ClassVar[bool] = False
     output: Literal["labels", "scores"] = "scores"
 
