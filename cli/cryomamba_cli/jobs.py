@@ -87,6 +87,7 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
         ("engine", record.engine),
         ("parameters", ", ".join(f"{key}={typed(value)}" for key, value in record.params.items())),
         ("volume", f"{volume.name}, {output.triple(volume.shape)} voxels of {output.triple(volume.voxel_size_A)} Å"),
+        ("within", "" if record.within is None else record.within.name),
         (
             "progress",
             f"{progress.fraction:.0%} {progress.stage}, {progress.done_tiles} of {progress.total_tiles} tiles{eta}",

@@ -41,6 +41,15 @@ OutDir = Annotated[
 EngineName = Annotated[
     str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
 ]
+Within = Annotated[
+    Path | None,
+    typer.Option(
+        "--within",
+        metavar="MASK.mrc",
+        help="Segment and measure only where this mask is not 0, for example a lamella or a cell. It must have the "
+        "shape and voxel size of the tomogram.",
+    ),
+]
 ComputeServer = Annotated[
     str | None,
     typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
@@ -66,6 +75,7 @@ def segment(
     engine: EngineName = None,
     param: Parameters = None,
     size: VoxelSize = None,
+    within: Within = None,
     server: ComputeServer = None,
     name: JobName = "",
     nifti: Nifti = False,
@@ -96,7 +106,8 @@ def segment(
             requested=requested_formats(info.parameters, params),
             formats=formats or (),
         )
-        return Task(path, mask, info.name, params, override, name, exports, conversion_paths(mask, formats or ()))
+        conversions = conversion_paths(mask, formats or ())
+        return Task(path, mask, info.name, params, override, within, name, exports, conversions)
 
     if out_dir is None:
         path = _single(tomogram)

@@ -172,6 +172,7 @@ class _LocalRun(threading.Thread):
             on_event=self._on_event,
             cancelled=self._cancelled.is_set,
             formats=formats,
+            within=None if record.within is None or record.within.path is None else Path(record.within.path),
         )
         for form, path in zip(formats, result.exports, strict=True):
             path.replace(folder / EXPORTS[form].name)

@@ -33,6 +33,7 @@ Slices = tuple[slice, slice, slice]
 Voxels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Points = npt.NDArray[np.float64]
+Inside = npt.NDArray[np.bool_]
 
 
 class EngineParameters(BaseModel):
@@ -71,10 +72,10 @@ class VolumeContext:
     voxel_size_A : tuple of float
         Ångström along z, y, x.
     statistics : Statistics or None
-        Statistics of the whole volume; None if the engine needs no volume.
+        Statistics of the whole volume, or of the region `within`; None if the engine needs no volume.
     read : callable
-        ``read((z, y, x) slices) -> float32 ZYX``, for samples. Choose what to read by the shape alone, so that the
-        same volume always gives the same result.
+        ``read((z, y, x) slices) -> float32 ZYX``, for samples. Choose what to read by the shape and by `within` alone,
+        so that the same volume always gives the same result.
     scratch : Path or None
         Directory for temporary files of :meth:`Engine.prepare`, unnamed ones if possible; None for the system's
         temporary directory.
@@ -86,6 +87,10 @@ class VolumeContext:
     report_progress : callable
         Takes the fraction of the preparation that is done. Call it regularly, in the thread that called `prepare`;
         it raises if the job was cancelled.
+    within : callable or None
+        ``within((z, y, x) slices) -> bool ZYX``, True where the user wants the volume segmented; None for everywhere.
+        Calibrate on these voxels only: what surrounds a lamella or a cell says nothing about it. The rest is the
+        runner's business: it does not compute tiles that are wholly outside, and clears what the others find outside.
     """
 
     shape: Shape
@@ -96,6 +101,7 @@ class VolumeContext:
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     report_progress: Callable[[float], None] = _ignore_progress
+    within: Callable[[Slices], Inside] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +173,10 @@ class TileResult:
     labels : ndarray
         Labels or scores of the core.
     points : ndarray of float64, shape (n, k)
-        One row of numbers for each candidate pick in the core; the engine alone interprets the columns. Each
-        candidate must be found by exactly one tile, the one whose core holds it, however the volume is tiled.
+        One row of numbers for each candidate pick in the core. The first three are its position (z, y, x in voxels of
+        the volume), by which the runner leaves out those outside of the region :attr:`VolumeContext.within`; the
+        engine alone interprets the others. Each candidate must be found by exactly one tile, the one whose core holds
+        it, however the volume is tiled.
     """
 
     labels: Labels

@@ -13,7 +13,9 @@ from cryomamba.engines.artifacts import MASK, revision_number
 from cryomamba.engines.info import EngineName
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, error_from_payload
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.models.base import JSON_NUMBER, Record, Request
+from cryomamba.models.base import JSON_NUMBER, Record, Request, is_none
+from cryomamba.models.base import JobId as JobId
+from cryomamba.models.masks import MaskSource, MaskSummary
 
 PARAMS_MAX_BYTES = 16 * 1024
 DEMO_SIDE_MAX = 1024
@@ -22,7 +24,6 @@ RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
 Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
-JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False), JSON_NUMBER]
 Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX), JSON_NUMBER]
 
@@ -145,6 +146,8 @@ class SubmitRequest(Request):
         Name of an engine; the server's default if empty.
     params : dict
         The engine's parameters; those left out take their defaults.
+    within : MaskSource, optional
+        A mask; only the region where it is not 0 is segmented and measured.
     preview : PreviewOptions
     name : str
         A label for people.
@@ -159,6 +162,8 @@ class SubmitRequest(Request):
     volume: VolumeSource
     engine: EngineName | None = None
     params: Params = Field(default_factory=dict)
+    # An older server refuses fields that it does not know.
+    within: MaskSource | None = Field(None, exclude_if=is_none)
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = ""
     priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = 0
@@ -258,6 +263,7 @@ class JobRecord(Record):
     engine: str
     params: dict[str, Any]
     volume: VolumeSummary
+    within: MaskSummary | None = None
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     priority: int = 0
     progress: Progress = Field(default_factory=Progress)

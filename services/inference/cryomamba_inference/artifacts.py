@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -68,6 +69,27 @@ class PicksSummary(BaseModel):
     objects: int
 
 
+class RegionSummary(BaseModel):
+    """The region to which a segmentation was limited.
+
+    Attributes
+    ----------
+    mask : str
+        File name of the mask that gives it.
+    voxels : int
+    fraction : float
+        Of all voxels of the tomogram.
+    volume_nm3 : float
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mask: str
+    voxels: int
+    fraction: float
+    volume_nm3: float
+
+
 class MaskStatistics(BaseModel):
     """Contents of ``stats.json``; the same job always gives the same bytes.
 
@@ -82,7 +104,9 @@ class MaskStatistics(BaseModel):
     shape, voxel_size_A : tuple
         ZYX shape of the tomogram, and the voxel size used, in ångström.
     input : Statistics or None
-        Statistics of the tomogram's density.
+        Statistics of the tomogram's density, of the region if there is one.
+    within : RegionSummary or None
+        The region to which the segmentation was limited.
     threshold : HysteresisThreshold or None
         The thresholds applied to the scores (0 to 255).
     medial_surface_method : str or None
@@ -105,6 +129,7 @@ class MaskStatistics(BaseModel):
     shape: Shape
     voxel_size_A: Spacing
     input: Statistics | None
+    within: RegionSummary | None = None
     threshold: HysteresisThreshold | None = None
     surface_method: str = METHOD
     thickness_method: str = THICKNESS_METHOD
@@ -164,7 +189,14 @@ def write_artifacts(
             _WRITERS[form](mask, folder / names[-1], labels=True, progress=reporter(number))
         # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
         source, report = LabelSource.of_volume(mask), reporter(len(masks))
-        measured = measure(source, engine.labels, shape=engine.needs_volume, progress=report, threads=threads)
+        measured = measure(
+            source,
+            engine.labels,
+            shape=engine.needs_volume,
+            region_voxels=None if outcome.region is None else outcome.region.voxels,
+            progress=report,
+            threads=threads,
+        )
         picks = outcome.picks
         if options is not None:
             report = reporter(len(masks) + 1)
@@ -227,12 +259,25 @@ def _statistics(
         shape=outcome.header.shape,
         voxel_size_A=outcome.header.voxel_size_A,
         input=outcome.statistics,
+        within=_region(outcome),
         threshold=outcome.thresholds,
         medial_surface_method=None if membrane_options(engine) is None else MEDIAL_SURFACE_METHOD,
         picks=summary,
         labels=measured.labels,
         instance_count=measured.count,
         instances=tuple(measured.instances(INSTANCES_MAX)),
+    )
+
+
+def _region(outcome: Outcome) -> RegionSummary | None:
+    region = outcome.region
+    if region is None:
+        return None
+    return RegionSummary(
+        mask=region.name,
+        voxels=region.voxels,
+        fraction=region.voxels / math.prod(outcome.header.shape),
+        volume_nm3=region.voxels * math.prod(outcome.header.voxel_size_A) / 1000,
     )
 
 

@@ -55,6 +55,7 @@ def segment(
     engine: str | None = None,
     output: str | os.PathLike[str] | None = None,
     voxel_size_A: Spacing | None = None,
+    within: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     **params: Any,  # noqa: ANN401 (each engine has its own; they are checked against its schema)
 ) -> Segmentation:
@@ -71,6 +72,9 @@ def segment(
         is there is replaced.
     voxel_size_A : tuple of float, optional
         Ångström (z, y, x), in place of the header's.
+    within : path, optional
+        A mask on the tomogram's grid, such as one of a lamella or a cell; only where it is not 0 is the tomogram
+        segmented and measured.
     progress : callable, optional
         Called in this thread with the progress of the work.
     **params
@@ -85,7 +89,8 @@ def segment(
     VolumeError
         The tomogram cannot be used.
     InvalidRequestError
-        There is no such engine, a parameter does not fit, or the folder of the output does not exist.
+        There is no such engine, a parameter does not fit, the mask is empty or not on the tomogram's grid, or the
+        folder of the output does not exist.
     JobFailedError
         The engine failed. Nothing is left behind.
     """
@@ -106,6 +111,13 @@ def segment(
     source = VolumeSource(path=str(tomogram), voxel_size_A=voxel_size_A)
     # Nobody sees previews, so that none but the last is made.
     request = SubmitRequest(volume=source, engine=name, params=params, preview=PreviewOptions(interval_s=60))
-    result = LocalRunner().run(tomogram, request, output=target, on_event=on_event, cancelled=lambda: False)
+    result = LocalRunner().run(
+        tomogram,
+        request,
+        output=target,
+        on_event=on_event,
+        cancelled=lambda: False,
+        within=None if within is None else Path(within),
+    )
     labels = statistics_rows(result.statistics)
     return Segmentation(result.mask, name, labels, statistics_rows(result.statistics, "instances"))

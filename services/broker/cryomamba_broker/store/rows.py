@@ -92,6 +92,7 @@ def record_of(
         "engine": row["engine"],
         "params": json.loads(row["params"]),
         "volume": json.loads(row["volume"]),
+        "within": None if row["within"] is None else json.loads(row["within"]),
         "preview": json.loads(row["preview"]),
         "priority": row["priority"],
         "progress": progress,

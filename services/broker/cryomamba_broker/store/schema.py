@@ -77,6 +77,9 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE jobs RENAME COLUMN room TO reserved;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN within TEXT;
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

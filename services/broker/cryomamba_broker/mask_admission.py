@@ -1,0 +1,76 @@
+"""Checks of the mask that limits a job to a region. The mask's header is read, so this must run in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from cryomamba.access.visibility import Visibility
+from cryomamba.errors import CryoMambaError, NotFoundError
+from cryomamba.masks.region import WITHIN, require_same_grid
+from cryomamba.masks.slabs import require_labels
+from cryomamba.models.jobs import VolumeSummary
+from cryomamba.models.masks import MaskSource, MaskSummary
+from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
+from cryomamba.volumes.mrc import inspect
+from cryomamba_broker.admission import VolumeRoots, find_upload
+from cryomamba_broker.store.rows import truncate
+
+
+def admit_mask(
+    source: MaskSource, volume: VolumeSummary, roots: VolumeRoots, visibility: Visibility, newest_mask: str | None
+) -> MaskSummary:
+    """Check the mask of a submit.
+
+    Parameters
+    ----------
+    volume : VolumeSummary
+        The job's volume, on whose grid the mask must be.
+    visibility : Visibility
+        Whose uploaded files may be used.
+    newest_mask : str or None
+        Name of the newest mask of the job that the source names.
+
+    Raises
+    ------
+    InvalidRequestError
+        The mask is on another grid, or its path is outside the allowed input directories. All errors name the field
+        ``within`` in their details.
+    VolumeError
+        The file cannot be used, or is not a mask.
+    NotFoundError
+        There is no visible uploaded file with this id, or the job has no mask.
+    """
+    try:
+        return _admit(source, volume, roots, visibility, newest_mask)
+    except CryoMambaError as error:
+        error.details.setdefault("fields", [{"field": WITHIN, "problem": error.message}])
+        raise
+
+
+def _admit(
+    source: MaskSource, volume: VolumeSummary, roots: VolumeRoots, visibility: Visibility, newest_mask: str | None
+) -> MaskSummary:
+    if source.file_id is not None:
+        path, record = find_upload(roots.uploads, source.file_id, visibility)
+        name = path.name if record is None else truncate(record.filename, 255)
+        _check(path, name, volume, (roots.uploads,))
+        return MaskSummary(name=name, file_id=source.file_id)
+    if source.job_id is not None:
+        if newest_mask is None:
+            raise NotFoundError(
+                f"The job '{source.job_id}' has no mask.", hint="Only a completed job has one; give another job."
+            )
+        path = resolve_below(f"{source.job_id}/{newest_mask}", (roots.artifacts,))
+        _check(path, newest_mask, volume, (roots.artifacts,))
+        return MaskSummary(name=newest_mask, job_id=source.job_id)
+    path = resolve_below(source.path or "", roots.allowed, closed=roots.forbidden)
+    _check(path, path.name, volume, roots.allowed, roots.forbidden)
+    return MaskSummary(name=truncate(path.name, 255), path=source.path)
+
+
+def _check(path: Path, name: str, volume: VolumeSummary, roots: Sequence[Path], forbidden: Sequence[Path] = ()) -> None:
+    meta = inspect(path, check=partial(verify_opened, path=path, roots=roots, closed=forbidden))
+    require_same_grid(meta.model_copy(update={"name": name}), volume.shape, volume.voxel_size_A)
+    require_labels(name, meta.dtype)
