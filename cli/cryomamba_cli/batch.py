@@ -45,6 +45,8 @@ class BatchItem:
         Run time, of the earlier run if skipped.
     labels : list of dict
         Statistics of each label.
+    warnings : tuple of str
+        Codes of what should be checked.
     error : str
         The error with its hint.
     """
@@ -53,6 +55,7 @@ class BatchItem:
     state: State = "waiting"
     seconds: float = 0.0
     labels: list[dict[str, Any]] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -187,18 +190,21 @@ def _process(
         existing = existing_result(task, recipe)
         if existing is not None:
             item.state, item.seconds, item.labels = "skipped", existing["seconds"], existing["labels"]
+            item.warnings = tuple(existing.get("warnings", ()))
             return
         require_replaceable(task.mask)
     source = fingerprint(task.tomogram)
     started = time.monotonic()
     statistics = segment(task)
     item.state, item.seconds, item.labels = "done", time.monotonic() - started, list(statistics["labels"])
+    item.warnings = tuple(warning["code"] for warning in statistics.get("warnings", ()))
     record = {
         "recipe": recipe,
         "input": source,
         "mask": file_state(task.mask),
         "seconds": round(item.seconds, 3),
         "labels": item.labels,
+        "warnings": item.warnings,
     }
     write_provenance(task.mask, record)
 
@@ -207,7 +213,8 @@ def write_summary(items: Sequence[BatchItem], path: Path) -> None:
     """Write the table of a batch: one row per tomogram, three columns per label."""
     names = list(dict.fromkeys(label["name"] for item in items for label in item.labels))
     header = ["tomogram", "state", "mask", "seconds"]
-    header += [f"{name}_{what}" for name in names for what in ("voxels", "volume_nm3", "components")] + ["error"]
+    header += [f"{name}_{what}" for name in names for what in ("voxels", "volume_nm3", "components")]
+    header += ["warnings", "error"]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(header)
@@ -215,7 +222,9 @@ def write_summary(items: Sequence[BatchItem], path: Path) -> None:
         by_name = {label["name"]: label for label in item.labels}
         cells = [cell for name in names for cell in _cells(by_name.get(name))]
         mask = item.task.mask if item.state in {"done", "skipped"} else ""
-        writer.writerow([item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, item.error])
+        writer.writerow(
+            [item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, " ".join(item.warnings), item.error]
+        )
     write_atomically(path, table.getvalue())
 
 

@@ -18,7 +18,7 @@ from cryomamba.errors import CryoMambaError
 from cryomamba_cli import output
 from cryomamba_cli.options import Json
 from cryomamba_cli.remote_run import cancel_interrupted
-from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
+from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import result_path
 from cryomamba_cli.run import require_server
 from cryomamba_cli.signals import Interrupted, Interrupts, interruptible
@@ -181,7 +181,7 @@ def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -
 def _print_result(result: dict[str, Any]) -> None:
     score = result["score"]
     output.say(f"{result['previews']} previews arrived while the engine '{result['engine']}' was running.")
-    for line in label_lines(result["statistics"]):
+    for line in (*label_lines(result["statistics"]), *finding_lines(result["statistics"])):
         output.say(line)
     output.say(
         f"Score against the ground truth: F1 {score['f1']:.3f} (precision {score['precision']:.3f}, recall "

@@ -76,6 +76,7 @@ def show(job: Job, server: Server = None, json: Json = False) -> None:
 
 
 def _facts(record: JobRecord) -> list[tuple[str, str]]:
+    from cryomamba.models.estimates import estimates_line
     from cryomamba_cli.parameters import typed
 
     volume, progress = record.volume, record.progress
@@ -94,7 +95,8 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
         ),
         ("attempt", str(record.attempt)),
     ]
-    return [(name, value) for name, value in facts if value] + [("warning", text) for text in volume.warnings]
+    facts.append(("estimated", estimates_line(record.estimates)))
+    return [(name, value) for name, value in facts if value] + [("warning", text) for text in record.warning_texts]
 
 
 def watch(job: Job, server: Server = None, json: Json = False) -> None:

@@ -226,6 +226,18 @@ def label_lines(statistics: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def finding_lines(statistics: Mapping[str, Any]) -> list[str]:
+    """Return lines about what an engine has determined by itself, and about what should be checked."""
+    from cryomamba.models.estimates import estimates_line
+
+    estimated = estimates_line(statistics.get("estimates", {}))
+    found = [f"estimated: {estimated}"] if estimated else []
+    for warning in statistics.get("warnings", ()):
+        found.append(f"warning: {warning['message']}")
+        found += [f"         {warning['hint']}"] if warning["hint"] else []
+    return found
+
+
 def _share(label: Mapping[str, Any]) -> str:
     within = label.get("fraction_within")
     return f"{label['fraction']:.2%} of the tomogram" if within is None else f"{within:.2%} of the region"

@@ -16,7 +16,7 @@ from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.options import Force, Json, Parameters, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
-from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
+from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import mask_path, require_absent
 from cryomamba_cli.segmentation_task import Task, conversion_paths, convert_mask, export_paths
 from cryomamba_cli.signals import Interrupts, interruptible
@@ -144,7 +144,7 @@ def print_saved(task: Task, statistics: dict[str, Any], *, json: bool) -> None:
     if json:
         output.line({"type": "saved", "job_id": None, "data": {"files": files, "statistics": statistics}})
         return
-    for line in label_lines(statistics):
+    for line in (*label_lines(statistics), *finding_lines(statistics)):
         output.note(line)
     for file in files:
         output.say(file)
@@ -202,7 +202,8 @@ def _line(number: int, total: int, item: BatchItem) -> str:
         case "skipped":
             return f"{start}: skipped, done before"
         case state:
-            return f"{start}: {state} in {output.seconds(item.seconds)}, {item.task.mask}"
+            check = f"; to be checked: {', '.join(item.warnings)}" if item.warnings else ""
+            return f"{start}: {state} in {output.seconds(item.seconds)}, {item.task.mask}{check}"
 
 
 def _fields(number: int, total: int, item: BatchItem) -> dict[str, Any]:
@@ -214,5 +215,6 @@ def _fields(number: int, total: int, item: BatchItem) -> dict[str, Any]:
         "state": item.state,
         "seconds": round(item.seconds, 3),
         "labels": item.labels,
+        "warnings": list(item.warnings),
         "error": item.error,
     }

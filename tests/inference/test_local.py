@@ -222,3 +222,25 @@ def test_a_mask_that_does_not_fit_is_refused_before_the_work(
         )
     assert sorted(tmp_path.iterdir()) == before
     assert reports == []
+
+
+def test_statistics_say_what_was_seen_and_decided(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:
+    """Nothing to check in a usual tomogram; of a full mask it is said what to try; what the user set is no estimate."""
+    path = make_volume()
+
+    def statistics(request: SubmitRequest) -> dict[str, Any]:
+        output = tmp_path / "m.mrc"
+        return runner.run(path, request, output=output, on_event=lambda _: None, cancelled=never).statistics
+
+    found = statistics(request_for(path))
+    assert found["warnings"] == []
+    assert found["estimates"]["contrast"] == "dark"
+    assert found["estimates"]["contrast_margin"] > 0.2
+    wrong = request_for(path, params={"contrast": "bright", "method": "value", "value": -3.0}, voxel_size_A=(1.2,) * 3)
+    found = statistics(wrong)
+    assert [warning["code"] for warning in found["warnings"]] == ["voxel_size_unusual", "mask_nearly_full"]
+    assert all(warning["hint"] for warning in found["warnings"])
+    assert found["estimates"] == {}
+    nothing = request_for(path, params={"contrast": "bright", "method": "value", "value": 1000.0})
+    found = statistics(nothing)
+    assert [warning["code"] for warning in found["warnings"]] == ["mask_empty"]

@@ -106,7 +106,7 @@ class RegionChooser(QWidget):
         if name:
             self.choose(Path(name))
 
-    def with_mask(self, source: Source, start: Callable[[Path | None], object]) -> None:
+    def with_mask(self, source: Source, start: Callable[[Path | None], None]) -> None:
         """Call `start` with the file of the chosen mask once it is checked or written; None for the whole tomogram.
 
         If the mask cannot be used, the user is told why and `start` is not called.

@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import CryoMambaError, NotFoundError
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.masks.region import WITHIN, require_same_grid
 from cryomamba.masks.slabs import require_labels
 from cryomamba.models.jobs import VolumeSummary
 from cryomamba.models.masks import MaskSource, MaskSummary
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.mrc import inspect
-from cryomamba_broker.admission import VolumeRoots, find_upload
+from cryomamba_broker.admission import PATH_MAX_BYTES, VolumeRoots, find_upload
 from cryomamba_broker.store.rows import truncate
 
 
@@ -65,6 +65,8 @@ def _admit(
         path = resolve_below(f"{source.job_id}/{newest_mask}", (roots.artifacts,))
         _check(path, newest_mask, volume, (roots.artifacts,))
         return MaskSummary(name=newest_mask, job_id=source.job_id)
+    if len((source.path or "").encode("utf-8", "replace")) > PATH_MAX_BYTES:
+        raise InvalidRequestError("The path of the mask is too long.", code=ErrorCode.PATH_FORBIDDEN)
     path = resolve_below(source.path or "", roots.allowed, closed=roots.forbidden)
     _check(path, path.name, volume, roots.allowed, roots.forbidden)
     return MaskSummary(name=truncate(path.name, 255), path=source.path)

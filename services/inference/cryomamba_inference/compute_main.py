@@ -26,6 +26,7 @@ from cryomamba_inference.artifacts import write_artifacts
 from cryomamba_inference.executor import open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.job_files import open_mask, open_tomogram, read_candidates, region_of
+from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.pipe import Message, MessagePipe
 from cryomamba_inference.process_lifetime import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.runner import Control, Task, run_task
@@ -87,7 +88,7 @@ class _JobRunner:
 
     def _handle(self, job: Message) -> None:
         try:
-            artifacts = self._run(job)
+            done = self._run(job)
         except Exception as error:
             failure = as_error(error)
             if isinstance(failure, EngineFailedError):
@@ -97,9 +98,9 @@ class _JobRunner:
                 log.exception("The engine raised an unexpected exception.")
             self._pipe.send("failed", error=failure.payload())
         else:
-            self._pipe.send("done", artifacts=artifacts)
+            self._pipe.send("done", **done)
 
-    def _run(self, job: Message) -> list[dict[str, Any]]:
+    def _run(self, job: Message) -> dict[str, Any]:
         record = JobRecord.model_validate(job["job"])
         folder = Path(job["folder"])
         control: Control = job["control"]
@@ -129,7 +130,12 @@ class _JobRunner:
         name = "" if volume is None else record.volume.name
         threads = self._executor.processes
         artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check, threads=threads)
-        return [artifact.model_dump(mode="json") for artifact in artifacts]
+        statistics = read_statistics(folder)
+        return {
+            "artifacts": [artifact.model_dump(mode="json") for artifact in artifacts],
+            "warnings": statistics["warnings"],
+            "estimates": statistics["estimates"],
+        }
 
 
 class _PipeEventSink:

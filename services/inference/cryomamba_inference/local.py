@@ -22,9 +22,10 @@ from cryomamba.models.jobs import RETHRESHOLD, Progress, SubmitRequest
 from cryomamba.picks import Picks, read_csv
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
-from cryomamba_inference.artifacts import membrane_options, read_statistics, write_artifacts
+from cryomamba_inference.artifacts import membrane_options, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
+from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.runner import Control, EventSink, Outcome, Task, run_task
 
 LOCAL_JOB = "local"

@@ -39,13 +39,15 @@ def test_a_small_spread_on_a_large_mean_is_not_lost(make_file: Make) -> None:
 
 def test_a_subset_is_measured_alone(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its statistics are numpy's of these voxels, in whatever blocks the file is read, whatever its axis order."""
-    array = np.random.default_rng(5).normal(60, 12, (12, 30, 40)).astype(np.float32)
+    stored = np.random.default_rng(5).normal(60, 12, (12, 30, 40)).astype(np.float32)
+    # Columns, rows and sections of the file are z, x and y.
+    array = stored.transpose(2, 0, 1)
     inside = np.random.default_rng(6).random(array.shape) < 0.3
     values = array[inside].astype(np.float64)
     seen: list[float] = []
     for block in (7 * 40, 1 << 22):
         monkeypatch.setattr(statistics, "_BLOCK_VOXELS", block)
-        with open_volume(make_file(array, mapc=3, mapr=1, maps=2)) as volume:
+        with open_volume(make_file(stored, mapc=3, mapr=1, maps=2)) as volume:
             within = Subset(inside.__getitem__, int(inside.sum()))
             found = stream_statistics(volume, within=within, progress=seen.append)
         assert (found.count, found.minimum, found.maximum) == (values.size, values.min(), values.max())

@@ -99,6 +99,8 @@ def record_of(
         "attempt": row["attempt"],
         "cancel_requested": bool(row["cancel_requested"]),
         "artifacts": json.loads(row["artifacts"]),
+        "warnings": json.loads(row["warnings"]),
+        "estimates": json.loads(row["estimates"]),
         "errors": [json.loads(error) for error in errors],
         "created_at": to_time(row["created_at"]),
         "updated_at": to_time(updated_at),

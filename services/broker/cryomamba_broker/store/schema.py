@@ -80,6 +80,10 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE jobs ADD COLUMN within TEXT;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE jobs ADD COLUMN estimates TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -11,7 +11,18 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy import ndimage
 
-from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Tile, VolumeContext, Voxels
+from cryomamba.engines.api import (
+    CONTRAST,
+    CONTRAST_MARGIN,
+    Engine,
+    EngineParameters,
+    Estimate,
+    Labels,
+    Pass,
+    Tile,
+    VolumeContext,
+    Voxels,
+)
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -96,7 +107,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         if parameters.hysteresis or parameters.min_volume_nm3:
             self.output = "scores"
         self._sigma: tuple[float, float, float] = (0.0, 0.0, 0.0)
-        self._sign = 1.0
+        self._sign, self._margin = 1.0, 1.0
         self.low = self.high = math.inf
         self._min_voxels = 0
 
@@ -114,7 +125,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         self._sigma = self._sigmas(context.voxel_size_A)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
         sample = np.concatenate(list(self._samples(context)))
-        self._sign = self._direction(sample)
+        self._sign, self._margin = self._direction(sample)
         sample = sample * np.float32(self._sign)
         self.high = self._threshold(sample, self._sign)
         background = sample[sample < self.high]
@@ -124,6 +135,15 @@ class ThresholdEngine(Engine[ThresholdParameters]):
     def thresholds(self) -> HysteresisThreshold:
         """Return the thresholds of the scores that :meth:`predict` returns."""
         return HysteresisThreshold(_HIGH, _LOW if self.low < self.high else _HIGH, self._min_voxels)
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return the contrast, by how much one class is smaller than the other, and the threshold of the density."""
+        found: dict[str, Estimate] = {}
+        if self.parameters.contrast == "auto":
+            found = {CONTRAST: "bright" if self._sign > 0 else "dark", CONTRAST_MARGIN: self._margin}
+        if self.parameters.method != "value":
+            found["threshold"] = self._sign * self.high
+        return found
 
     def predict(self, tile: Tile) -> Labels:
         """Smooth the tile and compare it with the thresholds."""
@@ -146,14 +166,16 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             return data
         return ndimage.gaussian_filter(data, self._sigma, truncate=_TRUNCATE)
 
-    def _direction(self, sample: npt.NDArray[np.float32]) -> float:
+    def _direction(self, sample: npt.NDArray[np.float32]) -> tuple[float, float]:
+        """Return the sign of the contrast, and by how much of the volume the background is larger (0 to 1)."""
         match self.parameters.contrast:
             case "bright":
-                return 1.0
+                return 1.0, 1.0
             case "dark":
-                return -1.0
+                return -1.0, 1.0
             case "auto":
-                return 1.0 if float(np.mean(sample >= self._threshold(sample, 1.0))) <= 0.5 else -1.0
+                share = float(np.mean(sample >= self._threshold(sample, 1.0)))
+                return 1.0 if share <= 0.5 else -1.0, abs(1 - 2 * share)
 
     def _threshold(self, sample: npt.NDArray[np.float32], sign: float) -> float:
         """Return the threshold above which features lie, for densities multiplied by `sign`."""

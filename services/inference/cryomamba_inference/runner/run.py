@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore
 
 import numpy as np
 
-from cryomamba.engines.api import Labels, Points, Slices, VolumeContext, Voxels
+from cryomamba.engines.api import Estimate, Labels, Points, Slices, VolumeContext, Voxels
 from cryomamba.engines.artifacts import MASK, SCORES
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
 from cryomamba.picks import Picks
-from cryomamba.volumes import MaskWriter, Statistics, Subset, stream_statistics
+from cryomamba.volumes import MaskWriter, Statistics, Subset, VolumeWarning, stream_statistics
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
 from cryomamba_inference.executor.base import Result
 from cryomamba_inference.free_memory import release_free_memory
+from cryomamba_inference.result_warnings import contrast_warnings, finite_estimates, voxel_size_warnings
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
 from cryomamba_inference.runner.control import Control, EventSink
@@ -104,6 +105,7 @@ class _Run:
                 self._run_tiles(tiles, lambda spec, labels: mask.write(*spec.start, labels))
                 picks, candidates = self._finalize_picks(tiles)
         self._publisher.publish(self._meter.fraction, final=True)
+        estimates = finite_estimates(self._engine)
         return Outcome(
             self._folder / MASK.name,
             self._header,
@@ -114,7 +116,16 @@ class _Run:
             picks=picks,
             candidates=candidates,
             region=None if tiles.region is None else RegionSize(tiles.region.name, tiles.voxels),
+            warnings=self._warnings(estimates),
+            estimates=estimates,
         )
+
+    def _warnings(self, estimates: Mapping[str, Estimate]) -> tuple[VolumeWarning, ...]:
+        said = (*contrast_warnings(estimates), *self._engine.warnings())
+        if self._volume is None:
+            return said
+        header = tuple(self._volume.meta.warnings)
+        return (*header, *voxel_size_warnings(self._header.voxel_size_A, header), *said)
 
     @contextmanager
     def _coarse_previews(self) -> Iterator[None]:
@@ -149,6 +160,7 @@ class _Run:
         share = 1.0 if self._volume is None else _SELECTING_SHARE
         tiles = TileSelection.of(self._plan, self._task.within, lambda done: self._report(share * done))
         self._meter.total_tiles = len(tiles) + len(self._coarse_passes)
+        self._meter.scale(self._result_pass.stage, len(tiles) / len(self._plan))
         return tiles
 
     def _measure(self, tiles: TileSelection) -> Statistics | None:

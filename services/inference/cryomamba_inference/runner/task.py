@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.api import Engine, Pass
+from cryomamba.engines.api import Engine, Estimate, Pass
 from cryomamba.errors import InternalError, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.region import Region
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import PreviewOptions
 from cryomamba.picks import Picks
-from cryomamba.volumes import HeaderFields, Statistics, Volume, blank_header
+from cryomamba.volumes import HeaderFields, Statistics, Volume, VolumeWarning, blank_header
 from cryomamba_inference.runner.control import Position
 from cryomamba_inference.runner.progress import ProgressMeter
 from cryomamba_inference.tiling import TilePlan, plan_tiles
@@ -114,6 +114,12 @@ class Outcome:
         The picks that another threshold on the kept scores may choose from.
     region : RegionSize or None
         The region to which the segmentation was limited.
+    region : RegionSize or None
+        The region to which the segmentation was limited.
+    warnings : tuple of VolumeWarning
+        About the volume: those of its header, of its voxel size, and the engine's.
+    estimates : dict of str to float or str
+        What the engine has determined by itself.
     """
 
     mask: Path
@@ -125,3 +131,5 @@ class Outcome:
     picks: Picks | None = None
     candidates: Picks | None = None
     region: RegionSize | None = None
+    warnings: tuple[VolumeWarning, ...] = ()
+    estimates: dict[str, Estimate] = field(default_factory=dict)
