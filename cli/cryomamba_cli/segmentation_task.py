@@ -46,6 +46,11 @@ class Task:
     conversions: tuple[Path, ...] = ()
 
     @property
+    def inputs(self) -> tuple[Path, ...]:
+        """All files that are read: none of them may be written."""
+        return (self.tomogram,) if self.within is None else (self.tomogram, self.within)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All files that are written, the mask first."""
         return (self.mask, *self.exports.values(), *self.conversions)

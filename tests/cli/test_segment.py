@@ -51,7 +51,7 @@ def test_json_lines_have_progress_previews_and_results(cli: Cli, tomogram: Path)
         (("-e", "threshold", "-p", "sigma_A=-1"), 2, "sigma_A"),
         (("-o", "missing/mask.mrc"), 2, "folder"),
         (("--voxel-size", "0"), 2, "--voxel-size"),
-        (("-o", "ball.mrc"), 6, "--force"),
+        (("-o", "ball.mrc"), 2, "input"),
     ],
 )
 def test_invalid_arguments_are_refused_first(
@@ -88,6 +88,15 @@ def test_a_mask_limits_the_segmentation(cli: Cli, tomogram: Path, tmp_path: Path
     lines = cli("segment", tomogram, *wanted, "--within", "lamella.mrc", "-o", "half.mrc", "--force", "--json").stdout
     statistics = json.loads(lines.splitlines()[-1])["data"]["statistics"]
     assert statistics["within"] == {"mask": "lamella.mrc", "voxels": 6912, "fraction": 0.5, "volume_nm3": 6912.0}
+
+
+def test_the_mask_of_the_region_is_never_overwritten(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
+    """Not even with --force: it is an input."""
+    lamella = write_lamella(tmp_path / "lamella.mrc")
+    before = lamella.read_bytes()
+    done = cli("segment", tomogram, "-e", "threshold", "--within", "lamella.mrc", "-o", "lamella.mrc", "--force")
+    assert done.exit_code == 2
+    assert lamella.read_bytes() == before
 
 
 def test_a_mask_that_does_not_fit_ends_with_2(cli: Cli, tomogram: Path, tmp_path: Path) -> None:

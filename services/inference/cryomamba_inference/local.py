@@ -19,6 +19,7 @@ from cryomamba.masks.region import Region
 from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import RETHRESHOLD, Progress, SubmitRequest
+from cryomamba.output_paths import require_not_input
 from cryomamba.picks import Picks, read_csv
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
@@ -107,10 +108,12 @@ class LocalRunner:
             The volume cannot be used.
         InvalidRequestError
             There is no such engine, a parameter is invalid, the engine with these parameters does not make a
-            requested file, or the mask is empty or not on the tomogram's grid.
+            requested file, the mask is empty or not on the tomogram's grid, or a file would be written onto an input.
         JobFailedError
             ``cancelled``, or the engine failed. Nothing is left behind.
         """
+        inputs = [path for path in (source, within) if path is not None]
+        require_not_input((output, *(_export_path(output, form) for form in formats)), inputs)
         engine = Registry.discover().create(request.engine, request.params)
         candidates = _candidates(engine, source)
         _require_available(engine, formats, candidates)
@@ -214,11 +217,15 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def _export_path(output: Path, form: ExportFormat) -> Path:
+    return output.with_name(output.name.removesuffix(".mrc") + EXPORTS[form].ending)
+
+
 def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalResult:
     statistics = read_statistics(folder)
     exports = []
     for form in formats:
-        target = output.with_name(output.name.removesuffix(".mrc") + EXPORTS[form].ending)
+        target = _export_path(output, form)
         (folder / EXPORTS[form].name).replace(target)
         exports.append(target)
     (folder / MASK.name).replace(output)

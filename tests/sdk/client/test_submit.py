@@ -131,7 +131,7 @@ def write_mask(folder: Path, shape: tuple[int, int, int] = (4, 6, 8), voxel_A: f
 
 
 async def test_a_mask_goes_the_same_ways_as_the_tomogram(
-    client: AsyncClient, services: Services, tmp_path: Path, make_tomogram: Callable[..., Path]
+    client: AsyncClient, services: Services, worker: Worker, tmp_path: Path, make_tomogram: Callable[..., Path]
 ) -> None:
     """By its path where the server can read it; else it alone is uploaded, over HTTP, or refused, over the bus."""
     seen = services.settings.home.parent / "masked"
@@ -157,7 +157,7 @@ async def test_a_mask_goes_the_same_ways_as_the_tomogram(
 
 
 async def test_a_mask_that_does_not_fit_is_refused(
-    client: AsyncClient, services: Services, make_tomogram: Callable[..., Path]
+    client: AsyncClient, services: Services, worker: Worker, make_tomogram: Callable[..., Path]
 ) -> None:
     """Another shape or voxel size, densities, a missing file and a job without a mask make no job."""
     seen = services.settings.home.parent / "unfit"
