@@ -12,8 +12,8 @@ from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
-from cryomamba.masks.region import require_same_grid
-from cryomamba.volumes import inspect
+from cryomamba.masks.region import require_mask, require_same_grid
+from cryomamba.volumes import inspect, open_volume
 from napari_cryomamba.app.revisions import save_mask
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.models.source import Source
@@ -134,4 +134,6 @@ class RegionChooser(QWidget):
 def _checked(path: Path | None, source: Source) -> Path | None:
     if path is not None:
         require_same_grid(inspect(path), source.meta.shape, source.meta.voxel_size_A)
+        with open_volume(path) as mask:
+            require_mask(mask)
     return path

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.masks.slabs import require_labels
+from cryomamba.masks.slabs import not_labels, require_labels
 from cryomamba.volumes import Volume, VolumeMeta
 
 WITHIN: Final = "within"
@@ -53,11 +53,12 @@ class Region:
         InvalidRequestError
             The mask is not on the tomogram's grid; see :func:`require_same_grid`.
         VolumeError
-            ``volume_unsupported``: its voxels are not integers, so it is not a mask.
+            ``volume_unsupported``: it holds densities; see :func:`require_mask`. Also raised by `read`.
         """
         require_same_grid(mask.meta, shape, voxel_size_A)
-        require_labels(mask.meta.name, mask.header.dtype)
-        return cls(mask.meta.name, shape, lambda where: _nonzero(mask.read_native(*where)))
+        require_mask(mask)
+        name = mask.meta.name
+        return cls(name, shape, lambda where: _nonzero(_whole_numbers(mask.read_native(*where), name)))
 
     @classmethod
     def of_array(cls, mask: npt.NDArray[Any], name: str = "") -> Self:
@@ -106,6 +107,27 @@ def require_same_grid(mask: VolumeMeta, shape: Shape, voxel_size_A: Spacing) -> 
             f"are {_times(voxel_size_A)} Å.",
             "Give a mask of this tomogram, or give the tomogram's voxel size if its header is wrong.",
         )
+
+
+def require_mask(volume: Volume) -> None:
+    """Refuse densities: a mask has whole numbers, of whatever type; of a file of real numbers one plane is checked.
+
+    Raises
+    ------
+    VolumeError
+        ``volume_unsupported``.
+    """
+    middle = volume.shape[0] // 2
+    if np.dtype(volume.header.dtype).kind == "f":
+        _whole_numbers(volume.read_native(slice(middle, middle + 1), slice(None), slice(None)), volume.meta.name)
+    else:
+        require_labels(volume.meta.name, volume.header.dtype)
+
+
+def _whole_numbers(block: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    if block.dtype.kind == "f" and not np.array_equal(block, np.rint(block)):
+        raise not_labels(name)
+    return block
 
 
 def empty_region(name: str) -> InvalidRequestError:

@@ -108,11 +108,16 @@ def require_labels(name: str, dtype: str) -> None:
         ``volume_unsupported``.
     """
     if np.dtype(dtype).kind not in "iu":
-        raise VolumeError(
-            f"{name} holds densities, not labels.",
-            code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint="Choose a mask, for example one written by 'cryomamba segment'.",
-        )
+        raise not_labels(name)
+
+
+def not_labels(name: str) -> VolumeError:
+    """Return the error for a file of densities where a mask is needed."""
+    return VolumeError(
+        f"{name} holds densities, not labels.",
+        code=ErrorCode.VOLUME_UNSUPPORTED,
+        hint="Choose a mask, for example one written by 'cryomamba segment'.",
+    )
 
 
 def slab_depth(shape: tuple[int, ...], voxels: int = SLAB_VOXELS) -> int:

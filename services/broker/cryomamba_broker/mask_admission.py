@@ -8,12 +8,11 @@ from pathlib import Path
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
-from cryomamba.masks.region import WITHIN, require_same_grid
-from cryomamba.masks.slabs import require_labels
+from cryomamba.masks.region import WITHIN, require_mask, require_same_grid
 from cryomamba.models.jobs import VolumeSummary
 from cryomamba.models.masks import MaskSource, MaskSummary
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
-from cryomamba.volumes.mrc import inspect
+from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba_broker.admission import PATH_MAX_BYTES, VolumeRoots, find_upload
 from cryomamba_broker.store.rows import truncate
 
@@ -73,6 +72,10 @@ def _admit(
 
 
 def _check(path: Path, name: str, volume: VolumeSummary, roots: Sequence[Path], forbidden: Sequence[Path] = ()) -> None:
-    meta = inspect(path, check=partial(verify_opened, path=path, roots=roots, closed=forbidden))
+    check = partial(verify_opened, path=path, roots=roots, closed=forbidden)
+    meta = inspect(path, check=check)
     require_same_grid(meta.model_copy(update={"name": name}), volume.shape, volume.voxel_size_A)
-    require_labels(name, meta.dtype)
+    # A compressed file would have to be decompressed whole; the worker does that anyway, and checks the voxels.
+    if meta.compression is None:
+        with open_volume(path, check=check) as mask:
+            require_mask(mask)

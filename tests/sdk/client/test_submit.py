@@ -126,7 +126,7 @@ async def test_a_direct_connection_takes_no_files(
 
 def write_mask(folder: Path, shape: tuple[int, int, int] = (4, 6, 8), voxel_A: float = 10.0) -> Path:
     folder.mkdir(exist_ok=True)
-    write_volume(folder / "lamella.mrc", np.ones(shape, np.int8), voxel_A)
+    write_volume(folder / "lamella.mrc", np.ones(shape, np.float32), voxel_A)
     return folder / "lamella.mrc"
 
 
@@ -180,7 +180,7 @@ async def test_a_mask_that_does_not_fit_is_refused(
     assert [job.job_id for job in (await client.jobs(limit=2))[1:]] == [job.job_id for job in newest]
 
 
-def test_a_job_without_a_mask_is_sent_as_before() -> None:
+async def test_a_job_without_a_mask_is_sent_as_before() -> None:
     """An older server, which refuses unknown fields, is sent none."""
     request = SubmitRequest(volume=VolumeSource(shape=(8, 8, 8)))
     assert "within" not in request.model_dump(mode="json")

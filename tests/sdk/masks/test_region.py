@@ -34,9 +34,9 @@ def write_mask(path: Path, mask: np.ndarray[Shape, np.dtype[np.generic]], voxel_
     return path
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "uint16"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "float32", "float16"])
 def test_every_kind_of_labels_is_read(dtype: str, tmp_path: Path) -> None:
-    """Whatever integers a mask has, its non-zero voxels are inside; a compressed file works too."""
+    """Whatever whole numbers a mask has, its non-zero voxels are inside; a compressed file works too."""
     plain = write_mask(tmp_path / "mask.mrc", labels().astype(dtype))
     packed = tmp_path / "mask.mrc.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
@@ -78,11 +78,17 @@ def test_a_rounded_or_unknown_voxel_size_is_accepted(tmp_path: Path) -> None:
 
 
 def test_densities_are_not_a_mask(tmp_path: Path) -> None:
-    """A tomogram given by mistake would be inside everywhere."""
-    path = write_mask(tmp_path / "density.mrc", labels().astype(np.float32))
+    """A tomogram given by mistake would be inside everywhere; a soft edge is found where it is."""
+    path = write_mask(tmp_path / "density.mrc", labels() + np.float32(0.25))
     with open_volume(path) as volume, pytest.raises(VolumeError, match="densities") as refused:
         Region.of_volume(volume, SHAPE, SIZE_A)
     assert refused.value.code is ErrorCode.VOLUME_UNSUPPORTED
+    soft = labels().astype(np.float32)
+    soft[5, 7, 9] = 0.5
+    with open_volume(write_mask(tmp_path / "soft.mrc", soft)) as volume:
+        region = Region.of_volume(volume, SHAPE, SIZE_A)
+        with pytest.raises(VolumeError, match="densities"):
+            region.count(WHOLE)
 
 
 def test_positions_are_inside_by_their_nearest_voxel() -> None:
