@@ -13,11 +13,12 @@ from typing import Final, Literal
 from cryomamba.client import calls
 from cryomamba.client.calls import KEY_MAX
 from cryomamba.client.transport import ProgressCallback, Transport
-from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape
 from cryomamba.masks.region import WITHIN
 from cryomamba.models.jobs import JobRecord, SubmitRequest, VolumeSource
 from cryomamba.models.masks import MaskSource
+from cryomamba.printable import file_text, is_unicode
 from cryomamba.volumes import inspect
 
 UploadMode = Literal["auto", "never", "always"]
@@ -79,7 +80,7 @@ class JobSubmission:
         ----------
         mode : {'auto', 'never', 'always'}
             ``auto`` uploads a file if the server has none under its path, may not read it, or has another one there
-            (of another shape), and if this client can send files.
+            (of another shape), and if this client can send files. A path that is not UTF-8 is always uploaded.
 
         Raises
         ------
@@ -88,11 +89,8 @@ class JobSubmission:
         ConflictError
             ``volume_not_found``: under this path the server has another file.
         """
-        if mode == "always":
-            volume = self.source or await self._uploaded_tomogram()
-            return await self._submit(volume, await self._uploaded_mask())
-        volume, shape = await asyncio.to_thread(self._volume_by_path)
-        mask, suffix = await asyncio.to_thread(self._mask_by_path), ""
+        volume, shape = await self._first_source(mode)
+        mask, suffix = await self._first_mask(mode), ""
         while True:
             try:
                 return await self._submit(volume, mask, shape, suffix)
@@ -126,20 +124,24 @@ class JobSubmission:
             )
         return record
 
-    def _volume_by_path(self) -> tuple[VolumeSource, Shape | None]:
-        """Return the tomogram as the server should look it up, and the shape of a file that this machine has there."""
+    async def _first_source(self, mode: UploadMode) -> tuple[VolumeSource, Shape | None]:
+        """Return the tomogram as it is named first, and the shape of a file that this machine has under that name."""
         if self.source is not None or self.tomogram is None:
             return self.source or VolumeSource(), None
-        path = _absolute(self.tomogram)
-        try:
-            return VolumeSource(path=path), inspect(path).shape if Path(path).is_file() else None
-        except CryoMambaError:
-            return VolumeSource(path=path), None
+        if self._is_uploaded_first(self.tomogram, mode):
+            return await self._uploaded_tomogram(), None
+        path, shape = await asyncio.to_thread(_local, self.tomogram)
+        return VolumeSource(path=path), shape
 
-    def _mask_by_path(self) -> MaskSource | None:
+    async def _first_mask(self, mode: UploadMode) -> MaskSource | None:
         if self.mask is None or isinstance(self.mask, MaskSource):
             return self.mask
-        return MaskSource(path=_absolute(self.mask))
+        if self._is_uploaded_first(self.mask, mode):
+            return await self._uploaded_mask()
+        return MaskSource(path=await asyncio.to_thread(_absolute, self.mask))
+
+    def _is_uploaded_first(self, path: str | os.PathLike[str], mode: UploadMode) -> bool:
+        return mode == "always" or (mode == "auto" and self.transport.takes_files and not is_unicode(path))
 
     async def _uploaded_tomogram(self) -> VolumeSource:
         return VolumeSource(file_id=await self._upload(Path(self.tomogram or "")))
@@ -161,4 +163,18 @@ def _concerns_mask(error: CryoMambaError) -> bool:
 
 def _absolute(path: str | os.PathLike[str]) -> str:
     """Return a path as the server should look it up: a relative path of this machine would mean another file there."""
+    if not is_unicode(path):
+        raise InvalidRequestError(
+            f"The path '{file_text(path)}' is not UTF-8, so a server cannot be asked for it.",
+            hint="Rename the file, or upload it through a gateway (http://…).",
+        )
     return str(Path(path).absolute()) if Path(path).is_file() else os.fspath(path)
+
+
+def _local(path: str | os.PathLike[str]) -> tuple[str, Shape | None]:
+    """Return a path as the server should look it up, and the shape of a volume that this machine has there."""
+    absolute = _absolute(path)
+    try:
+        return absolute, inspect(absolute).shape if Path(absolute).is_file() else None
+    except CryoMambaError:
+        return absolute, None

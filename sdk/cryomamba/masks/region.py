@@ -26,6 +26,10 @@ Inside = npt.NDArray[np.bool_]
 ReadInside = Callable[[Slices], Inside]
 
 
+def _nothing_to_check() -> None:
+    """Do nothing: an array in memory is not a file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """Where a tomogram is segmented; reads the mask block by block, never as a whole.
@@ -38,11 +42,14 @@ class Region:
         ZYX, that of the tomogram.
     read : callable
         ``read((z, y, x) slices) -> bool ZYX``, a new array that is True inside; slices of step 1.
+    require_unchanged : callable
+        Raises if the file was changed since it was opened; see :meth:`~cryomamba.volumes.Volume.require_unchanged`.
     """
 
     name: str
     shape: Shape
     read: ReadInside
+    require_unchanged: Callable[[], None] = _nothing_to_check
 
     @classmethod
     def of_volume(cls, mask: Volume, shape: Shape, voxel_size_A: Spacing) -> Self:
@@ -58,7 +65,11 @@ class Region:
         require_same_grid(mask.meta, shape, voxel_size_A)
         require_mask(mask)
         name = mask.meta.name
-        return cls(name, shape, lambda where: _nonzero(_whole_numbers(mask.read_native(*where), name)))
+
+        def read(where: Slices) -> Inside:
+            return _nonzero(_whole_numbers(mask.read_native(*where), name))
+
+        return cls(name, shape, read, mask.require_unchanged)
 
     @classmethod
     def of_array(cls, mask: npt.NDArray[Any], name: str = "") -> Self:

@@ -43,9 +43,13 @@ class MaskSource(Request):
 
 
 class MaskSummary(Record):
-    """The mask that limits a job: `path` as the client gave it, `job_id` with the name of that job's mask file."""
+    """The mask that limits a job: `path` as the client gave it, `job_id` with the name of that job's mask file.
+
+    `version` stands for the state of the file when the job was submitted, as for a volume.
+    """
 
     name: str
     path: str | None = None
     file_id: str | None = None
     job_id: str | None = None
+    version: str | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import disk_full_translated
-from cryomamba.errors import VolumeError
+from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.volumes.header_fields import HeaderFields
 
 BUFFER_NBYTES = 1 << 20
@@ -154,8 +154,8 @@ class VoxelFile:
                 if not count:
                     raise VolumeError(
                         "The file was truncated while it was read.",
-                        hint="Wait until the file is completely written, then try again.",
-                        retryable=True,
+                        code=ErrorCode.VOLUME_CHANGED,
+                        hint="Once the file is complete and no longer changes, try again.",
                     )
                 done += count
 

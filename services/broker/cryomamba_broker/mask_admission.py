@@ -12,8 +12,9 @@ from cryomamba.masks.region import WITHIN, require_mask, require_same_grid
 from cryomamba.models.jobs import VolumeSummary
 from cryomamba.models.masks import MaskSource, MaskSummary
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
+from cryomamba.volumes.file_version import FileVersion
 from cryomamba.volumes.mrc import inspect, open_volume
-from cryomamba_broker.admission import PATH_MAX_BYTES, VolumeRoots, find_upload
+from cryomamba_broker.admission import PATH_MAX_BYTES, OpenedFile, VolumeRoots, find_upload
 from cryomamba_broker.store.rows import truncate
 
 
@@ -54,28 +55,34 @@ def _admit(
     if source.file_id is not None:
         path, record = find_upload(roots.uploads, source.file_id, visibility)
         name = path.name if record is None else truncate(record.filename, 255)
-        _check(path, name, volume, (roots.uploads,))
-        return MaskSummary(name=name, file_id=source.file_id)
+        version = _check(path, name, volume, (roots.uploads,))
+        return MaskSummary(name=name, file_id=source.file_id, version=version.content().to_text())
     if source.job_id is not None:
         if newest_mask is None:
             raise NotFoundError(
                 f"The job '{source.job_id}' has no mask.", hint="Only a completed job has one; give another job."
             )
         path = resolve_below(f"{source.job_id}/{newest_mask}", (roots.artifacts,))
-        _check(path, newest_mask, volume, (roots.artifacts,))
-        return MaskSummary(name=newest_mask, job_id=source.job_id)
+        version = _check(path, newest_mask, volume, (roots.artifacts,))
+        return MaskSummary(name=newest_mask, job_id=source.job_id, version=version.content().to_text())
     if len((source.path or "").encode("utf-8", "replace")) > PATH_MAX_BYTES:
         raise InvalidRequestError("The path of the mask is too long.", code=ErrorCode.PATH_FORBIDDEN)
     path = resolve_below(source.path or "", roots.allowed, closed=roots.forbidden)
-    _check(path, path.name, volume, roots.allowed, roots.forbidden)
-    return MaskSummary(name=truncate(path.name, 255), path=source.path)
+    version = _check(path, path.name, volume, roots.allowed, roots.forbidden)
+    return MaskSummary(name=truncate(path.name, 255), path=source.path, version=version.to_text())
 
 
-def _check(path: Path, name: str, volume: VolumeSummary, roots: Sequence[Path], forbidden: Sequence[Path] = ()) -> None:
+def _check(
+    path: Path, name: str, volume: VolumeSummary, roots: Sequence[Path], forbidden: Sequence[Path] = ()
+) -> FileVersion:
     check = partial(verify_opened, path=path, roots=roots, closed=forbidden)
-    meta = inspect(path, check=check)
+    found = OpenedFile(check)
+    meta = inspect(path, check=found.check)
     require_same_grid(meta.model_copy(update={"name": name}), volume.shape, volume.voxel_size_A)
     # A compressed file would have to be decompressed whole; the worker does that anyway, and checks the voxels.
     if meta.compression is None:
-        with open_volume(path, check=check) as mask:
+        with open_volume(path, check=found.check) as mask:
             require_mask(mask)
+    if found.version is None:
+        raise ValueError("the mask was not opened")
+    return found.version

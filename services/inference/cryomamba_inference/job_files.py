@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from cryomamba.engines.artifacts import SCORES, candidates_path
+from cryomamba.geometry import Spacing
 from cryomamba.masks.region import Region
 from cryomamba.models.jobs import JobRecord, VolumeSummary
 from cryomamba.models.masks import MaskSummary
 from cryomamba.picks import Picks, read_csv
 from cryomamba.settings import Settings
-from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
+from cryomamba.volumes import FileVersion, Volume, open_volume, resolve_below, verify_opened
 from cryomamba_server.uploaded_files import uploaded_volume
 
 
@@ -25,11 +26,20 @@ class _Location:
     roots: Sequence[Path]
     closed: Sequence[Path] = ()
 
-    def open(self, scratch: Path) -> Volume:
-        """Open the file; a compressed one is decompressed into `scratch`, which is created."""
+    def open(
+        self, submitted: VolumeSummary | MaskSummary, scratch: Path, voxel_size_A: Spacing | None = None
+    ) -> Volume:
+        """Open the file that was submitted; a compressed one is decompressed into `scratch`, which is created."""
         scratch.mkdir(exist_ok=True)
-        check = partial(verify_opened, path=self.path, roots=self.roots, closed=self.closed)
-        return open_volume(self.path, scratch=scratch, check=check)
+        check = partial(self._require_submitted, submitted)
+        return open_volume(self.path, voxel_size_A=voxel_size_A, scratch=scratch, check=check)
+
+    def _require_submitted(self, submitted: VolumeSummary | MaskSummary, descriptor: int) -> None:
+        """Refuse an open file that may not be read, or is not the one for which the job was submitted."""
+        verify_opened(descriptor, self.path, self.roots, closed=self.closed)
+        version = FileVersion.from_text(submitted.version or "")
+        if version is not None:
+            version.require_same(FileVersion.of(descriptor), submitted.name, "after the job was submitted")
 
 
 def open_tomogram(record: JobRecord, settings: Settings, folder: Path) -> Volume | None:
@@ -43,12 +53,10 @@ def open_tomogram(record: JobRecord, settings: Settings, folder: Path) -> Volume
     location = _locate(record.volume, settings, SCORES.name)
     if location is None:
         return None
-    volume = location.open(folder / "unpacked")
+    volume = location.open(record.volume, folder / "unpacked")
     if volume.voxel_size_A != record.volume.voxel_size_A:
         volume.close()
-        check = partial(verify_opened, path=location.path, roots=location.roots, closed=location.closed)
-        size_A = record.volume.voxel_size_A
-        volume = open_volume(location.path, voxel_size_A=size_A, scratch=folder / "unpacked", check=check)
+        volume = location.open(record.volume, folder / "unpacked", record.volume.voxel_size_A)
     return volume
 
 
@@ -57,7 +65,7 @@ def open_mask(mask: MaskSummary, settings: Settings, folder: Path) -> Volume:
     location = _locate(mask, settings, mask.name)
     if location is None:
         raise ValueError("a mask is given by a path, a file or a job")
-    return location.open(folder / "unpacked_mask")
+    return location.open(mask, folder / "unpacked_mask")
 
 
 def region_of(mask: Volume, record: JobRecord) -> Region:

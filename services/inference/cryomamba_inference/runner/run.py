@@ -53,7 +53,7 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
     Raises
     ------
     VolumeError
-        ``volume_not_finite``.
+        ``volume_not_finite``, or ``volume_changed`` while it was read.
     JobFailedError
         ``cancelled``, or the engine or a process of the executor failed.
     InvalidRequestError
@@ -104,6 +104,10 @@ class _Run:
                 self._publisher.begin_pass(None)
                 self._run_tiles(tiles, lambda spec, labels: mask.write(*spec.start, labels))
                 picks, candidates = self._finalize_picks(tiles)
+        if self._task.volume is not None:
+            self._task.volume.require_unchanged()
+        if tiles.region is not None:
+            tiles.region.require_unchanged()
         self._publisher.publish(self._meter.fraction, final=True)
         estimates = finite_estimates(self._engine)
         return Outcome(
