@@ -63,12 +63,7 @@ class LabelSource:
         VolumeError
             ``volume_unsupported``: its voxels are not integers, so it is not a mask.
         """
-        if np.dtype(mask.header.dtype).kind not in "iu":
-            raise VolumeError(
-                f"{mask.meta.name} holds densities, not labels.",
-                code=ErrorCode.VOLUME_UNSUPPORTED,
-                hint="Choose a mask, for example one written by 'cryomamba segment'.",
-            )
+        require_labels(mask.meta.name, mask.header.dtype)
         depth = slab_depth(mask.shape, slab_voxels)
 
         def slabs() -> Iterator[Labels]:
@@ -102,6 +97,27 @@ class LabelSource:
         """Volume of a voxel in nm³."""
         z, y, x = self.voxel_size_A
         return z * y * x / 1000
+
+
+def require_labels(name: str, dtype: str) -> None:
+    """Refuse a file whose voxels are not integers.
+
+    Raises
+    ------
+    VolumeError
+        ``volume_unsupported``.
+    """
+    if np.dtype(dtype).kind not in "iu":
+        raise not_labels(name)
+
+
+def not_labels(name: str) -> VolumeError:
+    """Return the error for a file of densities where a mask is needed."""
+    return VolumeError(
+        f"{name} holds densities, not labels.",
+        code=ErrorCode.VOLUME_UNSUPPORTED,
+        hint="Choose a mask, for example one written by 'cryomamba segment'.",
+    )
 
 
 def slab_depth(shape: tuple[int, ...], voxels: int = SLAB_VOXELS) -> int:

@@ -8,7 +8,7 @@ from cryomamba.volumes.header_parser import parse_header
 from cryomamba.volumes.mask_writer import MaskWriter
 from cryomamba.volumes.metadata import ExtendedHeader, VolumeMeta, VolumeWarning
 from cryomamba.volumes.mrc import Volume, inspect, open_volume
-from cryomamba.volumes.statistics import Histogram, Statistics, check_finite_sample, stream_statistics
+from cryomamba.volumes.statistics import Histogram, Statistics, Subset, check_finite_sample, stream_statistics
 from cryomamba.volumes.write import write_volume
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Histogram",
     "MaskWriter",
     "Statistics",
+    "Subset",
     "Volume",
     "VolumeMeta",
     "VolumeWarning",

@@ -110,7 +110,11 @@ class WorkerRequests:
 
     async def finish(self, request: Finish, _: Visibility) -> Answer:
         """Complete a job."""
-        return await self._end(request, lambda leases, attempt: leases.finish(attempt, request.artifacts))
+
+        def finish(leases: Leases, attempt: Attempt) -> Change:
+            return leases.finish(attempt, request.artifacts, warnings=request.warnings, estimates=request.estimates)
+
+        return await self._end(request, finish)
 
     async def fail(self, request: Fail, _: Visibility) -> Answer:
         """End an attempt with an error."""

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
+from cryomamba.engines.api import Estimate
+from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
+from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba.wire.requests import Zyx
 from cryomamba_broker.state_machine import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
 from cryomamba_broker.store.live_progress import LiveProgress
-from cryomamba_broker.store.rows import to_json, truncate_error, wire_nbytes
-
-ARTIFACTS_MAX_BYTES = 12 * 1024
+from cryomamba_broker.store.results import NO_RESULT, StoredResult
+from cryomamba_broker.store.rows import truncate_error
 
 # Workers run jobs of all owners; the attempt that they hold is what entitles them.
 _EVERYTHING: Final = Visibility.everything()
@@ -123,7 +125,14 @@ class Leases:
         self._progress.put(row, progress, self._database.clock.wall())
         return str(row["owner"])
 
-    def finish(self, attempt: Attempt, artifacts: Sequence[Artifact]) -> Change:
+    def finish(
+        self,
+        attempt: Attempt,
+        artifacts: Sequence[Artifact],
+        *,
+        warnings: Sequence[VolumeWarning] = (),
+        estimates: Mapping[str, Estimate] = MappingProxyType({}),
+    ) -> Change:
         """Complete a job; repeating it changes nothing.
 
         Raises
@@ -131,9 +140,7 @@ class Leases:
         InvalidRequestError
             The list of artifacts is too long.
         """
-        listed = [artifact.model_dump(mode="json") for artifact in artifacts]
-        if wire_nbytes(listed) > ARTIFACTS_MAX_BYTES:
-            raise InvalidRequestError("The list of artifacts is longer than a job record can hold.")
+        result = StoredResult.of(artifacts, warnings, estimates)
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "finish")) is not None:
                 return Change(self._jobs.record(row))
@@ -143,7 +150,7 @@ class Leases:
             done = progress.model_copy(
                 update={"fraction": 1.0, "done_tiles": progress.total_tiles, "stage": "completed", "eta_s": 0.0}
             )
-            return self._end_run(connection, row, Trigger.FINISH, artifacts=to_json(listed), progress=done)
+            return self._end_run(connection, row, Trigger.FINISH, result=result, progress=done)
 
     def fail(self, attempt: Attempt, error: JobError) -> Change:
         """End an attempt with an error: the job is requeued if another attempt may help, else failed or cancelled."""
@@ -241,7 +248,7 @@ class Leases:
         trigger: Trigger,
         *,
         tries: int | None = None,
-        artifacts: str = "[]",
+        result: StoredResult = NO_RESULT,
         progress: Progress | None = None,
         reason: str = "",
     ) -> Change:
@@ -252,12 +259,14 @@ class Leases:
             progress = Progress() if again else self._progress.of(row)[0]
         changed = connection.execute(
             "UPDATE jobs SET state = ?, worker = NULL, lease_until = NULL, tries = ?, not_before = ?, artifacts = ?, "
-            "progress = ?, completed_at = ?, updated_at = ? WHERE serial = ? RETURNING *",
+            "warnings = ?, estimates = ?, progress = ?, completed_at = ?, updated_at = ? WHERE serial = ? RETURNING *",
             (
                 after,
                 row["tries"] if tries is None else tries,
                 self._database.clock.steady() + pause if pause else 0.0,
-                artifacts,
+                result.artifacts,
+                result.warnings,
+                result.estimates,
                 progress.model_dump_json(),
                 now if after.final else None,
                 now,

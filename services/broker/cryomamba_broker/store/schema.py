@@ -77,6 +77,13 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE jobs RENAME COLUMN room TO reserved;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN within TEXT;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE jobs ADD COLUMN estimates TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)
