@@ -23,7 +23,7 @@ def balls(centres: npt.NDArray[Any], radius: float, shape: tuple[int, int, int] 
 
 @pytest.mark.parametrize("radius", [3.6, 6.0])
 def test_balls_are_found_where_they_are(radius: float) -> None:
-    """Apart from each other, the strongest peaks are the centres of the balls, within half a node, and far above the rest."""
+    """The strongest peaks apart are the centres of the balls, within half a node, far above the rest."""
     points, responses = find_peaks(balls(CENTRES, radius), radius)
     best = np.argsort(-responses)
     # A centre midway between nodes has two of the same height.

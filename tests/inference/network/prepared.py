@@ -24,6 +24,7 @@ def prepared(
     *,
     threads: int = 1,
     coarse: bool = False,
+    within: Callable[[Slices], npt.NDArray[np.bool_]] | None = None,
     report_progress: Callable[[float], None] = lambda _: None,
     **parameters: Any,
 ) -> MembraneEngine:
@@ -36,7 +37,7 @@ def prepared(
     engine = MembraneEngine(MembraneParameters(**parameters))
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
     context = VolumeContext(
-        shape, voxel_size_A, None, read, threads=threads, report_progress=report_progress, coarse=coarse
+        shape, voxel_size_A, None, read, threads=threads, report_progress=report_progress, coarse=coarse, within=within
     )
     engine.prepare(context)
     return engine

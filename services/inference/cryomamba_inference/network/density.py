@@ -12,9 +12,11 @@ from scipy import ndimage
 
 from cryomamba.engines.api import Slices
 from cryomamba.geometry import Shape
-from cryomamba_inference.network.grid import Field, spans
+from cryomamba_inference.network.grid import Field
 
 Flags = npt.NDArray[np.bool_]
+NodesInside = Callable[[Slices], Flags]
+"""Returns which nodes of a box are in the region that is segmented."""
 
 LIMIT = np.float32(6)  # normalized densities are clipped to ± this, as in training
 _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
@@ -61,36 +63,52 @@ def find_padding(nodes: Field) -> Flags:
     return np.asarray(ndimage.binary_dilation(constant, np.ones((3, 3, 3), np.bool_)) if constant.any() else constant)
 
 
-def node_scale(nodes: Field) -> Scale:
-    """Return median and scaled MAD of the nodes that are not padding."""
+def node_scale(nodes: Field, inside: NodesInside | None = None) -> Scale:
+    """Return median and scaled MAD of the nodes that are not padding, of those in a region only if there is one."""
     values = []
-    for low, high in _sample_spans(nodes.shape):
-        slab = np.asarray(nodes[low:high])
-        values.append(_thinned(slab[~find_padding(slab)], nodes.shape))
+    slabs = _sample_slabs(nodes.shape, inside)
+    for slab in slabs:
+        densities = np.asarray(nodes[slab])
+        measured = ~find_padding(densities)
+        if inside is not None:
+            measured &= inside(slab)
+        values.append(densities[measured][:: _stride(slabs)])
     return _robust(np.concatenate(values))
 
 
-def map_scales(maps: Field, nodes: Field) -> list[Scale]:
-    """Return median and scaled MAD of each map (n, z / 2, y / 2, x / 2), without the padding of the nodes (z, y, x)."""
+def map_scales(maps: Field, nodes: Field, inside: NodesInside | None = None) -> list[Scale]:
+    """Return the same of each map (n, z / 2, y / 2, x / 2), without the padding of the nodes (z, y, x)."""
     values: list[list[Field]] = [[] for _ in maps]
-    for low, high in _sample_spans(maps.shape[1:]):
-        measured = ~find_padding(np.asarray(nodes[2 * low : 2 * high]))[::2, ::2, ::2]
+    slabs = _sample_slabs(nodes.shape, inside)
+    for slab in slabs:
+        measured = ~find_padding(np.asarray(nodes[slab]))[::2, ::2, ::2]
+        if inside is not None:
+            measured &= inside(slab)[::2, ::2, ::2]
+        planes = slice(slab[0].start // 2, -(-slab[0].stop // 2))
         for field, found in zip(maps, values, strict=True):
-            found.append(_thinned(np.asarray(field[low:high], np.float32)[measured], maps.shape[1:]))
+            found.append(np.asarray(field[planes], np.float32)[measured][:: _stride(slabs)])
     return [_robust(np.concatenate(found)) for found in values]
 
 
-def _sample_spans(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Return slabs of planes, spread evenly over a volume."""
-    slabs = spans(shape[0], _SLAB_PLANES)
-    count = min(len(slabs), max(_SAMPLE_SLABS, _SAMPLE_NODES // (_SLAB_PLANES * math.prod(shape[1:]))))
+def padding_share(nodes: Field) -> float:
+    """Return the share of the nodes that is padding, from a sample."""
+    slabs = _sample_slabs(nodes.shape, None)
+    return float(np.mean([find_padding(np.asarray(nodes[slab])).mean() for slab in slabs]))
+
+
+def _sample_slabs(shape: tuple[int, ...], inside: NodesInside | None) -> list[Slices]:
+    """Return slabs that begin at even planes, spread evenly over a volume, or over its region."""
+    rows, columns = slice(0, shape[1]), slice(0, shape[2])
+    slabs = [(slice(z, min(z + _SLAB_PLANES, shape[0])), rows, columns) for z in range(0, shape[0], _SLAB_PLANES)]
+    if inside is not None:
+        slabs = [slab for slab in slabs if inside(slab).any()] or slabs
+    count = min(len(slabs), max(_SAMPLE_SLABS, _SAMPLE_NODES // (_SLAB_PLANES * shape[1] * shape[2])))
     return [slabs[(2 * index + 1) * len(slabs) // (2 * count)] for index in range(count)]
 
 
-def _thinned(values: Field, shape: tuple[int, ...]) -> Field:
-    """Return every n-th value of a slab, so that all slabs have about `_SAMPLE_NODES` together."""
-    slabs = len(_sample_spans(shape))
-    return values[:: max(1, slabs * _SLAB_PLANES * math.prod(shape[1:]) // _SAMPLE_NODES)]
+def _stride(slabs: list[Slices]) -> int:
+    """Return n such that every n-th value of all slabs are about `_SAMPLE_NODES`."""
+    return max(1, len(slabs) * math.prod(nodes.stop - nodes.start for nodes in slabs[0]) // _SAMPLE_NODES)
 
 
 def _robust(values: Field) -> Scale:

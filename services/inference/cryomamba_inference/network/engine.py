@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Literal, TypeVar
 
@@ -11,16 +11,30 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field as ParameterField
 
-from cryomamba.engines.api import Engine, EngineParameters, Pass, Tile, VolumeContext
+from cryomamba.engines.api import (
+    CONTRAST,
+    CONTRAST_MARGIN,
+    Engine,
+    EngineParameters,
+    Estimate,
+    Pass,
+    Slices,
+    Tile,
+    VolumeContext,
+)
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
-from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide_contrast
-from cryomamba_inference.network.density import map_scales, node_scale, raw_scale
+from cryomamba.volumes.metadata import VolumeWarning
+from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, ContrastDecision, sample_boxes
+from cryomamba_inference.network.density import NodesInside, map_scales, node_scale, padding_share, raw_scale
 from cryomamba_inference.network.grid import Field, WorkingGrid
 from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import HALO, STEP_A, Structure, probabilities
 from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.network.region import NodeRegion
 from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
+from cryomamba_inference.network.survey import Survey, survey
+from cryomamba_inference.network.wedge import NO_WEDGE
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
 _TILE_NODES = 144  # side of the largest tile with its halo
@@ -57,7 +71,8 @@ class NetworkEngine(Engine[P], Generic[P]):
     Attributes
     ----------
     contrast : Contrast or None
-        Set by :meth:`prepare`.
+    survey : Survey or None
+        Set by :meth:`prepare`; a coarse preview has no survey.
     """
 
     keeps_scores: ClassVar[bool] = True
@@ -71,6 +86,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         super().__init__(parameters)
         self._inputs: Inputs | None = None
         self.contrast: Contrast | None = None
+        self.survey: Survey | None = None
 
     def passes(self) -> Sequence[Pass]:
         """Return a coarse preview and the result."""
@@ -96,24 +112,67 @@ class NetworkEngine(Engine[P], Generic[P]):
         # A preview must be quick, not fine.
         step_A = max(step_A, *context.voxel_size_A) if context.coarse else step_A
         grid = WorkingGrid(context.shape, context.voxel_size_A, step_A)
+        region = None if context.within is None else NodeRegion(grid, context.within)
+        inside = None if region is None else region.inside
+        team = ThreadTeam(context.threads, context.compute_slot)
+        with one_thread():
+            inputs = self._inputs_of(context, grid, region, team)
+            boxes = sample_boxes(grid.node_shape, inside)
+            self._inputs, self.contrast = inputs, self._decide(inputs, boxes, inside, team, context.report_progress)
+            if not context.coarse:
+                highest = 0.5 * min(1.0, step_A / max(context.voxel_size_A[1:]))
+                samples = [inputs.density(box) for box in boxes]
+                self.survey = survey(samples, highest, padding_share(inputs.nodes.array))
+
+    def _inputs_of(
+        self, context: VolumeContext, grid: WorkingGrid, region: NodeRegion | None, team: ThreadTeam
+    ) -> Inputs:
+        """Return what the network sees, computed where it is needed and scaled by what is in the region."""
         nodes = NodeMap(grid.node_shape, context.scratch)
         sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
-        team = ThreadTeam(context.threads, context.compute_slot)
-        raw = raw_scale(context.read, context.shape)
-        with one_thread():
-            resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
-            team.run(resampling, lambda _: context.report_progress(0.2))
-            inputs = Inputs(grid, nodes, sheets, node_scale(nodes.array))
-            tasks = sheet_tasks(inputs.density, grid.node_shape, sheets.array)
-            team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
-            self._inputs = replace(inputs, sheet_scales=map_scales(sheets.array, nodes.array))
-            self.contrast = self._decide(self._inputs)
+        raw, inside = raw_scale(context.read, context.shape), None if region is None else region.inside
+        resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
+        team.run(resampling, lambda _: context.report_progress(0.2))
+        inputs = Inputs(grid, nodes, sheets, node_scale(nodes.array, inside))
+        tasks = sheet_tasks(
+            inputs.density, grid.node_shape, sheets.array, lambda box: region is None or region.touches(box, 2 * HALO)
+        )
+        team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
+        return replace(inputs, sheet_scales=map_scales(sheets.array, nodes.array, inside))
 
-    def _decide(self, inputs: Inputs) -> Contrast:
+    def _decide(
+        self,
+        inputs: Inputs,
+        boxes: Sequence[Slices],
+        inside: NodesInside | None,
+        team: ThreadTeam,
+        report_progress: Callable[[float], None],
+    ) -> Contrast:
         chosen = self.parameters.contrast
         if chosen != "auto":
             return Contrast(DARK if chosen == "dark" else BRIGHT, math.nan, math.nan)
-        return decide_contrast(inputs.view, inputs.grid.node_shape)
+        decision = ContrastDecision(inputs.view, boxes, inside)
+        tasks = decision.tasks()
+        team.run(tasks, lambda count: report_progress(0.8 + 0.2 * count / len(tasks)))
+        return decision.result()
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return contrast and its margin, unless the user has set it, the noise, and the tilt range if it shows."""
+        found: dict[str, Estimate] = {}
+        if self.contrast is not None and self.parameters.contrast == "auto":
+            found[CONTRAST] = "bright" if self.contrast.sign == BRIGHT else "dark"
+            found[CONTRAST_MARGIN] = self.contrast.certainty
+        if self.survey is not None:
+            found["noise"] = self.survey.noise
+            if self.survey.tilt_range_deg < NO_WEDGE:
+                found["tilt_range_deg"] = self.survey.tilt_range_deg
+        return found
+
+    def warnings(self) -> Sequence[VolumeWarning]:
+        """Return whether the volume looks inverted, denoised or padded."""
+        if self.survey is None or self.contrast is None:
+            return ()
+        return tuple(self.survey.warnings(self.contrast, decided=self.parameters.contrast == "auto"))
 
     @property
     def grid(self) -> WorkingGrid:

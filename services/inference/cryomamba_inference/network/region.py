@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cryomamba.engines.api import Slices
+from cryomamba_inference.network.density import Flags, NodesInside
 from cryomamba_inference.network.grid import WorkingGrid
-
-Inside = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +24,9 @@ class NodeRegion:
     """
 
     grid: WorkingGrid
-    within: Callable[[Slices], Inside]
+    within: NodesInside
 
-    def inside(self, box: Slices) -> Inside:
+    def inside(self, box: Slices) -> Flags:
         """Return for each node of a box whether the voxel nearest to it is in the region."""
         z, y, x = (self._nearest(axis, nodes) for axis, nodes in enumerate(box))
         first = (slice(z[0], z[-1] + 1), slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1))

@@ -50,7 +50,9 @@ def half_shape(shape: Shape) -> Shape:
     return -(-shape[0] // 2), -(-shape[1] // 2), -(-shape[2] // 2)
 
 
-def sheet_tasks(read: Callable[[Slices], Field], shape: Shape, maps: Field) -> list[Callable[[], None]]:
+def sheet_tasks(
+    read: Callable[[Slices], Field], shape: Shape, maps: Field, wanted: Callable[[Slices], bool] = lambda _: True
+) -> list[Callable[[], None]]:
     """Return tasks that compute the maps of a whole volume, box by box.
 
     Parameters
@@ -61,17 +63,25 @@ def sheet_tasks(read: Callable[[Slices], Field], shape: Shape, maps: Field) -> l
         Nodes of the volume.
     maps : array of shape (MAPS, z, y, x), float16
         Output at half the resolution; may be a memory map.
+    wanted : callable
+        Whether the maps are needed in a box of nodes.
     """
     ranges = (spans(size, _BOX) for size in maps.shape[1:])
-    return [partial(_fill, read, shape, maps, box) for box in itertools.product(*ranges)]
+    boxes = [(z, y, x) for z, y, x in itertools.product(*ranges)]
+    return [partial(_fill, read, shape, maps, box) for box in boxes if wanted(_nodes(box, shape))]
+
+
+def _nodes(box: Sequence[tuple[int, int]], shape: Shape) -> Slices:
+    """Return the nodes of a box of half nodes."""
+    z, y, x = (slice(2 * a, min(2 * b, n)) for (a, b), n in zip(box, shape, strict=True))
+    return z, y, x
 
 
 def _fill(read: Callable[[Slices], Field], shape: Shape, maps: Field, box: tuple[tuple[int, int], ...]) -> None:
     wide = [(max(a - _REACH, 0), min(b + _REACH, n)) for (a, b), n in zip(box, maps.shape[1:], strict=True)]
-    z, y, x = (slice(2 * a, min(2 * b, n)) for (a, b), n in zip(wide, shape, strict=True))
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
     where = [slice(a, b) for a, b in box]
-    for index, response in enumerate(_responses(half(read((z, y, x))), (inner[0], inner[1], inner[2]))):
+    for index, response in enumerate(_responses(half(read(_nodes(wide, shape))), (inner[0], inner[1], inner[2]))):
         maps[(slice(index, index + 1), *where)] = response
 
 

@@ -16,7 +16,7 @@ from cryomamba_inference.network.wedge import NO_WEDGE, estimate_tilt
 
 _RING = (0.6, 0.85)  # of the highest frequency: where there is little but noise
 _SMOOTH = 0.15
-"""Noise below which a volume counts as denoised: phantoms have more without filters, less with a Gaussian of a voxel."""
+"""Noise below which a volume counts as denoised: phantoms have more, and less after a Gaussian of one voxel."""
 _PADDED = 0.05  # share of a volume from which padding is worth a word
 
 
