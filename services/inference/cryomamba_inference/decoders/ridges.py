@@ -84,10 +84,10 @@ def _derivative(field: Field, axis: int) -> Field:
 
 
 def _around(field: Field, nodes: npt.NDArray[np.int64], frames: Field, distance: float) -> Field:
-    """Return the field (8, n) on a circle around each node, across the line."""
+    """Return the field (8, n) on a circle around each node, across the line; it goes on beyond the border."""
     samples = []
     for angle in _ANGLES:
         offset = np.cos(angle) * frames[:, :, 1] + np.sin(angle) * frames[:, :, 2]
         at = nodes + np.float32(distance) * offset
-        samples.append(ndimage.map_coordinates(field, at.T, order=1, mode="constant"))
+        samples.append(ndimage.map_coordinates(field, at.T, order=1, mode="nearest"))
     return np.array(samples, np.float32)
