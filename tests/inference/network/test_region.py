@@ -59,6 +59,18 @@ def test_scales_are_those_of_the_region() -> None:
     assert map_scale.deviation == pytest.approx(1, abs=0.3)
 
 
+def test_a_region_between_the_nodes_is_no_error() -> None:
+    """Where no node is inside, level and deviation are those of the whole volume."""
+    noise = np.random.default_rng(4).normal(size=(16, 20, 24)).astype(np.float32)
+    nothing = np.zeros(noise.shape, np.bool_)
+    assert node_scale(noise, nothing.__getitem__) == node_scale(noise)
+    maps = noise[None, ::2, ::2, ::2]
+    assert map_scales(maps, noise, nothing.__getitem__) == map_scales(maps, noise)
+    engine = prepared(noise, (2.0, 2.0, 2.0), within=box_mask((16, 20, 24), (3, 3, 3), (4, 4, 4)).__getitem__)
+    assert scores_of(engine, (16, 20, 24)).shape == noise.shape
+    assert engine.warnings() == ()
+
+
 def test_samples_lie_in_the_region() -> None:
     """Of a large volume only boxes with much of the region are sampled."""
     mask = box_mask((100, 400, 400), (20, 100, 50), (80, 290, 340))

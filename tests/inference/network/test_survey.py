@@ -39,6 +39,7 @@ def test_empty_samples_are_no_error() -> None:
     ("seen", "sign", "codes"),
     [
         (Survey(0.9, 60.0, 0.0), DARK, []),
+        (Survey(0.0, 90.0, 0.0), DARK, []),
         (Survey(0.9, 60.0, 0.3), DARK, ["looks_padded"]),
         (Survey(0.01, 60.0, 0.0), DARK, ["looks_denoised"]),
         (Survey(0.9, 60.0, 0.0), BRIGHT, ["looks_inverted"]),

@@ -73,7 +73,9 @@ def node_scale(nodes: Field, inside: NodesInside | None = None) -> Scale:
         if inside is not None:
             measured &= inside(slab)
         values.append(densities[measured][:: _stride(slabs)])
-    return _robust(np.concatenate(values))
+    sample = np.concatenate(values)
+    # A region may lie between the nodes.
+    return _robust(sample) if sample.size or inside is None else node_scale(nodes)
 
 
 def map_scales(maps: Field, nodes: Field, inside: NodesInside | None = None) -> list[Scale]:
@@ -87,7 +89,8 @@ def map_scales(maps: Field, nodes: Field, inside: NodesInside | None = None) -> 
         planes = slice(slab[0].start // 2, -(-slab[0].stop // 2))
         for field, found in zip(maps, values, strict=True):
             found.append(np.asarray(field[planes], np.float32)[measured][:: _stride(slabs)])
-    return [_robust(np.concatenate(found)) for found in values]
+    samples = [np.concatenate(found) for found in values]
+    return map_scales(maps, nodes) if inside is not None and not samples[0].size else [_robust(one) for one in samples]
 
 
 def padding_share(nodes: Field) -> float:

@@ -27,7 +27,7 @@ class Survey:
     Attributes
     ----------
     noise : float
-        Deviation of the noise as a share of that of the densities, 0 to 1.
+        Deviation of the noise as a share of that of the densities, to 1; 0 if there was nothing to measure.
     tilt_range_deg : float
         Maximum tilt angle about y; 90 if no missing wedge was found.
     padding : float
@@ -46,7 +46,7 @@ class Survey:
                 message="The contrast looks inverted: features were taken as bright, unlike those of raw tomograms.",
                 hint="If they are dark in your viewer, set contrast=dark.",
             )
-        if self.noise < _SMOOTH and self.padding < 1:
+        if 0 < self.noise < _SMOOTH:
             yield VolumeWarning(
                 code="looks_denoised",
                 message="The tomogram is very smooth; it looks denoised or low-pass filtered.",
