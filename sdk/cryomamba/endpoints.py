@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cryomamba.atomic import remove_parts, write_atomically
 from cryomamba.errors import InvalidRequestError, UnavailableError
-from cryomamba.settings import Settings
+from cryomamba.settings import Settings, ipc_problem
 from cryomamba.system_errors import system_error
 from cryomamba.wire.constants import PROTOCOL_VERSION
 
@@ -148,6 +148,9 @@ def check_bus_url(url: str) -> str:
             f"'{url}' is not an address of a bus.",
             hint="Write tcp://HOST:PORT (the broker's jobs socket, 5560 by default) or ipc://PATH.",
         )
+    problem = ipc_problem(url)
+    if problem:
+        raise InvalidRequestError(f"'{url}' cannot be used: {problem}.", hint="Choose a shorter path.")
     return url
 
 

@@ -17,6 +17,7 @@ from cryomamba.client.replies import parse_reply
 from cryomamba.client.transport import ProgressCallback, UploadedFile
 from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, UnavailableError, VolumeError
 from cryomamba.models.files import FileRecord, UploadStatus
+from cryomamba.printable import file_text
 from cryomamba.system_errors import system_error
 
 SendRequest = Callable[..., Awaitable[httpx.Response]]
@@ -86,7 +87,7 @@ class Upload:
         self._total = await asyncio.to_thread(_size, self._path)
         digest = await self._digest()
         begin = {
-            "filename": self._path.name,
+            "filename": file_text(self._path.name),
             "total_size_bytes": self._total,
             "chunk_size_bytes": PART_BYTES,
             "sha256": digest,

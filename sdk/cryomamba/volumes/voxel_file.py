@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.errors import VolumeError
+from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.system_errors import system_errors_translated
 from cryomamba.volumes.header_fields import HeaderFields
 
@@ -154,8 +154,8 @@ class VoxelFile:
                 if not count:
                     raise VolumeError(
                         "The file was truncated while it was read.",
-                        hint="Wait until the file is completely written, then try again.",
-                        retryable=True,
+                        code=ErrorCode.VOLUME_CHANGED,
+                        hint="Once the file is complete and no longer changes, try again.",
                     )
                 done += count
 

@@ -43,6 +43,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.VOLUME_UNREADABLE: 422,
     ErrorCode.VOLUME_UNSUPPORTED: 422,
     ErrorCode.VOLUME_NOT_FINITE: 422,
+    ErrorCode.VOLUME_CHANGED: 422,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.RANGE_NOT_SATISFIABLE: 416,

@@ -128,9 +128,9 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
         assert await page.value("document.cookie") == ""
 
         job = await submit_and_watch(page, services, worker, ball)
-        await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=MARKUP))
+        await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=f"{MARKUP}\x1b[2J\u202eabc"))
         await page.until("document.getElementById('job-status').textContent.includes('failed')")
-        assert MARKUP in await page.text("#job-status")
+        assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-status")
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
 

@@ -42,6 +42,7 @@ _SUBMIT_ERRORS: Final = (
     ErrorCode.VOLUME_UNREADABLE,
     ErrorCode.VOLUME_UNSUPPORTED,
     ErrorCode.VOLUME_NOT_FINITE,
+    ErrorCode.VOLUME_CHANGED,
     ErrorCode.CONFLICT,
     ErrorCode.NOT_FOUND,
     ErrorCode.NO_WORKER,
