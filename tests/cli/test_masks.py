@@ -101,7 +101,7 @@ def test_export_refuses_unknown_formats(cli: Cli, mask: Path, tmp_path: Path) ->
     refused = cli("export", mask, "-o", "a.xyz")
     assert refused.exit_code == 2
     assert ".ome.zarr" in refused.stderr
-    write_volume(tmp_path / "density.mrc", np.zeros((4, 4, 4), np.float32), 10.0)
+    write_volume(tmp_path / "density.mrc", np.full((4, 4, 4), 0.5, np.float32), 10.0)
     assert cli("export", "density.mrc", "-o", "b.stl").exit_code == 5
     assert not (tmp_path / "b.stl").exists()
 
