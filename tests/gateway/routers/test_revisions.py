@@ -107,7 +107,7 @@ async def test_revisions_are_masks_as_everywhere(
         for number, flavour in enumerate(mask_flavours.GOOD):
             sent = mask_flavours.write(folder / f"{number}.mrc", flavour)
             record = await client.revise(job.job_id, sent)
-            got = await client.download(job.job_id, record.newest_mask, folder / f"got-{number}.mrc")
+            got = await client.download(job.job_id, record.newest_mask or "", folder / f"got-{number}.mrc")
             assert got.read_bytes() == sent.read_bytes()
         for flavour in mask_flavours.REFUSED:
             bad = mask_flavours.write(folder / "bad.mrc", flavour)

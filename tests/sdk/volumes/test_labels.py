@@ -23,12 +23,12 @@ from cryomamba.volumes import LabelVolume, MaskWriter, blank_header, open_volume
 
 ALL = (slice(None),) * 3
 
-READERS = {
+READERS: dict[str, Any] = {
     "m.mrc": mrcfile.read,
-    "m.nii.gz": lambda path: np.asarray(nibabel.load(path).dataobj).T,
+    "m.nii.gz": lambda path: np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj).T,
     "m.nrrd": lambda path: nrrd.read(str(path), index_order="C")[0],
     "m.ome.tif": tifffile.imread,
-    "m.ome.zarr": lambda path: zarr.open_group(path, mode="r")["0"][:],
+    "m.ome.zarr": lambda path: np.asarray(zarr.open_array(path / "0", mode="r")),
 }
 
 
