@@ -14,11 +14,14 @@ from typing import Any, Final, Literal
 from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError, CryoMambaError, InvalidRequestError
 from cryomamba.file_names import is_volume
+from cryomamba.output_paths import require_outputs
+from cryomamba.printable import printable
 from cryomamba_cli.output import note, trace
 from cryomamba_cli.provenance import (
     existing_result,
     file_state,
     fingerprint,
+    provenance_path,
     recipe_of,
     require_replaceable,
     write_provenance,
@@ -27,6 +30,8 @@ from cryomamba_cli.result_paths import result_path
 from cryomamba_cli.segmentation_task import Task
 
 SUMMARY: Final = "summary.csv"
+_COLUMNS: Final = ("tomogram", "state", "mask", "seconds")
+_SUMMARY_HEAD: Final = ",".join(_COLUMNS).encode()
 _NAMED: Final = 5
 
 State = Literal["waiting", "done", "skipped", "failed", "interrupted"]
@@ -70,7 +75,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            matches = [one for one in sorted(path.iterdir()) if one.is_file() and is_volume(one)]
+            matches = [one for one in sorted(path.iterdir()) if is_volume(one) and not one.is_dir()]
         elif glob.has_magic(pattern) and not path.exists():
             matches = [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (** and ~ as typed)
         else:
@@ -122,6 +127,30 @@ def mask_paths(tomograms: Sequence[Path], folder: Path, engine: str) -> dict[Pat
             )
         by_mask[mask] = tomogram
     return {tomogram: mask for mask, tomogram in by_mask.items()}
+
+
+def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -> None:
+    """Refuse a batch that would write onto one of its tomograms, or onto a table that is not a summary.
+
+    Whether a result may replace an earlier one is decided when its turn comes, see :func:`run_batch`.
+
+    Raises
+    ------
+    InvalidRequestError
+        A path cannot be written, or would be written twice.
+    ConflictError
+        There is another table under the name of the summary, and `force` is not set.
+    """
+    summary = folder / SUMMARY
+    if not force and summary.is_file():
+        with summary.open("rb") as file:
+            if not file.read(len(_SUMMARY_HEAD)).startswith(_SUMMARY_HEAD):
+                raise ConflictError(
+                    f"'{summary}' exists and is not the summary of a batch.",
+                    hint="Move it away, or overwrite it with --force.",
+                )
+    files = [path for task in tasks for path in (*task.files, provenance_path(task.mask))]
+    require_outputs([summary, *files], inputs=[task.tomogram for task in tasks], replace=True, folder=folder)
 
 
 def run_batch(
@@ -188,7 +217,7 @@ def _process(
         if existing is not None:
             item.state, item.seconds, item.labels = "skipped", existing["seconds"], existing["labels"]
             return
-        require_replaceable(task.mask)
+        require_replaceable(task)
     source = fingerprint(task.tomogram)
     started = time.monotonic()
     statistics = segment(task)
@@ -206,7 +235,7 @@ def _process(
 def write_summary(items: Sequence[BatchItem], path: Path) -> None:
     """Write the table of a batch: one row per tomogram, three columns per label."""
     names = list(dict.fromkeys(label["name"] for item in items for label in item.labels))
-    header = ["tomogram", "state", "mask", "seconds"]
+    header = [*_COLUMNS]
     header += [f"{name}_{what}" for name in names for what in ("voxels", "volume_nm3", "components")] + ["error"]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -215,7 +244,8 @@ def write_summary(items: Sequence[BatchItem], path: Path) -> None:
         by_name = {label["name"]: label for label in item.labels}
         cells = [cell for name in names for cell in _cells(by_name.get(name))]
         mask = item.task.mask if item.state in {"done", "skipped"} else ""
-        writer.writerow([item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, item.error])
+        row = [item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, item.error]
+        writer.writerow([printable(str(cell)) for cell in row])
     write_atomically(path, table.getvalue())
 
 

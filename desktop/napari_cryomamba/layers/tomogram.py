@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.geometry import Shape, Spacing
+from cryomamba.printable import printable
 from cryomamba.volumes import LabelVolume, Volume, open_volume, result_kind
 from napari_cryomamba.models.indexing import full_index
 from napari_cryomamba.models.source import Source
@@ -38,7 +39,7 @@ class Tomogram:
     def layer(self) -> tuple[Any, dict[str, Any], str]:
         """Return data, arguments and layer type."""
         arguments: dict[str, Any] = {
-            "name": self.source.path.name.removesuffix(".gz").removesuffix(".bz2"),
+            "name": printable(self.source.path.name.removesuffix(".gz").removesuffix(".bz2")),
             "metadata": {METADATA_KEY: self.source},
             **Placement.of_volume(self.source.meta.voxel_size_A).layer_arguments(),
         }
@@ -95,7 +96,7 @@ def open_tomogram(
         The file is missing, damaged or unsupported, or holds no labels and should be opened as a mask.
     """
     path = Path(path).absolute()
-    volume = open_volume(path, voxel_size_A=voxel_size_A)
+    volume = open_volume(path, voxel_size_A=voxel_size_A, may_change=True)
     data: Any = None
     try:
         is_mask = as_mask or result_kind(volume.meta.labels) == "mask"
