@@ -17,7 +17,9 @@ import pytest
 from tests.cli.conftest import write_ball
 from typer.testing import Result
 
+from cryomamba.errors import JobFailedError
 from cryomamba.models.events import ConnectionEvent
+from cryomamba_cli import output
 from cryomamba_cli.reporter import BarReporter, PlainReporter
 
 Cli = Callable[..., Result]
@@ -119,6 +121,18 @@ def test_the_formats_take_such_names(cli: Cli, tmp_path: Path) -> None:
     assert points.exit_code == 0, points.stderr
     assert "n\\xff" in (tmp_path / "points.star").read_text(encoding="utf-8")
     assert cli("export", "points.csv", "-o", "again.star", "--tomogram", mask).exit_code == 0
+
+
+def test_jobs_show_and_watch_print_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every way in which these commands print what a server has sent escapes it: tables, facts, lines and errors."""
+    output.table(["NAME"], [[HOSTILE]])
+    output.facts([(HOSTILE, HOSTILE)])
+    output.say(HOSTILE)
+    output.note(HOSTILE)
+    output.print_error(JobFailedError(HOSTILE, hint=HOSTILE, details={"log": [HOSTILE]}))
+    printed = "".join(capsys.readouterr())
+    assert printed.count(SHOWN) == 8
+    assert not CONTROL.search(printed.encode())
 
 
 class Terminal:
