@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.masks.slabs import not_labels, require_labels
-from cryomamba.volumes import Volume, VolumeMeta
+from cryomamba.volumes import LabelVolume, Volume, VolumeMeta
+from cryomamba.volumes.labels import densities
 
 WITHIN: Final = "within"
 """Name of the field of a request that gives the mask; errors about the mask carry it in their ``details``."""
@@ -60,16 +60,15 @@ class Region:
         InvalidRequestError
             The mask is not on the tomogram's grid; see :func:`require_same_grid`.
         VolumeError
-            ``volume_unsupported``: it holds densities; see :func:`require_mask`. Also raised by `read`.
+            ``volume_unsupported``: it is not a mask; see :class:`~cryomamba.volumes.LabelVolume`.
         """
         require_same_grid(mask.meta, shape, voxel_size_A)
-        require_mask(mask)
-        name = mask.meta.name
+        labels = LabelVolume.of(mask)
 
         def read(where: Slices) -> Inside:
-            return _nonzero(_whole_numbers(mask.read_native(*where), name))
+            return _nonzero(labels.read_native(*where))
 
-        return cls(name, shape, read, mask.require_unchanged)
+        return cls(mask.meta.name, shape, read, mask.require_unchanged)
 
     @classmethod
     def of_array(cls, mask: npt.NDArray[Any], name: str = "") -> Self:
@@ -121,7 +120,9 @@ def require_same_grid(mask: VolumeMeta, shape: Shape, voxel_size_A: Spacing) -> 
 
 
 def require_mask(volume: Volume) -> None:
-    """Refuse densities: a mask has whole numbers, of whatever type; of a file of real numbers one plane is checked.
+    """Refuse densities by a look at one plane: a mask has whole numbers, of whatever type.
+
+    :class:`~cryomamba.volumes.LabelVolume` checks all voxels, which takes a pass over the file.
 
     Raises
     ------
@@ -129,16 +130,9 @@ def require_mask(volume: Volume) -> None:
         ``volume_unsupported``.
     """
     middle = volume.shape[0] // 2
-    if np.dtype(volume.header.dtype).kind == "f":
-        _whole_numbers(volume.read_native(slice(middle, middle + 1), slice(None), slice(None)), volume.meta.name)
-    else:
-        require_labels(volume.meta.name, volume.header.dtype)
-
-
-def _whole_numbers(block: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    if block.dtype.kind == "f" and not np.array_equal(block, np.rint(block)):
-        raise not_labels(name)
-    return block
+    plane = volume.read_native(slice(middle, middle + 1), slice(None), slice(None))
+    if plane.dtype.kind == "f" and not np.array_equal(plane, np.rint(plane)):
+        raise densities(volume.meta.name)
 
 
 def empty_region(name: str) -> InvalidRequestError:

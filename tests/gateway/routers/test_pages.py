@@ -199,3 +199,19 @@ async def test_without_tokens_no_sign_in_is_needed(services: Services, worker: W
         assert job.job_id in await page.value("document.querySelector('#jobs tr.selected').dataset.job")
         with pytest.raises(ValueError, match="TrustedHTML"):
             await page.value(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(MARKUP)})")
+
+
+@in_session
+@pytest.mark.parametrize("path", [*FILES, "/openapi.json"])
+async def test_a_public_answer_is_sent_once(services: Services, path: str) -> None:
+    """A client that has it already gets 304 and no body; another one gets the same bytes as the first."""
+    first, second = await services.http.get(path), await services.http.get(path)
+    tag = first.headers["ETag"]
+    assert (second.content, second.headers["ETag"]) == (first.content, tag)
+    for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        reply = await services.http.get(path, headers={"If-None-Match": condition})
+        assert (reply.status_code, reply.content, reply.headers["ETag"]) == (304, b"", tag)
+        assert reply.headers["Cache-Control"] == "no-cache"
+    assert (await services.http.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
+    head = await services.http.head(path)
+    assert (head.status_code, head.content, head.headers["ETag"]) == (200, b"", tag)
