@@ -82,15 +82,15 @@ def test_voxel_sizes_do_not_matter(size_A: tuple[float, float, float]) -> None:
     """At any voxel size, also if it differs along the axes, the same particles are picked."""
     z, y, x = (round(n * 12.5 / size) for n, size in zip(SHAPE, size_A, strict=True))
     _, picks = picked(engine(), balls((z, y, x), size_A), size_A)
-    assert agreement(picks.positions * size_A, CENTRES_A, 20) == (1, 1)
+    assert agreement(picks.positions * size_A, CENTRES_A, 30) == (1, 1)
 
 
 def test_the_minimum_distance_is_kept() -> None:
     """Of two particles closer than the minimum distance only the better one is picked."""
-    _, picks = picked(engine(min_distance_A=320.0), balls(), A12)
+    _, picks = picked(engine(min_distance_A=400.0), balls(), A12)
     apart = np.linalg.norm((picks.positions[:, None] - picks.positions) * 12.5, axis=2)
     assert 0 < len(picks) < len(CENTRES_A)
-    assert apart[~np.eye(len(picks), dtype=bool)].min() >= 320
+    assert apart[~np.eye(len(picks), dtype=bool)].min() >= 400
 
 
 def test_a_higher_threshold_keeps_the_best() -> None:
