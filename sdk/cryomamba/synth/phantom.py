@@ -1,11 +1,15 @@
 """Phantoms: density and labels from a specification."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cryomamba.errors import InvalidRequestError
+from cryomamba.synth.labels import draw_labels
 from cryomamba.synth.macromolecules import filament_spheres, particle_spheres
+from cryomamba.synth.objects import Membrane
 from cryomamba.synth.placement import PhantomGeometry, place_objects
 from cryomamba.synth.render import Canvas, draw_filament, draw_membrane, draw_spheres
 from cryomamba.synth.spec import FIDUCIAL, PARTICLE, FilamentKind, ParticleKind, PhantomSpec
@@ -59,8 +63,8 @@ class Phantom:
         return self.spec.seed
 
 
-def synthesize(spec: PhantomSpec) -> Phantom:
-    """Return the phantom of a specification.
+def synthesize(spec: PhantomSpec, labels: NDArray[Any] | None = None) -> Phantom:
+    """Return the phantom of a specification, or one whose membranes are where `labels` are.
 
     Positions are drawn in Å, so the same seed and physical size give the same objects at any voxel size.
     Memory is about 6 bytes per voxel for the result plus a few hundred MB; 512³ takes about half a minute.
@@ -68,23 +72,34 @@ def synthesize(spec: PhantomSpec) -> Phantom:
     Parameters
     ----------
     spec : PhantomSpec
+    labels : array of shape `spec.shape`, optional
+        Membrane density is drawn along the medial surface of all voxels that are not 0, and these voxels are the ground
+        truth, in place of the geometry of `spec`. With ``lamella=1`` nothing of it is cut off.
 
     Returns
     -------
     Phantom
         Density and labels, both ZYX.
+
+    Raises
+    ------
+    InvalidRequestError
+        The labels do not have the shape of `spec`.
     """
-    phantom = clean_phantom(spec)
+    phantom = clean_phantom(spec, labels)
     _degrade(phantom.density, spec)
     return phantom
 
 
-def clean_phantom(spec: PhantomSpec) -> Phantom:
-    """Return the phantom of a specification before imaging: matter is positive, a leaflet about 1 at 10 Å."""
-    objects = place_objects(spec)
+def clean_phantom(spec: PhantomSpec, labels: NDArray[Any] | None = None) -> Phantom:
+    """Return the phantom of `synthesize` before imaging: matter is positive, a leaflet about 1 at 10 Å."""
     canvas = Canvas.empty(spec.shape, spec.voxel_size_A)
-    for membrane in objects.membranes:
-        draw_membrane(canvas, membrane, spec.profile, spec.missing_wedge_deg)
+    if labels is None:
+        objects = place_objects(spec)
+        for membrane in objects.membranes:
+            draw_membrane(canvas, membrane, spec.profile, spec.missing_wedge_deg)
+    else:
+        objects = place_objects(spec, _draw_given(canvas, labels, spec))
     _draw_content(canvas, objects, spec)
     return Phantom(
         canvas.density,
@@ -98,6 +113,20 @@ def clean_phantom(spec: PhantomSpec) -> Phantom:
         tuple(filament.kind for filament in objects.filaments),
         spec,
     )
+
+
+def _draw_given(canvas: Canvas, labels: NDArray[Any], spec: PhantomSpec) -> list[Membrane]:
+    if labels.shape != spec.shape:
+        raise InvalidRequestError(
+            f"The labels have {_times(labels.shape)} voxels and the phantom has {_times(spec.shape)}.",
+            hint="Give the phantom the shape and the voxel size of the labels.",
+        )
+    thickness = np.random.default_rng([spec.seed, 3]).uniform(*spec.thickness_A)
+    return draw_labels(canvas, labels != 0, thickness, spec.profile, spec.missing_wedge_deg)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
 
 
 def _draw_content(canvas: Canvas, objects: PhantomGeometry, spec: PhantomSpec) -> None:

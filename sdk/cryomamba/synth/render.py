@@ -45,6 +45,11 @@ class Canvas:
         return float(np.cbrt(np.prod(self.voxel_size_A)) / np.sqrt(12))
 
     @property
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
+        """Density, labels and hidden membrane."""
+        return self.density, self.ground_truth, self.hidden
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along z, y, x."""
         z, y, x = self.density.shape
@@ -56,7 +61,7 @@ class Canvas:
 
     def planes(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]]:
         """Yield density, labels and hidden membrane of each z."""
-        yield from zip(self.density, self.ground_truth, self.hidden, strict=True)
+        yield from zip(*self.arrays, strict=True)
 
     def box(self, low_A: Points, high_A: Points) -> tuple[Indices, Indices]:
         """Return the first and the one-past-last voxel (z, y, x) of a box in Å, clipped to the volume."""
