@@ -24,9 +24,8 @@ def spec(**fields: object) -> PhantomSpec:
     return PhantomSpec.model_validate({"shape": SHAPE, "voxel_size_A": VOXEL_A, **CLEAN, **fields})
 
 
-@pytest.mark.parametrize("thickness", [22.0, 44.0, 66.0])
-@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.int32])
-def test_labels_of_any_kind_are_the_truth(thickness: float, dtype: type) -> None:
+@pytest.mark.parametrize(("dtype", "thickness"), [(np.bool_, 22.0), (np.int8, 44.0), (np.uint16, 66.0)])
+def test_labels_of_any_kind_are_the_truth(dtype: type, thickness: float) -> None:
     """Whatever the labels are called and however thick they are, the truth is where they are not 0."""
     inside = np.abs(radii()) <= thickness / 2
     phantom = clean_phantom(spec(), inside.astype(dtype))
