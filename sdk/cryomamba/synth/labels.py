@@ -9,11 +9,10 @@ from scipy import ndimage
 
 from cryomamba.synth.lattice import Lattice
 from cryomamba.synth.objects import Membrane, Samples
-from cryomamba.synth.profiles import PROFILES
-from cryomamba.synth.render import Canvas
-from cryomamba.synth.spec import MEMBRANE, ProfileName
+from cryomamba.synth.profiles import PROFILES, ProfileName
+from cryomamba.synth.render import Canvas, Hidden
+from cryomamba.synth.spec import MEMBRANE
 from cryomamba.synth.surfaces import Points
-from cryomamba.synth.wedge import in_missing_wedge
 
 _SLAB = 32
 _HALO_A = 160.0
@@ -77,7 +76,7 @@ def _derivatives(field: Points, voxels: NDArray[np.int64], size: Points) -> tupl
 
 
 def draw_labels(
-    canvas: Canvas, inside: Mask, thickness_A: float, profile: ProfileName, max_tilt_deg: float | None
+    canvas: Canvas, inside: Mask, thickness_A: float, profile: ProfileName, hidden: Hidden
 ) -> list[Membrane]:
     """Add a membrane along the medial surface of a mask; the mask itself becomes the ground truth.
 
@@ -95,7 +94,7 @@ def draw_labels(
             continue
         core = slice(first - low, first - low + _SLAB)
         slab = Canvas(*(a[low : low + len(part)][core] for a in canvas.arrays), canvas.voxel_size_A)
-        _draw_slab(slab, part, core, surface, thickness_A, profile, max_tilt_deg)
+        _draw_slab(slab, part, core, surface, thickness_A, profile, hidden)
         own = (surface.voxels[:, 0] >= core.start) & (surface.voxels[:, 0] < core.stop)
         up = np.array([low * canvas.voxel_size_A[0], 0, 0], np.float32)
         found.append((surface.points[own] + up, surface.normals[own]))
@@ -127,7 +126,7 @@ def _draw_slab(
     surface: MedialSurface,
     thickness_A: float,
     profile: ProfileName,
-    max_tilt_deg: float | None,
+    hidden: Hidden,
 ) -> None:
     """Draw what the medial surface of a part gives in its core; the `slab` has the planes of the core."""
     size = np.asarray(slab.voxel_size_A, np.float32)
@@ -144,4 +143,4 @@ def _draw_slab(
     distances = np.hypot(along, np.maximum(lateral - 1.5 * size.max(), 0)).astype(np.float32)
     where = tuple(hit.T)
     slab.density[where] = PROFILES[profile](distances, thickness_A, slab.blur_A)
-    slab.hidden[where] = in_missing_wedge(normal, max_tilt_deg) & part[core][where]
+    slab.hidden[where] = hidden(normal) & part[core][where]

@@ -1,14 +1,13 @@
 """Density across a membrane."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.spec import ProfileName
-
 Distances = NDArray[np.float32]
+ProfileName = Literal["bilayer", "line", "broad", "asymmetric", "studded"]
 _HEAD_GROUP_A = 7.0
 _STRONG_LEAFLET, _WEAK_LEAFLET = 1.3, 0.5
 
