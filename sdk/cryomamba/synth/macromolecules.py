@@ -46,7 +46,7 @@ def _proteasome(_diameter_A: float, _rng: np.random.Generator) -> Spheres:
         np.stack([np.full(7, height), 38 * np.cos(angles + turn), 38 * np.sin(angles + turn)], 1)
         for height, turn in ((-54, 0.0), (-18, 0.4), (18, 0.4), (54, 0.0))
     ]
-    return Spheres.of(np.concatenate(rings), 44, 0.85)
+    return Spheres.of(np.concatenate(rings), 50, 0.7)
 
 
 _PARTICLES: Final[Mapping[ParticleKind, Callable[[float, np.random.Generator], Spheres]]] = {

@@ -190,7 +190,19 @@ def draw_filament(canvas: Canvas, filament: Filament, *, tube: bool) -> None:
             if filament.diameter_A >= _HOLLOW_FROM_A:
                 wall -= soft_step(away - radius + 50, edge)
             canvas.density[z, low[1] : high[1], low[2] : high[2]] += wall
+        else:
+            # The subunits end at the planes across the ends of the line, a tube has round ends.
+            away[_beyond_ends(points, line).reshape(rows.shape)] = np.inf
         _label(canvas.ground_truth[z, low[1] : high[1], low[2] : high[2]], away <= radius, FILAMENT)
+
+
+def _beyond_ends(points: Points, line: Points) -> NDArray[np.bool_]:
+    """Return whether points (n, 3) near an end of a line lie past the plane across it."""
+    past_first = (points - line[0]) @ (line[0] - line[1]) > 0
+    past_last = (points - line[-1]) @ (line[-1] - line[-2]) > 0
+    middle = line[len(line) // 2]
+    nearer = [np.linalg.norm(points - end, axis=1) < np.linalg.norm(points - middle, axis=1) for end in line[[0, -1]]]
+    return np.asarray((past_first & nearer[0]) | (past_last & nearer[1]), np.bool_)
 
 
 def _distance_to_polyline(points: Points, line: Points) -> Points:

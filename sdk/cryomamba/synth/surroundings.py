@@ -85,7 +85,9 @@ def draw_crystals(canvas: Canvas, spec: PhantomSpec, rng: np.random.Generator) -
     for _ in range(spec.crystals):
         radius = min(rng.uniform(150, 700), 0.3 * depth)
         level = low[0] - 0.7 * radius if rng.random() < 0.5 else high[0] + 0.7 * radius
-        centre = np.array([np.clip(level, 0, depth), rng.uniform(0, height), rng.uniform(0, width)])
+        centre = np.array(
+            [np.clip(level, -0.5 * radius, depth + 0.5 * radius), rng.uniform(0, height), rng.uniform(0, width)]
+        )
         normals = unit_vectors(rng, 12)
         offsets = radius * rng.uniform(0.6, 1.0, 12)
         first, last = canvas.box(centre - 1.6 * radius, centre + 1.6 * radius)
