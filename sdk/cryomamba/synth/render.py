@@ -45,10 +45,10 @@ class Canvas:
         """Standard deviation in Å of the Gaussian that approximates averaging over a voxel."""
         return float(np.cbrt(np.prod(self.voxel_size_A)) / np.sqrt(12))
 
-    @property
-    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-        """Density, labels and hidden membrane."""
-        return self.density, self.ground_truth, self.hidden
+    def slab(self, first: int, last: int) -> "Canvas":
+        """Return the planes from `first` to before `last`; what is drawn there is drawn here."""
+        z = slice(first, last)
+        return Canvas(self.density[z], self.ground_truth[z], self.hidden[z], self.voxel_size_A)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,7 +62,7 @@ class Canvas:
 
     def planes(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]]:
         """Yield density, labels and hidden membrane of each z."""
-        yield from zip(*self.arrays, strict=True)
+        yield from zip(self.density, self.ground_truth, self.hidden, strict=True)
 
     def box(self, low_A: Points, high_A: Points) -> tuple[Indices, Indices]:
         """Return the first and the one-past-last voxel (z, y, x) of a box in Å, clipped to the volume."""

@@ -74,7 +74,9 @@ def draw_carbon(canvas: Canvas, spec: PhantomSpec, rng: np.random.Generator) -> 
     grain *= np.float32(0.35 * _CARBON_DENSITY / max(float(grain.std()), 1e-6)) if grain.size else 1
     for z, texture in zip(range(first, last), grain, strict=True):
         outside = max(start - z * size[0], z * size[0] - start - thickness)
-        film = soft_step(-beyond, 30.0 + canvas.blur_A) * soft_step(np.float32(outside), 20.0 + canvas.blur_A)
+        film = soft_step(-beyond, 30.0 + canvas.blur_A) * soft_step(
+            np.asarray(outside, np.float32), 20.0 + canvas.blur_A
+        )
         canvas.density[z] += film * (_CARBON_DENSITY + texture)
 
 
