@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cryomamba.atomic import remove_parts, write_atomically
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings, ipc_problem
+from cryomamba.system_errors import system_error
 from cryomamba.wire.constants import PROTOCOL_VERSION
 
 
@@ -77,8 +78,8 @@ class ConnectionFile(BaseModel):
                 "There is no connection file of a broker in the data directory.",
                 hint="Start the services with 'cryomamba run', or set CRYOMAMBA_HOME to their data directory.",
             ) from None
-        except (ValueError, ValidationError, OSError):
-            raise UnavailableError(
+        except (ValueError, ValidationError, OSError) as error:
+            raise system_error(error) or UnavailableError(
                 "The broker's connection file cannot be read.", hint="Restart the broker; it writes the file again."
             ) from None
 

@@ -39,7 +39,10 @@ class ErrorCode(StrEnum):
         return member
 
     BAD_REQUEST = "bad_request", "The request is malformed, or a field has an invalid value."
-    INVALID_PARAMETERS = "invalid_parameters", "An engine parameter is unknown, of the wrong type, or out of range."
+    INVALID_PARAMETERS = (
+        "invalid_parameters",
+        "An engine parameter is unknown, of the wrong type, or out of range, or the mask is on another grid.",
+    )
     UNKNOWN_ENGINE = "unknown_engine", "The server has no engine of this name."
     ENGINE_UNAVAILABLE = "engine_unavailable", "The engine is known but cannot run: a package is missing."
     PATH_FORBIDDEN = "path_forbidden", "The path is outside the allowed input directories."
@@ -63,6 +66,7 @@ class ErrorCode(StrEnum):
     NO_WORKER = "no_worker", "No inference service is connected."
     TIMEOUT = "timeout", "A service or client did not answer in time."
     INSUFFICIENT_STORAGE = "insufficient_storage", "The server's disk is full."
+    STORE_DAMAGED = "store_damaged", "The server's job store is damaged; whoever runs it must restore a backup."
     PROTOCOL = "protocol", "The other side uses another protocol or version."
     ENGINE_FAILED = "engine_failed", "The engine failed."
     OUT_OF_MEMORY = "out_of_memory", "The engine needed more memory than available."
@@ -211,6 +215,7 @@ _CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.NO_WORKER: UnavailableError,
     ErrorCode.TIMEOUT: UnavailableError,
     ErrorCode.INSUFFICIENT_STORAGE: UnavailableError,
+    ErrorCode.STORE_DAMAGED: UnavailableError,
     ErrorCode.PROTOCOL: ProtocolError,
     ErrorCode.ENGINE_FAILED: JobFailedError,
     ErrorCode.OUT_OF_MEMORY: JobFailedError,

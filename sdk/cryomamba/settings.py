@@ -91,7 +91,8 @@ class Settings(BaseSettings):
     max_unauthenticated: int = Field(
         512,
         ge=1,
-        description="Maximum number of connections without a valid token; for one more, the oldest of them is closed.",
+        description="Maximum number of connections without a valid token (gateway) or key (broker); for one more, the "
+        "oldest of them is closed.",
     )
     max_unauthenticated_per_address: int = Field(
         128,

@@ -18,6 +18,7 @@ from cryomamba.client.transport import ProgressCallback, UploadedFile
 from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, UnavailableError, VolumeError
 from cryomamba.models.files import FileRecord, UploadStatus
 from cryomamba.printable import file_text
+from cryomamba.system_errors import system_error
 
 SendRequest = Callable[..., Awaitable[httpx.Response]]
 
@@ -181,6 +182,8 @@ def _size(path: Path) -> int:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
+        if (of_the_machine := system_error(error)) is not None:
+            raise of_the_machine from None
         raise VolumeError(
             f"The file {path.name} cannot be read: {error.strerror}.",
             code=ErrorCode.VOLUME_NOT_FOUND if isinstance(error, FileNotFoundError) else ErrorCode.VOLUME_UNREADABLE,
@@ -198,8 +201,8 @@ def _add(digest: hashlib._Hash, path: Path, offset: int, size: int) -> None:
             while size and (chunk := file.read(min(size, _CHUNK))):
                 digest.update(chunk)
                 size -= len(chunk)
-    except OSError:
-        raise _changed() from None
+    except OSError as error:
+        raise system_error(error) or _changed() from None
     if size:
         raise _changed()
 
@@ -209,8 +212,8 @@ def _read(path: Path, offset: int, size: int) -> bytes:
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
-    except OSError:
-        raise _changed() from None
+    except OSError as error:
+        raise system_error(error) or _changed() from None
 
 
 def _changed() -> ConflictError:

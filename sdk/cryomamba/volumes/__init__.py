@@ -2,13 +2,14 @@
 
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.file_version import FileVersion
-from cryomamba.volumes.header_encoder import is_own_result
+from cryomamba.volumes.header_encoder import is_own_result, result_kind
 from cryomamba.volumes.header_fields import HeaderFields, blank_header
 from cryomamba.volumes.header_parser import parse_header
+from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mask_writer import MaskWriter
 from cryomamba.volumes.metadata import ExtendedHeader, VolumeMeta, VolumeWarning
 from cryomamba.volumes.mrc import Volume, inspect, open_volume
-from cryomamba.volumes.statistics import Histogram, Statistics, check_finite_sample, stream_statistics
+from cryomamba.volumes.statistics import Histogram, Statistics, Subset, check_finite_sample, stream_statistics
 from cryomamba.volumes.write import write_volume
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "FileVersion",
     "HeaderFields",
     "Histogram",
+    "LabelVolume",
     "MaskWriter",
     "Statistics",
+    "Subset",
     "Volume",
     "VolumeMeta",
     "VolumeWarning",
@@ -28,6 +31,7 @@ __all__ = [
     "open_volume",
     "parse_header",
     "resolve_below",
+    "result_kind",
     "stream_statistics",
     "verify_opened",
     "write_volume",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.printable import file_text
+from cryomamba.system_errors import system_error
 from cryomamba.volumes import compressed
 from cryomamba.volumes.file_version import FileVersion, changed
 from cryomamba.volumes.grid import Triple
@@ -291,6 +292,8 @@ def _open_regular(path: Path) -> io.FileIO:
             hint="Check the spelling, and that this computer can access the folder.",
         ) from error
     except (OSError, ValueError) as error:
+        if (of_the_machine := system_error(error)) is not None:
+            raise of_the_machine from error
         raise VolumeError(
             f"{path.name} cannot be opened.", hint="Check the permissions of the file and its folder."
         ) from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,28 @@ from cryomamba.volumes.voxel_file import BUFFER_NBYTES
 PERCENTILES = (0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 _SAMPLE = 1 << 19
 _BINS = 256
+_LEAST_RELATIVE_RANGE = 1e-6
 _SMALL_NBYTES = 64 << 20
 _SAMPLED_CHUNKS = 64
+_BLOCK_VOXELS = 1 << 22
+
+ReadInside = Callable[[tuple[slice, slice, slice]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """The voxels of a volume that its statistics are restricted to.
+
+    Attributes
+    ----------
+    read : callable
+        ``read((z, y, x) slices) -> bool ZYX``, True for these voxels.
+    count : int
+        How many there are.
+    """
+
+    read: ReadInside
+    count: int
 
 
 class Histogram(BaseModel):
@@ -45,9 +67,9 @@ class Statistics(BaseModel):
     Attributes
     ----------
     count : int
-        Number of voxels.
+        Number of voxels, of the subset if there is one.
     non_finite : int
-        Number of voxels that are NaN or infinite; the other values ignore them.
+        Number of voxels that are NaN or infinite, of the whole volume; the other values ignore them.
     minimum, maximum, mean, std : float
         Over all finite voxels; ``std`` is the population standard deviation.
     percentiles : dict of float to float
@@ -69,7 +91,11 @@ class Statistics(BaseModel):
 
 
 def stream_statistics(
-    volume: Volume, *, progress: Callable[[float], None] | None = None, cancelled: Callable[[], bool] | None = None
+    volume: Volume,
+    *,
+    within: Subset | None = None,
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Statistics:
     """Return the statistics of a volume from one pass in constant memory.
 
@@ -77,6 +103,8 @@ def stream_statistics(
     ----------
     volume : Volume
         Open volume.
+    within : Subset, optional
+        Only these voxels are measured; the whole volume is read.
     progress : callable, optional
         Called with the fraction done, about a hundred times and at the end.
     cancelled : callable, optional
@@ -90,23 +118,28 @@ def stream_statistics(
         ``cancelled``: `cancelled` returned True.
     """
     total = math.prod(volume.shape)
-    stride = sample_stride(total, volume.header.file_shape)
-    moments, sample, done, reported = Moments(), [], 0, 0.0
-    for chunk in volume.chunks():
+    count = total if within is None else within.count
+    stride = sample_stride(count, volume.header.file_shape)
+    moments, sample, done, seen, non_finite, reported = Moments(), [], 0, 0, 0, 0.0
+    for chunk in _whole(volume) if within is None else _inside(volume, within.read):
         if cancelled is not None and cancelled():
             raise JobFailedError("The job was cancelled.", code=ErrorCode.CANCELLED)
-        moments.add(chunk)
-        sample.append(chunk[-done % stride :: stride].astype(np.float32))
-        done += chunk.size
+        moments.add(chunk.values)
+        sample.append(chunk.values[-seen % stride :: stride].astype(np.float32))
+        seen += chunk.values.size
+        done += chunk.read
+        non_finite += chunk.non_finite
         if progress is not None and (done == total or done / total >= reported + 0.01):
             reported = done / total
             progress(reported)
     if not moments.count:
-        raise _not_finite(total, sampled=False)
-    percentiles, histogram = _distribution(np.concatenate(sample), moments)
+        raise _not_finite(moments.non_finite + non_finite, sampled=False)
+    sampled = np.concatenate(sample)
+    sampled = sampled[np.isfinite(sampled)]
+    percentiles, histogram = distribution(sampled if sampled.size else np.array([moments.mean]))
     return Statistics(
-        count=total,
-        non_finite=moments.non_finite,
+        count=count,
+        non_finite=moments.non_finite + non_finite,
         minimum=moments.minimum,
         maximum=moments.maximum,
         mean=moments.mean,
@@ -114,6 +147,32 @@ def stream_statistics(
         percentiles=percentiles,
         histogram=histogram,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Voxels to measure, how many were read for them, and how many of the others are not finite."""
+
+    values: NDArray[np.generic]
+    read: int
+    non_finite: int = 0
+
+
+def _whole(volume: Volume) -> Iterator[_Chunk]:
+    return (_Chunk(values, values.size) for values in volume.chunks())
+
+
+def _inside(volume: Volume, read: ReadInside) -> Iterator[_Chunk]:
+    depth, height, width = volume.shape
+    planes = max(1, _BLOCK_VOXELS // (height * width))
+    rows = min(height, max(1, _BLOCK_VOXELS // width))
+    for z in range(0, depth, planes):
+        for y in range(0, height, rows):
+            where = slice(z, min(z + planes, depth)), slice(y, min(y + rows, height)), slice(0, width)
+            block, inside = volume.read_native(*where), read(where)
+            outside = block[~inside]
+            bad = int(np.count_nonzero(~np.isfinite(outside))) if block.dtype.kind == "f" else 0
+            yield _Chunk(block[inside], block.size, bad)
 
 
 def check_finite_sample(volume: Volume) -> None:
@@ -144,17 +203,22 @@ def sample_stride(total: int, file_shape: tuple[int, int, int]) -> int:
     return stride
 
 
-def _distribution(sample: NDArray[np.float32], moments: Moments) -> tuple[dict[float, float], Histogram]:
-    finite = sample[np.isfinite(sample)]
-    if not finite.size:
-        finite = np.array([moments.mean], np.float32)
-    values = np.percentile(finite.astype(np.float64), PERCENTILES)
-    low, high = float(values[0]), float(values[-1])
-    # For equal edges numpy would make up a range.
-    spread = high if high > low else low + 1.0
-    counts, _ = np.histogram(np.clip(finite, low, high), _BINS, (low, spread))
+def distribution(sample: NDArray[np.floating[Any]]) -> tuple[dict[float, float], Histogram]:
+    """Return the percentiles and the histogram of finite values, at least one."""
+    # In 64 bits, neighbouring 32-bit numbers are far enough apart for bins between them, and none is too large.
+    wide = sample.astype(np.float64)
+    values = np.percentile(wide, PERCENTILES)
+    low, high = histogram_range(float(values[0]), float(values[-1]))
+    counts, _ = np.histogram(np.clip(wide, low, high), _BINS, (low, high))
     percentiles = dict(zip(PERCENTILES, (float(value) for value in values), strict=True))
-    return percentiles, Histogram(low=low, high=spread, counts=tuple(int(n) for n in counts))
+    return percentiles, Histogram(low=low, high=high, counts=tuple(int(n) for n in counts))
+
+
+def histogram_range(low: float, high: float, bins: int = _BINS) -> tuple[float, float]:
+    """Return the outer edges of a histogram or of a display window, widened upwards if the values hardly differ."""
+    if high - low > bins * math.ulp(max(abs(low), abs(high))):
+        return low, high
+    return low, low + max(1.0, abs(low) * _LEAST_RELATIVE_RANGE)
 
 
 def _not_finite(found: int, *, sampled: bool) -> VolumeError:

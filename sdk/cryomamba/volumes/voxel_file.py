@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.atomic import disk_full_translated
 from cryomamba.errors import ErrorCode, VolumeError
+from cryomamba.system_errors import system_errors_translated
 from cryomamba.volumes.header_fields import HeaderFields
 
 BUFFER_NBYTES = 1 << 20
@@ -161,7 +161,7 @@ class VoxelFile:
 
     def _put(self, data: NDArray[np.uint8], offset: int) -> None:
         view, done = data.data, 0
-        with self._lock, disk_full_translated():
+        with self._lock, system_errors_translated():
             self._file.seek(offset)
             while done < len(view):
                 done += self._file.write(view[done:]) or 0

@@ -7,11 +7,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryomamba.client.bus_requester import BusRequester, Reply
+from cryomamba.engines.api import Estimate
 from cryomamba.errors import (
     ConflictError,
     CryoMambaError,
@@ -24,6 +25,7 @@ from cryomamba.errors import (
 from cryomamba.models.base import Request
 from cryomamba.models.jobs import Artifact, JobError, Progress
 from cryomamba.settings import Settings
+from cryomamba.volumes import VolumeWarning
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.messages import JOB_FAIL, JOB_FINISH, JOB_RENEW, PROGRESS
 from cryomamba.wire.requests import Claimed, Fail, Finish, ProgressReport, Renew, Renewed
@@ -32,6 +34,7 @@ from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
 from cryomamba_inference.limits import exceeded
 from cryomamba_inference.pipe import Message
+from cryomamba_server.attempt_files import attempt_folder, remove_attempt_folder
 from cryomamba_server.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ _PROGRESS_INTERVAL_S = 0.5
 @dataclass(frozen=True, slots=True)
 class _Result:
     artifacts: tuple[Artifact, ...] = ()
+    warnings: tuple[VolumeWarning, ...] = ()
+    estimates: dict[str, Estimate] = field(default_factory=dict)
     error: CryoMambaError | None = None
 
 
@@ -79,6 +84,7 @@ class Attempt:
         self._cancelling = self._forced = False
         self._result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
+        self._published: Path | None = None
 
     async def run(self) -> None:
         """Run the job, publish its files and report the result; a compute process in an uncertain state is killed."""
@@ -95,12 +101,14 @@ class Attempt:
             )
             result = await self._supervise()
             if result.error is None:
-                await self._finish(folder, result.artifacts)
+                await self._finish(folder, result)
             else:
                 await self._fail(result.error)
         except _LeaseLost:
             log.warning("Job %s, attempt %d: the lease is lost; its files are deleted.", self.job_id, self.number)
             await self._child.end()
+            if self._published is not None:
+                await asyncio.to_thread(remove_attempt_folder, self._published)
         except (CryoMambaError, OSError) as error:
             log.exception("Job %s could not be finished.", self.job_id)
             try:
@@ -111,12 +119,20 @@ class Attempt:
                 # The lease will expire, and the broker counts the attempt as lost.
                 log.error("The result of job %s could not be reported: %s", self.job_id, refusal)
 
-    async def _finish(self, folder: Path, artifacts: tuple[Artifact, ...]) -> None:
+    async def _finish(self, folder: Path, result: _Result) -> None:
         # Only the attempt that holds the lease may publish files under their final names.
         renew = Renew(job=self.job_id, worker=self._worker, attempt=self.number)
         await self._request_until_answered(JOB_RENEW, renew)
-        publish(folder, self._settings.artifacts / self.job_id, artifacts)
-        body = Finish(job=self.job_id, worker=self._worker, attempt=self.number, artifacts=artifacts)
+        self._published = attempt_folder(self._settings.artifacts, self.job_id, self.number)
+        publish(folder, self._published, result.artifacts)
+        body = Finish(
+            job=self.job_id,
+            worker=self._worker,
+            attempt=self.number,
+            artifacts=result.artifacts,
+            warnings=result.warnings,
+            estimates=result.estimates,
+        )
         await self._request_until_answered(JOB_FINISH, body)
         log.info("Job %s is finished.", self.job_id)
 
@@ -145,7 +161,8 @@ class Attempt:
                 self._progressed.set()
             case "done":
                 artifacts = tuple(Artifact.model_validate(artifact) for artifact in message["artifacts"])
-                self._result.set_result(_Result(artifacts))
+                warnings = tuple(VolumeWarning.model_validate(warning) for warning in message["warnings"])
+                self._result.set_result(_Result(artifacts, warnings, message["estimates"]))
             case "failed":
                 self._result.set_result(_Result(error=error_from_payload(message["error"])))
             case "exited":
@@ -242,7 +259,10 @@ class Attempt:
         while True:
             try:
                 return await self._request(type_, body, timeout_s=self._lease_s)
-            except UnavailableError:
+            except UnavailableError as error:
+                # For example a disk that is read-only: repeating it cannot help.
+                if not error.retryable:
+                    raise
                 await asyncio.sleep(_RETRY_S)
 
     async def _request(self, type_: str, body: Request, *, timeout_s: float) -> Reply:

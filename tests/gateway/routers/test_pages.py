@@ -20,6 +20,7 @@ from tests.gateway.chromium import Tab, tab
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
 from cryomamba.testing import wait_until_async
+from cryomamba.volumes import VolumeWarning
 from cryomamba_gateway.png import slice_png
 from cryomamba_gateway.routers.pages import FILES
 from cryomamba_server.tokens import Scope, TokenStore
@@ -130,9 +131,11 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
         job = await submit_and_watch(page, services, worker, ball)
         await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=f"{MARKUP}\x1b[2J\u202eabc"))
         await page.until("document.getElementById('job-status').textContent.includes('failed')")
+        assert not await page.value("document.getElementById('job-warnings').checkVisibility()")
         assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-status")
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
+        await see_findings(page, services, worker)
 
         tokens.revoke(info.id)
         await page.until("document.getElementById('sign-in').checkVisibility()")
@@ -150,6 +153,20 @@ async def sign_in(page: Tab, token: str) -> None:
     await page.value(f"document.getElementById('token').value = {json.dumps(token)}")
     await page.value("document.querySelector('#sign-in button').click()")
     await page.until("document.getElementById('content').checkVisibility()")
+
+
+async def see_findings(page: Tab, services: Services, worker: Worker) -> None:
+    """See what was found in a finished job: warnings, as text, and what the engine has estimated."""
+    await services.submit(volume={"shape": [8, 8, 8]}, name="checked")
+    job = await worker.claim()
+    warning = VolumeWarning(code="mask_empty", message=f"Empty {MARKUP}.", hint="Look.")
+    estimates = {"contrast": "dark", "contrast_margin": 0.1234, "tilt_range_deg": 60.0}
+    await worker.finish(job, {}, warnings=(warning,), estimates=estimates)
+    await page.until(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a') !== null")
+    await page.value(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a').click()")
+    await page.until("document.getElementById('job-status').textContent.includes('completed')")
+    assert await page.text("#job-warnings li") == f"Empty {MARKUP}. Look."
+    assert await page.text("#job-estimates") == "Estimated: contrast dark, contrast margin 0.123, tilt range 60 °"
 
 
 async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:
@@ -182,3 +199,19 @@ async def test_without_tokens_no_sign_in_is_needed(services: Services, worker: W
         assert job.job_id in await page.value("document.querySelector('#jobs tr.selected').dataset.job")
         with pytest.raises(ValueError, match="TrustedHTML"):
             await page.value(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(MARKUP)})")
+
+
+@in_session
+@pytest.mark.parametrize("path", [*FILES, "/openapi.json"])
+async def test_a_public_answer_is_sent_once(services: Services, path: str) -> None:
+    """A client that has it already gets 304 and no body; another one gets the same bytes as the first."""
+    first, second = await services.http.get(path), await services.http.get(path)
+    tag = first.headers["ETag"]
+    assert (second.content, second.headers["ETag"]) == (first.content, tag)
+    for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        reply = await services.http.get(path, headers={"If-None-Match": condition})
+        assert (reply.status_code, reply.content, reply.headers["ETag"]) == (304, b"", tag)
+        assert reply.headers["Cache-Control"] == "no-cache"
+    assert (await services.http.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
+    head = await services.http.head(path)
+    assert (head.status_code, head.content, head.headers["ETag"]) == (200, b"", tag)
