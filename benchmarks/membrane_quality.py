@@ -1,6 +1,6 @@
 """Quality of the engine 'membrane': F1 with one voxel of tolerance, against common ridge filters.
 
-Phantoms of `cryomamba synth` and scenes of another make (`scenes/organelles.py`), three voxel sizes. Noise is the
+Phantoms of the families `vesicles` (*phantom*) and `organelles`, three voxel sizes. Noise is the
 standard deviation in a voxel of 10 Å in units of a leaflet's density, on the scale of `PhantomSpec`: low is 0.5,
 middle 1, high 2, above 3. All but the last are cleaner than most raw data. All have a missing wedge of ±60°, gold,
 crowding and vacuum above and below. Membranes inside the missing wedge count. Seeds 521 and 522;
@@ -20,7 +20,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from benchmarks.peers import baseline_plate_filter, ridge_filters
-from benchmarks.scenes import organelles
 from numpy.typing import NDArray
 
 from cryomamba.engines.api import Tile, VolumeContext
@@ -40,10 +39,8 @@ Truth = NDArray[np.uint8]
 
 def volume(family: str, voxel_A: float, noise: float, seed: int) -> tuple[Density, Truth]:
     shape = SHAPES[voxel_A]
-    if family == "organelles":
-        made = organelles.make(shape, voxel_A, seed=seed, noise=noise)
-        return made.density, made.ground_truth
-    phantom = synthesize(PhantomSpec(shape=shape, voxel_size_A=voxel_A, seed=seed, noise=noise))
+    name = "vesicles" if family == "phantom" else family
+    phantom = synthesize(PhantomSpec(family=name, shape=shape, voxel_size_A=voxel_A, seed=seed, noise=noise))
     return phantom.density, phantom.ground_truth
 
 
