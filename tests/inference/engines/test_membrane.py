@@ -30,9 +30,9 @@ A12 = (12.5, 12.5, 12.5)
 
 
 def mask_of(data: npt.NDArray[Any], size_A: Size = A12, **parameters: Any) -> npt.NDArray[Any]:
-    """Return the mask of a volume, computed as one tile, without a minimum volume."""
+    """Return what is more probably membrane than not, computed as one tile, without a minimum volume."""
     volume = np.asarray(data, np.float32)
-    engine = prepared(volume, size_A, **{"min_volume_nm3": 0.0, **parameters})
+    engine = prepared(volume, size_A, **{"min_volume_nm3": 0.0, "high": 128, **parameters})
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
     return apply_thresholds(scores_of(engine, shape), engine.thresholds())
 
