@@ -155,16 +155,15 @@ def through_gateway(
 def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -> dict[str, Any]:
     """Score the mask against the ground truth, draw the picture, and collect the results."""
     from cryomamba.synth import score_mask
-    from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
+    from cryomamba.synth.spec import MEMBRANE
     from cryomamba.volumes import open_volume
     from cryomamba_cli.picture import draw, views
 
     with open_volume(files.mask) as mask:
         found = mask.read_native(slice(None), slice(None), slice(None)) != 0
-    in_wedge = phantom.ground_truth == MEMBRANE_IN_WEDGE
-    truth = (phantom.ground_truth == MEMBRANE) | in_wedge
+    truth = phantom.ground_truth == MEMBRANE
     score = score_mask(found, phantom.ground_truth)
-    visible = score_mask(found, phantom.ground_truth, ignore=in_wedge)
+    visible = score_mask(found, phantom.ground_truth, ignore=phantom.membrane_in_wedge)
     shown = views(phantom.density, found, truth, phantom.voxel_size_A)
     draw(shown, mask_name=f"mask of '{record.engine}', F1 {score.f1:.3f}").save(files.picture)
     return {

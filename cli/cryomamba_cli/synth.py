@@ -17,8 +17,19 @@ if TYPE_CHECKING:
     from cryomamba.synth import Phantom, PhantomSpec
 
 
+def _list_families(asked: bool) -> None:
+    if asked:
+        from cryomamba.synth import FAMILIES
+
+        output.facts([(name, family.description) for name, family in FAMILIES.items()])
+        raise typer.Exit
+
+
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT.mrc", help="Tomogram to write.")],
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="NAME", help="Kind of phantom; --list-families shows them.")
+    ] = None,
     size: Annotated[
         str, typer.Option("--shape", metavar="Z,Y,X", help="Size in voxels: one number, or three as z,y,x.")
     ] = "128,256,256",
@@ -31,12 +42,17 @@ def synth(
         Path | None,
         typer.Option("--truth", help="Ground-truth mask to write; OUT__truth.mrc next to the tomogram if not given."),
     ] = None,
+    _listed: Annotated[
+        bool,
+        typer.Option("--list-families", is_eager=True, callback=_list_families, help="List the families and exit."),
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Write a synthetic tomogram with its ground truth: a mask, and tables of particle and filament coordinates."""
     truth = truth or result_path(out, "truth")
-    spec = phantom_spec(size, voxel, seed, param or [])
+    kind = [] if family is None else [f"family={family}"]
+    spec = phantom_spec(size, voxel, seed, [*kind, *(param or [])])
     tables = {kind: truth.with_name(f"{stem(truth)}_{kind}.csv") for kind in _pick_kinds(spec)}
     for path in (out, truth, *tables.values()):
         require_absent(path, force=force)

@@ -42,3 +42,10 @@ def apply_wedge(volume: NDArray[np.float32], voxel_size_A: tuple[float, float, f
         spectrum = np.fft.rfft2(volume[:, rows], axes=(0, 2))
         spectrum *= transfer[:, None, :]
         volume[:, rows] = np.fft.irfft2(spectrum, s=(depth, width), axes=(0, 2))
+
+
+def in_missing_wedge(normals: NDArray[np.float32], max_tilt_deg: float | None) -> NDArray[np.bool_]:
+    """Return whether unit normals (n, 3) of membranes lie in the missing wedge, so that the tilt series hides them."""
+    if max_tilt_deg is None:
+        return np.zeros(len(normals), np.bool_)
+    return np.asarray(np.abs(normals[:, 0]) > np.tan(np.radians(max_tilt_deg)) * np.abs(normals[:, 2]), np.bool_)
