@@ -31,7 +31,7 @@ def random_density(shape: tuple[int, int, int] = (24, 40, 48)) -> Volume:
 def angle_from_xy(shape: tuple[int, ...], across: Literal["x", "y"]) -> npt.NDArray[np.float64]:
     """Return the angle of every frequency above the plane of the grid, seen along the tilt axis, in degrees."""
     kz, ky, kx = np.meshgrid(*(np.fft.fftfreq(n) for n in shape), indexing="ij")
-    return np.degrees(np.arctan2(np.abs(kz), np.abs(kx if across == "x" else ky)))
+    return np.asarray(np.degrees(np.arctan2(np.abs(kz), np.abs(kx if across == "x" else ky))))
 
 
 def energy(volume: Volume, where: npt.NDArray[np.bool_]) -> float:
@@ -84,7 +84,7 @@ def test_a_defocused_image_lacks_the_frequencies_of_the_zeros(reconstruction: st
     zero = zeros_of_the_transfer(40_000.0, 1)[0]
     flat = angle_from_xy(density.shape, "x") < 40
     near, beside = (flat & (np.abs(k / (zero * f) - 1) < 0.03) for f in (1.0, 0.75))
-    settings = {"voxel": (8.0, 8.0, 8.0), "reconstruction": reconstruction}
+    settings: dict[str, Any] = {"voxel": (8.0, 8.0, 8.0), "reconstruction": reconstruction}
     with_it, without = imaged(density, defocus_um=4.0, **settings), imaged(density, **settings)
     assert energy(with_it, near) / energy(with_it, beside) < (0.06 if reconstruction == "fourier" else 0.15)
     assert energy(without, near) / energy(without, beside) > 0.5
@@ -207,7 +207,7 @@ def test_a_point_is_reconstructed_where_it_is(
     density = np.zeros((20, 30, 34), np.float32)
     density[13, 9, 21] = 100
     made = imaged(density, voxel, reconstruction=reconstruction, tilt_axis=axis)
-    assert np.unravel_index(made.argmax(), made.shape) == (13, 9, 21)
+    assert [int(index) for index in np.unravel_index(made.argmax(), made.shape)] == [13, 9, 21]
 
 
 def test_back_projection_keeps_scale_and_phase_of_what_it_measures() -> None:
@@ -271,7 +271,7 @@ def test_rounded_values_are_those_of_the_type() -> None:
 def test_padding_is_constant_and_all_else_is_as_without() -> None:
     """Margins and corners have one value; measured voxels do not change, and the region tells which they are."""
     density = random_density((24, 40, 40))
-    settings = {"padding": (0.25, 0.1, 0.0), "corners_deg": 20.0, "padding_value": 3.0, "noise": 1.0}
+    settings: dict[str, Any] = {"padding": (0.25, 0.1, 0.0), "corners_deg": 20.0, "padding_value": 3.0, "noise": 1.0}
     made, plain = imaged(density, **settings), imaged(density, noise=1.0)
     inside = measured_region((24, 40, 40), ImagingSpec(**{**CLEAN, **settings}))
     assert np.unique(made[~inside]).size == 1
@@ -299,7 +299,7 @@ def test_the_seed_decides_the_noise_and_nothing_else_changes(reconstruction: str
     """The same arguments give the same tomogram, another seed other noise; the density is left as it was."""
     density = random_density((16, 24, 24))
     kept = density.copy()
-    settings = {"noise": 1.0, "reconstruction": reconstruction}
+    settings: dict[str, Any] = {"noise": 1.0, "reconstruction": reconstruction}
     first, again, other = imaged(density, **settings), imaged(density, **settings), imaged(density, seed=6, **settings)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

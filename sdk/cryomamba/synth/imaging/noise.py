@@ -26,7 +26,7 @@ def add_white_noise(volume: Volume, deviation: float, rng: np.random.Generator) 
 
 
 def colour_noise(
-    spectrum: NDArray[np.complex64], shape: tuple[int, ...], voxel_size_A: Voxel, spec: ImagingSpec
+    spectrum: NDArray[np.complexfloating], shape: tuple[int, ...], voxel_size_A: Voxel, spec: ImagingSpec
 ) -> None:
     """Give the spectrum of white noise the colour of `spec`, in place; the standard deviation stays.
 

@@ -23,7 +23,7 @@ def fourier_crop(volume: Volume, factor: int) -> Volume:
     z, y, x = (n // factor for n in volume.shape)
     spectrum = np.fft.rfftn(volume[: z * factor, : y * factor, : x * factor])
     for axis, size in enumerate((z, y)):
-        keep = np.fft.fftfreq(size, 1 / size).astype(int)
+        keep = np.rint(np.fft.fftfreq(size, 1 / size)).astype(int)
         spectrum = np.take(spectrum, keep % spectrum.shape[axis], axis)
     spectrum = spectrum[:, :, : x // 2 + 1]
     for axis, size in enumerate((z, y, x)):
@@ -115,4 +115,4 @@ def rounded(volume: Volume, kind: str) -> Volume:
     if kind == "float16":
         return volume.astype(np.float16).astype(np.float32)
     steps = np.rint((volume - volume.mean()) * (_INT8_STEPS / volume.std()))
-    return np.clip(steps, -128, 127).astype(np.float32)
+    return np.asarray(np.clip(steps, -128, 127), np.float32)

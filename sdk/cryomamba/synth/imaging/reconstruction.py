@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cryomamba.synth.imaging.frequencies import Voxel, measured_frequencies, measured_share
 from cryomamba.synth.imaging.noise import noise_deviation
 from cryomamba.synth.imaging.spec import ImagingSpec
-from cryomamba.synth.imaging.tilt_series import Field, Grid, add_back_projection, project, tilt_angles
+from cryomamba.synth.imaging.tilt_series import Field, Grid, Positions, add_back_projection, project, tilt_angles
 from cryomamba.synth.imaging.transfer import contrast_transfer, membrane_gain
 
 _CUTOFF, _FALLOFF = 0.4, 0.05
@@ -26,7 +26,8 @@ def reconstruct(density: Field, voxel_size_A: Voxel, spec: ImagingSpec, rng: np.
     parts = [_one_series(density, voxel_size_A, spec, axis, rng) for axis in spec.tilt_axes]
     if len(parts) == 1:
         return parts[0]
-    total, count = np.zeros((), np.complex64), np.zeros((), np.float32)
+    total: NDArray[np.complexfloating] = np.zeros(1, np.complex64)
+    count: NDArray[np.float32] = np.zeros(1, np.float32)
     for part, axis in zip(parts, spec.tilt_axes, strict=True):
         alone = spec.model_copy(update={"tilt_axis": axis, "dual_axis": False})
         measured = measured_frequencies(density.shape, voxel_size_A, alone)
@@ -55,7 +56,7 @@ def _one_series(density: Field, voxel_size_A: Voxel, spec: ImagingSpec, axis: st
 
 
 def _pictures(
-    volume: Field, grid: Grid, angles: NDArray[np.float64], pixel_A: tuple[float, float], spec: ImagingSpec
+    volume: Field, grid: Grid, angles: Positions, pixel_A: tuple[float, float], spec: ImagingSpec
 ) -> list[Field]:
     """Return the images of a series; the specimen continues beyond the volume, by reflection."""
     margin = _margin(grid)
@@ -70,7 +71,7 @@ def _pictures(
     return [np.fft.irfft2(np.fft.rfft2(p) * transfer, shape, axes=(0, 1)).astype(np.float32) for p in pictures]
 
 
-def back_projected(pictures: Sequence[Field], grid: Grid, angles: NDArray[np.float64]) -> Field:
+def back_projected(pictures: Sequence[Field], grid: Grid, angles: Positions) -> Field:
     """Return the weighted back-projection (z, u, v) of images (u, v): a ramp filter, then back-projection.
 
     Densities that the series measures keep their scale: the integral over the angles is that of the inverse Radon
@@ -90,7 +91,7 @@ def back_projected(pictures: Sequence[Field], grid: Grid, angles: NDArray[np.flo
     return volume
 
 
-def sirt(pictures: Sequence[Field], grid: Grid, angles: NDArray[np.float64], iterations: int) -> Field:
+def sirt(pictures: Sequence[Field], grid: Grid, angles: Positions, iterations: int) -> Field:
     """Return the reconstruction (z, u, v) after some iterations of SIRT, from 0 (Gilbert, J. Theor. Biol. 1972).
 
     It is computed for a wider volume, because tilted images show what lies beside the volume.
@@ -106,7 +107,7 @@ def sirt(pictures: Sequence[Field], grid: Grid, angles: NDArray[np.float64], ite
     for _ in range(iterations):
         change = np.zeros_like(volume)
         for picture, angle, length in zip(pictures, angles, lengths, strict=True):
-            rest = (picture - project(volume, grid, angle, pixels)) / np.maximum(length, 1)
+            rest = np.asarray((picture - project(volume, grid, angle, pixels)) / np.maximum(length, 1), np.float32)
             add_back_projection(change, grid, float(angle), rest)
         volume += change / np.maximum(seen, 1)
     return volume[:, margin : shape[1] - margin]
@@ -131,7 +132,7 @@ def _margin(grid: Grid) -> int:
     return min(grid.depth // 2, grid.width - 1)
 
 
-def _noise_gain(grid: Grid, angles: NDArray[np.float64]) -> float:
+def _noise_gain(grid: Grid, angles: Positions) -> float:
     """Return the standard deviation that white noise of deviation 1 has after weighted back-projection."""
     rng = np.random.default_rng(0)
     pictures = [rng.standard_normal((grid.width, _TRIAL_WIDTH), np.float32) for _ in angles]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
-Positions = NDArray[np.float64]
+Positions = NDArray[np.floating]
 _OVERSAMPLING = 8
 """Images are interpolated linearly to this many pixels for one, so that back-projection can take the nearest."""
 
@@ -37,7 +37,7 @@ class Grid:
 def tilt_angles(max_tilt_deg: float, step_deg: float) -> Positions:
     """Return the angles of a series in radians, symmetrical about 0."""
     count = int(np.floor(max_tilt_deg / step_deg + 1e-9))
-    return np.radians(np.arange(-count, count + 1) * step_deg)
+    return np.asarray(np.radians(np.arange(-count, count + 1) * step_deg))
 
 
 def project(volume: Field, grid: Grid, angle: float, pixels: int) -> Field:

@@ -25,7 +25,7 @@ def contrast_transfer(square: NDArray[np.floating], spec: ImagingSpec) -> NDArra
     """Return the contrast transfer with its envelope at squared frequencies in 1/Å²."""
     envelope = np.exp(-0.25 * spec.b_factor_A2 * square)
     if spec.defocus_um is None:
-        return envelope.astype(np.float32)
+        return np.asarray(envelope, np.float32)
     wavelength = wavelength_A(spec.voltage_kV)
     defocus = np.pi * wavelength * spec.defocus_um * 1e4 * square
     aberration = 0.5 * np.pi * spec.cs_mm * 1e7 * wavelength**3 * square**2
