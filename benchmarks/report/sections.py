@@ -12,7 +12,7 @@ from scipy import ndimage
 
 MASK, OUTLINE = (255, 130, 0), (0, 190, 255)
 _OPACITY = 0.45
-_SCALE = 2
+_SCALE = 3
 _GAP = 6
 Plane = NDArray[np.float32]
 Flags = NDArray[np.bool_]
