@@ -101,7 +101,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             geometry="envelope",
             profile="asymmetric",
             bound_particles=0.5,
-            crowding_noise=0.3,
+            crowding_noise=0.2,
         ),
         "rims": _family(
             "broken membranes: sheets and vesicles with holes and free edges, broad, contaminated with ice crystals",

@@ -107,6 +107,15 @@ class Lattice:
         field = ndimage.gaussian_filter(field, sigma, mode="wrap", truncate=3.5)
         return np.asarray((field - field.mean()) / field.std(), np.float32)
 
+    def distance_from(self, points: Points) -> SampledSurface:
+        """Return the distance in Å from scattered `points` (n, 3), to about half the spacing; it has no sides."""
+        free = np.ones(self.shape, np.bool_)
+        cells = np.rint(points / SPACING_A).astype(int) + _MARGIN
+        cells = cells[((cells >= 0) & (cells < self.shape)).all(axis=1)]
+        free[tuple(cells.T)] = False
+        away = ndimage.distance_transform_edt(free, SPACING_A).astype(np.float32)
+        return SampledSurface(away, (SPACING_A,) * 3, -_MARGIN * SPACING_A)
+
     def surface(self, values: Field) -> SampledSurface:
         """Return the zero set of `values`, with creases rounded."""
         rounded = ndimage.gaussian_filter(signed_distance(values), _ROUNDING)

@@ -99,20 +99,20 @@ def _frames(line: Vectors) -> tuple[Vectors, Vectors]:
     return side, np.cross(tangents, side)
 
 
-def studs(points: Vectors, normals: Vectors, side: int, rng: np.random.Generator) -> Spheres:
-    """Return proteins that sit on a membrane at `points` (n, 3).
+def atp_synthases(points: Vectors, outward: Vectors) -> Spheres:
+    """Return heads of 95 Å on stalks that stand on a membrane at `points` (n, 3), towards unit vectors `outward`."""
+    return Spheres.joined([Spheres.of(points + 120 * outward, 95, 0.9), Spheres.of(points + 55 * outward, 36, 0.5)])
 
-    A third are ATP-synthase-like, a head of 95 Å on a stalk, all on one `side` (+1 or −1) of the membrane; the others
-    are small domains on either side.
-    """
+
+def studs(points: Vectors, normals: Vectors, rng: np.random.Generator) -> Spheres:
+    """Return proteins on a membrane at `points` (n, 3): a third are ATP synthases on one side, others small domains."""
     heads = rng.random(len(points)) < 1 / 3
     either = rng.choice([-1.0, 1.0], (len(points), 1))
-    stalked, out = points[heads], normals[heads] * side
     others, away = points[~heads], (normals * either)[~heads]
+    domains = others + rng.uniform(42, 65, (len(others), 1)) * away
     return Spheres.joined(
         [
-            Spheres.of(stalked + 120 * out, 95, 0.9),
-            Spheres.of(stalked + 55 * out, 36, 0.5),
-            Spheres.of(others + rng.uniform(42, 65, (len(others), 1)) * away, rng.uniform(36, 70, len(others)), 0.7),
+            atp_synthases(points[heads], normals[heads] * rng.choice([-1, 1])),
+            Spheres.of(domains, rng.uniform(36, 70, len(others)), 0.7),
         ]
     )

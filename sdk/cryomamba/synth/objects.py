@@ -12,6 +12,15 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Points (n, 3) spread evenly over a surface, the unit normals (n, 3) there, and the area in Å² of each point."""
+
+    points: Vectors
+    normals: Vectors
+    area_A2: float
+
+
+@dataclass(frozen=True)
 class Membrane:
     """A surface with a thickness.
 
@@ -27,6 +36,8 @@ class Membrane:
         Distance from the centre in Å beyond which there is none of it.
     bound : Surface or None
         Where its function is positive the membrane is cut off, so that it ends in an open rim.
+    samples : Samples or None
+        Points on a membrane whose surface has no sides.
     """
 
     surface: Surface
@@ -34,6 +45,7 @@ class Membrane:
     centre: Vectors
     reach_A: float
     bound: Surface | None = None
+    samples: Samples | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,9 @@ def points_on(
     membrane: Membrane, per_square_A: float, extent_A: tuple[float, float, float], rng: np.random.Generator
 ) -> tuple[Points, Points]:
     """Draw points (n, 3) on a membrane, about `per_square_A` of them in 1 Å², and the unit normals there."""
+    if membrane.samples is not None:
+        drawn = rng.random(len(membrane.samples.points)) < per_square_A * membrane.samples.area_A2
+        return membrane.samples.points[drawn], membrane.samples.normals[drawn]
     shell = 60.0
     low = np.maximum(0, membrane.centre - membrane.reach_A)
     high = np.minimum(extent_A, membrane.centre + membrane.reach_A)

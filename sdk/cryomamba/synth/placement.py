@@ -39,20 +39,19 @@ class PhantomGeometry:
     lamella_surfaces: tuple[Sheet, Sheet] | None
 
 
-def place_objects(spec: PhantomSpec, given: Membrane | None = None) -> PhantomGeometry:
+def place_objects(spec: PhantomSpec, given: list[Membrane] | None = None) -> PhantomGeometry:
     """Place the objects of `spec`; each kind has its own random stream, so kinds do not affect each other.
 
-    With a `given` membrane, the geometry of `spec` is left out and the other objects keep clear of that membrane.
+    With `given` membranes, the geometry of `spec` is left out, and the other objects keep clear of those.
     """
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(spec.seed).spawn(7)]
-    structure = place_structure(spec, streams[0]) if given is None else Structure([given], Spheres.joined([]))
+    structure = place_structure(spec, streams[0]) if given is None else Structure(given, Spheres.joined([]))
     membranes = structure.membranes
     proteins = [structure.proteins]
     if spec.profile == "studded":
-        side = int(streams[6].choice([-1, 1])) if spec.geometry != "cristae" else -1
-        for membrane in membranes[1::2] if spec.geometry == "cristae" else membranes:
+        for membrane in membranes:
             places = points_on(membrane, _STUDS_PER_SQUARE_A, spec.extent_A, streams[6])
-            proteins.append(studs(*places, side, streams[6]))
+            proteins.append(studs(*places, streams[6]))
     particles = _particles(spec, streams[3], membranes)
     return PhantomGeometry(
         membranes,

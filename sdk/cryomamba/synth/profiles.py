@@ -1,16 +1,15 @@
 """Density across a membrane."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.spec import ProfileName
-
 Distances = NDArray[np.float32]
+ProfileName = Literal["bilayer", "line", "broad", "asymmetric", "studded"]
 _HEAD_GROUP_A = 7.0
-_WEAK_LEAFLET = 0.4
+_STRONG_LEAFLET, _WEAK_LEAFLET = 1.3, 0.5
 
 
 def _smoothed_gauss(distance_A: Distances, sigma: float, blur: float) -> Distances:
@@ -33,19 +32,19 @@ def bilayer_profile(distance_A: Distances, thickness_A: float, blur_A: float) ->
     blur_A : float
         Standard deviation of the averaging in Å.
     """
-    return _leaflets(distance_A, thickness_A, blur_A, 1.0)
+    return _leaflets(distance_A, thickness_A, blur_A, (1.0, 1.0))
 
 
-def _leaflets(distance_A: Distances, thickness_A: float, blur_A: float, inner: float) -> Distances:
+def _leaflets(distance_A: Distances, thickness_A: float, blur_A: float, densities: tuple[float, float]) -> Distances:
     head = thickness_A / 2 - _HEAD_GROUP_A
-    outer_leaflet = _smoothed_gauss(distance_A - head, _HEAD_GROUP_A, blur_A)
-    inner_leaflet = _smoothed_gauss(distance_A + head, _HEAD_GROUP_A, blur_A)
-    return outer_leaflet + inner * inner_leaflet - 0.25 * _smoothed_gauss(distance_A, 6, blur_A)
+    outer = densities[0] * _smoothed_gauss(distance_A - head, _HEAD_GROUP_A, blur_A)
+    inner = densities[1] * _smoothed_gauss(distance_A + head, _HEAD_GROUP_A, blur_A)
+    return outer + inner - 0.25 * _smoothed_gauss(distance_A, 6, blur_A)
 
 
 def asymmetric_profile(distance_A: Distances, thickness_A: float, blur_A: float) -> Distances:
-    """Return the profile of a bilayer whose leaflet on the negative side is much weaker; otherwise as a bilayer."""
-    return _leaflets(distance_A, thickness_A, blur_A, _WEAK_LEAFLET)
+    """Return the profile of a bilayer whose leaflet on the positive side is much stronger."""
+    return _leaflets(distance_A, thickness_A, blur_A, (_STRONG_LEAFLET, _WEAK_LEAFLET))
 
 
 def line_profile(distance_A: Distances, thickness_A: float, blur_A: float) -> Distances:

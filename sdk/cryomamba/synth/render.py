@@ -1,7 +1,7 @@
 """Rasterization of a phantom's objects into voxels."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from cryomamba.synth.lattice import SampledSurface
 from cryomamba.synth.objects import Filament, Membrane, Spheres
-from cryomamba.synth.profiles import PROFILES
-from cryomamba.synth.spec import FILAMENT, MEMBRANE, ProfileName
+from cryomamba.synth.profiles import PROFILES, ProfileName
+from cryomamba.synth.spec import FILAMENT, MEMBRANE
 from cryomamba.synth.surfaces import distance, first_order_distance
-from cryomamba.synth.wedge import in_missing_wedge
 
 _BLOCK = 8
 _BLOCKS_AT_ONCE = 64
@@ -20,6 +19,8 @@ _HOLLOW_FROM_A = 150.0
 _RIM_A = 15.0
 Points = NDArray[np.float32]
 Indices = NDArray[np.int64]
+Hidden = Callable[[Points], NDArray[np.bool_]]
+"""Returns for the unit normals (n, 3) of membranes whether the tilt series hides them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Canvas:
         return float(np.cbrt(np.prod(self.voxel_size_A)) / np.sqrt(12))
 
     @property
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
+        """Density, labels and hidden membrane."""
+        return self.density, self.ground_truth, self.hidden
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along z, y, x."""
         z, y, x = self.density.shape
@@ -56,7 +62,7 @@ class Canvas:
 
     def planes(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]]:
         """Yield density, labels and hidden membrane of each z."""
-        yield from zip(self.density, self.ground_truth, self.hidden, strict=True)
+        yield from zip(*self.arrays, strict=True)
 
     def box(self, low_A: Points, high_A: Points) -> tuple[Indices, Indices]:
         """Return the first and the one-past-last voxel (z, y, x) of a box in Å, clipped to the volume."""
@@ -117,9 +123,9 @@ def _near_voxels_of_lattice(
 
 
 def draw_membrane(
-    canvas: Canvas, membrane: Membrane, profile: ProfileName = "bilayer", max_tilt_deg: float | None = None
+    canvas: Canvas, membrane: Membrane, profile: ProfileName = "bilayer", hidden: Hidden | None = None
 ) -> None:
-    """Add a membrane to density and labels, and mark where its normal lies in the missing wedge."""
+    """Add a membrane to density and labels, and mark what of it is hidden."""
     half = 0.5 * membrane.thickness_A
     for voxels, away, normal in _near_voxels(canvas, membrane, half + 3 * canvas.blur_A + 15):
         inside = np.abs(away) <= half
@@ -129,7 +135,8 @@ def draw_membrane(
             density *= soft_step(beyond, _RIM_A + canvas.blur_A)
             inside &= beyond <= 0
         _add_membrane(canvas, voxels, density)
-        _label_membrane(canvas, voxels[inside], in_missing_wedge(normal[inside], max_tilt_deg))
+        canvas.ground_truth[tuple(voxels[inside].T)] = MEMBRANE
+        canvas.hidden[tuple(voxels[inside].T)] = False if hidden is None else hidden(normal[inside])
 
 
 def _add_membrane(canvas: Canvas, voxels: Indices, density: Points) -> None:
@@ -137,12 +144,6 @@ def _add_membrane(canvas: Canvas, voxels: Indices, density: Points) -> None:
     z, y, x = voxels.T
     there = canvas.density[z, y, x]
     canvas.density[z, y, x] = np.where(np.abs(density) > np.abs(there), density, there)
-
-
-def _label_membrane(canvas: Canvas, voxels: Indices, hidden: NDArray[np.bool_]) -> None:
-    z, y, x = voxels.T
-    canvas.ground_truth[z, y, x] = MEMBRANE
-    canvas.hidden[z, y, x] = hidden
 
 
 def draw_spheres(canvas: Canvas, spheres: Spheres, label: int | None = None) -> None:

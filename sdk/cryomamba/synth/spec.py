@@ -2,9 +2,11 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cryomamba.synth.families import DEFAULT_FAMILY, FAMILIES
+from cryomamba.synth.imaging.spec import ImagingSpec
+from cryomamba.synth.profiles import ProfileName
 
 LABELS: dict[int, str] = {0: "background", 1: "membrane", 2: "particle", 3: "filament", 4: "fiducial"}
 """Labels of a phantom's ground truth."""
@@ -24,7 +26,6 @@ Geometry = Literal[
     "rims",
     "organelles",
 ]
-ProfileName = Literal["bilayer", "line", "broad", "asymmetric", "studded"]
 ParticleKind = Literal["sphere", "ribosome", "proteasome"]
 FilamentKind = Literal["tube", "microtubule", "actin"]
 
@@ -48,11 +49,11 @@ Angstrom = Annotated[float, Field(gt=0, le=10_000)]
 Side = Annotated[int, Field(ge=8, le=8192)]
 
 
-class PhantomSpec(BaseModel):
+class PhantomSpec(ImagingSpec):
     """The specification of a synthetic tomogram; the same specification gives the same arrays.
 
-    Counts of ``None`` are chosen by the physical size of the volume. The defaults of all other fields are those of the
-    family.
+    It has all fields of `ImagingSpec`, which say how the phantom is imaged, and those below. Counts of ``None`` are
+    chosen by the physical size of the volume. The defaults of all other fields are those of the family.
 
     Attributes
     ----------
@@ -64,14 +65,6 @@ class PhantomSpec(BaseModel):
         Voxel size in Å along z, y, x, or one number for all three.
     seed : int
         Seed of all random choices.
-    noise : float
-        Standard deviation of the noise in a voxel of 10 Å relative to a leaflet's density, so the signal-to-noise
-        ratio of a leaflet is 1 / `noise`. It scales with the inverse square root of the voxel volume, so the same
-        number means the same dose at any voxel size.
-    missing_wedge_deg : float or None
-        Maximum tilt angle (±°) about the y axis: 60 keeps what a ±60° tilt series measures. None: no missing wedge.
-    contrast : {"dark", "bright"}
-        Whether objects are darker than the background, as in raw tomograms, or brighter.
     geometry : str
         Shape of the membranes, "none" for no membranes.
     profile : str
@@ -124,15 +117,10 @@ class PhantomSpec(BaseModel):
         Fraction of the area that a carbon film covers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     family: Annotated[str, AfterValidator(_known_family)] = DEFAULT_FAMILY
     shape: tuple[Side, Side, Side] = (128, 256, 256)
     voxel_size_A: Annotated[tuple[Angstrom, Angstrom, Angstrom], BeforeValidator(_as_triple)] = (10.0, 10.0, 10.0)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    noise: Annotated[float, Field(ge=0, le=100)] = 2.0
-    missing_wedge_deg: Annotated[float, Field(gt=0, lt=90)] | None = 60.0
-    contrast: Literal["dark", "bright"] = "dark"
     geometry: Geometry = "vesicles"
     profile: ProfileName = "bilayer"
     thickness_A: tuple[Angstrom, Angstrom] = (42.0, 48.0)

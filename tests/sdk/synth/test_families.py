@@ -62,7 +62,7 @@ def test_hidden_membrane_is_membrane_whose_normal_is_in_the_wedge(phantoms: dict
     assert (phantom.ground_truth[hidden] == 1).all()
     # A gyroid has normals of all directions: those within 30° of z about y are about a third.
     assert 0.2 < hidden.sum() / (phantom.ground_truth == 1).sum() < 0.5
-    assert not clean_phantom(small("tubes", missing_wedge_deg=None)).membrane_in_wedge.any()
+    assert not clean_phantom(small("tubes", max_tilt_deg=None)).membrane_in_wedge.any()
 
 
 def test_settings_of_a_family_can_be_overridden_and_survive_a_round_trip() -> None:

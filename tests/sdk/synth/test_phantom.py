@@ -84,7 +84,7 @@ def test_truth_has_the_thickness_of_the_membrane() -> None:
         fiducials=0,
         lamella=1,
         thickness_A=(45, 45),
-        missing_wedge_deg=None,
+        max_tilt_deg=None,
     )
     truth = synthesize(spec).ground_truth
     sheet = place_objects(spec).membranes[0].surface
@@ -119,7 +119,7 @@ def test_contrast_only_flips_the_sign() -> None:
 
 def test_membranes_are_dark_in_a_dark_phantom() -> None:
     """By default matter is darker than the background."""
-    phantom = synthesize(PhantomSpec(shape=(48, 96, 96), noise=0, missing_wedge_deg=None, fiducials=0, lamella=1))
+    phantom = synthesize(PhantomSpec(shape=(48, 96, 96), noise=0, max_tilt_deg=None, fiducials=0, lamella=1))
     assert phantom.density[phantom.ground_truth == 1].mean() < phantom.density[phantom.ground_truth == 0].mean()
 
 
@@ -174,7 +174,7 @@ def test_score_can_ignore_a_part_of_the_ground_truth() -> None:
     assert score_mask(truth == 9, truth, ignore=unseen).recall == 0
 
 
-@pytest.mark.parametrize("wrong", [{"shape": (4, 9, 9)}, {"thickness_A": (50, 40)}, {"missing_wedge_deg": 90}])
+@pytest.mark.parametrize("wrong", [{"shape": (4, 9, 9)}, {"thickness_A": (50, 40)}, {"max_tilt_deg": 90}])
 def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
     """An invalid specification is refused before any array is allocated."""
     with pytest.raises(ValidationError):

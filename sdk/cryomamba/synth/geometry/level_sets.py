@@ -24,9 +24,9 @@ def random_field(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
 
 
 def gyroid(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
-    """One gyroid of a period of 70 to 110 nm, turned and out of shape, or two parallel ones."""
+    """One gyroid of a period of 85 to 135 nm, turned and out of shape, or two parallel ones."""
     lattice = Lattice(spec.extent_A)
-    period = rng.uniform(700, 1100)
+    period = rng.uniform(850, 1350)
     turn = rotation(rng)
     phases = []
     for axis in range(3):
@@ -35,7 +35,7 @@ def gyroid(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
     u, v, w = phases
     heights = per_angstrom(np.sin(u) * np.cos(v) + np.sin(v) * np.cos(w) + np.sin(w) * np.cos(u))
     offset = rng.uniform(60, 80)
-    levels = (-offset, offset) if rng.random() < 0.5 and period > 850 else (0.0,)
+    levels = (-offset, offset) if rng.random() < 0.5 and period > 1100 else (0.0,)
     return [lattice.membrane(heights - np.float32(level), rng.uniform(*spec.thickness_A)) for level in levels]
 
 

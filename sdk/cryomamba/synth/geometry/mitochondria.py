@@ -4,12 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.synth.lattice import Field, Lattice, smooth_maximum
-from cryomamba.synth.objects import Membrane
+from cryomamba.synth.macromolecules import atp_synthases
+from cryomamba.synth.objects import Membrane, Spheres, Structure, points_on
 from cryomamba.synth.spec import PhantomSpec
 
+_HEADS_PER_SQUARE_A = 1 / 150**2
 
-def cristae(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
-    """One mitochondrion that fills much of the volume; a second one beside it where there is room."""
+
+def cristae(spec: PhantomSpec, rng: np.random.Generator) -> Structure:
+    """One mitochondrion through the middle of the volume and one beside it, with ATP synthases towards the matrix."""
     lattice = Lattice(spec.extent_A)
     extent = np.asarray(spec.extent_A)
     centre = extent * (0.5, *rng.uniform(0.3, 0.7, 2))
@@ -17,9 +20,13 @@ def cristae(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
     radius = rng.uniform(0.3, 0.38) * float(np.sort(extent)[1])
     side = np.cross(axis, (1, 0, 0)) / np.linalg.norm(np.cross(axis, (1, 0, 0)))
     membranes: list[Membrane] = []
+    heads = []
     for place in (centre, centre + side * 2.25 * radius * rng.choice([-1, 1])):
-        membranes += _mitochondrion(lattice, place, axis, radius, spec, rng)
-    return membranes
+        outer, inner = _mitochondrion(lattice, place, axis, radius, spec, rng)
+        membranes += [outer, inner]
+        points, normals = points_on(inner, _HEADS_PER_SQUARE_A, spec.extent_A, rng)
+        heads.append(atp_synthases(points, -normals))
+    return Structure(membranes, Spheres.joined(heads))
 
 
 def _direction(rng: np.random.Generator, upright: float) -> NDArray[np.float64]:
@@ -34,7 +41,8 @@ def _mitochondrion(
     radius: float,
     spec: PhantomSpec,
     rng: np.random.Generator,
-) -> list[Membrane]:
+) -> tuple[Membrane, ...]:
+    """Return the outer and the inner membrane."""
     outer = _capsule(lattice, centre, axis, radius, rng)
     inner = outer + np.float32(rng.uniform(160, 200)) + 12 * lattice.noise(800, rng)
     matrix = inner
@@ -42,7 +50,7 @@ def _mitochondrion(
     for position in np.arange(-1.6 * radius, 1.6 * radius, spacing) + rng.uniform(-60, 60):
         crista = _crista(lattice, centre + axis * position, axis, radius, rng)
         matrix = smooth_maximum(matrix, -crista, 50)
-    return [lattice.membrane(field, rng.uniform(*spec.thickness_A)) for field in (outer, matrix)]
+    return tuple(lattice.membrane(field, rng.uniform(*spec.thickness_A)) for field in (outer, matrix))
 
 
 def _capsule(

@@ -23,7 +23,7 @@ def envelope(spec: PhantomSpec, rng: np.random.Generator) -> Structure:
     v, w = (lattice.along(direction, origin) for direction in across)
     height = height + (np.square(v) + np.square(w)) * np.float32(rng.uniform(-1, 1) / 12_000)
     half, radius = rng.uniform(120, 170), rng.uniform(400, 475)
-    places = _spread(float(np.linalg.norm(extent)), 2 * radius + rng.uniform(150, 500), rng)
+    places = _spread(float(np.linalg.norm(extent)), 2 * radius + rng.uniform(500, 1300), rng)
     lateral = np.full(lattice.shape, _FURTHEST_A, np.float32)
     for a, b in places:
         lateral = np.minimum(lateral, np.hypot(v - np.float32(a), w - np.float32(b)))
