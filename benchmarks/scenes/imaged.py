@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from cryomamba.synth.families import FAMILIES
 from numpy.typing import NDArray
 
 from cryomamba.synth import PhantomSpec
+from cryomamba.synth.families import FAMILIES
 from cryomamba.synth.imaging import ImagingSpec, image, measured_region
 from cryomamba.synth.phantom import Phantom
 
@@ -81,15 +81,18 @@ class Case:
     @property
     def phantom_spec(self) -> PhantomSpec:
         """What is imaged; which of its membranes are hidden depends on the tilt range."""
-        settings = {} if self.crowding is None else {"crowding": self.crowding}
+        imaging = self.imaging_spec
+        crowding = {} if self.crowding is None else {"crowding": self.crowding}
         return PhantomSpec.model_validate(
             {
                 "family": self.family,
                 "shape": self.shape,
                 "voxel_size_A": self.voxel_A,
                 "seed": self.seed,
-                "missing_wedge_deg": self.imaging_spec.max_tilt_deg,
-                **settings,
+                "max_tilt_deg": imaging.max_tilt_deg,
+                "tilt_axis": imaging.tilt_axis,
+                "dual_axis": imaging.dual_axis,
+                **crowding,
             }
         )
 
