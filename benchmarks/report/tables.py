@@ -49,8 +49,12 @@ def _summary(rows: Sequence[Measured]) -> str:
 
 
 def _table(title: str, heads: Sequence[str], lines: Iterable[tuple[str, Sequence[float]]]) -> str:
-    body = [f"{name:<32}" + "".join(f"{value:>11.3f}" for value in values) for name, values in lines]
+    body = [f"{name:<32}" + "".join(f"{_figure(value):>11}" for value in values) for name, values in lines]
     return "\n".join([f"{title:<32}" + "".join(f"{head:>11}" for head in heads), *body]) if body else ""
+
+
+def _figure(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.3f}"
 
 
 def _by_family(rows: Sequence[Measured]) -> str:
