@@ -77,7 +77,6 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             profile="asymmetric",
             filaments=None,
             filament_kinds=("actin",),
-            filament_diameter_A=70.0,
         ),
         "tubes": _family(
             "a branching network of tubules, as smooth reticulum, one line each, and microtubules",
@@ -153,7 +152,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             crowding_noise=0.2,
             particles=None,
             particle_kinds=("ribosome", "proteasome"),
-            filaments=None,
+            filaments=6,
             filament_kinds=("microtubule", "actin"),
         ),
         "contamination": _family(

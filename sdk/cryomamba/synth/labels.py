@@ -93,8 +93,7 @@ def draw_labels(
         if not len(surface.voxels):
             continue
         core = slice(first - low, first - low + _SLAB)
-        slab = Canvas(*(a[low : low + len(part)][core] for a in canvas.arrays), canvas.voxel_size_A)
-        _draw_slab(slab, part, core, surface, thickness_A, profile, hidden)
+        _draw_slab(canvas.slab(first, first + _SLAB), part, core, surface, thickness_A, profile, hidden)
         own = (surface.voxels[:, 0] >= core.start) & (surface.voxels[:, 0] < core.stop)
         up = np.array([low * canvas.voxel_size_A[0], 0, 0], np.float32)
         found.append((surface.points[own] + up, surface.normals[own]))

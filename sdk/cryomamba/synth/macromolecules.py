@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryomamba.synth.objects import Filament, Spheres, Vectors, rotation, unit_vectors
 from cryomamba.synth.spec import FilamentKind, ParticleKind, PhantomSpec
@@ -43,10 +44,10 @@ def _proteasome(_diameter_A: float, _rng: np.random.Generator) -> Spheres:
     """Return four rings of seven subunits: a barrel of 120 × 150 Å, hollow along its axis."""
     angles = 2 * np.pi * np.arange(7) / 7
     rings = [
-        np.stack([np.full(7, height), 38 * np.cos(angles + turn), 38 * np.sin(angles + turn)], 1)
-        for height, turn in ((-54, 0.0), (-18, 0.4), (18, 0.4), (54, 0.0))
+        np.stack([np.full(7, height), 36 * np.cos(angles + turn), 36 * np.sin(angles + turn)], 1)
+        for height, turn in ((-51, 0.0), (-17, 0.4), (17, 0.4), (51, 0.0))
     ]
-    return Spheres.of(np.concatenate(rings), 44, 0.85)
+    return Spheres.of(np.concatenate(rings), 48, 0.75)
 
 
 _PARTICLES: Final[Mapping[ParticleKind, Callable[[float, np.random.Generator], Spheres]]] = {
@@ -85,7 +86,7 @@ def filament_spheres(filament: Filament, rng: np.random.Generator) -> Spheres:
     return Spheres.of(centres, size, density)
 
 
-def _frames(line: Vectors) -> tuple[Vectors, Vectors]:
+def _frames(line: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return two unit vectors (n, 3) across a line at each of its points, that turn as little as possible along it."""
     tangents = np.gradient(line, axis=0)
     tangents /= np.linalg.norm(tangents, axis=1, keepdims=True)

@@ -134,7 +134,7 @@ def _bound_places(spec: PhantomSpec, rng: np.random.Generator, membranes: list[M
         centre = points[index] + normals[index] * np.float32(gap)
         gaps = [abs(float(first_order_distance(m.surface, centre[None])[0])) for m in membranes]
         apart = np.linalg.norm(kept - centre, axis=1) > 1.1 * sizes[0]
-        if min(gaps) > gap - 15 and apart.all() and _inside(spec, centre):
+        if min(gaps) > gap - 25 and apart.all() and _inside(spec, centre):
             kept = np.vstack([kept, centre])
     return kept
 

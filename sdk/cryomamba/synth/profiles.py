@@ -39,7 +39,7 @@ def _leaflets(distance_A: Distances, thickness_A: float, blur_A: float, densitie
     head = thickness_A / 2 - _HEAD_GROUP_A
     outer = densities[0] * _smoothed_gauss(distance_A - head, _HEAD_GROUP_A, blur_A)
     inner = densities[1] * _smoothed_gauss(distance_A + head, _HEAD_GROUP_A, blur_A)
-    return outer + inner - 0.25 * _smoothed_gauss(distance_A, 6, blur_A)
+    return np.asarray(outer + inner - 0.25 * _smoothed_gauss(distance_A, 6, blur_A), np.float32)
 
 
 def asymmetric_profile(distance_A: Distances, thickness_A: float, blur_A: float) -> Distances:

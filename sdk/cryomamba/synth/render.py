@@ -45,10 +45,10 @@ class Canvas:
         """Standard deviation in Å of the Gaussian that approximates averaging over a voxel."""
         return float(np.cbrt(np.prod(self.voxel_size_A)) / np.sqrt(12))
 
-    @property
-    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-        """Density, labels and hidden membrane."""
-        return self.density, self.ground_truth, self.hidden
+    def slab(self, first: int, last: int) -> "Canvas":
+        """Return the planes from `first` to before `last`; what is drawn there is drawn here."""
+        z = slice(first, last)
+        return Canvas(self.density[z], self.ground_truth[z], self.hidden[z], self.voxel_size_A)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,7 +62,7 @@ class Canvas:
 
     def planes(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]]:
         """Yield density, labels and hidden membrane of each z."""
-        yield from zip(*self.arrays, strict=True)
+        yield from zip(self.density, self.ground_truth, self.hidden, strict=True)
 
     def box(self, low_A: Points, high_A: Points) -> tuple[Indices, Indices]:
         """Return the first and the one-past-last voxel (z, y, x) of a box in Å, clipped to the volume."""
@@ -190,7 +190,19 @@ def draw_filament(canvas: Canvas, filament: Filament, *, tube: bool) -> None:
             if filament.diameter_A >= _HOLLOW_FROM_A:
                 wall -= soft_step(away - radius + 50, edge)
             canvas.density[z, low[1] : high[1], low[2] : high[2]] += wall
+        else:
+            # The subunits end at the planes across the ends of the line, a tube has round ends.
+            away[_beyond_ends(points, line).reshape(rows.shape)] = np.inf
         _label(canvas.ground_truth[z, low[1] : high[1], low[2] : high[2]], away <= radius, FILAMENT)
+
+
+def _beyond_ends(points: Points, line: Points) -> NDArray[np.bool_]:
+    """Return whether points (n, 3) near an end of a line lie past the plane across it."""
+    past_first = (points - line[0]) @ (line[0] - line[1]) > 0
+    past_last = (points - line[-1]) @ (line[-1] - line[-2]) > 0
+    middle = line[len(line) // 2]
+    nearer = [np.linalg.norm(points - end, axis=1) < np.linalg.norm(points - middle, axis=1) for end in line[[0, -1]]]
+    return np.asarray((past_first & nearer[0]) | (past_last & nearer[1]), np.bool_)
 
 
 def _distance_to_polyline(points: Points, line: Points) -> Points:

@@ -74,7 +74,9 @@ def draw_carbon(canvas: Canvas, spec: PhantomSpec, rng: np.random.Generator) -> 
     grain *= np.float32(0.35 * _CARBON_DENSITY / max(float(grain.std()), 1e-6)) if grain.size else 1
     for z, texture in zip(range(first, last), grain, strict=True):
         outside = max(start - z * size[0], z * size[0] - start - thickness)
-        film = soft_step(-beyond, 30.0 + canvas.blur_A) * soft_step(np.float32(outside), 20.0 + canvas.blur_A)
+        film = soft_step(-beyond, 30.0 + canvas.blur_A) * soft_step(
+            np.asarray(outside, np.float32), 20.0 + canvas.blur_A
+        )
         canvas.density[z] += film * (_CARBON_DENSITY + texture)
 
 
@@ -85,7 +87,9 @@ def draw_crystals(canvas: Canvas, spec: PhantomSpec, rng: np.random.Generator) -
     for _ in range(spec.crystals):
         radius = min(rng.uniform(150, 700), 0.3 * depth)
         level = low[0] - 0.7 * radius if rng.random() < 0.5 else high[0] + 0.7 * radius
-        centre = np.array([np.clip(level, 0, depth), rng.uniform(0, height), rng.uniform(0, width)])
+        centre = np.array(
+            [np.clip(level, -0.5 * radius, depth + 0.5 * radius), rng.uniform(0, height), rng.uniform(0, width)]
+        )
         normals = unit_vectors(rng, 12)
         offsets = radius * rng.uniform(0.6, 1.0, 12)
         first, last = canvas.box(centre - 1.6 * radius, centre + 1.6 * radius)

@@ -62,4 +62,5 @@ def in_missing_wedge(
         return np.zeros(len(normals), np.bool_)
     across = {"y": normals[:, 2], "x": normals[:, 1]}
     steepest = np.tan(np.radians(max_tilt_deg))
-    return np.all([np.abs(normals[:, 0]) > steepest * np.abs(across[axis]) for axis in tilt_axes], axis=0)
+    hidden = [np.abs(normals[:, 0]) > steepest * np.abs(across[axis]) for axis in tilt_axes]
+    return np.asarray(np.all(hidden, axis=0), np.bool_)

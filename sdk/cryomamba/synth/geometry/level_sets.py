@@ -50,7 +50,7 @@ def folds(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
     height = height + rng.uniform(0.16, 0.24) * wavelength * lattice.noise(wavelength, rng)
     height = per_angstrom(height + 40 * lattice.noise(500, rng))
     span = float(np.abs(normal) @ extent)
-    count = max(1, round(span / 900))
+    count = max(2, round(span / 650))
     levels = np.sort(rng.uniform(-0.4, 0.4, count)) * span
     levels = levels[np.diff(levels, prepend=-np.inf) > 2 * _APART_A]
     budded = rng.integers(len(levels))
