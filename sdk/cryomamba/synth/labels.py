@@ -103,7 +103,7 @@ def draw_labels(
     points, normals = (np.concatenate(parts) for parts in zip(*found, strict=True))
     extent = tuple(n * s for n, s in zip(canvas.shape, canvas.voxel_size_A, strict=True))
     lattice = Lattice((extent[0], extent[1], extent[2]))
-    middle = np.asarray(extent, np.float32) / 2
+    middle = np.asarray(extent, np.float32) * np.float32(0.5)
     samples = Samples(points, normals, float(np.prod(canvas.voxel_size_A) ** (2 / 3)))
     return [Membrane(lattice.distance_from(points), thickness_A, middle, np.inf, samples=samples)]
 

@@ -123,7 +123,8 @@ class Lattice:
 
     def membrane(self, values: Field, thickness_A: float) -> Membrane:
         """Return the membrane on the zero set of `values`."""
-        return Membrane(self.surface(values), thickness_A, np.asarray(self.extent_A, np.float32) / 2, np.inf)
+        middle = np.asarray(self.extent_A, np.float32) * np.float32(0.5)
+        return Membrane(self.surface(values), thickness_A, middle, np.inf)
 
 
 def signed_distance(values: Field) -> Field:
@@ -135,7 +136,7 @@ def signed_distance(values: Field) -> Field:
     positive, next_to = values > 0, _next_to_zero(values)
     if not next_to.any():
         return np.where(positive, np.float32(1e4), np.float32(-1e4))
-    slopes = np.stack([slope[next_to] for slope in np.gradient(values, SPACING_A)], 1)
+    slopes = np.stack([slope[next_to] for slope in _slopes(values)], 1)
     lengths = np.maximum(np.linalg.norm(slopes, axis=1), 1e-9)
     heights = np.clip(values[next_to] / lengths, -SPACING_A, SPACING_A)
     planes = np.concatenate([slopes / lengths[:, None], heights[:, None]], 1).astype(np.float32)
@@ -175,7 +176,11 @@ def smooth_maximum(a: Field, b: Field, rounding_A: float) -> Field:
     return -smooth_minimum(-a, -b, rounding_A)
 
 
+def _slopes(field: Field) -> list[Field]:
+    return [np.asarray(np.gradient(field, SPACING_A, axis=axis), np.float32) for axis in range(3)]
+
+
 def per_angstrom(field: Field) -> Field:
     """Return a field of any unit divided by its root mean square slope, so that it is in Å near its level sets."""
-    squares = [np.square(slope).mean(dtype=np.float64) for slope in np.gradient(field, SPACING_A)]
+    squares = [np.square(slope).mean(dtype=np.float64) for slope in _slopes(field)]
     return np.asarray(field / np.float32(np.sqrt(sum(squares))), np.float32)

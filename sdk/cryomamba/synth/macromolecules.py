@@ -34,7 +34,7 @@ def _ribosome(_diameter_A: float, rng: np.random.Generator) -> Spheres:
     """Return a round large subunit and a flat small one with a cleft between them, both of uneven lumps, and stalks."""
     large = np.concatenate([[(-30, 0, 0)], unit_vectors(rng, 26) * rng.uniform(50, 76, (26, 1)) + (-30, 0, 0)])
     small = np.concatenate([[(72, -25, 5), (72, 30, 15)], unit_vectors(rng, 14) * (30, 66, 52) + (76, 0, 10)])
-    stalks = np.array([[-20, 92, 25], [-15, 110, 32], [92, -78, 5]])
+    stalks = np.array([[-20, 92, 25], [-15, 104, 30], [80, -62, 5]])
     sizes = np.concatenate([[140], rng.uniform(42, 70, 26), [84, 80], rng.uniform(36, 60, 14), [40, 36, 44]])
     dense = np.concatenate([[0.7], rng.uniform(0.1, 0.7, 26), [0.6, 0.6], rng.uniform(0.1, 0.6, 14), [0.6, 0.5, 0.6]])
     return Spheres.of(np.concatenate([large, small, stalks]), sizes, dense)

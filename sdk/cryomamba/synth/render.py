@@ -64,7 +64,7 @@ class Canvas:
         """Yield density, labels and hidden membrane of each z."""
         yield from zip(self.density, self.ground_truth, self.hidden, strict=True)
 
-    def box(self, low_A: Points, high_A: Points) -> tuple[Indices, Indices]:
+    def box(self, low_A: NDArray[np.floating], high_A: NDArray[np.floating]) -> tuple[Indices, Indices]:
         """Return the first and the one-past-last voxel (z, y, x) of a box in Å, clipped to the volume."""
         size = np.asarray(self.voxel_size_A)
         first = np.maximum(np.ceil(low_A / size), 0)

@@ -107,6 +107,11 @@ class BusAuthenticator:
         """Whether the key that a message came with is still valid."""
         return self._keys is None or self._sender(frame) is not None
 
+    def key_of(self, frame: zmq.Frame) -> str:
+        """Return the public key that a message came with; empty on an open bus, or if it was just revoked."""
+        entry = self._sender(frame)
+        return "" if entry is None else entry.public_key
+
     def visibility(self, frame: zmq.Frame) -> Visibility | None:
         """Return what the key that a message came with may see, None for a key that was just revoked."""
         if self._keys is None:

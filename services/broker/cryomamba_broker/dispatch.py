@@ -16,13 +16,15 @@ import zmq.asyncio
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, CryoMambaError, InternalError, InvalidRequestError, ProtocolError
 from cryomamba.models.jobs import JobRecord
+from cryomamba.system_errors import system_error
 from cryomamba.wire import messages
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR, REPLY
 from cryomamba.wire.requests import parse_request
 from cryomamba_broker.authenticator import BusAuthenticator
-from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.counters import Counters
+from cryomamba_server.throttle import Throttle
 
 # Claims and renewals, one of them for each worker, wait for many seconds.
 IN_FLIGHT_MAX: Final = 2048
@@ -75,8 +77,24 @@ def job_answer(record: JobRecord) -> Answer:
     return Answer(record.model_dump(mode="json"), job=record.job_id, attempt=record.attempt)
 
 
-Handler = Callable[[Any, Visibility], Awaitable[Answer]]
-"""Takes the checked body and what the request may see and change."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request.
+
+    Attributes
+    ----------
+    visibility : Visibility
+        What the request may see and change.
+    key : str
+        Public key of the connection; empty on an open bus. Unlike the name in a message, nobody else can have it.
+    """
+
+    visibility: Visibility
+    key: str = ""
+
+
+Handler = Callable[[Any, Caller], Awaitable[Answer]]
+"""Takes the checked body and who sent it."""
 Key = tuple[bytes, str]
 
 
@@ -105,6 +123,7 @@ class Dispatcher:
         self._socket, self._authenticator, self._envelopes = socket, authenticator, envelopes
         self._handlers, self._counters, self._wall = handlers, counters, wall
         self._log = Throttle(logger)
+        self._machine_log = Throttle(logger, interval_s=60.0)
         self._working: set[Key] = set()
         self._replies: OrderedDict[Key, bytes] = OrderedDict()
 
@@ -128,7 +147,7 @@ class Dispatcher:
             await self._refuse(identity, parts, error)
             return
         try:
-            visibility = self._authenticator.authorize(parts[0], request)
+            caller = Caller(self._authenticator.authorize(parts[0], request), self._authenticator.key_of(parts[0]))
         except (AccessError, InvalidRequestError) as error:
             self._counters.refused += 1
             await self._send([identity, self._error(request.id, error)])
@@ -142,7 +161,7 @@ class Dispatcher:
         else:
             self._working.add(key)
             try:
-                await self._execute(key, request, visibility)
+                await self._execute(key, request, caller)
             finally:
                 self._working.discard(key)
 
@@ -153,17 +172,22 @@ class Dispatcher:
         if corr is not None:
             await self._send([identity, self._error(corr, error)])
 
-    async def _execute(self, key: Key, request: Envelope, visibility: Visibility) -> None:
+    async def _execute(self, key: Key, request: Envelope, caller: Caller) -> None:
         identity, _ = key
         self._counters.requests += 1
         try:
-            answer = await self._handlers[request.type](parse_request(request.type, request.body), visibility)
+            answer = await self._handlers[request.type](parse_request(request.type, request.body), caller)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1
             await self._send([identity, self._error(request.id, error)])
             return
-        except Exception:
+        except Exception as error:
+            if (of_the_machine := system_error(error)) is not None:
+                self._counters.refused += 1
+                self._machine_log.warning("A request failed: %s", of_the_machine)
+                await self._send([identity, self._error(request.id, of_the_machine)])
+                return
             logger.exception("The request %s failed with an unexpected error.", request.type)
             hint = "See the broker's log for details, and please report it."
             failure = InternalError("The broker failed with an unexpected error.", hint=hint)

@@ -13,13 +13,12 @@ from starlette.requests import HTTPConnection
 from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
 from cryomamba.errors import CryoMambaError
-from cryomamba.models.server import Activity
+from cryomamba.models.server import Activity, ServerInfo
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.auth import PRINCIPAL
-from cryomamba_gateway.access.connections import Connections
+from cryomamba_gateway.access.connections import Connection, Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
-from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
 from cryomamba_gateway.bus_connection import BusConnection
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_scheduler import SendScheduler
@@ -28,6 +27,7 @@ from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.tokens import TokenStore
+from cryomamba_server.unauthenticated import UnauthenticatedConnections
 
 __all__ = ["Caller", "Context", "Gateway"]
 
@@ -67,13 +67,12 @@ class Gateway:
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
         self.sockets = ConcurrencyLimit(settings.sockets_per_token)
-        self.connections = Connections(
-            UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
-            lambda: self.tokens.enabled,
-        )
+        limits = settings.max_unauthenticated, settings.max_unauthenticated_per_address
+        self.connections = Connections(UnauthenticatedConnections[Connection](*limits), lambda: self.tokens.enabled)
         self.bus: BusConnection
         self.signer: UrlSigner
         self.uploads: UploadStore
+        self._server_info: asyncio.Future[ServerInfo] | None = None
 
     async def start(self) -> None:
         """Start, inside the event loop; the broker need not be reachable yet."""
@@ -102,6 +101,20 @@ class Gateway:
                 if swept:
                     logger.info("%d abandoned uploads were removed.", swept)
             await asyncio.sleep(SWEEP_S)
+
+    async def server_info(self) -> ServerInfo:
+        """Return the broker's description of the server; all who ask at the same time share one request.
+
+        Raises
+        ------
+        CryoMambaError
+            As :meth:`BusConnection.call` does.
+        """
+        asked = self._server_info
+        if asked is None or asked.done():
+            asked = asyncio.ensure_future(self.bus.call(Visibility.everything(), calls.server_info()))
+            self._server_info = asked
+        return await asyncio.shield(asked)
 
     async def activity(self) -> Activity | None:
         """Return the broker's activity; None if it does not answer within two seconds."""

@@ -59,7 +59,8 @@ def test_a_function_without_a_zero_has_no_surface() -> None:
     """Where a function comes near zero and does not reach it, nothing is drawn."""
     canvas = Canvas.empty((16, 16, 16), (20.0,) * 3)
     lattice = Lattice((320.0, 320.0, 320.0))
-    draw_membrane(canvas, lattice.membrane(1.0 + np.square(lattice.noise(300, np.random.default_rng(1))), 45.0))
+    values = np.asarray(1 + np.square(lattice.noise(300, np.random.default_rng(1))), np.float32)
+    draw_membrane(canvas, lattice.membrane(values, 45.0))
     assert not canvas.ground_truth.any()
     assert (signed_distance(np.ones((4, 4, 4), np.float32)) > 1000).all()
 

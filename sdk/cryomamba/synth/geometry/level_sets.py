@@ -81,4 +81,4 @@ def _slope_at(field: Field, place: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the gradient (3,) of a field at one of its points, per lattice point."""
     z, y, x = np.clip(place, 1, np.array(field.shape) - 2)
     around = field[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2]
-    return np.array([slope[1, 1, 1] for slope in np.gradient(around)], np.float64)
+    return np.array([np.asarray(np.gradient(around, axis=axis))[1, 1, 1] for axis in range(3)])

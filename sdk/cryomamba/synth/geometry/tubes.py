@@ -32,7 +32,7 @@ def _network(extent: NDArray[np.float64], apart: float, rng: np.random.Generator
     margin = 0.5 * apart
     size = extent + 2 * margin
     nodes = rng.uniform(0, size, (max(4, round(1.5 * float(np.prod(size)) / apart**3)), 3)) - margin
-    near = cKDTree(nodes).query(nodes, min(4, len(nodes)))[1]
+    near = np.asarray(cKDTree(nodes).query(nodes, min(4, len(nodes)))[1])
     pairs = {(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row[1 : rng.integers(3, 5)]}
     lines = []
     for i, j in sorted(pairs):
