@@ -18,7 +18,7 @@ from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.options import Json
 from cryomamba_cli.remote_run import cancel_interrupted
-from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
+from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import result_path
 from cryomamba_cli.run import require_server
 from cryomamba_cli.signals import Interrupted, Interrupts, interruptible
@@ -219,7 +219,7 @@ def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -
 
 def _print_result(result: dict[str, Any]) -> None:
     output.say(f"{result['previews']} previews arrived while the engine '{result['engine']}' was running.")
-    for line in label_lines(result["statistics"]):
+    for line in (*label_lines(result["statistics"]), *finding_lines(result["statistics"])):
         output.say(line)
     output.say(
         f"Score against the whole ground truth: {_score_text(result['score'])}, with a 1-voxel boundary tolerance."

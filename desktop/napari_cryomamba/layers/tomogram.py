@@ -161,8 +161,8 @@ def _editable(labels: LabelVolume, volume: Volume) -> Array:
     private: Array = np.memmap(
         volume.path, np.dtype(header.dtype), mode="c", offset=header.data_offset, shape=header.file_shape
     )
-    private = private.transpose(header.to_zyx)
-    return private.view(np.uint8) if private.dtype == np.int8 else private
+    # No label is below 0, so signed integers are the same labels unsigned, with room for more.
+    return private.transpose(header.to_zyx).view(private.dtype.str.replace("i", "u"))
 
 
 def _span(part: Any, side: int) -> tuple[slice, Any]:  # noqa: ANN401

@@ -82,6 +82,13 @@ MIGRATIONS: Final = (
     ALTER TABLE jobs ADD COLUMN worker_key TEXT NOT NULL DEFAULT '';
     ALTER TABLE attempts ADD COLUMN worker_key TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN within TEXT;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE jobs ADD COLUMN estimates TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError
 from cryomamba.models.jobs import JobRecord, JobState, SubmitRequest, VolumeSummary
+from cryomamba.models.masks import MaskSummary
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
@@ -24,6 +25,7 @@ class NewJob:
     request: SubmitRequest
     engine: str
     volume: VolumeSummary
+    within: MaskSummary | None = None
     nbytes: int = 0
 
 
@@ -87,8 +89,8 @@ class Submissions:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner, reserved) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner, reserved, within) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -104,6 +106,7 @@ class Submissions:
                     now,
                     request.owner,
                     new.nbytes,
+                    None if new.within is None else new.within.model_dump_json(),
                 ),
             ).fetchone()
             event = self._events.append(connection, row, "job_created")
