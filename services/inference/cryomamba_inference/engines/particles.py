@@ -18,7 +18,7 @@ from cryomamba_inference.decoders.peaks import apart, find_peaks
 from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
 from cryomamba_inference.network.model import Structure
 
-THRESHOLD = 90
+THRESHOLD = 40
 """Default threshold, in 255ths."""
 _VOXELS_PER_DIAMETER = 2.5  # minimum
 _LARGEST_NODES = 28.0  # diameter, so that the shell around a particle is within the halo

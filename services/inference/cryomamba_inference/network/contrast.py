@@ -21,9 +21,9 @@ DARK, BRIGHT = -1, 1
 SAMPLE_SIDE = 48  # nodes
 _BOXES = 8
 _WHOLE_NODES = 8 * SAMPLE_SIDE**3  # up to which the whole volume is the sample
-_SURE = 0.5  # probability from which a node counts as recognized
-_FLOOR = 2e-4  # share of nodes that is recognized in noise
-_OVERWHELMING = 3.0  # how many times as much must be recognized in bright as in dark
+_SURE = 0.9  # probability from which a node counts as recognized
+_FLOOR = 5e-4  # share of nodes that may be recognized where nothing is
+_OVERWHELMING = 2.0  # how many times as much must be recognized in bright as in dark
 
 
 @dataclass(frozen=True, slots=True)
