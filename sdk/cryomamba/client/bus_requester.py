@@ -18,6 +18,7 @@ from cryomamba.models.base import Request
 from cryomamba.wire.constants import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, JOBS_HWM, PAYLOAD_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR
+from cryomamba.wire.trace_context import current_trace
 
 if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
@@ -113,7 +114,9 @@ class BusRequester:
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="bus-replies")
         fields = body.model_dump(mode="json") if isinstance(body, Request) else body
-        envelope = self.envelopes.envelope(type_, fields, ts=time.time(), owner=visibility.to_wire())
+        envelope = self.envelopes.envelope(
+            type_, fields, ts=time.time(), owner=visibility.to_wire(), trace=current_trace()
+        )
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[envelope.id] = future
         try:

@@ -26,6 +26,7 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba.models.base import Record
 from cryomamba.models.events import Event
 from cryomamba.models.frames import PreviewFrame
+from cryomamba.wire.trace_context import trace_headers
 from cryomamba.wire.webframe import decode_web_frame
 
 R = TypeVar("R", bound=Record)
@@ -105,6 +106,7 @@ class HttpTransport:
             The gateway's own error, or it cannot be reached.
         """
         waits = pauses(0.1, 2.0, within_s=RETRY_S)
+        options["headers"] = {**trace_headers(), **options.get("headers", {})}
         while True:
             try:
                 reply = await self._client.request(method, path, **options)

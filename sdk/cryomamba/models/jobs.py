@@ -250,7 +250,7 @@ class JobEvent(Record):
 
 
 class JobRecord(Record):
-    """The present state of a job."""
+    """The present state of a job; the logs name the request that submitted it by its `request_id`."""
 
     job_id: str
     state: JobState
@@ -271,6 +271,7 @@ class JobRecord(Record):
     completed_at: datetime | None = None
     history: tuple[JobEvent, ...] = ()
     owner: str = ""
+    request_id: str = ""
 
     @property
     def mask(self) -> str | None:

@@ -107,6 +107,11 @@ class BusAuthenticator:
         """Whether the key that a message came with is still valid."""
         return self._keys is None or self._sender(frame) is not None
 
+    def key_name(self, frame: zmq.Frame) -> str | None:
+        """Return the name of the key that a message came with, None on an open bus and for a key that was revoked."""
+        entry = None if self._keys is None else self._sender(frame)
+        return None if entry is None else entry.name
+
     def visibility(self, frame: zmq.Frame) -> Visibility | None:
         """Return what the key that a message came with may see, None for a key that was just revoked."""
         if self._keys is None:

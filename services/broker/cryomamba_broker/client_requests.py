@@ -25,6 +25,7 @@ from cryomamba.wire.requests import (
     PreviewRead,
     ReviseRequest,
 )
+from cryomamba.wire.trace_context import TraceContext, current_trace
 from cryomamba_broker.admission import VolumeRoots, admit
 from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
@@ -119,18 +120,18 @@ class ClientRequests:
             await self._require_visible(request.volume.job_id, visibility)
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new, space = await loop.run_in_executor(self._files, self._admit, request, engines, visibility)
+        new, space = await loop.run_in_executor(self._files, self._admit, request, engines, visibility, current_trace())
         record = await self._core.change(lambda store: store.submissions.submit(new, visibility, space))
         self._core.claims.wake_all()
         return job_answer(record)
 
     def _admit(
-        self, request: SubmitRequest, engines: Sequence[EngineInfo], visibility: Visibility
+        self, request: SubmitRequest, engines: Sequence[EngineInfo], visibility: Visibility, trace: TraceContext
     ) -> tuple[NewJob, DiskSpace]:
         new = admit(request, engines, self._roots, visibility)
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
-        return replace(new, nbytes=nbytes), self._measure_disk()
+        return replace(new, nbytes=nbytes, trace=trace), self._measure_disk()
 
     async def get(self, request: JobRef, visibility: Visibility) -> Answer:
         """Return a job."""

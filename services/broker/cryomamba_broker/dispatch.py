@@ -21,8 +21,11 @@ from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR, REPLY
 from cryomamba.wire.requests import parse_request
+from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.request_log import audit_done, audit_error, body_fields, request_fields, trace_of
+from cryomamba_server import log_context
 
 # Claims and renewals, one of them for each worker, wait for many seconds.
 IN_FLIGHT_MAX: Final = 2048
@@ -58,6 +61,8 @@ class Answer:
         The payload and its description.
     job, attempt : str or None, int or None
         For the envelope of the reply.
+    trace : TraceContext
+        For the envelope of the reply: the request that submitted a claimed job.
     undo : callable
         Awaited if the peer is gone, so that the job that it was given is not lost.
     """
@@ -67,6 +72,7 @@ class Answer:
     parts: tuple[bytes | memoryview, ...] = ()
     job: str | None = None
     attempt: int | None = None
+    trace: TraceContext = NO_TRACE
     undo: Callable[[], Awaitable[None]] = field(default=_nothing)
 
 
@@ -127,10 +133,16 @@ class Dispatcher:
         except ProtocolError as error:
             await self._refuse(identity, parts, error)
             return
+        with use_trace(trace_of(request)):
+            await self._serve_request(identity, parts[0], request)
+
+    async def _serve_request(self, identity: bytes, frame: zmq.Frame, request: Envelope) -> None:
         try:
-            visibility = self._authenticator.authorize(parts[0], request)
+            visibility = self._authenticator.authorize(frame, request)
         except (AccessError, InvalidRequestError) as error:
             self._counters.refused += 1
+            with log_context.bind(peer=request.src, actor=request.trace.actor or self._authenticator.key_name(frame)):
+                audit_error(request, error)
             await self._send([identity, self._error(request.id, error)])
             return
         key = (identity, request.id)
@@ -142,7 +154,8 @@ class Dispatcher:
         else:
             self._working.add(key)
             try:
-                await self._execute(key, request, visibility)
+                with log_context.bind(**request_fields(request, visibility, self._authenticator.key_name(frame))):
+                    await self._execute(key, request, visibility)
             finally:
                 self._working.discard(key)
 
@@ -157,18 +170,24 @@ class Dispatcher:
         identity, _ = key
         self._counters.requests += 1
         try:
-            answer = await self._handlers[request.type](parse_request(request.type, request.body), visibility)
+            body = parse_request(request.type, request.body)
+            log_context.add(**body_fields(body))
+            answer = await self._handlers[request.type](body, visibility)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1
+            logger.debug("The request %s was refused: %s", request.type, error.message)
+            audit_error(request, error)
             await self._send([identity, self._error(request.id, error)])
             return
         except Exception:
             logger.exception("The request %s failed with an unexpected error.", request.type)
             hint = "See the broker's log for details, and please report it."
             failure = InternalError("The broker failed with an unexpected error.", hint=hint)
+            audit_error(request, failure)
             await self._send([identity, self._error(request.id, failure)])
             return
+        audit_done(request, answer.job)
         if request.type in REPLIES_CACHED_FOR:
             self._remember(key, header)
         if not await self._send([identity, header, *answer.parts]):
@@ -183,6 +202,7 @@ class Dispatcher:
                 corr=request.id,
                 job=answer.job,
                 attempt=answer.attempt,
+                trace=answer.trace,
                 buffers=answer.buffers,
             )
         )

@@ -10,6 +10,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire import messages
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, ProgressReport, Release, Renew, Renewed, WorkerHello
+from cryomamba.wire.trace_context import use_trace
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Throttle
@@ -55,7 +56,9 @@ class WorkerRequests:
                 self._seen(request.worker, None)
                 lease = await self._next_job(request)
                 if lease is not None:
-                    return await self._claimed(request.worker, lease, claim)
+                    # From here on this is about the job, and belongs to the request that submitted it.
+                    with use_trace(lease.trace):
+                        return await self._claimed(request.worker, lease, claim)
                 if self._core.claims.full or not await claim.wait(deadline):
                     break
         return Answer(Claimed().model_dump(mode="json"))
@@ -76,7 +79,9 @@ class WorkerRequests:
             if self._core.claims.is_newest(worker, claim):
                 await self._requeue(Attempt(record.job_id, worker, record.attempt))
 
-        return Answer(claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, undo=undo)
+        return Answer(
+            claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, trace=lease.trace, undo=undo
+        )
 
     async def _requeue(self, attempt: Attempt) -> None:
         try:
@@ -144,7 +149,8 @@ class WorkerRequests:
     async def _end_expired(self) -> None:
         for change in await self._core.store.call(lambda store: store.leases.expire()):
             await self._core.announce(change)
-            logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state)
+            about = {"job_id": change.record.job_id, "attempt": change.record.attempt}
+            logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state, extra=about)
 
     def _seen(self, worker: str, job_id: str | None) -> None:
         clock = self._core.clock

@@ -12,6 +12,7 @@ from typing import Any, Final
 from cryomamba._version import __version__
 from cryomamba.errors import CryoMambaError
 from cryomamba.settings import Settings, load_settings
+from cryomamba_server.audit import open_audit_log
 from cryomamba_server.exit_codes import ExitCode, exit_code
 from cryomamba_server.logs import configure_logging
 from cryomamba_server.shutdown import run_service
@@ -67,6 +68,7 @@ def run_program(
     try:
         settings = configure(load_settings())
         configure_logging(settings.log, service=service)
+        open_audit_log(settings.audit_file, service=service)
         run_service(lambda stop: _with_watchdog(serve(settings, stop)))
     except CryoMambaError as error:
         # Before the settings are read, logging has no handler but the last resort, which writes to stderr.

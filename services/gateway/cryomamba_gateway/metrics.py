@@ -97,6 +97,9 @@ class Metrics:
             ("method", "route"),
             registry=self.registry,
         )
+        self.sent_bytes = Counter(
+            "cryomamba_gateway_sent_bytes", "Bytes of response bodies.", ("method", "route"), registry=self.registry
+        )
         self.clients = Gauge(
             "cryomamba_gateway_websocket_clients", "WebSocket clients connected.", registry=self.registry
         )
@@ -110,11 +113,12 @@ class Metrics:
         )
         self.bus = Gauge("cryomamba_gateway_bus_connected", "1 while the broker is connected.", registry=self.registry)
 
-    def count_response(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a response."""
+    def count_response(self, method: str, route: str, status: int, seconds: float, sent_bytes: int = 0) -> None:
+        """Count a response; `sent_bytes` is the size of its body."""
         known = method if method in _METHODS else "OTHER"
         self.requests.labels(known, route, str(status)).inc()
         self.latency.labels(known, route).observe(seconds)
+        self.sent_bytes.labels(known, route).inc(sent_bytes)
 
     def text(self, activity: Activity | None) -> bytes:
         """Return all metrics in the text format, with the broker's activity, or None while it cannot be reached."""

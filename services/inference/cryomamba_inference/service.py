@@ -27,9 +27,11 @@ from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.requests import Claim, Claimed, Empty, Release, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
+from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
+from cryomamba_server import log_context
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.workspace import remove_stale_workspaces
 
@@ -152,11 +154,13 @@ class InferenceService:
     async def _run_jobs(self) -> None:
         while True:
             await self._ready_child()
-            if (claimed := await self._claim()) is None or claimed.job is None:
+            claimed, trace = await self._claim()
+            if claimed.job is None:
                 continue
             child = await self._ready_child_for(claimed, claimed.job.job_id)
             self._attempt = Attempt(claimed, self.worker, self._settings, self._requester, child)
-            await self._attempt.run()
+            with use_trace(trace), log_context.bind(**self._attempt.log_fields):
+                await self._attempt.run()
             self._attempt.close()
             self._attempt = None
             self._previews.forget(claimed.job.job_id)
@@ -192,7 +196,8 @@ class InferenceService:
         finally:
             starting.cancel()
 
-    async def _claim(self) -> Claimed | None:
+    async def _claim(self) -> tuple[Claimed, TraceContext]:
+        """Return a job, or none, and the trace of the request that submitted it."""
         names = tuple(info.name for info in self._engines if info.available)
         body = Claim(worker=self.worker, engines=names, wait_s=_CLAIM_WAIT_S)
         try:
@@ -200,13 +205,13 @@ class InferenceService:
         except (UnavailableError, ConflictError, NotFoundError) as error:
             log.debug("Claiming a job failed: %s", error)
             await asyncio.sleep(_PING_S / 10)
-            return None
         except CryoMambaError as error:
             # For example a revoked key, which somebody may put right while this worker waits.
             log.debug("The broker refused to give this worker a job: %s", error)
             await asyncio.sleep(_PING_S)
-            return None
-        return Claimed.model_validate(dict(reply.body))
+        else:
+            return Claimed.model_validate(dict(reply.body)), reply.envelope.trace
+        return Claimed(), NO_TRACE
 
     def _on_message(self, message: Message) -> None:
         if message["type"] == "preview":

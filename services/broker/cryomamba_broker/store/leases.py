@@ -12,6 +12,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.requests import Zyx
+from cryomamba.wire.trace_context import TraceContext
 from cryomamba_broker.state_machine import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
@@ -38,10 +39,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that was claimed: the job, where the viewer looks, and the event of a fresh claim."""
+    """A lease that was claimed: the job, where the viewer looks, the request's trace, the event of a fresh claim."""
 
     record: JobRecord
     focus: Zyx | None
+    trace: TraceContext
     event: JobEvent | None = None
 
 
@@ -77,7 +79,7 @@ class Leases:
                 "UPDATE jobs SET lease_until = ? WHERE state = 'running' AND worker = ? RETURNING *", (until, worker)
             ).fetchone()
             if row is not None:
-                return Lease(self._jobs.record(row), focus_of(row))
+                return Lease(self._jobs.record(row), focus_of(row), _trace_of(row))
             row = connection.execute(
                 "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
                 "lease_until = :lease, progress = '{}', started_at = coalesce(started_at, :wall), updated_at = :wall "
@@ -99,7 +101,7 @@ class Leases:
                 (row["serial"], row["attempt"], worker, self._database.clock.wall()),
             )
             event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
-            return Lease(self._jobs.record(row), focus_of(row), event)
+            return Lease(self._jobs.record(row), focus_of(row), _trace_of(row), event)
 
     def renew(self, attempt: Attempt) -> LeaseStatus:
         """Extend a lease and store the reported progress, unless the lease was written less than half a renewal ago."""
@@ -279,6 +281,10 @@ def focus_of(row: sqlite3.Row) -> Zyx | None:
         return None
     position: list[Any] = json.loads(row["focus"])
     return float(position[0]), float(position[1]), float(position[2])
+
+
+def _trace_of(row: sqlite3.Row) -> TraceContext:
+    return TraceContext(row["request_id"] or None, row["traceparent"] or None)
 
 
 def _worker_lost(row: sqlite3.Row) -> JobError:

@@ -77,6 +77,10 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE jobs RENAME COLUMN room TO reserved;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError
 from cryomamba.models.jobs import JobRecord, JobState, SubmitRequest, VolumeSummary
+from cryomamba.wire.trace_context import NO_TRACE, TraceContext
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
@@ -19,12 +20,16 @@ from cryomamba_broker.store.rows import to_json
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results."""
+    """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results.
+
+    The job keeps the `trace` of the request, so that an attempt at any later time can be told to belong to it.
+    """
 
     request: SubmitRequest
     engine: str
     volume: VolumeSummary
     nbytes: int = 0
+    trace: TraceContext = NO_TRACE
 
 
 def fingerprint(request: SubmitRequest) -> str:
@@ -87,8 +92,8 @@ class Submissions:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner, reserved) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner, reserved, request_id, traceparent) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -104,6 +109,8 @@ class Submissions:
                     now,
                     request.owner,
                     new.nbytes,
+                    new.trace.request_id or "",
+                    new.trace.traceparent or "",
                 ),
             ).fetchone()
             event = self._events.append(connection, row, "job_created")
