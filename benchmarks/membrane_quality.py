@@ -3,7 +3,7 @@
 Phantoms of `cryomamba synth` and scenes of another make (`scenes/organelles.py`), three voxel sizes. Noise is the
 standard deviation in a voxel of 10 Å in units of a leaflet's density, on the scale of `PhantomSpec`: low is 0.5,
 middle 1, high 2, above 3. All but the last are cleaner than most raw data. All have a missing wedge of ±60°, gold,
-crowding and vacuum above and below. Membrane inside the missing wedge is excluded from the score. Seeds 521 and 522;
+crowding and vacuum above and below. Membranes inside the missing wedge count. Seeds 521 and 522;
 this table was looked at while the engine was developed.
 
 *default* is the result with default parameters, *oracle* that of the best of all thresholds on the score map. Peers:

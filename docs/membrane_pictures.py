@@ -51,13 +51,10 @@ def panels(noise: float) -> list[NDArray[np.uint8]]:
     """Return the density (mean of five planes), the scores, and the mask against the truth."""
     phantom, scores, whole = found(noise)
     mask = whole[PLANE] > 0
-    wanted, there = (
-        phantom.ground_truth[PLANE] == MEMBRANE,
-        np.isin(phantom.ground_truth[PLANE], (MEMBRANE, MEMBRANE_IN_WEDGE)),
-    )
+    true = np.isin(phantom.ground_truth[PLANE], (MEMBRANE, MEMBRANE_IN_WEDGE))
     density = grey(phantom.density[PLANE - 2 : PLANE + 3].mean(axis=0))
     shown = (density * 0.7).astype(np.uint8)
-    for where, colour in ((mask & there, FOUND), (wanted & ~mask, MISSED), (mask & ~there, WRONG)):
+    for where, colour in ((mask & true, FOUND), (true & ~mask, MISSED), (mask & ~true, WRONG)):
         shown[where] = colour
     return [density, np.repeat(scores[PLANE][..., None], 3, axis=2), shown]
 

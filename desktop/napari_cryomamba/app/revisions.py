@@ -110,7 +110,7 @@ def export_mask(
 
 
 def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shape, voxel_size_A: Spacing) -> int:
-    """Write the centres of connected components as a STAR file for RELION 5; the figure of merit is the volume, nm³.
+    """Write the centres of connected components as a STAR file for RELION 5; they have no scores.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def write_centres(path: Path, measured: Measurements, tomogram: str, shape: Shap
     centres = np.array([found.centroid_A for found in components], np.float64).reshape(-1, 3)
     picks = Picks(
         centres / np.array(voxel_size_A),
-        np.array([found.volume_nm3 for found in components], np.float64),
+        np.full(len(components), np.nan),
         np.array([found.label for found in components], np.int64),
     )
     write_picks(picks, path, TomogramInfo(shape, voxel_size_A, stem_of(tomogram)))

@@ -22,7 +22,7 @@ class Picks:
     positions : ndarray of float64, shape (n, 3)
         z, y, x in voxels; the centre of the first voxel is 0.0.
     scores : ndarray of float64, shape (n,)
-        Higher is more certain; 0 to 255 for engines with score maps.
+        Higher is more certain; 0 to 255 for engines with score maps. NaN for a pick without a score.
     labels : ndarray of int64, shape (n,)
         Particles: label in the mask, from 1. Filaments: number of the filament, from 1; its points are consecutive and
         ordered along it. Membranes: number of the connected component.

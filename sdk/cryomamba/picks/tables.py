@@ -18,6 +18,7 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.picks.angles import PRIOR, dynamo_angles, golden_angles, relion_angles
 from cryomamba.picks.picks import Kind, Picks, empty_picks
+from cryomamba.picks.star_values import star_value
 
 COLUMNS: Final = ("z", "y", "x", "z_A", "y_A", "x_A", "score", "label")
 NORMAL_COLUMNS: Final = ("normal_z", "normal_y", "normal_x")
@@ -53,7 +54,8 @@ def write_csv(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
         for position, score, label, rest in zip(picks.positions, picks.scores, picks.labels, more, strict=True):
             physical = position * tomogram.voxel_size_A
             coordinates = (f"{at:.3f}" for at in (*position, *physical))
-            writer.writerow([*coordinates, f"{score:.2f}", int(label), *(f"{value:.5f}" for value in rest)])
+            number = "" if np.isnan(score) else f"{score:.2f}"
+            writer.writerow([*coordinates, number, int(label), *(f"{value:.5f}" for value in rest)])
 
 
 def read_csv(path: Path, kind: Kind = "particles") -> Picks:
@@ -97,18 +99,19 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     """Write a RELION 5 STAR file of particles.
 
     ``rlnCenteredCoordinate{X,Y,Z}Angst`` is (voxel − size / 2) · voxel size, as in RELION's ``particle_set.cpp``, where
-    the first voxel is 0; it does not depend on the binning. ``rlnTomoName`` must match the tilt series' name in RELION.
-    The score is ``rlnAutopickFigureOfMerit``; membranes have none. Particles have ``rlnClassNumber``; filaments have
-    ``rlnHelicalTubeID`` and ``rlnHelicalTrackLengthAngst``; membranes have ``rlnTomoManifoldIndex``, the component.
-    Normals become angles, see :mod:`cryomamba.picks.angles`.
+    the first voxel is 0; it does not depend on the binning. ``rlnTomoName`` must match the tilt series' name in RELION;
+    it is quoted if it has to be (:func:`~cryomamba.picks.star_values.star_value`). The score is
+    ``rlnAutopickFigureOfMerit``; membranes, and picks without scores, have none. Particles have ``rlnClassNumber``;
+    filaments have ``rlnHelicalTubeID`` and ``rlnHelicalTrackLengthAngst``; membranes have ``rlnTomoManifoldIndex``, the
+    component. Normals become angles, see :mod:`cryomamba.picks.angles`.
     """
     heads = ["rlnTomoName", *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")]
     centred = (picks.positions - np.array(tomogram.shape) / 2) * tomogram.voxel_size_A
     columns: list[Iterable[str]] = [
-        ["_".join(tomogram.name.split()) or "tomogram"] * len(picks),
+        [star_value(tomogram.name)] * len(picks),
         *([f"{at:.3f}" for at in centred[:, axis]] for axis in (2, 1, 0)),
     ]
-    if picks.kind != "membranes":
+    if picks.kind != "membranes" and not np.isnan(picks.scores).all():
         heads.append("rlnAutopickFigureOfMerit")
         columns.append(f"{score:.3f}" for score in picks.scores)
     columns.append(str(label) for label in picks.labels)
@@ -155,7 +158,7 @@ def write_dynamo(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     table = np.zeros((len(picks), _DYNAMO_COLUMNS))
     table[:, 0] = np.arange(1, len(picks) + 1)
     table[:, 1] = 1
-    table[:, 9] = picks.scores
+    table[:, 9] = np.nan_to_num(picks.scores)
     table[:, 19] = 1
     table[:, 21 if picks.kind == "particles" else 20] = picks.labels
     if picks.normals is not None:

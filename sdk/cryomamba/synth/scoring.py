@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of a mask against the ground truth of a phantom."""
+"""Precision, recall and F1 of a mask against the whole ground truth of a phantom."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,12 @@ def _count_at_least(scores: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def score_thresholds(
-    scores: NDArray[np.uint8], ground_truth: NDArray[np.uint8], label: int = MEMBRANE, tolerance: int = 1
+    scores: NDArray[np.uint8],
+    ground_truth: NDArray[np.uint8],
+    label: int = MEMBRANE,
+    tolerance: int = 1,
+    *,
+    ignore: NDArray[np.bool_] | None = None,
 ) -> list[MaskScore]:
     """Compare a score map with the ground truth at every threshold, at the cost of one comparison.
 
@@ -42,7 +47,7 @@ def score_thresholds(
     ----------
     scores : array of shape (z, y, x), uint8
         A threshold keeps the voxels at or above it.
-    ground_truth, label, tolerance
+    ground_truth, label, tolerance, ignore
         As for :func:`score_mask`.
 
     Returns
@@ -50,14 +55,23 @@ def score_thresholds(
     list of MaskScore
         :func:`score_mask` of ``scores >= threshold`` for the thresholds 0 to 255.
     """
-    labelled = ground_truth == label
-    near_labelled = _dilated(labelled, tolerance)
+    labelled = _labelled(ground_truth, label)
     counted = np.ones_like(labelled)
-    if label == MEMBRANE:
-        counted = near_labelled | ~_dilated(ground_truth == MEMBRANE_IN_WEDGE, tolerance)
-    positive, correct = _count_at_least(scores[counted]), _count_at_least(scores[counted & near_labelled])
+    if ignore is not None:
+        ignored = labelled & ignore
+        labelled &= ~ignore
+        counted = ~_dilated(ignored, tolerance)
+    near_labelled = _dilated(labelled, tolerance)
+    counted |= near_labelled
+    positive, correct = _count_at_least(scores[counted]), _count_at_least(scores[near_labelled])
     found, total = _count_at_least(_dilated(scores, tolerance)[labelled]), int(labelled.sum())
     return [_score(int(c), int(p), int(f), total) for c, p, f in zip(correct, positive, found, strict=True)]
+
+
+def _labelled(ground_truth: NDArray[np.uint8], label: int) -> NDArray[np.bool_]:
+    """Return where the ground truth has `label`; membrane is membrane also where the tilt series cannot see it."""
+    labels = (MEMBRANE, MEMBRANE_IN_WEDGE) if label == MEMBRANE else (label,)
+    return np.asarray(np.isin(ground_truth, labels), np.bool_)
 
 
 def _score(correct: int, positive: int, found: int, total: int) -> MaskScore:
@@ -68,12 +82,17 @@ def _score(correct: int, positive: int, found: int, total: int) -> MaskScore:
 
 
 def score_mask(
-    mask: NDArray[Any], ground_truth: NDArray[np.uint8], label: int = MEMBRANE, tolerance: int = 1
+    mask: NDArray[Any],
+    ground_truth: NDArray[np.uint8],
+    label: int = MEMBRANE,
+    tolerance: int = 1,
+    *,
+    ignore: NDArray[np.bool_] | None = None,
 ) -> MaskScore:
     """Compare a mask with the ground truth of a phantom.
 
     A mask voxel is a true positive if a voxel with `label` is at most `tolerance` voxels away (over faces); a labelled
-    voxel is found if a mask voxel is that near. Membrane inside the missing wedge counts for neither.
+    voxel is found if a mask voxel is that near. All labelled voxels count, also membranes in the missing wedge.
 
     Parameters
     ----------
@@ -85,5 +104,9 @@ def score_mask(
         The label to compare with.
     tolerance : int
         Tolerance of the boundary in voxels.
+    ignore : array of shape (z, y, x), bool, optional
+        Labelled voxels that count neither as found or missed nor, with their surroundings, as wrong. For a second score
+        beside that of the whole ground truth, for example of the membranes that the tilt range lets be seen.
     """
-    return score_thresholds((mask != 0).astype(np.uint8), ground_truth, label, tolerance)[1]
+    foreground = (mask != 0).astype(np.uint8)
+    return score_thresholds(foreground, ground_truth, label, tolerance, ignore=ignore)[1]

@@ -14,8 +14,8 @@ LABELS: dict[int, str] = {
 }
 """Labels of a phantom's ground truth.
 
-`membrane_in_wedge` is membrane whose normal lies inside the missing wedge. The tilt series has no information about it,
-so it is excluded from scores.
+`membrane_in_wedge` is membrane whose normal lies inside the missing wedge, where the tilt series does not see it. It is
+part of the membranes, and counts in scores.
 """
 
 MEMBRANE, PARTICLE, FILAMENT, FIDUCIAL, MEMBRANE_IN_WEDGE = 1, 2, 3, 4, 5

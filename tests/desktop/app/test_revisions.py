@@ -62,13 +62,14 @@ def test_every_format_is_written_atomically(tmp_path: Path, mask: Any, suffix: s
 
 
 def test_star_coordinates_are_centred(tmp_path: Path, mask: Any) -> None:
-    """Components become particles in Å from the tomogram's centre, in x, y, z."""
+    """Components become particles in Å from the tomogram's centre, in x, y, z, and none of them has a score."""
     path = tmp_path / "components.star"
     count = write_centres(path, measure_mask(mask, SIZE, {}), "tomo 1.mrc", (12, 16, 20), SIZE)
     table = starfile.read(path)
     assert count == len(table) == 3
     second = table.iloc[1]
-    assert second["rlnTomoName"] == "tomo_1"
+    assert second["rlnTomoName"] == "tomo 1"
+    assert "rlnAutopickFigureOfMerit" not in table
     assert second["rlnCenteredCoordinateXAngst"] == pytest.approx((2.5 - 10) * 10)
     assert second["rlnCenteredCoordinateYAngst"] == pytest.approx((6 - 8) * 10)
     assert second["rlnCenteredCoordinateZAngst"] == pytest.approx((6 - 6) * 20)

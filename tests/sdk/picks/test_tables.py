@@ -37,13 +37,26 @@ def test_star_is_centred_as_relion_5_wants_it(tmp_path: Path) -> None:
     """Coordinates are Å from size / 2, X first; the centre of the tomogram is 0."""
     write_picks(picks(), tmp_path / "p.star", FRAME)
     table = starfile.read(tmp_path / "p.star")
-    assert table["rlnTomoName"].tolist() == ["TS_01"] * 3
+    assert table["rlnTomoName"].tolist() == ["TS 01"] * 3
     middle = table.iloc[1]
     assert [middle[f"rlnCenteredCoordinate{axis}Angst"] for axis in "XYZ"] == [0, 0, 0]
     first = table.iloc[0]
     assert [first[f"rlnCenteredCoordinate{axis}Angst"] for axis in "XYZ"] == [-320, -366, -200]
     assert table["rlnAutopickFigureOfMerit"].tolist() == [200, 150.5, 99.25]
     assert table["rlnClassNumber"].tolist() == [1, 1, 2]
+
+
+def test_picks_without_scores_have_no_column_of_scores(tmp_path: Path) -> None:
+    """Without scores the STAR file has no figure of merit, the CSV empty cells, and the Dynamo table zeros."""
+    unscored = replace(picks(), scores=np.full(3, np.nan))
+    for ending in (".csv", ".star", ".tbl"):
+        write_picks(unscored, tmp_path / f"p{ending}", FRAME)
+    table = starfile.read(tmp_path / "p.star")
+    assert "rlnAutopickFigureOfMerit" not in table
+    assert table["rlnClassNumber"].tolist() == [1, 1, 2]
+    assert (tmp_path / "p.csv").read_text().splitlines()[1].endswith(",,1")
+    assert len(read_csv(tmp_path / "p.csv")) == 3
+    assert np.loadtxt(tmp_path / "p.tbl")[:, 9].tolist() == [0, 0, 0]
 
 
 def test_filaments_have_tubes_and_lengths(tmp_path: Path) -> None:

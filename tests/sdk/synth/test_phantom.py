@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cryomamba.synth import LABELS, PhantomSpec, score_mask, synthesize
+from cryomamba.synth import LABELS, MaskScore, PhantomSpec, score_mask, score_thresholds, synthesize
 from cryomamba.synth.placement import place_objects
 from cryomamba.synth.surfaces import Sheet, Vesicle, distance
 from cryomamba.synth.wedge import apply_wedge
@@ -146,13 +146,31 @@ def test_score_counts_what_it_says() -> None:
     assert score_mask(np.zeros_like(truth), truth).f1 == 0
 
 
-def test_score_leaves_out_what_the_wedge_hides() -> None:
-    """Membrane in the missing wedge counts neither as missed nor as wrong."""
-    truth = np.zeros((9, 9, 9), np.uint8)
-    truth[4, :5], truth[4, 5:] = 1, 5
-    seen_only = truth == 1
-    assert score_mask(seen_only, truth).f1 == 1
-    assert score_mask(truth > 0, truth).f1 == 1
+def test_score_counts_membranes_in_the_missing_wedge() -> None:
+    """Membrane in the missing wedge counts like any other: as missed without it, as found with it."""
+    truth = np.zeros((9, 9, 10), np.uint8)
+    truth[4, :, :5], truth[4, :, 5:] = 1, 5
+    half = truth == 1
+    score = score_mask(half, truth)
+    assert (score.precision, score.recall) == (1.0, 0.6)
+    assert score.f1 == pytest.approx(0.75)
+    assert score_mask(truth > 0, truth) == MaskScore(1.0, 1.0, 1.0)
+    assert score_thresholds(half.astype(np.uint8), truth)[1] == score_mask(half, truth)
+
+
+def test_score_can_ignore_a_part_of_the_ground_truth() -> None:
+    """Ignored membrane counts neither as missed nor, if it was found, as wrong; all else counts as before."""
+    truth = np.zeros((9, 9, 10), np.uint8)
+    truth[4] = 1
+    unseen = np.zeros(truth.shape, np.bool_)
+    unseen[:, :, 5:] = True
+    half = (truth == 1) & ~unseen
+    assert score_mask(half, truth, ignore=unseen).f1 == 1
+    assert score_mask(truth, truth, ignore=unseen).f1 == 1
+    wrong = half.copy()
+    wrong[0, :, 5:] = True
+    assert score_mask(wrong, truth, ignore=unseen).precision == pytest.approx(0.5)
+    assert score_mask(truth == 9, truth, ignore=unseen).recall == 0
 
 
 @pytest.mark.parametrize("wrong", [{"shape": (4, 9, 9)}, {"thickness_A": (50, 40)}, {"missing_wedge_deg": 90}])
