@@ -29,7 +29,7 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord
 from cryomamba.wire import messages
 from cryomamba.wire.buffers import decode_bytes
-from cryomamba.wire.requests import ArtifactRead, EventPage, EventsSince, PreviewRead
+from cryomamba.wire.requests import ArtifactRead, Empty, EventPage, EventsSince, PreviewRead
 
 if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
@@ -39,6 +39,7 @@ R = TypeVar("R", bound=Record)
 CHUNK_BYTES = 1024 * 1024
 CHUNK_S = 30.0
 EVENTS_S = 10.0
+METRICS_S = 5.0
 BEYOND_ALL_EVENTS = 2**62
 
 
@@ -145,6 +146,13 @@ class BusTransport:
             chunk = decode_bytes(reply.envelope.buffers[0], reply.parts[0])
             offset += len(chunk)
             yield chunk
+
+    async def metrics(self) -> bytes:
+        """Return the broker's metrics, with those of the workers, in Prometheus' text format."""
+        reply = await self._request(messages.SERVER_METRICS, Empty(), METRICS_S)
+        if not reply.parts or not reply.envelope.buffers:
+            raise ProtocolError("The broker sent its metrics without their text.")
+        return decode_bytes(reply.envelope.buffers[0], reply.parts[0])
 
     async def events_since(self, n: int, *, limit: int = 200) -> EventPage:
         """Return what happened after event number `n`, as far as it fits into one reply."""

@@ -14,6 +14,7 @@ from cryomamba.errors import AccessError, NotFoundError
 from cryomamba.models.jobs import JobRecord, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo, WorkerInfo
 from cryomamba.wire import messages
+from cryomamba.wire.buffers import encode_bytes
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -50,6 +51,7 @@ class ClientRequests:
             messages.PING: self.ping,
             messages.SERVER_INFO: self.info,
             messages.SERVER_ACTIVITY: self.activity,
+            messages.SERVER_METRICS: self.metrics,
             messages.JOB_SUBMIT: self.submit,
             messages.JOB_GET: self.get,
             messages.JOB_LIST: self.page,
@@ -96,11 +98,7 @@ class ClientRequests:
 
     async def activity(self, _: Empty, visibility: Visibility) -> Answer:
         """Return how busy the server is, with the jobs of all owners: for administrators."""
-        if not visibility.is_everything:
-            raise AccessError(
-                "The activity of the whole server is for administrators.",
-                hint="Ask for it with the key of an administrator, on behalf of all owners ('*').",
-            )
+        _require_everything(visibility, "activity")
         core = self._core
         now = core.clock.wall()
         pending, running, oldest_s = await core.store.call(lambda store: store.events.waiting(now, visibility))
@@ -108,6 +106,12 @@ class ClientRequests:
             workers=len(core.workers), pending=pending, running=running, oldest_pending_s=oldest_s, ended=core.ended
         )
         return Answer(activity.model_dump(mode="json"))
+
+    async def metrics(self, _: Empty, visibility: Visibility) -> Answer:
+        """Return the metrics of the broker and its workers as text: for administrators."""
+        _require_everything(visibility, "metrics")
+        spec, text = encode_bytes(self._core.metrics.text())
+        return Answer({}, buffers=(spec,), parts=(text,))
 
     async def submit(self, request: SubmitRequest, visibility: Visibility) -> Answer:
         """Check a job and queue it."""
@@ -223,6 +227,14 @@ class ClientRequests:
 
     async def _require_visible(self, job_id: str, visibility: Visibility) -> None:
         await self._core.store.call(lambda store: store.jobs.owner(job_id, visibility))
+
+
+def _require_everything(visibility: Visibility, what: str) -> None:
+    if not visibility.is_everything:
+        raise AccessError(
+            f"The {what} of the whole server is for administrators.",
+            hint="Ask for it with the key of an administrator, on behalf of all owners ('*').",
+        )
 
 
 def _visible_part(worker: WorkerInfo, visibility: Visibility) -> WorkerInfo:

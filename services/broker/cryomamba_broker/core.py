@@ -12,6 +12,7 @@ from cryomamba.endpoints import BusEndpoints
 from cryomamba.models.jobs import JobEvent, JobRecord
 from cryomamba.wire.trace_context import current_trace
 from cryomamba_broker.claim_queue import ClaimQueue
+from cryomamba_broker.metrics import BrokerMetrics
 from cryomamba_broker.preview_cache import PreviewCache
 from cryomamba_broker.preview_relay import AttemptFence
 from cryomamba_broker.publisher import EventPublisher
@@ -48,6 +49,7 @@ class Core:
         Seconds since 1970.
     endpoints : BusEndpoints
         As bound.
+    metrics : BrokerMetrics
     ended : Counter of str
         Jobs that have ended since the start, by final state.
     """
@@ -63,6 +65,7 @@ class Core:
     fence: AttemptFence
     owners: OwnerCache
     workers: Workers
+    metrics: BrokerMetrics
     claims: ClaimQueue = field(default_factory=ClaimQueue)
     renewals: PendingRenewals = field(default_factory=PendingRenewals)
     ended: Counter[str] = field(default_factory=Counter)
@@ -81,6 +84,7 @@ class Core:
             if change.record.state.final:
                 self.ended[str(change.record.state)] += 1
             _log_event(change.event, change.record)
+            self.metrics.count_event(change.event, change.record)
             await self.publisher.publish_state(change.event, change.record)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgpack
 import zmq
 import zmq.asyncio
+from prometheus_client import Counter
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, CryoMambaError, InternalError, InvalidRequestError, ProtocolError
@@ -20,7 +21,7 @@ from cryomamba.wire import messages
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR, REPLY
-from cryomamba.wire.requests import parse_request
+from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters, Throttle
@@ -96,8 +97,13 @@ def readable_id(raw: bytes) -> str | None:
     return found if isinstance(found, str) and 0 < len(found) <= 128 else None
 
 
+def _known(type_: str) -> str:
+    """Return the type of a request, or ``unknown``: a peer must not add series without end."""
+    return type_ if type_ in REQUESTS else "unknown"
+
+
 class Dispatcher:
-    """Reads the ROUTER socket; `wall` is the time in seconds since 1970."""
+    """Reads the ROUTER socket; `wall` is the time in seconds since 1970, `executed` counts by request and result."""
 
     def __init__(
         self,
@@ -107,10 +113,12 @@ class Dispatcher:
         counters: Counters,
         wall: Callable[[], float],
         authenticator: BusAuthenticator,
+        executed: Counter,
     ) -> None:
         self._socket, self._authenticator, self._envelopes = socket, authenticator, envelopes
         self._handlers, self._counters, self._wall = handlers, counters, wall
         self._log = Throttle(logger)
+        self._executed = executed
         self._working: set[Key] = set()
         self._replies: OrderedDict[Key, bytes] = OrderedDict()
 
@@ -177,6 +185,7 @@ class Dispatcher:
         except CryoMambaError as error:
             self._counters.refused += 1
             logger.debug("The request %s was refused: %s", request.type, error.message)
+            self._executed.labels(_known(request.type), "refused").inc()
             audit_error(request, error)
             await self._send([identity, self._error(request.id, error)])
             return
@@ -185,9 +194,11 @@ class Dispatcher:
             hint = "See the broker's log for details, and please report it."
             failure = InternalError("The broker failed with an unexpected error.", hint=hint)
             audit_error(request, failure)
+            self._executed.labels(_known(request.type), "failed").inc()
             await self._send([identity, self._error(request.id, failure)])
             return
         audit_done(request, answer.job)
+        self._executed.labels(request.type, "done").inc()
         if request.type in REPLIES_CACHED_FOR:
             self._remember(key, header)
         if not await self._send([identity, header, *answer.parts]):

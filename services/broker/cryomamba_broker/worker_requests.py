@@ -9,7 +9,18 @@ from collections.abc import Callable, Mapping
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire import messages
-from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, ProgressReport, Release, Renew, Renewed, WorkerHello
+from cryomamba.wire.requests import (
+    Claim,
+    Claimed,
+    Fail,
+    Finish,
+    ProgressReport,
+    Release,
+    Renew,
+    Renewed,
+    WorkerHello,
+    WorkerStatus,
+)
 from cryomamba.wire.trace_context import use_trace
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
@@ -32,6 +43,7 @@ class WorkerRequests:
         """Return the handlers by request type."""
         return {
             messages.WORKER_HELLO: self.hello,
+            messages.WORKER_STATUS: self.status,
             messages.JOB_CLAIM: self.claim,
             messages.JOB_RENEW: self.renew,
             messages.PROGRESS: self.progress,
@@ -46,7 +58,14 @@ class WorkerRequests:
         engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady())
         await self._core.store.call(lambda store: store.engines.save(engines))
         logger.info("Worker %s has connected with %d engines.", request.worker, len(request.engines))
+        self._core.metrics.workers.connections.inc()
         return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
+
+    async def status(self, request: WorkerStatus, _: Visibility) -> Answer:
+        """Enter what a registered worker reports of itself into the metrics."""
+        if self._core.workers.is_connected(request.worker):
+            self._core.metrics.workers.report(request)
+        return Answer({})
 
     async def claim(self, request: Claim, _: Visibility) -> Answer:
         """Lease a job to a worker; if there is none, wait for one."""
@@ -109,8 +128,9 @@ class WorkerRequests:
         """Publish the progress of an attempt and keep it in memory; nothing is written to the disk."""
         attempt = _attempt(request)
         self._seen(request.worker, request.job)
-        owner = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
-        await self._core.publisher.publish_progress(request.job, owner, request.attempt, request.progress)
+        reported = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
+        self._core.metrics.tiles.labels(reported.engine).inc(reported.new_tiles)
+        await self._core.publisher.publish_progress(request.job, reported.owner, request.attempt, request.progress)
         return Answer({}, job=request.job, attempt=request.attempt)
 
     async def finish(self, request: Finish, _: Visibility) -> Answer:
@@ -143,6 +163,7 @@ class WorkerRequests:
             for worker in self._core.claims.workers():
                 self._seen(worker, None)
             for worker in self._core.workers.prune(self._core.clock.steady()):
+                self._core.metrics.workers.remove(worker)
                 logger.info("Worker %s has been silent for too long and is dropped.", worker)
             self._core.claims.wake_all()
 

@@ -26,12 +26,15 @@ class Response:
         Of HTTP; for a WebSocket 101 if it was accepted, and 403 if it was refused.
     sent_bytes : int
         Size of the body, or of all messages of a WebSocket.
+    received_bytes : int
+        Size of the request's body, as far as it was read.
     close_code : int or None
         With which the gateway closed a WebSocket.
     """
 
     status: int = 500
     sent_bytes: int = 0
+    received_bytes: int = 0
     close_code: int | None = None
 
     def note(self, message: Message) -> None:

@@ -55,15 +55,27 @@ class RequestContext:
             response.note(message)
             await send(message)
 
+        async def receive_counted() -> Message:
+            message = await receive()
+            response.received_bytes += len(message.get("body", b""))
+            return message
+
         started = time.perf_counter()
         with use_trace(trace), log_context.bind(client=client_address(scope)):
             try:
-                await self.app(scope, receive, send_with_id)
+                await self.app(scope, receive_counted, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
                 route = route_template(scope)
                 if scope["type"] == "http":
-                    self.metrics.count_response(scope["method"], route, response.status, seconds, response.sent_bytes)
+                    self.metrics.count_response(
+                        scope["method"],
+                        route,
+                        response.status,
+                        seconds,
+                        sent_bytes=response.sent_bytes,
+                        received_bytes=response.received_bytes,
+                    )
                 log_access(scope, route, response, seconds)
 
 

@@ -31,7 +31,9 @@ from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
+from cryomamba_inference.status_report import StatusReport
 from cryomamba_server import log_context
+from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.workspace import remove_stale_workspaces
 
@@ -67,6 +69,7 @@ class InferenceService:
         self._registered_epoch: int | None = None
         self._child: ComputeProcess | None = None
         self._attempt: Attempt | None = None
+        self._report = StatusReport(self.worker)
 
     @property
     def child_pid(self) -> int | None:
@@ -83,6 +86,8 @@ class InferenceService:
                 running = [
                     tasks.create_task(self._stay_registered(), name="registration"),
                     tasks.create_task(self._run_jobs(), name="jobs"),
+                    tasks.create_task(self._report.send_repeatedly(self._requester), name="status"),
+                    tasks.create_task(measure_loop_lag(self._report.observe_lag), name="loop lag"),
                 ]
                 await stop.wait()
                 for task in running:
@@ -159,6 +164,7 @@ class InferenceService:
                 continue
             child = await self._ready_child_for(claimed, claimed.job.job_id)
             self._attempt = Attempt(claimed, self.worker, self._settings, self._requester, child)
+            self._report.jobs_run += 1
             with use_trace(trace), log_context.bind(**self._attempt.log_fields):
                 await self._attempt.run()
             self._attempt.close()
@@ -171,6 +177,7 @@ class InferenceService:
         """Return a compute process that has imported everything and is idle."""
         pause = _RESTART_S
         while self._child is None or not self._child.alive:
+            self._report.compute_starts += 1
             self._child = ComputeProcess(self._settings, self._codec, self._on_message)
             engines = await self._child.ready
             if engines is None:

@@ -55,6 +55,15 @@ class LeaseStatus:
     focus: Zyx | None
 
 
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What the broker makes of a report of progress: whose job it is, its engine, and tiles since the last report."""
+
+    owner: str
+    engine: str
+    new_tiles: int
+
+
 class Leases:
     """Running jobs, as workers claim and end them. All methods belong to the store's thread.
 
@@ -119,11 +128,12 @@ class Leases:
         """Return what the worker should know; nothing is written."""
         return _status(self._require_held(attempt))
 
-    def report(self, attempt: Attempt, progress: Progress) -> str:
-        """Keep an attempt's progress in memory, and return the job's owner."""
+    def report(self, attempt: Attempt, progress: Progress) -> Reported:
+        """Keep an attempt's progress in memory."""
         row = self._require_held(attempt)
+        before, _ = self._progress.of(row)
         self._progress.put(row, progress, self._database.clock.wall())
-        return str(row["owner"])
+        return Reported(row["owner"], row["engine"], max(0, progress.done_tiles - before.done_tiles))
 
     def finish(self, attempt: Attempt, artifacts: Sequence[Artifact]) -> Change:
         """Complete a job; repeating it changes nothing.

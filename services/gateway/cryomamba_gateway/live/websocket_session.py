@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -180,6 +181,7 @@ class WebSocketSession:
                     continue
                 await self._scheduler.acquire(len(content))
                 self._metrics.frames.labels("binary" if self._binary else "json").inc()
+                self._metrics.preview_delay.observe(max(0.0, time.time() - item.envelope.ts))
             else:
                 content = item
             if not await self._send_content(content):
