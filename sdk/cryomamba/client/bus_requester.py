@@ -167,9 +167,11 @@ class BusRequester:
             future.set_result(Reply(envelope, tuple(parts)))
 
     async def close(self) -> None:
-        """End the reader and close the socket; waiting requests are cancelled."""
+        """End the reader and close the socket; waiting requests fail."""
         for future in self._waiting.values():
-            future.cancel()
+            if not future.done():
+                # Not cancelled: that would look as if somebody had cancelled the tasks that wait for them.
+                future.set_exception(UnavailableError("The client was closed."))
         if self._reader is not None:
             self._reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):

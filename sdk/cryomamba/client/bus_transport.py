@@ -164,8 +164,9 @@ class BusTransport:
         return (await self.events_since(BEYOND_ALL_EVENTS, limit=1)).last
 
     def watch(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
-        """Follow a job to its end."""
-        return JobWatch(self, job_ref(job_id).job, previews=previews).events()
+        """Follow a job to its end; a broker that has answered before is waited for."""
+        patient = self.requester.broker_epoch is not None
+        return JobWatch(self, job_ref(job_id).job, previews=previews, patient=patient).events()
 
     def watch_all(self) -> AsyncGenerator[Event, None]:
         """Follow the states and progress of all visible jobs without end."""
