@@ -14,11 +14,13 @@ from typing import Any, Final, Literal
 from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError, CryoMambaError, InvalidRequestError
 from cryomamba.file_names import is_volume
+from cryomamba.output_paths import require_outputs
 from cryomamba_cli.output import note, trace
 from cryomamba_cli.provenance import (
     existing_result,
     file_state,
     fingerprint,
+    provenance_path,
     recipe_of,
     require_replaceable,
     write_provenance,
@@ -27,6 +29,8 @@ from cryomamba_cli.result_paths import result_path
 from cryomamba_cli.segmentation_task import Task
 
 SUMMARY: Final = "summary.csv"
+_COLUMNS: Final = ("tomogram", "state", "mask", "seconds")
+_SUMMARY_HEAD: Final = ",".join(_COLUMNS).encode()
 _NAMED: Final = 5
 
 State = Literal["waiting", "done", "skipped", "failed", "interrupted"]
@@ -124,6 +128,30 @@ def mask_paths(tomograms: Sequence[Path], folder: Path, engine: str) -> dict[Pat
     return {tomogram: mask for mask, tomogram in by_mask.items()}
 
 
+def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -> None:
+    """Refuse a batch that would write onto one of its tomograms, or onto a table that is not a summary.
+
+    Whether a result may replace an earlier one is decided when its turn comes, see :func:`run_batch`.
+
+    Raises
+    ------
+    InvalidRequestError
+        A path cannot be written, or would be written twice.
+    ConflictError
+        There is another table under the name of the summary, and `force` is not set.
+    """
+    summary = folder / SUMMARY
+    if not force and summary.is_file():
+        with summary.open("rb") as file:
+            if not file.read(len(_SUMMARY_HEAD)).startswith(_SUMMARY_HEAD):
+                raise ConflictError(
+                    f"'{summary}' exists and is not the summary of a batch.",
+                    hint="Move it away, or overwrite it with --force.",
+                )
+    files = [path for task in tasks for path in (*task.files, provenance_path(task.mask))]
+    require_outputs([summary, *files], inputs=[task.tomogram for task in tasks], replace=True, folder=folder)
+
+
 def run_batch(
     tasks: Sequence[Task],
     schema: Mapping[str, Any],
@@ -188,7 +216,7 @@ def _process(
         if existing is not None:
             item.state, item.seconds, item.labels = "skipped", existing["seconds"], existing["labels"]
             return
-        require_replaceable(task.mask)
+        require_replaceable(task)
     source = fingerprint(task.tomogram)
     started = time.monotonic()
     statistics = segment(task)
@@ -206,7 +234,7 @@ def _process(
 def write_summary(items: Sequence[BatchItem], path: Path) -> None:
     """Write the table of a batch: one row per tomogram, three columns per label."""
     names = list(dict.fromkeys(label["name"] for item in items for label in item.labels))
-    header = ["tomogram", "state", "mask", "seconds"]
+    header = [*_COLUMNS]
     header += [f"{name}_{what}" for name in names for what in ("voxels", "volume_nm3", "components")] + ["error"]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

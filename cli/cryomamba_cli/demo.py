@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_text
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cryomamba.errors import CryoMambaError
+from cryomamba.errors import ConflictError, CryoMambaError
+from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.options import Json
 from cryomamba_cli.remote_run import cancel_interrupted
@@ -70,8 +70,8 @@ def demo(
     """
     require_server()
     spec = phantom_spec(size, "10", seed, [f"noise={noise}"])
-    out.mkdir(parents=True, exist_ok=True)
-    files = Files(out.resolve())
+    files = Files(Path(os.path.realpath(out)))
+    files.require_replaceable()
     with stderr_reporter(json=json) as display:
         try:
             with interruptible() as interrupts:
@@ -98,6 +98,43 @@ class Files:
         self.picture = folder / "demo.png"
         self.logs = folder / "logs"
 
+    @property
+    def _written(self) -> tuple[Path, ...]:
+        return self.tomogram, self.truth, self.mask, self.statistics, self.picture
+
+    def require_replaceable(self) -> None:
+        """Make the folder, and refuse to overwrite files in it that are not those of an earlier demo.
+
+        Raises
+        ------
+        ConflictError
+            There are such files.
+        InvalidRequestError
+            The folder cannot be written.
+        """
+        taken = [path for path in self._written if os.path.lexists(path)]
+        if taken and not _is_own_volume(self.tomogram):
+            raise ConflictError(
+                f"'{taken[0]}' exists and is not the result of a demo.", hint="Choose another folder with --out."
+            )
+        require_outputs(self._written, replace=True, folder=self.folder)
+
+    def remove_logs(self) -> None:
+        """Delete the logs of an earlier demo."""
+        from cryomamba.stack import SERVICES
+
+        for service in SERVICES:
+            (self.logs / f"{service}.log").unlink(missing_ok=True)
+
+
+def _is_own_volume(path: Path) -> bool:
+    from cryomamba.volumes import inspect, is_own_result
+
+    try:
+        return is_own_result(inspect(path).labels)
+    except CryoMambaError:
+        return False
+
 
 def play(
     files: Files, spec: PhantomSpec, engine: str | None, display: Reporter, interrupts: Interrupts
@@ -107,7 +144,7 @@ def play(
 
     display.note(f"Generating a tomogram of {output.triple(spec.shape)} voxels …")
     phantom = write_phantom(spec, files.tomogram, files.truth)
-    shutil.rmtree(files.logs, ignore_errors=True)
+    files.remove_logs()
     with tempfile.TemporaryDirectory(prefix="cryomamba-demo-") as home:
         display.note("Starting broker, inference and gateway …")
         # Ctrl-C must reach this process alone: the job is cancelled before the services stop.

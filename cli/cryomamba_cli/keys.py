@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryomamba.output_paths import names_folder
 from cryomamba_cli import output
 from cryomamba_cli.jobs import local_time
 from cryomamba_cli.options import Json
@@ -60,7 +61,13 @@ def add(
         str, typer.Option("--owner", help="Owner of the jobs, the same name as for tokens; NAME if not given.")
     ] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Key file to write; NAME.key in the current folder if not given.")
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="Key file to write, or its folder; NAME.key in the current folder if not given.",
+        ),
     ] = None,
     public_key: Annotated[
         str | None,
@@ -78,7 +85,7 @@ def add(
         output.note(f"The key '{name}' is authorized as {role}. The public key of the broker is:")
         output.say(_keys().server().public_key)
         return
-    file = out or Path(f"{name}.key")
+    file = Path(out) if out is not None and not names_folder(out) else Path(out or "", f"{name}.key")
     _keys().add(name, Role(role), file=file, owner=owner)
     _audit("key.add", key=name, role=role, owner=owner or name)
     output.say(str(file))

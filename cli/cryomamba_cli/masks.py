@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.output_paths import MRC, output_file, require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
-from cryomamba_cli.result_paths import require_absent
 
 if TYPE_CHECKING:
     from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements
@@ -31,7 +31,9 @@ _SHOWN = 10
 
 def measure(
     mask: Mask,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write all labels and components to this table.")] = None,
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="PATH", help="Write all labels and components to this table.")
+    ] = None,
     shape: Annotated[
         bool,
         typer.Option("--shape/--no-shape", help="Measure surface area and thickness too, or only sizes and positions."),
@@ -46,15 +48,16 @@ def measure(
     from cryomamba.masks.slabs import LabelSource
     from cryomamba.volumes import open_volume
 
-    if csv is not None:
-        require_absent(csv, force=force)
+    table = None if csv is None else output_file(csv, (".csv",))
+    if table is not None:
+        require_outputs([table], inputs=[mask], replace=force)
     with (
         open_volume(mask, voxel_size_A=voxel_size(size)) as volume,
         progress_bar("measuring", shown=not json) as progress,
     ):
         measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, progress=progress)
-        if csv is not None:
-            write_csv(measured, csv)
+        if table is not None:
+            write_csv(measured, table)
     if json:
         output.document({"mask": str(mask), **fields(measured)})
         return
@@ -66,13 +69,13 @@ def measure(
         output.note(
             f"{measured.count - _SHOWN} smaller components are not shown; --csv FILE writes {_listed(measured)}."
         )
-    if csv is not None:
-        output.say(str(csv))
+    if table is not None:
+        output.say(str(table))
 
 
 def clean(
     mask: Mask,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Mask to write.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="PATH", help="Mask to write (MRC).")],
     min_volume: MinVolume = None,
     fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill enclosed background.")] = False,
     fill_planes: Annotated[
@@ -99,23 +102,25 @@ def clean(
         raise InvalidRequestError(
             "No operation given.", hint="Give --min-volume, --fill-holes, --fill-planes, --keep, --number or --split."
         )
-    require_absent(out, force=force)
+    target = output_file(out, MRC)
+    require_outputs([target], inputs=[mask], replace=force)
     with open_volume(mask) as volume, progress_bar("cleaning", shown=not json) as progress:
         source = _cleaned(LabelSource.of_volume(volume), min_volume, (fill_holes, fill_planes), keep or [])
         most = max_label(volume)
         if split or number:
             source, most = split_instances(source, split=split), 0xFFFF
-        write_labels(source, out, volume, labels=most, engine="clean", progress=progress)
-    output.result({"mask": str(out)}, str(out), json=json)
+        write_labels(source, target, volume, labels=most, engine="clean", progress=progress)
+    output.result({"mask": str(target)}, str(target), json=json)
 
 
 def export(
     mask: Annotated[Path, typer.Argument(metavar="MASK.mrc|PICKS.csv", help="Mask, or table of picks.")],
     out: Annotated[
-        Path,
+        str,
         typer.Option(
             "--out",
             "-o",
+            metavar="PATH",
             help="Output file: .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj or .mrc; for picks .star or .tbl.",
         ),
     ],
@@ -141,18 +146,20 @@ def export(
     json: Json = False,
 ) -> None:
     """Convert a mask to another format or a mesh (in Å), or picks to RELION 5 or Dynamo; format from the extension."""
+    from cryomamba.masks.export import EXTENSIONS
     from cryomamba.masks.export import export as export_mask
-    from cryomamba.masks.export import extension_of
+    from cryomamba.picks import EXTENSIONS as PICKS_EXTENSIONS
     from cryomamba.volumes import open_volume
 
-    if mask.suffix.lower() == ".csv":
-        _export_picks(mask, out, tomogram, name, label, min_score, filaments=filaments, force=force)
+    is_table = mask.suffix.lower() == ".csv"
+    target = output_file(out, PICKS_EXTENSIONS if is_table else EXTENSIONS)
+    require_outputs([target], inputs=[mask, *([tomogram] if tomogram else [])], replace=force)
+    if is_table:
+        _export_picks(mask, target, tomogram, name, label, min_score, filaments=filaments)
     else:
-        extension_of(out)
-        require_absent(out, force=force)
         with open_volume(mask) as volume, progress_bar("writing", shown=not json) as progress:
-            export_mask(volume, out, label=label, progress=progress)
-    output.result({"file": str(out)}, str(out), json=json)
+            export_mask(volume, target, label=label, progress=progress)
+    output.result({"file": str(target)}, str(target), json=json)
 
 
 def _export_picks(
@@ -164,13 +171,11 @@ def _export_picks(
     min_score: float | None,
     *,
     filaments: bool,
-    force: bool,
 ) -> None:
     from cryomamba.file_names import stem
     from cryomamba.picks import TomogramInfo, read_csv, write_picks
     from cryomamba.volumes import open_volume
 
-    require_absent(out, force=force)
     if not table.is_file():
         raise InvalidRequestError(
             f"There is no file '{table}'.", hint="Give the CSV file that 'cryomamba segment' wrote."

@@ -27,7 +27,8 @@ def read_provenance(mask: Path) -> dict[str, Any] | None:
         record = json.loads(provenance_path(mask).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.keys() >= _KEYS else None
+    complete = isinstance(record, dict) and record.keys() >= _KEYS and isinstance(record["recipe"], dict)
+    return record if complete else None
 
 
 def write_provenance(mask: Path, record: Mapping[str, Any]) -> None:
@@ -66,18 +67,25 @@ def existing_result(task: Task, recipe: Mapping[str, Any]) -> Mapping[str, Any] 
     return record
 
 
-def require_replaceable(mask: Path) -> None:
-    """Refuse to replace a mask that no batch has made, or that was changed since.
+def require_replaceable(task: Task) -> None:
+    """Refuse to replace files that no batch has made, or a mask that was changed since.
 
     Raises
     ------
     ConflictError
-        There is such a mask.
+        There is such a file.
     """
-    record = read_provenance(mask)
-    if mask.exists() and (record is None or record["mask"] != file_state(mask)):
-        what = "was not made by this command" if record is None else "was changed after it was made"
-        raise ConflictError(f"'{mask}' exists and {what}.", hint="Move it away, or overwrite it with --force.")
+    record = read_provenance(task.mask)
+    made = set() if record is None else {*record["recipe"].get("files", ()), provenance_path(task.mask).name}
+    for path in (*task.files, provenance_path(task.mask)):
+        if path.exists() and path.name not in made:
+            raise _not_replaced(path, "was not made by this command")
+    if record is not None and task.mask.exists() and record["mask"] != file_state(task.mask):
+        raise _not_replaced(task.mask, "was changed after it was made")
+
+
+def _not_replaced(path: Path, what: str) -> ConflictError:
+    return ConflictError(f"'{path}' exists and {what}.", hint="Move it away, or overwrite it with --force.")
 
 
 def fingerprint(tomogram: Path) -> dict[str, Any]:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryomamba.errors import InvalidRequestError, JobFailedError
+from cryomamba.output_paths import names_folder, require_outputs
 from cryomamba_cli import output
-from cryomamba_cli.batch import SUMMARY, BatchItem, expand, mask_paths, run_batch
+from cryomamba_cli.batch import SUMMARY, BatchItem, expand, mask_paths, require_batch_outputs, run_batch
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.options import Force, Json, Parameters, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
 from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
-from cryomamba_cli.result_paths import mask_path, require_absent
+from cryomamba_cli.result_paths import mask_path
 from cryomamba_cli.segmentation_task import Task, conversion_paths, convert_mask, export_paths
 from cryomamba_cli.signals import Interrupts, interruptible
 
@@ -29,9 +30,13 @@ Tomograms = Annotated[
     list[str], typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
 ]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--out", "-o", help="Mask to write, or its folder; <tomogram>__<engine>.mrc in the current folder if not given."
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="Mask to write (MRC), or its folder (a name ending in / is one); <tomogram>__<engine>.mrc in the current "
+        "folder if not given.",
     ),
 ]
 OutDir = Annotated[
@@ -100,13 +105,16 @@ def segment(
 
     if out_dir is None:
         path = _single(tomogram)
-        _run_one(make(path, mask_path(path, out, info.name)), server, force=force, json=json)
+        task = make(path, mask_path(path, out, info.name))
+        folder = task.mask.parent if out is not None and names_folder(out) else None
+        require_outputs(task.files, inputs=[path], replace=force, folder=folder)
+        _run_one(task, server, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
     masks = mask_paths(expand(tomogram), out_dir, info.name)
-    out_dir.mkdir(parents=True, exist_ok=True)
     tasks = [make(path, mask) for path, mask in masks.items()]
+    require_batch_outputs(tasks, out_dir, force=force)
     _run_many(tasks, info, server, out_dir / SUMMARY, force=force, json=json)
 
 
@@ -119,9 +127,7 @@ def _single(tomograms: Sequence[str]) -> Path:
     return path
 
 
-def _run_one(task: Task, server: str | None, *, force: bool, json: bool) -> None:
-    for path in task.files:
-        require_absent(path, force=force)
+def _run_one(task: Task, server: str | None, *, json: bool) -> None:
     with stderr_reporter(json=json) as display, interruptible() as interrupts:
         statistics = _run(task, server, display, interrupts)
     print_saved(task, statistics, json=json)

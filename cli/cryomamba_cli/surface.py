@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.output_paths import output_file, require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.masks import Mask, progress_bar
 from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
-from cryomamba_cli.result_paths import require_absent
 
 if TYPE_CHECKING:
     from cryomamba.masks.instances import Instances
@@ -22,10 +23,11 @@ _SHOWN: Final = 10
 
 
 Out = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--out",
         "-o",
+        metavar="PATH",
         help="Output file: .mrc for the medial surface, one voxel thick; .csv, .star or .tbl for points with "
         "normals and angles; .nrrd for the normals as a vector field. May be repeated.",
     ),
@@ -67,8 +69,7 @@ def surface(
     from cryomamba.volumes import open_volume
 
     files = _by_format(out or ())
-    for path in out or ():
-        require_absent(path, force=force)
+    require_outputs(files.values(), inputs=[mask], replace=force)
     with (
         open_volume(mask, voxel_size_A=voxel_size(size)) as volume,
         progress_bar("tracing", shown=not json) as progress,
@@ -87,25 +88,23 @@ def surface(
     for ending in _POINTS:
         if ending in files:
             write_picks(found.points, files[ending], frame)
-    _print_result(mask, out or (), instances, found, json=json)
+    _print_result(mask, list(files.values()), instances, found, json=json)
 
 
-def _by_format(paths: list[Path] | tuple[Path, ...]) -> dict[str, Path]:
+def _by_format(names: Sequence[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for path in paths:
+    for name in names:
+        path = output_file(name, (".mrc", ".nrrd", *_POINTS))
         ending = path.suffix.lower()
-        if ending not in (".mrc", ".nrrd", *_POINTS) or ending in files:
+        if ending in files:
             raise InvalidRequestError(
-                f"Unknown or repeated output format '{ending}' of '{path.name}'.",
-                hint=f"Give at most one file of each format: .mrc, .nrrd, {', '.join(_POINTS)}.",
+                f"'{files[ending]}' and '{path}' have the same format.", hint="Give at most one file of each format."
             )
         files[ending] = path
     return files
 
 
-def _print_result(
-    mask: Path, out: list[Path] | tuple[Path, ...], instances: Instances, found: Membranes, *, json: bool
-) -> None:
+def _print_result(mask: Path, out: list[Path], instances: Instances, found: Membranes, *, json: bool) -> None:
     rows = [
         {"instance": number, "label": int(label), "voxels": int(voxels), "medial_surface_nm2": float(area)}
         for number, (label, voxels, area) in enumerate(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryomamba.file_names import stem
+from cryomamba.output_paths import MRC, output_file, require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.options import Force, Json, Parameters, numbers, shape
-from cryomamba_cli.result_paths import require_absent, result_path
+from cryomamba_cli.result_paths import result_path
 
 if TYPE_CHECKING:
     from cryomamba.picks import Kind, Picks
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(metavar="OUT.mrc", help="Tomogram to write.")],
+    out: Annotated[str, typer.Argument(metavar="OUT.mrc", help="Tomogram to write (MRC).")],
     size: Annotated[
         str, typer.Option("--shape", metavar="Z,Y,X", help="Size in voxels: one number, or three as z,y,x.")
     ] = "128,256,256",
@@ -28,27 +29,31 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tomogram.")] = 0,
     param: Parameters = None,
     truth: Annotated[
-        Path | None,
-        typer.Option("--truth", help="Ground-truth mask to write; OUT__truth.mrc next to the tomogram if not given."),
+        str | None,
+        typer.Option(
+            "--truth",
+            metavar="PATH",
+            help="Ground-truth mask to write; OUT__truth.mrc next to the tomogram if not given.",
+        ),
     ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Write a synthetic tomogram with its ground truth: a mask, and tables of particle and filament coordinates."""
-    truth = truth or result_path(out, "truth")
+    tomogram = output_file(out, MRC)
+    mask = result_path(tomogram, "truth") if truth is None else output_file(truth, MRC)
     spec = phantom_spec(size, voxel, seed, param or [])
-    tables = {kind: truth.with_name(f"{stem(truth)}_{kind}.csv") for kind in _pick_kinds(spec)}
-    for path in (out, truth, *tables.values()):
-        require_absent(path, force=force)
+    tables = {kind: mask.with_name(f"{stem(mask)}_{kind}.csv") for kind in _pick_kinds(spec)}
+    require_outputs((tomogram, mask, *tables.values()), replace=force)
     if not json:
         output.note(f"Generating {output.triple(spec.shape)} voxels of {output.triple(spec.voxel_size_A)} Å …")
-    phantom = write_phantom(spec, out, truth)
-    write_coordinates(phantom, tables, out)
-    fields = _fields(phantom, out, truth, tables)
+    phantom = write_phantom(spec, tomogram, mask)
+    write_coordinates(phantom, tables, tomogram)
+    fields = _fields(phantom, tomogram, mask, tables)
     if json:
         output.document(fields)
         return
-    files = [("tomogram", out), ("ground truth", truth), *tables.items()]
+    files = [("tomogram", tomogram), ("ground truth", mask), *tables.items()]
     output.facts([(name, str(path)) for name, path in files])
     for name, count in fields["voxels"].items():
         output.say(f"  {name}: {count} voxels, {count / phantom.ground_truth.size:.2%}")

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cryomamba.output_paths import names_folder, require_outputs
 from cryomamba_cli.jobs import resolve
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.masks import MinVolume
 from cryomamba_cli.options import Force, Json, Server
 from cryomamba_cli.remote_run import submit_and_download
 from cryomamba_cli.reporter import stderr_reporter
-from cryomamba_cli.result_paths import mask_path, require_absent
+from cryomamba_cli.result_paths import mask_path
 from cryomamba_cli.segment import print_saved
 from cryomamba_cli.segmentation_task import Task, export_paths
 from cryomamba_cli.signals import interruptible
@@ -46,9 +47,12 @@ Low = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--out", "-o", help="Mask to write; <scores>__threshold<high>.mrc in the current folder if not given."
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="Mask to write (MRC), or its folder; <scores>__threshold<high>.mrc in the current folder if not given.",
     ),
 ]
 
@@ -73,8 +77,8 @@ def threshold(
     path = Path(source)
     mask = mask_path(path, out, f"threshold{high}")
     picks = export_paths(mask, picks=True)
-    for file in (mask, *picks.values()):
-        require_absent(file, force=force)
+    folder = mask.parent if out is not None and names_folder(out) else None
+    require_outputs((mask, *picks.values()), inputs=(path, candidates_path(path)), replace=force, folder=folder)
     params: dict[str, Any] = {"high": high, "min_volume_nm3": min_volume or 0.0}
     if low is not None:
         params["low"] = low

@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from cryomamba.errors import ErrorCode, UnavailableError
 
+_PART_STEM_NBYTES: Final = 200
 _DISK_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -164,7 +165,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 def remove_parts(path: Path) -> None:
     """Remove leftovers of interrupted writes of `path`; only if no other process writes it."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    for part in path.parent.glob(f"{glob.escape(_part_prefix(path))}*.part"):
         _remove(part)
 
 
@@ -209,7 +210,13 @@ def disk_full_translated() -> Iterator[None]:
 
 
 def _part_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    return path.with_name(f"{_part_prefix(path)}{uuid.uuid4().hex[:8]}.part")
+
+
+def _part_prefix(path: Path) -> str:
+    # The temporary name of a name of any allowed length must be allowed, too.
+    name = os.fsencode(path.name)[:_PART_STEM_NBYTES].decode("utf-8", "ignore")
+    return f".{name}."
 
 
 def _sync(part: Path) -> None:

@@ -51,7 +51,7 @@ def test_json_lines_have_progress_previews_and_results(cli: Cli, tomogram: Path)
         (("-e", "threshold", "-p", "sigma_A=-1"), 2, "sigma_A"),
         (("-o", "missing/mask.mrc"), 2, "folder"),
         (("--voxel-size", "0"), 2, "--voxel-size"),
-        (("-o", "ball.mrc"), 6, "--force"),
+        (("-o", "ball.mrc"), 2, "input"),
     ],
 )
 def test_invalid_arguments_are_refused_first(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.geometry import Spacing
+from cryomamba.output_paths import require_outputs
 from napari_cryomamba.layers.tomogram import METADATA_KEY, source_of
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.world_coordinates import Placement
@@ -27,6 +28,20 @@ def layer_of_path(viewer: Viewer, path: str | None) -> Layer:
         if source is not None and source.path.resolve() == wanted:
             return layer
     return None
+
+
+def require_savable(viewer: Viewer, path: Path) -> None:
+    """Refuse to save to a file that is open as a tomogram, or to a place that cannot be written.
+
+    An existing file is replaced: the dialog has asked about it.
+
+    Raises
+    ------
+    InvalidRequestError
+        The file is one of those, by whatever name or link, or cannot be written.
+    """
+    sources = (source_of(layer) for layer in tomogram_layers(viewer))
+    require_outputs([path], inputs=[source.path for source in sources if source is not None], replace=True)
 
 
 def active_tomogram(viewer: Viewer) -> Layer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QWidget
 
 from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.notifications import Notifications
@@ -14,11 +14,13 @@ from napari_cryomamba.app.revisions import TITLES, export_mask, next_version, sa
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.overlay import Overlay
+from napari_cryomamba.layers.tomograms import require_savable
 from napari_cryomamba.models.components import measure_mask
 from napari_cryomamba.models.jobs import JobKind, kind_of
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
+from napari_cryomamba.widgets.save_dialog import choose_file
 
 
 class ExportPanel(QWidget):
@@ -73,7 +75,7 @@ class ExportPanel(QWidget):
     def save_to(self, path: Path) -> None:
         """Save the mask as MRC."""
         mask = self._mask
-        if mask is None:
+        if mask is None or not self._is_savable("Saving the mask", path):
             return
         array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
         self.status.setText(f"Saving {path.name} …")
@@ -118,7 +120,7 @@ class ExportPanel(QWidget):
     def export_to(self, path: Path) -> None:
         """Write the mask in the format of the file extension."""
         mask = self._mask
-        if mask is None:
+        if mask is None or not self._is_savable("Exporting the mask", path):
             return
         array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
         names, tomogram = dict(mask.palette.names), mask.tomogram
@@ -142,6 +144,8 @@ class ExportPanel(QWidget):
 
     def save_picture(self, path: Path) -> None:
         """Save the canvas as PNG."""
+        if not self._is_savable("Saving the picture", path):
+            return
         self._viewer.canvas.overlays.scale_bar.visible = True
 
         def save() -> None:
@@ -149,6 +153,9 @@ class ExportPanel(QWidget):
 
         if self._notifications.report_errors("Saving the picture", save):
             self._on_saved("Picture", path)
+
+    def _is_savable(self, context: str, path: Path) -> bool:
+        return self._notifications.report_errors(context, lambda: require_savable(self._viewer, path))
 
     def _on_saved(self, what: str, path: Path) -> None:
         self.status.setText(f"{what} saved: {path.name} in {path.parent}.")
@@ -161,17 +168,17 @@ class ExportPanel(QWidget):
         return str((mask.folder or Path.home()) / f"{stem_of(mask.tomogram)}__{mask.feature}{suffix}")
 
     def _choose_file(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the mask", self._suggested(".mrc"), "MRC (*.mrc)")
-        if name:
-            self.save_to(Path(name))
+        path = choose_file(self, "Save the mask", self._suggested(".mrc"), ".mrc", "MRC (*.mrc)")
+        if path is not None:
+            self.save_to(path)
 
     def _choose_export(self) -> None:
         suffix = str(self.format.currentData())
-        name, _ = QFileDialog.getSaveFileName(self, "Export the mask", self._suggested(suffix), f"*{suffix}")
-        if name:
-            self.export_to(Path(name if name.endswith(suffix) else name + suffix))
+        path = choose_file(self, "Export the mask", self._suggested(suffix), suffix)
+        if path is not None:
+            self.export_to(path)
 
     def _choose_picture(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save a picture", self._suggested(".png"), "PNG (*.png)")
-        if name:
-            self.save_picture(Path(name))
+        path = choose_file(self, "Save a picture", self._suggested(".png"), ".png", "PNG (*.png)")
+        if path is not None:
+            self.save_picture(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
 from cryomamba.geometry import Shape
@@ -14,10 +14,12 @@ from cryomamba.picks import EXTENSIONS, TomogramInfo, write_picks
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
+from napari_cryomamba.layers.tomograms import require_savable
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
+from napari_cryomamba.widgets.save_dialog import choose_file
 
 TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
 
@@ -128,15 +130,20 @@ class PicksPanel(QWidget):
         folder = Path(self._layer.metadata.get("path") or Path.home() / "x").parent
         suffix = str(self.format.currentData())
         offered = folder / f"{self._stem()}__picks{suffix}"
-        name, _ = QFileDialog.getSaveFileName(self, "Export the picks", str(offered), f"*{suffix}")
-        if name:
-            self.export_to(Path(name if name.endswith(suffix) else name + suffix))
+        path = choose_file(self, "Export the picks", str(offered), suffix)
+        if path is not None:
+            self.export_to(path)
 
     def export_to(self, path: Path) -> None:
         """Export the shown points in the format of the file extension."""
         picks = picks_in(self._layer)
         frame = TomogramInfo(shape_of(self._layer) or self._shape_of_view(), voxel_size_A(self._layer), self._stem())
-        if self._notifications.report_errors("Exporting the picks", lambda: write_picks(picks, path, frame)):
+
+        def save() -> None:
+            require_savable(self._viewer, path)
+            write_picks(picks, path, frame)
+
+        if self._notifications.report_errors("Exporting the picks", save):
             self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")
             self._notifications.notify(Notification(Level.INFO, f"Picks saved: {path.name}."))
 

@@ -5,24 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QApplication,
-    QCheckBox,
-    QFileDialog,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QCheckBox, QTableWidget, QTableWidgetItem, QWidget
 
 from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask
+from napari_cryomamba.layers.tomograms import require_savable
 from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.layout import button, hbox, vbox
+from napari_cryomamba.widgets.save_dialog import choose_file
 
 
 class TableCell(QTableWidgetItem):
@@ -155,15 +149,21 @@ class StatisticsPanel(QWidget):
         if mask is None:
             return
         suggested = (mask.folder or Path.home()) / f"{stem_of(mask.tomogram)}__{mask.feature}.csv"
-        name, _ = QFileDialog.getSaveFileName(self, "Save the table", str(suggested), "CSV (*.csv)")
-        if name:
-            self.save_csv(Path(name))
+        path = choose_file(self, "Save the table", str(suggested), ".csv", "CSV (*.csv)")
+        if path is not None:
+            self.save_csv(path)
 
     def save_csv(self, path: Path) -> None:
         """Write every label and component as CSV, with units in the header."""
         measured = self._measured
-        if measured is not None:
-            self._notifications.report_errors("Saving the table", lambda: write_csv(measured, path))
+        if measured is None:
+            return
+
+        def save() -> None:
+            require_savable(self._viewer, path)
+            write_csv(measured, path)
+
+        self._notifications.report_errors("Saving the table", save)
 
     def _go_to(self, row: int, _column: int) -> None:
         item = self.table.item(row, 0)

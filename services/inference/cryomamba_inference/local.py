@@ -17,6 +17,7 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import RETHRESHOLD, Progress, SubmitRequest
+from cryomamba.output_paths import require_not_input
 from cryomamba.picks import Picks, read_csv
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
@@ -100,11 +101,13 @@ class LocalRunner:
         VolumeError
             The volume cannot be used.
         InvalidRequestError
-            There is no such engine, a parameter is invalid, or the engine with these parameters does not make a
-            requested file.
+            There is no such engine, a parameter is invalid, the engine with these parameters does not make a
+            requested file, or a file would be written onto the tomogram.
         JobFailedError
             ``cancelled``, or the engine failed. Nothing is left behind.
         """
+        if source is not None:
+            require_not_input((output, *(_export_path(output, form) for form in formats)), (source,))
         engine = Registry.discover().create(request.engine, request.params)
         candidates = _candidates(engine, source)
         _require_available(engine, formats, candidates)
@@ -197,11 +200,15 @@ def _segment(
         return run_task(replace(task, volume=volume), folder, executor, control, events)
 
 
+def _export_path(output: Path, form: ExportFormat) -> Path:
+    return output.with_name(output.name.removesuffix(".mrc") + EXPORTS[form].ending)
+
+
 def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalResult:
     statistics = read_statistics(folder)
     exports = []
     for form in formats:
-        target = output.with_name(output.name.removesuffix(".mrc") + EXPORTS[form].ending)
+        target = _export_path(output, form)
         (folder / EXPORTS[form].name).replace(target)
         exports.append(target)
     (folder / MASK.name).replace(output)

@@ -16,6 +16,7 @@ from cryomamba.geometry import Spacing
 from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.jobs import PreviewOptions, Progress, SubmitRequest, VolumeSource
 from cryomamba.models.statistics import Row, statistics_rows
+from cryomamba.output_paths import MRC, names_folder, output_in, require_outputs
 from cryomamba_inference.local import LocalRunner
 
 
@@ -67,8 +68,8 @@ def segment(
     engine : str, optional
         The default engine if not given.
     output : path, optional
-        The mask: a file, or a folder for ``<tomogram>__<engine>.mrc``; the working folder if not given. A mask that
-        is there is replaced.
+        The mask: an MRC file, or a folder for ``<tomogram>__<engine>.mrc`` (a name that ends with a slash is one, and
+        is created); the working folder if not given. A mask that is there is replaced, but never the tomogram.
     voxel_size_A : tuple of float, optional
         Ångström (z, y, x), in place of the header's.
     progress : callable, optional
@@ -85,7 +86,7 @@ def segment(
     VolumeError
         The tomogram cannot be used.
     InvalidRequestError
-        There is no such engine, a parameter does not fit, or the folder of the output does not exist.
+        There is no such engine, a parameter does not fit, or the output cannot be written.
     JobFailedError
         The engine failed. Nothing is left behind.
     """
@@ -93,11 +94,9 @@ def segment(
     name = engine or Registry.discover().default
     if name is None:
         raise InvalidRequestError("No engine is installed.", hint="'cryomamba doctor' shows what is missing.")
-    target = Path(output) if output is not None else Path()
-    if target.is_dir():
-        target /= f"{stem(tomogram)}__{name}.mrc"
-    if not target.parent.is_dir():
-        raise InvalidRequestError(f"There is no folder '{target.parent}'.", hint="Create it first.")
+    target = output_in(output, f"{stem(tomogram)}__{name}.mrc", MRC)
+    folder = target.parent if output is not None and names_folder(output) else None
+    require_outputs([target], inputs=[tomogram], replace=True, folder=folder)
 
     def on_event(event: ProgressEvent | PreviewEvent) -> None:
         if progress is not None and isinstance(event, ProgressEvent):

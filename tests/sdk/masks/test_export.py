@@ -35,9 +35,8 @@ def read_mrc(path: Path) -> Found:
 
 def read_nifti(path: Path) -> Found:
     image: Any = nibabel.load(path)
-    assert image.header.get_xyzt_units()[0] == "micron"
-    affine = image.affine * 1e4
-    return np.asarray(image.dataobj).T, np.diag(affine)[2::-1], affine[2::-1, 3]
+    assert image.header.get_xyzt_units()[0] == "unknown"
+    return np.asarray(image.dataobj).T, np.diag(image.affine)[2::-1], image.affine[2::-1, 3]
 
 
 def read_nrrd(path: Path) -> Found:

@@ -16,7 +16,6 @@ from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
 from cryomamba.volumes.header_encoder import own_label
 from cryomamba.volumes.mrc import Volume
 
-_MICRON_PER_A = 1e-4
 _NIFTI1_SIDE = 32767
 
 
@@ -25,9 +24,10 @@ def write_nifti(
 ) -> None:
     """Write a volume as NIfTI-1, or NIfTI-2 where a side is longer than 32,767 voxels.
 
-    The affine maps voxel indices (x, y, z) to micrometres, the smallest unit of NIfTI (1 Å is 1e-4 of it), with the
-    volume's voxel size and placement; axes point to +x, +y, +z. Memory is bounded by one slab. The
-    same volume gives the same bytes.
+    The affine maps voxel indices (x, y, z) to ångström, with the volume's voxel size and placement; axes point to
+    +x, +y, +z. NIfTI has no unit so small, so the unit is given as unknown and named in the description: readers then
+    take the numbers as they are, as those of an MRC or NRRD file, and all three overlay. Memory is bounded by one slab.
+    The same volume gives the same bytes.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def _header(volume: Volume, dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
     header = kind(endianness="<")
     header.set_data_dtype(dtype)
     header.set_data_shape(volume.shape[::-1])
-    header.set_xyzt_units("micron")
-    affine = np.diag([*(size * _MICRON_PER_A for size in volume.voxel_size_A[::-1]), 1.0])
-    affine[:3, 3] = [offset * _MICRON_PER_A for offset in volume.header.placement_A[::-1]]
+    header.set_xyzt_units("unknown")
+    affine = np.diag([*volume.voxel_size_A[::-1], 1.0])
+    affine[:3, 3] = volume.header.placement_A[::-1]
     header.set_sform(affine, code="scanner")
     header.set_qform(affine, code="scanner")
     header["magic"] = kind.single_magic
     header["vox_offset"] = kind.single_vox_offset
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
-    header["descrip"] = own_label(volume.meta.name).encode("ascii", "replace")[:79]
+    header["descrip"] = own_label(f"lengths in angstrom, {volume.meta.name}").encode("ascii", "replace")[:79]
     return header

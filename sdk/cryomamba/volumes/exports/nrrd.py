@@ -30,8 +30,8 @@ def write_nrrd(
     """Write a volume as NRRD with an attached header.
 
     The space is right-anterior-superior with axes along +x, +y, +z, so a NIfTI file of the same volume overlays
-    exactly; directions and origin are in Å. Labels are compressed with gzip. Memory is bounded by one slab.
-    The same volume gives the same bytes.
+    exactly; directions and origin are in Å, which the header states. Labels are compressed with gzip. Memory is bounded
+    by one slab. The same volume gives the same bytes.
 
     Parameters
     ----------

@@ -15,14 +15,15 @@ ALL = slice(None)
 
 @pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
 def test_nibabel_reads_values_axes_units_and_place(volume: Volume, array: Any, tmp_path: Path, name: str) -> None:
-    """Indices are x, y, z; the affine has voxel size and origin, with the unit micrometre."""
+    """Indices are x, y, z; the affine has voxel size and origin, in ångström, a unit that NIfTI lacks."""
     write_nifti(volume, tmp_path / name)
     image: Any = nibabel.load(tmp_path / name)
     assert np.array_equal(np.asarray(image.dataobj).T, array)
-    assert image.header.get_xyzt_units()[0] == "micron"
+    assert image.header.get_xyzt_units()[0] == "unknown"
+    assert b"lengths in angstrom" in image.header["descrip"].item()
     for affine in (image.get_sform(), image.get_qform()):
-        assert np.diag(affine)[:3] * 1e4 == pytest.approx([13.48, 10.0, 12.0], rel=1e-6)
-        assert affine[:3, 3] * 1e4 == pytest.approx([100.25, 20.5, -30.0], rel=1e-6)
+        assert np.diag(affine)[:3] == pytest.approx([13.48, 10.0, 12.0], rel=1e-6)
+        assert affine[:3, 3] == pytest.approx([100.25, 20.5, -30.0], rel=1e-6)
     assert np.all(image.affine[:3, :3] == np.diag(np.diag(image.affine)[:3]))
 
 
