@@ -81,6 +81,7 @@ class BusRequester:
         if key is not None:
             key.secure(self._socket)
         self._socket.connect(endpoint)
+        self._closed = False
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._reader: asyncio.Task[None] | None = None
 
@@ -124,6 +125,12 @@ class BusRequester:
                 return await self._send(encode(envelope), future)
         except TimeoutError:
             raise self._no_answer() from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                # Closing cancels what waits for the socket; the caller was not cancelled, and must not end as if.
+                raise UnavailableError("The client was closed.") from None
+            raise
         finally:
             del self._waiting[envelope.id]
 
@@ -168,10 +175,9 @@ class BusRequester:
 
     async def close(self) -> None:
         """End the reader and close the socket; waiting requests fail."""
+        self._closed = True
         for future in self._waiting.values():
-            if not future.done():
-                # Not cancelled: that would look as if somebody had cancelled the tasks that wait for them.
-                future.set_exception(UnavailableError("The client was closed."))
+            future.cancel()
         if self._reader is not None:
             self._reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -352,7 +352,7 @@ async def test_disconnected_clients_leave_nothing_behind(services: Services, wor
     ("path", "first"), [("/v1/ws/jobs/{}", None), ("/v1/ws", {"type": "subscribe", "job_id": "*"})]
 )
 async def test_a_defect_closes_the_connection(
-    services: Services, monkeypatch: pytest.MonkeyPatch, path: str, first: dict[str, Any] | None
+    services: Services, worker: Worker, monkeypatch: pytest.MonkeyPatch, path: str, first: dict[str, Any] | None
 ) -> None:
     """Left open, the client would wait for ever; closed with 1011, it comes back."""
 

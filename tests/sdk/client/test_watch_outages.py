@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -189,11 +190,14 @@ async def test_a_dropped_last_message_is_asked_for() -> None:
     assert seen == ["running", "completed"]
 
 
-async def test_a_request_in_flight_fails_when_the_client_is_closed() -> None:
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_request_in_flight_fails_when_the_client_is_closed(connected: bool) -> None:
     """As an error, not as a cancellation: that would end the task that waits for it without a word."""
-    requester = BusRequester("tcp://127.0.0.1:1", src="me")
-    waiting = asyncio.create_task(requester.request("ping", {}))
-    await asyncio.sleep(0)
-    await requester.close()
-    with pytest.raises(UnavailableError, match="closed"):
-        await waiting
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if connected else 1
+        requester = BusRequester(f"tcp://127.0.0.1:{port}", src="me")
+        waiting = asyncio.create_task(requester.request("ping", {}))
+        await asyncio.sleep(0)
+        await requester.close()
+        with pytest.raises(UnavailableError, match="closed"):
+            await waiting
