@@ -40,6 +40,11 @@ class Reply:
         return self.envelope.body
 
 
+def client_closed() -> UnavailableError:
+    """Return the error for what is asked of a client that was closed."""
+    return UnavailableError("The client was closed.", retryable=False)
+
+
 def keep_alive(socket: zmq.Socket[Any]) -> None:
     """Set the options of every socket of the bus: heartbeats, a limit on messages, and no lingering on close."""
     socket.setsockopt(zmq.LINGER, 0)
@@ -108,10 +113,12 @@ class BusRequester:
         Raises
         ------
         UnavailableError
-            No answer in time.
+            No answer in time, or the client was closed.
         CryoMambaError
             The broker's own error, typed.
         """
+        if self._closed:
+            raise client_closed()
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="bus-replies")
         fields = body.model_dump(mode="json") if isinstance(body, Request) else body
@@ -129,7 +136,7 @@ class BusRequester:
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():
                 # Closing cancels what waits for the socket; the caller was not cancelled, and must not end as if.
-                raise UnavailableError("The client was closed.") from None
+                raise client_closed() from None
             raise
         finally:
             del self._waiting[envelope.id]

@@ -100,6 +100,7 @@ class AllWatch:
 
     def __init__(self, source: EventSource, *, since: int | None = None) -> None:
         self._source = source
+        self._subscription: Subscription | None = None
         self.last = since
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -112,6 +113,7 @@ class AllWatch:
         """
         subscription = await self._source.subscribe_all()
         try:
+            self._subscription = subscription
             async for connection in self._find_start():
                 yield connection
             while True:
@@ -141,6 +143,8 @@ class AllWatch:
             try:
                 newest = await self._source.last_event()
             except UnavailableError as away:
+                if self._closed:
+                    return
                 if not lost:
                     yield ConnectionEvent("lost", away.message)
                 lost = True
@@ -181,6 +185,8 @@ class AllWatch:
             try:
                 missed = [state async for state in self._page(newest)]
             except UnavailableError as away:
+                if self._closed:
+                    return
                 # Newer messages wait in the queue, so that nothing is reported out of order or left out.
                 yield ConnectionEvent("lost", f"{away.message} What was missed meanwhile is asked for again.")
                 waited = True
@@ -195,6 +201,11 @@ class AllWatch:
                 self.last = number
                 if state is not None:
                     yield state
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the source was closed: then it never answers any more."""
+        return self._subscription is not None and self._subscription.queue.closed
 
     @property
     def _last(self) -> int:
