@@ -1,8 +1,12 @@
-"""6,000 unauthenticated connections beside a client with a token.
+"""6,000 unauthenticated connections, or thousands of requests without a token, beside a client with a token.
 
 An attacker on this machine opens connections from 60 loopback addresses and begins a request on each without completing
 it, as fast as it can, and another as soon as the gateway closes one. Meanwhile a client with a token opens a new
 connection for each of its requests. Each request should take less than half a second.
+
+Another attacker sends a thousand requests at once (47 kB) on each of 1 and of 16 connections, for the longest answer
+that needs no token, again and again. Beside it the client's requests, on a connection that it keeps, should take no
+more than twice their time at rest.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ CONNECTIONS = int(os.environ.get("CONNECTIONS", "6000"))
 ADDRESSES = 60
 REQUESTS = int(os.environ.get("REQUESTS", "200"))
 TARGET_MS = 500
+PIPELINED = (1, 16)
+WHOLE_REQUESTS = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
 PARTIAL_REQUEST = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 
 
@@ -53,10 +59,29 @@ async def attack(host: str, port: int) -> None:
     await asyncio.gather(*(hold(number) for number in range(CONNECTIONS)))
 
 
+async def attack_pipelined(host: str, port: int, connections: int) -> None:
+    """Keep a thousand requests under way on each connection, until the process is ended."""
+
+    async def send() -> None:
+        reader, writer = await asyncio.open_connection(host, port)
+        reading = asyncio.create_task(_discard(reader))
+        print("opened", flush=True)
+        while not reading.done():
+            writer.write(WHOLE_REQUESTS)
+            await writer.drain()
+
+    await asyncio.gather(*(send() for _ in range(connections)))
+
+
+async def _discard(reader: asyncio.StreamReader) -> None:
+    while await reader.read(2**20):
+        pass
+
+
 @contextmanager
-def attacker(url: str) -> Iterator[None]:
+def attacker(url: str, pipelined: int = 0) -> Iterator[None]:
     """Run the attack in a process of its own, from the moment that all connections have been opened."""
-    command = [sys.executable, "-m", "benchmarks.unauthenticated", url]
+    command = [sys.executable, "-m", "benchmarks.unauthenticated", url, str(pipelined)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -81,15 +106,30 @@ def latencies_ms(url: str, token: str) -> np.ndarray:
     return np.array(found)
 
 
+def kept_alive_ms(url: str, token: str) -> np.ndarray:
+    """Measure requests of a client with a token on one connection."""
+    found = []
+    with httpx.Client(
+        base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60
+    ) as client:
+        client.get("/v1/jobs").raise_for_status()
+        for _ in range(REQUESTS):
+            started = time.perf_counter()
+            client.get("/v1/jobs").raise_for_status()
+            found.append(1e3 * (time.perf_counter() - started))
+    return np.array(found)
+
+
 def report(label: str, found: np.ndarray) -> None:
     median, p99 = np.percentile(found, (50, 99))
     print(f"{label:16} median {median:6.0f} ms   99 % {p99:6.0f} ms   slowest {found.max():6.0f} ms")
 
 
 def main() -> None:
-    if len(sys.argv) == 2:
-        address = httpx.URL(sys.argv[1])
-        asyncio.run(attack(address.host, address.port or 80))
+    if len(sys.argv) == 3:
+        address, pipelined = httpx.URL(sys.argv[1]), int(sys.argv[2])
+        ends = address.host, address.port or 80
+        asyncio.run(attack_pipelined(*ends, pipelined) if pipelined else attack(*ends))
         return
     with tempfile.TemporaryDirectory(prefix="cryomamba-unauthenticated-") as name:
         home = Path(name) / "home"
@@ -101,6 +141,11 @@ def main() -> None:
             with attacker(stack.http_url):
                 found = latencies_ms(stack.http_url, token)
             report(f"{CONNECTIONS} attackers", found)
+            report("kept alive", kept_alive_ms(stack.http_url, token))
+            for connections in PIPELINED:
+                with attacker(stack.http_url, connections):
+                    report(f"{connections} x 1000 requests", kept_alive_ms(stack.http_url, token))
+            report("kept alive", kept_alive_ms(stack.http_url, token))
     print(f"target                            slowest {TARGET_MS:6.0f} ms")
 
 

@@ -53,11 +53,17 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def cryomamba(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 (its callback prints it)
         bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Segment cryo-electron tomograms, on this machine or on a server, with live preview."""
+    # The check reports wrong settings among its results; every other command is refused at once.
+    if context.invoked_subcommand != "doctor":
+        from cryomamba.settings import load_settings
+
+        load_settings()
 
 
 def _add(panel: str, command: Callable[..., Any], *examples: str, context: dict[str, Any] | None = None) -> None:

@@ -15,6 +15,7 @@ from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError, CryoMambaError, InvalidRequestError
 from cryomamba.file_names import is_volume
 from cryomamba.output_paths import require_outputs
+from cryomamba.printable import printable
 from cryomamba_cli.output import note, trace
 from cryomamba_cli.provenance import (
     existing_result,
@@ -74,7 +75,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            matches = [one for one in sorted(path.iterdir()) if one.is_file() and is_volume(one)]
+            matches = [one for one in sorted(path.iterdir()) if is_volume(one) and not one.is_dir()]
         elif glob.has_magic(pattern) and not path.exists():
             matches = [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (** and ~ as typed)
         else:
@@ -243,7 +244,8 @@ def write_summary(items: Sequence[BatchItem], path: Path) -> None:
         by_name = {label["name"]: label for label in item.labels}
         cells = [cell for name in names for cell in _cells(by_name.get(name))]
         mask = item.task.mask if item.state in {"done", "skipped"} else ""
-        writer.writerow([item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, item.error])
+        row = [item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, item.error]
+        writer.writerow([printable(str(cell)) for cell in row])
     write_atomically(path, table.getvalue())
 
 

@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError
 from typer.core import TyperGroup
 
 from cryomamba.errors import CryoMambaError, InternalError, InvalidRequestError
-from cryomamba_cli.output import print_error, trace
+from cryomamba.printable import printable
+from cryomamba_cli.output import errors_as_json, print_error, trace
 from cryomamba_cli.signals import Interrupted
 from cryomamba_server.exit_codes import ExitCode, exit_code
 
@@ -22,6 +24,19 @@ if TYPE_CHECKING:
 
 class Commands(TyperGroup):
     """A command group whose commands end with a documented exit code instead of a traceback."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: Context | None = None,
+        **extra: Any,  # noqa: ANN401
+    ) -> Context:
+        """Parse the program's own options; how errors are printed depends on the options of the command."""
+        own = args[: args.index("--")] if "--" in args else args
+        errors_as_json.set("--json" in own)
+        with exceptions_reported():
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Context) -> object:
         """Run the chosen command."""
@@ -47,7 +62,15 @@ def exceptions_reported() -> Iterator[None]:
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
     except OSError as error:
         raise _failed(_os_error(error)) from None
-    except (typer.Exit, typer.Abort, typer.TyperException):
+    except NoArgsIsHelpError:
+        raise
+    except typer.TyperException as error:
+        # It may quote file names, for which the shell has expanded a pattern.
+        if errors_as_json.get():
+            raise _failed(_usage_error(error)) from None
+        error.message = printable(error.message)
+        raise
+    except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 (the last resort: report a defect)
         raise _failed(_defect(error)) from None
@@ -57,6 +80,12 @@ def _failed(error: CryoMambaError) -> typer.Exit:
     trace()
     print_error(error)
     return typer.Exit(exit_code(error))
+
+
+def _usage_error(error: typer.TyperException) -> CryoMambaError:
+    context = getattr(error, "ctx", None)
+    command = "cryomamba" if context is None else context.command_path
+    return InvalidRequestError(error.format_message(), hint=f"'{command} --help' explains the command.")
 
 
 def _os_error(error: OSError) -> CryoMambaError:

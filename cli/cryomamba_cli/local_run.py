@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cryomamba.printable import file_text
 from cryomamba_cli.reporter import Reporter
 from cryomamba_cli.segmentation_task import Task
 from cryomamba_cli.signals import Interrupted, Interrupts
@@ -30,7 +31,7 @@ def run_locally(task: Task, display: Reporter, interrupts: Interrupts) -> dict[s
     from cryomamba.models.jobs import SubmitRequest, VolumeSource
 
     request = SubmitRequest(
-        volume=VolumeSource(path=str(task.tomogram), voxel_size_A=task.voxel_size_A),
+        volume=VolumeSource(path=file_text(task.tomogram), voxel_size_A=task.voxel_size_A),
         engine=task.engine,
         params=dict(task.params),
         name=task.name,

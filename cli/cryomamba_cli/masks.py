@@ -174,6 +174,7 @@ def _export_picks(
 ) -> None:
     from cryomamba.file_names import stem
     from cryomamba.picks import TomogramInfo, read_csv, write_picks
+    from cryomamba.printable import file_text
     from cryomamba.volumes import open_volume
 
     if not table.is_file():
@@ -192,7 +193,7 @@ def _export_picks(
     if min_score is not None:
         picks = picks.select(picks.scores >= min_score)
     with open_volume(reference) as volume:
-        frame = TomogramInfo(volume.shape, volume.voxel_size_A, name or stem(reference).partition("__")[0])
+        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or stem(reference).partition("__")[0]))
     write_picks(picks, out, frame)
 
 

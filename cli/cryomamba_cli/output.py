@@ -1,17 +1,22 @@
-"""Printing: results go to stdout as text, tables or JSON; everything else goes to stderr."""
+"""Printing: results go to stdout as text, tables or JSON; everything else goes to stderr.
+
+All output of the program passes through this module or the :mod:`~cryomamba_cli.reporter`, which escape what a terminal
+would not show as a character, see :mod:`cryomamba.printable`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import typer
 
 from cryomamba.errors import CryoMambaError
+from cryomamba.printable import json_text, printable, printable_lines, takes_unicode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,15 +24,18 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 1000
 
+errors_as_json: ContextVar[bool] = ContextVar("errors_as_json", default=False)
+"""Whether the command was given ``--json``."""
+
 
 def document(value: object) -> None:
     """Print one JSON document on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    typer.echo(_json(value, indent=2))
 
 
 def line(value: object) -> None:
     """Print one line of JSON on stdout, unbuffered."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    typer.echo(_json(value))
     sys.stdout.flush()
 
 
@@ -38,26 +46,32 @@ def result(value: object, text: str, *, json: bool) -> None:
 
 def say(text: str) -> None:
     """Print a line on stdout: part of the result."""
-    typer.echo(text)
+    typer.echo(printable(text))
 
 
 def note(text: str) -> None:
     """Print a line on stderr: not part of the result."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def trace() -> None:
     """Print the traceback of the current exception on stderr if ``CRYOMAMBA_LOG`` is ``debug``."""
     if os.environ.get("CRYOMAMBA_LOG", "").lower().startswith("debug"):
-        traceback.print_exc()
+        typer.echo(printable_lines(traceback.format_exc()), err=True, nl=False)
 
 
 def print_error(error: CryoMambaError) -> None:
-    """Print an error with its code and hint on stderr."""
+    """Print an error with its code and hint on stderr; as one line of JSON with ``--json``, with the fields of HTTP."""
+    if errors_as_json.get():
+        typer.echo(json_text(error.payload(), ascii_only=not takes_unicode(sys.stderr)), err=True)
+        return
     note(f"error: {error.message} ({error.code})")
     fields = error.details.get("fields")
     for item in fields[1:] if isinstance(fields, list) else []:
         note(f"       {item.get('field')}: {item.get('problem')}")
+    lines = error.details.get("log")
+    for line in lines if isinstance(lines, list) else []:
+        note(f"       {line}")
     if error.hint:
         note(f"hint: {error.hint}")
 
@@ -77,7 +91,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for header in headers:
         grid.add_column(header, header_style="bold", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(printable(cell)) for cell in row))
     _print(grid)
 
 
@@ -89,7 +103,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in pairs:
-        grid.add_row(Text(name), Text(value))
+        grid.add_row(Text(printable(name)), Text(printable(value)))
     _print(grid)
 
 
@@ -105,6 +119,10 @@ def _grid(*, show_header: bool = True) -> Table:
     from rich.table import Table
 
     return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=show_header)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    return json_text(value, indent=indent, default=_plain, ascii_only=not takes_unicode(sys.stdout))
 
 
 def _plain(value: object) -> object:

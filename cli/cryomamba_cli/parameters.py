@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.suggestions import did_you_mean
 
 Schema = Mapping[str, Any]
 
@@ -185,10 +185,10 @@ def _example(known: Mapping[str, Any]) -> str:
 
 
 def _unknown(name: str, known: list[str], owner: str) -> InvalidRequestError:
-    near = difflib.get_close_matches(name, known, 1)
     listed = ", ".join(known) or "none"
-    guess = f"Did you mean '{near[0]}'? " if near else ""
-    return _invalid(f"'{owner}' has no parameter '{name}'.", f"{guess}Its parameters are: {listed}.")
+    return _invalid(
+        f"'{owner}' has no parameter '{name}'.", f"{did_you_mean(name, known)}Its parameters are: {listed}."
+    )
 
 
 def _invalid(message: str, hint: str) -> InvalidRequestError:

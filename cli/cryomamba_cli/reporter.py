@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import typer
 
+from cryomamba.printable import printable
 from cryomamba_cli import output
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class PlainReporter:
 
     def note(self, text: str) -> None:
         """Print a line, unbuffered."""
-        typer.echo(text, file=self._stream)
+        typer.echo(printable(text), file=self._stream)
         self._stream.flush()
 
     def close(self) -> None:
@@ -114,7 +115,9 @@ class BarReporter:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[more]}")
+        # Without markup: brackets in the name of a stage or file are only brackets.
+        name, more = (TextColumn(f"{{task.{one}}}", markup=False) for one in ("description", "fields[more]"))
+        columns = name, BarColumn(), TaskProgressColumn(), more
         self._bar = Progress(*columns, console=Console(file=stream, highlight=False))
         self._task = self._bar.add_task("waiting", total=1.0, more="")
         self._previews = 0
@@ -143,15 +146,15 @@ class BarReporter:
         more = f"{_previews(self._previews)}{_tiles(progress)}{eta}"
         self._bar.update(self._task, completed=progress.fraction, more=more)
         if named and progress.stage:
-            self._bar.update(self._task, description=progress.stage)
+            self._bar.update(self._task, description=printable(progress.stage))
 
     def transfer(self, name: str, done: int, total: int) -> None:
         """Show the transfer on the bar."""
-        self._bar.update(self._task, description=name, completed=done / total if total else 1.0, more="")
+        self._bar.update(self._task, description=printable(name), completed=done / total if total else 1.0, more="")
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(text, markup=False)
+        self._bar.console.print(printable(text), markup=False)
 
     def close(self) -> None:
         """Stop the bar and leave it on the screen."""

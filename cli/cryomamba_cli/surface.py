@@ -66,6 +66,7 @@ def surface(
     from cryomamba.masks.membrane_files import MembraneFiles, trace_membranes
     from cryomamba.masks.slabs import LabelSource
     from cryomamba.picks import TomogramInfo, write_picks
+    from cryomamba.printable import file_text
     from cryomamba.volumes import open_volume
 
     files = _by_format(out or ())
@@ -84,7 +85,7 @@ def surface(
             spacing_A=spacing,
             progress=lambda done: progress((1 + 3 * done) / 4),
         )
-        frame = TomogramInfo(volume.shape, volume.voxel_size_A, name or stem(mask).partition("__")[0])
+        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or stem(mask).partition("__")[0]))
     for ending in _POINTS:
         if ending in files:
             write_picks(found.points, files[ending], frame)

@@ -103,8 +103,9 @@ def write_coordinates(phantom: Phantom, tables: dict[Kind, Path], tomogram: Path
     Every score is 255. Points of filaments outside the volume are left out.
     """
     from cryomamba.picks import TomogramInfo, write_csv
+    from cryomamba.printable import file_text
 
-    frame = TomogramInfo(phantom.spec.shape, phantom.voxel_size_A, tomogram.name)
+    frame = TomogramInfo(phantom.spec.shape, phantom.voxel_size_A, file_text(tomogram.name))
     for kind, path in tables.items():
         write_csv(_coordinates(phantom, kind), path, frame)
 

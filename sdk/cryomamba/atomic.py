@@ -21,10 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from cryomamba.errors import ErrorCode, UnavailableError
+from cryomamba.system_errors import disk_full_error, system_error, system_errors_translated
 
 _PART_STEM_NBYTES: Final = 200
-_DISK_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class AtomicFile:
@@ -103,8 +102,9 @@ class AtomicFile:
                 self.commit()
         finally:
             self.discard()
-        if isinstance(error, OSError) and is_disk_full(error):
-            raise disk_full_error() from error
+        typed = None if error is None else system_error(error)
+        if typed is not None:
+            raise typed from error
 
 
 def write_atomically(
@@ -150,7 +150,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     part = _part_name(path)
     try:
-        with disk_full_translated():
+        with system_errors_translated():
             yield part
             if durable:
                 _sync(part)
@@ -182,31 +182,6 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def is_disk_full(error: OSError) -> bool:
-    """Return whether a write failed because the disk, a quota or the largest file size is exhausted."""
-    return error.errno in _DISK_FULL
-
-
-def disk_full_error(message: str = "The disk is full: there is no space for a file.") -> UnavailableError:
-    """Return the error for a full disk."""
-    return UnavailableError(
-        message,
-        code=ErrorCode.INSUFFICIENT_STORAGE,
-        hint="Free some space on that disk; on a server, ask whoever runs it.",
-    )
-
-
-@contextmanager
-def disk_full_translated() -> Iterator[None]:
-    """Turn an ``OSError`` from a full disk into :func:`disk_full_error`; a context manager."""
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise disk_full_error() from error
-        raise
 
 
 def _part_name(path: Path) -> Path:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cryomamba.atomic import remove_parts, write_atomically
 from cryomamba.errors import InvalidRequestError, UnavailableError
-from cryomamba.settings import Settings
+from cryomamba.settings import Settings, ipc_problem
+from cryomamba.system_errors import system_error
 from cryomamba.wire.constants import PROTOCOL_VERSION
 
 
@@ -77,8 +78,8 @@ class ConnectionFile(BaseModel):
                 "There is no connection file of a broker in the data directory.",
                 hint="Start the services with 'cryomamba run', or set CRYOMAMBA_HOME to their data directory.",
             ) from None
-        except (ValueError, ValidationError, OSError):
-            raise UnavailableError(
+        except (ValueError, ValidationError, OSError) as error:
+            raise system_error(error) or UnavailableError(
                 "The broker's connection file cannot be read.", hint="Restart the broker; it writes the file again."
             ) from None
 
@@ -147,6 +148,9 @@ def check_bus_url(url: str) -> str:
             f"'{url}' is not an address of a bus.",
             hint="Write tcp://HOST:PORT (the broker's jobs socket, 5560 by default) or ipc://PATH.",
         )
+    problem = ipc_problem(url)
+    if problem:
+        raise InvalidRequestError(f"'{url}' cannot be used: {problem}.", hint="Choose a shorter path.")
     return url
 
 

@@ -4,7 +4,7 @@ The tree::
 
     CryoMambaError
     ├── InvalidRequestError   the request is invalid; repeating it cannot help
-    │   └── VolumeError       the volume is missing, truncated, unsupported or not finite
+    │   └── VolumeError       the volume is missing, truncated, unsupported, not finite or was changed
     ├── NotFoundError         no such job, artifact or route
     ├── ConflictError         the current state of the job or file does not allow this
     ├── AccessError           not authenticated, not permitted, or too many requests
@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Self
+
+from cryomamba.printable import file_text
 
 
 class ErrorCode(StrEnum):
@@ -46,6 +48,7 @@ class ErrorCode(StrEnum):
     VOLUME_UNREADABLE = "volume_unreadable", "The file is not an MRC file, is truncated, or has an inconsistent header."
     VOLUME_UNSUPPORTED = "volume_unsupported", "The file is an MRC file of an unsupported kind, such as a complex one."
     VOLUME_NOT_FINITE = "volume_not_finite", "Voxels are NaN or infinite."
+    VOLUME_CHANGED = "volume_changed", "The file was changed after the job was submitted, or while it was read."
     NOT_FOUND = "not_found", "There is no such job, file, preview or route."
     METHOD_NOT_ALLOWED = "method_not_allowed", "The route exists but does not accept this method."
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable", "The requested range is beyond the end of the file."
@@ -60,6 +63,7 @@ class ErrorCode(StrEnum):
     NO_WORKER = "no_worker", "No inference service is connected."
     TIMEOUT = "timeout", "A service or client did not answer in time."
     INSUFFICIENT_STORAGE = "insufficient_storage", "The server's disk is full."
+    STORE_DAMAGED = "store_damaged", "The server's job store is damaged; whoever runs it must restore a backup."
     PROTOCOL = "protocol", "The other side uses another protocol or version."
     ENGINE_FAILED = "engine_failed", "The engine failed."
     OUT_OF_MEMORY = "out_of_memory", "The engine needed more memory than available."
@@ -74,7 +78,8 @@ class CryoMambaError(Exception):
     Parameters
     ----------
     message : str
-        A sentence for users, without server paths, tokens or tracebacks.
+        A sentence for users, without server paths, tokens or tracebacks. It may contain names as they are: whoever
+        shows it passes it through :func:`~cryomamba.printable.printable`.
     code : ErrorCode, optional
         Default: the code of the class.
     hint : str
@@ -114,8 +119,8 @@ class CryoMambaError(Exception):
         """Return the five fields as plain types, as sent over the bus and HTTP."""
         return {
             "code": str(self.code),
-            "message": self.message,
-            "hint": self.hint,
+            "message": file_text(self.message),
+            "hint": file_text(self.hint),
             "retryable": self.retryable,
             "details": self.details,
         }
@@ -128,7 +133,7 @@ class InvalidRequestError(CryoMambaError):
 
 
 class VolumeError(InvalidRequestError):
-    """The volume is missing, truncated, unsupported, or has voxels that are NaN or infinite."""
+    """The volume is missing, truncated, unsupported, changed meanwhile, or has voxels that are NaN or infinite."""
 
     default_code = ErrorCode.VOLUME_UNREADABLE
 
@@ -192,6 +197,7 @@ _CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.VOLUME_UNREADABLE: VolumeError,
     ErrorCode.VOLUME_UNSUPPORTED: VolumeError,
     ErrorCode.VOLUME_NOT_FINITE: VolumeError,
+    ErrorCode.VOLUME_CHANGED: VolumeError,
     ErrorCode.NOT_FOUND: NotFoundError,
     ErrorCode.METHOD_NOT_ALLOWED: InvalidRequestError,
     ErrorCode.RANGE_NOT_SATISFIABLE: InvalidRequestError,
@@ -206,6 +212,7 @@ _CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.NO_WORKER: UnavailableError,
     ErrorCode.TIMEOUT: UnavailableError,
     ErrorCode.INSUFFICIENT_STORAGE: UnavailableError,
+    ErrorCode.STORE_DAMAGED: UnavailableError,
     ErrorCode.PROTOCOL: ProtocolError,
     ErrorCode.ENGINE_FAILED: JobFailedError,
     ErrorCode.OUT_OF_MEMORY: JobFailedError,

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from cryomamba.atomic import AtomicFile, disk_full_error, is_disk_full
+from cryomamba.atomic import AtomicFile
 from cryomamba.errors import ConflictError, CryoMambaError, InvalidRequestError
+from cryomamba.system_errors import disk_full_error, is_disk_full
 
 MRC: Final = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs")
 """Extensions of an uncompressed MRC file."""

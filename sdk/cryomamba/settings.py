@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.suggestions import did_you_mean
+
+PREFIX: Final = "CRYOMAMBA_"
+# Variables with the prefix that are no settings: the client's server, and those of the examples in 'deploy'.
+OTHER_VARIABLES: Final = ("CRYOMAMBA_SERVER", "CRYOMAMBA_NAME", "CRYOMAMBA_DATA")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("text", "json")
+# The longest path of a Unix socket, in bytes: the field of the system's address without the zero at its end.
+IPC_PATH_MAX: Final = 103 if sys.platform == "darwin" else 107
+_GIGABYTE: Final = 1e9
+
+
+def ipc_problem(endpoint: str) -> str:
+    """Return what is wrong with the path of an ``ipc://`` endpoint; empty if nothing is, or for another endpoint."""
+    scheme, _, path = endpoint.partition("://")
+    nbytes = len(os.fsencode(path))
+    if scheme != "ipc" or nbytes <= IPC_PATH_MAX:
+        return ""
+    return f"the path has {nbytes} bytes, and the system allows {IPC_PATH_MAX} for a socket"
+
+
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(value.strip()))
+    except ValidationError:
+        raise ValueError("give a number of bytes, or one with a unit, such as 500 MB, 4GB or 2GiB") from None
+
+
+def _gigabytes(value: object) -> object:
+    with_unit = isinstance(value, str) and value.strip()[-1:].isalpha()
+    return int(str(_bytes(value))) / _GIGABYTE if with_unit else value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+Gigabytes = Annotated[float, BeforeValidator(_gigabytes)]
 
 
 class Settings(BaseSettings):
     """The settings of a CryoMamba process; every field is the environment variable ``CRYOMAMBA_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="CRYOMAMBA_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(
         default_factory=lambda: user_data_path("cryomamba"),
@@ -52,7 +91,8 @@ class Settings(BaseSettings):
     max_unauthenticated: int = Field(
         512,
         ge=1,
-        description="Maximum number of connections without a valid token; for one more, the oldest of them is closed.",
+        description="Maximum number of connections without a valid token (gateway) or key (broker); for one more, the "
+        "oldest of them is closed.",
     )
     max_unauthenticated_per_address: int = Field(
         128,
@@ -61,9 +101,11 @@ class Settings(BaseSettings):
         "address of the proxy.",
     )
     uploads_per_token: int = Field(16, ge=1, description="Maximum number of unfinished uploads per token.")
-    upload_max_gb: float = Field(64.0, gt=0, description="Maximum size of an uploaded file, in GB (10^9 bytes).")
-    upload_quota_gb: float = Field(
-        256.0, gt=0, description="Maximum total size of the uploaded files of one owner, in GB."
+    upload_max_gb: Gigabytes = Field(
+        64.0, gt=0, description="Maximum size of an uploaded file, in GB (10^9 bytes) or with a unit."
+    )
+    upload_quota_gb: Gigabytes = Field(
+        256.0, gt=0, description="Maximum total size of the uploaded files of one owner, in GB or with a unit."
     )
     upload_hours: float = Field(
         24.0, gt=0, description="Hours after which an unfinished upload is removed if no part arrives."
@@ -86,15 +128,17 @@ class Settings(BaseSettings):
     lease_s: float = Field(
         30.0, gt=0, description="Seconds after which a running job is requeued if its worker does not renew the lease."
     )
-    disk_reserve: int = Field(
+    disk_reserve: Bytes = Field(
         256 * 1024 * 1024,
         ge=0,
-        description="Bytes that must stay free on the disk of the data directory; jobs that need them are refused.",
+        description="Space that must stay free on the disk of the data directory, in bytes or with a unit (4GB, 2GiB); "
+        "jobs that need it are refused.",
     )
-    job_memory: int = Field(
+    job_memory: Bytes = Field(
         0,
         ge=0,
-        description="Maximum memory of all processes of a job, in bytes; jobs that exceed it fail. 0 means no limit.",
+        description="Maximum memory of all processes of a job, in bytes or with a unit; jobs that exceed it fail. 0 "
+        "means no limit.",
     )
     job_seconds: float = Field(
         0.0, ge=0, description="Maximum duration of one attempt at a job, in seconds; 0 means no limit."
@@ -116,6 +160,25 @@ class Settings(BaseSettings):
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log", mode="after")
+    @classmethod
+    def _known_log(cls, value: str) -> str:
+        level, _, form = (part.strip() for part in value.lower().partition(","))
+        if level not in LOG_LEVELS or form not in {"", *LOG_FORMATS}:
+            raise ValueError(
+                f"'{value}' is not a level ({', '.join(LOG_LEVELS)}), optionally followed by a comma and a format "
+                f"({', '.join(LOG_FORMATS)})"
+            )
+        return value
+
+    @field_validator("bus_jobs", "bus_preview_in", "bus_preview_out", "bus_events", mode="after")
+    @classmethod
+    def _short_path(cls, value: str) -> str:
+        problem = ipc_problem(value)
+        if problem:
+            raise ValueError(problem)
         return value
 
     @field_validator("home", mode="after")
@@ -170,14 +233,28 @@ def load_settings() -> Settings:
     Raises
     ------
     InvalidRequestError
-        A variable has an invalid value; the message names it.
+        A variable has an invalid value, or there is no such setting; the message names it.
     """
+    _require_known(os.environ)
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        variable = f"CRYOMAMBA_{first['loc'][0]}".upper() if first["loc"] else "The configuration"
+        variable = f"{PREFIX}{first['loc'][0]}".upper() if first["loc"] else "The configuration"
+        problem = first["msg"].removeprefix("Value error, ")
         raise InvalidRequestError(
-            f"{variable} is invalid: {first['msg']}.",
+            f"{variable} is invalid: {problem}.",
             hint="Correct the variable in the environment or in .env; see docs/reference/configuration.md.",
         ) from None
+
+
+def _require_known(environment: Mapping[str, str]) -> None:
+    """Refuse variables with our prefix that are no settings: a misspelt one would silently have no effect."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields] + [*OTHER_VARIABLES]
+    for name in environment:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise InvalidRequestError(
+                f"There is no setting {name}.",
+                hint=f"{did_you_mean(name, known)}Correct or remove the variable in the environment or in .env; see "
+                "docs/reference/configuration.md.",
+            )

@@ -149,10 +149,10 @@ class Stack:
     def _require_running(self) -> None:
         for name, process in self.processes.items():
             if process.poll() is not None:
-                last = "\n".join(self.log(name).splitlines()[-_LAST_LINES:])
                 raise UnavailableError(
-                    f"The service '{name}' ended with status {process.returncode} before all were ready:\n{last}",
+                    f"The service '{name}' ended with status {process.returncode} before all were ready.",
                     hint=f"See the logs in {self.logs}.",
+                    details={"log": self.log(name).splitlines()[-_LAST_LINES:]},
                 )
 
     def kill(self, service: str) -> None:

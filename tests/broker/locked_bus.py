@@ -51,7 +51,8 @@ class LockedBus:
         self.ada, self.bob = (self.transport(self.files[name]) for name in ("ada", "bob"))
         self.admin_key = key_for(broker.settings, Role.ADMIN)
         self.admin = self.transport(self.admin_key)
-        self.worker = self.transport(key_for(broker.settings, Role.WORKER))
+        self.worker_key = key_for(broker.settings, Role.WORKER)
+        self.worker = self.transport(self.worker_key)
 
     def key(self, name: str, role: Role = Role.CLIENT, owner: str = "") -> KeyFile:
         return self.keys.add(name, role, file=self._folder / f"{name}.key", owner=owner)
@@ -81,13 +82,18 @@ class LockedBus:
 
     async def show(self, camera: zmq.asyncio.Socket, stamp: EnvelopeFactory, job: JobRecord) -> None:
         """Publish frames of a job until the broker has passed one on."""
-        frame = PreviewFrame(job.job_id, np.ones((4, 4, 4), np.uint8), (1, 1, 1), (4, 4, 4), (1.0,) * 3, 0.5, "demo")
-        body, spec, part = encode_frame(frame, codec="raw")
-        topic, before = preview_topic(job.job_id), self.broker.counters.frames
+        before = self.broker.counters.frames
 
         async def passed_on() -> bool:
-            envelope = stamp.envelope(PREVIEW, body, ts=1, topic=topic, job=job.job_id, attempt=1, buffers=[spec])
-            await camera.send_multipart([topic, encode(envelope), part])
+            await self.send_frame(camera, stamp, job)
             return self.broker.counters.frames > before
 
         await wait_until_async(passed_on, what="a frame that is passed on")
+
+    async def send_frame(self, camera: zmq.asyncio.Socket, stamp: EnvelopeFactory, job: JobRecord) -> None:
+        """Send a frame of a job to the broker."""
+        frame = PreviewFrame(job.job_id, np.ones((4, 4, 4), np.uint8), (1, 1, 1), (4, 4, 4), (1.0,) * 3, 0.5, "demo")
+        body, spec, part = encode_frame(frame, codec="raw")
+        topic = preview_topic(job.job_id)
+        envelope = stamp.envelope(PREVIEW, body, ts=1, topic=topic, job=job.job_id, attempt=1, buffers=[spec])
+        await camera.send_multipart([topic, encode(envelope), part])

@@ -132,6 +132,7 @@ INTERNAL = {
     "Leases.claim": "for workers, who run jobs of all owners",
     "Leases.expire": "the broker's own housekeeping",
     "Leases.extend_all": "the broker's own housekeeping",
+    "Leases.running": "the broker's own housekeeping",
     "Leases.count_running": "a number alone",
 }
 """Methods of the store that need no visibility, and why."""

@@ -11,14 +11,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.broker.store.store_helpers import damage_pages
 
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.endpoints import ConnectionFile
+from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba.testing import DEADLINE_S, wait_until
 from cryomamba_broker.__main__ import main
 from cryomamba_broker.server import Broker
 from cryomamba_broker.state_machine import LeasePolicy
+from cryomamba_broker.store import Store
+from cryomamba_server.exit_codes import ExitCode
 
 StartBroker = Callable[..., Awaitable[Broker]]
 VARIABLES = ("BUS_JOBS", "BUS_PREVIEW_IN", "BUS_PREVIEW_OUT", "BUS_EVENTS")
@@ -125,6 +129,40 @@ async def test_a_defect_in_one_request_does_not_end_the_broker(
         await client.request("server.info", {})
     assert "ZeroDivisionError" in caplog.text
     assert (await client.request("ping", {})).body["protocol"] == 1
+
+
+async def test_a_store_that_is_damaged_while_it_runs_is_told_as_such(
+    broker: Broker, client: BusRequester, worker: BusRequester, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Requests that meet the damage are refused for good, readiness with them, and the log says it once."""
+    await client.request("job.submit", JOB)
+    assert (await client.request("server.info", {})).body["workers"]
+
+    def damage(store: Store) -> None:
+        store.database.read.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        damage_pages(settings.database)
+        store.database.read.execute("PRAGMA shrink_memory")
+
+    await broker.core.store.call(damage)
+    for type_, body in (("job.list", {}), ("job.submit", JOB), ("server.info", {}), ("server.info", {})):
+        with pytest.raises(UnavailableError) as caught:
+            await client.request(type_, body)
+        assert (caught.value.code, caught.value.retryable) == (ErrorCode.STORE_DAMAGED, False)
+        assert "restore" in caught.value.hint
+    assert (await client.request("ping", {})).body["protocol"] == 1
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "cryomamba restore" in errors[0].getMessage()
+
+
+def test_a_broker_with_a_damaged_store_does_not_start(tmp_path: Path) -> None:
+    """Its exit code tells a supervisor not to restart it, and its last line says what to do."""
+    (tmp_path / "jobs.sqlite").write_bytes(b"not a database at all" * 100)
+    with start_process(tmp_path) as process:
+        _, printed = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == ExitCode.DAMAGED
+    assert "cryomamba restore" in printed.splitlines()[-1]
+    assert "Traceback" not in printed
 
 
 def test_the_process_starts_answers_and_ends_cleanly(tmp_path: Path) -> None:

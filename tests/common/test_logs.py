@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.trace_context import TraceContext, use_trace
 from cryomamba_server import log_context
 from cryomamba_server.logs import configure_logging, parse_log_setting, redact_secrets
@@ -27,6 +30,30 @@ def restored_root() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+NO_DESCRIPTOR = """
+import logging, os, resource
+from cryomamba_server.logs import configure_logging
+configure_logging("info", service="test")
+lowest = os.open(os.devnull, os.O_RDONLY)
+os.close(lowest)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, lowest))
+try:
+    open(os.devnull)
+except OSError:
+    logging.getLogger("test").exception("Too many \\x1b[31m files.")
+"""
+
+
+def test_a_line_is_logged_without_a_free_descriptor() -> None:
+    """Also the first one, with a traceback and with characters that are escaped: nothing has to be loaded for it."""
+    done = subprocess.run([sys.executable, "-c", NO_DESCRIPTOR], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("error test: Too many \\x1b[31m files.")
+    assert lines[-1] == "OSError: [Errno 24] Too many open files: '/dev/null'"
+    assert "Logging error" not in done.stderr
 
 
 @pytest.mark.parametrize(

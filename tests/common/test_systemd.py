@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.descriptors import few_descriptors
 
 from cryomamba.testing import DEADLINE_S
-from cryomamba_server.systemd import READY, feed_watchdog, notify_systemd, watchdog_interval_s
+from cryomamba_server.systemd import ALIVE, READY, feed_watchdog, notify_systemd, watchdog_interval_s
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd runs on Linux only")
 
@@ -30,6 +31,14 @@ def test_a_state_arrives_as_one_datagram(manager: socket.socket) -> None:
     """It holds just the words of the protocol."""
     notify_systemd(READY)
     assert manager.recv(100) == b"READY=1"
+
+
+def test_the_watchdog_is_fed_without_a_free_descriptor(manager: socket.socket) -> None:
+    """Otherwise systemd would kill a service that is only busy; the socket is opened with the first notification."""
+    notify_systemd(READY)
+    with few_descriptors():
+        notify_systemd(ALIVE)
+    assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
 
 
 def test_an_abstract_address_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,13 +84,13 @@ def test_units_start_existing_programs(deploy: Path) -> None:
 
 
 def test_errors_that_need_an_administrator_prevent_a_restart(deploy: Path) -> None:
-    """After an invalid configuration or a conflict a service is not restarted; after all else it is."""
+    """With an invalid configuration, a conflict or a damaged store a service is not restarted; after all else it is."""
     for name in ("cryomamba-broker.service", "cryomamba-inference@.service", "cryomamba-gateway.service"):
         unit = settings_of((deploy / "systemd" / name).read_text())
         assert unit["Restart"] == ["always"]
         assert unit["Type"] == ["notify"]
         final = {ExitCode(int(code)) for code in unit["RestartPreventExitStatus"][0].split()}
-        assert final == {ExitCode.USAGE, ExitCode.CONFLICT}
+        assert final == {ExitCode.USAGE, ExitCode.CONFLICT, ExitCode.DAMAGED}
 
 
 def test_the_environment_file_is_valid(deploy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

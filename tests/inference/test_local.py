@@ -15,7 +15,7 @@ import pytest
 
 from cryomamba.engines.artifacts import ExportFormat
 from cryomamba.engines.registry import Registry, describe
-from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
+from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, VolumeError
 from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.jobs import PreviewOptions, SubmitRequest, VolumeSource
 from cryomamba.volumes import inspect
@@ -136,6 +136,30 @@ def test_a_run_takes_no_more_disk_than_its_engine_tells(
     nodes = info.scratch.nbytes(shape, (voxel_A,) * 3, params.get("diameter_A", 1.0)) if info.scratch else 0
     headers = 4 * 1024
     assert prod(shape) < fullest <= info.disk_per_voxel * prod(shape) + nodes + headers
+
+
+@pytest.mark.parametrize("stage", ["first", "last"])
+def test_a_tomogram_that_changes_during_the_run_fails_it(
+    stage: str, runner: LocalRunner, make_volume: Any, tmp_path: Path
+) -> None:
+    """Whether its first or its last progress is reported when the file is written: nothing of the result is left."""
+    path = make_volume()
+    before = sorted(tmp_path.iterdir())
+    done = False
+
+    def on_event(event: LocalEvent) -> None:
+        nonlocal done
+        if isinstance(event, ProgressEvent) and not done and (stage == "first" or event.progress.fraction > 0.6):
+            done = True
+            with path.open("r+b") as file:
+                file.seek(1024)
+                file.write(b"\x01\x02\x03\x04")
+
+    with pytest.raises(VolumeError) as caught:
+        runner.run(path, request_for(path), output=tmp_path / "m.mrc", on_event=on_event, cancelled=lambda: False)
+    assert done
+    assert caught.value.code is ErrorCode.VOLUME_CHANGED
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_cancelled_run_leaves_nothing(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:

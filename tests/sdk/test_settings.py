@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.settings import load_settings
+from cryomamba.settings import IPC_PATH_MAX, OTHER_VARIABLES, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +43,53 @@ def test_an_invalid_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRYOMAMBA_MAX_UNAUTHENTICATED", "0")
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_MAX_UNAUTHENTICATED"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "nbytes"),
+    [("4GB", 4 * 10**9), ("500 MB", 500 * 10**6), ("2GiB", 2 * 2**30), ("1.5 kb", 1500), ("123", 123), ("0", 0)],
+)
+def test_a_size_may_have_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, nbytes: int) -> None:
+    """Decimal and binary units, in any case, with or without a space; a number alone is in bytes."""
+    monkeypatch.setenv("CRYOMAMBA_DISK_RESERVE", text)
+    monkeypatch.setenv("CRYOMAMBA_JOB_MEMORY", text)
+    assert (load_settings().disk_reserve, load_settings().job_memory) == (nbytes, nbytes)
+
+
+def test_a_size_in_gigabytes_may_have_another_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number alone is in gigabytes, as it always was."""
+    for text, gigabytes in (("64", 64.0), ("500 MB", 0.5), ("2TB", 2000.0)):
+        monkeypatch.setenv("CRYOMAMBA_UPLOAD_MAX_GB", text)
+        assert load_settings().upload_max_gb == gigabytes
+
+
+@pytest.mark.parametrize("text", ["-5", "-5GB", "4 parsecs", "much"])
+def test_other_sizes_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """The message names the variable and gives examples."""
+    for name in ("CRYOMAMBA_DISK_RESERVE", "CRYOMAMBA_UPLOAD_QUOTA_GB"):
+        monkeypatch.setenv(name, text)
+        with pytest.raises(InvalidRequestError, match=name):
+            load_settings()
+        monkeypatch.delenv(name)
+
+
+def test_an_unknown_variable_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt setting would have no effect; the variables of clients and of the examples are known."""
+    for name in OTHER_VARIABLES:
+        monkeypatch.setenv(name, "x")
+    load_settings()
+    monkeypatch.setenv("CRYOMAMBA_PROCESES", "2")
+    with pytest.raises(InvalidRequestError, match="CRYOMAMBA_PROCESES") as caught:
+        load_settings()
+    assert "'CRYOMAMBA_PROCESSES'" in caught.value.hint
+
+
+def test_the_path_of_a_socket_is_not_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest that the system takes is accepted, one byte more is refused, counted in bytes."""
+    longest = "/" + "x" * (IPC_PATH_MAX - 1)
+    monkeypatch.setenv("CRYOMAMBA_BUS_EVENTS", f"ipc://{longest}")
+    assert load_settings().bus_events.endswith(longest)
+    for path in (longest + "x", "/" + "é" * (IPC_PATH_MAX // 2 + 1)):
+        monkeypatch.setenv("CRYOMAMBA_BUS_EVENTS", f"ipc://{path}")
+        with pytest.raises(InvalidRequestError, match="CRYOMAMBA_BUS_EVENTS is invalid: the path has"):
+            load_settings()

@@ -39,11 +39,9 @@ def test_the_services_start_and_stop(tmp_path: Path) -> None:
 def test_a_service_that_ends_early_is_reported(tmp_path: Path) -> None:
     """If a service cannot start, waiting ends with the last lines of its log, and the others are stopped."""
     (tmp_path / "jobs.sqlite").mkdir()
-    with (
-        Stack(tmp_path) as stack,
-        pytest.raises(UnavailableError, match=r"(?s)'broker' ended with status 4 .*job store"),
-    ):
+    with Stack(tmp_path) as stack, pytest.raises(UnavailableError, match="'broker' ended with status 4") as raised:
         stack.start().wait_ready()
+    assert any("job store" in line for line in raised.value.details["log"])
     assert_nobody_listens(stack)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord
+from cryomamba.printable import printable
 from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, source_of
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.source import Source
@@ -197,8 +198,8 @@ class Overlay:
 def layer_name(record: JobRecord) -> str:
     """Return the name of a job's layer: tomogram and engine, or the job's own name for another threshold."""
     if record.volume.job_id is not None and record.name:
-        return record.name
-    return f"{record.volume.name or record.name or 'demo'} · {record.engine}"
+        return printable(record.name)
+    return printable(f"{record.volume.name or record.name or 'demo'} · {record.engine}")
 
 
 def warm_up() -> None:

@@ -20,6 +20,7 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.models.jobs import JobRecord
 from cryomamba.picks import NORMAL_COLUMNS, Picks
+from cryomamba.printable import printable
 from napari_cryomamba.layers.filaments import path_colors, path_segments
 from napari_cryomamba.layers.tomogram import METADATA_KEY
 from napari_cryomamba.models.palette import color_of
@@ -71,7 +72,7 @@ def _add_vectors(
 ) -> Layer:
     return viewer.add_vectors(
         vectors,
-        name=f"{record.volume.name or record.name} · {what}",
+        name=printable(f"{record.volume.name or record.name} · {what}"),
         edge_color=path_colors(labels),
         edge_width=width,
         vector_style=style,
@@ -112,7 +113,7 @@ def neighbours_shown() -> Iterator[None]:
 def _add(viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Layer:
     return viewer.add_points(
         picks.positions,
-        name=f"{record.volume.name or record.name} · picks",
+        name=printable(f"{record.volume.name or record.name} · picks"),
         features={SCORE: picks.scores, LABEL: picks.labels, **_normal_features(picks)},
         size=diameter_A / voxel_size_A[2],
         face_color="transparent",

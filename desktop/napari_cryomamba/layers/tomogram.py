@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.geometry import Shape, Spacing
+from cryomamba.printable import printable
 from cryomamba.volumes import Volume, VolumeMeta, open_volume
 from napari_cryomamba.models.indexing import full_index
 from napari_cryomamba.models.source import Source
@@ -37,7 +38,7 @@ class Tomogram:
     def layer(self) -> tuple[Any, dict[str, Any], str]:
         """Return data, arguments and layer type."""
         arguments: dict[str, Any] = {
-            "name": self.source.path.name.removesuffix(".gz").removesuffix(".bz2"),
+            "name": printable(self.source.path.name.removesuffix(".gz").removesuffix(".bz2")),
             "metadata": {METADATA_KEY: self.source},
             **Placement.of_volume(self.source.meta.voxel_size_A).layer_arguments(),
         }
@@ -90,7 +91,7 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
         The file is missing, damaged or unsupported.
     """
     path = Path(path).absolute()
-    volume = open_volume(path, voxel_size_A=voxel_size_A)
+    volume = open_volume(path, voxel_size_A=voxel_size_A, may_change=True)
     data: Any = None
     try:
         is_mask = _is_own_mask(volume.meta)

@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
 from cryomamba.models.jobs import JobState
+from cryomamba.printable import printable
 from napari_cryomamba.models.jobs import Job, JobKind, JobTable
 from napari_cryomamba.widgets.theme import bar_colors, state_colors
 
@@ -66,13 +67,13 @@ class JobTableModel(QAbstractTableModel):
             return None
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return _text(job, index.column())
+                return printable(_text(job, index.column()))
             case Qt.ItemDataRole.UserRole:
                 return _fraction(job)
             case Qt.ItemDataRole.ForegroundRole if index.column() == STATE:
                 return _state_color(job.record.state)
             case Qt.ItemDataRole.ToolTipRole:
-                return job.error_text or f"{job.record.volume.name} · job {job.job_id}"
+                return printable(job.error_text or f"{job.record.volume.name} · job {job.job_id}")
         return None
 
 

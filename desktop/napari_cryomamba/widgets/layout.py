@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
+
+from cryomamba.printable import printable_lines
+
+
+class PlainLabel(QLabel):
+    """A label that shows a text as it is: without markup, and with control characters escaped."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setText(text)
+
+    def setText(self, text: str | None) -> None:
+        """Show a text, which may have several lines."""
+        super().setText(printable_lines(text or ""))
 
 
 def text_label(text: str = "", *, bold: bool = False, color: str = "") -> QLabel:
     """Return a label whose text wraps."""
-    label = QLabel(text)
+    label = PlainLabel(text)
     label.setWordWrap(True)
     label.setStyleSheet(("font-weight: bold;" if bold else "") + (f"color: {color};" if color else ""))
     return label

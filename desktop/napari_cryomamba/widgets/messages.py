@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QListWidget, QListWidgetItem, QPushButton, QWidget
 
+from cryomamba.printable import printable_lines
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.notifications import Level, Notification, bug_report
@@ -41,7 +42,7 @@ class MessagesPanel(QWidget):
         colors = state_colors()
         self.list.clear()
         for notification in reversed(self._notifications.history.entries):
-            item = QListWidgetItem(as_sentence(notification))
+            item = QListWidgetItem(printable_lines(as_sentence(notification)))
             if notification.level is not Level.INFO:
                 error = notification.level is Level.ERROR
                 item.setForeground(QColor(colors.error if error else colors.warning))

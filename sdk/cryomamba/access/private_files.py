@@ -12,6 +12,7 @@ from typing import Final
 
 from cryomamba.atomic import write_atomically
 from cryomamba.errors import ConflictError, InvalidRequestError
+from cryomamba.system_errors import system_errors_translated
 
 FILE_MAX_BYTES: Final = 64 * 1024
 
@@ -54,8 +55,10 @@ def read_private(path: Path) -> str:
         It is not there.
     InvalidRequestError
         Others can read it too, or it is far too long.
+    UnavailableError
+        Too many files are open at the moment: this says nothing about the file.
     """
-    with path.open(encoding="utf-8") as file:
+    with system_errors_translated(), path.open(encoding="utf-8") as file:
         status = os.fstat(file.fileno())
         if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
             raise InvalidRequestError(

@@ -13,9 +13,10 @@ from typing import Final, Literal
 from cryomamba.client import calls
 from cryomamba.client.calls import KEY_MAX
 from cryomamba.client.transport import ProgressCallback, Transport
-from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape
 from cryomamba.models.jobs import JobRecord, SubmitRequest, VolumeSource
+from cryomamba.printable import file_text, is_unicode
 from cryomamba.volumes import inspect
 
 UploadMode = Literal["auto", "never", "always"]
@@ -71,7 +72,7 @@ class VolumeSubmission:
         ----------
         mode : {'auto', 'never', 'always'}
             ``auto`` uploads the file if the server has none under its path, may not read it, or has another one there
-            (of another shape), and if this client can send files.
+            (of another shape), and if this client can send files. A path that is not UTF-8 is always uploaded.
 
         Raises
         ------
@@ -80,7 +81,7 @@ class VolumeSubmission:
         ConflictError
             ``volume_not_found``: under this path the server has another file.
         """
-        if mode == "always":
+        if mode == "always" or (mode == "auto" and self.transport.takes_files and not is_unicode(self.path)):
             return await self._by_upload()
         try:
             return await self._by_path()
@@ -94,6 +95,11 @@ class VolumeSubmission:
         return await self._by_upload(suffix)
 
     async def _by_path(self) -> JobRecord:
+        if not is_unicode(self.path):
+            raise InvalidRequestError(
+                f"The path '{file_text(self.path)}' is not UTF-8, so a server cannot be asked for it.",
+                hint="Rename the file, or upload it through a gateway (http://…).",
+            )
         path, shape = await asyncio.to_thread(_local, self.path)
         record = await submit(self.transport, self.request(VolumeSource(path=path)))
         if shape is not None and record.volume.shape != shape:

@@ -17,6 +17,8 @@ from cryomamba.client.replies import parse_reply
 from cryomamba.client.transport import ProgressCallback, UploadedFile
 from cryomamba.errors import AccessError, ConflictError, CryoMambaError, ErrorCode, UnavailableError, VolumeError
 from cryomamba.models.files import FileRecord, UploadStatus
+from cryomamba.printable import file_text
+from cryomamba.system_errors import system_error
 
 SendRequest = Callable[..., Awaitable[httpx.Response]]
 
@@ -85,7 +87,7 @@ class Upload:
         self._total = await asyncio.to_thread(_size, self._path)
         digest = await self._digest()
         begin = {
-            "filename": self._path.name,
+            "filename": file_text(self._path.name),
             "total_size_bytes": self._total,
             "chunk_size_bytes": PART_BYTES,
             "sha256": digest,
@@ -180,6 +182,8 @@ def _size(path: Path) -> int:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
+        if (of_the_machine := system_error(error)) is not None:
+            raise of_the_machine from None
         raise VolumeError(
             f"The file {path.name} cannot be read: {error.strerror}.",
             code=ErrorCode.VOLUME_NOT_FOUND if isinstance(error, FileNotFoundError) else ErrorCode.VOLUME_UNREADABLE,
@@ -197,8 +201,8 @@ def _add(digest: hashlib._Hash, path: Path, offset: int, size: int) -> None:
             while size and (chunk := file.read(min(size, _CHUNK))):
                 digest.update(chunk)
                 size -= len(chunk)
-    except OSError:
-        raise _changed() from None
+    except OSError as error:
+        raise system_error(error) or _changed() from None
     if size:
         raise _changed()
 
@@ -208,8 +212,8 @@ def _read(path: Path, offset: int, size: int) -> bytes:
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
-    except OSError:
-        raise _changed() from None
+    except OSError as error:
+        raise system_error(error) or _changed() from None
 
 
 def _changed() -> ConflictError:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cryomamba.engines.api import Engine
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.suggestions import did_you_mean
 
 GROUP = "cryomamba.engines"
 DEFAULT_ENGINES = ("membrane", "threshold")
@@ -82,7 +83,7 @@ class Registry:
         try:
             parameters = engine.Parameters.model_validate(dict(params))
         except ValidationError as error:
-            raise invalid_parameters(engine.name, error) from None
+            raise invalid_parameters(engine.name, error, list(engine.Parameters.model_fields)) from None
         return engine(parameters)
 
     def infos(self) -> tuple[EngineInfo, ...]:
@@ -136,21 +137,22 @@ def unknown_engine(name: str, known: Sequence[str]) -> InvalidRequestError:
     return InvalidRequestError(
         f"There is no engine '{name[:64]}'.",
         code=ErrorCode.UNKNOWN_ENGINE,
-        hint=f"Available engines: {listed}. 'cryomamba engines' describes them.",
+        hint=f"{did_you_mean(name, known)}Available engines: {listed}. 'cryomamba engines' describes them.",
         details={"engines": list(known)},
     )
 
 
-def invalid_parameters(engine: str, error: ValidationError) -> InvalidRequestError:
-    """Return the error for invalid parameters, naming each."""
+def invalid_parameters(engine: str, error: ValidationError, known: Sequence[str] = ()) -> InvalidRequestError:
+    """Return the error for invalid parameters, naming each; `known` are the engine's parameters."""
     problems = [
         {"field": ".".join(str(part) for part in item["loc"]), "problem": item["msg"]}
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
     first = problems[0]
+    guess = "" if first["field"] in known else did_you_mean(first["field"], known)
     return InvalidRequestError(
         f"The parameter '{first['field']}' of '{engine}' is invalid: {first['problem']}.",
         code=ErrorCode.INVALID_PARAMETERS,
-        hint=f"'cryomamba engines {engine}' lists its parameters with units and bounds.",
+        hint=f"{guess}'cryomamba engines {engine}' lists its parameters with units and bounds.",
         details={"fields": problems},
     )

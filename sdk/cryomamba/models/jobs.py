@@ -167,7 +167,11 @@ class SubmitRequest(Request):
 
 
 class VolumeSummary(Record):
-    """The volume of a job; `path` as the client gave it, `job_id` if it is the score map of another job."""
+    """The volume of a job; `path` as the client gave it, `job_id` if it is the score map of another job.
+
+    `version` stands for the state of the file when the job was submitted; the job fails if the file is another one when
+    it is read.
+    """
 
     name: str
     shape: Shape
@@ -177,6 +181,7 @@ class VolumeSummary(Record):
     job_id: str | None = None
     dtype: str | None = None
     warnings: tuple[str, ...] = ()
+    version: str | None = None
 
 
 class Progress(Record):

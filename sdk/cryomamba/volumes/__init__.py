@@ -1,6 +1,7 @@
 """Tomograms and masks on disk: read, inspect, measure, write, export. Axes are z, y, x; lengths in Å."""
 
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
+from cryomamba.volumes.file_version import FileVersion
 from cryomamba.volumes.header_encoder import is_own_result
 from cryomamba.volumes.header_fields import HeaderFields, blank_header
 from cryomamba.volumes.header_parser import parse_header
@@ -12,6 +13,7 @@ from cryomamba.volumes.write import write_volume
 
 __all__ = [
     "ExtendedHeader",
+    "FileVersion",
     "HeaderFields",
     "Histogram",
     "MaskWriter",

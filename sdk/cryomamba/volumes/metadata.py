@@ -49,7 +49,7 @@ class VolumeMeta(BaseModel):
     Attributes
     ----------
     name : str
-        File name without folder.
+        File name without folder, as Unicode text.
     shape : tuple of int
         Voxels along z, y and x, regardless of the axis order in the file.
     voxel_size_A : tuple of float

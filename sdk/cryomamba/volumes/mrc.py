@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, VolumeError
+from cryomamba.printable import file_text
+from cryomamba.system_errors import system_error
 from cryomamba.volumes import compressed
+from cryomamba.volumes.file_version import FileVersion, changed
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.header_fields import HEADER_NBYTES, HeaderFields
 from cryomamba.volumes.header_parser import parse_header
@@ -47,7 +51,7 @@ def inspect(
     """
     with _open_file(Path(path), check) as file:
         header = _read_header(file, voxel_size_A)
-        return header.describe(Path(path).name, _size(file), compressed.compression_of(_head(file)))
+        return header.describe(file_text(Path(path).name), _size(file), compressed.compression_of(_head(file)))
 
 
 def open_volume(
@@ -56,6 +60,7 @@ def open_volume(
     voxel_size_A: float | Triple | None = None,
     scratch: Path | None = None,
     check: Callable[[int], None] | None = None,
+    may_change: bool = False,
 ) -> Volume:
     """Open a volume for reading; a context manager.
 
@@ -70,20 +75,24 @@ def open_volume(
         Default: a temporary folder that is removed on closing.
     check : callable, optional
         As for :func:`inspect`.
+    may_change : bool
+        Whether the file may change while it is open, as in a viewer. Otherwise reading from a file that was changed
+        since it was opened is an error.
 
     Raises
     ------
     VolumeError
-        ``volume_not_found``, ``volume_unreadable`` or ``volume_unsupported``.
+        ``volume_not_found``, ``volume_unreadable``, ``volume_unsupported`` or ``volume_changed``.
     UnavailableError
         ``insufficient_storage``: the disk is too full to decompress the file.
     """
     path = Path(path)
     with ExitStack() as stack:
         source = stack.enter_context(_open_file(path, check))
+        version = FileVersion.of(source.fileno())
         header = _read_header(source, voxel_size_A)
         compression = compressed.compression_of(_head(source))
-        meta = header.describe(path.name, _size(source), compression)
+        meta = header.describe(file_text(path.name), _size(source), compression)
         plain, plain_path = source, path
         if compression is not None:
             if scratch is None:
@@ -91,7 +100,44 @@ def open_volume(
             nbytes = header.data_offset + header.data_nbytes
             plain_path = compressed.decompress(source, compression, nbytes, scratch)
             plain = stack.enter_context(_open_file(plain_path))
-        return Volume(header, meta, plain, plain_path, source.fileno(), stack.pop_all())
+        opened = Source(path, source.fileno(), version, may_change=may_change)
+        opened.require_untouched()
+        return Volume(header, meta, plain, plain_path, opened, stack.pop_all())
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that was opened, compressed or not, as it was then."""
+
+    path: Path
+    descriptor: int
+    version: FileVersion
+    may_change: bool = False
+
+    def require_untouched(self) -> None:
+        """Refuse a file whose size or date has changed; a system call, so it can be made for every block.
+
+        Raises
+        ------
+        VolumeError
+            ``volume_changed``.
+        """
+        status = os.fstat(self.descriptor)
+        if (status.st_size, status.st_mtime_ns) != (self.version.size_bytes, self.version.mtime_ns):
+            self.require_unchanged()
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that was changed, replaced or removed; see :meth:`Volume.require_unchanged`."""
+        if self.may_change:
+            return
+        name, since = file_text(self.path.name), "while it was read"
+        self.version.require_same(FileVersion.of(self.descriptor), name, since)
+        try:
+            now = self.path.stat()
+        except OSError:
+            raise changed(name, since, "it was removed") from None
+        if not os.path.samestat(now, os.fstat(self.descriptor)):
+            raise changed(name, since, "another file has taken its place")
 
 
 class Volume:
@@ -112,7 +158,7 @@ class Volume:
     """
 
     def __init__(
-        self, header: HeaderFields, meta: VolumeMeta, file: io.FileIO, path: Path, source: int, resources: ExitStack
+        self, header: HeaderFields, meta: VolumeMeta, file: io.FileIO, path: Path, source: Source, resources: ExitStack
     ) -> None:
         self.header = header
         self.meta = meta
@@ -162,7 +208,7 @@ class Volume:
         Raises
         ------
         VolumeError
-            The file was truncated while open.
+            ``volume_changed``: the file was changed while open.
         ValueError
             `out` has another shape, type or layout.
         """
@@ -172,6 +218,7 @@ class Volume:
         elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise ValueError(f"out must be a C-contiguous float32 array of shape {shape}")
         self._stored.read_into(out.transpose(self.header.from_zyx), *block)
+        self._source.require_untouched()
         return out
 
     def read_native(self, z: slice, y: slice, x: slice) -> Array:
@@ -179,6 +226,7 @@ class Volume:
         block, shape = self._block(z, y, x)
         out = np.empty(shape, np.dtype(self.header.dtype).newbyteorder("="))
         self._stored.read_into(out.transpose(self.header.from_zyx), *block)
+        self._source.require_untouched()
         return out
 
     def _block(self, z: slice, y: slice, x: slice) -> tuple[Block, tuple[int, ...]]:
@@ -191,11 +239,23 @@ class Volume:
         All chunks share one buffer of about `nbytes` and are valid until the next one. With `every` above 1, only
         one of so many chunks is read: a sample from the whole file.
         """
-        return self._stored.chunks(nbytes, every)
+        for chunk in self._stored.chunks(nbytes, every):
+            self._source.require_untouched()
+            yield chunk
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that was changed, replaced or removed since it was opened: what was read may not be one volume.
+
+        Raises
+        ------
+        VolumeError
+            ``volume_changed``.
+        """
+        self._source.require_unchanged()
 
     def fileno(self) -> int:
         """Return the descriptor of the file that was opened, compressed or not, to verify which file it is."""
-        return self._source
+        return self._source.descriptor
 
     def close(self) -> None:
         """Close the file and remove its temporary decompressed copy; closing twice is allowed."""
@@ -232,6 +292,8 @@ def _open_regular(path: Path) -> io.FileIO:
             hint="Check the spelling, and that this computer can access the folder.",
         ) from error
     except (OSError, ValueError) as error:
+        if (of_the_machine := system_error(error)) is not None:
+            raise of_the_machine from error
         raise VolumeError(
             f"{path.name} cannot be opened.", hint="Check the permissions of the file and its folder."
         ) from error

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.atomic import disk_full_translated
-from cryomamba.errors import VolumeError
+from cryomamba.errors import ErrorCode, VolumeError
+from cryomamba.system_errors import system_errors_translated
 from cryomamba.volumes.header_fields import HeaderFields
 
 BUFFER_NBYTES = 1 << 20
@@ -154,14 +154,14 @@ class VoxelFile:
                 if not count:
                     raise VolumeError(
                         "The file was truncated while it was read.",
-                        hint="Wait until the file is completely written, then try again.",
-                        retryable=True,
+                        code=ErrorCode.VOLUME_CHANGED,
+                        hint="Once the file is complete and no longer changes, try again.",
                     )
                 done += count
 
     def _put(self, data: NDArray[np.uint8], offset: int) -> None:
         view, done = data.data, 0
-        with self._lock, disk_full_translated():
+        with self._lock, system_errors_translated():
             self._file.seek(offset)
             while done < len(view):
                 done += self._file.write(view[done:]) or 0

@@ -153,7 +153,7 @@ class Claimed(Record):
 
 
 class AttemptRef(JobRef):
-    """The attempt that a worker's request is about."""
+    """The attempt that a worker's request is about; on a locked bus, of the key that claimed it."""
 
     worker: str = Field(min_length=1, max_length=128)
     attempt: int = Field(ge=1)
@@ -189,7 +189,7 @@ class ProgressReport(AttemptRef):
 
 
 class Finish(AttemptRef):
-    """``job.finish``: the attempt's artifacts stand under their final names."""
+    """``job.finish``: the attempt has published its artifacts; the broker checks them and gives them their names."""
 
     artifacts: tuple[Artifact, ...]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,9 @@ from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, Not
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
+from cryomamba.suggestions import did_you_mean
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
+from cryomamba.volumes.file_version import FileVersion
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.volumes.statistics import check_finite_sample
 from cryomamba_broker.store import NewJob
@@ -124,7 +126,8 @@ def _named(name: str, engines: Iterable[EngineInfo]) -> EngineInfo:
         raise InvalidRequestError(
             f"There is no engine '{name}'.",
             code=ErrorCode.UNKNOWN_ENGINE,
-            hint=f"Available engines: {', '.join(sorted(known))}. 'cryomamba engines' describes them.",
+            hint=f"{did_you_mean(name, known)}Available engines: {', '.join(sorted(known))}. 'cryomamba engines' "
+            "describes them.",
             details={"engines": sorted(known)},
         )
     if not info.available:
@@ -159,9 +162,15 @@ def check_parameters(engine: EngineInfo, params: dict[str, Any]) -> None:
         raise InvalidRequestError(
             f"The parameter '{problems[0]['field']}' of '{engine.name}' is invalid: {problems[0]['problem']}.",
             code=ErrorCode.INVALID_PARAMETERS,
-            hint=f"'cryomamba engines {engine.name}' lists its parameters with units and bounds.",
+            hint=f"{_suggestion(engine, problems[0]['field'])}'cryomamba engines {engine.name}' lists its parameters "
+            "with units and bounds.",
             details={"fields": problems[:_PROBLEMS_MAX]},
         )
+
+
+def _suggestion(engine: EngineInfo, field: str) -> str:
+    known = engine.parameters.get("properties", {})
+    return "" if field in known else did_you_mean(field, known)
 
 
 def _problems(error: ValidationError) -> list[dict[str, str]]:
@@ -193,15 +202,15 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
             "There is no job with this id that has a score map.",
             hint="The record of a completed job lists its files; not every engine writes a score map.",
         ) from None
-    meta = inspect(
-        path, voxel_size_A=volume.voxel_size_A, check=lambda opened: verify_opened(opened, path, (artifacts,))
-    )
+    found = _Opened(partial(verify_opened, path=path, roots=(artifacts,)))
+    meta = inspect(path, voxel_size_A=volume.voxel_size_A, check=found.check)
     return VolumeSummary(
         name=f"{SCORES.name} of {job_id}",
         shape=meta.shape,
         voxel_size_A=meta.voxel_size_A,
         job_id=job_id,
         dtype=meta.dtype,
+        version=found.version.content().to_text() if found.version else None,
     )
 
 
@@ -213,7 +222,8 @@ def _file_summary(
     real = resolve_below(path, allowed, closed=forbidden)
 
     check = partial(verify_opened, path=real, roots=allowed, closed=forbidden)
-    meta = inspect(real, voxel_size_A=volume.voxel_size_A, check=check)
+    found = _Opened(check)
+    meta = inspect(real, voxel_size_A=volume.voxel_size_A, check=found.check)
     # A compressed file would have to be decompressed whole; the worker does that anyway, and checks the voxels.
     if meta.compression is None:
         with open_volume(real, check=check) as opened:
@@ -225,7 +235,20 @@ def _file_summary(
         path=path,
         dtype=meta.dtype,
         warnings=tuple(truncate(warning.message, 300) for warning in meta.warnings[:_WARNINGS_MAX]),
+        version=found.version.to_text() if found.version else None,
     )
+
+
+class _Opened:
+    """Checks a file as it is opened, and notes its version: that of the header from which the job is described."""
+
+    def __init__(self, check: Callable[[int], None]) -> None:
+        self._check = check
+        self.version: FileVersion | None = None
+
+    def check(self, descriptor: int) -> None:
+        self._check(descriptor)
+        self.version = FileVersion.of(descriptor)
 
 
 def find_upload(uploads: Path, file_id: str, visibility: Visibility) -> tuple[Path, FileRecord | None]:
@@ -247,4 +270,7 @@ def _upload_summary(volume: VolumeSource, file_id: str, uploads: Path, visibilit
     path, record = find_upload(uploads, file_id, visibility)
     summary = _file_summary(volume, str(path), (uploads,))
     name = summary.name if record is None else truncate(record.filename, 255)
-    return summary.model_copy(update={"name": name, "path": None, "file_id": file_id})
+    # Nobody changes an uploaded file, but a backup may have restored it.
+    version = FileVersion.from_text(summary.version or "")
+    text = None if version is None else version.content().to_text()
+    return summary.model_copy(update={"name": name, "path": None, "file_id": file_id, "version": text})

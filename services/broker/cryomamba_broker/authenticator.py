@@ -112,6 +112,11 @@ class BusAuthenticator:
         entry = None if self._keys is None else self._sender(frame)
         return None if entry is None else entry.name
 
+    def key_of(self, frame: zmq.Frame) -> str:
+        """Return the public key that a message came with; empty on an open bus, or if it was just revoked."""
+        entry = self._sender(frame)
+        return "" if entry is None else entry.public_key
+
     def visibility(self, frame: zmq.Frame) -> Visibility | None:
         """Return what the key that a message came with may see, None for a key that was just revoked."""
         if self._keys is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from cryomamba._version import __version__
 from cryomamba.access.visibility import Visibility
@@ -31,7 +32,7 @@ from cryomamba_broker.admission import VolumeRoots, admit
 from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
 from cryomamba_broker.disk_space import DiskSpace, job_nbytes
-from cryomamba_broker.dispatch import Answer, Handler, job_answer
+from cryomamba_broker.dispatch import Answer, Caller, Handler, job_answer
 from cryomamba_broker.revisions import Revision, stage
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
@@ -47,7 +48,7 @@ class ClientRequests:
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
-        return {
+        handlers: dict[str, Callable[[Any, Visibility], Awaitable[Answer]]] = {
             messages.PING: self.ping,
             messages.SERVER_INFO: self.info,
             messages.SERVER_ACTIVITY: self.activity,
@@ -64,6 +65,7 @@ class ClientRequests:
             messages.ARTIFACT_READ: self.artifact,
             messages.PREVIEW_GET: self.preview,
         }
+        return {type_: _by_visibility(handler) for type_, handler in handlers.items()}
 
     async def ping(self, _: Empty, _visibility: Visibility) -> Answer:
         """Answer a ping with versions, epoch and the number of workers."""
@@ -77,8 +79,9 @@ class ClientRequests:
         )
 
     async def info(self, _: Empty, visibility: Visibility) -> Answer:
-        """Return versions, engines, workers and endpoints."""
+        """Return versions, engines, workers and endpoints; refused while the job store is damaged."""
         core = self._core
+        core.store.require_undamaged()
         info = ServerInfo(
             version=__version__,
             protocol=PROTOCOL_VERSION,
@@ -235,6 +238,15 @@ def _require_everything(visibility: Visibility, what: str) -> None:
             f"The {what} of the whole server is for administrators.",
             hint="Ask for it with the key of an administrator, on behalf of all owners ('*').",
         )
+
+
+def _by_visibility(handler: Callable[[Any, Visibility], Awaitable[Answer]]) -> Handler:
+    """Return a handler that looks at what its caller may see, and not at who it is."""
+
+    async def handle(request: Any, caller: Caller) -> Answer:  # noqa: ANN401 (the checked body)
+        return await handler(request, caller.visibility)
+
+    return handle
 
 
 def _visible_part(worker: WorkerInfo, visibility: Visibility) -> WorkerInfo:

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, CryoMambaError, InternalError, InvalidRequestError, ProtocolError
 from cryomamba.models.jobs import JobRecord
+from cryomamba.system_errors import system_error
 from cryomamba.wire import messages
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
@@ -24,9 +25,10 @@ from cryomamba.wire.messages import ERROR, REPLY
 from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_broker.authenticator import BusAuthenticator
-from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.counters import Counters
 from cryomamba_broker.request_log import audit_done, audit_error, body_fields, request_fields, trace_of
 from cryomamba_server import log_context
+from cryomamba_server.throttle import Throttle
 
 # Claims and renewals, one of them for each worker, wait for many seconds.
 IN_FLIGHT_MAX: Final = 2048
@@ -82,8 +84,24 @@ def job_answer(record: JobRecord) -> Answer:
     return Answer(record.model_dump(mode="json"), job=record.job_id, attempt=record.attempt)
 
 
-Handler = Callable[[Any, Visibility], Awaitable[Answer]]
-"""Takes the checked body and what the request may see and change."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request.
+
+    Attributes
+    ----------
+    visibility : Visibility
+        What the request may see and change.
+    key : str
+        Public key of the connection; empty on an open bus. Unlike the name in a message, nobody else can have it.
+    """
+
+    visibility: Visibility
+    key: str = ""
+
+
+Handler = Callable[[Any, Caller], Awaitable[Answer]]
+"""Takes the checked body and who sent it."""
 Key = tuple[bytes, str]
 
 
@@ -119,6 +137,7 @@ class Dispatcher:
         self._handlers, self._counters, self._wall = handlers, counters, wall
         self._log = Throttle(logger)
         self._executed = executed
+        self._machine_log = Throttle(logger, interval_s=60.0)
         self._working: set[Key] = set()
         self._replies: OrderedDict[Key, bytes] = OrderedDict()
 
@@ -146,7 +165,7 @@ class Dispatcher:
 
     async def _serve_request(self, identity: bytes, frame: zmq.Frame, request: Envelope) -> None:
         try:
-            visibility = self._authenticator.authorize(frame, request)
+            caller = Caller(self._authenticator.authorize(frame, request), self._authenticator.key_of(frame))
         except (AccessError, InvalidRequestError) as error:
             self._counters.refused += 1
             with log_context.bind(peer=request.src, actor=request.trace.actor or self._authenticator.key_name(frame)):
@@ -162,8 +181,9 @@ class Dispatcher:
         else:
             self._working.add(key)
             try:
-                with log_context.bind(**request_fields(request, visibility, self._authenticator.key_name(frame))):
-                    await self._execute(key, request, visibility)
+                key_name = self._authenticator.key_name(frame)
+                with log_context.bind(**request_fields(request, caller.visibility, key_name)):
+                    await self._execute(key, request, caller)
             finally:
                 self._working.discard(key)
 
@@ -174,13 +194,13 @@ class Dispatcher:
         if corr is not None:
             await self._send([identity, self._error(corr, error)])
 
-    async def _execute(self, key: Key, request: Envelope, visibility: Visibility) -> None:
+    async def _execute(self, key: Key, request: Envelope, caller: Caller) -> None:
         identity, _ = key
         self._counters.requests += 1
         try:
             body = parse_request(request.type, request.body)
             log_context.add(**body_fields(body))
-            answer = await self._handlers[request.type](body, visibility)
+            answer = await self._handlers[request.type](body, caller)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1
@@ -189,7 +209,14 @@ class Dispatcher:
             audit_error(request, error)
             await self._send([identity, self._error(request.id, error)])
             return
-        except Exception:
+        except Exception as error:
+            if (of_the_machine := system_error(error)) is not None:
+                self._counters.refused += 1
+                self._executed.labels(_known(request.type), "failed").inc()
+                self._machine_log.warning("A request failed: %s", of_the_machine)
+                audit_error(request, of_the_machine)
+                await self._send([identity, self._error(request.id, of_the_machine)])
+                return
             logger.exception("The request %s failed with an unexpected error.", request.type)
             hint = "See the broker's log for details, and please report it."
             failure = InternalError("The broker failed with an unexpected error.", hint=hint)

@@ -13,16 +13,17 @@ from typing import Final
 
 import zmq
 
-from cryomamba.errors import ErrorCode, ProtocolError
+from cryomamba.errors import ErrorCode, ProtocolError, UnavailableError
 from cryomamba.wire.constants import PREVIEW_WIRE_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, decode
 from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.preview import decode_header
 from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
-from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.counters import Counters
 from cryomamba_broker.preview_cache import CachedFrame, PreviewCache
 from cryomamba_broker.subscriptions import Subscriptions
+from cryomamba_server.throttle import Throttle
 
 _STOP: Final = b""
 _DROP: Final = b"drop"
@@ -54,16 +55,16 @@ def check_frame(parts: Sequence[zmq.Frame]) -> tuple[str, Envelope]:
 
 
 class AttemptFence:
-    """The newest attempt of each job, so that frames of ended attempts are dropped. Thread-safe."""
+    """The newest attempt of each job and the key that claimed it, so that frames of others are dropped. Thread-safe."""
 
     def __init__(self) -> None:
-        self._newest: OrderedDict[str, int] = OrderedDict()
+        self._newest: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def advance(self, job_id: str, attempt: int) -> None:
-        """Note that an attempt has started."""
+    def advance(self, job_id: str, attempt: int, key: str = "") -> None:
+        """Note that an attempt has started; `key` is empty on an open bus."""
         with self._lock:
-            self._newest[job_id] = attempt
+            self._newest[job_id] = attempt, key
             self._newest.move_to_end(job_id)
             if len(self._newest) > FENCED_JOBS:
                 self._newest.popitem(last=False)
@@ -71,7 +72,18 @@ class AttemptFence:
     def is_stale(self, job_id: str, attempt: int | None) -> bool:
         """Whether a newer attempt has started."""
         with self._lock:
-            return (attempt or 0) < self._newest.get(job_id, 0)
+            newest, _ = self._newest.get(job_id, (0, ""))
+            return (attempt or 0) < newest
+
+    def is_foreign(self, job_id: str, key: str) -> bool:
+        """Whether the key of a frame is not the one that claimed the job; without keys nobody can be told apart."""
+        with self._lock:
+            if not key or job_id not in self._newest:
+                return bool(key)
+            # A job that sends frames runs, so it is not the next to be forgotten.
+            self._newest.move_to_end(job_id)
+            _, holder = self._newest[job_id]
+            return holder not in {"", key}
 
 
 class PreviewRelay:
@@ -150,6 +162,8 @@ class PreviewRelay:
             if not self._authenticator.allows(parts[-1]):
                 raise ProtocolError("Its key has been revoked.")
             job_id, envelope = check_frame(parts)
+            if self.fence.is_foreign(job_id, self._authenticator.key_of(parts[-1])):
+                raise ProtocolError("Its key is not that of the worker that claimed the job.")
         except ProtocolError as error:
             self._malformed(error)
             return
@@ -168,6 +182,10 @@ class PreviewRelay:
         except ProtocolError as error:
             self._malformed(error)
             return not self._subscriptions.restricted
+        except UnavailableError as error:
+            # The socket is bound again, so the subscriber asks again.
+            self._log.warning("A subscription could not be checked: %s", error.message)
+            return False
         if topic is not None:
             self._send_cached(message.bytes[1:], topic)
         return True

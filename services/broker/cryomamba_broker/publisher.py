@@ -13,14 +13,15 @@ import zmq
 import zmq.asyncio
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
+from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError, UnavailableError
 from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, encode
 from cryomamba.wire.messages import HEAD, PROGRESS, STATE
 from cryomamba.wire.topics import Topic, event_topic, owned_topic
-from cryomamba_broker.counters import Counters, Throttle
+from cryomamba_broker.counters import Counters
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import Subscriptions
+from cryomamba_server.throttle import Throttle
 
 ENDED_TOPICS: Final = 10_000
 
@@ -94,6 +95,9 @@ class EventPublisher:
                 self._log.warning("A message on the events socket was dropped: %s", error.message)
                 if self._subscriptions.restricted:
                     self.drop_subscriptions()
+            except UnavailableError as error:
+                self._log.warning("A subscription could not be checked, so all are asked for again: %s", error.message)
+                self.drop_subscriptions()
             await asyncio.sleep(0)
 
     async def _on_subscription(self, frame: zmq.Frame) -> None:

@@ -21,6 +21,7 @@ from cryomamba.wire.envelope import EnvelopeFactory
 from cryomamba_broker.admission import VolumeRoots
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.client_requests import ClientRequests
+from cryomamba_broker.connections import BusConnections
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Counters
 from cryomamba_broker.directory_lock import DataDirectoryLock
@@ -106,7 +107,9 @@ class Broker:
         stack.callback(context.term)
         self.authenticator.start(context)
         stack.callback(self.authenticator.stop)
-        sockets = bind_sockets(context, BusEndpoints.from_settings(self.settings), self.authenticator)
+        self.connections = BusConnections.of(self.settings, encrypted=self.authenticator.locked, counters=self.counters)
+        wanted = BusEndpoints.from_settings(self.settings)
+        sockets = bind_sockets(context, wanted, self.authenticator, self.connections)
         stack.callback(sockets.close)
         files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
         stack.callback(files.shutdown, wait=False, cancel_futures=True)
@@ -140,8 +143,9 @@ class Broker:
             sockets.events, self.envelopes, store, self.counters, self.clock.wall, subscriptions, sockets.renew_events
         )
         known = await store.call(lambda opened: opened.engines.load())
-        for record in await store.call(lambda opened: opened.leases.extend_all()):
-            relay.fence.advance(record.job_id, record.attempt)
+        await store.call(lambda opened: opened.leases.extend_all())
+        for (job_id, attempt), key in (await store.call(lambda opened: opened.leases.running())).items():
+            relay.fence.advance(job_id, attempt, key)
         lease_s = self.policy.lease_s
         self._core = Core(
             epoch=self.envelopes.epoch,
@@ -161,7 +165,7 @@ class Broker:
         roots = VolumeRoots(settings.roots, settings.artifacts, settings.uploads, forbidden=settings.own_folders)
         measure_disk = partial(DiskSpace.measure, settings.artifacts.parent, settings.disk_reserve, settings.work)
         clients = ClientRequests(self._core, roots=roots, files=files, measure_disk=measure_disk)
-        workers = WorkerRequests(self._core)
+        workers = WorkerRequests(self._core, artifacts=settings.artifacts, files=files)
         handlers = {**clients.handlers(), **workers.handlers()}
         wall = self.clock.wall
         dispatcher = Dispatcher(
@@ -174,6 +178,7 @@ class Broker:
         if self.authenticator.public_key is not None:
             self._begin("revocation", Revocation(self.authenticator, relay, publisher).run())
         self._begin("loop lag", measure_loop_lag(self.metrics.loop_lag.observe))
+        self._begin("leftovers", workers.remove_leftovers())
         self._begin("leases", workers.expire_leases(min(1.0, self.policy.renewal_s)))
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:

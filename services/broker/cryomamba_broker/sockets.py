@@ -25,6 +25,7 @@ from cryomamba.wire.constants import (
 )
 from cryomamba.wire.topics import ALL_PREVIEWS
 from cryomamba_broker.authenticator import BusAuthenticator
+from cryomamba_broker.connections import HANDSHAKE_MS, BusConnections, ConnectionMonitor
 
 S = TypeVar("S", bound=zmq.Socket[Any])
 
@@ -34,6 +35,8 @@ PREVIEW_OUT: Final = "preview-out"
 EVENTS: Final = "events"
 DOMAINS: Final = {"jobs": JOBS, "preview_in": PREVIEW_IN_DOMAIN, "preview_out": PREVIEW_OUT, "events": EVENTS}
 _SUBSCRIPTION_MAX_BYTES: Final = 4096
+# As many as may connect at once without the kernel dropping one, which its peer would repeat only after a second.
+_BACKLOG: Final = 1024
 _BIND_TRIES: Final = 250
 _BIND_PAUSE_S: Final = 0.01
 
@@ -49,30 +52,40 @@ class BusSockets:
     preview_out: zmq.Socket[bytes]
     events: zmq.asyncio.Socket
     endpoints: BusEndpoints
+    connections: BusConnections
+    monitors: dict[str, ConnectionMonitor]
 
     def close(self) -> None:
         """Close all sockets; replies that are being sent get a moment."""
+        for monitor in self.monitors.values():
+            monitor.stop()
         for one in (self.jobs, self.preview_in, self.preview_out, self.events):
             one.close(linger=LINGER_MS)
 
     def renew_events(self) -> zmq.asyncio.Socket:
         """Drop all subscriptions to events, and return the socket that accepts new ones at the same address."""
+        self.monitors["events"].stop()
         self.events.close(linger=0)
         self.events = _events(self.context, self.authenticator)
+        self.monitors["events"] = self.connections.watch(self.events)
         self.authenticator.secure(self.events, EVENTS)
         _bind_again(self.events, self.endpoints.events)
         return self.events
 
     def renew_preview_out(self) -> zmq.Socket[bytes]:
         """Drop all subscriptions to previews, and return the socket that accepts new ones; for the relay's thread."""
+        self.monitors["preview_out"].stop()
         self.preview_out.close(linger=0)
         self.preview_out = _preview_out(self.context, self.authenticator)
+        self.monitors["preview_out"] = self.connections.watch(self.preview_out)
         self.authenticator.secure(self.preview_out, PREVIEW_OUT)
         _bind_again(self.preview_out, self.endpoints.preview_out)
         return self.preview_out
 
 
-def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, authenticator: BusAuthenticator) -> BusSockets:
+def bind_sockets(
+    context: zmq.asyncio.Context, wanted: BusEndpoints, authenticator: BusAuthenticator, connections: BusConnections
+) -> BusSockets:
     """Create and bind the sockets; port 0 stands for any free port.
 
     With CURVE keys the sockets accept only connections that the authenticator admits, and may be bound to any address.
@@ -95,13 +108,17 @@ def bind_sockets(context: zmq.asyncio.Context, wanted: BusEndpoints, authenticat
     }
     for name, domain in DOMAINS.items():
         authenticator.secure(made[name], domain)
+    monitors = {name: connections.watch(one) for name, one in made.items()}
     try:
         bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
     except (InvalidRequestError, UnavailableError):
-        for one in made.values():
+        for name, one in made.items():
+            monitors[name].stop()
             one.close(linger=0)
         raise
-    return BusSockets(context, authenticator, **made, endpoints=BusEndpoints(**bound))
+    return BusSockets(
+        context, authenticator, **made, endpoints=BusEndpoints(**bound), connections=connections, monitors=monitors
+    )
 
 
 def _prepared(one: S, *, max_bytes: int) -> S:
@@ -109,6 +126,8 @@ def _prepared(one: S, *, max_bytes: int) -> S:
     one.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     one.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     one.setsockopt(zmq.LINGER, LINGER_MS)
+    one.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    one.setsockopt(zmq.BACKLOG, _BACKLOG)
     return one
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import zmq
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import NotFoundError, ProtocolError
+from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
 from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.store_thread import StoreThread
@@ -43,13 +43,23 @@ class OwnerCache:
             return self._known.get(job_id)
 
     def find(self, job_id: str) -> str | None:
-        """Return the owner of a job, None if there is no such job; blocks while the store is read."""
+        """Return the owner of a job, None if there is no such job; blocks while the store is read.
+
+        Raises
+        ------
+        UnavailableError
+            The store cannot be read at the moment.
+        """
         known = self.get(job_id)
         if known is not None:
             return known
         try:
             owner = self._store.wait_for(lambda store: store.jobs.owner(job_id, Visibility.everything()))
         except NotFoundError:
+            return None
+        except UnavailableError as error:
+            if error.retryable:
+                raise
             return None
         self.put(job_id, owner)
         return owner

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
 
-from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire import messages
 from cryomamba.wire.requests import (
@@ -22,21 +24,33 @@ from cryomamba.wire.requests import (
     WorkerStatus,
 )
 from cryomamba.wire.trace_context import use_trace
+from cryomamba_broker.artifacts import accept_files
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
-from cryomamba_broker.counters import Throttle
-from cryomamba_broker.dispatch import Answer, Handler, job_answer
+from cryomamba_broker.dispatch import Answer, Caller, Handler, job_answer
 from cryomamba_broker.store import Attempt, Change, Lease, Leases
 from cryomamba_broker.store.rows import to_time
+from cryomamba_server.attempt_files import attempt_folder, attempt_folders, remove_attempt_folder
+from cryomamba_server.throttle import Throttle
+
+_LEFTOVERS_S: Final = 3600.0
 
 logger = logging.getLogger(__name__)
 
 
 class WorkerRequests:
-    """Handlers of the requests that claim, renew and end leases, and the task that ends expired ones."""
+    """Handlers of the requests that claim, renew and end leases, and the task that ends expired ones.
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    Parameters
+    ----------
+    artifacts : Path
+        Folder of finished files.
+    files : ThreadPoolExecutor
+        For work with files, which blocks.
+    """
+
+    def __init__(self, core: Core, *, artifacts: Path, files: ThreadPoolExecutor) -> None:
+        self._core, self._artifacts, self._files = core, artifacts, files
         self._log = Throttle(logger, interval_s=60.0)
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -52,51 +66,53 @@ class WorkerRequests:
             messages.JOB_RELEASE: self.release,
         }
 
-    async def hello(self, request: WorkerHello, _: Visibility) -> Answer:
+    async def hello(self, request: WorkerHello, caller: Caller) -> Answer:
         """Register a worker and its engines."""
         clock = self._core.clock
-        engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady())
+        engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady(), key=caller.key)
         await self._core.store.call(lambda store: store.engines.save(engines))
         logger.info("Worker %s has connected with %d engines.", request.worker, len(request.engines))
         self._core.metrics.workers.connections.inc()
         return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
 
-    async def status(self, request: WorkerStatus, _: Visibility) -> Answer:
+    async def status(self, request: WorkerStatus, caller: Caller) -> Answer:
         """Enter what a registered worker reports of itself into the metrics."""
+        self._core.workers.require_own_name(request.worker, caller.key)
         if self._core.workers.is_connected(request.worker):
             self._core.metrics.workers.report(request)
         return Answer({})
 
-    async def claim(self, request: Claim, _: Visibility) -> Answer:
+    async def claim(self, request: Claim, caller: Caller) -> Answer:
         """Lease a job to a worker; if there is none, wait for one."""
+        self._core.workers.require_own_name(request.worker, caller.key)
         deadline = asyncio.get_running_loop().time() + request.wait_s
         with self._core.claims.pending(request.worker) as claim:
             while not claim.replaced:
                 self._seen(request.worker, None)
-                lease = await self._next_job(request)
+                lease = await self._next_job(request, caller.key)
                 if lease is not None:
                     # From here on this is about the job, and belongs to the request that submitted it.
                     with use_trace(lease.trace):
-                        return await self._claimed(request.worker, lease, claim)
+                        return await self._claimed(request.worker, caller.key, lease, claim)
                 if self._core.claims.full or not await claim.wait(deadline):
                     break
         return Answer(Claimed().model_dump(mode="json"))
 
-    async def _next_job(self, request: Claim) -> Lease | None:
+    async def _next_job(self, request: Claim, key: str) -> Lease | None:
         # During shutdown no further job is leased, but a worker learns which one it holds, so that it can release it.
         engines = () if self._core.claims.closed else request.engines
-        return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines))
+        return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines, key))
 
-    async def _claimed(self, worker: str, lease: Lease, claim: PendingClaim) -> Answer:
+    async def _claimed(self, worker: str, key: str, lease: Lease, claim: PendingClaim) -> Answer:
         record = lease.record
-        self._core.fence.advance(record.job_id, record.attempt)
+        self._core.fence.advance(record.job_id, record.attempt, key)
         await self._core.announce(Change(record, lease.event))
         self._seen(worker, record.job_id)
         claimed = Claimed(job=record, attempt=record.attempt, lease_s=self._core.lease_s, focus=lease.focus)
 
         async def undo() -> None:
             if self._core.claims.is_newest(worker, claim):
-                await self._requeue(Attempt(record.job_id, worker, record.attempt))
+                await self._requeue(Attempt(record.job_id, worker, record.attempt, key))
 
         return Answer(
             claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, trace=lease.trace, undo=undo
@@ -111,10 +127,11 @@ class WorkerRequests:
             return
         self._core.claims.wake_all()
 
-    async def renew(self, request: Renew, _: Visibility) -> Answer:
+    async def renew(self, request: Renew, caller: Caller) -> Answer:
         """Extend a lease; reply when the job is cancelled or its focus moves, else after `wait_s`."""
-        attempt = _attempt(request)
+        attempt = _attempt(request, caller)
         deadline = asyncio.get_running_loop().time() + request.wait_s
+        self._core.workers.require_own_name(request.worker, caller.key)
         # The worker is alive even if the store cannot be written at the moment.
         self._seen(request.worker, request.job)
         with self._core.renewals.waiting(request.job) as changes:
@@ -124,33 +141,74 @@ class WorkerRequests:
         renewed = Renewed(cancel=lease.cancel, lease_s=self._core.lease_s, focus=lease.focus)
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
 
-    async def progress(self, request: ProgressReport, _: Visibility) -> Answer:
+    async def progress(self, request: ProgressReport, caller: Caller) -> Answer:
         """Publish the progress of an attempt and keep it in memory; nothing is written to the disk."""
-        attempt = _attempt(request)
+        attempt = _attempt(request, caller)
+        self._core.workers.require_own_name(request.worker, caller.key)
         self._seen(request.worker, request.job)
         reported = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
         self._core.metrics.tiles.labels(reported.engine).inc(reported.new_tiles)
         await self._core.publisher.publish_progress(request.job, reported.owner, request.attempt, request.progress)
         return Answer({}, job=request.job, attempt=request.attempt)
 
-    async def finish(self, request: Finish, _: Visibility) -> Answer:
-        """Complete a job."""
-        return await self._end(request, lambda leases, attempt: leases.finish(attempt, request.artifacts))
+    async def finish(self, request: Finish, caller: Caller) -> Answer:
+        """Complete a job, after a check of the files that the attempt has published."""
 
-    async def fail(self, request: Fail, _: Visibility) -> Answer:
+        def accept() -> None:
+            accept_files(self._artifacts, request.job, request.attempt, request.artifacts)
+
+        return await self._end(request, caller, lambda leases, held: leases.finish(held, request.artifacts, accept))
+
+    async def fail(self, request: Fail, caller: Caller) -> Answer:
         """End an attempt with an error."""
-        return await self._end(request, lambda leases, attempt: leases.fail(attempt, request.error))
+        answer = await self._end(request, caller, lambda leases, attempt: leases.fail(attempt, request.error))
+        self._remove_files(request.job, request.attempt)
+        return answer
 
-    async def release(self, request: Release, _: Visibility) -> Answer:
+    async def release(self, request: Release, caller: Caller) -> Answer:
         """End a lease whose worker shuts down; the job is queued again."""
-        answer = await self._end(request, Leases.release)
+        answer = await self._end(request, caller, Leases.release)
+        self._remove_files(request.job, request.attempt)
         self._core.claims.wake_all()
         return answer
 
-    async def _end(self, request: Finish | Fail | Release, end: Callable[[Leases, Attempt], Change]) -> Answer:
-        attempt = _attempt(request)
+    async def _end(
+        self, request: Finish | Fail | Release, caller: Caller, end: Callable[[Leases, Attempt], Change]
+    ) -> Answer:
+        attempt = _attempt(request, caller)
+        self._core.workers.require_own_name(request.worker, caller.key)
         self._seen(request.worker, None)
         return job_answer(await self._core.change(lambda store: end(store.leases, attempt)))
+
+    def _remove_files(self, job_id: str, attempt: int) -> None:
+        """Remove what an attempt that did not finish has published, in a thread."""
+        self._files.submit(remove_attempt_folder, attempt_folder(self._artifacts, job_id, attempt))
+
+    async def remove_leftovers(self) -> None:
+        """Remove files of attempts that have ended, at the start and then every hour, forever.
+
+        A worker that was stopped while it published, and that never continued, may have left them.
+        """
+        while True:
+            try:
+                removed = await self._remove_leftovers()
+            except (CryoMambaError, OSError) as error:
+                logger.warning("Files of attempts that have ended could not be removed: %s", error)
+            else:
+                if removed:
+                    logger.info("The files of %d attempts that did not finish were removed.", removed)
+            await asyncio.sleep(_LEFTOVERS_S)
+
+    async def _remove_leftovers(self) -> int:
+        loop = asyncio.get_running_loop()
+        # Folders first: one that is there now belongs to an attempt that runs, or to one that has ended.
+        found = await loop.run_in_executor(self._files, attempt_folders, self._artifacts)
+        running = await self._core.store.call(lambda store: store.leases.running())
+        kept = {attempt_folder(self._artifacts, job_id, attempt) for job_id, attempt in running}
+        ended = [folder for folder in found if folder not in kept]
+        for folder in ended:
+            await loop.run_in_executor(self._files, remove_attempt_folder, folder)
+        return len(ended)
 
     async def expire_leases(self, interval_s: float) -> None:
         """End expired leases and drop silent workers, at an interval, forever."""
@@ -170,6 +228,7 @@ class WorkerRequests:
     async def _end_expired(self) -> None:
         for change in await self._core.store.call(lambda store: store.leases.expire()):
             await self._core.announce(change)
+            self._remove_files(change.record.job_id, change.record.attempt)
             about = {"job_id": change.record.job_id, "attempt": change.record.attempt}
             logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state, extra=about)
 
@@ -178,5 +237,5 @@ class WorkerRequests:
         self._core.workers.seen(worker, at=to_time(clock.wall()), steady=clock.steady(), job_id=job_id)
 
 
-def _attempt(request: Renew | ProgressReport | Finish | Fail | Release) -> Attempt:
-    return Attempt(request.job, request.worker, request.attempt)
+def _attempt(request: Renew | ProgressReport | Finish | Fail | Release, caller: Caller) -> Attempt:
+    return Attempt(request.job, request.worker, request.attempt, caller.key)

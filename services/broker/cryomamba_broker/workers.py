@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from cryomamba.engines.info import EngineInfo
-from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
 from cryomamba.models.server import WorkerInfo
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_broker.store.rows import wire_nbytes
@@ -27,6 +27,7 @@ class _Seen:
     at: datetime
     steady: float
     job_id: str | None = None
+    key: str = ""
 
 
 class Workers:
@@ -46,14 +47,31 @@ class Workers:
         self._seen: dict[str, _Seen] = {}
         self._silent: OrderedDict[str, _Seen] = OrderedDict()
 
-    def hello(self, hello: WorkerHello, *, at: datetime, steady: float) -> tuple[EngineInfo, ...]:
+    def require_own_name(self, worker: str, key: str) -> None:
+        """Refuse a request in the name of a worker that has connected with another key.
+
+        Raises
+        ------
+        AccessError
+            The name is another worker's. On an open bus `key` is empty, and nobody is refused.
+        """
+        known = self._seen.get(worker) or self._silent.get(worker)
+        if key and known is not None and known.key and known.key != key:
+            raise AccessError(
+                "This name is that of a worker with another key.", hint="Restart this worker; it chooses a new name."
+            )
+
+    def hello(self, hello: WorkerHello, *, at: datetime, steady: float, key: str = "") -> tuple[EngineInfo, ...]:
         """Register a worker and its engines, and return the updated catalogue.
 
         Raises
         ------
+        AccessError
+            As :meth:`require_own_name` does.
         InvalidRequestError
             The catalogue does not fit into a message, or there are too many workers.
         """
+        self.require_own_name(hello.worker, key)
         checked = hello.model_copy(update={"engines": tuple(_with_checked_schema(info) for info in hello.engines)})
         known = dict(self._known)
         for info in checked.engines:
@@ -71,7 +89,7 @@ class Workers:
             )
         self._known = known
         self._silent.pop(hello.worker, None)
-        self._seen[hello.worker] = _Seen(checked, at, steady)
+        self._seen[hello.worker] = _Seen(checked, at, steady, key=key)
         return self.engines()
 
     def _offered_by_another(self, engine: str, worker: str) -> bool:

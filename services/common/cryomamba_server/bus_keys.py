@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +21,9 @@ from cryomamba.access.keys import HOME_NAMES, KeyFile
 from cryomamba.access.private_files import make_private_folder, read_private, write_private_once
 from cryomamba.access.roles import UNRESTRICTED_ROLES, Role
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import ConflictError, InvalidRequestError, NotFoundError
+from cryomamba.errors import ConflictError, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.models.jobs import Owner
+from cryomamba.system_errors import system_errors_translated
 
 _NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _Z85: Final = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -209,12 +211,16 @@ class BusKeys:
             return {}
         # Two changes within a tick of the file system's clock look like one, so a recently changed list is read again.
         if modified_ns != self._cached.modified_ns or self._cached.read_at_ns - modified_ns < _SETTLED_NS:
-            self._cached = _Cached(modified_ns, time.time_ns(), self._read())
+            # Without a free descriptor the list cannot be read; that must not look as if all keys were revoked.
+            with suppress(UnavailableError):
+                self._cached = _Cached(modified_ns, time.time_ns(), self._read())
         return self._cached.by_key
 
     def _read(self) -> dict[str, AllowedKey]:
         found: dict[str, AllowedKey] = {}
-        for path in self._allowed.glob("*.json"):
+        with system_errors_translated():
+            paths = [path for path in self._allowed.iterdir() if path.suffix == ".json"]
+        for path in paths:
             try:
                 entry = AllowedKey.model_validate_json(read_private(path))
             except (OSError, ValidationError, InvalidRequestError, UnicodeDecodeError):

@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     VOLUME = 5
     CONFLICT = 6
     ACCESS = 7
+    DAMAGED = 8
     INTERNAL = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141
@@ -46,6 +47,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.VOLUME: "The volume cannot be used: missing, truncated, unsupported, or with NaN or infinite voxels.",
     ExitCode.CONFLICT: "Conflict: the file exists already, or the job has already ended.",
     ExitCode.ACCESS: "The server refuses access, or the rate limit is exceeded.",
+    ExitCode.DAMAGED: "The server's job store is damaged; restore a backup.",
     ExitCode.INTERNAL: "A defect in CryoMamba; run again with `CRYOMAMBA_LOG=debug` for the traceback.",
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C; `segment` and `demo` have cancelled their job.",
     ExitCode.BROKEN_PIPE: "The reader of the output has closed the pipe.",
@@ -68,4 +70,6 @@ def exit_code(error: CryoMambaError) -> ExitCode:
     """Return the exit code for an error; a peer with another protocol counts as unreachable."""
     if error.code is ErrorCode.PROTOCOL:
         return ExitCode.UNAVAILABLE
+    if error.code is ErrorCode.STORE_DAMAGED:
+        return ExitCode.DAMAGED
     return next((code for kind, code in _OF_CLASS if isinstance(error, kind)), ExitCode.INTERNAL)

@@ -58,7 +58,9 @@ def configure_logging(setting: str, *, service: str) -> None:
     """
     level, log_format = parse_log_setting(setting)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(service) if log_format == "json" else TextFormatter(service))
+    formatter = JsonFormatter(service) if log_format == "json" else TextFormatter(service)
+    load_formatting(formatter)
+    handler.setFormatter(formatter)
     handler.addFilter(ContextFilter())
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -68,6 +70,18 @@ def configure_logging(setting: str, *, service: str) -> None:
     # At level info these log every request and every closed file descriptor.
     for name in ("httpx", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def load_formatting(formatter: logging.Formatter) -> None:
+    """Format a record with a traceback and a character to escape, so that no module or codec has to be loaded later.
+
+    Loading opens files. Without a free descriptor that would fail, and with it the line that says so.
+    """
+    try:
+        raise OSError("\x1b")
+    except OSError:
+        record = logging.LogRecord("", logging.ERROR, "", 0, "\x1b", (), sys.exc_info())
+    formatter.format(record)
 
 
 def escape_control_characters(text: str) -> str:

@@ -13,6 +13,7 @@ from cryomamba._version import __version__
 from cryomamba.errors import CryoMambaError
 from cryomamba.settings import Settings, load_settings
 from cryomamba_server.audit import open_audit_log
+from cryomamba_server.descriptors import raise_descriptor_limit, report_exhaustion_rarely
 from cryomamba_server.exit_codes import ExitCode, exit_code
 from cryomamba_server.logs import configure_logging
 from cryomamba_server.shutdown import run_service
@@ -69,6 +70,7 @@ def run_program(
         settings = configure(load_settings())
         configure_logging(settings.log, service=service)
         open_audit_log(settings.audit_file, service=service)
+        raise_descriptor_limit()
         run_service(lambda stop: _with_watchdog(serve(settings, stop)))
     except CryoMambaError as error:
         # Before the settings are read, logging has no handler but the last resort, which writes to stderr.
@@ -87,6 +89,7 @@ def run_program(
 
 async def _with_watchdog(serving: Coroutine[Any, Any, None]) -> None:
     _relax_garbage_collection()
+    report_exhaustion_rarely(asyncio.get_running_loop())
     watchdog = asyncio.create_task(feed_watchdog(), name="watchdog")
     try:
         await serving

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import sys
+from functools import cache
 from typing import Final
 
 READY: Final = "READY=1"
@@ -24,9 +25,16 @@ def notify_systemd(state: str) -> None:
         return
     # A name in Linux's abstract namespace begins with a zero byte.
     path = f"\0{address[1:]}" if address.startswith("@") else address
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-        connection.setblocking(False)  # noqa: FBT003 (its only parameter)
-        connection.sendto(state.encode(), path)
+    with contextlib.suppress(OSError):
+        _connection().sendto(state.encode(), path)
+
+
+@cache
+def _connection() -> socket.socket:
+    """Return the socket of this process, opened once: without a free descriptor the watchdog must still be fed."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    connection.setblocking(False)  # noqa: FBT003 (its only parameter)
+    return connection
 
 
 def watchdog_interval_s() -> float | None:

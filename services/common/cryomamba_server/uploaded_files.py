@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from cryomamba.errors import NotFoundError
 from cryomamba.models.files import FileRecord, is_file_id
+from cryomamba.system_errors import system_errors_translated
 
 VOLUME: Final = "volume.mrc"
 RECORD: Final = "file.json"
@@ -37,9 +38,16 @@ def uploaded_volume(uploads: Path, file_id: str) -> Path:
 
 
 def read_record(folder: Path) -> FileRecord | None:
-    """Return the record in the folder of an upload, None if there is none."""
+    """Return the record in the folder of an upload, None if there is none.
+
+    Raises
+    ------
+    UnavailableError
+        Too many files are open at the moment, or the disk fails.
+    """
     try:
-        return FileRecord.model_validate_json((folder / RECORD).read_bytes())
+        with system_errors_translated():
+            return FileRecord.model_validate_json((folder / RECORD).read_bytes())
     except (OSError, ValidationError):
         return None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -16,6 +18,8 @@ from cryomamba_gateway import errors, examples
 from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutMiddleware, HostMiddleware, is_public
 from cryomamba_gateway.access.connections import ConnectionMiddleware
 from cryomamba_gateway.access.hosts import own_names
+from cryomamba_gateway.access.turns import TurnMiddleware, Turns
+from cryomamba_gateway.cached_response import CachedResponse
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.limits import BODY_MAX_BYTES
 from cryomamba_gateway.middleware import BodyLimit, ErrorMiddleware, OriginMiddleware, RequestContext
@@ -72,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         servers=[{"url": "/"}],
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -96,8 +101,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HostMiddleware, names=own_names(settings.gateway_host, settings.gateway_hosts))
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(RequestContext, metrics=gateway.metrics)
+    app.add_middleware(TurnMiddleware, turns=Turns(), tokens=gateway.tokens)
     app.add_middleware(ConnectionMiddleware, connections=gateway.connections)
-    app.openapi = _described(app.openapi)  # type: ignore[method-assign]
+    app.openapi = cache(_described(app.openapi))  # type: ignore[method-assign]
+    # FastAPI would prepare its routes and their description at first use, and hold up whoever is connected then.
+    app.state.description = CachedResponse(json.dumps(app.openapi()).encode(), "application/json")
     return app
 
 

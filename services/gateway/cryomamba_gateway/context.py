@@ -14,12 +14,12 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.errors import CryoMambaError
+from cryomamba.models.server import ServerInfo
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.auth import PRINCIPAL
-from cryomamba_gateway.access.connections import Connections
+from cryomamba_gateway.access.connections import Connection, Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
-from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
 from cryomamba_gateway.bus_connection import BusConnection
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_scheduler import SendScheduler
@@ -29,6 +29,7 @@ from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.tokens import TokenStore
+from cryomamba_server.unauthenticated import UnauthenticatedConnections
 
 __all__ = ["Caller", "Context", "Gateway"]
 
@@ -68,13 +69,12 @@ class Gateway:
         self.tokens = TokenStore(settings.keys)
         self.rate = RequestRate(settings.requests_per_minute)
         self.sockets = ConcurrencyLimit(settings.sockets_per_token)
-        self.connections = Connections(
-            UnauthenticatedConnections(settings.max_unauthenticated, settings.max_unauthenticated_per_address),
-            lambda: self.tokens.enabled,
-        )
+        limits = settings.max_unauthenticated, settings.max_unauthenticated_per_address
+        self.connections = Connections(UnauthenticatedConnections[Connection](*limits), lambda: self.tokens.enabled)
         self.bus: BusConnection
         self.signer: UrlSigner
         self.uploads: UploadStore
+        self._server_info: asyncio.Future[ServerInfo] | None = None
 
     async def start(self) -> None:
         """Start, inside the event loop; the broker need not be reachable yet."""
@@ -105,6 +105,20 @@ class Gateway:
                 if swept:
                     logger.info("%d abandoned uploads were removed.", swept)
             await asyncio.sleep(SWEEP_S)
+
+    async def server_info(self) -> ServerInfo:
+        """Return the broker's description of the server; all who ask at the same time share one request.
+
+        Raises
+        ------
+        CryoMambaError
+            As :meth:`BusConnection.call` does.
+        """
+        asked = self._server_info
+        if asked is None or asked.done():
+            asked = asyncio.ensure_future(self.bus.call(Visibility.everything(), calls.server_info()))
+            self._server_info = asked
+        return await asyncio.shield(asked)
 
     async def metrics_text(self) -> bytes:
         """Return all metrics; those of the broker and the workers only if it answers within two seconds."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -23,6 +25,7 @@ from cryomamba.errors import (
     NotFoundError,
     UnavailableError,
 )
+from cryomamba.system_errors import system_error
 
 RETRY_AFTER_S: Final = 2
 REQUEST_ID: Final = "cryomamba.request_id"
@@ -41,6 +44,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.VOLUME_UNREADABLE: 422,
     ErrorCode.VOLUME_UNSUPPORTED: 422,
     ErrorCode.VOLUME_NOT_FINITE: 422,
+    ErrorCode.VOLUME_CHANGED: 422,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.RANGE_NOT_SATISFIABLE: 416,
@@ -55,6 +59,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.NO_WORKER: 503,
     ErrorCode.TIMEOUT: 504,
     ErrorCode.INSUFFICIENT_STORAGE: 507,
+    ErrorCode.STORE_DAMAGED: 503,
     ErrorCode.PROTOCOL: 502,
     ErrorCode.ENGINE_FAILED: 500,
     ErrorCode.OUT_OF_MEMORY: 500,
@@ -90,7 +95,7 @@ def envelope(scope: Any, error: CryoMambaError, headers: dict[str, str] | None =
     """Return the response to a request that ended with an error."""
     own = {**(headers or {}), "X-Request-ID": request_id(scope), "Cache-Control": "no-store"}
     status = STATUS[error.code]
-    if status in {429, 503}:
+    if status in {429, 503} and error.retryable:
         own.setdefault("Retry-After", str(RETRY_AFTER_S))
     body = error_body(error, request=own["X-Request-ID"]).model_dump_json()
     return Response(body, status, own, media_type="application/json")
@@ -176,8 +181,13 @@ def allowed_methods(paths: Mapping[str, Iterable[str]], path: str) -> str:
         A path without parameters takes precedence over templates that match it.
     """
     versioned = path if path.startswith("/v1/") else f"/v1{path}"
-    templates = [versioned] if versioned in paths else [t for t in paths if compile_path(t)[0].match(versioned)]
+    templates = [versioned] if versioned in paths else [t for t in paths if _pattern(t).match(versioned)]
     return ", ".join(sorted({method.upper() for template in templates for method in paths[template]}))
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return compile_path(template)[0]
 
 
 def install(app: FastAPI) -> None:
@@ -196,10 +206,17 @@ def install(app: FastAPI) -> None:
             headers["Allow"] = allowed_methods(app.openapi()["paths"], request.url.path) or own
         return envelope(request.scope, of_status(error.status_code), headers)
 
+    async def of_the_system(request: Request, error: Any) -> Response:  # noqa: ANN401 (an OSError)
+        typed = system_error(error)
+        if typed is None:
+            raise error
+        return envelope(request.scope, typed)
+
     async def unexpected(request: Request, _error: Exception) -> Response:
         return envelope(request.scope, defect())
 
     app.add_exception_handler(CryoMambaError, known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(OSError, of_the_system)
     app.add_exception_handler(Exception, unexpected)

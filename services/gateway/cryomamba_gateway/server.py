@@ -237,8 +237,6 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
         logger.warning("Tokens are sent unencrypted: configure a certificate, or put a TLS proxy in front.")
     logging.getLogger("uvicorn.error").addFilter(is_relevant)
     app = create_app(settings)
-    # FastAPI prepares its routes and their description at first use, which would hold up whoever is connected then.
-    app.openapi()
     connections: Connections = app.state.gateway.connections
     listener.on_accept = connections.add
     server = Server(_config(app, connections, tls), connections)

@@ -243,7 +243,7 @@ def read_statistics(folder: Path) -> dict[str, Any]:
 
 
 def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> None:
-    """Move finished files to their final names by atomic renames, and sync the directories.
+    """Move finished files into the folder in which the broker looks for them, by renames, and sync the directories.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
             "The directories 'work' and 'artifacts' of the data directory are on different file systems.",
             hint="Put both on the same one; see 'Workers on other machines' in the installation guide.",
         ) from error
-    for level in (destination, destination.parent, destination.parent.parent):
+    for level in (destination, *destination.parents[:3]):
         sync_folder(level)
 
 

@@ -33,6 +33,7 @@ from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
 from cryomamba_inference.limits import exceeded
 from cryomamba_inference.pipe import Message
+from cryomamba_server.attempt_files import attempt_folder, remove_attempt_folder
 from cryomamba_server.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Attempt:
         self._cancelling = self._forced = False
         self._result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._resources = contextlib.ExitStack()
+        self._published: Path | None = None
 
     @property
     def log_fields(self) -> dict[str, object]:
@@ -115,6 +117,8 @@ class Attempt:
         except _LeaseLost:
             log.warning("Job %s, attempt %d: the lease is lost; its files are deleted.", self.job_id, self.number)
             await self._child.end()
+            if self._published is not None:
+                await asyncio.to_thread(remove_attempt_folder, self._published)
         except (CryoMambaError, OSError) as error:
             log.exception("Job %s could not be finished.", self.job_id)
             try:
@@ -129,7 +133,8 @@ class Attempt:
         # Only the attempt that holds the lease may publish files under their final names.
         renew = Renew(job=self.job_id, worker=self._worker, attempt=self.number)
         await self._request_until_answered(JOB_RENEW, renew)
-        publish(folder, self._settings.artifacts / self.job_id, artifacts)
+        self._published = attempt_folder(self._settings.artifacts, self.job_id, self.number)
+        publish(folder, self._published, artifacts)
         body = Finish(job=self.job_id, worker=self._worker, attempt=self.number, artifacts=artifacts)
         await self._request_until_answered(JOB_FINISH, body)
         for artifact in artifacts:
@@ -259,7 +264,10 @@ class Attempt:
         while True:
             try:
                 return await self._request(type_, body, timeout_s=self._lease_s)
-            except UnavailableError:
+            except UnavailableError as error:
+                # For example a disk that is read-only: repeating it cannot help.
+                if not error.retryable:
+                    raise
                 await asyncio.sleep(_RETRY_S)
 
     async def _request(self, type_: str, body: Request, *, timeout_s: float) -> Reply:

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,7 +23,7 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord, Progress
 from cryomamba.picks import Picks, read_csv
 from cryomamba.settings import Settings
-from cryomamba.volumes import Volume, open_volume, resolve_below, verify_opened
+from cryomamba.volumes import FileVersion, Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.trace_context import TraceContext, use_trace
@@ -160,12 +160,21 @@ class _JobRunner:
             return None
         scratch = folder / "unpacked"
         scratch.mkdir()
-        check = partial(verify_opened, path=path, roots=roots, closed=closed)
+        verify = partial(verify_opened, path=path, roots=roots, closed=closed)
+        check = partial(_require_submitted, record, verify)
         volume = open_volume(path, scratch=scratch, check=check)
         if volume.voxel_size_A != record.volume.voxel_size_A:
             volume.close()
             volume = open_volume(path, voxel_size_A=record.volume.voxel_size_A, scratch=scratch, check=check)
         return volume
+
+
+def _require_submitted(record: JobRecord, verify: Callable[[int], None], descriptor: int) -> None:
+    """Refuse an open file that may not be read, or is not the one for which the job was submitted."""
+    verify(descriptor)
+    submitted = FileVersion.from_text(record.volume.version or "")
+    if submitted is not None:
+        submitted.require_same(FileVersion.of(descriptor), record.volume.name, "after the job was submitted")
 
 
 class _PipeEventSink:

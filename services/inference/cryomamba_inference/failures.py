@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Any, Final
 
-from cryomamba.atomic import disk_full_error, is_disk_full
 from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
+from cryomamba.system_errors import system_error
 
 _CRASH: Final = ("The compute process crashed.", "The job will be retried; see the log of the inference service.")
 # By exit code (minus the signal); numbers, because Windows has neither signal.
@@ -66,8 +66,9 @@ def as_error(error: BaseException) -> CryoMambaError:
             hint="Close other programs or reduce CRYOMAMBA_PROCESSES, then retry.",
             retryable=True,
         )
-    if isinstance(error, OSError) and is_disk_full(error):
-        return disk_full_error()
+    of_the_machine = system_error(error)
+    if of_the_machine is not None:
+        return of_the_machine
     return EngineFailedError(
         type(error).__name__, " ".join(str(error).split())[:_TEXT_MAX], "".join(traceback.format_exception(error))
     )

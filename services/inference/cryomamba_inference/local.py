@@ -19,6 +19,7 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import RETHRESHOLD, Progress, SubmitRequest
 from cryomamba.output_paths import require_not_input
 from cryomamba.picks import Picks, read_csv
+from cryomamba.printable import file_text
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba_inference.artifacts import membrane_options, read_statistics, write_artifacts
@@ -130,7 +131,7 @@ class LocalRunner:
                 write_artifacts(
                     outcome,
                     engine,
-                    volume_name="" if source is None else source.name,
+                    volume_name="" if source is None else file_text(source.name),
                     formats=formats,
                     check=control.check,
                     threads=executor.processes,

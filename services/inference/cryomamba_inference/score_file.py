@@ -12,9 +12,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.atomic import disk_full_error
 from cryomamba.engines.api import Slices
 from cryomamba.geometry import Shape
+from cryomamba.system_errors import disk_full_error
 
 
 class ScoreFile:

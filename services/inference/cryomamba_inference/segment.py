@@ -17,6 +17,7 @@ from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.jobs import PreviewOptions, Progress, SubmitRequest, VolumeSource
 from cryomamba.models.statistics import Row, statistics_rows
 from cryomamba.output_paths import MRC, names_folder, output_in, require_outputs
+from cryomamba.printable import file_text
 from cryomamba_inference.local import LocalRunner
 
 
@@ -102,7 +103,7 @@ def segment(
         if progress is not None and isinstance(event, ProgressEvent):
             progress(event.progress)
 
-    source = VolumeSource(path=str(tomogram), voxel_size_A=voxel_size_A)
+    source = VolumeSource(path=file_text(tomogram), voxel_size_A=voxel_size_A)
     # Nobody sees previews, so that none but the last is made.
     request = SubmitRequest(volume=source, engine=name, params=params, preview=PreviewOptions(interval_s=60))
     result = LocalRunner().run(tomogram, request, output=target, on_event=on_event, cancelled=lambda: False)

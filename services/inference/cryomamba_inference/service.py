@@ -20,6 +20,7 @@ from cryomamba.endpoints import is_local_endpoint, require_loopback
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ConflictError, CryoMambaError, NotFoundError, UnavailableError
 from cryomamba.settings import Settings
+from cryomamba.system_errors import system_error
 from cryomamba.wire import messages
 from cryomamba.wire.buffers import BufferSpec, Codec
 from cryomamba.wire.constants import PREVIEW_IN_HWM, RENEWALS_PER_LEASE
@@ -177,11 +178,9 @@ class InferenceService:
         """Return a compute process that has imported everything and is idle."""
         pause = _RESTART_S
         while self._child is None or not self._child.alive:
-            self._report.compute_starts += 1
-            self._child = ComputeProcess(self._settings, self._codec, self._on_message)
-            engines = await self._child.ready
+            engines = await self._start_child()
             if engines is None:
-                log.error("The compute process ended before it was ready; retrying in %.0f s.", pause)
+                log.error("The compute process could not be started; retrying in %.0f s.", pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RESTART_MAX_S)
             else:
@@ -189,6 +188,16 @@ class InferenceService:
                 self._ready.set()
                 notify_systemd(READY)
         return self._child
+
+    async def _start_child(self) -> tuple[EngineInfo, ...] | None:
+        """Start a compute process and return its engines; None if it ended before that, or could not be started."""
+        self._report.compute_starts += 1
+        try:
+            self._child = ComputeProcess(self._settings, self._codec, self._on_message)
+        except OSError as error:
+            log.error("%s", system_error(error) or f"The system refused another process: {error.strerror}.")
+            return None
+        return await self._child.ready
 
     async def _ready_child_for(self, claimed: Claimed, job_id: str) -> ComputeProcess:
         """Return the compute process; if it died while idle, start another, renewing the lease meanwhile."""

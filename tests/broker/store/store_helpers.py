@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from cryomamba.access.visibility import Visibility
@@ -32,3 +33,10 @@ def claimed(store: Store, worker: str = "w") -> tuple[JobRecord, Attempt]:
     held = store.leases.claim(worker, ["demo"])
     assert held is not None
     return held.record, Attempt(held.record.job_id, worker, held.record.attempt)
+
+
+def damage_pages(path: Path) -> None:
+    """Overwrite everything but the first page of a database, as a failing disk might."""
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (path.stat().st_size - 4096))

@@ -6,12 +6,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.broker.store.store_helpers import ALL, OpenStore, new_job
+from tests.broker.store.store_helpers import ALL, OpenStore, damage_pages, new_job
 
 from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
 from cryomamba.models.jobs import JobState, VolumeSummary
 from cryomamba_broker.store import Store
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
+from cryomamba_server.exit_codes import ExitCode, exit_code
 
 
 def test_a_newer_store_is_refused(tmp_path: Path, open_store: OpenStore) -> None:
@@ -88,13 +89,26 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    """A file that is not a database leads to an error with a hint."""
+@pytest.mark.parametrize("damage", ["no database", "a page overwritten"])
+def test_a_damaged_file_is_refused(tmp_path: Path, open_store: OpenStore, damage: str) -> None:
+    """The error says that it is damaged and what to do, is not to be tried again, and has an exit code of its own."""
+    store = open_store()
+    for _ in range(20):
+        store.submissions.submit(new_job(), ALL)
+    store.close()
     path = tmp_path / "jobs.sqlite"
-    path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(UnavailableError, match="job store") as caught:
+    if damage == "no database":
+        path.write_bytes(b"not a database at all" * 100)
+    else:
+        damage_pages(path)
+    before = path.read_bytes()
+    with pytest.raises(UnavailableError, match="damaged") as caught:
         Store(path)
-    assert caught.value.hint
+    error = caught.value
+    assert (error.code, error.retryable) == (ErrorCode.STORE_DAMAGED, False)
+    assert "restore" in error.hint
+    assert exit_code(error) is ExitCode.DAMAGED
+    assert path.read_bytes() == before
 
 
 def test_a_full_disk_refuses_the_change_and_loses_nothing(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from qtpy.QtCore import Qt
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobState, Progress
@@ -41,6 +42,20 @@ def test_a_row_shows_name_engine_state_and_time_left(
     assert row(jobs) == ["vesicles", "membrane", "Segmenting", "25 %", "1 min 15 s"]
     controller.on_message(JobChanged(make_record("local-1", JobState.COMPLETED, n=9)))
     assert "membrane (local)" in {jobs.model.data(jobs.model.index(number, 1)) for number in range(2)}
+
+
+def test_a_name_cannot_reverse_a_row_or_bring_markup(
+    jobs: JobsPanel, controller: AppController, make_record: RecordMaker
+) -> None:
+    """Control characters and marks of direction are escaped in the row, its tooltip and the error; tags are text."""
+    name, shown = "a\u202eb\x1b[2J\nc", r"a\u202eb\x1b[2J\nc"
+    error = JobError(code=ErrorCode.ENGINE_FAILED, message=name, hint="<b>x</b>", attempt=1)
+    controller.on_message(JobChanged(make_record(state=JobState.FAILED, name=name, errors=(error,))))
+    assert row(jobs)[0] == shown
+    assert shown in jobs.model.data(jobs.model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
+    assert "\x1b" not in jobs.error.text()
+    assert "\u202e" not in jobs.error.text()
+    assert jobs.error.textFormat() == Qt.TextFormat.PlainText
 
 
 def test_a_failed_job_shows_its_error_and_can_be_removed(

@@ -67,6 +67,22 @@ def unsigned(payload: dict[str, object]) -> str:
     return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(payload)}."
 
 
+async def test_private_answers_are_not_stored(secured: SecuredServices) -> None:
+    """No cache keeps what one person was sent, nor gives it to another; that goes for refusals and files too."""
+    job = (await secured.ada.post("/v1/jobs", json={"volume": {"shape": [8, 8, 8]}})).json()["job_id"]
+    link = f"/v1/files/{job}/mask.mrc?expires=1&signature=x"
+    paths = ("/v1/jobs", f"/v1/jobs/{job}", f"/v1/jobs/{job}/preview", "/v1/server/info", "/metrics", "/none", link)
+    async with secured.client(None) as stranger:
+        for caller in (secured.ada, stranger):
+            for path in paths:
+                headers = (await caller.get(path)).headers
+                assert headers["Cache-Control"] == "no-store", path
+                assert headers["Vary"] == "Authorization, Cookie", path
+        for path in ("/v1/healthz", "/v1/readyz"):
+            assert (await stranger.get(path)).headers["Cache-Control"] == "no-store"
+        assert "Vary" not in (await stranger.get("/openapi.json")).headers
+
+
 async def test_forged_tokens(secured: SecuredServices) -> None:
     """No signature, another key, algorithm or issuer, an unknown id, or nonsense."""
     key = read_private(secured.services.settings.keys / "tokens.key").strip()

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.access.connections import AcceptedSocket, Connection, Listener
-from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections
+from cryomamba_server.unauthenticated import UnauthenticatedConnections
 
 
 def test_uvicorn_has_what_is_used_of_it() -> None:
@@ -22,7 +22,7 @@ def test_uvicorn_has_what_is_used_of_it() -> None:
     assert config.is_ssl
 
 
-async def connection_pair(unauthenticated: UnauthenticatedConnections) -> tuple[Connection, AcceptedSocket]:
+async def connection_pair(unauthenticated: UnauthenticatedConnections[Connection]) -> tuple[Connection, AcceptedSocket]:
     """Return a connection that waits for its first request, and its socket."""
     accepted, peer = socket.socketpair()
     peer.close()
@@ -34,7 +34,7 @@ async def connection_pair(unauthenticated: UnauthenticatedConnections) -> tuple[
 
 async def test_a_connection_is_counted_between_requests() -> None:
     """Not while one of its requests is answered, pipelined ones included, and not after its end."""
-    unauthenticated = UnauthenticatedConnections(5, 5)
+    unauthenticated = UnauthenticatedConnections[Connection](5, 5)
     connection, accepted = await connection_pair(unauthenticated)
     counts = [len(unauthenticated)]
     connection.begin_request()
@@ -52,7 +52,7 @@ async def test_a_connection_is_counted_between_requests() -> None:
 
 async def test_an_authenticated_connection_is_not_counted() -> None:
     """One request with a token is enough."""
-    unauthenticated = UnauthenticatedConnections(5, 5)
+    unauthenticated = UnauthenticatedConnections[Connection](5, 5)
     connection, accepted = await connection_pair(unauthenticated)
     for authenticated in (True, False):
         connection.begin_request()

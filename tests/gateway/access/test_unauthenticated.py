@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cryomamba.testing import DEADLINE_S
-from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections, client_network
+from cryomamba_server.unauthenticated import UnauthenticatedConnections, client_network
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import SecuredServices
@@ -157,7 +157,7 @@ async def test_refused_websockets_evict_one_another(secured: SecuredServices, sm
 def test_a_network_of_one_subscriber_is_one_client(address: str, counted: str) -> None:
     """A client with 2**64 IPv6 addresses evicts its own connections all the same."""
     assert client_network(address) == counted
-    unauthenticated, evicted = UnauthenticatedConnections(5, 1), list[str]()
+    unauthenticated, evicted = UnauthenticatedConnections[FakeConnection](5, 1), list[str]()
     same = counted.replace("::/64", "::77") if "/64" in counted else address
     unauthenticated.add(FakeConnection(client_network(address), lambda: evicted.append("first")))
     unauthenticated.add(FakeConnection(client_network(same), lambda: evicted.append("second")))
@@ -167,7 +167,7 @@ def test_a_network_of_one_subscriber_is_one_client(address: str, counted: str) -
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
 def test_the_limits_hold_and_the_oldest_is_evicted(arrivals: list[tuple[str, bool]]) -> None:
     """Neither limit is ever exceeded, and the connection that goes is the oldest of the network, or else of all."""
-    unauthenticated, open_ = UnauthenticatedConnections(5, 3), list[tuple[str, int]]()
+    unauthenticated, open_ = UnauthenticatedConnections[FakeConnection](5, 3), list[tuple[str, int]]()
     for number, (network, leaves) in enumerate(arrivals):
         of_network = [one for one in open_ if one[0] == network]
         oldest = of_network[:1] if len(of_network) == 3 else open_[:1] if len(open_) == 5 else []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from cryomamba.errors import UnavailableError
 from cryomamba.testing import wait_until_async
+from cryomamba_broker.store import Store
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services, Worker
@@ -52,6 +55,29 @@ async def test_readyz_names_what_is_missing(idle_services: Services) -> None:
     await idle_services.start_worker()
     ready = await _status(idle_services, "/v1/readyz", 200)
     assert ready.json()["workers"] == 1
+
+
+async def test_a_damaged_store_is_not_ready(idle_services: Services) -> None:
+    """The answer says that a backup must be restored, and not to try again."""
+    broker = await idle_services.start_broker()
+    await idle_services.start_gateway()
+    await idle_services.start_worker()
+    await _status(idle_services, "/v1/readyz", 200)
+    with pytest.raises(UnavailableError):
+        await broker.core.store.call(_meets_damage)
+    for path in ("/v1/readyz", "/v1/server/info"):
+        reply = await idle_services.http.get(path)
+        body = reply.json()
+        assert (reply.status_code, body["code"], body["retryable"]) == (503, "store_damaged", False)
+        assert "restore" in body["hint"]
+        assert "Retry-After" not in reply.headers
+    assert (await idle_services.http.get("/v1/healthz")).status_code == 200
+
+
+def _meets_damage(_: Store) -> None:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    raise error
 
 
 async def test_a_broker_that_moves_is_found_again(idle_services: Services) -> None:

@@ -128,9 +128,9 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
         assert await page.value("document.cookie") == ""
 
         job = await submit_and_watch(page, services, worker, ball)
-        await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=MARKUP))
+        await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=f"{MARKUP}\x1b[2J\u202eabc"))
         await page.until("document.getElementById('job-status').textContent.includes('failed')")
-        assert MARKUP in await page.text("#job-status")
+        assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-status")
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
 
@@ -182,3 +182,19 @@ async def test_without_tokens_no_sign_in_is_needed(services: Services, worker: W
         assert job.job_id in await page.value("document.querySelector('#jobs tr.selected').dataset.job")
         with pytest.raises(ValueError, match="TrustedHTML"):
             await page.value(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(MARKUP)})")
+
+
+@in_session
+@pytest.mark.parametrize("path", [*FILES, "/openapi.json"])
+async def test_a_public_answer_is_sent_once(services: Services, path: str) -> None:
+    """A client that has it already gets 304 and no body; another one gets the same bytes as the first."""
+    first, second = await services.http.get(path), await services.http.get(path)
+    tag = first.headers["ETag"]
+    assert (second.content, second.headers["ETag"]) == (first.content, tag)
+    for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        reply = await services.http.get(path, headers={"If-None-Match": condition})
+        assert (reply.status_code, reply.content, reply.headers["ETag"]) == (304, b"", tag)
+        assert reply.headers["Cache-Control"] == "no-cache"
+    assert (await services.http.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
+    head = await services.http.head(path)
+    assert (head.status_code, head.content, head.headers["ETag"]) == (200, b"", tag)

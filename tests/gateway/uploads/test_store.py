@@ -87,6 +87,25 @@ async def test_a_finished_file_survives_a_power_cut(store: UploadStore, content:
     assert disk_order.check() == 5
 
 
+async def test_a_part_is_on_the_disk_before_it_is_acknowledged(
+    store: UploadStore, content: bytes, disk_order: DiskOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First its data, then the marker that says so, then the marker's name."""
+    synced = os.fdatasync
+
+    def recording(descriptor: int) -> None:
+        synced(descriptor)
+        disk_order.add_sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", recording)
+    status = await begin(store, content)
+    disk_order.calls.clear()
+    await send(store, status, content, 1)
+    folder = tmp_path / "uploads" / "incoming" / status.upload_id
+    files = (folder / "data", folder / "parts" / "1", folder / "parts")
+    assert [inode for _, inode, _ in disk_order.calls] == [path.stat().st_ino for path in files]
+
+
 async def test_a_file_appears_with_its_bytes_and_header(store: UploadStore, content: bytes, tmp_path: Path) -> None:
     """The parts in any order make the file, and its record has the header's metadata."""
     status = await begin(store, content)

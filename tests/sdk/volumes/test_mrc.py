@@ -199,7 +199,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(make_file: Make) -> No
         os.truncate(path, 1100)
         with pytest.raises(VolumeError, match="truncated") as caught:
             volume.read(ALL, ALL, ALL)
-    assert caught.value.retryable
+    assert caught.value.code is ErrorCode.VOLUME_CHANGED
 
 
 def test_closing_twice_is_no_error(make_file: Make) -> None:

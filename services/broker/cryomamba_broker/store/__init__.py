@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryomamba_broker.state_machine import LeasePolicy
+from cryomamba_broker.store.attempts import Attempt, Lease
 from cryomamba_broker.store.database import Clock, Database
 from cryomamba_broker.store.engines import EngineTable
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
-from cryomamba_broker.store.leases import Attempt, Lease, Leases
+from cryomamba_broker.store.leases import Leases
 from cryomamba_broker.store.live_progress import LiveProgress
 from cryomamba_broker.store.revisions import Revisions
 from cryomamba_broker.store.submissions import NewJob, Submissions

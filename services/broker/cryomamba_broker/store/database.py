@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryomamba.atomic import disk_full_error, is_disk_full
-from cryomamba.errors import ConflictError, UnavailableError
+from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
+from cryomamba.system_errors import disk_full_error, is_disk_full
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 
 _OLDEST_SQLITE: Final = (3, 37, 0)
 _MIN_FREE_BYTES: Final = 64 * 1024
 _DISK_ERRORS: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Database:
     ConflictError
         The file was written by a newer CryoMamba, or is not a job store.
     UnavailableError
-        The file cannot be opened or read.
+        The file cannot be opened or read, or is damaged (``store_damaged``).
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -62,12 +63,15 @@ class Database:
         except sqlite3.Error as error:
             self._connection.close()
             raise _unopened(error, path.parent) from error
-        except ConflictError:
+        except (ConflictError, UnavailableError):
             self._connection.close()
             raise
 
     def _prepare(self) -> None:
         version = self._check_owner()
+        problem = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if problem != "ok":
+            raise damaged_error(problem)
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
             self._connection.execute(f"PRAGMA {pragma}")
         if version == SCHEMA:
@@ -132,6 +136,8 @@ class Database:
 def _unopened(error: Exception, folder: Path) -> UnavailableError:
     if is_full_disk(error, folder):
         return _disk_full()
+    if _is_damage(error):
+        return damaged_error(str(error))
     return UnavailableError(
         f"The job store cannot be opened: {error}.",
         retryable=False,
@@ -152,9 +158,25 @@ def _disk_full() -> UnavailableError:
     return disk_full_error("The job store cannot be written: the disk is full or failing.")
 
 
+def _is_damage(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _DAMAGE
+
+
+def damaged_error(problem: str) -> UnavailableError:
+    """Return the error for a job store whose file is damaged, with SQLite's own words."""
+    return UnavailableError(
+        f"The job store of the server is damaged: {problem}.",
+        code=ErrorCode.STORE_DAMAGED,
+        retryable=False,
+        hint="Stop the services, and restore the newest backup into a new data directory with 'cryomamba restore'.",
+    )
+
+
 def store_error(error: sqlite3.Error) -> UnavailableError:
     """Return the error that clients get for a failure of the database."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     if code & 0xFF in _DISK_ERRORS:
         return _disk_full()
+    if _is_damage(error):
+        return damaged_error(str(error))
     return UnavailableError(f"The job store cannot be used at the moment: {error}.", hint="Try again in a moment.")

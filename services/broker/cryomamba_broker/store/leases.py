@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
-from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobRecord, JobState, Progress
-from cryomamba.wire.requests import Zyx
-from cryomamba.wire.trace_context import TraceContext
+from cryomamba.models.jobs import Artifact, JobError, JobRecord, JobState, Progress
 from cryomamba_broker.state_machine import EVENT_OF, LeasePolicy, Trigger, next_state
+from cryomamba_broker.store.attempts import (
+    Attempt,
+    Lease,
+    LeaseStatus,
+    Reported,
+    focus_of,
+    require_same_key,
+    status_of,
+    trace_of,
+    worker_lost,
+)
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
@@ -28,47 +36,11 @@ _EVERYTHING: Final = Visibility.everything()
 Outcome = Literal["finish", "fail", "release", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """An attempt at a job, as the worker that holds it names it."""
-
-    job_id: str
-    worker: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A lease that was claimed: the job, where the viewer looks, the request's trace, the event of a fresh claim."""
-
-    record: JobRecord
-    focus: Zyx | None
-    trace: TraceContext
-    event: JobEvent | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseStatus:
-    """What the worker of a leased job should know: whether to stop, and where the viewer looks."""
-
-    cancel: bool
-    focus: Zyx | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """What the broker makes of a report of progress: whose job it is, its engine, and tiles since the last report."""
-
-    owner: str
-    engine: str
-    new_tiles: int
-
-
 class Leases:
     """Running jobs, as workers claim and end them. All methods belong to the store's thread.
 
-    Those that take an attempt raise :class:`NotFoundError` if there is no such job, and :class:`ConflictError`
-    (``stale_attempt``) if the worker does not hold this attempt.
+    Those that take an attempt raise :class:`NotFoundError` if there is no such job, :class:`AccessError` if another key
+    holds this attempt, and :class:`ConflictError` (``stale_attempt``) if the worker does not hold it.
     """
 
     def __init__(
@@ -77,40 +49,54 @@ class Leases:
         self._database, self._events, self._jobs = database, events, jobs
         self._progress, self._policy = progress, policy
 
-    def claim(self, worker: str, engines: Sequence[str]) -> Lease | None:
+    def claim(self, worker: str, engines: Sequence[str], key: str = "") -> Lease | None:
         """Lease the next job that a worker can run to it.
 
         A worker that claims while it holds a job has not received the reply to its last claim: it gets that job again.
+
+        Raises
+        ------
+        AccessError
+            A worker of this name with another key holds a job.
         """
-        now, until = self._database.clock.steady(), self._lease_until()
+        until = self._lease_until()
         with self._database.write() as connection:
             row = connection.execute(
                 "UPDATE jobs SET lease_until = ? WHERE state = 'running' AND worker = ? RETURNING *", (until, worker)
             ).fetchone()
             if row is not None:
-                return Lease(self._jobs.record(row), focus_of(row), _trace_of(row))
-            row = connection.execute(
-                "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
-                "lease_until = :lease, progress = '{}', started_at = coalesce(started_at, :wall), updated_at = :wall "
-                "WHERE serial = (SELECT serial FROM jobs WHERE state = 'pending' AND not_before <= :now "
-                "AND engine IN (SELECT value FROM json_each(:engines)) ORDER BY priority DESC, serial LIMIT 1) "
-                "RETURNING *",
-                {
-                    "worker": worker,
-                    "lease": until,
-                    "now": now,
-                    "wall": self._database.clock.wall(),
-                    "engines": json.dumps(list(engines)),
-                },
-            ).fetchone()
+                require_same_key(row, key)
+                return Lease(self._jobs.record(row), focus_of(row), trace_of(row))
+            row = self._lease_next(connection, worker, engines, key)
             if row is None:
                 return None
             connection.execute(
-                "INSERT INTO attempts (job, attempt, worker, started_at) VALUES (?, ?, ?, ?)",
-                (row["serial"], row["attempt"], worker, self._database.clock.wall()),
+                "INSERT INTO attempts (job, attempt, worker, worker_key, started_at) VALUES (?, ?, ?, ?, ?)",
+                (row["serial"], row["attempt"], worker, key, self._database.clock.wall()),
             )
             event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
-            return Lease(self._jobs.record(row), focus_of(row), _trace_of(row), event)
+            return Lease(self._jobs.record(row), focus_of(row), trace_of(row), event)
+
+    def _lease_next(
+        self, connection: sqlite3.Connection, worker: str, engines: Sequence[str], key: str
+    ) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = connection.execute(
+            "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
+            "worker_key = :key, lease_until = :lease, progress = '{}', "
+            "started_at = coalesce(started_at, :wall), updated_at = :wall "
+            "WHERE serial = (SELECT serial FROM jobs WHERE state = 'pending' AND not_before <= :now "
+            "AND engine IN (SELECT value FROM json_each(:engines)) ORDER BY priority DESC, serial LIMIT 1) "
+            "RETURNING *",
+            {
+                "worker": worker,
+                "key": key,
+                "lease": self._lease_until(),
+                "now": self._database.clock.steady(),
+                "wall": self._database.clock.wall(),
+                "engines": json.dumps(list(engines)),
+            },
+        ).fetchone()
+        return row
 
     def renew(self, attempt: Attempt) -> LeaseStatus:
         """Extend a lease and store the reported progress, unless the lease was written less than half a renewal ago."""
@@ -122,11 +108,11 @@ class Leases:
                     "UPDATE jobs SET lease_until = ?, progress = ?, updated_at = ? WHERE serial = ?",
                     (until, progress.model_dump_json(), updated_at, row["serial"]),
                 )
-        return _status(row)
+        return status_of(row)
 
     def status(self, attempt: Attempt) -> LeaseStatus:
         """Return what the worker should know; nothing is written."""
-        return _status(self._require_held(attempt))
+        return status_of(self._require_held(attempt))
 
     def report(self, attempt: Attempt, progress: Progress) -> Reported:
         """Keep an attempt's progress in memory."""
@@ -135,13 +121,21 @@ class Leases:
         self._progress.put(row, progress, self._database.clock.wall())
         return Reported(row["owner"], row["engine"], max(0, progress.done_tiles - before.done_tiles))
 
-    def finish(self, attempt: Attempt, artifacts: Sequence[Artifact]) -> Change:
+    def finish(
+        self, attempt: Attempt, artifacts: Sequence[Artifact], accept: Callable[[], None] = lambda: None
+    ) -> Change:
         """Complete a job; repeating it changes nothing.
+
+        Parameters
+        ----------
+        accept : callable
+            Checks the attempt's files and gives them their final names: before the job lists them, and only if the
+            attempt is held.
 
         Raises
         ------
         InvalidRequestError
-            The list of artifacts is too long.
+            The list of artifacts is too long, or `accept` refuses them.
         """
         listed = [artifact.model_dump(mode="json") for artifact in artifacts]
         if wire_nbytes(listed) > ARTIFACTS_MAX_BYTES:
@@ -150,6 +144,7 @@ class Leases:
             if (row := self._repeated(attempt, "finish")) is not None:
                 return Change(self._jobs.record(row))
             row = self._require_held(attempt)
+            accept()
             self._close_attempt(connection, row, "finish", None)
             progress, _ = self._progress.of(row)
             done = progress.model_copy(
@@ -185,11 +180,16 @@ class Leases:
             return []
         with self._database.write() as connection:
             rows = connection.execute(overdue, (now,)).fetchall()
-            return [self._end_with_error(connection, row, "lost", _worker_lost(row)) for row in rows]
+            return [self._end_with_error(connection, row, "lost", worker_lost(row)) for row in rows]
 
     def count_running(self) -> int:
         """Return how many jobs are leased."""
         return int(self._database.read.execute("SELECT count(*) FROM jobs WHERE state = 'running'").fetchone()[0])
+
+    def running(self) -> dict[tuple[str, int], str]:
+        """Return the leased attempts, by job id and number, and the key that holds each."""
+        rows = self._database.read.execute("SELECT id, attempt, worker_key FROM jobs WHERE state = 'running'")
+        return {(row["id"], row["attempt"]): row["worker_key"] for row in rows}
 
     def extend_all(self) -> list[JobRecord]:
         """Extend all leases, end the pauses of pending jobs, and return the running ones: done when a broker starts."""
@@ -206,6 +206,8 @@ class Leases:
     def _require_held(self, attempt: Attempt) -> sqlite3.Row:
         row = self._jobs.row(attempt.job_id, _EVERYTHING)
         holds = row["state"] == JobState.RUNNING and row["attempt"] == attempt.number
+        if holds:
+            require_same_key(row, attempt.key)
         if not holds or row["worker"] != attempt.worker:
             raise ConflictError(
                 f"Attempt {attempt.number} of the job has ended; the job is {row['state']}.",
@@ -218,10 +220,13 @@ class Leases:
     def _repeated(self, attempt: Attempt, outcome: Outcome) -> sqlite3.Row | None:
         row = self._jobs.row(attempt.job_id, _EVERYTHING)
         same = self._database.read.execute(
-            "SELECT 1 FROM attempts WHERE job = ? AND attempt = ? AND worker = ? AND outcome = ?",
+            "SELECT worker_key FROM attempts WHERE job = ? AND attempt = ? AND worker = ? AND outcome = ?",
             (row["serial"], attempt.number, attempt.worker, outcome),
         ).fetchone()
-        return row if same else None
+        if same is None:
+            return None
+        require_same_key(same, attempt.key)
+        return row
 
     def _end_with_error(
         self, connection: sqlite3.Connection, row: sqlite3.Row, outcome: Outcome, error: JobError
@@ -279,29 +284,3 @@ class Leases:
         self._progress.forget(row)
         event = self._events.append(connection, changed, EVENT_OF[trigger], reason)
         return Change(self._jobs.record(changed), event)
-
-
-def _status(row: sqlite3.Row) -> LeaseStatus:
-    return LeaseStatus(bool(row["cancel_requested"]), focus_of(row))
-
-
-def focus_of(row: sqlite3.Row) -> Zyx | None:
-    """Return the focus of the viewer (z, y, x in voxels), None if there is none."""
-    if row["focus"] is None:
-        return None
-    position: list[Any] = json.loads(row["focus"])
-    return float(position[0]), float(position[1]), float(position[2])
-
-
-def _trace_of(row: sqlite3.Row) -> TraceContext:
-    return TraceContext(row["request_id"] or None, row["traceparent"] or None)
-
-
-def _worker_lost(row: sqlite3.Row) -> JobError:
-    return JobError(
-        code=ErrorCode.WORKER_LOST,
-        message="The worker that ran the job did not renew its lease in time.",
-        hint="It crashed, was stopped or lost its connection; see its log. The job is retried automatically.",
-        retryable=True,
-        attempt=row["attempt"],
-    )

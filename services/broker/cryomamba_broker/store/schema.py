@@ -1,7 +1,8 @@
 """The job store's tables, as a list of migrations: entry ``i`` leads from schema ``i`` to schema ``i + 1``.
 
 ``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set again when a broker
-starts; ``reserved`` is the disk space that is reserved for a job, in bytes; all other times are seconds since 1970.
+starts; ``worker_key`` is the public key of the worker's connection, empty on an open bus; ``reserved`` is the disk
+space that is reserved for a job, in bytes; all other times are seconds since 1970.
 """
 
 from typing import Final
@@ -76,6 +77,10 @@ MIGRATIONS: Final = (
     """,
     """
     ALTER TABLE jobs RENAME COLUMN room TO reserved;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN worker_key TEXT NOT NULL DEFAULT '';
+    ALTER TABLE attempts ADD COLUMN worker_key TEXT NOT NULL DEFAULT '';
     """,
     """
     ALTER TABLE jobs ADD COLUMN request_id TEXT NOT NULL DEFAULT '';

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cryomamba.errors import AccessError, ErrorCode
+from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, UnavailableError
 from cryomamba.wire.trace_context import current_trace, use_trace
 from cryomamba_gateway.access.hosts import host_allowed
 from cryomamba_gateway.access.principal import ANYBODY, Principal
@@ -58,6 +58,8 @@ def identify(tokens: TokenStore, token: str | None) -> Principal:
     ------
     AccessError
         ``unauthorized``: the token is missing or invalid.
+    UnavailableError
+        Too many files are open at the moment, so the token cannot be checked.
     """
     if not tokens.enabled:
         return ANYBODY
@@ -104,7 +106,9 @@ class AuthMiddleware:
         """Handle or refuse a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif is_public(scope["method"], scope["path"]):
+            return
+        send = _not_stored(send, private=not _PUBLIC.fullmatch(scope["path"]))
+        if is_public(scope["method"], scope["path"]):
             scope[PRINCIPAL] = ANYBODY
             await self.app(scope, receive, send)
         else:
@@ -115,6 +119,9 @@ class AuthMiddleware:
             caller = await asyncio.to_thread(identify, self.tokens, presented_token(Headers(scope=scope)))
         except AccessError as error:
             await refuse(error, scope, receive, send, {"WWW-Authenticate": "Bearer"})
+            return
+        except UnavailableError as error:
+            await refuse(error, scope, receive, send)
             return
         rate_headers: dict[str, str] = {}
         if caller.token_id:
@@ -151,6 +158,22 @@ class AuthMiddleware:
         finally:
             # What a route has bound is still in this context, and belongs into the access log.
             scope[LOG_FIELDS] = log_context.bound()
+
+
+def _not_stored(send: Send, *, private: bool) -> Send:
+    """Keep caches from storing private answers (RFC 9111, section 5.2.2.5), and others without rules of their own."""
+
+    async def send_with_rules(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if private:
+                headers["Cache-Control"] = "no-store"
+                headers.add_vary_header("Authorization, Cookie")
+            else:
+                headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return send_with_rules
 
 
 class BodyTimeoutMiddleware:
@@ -199,7 +222,7 @@ class BodyTimeoutMiddleware:
 
 
 async def refuse(
-    error: AccessError, scope: Scope, receive: Receive, send: Send, headers: dict[str, str] | None = None
+    error: CryoMambaError, scope: Scope, receive: Receive, send: Send, headers: dict[str, str] | None = None
 ) -> None:
     """Send an error; a WebSocket is refused before its handshake is complete."""
     if scope["type"] == "websocket":

@@ -8,6 +8,7 @@ the accepted socket's ``close``. So an unfinished TLS handshake is bounded just 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,10 +17,17 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cryomamba_gateway.access.auth import PRINCIPAL
-from cryomamba_gateway.access.unauthenticated import UnauthenticatedConnections, client_network
+from cryomamba_server.descriptors import connections_max
+from cryomamba_server.throttle import Throttle
+from cryomamba_server.unauthenticated import UnauthenticatedConnections, client_network
 
 REQUEST_S: Final = 20.0
 CONNECTION: Final = "cryomamba.connection"
+# Its socket, and the file that is sent over it.
+DESCRIPTORS_EACH: Final = 2
+_REPORT_S: Final = 60.0
+
+logger = logging.getLogger(__name__)
 
 
 class AcceptedSocket(socket.socket):
@@ -70,7 +78,7 @@ class Connection:
         self,
         accepted: AcceptedSocket,
         network: str,
-        unauthenticated: UnauthenticatedConnections,
+        unauthenticated: UnauthenticatedConnections[Connection],
         required: Callable[[], bool],
     ) -> None:
         self.network = network
@@ -80,7 +88,8 @@ class Connection:
         self._required = required
         self._open = True
         self._authenticated = False
-        self._requests = 0
+        self._requests = self._answered = 0
+        self._place: asyncio.Future[bool] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._wait_for_request()
 
@@ -92,9 +101,27 @@ class Connection:
     def end_request(self, *, authenticated: bool) -> None:
         """Wait for the next request, unless that has begun already (pipelining)."""
         self._requests -= 1
+        self._answered += 1
         self._authenticated |= authenticated
         if self._open and not self._requests:
             self._wait_for_request()
+
+    @property
+    def only_without_token(self) -> bool:
+        """Whether requests were answered, and none of them had a valid token."""
+        return self._answered > 0 and not self._authenticated
+
+    @contextmanager
+    def waiting_in(self, place: asyncio.Future[bool]) -> Iterator[None]:
+        """Count the connection as unauthenticated while a request of it waits; if it is closed, `place` is False."""
+        self._place = place
+        try:
+            with self.counted():
+                if not self._open and not place.done():
+                    place.set_result(False)
+                yield
+        finally:
+            self._place = None
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -118,6 +145,8 @@ class Connection:
         """Note that the socket has been closed."""
         self._open = False
         self._stop_waiting()
+        if self._place is not None and not self._place.done():
+            self._place.set_result(False)
 
     def _wait_for_request(self) -> None:
         self._deadline = asyncio.get_running_loop().call_later(REQUEST_S, self.evict)
@@ -145,16 +174,19 @@ class Connections:
         Whether the gateway asks for tokens now.
     """
 
-    def __init__(self, unauthenticated: UnauthenticatedConnections, required: Callable[[], bool]) -> None:
+    def __init__(self, unauthenticated: UnauthenticatedConnections[Connection], required: Callable[[], bool]) -> None:
         self._unauthenticated = unauthenticated
         self._required = required
         self._open: dict[tuple[Any, Any], Connection] = {}
+        self._log = Throttle(logger, interval_s=_REPORT_S)
 
     def add(self, accepted: AcceptedSocket, address: Any) -> None:  # noqa: ANN401 (an address of any family)
         """Note a connection that was just accepted."""
         ends = (tuple(address[:2]), tuple(accepted.getsockname()[:2]))
         connection = Connection(accepted, client_network(ends[0][0]), self._unauthenticated, self._required)
         self._open[ends] = connection
+        if len(self._open) > connections_max() // DESCRIPTORS_EACH:
+            self._evict_for_descriptors(connection)
 
         def on_close() -> None:
             connection.closed()
@@ -162,6 +194,14 @@ class Connections:
                 del self._open[ends]
 
         accepted.on_close = on_close
+
+    def _evict_for_descriptors(self, new: Connection) -> None:
+        victim = self._unauthenticated.oldest or new
+        self._unauthenticated.discard(victim)
+        victim.evict()
+        self._log.warning(
+            "Connections were closed that were more than the limit on open files allows; %d are open.", len(self._open)
+        )
 
     def find(self, client: Any, server: Any) -> Connection | None:  # noqa: ANN401 (addresses of any family)
         """Return the connection between two addresses; None if it is closed."""

@@ -90,9 +90,7 @@ async def get_artifact(gateway: Context, caller: Caller, request: Request, job_i
 async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: str, visibility: Visibility) -> Response:
     """Send an output file of a visible job."""
     artifact = find_artifact(await gateway.bus.call(visibility, calls.get_job(job_id)), name)
-    headers = {"Cache-Control": "no-cache"}
-    if artifact.sha256:
-        headers["ETag"] = f'"{artifact.sha256}"'
+    headers = {"ETag": f'"{artifact.sha256}"'} if artifact.sha256 else {}
     path = gateway.settings.artifacts / job_id / artifact.name
     if request.method == "GET" and request.headers.get("range", "bytes=0-").startswith("bytes=0-"):
         # A download that is resumed, or made in pieces, is one download.

@@ -9,8 +9,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from cryomamba._version import __version__
-from cryomamba.access.visibility import Visibility
-from cryomamba.client import calls
 from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba_gateway.context import Context
 from cryomamba_gateway.examples import BUS, errors, ok
@@ -34,10 +32,15 @@ async def healthz(gateway: Context) -> Health:
 async def readyz(gateway: Context) -> Readiness:
     """Readiness: whether a job would be accepted and run. If not, `details.missing` names the missing services."""
     try:
-        info = await gateway.bus.call(Visibility.everything(), calls.server_info())
+        info = await gateway.server_info()
     except UnavailableError as error:
-        error.details["missing"] = ["broker"]
-        raise
+        raise UnavailableError(
+            error.message,
+            code=error.code,
+            hint=error.hint,
+            retryable=error.retryable,
+            details={**error.details, "missing": ["broker"]},
+        ) from None
     if not info.workers:
         raise UnavailableError(
             "No inference service is connected.",

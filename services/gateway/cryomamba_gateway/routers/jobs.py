@@ -43,6 +43,7 @@ _SUBMIT_ERRORS: Final = (
     ErrorCode.VOLUME_UNREADABLE,
     ErrorCode.VOLUME_UNSUPPORTED,
     ErrorCode.VOLUME_NOT_FINITE,
+    ErrorCode.VOLUME_CHANGED,
     ErrorCode.CONFLICT,
     ErrorCode.NOT_FOUND,
     ErrorCode.NO_WORKER,
@@ -117,7 +118,7 @@ async def get_job(
     """Return the present record of a job."""
     body = job_out(await gateway.bus.call(caller.visibility, calls.get_job(job_id))).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    headers = {"ETag": etag}
     if if_none_match is not None and _names(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")

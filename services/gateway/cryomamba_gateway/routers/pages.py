@@ -14,6 +14,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cryomamba_gateway.cached_response import CachedResponse
+
 router = APIRouter(include_in_schema=False)
 
 FILES: Final = {
@@ -37,23 +39,29 @@ _SWAGGER: Final = (
 
 
 @cache
-def _content(name: str) -> bytes:
-    return resources.files("cryomamba_gateway").joinpath("web", name).read_bytes()
-
-
-async def get_page(request: Request) -> Response:
-    """Return a static file."""
-    path = request.url.path
+def _page(path: str) -> CachedResponse:
     name = FILES[path]
     headers = {
-        "Cache-Control": "no-cache",
         "Content-Security-Policy": f"{_NOTHING_ELSE}; {_SWAGGER if path == '/docs' else _OWN}",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
     }
-    return Response(_content(name), headers=headers, media_type=_TYPES[name.rpartition(".")[2]])
+    content = resources.files("cryomamba_gateway").joinpath("web", name).read_bytes()
+    return CachedResponse(content, _TYPES[name.rpartition(".")[2]], headers)
 
 
+async def get_page(request: Request) -> Response:
+    """Return a static file."""
+    return _page(request.url.path).answer(request)
+
+
+async def get_description(request: Request) -> Response:
+    """Return the description of the API (OpenAPI)."""
+    described: CachedResponse = request.app.state.description
+    return described.answer(request)
+
+
+router.add_api_route("/openapi.json", get_description, methods=list(METHODS))
 for _path in FILES:
     router.add_api_route(_path, get_page, methods=list(METHODS))

@@ -41,8 +41,7 @@ async def get_preview(
 ) -> Response:
     """Return the newest preview of a job, running or finished."""
     found = await gateway.bus.ask(caller.visibility, lambda bus: bus.last_frame(job_id))
-    headers = {"Cache-Control": "no-store"}
     if query.format == "png":
         image = await asyncio.to_thread(lambda: slice_png(decode_message(found), query.axis, query.index))
-        return Response(image, headers=headers, media_type="image/png")
-    return Response(encode_web_frame(found.envelope, found.payload), headers=headers, media_type=MEDIA_TYPE)
+        return Response(image, media_type="image/png")
+    return Response(encode_web_frame(found.envelope, found.payload), media_type=MEDIA_TYPE)

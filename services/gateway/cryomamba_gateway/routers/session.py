@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["server"])
 )
 async def begin_session(gateway: Context, request: Request) -> Response:
     """Sign in: store the token of this request in a cookie, for the gateway's pages and their WebSockets."""
-    reply = Response(status_code=204, headers={"Cache-Control": "no-store"})
+    reply = Response(status_code=204)
     token = presented_token(request.headers)
     if gateway.tokens.enabled and token is not None:
         secure = is_encrypted(request.url.scheme, request.headers)
@@ -41,6 +41,6 @@ async def begin_session(gateway: Context, request: Request) -> Response:
 )
 async def end_session() -> Response:
     """Sign out: delete the cookie."""
-    reply = Response(status_code=204, headers={"Cache-Control": "no-store"})
+    reply = Response(status_code=204)
     reply.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return reply

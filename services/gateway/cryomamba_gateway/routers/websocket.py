@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
+from cryomamba.errors import AccessError, InvalidRequestError, UnavailableError
 from cryomamba.wire.webframe import SUBPROTOCOL
 from cryomamba_gateway.access.auth import PRINCIPAL, identify, presented_token
 from cryomamba_gateway.access.connections import CONNECTION, Connection
@@ -58,8 +58,8 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
             finally:
                 checking.cancel()
                 await asyncio.gather(checking, return_exceptions=True)
-    except AccessError as error:
-        code = TRY_LATER if error.code is ErrorCode.RATE_LIMITED else NOT_ALLOWED
+    except (AccessError, UnavailableError) as error:
+        code = TRY_LATER if error.retryable else NOT_ALLOWED
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             await websocket.close(code, error.message[:100])
     except WebSocketDisconnect:
@@ -85,6 +85,9 @@ async def _recheck_token(session: WebSocketSession, gateway: Gateway, token: str
         await asyncio.sleep(RECHECK_S)
         try:
             await asyncio.to_thread(identify, gateway.tokens, token)
+        except UnavailableError:
+            # Too many open files: the token is read again next time.
+            continue
         except AccessError as error:
             session.end(NOT_ALLOWED, error.message)
             return

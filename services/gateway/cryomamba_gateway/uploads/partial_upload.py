@@ -1,8 +1,8 @@
 """One unfinished upload on disk: a manifest, the data at its final offsets, and a marker for each received part.
 
 The data file has its full size from the start, so the disk cannot fill up later. A marker holds the checksums of a part
-and is created atomically once the part is written. It need not reach the disk before the data: the checksums are
-compared with the data once more when the file is assembled.
+and is created atomically once the part is on the disk, and is on the disk itself before the part is acknowledged. The
+checksums are compared with the data once more when the file is assembled.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from cryomamba.atomic import atomic_path, write_atomically
 from cryomamba.errors import ConflictError
 from cryomamba.models.base import Record
+from cryomamba.system_errors import system_errors_translated
 from cryomamba_gateway.uploads.part_plan import PartPlan
 
 MANIFEST: Final = "manifest.json"
@@ -107,9 +108,16 @@ class PartialUpload:
 
     @classmethod
     def load(cls, folder: Path) -> PartialUpload | None:
-        """Load an upload; None if the folder is not, or no longer, one."""
+        """Load an upload; None if the folder is not, or no longer, one.
+
+        Raises
+        ------
+        UnavailableError
+            Too many files are open at the moment, or the disk fails: the upload must not be taken for a leftover.
+        """
         try:
-            return cls(folder, UploadManifest.model_validate_json((folder / MANIFEST).read_bytes()))
+            with system_errors_translated():
+                return cls(folder, UploadManifest.model_validate_json((folder / MANIFEST).read_bytes()))
         except (OSError, ValidationError):
             return None
 
@@ -151,8 +159,7 @@ class PartialUpload:
         """
         marker = f"{checksums.etag} {checksums.crc}"
         try:
-            # If a power cut loses the marker, the part is sent again.
-            write_atomically(self.folder / PARTS / str(index), marker, durable=False, overwrite=False)
+            write_atomically(self.folder / PARTS / str(index), marker, overwrite=False)
         except FileExistsError:
             self.require_same(index, checksums)
 

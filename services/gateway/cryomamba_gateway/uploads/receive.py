@@ -16,6 +16,14 @@ from cryomamba_gateway.uploads.partial_upload import Checksums
 BLOCK_BYTES: Final = 256 * 1024
 
 
+def _sync(descriptor: int) -> None:
+    # The file has its final length already, so its data are all that must reach the disk.
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)
+    else:
+        os.fsync(descriptor)
+
+
 async def read_blocks(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
     """Yield a body in blocks of about 256 KiB.
 
@@ -86,7 +94,7 @@ async def checksums_of(blocks: AsyncIterator[bytes], executor: Executor) -> Chec
 
 
 async def write_at(path: Path, offset: int, blocks: AsyncIterator[bytes], executor: Executor) -> Checksums:
-    """Write a body into a file at an offset, and return its checksums.
+    """Write a body into a file at an offset, sync it to the disk, and return its checksums.
 
     Raises
     ------
@@ -109,6 +117,8 @@ async def write_at(path: Path, offset: int, blocks: AsyncIterator[bytes], execut
         async for block in blocks:
             writing = loop.run_in_executor(executor, write, block)
             await asyncio.shield(writing)
+        writing = loop.run_in_executor(executor, _sync, descriptor)
+        await asyncio.shield(writing)
     finally:
         # After a cancellation the write continues in its thread and needs the descriptor.
         if writing is not None:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.atomic import disk_full_error, disk_full_translated
 from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.files import FileRecord, PartReceipt, UploadRequest, UploadStatus, label_of
 from cryomamba.settings import Settings
+from cryomamba.system_errors import disk_full_error, system_errors_translated
 from cryomamba_gateway.uploads.assemble import assemble
 from cryomamba_gateway.uploads.part_plan import PartPlan, plan_parts
 from cryomamba_gateway.uploads.partial_upload import PartialUpload, UploadManifest
@@ -126,7 +126,7 @@ class UploadStore:
             sha256=request.sha256,
             created_at=datetime.now(UTC),
         )
-        with disk_full_translated():
+        with system_errors_translated():
             created = PartialUpload.create(self._directory.incoming / manifest.upload_id, manifest)
             return self._directory.status(created)
 
@@ -195,7 +195,7 @@ class UploadStore:
         upload = await self._run(lambda: self._directory.upload(upload_id, visibility))
         size = upload.plan.size(index)
         blocks = read_blocks(body, size)
-        with disk_full_translated():
+        with system_errors_translated():
             try:
                 if await self._run(lambda: upload.marker(index)) is not None:
                     checksums = await checksums_of(blocks, self._threads)
@@ -236,7 +236,7 @@ class UploadStore:
         """
         async with self._assembly[upload_id]:
             try:
-                with disk_full_translated():
+                with system_errors_translated():
                     return await self._run(lambda: self._complete(upload_id, visibility))
             finally:
                 self._assembly.pop(upload_id, None)
@@ -299,4 +299,5 @@ class UploadStore:
         self._threads.shutdown(wait=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        with system_errors_translated():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -10,12 +10,16 @@ const jobs = new Map(), rows = new Map();
 let socket = null, retryMs = MIN_RETRY_MS, selected = "", frame = null;
 
 const byId = (id) => document.getElementById(id);
-const setText = (id, text) => { byId(id).textContent = text; };
+const setText = (id, text) => { byId(id).textContent = printable(text); };
 const setVisible = (id, visible) => { byId(id).hidden = !visible; };
+
+// Control characters, and marks that reverse a line or have no width, are shown by their number.
+const UNSAFE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const printable = (text) => String(text).replace(UNSAFE, (found) => `\\u{${found.codePointAt(0).toString(16)}}`);
 
 function element(tag, text = "") {
   const created = document.createElement(tag);
-  created.textContent = text;
+  created.textContent = printable(text);
   return created;
 }
 
@@ -157,7 +161,7 @@ function updateJob(job) {
     if (rows.size > MAX_JOBS) forget(byId("jobs").lastElementChild.dataset.job);
   }
   const [, , state, progress] = row.children;
-  state.textContent = job.state;
+  state.textContent = printable(job.state);
   progress.firstChild.value = job.state === "completed" ? 1 : job.progress.fraction;
   if (job.job_id === selected) describe(job);
 }

@@ -49,7 +49,7 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
     Raises
     ------
     VolumeError
-        ``volume_not_finite``.
+        ``volume_not_finite``, or ``volume_changed`` while it was read.
     JobFailedError
         ``cancelled``, or the engine or a process of the executor failed.
     InvalidRequestError
@@ -97,6 +97,8 @@ class _Run:
                 self._publisher.begin_pass(None)
                 self._run_tiles(lambda spec, labels: mask.write(*spec.start, labels))
                 picks, candidates = self._finalize_picks()
+        if self._task.volume is not None:
+            self._task.volume.require_unchanged()
         self._publisher.publish(self._meter.fraction, final=True)
         return Outcome(
             self._folder / MASK.name,

@@ -27,6 +27,8 @@ class NodeMap:
         Directory of the file; None for the system's temporary directory.
     """
 
+    _descriptor = -1
+
     def __init__(self, shape: tuple[int, ...], folder: Path | None = None, dtype: npt.DTypeLike = np.float32) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file.fileno(), int(np.prod(shape)) * np.dtype(dtype).itemsize)
@@ -34,7 +36,9 @@ class NodeMap:
             self.array: Values = np.memmap(file, dtype, "r+", shape=shape)
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        # A full disk ends the construction before there is a descriptor.
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if sys.platform == "linux":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 IPV6_PREFIX: Final = 64
 
@@ -38,7 +38,10 @@ class Evictable(Protocol):
         ...
 
 
-class UnauthenticatedConnections:
+C = TypeVar("C", bound=Evictable)
+
+
+class UnauthenticatedConnections(Generic[C]):
     """At most `limit` connections, and at most `limit_per_network` from one network; a new one evicts the oldest.
 
     An honest client sends its token at once and is no longer counted, so an attacker who opens connections only evicts
@@ -53,22 +56,32 @@ class UnauthenticatedConnections:
         self._limit = limit
         self._limit_per_network = limit_per_network
         # Dictionaries keep the order of insertion: the first key is the oldest connection.
-        self._all: dict[Evictable, None] = {}
-        self._by_network: defaultdict[str, dict[Evictable, None]] = defaultdict(dict)
+        self._all: dict[C, None] = {}
+        self._by_network: defaultdict[str, dict[C, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, connection: Evictable) -> None:
-        """Count a connection, and evict the oldest one if there are too many: of the same network first."""
-        same_network = self._by_network.get(connection.network, {})
+    @property
+    def oldest(self) -> C | None:
+        """The oldest connection of all."""
+        return next(iter(self._all), None)
+
+    def next_evicted(self, network: str) -> C | None:
+        """Return the connection that one more of a network would evict; None if there is space for it."""
+        same_network = self._by_network.get(network, {})
         if len(same_network) >= self._limit_per_network:
-            self._evict(next(iter(same_network)))
-        elif len(self._all) >= self._limit:
-            self._evict(next(iter(self._all)))
+            return next(iter(same_network))
+        return self.oldest if len(self._all) >= self._limit else None
+
+    def add(self, connection: C) -> None:
+        """Count a connection, and evict the oldest one if there are too many: of the same network first."""
+        victim = self.next_evicted(connection.network)
+        if victim is not None:
+            self._evict(victim)
         self._all[connection] = self._by_network[connection.network][connection] = None
 
-    def discard(self, connection: Evictable) -> None:
+    def discard(self, connection: C) -> None:
         """Stop counting a connection; one that is not counted is ignored."""
         if connection not in self._all:
             return
@@ -78,6 +91,6 @@ class UnauthenticatedConnections:
         if not same_network:
             del self._by_network[connection.network]
 
-    def _evict(self, connection: Evictable) -> None:
+    def _evict(self, connection: C) -> None:
         self.discard(connection)
         connection.evict()

@@ -1,0 +1,209 @@
+"""The broker's connections, counted from ``accept`` to close, so that strangers cannot use up its descriptors.
+
+ZeroMQ limits neither how many connections a socket accepts nor how many have shown no key. Its monitor reports each
+accepted descriptor and each closed one; in between, TCP's own counters tell whether the handshake is complete. For
+one more connection than allowed the oldest incomplete one is shut down, as an unfinished handshake is after
+`HANDSHAKE_MS` anyway. An honest peer completes its handshake within milliseconds, so it is never the oldest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+from typing import Any, Final, Self
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from cryomamba.settings import Settings
+from cryomamba_broker.counters import Counters
+from cryomamba_server.descriptors import connections_max
+from cryomamba_server.throttle import Throttle
+from cryomamba_server.unauthenticated import UnauthenticatedConnections, client_network
+
+HANDSHAKE_MS: Final = 10_000
+_EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
+# ZMTP 3.1 (rfc.zeromq.org/spec/37): a greeting has 64 bytes. With CURVE (spec 26) the server then sends a WELCOME of
+# 170 bytes, and its READY, of at least 50, only when the client's key has been accepted.
+_GREETING_BYTES: Final = 64
+_CURVE_BYTES: Final = _GREETING_BYTES + 170 + 30
+# Of Linux's tcp_info: bytes that the peer has acknowledged, and bytes received from it.
+_TCP_BYTES: Final = struct.Struct("=120xQQ")
+_REPORT_S: Final = 60.0
+_STOP: Final = b"stop"
+_serial = itertools.count()
+
+logger = logging.getLogger(__name__)
+
+
+class BusConnection:
+    """An accepted connection, which belongs to ZeroMQ: its descriptor may be closed at any moment.
+
+    Parameters
+    ----------
+    descriptor : int
+    encrypted : bool
+        Whether its peer must show a key.
+    """
+
+    def __init__(self, descriptor: int, *, encrypted: bool) -> None:
+        self._descriptor, self._encrypted = descriptor, encrypted
+        self._accepted_at = time.monotonic()
+        self._peer = self._with_socket(socket.socket.getpeername)
+        self.network = client_network(str(self._peer[0])) if isinstance(self._peer, tuple) else ""
+
+    @property
+    def local(self) -> bool:
+        """Whether it is no TCP connection: who may open one is decided by the permissions of a file."""
+        return not isinstance(self._peer, tuple)
+
+    @property
+    def complete(self) -> bool:
+        """Whether its handshake is known to be complete."""
+        if time.monotonic() - self._accepted_at > HANDSHAKE_MS / 1000:
+            # ZeroMQ would have closed it.
+            return True
+        info = self._with_socket(_tcp_info)
+        if info is None:
+            return False
+        acknowledged, received = _TCP_BYTES.unpack_from(info)
+        return bool(acknowledged > _CURVE_BYTES if self._encrypted else received > _GREETING_BYTES)
+
+    def evict(self) -> None:
+        """Shut it down; ZeroMQ reads the end of the stream and closes the descriptor."""
+        self._with_socket(self._shut_down)
+
+    def _shut_down(self, opened: socket.socket) -> None:
+        # The descriptor may belong to another connection by now.
+        if opened.getpeername() == self._peer:
+            opened.shutdown(socket.SHUT_RDWR)
+
+    def _with_socket(self, work: Any) -> Any:  # noqa: ANN401 (what `work` returns)
+        try:
+            opened = socket.socket(fileno=self._descriptor)
+        except OSError:
+            return None
+        try:
+            return work(opened)
+        except OSError:
+            return None
+        finally:
+            opened.detach()
+
+
+def _tcp_info(opened: socket.socket) -> bytes | None:
+    if not hasattr(socket, "TCP_INFO"):
+        return None
+    info = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_BYTES.size)
+    return info if len(info) == _TCP_BYTES.size else None
+
+
+class BusConnections:
+    """All connections of the broker's sockets; thread-safe.
+
+    Parameters
+    ----------
+    limit, limit_per_network : int
+        How many may have shown no key yet (on an open bus: sent nothing), in all and from one address.
+    encrypted : bool
+    counters : Counters
+    """
+
+    def __init__(self, limit: int, limit_per_network: int, *, encrypted: bool, counters: Counters) -> None:
+        self._incomplete = UnauthenticatedConnections[BusConnection](limit, limit_per_network)
+        self._encrypted, self._counters = encrypted, counters
+        self._open: dict[tuple[int, int], BusConnection] = {}
+        self._lock = threading.Lock()
+        self._log = Throttle(logger, interval_s=_REPORT_S)
+
+    @classmethod
+    def of(cls, settings: Settings, *, encrypted: bool, counters: Counters) -> Self:
+        """Return them with the configured limits."""
+        limits = settings.max_unauthenticated, settings.max_unauthenticated_per_address
+        return cls(*limits, encrypted=encrypted, counters=counters)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def accepted(self, listener: int, descriptor: int) -> None:
+        """Note a connection of a listener, and close one if there are too many."""
+        new = BusConnection(descriptor, encrypted=self._encrypted)
+        with self._lock:
+            self._open[listener, descriptor] = new
+            if not new.local:
+                self._count_incomplete(new)
+            if len(self._open) > connections_max():
+                self._evict_for_descriptors(new)
+
+    def _count_incomplete(self, new: BusConnection) -> None:
+        while (victim := self._incomplete.next_evicted(new.network)) is not None and victim.complete:
+            self._incomplete.discard(victim)
+        self._incomplete.add(new)
+        if victim is not None:
+            self._report("had not completed their handshake")
+
+    def _evict_for_descriptors(self, new: BusConnection) -> None:
+        while (oldest := self._incomplete.oldest) is not None and oldest.complete:
+            self._incomplete.discard(oldest)
+        victim = oldest or new
+        self._incomplete.discard(victim)
+        victim.evict()
+        self._report("were more than the limit on open files allows")
+
+    def _report(self, reason: str) -> None:
+        self._counters.evicted += 1
+        self._log.warning("Connections to the bus were closed that %s; %d are open.", reason, len(self._open))
+
+    def closed(self, listener: int, descriptor: int) -> None:
+        """Note that a connection of a listener has been closed."""
+        with self._lock:
+            gone = self._open.pop((listener, descriptor), None)
+            if gone is not None:
+                self._incomplete.discard(gone)
+
+    def forget(self, listener: int) -> None:
+        """Note that a listener was closed with all its connections."""
+        for _, descriptor in [key for key in list(self._open) if key[0] == listener]:
+            self.closed(listener, descriptor)
+
+    def watch(self, listener: zmq.Socket[Any]) -> ConnectionMonitor:
+        """Count the connections of a socket from now on, before it is bound."""
+        return ConnectionMonitor(listener, self)
+
+
+class ConnectionMonitor:
+    """Reads the monitor of one listening socket, in a thread of its own, until the monitor or the socket is closed."""
+
+    def __init__(self, listener: zmq.Socket[Any], connections: BusConnections) -> None:
+        self._listener, self._connections, self._serial = listener, connections, next(_serial)
+        address = f"inproc://monitor-{id(listener)}-{self._serial}"
+        listener.monitor(address, _EVENTS)
+        self._events: zmq.Socket[bytes] = zmq.Socket(listener.context, zmq.PAIR)
+        self._events.linger = 0
+        self._events.connect(address)
+        self._thread = threading.Thread(target=self._run, name="bus-connections", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with self._events, suppress(zmq.ContextTerminated):
+            while True:
+                event = parse_monitor_message(self._events.recv_multipart())
+                match event["event"]:
+                    case zmq.EVENT_ACCEPTED:
+                        self._connections.accepted(self._serial, event["value"])
+                    case zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED:
+                        self._connections.closed(self._serial, event["value"])
+                    case zmq.EVENT_MONITOR_STOPPED:
+                        self._connections.forget(self._serial)
+                        return
+
+    def stop(self) -> None:
+        """Stop counting, before the socket is closed; the thread has ended when this returns."""
+        with suppress(zmq.ZMQError):
+            self._listener.disable_monitor()
+        self._thread.join()

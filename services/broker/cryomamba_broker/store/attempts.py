@@ -1,0 +1,101 @@
+"""An attempt at a job: how its worker names it, its lease, and whose it is."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from cryomamba.errors import AccessError, ErrorCode
+from cryomamba.models.jobs import JobError, JobEvent, JobRecord
+from cryomamba.wire.requests import Zyx
+from cryomamba.wire.trace_context import TraceContext
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt at a job, as the worker that holds it names it.
+
+    Attributes
+    ----------
+    job_id, worker, number : str, str, int
+        From the worker's message.
+    key : str
+        The public key with which the message came, empty on an open bus. An attempt belongs to the key that claimed it.
+    """
+
+    job_id: str
+    worker: str
+    number: int
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was claimed: the job, where the viewer looks, the request's trace, the event of a fresh claim."""
+
+    record: JobRecord
+    focus: Zyx | None
+    trace: TraceContext
+    event: JobEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What the broker makes of a report of progress: whose job it is, its engine, and tiles since the last report."""
+
+    owner: str
+    engine: str
+    new_tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStatus:
+    """What the worker of a leased job should know: whether to stop, and where the viewer looks."""
+
+    cancel: bool
+    focus: Zyx | None
+
+
+def require_same_key(row: sqlite3.Row, key: str) -> None:
+    """Refuse a key other than that which claimed a job; without keys, now or then, nobody can be told apart.
+
+    Raises
+    ------
+    AccessError
+        ``forbidden``.
+    """
+    if key and row["worker_key"] and row["worker_key"] != key:
+        raise AccessError(
+            "Another worker's key holds this job.", hint="A worker may report only on jobs that it has claimed."
+        )
+
+
+def status_of(row: sqlite3.Row) -> LeaseStatus:
+    """Return what the worker of a job should know."""
+    return LeaseStatus(bool(row["cancel_requested"]), focus_of(row))
+
+
+def focus_of(row: sqlite3.Row) -> Zyx | None:
+    """Return the focus of the viewer (z, y, x in voxels), None if there is none."""
+    if row["focus"] is None:
+        return None
+    position: list[Any] = json.loads(row["focus"])
+    return float(position[0]), float(position[1]), float(position[2])
+
+
+def trace_of(row: sqlite3.Row) -> TraceContext:
+    """Return the trace of the request that submitted a job."""
+    return TraceContext(row["request_id"] or None, row["traceparent"] or None)
+
+
+def worker_lost(row: sqlite3.Row) -> JobError:
+    """Return the error of an attempt whose lease has expired."""
+    return JobError(
+        code=ErrorCode.WORKER_LOST,
+        message="The worker that ran the job did not renew its lease in time.",
+        hint="It crashed, was stopped or lost its connection; see its log. The job is retried automatically.",
+        retryable=True,
+        attempt=row["attempt"],
+    )
