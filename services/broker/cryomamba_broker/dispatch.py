@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,9 +27,10 @@ from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters
-from cryomamba_broker.request_log import audit_done, audit_error, body_fields, request_fields, trace_of
+from cryomamba_broker.request_log import TRACED, audit_done, audit_error, body_fields, request_fields, trace_of
 from cryomamba_server import log_context
 from cryomamba_server.throttle import Throttle
+from cryomamba_server.tracing import span
 
 # Claims and renewals, one of them for each worker, wait for many seconds.
 IN_FLIGHT_MAX: Final = 2048
@@ -200,7 +202,8 @@ class Dispatcher:
         try:
             body = parse_request(request.type, request.body)
             log_context.add(**body_fields(body))
-            answer = await self._handlers[request.type](body, caller)
+            with span(request.type) if request.type in TRACED else nullcontext():
+                answer = await self._handlers[request.type](body, caller)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1

@@ -23,6 +23,9 @@ ACTIONS: Final[Mapping[str, str]] = {
     messages.ARTIFACT_READ: "artifact.download",
 }
 
+# Requests that do something, and do not wait for it to happen.
+TRACED: Final = frozenset({*ACTIONS, messages.JOB_FINISH, messages.JOB_FAIL, messages.JOB_RELEASE, messages.JOB_FOCUS})
+
 
 def trace_of(request: Envelope) -> TraceContext:
     """Return the trace context of a request; one without an id gets its message's own."""

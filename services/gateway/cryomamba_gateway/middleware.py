@@ -19,6 +19,7 @@ from cryomamba_gateway.errors import REQUEST_ID, envelope, of_status
 from cryomamba_gateway.metrics import Metrics
 from cryomamba_gateway.origins import is_encrypted, origin_allowed
 from cryomamba_server import log_context
+from cryomamba_server.tracing import span
 
 _VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files(/[^/]+)?")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -61,12 +62,14 @@ class RequestContext:
             return message
 
         started = time.perf_counter()
-        with use_trace(trace), log_context.bind(client=client_address(scope)):
+        with use_trace(trace), span("HTTP request") as traced, log_context.bind(client=client_address(scope)):
             try:
                 await self.app(scope, receive_counted, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
                 route = route_template(scope)
+                traced.rename(f"{scope.get('method', 'WebSocket')} {route}")
+                traced.set("http.response.status_code", response.status)
                 if scope["type"] == "http":
                     self.metrics.count_response(
                         scope["method"],

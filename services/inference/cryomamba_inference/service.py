@@ -36,6 +36,7 @@ from cryomamba_inference.status_report import StatusReport
 from cryomamba_server import log_context
 from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.systemd import READY, notify_systemd
+from cryomamba_server.tracing import span
 from cryomamba_server.workspace import remove_stale_workspaces
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,8 @@ class InferenceService:
             child = await self._ready_child_for(claimed, claimed.job.job_id)
             self._attempt = Attempt(claimed, self.worker, self._settings, self._requester, child)
             self._report.jobs_run += 1
-            with use_trace(trace), log_context.bind(**self._attempt.log_fields):
+            about = {"job_id": claimed.job.job_id, "engine": claimed.job.engine}
+            with use_trace(trace), log_context.bind(**self._attempt.log_fields), span("attempt", **about):
                 await self._attempt.run()
             self._attempt.close()
             self._attempt = None
