@@ -52,7 +52,7 @@ def test_a_line_is_logged_without_a_free_descriptor() -> None:
     assert done.returncode == 0
     lines = done.stderr.splitlines()
     assert lines[0].endswith("error test: Too many \\x1b[31m files.")
-    assert lines[-1] == "OSError: [Errno 24] Too many open files: '/dev/null'"
+    assert lines[-1] == "    OSError: [Errno 24] Too many open files: '/dev/null'"
     assert "Logging error" not in done.stderr
 
 

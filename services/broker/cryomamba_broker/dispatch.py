@@ -170,7 +170,7 @@ class Dispatcher:
             caller = Caller(self._authenticator.authorize(frame, request), self._authenticator.key_of(frame))
         except (AccessError, InvalidRequestError) as error:
             self._counters.refused += 1
-            with log_context.bind(peer=request.src, actor=request.trace.actor or self._authenticator.key_name(frame)):
+            with log_context.bind(peer=request.src, actor=self._authenticator.actor(frame, request.trace.actor)):
                 audit_error(request, error)
             await self._send([identity, self._error(request.id, error)])
             return
@@ -183,8 +183,8 @@ class Dispatcher:
         else:
             self._working.add(key)
             try:
-                key_name = self._authenticator.key_name(frame)
-                with log_context.bind(**request_fields(request, caller.visibility, key_name)):
+                actor = self._authenticator.actor(frame, request.trace.actor)
+                with log_context.bind(**request_fields(request, caller.visibility, actor)):
                     await self._execute(key, request, caller)
             finally:
                 self._working.discard(key)

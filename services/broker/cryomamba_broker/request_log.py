@@ -35,14 +35,9 @@ def trace_of(request: Envelope) -> TraceContext:
     return replace(request.trace, request_id=own)
 
 
-def request_fields(request: Envelope, visibility: Visibility, key_name: str | None) -> dict[str, object]:
+def request_fields(request: Envelope, visibility: Visibility, actor: str | None) -> dict[str, object]:
     """Return the fields that all records about a request carry."""
-    return {
-        "request": request.type,
-        "peer": request.src,
-        "owner": visibility.owner,
-        "actor": request.trace.actor or key_name,
-    }
+    return {"request": request.type, "peer": request.src, "owner": visibility.owner, "actor": actor}
 
 
 def body_fields(body: object) -> dict[str, object]:
