@@ -89,24 +89,28 @@ def clean(
         bool, typer.Option("--split", help="Separate touching objects where they narrow, and label each.")
     ] = False,
     number: Annotated[bool, typer.Option("--number", help="Label each connected component, the largest as 1.")] = False,
+    drop_negative: Annotated[
+        bool, typer.Option("--drop-negative", help="Make labels below 0, for voxels to ignore, background first.")
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Remove small components, fill holes, select or label components, in this order; each step is optional."""
-    from cryomamba.masks.export import max_label
     from cryomamba.masks.slabs import LabelSource, write_labels
     from cryomamba.masks.split import split_instances
-    from cryomamba.volumes import open_volume
+    from cryomamba.volumes import LabelVolume, open_volume
 
-    if not (min_volume or fill_holes or fill_planes or keep or split or number):
+    if not (min_volume or fill_holes or fill_planes or keep or split or number or drop_negative):
         raise InvalidRequestError(
-            "No operation given.", hint="Give --min-volume, --fill-holes, --fill-planes, --keep, --number or --split."
+            "No operation given.",
+            hint="Give --min-volume, --fill-holes, --fill-planes, --keep, --number, --split or --drop-negative.",
         )
     target = output_file(out, MRC)
     require_outputs([target], inputs=[mask], replace=force)
     with open_volume(mask) as volume, progress_bar("cleaning", shown=not json) as progress:
-        source = _cleaned(LabelSource.of_volume(volume), min_volume, (fill_holes, fill_planes), keep or [])
-        most = max_label(volume)
+        labels = LabelVolume.of(volume, negative_is_background=drop_negative)
+        source = _cleaned(LabelSource.of_volume(labels), min_volume, (fill_holes, fill_planes), keep or [])
+        most = max(labels.highest, 1)
         if split or number:
             source, most = split_instances(source, split=split), 0xFFFF
         write_labels(source, target, volume, labels=most, engine="clean", progress=progress)

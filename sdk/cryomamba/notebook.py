@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.volumes import open_volume
+from cryomamba.volumes import LabelVolume, open_volume
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -36,11 +36,11 @@ def slice_of_file(path: Path) -> Labels:
     Raises
     ------
     VolumeError
-        The file is not a volume, or not there any more.
+        The file is not a mask, or not there any more.
     """
-    with open_volume(path) as mask:
-        middle = mask.shape[0] // 2
-        return central_slice(mask.read_native(slice(middle, middle + 1), slice(None), slice(None)).astype(np.uint16))
+    with open_volume(path) as volume:
+        mask, middle = LabelVolume.of(volume), volume.shape[0] // 2
+        return central_slice(mask.read_native(slice(middle, middle + 1), slice(None), slice(None)))
 
 
 def png(plane: Labels) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from tests import mask_flavours
 from typer.testing import Result
 
 from cryomamba.volumes import MaskWriter, blank_header, write_volume
@@ -100,6 +101,28 @@ def test_export_refuses_unknown_formats(cli: Cli, mask: Path, tmp_path: Path) ->
     refused = cli("export", mask, "-o", "a.xyz")
     assert refused.exit_code == 2
     assert ".ome.zarr" in refused.stderr
-    write_volume(tmp_path / "density.mrc", np.zeros((4, 4, 4), np.float32), 10.0)
+    write_volume(tmp_path / "density.mrc", np.full((4, 4, 4), 0.5, np.float32), 10.0)
     assert cli("export", "density.mrc", "-o", "b.stl").exit_code == 5
     assert not (tmp_path / "b.stl").exists()
+
+
+@pytest.mark.parametrize("flavour", ["IMOD's signed bytes", "IMOD's unsigned bytes", "whole 32-bit floats"])
+def test_masks_of_other_programs(cli: Cli, tmp_path: Path, flavour: str) -> None:
+    """``measure`` and ``clean`` find the labels that the program meant, ``threshold`` takes no mask."""
+    mask_flavours.write(tmp_path / "m.mrc", flavour)
+    expected = mask_flavours.expected(flavour)
+    measured = json.loads(cli("measure", "m.mrc", "--no-shape", "--json").stdout)
+    assert [row["label"] for row in measured["labels"]] == np.unique(expected)[1:].tolist()
+    assert cli("clean", "m.mrc", "-o", "c.mrc", "--min-volume", 0.5).exit_code == 0
+    assert np.array_equal(mrcfile.read(tmp_path / "c.mrc"), expected)
+
+
+def test_labels_below_zero_are_dropped_on_request(cli: Cli, tmp_path: Path) -> None:
+    """``measure`` refuses them and names the command that makes them background."""
+    mask_flavours.write(tmp_path / "m.mrc", "-1 for voxels to ignore")
+    refused = cli("measure", "m.mrc")
+    assert refused.exit_code == 5
+    assert "--drop-negative" in refused.stderr
+    assert cli("clean", "m.mrc", "-o", "c.mrc", "--drop-negative").exit_code == 0
+    stored, _ = mask_flavours.REFUSED["-1 for voxels to ignore"]
+    assert np.array_equal(mrcfile.read(tmp_path / "c.mrc"), np.maximum(stored, 0))

@@ -12,8 +12,9 @@ import numpy as np
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.export import export
 from cryomamba.masks.measure import Measurements
+from cryomamba.masks.slabs import LabelSource, write_labels
 from cryomamba.picks import Picks, TomogramInfo, write_picks
-from cryomamba.volumes import HeaderFields, MaskWriter, blank_header, open_volume
+from cryomamba.volumes import HeaderFields, blank_header, open_volume
 from napari_cryomamba.layers.tomogram import Array
 
 TITLES: dict[str, str] = {
@@ -26,7 +27,6 @@ TITLES: dict[str, str] = {
     ".stl": "STL: surface mesh",
     ".obj": "OBJ: surface mesh",
 }
-_SLAB_VOXELS = 1 << 24
 
 
 def stem_of(name: str) -> str:
@@ -57,7 +57,8 @@ def save_mask(
 
     Parameters
     ----------
-    mask : ndarray of uint8 or uint16, ZYX
+    mask : ndarray, ZYX
+        Labels of any type.
     header : HeaderFields or None
         Of its tomogram; None for a mask without one.
     voxel_size_A : tuple of float
@@ -71,17 +72,15 @@ def save_mask(
     ------
     UnavailableError
         The disk is full.
+    VolumeError
+        The array holds values that are no labels.
     """
     depth, height, width = mask.shape
     if header is None or header.shape != mask.shape:
         header = blank_header((depth, height, width), voxel_size_A)
-    planes = max(_SLAB_VOXELS // (height * width), 1)
-    top = max((int(mask[z : z + planes].max()) for z in range(0, depth, planes)), default=0)
-    with MaskWriter(path, header, labels=max(top, 1), engine=engine) as writer:
-        for z in range(0, depth, planes):
-            writer.write(z, 0, 0, np.ascontiguousarray(mask[z : z + planes]).astype(writer.dtype, copy=False))
-            if progress is not None:
-                progress(min(z + planes, depth) / depth)
+    source = LabelSource.of_array(mask)
+    top = max((int(slab.max()) for slab in source.slabs()), default=0)
+    write_labels(source, path, header, labels=max(top, 1), engine=engine, progress=progress)
 
 
 def export_mask(

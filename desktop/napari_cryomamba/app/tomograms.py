@@ -47,6 +47,11 @@ class TomogramController(QObject):
         for path in paths:
             self._open("Opening a tomogram", partial(open_tomogram, path))
 
+    def open_masks(self, paths: Iterable[Path]) -> None:
+        """Open masks of any program as labels; their voxels are checked in threads."""
+        for path in paths:
+            self._open("Opening a mask", partial(open_tomogram, path, as_mask=True))
+
     def open_sample(self) -> None:
         """Open the synthetic tomogram; it is made the first time."""
         self._open("Making the sample", lambda: open_tomogram(sample_path()))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.printable import printable
-from cryomamba.volumes import Volume, VolumeMeta, open_volume
+from cryomamba.volumes import LabelVolume, Volume, open_volume, result_kind
 from napari_cryomamba.models.indexing import full_index
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.world_coordinates import Placement
@@ -23,6 +23,7 @@ METADATA_KEY = "cryomamba"
 _SAMPLE_CHUNKS = 24
 _SAMPLE_PER_CHUNK = 20_000
 _CONTRAST_PERCENT = (0.5, 99.5)
+_FLAT_MARGIN = 1e-6
 
 Array = npt.NDArray[Any]
 
@@ -73,7 +74,9 @@ class LazyVoxels:
         return values if dtype is None else values.astype(dtype)
 
 
-def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing | None = None) -> Tomogram:
+def open_tomogram(
+    path: str | os.PathLike[str], *, voxel_size_A: float | Spacing | None = None, as_mask: bool = False
+) -> Tomogram:
     """Open a file without reading it: the voxels are mapped, the contrast comes from a sample.
 
     May be called from any thread. A compressed file (gzip, bzip2) is decompressed into a temporary file first.
@@ -84,20 +87,25 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
         An MRC file of any flavour.
     voxel_size_A : float or tuple of float, optional
         Å (one, or z, y, x), instead of the header's.
+    as_mask : bool
+        Open the file as a mask, which is done with those that CryoMamba wrote in any case.
 
     Raises
     ------
     VolumeError
-        The file is missing, damaged or unsupported.
+        The file is missing, damaged or unsupported, or holds no labels and should be opened as a mask.
     """
     path = Path(path).absolute()
     volume = open_volume(path, voxel_size_A=voxel_size_A, may_change=True)
     data: Any = None
     try:
-        is_mask = _is_own_mask(volume.meta)
+        is_mask = as_mask or result_kind(volume.meta.labels) == "mask"
         source = Source(path, volume.meta, volume.header, is_mask)
         limits = (0.0, 1.0) if is_mask else contrast_of(volume)
-        data = LazyVoxels(volume) if volume.array is None else _editable(volume) if is_mask else volume.array
+        if is_mask:
+            data = _editable(LabelVolume.of(volume), volume)
+        else:
+            data = LazyVoxels(volume) if volume.array is None else volume.array
         return Tomogram(source, data, limits)
     finally:
         # A memory map keeps its file open by itself; the lazy reader closes the volume when it is deleted.
@@ -108,15 +116,15 @@ def open_tomogram(path: str | os.PathLike[str], *, voxel_size_A: float | Spacing
 def open_mask(path: str | os.PathLike[str]) -> Array:
     """Return a finished mask (z, y, x; uint8 or uint16) that can be painted on.
 
-    It is memory-mapped, not read; edits are kept in memory, and the file does not change.
+    It is memory-mapped if the file's integers are the labels; edits are kept in memory, and the file does not change.
 
     Raises
     ------
     VolumeError
-        The file is missing, damaged or unsupported.
+        The file is missing, damaged or not a mask.
     """
     with open_volume(path) as volume:
-        return _editable(volume)
+        return _editable(LabelVolume.of(volume), volume)
 
 
 def contrast_of(volume: Volume) -> tuple[float, float]:
@@ -126,13 +134,18 @@ def contrast_of(volume: Volume) -> tuple[float, float]:
     for chunk in volume.chunks(every=every):
         # An odd step does not sample the same columns of rows of even length.
         step = max(chunk.size // _SAMPLE_PER_CHUNK, 1) | 1
-        parts.append(chunk[::step].astype(np.float32))
+        # In 64 bits, numbers near the largest of 32 bits can be interpolated between.
+        parts.append(chunk[::step].astype(np.float64))
     sample = np.concatenate(parts)
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sample, _CONTRAST_PERCENT))
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    if high > low:
+        return low, high
+    # Half a unit on either side, or more where the numbers of 32 bits are farther apart.
+    margin = max(0.5, abs(low) * _FLAT_MARGIN)
+    return low - margin, low + margin
 
 
 def source_of(layer: Layer) -> Source | None:
@@ -141,25 +154,15 @@ def source_of(layer: Layer) -> Source | None:
     return found if isinstance(found, Source) else None
 
 
-def _is_own_mask(meta: VolumeMeta) -> bool:
-    return any(label.startswith("CryoMamba ") and label.rstrip().endswith(" mask") for label in meta.labels)
-
-
-def _editable(volume: Volume) -> Array:
-    mapped = volume.array
-    if mapped is None:
-        return volume.read_native(*[slice(None)] * 3)
+def _editable(labels: LabelVolume, volume: Volume) -> Array:
     header = volume.header
-    # mypy sees no overload for a file name that numpy types as Any.
-    private: Array = np.memmap(  # type: ignore[call-overload]
-        mapped.filename,  # type: ignore[attr-defined]
-        dtype=np.dtype(header.dtype),
-        mode="c",
-        offset=header.data_offset,
-        shape=header.file_shape,
+    if header.nibbles or not labels.as_stored:
+        return labels.read_native(*[slice(None)] * 3)
+    private: Array = np.memmap(
+        volume.path, np.dtype(header.dtype), mode="c", offset=header.data_offset, shape=header.file_shape
     )
-    private = private.transpose(header.to_zyx)
-    return private.view(np.uint8) if private.dtype == np.int8 else private
+    # No label is below 0, so signed integers are the same labels unsigned, with room for more.
+    return private.transpose(header.to_zyx).view(private.dtype.str.replace("i", "u"))
 
 
 def _span(part: Any, side: int) -> tuple[slice, Any]:  # noqa: ANN401

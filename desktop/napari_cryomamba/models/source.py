@@ -20,7 +20,7 @@ class Source:
     header : HeaderFields
         Its header, from which the header of a mask is made.
     is_mask : bool
-        Whether CryoMamba wrote it as a mask.
+        Whether it is shown as a mask: CryoMamba wrote it as one, or the user opened it as one.
     corrected : bool
         Whether the user replaced the header's voxel size.
     """

@@ -38,6 +38,7 @@ class CryoMambaMenu(QMenu):
         super().__init__("&CryoMamba", parent)
         self._viewer, self._tomograms = viewer, tomograms
         self._add("&Open tomogram…", self.open_dialog, "Ctrl+Shift+T")
+        self._add("Open &mask…", self.open_mask_dialog)
         self.recent = QMenu("Open &recent", self)
         self.addMenu(self.recent)
         self.recent.aboutToShow.connect(self._fill_recent)
@@ -71,6 +72,13 @@ class CryoMambaMenu(QMenu):
             self.parentWidget(), "Open tomograms", "", f"Tomograms ({_PATTERNS});;All files (*)"
         )
         self._tomograms.open_files(Path(name) for name in names)
+
+    def open_mask_dialog(self) -> None:
+        """Ask for masks and open them as labels."""
+        names, _ = QFileDialog.getOpenFileNames(
+            self.parentWidget(), "Open masks", "", f"Masks ({_PATTERNS});;All files (*)"
+        )
+        self._tomograms.open_masks(Path(name) for name in names)
 
     def _fill_recent(self) -> None:
         names = self._tomograms.recent_files

@@ -75,6 +75,8 @@ class VolumeContext:
     read : callable
         ``read((z, y, x) slices) -> float32 ZYX``, for samples. Choose what to read by the shape alone, so that the
         same volume always gives the same result.
+    header_labels : tuple of str
+        Text labels of the file's header; of a result of CryoMamba, one says what it is.
     scratch : Path or None
         Directory for temporary files of :meth:`Engine.prepare`, unnamed ones if possible; None for the system's
         temporary directory.
@@ -92,6 +94,7 @@ class VolumeContext:
     voxel_size_A: Spacing
     statistics: Statistics | None
     read: Callable[[Slices], Voxels]
+    header_labels: tuple[str, ...] = ()
     scratch: Path | None = None
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Final
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.mesh import mesh_parts, write_obj, write_stl
 from cryomamba.masks.slabs import LabelSource, Progress, write_labels
-from cryomamba.volumes import Volume
+from cryomamba.volumes import LabelVolume, Volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd, write_ome_zarr, write_tiff
 
 _VOXELS: Final[Mapping[str, Callable[..., None]]] = {
@@ -66,37 +64,22 @@ def export(volume: Volume, path: Path, *, label: int | None = None, progress: Pr
     InvalidRequestError
         The extension is unknown, a library is missing, or a mesh would be empty.
     VolumeError
-        A label or a mesh is requested, but the file contains densities.
+        The mask has labels below 0 or above 65,535; or a label, a mesh or an MRC file is requested, but the file
+        contains densities.
     """
     extension = extension_of(path)
-    if extension in _MESHES:
-        source = LabelSource.of_volume(volume, slab_voxels=_MESH_SLAB_VOXELS)
+    if extension in _VOXELS and label is None:
+        mask = LabelVolume.if_mask(volume)
+        _VOXELS[extension](mask or volume, path, labels=mask is not None, progress=progress)
+        return
+    mask = LabelVolume.of(volume)
+    if extension in _VOXELS:
+        _VOXELS[extension](mask.only(label) if label is not None else mask, path, labels=True, progress=progress)
+    elif extension in _MESHES:
+        source = LabelSource.of_volume(mask, slab_voxels=_MESH_SLAB_VOXELS)
         parts = mesh_parts(source, label, placement_A=volume.header.placement_A, progress=progress)
         _MESHES[extension](parts, path)
-    elif extension == ".mrc":
-        source = LabelSource.of_volume(volume)
-        if label is not None:
-            source = source.map(lambda labels: (labels == label).view(np.uint8))
-        highest = 1 if label is not None else max_label(volume)
-        write_labels(source, path, volume, labels=highest, engine="export", progress=progress)
     else:
-        target: Any = volume if label is None else _OneLabel(volume, label)
-        is_mask = np.dtype(volume.header.dtype).kind in "iu"
-        _VOXELS[extension](target, path, labels=is_mask, progress=progress)
-
-
-def max_label(mask: Volume) -> int:
-    """Return the largest label that the voxel type of a mask file can hold."""
-    return 127 if np.dtype(mask.header.dtype).itemsize == 1 else 0xFFFF
-
-
-class _OneLabel:
-    def __init__(self, mask: Volume, label: int) -> None:
-        LabelSource.of_volume(mask)
-        self._mask = mask
-        self._label = label
-        self.shape, self.voxel_size_A, self.header, self.meta = mask.shape, mask.voxel_size_A, mask.header, mask.meta
-
-    def read_native(self, z: slice, y: slice, x: slice) -> Any:  # noqa: ANN401 (any integer type)
-        voxels = self._mask.read_native(z, y, x)
-        return (voxels == self._label).astype(voxels.dtype)
+        labels = mask if label is None else mask.only(label)
+        source = LabelSource.of_volume(labels)
+        write_labels(source, path, volume, labels=max(labels.highest, 1), engine="export", progress=progress)

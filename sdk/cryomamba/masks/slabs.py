@@ -12,14 +12,14 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.volumes import MaskWriter, Volume
+from cryomamba.volumes import LabelVolume, MaskWriter, Volume
 from cryomamba.volumes.header_fields import HeaderFields
+from cryomamba.volumes.labels import Labels as Labels
+from cryomamba.volumes.labels import labels_of_array
 
 SLAB_VOXELS = 16 * 1024 * 1024
 
-Labels = npt.NDArray[np.unsignedinteger[Any]]
 Progress = Callable[[float], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,37 +55,35 @@ class LabelSource:
     slabs: Callable[[], Iterator[Labels]]
 
     @classmethod
-    def of_volume(cls, mask: Volume, *, slab_voxels: int = SLAB_VOXELS) -> Self:
+    def of_volume(cls, mask: Volume | LabelVolume, *, slab_voxels: int = SLAB_VOXELS) -> Self:
         """Return the labels of an open mask file, which must stay open.
 
         Raises
         ------
         VolumeError
-            ``volume_unsupported``: its voxels are not integers, so it is not a mask.
+            ``volume_unsupported``: it is not a mask; see :class:`~cryomamba.volumes.LabelVolume`.
         """
-        if np.dtype(mask.header.dtype).kind not in "iu":
-            raise VolumeError(
-                f"{mask.meta.name} holds densities, not labels.",
-                code=ErrorCode.VOLUME_UNSUPPORTED,
-                hint="Choose a mask, for example one written by 'cryomamba segment'.",
-            )
-        depth = slab_depth(mask.shape, slab_voxels)
+        labels = LabelVolume.of(mask)
+        depth = slab_depth(labels.shape, slab_voxels)
 
         def slabs() -> Iterator[Labels]:
-            for z in range(0, mask.shape[0], depth):
-                yield _unsigned(mask.read_native(slice(z, z + depth), slice(None), slice(None)))
+            for z in range(0, labels.shape[0], depth):
+                yield labels.read_native(slice(z, z + depth), slice(None), slice(None))
 
-        return cls(mask.shape, mask.voxel_size_A, depth, slabs)
+        return cls(labels.shape, labels.voxel_size_A, depth, slabs)
 
     @classmethod
     def of_array(
         cls, mask: npt.NDArray[Any], voxel_size_A: Spacing = (1.0, 1.0, 1.0), *, slab_voxels: int = SLAB_VOXELS
     ) -> Self:
-        """Return the labels of an array (z, y, x) of booleans or non-negative integers."""
+        """Return the labels of an array (z, y, x) of booleans, or of whole numbers of any type.
+
+        Reading them raises a VolumeError if they are not whole numbers or below 0.
+        """
         depth = slab_depth(mask.shape, slab_voxels)
 
         def slabs() -> Iterator[Labels]:
-            return (_unsigned(mask[z : z + depth]) for z in range(0, mask.shape[0], depth))
+            return (labels_of_array(mask[z : z + depth]) for z in range(0, mask.shape[0], depth))
 
         return cls((mask.shape[0], mask.shape[1], mask.shape[2]), voxel_size_A, depth, slabs)
 
@@ -199,9 +197,3 @@ def write_labels(
             z += len(slab)
             if progress is not None:
                 progress(z / source.shape[0])
-
-
-def _unsigned(slab: npt.NDArray[Any]) -> Labels:
-    if slab.dtype == np.bool_ or slab.dtype == np.int8:
-        return slab.view(np.uint8)
-    return slab if slab.dtype.kind == "u" else slab.astype(np.uint32)

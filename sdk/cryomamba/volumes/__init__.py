@@ -2,9 +2,10 @@
 
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.file_version import FileVersion
-from cryomamba.volumes.header_encoder import is_own_result
+from cryomamba.volumes.header_encoder import is_own_result, result_kind
 from cryomamba.volumes.header_fields import HeaderFields, blank_header
 from cryomamba.volumes.header_parser import parse_header
+from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mask_writer import MaskWriter
 from cryomamba.volumes.metadata import ExtendedHeader, VolumeMeta, VolumeWarning
 from cryomamba.volumes.mrc import Volume, inspect, open_volume
@@ -16,6 +17,7 @@ __all__ = [
     "FileVersion",
     "HeaderFields",
     "Histogram",
+    "LabelVolume",
     "MaskWriter",
     "Statistics",
     "Volume",
@@ -28,6 +30,7 @@ __all__ = [
     "open_volume",
     "parse_header",
     "resolve_below",
+    "result_kind",
     "stream_statistics",
     "verify_opened",
     "write_volume",

@@ -9,7 +9,9 @@ from cryomamba.volumes.metadata import VolumeWarning
 
 Triple = tuple[float, float, float]
 
-VOXEL_SIZE_WARNINGS = frozenset({"voxel_size_missing", "voxel_size_suspect", "voxel_size_anisotropic", "stack_header"})
+VOXEL_SIZE_WARNINGS = frozenset(
+    {"voxel_size_missing", "voxel_size_incomplete", "voxel_size_suspect", "voxel_size_anisotropic", "stack_header"}
+)
 _SMALLEST_A, _LARGEST_A = 1e-3, 1e5
 _ANISOTROPY = 0.01
 
@@ -56,16 +58,20 @@ def voxel_size(
     """Return Å along z, y, x from a header's sampling and cell (both x, y, z); irregularities are added to `warnings`.
 
     A sampling of 1 along z with more than one section is a "stack" header (as IMOD, ChimeraX and Amira write): its cell
-    spans all sections, unless the cell is as long as a voxel.
+    spans all sections, unless the cell is as long as a voxel. An axis without a plausible size gets that of another
+    axis, the first of x, y, z that has one; without any, the size is 1 Å.
     """
     sizes = [length / m if m > 0 else length / n for length, m, n in zip(cell_A, sampling, shape_xyz, strict=True)]
     if sampling[2] == 1 and shape_xyz[2] > 1:
         warnings.append(_STACK_HEADER)
         if not math.isclose(sizes[2], sizes[0], rel_tol=_ANISOTROPY):
             sizes[2] /= shape_xyz[2]
-    if not all(_SMALLEST_A <= size <= _LARGEST_A for size in sizes):
+    known = [_SMALLEST_A <= size <= _LARGEST_A for size in sizes]
+    if not any(known):
         warnings.append(_MISSING)
         return 1.0, 1.0, 1.0
+    if not all(known):
+        sizes = _completed(sizes, known, warnings)
     # The header has 32-bit floats, so seven digits are significant: 13.48 must read as 13.48.
     x, y, z = (float(f"{size:.7g}") for size in sizes)
     if x == y == z == 1.0:
@@ -81,6 +87,20 @@ def voxel_size(
     if any(angle and not math.isclose(angle, 90.0, abs_tol=0.01) for angle in angles):
         warnings.append(_SKEWED)
     return z, y, x
+
+
+def _completed(sizes: list[float], known: list[bool], warnings: list[VolumeWarning]) -> list[float]:
+    source = known.index(True)
+    missing = " and ".join(axis for axis, good in zip("xyz", known, strict=True) if not good)
+    warnings.append(
+        VolumeWarning(
+            code="voxel_size_incomplete",
+            message=f"The header has no voxel size along {missing}; that along {'xyz'[source]}, {sizes[source]:.7g} Å, "
+            "was assumed.",
+            hint="Give the voxel size in Å if the voxels are not cubic.",
+        )
+    )
+    return [size if good else sizes[source] for size, good in zip(sizes, known, strict=True)]
 
 
 def placement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
@@ -55,7 +56,15 @@ def own_label(what: str) -> str:
 
 def is_own_result(labels: Sequence[str]) -> bool:
     """Return whether the text labels of a file's header identify it as a mask or score map from CryoMamba."""
-    return bool(labels) and labels[-1].startswith(_OWN) and labels[-1].endswith((" mask", " scores"))
+    return bool(labels) and result_kind(labels[-1:]) is not None
+
+
+def result_kind(labels: Sequence[str]) -> Literal["mask", "scores"] | None:
+    """Return what CryoMamba wrote a file as, by its header's text labels; other programs may have added more."""
+    own = [label.rstrip() for label in labels if label.startswith(_OWN)]
+    if not own:
+        return None
+    return "mask" if own[-1].endswith(" mask") else "scores" if own[-1].endswith(" scores") else None
 
 
 def _statistics(moments: Moments | None) -> tuple[float, float, float, float]:

@@ -33,6 +33,8 @@ class HeaderFields:
         One of 0, 1, 2, 6, 12, 101.
     dtype : str
         numpy type string of the stored elements with byte order (for `nibbles`, bytes of two voxels).
+    imod_signed : bool
+        Whether IMOD wrote bytes of 0 to 255 less 128; see :mod:`cryomamba.volumes.labels`.
     nibbles : bool
         Whether a byte holds two voxels of 4 bits, low half first; every row begins at a byte.
     file_shape : tuple of int
@@ -73,6 +75,7 @@ class HeaderFields:
     standard_origin_A: Triple
     voxel_size_A: Triple
     space_group: int
+    imod_signed: bool = False
     extended_type: str = ""
     extended_nbytes: int = 0
     labels: tuple[str, ...] = ()

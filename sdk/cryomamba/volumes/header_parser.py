@@ -102,6 +102,7 @@ def _assemble(record: np.void, raw: bytes, order: str, warnings: list[VolumeWarn
         standard_origin_A=(-origin[0], -origin[1], -origin[2]) if legacy else origin,
         voxel_size_A=grid.voxel_size((mx, my, mz), cell, shape_xyz, angles, warnings),
         space_group=space_group,
+        imod_signed=mode == 0 and imod and not halved and bool(flags & _IMOD_SIGNED_BYTES),
         extended_type=_text(bytes(record["exttyp"])) if extended else "",
         extended_nbytes=extended,
         labels=_labels(record),

@@ -67,6 +67,7 @@ class MaskWriter:
             byte_order="<",
             mode=0 if small else 6,
             dtype="|i1" if small else "<u2",
+            imod_signed=False,
             nibbles=False,
             extended_type="",
             extended_nbytes=0,

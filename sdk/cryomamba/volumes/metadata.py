@@ -53,7 +53,8 @@ class VolumeMeta(BaseModel):
     shape : tuple of int
         Voxels along z, y and x, regardless of the axis order in the file.
     voxel_size_A : tuple of float
-        Å along z, y and x; 1.0 with the warning ``voxel_size_missing`` if the header has none.
+        Å along z, y and x; 1.0 with the warning ``voxel_size_missing`` if the header has none, and that of another axis
+        with ``voxel_size_incomplete`` for an axis without one.
     mode : int
         MRC mode of the file.
     dtype : str

@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROW = 4096
+# Squares of smaller deviations underflow in 32 bits.
+_SMALLEST_SPREAD = 1e-12
 _ONES = np.ones(_ROW, np.float32)
 
 
 class Moments:
     """Running minimum, maximum, mean and standard deviation.
 
-    Each chunk is centred on the mean so far and summed in 32 bits over short rows; rows and chunks are merged in 64
-    bits (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
+    Each chunk is centred on the mean so far and summed in 32 bits over short rows, or in 64 bits where its values are
+    so large or so close to each other that 32 bits do not hold the squares; rows and chunks are merged in 64 bits
+    (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
     That is as accurate as summing in 64 bits and as fast as ``numpy.sum``.
 
     Attributes
@@ -53,9 +56,9 @@ class Moments:
             if kept.size:
                 self.add(kept)
             return
-        centre = self.mean if self.count else (low + high) / 2
+        centre = self.mean if self.count else float(values.mean(dtype=np.float64))
         total, squares = self._centred_sums(values, np.float32(centre))
-        if not math.isfinite(squares):
+        if not math.isfinite(squares) or 0 < high - low < _SMALLEST_SPREAD:
             wide = values.astype(np.float64) - centre
             total, squares = float(wide.sum()), float(np.vecdot(wide, wide))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from cryomamba.volumes.voxel_file import BUFFER_NBYTES
 PERCENTILES = (0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 _SAMPLE = 1 << 19
 _BINS = 256
+_LEAST_RELATIVE_RANGE = 1e-6
 _SMALL_NBYTES = 64 << 20
 _SAMPLED_CHUNKS = 64
 
@@ -103,7 +105,9 @@ def stream_statistics(
             progress(reported)
     if not moments.count:
         raise _not_finite(total, sampled=False)
-    percentiles, histogram = _distribution(np.concatenate(sample), moments)
+    sampled = np.concatenate(sample)
+    sampled = sampled[np.isfinite(sampled)]
+    percentiles, histogram = distribution(sampled if sampled.size else np.array([moments.mean]))
     return Statistics(
         count=total,
         non_finite=moments.non_finite,
@@ -144,17 +148,22 @@ def sample_stride(total: int, file_shape: tuple[int, int, int]) -> int:
     return stride
 
 
-def _distribution(sample: NDArray[np.float32], moments: Moments) -> tuple[dict[float, float], Histogram]:
-    finite = sample[np.isfinite(sample)]
-    if not finite.size:
-        finite = np.array([moments.mean], np.float32)
-    values = np.percentile(finite.astype(np.float64), PERCENTILES)
-    low, high = float(values[0]), float(values[-1])
-    # For equal edges numpy would make up a range.
-    spread = high if high > low else low + 1.0
-    counts, _ = np.histogram(np.clip(finite, low, high), _BINS, (low, spread))
+def distribution(sample: NDArray[np.floating[Any]]) -> tuple[dict[float, float], Histogram]:
+    """Return the percentiles and the histogram of finite values, at least one."""
+    # In 64 bits, neighbouring 32-bit numbers are far enough apart for bins between them, and none is too large.
+    wide = sample.astype(np.float64)
+    values = np.percentile(wide, PERCENTILES)
+    low, high = histogram_range(float(values[0]), float(values[-1]))
+    counts, _ = np.histogram(np.clip(wide, low, high), _BINS, (low, high))
     percentiles = dict(zip(PERCENTILES, (float(value) for value in values), strict=True))
-    return percentiles, Histogram(low=low, high=spread, counts=tuple(int(n) for n in counts))
+    return percentiles, Histogram(low=low, high=high, counts=tuple(int(n) for n in counts))
+
+
+def histogram_range(low: float, high: float, bins: int = _BINS) -> tuple[float, float]:
+    """Return the outer edges of a histogram or of a display window, widened upwards if the values hardly differ."""
+    if high - low > bins * math.ulp(max(abs(low), abs(high))):
+        return low, high
+    return low, low + max(1.0, abs(low) * _LEAST_RELATIVE_RANGE)
 
 
 def _not_finite(found: int, *, sampled: bool) -> VolumeError:

@@ -15,11 +15,11 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.models.jobs import JobRecord
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
-from cryomamba.volumes.mrc import inspect
+from cryomamba.volumes.labels import LabelVolume
+from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_broker.admission import VolumeRoots, find_upload
 
-_INTEGER_MODES: Final = frozenset({0, 1, 6})
 _CHUNK_BYTES: Final = 1024 * 1024
 
 
@@ -65,7 +65,8 @@ def stage(
     NotFoundError
         There is no uploaded file with this id.
     VolumeError
-        The file is not a mask of this job: its shape differs, or its values are not integers.
+        The file is not a mask of this job: its shape differs, or its voxels are not labels (see
+        :class:`~cryomamba.volumes.LabelVolume`).
     InvalidRequestError
         ``path_forbidden``.
     UnavailableError
@@ -75,7 +76,8 @@ def stage(
     staged = folder / f".revision-{uuid.uuid4().hex}"
     if request.file_id is not None:
         source, found = find_upload(roots.uploads, request.file_id, visibility)
-        _require_mask_of(record, source)
+        _require_shape_of(record, source)
+        _require_labels(source)
         if found is not None and _linked(source, staged):
             return Revision(staged, found.size_bytes, found.sha256)
         allowed: tuple[Path, ...] = (roots.uploads,)
@@ -83,25 +85,31 @@ def stage(
     else:
         allowed, forbidden = tuple(roots.allowed), tuple(roots.forbidden)
         source = resolve_below(request.path or "", allowed, closed=forbidden)
-        _require_mask_of(record, source)
+        _require_shape_of(record, source)
     require_space(source.stat().st_size)
     try:
         with source.open("rb") as file:
             verify_opened(file.fileno(), source, allowed, closed=forbidden)
             copied = _copied(file, staged)
         # The file may have been replaced since the first check.
-        _require_mask_of(record, staged)
+        _require_shape_of(record, staged)
+        _require_labels(staged)
         return copied
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
 
 
-def _require_mask_of(record: JobRecord, path: Path) -> None:
+def _require_labels(path: Path) -> None:
+    with open_volume(path) as volume:
+        LabelVolume.of(volume)
+
+
+def _require_shape_of(record: JobRecord, path: Path) -> None:
     meta = inspect(path)
-    if meta.compression is not None or meta.mode not in _INTEGER_MODES:
+    if meta.compression is not None:
         raise VolumeError(
-            "A revision must be an uncompressed MRC file of integers (mode 0, 1 or 6).",
+            "A revision must be an uncompressed MRC file.",
             code=ErrorCode.VOLUME_UNSUPPORTED,
             hint="Save the edited labels as an MRC file, as 'Save new version' in the desktop does.",
         )

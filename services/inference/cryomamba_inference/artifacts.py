@@ -45,7 +45,7 @@ from cryomamba.masks.slabs import LabelSource
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import Artifact
 from cryomamba.picks import Kind, Picks, TomogramInfo, write_picks
-from cryomamba.volumes import Statistics, Volume, open_volume
+from cryomamba.volumes import LabelVolume, Statistics, Volume, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.runner.progress import WRITING
@@ -159,11 +159,12 @@ def write_artifacts(
 
     names = [MASK.name, *([SCORES.name] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
+        labels = LabelVolume.of(mask)
         for number, form in enumerate(masks):
             names.append(EXPORTS[form].name)
-            _WRITERS[form](mask, folder / names[-1], labels=True, progress=reporter(number))
+            _WRITERS[form](labels, folder / names[-1], labels=True, progress=reporter(number))
         # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
-        source, report = LabelSource.of_volume(mask), reporter(len(masks))
+        source, report = LabelSource.of_volume(labels), reporter(len(masks))
         measured = measure(source, engine.labels, shape=engine.needs_volume, progress=report, threads=threads)
         picks = outcome.picks
         if options is not None:

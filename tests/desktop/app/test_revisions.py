@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import starfile
 
+from cryomamba.errors import VolumeError
 from cryomamba.volumes import blank_header, open_volume
 from napari_cryomamba.app.revisions import TITLES, export_mask, next_version, save_mask, write_centres
 from napari_cryomamba.models.components import measure_mask
@@ -59,6 +60,13 @@ def test_every_format_is_written_atomically(tmp_path: Path, mask: Any, suffix: s
     if suffix == ".mrc":
         with open_volume(path) as volume:
             assert volume.voxel_size_A == SIZE
+
+
+def test_labels_below_zero_are_not_saved(tmp_path: Path) -> None:
+    """A Labels layer may hold them, as one converted from an image; they are refused and nothing is written."""
+    with pytest.raises(VolumeError, match="below 0"):
+        save_mask(tmp_path / "m.mrc", np.array([[[0, -1]]], np.int8), None, SIZE, engine="x")
+    assert not list(tmp_path.iterdir())
 
 
 def test_star_coordinates_are_centred(tmp_path: Path, mask: Any) -> None:

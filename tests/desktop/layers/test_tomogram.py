@@ -9,6 +9,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from tests import mask_flavours
 
 from cryomamba.errors import VolumeError
 from cryomamba.volumes import MaskWriter, open_volume, write_volume
@@ -98,6 +99,30 @@ def test_our_own_mask_opens_as_labels_that_can_be_painted(phantom_file: Path, tm
     data[0, 0, 0] = 2
     assert path.read_bytes() == before
     assert open_mask(path).sum() == 8
+
+
+@pytest.mark.parametrize("flavour", list(mask_flavours.GOOD))
+def test_a_mask_of_any_program_opens_as_labels(tmp_path: Path, flavour: str) -> None:
+    """Opened as a mask, each flavour has the labels that all commands find, in an unsigned type that can be painted."""
+    path = mask_flavours.write(tmp_path / "m.mrc", flavour)
+    before = path.read_bytes()
+    opened = open_tomogram(path, as_mask=True)
+    assert opened.layer()[2] == "labels"
+    for data in (opened.data, open_mask(path)):
+        assert data.dtype.kind == "u"
+        np.testing.assert_array_equal(data, mask_flavours.expected(flavour))
+        data[0, 0, 0] = 7
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("flavour", list(mask_flavours.REFUSED))
+def test_what_is_no_mask_does_not_open_as_one(tmp_path: Path, flavour: str) -> None:
+    """What every command refuses as a mask is refused here, too, and still opens as a tomogram."""
+    path = mask_flavours.write(tmp_path / "m.mrc", flavour)
+    with pytest.raises(VolumeError) as caught:
+        open_tomogram(path, as_mask=True)
+    assert caught.value.hint
+    assert open_tomogram(path).layer()[2] == "image"
 
 
 def test_a_missing_voxel_size_is_said_and_can_be_corrected(tmp_path: Path) -> None:

@@ -118,6 +118,27 @@ async def test_a_turn_that_waits_for_something_else_is_passed_on() -> None:
         assert granted
 
 
+async def test_a_turn_is_not_lost_with_a_request_that_is_cancelled() -> None:
+    """Neither while it waits nor at the moment when its turn has come."""
+    turns = Turns()
+
+    async def request() -> None:
+        async with turns.turn(None):
+            pass
+
+    async with turns.turn(None):
+        waiting = [asyncio.create_task(request()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        # The second is cancelled in the same turn of the loop in which it is granted.
+        turns._pass_on()
+        waiting[1].cancel()
+    await asyncio.wait(waiting, timeout=DEADLINE_S)
+    assert [task.cancelled() for task in waiting] == [True, True, False]
+    async with asyncio.timeout(DEADLINE_S):
+        await request()
+
+
 @in_session
 async def test_closed_connections_leave_the_queue(secured: SecuredServices) -> None:
     """Whoever does not wait for the answer gives the place up; those that stay are answered."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import mrcfile
 import numpy as np
 import pytest
+from tests import mask_flavours
 
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.engines.artifacts import revision_number
 from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, VolumeError
 from cryomamba.models.jobs import JobRecord
+from cryomamba.volumes import LabelVolume, open_volume
 from cryomamba_broker.store.revisions import REVISIONS_MAX
 from cryomamba_server.tokens import Scope, TokenStore
 
@@ -33,7 +35,7 @@ def folder(services: Services, tmp_path: Path) -> Path:
     return made
 
 
-def mask_file(path: Path, label: int, shape: tuple[int, ...] = SHAPE, dtype: type = np.int8) -> Path:
+def mask_file(path: Path, label: float, shape: tuple[int, ...] = SHAPE, dtype: type = np.int8) -> Path:
     with mrcfile.new(path, np.full(shape, label, dtype), overwrite=True) as file:
         file.voxel_size = 10.0
     return path
@@ -84,14 +86,37 @@ async def test_invalid_revisions_are_refused(services: Services, worker: Worker,
         job = await completed(client, worker, folder)
         with pytest.raises(VolumeError, match="4×6×9"):
             await client.revise(job.job_id, mask_file(folder / "wide.mrc", 1, (4, 6, 9)))
-        with pytest.raises(VolumeError, match="integers"):
-            await client.revise(job.job_id, mask_file(folder / "density.mrc", 1, dtype=np.float32))
+        with pytest.raises(VolumeError, match="densities"):
+            await client.revise(job.job_id, mask_file(folder / "density.mrc", 0.5, dtype=np.float32))
         waiting = await client.submit(shape=SHAPE)
         with pytest.raises(ConflictError, match="pending"):
             await client.revise(waiting.job_id, good)
         with pytest.raises(NotFoundError):
             await client.revise("00000000-0000-0000-0000-000000000000", good)
     assert [path.name for path in (services.settings.artifacts / job.job_id).iterdir()] == ["mask.mrc"]
+
+
+@pytest.mark.parametrize("transport", ["gateway", "bus"])
+async def test_revisions_are_masks_as_everywhere(
+    services: Services, worker: Worker, folder: Path, transport: str
+) -> None:
+    """A mask in any flavour is a revision, its bytes unchanged; others are refused in the same words as elsewhere."""
+    url = services.url if transport == "gateway" else services.broker.endpoints.jobs
+    async with await aconnect(url) as client:
+        job = await completed(client, worker, folder)
+        for number, flavour in enumerate(mask_flavours.GOOD):
+            sent = mask_flavours.write(folder / f"{number}.mrc", flavour)
+            record = await client.revise(job.job_id, sent)
+            got = await client.download(job.job_id, record.newest_mask or "", folder / f"got-{number}.mrc")
+            assert got.read_bytes() == sent.read_bytes()
+        for flavour in mask_flavours.REFUSED:
+            bad = mask_flavours.write(folder / "bad.mrc", flavour)
+            with pytest.raises(VolumeError) as caught:
+                await client.revise(job.job_id, bad)
+            with open_volume(bad) as volume, pytest.raises(VolumeError) as locally:
+                LabelVolume.of(volume)
+            assert caught.value.code == ErrorCode.VOLUME_UNSUPPORTED
+            assert caught.value.message.partition(" ")[2] == locally.value.message.partition(" ")[2]
 
 
 async def test_a_path_must_be_in_an_allowed_input_directory(

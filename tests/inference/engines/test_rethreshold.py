@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import mrcfile
 import numpy as np
 import pytest
+from tests import mask_flavours
 
 from cryomamba.engines.api import Engine, EngineParameters, Labels, Tile
 from cryomamba.engines.artifacts import ExportFormat
@@ -18,11 +19,14 @@ from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, Vol
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import PhantomSpec, synthesize
-from cryomamba.volumes import open_volume, write_volume
+from cryomamba.volumes import MaskWriter, blank_header, open_volume, write_volume
 from cryomamba_inference.engines.rethreshold import RethresholdEngine, RethresholdParameters
 from cryomamba_inference.executor import InlineExecutor
 from cryomamba_inference.local import LocalRunner
 from cryomamba_inference.runner import Control, Outcome, Task, run_task
+
+FLAVOURS = (*mask_flavours.GOOD, *mask_flavours.REFUSED)
+ONE_SCORE = np.pad(np.full((1, 1, 1), 9, np.uint16), ((0, 3), (0, 3), (0, 3)))
 
 
 class GradedParameters(EngineParameters):
@@ -104,6 +108,38 @@ def test_what_is_no_score_map(make_volume: Callable[..., Path], tmp_path: Path, 
     with pytest.raises(InvalidRequestError, match="above") as caught:
         RethresholdEngine(RethresholdParameters(high=100, low=101))
     assert caught.value.code == ErrorCode.INVALID_PARAMETERS
+
+
+def run_on(path: Path, folder: Path, recorder: Any) -> Outcome:
+    return run(RethresholdEngine(RethresholdParameters(high=1)), path, folder, recorder)
+
+
+@pytest.mark.parametrize("stored", [(0, 1), (0, 255), (1,), (0, 1, 2, 3)])
+def test_a_mask_is_not_a_score_map(tmp_path: Path, recorder: Any, stored: tuple[int, ...]) -> None:
+    """A file that does not say what it is, with the values of a mask, is refused with a hint."""
+    voxels = np.resize(np.array(stored, np.uint16), (4, 5, 6))
+    write_volume(tmp_path / "m.mrc", voxels, 10.0, dtype="uint16")
+    with pytest.raises(VolumeError, match=f"its only values are {', '.join(map(str, stored))}, as in a mask") as caught:
+        run_on(tmp_path / "m.mrc", tmp_path / "a", recorder)
+    assert "cryomamba clean" in caught.value.hint
+
+
+def test_the_header_says_whether_it_is_a_mask(tmp_path: Path, recorder: Any) -> None:
+    """A mask of CryoMamba is refused whatever its labels are, and a score map with few values is not."""
+    for name, what in (("mask", "instance mask"), ("scores", "scores")):
+        with MaskWriter(tmp_path / f"{name}.mrc", blank_header((4, 4, 4)), labels=255, engine="x", what=what) as file:
+            file.write(0, 0, 0, np.arange(64, dtype=np.uint16).reshape(4, 4, 4) if name == "mask" else ONE_SCORE)
+    with pytest.raises(VolumeError, match="its header says that it is a mask"):
+        run_on(tmp_path / "mask.mrc", tmp_path / "a", recorder)
+    assert mrcfile.read(run_on(tmp_path / "scores.mrc", tmp_path / "b", recorder).mask).sum() == 1
+
+
+# With labels of 1 and 255 a file could be a score map.
+@pytest.mark.parametrize("flavour", [name for name in FLAVOURS if mask_flavours.EXPECTED.get(name, {}).get(2) != 255])
+def test_no_flavour_of_a_mask_is_a_score_map(tmp_path: Path, recorder: Any, flavour: str) -> None:
+    """Masks of other programs are refused as score maps, too."""
+    with pytest.raises(VolumeError):
+        run_on(mask_flavours.write(tmp_path / "m.mrc", flavour), tmp_path / "a", recorder)
 
 
 def test_locally_scores_come_with_the_mask(

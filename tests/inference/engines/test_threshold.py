@@ -19,6 +19,7 @@ from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Spacing
 from cryomamba_inference.engines.histogram import Method, find_threshold
 from cryomamba_inference.engines.threshold import ThresholdEngine, ThresholdParameters
+from cryomamba_inference.runner.binned_copy import array_statistics
 from cryomamba_inference.tiling import plan_tiles
 
 Density = npt.NDArray[np.float32]
@@ -158,3 +159,55 @@ def test_one_bright_voxel_does_not_stretch_the_histogram(tmp_path: Path) -> None
     hot[5, 5, 5] = 1e4
     cold, warm = prepared(data, sigma_A=0, contrast="dark"), prepared(hot, sigma_A=0, contrast="dark")
     assert warm.high == pytest.approx(cold.high, rel=0.05)
+
+
+def scaled(data: Density, **parameters: Any) -> npt.NDArray[Any]:
+    """Return the mask of a volume, with the statistics that a run would have measured."""
+    engine = ThresholdEngine(ThresholdParameters(**parameters))
+    context = VolumeContext(
+        data.shape, (10.0, 10.0, 10.0), array_statistics(data), lambda where: np.ascontiguousarray(data[where])
+    )
+    engine.prepare(context)
+    return whole(engine, data)
+
+
+@pytest.mark.parametrize(
+    ("spread", "offset"),
+    [(2.0**-3, 2.0**15), (2.0**-10, 1000.0), (2.0**120, 0.0), (2.0**-120, 0.0), (2.0**100, 2.0**106)],
+)
+@pytest.mark.parametrize("method", ["otsu", "yen", "li"])
+def test_the_mask_does_not_depend_on_scale_and_offset(spread: float, offset: float, method: str) -> None:
+    """Shifted far from zero, or scaled to huge or tiny numbers, nearly all voxels keep their label."""
+    data = blobs()
+    moved = (data.astype(np.float64) * spread + offset).astype(np.float32)
+    plain, other = scaled(data, method=method), scaled(moved, method=method)
+    assert plain.any()
+    assert np.mean(plain != other) < 2e-3
+
+
+@pytest.mark.parametrize("method", ["otsu", "yen", "li"])
+@pytest.mark.parametrize("value", [0.0, 1e6, -3e4, 3.4e38, 1e-40])
+def test_flat_volumes_are_empty_and_two_neighbouring_numbers_are_told_apart(value: float, method: str) -> None:
+    """A constant volume has no features; of two numbers one rounding step apart, the rarer is the feature."""
+    data = np.full((12, 12, 12), value, np.float32)
+    assert not scaled(data, method=method, contrast="bright", sigma_A=0).any()
+    data[4:6, 4:6, 4:6] = np.nextafter(np.float32(value), np.float32(-np.inf))
+    found = scaled(data, method=method, sigma_A=0)
+    assert np.array_equal(found == 1, data != np.float32(value))
+
+
+def test_empty_sections_do_not_matter(tmp_path: Path) -> None:
+    """With empty sections and an empty block the other voxels are segmented, and nothing fails."""
+    data = blobs()
+    data[:8], data[:, :, 30:] = 0, 0
+    found = scaled(data)
+    assert found[8:, :, :30].any()
+
+
+def test_a_value_means_what_it_says_far_from_zero() -> None:
+    """With the method 'value' a voxel that has exactly the value is a feature, also on a large offset."""
+    data = np.full((8, 8, 8), 1000.0, np.float32)
+    data[2, 2, 2] = np.float32(1000.01)
+    data[3, 3, 3] = np.nextafter(np.float32(1000.01), np.float32(0))
+    found = scaled(data, method="value", value=float(np.float32(1000.01)), contrast="bright", sigma_A=0)
+    assert np.argwhere(found).tolist() == [[2, 2, 2]]

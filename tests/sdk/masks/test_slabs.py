@@ -30,7 +30,7 @@ def test_windows_have_the_halo_of_their_slab(depth: int, size: int, halo: int) -
 def test_a_tomogram_is_refused_as_a_mask(tmp_path: object) -> None:
     """Densities are refused, with a hint."""
     path = f"{tmp_path}/density.mrc"
-    write_volume(path, np.zeros((4, 4, 4), np.float32), 10.0)
+    write_volume(path, np.full((4, 4, 4), 0.5, np.float32), 10.0)
     with open_volume(path) as volume, pytest.raises(VolumeError, match="densities"):
         LabelSource.of_volume(volume)
 

@@ -151,12 +151,36 @@ def test_voxel_size_is_cell_over_sampling_per_axis(make_header: Make) -> None:
     assert codes(fields) == {"voxel_size_anisotropic"}
 
 
-@pytest.mark.parametrize("cell", [(0, 0, 0), (50, 40, 0), (-50, 40, 30), (np.nan, 40, 30), (np.inf, 40, 30)])
+@pytest.mark.parametrize("cell", [(0, 0, 0), (-50, 0, -1), (np.nan, np.inf, 0)])
 def test_a_missing_voxel_size_is_1_with_a_warning(make_header: Make, cell: tuple[float, float, float]) -> None:
     """A cell without lengths gives 1 Å and a warning, never a division by zero."""
     fields = parsed(make_header(SHAPE, 2, cella=cell))
     assert fields.voxel_size_A == (1.0, 1.0, 1.0)
     assert "voxel_size_missing" in codes(fields)
+
+
+@pytest.mark.parametrize(
+    ("cell", "size", "said"),
+    [
+        ((50, 40, 0), (10.0, 10.0, 10.0), "along z; that along x, 10 Å"),
+        ((50, 48, 0), (10.0, 12.0, 10.0), "along z; that along x, 10 Å"),
+        ((0, 40, 36), (12.0, 10.0, 10.0), "along x; that along y, 10 Å"),
+        ((-50, 0, 30), (10.0, 10.0, 10.0), "along x and y; that along z, 10 Å"),
+        ((np.nan, 40, 30), (10.0, 10.0, 10.0), "along x; that along y, 10 Å"),
+        ((50, np.inf, 30), (10.0, 10.0, 10.0), "along y; that along x, 10 Å"),
+    ],
+)
+def test_an_axis_without_a_size_gets_that_of_another(
+    make_header: Make, cell: tuple[float, float, float], size: tuple[float, float, float], said: str
+) -> None:
+    """One length of the cell that is missing does not make the others unknown; a warning says what was assumed."""
+    fields = parsed(make_header(SHAPE, 2, cella=cell))
+    assert fields.voxel_size_A == size
+    (warning,) = [one for one in fields.warnings if one.code == "voxel_size_incomplete"]
+    assert said in warning.message
+    assert warning.hint
+    assert not {"voxel_size_missing", "voxel_size_suspect"} & codes(fields)
+    assert fields.with_voxel_size(10.0).warnings == ()
 
 
 def test_a_voxel_size_of_exactly_1_is_suspect(make_header: Make) -> None:

@@ -153,3 +153,51 @@ def test_moments_of_any_floats_are_those_of_the_finite_ones(pieces: list[np.ndar
         scale = np.abs(finite).max()
         assert moments.mean == pytest.approx(finite.mean(), rel=1e-5, abs=scale * 1e-5)
         assert moments.std == pytest.approx(finite.std(), rel=1e-4, abs=scale * 1e-5)
+
+
+def _steps_apart(value: float) -> np.typing.NDArray[np.float32]:
+    return np.array([value, np.nextafter(np.float32(value), np.float32(np.inf))], np.float32)
+
+
+RNG = np.random.default_rng(7)
+HARD = {
+    "constant 1e6": np.full(4096, 1e6, np.float32),
+    "mean 32768, deviation 0.1": RNG.normal(32768, 0.1, 4096).astype(np.float32),
+    "mean 1000, deviation 1e-3": RNG.normal(1000, 1e-3, 4096).astype(np.float32),
+    "one rounding step apart": np.resize(_steps_apart(1e6), 4096),
+    "one rounding step apart, below zero": np.resize(-_steps_apart(3e4), 4096),
+    "one voxel that differs by a step": np.append(np.full(4095, _steps_apart(1e6)[0]), _steps_apart(1e6)[1]),
+    "near the largest number": (RNG.uniform(-1, 1, 4096) * 3.4e38).astype(np.float32),
+    "constant near the largest number": np.full(4096, 3.4e38, np.float32),
+    "one step apart near the largest number": np.resize(_steps_apart(3.4e38), 4096),
+    "scale 1e30": (RNG.normal(size=4096) * 1e30).astype(np.float32),
+    "scale 1e-30": (RNG.normal(size=4096) * 1e-30).astype(np.float32),
+    "scale 1e-43, subnormal": (RNG.normal(size=4096) * 1e-43).astype(np.float32),
+    "one outlier": np.append(RNG.normal(size=4095), 1e6).astype(np.float32),
+    "zeros": np.zeros(4096, np.float32),
+    "empty sections": np.repeat(np.where(np.arange(16) % 3 == 0, 0, RNG.normal(50, 2, 16)), 256).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("values", list(HARD.values()), ids=list(HARD))
+def test_statistics_never_fail(make_file: Make, values: np.typing.NDArray[np.float32]) -> None:
+    """Of any finite numbers they are those of 64 bits, the histogram holds every voxel, and they are valid JSON."""
+    with open_volume(make_file(values.reshape(16, 16, 16))) as volume:
+        found = stream_statistics(volume)
+    wide = values.astype(np.float64)
+    assert (found.minimum, found.maximum) == (wide.min(), wide.max())
+    assert found.mean == pytest.approx(wide.mean(), rel=1e-7, abs=1e-6 * wide.std())
+    assert found.std == pytest.approx(wide.std(), rel=1e-5, abs=0)
+    assert list(found.percentiles.values()) == pytest.approx(np.percentile(wide, list(found.percentiles)).tolist())
+    assert found.histogram.low < found.histogram.high < np.inf
+    assert sum(found.histogram.counts) == values.size
+    assert Statistics.model_validate_json(found.model_dump_json()) == found
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
+def test_any_finite_numbers_have_a_distribution(values: np.typing.NDArray[np.float32]) -> None:
+    """Percentiles and a histogram with edges that differ exist for whatever finite numbers there are."""
+    percentiles, histogram = statistics.distribution(values)
+    assert values.min() <= percentiles[0.1] <= percentiles[99.9] <= values.max()
+    assert histogram.low < histogram.high
+    assert sum(histogram.counts) == values.size

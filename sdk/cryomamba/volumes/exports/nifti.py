@@ -12,15 +12,20 @@ import numpy as np
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.optional_imports import import_optional
-from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
+from cryomamba.volumes.exports.slabs import Progress, content_of, slabs, stored_dtype
 from cryomamba.volumes.header_encoder import own_label
+from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
 
 _NIFTI1_SIDE = 32767
 
 
 def write_nifti(
-    volume: Volume, path: str | os.PathLike[str], *, labels: bool = False, progress: Progress | None = None
+    volume: Volume | LabelVolume,
+    path: str | os.PathLike[str],
+    *,
+    labels: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Write a volume as NIfTI-1, or NIfTI-2 where a side is longer than 32,767 voxels.
 
@@ -31,8 +36,8 @@ def write_nifti(
 
     Parameters
     ----------
-    volume : Volume
-        Open volume or mask.
+    volume : Volume or LabelVolume
+        Open.
     path : path-like
         ``.nii``, or ``.nii.gz`` for a compressed file.
     labels : bool
@@ -45,7 +50,8 @@ def write_nifti(
     InvalidRequestError
         ``engine_unavailable``: nibabel is not installed.
     """
-    dtype = stored_dtype(volume, labels=labels)
+    volume = content_of(volume, labels=labels)
+    dtype = stored_dtype(volume)
     header = _header(volume, dtype)
     path = Path(path)
     with AtomicFile(path) as new, new.stream() as output:
@@ -59,7 +65,7 @@ def write_nifti(
 def _write(
     output: IO[bytes] | gzip.GzipFile,
     header: Any,  # noqa: ANN401
-    volume: Volume,
+    volume: Volume | LabelVolume,
     dtype: np.dtype[np.generic],
     progress: Progress | None,
 ) -> None:
@@ -71,7 +77,7 @@ def _write(
         output.write(slab.data)
 
 
-def _header(volume: Volume, dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
+def _header(volume: Volume | LabelVolume, dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
     nibabel = import_optional("nibabel")
     kind = nibabel.Nifti1Header if max(volume.shape) <= _NIFTI1_SIDE else nibabel.Nifti2Header
     header = kind(endianness="<")

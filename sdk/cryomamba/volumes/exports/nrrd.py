@@ -16,16 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
-from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
+from cryomamba.volumes.exports.slabs import Progress, content_of, slabs, stored_dtype
 from cryomamba.volumes.header_encoder import own_label
 from cryomamba.volumes.header_fields import HeaderFields
+from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
 
 _TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "f4": "float"}
 
 
 def write_nrrd(
-    volume: Volume, path: str | os.PathLike[str], *, labels: bool = False, progress: Progress | None = None
+    volume: Volume | LabelVolume,
+    path: str | os.PathLike[str],
+    *,
+    labels: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Write a volume as NRRD with an attached header.
 
@@ -35,8 +40,8 @@ def write_nrrd(
 
     Parameters
     ----------
-    volume : Volume
-        Open volume or mask.
+    volume : Volume or LabelVolume
+        Open.
     path : path-like
         ``.nrrd``.
     labels : bool
@@ -44,7 +49,8 @@ def write_nrrd(
     progress : callable, optional
         Called with the fraction written; an exception from it discards the file.
     """
-    dtype = stored_dtype(volume, labels=labels)
+    volume = content_of(volume, labels=labels)
+    dtype = stored_dtype(volume)
     with AtomicFile(Path(path)) as new, new.stream() as output:
         output.write(_header(volume.header, dtype, compressed=labels, content=volume.meta.name).encode("ascii"))
         compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16) if labels else None

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from cryomamba.atomic import atomic_path
 from cryomamba.optional_imports import import_optional
-from cryomamba.volumes.exports.slabs import Progress, stored_dtype
+from cryomamba.volumes.exports.slabs import Progress, content_of, stored_dtype
 from cryomamba.volumes.grid import Triple
+from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.voxel_file import Array
 
@@ -25,7 +26,11 @@ _SMALLEST = 64
 
 
 def write_ome_zarr(
-    volume: Volume, path: str | os.PathLike[str], *, labels: bool = False, progress: Progress | None = None
+    volume: Volume | LabelVolume,
+    path: str | os.PathLike[str],
+    *,
+    labels: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Write a volume as an OME-Zarr 0.5 multiscale image, a folder of zarr v3 arrays.
 
@@ -35,8 +40,8 @@ def write_ome_zarr(
 
     Parameters
     ----------
-    volume : Volume
-        Open volume or mask.
+    volume : Volume or LabelVolume
+        Open.
     path : path-like
         Folder ``.ome.zarr``; replaced if it exists.
     labels : bool
@@ -50,7 +55,8 @@ def write_ome_zarr(
         ``engine_unavailable``: zarr is not installed.
     """
     zarr = import_optional("zarr")
-    dtype = stored_dtype(volume, labels=labels)
+    volume = content_of(volume, labels=labels)
+    dtype = stored_dtype(volume)
     levels = _levels(volume.shape)
     with atomic_path(Path(path), durable=False) as part:
         group = zarr.create_group(part, attributes={"ome": _metadata(volume, levels)})
@@ -80,7 +86,9 @@ def _array(group: Any, number: int, shape: tuple[int, int, int], dtype: np.dtype
     )
 
 
-def _fill(arrays: list[Any], levels: list[_Level], volume: Volume, *, labels: bool, progress: Progress | None) -> None:
+def _fill(
+    arrays: list[Any], levels: list[_Level], volume: Volume | LabelVolume, *, labels: bool, progress: Progress | None
+) -> None:
     total, done = sum(math.prod(level.shape) for level in levels), 0
     for number, (array, level) in enumerate(zip(arrays, levels, strict=True)):
         for block in _blocks(level.shape):
@@ -119,7 +127,7 @@ def _reduced(block: Array, steps: list[int], *, labels: bool) -> Array:
     return (values if labels or block.dtype.kind == "f" else np.rint(values)).astype(block.dtype)
 
 
-def _metadata(volume: Volume, levels: list[_Level]) -> dict[str, object]:
+def _metadata(volume: Volume | LabelVolume, levels: list[_Level]) -> dict[str, object]:
     sizes, placement = volume.voxel_size_A, volume.header.placement_A
     return {
         "version": "0.5",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.voxel_file import Array
 
@@ -13,13 +14,15 @@ SLAB_NBYTES = 32 << 20
 Progress = Callable[[float], None]
 
 
-def slabs(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | None = None) -> Iterator[Array]:
+def slabs(
+    volume: Volume | LabelVolume, dtype: np.dtype[np.generic], progress: Progress | None = None
+) -> Iterator[Array]:
     """Yield the volume from z = 0 on as C-contiguous (z, y, x) slabs of about 32 MiB.
 
     Parameters
     ----------
-    volume : Volume
-        Open volume.
+    volume : Volume or LabelVolume
+        Open.
     dtype : numpy.dtype
         Type to yield; must be able to hold the stored values.
     progress : callable, optional
@@ -29,14 +32,20 @@ def slabs(volume: Volume, dtype: np.dtype[np.generic], progress: Progress | None
     step = max(SLAB_NBYTES // (height * width * 4), 1)
     everything = slice(None)
     for z in range(0, depth, step):
-        yield volume.read_native(slice(z, z + step), everything, everything).astype(dtype, copy=False)
+        block: Array = volume.read_native(slice(z, z + step), everything, everything)
+        yield block.astype(dtype, copy=False)
         if progress is not None:
             progress(min(z + step, depth) / depth)
 
 
-def stored_dtype(volume: Volume, *, labels: bool) -> np.dtype[np.generic]:
+def content_of(volume: Volume | LabelVolume, *, labels: bool) -> Volume | LabelVolume:
+    """Return what is exported: the labels, if they are wanted, else the densities."""
+    return LabelVolume.of(volume) if labels else volume
+
+
+def stored_dtype(content: Volume | LabelVolume) -> np.dtype[np.generic]:
     """Return a little-endian type that other programs can read: unsigned for labels, no 16-bit floats."""
-    dtype = np.dtype(volume.header.dtype)
-    if dtype == np.int8 and labels:
-        return np.dtype(np.uint8)
+    if isinstance(content, LabelVolume):
+        return content.dtype.newbyteorder("<")
+    dtype = np.dtype(content.header.dtype)
     return np.dtype(np.float32) if dtype.kind == "f" else dtype.newbyteorder("<")

@@ -11,15 +11,20 @@ import numpy as np
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.optional_imports import import_optional
-from cryomamba.volumes.exports.slabs import Progress, slabs, stored_dtype
+from cryomamba.volumes.exports.slabs import Progress, content_of, slabs, stored_dtype
 from cryomamba.volumes.header_encoder import own_label
+from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
 
 _CLASSIC_NBYTES = 1 << 31
 
 
 def write_tiff(
-    volume: Volume, path: str | os.PathLike[str], *, labels: bool = False, progress: Progress | None = None
+    volume: Volume | LabelVolume,
+    path: str | os.PathLike[str],
+    *,
+    labels: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Write a volume as OME-TIFF, one page per z, with voxel size and position in Å.
 
@@ -28,8 +33,8 @@ def write_tiff(
 
     Parameters
     ----------
-    volume : Volume
-        Open volume or mask.
+    volume : Volume or LabelVolume
+        Open.
     path : path-like
         ``.ome.tiff`` or ``.tif``.
     labels : bool
@@ -43,7 +48,8 @@ def write_tiff(
         ``engine_unavailable``: tifffile is not installed.
     """
     tifffile = import_optional("tifffile")
-    dtype = stored_dtype(volume, labels=labels)
+    volume = content_of(volume, labels=labels)
+    dtype = stored_dtype(volume)
     big = int(np.prod(volume.shape, dtype=np.int64)) * dtype.itemsize >= _CLASSIC_NBYTES
     with AtomicFile(Path(path)) as new, tifffile.TiffWriter(new.file, bigtiff=big, ome=True) as writer:
         writer.write(
@@ -57,7 +63,7 @@ def write_tiff(
         )
 
 
-def _metadata(volume: Volume) -> dict[str, object]:
+def _metadata(volume: Volume | LabelVolume) -> dict[str, object]:
     depth = volume.shape[0]
     sizes = dict(zip("ZYX", volume.voxel_size_A, strict=True))
     z, y, x = volume.header.placement_A

@@ -72,7 +72,13 @@ class Turns:
         self._waiting.append(place)
         # It counts as unauthenticated as long as it waits, so the queue is bounded.
         with connection.waiting_in(place) if connection is not None else nullcontext():
-            return await place
+            try:
+                return await place
+            except asyncio.CancelledError:
+                # The turn may have come just before.
+                if not place.cancelled() and place.done() and place.result():
+                    self._pass_on()
+                raise
 
     def _pass_on(self) -> None:
         while self._waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -32,10 +33,13 @@ def find_threshold(sample: npt.NDArray[np.float32], method: Method) -> float:
     float
         For a constant sample a value above it, so that there are no features.
     """
-    low, high = (float(value) for value in np.percentile(sample, (0.01, 99.99)))
-    if not high > low:
-        return float(np.nextafter(np.float32(sample.max()), np.float32(np.inf)))
-    counts, edges = np.histogram(np.clip(sample, low, high), _BINS, (low, high))
+    # In 64 bits, neighbouring 32-bit numbers are far enough apart for bins between them, and none is too large.
+    wide = sample.astype(np.float64)
+    low, high = (float(value) for value in np.percentile(wide, (0.01, 99.99)))
+    if not high - low > _BINS * math.ulp(max(abs(low), abs(high))):
+        with np.errstate(over="ignore"):
+            return float(np.nextafter(np.float32(sample.max()), np.float32(np.inf)))
+    counts, edges = np.histogram(np.clip(wide, low, high), _BINS, (low, high))
     share = counts / counts.sum()
     match method:
         case "otsu":
@@ -43,7 +47,7 @@ def find_threshold(sample: npt.NDArray[np.float32], method: Method) -> float:
         case "yen":
             return float(edges[_yen(share) + 1])
         case "li":
-            return _li(share, (edges[:-1] + edges[1:]) / 2)
+            return float(edges[0] + (_li(share) - 0.5) * (edges[1] - edges[0]))
 
 
 def _otsu(share: Floats) -> int:
@@ -69,9 +73,9 @@ def _yen(share: Floats) -> int:
     return int(np.argmax(criterion))
 
 
-def _li(share: Floats, centres: Floats) -> float:
-    shift = float(centres[0]) - (float(centres[1]) - float(centres[0]))
-    values = centres - shift
+def _li(share: Floats) -> float:
+    """Return the threshold in bins, the centre of the first being 1, so that it does not depend on the scale."""
+    values = np.arange(1.0, share.size + 1)
     threshold = float(np.sum(share * values))
     for _ in range(_LI_STEPS):
         upper = values >= threshold
@@ -83,4 +87,4 @@ def _li(share: Floats, centres: Floats) -> float:
         if abs(following - threshold) <= 1e-9 * abs(following):
             break
         threshold = float(following)
-    return threshold + shift
+    return threshold

@@ -12,9 +12,14 @@ from pydantic import Field
 from cryomamba.engines.api import Engine, EngineParameters, Labels, Tile, VolumeContext
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import ErrorCode, InvalidRequestError, VolumeError
-from cryomamba.masks.hysteresis import SCORE_MAX
+from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS
+from cryomamba.masks.slabs import slab_depth
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import RETHRESHOLD
+from cryomamba.volumes import result_kind
+
+# In a file that does not say what it is: a mask has one label, or a few that are counted from 1.
+_MASK_LABELS_MAX = 16
 
 
 class _Thresholds(EngineParameters):
@@ -73,11 +78,8 @@ class RethresholdEngine(Engine[RethresholdParameters]):
         """Check that the volume is a score map."""
         measured = context.statistics
         if measured is not None and not (measured.minimum >= 0 and measured.maximum <= SCORE_MAX):
-            raise VolumeError(
-                f"This is not a score map (0 to 255): its values are {measured.minimum:.4g} to {measured.maximum:.4g}.",
-                code=ErrorCode.VOLUME_UNSUPPORTED,
-                hint="Use the scores.mrc of a finished job.",
-            )
+            raise _refusal(f"its values are {measured.minimum:.4g} to {measured.maximum:.4g}")
+        _require_scores(context)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A) - 1e-9)
 
     def thresholds(self) -> HysteresisThreshold:
@@ -87,3 +89,34 @@ class RethresholdEngine(Engine[RethresholdParameters]):
     def predict(self, tile: Tile) -> Labels:
         """Return the scores unchanged."""
         return tile.data[tile.core].astype(np.uint8)
+
+
+def _require_scores(context: VolumeContext) -> None:
+    """Refuse a mask: by its header if CryoMamba wrote it, else by its values."""
+    written = result_kind(context.header_labels)
+    if written == "scores":
+        return
+    if written == "mask":
+        raise _refusal("its header says that it is a mask")
+    found: set[int] = set()
+    depth, height, width = context.shape
+    planes = slab_depth(context.shape, SCORE_SLAB_VOXELS)
+    for z in range(0, depth, planes):
+        values = context.read((slice(z, min(z + planes, depth)), slice(0, height), slice(0, width)))
+        if not (np.rint(values) == values).all():
+            raise _refusal("its values are not whole numbers")
+        found.update(np.flatnonzero(np.bincount(values.astype(np.uint8).reshape(-1))).tolist())
+        if len(found - {0}) > 1 and max(found) > _MASK_LABELS_MAX:
+            return
+    if found - {0}:
+        listed = ", ".join(map(str, sorted(found)))
+        raise _refusal(f"its only values are {listed}, as in a mask")
+
+
+def _refusal(why: str) -> VolumeError:
+    return VolumeError(
+        f"This is not a score map (0 to 255): {why}.",
+        code=ErrorCode.VOLUME_UNSUPPORTED,
+        hint="Use the scores.mrc of a finished job, or the score map that 'segment --scores' wrote. "
+        "'cryomamba clean' changes a mask.",
+    )

@@ -15,6 +15,7 @@ from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Slices
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
+from cryomamba_inference.engines.density_scale import Scale, at_least
 from cryomamba_inference.engines.histogram import find_threshold
 
 _TRUNCATE = 3.0  # where the Gaussian is cut off, in standard deviations
@@ -78,7 +79,8 @@ class ThresholdEngine(Engine[ThresholdParameters]):
     Attributes
     ----------
     high, low : float
-        Thresholds of the smoothed density, negated for dark features; set by :meth:`prepare`.
+        Thresholds of the smoothed density on the engine's :class:`Scale`, negated for dark features; set by
+        :meth:`prepare`.
     """
 
     name: ClassVar[str] = "threshold"
@@ -98,6 +100,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             self.output = "scores"
         self._sigma: tuple[float, float, float] = (0.0, 0.0, 0.0)
         self._sign = 1.0
+        self._scale = Scale()
         self.low = self.high = math.inf
         self._min_voxels = 0
 
@@ -114,11 +117,12 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         """Determine contrast and threshold from smoothed samples."""
         self._sigma = self._sigmas(context.voxel_size_A)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
+        self._scale = Scale.of(context.statistics)
         sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(context)])
         self._sign = self._direction(sample)
         sample = sample * np.float32(self._sign)
         self.high = self._threshold(sample, self._sign)
-        background = sample[sample < self.high]
+        background = sample[sample < at_least(self.high)]
         base = float(background.mean(dtype=np.float64)) if background.size else self.high
         self.low = self.high - self.parameters.hysteresis * (self.high - base)
 
@@ -131,10 +135,10 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         density = self._smooth(tile.data)[tile.core]
         if self._sign < 0:
             density = -density
-        high = density >= np.float32(self.high)
+        high = density >= at_least(self.high)
         if self.output == "labels":
             return high.view(np.uint8)
-        scores = np.where(density >= np.float32(self.low), np.uint8(_LOW), np.uint8(0))
+        scores = np.where(density >= at_least(self.low), np.uint8(_LOW), np.uint8(0))
         scores[high] = _HIGH
         return scores
 
@@ -143,6 +147,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         return z, y, x
 
     def _smooth(self, data: Voxels) -> npt.NDArray[np.float32]:
+        data = self._scale.apply(data)
         if not self.parameters.sigma_A:
             return data
         return ndimage.gaussian_filter(data, self._sigma, truncate=_TRUNCATE)
@@ -154,13 +159,13 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             case "dark":
                 return -1.0
             case "auto":
-                return 1.0 if float(np.mean(sample >= self._threshold(sample, 1.0))) <= 0.5 else -1.0
+                return 1.0 if float(np.mean(sample >= at_least(self._threshold(sample, 1.0)))) <= 0.5 else -1.0
 
     def _threshold(self, sample: npt.NDArray[np.float32], sign: float) -> float:
         """Return the threshold above which features lie, for densities multiplied by `sign`."""
         match self.parameters.method:
             case "value":
-                return sign * (self.parameters.value or 0.0)
+                return sign * self._scale.apply_to_number(self.parameters.value or 0.0)
             case method:
                 return find_threshold(sample, method)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cryomamba.engines.api import Voxels
 from cryomamba.geometry import Shape
-from cryomamba.volumes import Histogram, Statistics, Volume
-from cryomamba.volumes.statistics import PERCENTILES
+from cryomamba.volumes import Statistics, Volume
+from cryomamba.volumes.statistics import distribution
 
-_BINS = 256
+Sums = npt.NDArray[np.floating[Any]]
 
 
 def binned_copy(volume: Volume, factor: int, check: Callable[[], None]) -> Voxels:
@@ -33,37 +35,35 @@ def binned_copy(volume: Volume, factor: int, check: Callable[[], None]) -> Voxel
         check()
         middle = (first + min(first + factor, depth) - 1) // 2
         plane = volume.read(slice(middle, middle + 1), rows, columns)[0]
-        planes.append(_bin_rows(_bin_rows(plane, factor).T, factor).T)
+        planes.append(_bin_rows(_bin_rows(plane, factor).T, factor).T.astype(np.float32))
     return np.stack(planes)
 
 
-def _bin_rows(plane: Voxels, factor: int) -> Voxels:
-    """Average each `factor` rows; the last group may have fewer."""
+def _bin_rows(plane: Sums, factor: int) -> Sums:
+    """Average each `factor` rows, in 64 bits; the last group may have fewer."""
     complete = plane.shape[0] // factor
-    binned = np.zeros((-(-plane.shape[0] // factor), plane.shape[1]), np.float32)
+    binned = np.zeros((-(-plane.shape[0] // factor), plane.shape[1]))
     for phase in range(factor):
         rows = plane[phase::factor]
         binned[: len(rows)] += rows
-    binned[:complete] *= np.float32(1 / factor)
-    binned[complete:] *= np.float32(1 / max(plane.shape[0] - complete * factor, 1))
+    binned[:complete] *= 1 / factor
+    binned[complete:] *= 1 / max(plane.shape[0] - complete * factor, 1)
     return binned
 
 
 def array_statistics(data: Voxels) -> Statistics:
     """Return the statistics of a small array of finite values."""
-    values = np.percentile(data, PERCENTILES)
-    low, high = float(values[0]), float(values[-1])
-    high = high if high > low else low + 1.0
-    counts, _ = np.histogram(np.clip(data, low, high), _BINS, (low, high))
+    percentiles, histogram = distribution(data.reshape(-1))
+    wide = data.astype(np.float64)
     return Statistics(
         count=data.size,
         non_finite=0,
         minimum=float(data.min()),
         maximum=float(data.max()),
-        mean=float(data.mean(dtype=np.float64)),
-        std=float(data.std(dtype=np.float64)),
-        percentiles={key: float(value) for key, value in zip(PERCENTILES, values, strict=True)},
-        histogram=Histogram(low=low, high=high, counts=tuple(int(count) for count in counts)),
+        mean=float(wide.mean()),
+        std=float(wide.std()),
+        percentiles=percentiles,
+        histogram=histogram,
     )
 
 

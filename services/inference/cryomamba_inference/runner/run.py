@@ -232,6 +232,7 @@ class _Run:
             self._header.voxel_size_A,
             statistics,
             read=self._read,
+            header_labels=self._header.labels,
             scratch=self._folder,
             threads=self._threads,
             compute_slot=self._compute_slot,
