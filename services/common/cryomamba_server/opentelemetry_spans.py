@@ -14,7 +14,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from cryomamba._version import __version__
 from cryomamba.wire.trace_context import TraceContext
-from cryomamba_server.tracing import Attribute
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
@@ -60,7 +59,7 @@ class RecordedSpan:
         """Give it another name."""
         self._span.update_name(name)
 
-    def set(self, name: str, value: Attribute | None) -> None:
+    def set(self, name: str, value: str | float | bool | None) -> None:
         """Set an attribute."""
         if value is not None:
             self._span.set_attribute(name, value)
