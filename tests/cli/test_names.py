@@ -13,11 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.cli.conftest import write_ball
 from typer.testing import Result
 
+from cryomamba.errors import JobFailedError
 from cryomamba.models.events import ConnectionEvent
+from cryomamba.picks import Picks, TomogramInfo, write_csv
+from cryomamba_cli import output
 from cryomamba_cli.reporter import BarReporter, PlainReporter
 
 Cli = Callable[..., Result]
@@ -105,20 +109,29 @@ def test_a_folder_with_such_names_is_a_batch(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_the_formats_take_such_names(cli: Cli, tmp_path: Path) -> None:
-    """Tables, meshes and images of a tomogram whose name is not UTF-8 are written, and say it as text."""
+    """Tables and images of a tomogram whose name is not UTF-8 are written; a STAR file has the name as text."""
     odd = os.fsdecode(b"n\xff")
-    write_ball(tmp_path / f"{odd}.mrc", 16)
-    mask = f"{odd}__m.mrc"
-    assert (
-        cli(
-            "segment", f"{odd}.mrc", "-e", "threshold", "-o", mask, "--nifti", "--nrrd", "--format", "ome.zarr"
-        ).exit_code
-        == 0
-    )
-    points = cli("surface", mask, "-o", "points.star", "-o", "points.csv", "--thickness", "40", "--spacing", "40")
-    assert points.exit_code == 0, points.stderr
-    assert "n\\xff" in (tmp_path / "points.star").read_text(encoding="utf-8")
-    assert cli("export", "points.csv", "-o", "again.star", "--tomogram", mask).exit_code == 0
+    write_ball(tmp_path / f"{odd}.mrc", 12)
+    formats = ("--nifti", "--nrrd", "--format", "ome.zarr")
+    done = cli("segment", f"{odd}.mrc", "-e", "threshold", "-o", f"{odd}__m.mrc", *formats)
+    assert done.exit_code == 0, done.stderr
+    picks = Picks(np.full((2, 3), 4.0), np.ones(2), np.ones(2, np.int64))
+    write_csv(picks, tmp_path / f"{odd}.csv", TomogramInfo((12, 12, 12), (10.0, 10.0, 10.0), odd))
+    done = cli("export", f"{odd}.csv", "-o", f"{odd}.star")
+    assert done.exit_code == 0, done.stderr
+    assert "n\\xff" in (tmp_path / f"{odd}.star").read_text(encoding="utf-8")
+
+
+def test_jobs_show_and_watch_print_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every way in which these commands print what a server has sent escapes it: tables, facts, lines and errors."""
+    output.table(["NAME"], [[HOSTILE]])
+    output.facts([(HOSTILE, HOSTILE)])
+    output.say(HOSTILE)
+    output.note(HOSTILE)
+    output.print_error(JobFailedError(HOSTILE, hint=HOSTILE, details={"log": [HOSTILE]}))
+    printed = "".join(capsys.readouterr())
+    assert printed.count(SHOWN) == 8
+    assert not CONTROL.search(printed.encode())
 
 
 class Terminal:
