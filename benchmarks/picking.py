@@ -2,9 +2,9 @@
 
 Volumes with a missing wedge of ±60°, at 14 Å if nothing else is said, everything else left open. *clean* holds nothing
 but what is looked for; *crowded* has membranes, gold, macromolecules and vacuum above and below, *few* and *many*
-likewise with other numbers; *organelles* are scenes of another make (`scenes/organelles.py`) with its microscope and
-its ribosomes, half of them on membranes. Noise is the deviation in a voxel of 10 Å in units of a leaflet's density.
-Seeds from 6001 and from 7001 on were looked at while the engines were made, those here were not.
+likewise with other numbers; *organelles* are phantoms of that family, with spheres of 240 Å, half of them on membranes.
+Noise is the deviation in a voxel of 10 Å in units of a leaflet's density. Seeds from 6001 and from 7001 on were looked
+at while the engines were made, those here were not.
 
 *particles* (210 Å; ribosomes 240 Å): a pick within half a diameter of a particle that no other pick has is right; F1 of
 the picks at the automatic and at the best threshold, beside scikit-image's `blob_log`, with the contrast told to it, at
@@ -32,10 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.membrane_quality import best_f1
 from benchmarks.peers import ridge_filters
+from benchmarks.peers.best_threshold import best_f1
 from benchmarks.runner_memory import MIB, measure_engine
-from benchmarks.scenes import organelles
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -132,14 +131,13 @@ def inside(places_A: Places, phantom: Phantom, label: int) -> Places:
 
 def seen_particles(scene: str, seed: int, noise: float) -> Seen:
     """Make a scene with particles."""
+    parameters = {"particle_diameter_A": PARTICLE_A, **PARTICLE_SCENES.get(scene, {})}
     if scene == ORGANELLES:
-        made = organelles.make(SHAPE, VOXEL_A, seed=seed, noise=noise)
-        return Seen(made.density, made.ribosomes_A.astype(np.float64), RIBOSOME_A)
-    parameters = {"particle_diameter_A": PARTICLE_A, **PARTICLE_SCENES[scene]}
+        parameters = {"family": ORGANELLES, "particle_diameter_A": RIBOSOME_A}
     phantom = synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=VOXEL_A, seed=seed, noise=noise, **parameters))
     label = next(value for value, name in LABELS.items() if name == "particle")
     places_A = inside(np.asarray(phantom.particles_A, np.float64), phantom, label)
-    return Seen(phantom.density, places_A, PARTICLE_A)
+    return Seen(phantom.density, places_A, parameters["particle_diameter_A"])
 
 
 def seen_lines(phantom: Phantom) -> Places:

@@ -18,7 +18,7 @@ from cryomamba.masks.medial_surface import medial_surface
 from cryomamba.masks.sampling import SurfaceSampler
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.synth import Phantom, PhantomSpec, synthesize
-from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
+from cryomamba.synth.spec import MEMBRANE
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 
 IMAGES = Path(__file__).parent / "images"
@@ -51,7 +51,7 @@ def panels(noise: float) -> list[NDArray[np.uint8]]:
     """Return the density (mean of five planes), the scores, and the mask against the truth."""
     phantom, scores, whole = found(noise)
     mask = whole[PLANE] > 0
-    true = np.isin(phantom.ground_truth[PLANE], (MEMBRANE, MEMBRANE_IN_WEDGE))
+    true = phantom.ground_truth[PLANE] == MEMBRANE
     density = grey(phantom.density[PLANE - 2 : PLANE + 3].mean(axis=0))
     shown = (density * 0.7).astype(np.uint8)
     for where, colour in ((mask & true, FOUND), (true & ~mask, MISSED), (mask & ~true, WRONG)):

@@ -87,6 +87,7 @@ _add(
     SEGMENTATION,
     synth,
     "cryomamba synth phantom.mrc",
+    "cryomamba synth mitochondria.mrc --family cristae --voxel-size 12 -p noise=1",
     "cryomamba synth small.mrc --shape 64 --voxel-size 14 --seed 3 -p noise=4 -p vesicles=2",
 )
 _add(

@@ -50,6 +50,8 @@ class BatchItem:
         Run time, of the earlier run if skipped.
     labels : list of dict
         Statistics of each label.
+    warnings : tuple of str
+        Codes of what should be checked.
     error : str
         The error with its hint.
     """
@@ -58,6 +60,7 @@ class BatchItem:
     state: State = "waiting"
     seconds: float = 0.0
     labels: list[dict[str, Any]] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -130,7 +133,7 @@ def mask_paths(tomograms: Sequence[Path], folder: Path, engine: str) -> dict[Pat
 
 
 def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -> None:
-    """Refuse a batch that would write onto one of its tomograms, or onto a table that is not a summary.
+    """Refuse a batch that would write onto one of its inputs, or onto a table that is not a summary.
 
     Whether a result may replace an earlier one is decided when its turn comes, see :func:`run_batch`.
 
@@ -150,7 +153,8 @@ def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -
                     hint="Move it away, or overwrite it with --force.",
                 )
     files = [path for task in tasks for path in (*task.files, provenance_path(task.mask))]
-    require_outputs([summary, *files], inputs=[task.tomogram for task in tasks], replace=True, folder=folder)
+    inputs = [path for task in tasks for path in task.inputs]
+    require_outputs([summary, *files], inputs=inputs, replace=True, folder=folder)
 
 
 def run_batch(
@@ -216,18 +220,21 @@ def _process(
         existing = existing_result(task, recipe)
         if existing is not None:
             item.state, item.seconds, item.labels = "skipped", existing["seconds"], existing["labels"]
+            item.warnings = tuple(existing.get("warnings", ()))
             return
         require_replaceable(task)
     source = fingerprint(task.tomogram)
     started = time.monotonic()
     statistics = segment(task)
     item.state, item.seconds, item.labels = "done", time.monotonic() - started, list(statistics["labels"])
+    item.warnings = tuple(warning["code"] for warning in statistics.get("warnings", ()))
     record = {
         "recipe": recipe,
         "input": source,
         "mask": file_state(task.mask),
         "seconds": round(item.seconds, 3),
         "labels": item.labels,
+        "warnings": item.warnings,
     }
     write_provenance(task.mask, record)
 
@@ -236,7 +243,8 @@ def write_summary(items: Sequence[BatchItem], path: Path) -> None:
     """Write the table of a batch: one row per tomogram, three columns per label."""
     names = list(dict.fromkeys(label["name"] for item in items for label in item.labels))
     header = [*_COLUMNS]
-    header += [f"{name}_{what}" for name in names for what in ("voxels", "volume_nm3", "components")] + ["error"]
+    header += [f"{name}_{what}" for name in names for what in ("voxels", "volume_nm3", "components")]
+    header += ["warnings", "error"]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(header)
@@ -244,7 +252,7 @@ def write_summary(items: Sequence[BatchItem], path: Path) -> None:
         by_name = {label["name"]: label for label in item.labels}
         cells = [cell for name in names for cell in _cells(by_name.get(name))]
         mask = item.task.mask if item.state in {"done", "skipped"} else ""
-        row = [item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, item.error]
+        row = [item.task.tomogram, item.state, mask, f"{item.seconds:.1f}", *cells, " ".join(item.warnings), item.error]
         writer.writerow([printable(str(cell)) for cell in row])
     write_atomically(path, table.getvalue())
 

@@ -18,7 +18,7 @@ from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.options import Json
 from cryomamba_cli.remote_run import cancel_interrupted
-from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
+from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import result_path
 from cryomamba_cli.run import require_server
 from cryomamba_cli.signals import Interrupted, Interrupts, interruptible
@@ -192,16 +192,15 @@ def through_gateway(
 def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -> dict[str, Any]:
     """Score the mask against the ground truth, draw the picture, and collect the results."""
     from cryomamba.synth import score_mask
-    from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
+    from cryomamba.synth.spec import MEMBRANE
     from cryomamba.volumes import open_volume
     from cryomamba_cli.picture import draw, views
 
     with open_volume(files.mask) as mask:
         found = mask.read_native(slice(None), slice(None), slice(None)) != 0
-    in_wedge = phantom.ground_truth == MEMBRANE_IN_WEDGE
-    truth = (phantom.ground_truth == MEMBRANE) | in_wedge
+    truth = phantom.ground_truth == MEMBRANE
     score = score_mask(found, phantom.ground_truth)
-    visible = score_mask(found, phantom.ground_truth, ignore=in_wedge)
+    visible = score_mask(found, phantom.ground_truth, ignore=phantom.membrane_in_wedge)
     shown = views(phantom.density, found, truth, phantom.voxel_size_A)
     draw(shown, mask_name=f"mask of '{record.engine}', F1 {score.f1:.3f}").save(files.picture)
     return {
@@ -220,7 +219,7 @@ def evaluate(files: Files, phantom: Phantom, record: JobRecord, previews: int) -
 
 def _print_result(result: dict[str, Any]) -> None:
     output.say(f"{result['previews']} previews arrived while the engine '{result['engine']}' was running.")
-    for line in label_lines(result["statistics"]):
+    for line in (*label_lines(result["statistics"]), *finding_lines(result["statistics"])):
         output.say(line)
     output.say(
         f"Score against the whole ground truth: {_score_text(result['score'])}, with a 1-voxel boundary tolerance."

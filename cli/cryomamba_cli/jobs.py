@@ -76,6 +76,7 @@ def show(job: Job, server: Server = None, json: Json = False) -> None:
 
 
 def _facts(record: JobRecord) -> list[tuple[str, str]]:
+    from cryomamba.models.estimates import estimates_line
     from cryomamba_cli.parameters import typed
 
     volume, progress = record.volume, record.progress
@@ -87,13 +88,15 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
         ("engine", record.engine),
         ("parameters", ", ".join(f"{key}={typed(value)}" for key, value in record.params.items())),
         ("volume", f"{volume.name}, {output.triple(volume.shape)} voxels of {output.triple(volume.voxel_size_A)} Å"),
+        ("within", "" if record.within is None else record.within.name),
         (
             "progress",
             f"{progress.fraction:.0%} {progress.stage}, {progress.done_tiles} of {progress.total_tiles} tiles{eta}",
         ),
         ("attempt", str(record.attempt)),
     ]
-    return [(name, value) for name, value in facts if value] + [("warning", text) for text in volume.warnings]
+    facts.append(("estimated", estimates_line(record.estimates)))
+    return [(name, value) for name, value in facts if value] + [("warning", text) for text in record.warning_texts]
 
 
 def watch(job: Job, server: Server = None, json: Json = False) -> None:

@@ -46,6 +46,7 @@ def run_locally(task: Task, display: Reporter, interrupts: Interrupts) -> dict[s
                 on_event=display.event,
                 cancelled=interrupts.pending,
                 formats=tuple(task.exports),
+                within=task.within,
             )
     except Interrupted:
         outcome = "The job is cancelled; nothing was written." if result is None else f"{task.mask} is complete."

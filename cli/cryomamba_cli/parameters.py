@@ -131,9 +131,18 @@ def _parse_as(text: str, form: Schema) -> object:
         case "string":
             return text
         case "array":
-            return json.loads(text if text.startswith("[") else f"[{text}]")
+            return _parse_list(text, form)
         case _:
             return json.loads(text)
+
+
+def _parse_list(text: str, form: Schema) -> object:
+    if text.startswith("["):
+        return json.loads(text)
+    items = form.get("items")
+    if isinstance(items, Mapping) and items.get("type") == "string":
+        return [part.strip() for part in text.split(",")]
+    return json.loads(f"[{text}]")
 
 
 def _boolean(text: str) -> bool:

@@ -44,6 +44,7 @@ def recipe_of(task: Task, schema: Mapping[str, Any]) -> dict[str, Any]:
         "engine": task.engine,
         "parameters": {**defaults, **task.params},
         "voxel_size_A": task.voxel_size_A,
+        "within": None if task.within is None else _content(task.within),
         "files": sorted(path.name for path in task.files),
     }
     plain: dict[str, Any] = json.loads(json.dumps(recipe))
@@ -88,11 +89,16 @@ def _not_replaced(path: Path, what: str) -> ConflictError:
     return ConflictError(f"'{path}' exists and {what}.", hint="Move it away, or overwrite it with --force.")
 
 
-def fingerprint(tomogram: Path) -> dict[str, Any]:
-    """Return the name, size, date and SHA-256 checksum of a tomogram; the name alone if only a server has it."""
-    if not tomogram.exists():
-        return {"name": tomogram.name}
-    return {"name": tomogram.name, **file_state(tomogram), "sha256": _sha256(tomogram)}
+def fingerprint(volume: Path) -> dict[str, Any]:
+    """Return the name, size, date and SHA-256 checksum of a volume; the name alone if only a server has it."""
+    if not volume.exists():
+        return {"name": volume.name}
+    return {"name": volume.name, **file_state(volume), "sha256": _sha256(volume)}
+
+
+def _content(mask: Path) -> dict[str, Any]:
+    """Return the name and SHA-256 checksum of a mask; the name alone if only a server has it."""
+    return {"name": mask.name, "sha256": _sha256(mask) if mask.exists() else None}
 
 
 def file_state(path: Path) -> dict[str, int]:

@@ -39,6 +39,7 @@ def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interr
                 engine=task.engine,
                 params=task.params,
                 voxel_size_A=task.voxel_size_A,
+                within=task.within,
                 name=task.name,
                 progress=interrupts.aborting(partial(display.transfer, name)),
                 reading=interrupts.aborting(_upload_announced(name, display)),

@@ -216,14 +216,34 @@ def state_line(record: JobRecord) -> str:
 
 
 def label_lines(statistics: Mapping[str, Any]) -> list[str]:
-    """Return lines about the result of a job: the number of picks, and the volume of each label."""
+    """Return lines about the result of a job: the number of picks, the region, and the volume of each label."""
     picks = statistics.get("picks")
     found = [] if picks is None else [f"found {picks['objects']} {picks['kind']}{_points(picks)}"]
+    region = statistics.get("within")
+    if region is not None:
+        share = f"{region['fraction']:.2%} of the tomogram, {region['volume_nm3']:.6g} nm³"
+        found.append(f"segmented within {region['mask']}: {region['voxels']} voxels, {share}")
     return found + [
-        f"{label['name']}: {label['voxels']} voxels, {label['fraction']:.2%} of the tomogram, "
-        f"{label['volume_nm3']:.6g} nm³{_area(label)}"
+        f"{label['name']}: {label['voxels']} voxels, {_share(label)}, {label['volume_nm3']:.6g} nm³{_area(label)}"
         for label in statistics["labels"]
     ]
+
+
+def finding_lines(statistics: Mapping[str, Any]) -> list[str]:
+    """Return lines about what an engine has determined by itself, and about what should be checked."""
+    from cryomamba.models.estimates import estimates_line
+
+    estimated = estimates_line(statistics.get("estimates", {}))
+    found = [f"estimated: {estimated}"] if estimated else []
+    for warning in statistics.get("warnings", ()):
+        found.append(f"warning: {warning['message']}")
+        found += [f"         {warning['hint']}"] if warning["hint"] else []
+    return found
+
+
+def _share(label: Mapping[str, Any]) -> str:
+    within = label.get("fraction_within")
+    return f"{label['fraction']:.2%} of the tomogram" if within is None else f"{within:.2%} of the region"
 
 
 def _points(picks: Mapping[str, Any]) -> str:

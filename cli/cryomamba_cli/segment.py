@@ -17,7 +17,7 @@ from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.options import Force, Json, Parameters, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
-from cryomamba_cli.reporter import Reporter, label_lines, stderr_reporter
+from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import mask_path
 from cryomamba_cli.segmentation_task import Task, conversion_paths, convert_mask, export_paths
 from cryomamba_cli.signals import Interrupts, interruptible
@@ -46,6 +46,15 @@ OutDir = Annotated[
 EngineName = Annotated[
     str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
 ]
+Within = Annotated[
+    Path | None,
+    typer.Option(
+        "--within",
+        metavar="MASK.mrc",
+        help="Segment and measure only where this mask is not 0, for example a lamella or a cell. It must have the "
+        "shape and voxel size of the tomogram.",
+    ),
+]
 ComputeServer = Annotated[
     str | None,
     typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
@@ -71,6 +80,7 @@ def segment(
     engine: EngineName = None,
     param: Parameters = None,
     size: VoxelSize = None,
+    within: Within = None,
     server: ComputeServer = None,
     name: JobName = "",
     nifti: Nifti = False,
@@ -101,13 +111,14 @@ def segment(
             requested=requested_formats(info.parameters, params),
             formats=formats or (),
         )
-        return Task(path, mask, info.name, params, override, name, exports, conversion_paths(mask, formats or ()))
+        conversions = conversion_paths(mask, formats or ())
+        return Task(path, mask, info.name, params, override, within, name, exports, conversions)
 
     if out_dir is None:
         path = _single(tomogram)
         task = make(path, mask_path(path, out, info.name))
         folder = task.mask.parent if out is not None and names_folder(out) else None
-        require_outputs(task.files, inputs=[path], replace=force, folder=folder)
+        require_outputs(task.files, inputs=task.inputs, replace=force, folder=folder)
         _run_one(task, server, json=json)
         return
     if out is not None:
@@ -139,7 +150,7 @@ def print_saved(task: Task, statistics: dict[str, Any], *, json: bool) -> None:
     if json:
         output.line({"type": "saved", "job_id": None, "data": {"files": files, "statistics": statistics}})
         return
-    for line in label_lines(statistics):
+    for line in (*label_lines(statistics), *finding_lines(statistics)):
         output.note(line)
     for file in files:
         output.say(file)
@@ -197,7 +208,8 @@ def _line(number: int, total: int, item: BatchItem) -> str:
         case "skipped":
             return f"{start}: skipped, done before"
         case state:
-            return f"{start}: {state} in {output.seconds(item.seconds)}, {item.task.mask}"
+            check = f"; to be checked: {', '.join(item.warnings)}" if item.warnings else ""
+            return f"{start}: {state} in {output.seconds(item.seconds)}, {item.task.mask}{check}"
 
 
 def _fields(number: int, total: int, item: BatchItem) -> dict[str, Any]:
@@ -209,5 +221,6 @@ def _fields(number: int, total: int, item: BatchItem) -> dict[str, Any]:
         "state": item.state,
         "seconds": round(item.seconds, 3),
         "labels": item.labels,
+        "warnings": list(item.warnings),
         "error": item.error,
     }

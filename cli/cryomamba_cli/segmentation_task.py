@@ -25,6 +25,8 @@ class Task:
     params : mapping
     voxel_size_A : tuple of float or None
         Replaces the voxel size of the header (z, y, x).
+    within : Path or None
+        A mask on the tomogram's grid: where to segment.
     name : str
         A label for the job.
     exports : mapping of str to Path
@@ -38,9 +40,15 @@ class Task:
     engine: str
     params: Mapping[str, Any]
     voxel_size_A: Spacing | None = None
+    within: Path | None = None
     name: str = ""
     exports: Mapping[ExportFormat, Path] = field(default_factory=dict)
     conversions: tuple[Path, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """All files that are read: none of them may be written."""
+        return (self.tomogram,) if self.within is None else (self.tomogram, self.within)
 
     @property
     def files(self) -> tuple[Path, ...]:

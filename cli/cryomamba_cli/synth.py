@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryomamba.errors import InvalidRequestError
 from cryomamba.file_names import stem
 from cryomamba.output_paths import MRC, output_file, require_outputs
 from cryomamba_cli import output
@@ -14,18 +15,59 @@ from cryomamba_cli.options import Force, Json, Parameters, numbers, shape
 from cryomamba_cli.result_paths import result_path
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cryomamba.picks import Kind, Picks
     from cryomamba.synth import Phantom, PhantomSpec
 
 
+DEFAULT_SHAPE, DEFAULT_VOXEL_A = "128,256,256", "10"
+
+
+def _list_families(asked: bool) -> None:
+    if asked:
+        from cryomamba.synth import FAMILIES
+
+        output.facts([(name, family.description) for name, family in FAMILIES.items()])
+        raise typer.Exit
+
+
 def synth(
     out: Annotated[str, typer.Argument(metavar="OUT.mrc", help="Tomogram to write (MRC).")],
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="NAME", help="Kind of phantom; --list-families shows them.")
+    ] = None,
+    from_labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-labels",
+            metavar="LABELS",
+            help="Draw membranes where this mask has labels; the labels are the ground truth.",
+        ),
+    ] = None,
+    label: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--label", metavar="N", help="Label of LABELS that is membrane; may be repeated. All, if not given."
+        ),
+    ] = None,
     size: Annotated[
-        str, typer.Option("--shape", metavar="Z,Y,X", help="Size in voxels: one number, or three as z,y,x.")
-    ] = "128,256,256",
+        str | None,
+        typer.Option(
+            "--shape",
+            metavar="Z,Y,X",
+            help="Size in voxels: one number, or three as z,y,x. That of LABELS, or 128,256,256, if not given.",
+        ),
+    ] = None,
     voxel: Annotated[
-        str, typer.Option("--voxel-size", metavar="Å", help="Voxel size in Å: one number, or three as z,y,x.")
-    ] = "10",
+        str | None,
+        typer.Option(
+            "--voxel-size",
+            metavar="Å",
+            help="Voxel size in Å: one number, or three as z,y,x. That of LABELS, or 10, if not given.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tomogram.")] = 0,
     param: Parameters = None,
     truth: Annotated[
@@ -36,18 +78,29 @@ def synth(
             help="Ground-truth mask to write; OUT__truth.mrc next to the tomogram if not given.",
         ),
     ] = None,
+    _listed: Annotated[
+        bool,
+        typer.Option("--list-families", is_eager=True, callback=_list_families, help="List the families and exit."),
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Write a synthetic tomogram with its ground truth: a mask, and tables of particle and filament coordinates."""
     tomogram = output_file(out, MRC)
     mask = result_path(tomogram, "truth") if truth is None else output_file(truth, MRC)
-    spec = phantom_spec(size, voxel, seed, param or [])
+    given = [*([] if family is None else [f"family={family}"]), *(param or [])]
+    labels = None
+    if from_labels is not None:
+        labels, size, voxel = _read_labels(from_labels, label or [], size, voxel)
+        # The labels are the truth wherever they are, unless a lamella is asked for.
+        given += [] if any(one.startswith("lamella=") for one in given) else ["lamella=1"]
+    spec = phantom_spec(size or DEFAULT_SHAPE, voxel or DEFAULT_VOXEL_A, seed, given)
     tables = {kind: mask.with_name(f"{stem(mask)}_{kind}.csv") for kind in _pick_kinds(spec)}
-    require_outputs((tomogram, mask, *tables.values()), replace=force)
+    inputs = () if from_labels is None else (from_labels,)
+    require_outputs((tomogram, mask, *tables.values()), inputs=inputs, replace=force)
     if not json:
         output.note(f"Generating {output.triple(spec.shape)} voxels of {output.triple(spec.voxel_size_A)} Å …")
-    phantom = write_phantom(spec, tomogram, mask)
+    phantom = write_phantom(spec, tomogram, mask, labels)
     write_coordinates(phantom, tables, tomogram)
     fields = _fields(phantom, tomogram, mask, tables)
     if json:
@@ -80,12 +133,40 @@ def phantom_spec(size: str, voxel: str, seed: int, params: list[str]) -> Phantom
         raise invalid_fields(error) from None
 
 
-def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path) -> Phantom:
-    """Generate a phantom and write its density and its ground truth on the same grid."""
+def _read_labels(
+    path: Path, wanted: list[int], size: str | None, voxel: str | None
+) -> tuple[NDArray[np.bool_], str, str]:
+    """Return which voxels of a mask have a wanted label (any but 0 if none is given), its shape and its voxel size."""
+    import numpy as np
+
+    from cryomamba.volumes import inspect, open_volume
+
+    if size is not None:
+        raise InvalidRequestError(
+            "--shape and --from-labels do not go together.", hint="Leave --shape out: the shape is that of the labels."
+        )
+    with open_volume(path) as volume:
+        values = volume.read_native(slice(None), slice(None), slice(None))
+        triple = ",".join(f"{edge:.6g}" for edge in volume.voxel_size_A)
+    if voxel is None and any(warning.code == "voxel_size_missing" for warning in inspect(path).warnings):
+        raise InvalidRequestError(f"'{path}' does not state its voxel size.", hint="Give it with --voxel-size.")
+    if values.dtype.kind not in "iub" and not np.array_equal(values, np.rint(values)):
+        raise InvalidRequestError(
+            f"'{path}' holds a density, not labels: its values are not whole numbers.", hint="Give a mask."
+        )
+    inside = np.isin(values, wanted) if wanted else values != 0
+    if not inside.any():
+        named = f"the labels {', '.join(map(str, wanted))}" if wanted else "labels"
+        raise InvalidRequestError(f"'{path}' has no voxels with {named}.", hint="'cryomamba measure' lists its labels.")
+    return inside, ",".join(map(str, inside.shape)), voxel or triple
+
+
+def write_phantom(spec: PhantomSpec, tomogram: Path, truth: Path, labels: NDArray[np.bool_] | None = None) -> Phantom:
+    """Generate a phantom, from labels if given, and write its density and its ground truth on the same grid."""
     from cryomamba.synth import LABELS, synthesize
     from cryomamba.volumes import MaskWriter, open_volume, write_volume
 
-    phantom = synthesize(spec)
+    phantom = synthesize(spec, labels)
     write_volume(tomogram, phantom.density, phantom.voxel_size_A, label=f"synthetic tomogram, seed {spec.seed}")
     with open_volume(tomogram) as volume, MaskWriter(truth, volume, labels=max(LABELS), engine="truth") as mask:
         mask.write(0, 0, 0, phantom.ground_truth)

@@ -39,7 +39,10 @@ class ErrorCode(StrEnum):
         return member
 
     BAD_REQUEST = "bad_request", "The request is malformed, or a field has an invalid value."
-    INVALID_PARAMETERS = "invalid_parameters", "An engine parameter is unknown, of the wrong type, or out of range."
+    INVALID_PARAMETERS = (
+        "invalid_parameters",
+        "An engine parameter is unknown, of the wrong type, or out of range, or the mask is on another grid.",
+    )
     UNKNOWN_ENGINE = "unknown_engine", "The server has no engine of this name."
     ENGINE_UNAVAILABLE = "engine_unavailable", "The engine is known but cannot run: a package is missing."
     PATH_FORBIDDEN = "path_forbidden", "The path is outside the allowed input directories."

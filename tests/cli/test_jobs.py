@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 import cryomamba
 from cryomamba.models.jobs import JobState
 from cryomamba.testing import DEADLINE_S, Stack
+from cryomamba.volumes import write_volume
 from cryomamba_cli.jobs import State
 
 pytestmark = pytest.mark.system
@@ -39,6 +41,25 @@ def test_engines_and_doctor_query_the_server(url: str, cli: Cli) -> None:
     assert "threshold" in cli("engines", "--server", url).stdout
     results = json.loads(cli("doctor", "--server", url, "--json").stdout)
     assert [result["level"] for result in results if result["what"] == "server"] == ["ok"]
+
+
+def test_what_should_be_checked_is_shown(url: str, server: Stack, cli: Cli) -> None:
+    """A job whose volume has no voxel size and nothing in it says so in the record, in 'show' and after 'segment'."""
+    path = server.home.parent / f"{uuid.uuid4().hex}.mrc"
+    write_volume(path, np.random.default_rng(3).normal(size=(16, 20, 24)).astype(np.float32), 1.0)
+    done = cli("segment", path, "-o", "mask.mrc", "-e", "threshold", "-p", "sigma_A=0", "--server", url)
+    assert "warning: The header gives 1.0 Å per voxel" in done.stderr
+    assert "warning: The mask covers" in done.stderr
+    assert "warning: Whether the features are dark or bright is uncertain" in done.stderr
+    assert "estimated: contrast " in done.stderr
+    [record] = json.loads(cli("jobs", "--limit", "1", "--json").stdout)
+    codes = [warning["code"] for warning in record["warnings"]]
+    assert codes == ["voxel_size_suspect", "contrast_uncertain", "mask_nearly_full"]
+    assert record["estimates"]["contrast_margin"] < 0.2
+    shown = cli("show", record["job_id"]).stdout
+    assert shown.count("1.0 Å per voxel") == 1
+    assert "contrast margin" in shown
+    assert "Give the voxel size in Å" in shown
 
 
 def test_a_job_is_listed_shown_and_watched(url: str, cli: Cli, volume: Path) -> None:

@@ -19,6 +19,7 @@ from typer.testing import Result
 import cryomamba
 from cryomamba.errors import JobFailedError
 from cryomamba.models.jobs import JobState
+from cryomamba.models.masks import MaskSource
 from cryomamba.testing import DEADLINE_S, Stack
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_cli.remote_run import submit_and_download
@@ -41,6 +42,34 @@ def test_a_server_makes_the_same_mask(url: str, cli: Cli, volume: Path, tmp_path
     with open_volume(tmp_path / "there.mrc") as one, open_volume(tmp_path / "here.mrc") as other:
         whole = (slice(None),) * 3
         assert np.array_equal(one.read_native(*whole), other.read_native(*whole))
+
+
+def test_a_mask_limits_the_job_of_a_server(url: str, server: Stack, cli: Cli, volume: Path, tmp_path: Path) -> None:
+    """The same mask as here, byte for byte; a mask that does not fit ends with 2 before there is a job."""
+    lamella = volume.with_name(f"{volume.stem}_lamella.mrc")
+    inside = np.zeros((16, 20, 24), np.int8)
+    inside[2:10, 5:15, 6:20] = 1
+    write_volume(lamella, inside, 10.0)
+    wanted = ("-e", "threshold", "-p", "contrast=bright", "--within", lamella)
+    there = cli("segment", volume, "-o", "there.mrc", *wanted, "--server", url)
+    assert there.exit_code == 0, there.stderr
+    assert f"segmented within {lamella.name}: 1120 voxels" in there.stderr
+    assert cli("segment", volume, "-o", "here.mrc", *wanted).exit_code == 0
+    assert (tmp_path / "there.mrc").read_bytes() == (tmp_path / "here.mrc").read_bytes()
+    [newest] = json.loads(cli("jobs", "--limit", "1", "--server", url, "--json").stdout)
+    assert newest["within"]["name"] == lamella.name
+    # The mask of a job limits another one.
+    with cryomamba.connect(url) as client:
+        again = client.submit(volume, engine="threshold", within=MaskSource(job_id=newest["job_id"])).wait()
+        assert again.record.within is not None
+        assert again.record.within.name == "mask.mrc"
+        [row] = again.statistics()
+        assert 0 < row["fraction_within"] < 1
+    write_volume(lamella, inside, 20.0)
+    refused = cli("segment", volume, "-o", "refused.mrc", *wanted, "--server", url)
+    assert refused.exit_code == 2
+    assert "20 × 20 × 20 Å" in refused.stderr
+    assert not Path("refused.mrc").exists()
 
 
 def test_refusals_of_the_server_are_reported(url: str, cli: Cli, tomogram: Path) -> None:

@@ -67,6 +67,51 @@ def test_invalid_arguments_are_refused_first(
     assert tomogram.read_bytes() == before
 
 
+def write_lamella(path: Path, shape: tuple[int, int, int] = (24, 24, 24), voxel_A: float = 10.0) -> Path:
+    mask = np.zeros(shape, np.int16)
+    mask[:, :12] = 4
+    write_volume(path, mask, voxel_A)
+    return path
+
+
+def test_a_mask_limits_the_segmentation(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
+    """Half of the ball is found, its share of the region is printed, and the statistics have the region."""
+    write_lamella(tmp_path / "lamella.mrc")
+    wanted = ("-e", "threshold", "-p", "contrast=bright", "-p", "sigma_A=10")
+    done = cli("segment", tomogram, *wanted, "--within", "lamella.mrc", "-o", "half.mrc")
+    assert done.exit_code == 0, done.stderr
+    assert "segmented within lamella.mrc: 6912 voxels, 50.00% of the tomogram" in done.stderr
+    assert "% of the region" in done.stderr
+    with mrcfile.open(tmp_path / "half.mrc") as mask:
+        assert mask.data[12, 11, 12] == 1
+        assert not mask.data[:, 12:].any()
+    lines = cli("segment", tomogram, *wanted, "--within", "lamella.mrc", "-o", "half.mrc", "--force", "--json").stdout
+    statistics = json.loads(lines.splitlines()[-1])["data"]["statistics"]
+    assert statistics["within"] == {"mask": "lamella.mrc", "voxels": 6912, "fraction": 0.5, "volume_nm3": 6912.0}
+
+
+def test_the_mask_of_the_region_is_never_overwritten(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
+    """Not even with --force: it is an input."""
+    lamella = write_lamella(tmp_path / "lamella.mrc")
+    before = lamella.read_bytes()
+    done = cli("segment", tomogram, "-e", "threshold", "--within", "lamella.mrc", "-o", "lamella.mrc", "--force")
+    assert done.exit_code == 2
+    assert lamella.read_bytes() == before
+
+
+def test_a_mask_that_does_not_fit_ends_with_2(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
+    """Another shape, another voxel size or an empty mask is refused with a hint, and no mask is written."""
+    write_lamella(tmp_path / "shape.mrc", (24, 24, 20))
+    write_lamella(tmp_path / "size.mrc", voxel_A=5.0)
+    write_volume(tmp_path / "empty.mrc", np.zeros((24, 24, 24), np.int8), 10.0)
+    for name, message in (("shape", "24 × 24 × 20"), ("size", "5 × 5 × 5 Å"), ("empty", "nothing to segment")):
+        done = cli("segment", tomogram, "-e", "threshold", "--within", f"{name}.mrc", "-o", "mask.mrc")
+        assert done.exit_code == 2
+        assert message in done.stderr
+        assert "hint: " in done.stderr
+        assert not (tmp_path / "mask.mrc").exists()
+
+
 def test_an_unusable_volume_ends_with_5(cli: Cli, tmp_path: Path) -> None:
     """A missing file and NaN voxels are errors of the volume."""
     voxels = np.zeros((8, 8, 8), np.float32)

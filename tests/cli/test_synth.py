@@ -77,3 +77,51 @@ def test_synth_refuses_invalid_options(arguments: tuple[str, ...], message: str,
     assert done.exit_code == 2
     assert message in done.stderr
     assert not list(tmp_path.glob("*.mrc"))
+
+
+def test_synth_lists_the_families(cli: Cli) -> None:
+    """The names come with a line each, and no file is named or written."""
+    listed = cli("synth", "--list-families")
+    assert listed.exit_code == 0
+    assert "cristae" in listed.stdout
+    assert "no membranes" in listed.stdout
+
+
+def test_synth_makes_a_phantom_of_a_family(cli: Cli, tmp_path: Path) -> None:
+    """A family sets the parameters that are not given, also a list of texts."""
+    kinds = ("-p", "particle_kinds=ribosome,proteasome", "-p", "particles=2", "-p", "filaments=1")
+    made = cli("synth", "p.mrc", "--family", "cytosol", "--shape", "40", "--voxel-size", "20", *kinds, "--json")
+    assert made.exit_code == 0, made.stderr
+    fields = json.loads(made.stdout)
+    assert fields["spec"]["geometry"] == "none"
+    assert fields["spec"]["particle_kinds"] == ["ribosome", "proteasome"]
+    assert "membrane" not in fields["voxels"]
+    refused = cli("synth", "q.mrc", "--family", "mitochondria")
+    assert refused.exit_code == 2
+    assert "cristae" in refused.stderr
+    assert not (tmp_path / "q.mrc").exists()
+
+
+def test_synth_draws_membranes_where_labels_are(cli: Cli, tmp_path: Path) -> None:
+    """The truth is the chosen label on its own grid; contradictions and files that are no labels are refused."""
+    labels = np.zeros((24, 32, 40), np.int16)
+    labels[:, :, 18:22], labels[:, 4:8, 30:34] = 3, 9
+    with mrcfile.new(tmp_path / "labels.mrc", labels) as file:
+        file.voxel_size = 13.0
+    chosen = ("--from-labels", "labels.mrc", "--label", "3")
+    assert cli("synth", "p.mrc", *chosen, "-p", "noise=0.1", "-p", "fiducials=0").exit_code == 0
+    with mrcfile.open(tmp_path / "p__truth.mrc") as truth, mrcfile.open(tmp_path / "p.mrc") as density:
+        assert np.array_equal(truth.data == 1, labels == 3)
+        assert density.voxel_size.x == pytest.approx(13)
+        assert density.data[labels == 3].mean() < density.data[labels == 0].mean() - 0.2
+    for arguments, message in (
+        ((*chosen, "--shape", "16"), "--shape"),
+        (("--from-labels", "labels.mrc", "--label", "4"), "no voxels with the labels 4"),
+        (("--from-labels", "p.mrc"), "not labels"),
+    ):
+        refused = cli("synth", "q.mrc", *arguments)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+    with mrcfile.open(tmp_path / "labels.mrc", "r+") as file:
+        file.voxel_size = 0
+    assert "voxel size" in cli("synth", "q.mrc", *chosen).stderr

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import cryomamba
-from cryomamba.errors import UnavailableError
+from cryomamba.errors import CryoMambaError
 from cryomamba.models.events import PreviewEvent
 from cryomamba.testing import DEADLINE_S, Stack, wait_until
+from cryomamba.volumes import write_volume
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -34,15 +36,21 @@ _LEGEND = re.compile(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}")
 
 @pytest.fixture(scope="module")
 def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What the gateway reports after jobs that were completed, watched, retried and have failed."""
+    """What the gateway reports after a job that was completed and watched, and one that has failed."""
     home = tmp_path_factory.mktemp("metrics")
-    with Stack(home, env={"CRYOMAMBA_JOB_SECONDS": "10", "CRYOMAMBA_LEASE_S": "5"}) as stack:
+    gone = home / "gone.mrc"
+    write_volume(gone, np.zeros((16, 16, 16), np.float32) + np.arange(16, dtype=np.float32), 10.0)
+    with Stack(home, env={"CRYOMAMBA_LEASE_S": "5"}) as stack:
         stack.start().wait_ready()
         with cryomamba.connect(stack.http_url) as client:
             job = client.submit(shape=(24, 32, 40), engine="demo", params={"seconds": 1})
             assert any(isinstance(event, PreviewEvent) for event in job.watch())
-            with pytest.raises(UnavailableError, match="time limit"):
-                client.submit(shape=(24, 32, 40), engine="demo", params={"seconds": 3600}).wait()
+            stack.stop("inference")
+            failing = client.submit(gone, engine="threshold")
+            gone.unlink()
+            stack.start("inference")
+            with pytest.raises(CryoMambaError):
+                failing.wait()
         assert httpx.get(f"{stack.http_url}/openapi.json", trust_env=False, timeout=DEADLINE_S).is_success
         assert httpx.get(f"{stack.http_url}/nonsense", trust_env=False, timeout=DEADLINE_S).status_code == 404
 
@@ -153,11 +161,11 @@ def test_jobs_are_measured(scrape: str) -> None:
         for sample in family.samples
         if "worker" not in sample.labels
     }
-    assert values["cryomamba_jobs_submitted_total", "demo"] == 2
-    assert values["cryomamba_job_queue_seconds_count", "demo"] >= 2
+    assert values["cryomamba_jobs_submitted_total", "demo"] == 1
+    assert values["cryomamba_job_queue_seconds_count", "demo"] >= 1
     assert values["cryomamba_attempt_seconds_count", "demo", "completed"] == 1
     assert values["cryomamba_attempt_seconds_sum", "demo", "completed"] >= 1
-    assert values["cryomamba_attempts_failed_total", "timeout", "demo"] >= 1
+    assert [key[2] for key in values if key[0] == "cryomamba_attempts_failed_total"] == ["threshold"]
     for name in ("cryomamba_tiles_total", "cryomamba_artifact_bytes_total"):
         assert values[name, "demo"] > 0, name
     for name in ("cryomamba_preview_frames_total", "cryomamba_preview_bytes_total"):

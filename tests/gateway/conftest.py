@@ -121,8 +121,8 @@ class Worker:
             PROGRESS, ProgressReport(job=job.job_id, worker=self.name, attempt=job.attempt, progress=far)
         )
 
-    async def finish(self, job: JobRecord, files: Mapping[str, bytes]) -> None:
-        """Write the files and report the job as finished."""
+    async def finish(self, job: JobRecord, files: Mapping[str, bytes], **found: Any) -> None:
+        """Write the files and report the job as finished, with what was `found`: warnings and estimates."""
         folder = self.artifacts / job.job_id
         folder.mkdir(parents=True, exist_ok=True)
         artifacts = []
@@ -130,7 +130,7 @@ class Worker:
             (folder / name).write_bytes(content)
             digest = hashlib.sha256(content).hexdigest()
             artifacts.append(Artifact(name=name, size_bytes=len(content), sha256=digest))
-        request = Finish(job=job.job_id, worker=self.name, attempt=job.attempt, artifacts=tuple(artifacts))
+        request = Finish(job=job.job_id, worker=self.name, attempt=job.attempt, artifacts=tuple(artifacts), **found)
         await self.channel.request("job.finish", request)
 
     async def fail(self, job: JobRecord, error: JobError) -> None:

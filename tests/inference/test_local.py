@@ -15,7 +15,7 @@ import pytest
 
 from cryomamba.engines.artifacts import ExportFormat
 from cryomamba.engines.registry import Registry, describe
-from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError, VolumeError
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, JobFailedError, VolumeError
 from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.jobs import PreviewOptions, SubmitRequest, VolumeSource
 from cryomamba.volumes import inspect
@@ -204,3 +204,67 @@ def test_engines_are_described(runner: LocalRunner) -> None:
     names = {info.name for info in runner.engines()}
     assert {"demo", "threshold"} <= names
     assert all(info.parameters["type"] == "object" for info in runner.engines() if info.available)
+
+
+def test_a_region_limits_mask_and_statistics(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:
+    """Nothing is found outside, and the statistics give the region's share and volume and the fractions within it."""
+    path, inside = make_volume(), np.zeros((24, 30, 36), np.int8)
+    inside[8:16, 10:20, 12:24] = 1
+    with mrcfile.new(tmp_path / "lamella.mrc") as file:
+        file.set_data(inside)
+        file.voxel_size = 10.0
+    request = request_for(path, params={"contrast": "dark"})
+    within, output = tmp_path / "lamella.mrc", tmp_path / "m.mrc"
+    result = runner.run(path, request, output=output, on_event=lambda _: None, cancelled=never, within=within)
+    with mrcfile.open(result.mask) as mask:
+        found = np.array(mask.data) != 0
+    assert found.any()
+    assert not found[inside == 0].any()
+    region, label = result.statistics["within"], result.statistics["labels"][0]
+    assert region == {"mask": "lamella.mrc", "voxels": 960, "fraction": 960 / inside.size, "volume_nm3": 960.0}
+    assert label["fraction_within"] == found.sum() / 960
+    assert label["fraction"] == found.sum() / inside.size
+    assert result.statistics["input"]["count"] == 960
+
+
+def test_a_mask_that_does_not_fit_is_refused_before_the_work(
+    runner: LocalRunner, make_volume: Any, tmp_path: Path
+) -> None:
+    """No progress is reported, and no file is left."""
+    path, reports = make_volume(), list[LocalEvent]()
+    with mrcfile.new(tmp_path / "other.mrc") as file:
+        file.set_data(np.ones((24, 30, 35), np.int8))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InvalidRequestError, match="24 × 30 × 35"):
+        runner.run(
+            path,
+            request_for(path),
+            output=tmp_path / "m.mrc",
+            on_event=reports.append,
+            cancelled=never,
+            within=tmp_path / "other.mrc",
+        )
+    assert sorted(tmp_path.iterdir()) == before
+    assert reports == []
+
+
+def test_statistics_say_what_was_seen_and_decided(runner: LocalRunner, make_volume: Any, tmp_path: Path) -> None:
+    """Nothing to check in a usual tomogram; of a full mask it is said what to try; what the user set is no estimate."""
+    path = make_volume()
+
+    def statistics(request: SubmitRequest) -> dict[str, Any]:
+        output = tmp_path / "m.mrc"
+        return runner.run(path, request, output=output, on_event=lambda _: None, cancelled=never).statistics
+
+    found = statistics(request_for(path))
+    assert found["warnings"] == []
+    assert found["estimates"]["contrast"] == "dark"
+    assert found["estimates"]["contrast_margin"] > 0.2
+    wrong = request_for(path, params={"contrast": "bright", "method": "value", "value": -3.0}, voxel_size_A=(1.2,) * 3)
+    found = statistics(wrong)
+    assert [warning["code"] for warning in found["warnings"]] == ["voxel_size_unusual", "mask_nearly_full"]
+    assert all(warning["hint"] for warning in found["warnings"])
+    assert found["estimates"] == {}
+    nothing = request_for(path, params={"contrast": "bright", "method": "value", "value": 1000.0})
+    found = statistics(nothing)
+    assert [warning["code"] for warning in found["warnings"]] == ["mask_empty"]

@@ -21,6 +21,7 @@ from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailed
 from cryomamba.models.events import ProgressEvent
 from cryomamba.models.jobs import Artifact, JobRecord, JobState, Progress, SubmitRequest, VolumeSource
 from cryomamba.optional_imports import requires_extra
+from cryomamba.volumes import VolumeWarning
 from napari_cryomamba.app.job_sources import JobSource
 from napari_cryomamba.models.frames import FrameStore, LatestFrame
 from napari_cryomamba.models.job_records import advance, fail, new_record
@@ -90,7 +91,8 @@ class LocalJobs(JobSource):
         record = run.record if run is not None else next((r for r in self.saved() if r.job_id == job_id), None)
         if record is not None and record.state.final:
             self.restarted.emit(job_id)
-            self._start(record.model_copy(update={"errors": (), "cancel_requested": False, "completed_at": None}))
+            again = {"errors": (), "warnings": (), "estimates": {}, "cancel_requested": False, "completed_at": None}
+            self._start(record.model_copy(update=again))
 
     def _start(self, record: JobRecord) -> JobRecord:
         job_id = record.job_id
@@ -141,7 +143,7 @@ class _LocalRun(threading.Thread):
     def run(self) -> None:
         self._advance(JobState.RUNNING, attempt=self._attempt, progress=Progress(stage="preparing"))
         try:
-            artifacts = self._segment()
+            artifacts, statistics = self._segment()
         except CryoMambaError as error:
             self._fail(error)
         except OSError as error:
@@ -151,9 +153,16 @@ class _LocalRun(threading.Thread):
             why = f"The engine failed with {type(error).__name__}: {error}"
             self._fail(JobFailedError(why, hint="Try other parameters, or report it to the engine's authors."))
         else:
-            self._advance(JobState.COMPLETED, progress=Progress(fraction=1.0), artifacts=artifacts, errors=())
+            self._advance(
+                JobState.COMPLETED,
+                progress=Progress(fraction=1.0),
+                artifacts=artifacts,
+                warnings=tuple(VolumeWarning.model_validate(warning) for warning in statistics["warnings"]),
+                estimates=statistics["estimates"],
+                errors=(),
+            )
 
-    def _segment(self) -> tuple[Artifact, ...]:
+    def _segment(self) -> tuple[tuple[Artifact, ...], dict[str, Any]]:
         record, folder = self.record, self._folder
         folder.mkdir(parents=True, exist_ok=True)
         formats = _export_formats(record)
@@ -172,12 +181,14 @@ class _LocalRun(threading.Thread):
             on_event=self._on_event,
             cancelled=self._cancelled.is_set,
             formats=formats,
+            within=None if record.within is None or record.within.path is None else Path(record.within.path),
         )
         for form, path in zip(formats, result.exports, strict=True):
             path.replace(folder / EXPORTS[form].name)
         (folder / STATISTICS.name).write_text(json.dumps(result.statistics), encoding="utf-8")
         found = [folder / kind.name for kind in ARTIFACTS]
-        return tuple(Artifact(name=path.name, size_bytes=path.stat().st_size) for path in found if path.exists())
+        artifacts = tuple(Artifact(name=path.name, size_bytes=path.stat().st_size) for path in found if path.exists())
+        return artifacts, result.statistics
 
     def _fail(self, error: CryoMambaError) -> None:
         if error.code is ErrorCode.CANCELLED:

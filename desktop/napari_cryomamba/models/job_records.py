@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import EventType, JobError, JobEvent, JobRecord, JobState, VolumeSummary
+from cryomamba.models.masks import MaskSummary
 from napari_cryomamba.models.submission import JobSubmission
 
 _EVENTS: Mapping[JobState, EventType] = {
@@ -31,10 +33,15 @@ def new_record(job_id: str, submission: JobSubmission) -> JobRecord:
         volume=VolumeSummary(
             name=meta.name, shape=meta.shape, voxel_size_A=meta.voxel_size_A, path=str(submission.source.path)
         ),
+        within=None if submission.within is None else _mask_summary(submission.within),
         preview=submission.preview,
         created_at=now,
         updated_at=now,
     )
+
+
+def _mask_summary(path: Path) -> MaskSummary:
+    return MaskSummary(name=path.name, path=str(path))
 
 
 def advance(record: JobRecord, state: JobState, **changes: Any) -> JobRecord:  # noqa: ANN401 (a record's fields)

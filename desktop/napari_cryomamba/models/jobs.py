@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from cryomamba.models.estimates import estimates_line
 from cryomamba.models.jobs import JobRecord, JobState, Progress
 from napari_cryomamba.models.notifications import Level, Notification
 
@@ -87,6 +88,17 @@ class Job:
     def can_retry(self) -> bool:
         """Whether it may be queued again."""
         return self.record.state in {JobState.FAILED, JobState.CANCELLED}
+
+    @property
+    def warning_text(self) -> str:
+        """What should be checked, one sentence or two per line; empty if there is nothing."""
+        return "\n".join(f"⚠ {text}" for text in self.record.warning_texts)
+
+    @property
+    def estimates_text(self) -> str:
+        """What the engine has determined by itself, empty if nothing."""
+        line = estimates_line(self.record.estimates)
+        return f"Estimated: {line}" if line else ""
 
     @property
     def error_text(self) -> str:
@@ -202,6 +214,7 @@ def _notifications(known: Job | None, job: Job) -> list[Notification]:
         )
     elif record.state is JobState.COMPLETED:
         found.append(Notification(Level.INFO, "The mask is complete.", context=context))
+        found += [Notification(Level.WARNING, said.message, said.hint, context) for said in record.warnings]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryomamba.models.jobs import PreviewOptions
@@ -23,6 +24,8 @@ class JobSubmission:
         A label for people; the file name if empty.
     preview_interval_s : float
         Least seconds between two previews.
+    within : Path or None
+        A mask of the tomogram: where to segment.
     """
 
     source: Source
@@ -30,6 +33,7 @@ class JobSubmission:
     params: dict[str, Any]
     name: str
     preview_interval_s: float
+    within: Path | None = None
 
     @property
     def title(self) -> str:
@@ -48,6 +52,7 @@ class JobSubmission:
             "voxel_size_A": self.source.meta.voxel_size_A if self.source.corrected else None,
             "engine": self.engine,
             "params": self.params,
+            "within": self.within,
             "name": self.title,
             "preview": self.preview,
         }

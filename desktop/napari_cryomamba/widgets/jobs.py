@@ -24,7 +24,7 @@ _TICK_MS = 500
 
 
 class JobsPanel(QWidget):
-    """The table, buttons for the selected job, its error, and a line about its preview."""
+    """The table, buttons for the selected job, its error, warnings and estimates, and a line about its preview."""
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class JobsPanel(QWidget):
         self.show_all = QCheckBox("Show all jobs on the server", self)
         self.show_all.setChecked(jobs.table.show_all)
         self.error = text_label(color=state_colors().error)
+        self.warnings = text_label(color=state_colors().warning)
+        self.estimates = text_label()
         self.preview = text_label()
         self._build()
         self._timer = QTimer(self)
@@ -69,7 +71,18 @@ class JobsPanel(QWidget):
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         columns.setMinimumSectionSize(64)
         buttons = hbox(self.show_button, self.cancel_button, self.retry_button, self.remove_button)
-        vbox(self, self.table, buttons, self.error, self.preview, self.show_all, margin=4, stretch=self.table)
+        vbox(
+            self,
+            self.table,
+            buttons,
+            self.error,
+            self.warnings,
+            self.estimates,
+            self.preview,
+            self.show_all,
+            margin=4,
+            stretch=self.table,
+        )
 
     def _connect(self, downloads: Downloads) -> None:
         selection = self.table.selectionModel()
@@ -112,6 +125,12 @@ class JobsPanel(QWidget):
         failed = job is not None and job.record.state is JobState.FAILED
         self.error.setText(job.error_text if job is not None and failed else "")
         self.error.setVisible(failed)
+        for label, text in (
+            (self.warnings, "" if job is None else job.warning_text),
+            (self.estimates, "" if job is None else job.estimates_text),
+        ):
+            label.setText(text)
+            label.setVisible(bool(text))
         self._show_preview()
 
     def _show_preview(self) -> None:

@@ -64,7 +64,7 @@ class CryoMambaWidget(QWidget):
         app, viewer = self.controller, self.viewer
         self.connection = ConnectPanel(app.server)
         self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
-        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences)
+        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks)
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from cryomamba.client.submit import UploadMode
@@ -10,12 +13,14 @@ from cryomamba.models.jobs import RETHRESHOLD
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
+from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.form import ParameterForm
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
+from napari_cryomamba.widgets.region import RegionChooser
 
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
 
@@ -23,12 +28,15 @@ UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by pat
 class SegmentPanel(QWidget):
     """Starts jobs with the engines of the server and of this process."""
 
-    def __init__(self, viewer: Viewer, jobs: JobController, server: ServerConnection, preferences: Preferences) -> None:
+    def __init__(
+        self, viewer: Viewer, jobs: JobController, server: ServerConnection, preferences: Preferences, tasks: TaskRunner
+    ) -> None:
         super().__init__()
         self._viewer, self._jobs, self._server, self._preferences = viewer, jobs, server, preferences
         self._shown = ""
         self.tomogram = QComboBox(self)
         self.tomogram.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.region = RegionChooser(viewer, tasks, preferences.folder / "regions", self)
         self.engine = QComboBox(self)
         self.summary = text_label()
         self.form = ParameterForm(self)
@@ -59,7 +67,7 @@ class SegmentPanel(QWidget):
         self.engine.currentTextChanged.connect(self._show_engine)
         self.engine.textActivated.connect(self._save_engine)
         self.form.changed.connect(self._update_buttons)
-        self.tomogram.currentIndexChanged.connect(self._update_buttons)
+        self.tomogram.currentIndexChanged.connect(self._show_tomogram)
         self.interval.valueChanged.connect(self._save_interval)
         self._jobs.engines_changed.connect(self.refresh_engines)
         self._jobs.rejected.connect(self.show_rejection)
@@ -73,6 +81,7 @@ class SegmentPanel(QWidget):
         top = QFormLayout()
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         top.addRow("Tomogram", self.tomogram)
+        top.addRow("Within", self.region)
         top.addRow("Engine", hbox(self.engine, self.reset_button, stretch=self.engine))
         scroll = QScrollArea(self)
         scroll.setWidgetResizable(True)
@@ -103,6 +112,11 @@ class SegmentPanel(QWidget):
         self.tomogram.addItems(names)
         keep = before in names and not selected
         self.tomogram.setCurrentText(before if keep else active.name if active is not None else "")
+        self._show_tomogram()
+
+    def _show_tomogram(self) -> None:
+        layer = self.layer
+        self.region.show_tomogram(source_of(layer) if layer is not None else None)
         self._update_buttons()
 
     def refresh_engines(self) -> None:
@@ -146,15 +160,17 @@ class SegmentPanel(QWidget):
 
     def submit(self) -> None:
         """Submit the job to the server."""
-        submission = self._submission()
-        if submission is not None:
-            self._jobs.submit(submission, self.upload_mode.currentData())
+        mode = self.upload_mode.currentData()
+        self._start(lambda submission: self._jobs.submit(submission, mode))
 
     def run_locally(self) -> None:
         """Segment in this process."""
+        self._start(self._jobs.run_locally)
+
+    def _start(self, start: Callable[[JobSubmission], None]) -> None:
         submission = self._submission()
         if submission is not None:
-            self._jobs.run_locally(submission)
+            self.region.with_mask(submission.source, lambda mask: start(replace(submission, within=mask)))
 
     def _submission(self) -> JobSubmission | None:
         layer = self.layer

@@ -15,13 +15,14 @@ from cryomamba.client import calls
 from cryomamba.client.address import make_transport
 from cryomamba.client.job import AsyncJob
 from cryomamba.client.job_requests import JobRequests
-from cryomamba.client.submit import UploadMode, VolumeSubmission, submit
+from cryomamba.client.submit import JobSubmission, UploadMode, submit
 from cryomamba.client.transport import ProgressCallback
 from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import RETHRESHOLD, JobRecord, JobState, PreviewOptions, SubmitRequest, VolumeSource
+from cryomamba.models.masks import MaskSource
 from cryomamba.models.server import ServerInfo
 from cryomamba.wire.requests import invalid_fields
 
@@ -91,6 +92,7 @@ class AsyncClient(JobRequests):
         voxel_size_A: Spacing | None = None,
         engine: str | None = None,
         params: Mapping[str, Any] | None = None,
+        within: str | os.PathLike[str] | MaskSource | None = None,
         preview: PreviewOptions | None = None,
         name: str = "",
         priority: int = 0,
@@ -115,6 +117,10 @@ class AsyncClient(JobRequests):
             The server's default if not given.
         params : mapping, optional
             The engine's parameters.
+        within : path or MaskSource, optional
+            A mask on the tomogram's grid, such as one of a lamella or a cell; only where it is not 0 is the tomogram
+            segmented and measured. A path is handled like that of `volume`; or give the id of an uploaded file or of a
+            job with a mask, ``MaskSource(job_id=…)``.
         preview : PreviewOptions, optional
             How often and how finely previews are made.
         name : str
@@ -136,13 +142,16 @@ class AsyncClient(JobRequests):
         ------
         ConflictError
             ``volume_not_found``: the server has another file under this path, and this one was not uploaded.
+        InvalidRequestError
+            ``invalid_parameters``: the mask is not on the tomogram's grid, or a parameter is not valid.
         """
 
-        def request(source: VolumeSource) -> SubmitRequest:
+        def request(source: VolumeSource, mask: MaskSource | None) -> SubmitRequest:
             return SubmitRequest(
                 volume=source.model_copy(update={"voxel_size_A": voxel_size_A}),
                 engine=engine,
                 params=dict(params or {}),
+                within=mask,
                 preview=preview or PreviewOptions(),
                 name=name,
                 priority=priority,
@@ -150,12 +159,12 @@ class AsyncClient(JobRequests):
             )
 
         try:
-            if volume is not None and file_id is None and shape is None:
-                submission = VolumeSubmission(self.transport, volume, request, progress, reading, keep)
-                return AsyncJob(self, await submission.run(upload))
-            path = None if volume is None else os.fspath(volume)
-            source = VolumeSource(path=path, shape=shape, file_id=file_id)
-            return AsyncJob(self, await submit(self.transport, request(source)))
+            named = None
+            if volume is None or file_id is not None or shape is not None:
+                path = None if volume is None else os.fspath(volume)
+                named = VolumeSource(path=path, shape=shape, file_id=file_id)
+            submission = JobSubmission(self.transport, volume, named, within, request, progress, reading, keep)
+            return AsyncJob(self, await submission.run(upload))
         except ValidationError as error:
             raise invalid_fields(error) from None
 

@@ -17,6 +17,7 @@ from cryomamba.client.job_requests import JobRequests
 from cryomamba.client.transport import ProgressCallback
 from cryomamba.engines.artifacts import MASK, STATISTICS
 from cryomamba.errors import CryoMambaError
+from cryomamba.models.estimates import estimates_line
 from cryomamba.models.events import Event, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import Artifact, JobRecord, JobState, Progress
@@ -197,6 +198,10 @@ class AsyncJob(JobFields):
         record, progress = self._record, self._record.progress
         rows = {"State": record.state, "Progress": f"{progress.fraction:.0%} {progress.stage}".strip()}
         rows |= {"Engine": record.engine, "Tomogram": record.volume.name, "Job": record.job_id}
+        if record.estimates:
+            rows["Estimated"] = estimates_line(record.estimates)
+        if record.warning_texts:
+            rows["Warnings"] = " ".join(record.warning_texts)
         if record.errors and record.state is JobState.FAILED:
             rows["Error"] = record.errors[-1].message
         return notebook.card(record.name or record.volume.name, rows, self._slice(), fraction=progress.fraction)

@@ -15,24 +15,32 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from cryomamba.engines.passes import Pass as Pass
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks.picks import Kind, Picks
 
 if TYPE_CHECKING:
+    from cryomamba.volumes.metadata import VolumeWarning
     from cryomamba.volumes.statistics import Statistics
 
 Slices = tuple[slice, slice, slice]
 Voxels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Points = npt.NDArray[np.float64]
+Inside = npt.NDArray[np.bool_]
+Estimate = float | str
+CONTRAST: Final = "contrast"
+"""Name of the estimate of the contrast, ``dark`` or ``bright``."""
+CONTRAST_MARGIN: Final = "contrast_margin"
+"""Name of the estimate of how certain the contrast is, from 0 (undecided) to 1; the runner warns of a low one."""
 
 
 class EngineParameters(BaseModel):
@@ -71,10 +79,10 @@ class VolumeContext:
     voxel_size_A : tuple of float
         Ångström along z, y, x.
     statistics : Statistics or None
-        Statistics of the whole volume; None if the engine needs no volume.
+        Statistics of the whole volume, or of the region `within`; None if the engine needs no volume.
     read : callable
-        ``read((z, y, x) slices) -> float32 ZYX``, for samples. Choose what to read by the shape alone, so that the
-        same volume always gives the same result.
+        ``read((z, y, x) slices) -> float32 ZYX``, for samples. Choose what to read by the shape and by `within` alone,
+        so that the same volume always gives the same result.
     header_labels : tuple of str
         Text labels of the file's header; of a result of CryoMamba, one says what it is.
     scratch : Path or None
@@ -88,6 +96,10 @@ class VolumeContext:
     report_progress : callable
         Takes the fraction of the preparation that is done. Call it regularly, in the thread that called `prepare`;
         it raises if the job was cancelled.
+    within : callable or None
+        ``within((z, y, x) slices) -> bool ZYX``, True where the user wants the volume segmented; None for everywhere.
+        Calibrate on these voxels only: what surrounds a lamella or a cell says nothing about it. The rest is the
+        runner's business: it does not compute tiles that are wholly outside, and clears what the others find outside.
     """
 
     shape: Shape
@@ -99,6 +111,7 @@ class VolumeContext:
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     report_progress: Callable[[float], None] = _ignore_progress
+    within: Callable[[Slices], Inside] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,37 +144,6 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """One pass over the whole volume. The last pass of an engine gives the result; earlier ones are coarse previews.
-
-    A coarse preview (any factor but 1) runs on a small binned copy before the volume has been read once, so that
-    people see something within a second. It uses a second engine with the same parameters, prepared on the copy as if
-    that were the volume, with the copy's larger voxels; the whole copy is one tile.
-
-    Attributes
-    ----------
-    stage : str
-        Name of the stage, shown to people while the pass runs.
-    factor : int
-        Binning along every axis. 1 is full resolution, which the last pass and no other must have. 0 lets the runner
-        use the downsampling factor of the preview, which is also the minimum for a coarse preview.
-    voxels : int or None
-        Maximum number of voxels of the binned copy of a coarse preview; the factor is raised until the copy fits.
-    seconds : float
-        Minimum duration of the pass. The runner waits for the rest; a cancel ends the wait.
-    concurrent : bool
-        For a coarse preview that is cheap: compute it in a background thread, if there is a core to spare, while the
-        volume is measured and the engine prepared. Two engines of the class then work at the same time.
-    """
-
-    stage: str = "segmenting"
-    factor: int = 1
-    voxels: int | None = None
-    seconds: float = 0.0
-    concurrent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class TileResult:
     """What an engine with `picks` returns for a tile.
 
@@ -170,8 +152,10 @@ class TileResult:
     labels : ndarray
         Labels or scores of the core.
     points : ndarray of float64, shape (n, k)
-        One row of numbers for each candidate pick in the core; the engine alone interprets the columns. Each
-        candidate must be found by exactly one tile, the one whose core holds it, however the volume is tiled.
+        One row of numbers for each candidate pick in the core. The first three are its position (z, y, x in voxels of
+        the volume), by which the runner leaves out those outside of the region :attr:`VolumeContext.within`; the
+        engine alone interprets the others. Each candidate must be found by exactly one tile, the one whose core holds
+        it, however the volume is tiled.
     """
 
     labels: Labels
@@ -279,6 +263,24 @@ class Engine(ABC, Generic[P]):
         They are kept with the scores. The default is the picks themselves: a higher threshold then keeps fewer.
         """
         return self.finalize_picks(points)
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return what the engine has determined by itself, for ``stats.json``, the job's record and one line to people.
+
+        Called after :meth:`finalize_picks`, in the process that prepared. Names have words joined by ``_`` and the unit
+        last, in the order in which they are shown: `CONTRAST` and `CONTRAST_MARGIN`, then such as ``threshold``,
+        ``noise``, ``tilt_range_deg``. Leave out what the user has set.
+        """
+        return {}
+
+    def warnings(self) -> Sequence[VolumeWarning]:
+        """Return what people should check: each with a stable code, a sentence on what was seen, and what to try.
+
+        Called after :meth:`estimates`. For what only the engine can tell, such as a volume that looks inverted,
+        denoised or padded. The runner itself warns of an empty or nearly full mask, an unusual voxel size and a low
+        `CONTRAST_MARGIN`.
+        """
+        return ()
 
     @abstractmethod
     def predict(self, tile: Tile) -> Labels | TileResult:

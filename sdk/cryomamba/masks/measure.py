@@ -27,7 +27,7 @@ _FIND_SHARE: Final = 0.3
 _MEASURED_VOXELS: Final = 32 * 1024 * 1024
 _ROWS: Final = 4096
 _NUMBERS: Final = ("voxels", "volume_nm3", "surface_nm2", "medial_surface_nm2", "thickness_A", "thickness_sd_A")
-_PLAIN: Final = ("kind", "label", "name", "instance", *_NUMBERS, "instances", "fraction")
+_PLAIN: Final = ("kind", "label", "name", "instance", *_NUMBERS, "instances", "fraction", "fraction_within")
 _TRIPLES: Final = {"centroid_A": ("centroid", "_A"), "box_start": ("box_start", ""), "box_stop": ("box_stop", "")}
 
 
@@ -67,11 +67,24 @@ class Measured(BaseModel):
 
 
 class LabelSummary(Measured):
-    """A label: its name, the fraction of all voxels that have it, and its number of components."""
+    """A label.
+
+    Attributes
+    ----------
+    label : int
+    name : str
+    fraction : float
+        Of all voxels of the mask.
+    fraction_within : float or None
+        Of the voxels of the region to which the segmentation was limited; None if it was not.
+    instances : int
+        Number of components.
+    """
 
     label: int
     name: str
     fraction: float
+    fraction_within: float | None = None
     instances: int
 
 
@@ -99,12 +112,16 @@ class Measurements:
     components: Instances
     _table: ComponentTable
     _names: Mapping[int, str]
+    _region_voxels: int | None = None
 
     @classmethod
-    def of(cls, components: Instances, table: ComponentTable, names: Mapping[int, str]) -> Self:
+    def of(
+        cls, components: Instances, table: ComponentTable, names: Mapping[int, str], region_voxels: int | None = None
+    ) -> Self:
         """Return the measurements of labels and components, from those of components."""
         found = sorted({*names, *np.unique(components.label).tolist()} - {0})
-        return cls(tuple(_label(label, components, table, names) for label in found), components, table, names)
+        labels = tuple(_label(label, components, table, names, region_voxels) for label in found)
+        return cls(labels, components, table, names, region_voxels)
 
     @property
     def count(self) -> int:
@@ -118,7 +135,8 @@ class Measurements:
 
     def with_medial_surface(self, medial_surface_nm2: Floats) -> Measurements:
         """Return the measurements with the area of each component's medial surface."""
-        return self.of(self.components, self._table.with_sums(medial_surface_nm2=medial_surface_nm2), self._names)
+        table = self._table.with_sums(medial_surface_nm2=medial_surface_nm2)
+        return self.of(self.components, table, self._names, self._region_voxels)
 
     def rows(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the fields of the listed components (at most `limit`), the largest first, as plain values."""
@@ -142,6 +160,7 @@ def measure(
     names: Mapping[int, str],
     *,
     shape: bool = True,
+    region_voxels: int | None = None,
     progress: Progress | None = None,
     threads: int = 1,
 ) -> Measurements:
@@ -154,6 +173,8 @@ def measure(
         Names of labels; other labels that occur are named ``label N``.
     shape : bool
         Also measure surface area and thickness, which takes most of the time.
+    region_voxels : int, optional
+        Size of the region to which the segmentation was limited.
     progress : callable, optional
         Called with the fraction done; may raise to stop.
     threads : int
@@ -173,7 +194,7 @@ def measure(
         for done in _measure_shape(components, sums, threads):
             report(share + done * (1 - share))
         table = table.with_sums(**sums.columns())
-    return Measurements.of(components, table, names)
+    return Measurements.of(components, table, names, region_voxels)
 
 
 def write_csv(measured: Measurements, path: Path) -> None:
@@ -193,7 +214,9 @@ def _cells(kind: str, fields: Mapping[str, Any]) -> list[object]:
     return [f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells]
 
 
-def _label(label: int, components: Instances, table: ComponentTable, names: Mapping[int, str]) -> LabelSummary:
+def _label(
+    label: int, components: Instances, table: ComponentTable, names: Mapping[int, str], region_voxels: int | None
+) -> LabelSummary:
     rows = np.flatnonzero(components.label == label)
     fields: dict[str, Any] = {"voxels": 0, "volume_nm3": 0.0}
     if rows.size:
@@ -204,6 +227,7 @@ def _label(label: int, components: Instances, table: ComponentTable, names: Mapp
         label=label,
         name=_name(label, names),
         fraction=fields["voxels"] / math.prod(components.source.shape),
+        fraction_within=None if region_voxels is None else fields["voxels"] / region_voxels,
         instances=listed + int(components.unlisted[rows[listed:] - len(components)].sum()),
         **fields,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 
 def _require_number(value: object) -> object:
@@ -15,6 +15,14 @@ def _require_number(value: object) -> object:
 
 # To annotate int and float: pydantic alone accepts "8" and true, which the published JSON schemas refuse.
 JSON_NUMBER: Final = BeforeValidator(_require_number)
+
+
+JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
+
+
+def is_none(value: object) -> bool:
+    """Whether a value is None: for fields that are left out then, with ``exclude_if``."""
+    return value is None
 
 
 class Record(BaseModel):

@@ -2,69 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from cryomamba.engines.api import Estimate
 from cryomamba.engines.artifacts import MASK, revision_number
 from cryomamba.engines.info import EngineName
-from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, error_from_payload
+from cryomamba.errors import CryoMambaError, ErrorCode, error_from_payload
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.models.base import JSON_NUMBER, Record, Request
+from cryomamba.models.base import JSON_NUMBER, Record, Request, is_none
+from cryomamba.models.base import JobId as JobId
+from cryomamba.models.masks import MaskSource, MaskSummary
+from cryomamba.models.params import PARAMS_MAX_BYTES as PARAMS_MAX_BYTES
+from cryomamba.models.params import Params as Params
+from cryomamba.volumes.metadata import VolumeWarning
 
-PARAMS_MAX_BYTES = 16 * 1024
 DEMO_SIDE_MAX = 1024
 NAME_MAX = 200
 RETHRESHOLD = "rethreshold"
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
 Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
-JobId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False), JSON_NUMBER]
 Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX), JSON_NUMBER]
-
-
-def require_json_serializable(params: dict[str, Any]) -> dict[str, Any]:
-    """Refuse parameters that JSON or the bus cannot carry.
-
-    Raises
-    ------
-    InvalidRequestError
-        ``invalid_parameters``: bytes, times, NaN, text that is not Unicode, deep nesting, or integers beyond 64 bits;
-        ``too_large``: more than 16 KiB.
-    """
-    try:
-        nbytes = len(json.dumps(params, allow_nan=False, ensure_ascii=False).encode())
-        serializable = _integers_fit(params)
-    except (TypeError, ValueError, RecursionError):
-        serializable, nbytes = False, 0
-    if not serializable:
-        raise InvalidRequestError(
-            "The parameters contain a value that JSON cannot represent.",
-            code=ErrorCode.INVALID_PARAMETERS,
-            hint="Use Unicode text, booleans, finite numbers, integers of at most 64 bits, lists and maps.",
-        )
-    if nbytes > PARAMS_MAX_BYTES:
-        raise InvalidRequestError(
-            f"The parameters take {nbytes:,} bytes; {PARAMS_MAX_BYTES:,} are allowed.",
-            code=ErrorCode.TOO_LARGE,
-            hint="Leave out what the engine does not need.",
-        )
-    return params
-
-
-def _integers_fit(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_integers_fit(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return all(_integers_fit(item) for item in value)
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
-
-
-Params = Annotated[dict[str, Any], AfterValidator(require_json_serializable)]
 
 
 class JobState(StrEnum):
@@ -145,6 +108,8 @@ class SubmitRequest(Request):
         Name of an engine; the server's default if empty.
     params : dict
         The engine's parameters; those left out take their defaults.
+    within : MaskSource, optional
+        A mask; only the region where it is not 0 is segmented and measured.
     preview : PreviewOptions
     name : str
         A label for people.
@@ -159,6 +124,8 @@ class SubmitRequest(Request):
     volume: VolumeSource
     engine: EngineName | None = None
     params: Params = Field(default_factory=dict)
+    # An older server refuses fields that it does not know.
+    within: MaskSource | None = Field(None, exclude_if=is_none)
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = ""
     priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = 0
@@ -255,7 +222,17 @@ class JobEvent(Record):
 
 
 class JobRecord(Record):
-    """The present state of a job; the logs name the request that submitted it by its `request_id`."""
+    """The present state of a job.
+
+    Attributes
+    ----------
+    warnings : tuple of VolumeWarning
+        What was seen in the volume or its mask that should be checked; of a completed job.
+    estimates : dict of str to float or str
+        What the engine has determined by itself, such as the contrast; of a completed job.
+    request_id : str
+        Of the request that submitted it; the logs name it by that.
+    """
 
     job_id: str
     state: JobState
@@ -263,12 +240,15 @@ class JobRecord(Record):
     engine: str
     params: dict[str, Any]
     volume: VolumeSummary
+    within: MaskSummary | None = None
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     priority: int = 0
     progress: Progress = Field(default_factory=Progress)
     attempt: int = 0
     cancel_requested: bool = False
     artifacts: tuple[Artifact, ...] = ()
+    warnings: tuple[VolumeWarning, ...] = ()
+    estimates: dict[str, Estimate] = Field(default_factory=dict)
     errors: tuple[JobError, ...] = ()
     created_at: datetime
     started_at: datetime | None = None
@@ -277,6 +257,13 @@ class JobRecord(Record):
     history: tuple[JobEvent, ...] = ()
     owner: str = ""
     request_id: str = ""
+
+    @property
+    def warning_texts(self) -> tuple[str, ...]:
+        """What should be checked, about the header and about the result: sentences for people."""
+        said = [f"{warning.message} {warning.hint}".rstrip() for warning in self.warnings]
+        messages = {warning.message for warning in self.warnings}
+        return (*(text for text in self.volume.warnings if text not in messages), *said)
 
     @property
     def mask(self) -> str | None:

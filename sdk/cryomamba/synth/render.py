@@ -1,38 +1,70 @@
 """Rasterization of a phantom's objects into voxels."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.placement import Membrane, Spheres
-from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
-from cryomamba.synth.surfaces import Sheet, distance, first_order_distance
+from cryomamba.synth.lattice import SampledSurface
+from cryomamba.synth.objects import Filament, Membrane, Spheres
+from cryomamba.synth.profiles import PROFILES, ProfileName
+from cryomamba.synth.spec import FILAMENT, MEMBRANE
+from cryomamba.synth.surfaces import distance, first_order_distance
 
 _BLOCK = 8
 _BLOCKS_AT_ONCE = 64
 _HOLLOW_FROM_A = 150.0
-_ICE_DENSITY = 0.6
+_RIM_A = 15.0
 Points = NDArray[np.float32]
 Indices = NDArray[np.int64]
+Hidden = Callable[[Points], NDArray[np.bool_]]
+"""Returns for the unit normals (n, 3) of membranes whether the tilt series hides them."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Density and labels to draw into, both ZYX, and the voxel size in Å along z, y, x."""
+    """Density, labels and hidden membrane to draw into, all ZYX, and the voxel size in Å along z, y, x.
+
+    A membrane is never covered by another label.
+    """
 
     density: NDArray[np.float32]
     ground_truth: NDArray[np.uint8]
+    hidden: NDArray[np.bool_]
     voxel_size_A: tuple[float, float, float]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int], voxel_size_A: tuple[float, float, float]) -> "Canvas":
+        """Return a canvas with nothing drawn."""
+        return cls(np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.zeros(shape, np.bool_), voxel_size_A)
 
     @property
     def blur_A(self) -> float:
         """Standard deviation in Å of the Gaussian that approximates averaging over a voxel."""
         return float(np.cbrt(np.prod(self.voxel_size_A)) / np.sqrt(12))
 
-    def box(self, low_A: Points, high_A: Points) -> tuple[Indices, Indices]:
+    def slab(self, first: int, last: int) -> "Canvas":
+        """Return the planes from `first` to before `last`; what is drawn there is drawn here."""
+        z = slice(first, last)
+        return Canvas(self.density[z], self.ground_truth[z], self.hidden[z], self.voxel_size_A)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        z, y, x = self.density.shape
+        return z, y, x
+
+    def points(self, voxels: Indices) -> Points:
+        """Return the centres (n, 3) of voxels in Å."""
+        return np.asarray(voxels * np.asarray(self.voxel_size_A, np.float32), np.float32)
+
+    def planes(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]]:
+        """Yield density, labels and hidden membrane of each z."""
+        yield from zip(self.density, self.ground_truth, self.hidden, strict=True)
+
+    def box(self, low_A: NDArray[np.floating], high_A: NDArray[np.floating]) -> tuple[Indices, Indices]:
         """Return the first and the one-past-last voxel (z, y, x) of a box in Å, clipped to the volume."""
         size = np.asarray(self.voxel_size_A)
         first = np.maximum(np.ceil(low_A / size), 0)
@@ -40,34 +72,9 @@ class Canvas:
         return first.astype(np.int64), np.maximum(last, first).astype(np.int64)
 
 
-def _smoothed_gauss(distance_A: Points, sigma: float, blur: float) -> Points:
-    wide = float(np.hypot(sigma, blur))
-    return np.asarray(np.exp(-0.5 * (distance_A / wide) ** 2) * (sigma / wide), np.float32)
-
-
-def _soft_step(outside_A: Points, edge_A: float) -> Points:
+def soft_step(outside_A: Points, edge_A: float) -> Points:
     """Return 1 inside to 0 outside, with a soft edge of about `edge_A`."""
     return np.asarray(0.5 - 0.5 * np.tanh(outside_A * np.float32(2 / edge_A)), np.float32)
-
-
-def bilayer_profile(distance_A: Points, thickness_A: float, blur_A: float) -> Points:
-    """Return the density profile across a bilayer: two dense leaflets and a light core between them.
-
-    The profile is the sum of three Gaussians (Nagle and Tristram-Nagle, BBA 2000), each averaged over the
-    voxel; a leaflet reaches about 1 at fine voxels.
-
-    Parameters
-    ----------
-    distance_A : array of shape (n,)
-        Distance from the midplane of the bilayer in Å.
-    thickness_A : float
-        Thickness in Å; the head groups' centres are 7 Å from either side.
-    blur_A : float
-        Standard deviation of the averaging in Å.
-    """
-    head = thickness_A / 2 - 7
-    leaflets = _smoothed_gauss(distance_A - head, 7, blur_A) + _smoothed_gauss(distance_A + head, 7, blur_A)
-    return leaflets - 0.25 * _smoothed_gauss(distance_A, 6, blur_A)
 
 
 def _near_blocks(canvas: Canvas, membrane: Membrane, band_A: float) -> Iterator[Indices]:
@@ -86,31 +93,60 @@ def _near_blocks(canvas: Canvas, membrane: Membrane, band_A: float) -> Iterator[
             yield near[start : start + _BLOCKS_AT_ONCE]
 
 
-def draw_membrane(canvas: Canvas, membrane: Membrane, max_tilt_deg: float | None) -> None:
-    """Add a membrane to density and labels; parts whose normal lies in the missing wedge get their own label."""
-    size = np.asarray(canvas.voxel_size_A, np.float32)
-    half = 0.5 * membrane.thickness_A
-    band = half + 3 * canvas.blur_A + 15
+def _near_voxels(canvas: Canvas, membrane: Membrane, band_A: float) -> Iterator[tuple[Indices, Points, Points]]:
+    """Yield voxels (n, 3) near the mid-surface, their signed distances (n,) in Å, and unit normals (n, 3)."""
+    if isinstance(membrane.surface, SampledSurface):
+        yield from _near_voxels_of_lattice(canvas, membrane.surface, band_A)
+        return
     within = np.stack(np.meshgrid(*[np.arange(_BLOCK)] * 3, indexing="ij"), -1).reshape(1, -1, 3)
-    steepest = np.inf if max_tilt_deg is None else np.tan(np.radians(max_tilt_deg))
-    for corners in _near_blocks(canvas, membrane, band):
+    for corners in _near_blocks(canvas, membrane, band_A):
         voxels = (corners[:, None] + within).reshape(-1, 3)
         voxels = voxels[(voxels < canvas.density.shape).all(axis=1)]
-        points = (voxels * size).astype(np.float32)
-        close = np.abs(first_order_distance(membrane.surface, points)) < 1.3 * band
-        voxels = voxels[close]
+        points = canvas.points(voxels)
+        close = np.abs(first_order_distance(membrane.surface, points)) < 1.3 * band_A
         away, normal = distance(membrane.surface, points[close])
-        z, y, x = voxels.T
-        profile = bilayer_profile(away, membrane.thickness_A, canvas.blur_A)
-        there = canvas.density[z, y, x]
-        canvas.density[z, y, x] = np.where(np.abs(profile) > np.abs(there), profile, there)
-        in_wedge = np.abs(normal[:, 0]) > steepest * np.abs(normal[:, 2])
-        label = np.where(in_wedge, MEMBRANE_IN_WEDGE, MEMBRANE).astype(np.uint8)
+        yield voxels[close], away, normal
+
+
+def _near_voxels_of_lattice(
+    canvas: Canvas, surface: SampledSurface, band_A: float
+) -> Iterator[tuple[Indices, Points, Points]]:
+    """Yield the same plane by plane: first-order distances everywhere, and one step to the foot point where near."""
+    for z, plane in enumerate(surface.planes(canvas.shape, canvas.voxel_size_A)):
+        slope = np.linalg.norm(plane[..., 1:], axis=-1)
+        y, x = np.nonzero(np.abs(plane[..., 0]) < 1.3 * band_A * slope)
+        near, length = plane[y, x], np.maximum(slope[y, x], 1e-6)
+        away, normal = near[:, 0] / length, near[:, 1:] / length[:, None]
+        voxels = np.stack([np.full(len(y), z), y, x], 1)
+        value, gradient = surface.implicit(canvas.points(voxels) - normal * away[:, None])
+        yield voxels, away + value / np.maximum(np.linalg.norm(gradient, axis=1), 1e-6), normal
+
+
+def draw_membrane(
+    canvas: Canvas, membrane: Membrane, profile: ProfileName = "bilayer", hidden: Hidden | None = None
+) -> None:
+    """Add a membrane to density and labels, and mark what of it is hidden."""
+    half = 0.5 * membrane.thickness_A
+    for voxels, away, normal in _near_voxels(canvas, membrane, half + 3 * canvas.blur_A + 15):
         inside = np.abs(away) <= half
-        canvas.ground_truth[z[inside], y[inside], x[inside]] = label[inside]
+        density = PROFILES[profile](away, membrane.thickness_A, canvas.blur_A)
+        if membrane.bound is not None:
+            beyond = first_order_distance(membrane.bound, canvas.points(voxels))
+            density *= soft_step(beyond, _RIM_A + canvas.blur_A)
+            inside &= beyond <= 0
+        _add_membrane(canvas, voxels, density)
+        canvas.ground_truth[tuple(voxels[inside].T)] = MEMBRANE
+        canvas.hidden[tuple(voxels[inside].T)] = False if hidden is None else hidden(normal[inside])
 
 
-def draw_spheres(canvas: Canvas, spheres: Spheres, label: int | None) -> None:
+def _add_membrane(canvas: Canvas, voxels: Indices, density: Points) -> None:
+    """Where membranes meet, the stronger density counts, so that touching leaflets do not add up."""
+    z, y, x = voxels.T
+    there = canvas.density[z, y, x]
+    canvas.density[z, y, x] = np.where(np.abs(density) > np.abs(there), density, there)
+
+
+def draw_spheres(canvas: Canvas, spheres: Spheres, label: int | None = None) -> None:
     """Add soft-edged spheres to the density and, with a `label`, to the labels."""
     size = np.asarray(canvas.voxel_size_A, np.float32)
     edge = max(8.0, canvas.blur_A * 1.5)
@@ -125,15 +161,20 @@ def draw_spheres(canvas: Canvas, spheres: Spheres, label: int | None) -> None:
         ]
         away = np.sqrt(axes[0][:, None, None] + axes[1][:, None] + axes[2]) - np.float32(0.5 * diameter)
         where = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-        canvas.density[where] += density * _soft_step(away, edge)
+        canvas.density[where] += density * soft_step(away, edge)
         if label is not None:
-            canvas.ground_truth[where][away <= 0] = label
+            _label(canvas.ground_truth[where], away <= 0, label)
 
 
-def draw_filament(canvas: Canvas, line: Points, diameter_A: float, label: int) -> None:
-    """Add a tube around a polyline (n, 3) in Å; a wide one is hollow with a wall of 50 Å."""
+def _label(labels: NDArray[np.uint8], inside: NDArray[np.bool_], label: int) -> None:
+    labels[inside & (labels != MEMBRANE)] = label
+
+
+def draw_filament(canvas: Canvas, filament: Filament, *, tube: bool) -> None:
+    """Label the inside of a filament, and with `tube` add a smooth tube; a wide one is hollow, its wall 50 Å thick."""
     size = np.asarray(canvas.voxel_size_A, np.float32)
-    radius, edge = 0.5 * diameter_A, max(8.0, canvas.blur_A * 1.5)
+    line, radius = filament.line_A, 0.5 * filament.diameter_A
+    edge = max(8.0, canvas.blur_A * 1.5)
     reach = radius + 3 * edge
     first, last = canvas.box(line.min(axis=0) - reach, line.max(axis=0) + reach)
     for z in range(first[0], last[0]):
@@ -144,11 +185,24 @@ def draw_filament(canvas: Canvas, line: Points, diameter_A: float, label: int) -
         rows, columns = np.meshgrid(np.arange(low[1], high[1]), np.arange(low[2], high[2]), indexing="ij")
         points = np.stack([np.full(rows.size, z), rows.ravel(), columns.ravel()], 1) * size
         away = _distance_to_polyline(points.astype(np.float32), nearby).reshape(rows.shape)
-        wall = _soft_step(away - radius, edge)
-        if diameter_A >= _HOLLOW_FROM_A:
-            wall -= _soft_step(away - radius + 50, edge)
-        canvas.density[z, low[1] : high[1], low[2] : high[2]] += wall
-        canvas.ground_truth[z, low[1] : high[1], low[2] : high[2]][away <= radius] = label
+        if tube:
+            wall = soft_step(away - radius, edge)
+            if filament.diameter_A >= _HOLLOW_FROM_A:
+                wall -= soft_step(away - radius + 50, edge)
+            canvas.density[z, low[1] : high[1], low[2] : high[2]] += wall
+        else:
+            # The subunits end at the planes across the ends of the line, a tube has round ends.
+            away[_beyond_ends(points, line).reshape(rows.shape)] = np.inf
+        _label(canvas.ground_truth[z, low[1] : high[1], low[2] : high[2]], away <= radius, FILAMENT)
+
+
+def _beyond_ends(points: Points, line: Points) -> NDArray[np.bool_]:
+    """Return whether points (n, 3) near an end of a line lie past the plane across it."""
+    past_first = (points - line[0]) @ (line[0] - line[1]) > 0
+    past_last = (points - line[-1]) @ (line[-1] - line[-2]) > 0
+    middle = line[len(line) // 2]
+    nearer = [np.linalg.norm(points - end, axis=1) < np.linalg.norm(points - middle, axis=1) for end in line[[0, -1]]]
+    return np.asarray((past_first & nearer[0]) | (past_last & nearer[1]), np.bool_)
 
 
 def _distance_to_polyline(points: Points, line: Points) -> Points:
@@ -159,19 +213,3 @@ def _distance_to_polyline(points: Points, line: Points) -> Points:
         share = np.clip(offset @ segment / (segment @ segment), 0, 1)
         nearest = np.minimum(nearest, np.linalg.norm(offset - share[:, None] * segment, axis=1))
     return nearest
-
-
-def draw_ice(canvas: Canvas, surfaces: tuple[Sheet, Sheet]) -> None:
-    """Add ice between the two surfaces of a lamella, and clear density and labels above and below."""
-    size = np.asarray(canvas.voxel_size_A, np.float32)
-    height, width = canvas.density.shape[1:]
-    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    flat = np.stack([np.zeros(rows.size), rows.ravel() * size[1], columns.ravel() * size[2]], 1)
-    bottom, top = ((-f.implicit(flat.astype(np.float32))[0] / f.normal[0]).reshape(height, width) for f in surfaces)
-    edge = 50.0 + canvas.blur_A
-    for z, (plane, labels) in enumerate(zip(canvas.density, canvas.ground_truth, strict=True)):
-        depth = np.minimum(z * size[0] - bottom, top - z * size[0])
-        inside = _soft_step(-depth.astype(np.float32), edge)
-        plane += _ICE_DENSITY
-        plane *= inside
-        labels[depth < 0] = 0

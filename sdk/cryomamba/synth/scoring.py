@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.spec import MEMBRANE, MEMBRANE_IN_WEDGE
+from cryomamba.synth.spec import MEMBRANE
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def score_thresholds(
     list of MaskScore
         :func:`score_mask` of ``scores >= threshold`` for the thresholds 0 to 255.
     """
-    labelled = _labelled(ground_truth, label)
+    labelled = np.asarray(ground_truth == label, np.bool_)
     counted = np.ones_like(labelled)
     if ignore is not None:
         ignored = labelled & ignore
@@ -66,12 +66,6 @@ def score_thresholds(
     positive, correct = _count_at_least(scores[counted]), _count_at_least(scores[near_labelled])
     found, total = _count_at_least(_dilated(scores, tolerance)[labelled]), int(labelled.sum())
     return [_score(int(c), int(p), int(f), total) for c, p, f in zip(correct, positive, found, strict=True)]
-
-
-def _labelled(ground_truth: NDArray[np.uint8], label: int) -> NDArray[np.bool_]:
-    """Return where the ground truth has `label`; membrane is membrane also where the tilt series cannot see it."""
-    labels = (MEMBRANE, MEMBRANE_IN_WEDGE) if label == MEMBRANE else (label,)
-    return np.asarray(np.isin(ground_truth, labels), np.bool_)
 
 
 def _score(correct: int, positive: int, found: int, total: int) -> MaskScore:

@@ -96,7 +96,7 @@ class Sheet:
 def first_order_distance(surface: Surface, points: Points) -> Points:
     """Return the first-order distance (n,) in Å of `points`: cheap, and accurate near the surface."""
     value, gradient = surface.implicit(points)
-    return np.asarray(value / np.linalg.norm(gradient, axis=1), np.float32)
+    return np.asarray(value / np.maximum(np.linalg.norm(gradient, axis=1), 1e-6), np.float32)
 
 
 def distance(surface: Surface, points: Points, steps: int = 3) -> tuple[Points, Points]:

@@ -42,3 +42,25 @@ def apply_wedge(volume: NDArray[np.float32], voxel_size_A: tuple[float, float, f
         spectrum = np.fft.rfft2(volume[:, rows], axes=(0, 2))
         spectrum *= transfer[:, None, :]
         volume[:, rows] = np.fft.irfft2(spectrum, s=(depth, width), axes=(0, 2))
+
+
+def in_missing_wedge(
+    normals: NDArray[np.float32], max_tilt_deg: float | None, tilt_axes: tuple[str, ...] = ("y",)
+) -> NDArray[np.bool_]:
+    """Return whether unit normals (n, 3) of membranes lie in the missing wedge of all series, so that they are hidden.
+
+    Parameters
+    ----------
+    normals : array of shape (n, 3)
+        Unit normals, z, y, x.
+    max_tilt_deg : float or None
+        Maximum tilt angle in degrees; None: nothing is hidden.
+    tilt_axes : tuple of {"y", "x"}
+        Axis of each tilt series.
+    """
+    if max_tilt_deg is None:
+        return np.zeros(len(normals), np.bool_)
+    across = {"y": normals[:, 2], "x": normals[:, 1]}
+    steepest = np.tan(np.radians(max_tilt_deg))
+    hidden = [np.abs(normals[:, 0]) > steepest * np.abs(across[axis]) for axis in tilt_axes]
+    return np.asarray(np.all(hidden, axis=0), np.bool_)

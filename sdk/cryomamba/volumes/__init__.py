@@ -9,7 +9,7 @@ from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mask_writer import MaskWriter
 from cryomamba.volumes.metadata import ExtendedHeader, VolumeMeta, VolumeWarning
 from cryomamba.volumes.mrc import Volume, inspect, open_volume
-from cryomamba.volumes.statistics import Histogram, Statistics, check_finite_sample, stream_statistics
+from cryomamba.volumes.statistics import Histogram, Statistics, Subset, check_finite_sample, stream_statistics
 from cryomamba.volumes.write import write_volume
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LabelVolume",
     "MaskWriter",
     "Statistics",
+    "Subset",
     "Volume",
     "VolumeMeta",
     "VolumeWarning",

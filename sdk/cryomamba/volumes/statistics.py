@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,25 @@ _BINS = 256
 _LEAST_RELATIVE_RANGE = 1e-6
 _SMALL_NBYTES = 64 << 20
 _SAMPLED_CHUNKS = 64
+_BLOCK_VOXELS = 1 << 22
+
+ReadInside = Callable[[tuple[slice, slice, slice]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """The voxels of a volume that its statistics are restricted to.
+
+    Attributes
+    ----------
+    read : callable
+        ``read((z, y, x) slices) -> bool ZYX``, True for these voxels.
+    count : int
+        How many there are.
+    """
+
+    read: ReadInside
+    count: int
 
 
 class Histogram(BaseModel):
@@ -47,9 +67,9 @@ class Statistics(BaseModel):
     Attributes
     ----------
     count : int
-        Number of voxels.
+        Number of voxels, of the subset if there is one.
     non_finite : int
-        Number of voxels that are NaN or infinite; the other values ignore them.
+        Number of voxels that are NaN or infinite, of the whole volume; the other values ignore them.
     minimum, maximum, mean, std : float
         Over all finite voxels; ``std`` is the population standard deviation.
     percentiles : dict of float to float
@@ -71,7 +91,11 @@ class Statistics(BaseModel):
 
 
 def stream_statistics(
-    volume: Volume, *, progress: Callable[[float], None] | None = None, cancelled: Callable[[], bool] | None = None
+    volume: Volume,
+    *,
+    within: Subset | None = None,
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Statistics:
     """Return the statistics of a volume from one pass in constant memory.
 
@@ -79,6 +103,8 @@ def stream_statistics(
     ----------
     volume : Volume
         Open volume.
+    within : Subset, optional
+        Only these voxels are measured; the whole volume is read.
     progress : callable, optional
         Called with the fraction done, about a hundred times and at the end.
     cancelled : callable, optional
@@ -92,25 +118,28 @@ def stream_statistics(
         ``cancelled``: `cancelled` returned True.
     """
     total = math.prod(volume.shape)
-    stride = sample_stride(total, volume.header.file_shape)
-    moments, sample, done, reported = Moments(), [], 0, 0.0
-    for chunk in volume.chunks():
+    count = total if within is None else within.count
+    stride = sample_stride(count, volume.header.file_shape)
+    moments, sample, done, seen, non_finite, reported = Moments(), [], 0, 0, 0, 0.0
+    for chunk in _whole(volume) if within is None else _inside(volume, within.read):
         if cancelled is not None and cancelled():
             raise JobFailedError("The job was cancelled.", code=ErrorCode.CANCELLED)
-        moments.add(chunk)
-        sample.append(chunk[-done % stride :: stride].astype(np.float32))
-        done += chunk.size
+        moments.add(chunk.values)
+        sample.append(chunk.values[-seen % stride :: stride].astype(np.float32))
+        seen += chunk.values.size
+        done += chunk.read
+        non_finite += chunk.non_finite
         if progress is not None and (done == total or done / total >= reported + 0.01):
             reported = done / total
             progress(reported)
     if not moments.count:
-        raise _not_finite(total, sampled=False)
+        raise _not_finite(moments.non_finite + non_finite, sampled=False)
     sampled = np.concatenate(sample)
     sampled = sampled[np.isfinite(sampled)]
     percentiles, histogram = distribution(sampled if sampled.size else np.array([moments.mean]))
     return Statistics(
-        count=total,
-        non_finite=moments.non_finite,
+        count=count,
+        non_finite=moments.non_finite + non_finite,
         minimum=moments.minimum,
         maximum=moments.maximum,
         mean=moments.mean,
@@ -118,6 +147,32 @@ def stream_statistics(
         percentiles=percentiles,
         histogram=histogram,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Voxels to measure, how many were read for them, and how many of the others are not finite."""
+
+    values: NDArray[np.generic]
+    read: int
+    non_finite: int = 0
+
+
+def _whole(volume: Volume) -> Iterator[_Chunk]:
+    return (_Chunk(values, values.size) for values in volume.chunks())
+
+
+def _inside(volume: Volume, read: ReadInside) -> Iterator[_Chunk]:
+    depth, height, width = volume.shape
+    planes = max(1, _BLOCK_VOXELS // (height * width))
+    rows = min(height, max(1, _BLOCK_VOXELS // width))
+    for z in range(0, depth, planes):
+        for y in range(0, height, rows):
+            where = slice(z, min(z + planes, depth)), slice(y, min(y + rows, height)), slice(0, width)
+            block, inside = volume.read_native(*where), read(where)
+            outside = block[~inside]
+            bad = int(np.count_nonzero(~np.isfinite(outside))) if block.dtype.kind == "f" else 0
+            yield _Chunk(block[inside], block.size, bad)
 
 
 def check_finite_sample(volume: Volume) -> None:

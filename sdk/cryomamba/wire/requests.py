@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from cryomamba.engines.api import Estimate
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.models.base import Record, Request
@@ -24,6 +25,7 @@ from cryomamba.models.jobs import (
     Progress,
     SubmitRequest,
 )
+from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba.wire import messages
 
 Zyx = tuple[float, float, float]
@@ -189,9 +191,17 @@ class ProgressReport(AttemptRef):
 
 
 class Finish(AttemptRef):
-    """``job.finish``: the attempt has published its artifacts; the broker checks them and gives them their names."""
+    """``job.finish``: the attempt has published its artifacts; the broker checks them and gives them their names.
+
+    Attributes
+    ----------
+    warnings, estimates : tuple, dict
+        As in the job's record.
+    """
 
     artifacts: tuple[Artifact, ...]
+    warnings: tuple[VolumeWarning, ...] = ()
+    estimates: dict[str, Estimate] = Field(default_factory=dict)
 
 
 class Fail(AttemptRef):

@@ -202,7 +202,7 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
             "There is no job with this id that has a score map.",
             hint="The record of a completed job lists its files; not every engine writes a score map.",
         ) from None
-    found = _Opened(partial(verify_opened, path=path, roots=(artifacts,)))
+    found = OpenedFile(partial(verify_opened, path=path, roots=(artifacts,)))
     meta = inspect(path, voxel_size_A=volume.voxel_size_A, check=found.check)
     return VolumeSummary(
         name=f"{SCORES.name} of {job_id}",
@@ -222,7 +222,7 @@ def _file_summary(
     real = resolve_below(path, allowed, closed=forbidden)
 
     check = partial(verify_opened, path=real, roots=allowed, closed=forbidden)
-    found = _Opened(check)
+    found = OpenedFile(check)
     meta = inspect(real, voxel_size_A=volume.voxel_size_A, check=found.check)
     # A compressed file would have to be decompressed whole; the worker does that anyway, and checks the voxels.
     if meta.compression is None:
@@ -239,7 +239,7 @@ def _file_summary(
     )
 
 
-class _Opened:
+class OpenedFile:
     """Checks a file as it is opened, and notes its version: that of the header from which the job is described."""
 
     def __init__(self, check: Callable[[int], None]) -> None:
@@ -247,6 +247,7 @@ class _Opened:
         self.version: FileVersion | None = None
 
     def check(self, descriptor: int) -> None:
+        """Check an open file; may raise to refuse it."""
         self._check(descriptor)
         self.version = FileVersion.of(descriptor)
 

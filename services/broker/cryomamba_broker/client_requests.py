@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cryomamba._version import __version__
@@ -33,6 +34,7 @@ from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
 from cryomamba_broker.disk_space import DiskSpace, job_nbytes
 from cryomamba_broker.dispatch import Answer, Caller, Handler, job_answer
+from cryomamba_broker.mask_admission import admit_mask
 from cryomamba_broker.revisions import Revision, stage
 from cryomamba_broker.store import NewJob
 from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
@@ -125,17 +127,29 @@ class ClientRequests:
             return job_answer(known)
         if request.volume.job_id is not None:
             await self._require_visible(request.volume.job_id, visibility)
+        newest_mask = None
+        if request.within is not None and (job_id := request.within.job_id) is not None:
+            newest_mask = (await self._core.store.call(lambda store: store.jobs.get(job_id, visibility))).newest_mask
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new, space = await loop.run_in_executor(self._files, self._admit, request, engines, visibility, current_trace())
+        admitting = partial(self._admit, request, engines, visibility, newest_mask, current_trace())
+        new, space = await loop.run_in_executor(self._files, admitting)
         record = await self._core.change(lambda store: store.submissions.submit(new, visibility, space))
         self._core.claims.wake_all()
         return job_answer(record)
 
     def _admit(
-        self, request: SubmitRequest, engines: Sequence[EngineInfo], visibility: Visibility, trace: TraceContext
+        self,
+        request: SubmitRequest,
+        engines: Sequence[EngineInfo],
+        visibility: Visibility,
+        newest_mask: str | None,
+        trace: TraceContext,
     ) -> tuple[NewJob, DiskSpace]:
         new = admit(request, engines, self._roots, visibility)
+        if request.within is not None:
+            mask = admit_mask(request.within, new.volume, self._roots, visibility, newest_mask)
+            new = replace(new, within=mask)
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
         return replace(new, nbytes=nbytes, trace=trace), self._measure_disk()

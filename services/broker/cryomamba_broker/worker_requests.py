@@ -157,7 +157,12 @@ class WorkerRequests:
         def accept() -> None:
             accept_files(self._artifacts, request.job, request.attempt, request.artifacts)
 
-        return await self._end(request, caller, lambda leases, held: leases.finish(held, request.artifacts, accept))
+        def finish(leases: Leases, held: Attempt) -> Change:
+            return leases.finish(
+                held, request.artifacts, accept, warnings=request.warnings, estimates=request.estimates
+            )
+
+        return await self._end(request, caller, finish)
 
     async def fail(self, request: Fail, caller: Caller) -> Answer:
         """End an attempt with an error."""

@@ -87,7 +87,8 @@ async def find_leftovers(settings: Settings, *, days: float, now: datetime | Non
         Leftover("work", f"{path.parent.name}/{path.name}", path, folder_nbytes(path))
         for path in stale_workspaces(settings.work)
     ]
-    needed = {job.volume.file_id for job in jobs.values() if job.job_id not in gone}
+    kept = [job for job in jobs.values() if job.job_id not in gone]
+    needed = {source.file_id for job in kept for source in (job.volume, job.within) if source is not None}
     return found + [leftover for leftover in _old_uploads(settings.uploads, before) if leftover.name not in needed]
 
 

@@ -22,6 +22,14 @@ SUBMIT: Final[dict[str, Any]] = {
             "priority": 0,
         },
     },
+    "region": {
+        "summary": "A tomogram, limited to a lamella",
+        "value": {
+            "volume": {"path": "tomograms/TS_01.mrc"},
+            "engine": "membrane",
+            "within": {"path": "tomograms/TS_01_lamella.mrc"},
+        },
+    },
     "demo": {"summary": "A demo job", "value": {"volume": {"shape": [64, 64, 64]}}},
     "first": {"summary": "The older form of a demo job", "value": {"volume_shape": [64, 64, 64], "params": {}}},
     "empty": {"summary": "All defaults", "value": {}},

@@ -22,6 +22,7 @@ from cryomamba.models.jobs import (
     SubmitRequest,
     VolumeSource,
 )
+from cryomamba.models.masks import MaskSource
 from cryomamba.models.server import ServerInfo
 
 DEMO_SHAPE: Final = (128, 128, 128)
@@ -141,6 +142,9 @@ class JobRequest(Request):
     params: Params = Field(
         default_factory=dict, description="Parameters of the engine; /v1/server/info has their JSON schema."
     )
+    within: MaskSource | None = Field(
+        None, description="A mask on the volume's grid; only where it is not 0 is the volume segmented and measured."
+    )
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = Field("", description="A label for people.")
     priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = Field(
@@ -164,6 +168,7 @@ class JobRequest(Request):
             volume=volume,
             engine=self.engine,
             params=self.params,
+            within=self.within,
             preview=self.preview,
             name=self.name,
             priority=self.priority,

@@ -10,9 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from cryomamba._version import __version__
 from cryomamba.atomic import sync_folder
 from cryomamba.engines.api import Engine
 from cryomamba.engines.artifacts import (
@@ -29,90 +26,22 @@ from cryomamba.engines.artifacts import (
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import JobFailedError
 from cryomamba.file_names import stem
-from cryomamba.geometry import Shape, Spacing
-from cryomamba.masks.measure import (
-    METHOD,
-    THICKNESS_METHOD,
-    InstanceSummary,
-    LabelSummary,
-    Measurements,
-    measure,
-    write_csv,
-)
-from cryomamba.masks.medial_surface import METHOD as MEDIAL_SURFACE_METHOD
+from cryomamba.masks.measure import Measurements, measure, write_csv
 from cryomamba.masks.membrane_files import MembraneFiles, trace_membranes
 from cryomamba.masks.slabs import LabelSource
-from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import Artifact
-from cryomamba.picks import Kind, Picks, TomogramInfo, write_picks
-from cryomamba.volumes import LabelVolume, Statistics, Volume, open_volume
+from cryomamba.picks import Picks, TomogramInfo, write_picks
+from cryomamba.volumes import LabelVolume, Volume, open_volume
 from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.free_memory import release_free_memory
+from cryomamba_inference.mask_statistics import mask_statistics
 from cryomamba_inference.runner.progress import WRITING
 from cryomamba_inference.runner.task import Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
-INSTANCES_MAX = 1000
 
 _WRITERS: Mapping[ExportFormat, Callable[..., None]] = {"nifti": write_nifti, "nrrd": write_nrrd}
 _READ_NBYTES = 1024 * 1024
-
-
-class PicksSummary(BaseModel):
-    """Summary of the picks: kind, number of points, and number of particles, filaments or membrane components."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Kind
-    points: int
-    objects: int
-
-
-class MaskStatistics(BaseModel):
-    """Contents of ``stats.json``; the same job always gives the same bytes.
-
-    Attributes
-    ----------
-    version : str
-        Of CryoMamba.
-    engine, parameters : str, dict
-        The engine and its parameters, including defaults.
-    volume : str
-        File name of the tomogram; empty if there was none.
-    shape, voxel_size_A : tuple
-        ZYX shape of the tomogram, and the voxel size used, in ångström.
-    input : Statistics or None
-        Statistics of the tomogram's density.
-    threshold : HysteresisThreshold or None
-        The thresholds applied to the scores (0 to 255).
-    medial_surface_method : str or None
-        How medial surfaces were computed, if they were.
-    picks : dict or None
-        If there are picks: their ``kind``, the number of ``points``, and of ``objects`` (particles, filaments or
-        membrane components).
-    instance_count : int
-        Number of connected components.
-    instances : tuple of InstanceSummary
-        The largest thousand components by size; ``stats.csv`` has a hundred thousand.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    version: str = __version__
-    engine: str
-    parameters: dict[str, Any]
-    volume: str
-    shape: Shape
-    voxel_size_A: Spacing
-    input: Statistics | None
-    threshold: HysteresisThreshold | None = None
-    surface_method: str = METHOD
-    thickness_method: str = THICKNESS_METHOD
-    medial_surface_method: str | None = None
-    picks: PicksSummary | None = None
-    labels: tuple[LabelSummary, ...]
-    instance_count: int
-    instances: tuple[InstanceSummary, ...]
 
 
 def write_artifacts(
@@ -165,14 +94,21 @@ def write_artifacts(
             _WRITERS[form](labels, folder / names[-1], labels=True, progress=reporter(number))
         # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
         source, report = LabelSource.of_volume(labels), reporter(len(masks))
-        measured = measure(source, engine.labels, shape=engine.needs_volume, progress=report, threads=threads)
+        measured = measure(
+            source,
+            engine.labels,
+            shape=engine.needs_volume,
+            region_voxels=None if outcome.region is None else outcome.region.voxels,
+            progress=report,
+            threads=threads,
+        )
         picks = outcome.picks
         if options is not None:
             report = reporter(len(masks) + 1)
             measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, report)
             names += written
         write_csv(measured, folder / STATISTICS_TABLE.name)
-    statistics = _statistics(outcome, engine, volume_name, measured, picks)
+    statistics = mask_statistics(outcome, engine, volume_name, measured, picks, surfaces=options is not None)
     text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
     (folder / STATISTICS.name).write_text(text, encoding="utf-8")
     names += [STATISTICS.name, STATISTICS_TABLE.name, *_write_picks(outcome, picks, volume_name)]
@@ -215,32 +151,6 @@ def _trace_membranes(
     )
     points = found.points if options.point_spacing_A is not None else None
     return measured.with_medial_surface(found.medial_surface_nm2), list(names.values()), points
-
-
-def _statistics(
-    outcome: Outcome, engine: Engine[Any], volume_name: str, measured: Measurements, picks: Picks | None
-) -> MaskStatistics:
-    summary = None if picks is None else PicksSummary(kind=picks.kind, points=len(picks), objects=picks.objects)
-    return MaskStatistics(
-        engine=engine.name,
-        parameters=engine.parameters.model_dump(mode="json"),
-        volume=volume_name,
-        shape=outcome.header.shape,
-        voxel_size_A=outcome.header.voxel_size_A,
-        input=outcome.statistics,
-        threshold=outcome.thresholds,
-        medial_surface_method=None if membrane_options(engine) is None else MEDIAL_SURFACE_METHOD,
-        picks=summary,
-        labels=measured.labels,
-        instance_count=measured.count,
-        instances=tuple(measured.instances(INSTANCES_MAX)),
-    )
-
-
-def read_statistics(folder: Path) -> dict[str, Any]:
-    """Return the contents of ``stats.json`` as written by :func:`write_artifacts`."""
-    fields: dict[str, Any] = json.loads((folder / STATISTICS.name).read_text(encoding="utf-8"))
-    return fields
 
 
 def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryomamba.client.bus_requester import BusRequester, Reply
+from cryomamba.engines.api import Estimate
 from cryomamba.errors import (
     ConflictError,
     CryoMambaError,
@@ -24,6 +25,7 @@ from cryomamba.errors import (
 from cryomamba.models.base import Request
 from cryomamba.models.jobs import Artifact, JobError, Progress
 from cryomamba.settings import Settings
+from cryomamba.volumes import VolumeWarning
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.messages import JOB_FAIL, JOB_FINISH, JOB_RENEW, PROGRESS
 from cryomamba.wire.requests import Claimed, Fail, Finish, ProgressReport, Renew, Renewed
@@ -46,6 +48,8 @@ _PROGRESS_INTERVAL_S = 0.5
 @dataclass(frozen=True, slots=True)
 class _Result:
     artifacts: tuple[Artifact, ...] = ()
+    warnings: tuple[VolumeWarning, ...] = ()
+    estimates: dict[str, Estimate] = field(default_factory=dict)
     error: CryoMambaError | None = None
 
 
@@ -111,7 +115,7 @@ class Attempt:
             )
             result = await self._supervise()
             if result.error is None:
-                await self._finish(folder, result.artifacts)
+                await self._finish(folder, result)
             else:
                 await self._fail(result.error)
         except _LeaseLost:
@@ -129,15 +133,22 @@ class Attempt:
                 # The lease will expire, and the broker counts the attempt as lost.
                 log.error("The result of job %s could not be reported: %s", self.job_id, refusal)
 
-    async def _finish(self, folder: Path, artifacts: tuple[Artifact, ...]) -> None:
+    async def _finish(self, folder: Path, result: _Result) -> None:
         # Only the attempt that holds the lease may publish files under their final names.
         renew = Renew(job=self.job_id, worker=self._worker, attempt=self.number)
         await self._request_until_answered(JOB_RENEW, renew)
         self._published = attempt_folder(self._settings.artifacts, self.job_id, self.number)
-        publish(folder, self._published, artifacts)
-        body = Finish(job=self.job_id, worker=self._worker, attempt=self.number, artifacts=artifacts)
+        publish(folder, self._published, result.artifacts)
+        body = Finish(
+            job=self.job_id,
+            worker=self._worker,
+            attempt=self.number,
+            artifacts=result.artifacts,
+            warnings=result.warnings,
+            estimates=result.estimates,
+        )
         await self._request_until_answered(JOB_FINISH, body)
-        for artifact in artifacts:
+        for artifact in result.artifacts:
             about = {"artifact": artifact.name, "bytes": artifact.size_bytes, "sha256": artifact.sha256}
             log.info("Artifact %s of job %s is stored.", artifact.name, self.job_id, extra=about)
         log.info("Job %s is finished.", self.job_id)
@@ -167,7 +178,8 @@ class Attempt:
                 self._progressed.set()
             case "done":
                 artifacts = tuple(Artifact.model_validate(artifact) for artifact in message["artifacts"])
-                self._result.set_result(_Result(artifacts))
+                warnings = tuple(VolumeWarning.model_validate(warning) for warning in message["warnings"])
+                self._result.set_result(_Result(artifacts, warnings, message["estimates"]))
             case "failed":
                 self._result.set_result(_Result(error=error_from_payload(message["error"])))
             case "exited":

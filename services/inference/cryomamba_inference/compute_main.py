@@ -10,32 +10,29 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.artifacts import SCORES, candidates_path
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import ProtocolError
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord, Progress
-from cryomamba.picks import Picks, read_csv
 from cryomamba.settings import Settings
-from cryomamba.volumes import FileVersion, Volume, open_volume, resolve_below, verify_opened
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.trace_context import TraceContext, use_trace
 from cryomamba_inference.artifacts import write_artifacts
 from cryomamba_inference.executor import open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
+from cryomamba_inference.job_files import open_mask, open_tomogram, read_candidates, region_of
+from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.pipe import Message, MessagePipe
 from cryomamba_inference.process_lifetime import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.runner import Control, Task, run_task
 from cryomamba_server import log_context
 from cryomamba_server.logs import configure_logging
-from cryomamba_server.uploaded_files import uploaded_volume
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +92,7 @@ class _JobRunner:
 
     def _handle(self, job: Message) -> None:
         try:
-            artifacts = self._run(job)
+            done = self._run(job)
         except Exception as error:
             failure = as_error(error)
             if isinstance(failure, EngineFailedError):
@@ -105,17 +102,22 @@ class _JobRunner:
                 log.exception("The engine raised an unexpected exception.")
             self._pipe.send("failed", error=failure.payload())
         else:
-            self._pipe.send("done", artifacts=artifacts)
+            self._pipe.send("done", **done)
 
-    def _run(self, job: Message) -> list[dict[str, Any]]:
+    def _run(self, job: Message) -> dict[str, Any]:
         record = JobRecord.model_validate(job["job"])
         folder = Path(job["folder"])
         control: Control = job["control"]
         log.info("Job %s, attempt %d: computing.", record.job_id, job["attempt"])
         engine = self._registry.create(record.engine, record.params)
         events = _PipeEventSink(self._pipe, self._codec)
-        volume = self._open(record, folder)
-        try:
+        with ExitStack() as files:
+            volume, region = open_tomogram(record, self._settings, folder), None
+            if volume is not None:
+                files.enter_context(volume)
+            if record.within is not None:
+                mask = files.enter_context(open_mask(record.within, self._settings, folder))
+                region = region_of(mask, record)
             task = Task(
                 engine=engine,
                 volume=volume,
@@ -126,55 +128,19 @@ class _JobRunner:
                 job_id=record.job_id,
                 attempt=job["attempt"],
                 keep_scores=True,
-                candidates=self._candidates(record),
+                candidates=read_candidates(record, self._settings),
+                within=region,
             )
             outcome = run_task(task, folder, self._executor, control, events)
-        finally:
-            if volume is not None:
-                volume.close()
         name = "" if volume is None else record.volume.name
         threads = self._executor.processes
         artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check, threads=threads)
-        return [artifact.model_dump(mode="json") for artifact in artifacts]
-
-    def _candidates(self, record: JobRecord) -> Picks | None:
-        """Return the candidate picks that belong to the scores that the job re-thresholds."""
-        if record.volume.job_id is None:
-            return None
-        path = candidates_path(self._settings.artifacts / record.volume.job_id / SCORES.name)
-        return read_csv(path) if path.is_file() else None
-
-    def _open(self, record: JobRecord, folder: Path) -> Volume | None:
-        closed: Sequence[Path] = ()
-        if record.volume.job_id is not None:
-            roots: Sequence[Path] = (self._settings.artifacts,)
-            path = resolve_below(f"{record.volume.job_id}/{SCORES.name}", roots)
-        elif record.volume.file_id is not None:
-            roots = (self._settings.uploads,)
-            path = uploaded_volume(self._settings.uploads, record.volume.file_id)
-        elif record.volume.path is not None:
-            roots = self._settings.roots
-            closed = self._settings.own_folders
-            path = resolve_below(record.volume.path, roots, closed=closed)
-        else:
-            return None
-        scratch = folder / "unpacked"
-        scratch.mkdir()
-        verify = partial(verify_opened, path=path, roots=roots, closed=closed)
-        check = partial(_require_submitted, record, verify)
-        volume = open_volume(path, scratch=scratch, check=check)
-        if volume.voxel_size_A != record.volume.voxel_size_A:
-            volume.close()
-            volume = open_volume(path, voxel_size_A=record.volume.voxel_size_A, scratch=scratch, check=check)
-        return volume
-
-
-def _require_submitted(record: JobRecord, verify: Callable[[int], None], descriptor: int) -> None:
-    """Refuse an open file that may not be read, or is not the one for which the job was submitted."""
-    verify(descriptor)
-    submitted = FileVersion.from_text(record.volume.version or "")
-    if submitted is not None:
-        submitted.require_same(FileVersion.of(descriptor), record.volume.name, "after the job was submitted")
+        statistics = read_statistics(folder)
+        return {
+            "artifacts": [artifact.model_dump(mode="json") for artifact in artifacts],
+            "warnings": statistics["warnings"],
+            "estimates": statistics["estimates"],
+        }
 
 
 class _PipeEventSink:

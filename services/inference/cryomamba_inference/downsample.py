@@ -135,6 +135,14 @@ class PreviewCanvas:
         self._layer[where] = np.maximum(self._layer[where], folded)
         self._covered[where] = True
 
+    def cover(self, start: Shape, shape: Shape) -> None:
+        """Add a block of background, as :meth:`put` does with one of zeros."""
+        where = tuple(
+            slice(first // factor, -(-(first + size) // factor))
+            for first, size, factor in zip(start, shape, self.scale, strict=True)
+        )
+        self._covered[where] = True
+
     def layer(self) -> Labels:
         """Return a copy of the current layer alone, 0 where no block was added yet."""
         return self._layer.copy() if self._label is None else self._label[self._layer]

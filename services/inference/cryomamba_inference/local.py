@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
+from cryomamba.masks.region import Region
 from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import RETHRESHOLD, Progress, SubmitRequest
@@ -22,9 +24,10 @@ from cryomamba.picks import Picks, read_csv
 from cryomamba.printable import file_text
 from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
-from cryomamba_inference.artifacts import membrane_options, read_statistics, write_artifacts
+from cryomamba_inference.artifacts import membrane_options, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
+from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.runner import Control, EventSink, Outcome, Task, run_task
 
 LOCAL_JOB = "local"
@@ -76,6 +79,7 @@ class LocalRunner:
         on_event: Callable[[LocalEvent], None],
         cancelled: Callable[[], bool],
         formats: Sequence[ExportFormat] = (),
+        within: Path | None = None,
     ) -> LocalResult:
         """Segment a volume; blocks until it is done. Concurrent runs in different threads are allowed.
 
@@ -84,7 +88,7 @@ class LocalRunner:
         source : Path or None
             The tomogram, any path that this process can read; None for a request with a shape only.
         request : SubmitRequest
-            Engine, parameters, preview options, and the volume's ``voxel_size_A`` and ``shape``, but not its ``path``.
+            Engine, parameters, preview options, and the volume's ``voxel_size_A`` and ``shape``; paths are not used.
         output : Path
             Path of the mask, which appears when it is complete and replaces an existing file. Its directory must
             exist; temporary files are written there.
@@ -96,6 +100,8 @@ class LocalRunner:
             Further files next to the mask, named like it (see ``EXPORTS``): the mask in other formats; its
             score map; tables of picks, and next to the score map the `candidates` for re-thresholding; and the files of
             :class:`~cryomamba.engines.membrane_options.MembraneOptions`.
+        within : Path, optional
+            A mask on the tomogram's grid; only where it is not 0 is the tomogram segmented and measured.
 
         Raises
         ------
@@ -103,12 +109,12 @@ class LocalRunner:
             The volume cannot be used.
         InvalidRequestError
             There is no such engine, a parameter is invalid, the engine with these parameters does not make a
-            requested file, or a file would be written onto the tomogram.
+            requested file, the mask is empty or not on the tomogram's grid, or a file would be written onto an input.
         JobFailedError
             ``cancelled``, or the engine failed. Nothing is left behind.
         """
-        if source is not None:
-            require_not_input((output, *(_export_path(output, form) for form in formats)), (source,))
+        inputs = [path for path in (source, within) if path is not None]
+        require_not_input((output, *(_export_path(output, form) for form in formats)), inputs)
         engine = Registry.discover().create(request.engine, request.params)
         candidates = _candidates(engine, source)
         _require_available(engine, formats, candidates)
@@ -127,7 +133,7 @@ class LocalRunner:
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
-                outcome = _segment(source, request, task, Path(folder), executor, control, events)
+                outcome = _segment(source, request, task, Path(folder), executor, control, events, within)
                 write_artifacts(
                     outcome,
                     engine,
@@ -194,11 +200,22 @@ def _segment(
     executor: TileExecutor,
     control: Control,
     events: EventSink,
+    within: Path | None,
 ) -> Outcome:
-    if source is None:
+    with ExitStack() as files:
+        if source is not None:
+            size = request.volume.voxel_size_A
+            task = replace(task, volume=files.enter_context(open_volume(source, voxel_size_A=size, scratch=folder)))
+        if within is not None:
+            mask = files.enter_context(open_volume(within, scratch=_made(folder / "within")))
+            header = task.header
+            task = replace(task, within=Region.of_volume(mask, header.shape, header.voxel_size_A))
         return run_task(task, folder, executor, control, events)
-    with open_volume(source, voxel_size_A=request.volume.voxel_size_A, scratch=folder) as volume:
-        return run_task(replace(task, volume=volume), folder, executor, control, events)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _export_path(output: Path, form: ExportFormat) -> Path:

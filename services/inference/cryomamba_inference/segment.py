@@ -57,6 +57,7 @@ def segment(
     engine: str | None = None,
     output: str | os.PathLike[str] | None = None,
     voxel_size_A: Spacing | None = None,
+    within: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     **params: Any,  # noqa: ANN401 (each engine has its own; they are checked against its schema)
 ) -> Segmentation:
@@ -73,6 +74,9 @@ def segment(
         is created); the working folder if not given. A mask that is there is replaced, but never the tomogram.
     voxel_size_A : tuple of float, optional
         Ångström (z, y, x), in place of the header's.
+    within : path, optional
+        A mask on the tomogram's grid, such as one of a lamella or a cell; only where it is not 0 is the tomogram
+        segmented and measured.
     progress : callable, optional
         Called in this thread with the progress of the work.
     **params
@@ -87,7 +91,8 @@ def segment(
     VolumeError
         The tomogram cannot be used.
     InvalidRequestError
-        There is no such engine, a parameter does not fit, or the output cannot be written.
+        There is no such engine, a parameter does not fit, the mask is empty or not on the tomogram's grid, or the
+        output cannot be written.
     JobFailedError
         The engine failed. Nothing is left behind.
     """
@@ -97,7 +102,8 @@ def segment(
         raise InvalidRequestError("No engine is installed.", hint="'cryomamba doctor' shows what is missing.")
     target = output_in(output, f"{stem(tomogram)}__{name}.mrc", MRC)
     folder = target.parent if output is not None and names_folder(output) else None
-    require_outputs([target], inputs=[tomogram], replace=True, folder=folder)
+    inputs = [tomogram, *([] if within is None else [Path(within)])]
+    require_outputs([target], inputs=inputs, replace=True, folder=folder)
 
     def on_event(event: ProgressEvent | PreviewEvent) -> None:
         if progress is not None and isinstance(event, ProgressEvent):
@@ -106,6 +112,13 @@ def segment(
     source = VolumeSource(path=file_text(tomogram), voxel_size_A=voxel_size_A)
     # Nobody sees previews, so that none but the last is made.
     request = SubmitRequest(volume=source, engine=name, params=params, preview=PreviewOptions(interval_s=60))
-    result = LocalRunner().run(tomogram, request, output=target, on_event=on_event, cancelled=lambda: False)
+    result = LocalRunner().run(
+        tomogram,
+        request,
+        output=target,
+        on_event=on_event,
+        cancelled=lambda: False,
+        within=None if within is None else Path(within),
+    )
     labels = statistics_rows(result.statistics)
     return Segmentation(result.mask, name, labels, statistics_rows(result.statistics, "instances"))

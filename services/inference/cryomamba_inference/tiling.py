@@ -8,7 +8,7 @@ size in bytes, never on the preview or the number of processes: the same job alw
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +56,11 @@ class TileSpec:
         """Slices of the core in the data that was read."""
         first = _add(self.start, self.read_start, sign=-1)
         return _slices(first, _add(first, self.shape))
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels of the core."""
+        return math.prod(self.shape)
 
     @property
     def centre(self) -> tuple[float, float, float]:
@@ -169,14 +174,21 @@ def _choices(size: int, grid: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class TileOrder:
-    """A queue of a plan's tiles, nearest to the focus (voxel z, y, x) first, or else from the central slice outward.
+    """A queue of tiles, nearest to the focus (voxel z, y, x) first, or else from the central slice outward.
 
-    The same plan and focus always give the same order.
+    The same plan, indices and focus always give the same order.
+
+    Parameters
+    ----------
+    indices : iterable of int, optional
+        The tiles of the plan to queue; all if not given.
     """
 
-    def __init__(self, plan: TilePlan, focus: tuple[float, float, float] | None = None) -> None:
+    def __init__(
+        self, plan: TilePlan, focus: tuple[float, float, float] | None = None, *, indices: Iterable[int] | None = None
+    ) -> None:
         self._plan = plan
-        self._left = list(range(len(plan)))
+        self._left = list(range(len(plan)) if indices is None else indices)
         self.set_focus(focus)
 
     def __len__(self) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from tests.broker.store.store_helpers import ALL, OpenStore, SettableClock, claimed, new_job
 
+from cryomamba.engines.api import Estimate
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.models.jobs import Artifact, JobError, JobState, Progress
 from cryomamba.testing import DEADLINE_S
+from cryomamba.volumes import VolumeWarning
 from cryomamba.wire.requests import ListRequest
 from cryomamba_broker.store import Attempt, Store
 
@@ -116,6 +118,18 @@ def test_the_late_finish_of_a_lost_worker_is_refused(store: Store, time: Settabl
             call()
         assert caught.value.code is ErrorCode.STALE_ATTEMPT
     assert store.leases.finish(attempt, ()).record.state is JobState.COMPLETED
+
+
+def test_what_was_seen_is_kept_with_the_result(store: Store) -> None:
+    """Warnings and estimates are in the record of a completed job, after a restart of the broker too."""
+    store.submissions.submit(new_job(), ALL)
+    record, attempt = claimed(store)
+    assert (record.warnings, record.estimates) == ((), {})
+    warning = VolumeWarning(code="mask_empty", message="The mask is empty.", hint="Look at it.")
+    estimates: dict[str, Estimate] = {"contrast": "dark", "contrast_margin": 0.25}
+    record = store.leases.finish(attempt, (), warnings=[warning], estimates=estimates).record
+    assert (record.warnings, record.estimates) == ((warning,), estimates)
+    assert store.jobs.get(record.job_id, ALL).warnings == (warning,)
 
 
 def test_a_released_lease_is_not_counted_as_an_attempt(store: Store) -> None:

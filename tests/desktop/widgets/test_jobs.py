@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobState, Progress
+from cryomamba.volumes import VolumeWarning
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.net.messages import JobChanged, JobProgressed
 from napari_cryomamba.widgets.job_table import COLUMNS
@@ -72,6 +73,23 @@ def test_a_failed_job_shows_its_error_and_can_be_removed(
     jobs.remove_button.click()
     assert controller.jobs.table.rows == []
     assert settings_file.load().hidden_jobs == ["job-1"]
+
+
+def test_a_completed_job_shows_what_should_be_checked(
+    jobs: JobsPanel, controller: AppController, make_record: RecordMaker
+) -> None:
+    """Warnings with what to try and the engine's estimates stand below the table, and the warnings in the messages."""
+    controller.on_message(JobChanged(make_record()))
+    assert jobs.warnings.isHidden()
+    assert jobs.estimates.isHidden()
+    warning = VolumeWarning(code="mask_empty", message="The mask is empty.", hint="Check the contrast.")
+    found = {"warnings": (warning,), "estimates": {"contrast": "dark", "contrast_margin": 0.05}}
+    controller.on_message(JobChanged(make_record(state=JobState.COMPLETED, n=3, **found)))
+    assert jobs.warnings.text() == "⚠ The mask is empty. Check the contrast."
+    assert jobs.estimates.text() == "Estimated: contrast dark, contrast margin 0.05"
+    assert ("The mask is empty.", "Check the contrast.") in {
+        (entry.text, entry.hint) for entry in controller.notifications.history.entries
+    }
 
 
 def test_the_line_below_tells_how_the_preview_arrives(

@@ -10,7 +10,8 @@ import pytest
 from napari.layers import Layer
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.volumes import write_volume
+from cryomamba.models.jobs import JobState
+from cryomamba.volumes import open_volume, write_volume
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.layers.tomogram import open_tomogram
 from napari_cryomamba.models.jobs import JobKind
@@ -33,7 +34,7 @@ def segment(controller: AppController, viewer: Any, phantom_file: Path, qtbot: A
 
 
 def make_panel(controller: AppController, viewer: Any, qtbot: Any) -> SegmentPanel:
-    found = SegmentPanel(viewer, controller.jobs, controller.server, controller.preferences)
+    found = SegmentPanel(viewer, controller.jobs, controller.server, controller.preferences, controller.tasks)
     qtbot.addWidget(found)
     return found
 
@@ -94,3 +95,59 @@ def test_rethreshold_is_not_offered_for_tomograms(segment: SegmentPanel) -> None
     """It needs a score map, so the Mask tab offers it."""
     assert segment.engine.findText("threshold") >= 0
     assert segment.engine.findText("rethreshold") < 0
+
+
+def test_a_mask_of_the_viewer_limits_a_job(
+    segment: SegmentPanel, controller: AppController, viewer: Any, wait_for: WaitFor
+) -> None:
+    """Masks of its shape are offered; the job gets the chosen one with its edits, and finds nothing outside."""
+    viewer.add_labels(np.zeros((8, 8, 8), np.uint8), name="another grid")
+    layer = viewer.add_labels(np.zeros((48, 96, 96), np.uint8), name="my lamella")
+    titles = [segment.region.chooser.itemText(row) for row in range(segment.region.chooser.count())]
+    assert titles == ["whole tomogram", "my lamella"]
+    segment.region.chooser.setCurrentText("my lamella")
+    layer.data[10:30, 20:60, 20:60] = 1
+    segment.local_button.click()
+    wait_for(lambda: controller.jobs.table.rows and controller.jobs.table.rows[0].record.state.final)
+    record = controller.jobs.table.rows[0].record
+    assert record.state is JobState.COMPLETED, record.errors
+    assert record.within is not None
+    assert record.within.name.startswith("my-lamella")
+    mask = controller.jobs.local.file(record.job_id, "mask.mrc")
+    with open_volume(mask) as volume:
+        found = volume.read_native(*[slice(None)] * 3) != 0
+    assert found.any()
+    assert not found[np.asarray(layer.data) == 0].any()
+
+
+def test_a_mask_file_is_checked_before_the_job(
+    segment: SegmentPanel, controller: AppController, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    """One on another grid is refused with a message and starts no job; one that fits goes with the job."""
+    write_volume(tmp_path / "binned.mrc", np.ones((24, 48, 48), np.int8), 26.0)
+    segment.region.choose(tmp_path / "binned.mrc")
+    assert segment.region.chooser.currentText() == "binned.mrc"
+    segment.local_button.click()
+    wait_for(lambda: controller.notifications.history.entries)
+    assert "24 × 48 × 48 voxels" in controller.notifications.history.entries[-1].text
+    assert controller.jobs.table.rows == []
+    write_volume(tmp_path / "fits.mrc", np.ones((48, 96, 96), np.int8), 13.0)
+    segment.region.choose(tmp_path / "fits.mrc")
+    segment.local_button.click()
+    [job] = wait_for(lambda: controller.jobs.table.rows)
+    assert job.record.within.path == str(tmp_path / "fits.mrc")
+    wait_for(lambda: controller.jobs.table.rows[0].record.state.final)
+
+
+def test_without_a_choice_the_whole_tomogram_is_segmented(
+    segment: SegmentPanel, controller: AppController, viewer: Any, wait_for: WaitFor
+) -> None:
+    """Also after the chosen mask was removed from the viewer."""
+    layer = viewer.add_labels(np.ones((48, 96, 96), np.uint8), name="gone")
+    segment.region.chooser.setCurrentText("gone")
+    viewer.layers.remove(layer)
+    assert segment.region.chooser.currentText() == "whole tomogram"
+    segment.local_button.click()
+    [job] = controller.jobs.table.rows
+    assert job.record.within is None
+    wait_for(lambda: controller.jobs.table.rows[0].record.state.final)

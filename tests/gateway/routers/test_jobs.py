@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError
+from cryomamba.volumes import write_volume
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services, Worker
@@ -39,6 +41,22 @@ async def test_every_form_of_a_submit_makes_a_job(
     assert made["state"] == "pending"
     assert reply.headers["Location"] == f"/v1/jobs/{made['job_id']}"
     assert (await services.http.get(reply.headers["Location"])).json()["job_id"] == made["job_id"]
+
+
+async def test_a_mask_on_another_grid_is_refused_with_422(services: Services, worker: Worker) -> None:
+    """The body names the field; a mask that fits is in the record."""
+    folder = services.settings.home.parent
+    for name, side in (("fits.mrc", 8), ("other.mrc", 9)):
+        write_volume(folder / name, np.ones((8, 8, side), np.int8), 10.0)
+    body = {"volume": {"shape": [8, 8, 8]}, "within": {"path": str(folder / "other.mrc")}}
+    refused = await services.http.post("/v1/jobs", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameters")
+    assert refused.json()["details"]["fields"][0]["field"] == "within"
+    body["within"] = {"path": str(folder / "fits.mrc")}
+    made = await services.http.post("/v1/jobs", json=body)
+    assert (made.status_code, made.json()["within"]["name"]) == (201, "fits.mrc")
+    body["within"] = {}
+    assert (await services.http.post("/v1/jobs", json=body)).status_code == 400
 
 
 async def test_a_repeated_submit_makes_one_job(services: Services, worker: Worker) -> None:

@@ -20,6 +20,7 @@ from tests.gateway.chromium import Tab, tab
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
 from cryomamba.testing import wait_until_async
+from cryomamba.volumes import VolumeWarning
 from cryomamba_gateway.png import slice_png
 from cryomamba_gateway.routers.pages import FILES
 from cryomamba_server.tokens import Scope, TokenStore
@@ -130,9 +131,11 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
         job = await submit_and_watch(page, services, worker, ball)
         await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=f"{MARKUP}\x1b[2J\u202eabc"))
         await page.until("document.getElementById('job-status').textContent.includes('failed')")
+        assert not await page.value("document.getElementById('job-warnings').checkVisibility()")
         assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-status")
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
+        await see_findings(page, services, worker)
 
         tokens.revoke(info.id)
         await page.until("document.getElementById('sign-in').checkVisibility()")
@@ -150,6 +153,20 @@ async def sign_in(page: Tab, token: str) -> None:
     await page.value(f"document.getElementById('token').value = {json.dumps(token)}")
     await page.value("document.querySelector('#sign-in button').click()")
     await page.until("document.getElementById('content').checkVisibility()")
+
+
+async def see_findings(page: Tab, services: Services, worker: Worker) -> None:
+    """See what was found in a finished job: warnings, as text, and what the engine has estimated."""
+    await services.submit(volume={"shape": [8, 8, 8]}, name="checked")
+    job = await worker.claim()
+    warning = VolumeWarning(code="mask_empty", message=f"Empty {MARKUP}.", hint="Look.")
+    estimates = {"contrast": "dark", "contrast_margin": 0.1234, "tilt_range_deg": 60.0}
+    await worker.finish(job, {}, warnings=(warning,), estimates=estimates)
+    await page.until(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a') !== null")
+    await page.value(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a').click()")
+    await page.until("document.getElementById('job-status').textContent.includes('completed')")
+    assert await page.text("#job-warnings li") == f"Empty {MARKUP}. Look."
+    assert await page.text("#job-estimates") == "Estimated: contrast dark, contrast margin 0.123, tilt range 60 °"
 
 
 async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:

@@ -192,7 +192,7 @@ def test_a_turn_in_the_plane_changes_little() -> None:
     """Without a missing wedge, a volume turned by a right angle about z gives the turned mask."""
     # 55 nodes of 27 Å span these voxels exactly, so the turned volume has the same nodes.
     shape = (48, 136, 136)
-    phantom = synthesize(PhantomSpec(shape=shape, voxel_size_A=10.0, seed=9, noise=0.5, missing_wedge_deg=None))
+    phantom = synthesize(PhantomSpec(shape=shape, voxel_size_A=10.0, seed=9, noise=0.5, max_tilt_deg=None))
     here = mask_of(prepared(phantom.density), shape)
     turned = mask_of(prepared(np.rot90(phantom.density, axes=(1, 2)).copy()), shape)
     score = score_mask(np.rot90(turned, -1, axes=(1, 2)), here, label=1)

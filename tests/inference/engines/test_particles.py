@@ -82,7 +82,7 @@ def test_voxel_sizes_and_axes_do_not_matter() -> None:
     """The same phantom at 7 and 14 Å, at 8 × 10 × 12 Å, and turned in the plane has the same particles in Å."""
     found = []
     for shape, size in (((90, 180, 180), 7.0), ((45, 90, 90), 14.0), ((79, 126, 105), (8.0, 10.0, 12.0))):
-        made = phantom(shape=shape, voxel_size_A=size, missing_wedge_deg=None, noise=0.5)
+        made = phantom(shape=shape, voxel_size_A=size, max_tilt_deg=None, noise=0.5)
         _, picks = picked(engine(), made.density, made.voxel_size_A)
         found.append(picks.positions * made.voxel_size_A)
     for other in found[1:]:

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Tile, VolumeContext
+from cryomamba.engines.api import Engine, EngineParameters, Estimate, Labels, Pass, Tile, VolumeContext
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError, VolumeError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import PreviewOptions
-from cryomamba.volumes import open_volume, write_volume
+from cryomamba.volumes import VolumeWarning, open_volume, write_volume
 from cryomamba_inference.downsample import fold
 from cryomamba_inference.engines.demo import DemoEngine, DemoParameters
 from cryomamba_inference.engines.threshold import ThresholdEngine, ThresholdParameters
@@ -129,6 +129,23 @@ def test_scores_give_the_whole_volumes_answer(make_volume: Any, tmp_path: Path, 
     assert 0 < len(keep) < count
     assert np.array_equal(mask, np.isin(components, keep))
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["mask.mrc"]
+
+
+class Telling(MeanEngine):
+    """An engine that has estimated something, in part without success, and warns."""
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        return {"contrast": "dark", "contrast_margin": np.float64(0.125), "noise": float("nan"), "threshold": 5}
+
+    def warnings(self) -> Sequence[VolumeWarning]:
+        return (VolumeWarning(code="denoised", message="The volume looks denoised.", hint="Use the raw one."),)
+
+
+def test_what_an_engine_says_is_in_the_outcome(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
+    """Its estimates as plain numbers, without those that failed; its warnings after the runner's own."""
+    with outcome_of(make_volume(), Telling(), tmp_path / "a", recorder) as outcome:
+        assert outcome.estimates == {"contrast": "dark", "contrast_margin": 0.125, "threshold": 5}
+        assert [warning.code for warning in outcome.warnings] == ["contrast_uncertain", "denoised"]
 
 
 def test_order_does_not_change_the_bytes(make_volume: Any, tmp_path: Path, recorder: Any) -> None:

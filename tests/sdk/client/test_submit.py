@@ -12,9 +12,10 @@ import pytest_asyncio
 
 from cryomamba.client import AsyncClient, aconnect, calls
 from cryomamba.client.submit import submit
-from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, VolumeError
 from cryomamba.models.base import Record
 from cryomamba.models.jobs import JobState, SubmitRequest, VolumeSource
+from cryomamba.models.masks import MaskSource
 from cryomamba.volumes import write_volume
 
 if TYPE_CHECKING:
@@ -121,6 +122,72 @@ async def test_a_direct_connection_takes_no_files(
         assert refused.value.code is ErrorCode.PATH_FORBIDDEN
         with pytest.raises(InvalidRequestError, match="gateway"):
             await bus.files()
+
+
+def write_mask(folder: Path, shape: tuple[int, int, int] = (4, 6, 8), voxel_A: float = 10.0) -> Path:
+    folder.mkdir(exist_ok=True)
+    write_volume(folder / "lamella.mrc", np.ones(shape, np.float32), voxel_A)
+    return folder / "lamella.mrc"
+
+
+async def test_a_mask_goes_the_same_ways_as_the_tomogram(
+    client: AsyncClient, services: Services, worker: Worker, tmp_path: Path, make_tomogram: Callable[..., Path]
+) -> None:
+    """By its path where the server can read it; else it alone is uploaded, over HTTP, or refused, over the bus."""
+    seen = services.settings.home.parent / "masked"
+    path, mask = make_tomogram(seen), write_mask(seen)
+    job = await client.submit(path, within=mask)
+    assert job.record.within is not None
+    assert (job.record.within.name, job.record.within.path) == ("lamella.mrc", str(mask))
+    hidden = write_mask(tmp_path / "hidden")
+    if not client.transport.takes_files:
+        with pytest.raises(InvalidRequestError) as refused:
+            await client.submit(path, within=hidden)
+        assert refused.value.code is ErrorCode.PATH_FORBIDDEN
+        return
+    job = await client.submit(path, within=hidden)
+    assert job.record.volume.path == str(path)
+    assert job.record.within is not None
+    assert job.record.within.file_id in {file.file_id for file in await client.files()}
+    both = await client.submit(make_tomogram(tmp_path / "hidden"), within=hidden)
+    assert both.record.volume.file_id is not None
+    assert both.record.within is not None
+    known = await client.submit(path, within=MaskSource(file_id=both.record.within.file_id))
+    assert known.record.within == both.record.within
+
+
+async def test_a_mask_that_does_not_fit_is_refused(
+    client: AsyncClient, services: Services, worker: Worker, make_tomogram: Callable[..., Path]
+) -> None:
+    """Another shape or voxel size, densities, a missing file and a job without a mask make no job."""
+    seen = services.settings.home.parent / "unfit"
+    path, newest = make_tomogram(seen), (await client.jobs(limit=1))[:1]
+    for shape, voxel_A, message in (((4, 6, 9), 10.0, "4 × 6 × 9 voxels"), ((4, 6, 8), 20.0, "20 × 20 × 20 Å")):
+        with pytest.raises(InvalidRequestError, match=message) as refused:
+            await client.submit(path, within=write_mask(seen, shape, voxel_A))
+        assert refused.value.code is ErrorCode.INVALID_PARAMETERS
+        assert refused.value.hint
+        assert refused.value.details["fields"][0]["field"] == "within"
+    with pytest.raises(VolumeError, match="densities"):
+        await client.submit(path, within=path)
+    with pytest.raises(VolumeError) as missing:
+        await client.submit(path, within=seen / "nothing.mrc")
+    assert missing.value.code is ErrorCode.VOLUME_NOT_FOUND
+    pending = await client.submit(path)
+    with pytest.raises(NotFoundError, match="has no mask"):
+        await client.submit(path, within=MaskSource(job_id=pending.job_id))
+    await pending.cancel()
+    assert [job.job_id for job in (await client.jobs(limit=2))[1:]] == [job.job_id for job in newest]
+
+
+async def test_a_job_without_a_mask_is_sent_as_before() -> None:
+    """An older server, which refuses unknown fields, is sent none."""
+    request = SubmitRequest(volume=VolumeSource(shape=(8, 8, 8)))
+    assert "within" not in request.model_dump(mode="json")
+    http = calls.submit_job(request).http
+    assert http is not None
+    assert http.json is not None
+    assert "within" not in http.json
 
 
 async def test_a_submit_that_is_cancelled_leaves_no_job(gateway: AsyncClient) -> None:

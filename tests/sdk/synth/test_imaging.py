@@ -43,7 +43,7 @@ def energy(volume: Volume, where: npt.NDArray[np.bool_]) -> float:
 def test_the_defaults_are_those_of_a_phantom() -> None:
     """A noise-free phantom that is imaged with the defaults is the phantom."""
     spec = PhantomSpec(shape=(24, 48, 48), seed=3, fiducials=0)
-    clean = synthesize(spec.model_copy(update={"noise": 0.0, "missing_wedge_deg": None, "contrast": "bright"}))
+    clean = synthesize(spec.model_copy(update={"noise": 0.0, "max_tilt_deg": None, "contrast": "bright"}))
     made = image(clean.density, spec.voxel_size_A, ImagingSpec(), spec.seed)
     np.testing.assert_allclose(made, synthesize(spec).density, atol=1e-4)
 

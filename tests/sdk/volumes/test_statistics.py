@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cryomamba.errors import CryoMambaError, ErrorCode, VolumeError
-from cryomamba.volumes import Statistics, check_finite_sample, open_volume, statistics, stream_statistics
+from cryomamba.volumes import Statistics, Subset, check_finite_sample, open_volume, statistics, stream_statistics
 from cryomamba.volumes.moments import Moments
 
 Make = Callable[..., Path]
@@ -35,6 +35,26 @@ def test_a_small_spread_on_a_large_mean_is_not_lost(make_file: Make) -> None:
     with open_volume(make_file(array)) as volume:
         found = stream_statistics(volume)
     assert found.std == pytest.approx(array.astype(np.float64).std(), rel=1e-5)
+
+
+def test_a_subset_is_measured_alone(make_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its statistics are numpy's of these voxels, in whatever blocks the file is read, whatever its axis order."""
+    stored = np.random.default_rng(5).normal(60, 12, (12, 30, 40)).astype(np.float32)
+    # Columns, rows and sections of the file are z, x and y.
+    array = stored.transpose(2, 0, 1)
+    inside = np.random.default_rng(6).random(array.shape) < 0.3
+    values = array[inside].astype(np.float64)
+    seen: list[float] = []
+    for block in (7 * 40, 1 << 22):
+        monkeypatch.setattr(statistics, "_BLOCK_VOXELS", block)
+        with open_volume(make_file(stored, mapc=3, mapr=1, maps=2)) as volume:
+            within = Subset(inside.__getitem__, int(inside.sum()))
+            found = stream_statistics(volume, within=within, progress=seen.append)
+        assert (found.count, found.minimum, found.maximum) == (values.size, values.min(), values.max())
+        assert found.mean == pytest.approx(values.mean(), rel=1e-6)
+        assert found.std == pytest.approx(values.std(), rel=1e-6)
+        assert list(found.percentiles.values()) == pytest.approx(np.percentile(values, list(found.percentiles)))
+        assert seen[-1] == 1
 
 
 def test_percentiles_and_histogram_describe_the_sample(make_file: Make) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.synth.imaging.spec import ImagingSpec
-from cryomamba.synth.render import bilayer_profile
+from cryomamba.synth.profiles import bilayer_profile
 
 _REFERENCE_A = 45.0
 """Thickness of the membrane whose contrast is kept."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Literal
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
+from cryomamba.engines.api import Estimate
+from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import Artifact, JobError, JobRecord, JobState, Progress
+from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba_broker.state_machine import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.attempts import (
     Attempt,
@@ -26,9 +29,8 @@ from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
 from cryomamba_broker.store.live_progress import LiveProgress
-from cryomamba_broker.store.rows import to_json, truncate_error, wire_nbytes
-
-ARTIFACTS_MAX_BYTES = 12 * 1024
+from cryomamba_broker.store.results import NO_RESULT, StoredResult
+from cryomamba_broker.store.rows import truncate_error
 
 # Workers run jobs of all owners; the attempt that they hold is what entitles them.
 _EVERYTHING: Final = Visibility.everything()
@@ -122,7 +124,13 @@ class Leases:
         return Reported(row["owner"], row["engine"], max(0, progress.done_tiles - before.done_tiles))
 
     def finish(
-        self, attempt: Attempt, artifacts: Sequence[Artifact], accept: Callable[[], None] = lambda: None
+        self,
+        attempt: Attempt,
+        artifacts: Sequence[Artifact],
+        accept: Callable[[], None] = lambda: None,
+        *,
+        warnings: Sequence[VolumeWarning] = (),
+        estimates: Mapping[str, Estimate] = MappingProxyType({}),
     ) -> Change:
         """Complete a job; repeating it changes nothing.
 
@@ -137,9 +145,7 @@ class Leases:
         InvalidRequestError
             The list of artifacts is too long, or `accept` refuses them.
         """
-        listed = [artifact.model_dump(mode="json") for artifact in artifacts]
-        if wire_nbytes(listed) > ARTIFACTS_MAX_BYTES:
-            raise InvalidRequestError("The list of artifacts is longer than a job record can hold.")
+        result = StoredResult.of(artifacts, warnings, estimates)
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "finish")) is not None:
                 return Change(self._jobs.record(row))
@@ -150,7 +156,7 @@ class Leases:
             done = progress.model_copy(
                 update={"fraction": 1.0, "done_tiles": progress.total_tiles, "stage": "completed", "eta_s": 0.0}
             )
-            return self._end_run(connection, row, Trigger.FINISH, artifacts=to_json(listed), progress=done)
+            return self._end_run(connection, row, Trigger.FINISH, result=result, progress=done)
 
     def fail(self, attempt: Attempt, error: JobError) -> Change:
         """End an attempt with an error: the job is requeued if another attempt may help, else failed or cancelled."""
@@ -258,7 +264,7 @@ class Leases:
         trigger: Trigger,
         *,
         tries: int | None = None,
-        artifacts: str = "[]",
+        result: StoredResult = NO_RESULT,
         progress: Progress | None = None,
         reason: str = "",
     ) -> Change:
@@ -269,12 +275,14 @@ class Leases:
             progress = Progress() if again else self._progress.of(row)[0]
         changed = connection.execute(
             "UPDATE jobs SET state = ?, worker = NULL, lease_until = NULL, tries = ?, not_before = ?, artifacts = ?, "
-            "progress = ?, completed_at = ?, updated_at = ? WHERE serial = ? RETURNING *",
+            "warnings = ?, estimates = ?, progress = ?, completed_at = ?, updated_at = ? WHERE serial = ? RETURNING *",
             (
                 after,
                 row["tries"] if tries is None else tries,
                 self._database.clock.steady() + pause if pause else 0.0,
-                artifacts,
+                result.artifacts,
+                result.warnings,
+                result.estimates,
                 progress.model_dump_json(),
                 now if after.final else None,
                 now,

@@ -83,6 +83,13 @@ MIGRATIONS: Final = (
     ALTER TABLE attempts ADD COLUMN worker_key TEXT NOT NULL DEFAULT '';
     """,
     """
+    ALTER TABLE jobs ADD COLUMN within TEXT;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE jobs ADD COLUMN estimates TEXT NOT NULL DEFAULT '{}';
+    """,
+    """
     ALTER TABLE jobs ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
     ALTER TABLE jobs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
     """,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError
 from cryomamba.models.jobs import JobRecord, JobState, SubmitRequest, VolumeSummary
+from cryomamba.models.masks import MaskSummary
 from cryomamba.wire.trace_context import NO_TRACE, TraceContext
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.store.database import Database
@@ -28,6 +29,7 @@ class NewJob:
     request: SubmitRequest
     engine: str
     volume: VolumeSummary
+    within: MaskSummary | None = None
     nbytes: int = 0
     trace: TraceContext = NO_TRACE
 
@@ -92,8 +94,8 @@ class Submissions:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner, reserved, request_id, traceparent) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner, reserved, within, request_id, traceparent) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -109,6 +111,7 @@ class Submissions:
                     now,
                     request.owner,
                     new.nbytes,
+                    None if new.within is None else new.within.model_dump_json(),
                     new.trace.request_id or "",
                     new.trace.traceparent or "",
                 ),

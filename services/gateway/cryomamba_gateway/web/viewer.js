@@ -4,6 +4,7 @@
 const SUBPROTOCOL = "cryomamba.frames.v1", NOT_ALLOWED = 1008;
 const MAX_JOBS = 100, MIN_RETRY_MS = 500, MAX_RETRY_MS = 10_000, HEALTH_MS = 15_000;
 const AXES = ["z", "y", "x"];
+const UNITS = {deg: "°", A: "Å", nm: "nm", nm3: "nm³"};
 const UNAVAILABLE = "The server is not available. Ask whoever runs it.";
 
 const jobs = new Map(), rows = new Map();
@@ -195,6 +196,7 @@ function describe(job) {
   setVisible("job", true);
   setText("job-name", title(job));
   setText("job-status", [job.engine, ...status(job)].filter(Boolean).join(" · "));
+  describeResult(job);
   byId("files").replaceChildren(...job.artifacts.map((file) => {
     const item = element("li"), link = element("a", file.name);
     link.href = `/v1/jobs/${encodeURIComponent(job.job_id)}/artifacts/${encodeURIComponent(file.name)}`;
@@ -202,6 +204,22 @@ function describe(job) {
     item.append(link, ` ${(file.size_bytes / 1e6).toFixed(1)} MB`);
     return item;
   }));
+}
+
+function describeResult(job) {
+  const said = new Set(job.warnings.map(({message}) => message));
+  const texts = [...job.volume.warnings.filter((text) => !said.has(text)),
+    ...job.warnings.map(({message, hint}) => `${message} ${hint}`)];
+  byId("job-warnings").replaceChildren(...texts.map((text) => element("li", text)));
+  const estimates = Object.entries(job.estimates).map(([name, value]) => estimateText(name, value));
+  setText("job-estimates", estimates.length ? `Estimated: ${estimates.join(", ")}` : "");
+}
+
+// The last part of a name is its unit, as in tilt_range_deg.
+function estimateText(name, value) {
+  const words = name.split("_"), unit = words.length > 1 ? UNITS[words.at(-1)] : undefined;
+  const text = typeof value === "number" ? `${Number(value.toPrecision(3))}` : value;
+  return unit ? `${words.slice(0, -1).join(" ")} ${text} ${unit}` : `${words.join(" ")} ${text}`;
 }
 
 function status({state, progress, errors}) {

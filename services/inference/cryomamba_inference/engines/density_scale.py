@@ -57,6 +57,10 @@ class Scale:
         scaled = at_least(math.ldexp(value, -self.exponent))
         return float(scaled - np.float32(self.offset))
 
+    def restore(self, value: float) -> float:
+        """Return the density that a number on the scale stands for."""
+        return math.ldexp(value + self.offset, self.exponent)
+
 
 def at_least(value: float) -> np.float32:
     """Return the smallest 32-bit number that is not below `value`, so that comparing with it is exact."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import Engine, EngineParameters, Pass, Points, Tile, TileResult, VolumeContext
+from cryomamba.engines.api import Engine, EngineParameters, Estimate, Pass, Points, Tile, TileResult, VolumeContext
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -181,6 +181,13 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         # The ends of a tube are round and its mask is slightly ragged.
         smallest_A3 = _VOLUME_RATIO * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
         return HysteresisThreshold(high, low, math.ceil(smallest_A3 / math.prod(grid.voxel_size_A)))
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return the thresholds, unless the user has set them."""
+        thresholds = self.thresholds()
+        found = {"threshold": thresholds.high, "lower_threshold": thresholds.low}
+        given = {"threshold": self.parameters.high, "lower_threshold": self.parameters.low}
+        return {name: value for name, value in found.items() if given[name] is None}
 
     def predict(self, tile: Tile) -> TileResult:
         """Return the filaments of a tile as tubes with the score of their points."""

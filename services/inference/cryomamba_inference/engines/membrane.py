@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Tile, VolumeContext
+from cryomamba.engines.api import CONTRAST, Engine, EngineParameters, Estimate, Labels, Pass, Tile, VolumeContext
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
@@ -166,6 +166,19 @@ class MembraneEngine(Engine[MembraneParameters]):
         found = self._prepared[2]
         high = self.parameters.high or max(found.high, self.parameters.low or 0)
         return HysteresisThreshold(high, min(self.parameters.low or found.low, high), self._min_voxels)
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return contrast and thresholds, unless the user has set them, and the noise of the filter responses."""
+        model = self._prepared[2].model
+        found: dict[str, Estimate] = {}
+        if self.parameters.contrast == "auto":
+            found[CONTRAST] = "bright" if model.sign > 0 else "dark"
+        thresholds = self.thresholds()
+        if self.parameters.high is None:
+            found["threshold"] = thresholds.high
+        if self.parameters.low is None:
+            found["lower_threshold"] = thresholds.low
+        return {**found, "noise": model.deviation}
 
     def predict(self, tile: Tile) -> Labels:
         """Return the scores of a tile, from the filtered grid."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import Engine, EngineParameters, Pass, Points, Tile, TileResult, VolumeContext
+from cryomamba.engines.api import Engine, EngineParameters, Estimate, Pass, Points, Tile, TileResult, VolumeContext
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -137,6 +137,10 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         """Return the threshold set by the user, else the one determined from the volume."""
         threshold = self.parameters.threshold or self._threshold
         return HysteresisThreshold(threshold, threshold)
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return the threshold, unless the user has set it."""
+        return {} if self.parameters.threshold else {"threshold": self._threshold}
 
     def predict(self, tile: Tile) -> TileResult:
         """Return the particles of a tile as balls with their score, and the points of particles and decoys."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,16 +11,26 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy import ndimage
 
-from cryomamba.engines.api import Engine, EngineParameters, Labels, Pass, Slices, Tile, VolumeContext, Voxels
+from cryomamba.engines.api import (
+    CONTRAST,
+    CONTRAST_MARGIN,
+    Engine,
+    EngineParameters,
+    Estimate,
+    Labels,
+    Pass,
+    Tile,
+    VolumeContext,
+    Voxels,
+)
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba_inference.engines.density_scale import Scale, at_least
 from cryomamba_inference.engines.histogram import find_threshold
+from cryomamba_inference.engines.sample_blocks import sample_blocks
 
 _TRUNCATE = 3.0  # where the Gaussian is cut off, in standard deviations
-_SAMPLE_SIDE = 32  # voxels
-_SAMPLES = 27
 # The scores stand for three classes only: below, between and above the two thresholds.
 _LOW, _HIGH = 128, 192
 
@@ -99,7 +109,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         if parameters.hysteresis or parameters.min_volume_nm3:
             self.output = "scores"
         self._sigma: tuple[float, float, float] = (0.0, 0.0, 0.0)
-        self._sign = 1.0
+        self._sign, self._margin = 1.0, 1.0
         self._scale = Scale()
         self.low = self.high = math.inf
         self._min_voxels = 0
@@ -118,8 +128,8 @@ class ThresholdEngine(Engine[ThresholdParameters]):
         self._sigma = self._sigmas(context.voxel_size_A)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
         self._scale = Scale.of(context.statistics)
-        sample = np.concatenate([self._smooth(data)[core].reshape(-1) for data, core in self._samples(context)])
-        self._sign = self._direction(sample)
+        sample = np.concatenate(list(self._samples(context)))
+        self._sign, self._margin = self._direction(sample)
         sample = sample * np.float32(self._sign)
         self.high = self._threshold(sample, self._sign)
         background = sample[sample < at_least(self.high)]
@@ -129,6 +139,15 @@ class ThresholdEngine(Engine[ThresholdParameters]):
     def thresholds(self) -> HysteresisThreshold:
         """Return the thresholds of the scores that :meth:`predict` returns."""
         return HysteresisThreshold(_HIGH, _LOW if self.low < self.high else _HIGH, self._min_voxels)
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return the contrast, by how much one class is smaller than the other, and the threshold of the density."""
+        found: dict[str, Estimate] = {}
+        if self.parameters.contrast == "auto":
+            found = {CONTRAST: "bright" if self._sign > 0 else "dark", CONTRAST_MARGIN: self._margin}
+        if self.parameters.method != "value":
+            found["threshold"] = self._scale.restore(self._sign * self.high)
+        return found
 
     def predict(self, tile: Tile) -> Labels:
         """Smooth the tile and compare it with the thresholds."""
@@ -152,14 +171,16 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             return data
         return ndimage.gaussian_filter(data, self._sigma, truncate=_TRUNCATE)
 
-    def _direction(self, sample: npt.NDArray[np.float32]) -> float:
+    def _direction(self, sample: npt.NDArray[np.float32]) -> tuple[float, float]:
+        """Return the sign of the contrast, and by how much of the volume the background is larger (0 to 1)."""
         match self.parameters.contrast:
             case "bright":
-                return 1.0
+                return 1.0, 1.0
             case "dark":
-                return -1.0
+                return -1.0, 1.0
             case "auto":
-                return 1.0 if float(np.mean(sample >= at_least(self._threshold(sample, 1.0)))) <= 0.5 else -1.0
+                share = float(np.mean(sample >= at_least(self._threshold(sample, 1.0))))
+                return 1.0 if share <= 0.5 else -1.0, abs(1 - 2 * share)
 
     def _threshold(self, sample: npt.NDArray[np.float32], sign: float) -> float:
         """Return the threshold above which features lie, for densities multiplied by `sign`."""
@@ -169,24 +190,16 @@ class ThresholdEngine(Engine[ThresholdParameters]):
             case method:
                 return find_threshold(sample, method)
 
-    def _samples(self, context: VolumeContext) -> list[tuple[Voxels, Slices]]:
-        """Return blocks on a regular grid: their data with halo, and the slices of their core."""
+    def _samples(self, context: VolumeContext) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield smoothed densities from blocks of the volume, those in the region only."""
         halo = self.halo(context.voxel_size_A)
-        if math.prod(context.shape) <= _SAMPLES * _SAMPLE_SIDE**3:
-            z, y, x = (slice(0, size) for size in context.shape)
-            return [(context.read((z, y, x)), (z, y, x))]
-        spans = [_spans(size, width) for size, width in zip(context.shape, halo, strict=True)]
-        return [
-            (context.read((z[0], y[0], x[0])), (z[1], y[1], x[1])) for z in spans[0] for y in spans[1] for x in spans[2]
-        ]
+        for block in sample_blocks(context.shape, context.within):
+            read, core = zip(*map(_with_halo, block, halo, context.shape), strict=True)
+            density = self._smooth(context.read(read))[core]
+            yield density.reshape(-1) if context.within is None else density[context.within(block)]
 
 
-def _spans(size: int, halo: int) -> list[tuple[slice, slice]]:
-    """Return up to three spans along an axis: what to read, and the sample's position in it."""
-    side = min(size, _SAMPLE_SIDE)
-    starts = sorted({round(at * (size - side)) for at in (1 / 6, 1 / 2, 5 / 6)})
-    spans = []
-    for start in starts:
-        first, last = max(start - halo, 0), min(start + side + halo, size)
-        spans.append((slice(first, last), slice(start - first, start - first + side)))
-    return spans
+def _with_halo(span: slice, halo: int, size: int) -> tuple[slice, slice]:
+    """Return a span with its halo, within the volume, and where the span itself is in it."""
+    first, last = max(span.start - halo, 0), min(span.stop + halo, size)
+    return slice(first, last), slice(span.start - first, span.stop - first)

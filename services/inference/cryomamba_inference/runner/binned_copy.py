@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engines.api import Voxels
+from cryomamba.engines.api import Inside, Voxels
 from cryomamba.geometry import Shape
+from cryomamba.masks.region import Region
 from cryomamba.volumes import Statistics, Volume
 from cryomamba.volumes.statistics import distribution
+from cryomamba_inference.downsample import fold
 
 Sums = npt.NDArray[np.floating[Any]]
 
@@ -37,6 +39,18 @@ def binned_copy(volume: Volume, factor: int, check: Callable[[], None]) -> Voxel
         plane = volume.read(slice(middle, middle + 1), rows, columns)[0]
         planes.append(_bin_rows(_bin_rows(plane, factor).T, factor).T.astype(np.float32))
     return np.stack(planes)
+
+
+def binned_region(region: Region, factor: int, check: Callable[[], None]) -> Inside:
+    """Return the region of a binned copy: True where a voxel of the planes that :func:`binned_copy` reads is inside."""
+    depth, height, width = region.shape
+    planes = []
+    for first in range(0, depth, factor):
+        check()
+        middle = (first + min(first + factor, depth) - 1) // 2
+        plane = region.read((slice(middle, middle + 1), slice(0, height), slice(0, width)))
+        planes.append(fold(plane.view(np.uint8), (0, 0, 0), (1, factor, factor)).view(np.bool_))
+    return np.concatenate(planes)
 
 
 def _bin_rows(plane: Sums, factor: int) -> Sums:

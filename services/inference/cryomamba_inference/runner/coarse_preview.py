@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engines.api import Engine, Labels, Pass, Slices, Tile, VolumeContext, Voxels
+from cryomamba.engines.api import Engine, Inside, Labels, Pass, Slices, Tile, VolumeContext, Voxels
 from cryomamba.errors import CryoMambaError, InternalError
 from cryomamba.geometry import Shape
 from cryomamba.masks.hysteresis import apply_thresholds
+from cryomamba.masks.region import Region
 from cryomamba.volumes import HeaderFields, Volume
 from cryomamba_inference.downsample import magnify
 from cryomamba_inference.executor.base import predict_checked
-from cryomamba_inference.runner.binned_copy import array_statistics, binned_copy, binned_shape
+from cryomamba_inference.runner.binned_copy import array_statistics, binned_copy, binned_region, binned_shape
 from cryomamba_inference.threads import one_thread
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class CoarsePreview:
         None for an engine that needs none.
     scale : tuple of int
         Tomogram voxels per preview voxel, z, y, x.
+    region : Region or None
+        Where the volume is segmented; None for everywhere.
     """
 
     engine: Engine[Any]
@@ -43,6 +46,7 @@ class CoarsePreview:
     scale: Shape
     coarse_pass: Pass
     index: int
+    region: Region | None = None
 
     def __call__(self, check: Callable[[], None]) -> Labels | None:
         """Return the preview; None if there can be none. `check` is called often, and raises to stop."""
@@ -53,9 +57,10 @@ class CoarsePreview:
             return None
         try:
             copy = None if self.volume is None else binned_copy(self.volume, factor, check)
-            if copy is not None and not np.isfinite(copy).all():
+            inside = None if self.region is None else binned_region(self.region, factor, check)
+            if (copy is not None and not np.isfinite(copy).all()) or (inside is not None and not inside.any()):
                 return None
-            labels = self._labels(copy, factor, check)
+            labels = self._labels(copy, inside, factor, check)
         except CryoMambaError as error:
             # What fails on the coarse copy may well succeed on the volume, but a cancel applies to both.
             check()
@@ -63,26 +68,31 @@ class CoarsePreview:
             return None
         return magnify(labels, self.header.shape, factor, self.scale)
 
-    def _labels(self, copy: Voxels | None, factor: int, check: Callable[[], None]) -> Labels:
+    def _labels(self, copy: Voxels | None, inside: Inside | None, factor: int, check: Callable[[], None]) -> Labels:
         shape = binned_shape(self.header.shape, factor)
         engine = type(self.engine)(self.engine.parameters)
-        engine.prepare(self._context(shape, factor, copy, check))
+        engine.prepare(self._context(shape, factor, copy, inside, check))
         core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
         data = np.empty((0, 0, 0), np.float32) if copy is None else copy
         with one_thread():
             labels, _ = predict_checked(engine, Tile(data, core, (0, 0, 0), shape, factor, self.index))
+        if inside is not None:
+            labels = np.where(inside, labels, labels.dtype.type(0))
         if engine.output == "scores":
             thresholds = engine.thresholds()
             smallest = thresholds.min_voxels // factor**3
             labels = apply_thresholds(labels.astype(np.uint8), replace(thresholds, min_voxels=smallest))
         return labels
 
-    def _context(self, shape: Shape, factor: int, copy: Voxels | None, check: Callable[[], None]) -> VolumeContext:
+    def _context(
+        self, shape: Shape, factor: int, copy: Voxels | None, inside: Inside | None, check: Callable[[], None]
+    ) -> VolumeContext:
         z, y, x = self.header.voxel_size_A
-        statistics = None if copy is None else array_statistics(copy)
+        statistics = None if copy is None else array_statistics(copy if inside is None else copy[inside])
         read = refuse_reading if copy is None else copy.__getitem__
         voxel_size_A = (z * factor, y * factor, x * factor)
-        return VolumeContext(shape, voxel_size_A, statistics, read, report_progress=lambda _: check())
+        within = None if inside is None else inside.__getitem__
+        return VolumeContext(shape, voxel_size_A, statistics, read, report_progress=lambda _: check(), within=within)
 
 
 def refuse_reading(_where: Slices) -> Voxels:

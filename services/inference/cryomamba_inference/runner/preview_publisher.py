@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import bits_for
 from cryomamba_inference.downsample import PreviewCanvas, preview_factor
 from cryomamba_inference.runner.task import Task
+from cryomamba_inference.tiling import TileSpec
 
 
 class PreviewPublisher:
@@ -67,6 +68,12 @@ class PreviewPublisher:
         self._canvas.put(start, labels)
         self._coarse = False
         self._changed = True
+
+    def put_background(self, specs: Iterable[TileSpec]) -> None:
+        """Add tiles that are not computed."""
+        for spec in specs:
+            self._canvas.cover(spec.start, spec.shape)
+            self._changed = True
 
     def publish_if_due(self, progress: float) -> None:
         """Publish what has changed, unless the last frame is too recent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryomamba.engines.api import Pass
 from cryomamba.models.jobs import Progress
@@ -71,6 +71,13 @@ class ProgressMeter:
         self._done_tiles = 0
         self.total_tiles = 0
         self.fraction = 0.0
+
+    def scale(self, name: str, factor: float) -> None:
+        """Change the expected time of the coming stages of that name."""
+        for n in range(self._stage + 1, len(self._stages)):
+            if self._stages[n].name == name:
+                self._stages[n] = replace(self._stages[n], weight=self._stages[n].weight * factor)
+        self._total = sum(stage.weight for stage in self._stages)
 
     def enter(self, name: str) -> None:
         """Begin the next stage of that name; skipped stages count as done."""

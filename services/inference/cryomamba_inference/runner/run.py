@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore
 
 import numpy as np
 
-from cryomamba.engines.api import Labels, Points, Slices, VolumeContext, Voxels
+from cryomamba.engines.api import Estimate, Labels, Points, Slices, VolumeContext, Voxels
 from cryomamba.engines.artifacts import MASK, SCORES
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
 from cryomamba.picks import Picks
-from cryomamba.volumes import MaskWriter, Statistics, stream_statistics
+from cryomamba.volumes import MaskWriter, Statistics, Subset, VolumeWarning, stream_statistics
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
 from cryomamba_inference.executor.base import Result
 from cryomamba_inference.free_memory import release_free_memory
+from cryomamba_inference.result_warnings import contrast_warnings, finite_estimates, voxel_size_warnings
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
 from cryomamba_inference.runner.control import Control, EventSink
 from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, ProgressMeter, job_stages
 from cryomamba_inference.runner.score_run import ScoreRun
-from cryomamba_inference.runner.task import Outcome, Task
+from cryomamba_inference.runner.task import Outcome, RegionSize, Task
 from cryomamba_inference.runner.tile_loop import run_tiles
+from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.threads import one_thread
 from cryomamba_inference.tiling import TileSpec
 
 # With fewer tiles, starting processes takes longer than they save.
 _PARALLEL_FROM_TILES = 8
+# Of the time for reading the volume: a mask has one byte per voxel, a tomogram up to four.
+_SELECTING_SHARE = 0.2
 
 
 def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink) -> Outcome:
@@ -53,7 +57,7 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
     JobFailedError
         ``cancelled``, or the engine or a process of the executor failed.
     InvalidRequestError
-        The engine needs a volume and there is none.
+        The engine needs a volume and there is none, or the region that limits the task is empty.
     """
     # The task uses several threads, none of which may change how many threads numerical libraries use.
     with one_thread():
@@ -76,30 +80,36 @@ class _Run:
         self._points: dict[int, Points] = {}
         self._coarse_passes, self._result_pass = task.passes
         self._background: BackgroundTasks[Labels | None] = BackgroundTasks(())
-        stages = job_stages(
-            self._coarse_passes, self._result_pass, measures=self._volume is not None, merges=self._scores
-        )
+        self._measures = self._volume is not None or task.within is not None
+        stages = job_stages(self._coarse_passes, self._result_pass, measures=self._measures, merges=self._scores)
         self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=events.on_progress)
-        self._meter.total_tiles = len(self._plan) + len(self._coarse_passes)
+        if task.within is None:
+            self._meter.total_tiles = len(self._plan) + len(self._coarse_passes)
         self._publisher = PreviewPublisher.for_task(task, events.on_preview)
 
     def run(self) -> Outcome:
         with self._coarse_previews():
-            statistics = self._measure()
+            if self._measures:
+                self._meter.enter(MEASURING)
+            tiles = self._select_tiles()
+            statistics = self._measure(tiles)
             self._meter.enter(PREPARING)
             self._engine.prepare(self._context(statistics))
         release_free_memory()
         labels = max(self._engine.labels)
         with MaskWriter(self._folder / MASK.name, self._header, labels=labels, engine=self._engine.name) as mask:
             if self._scores:
-                picks, candidates = self._run_scores(mask)
+                picks, candidates = self._run_scores(tiles, mask)
             else:
                 self._publisher.begin_pass(None)
-                self._run_tiles(lambda spec, labels: mask.write(*spec.start, labels))
-                picks, candidates = self._finalize_picks()
+                self._run_tiles(tiles, lambda spec, labels: mask.write(*spec.start, labels))
+                picks, candidates = self._finalize_picks(tiles)
         if self._task.volume is not None:
             self._task.volume.require_unchanged()
+        if tiles.region is not None:
+            tiles.region.require_unchanged()
         self._publisher.publish(self._meter.fraction, final=True)
+        estimates = finite_estimates(self._engine)
         return Outcome(
             self._folder / MASK.name,
             self._header,
@@ -109,13 +119,25 @@ class _Run:
             thresholds=self._engine.thresholds() if self._scores else None,
             picks=picks,
             candidates=candidates,
+            region=None if tiles.region is None else RegionSize(tiles.region.name, tiles.voxels),
+            warnings=self._warnings(estimates),
+            estimates=estimates,
         )
+
+    def _warnings(self, estimates: Mapping[str, Estimate]) -> tuple[VolumeWarning, ...]:
+        said = (*contrast_warnings(estimates), *self._engine.warnings())
+        if self._volume is None:
+            return said
+        header = tuple(self._volume.meta.warnings)
+        return (*header, *voxel_size_warnings(self._header.voxel_size_A, header), *said)
 
     @contextmanager
     def _coarse_previews(self) -> Iterator[None]:
         """Compute the coarse previews: before the block, or concurrently with it if there is a core to spare."""
         tasks = [
-            CoarsePreview(self._engine, self._volume, self._header, self._publisher.scale, each, index)
+            CoarsePreview(
+                self._engine, self._volume, self._header, self._publisher.scale, each, index, self._task.within
+            )
             for index, each in enumerate(self._coarse_passes)
         ]
         spare_core = self._volume is not None and self._threads > 1
@@ -138,11 +160,24 @@ class _Run:
             self._publisher.put_coarse(labels, self._meter.fraction)
         self._meter.update(0.0, tiles=1)
 
-    def _measure(self) -> Statistics | None:
+    def _select_tiles(self) -> TileSelection:
+        share = 1.0 if self._volume is None else _SELECTING_SHARE
+        tiles = TileSelection.of(self._plan, self._task.within, lambda done: self._report(share * done))
+        self._meter.total_tiles = len(tiles) + len(self._coarse_passes)
+        self._meter.scale(self._result_pass.stage, len(tiles) / len(self._plan))
+        return tiles
+
+    def _measure(self, tiles: TileSelection) -> Statistics | None:
         if self._volume is None:
             return None
-        self._meter.enter(MEASURING)
-        statistics = stream_statistics(self._volume, progress=self._report, cancelled=lambda: self._control.cancelled)
+        region = tiles.region
+        before = 0.0 if region is None else _SELECTING_SHARE
+        statistics = stream_statistics(
+            self._volume,
+            within=None if region is None else Subset(region.read, tiles.voxels),
+            progress=lambda done: self._report(before + (1 - before) * done),
+            cancelled=lambda: self._control.cancelled,
+        )
         if statistics.non_finite:
             raise VolumeError(
                 f"{statistics.non_finite:,} voxels of the volume are NaN or infinite.",
@@ -152,15 +187,15 @@ class _Run:
             )
         return statistics
 
-    def _run_scores(self, mask: MaskWriter) -> tuple[Picks | None, Picks | None]:
+    def _run_scores(self, tiles: TileSelection, mask: MaskWriter) -> tuple[Picks | None, Picks | None]:
         def write(z: int, block: Scores) -> None:
             mask.write(z, 0, 0, block)
             self._publisher.put((z, 0, 0), block)
 
         with ScoreRun(self._engine, self._header, self._folder / "scores.bin", report=self._report) as scores:
             self._publisher.begin_pass(self._engine.thresholds())
-            self._run_tiles(scores.put)
-            picks = self._finalize_picks()
+            self._run_tiles(tiles, scores.put)
+            picks = self._finalize_picks(tiles)
             self._meter.enter(MERGING)
             self._publisher.begin_pass(None)
             scores.write_mask(write, self._executor)
@@ -168,26 +203,28 @@ class _Run:
                 scores.save(self._folder / SCORES.name)
         return picks
 
-    def _run_tiles(self, store: Callable[[TileSpec, Labels], None]) -> None:
+    def _run_tiles(self, tiles: TileSelection, store: Callable[[TileSpec, Labels], None]) -> None:
         self._meter.enter(self._result_pass.stage)
         until = time.monotonic() + self._result_pass.seconds
         plan, done = self._plan, 0
+        self._publisher.put_background(tiles.skipped())
 
         def put(spec: TileSpec, result: Result) -> None:
             nonlocal done
-            store(spec, result.labels)
-            self._publisher.put(spec.start, result.labels)
+            labels = tiles.labels(spec, result.labels)
+            store(spec, labels)
+            self._publisher.put(spec.start, labels)
             if result.points is not None:
-                self._points[spec.index] = result.points
+                self._points[spec.index] = tiles.points(result.points)
             done += 1
-            self._meter.update(done / len(plan), tiles=1)
+            self._meter.update(done / len(tiles), tiles=1)
 
         volume = self._volume if self._engine.needs_tile_data else None
         tile_voxels = plan.tile_voxels if self._engine.needs_tile_data else 0
         self._executor.begin(self._engine, tile_voxels=tile_voxels, core_voxels=plan.core_voxels)
         try:
             run_tiles(
-                plan,
+                tiles,
                 volume,
                 self._executor,
                 self._control,
@@ -200,14 +237,14 @@ class _Run:
             self._executor.end()
         self._control.wait(until, self._poll)
 
-    def _finalize_picks(self) -> tuple[Picks | None, Picks | None]:
+    def _finalize_picks(self, tiles: TileSelection) -> tuple[Picks | None, Picks | None]:
         if self._points:
             points = np.concatenate([self._points[index] for index in sorted(self._points)])
-            picks = self._engine.finalize_picks(points)
-            return picks, self._engine.candidates(points) if self._keep_scores else None
+            picks = tiles.picks(self._engine.finalize_picks(points))
+            return picks, tiles.picks(self._engine.candidates(points)) if self._keep_scores else None
         if self._task.candidates is not None and self._scores:
             thresholds = self._engine.thresholds()
-            return self._task.candidates.above(thresholds.high, thresholds.low), None
+            return tiles.picks(self._task.candidates).above(thresholds.high, thresholds.low), None
         return None, None
 
     def _read(self, where: Slices) -> Voxels:
@@ -237,4 +274,5 @@ class _Run:
             threads=self._threads,
             compute_slot=self._compute_slot,
             report_progress=self._report,
+            within=None if self._task.within is None else self._task.within.read,
         )

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.api import Engine, Pass
+from cryomamba.engines.api import Engine, Estimate, Pass
 from cryomamba.errors import InternalError, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.region import Region
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import PreviewOptions
 from cryomamba.picks import Picks
-from cryomamba.volumes import HeaderFields, Statistics, Volume, blank_header
+from cryomamba.volumes import HeaderFields, Statistics, Volume, VolumeWarning, blank_header
 from cryomamba_inference.runner.control import Position
 from cryomamba_inference.runner.progress import ProgressMeter
 from cryomamba_inference.tiling import TilePlan, plan_tiles
@@ -36,6 +37,8 @@ class Task:
         Written into previews.
     candidates : Picks or None
         The candidate picks that belong to a volume of scores; those above the engine's thresholds become the picks.
+    within : Region or None
+        Where to segment and measure; everything else is background.
     """
 
     engine: Engine[Any]
@@ -48,6 +51,7 @@ class Task:
     attempt: int = 1
     keep_scores: bool = False
     candidates: Picks | None = None
+    within: Region | None = None
 
     @property
     def header(self) -> HeaderFields:
@@ -83,6 +87,14 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionSize:
+    """The file name of the mask that limits a segmentation, and how many voxels are inside."""
+
+    name: str
+    voxels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A finished mask on disk and what is known of its volume.
 
@@ -100,6 +112,14 @@ class Outcome:
         The thresholds applied to the scores.
     candidates : Picks or None
         The picks that another threshold on the kept scores may choose from.
+    region : RegionSize or None
+        The region to which the segmentation was limited.
+    region : RegionSize or None
+        The region to which the segmentation was limited.
+    warnings : tuple of VolumeWarning
+        About the volume: those of its header, of its voxel size, and the engine's.
+    estimates : dict of str to float or str
+        What the engine has determined by itself.
     """
 
     mask: Path
@@ -110,3 +130,6 @@ class Outcome:
     thresholds: HysteresisThreshold | None = None
     picks: Picks | None = None
     candidates: Picks | None = None
+    region: RegionSize | None = None
+    warnings: tuple[VolumeWarning, ...] = ()
+    estimates: dict[str, Estimate] = field(default_factory=dict)

@@ -11,13 +11,14 @@ from cryomamba.volumes import Volume
 from cryomamba_inference.executor import TileExecutor
 from cryomamba_inference.executor.base import Result
 from cryomamba_inference.runner.control import Control, Position
-from cryomamba_inference.tiling import TileOrder, TilePlan, TileSpec
+from cryomamba_inference.runner.tile_selection import TileSelection
+from cryomamba_inference.tiling import TileOrder, TileSpec
 
 _POLL_S = 0.1
 
 
 def run_tiles(
-    plan: TilePlan,
+    tiles: TileSelection,
     volume: Volume | None,
     executor: TileExecutor,
     control: Control,
@@ -27,7 +28,7 @@ def run_tiles(
     put: Callable[[TileSpec, Result], None],
     meanwhile: Callable[[], None],
 ) -> None:
-    """Run every tile of a plan through an executor once.
+    """Run every selected tile through an executor once.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def run_tiles(
     JobFailedError
         ``cancelled``, or what the executor raised.
     """
-    order = TileOrder(plan, focus)
+    order = TileOrder(tiles.plan, focus, indices=tiles.inside)
     in_flight: dict[int, TileSpec] = {}
     while order or in_flight:
         control.check()

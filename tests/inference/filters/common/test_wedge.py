@@ -15,7 +15,7 @@ SHAPE = (72, 128, 128)
 def test_the_tilt_range_is_estimated(tilt_deg: float | None) -> None:
     """For phantoms with gold and membranes it is right within 5°, also without a missing wedge."""
     for seed in (16, 17):
-        spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=seed, noise=0.5, missing_wedge_deg=tilt_deg)
+        spec = PhantomSpec(shape=SHAPE, voxel_size_A=10.0, seed=seed, noise=0.5, max_tilt_deg=tilt_deg)
         grid = make_grid(SHAPE, (10.0, 10.0, 10.0))
         density = synthesize(spec).density
         found = estimate_tilt([grid.resample(density, (0, 0, 0), (0, 0, 0), grid.node_shape)])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from cryomamba.synth.render import bilayer_profile
+from cryomamba.synth.profiles import bilayer_profile
 from cryomamba_inference.filters.membrane.normal_profiles import (
     MembraneProfile,
     learn_profile,
