@@ -2,6 +2,7 @@
 
 Each module beside this one is a program that prints what it measures; its first docstring line is the title.
 ``python -m benchmarks`` runs all of them, ``python -m benchmarks NAME …`` some; the others keep their last result.
+`accuracy` writes to a page of its own.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
-Speed, memory and quality. Every table compares with a peer or a target *in the same run*, because absolute times
-depend on the machine. `make bench` runs all of them again; `make bench ARGS=NAME` runs one. In tables of quality,
-*default* is the result with default parameters, *oracle* the best of all thresholds on the score map, *baseline* a
-short SciPy script with the same kind of filters, and *base oracle* that script with its best threshold.
+Speed and memory, and the quality of picks. Every table compares with a peer or a target *in the same run*, because
+absolute times depend on the machine. `make bench` runs all of them again; `make bench ARGS=NAME` runs one. How well
+membranes are found is on the page [Accuracy](accuracy.md).
 """
+OWN_PAGE = {"accuracy": ["--page"]}
+"""Benchmarks that write a page of their own, with the options that make them do so."""
 
 
 def names() -> list[str]:
@@ -43,7 +45,11 @@ def run(name: str) -> str | None:
     """Run one and return its section of the page, or None if it failed."""
     print(f"== {name}: {title_of(name)}", flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}"], cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", f"benchmarks.{name}", *OWN_PAGE.get(name, ())],
+        cwd=HERE.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     print(done.stdout, flush=True)
     if done.returncode:
@@ -73,7 +79,7 @@ def main() -> int:
     for name in chosen:
         section = run(name)
         failed |= section is None
-        if section is not None:
+        if section is not None and name not in OWN_PAGE:
             page[name] = section
             PAGE.write_text("\n".join([INTRODUCTION, *(page[key] for key in sorted(page))]), encoding="utf-8")
     return int(failed)

@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.membrane_quality import best_f1
 from benchmarks.peers import ridge_filters
+from benchmarks.peers.best_threshold import best_f1
 from benchmarks.runner_memory import MIB, measure_engine
 from numpy.typing import NDArray
 from scipy import ndimage

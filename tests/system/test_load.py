@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from benchmarks import load_submits, load_watchers, uploads
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
