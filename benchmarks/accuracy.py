@@ -30,12 +30,12 @@ from benchmarks.peers.best_threshold import best_f1
 from benchmarks.report import page, sections, tables
 from benchmarks.report.measured import Measured
 from benchmarks.scenes.imaged import Case, Volume, cases, has_membranes, imaged
-from cryomamba.synth.families import FAMILIES
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from cryomamba.engines.registry import Registry
 from cryomamba.synth import score_mask, score_thresholds
+from cryomamba.synth.families import FAMILIES
 from cryomamba.synth.phantom import clean_phantom
 from cryomamba.synth.spec import MEMBRANE
 from cryomamba.volumes import open_volume, write_volume

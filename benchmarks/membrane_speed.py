@@ -1,7 +1,8 @@
 """Time of the engine 'membrane' against a baseline SciPy script with the same filters, on the same file.
 
 A 512³ float32 phantom at 10 Å. The script (`peers/baseline_plate_filter.py`) works on the whole volume in memory with
-two threads, once for either contrast, because it cannot decide; the engine does all that a job does: statistics, coarse preview, scores on disk, hysteresis, a mask file.
+two threads, once for either contrast, because it cannot decide; the engine does all that a job does: statistics, coarse
+preview, scores on disk, hysteresis, a mask file.
 Its processes have done a job before, as those of a service have. One process stands for one core: it has one thread for
 everything. Rounds are paired and the script goes first and last by turns. Of each stage the table has the seconds it
 took and, behind the stroke, those that all cores together were busy with it; the first look of two processes is made

@@ -42,7 +42,12 @@ def gc(
     output.table(("KIND", "ID", "SIZE", "SINCE", "NAME"), [_row(leftover) for leftover in found])
     total = output.nbytes(sum(leftover.nbytes for leftover in found))
     if yes:
+        from cryomamba_server.audit import audit_command
+
         removed = asyncio.run(remove_leftovers(settings, found))
+        for leftover in (one for one in found if one.kind == "upload"):
+            # The broker enters the jobs.
+            audit_command(settings.audit_file, "file.delete", file_id=leftover.name)
         output.note(f"Deleted {removed} of {len(found)} items ({total}).")
     else:
         output.note(f"{len(found)} items ({total}) can be deleted. This was a dry run; Add --yes to delete them.")

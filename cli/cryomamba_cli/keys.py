@@ -24,6 +24,13 @@ app = typer.Typer(
 RoleName = Literal["admin", "client", "worker", "viewer"]
 
 
+def _audit(action: str, **fields: str) -> None:
+    from cryomamba.settings import load_settings
+    from cryomamba_server.audit import audit_command
+
+    audit_command(load_settings().audit_file, action, **fields)
+
+
 def _keys() -> BusKeys:
     from cryomamba.settings import load_settings
     from cryomamba_server.bus_keys import BusKeys
@@ -34,7 +41,9 @@ def _keys() -> BusKeys:
 @app.command()
 def init() -> None:
     """Create the keys of the broker and of the services on this machine. They take effect when the services restart."""
-    output.say(_keys().init().public_key)
+    public_key = _keys().init().public_key
+    _audit("key.init", public_key=public_key)
+    output.say(public_key)
     output.note("This is the public key of the broker. Restart the services; they find their own keys.")
 
 
@@ -72,11 +81,13 @@ def add(
 
     if public_key is not None:
         _keys().authorize(name, Role(role), public_key, owner=owner)
+        _audit("key.add", key=name, role=role, owner=owner or name, public_key=public_key)
         output.note(f"The key '{name}' is authorized as {role}. The public key of the broker is:")
         output.say(_keys().server().public_key)
         return
     file = Path(out) if out is not None and not names_folder(out) else Path(out or "", f"{name}.key")
     _keys().add(name, Role(role), file=file, owner=owner)
+    _audit("key.add", key=name, role=role, owner=owner or name)
     output.say(str(file))
     output.note(f"Send the file to its owner over a secure channel; clients need CRYOMAMBA_KEY={file.name}.")
 
@@ -101,4 +112,5 @@ def list_keys(json: Json = False) -> None:
 def revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key.")]) -> None:
     """Revoke a key: its requests are refused at once, its subscriptions end within two seconds."""
     _keys().revoke(name)
+    _audit("key.revoke", key=name)
     output.say(f"The key '{name}' is revoked.")

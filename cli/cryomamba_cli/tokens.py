@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -21,7 +22,8 @@ ScopeName = Literal["read", "write", "admin"]
 SHORT = 8
 
 
-def _store() -> TokenStore:
+def _store() -> tuple[TokenStore, Path]:
+    """Return the tokens of the data directory, and its audit log."""
     if importlib.util.find_spec("jwt") is None:
         raise InvalidRequestError(
             "Tokens can only be managed where the server is installed: PyJWT is missing.",
@@ -31,7 +33,8 @@ def _store() -> TokenStore:
     from cryomamba.settings import load_settings
     from cryomamba_server.tokens import TokenStore
 
-    return TokenStore(load_settings().keys)
+    settings = load_settings()
+    return TokenStore(settings.keys), settings.audit_file
 
 
 @app.command()
@@ -50,11 +53,13 @@ def create(
     days: Annotated[float, typer.Option("--days", help="Lifetime in days.")] = 90.0,
 ) -> None:
     """Issue a token and print it once. The first token locks the gateway: from then on, every request needs one."""
+    from cryomamba_server.audit import audit_command
     from cryomamba_server.tokens import Scope
 
-    store = _store()
+    store, audit_file = _store()
     first = not store.enabled
     token, info = store.create(name, [Scope(scope)], days=days)
+    audit_command(audit_file, "token.create", token_id=info.id, owner=info.owner, scopes=" ".join(info.scopes))
     output.say(token)
     output.note(
         f"Token {info.id[:SHORT]} of {info.owner} has the scope '{info.scopes[0]}' and expires at "
@@ -68,7 +73,7 @@ def create(
 @app.command("list")
 def list_tokens(json: Json = False) -> None:
     """List all issued tokens: owner, scope, expiry. The tokens themselves are not stored."""
-    found = _store().list()
+    found = _store()[0].list()
     if json:
         output.document(found)
     elif not found:
@@ -87,5 +92,9 @@ def revoke(
     token: Annotated[str, typer.Argument(metavar="ID", help="Id of the token, or its first characters.")],
 ) -> None:
     """Revoke a token; the gateway refuses it from now on."""
-    info = _store().revoke(token)
+    from cryomamba_server.audit import audit_command
+
+    store, audit_file = _store()
+    info = store.revoke(token)
+    audit_command(audit_file, "token.revoke", token_id=info.id, owner=info.owner)
     output.say(f"Token {info.id[:SHORT]} of {info.owner} is revoked.")

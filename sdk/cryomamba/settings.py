@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     log: str = Field(
         "info", description="Level and, optionally, format of the log: 'info', 'debug,json', 'warning,text'."
     )
+    audit_log: Path | None = Field(
+        None,
+        description="File to which services and commands append the audit log; by default 'audit.jsonl' in the data "
+        "directory.",
+    )
     lease_s: float = Field(
         30.0, gt=0, description="Seconds after which a running job is requeued if its worker does not renew the lease."
     )
@@ -205,6 +210,11 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Keys and tokens, readable by their owner only."""
         return self.home / "keys"
+
+    @property
+    def audit_file(self) -> Path:
+        """The audit log."""
+        return self.audit_log or self.home / "audit.jsonl"
 
     @property
     def own_folders(self) -> tuple[Path, ...]:

@@ -11,9 +11,9 @@ import pytest
 from benchmarks.report import page, tables
 from benchmarks.report.measured import Measured
 from benchmarks.scenes.imaged import NOISES, cases, has_membranes
-from cryomamba.synth.families import FAMILIES
 
 from benchmarks import accuracy
+from cryomamba.synth.families import FAMILIES
 
 
 def row(f1: float, **settings: object) -> Measured:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from inspect import getmembers, isfunction, signature
 from typing import Any
@@ -23,6 +25,7 @@ from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.volumes import inspect, write_volume
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import REQUESTS
+from cryomamba.wire.trace_context import TraceContext, use_trace
 from cryomamba_broker.store import Attempt, EventLog, JobTable, Leases, Revisions, Submissions
 from cryomamba_server import retention
 from cryomamba_server.uploaded_files import RECORD, VOLUME
@@ -34,6 +37,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "ping": {},
     "server.info": {},
     "server.activity": {},
+    "server.metrics": {},
     "job.submit": {"volume": {"job_id": "JOB"}, "engine": "threshold"},
     "job.get": {"job": "JOB"},
     "job.list": {},
@@ -46,6 +50,14 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "artifact.read": {"job": "JOB", "name": "mask.mrc", "offset": 0, "length": 1},
     "preview.get": {"job": "JOB"},
     "worker.hello": {"worker": "w", "host": "h", "pid": 1, "version": "0", "engines": []},
+    "worker.status": {
+        "worker": "w",
+        "memory_bytes": 1,
+        "cpu_seconds": 1.0,
+        "compute_starts": 1,
+        "jobs_run": 1,
+        "loop_lag_seconds": 0.0,
+    },
     "job.claim": {"worker": "w", "engines": ["demo"], "wait_s": 0},
     "job.renew": {"job": "JOB", **WORKER},
     "job.progress": {"job": "JOB", **WORKER, "progress": {}},
@@ -102,6 +114,17 @@ async def test_a_key_acts_for_its_own_owner_alone(bus: LockedBus) -> None:
     assert (await bus.admin.on_behalf_of(Visibility.of("ada")).call(calls.get_job(job))).owner == "ada"
     with pytest.raises(AccessError):
         await bus.admin.on_behalf_of(Visibility.of("ada")).call(calls.server_activity())
+
+
+async def test_only_a_gateway_is_believed_who_makes_a_request(bus: LockedBus, caplog: pytest.LogCaptureFixture) -> None:
+    """With any other key, the audit log names the key, whatever the message says."""
+    caplog.set_level(logging.INFO, logger="cryomamba.audit")
+    job = (await bus.ada.call(calls.submit_job(DEMO))).job_id
+    for caller in (bus.bob, bus.admin):
+        with use_trace(TraceContext("r-1", actor="ada/0f3c")), suppress(NotFoundError):
+            await caller.call(calls.cancel_job(job))
+    entries = [record.__dict__ for record in caplog.records if record.__dict__.get("action") == "job.cancel"]
+    assert [(one["actor"], one["outcome"]) for one in entries] == [("bob", "refused"), ("ada/0f3c", "done")]
 
 
 @pytest.mark.parametrize("owner", [None, "a b", "ada\n", "x" * 65])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -12,9 +13,13 @@ import pytest
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.testing import DEADLINE_S
+from cryomamba.wire.trace_context import TraceContext, use_trace
+from cryomamba_server import log_context
 from cryomamba_server.logs import configure_logging, parse_log_setting, redact_secrets
 
 logger = logging.getLogger("test.logs")
+
+FORGED = 'a\n2026-01-01T00:00:00Z error broker: all is lost\r\x1b[2J\u2028\x9b31m\u202e\ud800 {"level": "error"}'
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +52,7 @@ def test_a_line_is_logged_without_a_free_descriptor() -> None:
     assert done.returncode == 0
     lines = done.stderr.splitlines()
     assert lines[0].endswith("error test: Too many \\x1b[31m files.")
-    assert lines[-1] == "OSError: [Errno 24] Too many open files: '/dev/null'"
+    assert lines[-1] == "    OSError: [Errno 24] Too many open files: '/dev/null'"
     assert "Logging error" not in done.stderr
 
 
@@ -91,6 +96,59 @@ def test_a_file_name_cannot_forge_a_line(capsys: pytest.CaptureFixture[str]) -> 
     assert len(err.splitlines()) == 1
     assert "\\n2026" in err
     assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_user_text_forges_a_line(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    """In messages, fields and exceptions, a line break or an escape sequence is escaped, and the record is not lost."""
+    configure_logging(f"info,{log_format}", service="broker")
+    with log_context.bind(job_name=FORGED):
+        logger.info("The file %s.", FORGED, extra={"file_name": FORGED})
+        try:
+            raise ValueError(FORGED)
+        except ValueError:
+            logger.exception("Failed")
+    err = capsys.readouterr().err
+    assert not {"\r", "\x1b", "\u2028", "\x9b", "\u202e", "\ud800"} & set(err)
+    records = [line for line in err.split("\n") if line and not line.startswith("    ")]
+    assert len(records) == 2
+    if log_format == "json":
+        first, second = (json.loads(record) for record in records)
+        assert first["file_name"] == first["job_name"] == second["job_name"] == FORGED
+        assert FORGED in second["exception"]
+
+
+async def test_fields_follow_a_task_and_its_children(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is bound is in the records of the task, its subtasks and its threads, and of no other task."""
+    configure_logging("info,json", service="broker")
+
+    async def work(number: int) -> None:
+        with use_trace(TraceContext(f"r-{number}")), log_context.bind(job_id=f"j-{number}", owner=None):
+            await asyncio.sleep(0)
+            await asyncio.create_task(asyncio.to_thread(logger.info, "in a thread"))
+            log_context.add(attempt=number)
+            logger.info("later", extra={"job_id": "its own"})
+        logger.info("after")
+
+    await asyncio.gather(work(1), work(2))
+    records = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    for number in (1, 2):
+        (thread,) = (one for one in records if one.get("job_id") == f"j-{number}")
+        assert (thread["request_id"], "owner" in thread, "attempt" in thread) == (f"r-{number}", False, False)
+    later = [one for one in records if one["message"] == "later"]
+    assert sorted((one["attempt"], one["job_id"], one["request_id"]) for one in later) == [
+        (1, "its own", "r-1"),
+        (2, "its own", "r-2"),
+    ]
+    assert [set(one) & {"job_id", "request_id"} for one in records if one["message"] == "after"] == [set(), set()]
+
+
+def test_a_text_line_has_the_fields_that_its_message_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A person reads the message first; a value that it names is not repeated."""
+    configure_logging("info", service="broker")
+    with log_context.bind(job_id="j-123", note="two words"):
+        logger.info("Job %s is completed.", "j-123")
+    assert capsys.readouterr().err.endswith('info broker: Job j-123 is completed. [note="two words"]\n')
 
 
 def test_text_lines_name_the_service_once(capsys: pytest.CaptureFixture[str]) -> None:

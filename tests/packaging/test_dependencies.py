@@ -26,6 +26,7 @@ FOLDERS: Final[Mapping[str, Sequence[str]]] = {
     "inference": (f"{SERVICES}/inference",),
     "gateway": (f"{SERVICES}/gateway", f"{SERVICES}/common"),
     "server": (f"{SERVICES}/broker", "cli"),
+    "otel": (f"{SERVICES}/common",),
     "desktop": ("desktop",),
     "desktop-pyside6": ("desktop",),
 }
@@ -33,6 +34,8 @@ FOLDERS: Final[Mapping[str, Sequence[str]]] = {
 NOT_IMPORTED: Final = {"pyqt6", "pyqt6-qt6", "pyside6-essentials", "honcho"}
 # Packages that belong to another one of ours and are imported for its sake.
 BROUGHT_BY: Final = {"starlette": "fastapi", "h11": "uvicorn", "referencing": "jsonschema"}
+# Several packages share the namespace.
+NAMESPACES: Final = {"opentelemetry": {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}}
 # The command line imports these where it needs the extras `server` and `desktop`.
 CLI_EXTRAS: Final = {"pillow"}
 
@@ -65,7 +68,8 @@ def imported(path: Path) -> set[str]:
 def distributions(modules: set[str]) -> set[str]:
     """Return the packages that foreign modules come from."""
     foreign = {name for name in modules if name not in sys.stdlib_module_names and not name.startswith(OURS)}
-    return {PACKAGES[name][0].lower().replace("_", "-") for name in foreign if name in PACKAGES}
+    found = {PACKAGES[name][0].lower().replace("_", "-") for name in foreign - NAMESPACES.keys() if name in PACKAGES}
+    return found.union(*(NAMESPACES[name] for name in foreign & NAMESPACES.keys()))
 
 
 @pytest.mark.parametrize("extra", FOLDERS)
@@ -81,7 +85,7 @@ def test_each_dependency_is_imported_by_the_part_that_asks_for_it(extra: str) ->
     [
         (("sdk",), ["tomo"]),
         ((f"{SERVICES}/inference",), ["tomo", "inference"]),
-        ((f"{SERVICES}/common", f"{SERVICES}/gateway"), ["gateway"]),
+        ((f"{SERVICES}/common", f"{SERVICES}/gateway"), ["gateway", "otel"]),
         ((f"{SERVICES}/broker",), ["server"]),
         (("cli",), ["server"]),
         (("desktop",), ["tomo", "inference", "desktop"]),

@@ -34,7 +34,7 @@ READ_REQUESTS: Final = frozenset(
     }
 )
 # The counts include the jobs of all owners.
-MONITOR_REQUESTS: Final = frozenset({messages.SERVER_ACTIVITY})
+MONITOR_REQUESTS: Final = frozenset({messages.SERVER_ACTIVITY, messages.SERVER_METRICS})
 WRITE_REQUESTS: Final = frozenset(
     {
         messages.JOB_SUBMIT,
@@ -48,6 +48,7 @@ WRITE_REQUESTS: Final = frozenset(
 WORKER_REQUESTS: Final = frozenset(
     {
         messages.WORKER_HELLO,
+        messages.WORKER_STATUS,
         messages.JOB_CLAIM,
         messages.JOB_RENEW,
         messages.PROGRESS,

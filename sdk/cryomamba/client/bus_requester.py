@@ -18,6 +18,7 @@ from cryomamba.models.base import Request
 from cryomamba.wire.constants import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, JOBS_HWM, PAYLOAD_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR
+from cryomamba.wire.trace_context import current_trace
 
 if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
@@ -37,6 +38,11 @@ class Reply:
     def body(self) -> Mapping[str, Any]:
         """The fields of the reply."""
         return self.envelope.body
+
+
+def client_closed() -> UnavailableError:
+    """Return the error for what is asked of a client that was closed."""
+    return UnavailableError("The client was closed.", retryable=False)
 
 
 def keep_alive(socket: zmq.Socket[Any]) -> None:
@@ -80,6 +86,7 @@ class BusRequester:
         if key is not None:
             key.secure(self._socket)
         self._socket.connect(endpoint)
+        self._closed = False
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._reader: asyncio.Task[None] | None = None
 
@@ -106,14 +113,18 @@ class BusRequester:
         Raises
         ------
         UnavailableError
-            No answer in time.
+            No answer in time, or the client was closed.
         CryoMambaError
             The broker's own error, typed.
         """
+        if self._closed:
+            raise client_closed()
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="bus-replies")
         fields = body.model_dump(mode="json") if isinstance(body, Request) else body
-        envelope = self.envelopes.envelope(type_, fields, ts=time.time(), owner=visibility.to_wire())
+        envelope = self.envelopes.envelope(
+            type_, fields, ts=time.time(), owner=visibility.to_wire(), trace=current_trace()
+        )
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[envelope.id] = future
         try:
@@ -121,6 +132,12 @@ class BusRequester:
                 return await self._send(encode(envelope), future)
         except TimeoutError:
             raise self._no_answer() from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                # Closing cancels what waits for the socket; the caller was not cancelled, and must not end as if.
+                raise client_closed() from None
+            raise
         finally:
             del self._waiting[envelope.id]
 
@@ -164,7 +181,8 @@ class BusRequester:
             future.set_result(Reply(envelope, tuple(parts)))
 
     async def close(self) -> None:
-        """End the reader and close the socket; waiting requests are cancelled."""
+        """End the reader and close the socket; waiting requests fail."""
+        self._closed = True
         for future in self._waiting.values():
             future.cancel()
         if self._reader is not None:

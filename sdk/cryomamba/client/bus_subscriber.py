@@ -13,7 +13,7 @@ import zmq
 import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
-from cryomamba.client.bus_requester import keep_alive
+from cryomamba.client.bus_requester import client_closed, keep_alive
 from cryomamba.client.latest_value_queue import LatestValueQueue
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ProtocolError
@@ -130,6 +130,8 @@ class BusSubscriber:
         return self._add([ALL_EVENTS if visibility.owner is None else owned_topic(visibility.owner)])
 
     def _add(self, wanted: list[bytes]) -> Subscription:
+        if self._events.closed:
+            raise client_closed()
         subscription = Subscription(tuple(wanted), release=self._remove)
         self._subscriptions.add(subscription)
         self._by_nonce[subscription.nonce] = subscription

@@ -29,7 +29,7 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord
 from cryomamba.wire import messages
 from cryomamba.wire.buffers import decode_bytes
-from cryomamba.wire.requests import ArtifactRead, EventPage, EventsSince, PreviewRead
+from cryomamba.wire.requests import ArtifactRead, Empty, EventPage, EventsSince, PreviewRead
 
 if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
@@ -39,6 +39,7 @@ R = TypeVar("R", bound=Record)
 CHUNK_BYTES = 1024 * 1024
 CHUNK_S = 30.0
 EVENTS_S = 10.0
+METRICS_S = 5.0
 BEYOND_ALL_EVENTS = 2**62
 
 
@@ -146,6 +147,13 @@ class BusTransport:
             offset += len(chunk)
             yield chunk
 
+    async def metrics(self) -> bytes:
+        """Return the broker's metrics, with those of the workers, in Prometheus' text format."""
+        reply = await self._request(messages.SERVER_METRICS, Empty(), METRICS_S)
+        if not reply.parts or not reply.envelope.buffers:
+            raise ProtocolError("The broker sent its metrics without their text.")
+        return decode_bytes(reply.envelope.buffers[0], reply.parts[0])
+
     async def events_since(self, n: int, *, limit: int = 200) -> EventPage:
         """Return what happened after event number `n`, as far as it fits into one reply."""
         reply = await self._request(messages.EVENTS_SINCE, EventsSince(n=n, limit=limit), EVENTS_S)
@@ -156,8 +164,9 @@ class BusTransport:
         return (await self.events_since(BEYOND_ALL_EVENTS, limit=1)).last
 
     def watch(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
-        """Follow a job to its end."""
-        return JobWatch(self, job_ref(job_id).job, previews=previews).events()
+        """Follow a job to its end; a broker that has answered before is waited for."""
+        patient = self.requester.broker_epoch is not None
+        return JobWatch(self, job_ref(job_id).job, previews=previews, patient=patient).events()
 
     def watch_all(self) -> AsyncGenerator[Event, None]:
         """Follow the states and progress of all visible jobs without end."""

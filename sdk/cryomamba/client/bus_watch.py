@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from pydantic import ValidationError
 
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
-from cryomamba.client.job_follower import JobFollower, JobSource, Published, record_of
+from cryomamba.client.job_follower import QUIET_S, JobFollower, JobSource, Published, record_of
 from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.models.frames import PreviewFrame
@@ -31,10 +31,12 @@ class JobWatch:
     job_id : str
     previews : bool
         Whether frames are wanted.
+    patient : bool
+        Whether to wait for a broker that does not answer at first.
     """
 
-    def __init__(self, source: JobSource, job_id: str, *, previews: bool) -> None:
-        self._follower = JobFollower(source, job_id, previews=previews)
+    def __init__(self, source: JobSource, job_id: str, *, previews: bool, patient: bool = False) -> None:
+        self._follower = JobFollower(source, job_id, previews=previews, patient=patient)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what happens; the final state last.
@@ -44,7 +46,7 @@ class JobWatch:
         NotFoundError
             There is no such job.
         UnavailableError
-            The broker cannot be reached at first, or the client was closed.
+            The broker does not answer the first question and the watch is not patient, or the client was closed.
         """
         async with contextlib.aclosing(self._follower.items()) as items:
             async for item in items:
@@ -90,10 +92,15 @@ class AllWatch:
     ----------
     last : int or None
         Number of the newest event that has been reported; None until the broker has sent its newest.
+    quiet_s : float
+        Seconds without a message after which the broker is asked for the newest event.
     """
+
+    quiet_s = QUIET_S
 
     def __init__(self, source: EventSource, *, since: int | None = None) -> None:
         self._source = source
+        self._subscription: Subscription | None = None
         self.last = since
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -106,9 +113,20 @@ class AllWatch:
         """
         subscription = await self._source.subscribe_all()
         try:
+            self._subscription = subscription
             async for connection in self._find_start():
                 yield connection
-            while (received := await subscription.queue.get()) is not None:
+            while True:
+                try:
+                    async with asyncio.timeout(self.quiet_s):
+                        received = await subscription.queue.get()
+                except TimeoutError:
+                    # The last message before the silence may have been dropped, for example by a full queue.
+                    async for event in self._look():
+                        yield event
+                    continue
+                if received is None:
+                    return
                 message, _ = received
                 if isinstance(message, ConnectionEvent):
                     yield message
@@ -125,6 +143,8 @@ class AllWatch:
             try:
                 newest = await self._source.last_event()
             except UnavailableError as away:
+                if self._closed:
+                    return
                 if not lost:
                     yield ConnectionEvent("lost", away.message)
                 lost = True
@@ -134,6 +154,13 @@ class AllWatch:
                 self.last = newest
             yield ConnectionEvent("connected", "Connected to the broker.")
             return
+
+    async def _look(self) -> AsyncIterator[Event]:
+        """Report what happened meanwhile, if anything did and the broker answers."""
+        with contextlib.suppress(UnavailableError):
+            newest = await self._source.last_event()
+            async for event in self._missed(newest + 1):
+                yield event
 
     async def _handle(self, message: BusMessage) -> AsyncIterator[Event]:
         newest = _newest(message)
@@ -158,6 +185,8 @@ class AllWatch:
             try:
                 missed = [state async for state in self._page(newest)]
             except UnavailableError as away:
+                if self._closed:
+                    return
                 # Newer messages wait in the queue, so that nothing is reported out of order or left out.
                 yield ConnectionEvent("lost", f"{away.message} What was missed meanwhile is asked for again.")
                 waited = True
@@ -172,6 +201,11 @@ class AllWatch:
                 self.last = number
                 if state is not None:
                     yield state
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the source was closed: then it never answers any more."""
+        return self._subscription is not None and self._subscription.queue.closed
 
     @property
     def _last(self) -> int:

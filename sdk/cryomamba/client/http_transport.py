@@ -22,10 +22,11 @@ from cryomamba.client.replies import parse_reply
 from cryomamba.client.transport import UploadedFile
 from cryomamba.client.upload import Upload
 from cryomamba.endpoints import check_http_url, is_loopback_host
-from cryomamba.errors import InvalidRequestError
+from cryomamba.errors import CryoMambaError, InvalidRequestError
 from cryomamba.models.base import Record
-from cryomamba.models.events import Event
+from cryomamba.models.events import ConnectionEvent, Event
 from cryomamba.models.frames import PreviewFrame
+from cryomamba.wire.trace_context import trace_headers
 from cryomamba.wire.webframe import decode_web_frame
 
 R = TypeVar("R", bound=Record)
@@ -61,6 +62,7 @@ class HttpTransport:
         self._authorization = {} if token is None else {"Authorization": f"Bearer {check_token(token)}"}
         # A proxy of the environment is never meant for this machine.
         self._use_proxy = not is_loopback_host(urlsplit(self.url).hostname or "")
+        self._answered = False
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
@@ -105,6 +107,7 @@ class HttpTransport:
             The gateway's own error, or it cannot be reached.
         """
         waits = pauses(0.1, 2.0, within_s=RETRY_S)
+        options["headers"] = {**trace_headers(), **options.get("headers", {})}
         while True:
             try:
                 reply = await self._client.request(method, path, **options)
@@ -116,6 +119,7 @@ class HttpTransport:
                 continue
             if reply.status_code >= 400:
                 raise error_of(reply)
+            self._answered = True
             return reply
 
     async def preview(self, job_id: str) -> PreviewFrame:
@@ -123,8 +127,13 @@ class HttpTransport:
         return decode_web_frame((await self.request("GET", f"{job_path(job_id)}/preview")).content)
 
     async def watch(self, job_id: str, *, previews: bool) -> AsyncGenerator[Event, None]:
-        """Follow a job to its end."""
-        await self.call(calls.get_job(job_id))
+        """Follow a job to its end; a gateway that has answered before is waited for."""
+        try:
+            await self.call(calls.get_job(job_id))
+        except CryoMambaError as error:
+            if not (self._answered and error.retryable):
+                raise
+            yield ConnectionEvent("lost", error.message)
         address = self._socket_url(f"/v1/ws/jobs/{job_id}") + ("" if previews else "?previews=false")
         events = watch_job(address, job_id, previews=previews, proxy=self._use_proxy, headers=self._authorization)
         async with contextlib.aclosing(events):

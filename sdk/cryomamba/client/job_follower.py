@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.job_state_tracker import JobStateTracker
-from cryomamba.errors import CryoMambaError, ProtocolError, UnavailableError
+from cryomamba.errors import AccessError, CryoMambaError, NotFoundError, ProtocolError
 from cryomamba.models.events import ConnectionEvent, StateEvent
 from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.wire import messages
@@ -71,6 +71,9 @@ class JobFollower:
         Whether frames are wanted.
     parse : callable
         From a state message to its record.
+    patient : bool
+        Whether it waits for a broker that does not answer the first question, instead of raising. Only for a source
+        that subscribes on behalf of the caller: messages are used before a record was received.
 
     Attributes
     ----------
@@ -79,12 +82,19 @@ class JobFollower:
     """
 
     def __init__(
-        self, source: JobSource, job_id: str, *, previews: bool, parse: Callable[[BusMessage], JobRecord] = record_of
+        self,
+        source: JobSource,
+        job_id: str,
+        *,
+        previews: bool,
+        parse: Callable[[BusMessage], JobRecord] = record_of,
+        patient: bool = False,
     ) -> None:
         self._source = source
         self._job_id = job_id
         self._previews = previews
         self._parse = parse
+        self._patient = patient
         self.states = JobStateTracker()
         self._newest_frame: tuple[int, float] | None = None
         self._final_frame_seen = False
@@ -98,8 +108,10 @@ class JobFollower:
         ------
         NotFoundError
             There is no such job, or no longer.
+        AccessError
+            The client may not see it any more.
         UnavailableError
-            The broker does not answer the first question.
+            The broker does not answer the first question, and the follower is not patient.
         """
         subscription = await self._source.subscribe(self._job_id, previews=self._previews)
         try:
@@ -128,9 +140,15 @@ class JobFollower:
         first = self.states.record is None
         try:
             record = await self._source.record(self._job_id)
-        except UnavailableError:
-            if first:
+        except (NotFoundError, AccessError):
+            raise
+        except CryoMambaError as error:
+            # A watch that has begun outlasts whatever is wrong with the broker; it is asked again after a while.
+            waits = self._patient and error.retryable
+            if first and not waits:
                 raise
+            if first:
+                yield ConnectionEvent("lost", error.message)
             return
         changes = self._changes(record)
         for item in [record] if first else changes:

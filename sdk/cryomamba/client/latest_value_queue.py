@@ -26,6 +26,11 @@ class LatestValueQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closed
+
     def put(self, item: T, *, key: Hashable = None) -> None:
         """Add a message; with a key it takes the place of an unread one that has the same key."""
         if self._closed:

@@ -230,6 +230,8 @@ class JobRecord(Record):
         What was seen in the volume or its mask that should be checked; of a completed job.
     estimates : dict of str to float or str
         What the engine has determined by itself, such as the contrast; of a completed job.
+    request_id : str
+        Of the request that submitted it; the logs name it by that.
     """
 
     job_id: str
@@ -254,6 +256,7 @@ class JobRecord(Record):
     completed_at: datetime | None = None
     history: tuple[JobEvent, ...] = ()
     owner: str = ""
+    request_id: str = ""
 
     @property
     def warning_texts(self) -> tuple[str, ...]:

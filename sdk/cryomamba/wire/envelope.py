@@ -14,6 +14,7 @@ import msgpack
 from cryomamba.errors import ErrorCode, ProtocolError
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.constants import BUFFERS_MAX, HEADER_MAX_BYTES, PROTOCOL_VERSION
+from cryomamba.wire.trace_context import NO_TRACE, TraceContext, is_actor, is_request_id, is_traceparent
 
 _TEXT_MAX = 128
 _YEAR_10000 = 253_402_300_800
@@ -41,6 +42,8 @@ class Envelope:
         The job concerned.
     owner : str or None
         In a request: the owner on whose behalf it is made, ``*`` for all whom the sender may act for.
+    trace : TraceContext
+        The request that the message belongs to: its id, its W3C trace context and who makes it, where they are known.
     body : dict
         The message's own fields.
     buffers : tuple of BufferSpec
@@ -57,6 +60,7 @@ class Envelope:
     job: str | None = None
     attempt: int | None = None
     owner: str | None = None
+    trace: TraceContext = NO_TRACE
     body: Mapping[str, Any] = field(default_factory=dict)
     buffers: tuple[BufferSpec, ...] = ()
 
@@ -92,6 +96,7 @@ class EnvelopeFactory:
         job: str | None = None,
         attempt: int | None = None,
         owner: str | None = None,
+        trace: TraceContext = NO_TRACE,
         buffers: Sequence[BufferSpec] = (),
     ) -> Envelope:
         """Make the next envelope for a topic (or for the request channel, the empty topic)."""
@@ -107,6 +112,7 @@ class EnvelopeFactory:
             job=job,
             attempt=attempt,
             owner=owner,
+            trace=trace,
             body=body,
             buffers=tuple(buffers),
         )
@@ -131,6 +137,9 @@ def encode(envelope: Envelope) -> bytes:
     fields: dict[str, Any] = {"v": PROTOCOL_VERSION}
     for name in ("type", "id", "src", "epoch", "seq", "ts", "body", "corr", "job", "attempt", "owner"):
         if (value := getattr(envelope, name)) is not None:
+            fields[name] = value
+    for name in ("request_id", "traceparent", "actor"):
+        if (value := getattr(envelope.trace, name)) is not None:
             fields[name] = value
     if envelope.buffers:
         fields["buffers"] = [spec.to_wire() for spec in envelope.buffers]
@@ -185,6 +194,7 @@ def _from_fields(fields: Mapping[str, Any]) -> Envelope:
         job=_optional_text(fields, "job"),
         attempt=_whole(fields, "attempt") if fields.get("attempt") is not None else None,
         owner=_optional_text(fields, "owner"),
+        trace=_trace(fields),
         body=_map(fields, "body"),
         buffers=_buffers(fields),
     )
@@ -225,6 +235,17 @@ def _map(fields: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ProtocolError(f"The header field '{key}' is not a map.")
     return value
+
+
+def _trace(fields: Mapping[str, Any]) -> TraceContext:
+    found = TraceContext(*(_optional_text(fields, key) for key in ("request_id", "traceparent", "actor")))
+    if found.request_id is not None and not is_request_id(found.request_id):
+        raise ProtocolError("The header field 'request_id' has characters other than letters, digits and '._-'.")
+    if found.traceparent is not None and not is_traceparent(found.traceparent):
+        raise ProtocolError("The header field 'traceparent' is not a W3C trace context.")
+    if found.actor is not None and not is_actor(found.actor):
+        raise ProtocolError("The header field 'actor' has characters other than letters, digits and '_.@/-'.")
+    return found
 
 
 def _buffers(fields: Mapping[str, Any]) -> tuple[BufferSpec, ...]:

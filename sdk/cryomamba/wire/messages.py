@@ -7,6 +7,7 @@ from typing import Final
 PING: Final = "ping"
 SERVER_INFO: Final = "server.info"
 SERVER_ACTIVITY: Final = "server.activity"
+SERVER_METRICS: Final = "server.metrics"
 JOB_SUBMIT: Final = "job.submit"
 JOB_GET: Final = "job.get"
 JOB_LIST: Final = "job.list"
@@ -20,6 +21,7 @@ ARTIFACT_READ: Final = "artifact.read"
 PREVIEW_GET: Final = "preview.get"
 
 WORKER_HELLO: Final = "worker.hello"
+WORKER_STATUS: Final = "worker.status"
 JOB_CLAIM: Final = "job.claim"
 JOB_RENEW: Final = "job.renew"
 # A worker's request, and the message that the broker publishes upon it.

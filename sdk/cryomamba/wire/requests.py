@@ -32,7 +32,7 @@ Zyx = tuple[float, float, float]
 
 
 class Empty(Request):
-    """A request without fields: ``ping``, ``server.info`` and ``server.activity``."""
+    """A request without fields: ``ping``, ``server.info``, ``server.activity`` and ``server.metrics``."""
 
 
 class JobRef(Request):
@@ -116,6 +116,27 @@ class WorkerHello(Request):
     engines: tuple[EngineInfo, ...]
 
 
+class WorkerStatus(Request):
+    """``worker.status``: what a worker measures of itself, for the metrics; every few seconds.
+
+    Attributes
+    ----------
+    memory_bytes, cpu_seconds : int, float
+        Resident memory and processor time of the worker and its compute processes.
+    compute_starts, jobs_run : int
+        Compute processes and attempts that it has started.
+    loop_lag_seconds : float
+        The longest lag of its event loop since the last report.
+    """
+
+    worker: str = Field(min_length=1, max_length=128)
+    memory_bytes: int = Field(ge=0, le=2**63)
+    cpu_seconds: float = Field(ge=0, allow_inf_nan=False)
+    compute_starts: int = Field(ge=0, le=2**63)
+    jobs_run: int = Field(ge=0, le=2**63)
+    loop_lag_seconds: float = Field(ge=0, allow_inf_nan=False)
+
+
 class Claim(Request):
     """``job.claim``: a free worker asks for work and waits up to `wait_s`; repeating it is safe."""
 
@@ -197,6 +218,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.PING: Empty,
     messages.SERVER_INFO: Empty,
     messages.SERVER_ACTIVITY: Empty,
+    messages.SERVER_METRICS: Empty,
     messages.JOB_SUBMIT: SubmitRequest,
     messages.JOB_GET: JobRef,
     messages.JOB_LIST: ListRequest,
@@ -209,6 +231,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.ARTIFACT_READ: ArtifactRead,
     messages.PREVIEW_GET: PreviewRead,
     messages.WORKER_HELLO: WorkerHello,
+    messages.WORKER_STATUS: WorkerStatus,
     messages.JOB_CLAIM: Claim,
     messages.JOB_RENEW: Renew,
     messages.PROGRESS: ProgressReport,

@@ -10,7 +10,7 @@ import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from cryomamba.access.keys import KeyFile
-from cryomamba.access.roles import may_ask, may_connect
+from cryomamba.access.roles import Role, may_ask, may_connect
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, ErrorCode
 from cryomamba.settings import Settings
@@ -106,6 +106,15 @@ class BusAuthenticator:
     def allows(self, frame: zmq.Frame) -> bool:
         """Whether the key that a message came with is still valid."""
         return self._keys is None or self._sender(frame) is not None
+
+    def actor(self, frame: zmq.Frame, claimed: str | None) -> str | None:
+        """Return who makes a request, for the audit log; what it claims is believed of an administrator's key alone."""
+        if self._keys is None:
+            return claimed
+        entry = self._sender(frame)
+        if entry is None:
+            return None
+        return claimed if claimed is not None and entry.role is Role.ADMIN else entry.name
 
     def key_of(self, frame: zmq.Frame) -> str:
         """Return the public key that a message came with; empty on an open bus, or if it was just revoked."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cryomamba._version import __version__
@@ -15,6 +16,7 @@ from cryomamba.errors import AccessError, NotFoundError
 from cryomamba.models.jobs import JobRecord, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo, WorkerInfo
 from cryomamba.wire import messages
+from cryomamba.wire.buffers import encode_bytes
 from cryomamba.wire.constants import PROTOCOL_VERSION
 from cryomamba.wire.requests import (
     ArtifactRead,
@@ -26,6 +28,7 @@ from cryomamba.wire.requests import (
     PreviewRead,
     ReviseRequest,
 )
+from cryomamba.wire.trace_context import TraceContext, current_trace
 from cryomamba_broker.admission import VolumeRoots, admit
 from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
@@ -51,6 +54,7 @@ class ClientRequests:
             messages.PING: self.ping,
             messages.SERVER_INFO: self.info,
             messages.SERVER_ACTIVITY: self.activity,
+            messages.SERVER_METRICS: self.metrics,
             messages.JOB_SUBMIT: self.submit,
             messages.JOB_GET: self.get,
             messages.JOB_LIST: self.page,
@@ -99,11 +103,7 @@ class ClientRequests:
 
     async def activity(self, _: Empty, visibility: Visibility) -> Answer:
         """Return how busy the server is, with the jobs of all owners: for administrators."""
-        if not visibility.is_everything:
-            raise AccessError(
-                "The activity of the whole server is for administrators.",
-                hint="Ask for it with the key of an administrator, on behalf of all owners ('*').",
-            )
+        _require_everything(visibility, "activity")
         core = self._core
         now = core.clock.wall()
         pending, running, oldest_s = await core.store.call(lambda store: store.events.waiting(now, visibility))
@@ -111,6 +111,12 @@ class ClientRequests:
             workers=len(core.workers), pending=pending, running=running, oldest_pending_s=oldest_s, ended=core.ended
         )
         return Answer(activity.model_dump(mode="json"))
+
+    async def metrics(self, _: Empty, visibility: Visibility) -> Answer:
+        """Return the metrics of the broker and its workers as text: for administrators."""
+        _require_everything(visibility, "metrics")
+        spec, text = encode_bytes(self._core.metrics.text())
+        return Answer({}, buffers=(spec,), parts=(text,))
 
     async def submit(self, request: SubmitRequest, visibility: Visibility) -> Answer:
         """Check a job and queue it."""
@@ -126,13 +132,19 @@ class ClientRequests:
             newest_mask = (await self._core.store.call(lambda store: store.jobs.get(job_id, visibility))).newest_mask
         engines = self._core.workers.engines()
         loop = asyncio.get_running_loop()
-        new, space = await loop.run_in_executor(self._files, self._admit, request, engines, visibility, newest_mask)
+        admitting = partial(self._admit, request, engines, visibility, newest_mask, current_trace())
+        new, space = await loop.run_in_executor(self._files, admitting)
         record = await self._core.change(lambda store: store.submissions.submit(new, visibility, space))
         self._core.claims.wake_all()
         return job_answer(record)
 
     def _admit(
-        self, request: SubmitRequest, engines: Sequence[EngineInfo], visibility: Visibility, newest_mask: str | None
+        self,
+        request: SubmitRequest,
+        engines: Sequence[EngineInfo],
+        visibility: Visibility,
+        newest_mask: str | None,
+        trace: TraceContext,
     ) -> tuple[NewJob, DiskSpace]:
         new = admit(request, engines, self._roots, visibility)
         if request.within is not None:
@@ -140,7 +152,7 @@ class ClientRequests:
             new = replace(new, within=mask)
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
-        return replace(new, nbytes=nbytes), self._measure_disk()
+        return replace(new, nbytes=nbytes, trace=trace), self._measure_disk()
 
     async def get(self, request: JobRef, visibility: Visibility) -> Answer:
         """Return a job."""
@@ -232,6 +244,14 @@ class ClientRequests:
 
     async def _require_visible(self, job_id: str, visibility: Visibility) -> None:
         await self._core.store.call(lambda store: store.jobs.owner(job_id, visibility))
+
+
+def _require_everything(visibility: Visibility, what: str) -> None:
+    if not visibility.is_everything:
+        raise AccessError(
+            f"The {what} of the whole server is for administrators.",
+            hint="Ask for it with the key of an administrator, on behalf of all owners ('*').",
+        )
 
 
 def _by_visibility(handler: Callable[[Any, Visibility], Awaitable[Answer]]) -> Handler:

@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgpack
 import zmq
 import zmq.asyncio
+from prometheus_client import Counter
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, CryoMambaError, InternalError, InvalidRequestError, ProtocolError
@@ -21,10 +23,14 @@ from cryomamba.wire import messages
 from cryomamba.wire.buffers import BufferSpec
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR, REPLY
-from cryomamba.wire.requests import parse_request
+from cryomamba.wire.requests import REQUESTS, parse_request
+from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters
+from cryomamba_broker.request_log import TRACED, audit_done, audit_error, body_fields, request_fields, trace_of
+from cryomamba_server import log_context
 from cryomamba_server.throttle import Throttle
+from cryomamba_server.tracing import span
 
 # Claims and renewals, one of them for each worker, wait for many seconds.
 IN_FLIGHT_MAX: Final = 2048
@@ -60,6 +66,8 @@ class Answer:
         The payload and its description.
     job, attempt : str or None, int or None
         For the envelope of the reply.
+    trace : TraceContext
+        For the envelope of the reply: the request that submitted a claimed job.
     undo : callable
         Awaited if the peer is gone, so that the job that it was given is not lost.
     """
@@ -69,6 +77,7 @@ class Answer:
     parts: tuple[bytes | memoryview, ...] = ()
     job: str | None = None
     attempt: int | None = None
+    trace: TraceContext = NO_TRACE
     undo: Callable[[], Awaitable[None]] = field(default=_nothing)
 
 
@@ -108,8 +117,13 @@ def readable_id(raw: bytes) -> str | None:
     return found if isinstance(found, str) and 0 < len(found) <= 128 else None
 
 
+def _known(type_: str) -> str:
+    """Return the type of a request, or ``unknown``: a peer must not add series without end."""
+    return type_ if type_ in REQUESTS else "unknown"
+
+
 class Dispatcher:
-    """Reads the ROUTER socket; `wall` is the time in seconds since 1970."""
+    """Reads the ROUTER socket; `wall` is the time in seconds since 1970, `executed` counts by request and result."""
 
     def __init__(
         self,
@@ -119,10 +133,12 @@ class Dispatcher:
         counters: Counters,
         wall: Callable[[], float],
         authenticator: BusAuthenticator,
+        executed: Counter,
     ) -> None:
         self._socket, self._authenticator, self._envelopes = socket, authenticator, envelopes
         self._handlers, self._counters, self._wall = handlers, counters, wall
         self._log = Throttle(logger)
+        self._executed = executed
         self._machine_log = Throttle(logger, interval_s=60.0)
         self._working: set[Key] = set()
         self._replies: OrderedDict[Key, bytes] = OrderedDict()
@@ -146,10 +162,16 @@ class Dispatcher:
         except ProtocolError as error:
             await self._refuse(identity, parts, error)
             return
+        with use_trace(trace_of(request)):
+            await self._serve_request(identity, parts[0], request)
+
+    async def _serve_request(self, identity: bytes, frame: zmq.Frame, request: Envelope) -> None:
         try:
-            caller = Caller(self._authenticator.authorize(parts[0], request), self._authenticator.key_of(parts[0]))
+            caller = Caller(self._authenticator.authorize(frame, request), self._authenticator.key_of(frame))
         except (AccessError, InvalidRequestError) as error:
             self._counters.refused += 1
+            with log_context.bind(peer=request.src, actor=self._authenticator.actor(frame, request.trace.actor)):
+                audit_error(request, error)
             await self._send([identity, self._error(request.id, error)])
             return
         key = (identity, request.id)
@@ -161,7 +183,9 @@ class Dispatcher:
         else:
             self._working.add(key)
             try:
-                await self._execute(key, request, caller)
+                actor = self._authenticator.actor(frame, request.trace.actor)
+                with log_context.bind(**request_fields(request, caller.visibility, actor)):
+                    await self._execute(key, request, caller)
             finally:
                 self._working.discard(key)
 
@@ -176,23 +200,35 @@ class Dispatcher:
         identity, _ = key
         self._counters.requests += 1
         try:
-            answer = await self._handlers[request.type](parse_request(request.type, request.body), caller)
+            body = parse_request(request.type, request.body)
+            log_context.add(**body_fields(body))
+            with span(request.type) if request.type in TRACED else nullcontext():
+                answer = await self._handlers[request.type](body, caller)
             header = self._reply(request, answer)
         except CryoMambaError as error:
             self._counters.refused += 1
+            logger.debug("The request %s was refused: %s", request.type, error.message)
+            self._executed.labels(_known(request.type), "refused").inc()
+            audit_error(request, error)
             await self._send([identity, self._error(request.id, error)])
             return
         except Exception as error:
             if (of_the_machine := system_error(error)) is not None:
                 self._counters.refused += 1
+                self._executed.labels(_known(request.type), "failed").inc()
                 self._machine_log.warning("A request failed: %s", of_the_machine)
+                audit_error(request, of_the_machine)
                 await self._send([identity, self._error(request.id, of_the_machine)])
                 return
             logger.exception("The request %s failed with an unexpected error.", request.type)
             hint = "See the broker's log for details, and please report it."
             failure = InternalError("The broker failed with an unexpected error.", hint=hint)
+            audit_error(request, failure)
+            self._executed.labels(_known(request.type), "failed").inc()
             await self._send([identity, self._error(request.id, failure)])
             return
+        audit_done(request, answer.job)
+        self._executed.labels(request.type, "done").inc()
         if request.type in REPLIES_CACHED_FOR:
             self._remember(key, header)
         if not await self._send([identity, header, *answer.parts]):
@@ -207,6 +243,7 @@ class Dispatcher:
                 corr=request.id,
                 job=answer.job,
                 attempt=answer.attempt,
+                trace=answer.trace,
                 buffers=answer.buffers,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,6 +98,8 @@ class PreviewRelay:
         while :meth:`run` lasts.
     rebind : callable
         Closes `target`, which drops all subscriptions, and returns the socket that replaces it.
+    count_frame : callable
+        Called with the size of each frame that was forwarded, and the seconds since it was encoded.
     """
 
     def __init__(
@@ -108,10 +111,12 @@ class PreviewRelay:
         authenticator: BusAuthenticator,
         subscriptions: Subscriptions,
         rebind: Callable[[], zmq.Socket[bytes]],
+        count_frame: Callable[[int, float], None],
     ) -> None:
         self.fence = AttemptFence()
         self._source, self._target, self._cache, self._counters = source, target, cache, counters
         self._authenticator, self._subscriptions, self._rebind = authenticator, subscriptions, rebind
+        self._count_frame = count_frame
         self._control: zmq.Socket[bytes] | None = None
         self._log = Throttle(logger)
 
@@ -167,6 +172,7 @@ class PreviewRelay:
             return
         self._target.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
         self._counters.frames += 1
+        self._count_frame(len(parts[2]), time.time() - envelope.ts)
         self._cache.put(job_id, CachedFrame(envelope, parts[1].bytes, parts[2].buffer))
 
     def _on_subscription(self, message: zmq.Frame) -> bool:

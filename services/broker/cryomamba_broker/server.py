@@ -27,6 +27,7 @@ from cryomamba_broker.counters import Counters
 from cryomamba_broker.directory_lock import DataDirectoryLock
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.dispatch import Dispatcher
+from cryomamba_broker.metrics import BrokerMetrics
 from cryomamba_broker.preview_cache import PreviewCache
 from cryomamba_broker.preview_relay import PreviewRelay
 from cryomamba_broker.publisher import EventPublisher
@@ -38,6 +39,7 @@ from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache, Subscriptions
 from cryomamba_broker.worker_requests import WorkerRequests
 from cryomamba_broker.workers import Workers
+from cryomamba_server.loop_lag import measure_loop_lag
 
 FILE_THREADS: Final = 4
 DRAIN_S: Final = 2.0
@@ -68,6 +70,7 @@ class Broker:
         self.clock = clock or Clock()
         self.envelopes = EnvelopeFactory(SOURCE)
         self.counters = Counters()
+        self.metrics = BrokerMetrics(self.counters)
         self.authenticator = BusAuthenticator.of(settings)
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,6 +137,7 @@ class Broker:
             self.authenticator,
             subscriptions,
             sockets.renew_preview_out,
+            self.metrics.count_frame,
         )
         publisher = EventPublisher(
             sockets.events, self.envelopes, store, self.counters, self.clock.wall, subscriptions, sockets.renew_events
@@ -155,6 +159,7 @@ class Broker:
             fence=relay.fence,
             owners=owners,
             workers=Workers(known, silent_s=2 * lease_s),
+            metrics=self.metrics,
         )
         settings = self.settings
         roots = VolumeRoots(settings.roots, settings.artifacts, settings.uploads, forbidden=settings.own_folders)
@@ -163,13 +168,16 @@ class Broker:
         workers = WorkerRequests(self._core, artifacts=settings.artifacts, files=files)
         handlers = {**clients.handlers(), **workers.handlers()}
         wall = self.clock.wall
-        dispatcher = Dispatcher(sockets.jobs, self.envelopes, handlers, self.counters, wall, self.authenticator)
+        dispatcher = Dispatcher(
+            sockets.jobs, self.envelopes, handlers, self.counters, wall, self.authenticator, self.metrics.requests
+        )
         stack.push_async_callback(self._end_tasks)
         self._begin("requests", dispatcher.run())
         self._begin("previews", relay.run())
         self._begin("event subscriptions", publisher.run_subscriptions())
         if self.authenticator.public_key is not None:
             self._begin("revocation", Revocation(self.authenticator, relay, publisher).run())
+        self._begin("loop lag", measure_loop_lag(self.metrics.loop_lag.observe))
         self._begin("leftovers", workers.remove_leftovers())
         self._begin("leases", workers.expire_leases(min(1.0, self.policy.renewal_s)))
 

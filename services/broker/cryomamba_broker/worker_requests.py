@@ -11,7 +11,19 @@ from typing import Final
 
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire import messages
-from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, ProgressReport, Release, Renew, Renewed, WorkerHello
+from cryomamba.wire.requests import (
+    Claim,
+    Claimed,
+    Fail,
+    Finish,
+    ProgressReport,
+    Release,
+    Renew,
+    Renewed,
+    WorkerHello,
+    WorkerStatus,
+)
+from cryomamba.wire.trace_context import use_trace
 from cryomamba_broker.artifacts import accept_files
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
@@ -45,6 +57,7 @@ class WorkerRequests:
         """Return the handlers by request type."""
         return {
             messages.WORKER_HELLO: self.hello,
+            messages.WORKER_STATUS: self.status,
             messages.JOB_CLAIM: self.claim,
             messages.JOB_RENEW: self.renew,
             messages.PROGRESS: self.progress,
@@ -59,7 +72,15 @@ class WorkerRequests:
         engines = self._core.workers.hello(request, at=to_time(clock.wall()), steady=clock.steady(), key=caller.key)
         await self._core.store.call(lambda store: store.engines.save(engines))
         logger.info("Worker %s has connected with %d engines.", request.worker, len(request.engines))
+        self._core.metrics.workers.connections.inc()
         return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
+
+    async def status(self, request: WorkerStatus, caller: Caller) -> Answer:
+        """Enter what a registered worker reports of itself into the metrics."""
+        self._core.workers.require_own_name(request.worker, caller.key)
+        if self._core.workers.is_connected(request.worker):
+            self._core.metrics.workers.report(request)
+        return Answer({})
 
     async def claim(self, request: Claim, caller: Caller) -> Answer:
         """Lease a job to a worker; if there is none, wait for one."""
@@ -70,7 +91,9 @@ class WorkerRequests:
                 self._seen(request.worker, None)
                 lease = await self._next_job(request, caller.key)
                 if lease is not None:
-                    return await self._claimed(request.worker, caller.key, lease, claim)
+                    # From here on this is about the job, and belongs to the request that submitted it.
+                    with use_trace(lease.trace):
+                        return await self._claimed(request.worker, caller.key, lease, claim)
                 if self._core.claims.full or not await claim.wait(deadline):
                     break
         return Answer(Claimed().model_dump(mode="json"))
@@ -91,7 +114,9 @@ class WorkerRequests:
             if self._core.claims.is_newest(worker, claim):
                 await self._requeue(Attempt(record.job_id, worker, record.attempt, key))
 
-        return Answer(claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, undo=undo)
+        return Answer(
+            claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, trace=lease.trace, undo=undo
+        )
 
     async def _requeue(self, attempt: Attempt) -> None:
         try:
@@ -121,8 +146,9 @@ class WorkerRequests:
         attempt = _attempt(request, caller)
         self._core.workers.require_own_name(request.worker, caller.key)
         self._seen(request.worker, request.job)
-        owner = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
-        await self._core.publisher.publish_progress(request.job, owner, request.attempt, request.progress)
+        reported = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
+        self._core.metrics.tiles.labels(reported.engine).inc(reported.new_tiles)
+        await self._core.publisher.publish_progress(request.job, reported.owner, request.attempt, request.progress)
         return Answer({}, job=request.job, attempt=request.attempt)
 
     async def finish(self, request: Finish, caller: Caller) -> Answer:
@@ -200,6 +226,7 @@ class WorkerRequests:
             for worker in self._core.claims.workers():
                 self._seen(worker, None)
             for worker in self._core.workers.prune(self._core.clock.steady()):
+                self._core.metrics.workers.remove(worker)
                 logger.info("Worker %s has been silent for too long and is dropped.", worker)
             self._core.claims.wake_all()
 
@@ -207,7 +234,8 @@ class WorkerRequests:
         for change in await self._core.store.call(lambda store: store.leases.expire()):
             await self._core.announce(change)
             self._remove_files(change.record.job_id, change.record.attempt)
-            logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state)
+            about = {"job_id": change.record.job_id, "attempt": change.record.attempt}
+            logger.warning("A worker was lost; job %s is %s.", change.record.job_id, change.record.state, extra=about)
 
     def _seen(self, worker: str, job_id: str | None) -> None:
         clock = self._core.clock

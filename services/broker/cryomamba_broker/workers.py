@@ -106,6 +106,10 @@ class Workers:
         if known is not None:
             self._seen[worker] = replace(known, at=at, steady=steady, job_id=job_id)
 
+    def is_connected(self, worker: str) -> bool:
+        """Whether a worker is registered and not silent."""
+        return worker in self._seen
+
     def prune(self, steady: float) -> list[str]:
         """Drop the workers that have been silent for too long, and return their names."""
         silent = [name for name, seen in self._seen.items() if seen.steady < steady - self._silent_s]

@@ -10,11 +10,16 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba_server.log_context import ContextFilter
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
-_OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "service"}
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What a record has besides its fields, including what uvicorn adds.
+_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_RESERVED: Final = _OWN | {"timestamp", "level", "service", "logger", "exception"}
+# Control characters, line and paragraph separators, marks that reorder text, and halves of surrogate pairs.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PLAIN: Final = re.compile(r"[\w.:/@+*-]+")
 _TOKENS: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _SECRETS: Final = re.compile(r"(?i)\b(bearer\s+|(?:token|signature|secret|password|api[_-]?key)\s*[=:]\s*)[^\s&\"',;]+")
 
@@ -56,6 +61,7 @@ def configure_logging(setting: str, *, service: str) -> None:
     formatter = JsonFormatter(service) if log_format == "json" else TextFormatter(service)
     load_formatting(formatter)
     handler.setFormatter(formatter)
+    handler.addFilter(ContextFilter())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -88,25 +94,63 @@ def redact_secrets(text: str) -> str:
     return _TOKENS.sub("***", _SECRETS.sub(r"\1***", text))
 
 
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """Return the fields of a record: those bound to its task, and its ``extra``."""
+    return {name: value for name, value in vars(record).items() if name not in _RESERVED}
+
+
+def json_line(fields: dict[str, object]) -> str:
+    """Return fields as one line of JSON, without secrets; control characters in it are escaped as JSON escapes them."""
+    clean = {name: redact_secrets(value) if isinstance(value, str) else value for name, value in fields.items()}
+    text = json.dumps(clean, default=str, ensure_ascii=False)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 class TextFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00.000Z info broker: message``."""
+    """``2026-01-31T12:00:00.000Z info broker: message [job_id=… request_id=…]``; tracebacks follow, indented."""
 
     def __init__(self, service: str) -> None:
         super().__init__("%(message)s")
         self._service = service
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the message on one line."""
-        return escape_control_characters(super().formatMessage(record))
+        """Return message and fields on one line; fields that the message names are not repeated."""
+        message = super().formatMessage(record)
+        named = [(name, str(value)) for name, value in fields_of(record).items()]
+        listed = " ".join(f"{name}={_quoted(value)}" for name, value in named if not _says(message, value))
+        return escape_control_characters(message + (f" [{listed}]" if listed else ""))
+
+    def formatException(self, ei: object) -> str:
+        """Return a traceback with each line indented, so that none looks like a record."""
+        return _indented(super().formatException(ei))  # type: ignore[arg-type]
+
+    def formatStack(self, stack_info: str) -> str:
+        """Return a stack with each line indented."""
+        return _indented(super().formatStack(stack_info))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, followed by the traceback if there is one."""
+        # The standard formatter would keep the traceback for other handlers, whose format may differ.
+        record.exc_text = None
         text = redact_secrets(super().format(record))
-        return f"{_timestamp(record)} {record.levelname.lower()} {self._service}: {text}"
+        record.exc_text = None
+        return f"{timestamp(record)} {record.levelname.lower()} {self._service}: {text}"
+
+
+def _says(message: str, value: str) -> bool:
+    return len(value) > 1 and value in message
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + escape_control_characters(line) for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line, with a field for each item of the record's ``extra``."""
+    """One JSON object per line, with a field for each item that is bound to the task or in the record's ``extra``."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -115,18 +159,18 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         fields: dict[str, object] = {
-            "timestamp": _timestamp(record),
+            "timestamp": timestamp(record),
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
             "message": record.getMessage(),
+            **fields_of(record),
         }
-        fields |= {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        clean = {name: redact_secrets(value) if isinstance(value, str) else value for name, value in fields.items()}
-        return json.dumps(clean, default=str, ensure_ascii=False)
+        return json_line(fields)
 
 
-def _timestamp(record: logging.LogRecord) -> str:
+def timestamp(record: logging.LogRecord) -> str:
+    """Return the time of a record in UTC, to the millisecond."""
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

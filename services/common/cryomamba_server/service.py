@@ -12,11 +12,13 @@ from typing import Any, Final
 from cryomamba._version import __version__
 from cryomamba.errors import CryoMambaError
 from cryomamba.settings import Settings, load_settings
+from cryomamba_server.audit import open_audit_log
 from cryomamba_server.descriptors import raise_descriptor_limit, report_exhaustion_rarely
 from cryomamba_server.exit_codes import ExitCode, exit_code
 from cryomamba_server.logs import configure_logging
 from cryomamba_server.shutdown import run_service
 from cryomamba_server.systemd import feed_watchdog
+from cryomamba_server.tracing import configure_tracing, shut_down_tracing
 
 _GC_THRESHOLD: Final = 10_000
 
@@ -68,6 +70,8 @@ def run_program(
     try:
         settings = configure(load_settings())
         configure_logging(settings.log, service=service)
+        open_audit_log(settings.audit_file, service=service)
+        configure_tracing(service=service)
         raise_descriptor_limit()
         run_service(lambda stop: _with_watchdog(serve(settings, stop)))
     except CryoMambaError as error:
@@ -82,6 +86,8 @@ def run_program(
     except Exception:
         logger.exception("The service ended because of a defect.")
         return ExitCode.INTERNAL
+    finally:
+        shut_down_tracing()
     return ExitCode.OK
 
 

@@ -12,8 +12,9 @@ from starlette.requests import HTTPConnection
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
+from cryomamba.client.bus_transport import BusTransport
 from cryomamba.errors import CryoMambaError
-from cryomamba.models.server import Activity, ServerInfo
+from cryomamba.models.server import ServerInfo
 from cryomamba.settings import Settings
 from cryomamba_gateway.access.auth import PRINCIPAL
 from cryomamba_gateway.access.connections import Connection, Connections
@@ -25,6 +26,7 @@ from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
 from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
+from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.tokens import TokenStore
 from cryomamba_server.unauthenticated import UnauthenticatedConnections
@@ -82,12 +84,14 @@ class Gateway:
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
+        self._measuring = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag.observe), name="gateway-loop-lag")
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
 
     async def close(self) -> None:
         """Release everything."""
-        self._sweeping.cancel()
-        await asyncio.gather(self._sweeping, return_exceptions=True)
+        for task in (self._sweeping, self._measuring):
+            task.cancel()
+        await asyncio.gather(self._sweeping, self._measuring, return_exceptions=True)
         await self.bus.close()
         await asyncio.to_thread(self.uploads.close)
 
@@ -116,13 +120,15 @@ class Gateway:
             self._server_info = asked
         return await asyncio.shield(asked)
 
-    async def activity(self) -> Activity | None:
-        """Return the broker's activity; None if it does not answer within two seconds."""
+    async def metrics_text(self) -> bytes:
+        """Return all metrics; those of the broker and the workers only if it answers within two seconds."""
+        everything = Visibility.everything()
         try:
             async with asyncio.timeout(ACTIVITY_S):
-                return await self.bus.call(Visibility.everything(), calls.server_activity())
+                activity = await self.bus.call(everything, calls.server_activity())
+                return self.metrics.text(activity, await self.bus.ask(everything, BusTransport.metrics))
         except (CryoMambaError, TimeoutError):
-            return None
+            return self.metrics.text(None)
 
 
 def _gateway(connection: HTTPConnection) -> Gateway:

@@ -28,6 +28,7 @@ from cryomamba.errors import (
 from cryomamba.system_errors import system_error
 
 RETRY_AFTER_S: Final = 2
+REQUEST_ID: Final = "cryomamba.request_id"
 _FIELDS_MAX: Final = 20
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class ErrorBody(BaseModel):
 
 def request_id(scope: Any) -> str:  # noqa: ANN401 (an ASGI scope)
     """Return the id that the middleware assigned to a request."""
-    return str(scope.get("cryomamba.request_id", ""))
+    return str(scope.get(REQUEST_ID, ""))
 
 
 def error_body(error: CryoMambaError, *, request: str) -> ErrorBody:

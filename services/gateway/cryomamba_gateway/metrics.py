@@ -14,9 +14,11 @@ from prometheus_client.registry import Collector
 
 from cryomamba.models.jobs import JobState
 from cryomamba.models.server import Activity
+from cryomamba_server.loop_lag import BUCKETS_S
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
+_PREVIEW_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -97,6 +99,9 @@ class Metrics:
             ("method", "route"),
             registry=self.registry,
         )
+        self.sent_bytes = Counter(
+            "cryomamba_gateway_sent_bytes", "Bytes of response bodies.", ("method", "route"), registry=self.registry
+        )
         self.clients = Gauge(
             "cryomamba_gateway_websocket_clients", "WebSocket clients connected.", registry=self.registry
         )
@@ -108,15 +113,42 @@ class Metrics:
             "WebSocket clients that were disconnected because they stopped reading.",
             registry=self.registry,
         )
+        self.preview_delay = Histogram(
+            "cryomamba_gateway_preview_delay_seconds",
+            "From the encoding of a preview frame to its sending to a WebSocket client.",
+            registry=self.registry,
+            buckets=_PREVIEW_S,
+        )
+        self.received_bytes = Counter(
+            "cryomamba_gateway_received_bytes", "Bytes of request bodies.", ("method", "route"), registry=self.registry
+        )
+        self.loop_lag = Histogram(
+            "cryomamba_gateway_loop_lag_seconds",
+            "Lag of the gateway's event loop.",
+            registry=self.registry,
+            buckets=BUCKETS_S,
+        )
         self.bus = Gauge("cryomamba_gateway_bus_connected", "1 while the broker is connected.", registry=self.registry)
 
-    def count_response(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a response."""
+    def count_response(
+        self, method: str, route: str, status: int, seconds: float, *, sent_bytes: int, received_bytes: int
+    ) -> None:
+        """Count a response, and the sizes of its body and of the request's."""
         known = method if method in _METHODS else "OTHER"
         self.requests.labels(known, route, str(status)).inc()
         self.latency.labels(known, route).observe(seconds)
+        self.sent_bytes.labels(known, route).inc(sent_bytes)
+        self.received_bytes.labels(known, route).inc(received_bytes)
 
-    def text(self, activity: Activity | None) -> bytes:
-        """Return all metrics in the text format, with the broker's activity, or None while it cannot be reached."""
+    def text(self, activity: Activity | None, broker: bytes = b"") -> bytes:
+        """Return all metrics in the text format.
+
+        Parameters
+        ----------
+        activity : Activity or None
+            The broker's, None while it cannot be reached.
+        broker : bytes
+            The metrics of the broker and its workers in the same format; no name is in both.
+        """
         self.server.activity = activity
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + broker

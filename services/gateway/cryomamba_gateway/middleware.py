@@ -13,11 +13,14 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cryomamba.errors import AccessError
-from cryomamba_gateway.errors import envelope, of_status
+from cryomamba.wire.trace_context import TraceContext, is_request_id, is_traceparent, use_trace
+from cryomamba_gateway.access_log import Response, client_address, log_access, route_template
+from cryomamba_gateway.errors import REQUEST_ID, envelope, of_status
 from cryomamba_gateway.metrics import Metrics
 from cryomamba_gateway.origins import is_encrypted, origin_allowed
+from cryomamba_server import log_context
+from cryomamba_server.tracing import span
 
-_VALID_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
 _VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files(/[^/]+)?")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -30,7 +33,7 @@ def foreign_origin() -> AccessError:
 
 
 class RequestContext:
-    """Assigns the request its id, and records metrics of the response."""
+    """Gives the request its id and trace context, and enters the response in the metrics and the access log."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self.app = app
@@ -41,32 +44,50 @@ class RequestContext:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        scope["cryomamba.request_id"] = given if _VALID_ID.fullmatch(given) else str(uuid.uuid4())
-        status = 500
+        trace = trace_of(Headers(scope=scope))
+        scope[REQUEST_ID] = trace.request_id
+        response = Response()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] in {"http.response.start", "websocket.accept"}:
-                status = message.get("status", 101)
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = scope["cryomamba.request_id"]
+                headers["X-Request-ID"] = scope[REQUEST_ID]
                 headers["X-Content-Type-Options"] = "nosniff"
+            response.note(message)
             await send(message)
 
+        async def receive_counted() -> Message:
+            message = await receive()
+            response.received_bytes += len(message.get("body", b""))
+            return message
+
         started = time.perf_counter()
-        try:
-            await self.app(scope, receive, send_with_id)
-        finally:
-            if scope["type"] == "http":
+        with use_trace(trace), span("HTTP request") as traced, log_context.bind(client=client_address(scope)):
+            try:
+                await self.app(scope, receive_counted, send_with_id)
+            finally:
                 seconds = time.perf_counter() - started
-                self.metrics.count_response(scope["method"], route_template(scope), status, seconds)
+                route = route_template(scope)
+                traced.rename(f"{scope.get('method', 'WebSocket')} {route}")
+                traced.set("http.response.status_code", response.status)
+                if scope["type"] == "http":
+                    self.metrics.count_response(
+                        scope["method"],
+                        route,
+                        response.status,
+                        seconds,
+                        sent_bytes=response.sent_bytes,
+                        received_bytes=response.received_bytes,
+                    )
+                log_access(scope, route, response, seconds)
 
 
-def route_template(scope: Scope) -> str:
-    """Return the path template of the route that handled a request."""
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    return str(getattr(context or scope.get("route"), "path_format", None) or "unmatched")
+def trace_of(headers: Headers) -> TraceContext:
+    """Return the trace context that a client gave; a request without a valid id gets a new one."""
+    given, traceparent = headers.get("x-request-id", ""), headers.get("traceparent", "")
+    return TraceContext(
+        given if is_request_id(given) else str(uuid.uuid4()), traceparent if is_traceparent(traceparent) else None
+    )
 
 
 class OriginMiddleware:

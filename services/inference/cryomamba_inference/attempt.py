@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from cryomamba.volumes import VolumeWarning
 from cryomamba.wire.constants import RENEWALS_PER_LEASE
 from cryomamba.wire.messages import JOB_FAIL, JOB_FINISH, JOB_RENEW, PROGRESS
 from cryomamba.wire.requests import Claimed, Fail, Finish, ProgressReport, Renew, Renewed
+from cryomamba.wire.trace_context import current_trace
 from cryomamba_inference.artifacts import publish
 from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.failures import as_error, cancelled_error, lost_error
@@ -86,6 +87,17 @@ class Attempt:
         self._resources = contextlib.ExitStack()
         self._published: Path | None = None
 
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What every log record about the attempt carries."""
+        return {
+            "job_id": self.job_id,
+            "attempt": self.number,
+            "worker": self._worker,
+            "owner": self._job.owner or None,
+            "engine": self._job.engine,
+        }
+
     async def run(self) -> None:
         """Run the job, publish its files and report the result; a compute process in an uncertain state is killed."""
         log.info("Job %s, attempt %d: %s on %s.", self.job_id, self.number, self._job.engine, self._job.volume.name)
@@ -97,6 +109,8 @@ class Attempt:
                     "attempt": self.number,
                     "focus": self._focus,
                     "folder": str(folder),
+                    "log_fields": self.log_fields,
+                    "trace": asdict(current_trace()),
                 }
             )
             result = await self._supervise()
@@ -134,6 +148,9 @@ class Attempt:
             estimates=result.estimates,
         )
         await self._request_until_answered(JOB_FINISH, body)
+        for artifact in result.artifacts:
+            about = {"artifact": artifact.name, "bytes": artifact.size_bytes, "sha256": artifact.sha256}
+            log.info("Artifact %s of job %s is stored.", artifact.name, self.job_id, extra=about)
         log.info("Job %s is finished.", self.job_id)
 
     async def _fail(self, error: CryoMambaError) -> None:

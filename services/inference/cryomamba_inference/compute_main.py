@@ -22,6 +22,7 @@ from cryomamba.models.jobs import JobRecord, Progress
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.preview import encode_frame
+from cryomamba.wire.trace_context import TraceContext, use_trace
 from cryomamba_inference.artifacts import write_artifacts
 from cryomamba_inference.executor import open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
@@ -30,6 +31,7 @@ from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.pipe import Message, MessagePipe
 from cryomamba_inference.process_lifetime import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.runner import Control, Task, run_task
+from cryomamba_server import log_context
 from cryomamba_server.logs import configure_logging
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,9 @@ class _JobRunner:
         threading.Thread(target=self._receive, name="messages", daemon=True).start()
         self._pipe.send("ready", engines=[info.model_dump(mode="json") for info in self._registry.infos()])
         while True:
-            self._handle(self._jobs.get())
+            job = self._jobs.get()
+            with use_trace(TraceContext(**job["trace"])), log_context.bind(**job["log_fields"]):
+                self._handle(job)
 
     def _receive(self) -> None:
         """Receive messages while the main thread computes; exit when the pipe is closed."""
@@ -104,6 +108,7 @@ class _JobRunner:
         record = JobRecord.model_validate(job["job"])
         folder = Path(job["folder"])
         control: Control = job["control"]
+        log.info("Job %s, attempt %d: computing.", record.job_id, job["attempt"])
         engine = self._registry.create(record.engine, record.params)
         events = _PipeEventSink(self._pipe, self._codec)
         with ExitStack() as files:

@@ -28,10 +28,15 @@ from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba.wire.messages import PREVIEW
 from cryomamba.wire.requests import Claim, Claimed, Empty, Release, Renew, WorkerHello
 from cryomamba.wire.topics import preview_topic
+from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.compute_process import ComputeProcess
 from cryomamba_inference.pipe import Message
+from cryomamba_inference.status_report import StatusReport
+from cryomamba_server import log_context
+from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.systemd import READY, notify_systemd
+from cryomamba_server.tracing import span
 from cryomamba_server.workspace import remove_stale_workspaces
 
 log = logging.getLogger(__name__)
@@ -66,6 +71,7 @@ class InferenceService:
         self._registered_epoch: int | None = None
         self._child: ComputeProcess | None = None
         self._attempt: Attempt | None = None
+        self._report = StatusReport(self.worker)
 
     @property
     def child_pid(self) -> int | None:
@@ -82,6 +88,8 @@ class InferenceService:
                 running = [
                     tasks.create_task(self._stay_registered(), name="registration"),
                     tasks.create_task(self._run_jobs(), name="jobs"),
+                    tasks.create_task(self._report.send_repeatedly(self._requester), name="status"),
+                    tasks.create_task(measure_loop_lag(self._report.observe_lag), name="loop lag"),
                 ]
                 await stop.wait()
                 for task in running:
@@ -153,11 +161,15 @@ class InferenceService:
     async def _run_jobs(self) -> None:
         while True:
             await self._ready_child()
-            if (claimed := await self._claim()) is None or claimed.job is None:
+            claimed, trace = await self._claim()
+            if claimed.job is None:
                 continue
             child = await self._ready_child_for(claimed, claimed.job.job_id)
             self._attempt = Attempt(claimed, self.worker, self._settings, self._requester, child)
-            await self._attempt.run()
+            self._report.jobs_run += 1
+            about = {"job_id": claimed.job.job_id, "engine": claimed.job.engine}
+            with use_trace(trace), log_context.bind(**self._attempt.log_fields), span("attempt", **about):
+                await self._attempt.run()
             self._attempt.close()
             self._attempt = None
             self._previews.forget(claimed.job.job_id)
@@ -181,6 +193,7 @@ class InferenceService:
 
     async def _start_child(self) -> tuple[EngineInfo, ...] | None:
         """Start a compute process and return its engines; None if it ended before that, or could not be started."""
+        self._report.compute_starts += 1
         try:
             self._child = ComputeProcess(self._settings, self._codec, self._on_message)
         except OSError as error:
@@ -201,7 +214,8 @@ class InferenceService:
         finally:
             starting.cancel()
 
-    async def _claim(self) -> Claimed | None:
+    async def _claim(self) -> tuple[Claimed, TraceContext]:
+        """Return a job, or none, and the trace of the request that submitted it."""
         names = tuple(info.name for info in self._engines if info.available)
         body = Claim(worker=self.worker, engines=names, wait_s=_CLAIM_WAIT_S)
         try:
@@ -209,13 +223,13 @@ class InferenceService:
         except (UnavailableError, ConflictError, NotFoundError) as error:
             log.debug("Claiming a job failed: %s", error)
             await asyncio.sleep(_PING_S / 10)
-            return None
         except CryoMambaError as error:
             # For example a revoked key, which somebody may put right while this worker waits.
             log.debug("The broker refused to give this worker a job: %s", error)
             await asyncio.sleep(_PING_S)
-            return None
-        return Claimed.model_validate(dict(reply.body))
+        else:
+            return Claimed.model_validate(dict(reply.body)), reply.envelope.trace
+        return Claimed(), NO_TRACE
 
     def _on_message(self, message: Message) -> None:
         if message["type"] == "preview":

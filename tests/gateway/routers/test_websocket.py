@@ -7,20 +7,26 @@ import base64
 import json
 import socket as os_socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
 from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
+from cryomamba_gateway.live.job_relay import JobRelay
+from cryomamba_gateway.live.messages import MessageEncoder
+from cryomamba_gateway.live.send_queue import SendQueue
 from cryomamba_gateway.live.websocket_session import SEND_TIMEOUT_S
 from cryomamba_gateway.server import STUCK_MS
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Mask, Services, Worker
+
+    from cryomamba_gateway.bus_connection import BusConnection
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -340,3 +346,58 @@ async def test_disconnected_clients_leave_nothing_behind(services: Services, wor
             pass
     names = {task.get_name() for task in asyncio.all_tasks()}
     assert not names & {"ws-read", "ws-send", "ws-follow"}
+
+
+@pytest.mark.parametrize(
+    ("path", "first"), [("/v1/ws/jobs/{}", None), ("/v1/ws", {"type": "subscribe", "job_id": "*"})]
+)
+async def test_a_defect_closes_the_connection(
+    services: Services, worker: Worker, monkeypatch: pytest.MonkeyPatch, path: str, first: dict[str, Any] | None
+) -> None:
+    """Left open, the client would wait for ever; closed with 1011, it comes back."""
+
+    async def fail(_: object) -> bool:
+        raise OSError(24, "Too many open files")
+
+    for relay in ("JobRelay", "AllRelay"):
+        monkeypatch.setattr(f"cryomamba_gateway.live.websocket_session.{relay}.run", fail)
+    job = await services.submit()
+    async with services.socket(path.format(job.job_id)) as socket:
+        if first is not None:
+            await socket.send(first)
+        assert (await socket.read_type("error"))["data"]["code"] == "internal"
+        assert await socket.closed() == 1011
+
+
+async def test_a_broker_that_moves_does_not_lose_a_client_of_all_jobs(idle_services: Services) -> None:
+    """A request that is on its way when the connection is replaced fails, and is made again over the new one."""
+    services = idle_services
+    await services.start_broker()
+    await services.start_gateway()
+    await services.start_worker()
+    await services.submit()
+    await services.stop_broker()
+    async with services.socket("/v1/ws") as socket:
+        await socket.send({"type": "subscribe", "job_id": "*"})
+        # From now on the gateway asks a broker that is gone for the newest event.
+        await socket.read_until(lambda message: message["type"] == "link" and message["data"]["status"] == "lost")
+        await services.start_broker()
+        await socket.read_type("subscribed")
+        job = await services.submit()
+        assert (await socket.read_type("job_created"))["job_id"] == job.job_id
+
+
+async def test_a_gateway_that_shuts_down_does_not_claim_that_a_job_has_ended() -> None:
+    """Its client is told to come back, with 1012 and not with 1000."""
+
+    class ClosedBus:
+        closed = True
+
+    relay = JobRelay(
+        cast("BusConnection", ClosedBus()),
+        MessageEncoder(),
+        SendQueue(acknowledged=False),
+        "a-job",
+        visibility=Visibility.everything(),
+    )
+    assert await relay.run() is False

@@ -47,8 +47,9 @@ def _mitochondrion(
     inner = outer + np.float32(rng.uniform(160, 200)) + 12 * lattice.noise(800, rng)
     matrix = inner
     spacing = rng.uniform(380, 520)
+    shape = lattice.noise(1000, rng)
     for position in np.arange(-1.6 * radius, 1.6 * radius, spacing) + rng.uniform(-60, 60):
-        crista = _crista(lattice, centre + axis * position, axis, radius, rng)
+        crista = _crista(lattice, shape, centre + axis * position, axis, radius, rng)
         matrix = smooth_maximum(matrix, -crista, 50)
     return tuple(lattice.membrane(field, rng.uniform(*spec.thickness_A)) for field in (outer, matrix))
 
@@ -66,13 +67,22 @@ def _capsule(
 
 
 def _crista(
-    lattice: Lattice, place: NDArray[np.float64], axis: NDArray[np.float64], radius: float, rng: np.random.Generator
+    lattice: Lattice,
+    shape: Field,
+    place: NDArray[np.float64],
+    axis: NDArray[np.float64],
+    radius: float,
+    rng: np.random.Generator,
 ) -> Field:
-    """Return the distance in Å from the walls of a fold that comes in from one side, negative in its lumen."""
+    """Return the distance in Å from the walls of a fold that comes in from one side, negative in its lumen.
+
+    Two parts of the periodic noise `shape` bend it and make its width uneven.
+    """
+    waves, widths = (np.roll(shape, rng.integers(0, shape.shape), axis=(0, 1, 2)) for _ in range(2))
     normal = axis + 0.25 * rng.standard_normal(3)
     normal /= np.linalg.norm(normal)
-    height = lattice.along(normal, place) + rng.uniform(15, 45) * lattice.noise(1100, rng)
-    half = rng.uniform(60, 85) * (1 + 0.15 * lattice.noise(900, rng))
+    height = lattice.along(normal, place) + rng.uniform(15, 45) * waves
+    half = rng.uniform(60, 85) * (1 + 0.15 * widths)
     side = np.cross(normal, rng.standard_normal(3))
     side /= np.linalg.norm(side)
     short = np.maximum(-lattice.along(side, place - side * radius * rng.uniform(0.2, 0.75)), 0)

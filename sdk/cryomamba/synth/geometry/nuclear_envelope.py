@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.synth.lattice import Lattice, smooth_maximum
+from cryomamba.synth.lattice import Lattice
 from cryomamba.synth.objects import Spheres, Structure
 from cryomamba.synth.spec import PhantomSpec
 
@@ -27,7 +27,9 @@ def envelope(spec: PhantomSpec, rng: np.random.Generator) -> Structure:
     lateral = np.full(lattice.shape, _FURTHEST_A, np.float32)
     for a, b in places:
         lateral = np.minimum(lateral, np.hypot(v - np.float32(a), w - np.float32(b)))
-    wall = smooth_maximum(np.abs(height) - np.float32(half), np.float32(radius) - lateral, 100)
+    # Around a pore the two sides join in a half circle.
+    short = np.maximum(np.float32(radius + half) - lateral, 0)
+    wall = np.asarray(np.hypot(height, short) - np.float32(half), np.float32)
     membrane = lattice.membrane(wall, rng.uniform(*spec.thickness_A))
     middle = lattice.surface(height)
     rings = [_complex(origin + a * across[0] + b * across[1], normal, across, radius, rng) for a, b in places]

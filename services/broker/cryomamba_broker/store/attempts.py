@@ -10,6 +10,7 @@ from typing import Any
 from cryomamba.errors import AccessError, ErrorCode
 from cryomamba.models.jobs import JobError, JobEvent, JobRecord
 from cryomamba.wire.requests import Zyx
+from cryomamba.wire.trace_context import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,21 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that was claimed: the job, where the viewer looks, and the event of a fresh claim."""
+    """A lease that was claimed: the job, where the viewer looks, the request's trace, the event of a fresh claim."""
 
     record: JobRecord
     focus: Zyx | None
+    trace: TraceContext
     event: JobEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What the broker makes of a report of progress: whose job it is, its engine, and tiles since the last report."""
+
+    owner: str
+    engine: str
+    new_tiles: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,11 @@ def focus_of(row: sqlite3.Row) -> Zyx | None:
         return None
     position: list[Any] = json.loads(row["focus"])
     return float(position[0]), float(position[1]), float(position[2])
+
+
+def trace_of(row: sqlite3.Row) -> TraceContext:
+    """Return the trace of the request that submitted a job."""
+    return TraceContext(row["request_id"] or None, row["traceparent"] or None)
 
 
 def worker_lost(row: sqlite3.Row) -> JobError:

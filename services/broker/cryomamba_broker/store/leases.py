@@ -18,9 +18,11 @@ from cryomamba_broker.store.attempts import (
     Attempt,
     Lease,
     LeaseStatus,
+    Reported,
     focus_of,
     require_same_key,
     status_of,
+    trace_of,
     worker_lost,
 )
 from cryomamba_broker.store.database import Database
@@ -66,7 +68,7 @@ class Leases:
             ).fetchone()
             if row is not None:
                 require_same_key(row, key)
-                return Lease(self._jobs.record(row), focus_of(row))
+                return Lease(self._jobs.record(row), focus_of(row), trace_of(row))
             row = self._lease_next(connection, worker, engines, key)
             if row is None:
                 return None
@@ -75,7 +77,7 @@ class Leases:
                 (row["serial"], row["attempt"], worker, key, self._database.clock.wall()),
             )
             event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
-            return Lease(self._jobs.record(row), focus_of(row), event)
+            return Lease(self._jobs.record(row), focus_of(row), trace_of(row), event)
 
     def _lease_next(
         self, connection: sqlite3.Connection, worker: str, engines: Sequence[str], key: str
@@ -114,11 +116,12 @@ class Leases:
         """Return what the worker should know; nothing is written."""
         return status_of(self._require_held(attempt))
 
-    def report(self, attempt: Attempt, progress: Progress) -> str:
-        """Keep an attempt's progress in memory, and return the job's owner."""
+    def report(self, attempt: Attempt, progress: Progress) -> Reported:
+        """Keep an attempt's progress in memory."""
         row = self._require_held(attempt)
+        before, _ = self._progress.of(row)
         self._progress.put(row, progress, self._database.clock.wall())
-        return str(row["owner"])
+        return Reported(row["owner"], row["engine"], max(0, progress.done_tiles - before.done_tiles))
 
     def finish(
         self,

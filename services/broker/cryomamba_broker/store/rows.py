@@ -108,6 +108,7 @@ def record_of(
         "completed_at": None if row["completed_at"] is None else to_time(row["completed_at"]),
         "history": tuple(history),
         "owner": row["owner"],
+        "request_id": row["request_id"],
     }
     return JobRecord.model_validate(fields)
 

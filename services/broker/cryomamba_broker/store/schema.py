@@ -89,6 +89,10 @@ MIGRATIONS: Final = (
     ALTER TABLE jobs ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
     ALTER TABLE jobs ADD COLUMN estimates TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -11,6 +11,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ConflictError
 from cryomamba.models.jobs import JobRecord, JobState, SubmitRequest, VolumeSummary
 from cryomamba.models.masks import MaskSummary
+from cryomamba.wire.trace_context import NO_TRACE, TraceContext
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
@@ -20,13 +21,17 @@ from cryomamba_broker.store.rows import to_json
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results."""
+    """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results.
+
+    The job keeps the `trace` of the request, so that an attempt at any later time can be told to belong to it.
+    """
 
     request: SubmitRequest
     engine: str
     volume: VolumeSummary
     within: MaskSummary | None = None
     nbytes: int = 0
+    trace: TraceContext = NO_TRACE
 
 
 def fingerprint(request: SubmitRequest) -> str:
@@ -89,8 +94,8 @@ class Submissions:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner, reserved, within) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner, reserved, within, request_id, traceparent) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -107,6 +112,8 @@ class Submissions:
                     request.owner,
                     new.nbytes,
                     None if new.within is None else new.within.model_dump_json(),
+                    new.trace.request_id or "",
+                    new.trace.traceparent or "",
                 ),
             ).fetchone()
             event = self._events.append(connection, row, "job_created")

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
@@ -13,10 +14,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, UnavailableError
+from cryomamba.wire.trace_context import current_trace, use_trace
 from cryomamba_gateway.access.hosts import host_allowed
 from cryomamba_gateway.access.principal import ANYBODY, Principal
 from cryomamba_gateway.access.rate_limit import RequestRate
+from cryomamba_gateway.access_log import LOG_FIELDS
 from cryomamba_gateway.errors import envelope
+from cryomamba_server import log_context
 from cryomamba_server.tokens import Scope as TokenScope
 from cryomamba_server.tokens import TokenStore
 
@@ -140,13 +144,20 @@ class AuthMiddleware:
             await refuse(error, scope, receive, send, rate_headers)
             return
         scope[PRINCIPAL] = caller
+        with use_trace(replace(current_trace(), actor=caller.actor)), log_context.bind(**caller.log_fields):
+            await self._serve_caller(scope, receive, send, rate_headers)
 
+    async def _serve_caller(self, scope: Scope, receive: Receive, send: Send, rate_headers: dict[str, str]) -> None:
         async def send_with_rate(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(rate_headers)
             await send(message)
 
-        await self.app(scope, receive, send_with_rate)
+        try:
+            await self.app(scope, receive, send_with_rate)
+        finally:
+            # What a route has bound is still in this context, and belongs into the access log.
+            scope[LOG_FIELDS] = log_context.bound()
 
 
 def _not_stored(send: Send, *, private: bool) -> Send:

@@ -38,6 +38,16 @@ class Principal:
         """The jobs and files that it may see and change, as far as its scopes go."""
         return Visibility.everything() if Scope.ADMIN in self.scopes else Visibility.of(self.owner)
 
+    @property
+    def actor(self) -> str | None:
+        """Who this is, for the audit log: owner and token."""
+        return f"{self.owner}/{self.token_id}" if self.token_id else None
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What log records about its requests carry."""
+        return {"owner": self.owner or None, "token_id": self.token_id or None, "actor": self.actor}
+
     def require(self, scope: Scope) -> None:
         """Check that a scope is granted.
 

@@ -53,8 +53,13 @@ class JobRelay:
         self._follower = JobFollower(VisibleJobs(bus, visibility), job_id, previews=previews, parse=encoder.record)
         self._connected = True
 
-    async def run(self) -> None:
-        """Send the present state, then what happens, and return when the job is final.
+    async def run(self) -> bool:
+        """Send the present state, then what happens, until the job is final or the gateway shuts down.
+
+        Returns
+        -------
+        bool
+            Whether the job is final, and its last state was sent.
 
         Raises
         ------
@@ -72,6 +77,7 @@ class JobRelay:
                             self._send(item)
         finally:
             self._queue.forget(self._job_id)
+        return self._follower.states.ended
 
     def _send(self, item: Item) -> None:
         match item:

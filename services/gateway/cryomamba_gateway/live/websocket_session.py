@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from cryomamba.errors import (
     UnavailableError,
 )
 from cryomamba_gateway.bus_connection import BusConnection
+from cryomamba_gateway.errors import defect
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.job_relay import AllRelay, JobRelay
 from cryomamba_gateway.live.messages import MessageEncoder
@@ -83,8 +85,10 @@ class WebSocketSession:
         relay = self._job_relay(job_id, previews=previews)
 
         async def follow_to_end() -> None:
-            await relay.run()
-            self.end(ENDED, "The job has ended.")
+            if await relay.run():
+                self.end(ENDED, "The job has ended.")
+            else:
+                self.end(COME_BACK, "The gateway is shutting down.")
 
         self._follow(job_id, follow_to_end())
         await self.run()
@@ -111,19 +115,27 @@ class WebSocketSession:
     def _job_relay(self, job_id: str, *, previews: bool) -> JobRelay:
         return JobRelay(self._bus, self._encoder, self._queue, job_id, visibility=self._visibility, previews=previews)
 
-    def _follow(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+    def _follow(self, job_id: str, work: Coroutine[Any, Any, object]) -> None:
         self._following[job_id] = asyncio.create_task(self._report_errors(job_id, work), name="ws-follow")
 
-    async def _report_errors(self, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _report_errors(self, job_id: str, work: Coroutine[Any, Any, object]) -> None:
         try:
             await work
         except CryoMambaError as error:
-            self._queue.put(messages.error(error, job_id))
-            if self._websocket.path_params.get("job_id") == job_id:
-                self.end(_close_code(error), error.message)
+            self._on_error(job_id, error)
+        except Exception:
+            # Unseen, the client would wait for a job that nobody follows for it any more.
+            logger.exception("Following a job for a WebSocket client failed because of a defect.")
+            self._on_error(job_id, defect())
         finally:
             if self._following.get(job_id) is asyncio.current_task():
                 del self._following[job_id]
+
+    def _on_error(self, job_id: str, error: CryoMambaError) -> None:
+        self._queue.put(messages.error(error, job_id))
+        # A client that follows this job, or all, comes back and misses nothing; others are told about their one job.
+        if job_id == ALL or self._websocket.path_params.get("job_id") == job_id:
+            self.end(_close_code(error), error.message)
 
     async def _read(self) -> None:
         while True:
@@ -180,6 +192,7 @@ class WebSocketSession:
                     continue
                 await self._scheduler.acquire(len(content))
                 self._metrics.frames.labels("binary" if self._binary else "json").inc()
+                self._metrics.preview_delay.observe(max(0.0, time.time() - item.envelope.ts))
             else:
                 content = item
             if not await self._send_content(content):

@@ -23,6 +23,7 @@ from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.routers.jobs import JOB
+from cryomamba_server.audit import audit
 
 router = APIRouter(tags=["artifacts"])
 
@@ -91,6 +92,9 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
     artifact = find_artifact(await gateway.bus.call(visibility, calls.get_job(job_id)), name)
     headers = {"ETag": f'"{artifact.sha256}"'} if artifact.sha256 else {}
     path = gateway.settings.artifacts / job_id / artifact.name
+    if request.method == "GET" and request.headers.get("range", "bytes=0-").startswith("bytes=0-"):
+        # A download that is resumed, or made in pieces, is one download.
+        audit("artifact.download", job_id=job_id, artifact=artifact.name, bytes=artifact.size_bytes)
     opened = await asyncio.to_thread(open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
     if opened is not None:
         return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=artifact.name)

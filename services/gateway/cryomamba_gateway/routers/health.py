@@ -61,6 +61,5 @@ async def readyz(gateway: Context) -> Readiness:
     },
 )
 async def metrics(gateway: Context) -> Response:
-    """Return metrics for Prometheus: requests, clients, jobs, workers, disk."""
-    text = gateway.metrics.text(await gateway.activity())
-    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """Return metrics for Prometheus: of the gateway, the broker, the workers, the jobs and the disk."""
+    return Response(await gateway.metrics_text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -28,6 +28,7 @@ from cryomamba_gateway.models import (
     created_job,
     job_out,
 )
+from cryomamba_server import log_context
 
 router = APIRouter(tags=["jobs"])
 
@@ -80,6 +81,7 @@ async def create_job(
 async def _submit(gateway: Gateway, caller: Principal, request: SubmitRequest) -> Response:
     owned = request.model_copy(update={"owner": caller.owner})
     record = await gateway.bus.call(caller.visibility, calls.submit_job(owned))
+    log_context.add(job_id=record.job_id)
     return _json(created_job(record), 201, {"Location": f"/v1/jobs/{record.job_id}"})
 
 

@@ -19,6 +19,8 @@ from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import errors, ok
 from cryomamba_gateway.routers.artifacts import RESPONSES, find_artifact, send_artifact
 from cryomamba_gateway.routers.jobs import JOB
+from cryomamba_server import log_context
+from cryomamba_server.audit import audit
 from cryomamba_server.signing import LIFETIME_S
 
 router = APIRouter(prefix="/v1", tags=["artifacts"])
@@ -58,6 +60,7 @@ async def link_artifact(
     """Make a link to an output file that works for anybody until it expires."""
     artifact = find_artifact(await gateway.bus.call(caller.visibility, calls.get_job(job_id)), name)
     url, expires = gateway.signer.sign(f"/v1/files/{job_id}/{artifact.name}", lifetime_s=query.lifetime_s)
+    audit("link.create", job_id=job_id, artifact=artifact.name, lifetime_s=query.lifetime_s)
     return Link(url=url, expires_at=datetime.fromtimestamp(expires, UTC))
 
 
@@ -69,5 +72,6 @@ async def get_signed(
     """Download an output file with a signed link."""
     path = f"/v1/files/{job_id}/{name}"
     gateway.signer.check(path, method=request.method, expires=query.expires, signature=query.signature)
+    log_context.add(via="link")
     # The maker of the link could read the file; the signature is the permission.
     return await send_artifact(gateway, request, job_id, name, Visibility.everything())

@@ -19,6 +19,7 @@ from cryomamba.models.files import FileList, FileRecord, PartReceipt, Sha256, Up
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import FILE_LINKS, UPLOAD, UPLOAD_LINKS, errors, ok
+from cryomamba_server.audit import audit
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
 
@@ -143,7 +144,12 @@ async def abort_upload(gateway: Context, caller: Caller, upload_id: str) -> Resp
 )
 async def complete_upload(gateway: Context, caller: Caller, upload_id: str) -> FileRecord:
     """Assemble the file: verify its checksums and open it as a volume. Repeating it returns the same file."""
-    return await gateway.uploads.complete(upload_id, caller.visibility)
+    return _uploaded(await gateway.uploads.complete(upload_id, caller.visibility))
+
+
+def _uploaded(record: FileRecord) -> FileRecord:
+    audit("file.upload", file_id=record.file_id, file_name=record.filename, bytes=record.size_bytes)
+    return record
 
 
 @router.put(
@@ -192,7 +198,7 @@ async def _receive_whole(
             return status.file
         try:
             await gateway.uploads.receive_whole(status, body, caller.visibility)
-            return await gateway.uploads.complete(status.upload_id, caller.visibility)
+            return _uploaded(await gateway.uploads.complete(status.upload_id, caller.visibility))
         except BaseException as error:
             interrupted = isinstance(error, UnavailableError | asyncio.CancelledError)
             if sha256 is None or not interrupted:
@@ -216,4 +222,5 @@ async def list_files(gateway: Context, caller: Caller) -> FileList:
 async def delete_file(gateway: Context, caller: Caller, file_id: str) -> Response:
     """Remove an uploaded file; pending jobs that use it will fail."""
     await gateway.uploads.delete(file_id, caller.visibility)
+    audit("file.delete", file_id=file_id)
     return Response(status_code=204)

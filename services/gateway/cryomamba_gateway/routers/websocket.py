@@ -14,11 +14,13 @@ from cryomamba.errors import AccessError, InvalidRequestError, UnavailableError
 from cryomamba.wire.webframe import SUBPROTOCOL
 from cryomamba_gateway.access.auth import PRINCIPAL, identify, presented_token
 from cryomamba_gateway.access.connections import CONNECTION, Connection
+from cryomamba_gateway.access_log import LOG_FIELDS
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.websocket_session import NOT_ALLOWED, WebSocketSession
 from cryomamba_gateway.middleware import foreign_origin
 from cryomamba_gateway.origins import is_encrypted, origin_allowed
+from cryomamba_server import log_context
 
 AUTH_S: Final = 10.0
 RECHECK_S: Final = 15.0
@@ -38,6 +40,8 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
             raise foreign_origin()
         token = presented_token(websocket.headers) or await _first_message_token(websocket, gateway)
         websocket.scope[PRINCIPAL] = caller = await asyncio.to_thread(identify, gateway.tokens, token)
+        log_context.add(**caller.log_fields)
+        websocket.scope[LOG_FIELDS] = log_context.bound()
         with gateway.sockets.acquire(caller.token_id) if caller.token_id else contextlib.nullcontext():
             session = WebSocketSession(
                 websocket,

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from typing import Generic, Self, TypeVar
 
 from cryomamba_inference.failures import cancelled_error
@@ -33,7 +34,11 @@ class BackgroundTasks(Generic[Result]):
         self._compute_slot = compute_slot or nullcontext()
         self._cancelled = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="background")
-        self._pending: deque[Future[Result]] = deque(self._pool.submit(self._run, task) for task in tasks)
+        self._pending: deque[Future[Result]] = deque(
+            # With the context of the caller, so that what a task logs names its job.
+            self._pool.submit(copy_context().run, self._run, task)
+            for task in tasks
+        )
 
     def completed(self) -> Iterator[Result]:
         """Yield the results that are new since the last call, in the order of the tasks; re-raises a task's error."""

@@ -1,0 +1,71 @@
+"""What the logs say about requests: the fields of their records, and entries in the audit log."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from cryomamba.access.visibility import Visibility
+from cryomamba.errors import AccessError, CryoMambaError, InternalError, UnavailableError
+from cryomamba.wire import messages
+from cryomamba.wire.envelope import Envelope
+from cryomamba.wire.trace_context import TraceContext, is_request_id
+from cryomamba_server.audit import Outcome, audit
+
+ACTIONS: Final[Mapping[str, str]] = {
+    messages.JOB_SUBMIT: "job.submit",
+    messages.JOB_CANCEL: "job.cancel",
+    messages.JOB_RETRY: "job.retry",
+    messages.JOB_DELETE: "job.delete",
+    messages.JOB_REVISE: "job.revise",
+    messages.ARTIFACT_READ: "artifact.download",
+}
+
+# Requests that do something, and do not wait for it to happen.
+TRACED: Final = frozenset({*ACTIONS, messages.JOB_FINISH, messages.JOB_FAIL, messages.JOB_RELEASE, messages.JOB_FOCUS})
+
+
+def trace_of(request: Envelope) -> TraceContext:
+    """Return the trace context of a request; one without an id gets its message's own."""
+    if request.trace.request_id is not None:
+        return request.trace
+    own = request.id if is_request_id(request.id) else str(uuid.uuid4())
+    return replace(request.trace, request_id=own)
+
+
+def request_fields(request: Envelope, visibility: Visibility, actor: str | None) -> dict[str, object]:
+    """Return the fields that all records about a request carry."""
+    return {"request": request.type, "peer": request.src, "owner": visibility.owner, "actor": actor}
+
+
+def body_fields(body: object) -> dict[str, object]:
+    """Return the job, the attempt and the worker that a request names."""
+    named = {"job_id": "job", "attempt": "attempt", "worker": "worker"}
+    return {field: getattr(body, name, None) for field, name in named.items()}
+
+
+def audit_done(request: Envelope, job_id: str | None) -> None:
+    """Enter a request that was carried out, if it is of a kind that is audited."""
+    _audit(request, "done", job_id=job_id)
+
+
+def audit_error(request: Envelope, error: CryoMambaError) -> None:
+    """Enter a request that was refused or has failed, if it is of a kind that is audited."""
+    refused = isinstance(error, AccessError) or not isinstance(error, UnavailableError | InternalError)
+    _audit(request, "refused" if refused else "failed", job_id=_named_job(request), code=str(error.code))
+
+
+def _audit(request: Envelope, outcome: Outcome, **fields: object) -> None:
+    action = ACTIONS.get(request.type)
+    # A file is read in many chunks: the first one stands for the download.
+    if action is None or (request.type == messages.ARTIFACT_READ and request.body.get("offset") != 0):
+        return
+    name = request.body.get("name") if request.type == messages.ARTIFACT_READ else None
+    audit(action, outcome, artifact=name if isinstance(name, str) else None, **fields)
+
+
+def _named_job(request: Envelope) -> str | None:
+    job = request.body.get("job")
+    return job[:64] if isinstance(job, str) else None
