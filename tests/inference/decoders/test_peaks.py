@@ -18,7 +18,7 @@ def balls(centres: npt.NDArray[Any], radius: float, shape: tuple[int, int, int] 
     """Return the probability of being in one of some balls with soft edges."""
     places = np.moveaxis(np.indices(shape), 0, -1)
     away = np.linalg.norm(places[..., None, :] - centres, axis=-1).min(axis=-1)
-    return (1 / (1 + np.exp(3 * (away - radius)))).astype(np.float32)
+    return np.asarray(1 / (1 + np.exp(3 * (away - radius))), np.float32)
 
 
 @pytest.mark.parametrize("radius", [3.6, 6.0])

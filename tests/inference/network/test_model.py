@@ -45,7 +45,7 @@ def test_the_result_does_not_depend_on_what_is_processed_beside() -> None:
     fields = [inputs((24, 24, 24), seed) for seed in range(4)]
     alone = [probabilities(*one, Structure.MEMBRANE) for one in fields]
     with ThreadPoolExecutor(4) as pool:
-        beside = list(pool.map(lambda one: probabilities(*one, Structure.MEMBRANE), fields))
+        beside = list(pool.map(lambda one: probabilities(one[0], one[1], Structure.MEMBRANE), fields))
     for one, other in zip(alone, beside, strict=True):
         np.testing.assert_array_equal(one, other)
 

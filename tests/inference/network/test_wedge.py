@@ -15,7 +15,7 @@ from cryomamba_inference.network.wedge import NO_WEDGE, estimate_tilt
 def test_the_tilt_range_is_estimated(tilt_deg: float | None) -> None:
     """For phantoms with gold and membranes it is right within 5°, also without a missing wedge."""
     for seed in (16, 17):
-        spec = PhantomSpec(shape=(72, 128, 128), voxel_size_A=10.0, seed=seed, noise=0.5, missing_wedge_deg=tilt_deg)
+        spec = PhantomSpec(shape=(72, 128, 128), voxel_size_A=10.0, seed=seed, noise=0.5, max_tilt_deg=tilt_deg)
         found = estimate_tilt([nodes_of(synthesize(spec).density, (10.0, 10.0, 10.0))])
         assert found == pytest.approx(tilt_deg or NO_WEDGE, abs=5), seed
 

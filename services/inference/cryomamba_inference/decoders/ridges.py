@@ -73,7 +73,8 @@ def _frames(smooth: Field, nodes: npt.NDArray[np.int64]) -> tuple[Field, Field]:
     order = np.argsort(np.abs(values), axis=1)
     ordered = np.take_along_axis(values, order, axis=1)
     roundness = ordered[:, 1] / np.where(ordered[:, 2] < 0, ordered[:, 2], -np.inf)
-    return np.asarray(np.take_along_axis(vectors, order[:, None, :], axis=2), np.float32), roundness
+    frames = np.take_along_axis(vectors, order[:, None, :], axis=2)
+    return np.asarray(frames, np.float32), np.asarray(roundness, np.float32)
 
 
 def _derivative(field: Field, axis: int) -> Field:

@@ -111,7 +111,8 @@ def _sample_slabs(shape: tuple[int, ...], inside: NodesInside | None) -> list[Sl
 
 def _stride(slabs: list[Slices]) -> int:
     """Return n such that every n-th value of all slabs are about `_SAMPLE_NODES`."""
-    return max(1, len(slabs) * math.prod(nodes.stop - nodes.start for nodes in slabs[0]) // _SAMPLE_NODES)
+    z, y, x = (nodes.stop - nodes.start for nodes in slabs[0])
+    return max(1, int(len(slabs) * z * y * x // _SAMPLE_NODES))
 
 
 def _robust(values: Field) -> Scale:

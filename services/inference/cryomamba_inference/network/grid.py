@@ -86,11 +86,11 @@ class WorkingGrid:
         nodes : array of :attr:`node_shape`, float32
             Output; may be a memory map.
         """
-        across, *in_plane = (_lanczos(n, size, self.step_A, m) for n, size, m in self._axes)
+        across, along_y, along_x = (_lanczos(n, size, self.step_A, m) for n, size, m in self._axes)
         planes = max(1, _SLAB_BYTES // (4 * self.shape[1] * self.shape[2]))
         # Where a few planes are a slab and the kernel spans many, each plane is resampled once, as it is read.
         at_once = self._kernel_planes > 2 * planes
-        source = _ResampledPlanes(read, scale, self.shape, in_plane, planes) if at_once else None
+        source = _ResampledPlanes(read, scale, self.shape, (along_y, along_x), planes) if at_once else None
         for low, high in spans(len(nodes), max(1, int(planes * self.voxel_size_A[0] / self.step_A))):
             rows = across[low:high]
             begin, end = int(rows.indices.min()), int(rows.indices.max()) + 1
@@ -99,7 +99,7 @@ class WorkingGrid:
                 yield partial(_resample_across, source.planes(begin, end), rows, target)
             else:
                 data = read((slice(begin, end), slice(0, self.shape[1]), slice(0, self.shape[2])))
-                yield partial(_resample, data, scale, (rows, *in_plane), target)
+                yield partial(_resample, data, scale, (rows, along_y, along_x), target)
 
     @property
     def _kernel_planes(self) -> int:

@@ -22,14 +22,14 @@ MAPS = 2 * len(BANKS)
 BYTES_PER_HALF_NODE = 2 * MAPS  # float16
 _BOX = 96  # half nodes of the side of a box that is filtered at a time
 _REACH = max(bank.reach for bank in BANKS)
-
-
 LIMITS = (-5, 25)
 """Normalized responses are clipped to this, in deviations, as in training."""
 _UNIT = np.float32(0.3)  # of the network's input, per deviation
 
+Maps = Field | npt.NDArray[np.float16]
 
-def normalized_sheets(maps: Field, scales: Sequence[Scale]) -> Field:
+
+def normalized_sheets(maps: Maps, scales: Sequence[Scale]) -> Field:
     """Return plate maps (MAPS, z, y, x) in deviations from the level of each: noise is alike in every volume."""
     found = np.empty(maps.shape, np.float32)
     for field, scale, out in zip(maps, scales, found, strict=True):
@@ -51,7 +51,7 @@ def half_shape(shape: Shape) -> Shape:
 
 
 def sheet_tasks(
-    read: Callable[[Slices], Field], shape: Shape, maps: Field, wanted: Callable[[Slices], bool] = lambda _: True
+    read: Callable[[Slices], Field], shape: Shape, maps: Maps, wanted: Callable[[Slices], bool] = lambda _: True
 ) -> list[Callable[[], None]]:
     """Return tasks that compute the maps of a whole volume, box by box.
 
@@ -77,7 +77,7 @@ def _nodes(box: Sequence[tuple[int, int]], shape: Shape) -> Slices:
     return z, y, x
 
 
-def _fill(read: Callable[[Slices], Field], shape: Shape, maps: Field, box: tuple[tuple[int, int], ...]) -> None:
+def _fill(read: Callable[[Slices], Field], shape: Shape, maps: Maps, box: tuple[tuple[int, int], ...]) -> None:
     wide = [(max(a - _REACH, 0), min(b + _REACH, n)) for (a, b), n in zip(box, maps.shape[1:], strict=True)]
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
     where = [slice(a, b) for a, b in box]
