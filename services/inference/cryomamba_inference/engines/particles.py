@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -93,9 +92,7 @@ class ParticlesEngine(NetworkEngine[ParticlesParameters]):
 
     def thresholds(self) -> HysteresisThreshold:
         """Return the threshold, of picks and of the mask."""
-        half = 0.5 * (self.parameters.diameter_A / 2) ** 3 * 4 / 3 * math.pi
-        smallest = max(1, int(0.3 * half / math.prod(self.grid.voxel_size_A)))
-        return HysteresisThreshold(self.parameters.threshold, self.parameters.threshold, smallest)
+        return HysteresisThreshold(self.parameters.threshold, self.parameters.threshold)
 
     def predict(self, tile: Tile) -> TileResult:
         """Return the probabilities in a tile, and its particles: voxel (z, y, x) and score."""

@@ -29,7 +29,7 @@ from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, Contras
 from cryomamba_inference.network.density import NodesInside, map_scales, node_scale, padding_share, raw_scale
 from cryomamba_inference.network.grid import Field, WorkingGrid
 from cryomamba_inference.network.inputs import Inputs
-from cryomamba_inference.network.model import HALO, STEP_A, Structure, probabilities
+from cryomamba_inference.network.model import HALO, MULTIPLE, STEP_A, Structure, probabilities
 from cryomamba_inference.network.node_map import NodeMap
 from cryomamba_inference.network.region import NodeRegion
 from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
@@ -183,8 +183,8 @@ class NetworkEngine(Engine[P], Generic[P]):
         """Return the probability of a structure in a tile and its halo, 0 in padding."""
         inputs, sign = self._prepared
         first, last = inputs.grid.nodes_around(tile.start, tile.shape, HALO)
-        # The network's blocks of nodes begin at even ones.
-        z, y, x = (slice(a // 2 * 2, b) for a, b in zip(first, last, strict=True))
+        # Of the coarsest level of the network, so that all tiles have the same blocks of nodes.
+        z, y, x = (slice(a // MULTIPLE * MULTIPLE, b) for a, b in zip(first, last, strict=True))
         found = probabilities(*inputs.view(sign, (z, y, x)), structure)
         found[inputs.padding((z, y, x))] = 0
         return Box(found, (z.start, y.start, x.start))

@@ -16,7 +16,8 @@ STEP_A = 12.5
 """Distance between nodes that the network was trained for, in Å; it takes from 11 to 36."""
 HALO = 24
 """Nodes around a box that influence its probabilities noticeably."""
-_MULTIPLE = 16  # nodes; the network halves its grid four times
+MULTIPLE = 16
+"""Nodes of a block on the network's coarsest level: it halves its grid four times."""
 _FOLD = 8  # nodes of a block that become channels
 _FILE = "segmentation.onnx"
 
@@ -44,7 +45,7 @@ def probabilities(field: Field, maps: Field, structure: Structure) -> Field:
     maps : array of shape (MAPS, z / 2, y / 2, x / 2)
         Plate responses at half the resolution.
     """
-    half = [-(-size // _MULTIPLE) * (_MULTIPLE // 2) for size in field.shape]
+    half = [-(-size // MULTIPLE) * (MULTIPLE // 2) for size in field.shape]
     inputs = np.zeros((1, _FOLD + MAPS, *half), np.float32)
     padded = np.pad(field, [(0, 2 * count - size) for size, count in zip(field.shape, half, strict=True)])
     inputs[0, :_FOLD] = _fold(padded)
