@@ -36,9 +36,10 @@ EXTENSIONS = {"measure": ".csv", "export picks": ".csv"}
 def folder(tmp_path: Path, cli: Cli) -> Path:
     """A folder with a file for each command."""
     write_ball(tmp_path / "ball.mrc", SIDE)
-    for name in ("mask.mrc", "scores.mrc"):
-        with MaskWriter(tmp_path / name, blank_header((SIDE,) * 3, (10.0,) * 3), labels=1, engine="test") as writer:
-            writer.write(2, 2, 2, np.ones((6, 6, 6), np.uint8))
+    header = blank_header((SIDE,) * 3, (10.0,) * 3)
+    for name, what in (("mask.mrc", "mask"), ("scores.mrc", "scores")):
+        with MaskWriter(tmp_path / name, header, labels=200, engine="test", what=what) as writer:
+            writer.write(2, 2, 2, np.ones((6, 6, 6), np.uint16))
     picks = Picks(np.full((2, 3), 4.0), np.ones(2), np.ones(2, np.int64))
     write_csv(picks, tmp_path / "mask.csv", TomogramInfo((SIDE,) * 3, (10.0,) * 3, "mask"))
     return tmp_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryomamba_inference.decoders.tracing import trace
+from cryomamba_inference.filters.filaments.tracing import trace
 
 
 def test_crossing_filaments_stay_two() -> None:

@@ -1,0 +1,1 @@
+"""Shared by several methods: grids, background, padding, fiducials, the missing wedge."""

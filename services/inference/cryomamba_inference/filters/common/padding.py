@@ -1,0 +1,146 @@
+"""Padding: the constant value around rotated, shifted and masked tomograms.
+
+Its edge is sharper than any membrane, and it lowers noise estimates. So padding is excluded from all statistics, and
+replaced by extrapolated densities before filtering.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from cryomamba_inference.filters.common.grid import spans
+from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
+
+Field = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+_TOLERANCE = np.float32(4e-6)  # relative difference of densities that count as equal
+_PATCH_RADIUS = 2  # nodes
+_NEIGHBOURS = np.ones((3, 3, 3), np.bool_)
+_SLAB_NODES = 2_000_000
+_SAMPLE_NODES = 100_000  # for the median density
+_RIM_NODES = 10  # depth of the measured rim that is reflected
+
+
+def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
+    """Mark the nodes in the padding and their neighbours, which were averaged with it.
+
+    Padding is where 5 × 5 nodes in a plane along two axes are equal, within rounding, and where values are not finite.
+
+    Parameters
+    ----------
+    nodes : array of shape (z, y, x), float32
+        Densities on the nodes of the whole volume; may be a memory map.
+    padding : array of the same shape, bool
+        Output; may be a memory map.
+    """
+    halo = 2 * _PATCH_RADIUS + 1
+
+    def find(slab: tuple[int, int]) -> None:
+        low, high = slab
+        first, last = max(low - halo, 0), min(high + halo, len(nodes))
+        marked = np.zeros((last - first, *nodes.shape[1:]), np.bool_)
+        _mark_constant(np.asarray(nodes[first:last]), marked)
+        if marked.any():
+            marked = scipy.ndimage.binary_dilation(marked, _NEIGHBOURS)
+        padding[low:high] = marked[low - first : high - first]
+
+    team.map(find, spans(len(nodes), _planes(nodes.shape)))
+
+
+def fill_padding(nodes: Field, padding: Flags) -> None:
+    """Extrapolate the measured densities into the padding by repeated reflection of its rim.
+
+    So the noise is as strong there as elsewhere. The interior of very thick padding gets the median.
+
+    Parameters
+    ----------
+    nodes : array of shape (z, y, x), float32
+        Modified in the padding and next to it.
+    padding : array of the same shape, bool
+    """
+    level = _median(nodes, padding)
+    for low, high in spans(len(nodes), _planes(nodes.shape)):
+        if not padding[low:high].any():
+            continue
+        first, last = max(low - 2 * _RIM_NODES, 0), min(high + 2 * _RIM_NODES, len(nodes))
+        # Up to two nodes next to the last one that is entirely padding were averaged with it.
+        unmeasured = scipy.ndimage.binary_dilation(padding[first:last], _NEIGHBOURS)
+        nodes[low:high] = _reflect(np.asarray(nodes[first:last]), unmeasured, level, slice(low - first, high - first))
+
+
+def clear_padding(response: Field, padding: Flags) -> None:
+    """Set a filter response to 0 in the padding, so that nothing is found there."""
+    for low, high in spans(len(response), _planes(response.shape)):
+        if padding[low:high].any():
+            response[low:high][padding[low:high]] = 0
+
+
+def _median(nodes: Field, padding: Flags) -> np.float32:
+    stride = max(1, int(np.ceil((nodes.size / _SAMPLE_NODES) ** (1 / 3))))
+    measured = nodes[::stride, ::stride, ::stride][~padding[::stride, ::stride, ::stride]]
+    return np.float32(np.median(measured) if measured.size else 0)
+
+
+def _reflect(nodes: Field, unmeasured: Flags, level: np.float32, planes: slice) -> Field:
+    """Return planes in which unmeasured nodes are replaced by their mirror image at the nearest measured node."""
+    filled = np.where(unmeasured[planes], level, nodes[planes])
+    if unmeasured.all():
+        return filled
+    nearest = scipy.ndimage.distance_transform_edt(unmeasured, return_distances=False, return_indices=True)
+    last = np.array(nodes.shape)[:, None] - 1
+    # One plane at a time, to save memory.
+    for z, plane in enumerate(filled, planes.start):
+        y, x = np.nonzero(unmeasured[z])
+        edge = nearest[:, z, y, x]
+        offset = edge - np.stack([np.full_like(y, z), y, x])
+        length = np.maximum(np.abs(offset).max(axis=0), 1)
+        # Beyond the depth of the rim, the mirror image is reflected again.
+        depth = _RIM_NODES - np.abs(_RIM_NODES - (length - 1) % (2 * _RIM_NODES)) + 1
+        mirrored = np.clip(edge + np.rint(offset * (depth / length)).astype(np.int64), 0, last)
+        plane[y, x] = np.where(unmeasured[tuple(mirrored)], nodes[tuple(edge)], nodes[tuple(mirrored)])
+    return filled
+
+
+def _planes(shape: tuple[int, ...]) -> int:
+    return max(1, _SLAB_NODES // (shape[1] * shape[2]))
+
+
+@nb.njit(cache=True, nogil=True)
+def _mark_constant(nodes, padding):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    depth, height, width = nodes.shape
+    reach = np.zeros(3, np.int64)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                value = nodes[z, y, x]
+                if not np.isfinite(value):
+                    padding[z, y, x] = True
+                    continue
+                for axis in range(3):
+                    reach[:] = _PATCH_RADIUS
+                    reach[axis] = 0
+                    box = (
+                        slice(max(z - reach[0], 0), z + reach[0] + 1),
+                        slice(max(y - reach[1], 0), y + reach[1] + 1),
+                        slice(max(x - reach[2], 0), x + reach[2] + 1),
+                    )
+                    if _is_constant(nodes[box], value):
+                        padding[box] = True
+
+
+@nb.njit(cache=True, nogil=True)
+def _is_constant(patch, value):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if min(patch.shape[0] * patch.shape[1], patch.shape[1] * patch.shape[2], patch.shape[0] * patch.shape[2]) < 3:
+        # The volume is too thin for a patch in this direction.
+        return False
+    limit = _TOLERANCE * abs(value)
+    for z in range(patch.shape[0]):
+        for y in range(patch.shape[1]):
+            for x in range(patch.shape[2]):
+                if not abs(patch[z, y, x] - value) <= limit:
+                    return False
+    return True

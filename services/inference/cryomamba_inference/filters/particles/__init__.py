@@ -1,0 +1,1 @@
+"""Particles: blob filter and target-decoy threshold."""
