@@ -12,7 +12,7 @@ import cryomamba
 from cryomamba.errors import ErrorCode, InvalidRequestError
 
 # One package of each part of the extra 'server'.
-SERVER_PACKAGES: Final = ("fastapi", "honcho", "numba")
+SERVER_PACKAGES: Final = ("fastapi", "honcho", "onnxruntime")
 
 
 def run() -> None:

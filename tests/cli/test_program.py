@@ -19,7 +19,7 @@ from cryomamba.volumes import write_volume
 PROGRAM = Path(sys.executable).with_name("cryomamba")
 ROOT = Path(__file__).parents[2]
 UNIX_ONLY = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
-HEAVY = ("numpy", "pydantic", "rich", "zmq", "httpx", "scipy", "numba", "mrcfile", "asyncio")
+HEAVY = ("numpy", "pydantic", "rich", "zmq", "httpx", "scipy", "onnxruntime", "mrcfile", "asyncio")
 
 
 def test_the_console_script_is_installed() -> None:

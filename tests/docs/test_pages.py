@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
 from typer.main import get_command
 
 from cryomamba.wire import constants
@@ -90,7 +92,9 @@ def test_command_lines_are_valid() -> None:
     assert len(lines) > 30
     for name, *arguments in lines:
         command = group.commands[name]  # type: ignore[attr-defined]
-        command.make_context(name, arguments)
+        # An option like --list-families does its work here, and ends.
+        with contextlib.suppress(typer.Exit):
+            command.make_context(name, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))

@@ -19,8 +19,8 @@ from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.models.jobs import SubmitRequest
 from cryomamba.volumes import write_volume
 from cryomamba_inference.failures import as_error
-from cryomamba_inference.filters.common.node_map import NodeMap
 from cryomamba_inference.local import LocalRunner
+from cryomamba_inference.network.node_map import NodeMap
 
 SHAPE = (24, 32, 40)
 

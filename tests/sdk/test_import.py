@@ -14,7 +14,7 @@ HEAVY = (
     "starlette",
     "uvicorn",
     "scipy",
-    "numba",
+    "onnxruntime",
     "torch",
     "zarr",
     "nibabel",

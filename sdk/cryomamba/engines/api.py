@@ -96,6 +96,8 @@ class VolumeContext:
     report_progress : callable
         Takes the fraction of the preparation that is done. Call it regularly, in the thread that called `prepare`;
         it raises if the job was cancelled.
+    coarse : bool
+        Whether this is the binned copy of a coarse preview.
     within : callable or None
         ``within((z, y, x) slices) -> bool ZYX``, True where the user wants the volume segmented; None for everywhere.
         Calibrate on these voxels only: what surrounds a lamella or a cell says nothing about it. The rest is the
@@ -111,6 +113,7 @@ class VolumeContext:
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     report_progress: Callable[[float], None] = _ignore_progress
+    coarse: bool = False
     within: Callable[[Slices], Inside] | None = None
 
 
@@ -187,7 +190,8 @@ class Engine(ABC, Generic[P]):
         All labels in drawing order for the preview, the topmost last; None draws higher labels over lower ones.
     tile_bytes : int
         Maximum size of a tile's data, halo included, unless a single cell of :meth:`align` with its halo is larger.
-        What the engine allocates comes on top of it.
+        What the engine allocates comes on top of it. An engine whose tiles depend on the voxel size overrides
+        :meth:`max_tile_bytes`.
     keeps_scores : bool
         Whether the scores are graded, so that they can be re-thresholded later: they are kept as ``scores.mrc``
         (uint16, mode 6, values 0 to 255), together with the :meth:`candidates` as ``candidates.csv``.
@@ -236,6 +240,10 @@ class Engine(ABC, Generic[P]):
     def align(self, voxel_size_A: Spacing) -> Shape:  # noqa: ARG002 (part of the interface)
         """Return the grid (z, y, x, in voxels) on which cores and halos must start, for engines that bin."""
         return (1, 1, 1)
+
+    def max_tile_bytes(self, voxel_size_A: Spacing) -> int:  # noqa: ARG002 (part of the interface)
+        """Return the maximum size of a tile's data at that voxel size, see :attr:`tile_bytes`."""
+        return self.tile_bytes
 
     def prepare(self, context: VolumeContext) -> None:
         """Calibrate on statistics and samples of the volume; called once, before the first tile."""

@@ -144,7 +144,6 @@ def _trace_membranes(
         measured.components,
         mask,
         MembraneFiles(**{form: folder / name for form, name in names.items()}),
-        thickness_A=getattr(options, "thickness_A", None),
         spacing_A=options.point_spacing_A,
         engine=engine.name,
         progress=report,

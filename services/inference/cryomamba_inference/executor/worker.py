@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -28,7 +27,6 @@ def work(pipe: Connection, parent: int) -> None:
     die_with_parent(parent)
     leave_interrupt_to_parent()
     # There are as many processes as cores: more threads would only compete.
-    os.environ["NUMBA_NUM_THREADS"] = "1"
     with one_thread(), suppress(EOFError, OSError):
         _WorkerLoop(pipe).run()
 

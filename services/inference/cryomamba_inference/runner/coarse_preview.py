@@ -92,7 +92,9 @@ class CoarsePreview:
         read = refuse_reading if copy is None else copy.__getitem__
         voxel_size_A = (z * factor, y * factor, x * factor)
         within = None if inside is None else inside.__getitem__
-        return VolumeContext(shape, voxel_size_A, statistics, read, report_progress=lambda _: check(), within=within)
+        return VolumeContext(
+            shape, voxel_size_A, statistics, read, report_progress=lambda _: check(), within=within, coarse=True
+        )
 
 
 def refuse_reading(_where: Slices) -> Voxels:

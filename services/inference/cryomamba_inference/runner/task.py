@@ -74,8 +74,9 @@ class Task:
     def plan(self) -> TilePlan:
         """The tiles."""
         header, engine = self.header, self.engine
-        halo, align = engine.halo(header.voxel_size_A), engine.align(header.voxel_size_A)
-        return plan_tiles(header.shape, halo=halo, align=align, tile_bytes=engine.tile_bytes)
+        size = header.voxel_size_A
+        most = engine.max_tile_bytes(size)
+        return plan_tiles(header.shape, halo=engine.halo(size), align=engine.align(size), tile_bytes=most)
 
     @property
     def passes(self) -> tuple[list[Pass], Pass]:

@@ -1,1 +1,0 @@
-"""Detection kernels: pure functions from arrays to arrays, lengths in Å, axes ZYX."""

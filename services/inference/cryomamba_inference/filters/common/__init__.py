@@ -1,1 +1,0 @@
-"""Shared by several methods: grids, background, padding, fiducials, the missing wedge."""

@@ -1,1 +1,0 @@
-"""Membranes: ridge filters, tensor-voting-like grouping, profiles along the normal, lamella surfaces."""

@@ -1,0 +1,203 @@
+"""What the engines that decode the network's probabilities have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field as ParameterField
+
+from cryomamba.engines.api import (
+    CONTRAST,
+    CONTRAST_MARGIN,
+    Engine,
+    EngineParameters,
+    Estimate,
+    Pass,
+    Slices,
+    Tile,
+    VolumeContext,
+)
+from cryomamba.engines.scratch import ScratchGrid
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.volumes.metadata import VolumeWarning
+from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, ContrastDecision, sample_boxes
+from cryomamba_inference.network.density import NodesInside, map_scales, node_scale, padding_share, raw_scale
+from cryomamba_inference.network.grid import Field, WorkingGrid
+from cryomamba_inference.network.inputs import Inputs
+from cryomamba_inference.network.model import HALO, MULTIPLE, STEP_A, Structure, probabilities
+from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.network.region import NodeRegion
+from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
+from cryomamba_inference.network.survey import Survey, survey
+from cryomamba_inference.network.wedge import NO_WEDGE
+from cryomamba_inference.threads import ThreadTeam, one_thread
+
+_TILE_NODES = 144  # side of the largest tile with its halo
+_COARSEST_STEP_A = 26.0
+"""Voxels up to this size are interpolated onto the usual grid, so that the mask is as fine as it can be."""
+_PREVIEW_VOXELS = 2_500_000  # of the binned copy
+
+
+class NetworkParameters(EngineParameters):
+    """Parameters of all engines that use the network."""
+
+    contrast: Literal["dark", "bright", "auto"] = ParameterField(
+        "auto",
+        title="Contrast",
+        description="Whether membranes and particles are darker (raw tomograms) or brighter than their surroundings; "
+        "'auto' decides for dark unless much more is recognized in the inverted volume.",
+    )
+
+
+P = TypeVar("P", bound=NetworkParameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Probabilities (z, y, x) on the nodes of a box, float32, and its first node."""
+
+    probability: Field
+    first: Shape
+
+
+class NetworkEngine(Engine[P], Generic[P]):
+    """Resamples the volume onto the network's grid and computes probabilities, tile by tile.
+
+    Attributes
+    ----------
+    contrast : Contrast or None
+    survey : Survey or None
+        Set by :meth:`prepare`; a coarse preview has no survey.
+    """
+
+    keeps_scores: ClassVar[bool] = True
+    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
+        bytes_per_node=6, step=STEP_A, interpolated_to_A=_COARSEST_STEP_A
+    )
+    needs_tile_data: ClassVar[bool] = False
+    output: Literal["labels", "scores"] = "scores"
+
+    def __init__(self, parameters: P) -> None:
+        super().__init__(parameters)
+        self._inputs: Inputs | None = None
+        self.contrast: Contrast | None = None
+        self.survey: Survey | None = None
+
+    def passes(self) -> Sequence[Pass]:
+        """Return a coarse preview and the result."""
+        return (Pass("quick preview", factor=0, voxels=_PREVIEW_VOXELS, concurrent=True), Pass("segmenting"))
+
+    def step_A(self, voxel_size_A: Spacing) -> float:
+        """Return the distance between nodes for a voxel size."""
+        coarsest = max(voxel_size_A)
+        return STEP_A if coarsest <= _COARSEST_STEP_A else coarsest
+
+    def halo(self, voxel_size_A: Spacing) -> Shape:
+        """Return how many voxels away the density influences the result."""
+        z, y, x = (math.ceil(HALO * self.step_A(voxel_size_A) / size) for size in voxel_size_A)
+        return z, y, x
+
+    def max_tile_bytes(self, voxel_size_A: Spacing) -> int:
+        """Return the size of tiles that are as large for the network at any voxel size."""
+        return 4 * math.ceil(math.prod(_TILE_NODES * self.step_A(voxel_size_A) / size for size in voxel_size_A))
+
+    def prepare(self, context: VolumeContext) -> None:
+        """Resample and filter the volume; measure its level and its noise, and decide on the contrast."""
+        step_A = self.step_A(context.voxel_size_A)
+        # A preview must be quick, not fine.
+        step_A = max(step_A, *context.voxel_size_A) if context.coarse else step_A
+        grid = WorkingGrid(context.shape, context.voxel_size_A, step_A)
+        region = None if context.within is None else NodeRegion(grid, context.within)
+        inside = None if region is None else region.inside
+        team = ThreadTeam(context.threads, context.compute_slot)
+        with one_thread():
+            inputs = self._inputs_of(context, grid, region, team)
+            boxes = sample_boxes(grid.node_shape, inside)
+            self._inputs, self.contrast = inputs, self._decide(inputs, boxes, inside, team, context.report_progress)
+            if not context.coarse:
+                highest = 0.5 * min(1.0, step_A / max(context.voxel_size_A[1:]))
+                samples = [inputs.density(box) for box in boxes]
+                self.survey = survey(samples, highest, padding_share(inputs.nodes.array))
+
+    def _inputs_of(
+        self, context: VolumeContext, grid: WorkingGrid, region: NodeRegion | None, team: ThreadTeam
+    ) -> Inputs:
+        """Return what the network sees, computed where it is needed and scaled by what is in the region."""
+        nodes = NodeMap(grid.node_shape, context.scratch)
+        sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
+        raw, inside = raw_scale(context.read, context.shape), None if region is None else region.inside
+        resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
+        team.run(resampling, lambda _: context.report_progress(0.2))
+        inputs = Inputs(grid, nodes, sheets, node_scale(nodes.array, inside))
+        tasks = sheet_tasks(
+            inputs.density, grid.node_shape, sheets.array, lambda box: region is None or region.touches(box, 2 * HALO)
+        )
+        team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
+        return replace(inputs, sheet_scales=map_scales(sheets.array, nodes.array, inside))
+
+    def _decide(
+        self,
+        inputs: Inputs,
+        boxes: Sequence[Slices],
+        inside: NodesInside | None,
+        team: ThreadTeam,
+        report_progress: Callable[[float], None],
+    ) -> Contrast:
+        chosen = self.parameters.contrast
+        if chosen != "auto":
+            return Contrast(DARK if chosen == "dark" else BRIGHT, math.nan, math.nan)
+        decision = ContrastDecision(inputs.view, boxes, inside)
+        tasks = decision.tasks()
+        team.run(tasks, lambda count: report_progress(0.8 + 0.2 * count / len(tasks)))
+        return decision.result()
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return contrast and its margin, unless the user has set it, the noise, and the tilt range if it shows."""
+        found: dict[str, Estimate] = {}
+        if self.contrast is not None and self.parameters.contrast == "auto":
+            found[CONTRAST] = "bright" if self.contrast.sign == BRIGHT else "dark"
+            found[CONTRAST_MARGIN] = self.contrast.certainty
+        if self.survey is not None:
+            found["noise"] = self.survey.noise
+            if self.survey.tilt_range_deg < NO_WEDGE:
+                found["tilt_range_deg"] = self.survey.tilt_range_deg
+        return found
+
+    def warnings(self) -> Sequence[VolumeWarning]:
+        """Return whether the volume looks inverted, denoised or padded."""
+        if self.survey is None or self.contrast is None:
+            return ()
+        return tuple(self.survey.warnings(self.contrast, decided=self.parameters.contrast == "auto"))
+
+    @property
+    def grid(self) -> WorkingGrid:
+        """The working grid of the prepared volume."""
+        return self._prepared[0].grid
+
+    def box_probabilities(self, structure: Structure, tile: Tile) -> Box:
+        """Return the probability of a structure in a tile and its halo, 0 in padding."""
+        inputs, sign = self._prepared
+        first, last = inputs.grid.nodes_around(tile.start, tile.shape, HALO)
+        # Of the coarsest level of the network, so that all tiles have the same blocks of nodes.
+        z, y, x = (slice(a // MULTIPLE * MULTIPLE, b) for a, b in zip(first, last, strict=True))
+        found = probabilities(*inputs.view(sign, (z, y, x)), structure)
+        found[inputs.padding((z, y, x))] = 0
+        return Box(found, (z.start, y.start, x.start))
+
+    def voxel_scores(self, found: Box, tile: Tile) -> npt.NDArray[np.uint8]:
+        """Return the probability in a tile, from 0 to 255."""
+        first, last = self.grid.nodes_around(tile.start, tile.shape, 0)
+        z, y, x = (slice(a - o, b - o) for a, b, o in zip(first, last, found.first, strict=True))
+        voxels = self.grid.interpolate(found.probability[z, y, x], first, tile.start, tile.shape)
+        return np.rint(255 * voxels).astype(np.uint8)
+
+    @property
+    def _prepared(self) -> tuple[Inputs, int]:
+        if self._inputs is None or self.contrast is None:
+            raise RuntimeError("call prepare() first")
+        return self._inputs, self.contrast.sign

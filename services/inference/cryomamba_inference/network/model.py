@@ -1,0 +1,78 @@
+"""The shipped network: from normalized densities to probabilities of what is there."""
+
+from __future__ import annotations
+
+import enum
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+import onnxruntime
+
+from cryomamba_inference.network.grid import Field
+from cryomamba_inference.network.sheets import MAPS
+
+STEP_A = 12.5
+"""Distance between nodes that the network was trained for, in Å; it takes from 11 to 36."""
+HALO = 24
+"""Nodes around a box that influence its probabilities noticeably."""
+MULTIPLE = 16
+"""Nodes of a block on the network's coarsest level: it halves its grid four times."""
+_FOLD = 8  # nodes of a block that become channels
+_FILE = "segmentation.onnx"
+
+
+class Structure(enum.IntEnum):
+    """What the network tells apart, by the index of its output."""
+
+    BACKGROUND = 0
+    MEMBRANE = 1
+    PARTICLE = 2
+    FILAMENT = 3
+    FIDUCIAL = 4
+
+
+def probabilities(field: Field, maps: Field, structure: Structure) -> Field:
+    """Return the probability of a structure on the nodes of a normalized field.
+
+    One thread computes it, so that the result does not depend on the number of cores. What lies outside the field
+    counts as 0, the level of the volume.
+
+    Parameters
+    ----------
+    field : array of shape (z, y, x), float32
+        Normalized densities.
+    maps : array of shape (MAPS, z / 2, y / 2, x / 2)
+        Plate responses at half the resolution.
+    """
+    half = [-(-size // MULTIPLE) * (MULTIPLE // 2) for size in field.shape]
+    inputs = np.zeros((1, _FOLD + MAPS, *half), np.float32)
+    padded = np.pad(field, [(0, 2 * count - size) for size, count in zip(field.shape, half, strict=True)])
+    inputs[0, :_FOLD] = _fold(padded)
+    inputs[0, _FOLD:, : maps.shape[1], : maps.shape[2], : maps.shape[3]] = maps
+    (found,) = _session().run(None, {"inputs": inputs})
+    z, y, x = field.shape
+    return np.ascontiguousarray(_unfold(found[0, structure].reshape(_FOLD, *half))[:z, :y, :x])
+
+
+def _fold(field: Field) -> Field:
+    """Turn blocks of 2 × 2 × 2 nodes into 8 channels."""
+    z, y, x = (size // 2 for size in field.shape)
+    return np.asarray(field.reshape(z, 2, y, 2, x, 2).transpose(1, 3, 5, 0, 2, 4).reshape(_FOLD, z, y, x), np.float32)
+
+
+def _unfold(channels: Field) -> Field:
+    """Undo :func:`_fold`."""
+    _, z, y, x = channels.shape
+    blocks = channels.reshape(2, 2, 2, z, y, x).transpose(3, 0, 4, 1, 5, 2)
+    return np.asarray(blocks.reshape(2 * z, 2 * y, 2 * x), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _session() -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # Memory goes back after each tile; the arena would keep the most that was ever needed.
+    options.enable_cpu_mem_arena = False
+    data = resources.files(__package__).joinpath(_FILE).read_bytes()
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

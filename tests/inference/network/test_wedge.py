@@ -1,0 +1,27 @@
+"""Estimating the tilt range."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.inference.network.prepared import nodes_of
+
+from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba_inference.network.wedge import NO_WEDGE, estimate_tilt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tilt_deg", [45.0, 60.0, None])
+def test_the_tilt_range_is_estimated(tilt_deg: float | None) -> None:
+    """For phantoms with gold and membranes it is right within 5°, also without a missing wedge."""
+    for seed in (16, 17):
+        spec = PhantomSpec(shape=(72, 128, 128), voxel_size_A=10.0, seed=seed, noise=0.5, max_tilt_deg=tilt_deg)
+        found = estimate_tilt([nodes_of(synthesize(spec).density, (10.0, 10.0, 10.0))])
+        assert found == pytest.approx(tilt_deg or NO_WEDGE, abs=5), seed
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 40, 3), (16, 16, 16)])
+def test_where_there_is_nothing_to_estimate_there_is_no_wedge(shape: tuple[int, int, int]) -> None:
+    """Constant and tiny blocks are no error, and have no missing wedge."""
+    assert estimate_tilt([np.zeros(shape, np.float32)]) == NO_WEDGE
+    assert 0 < estimate_tilt([np.random.default_rng(1).normal(size=shape).astype(np.float32)]) <= NO_WEDGE

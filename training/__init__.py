@@ -1,0 +1,1 @@
+"""Makes the network that the wheel carries; see README.md."""

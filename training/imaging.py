@@ -1,0 +1,133 @@
+"""Imaging: from a scene's density to a normalized tomogram."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, ndimage
+
+from training.fields import Field, smooth_field
+
+WAVELENGTH_A = 0.0197  # of electrons at 300 kV
+LIMIT = 6.0  # normalized densities are clipped to ± this
+
+
+class Camera:
+    """Fourier-space imaging of cubes of one side."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        full, half = fft.fftfreq(side).astype(np.float32), fft.rfftfreq(side).astype(np.float32)
+        self.kz, self.ky, self.kx = full[:, None, None], full[None, :, None], half[None, None, :]
+        self.square = self.kz**2 + self.ky**2 + self.kx**2
+        self.k = np.sqrt(self.square)
+        self.tilt_x = np.arctan2(np.abs(self.kz), np.abs(self.kx) + np.float32(1e-9))
+        self.tilt_y = np.arctan2(np.abs(self.kz), np.abs(self.ky) + np.float32(1e-9))
+
+    def image(
+        self, rng: np.random.Generator, density: Field, step_A: float
+    ) -> tuple[Field, npt.NDArray[np.bool_] | None]:
+        """Return a normalized tomogram, dense matter positive, and the padded nodes, if any."""
+        spectrum = fft.rfftn(density)
+        before = self.band_power(spectrum)
+        if rng.random() < 0.65:
+            spectrum *= self.transfer(rng, step_A)
+        if rng.random() < 0.6:
+            spectrum *= np.exp(-self.square / np.float32(2 * rng.uniform(0.25, 0.7) ** 2))
+        # Noise is relative to the contrast in the image.
+        spectrum *= np.float32(min(np.sqrt(before / max(self.band_power(spectrum), 1e-9)), 8.0))
+        low, high = (0.15, 1.1) if rng.random() < 0.65 else (1.1, 2.2)
+        level = np.exp(rng.uniform(np.log(low), np.log(high)))
+        level *= (12.0 / step_A) ** 1.5
+        noise = fft.rfftn(rng.standard_normal(density.shape, np.float32)) * np.float32(level)
+        spectrum += noise * self.noise_shape(rng)
+        wedge = self.wedge(rng)
+        if wedge is not None:
+            spectrum *= wedge
+        filters = self.filters(rng)
+        if filters is not None:
+            spectrum *= filters
+        image = np.asarray(fft.irfftn(spectrum, density.shape), np.float32)
+        if rng.random() < 0.05:
+            image = ndimage.median_filter(image, 3)
+        return self.finish(rng, image)
+
+    def band_power(self, spectrum: npt.NDArray[np.complexfloating]) -> float:
+        """Return the power at the frequencies that membranes have."""
+        part = spectrum[(self.k > 0.06) & (self.k < 0.25)]
+        return float(np.vdot(part, part).real)
+
+    def transfer(self, rng: np.random.Generator, step_A: float) -> Field:
+        """Return a contrast transfer function, its low frequencies raised a little."""
+        flipped = rng.random() < 0.5
+        # Beyond 5 µm, without phase flipping, membranes themselves would change their contrast.
+        defocus = np.exp(rng.uniform(np.log(1.5e4), np.log(8e4 if flipped else 5e4)))
+        chi = np.float32(np.pi * WAVELENGTH_A * defocus / step_A**2) * self.square
+        curve = np.sin(chi + np.float32(rng.uniform(0.05, 0.12)))
+        if flipped:
+            curve = np.abs(curve)
+        floor = rng.uniform(0, 0.35)
+        return np.asarray(curve * np.float32(1 - floor) + np.float32(floor), np.float32)
+
+    def noise_shape(self, rng: np.random.Generator) -> Field | np.float32:
+        """Return the amplitude of the noise by frequency, about 1 where membranes are."""
+        kind = rng.random()
+        if kind < 0.5:
+            return np.float32(1)
+        if kind < 0.7:  # as weighted back-projection leaves it
+            ramp = np.sqrt(self.kx**2 + self.kz**2 + np.float32(1e-4))
+            return np.sqrt(ramp / ramp.mean())
+        return 1 / (1 + (self.k / np.float32(rng.uniform(0.1, 0.4))) ** 2)
+
+    def wedge(self, rng: np.random.Generator) -> npt.NDArray[np.bool_] | None:
+        """Return the frequencies that the tilt series has measured, or None for all."""
+        kind = rng.random()
+        if kind < 0.04:
+            return None
+        limit = np.float32(np.deg2rad(rng.uniform(40, 72)))
+        if kind < 0.10:
+            return (self.tilt_x <= limit) | (self.tilt_y <= limit)
+        return self.tilt_x <= limit
+
+    def filters(self, rng: np.random.Generator) -> Field | None:
+        """Return the frequency response of the processing, or None."""
+        result = None
+        if rng.random() < 0.5:
+            result = (self.k < rng.uniform(0.25, 0.5)).astype(np.float32)
+        if rng.random() < 0.35:
+            low = np.exp(-self.square / np.float32(2 * rng.uniform(0.16, 0.4) ** 2))
+            result = low if result is None else result * low
+        if rng.random() < 0.15:  # as iterative reconstruction or a Wiener filter weights frequencies
+            low = 1 / (1 + (self.k / np.float32(rng.uniform(0.12, 0.4))) ** 2)
+            result = low if result is None else result * low
+        if rng.random() < 0.3:
+            high = 1 - np.exp(-self.square / np.float32(2 * rng.uniform(0.002, 0.012) ** 2))
+            result = high if result is None else result * high
+        return result
+
+    def finish(self, rng: np.random.Generator, image: Field) -> tuple[Field, npt.NDArray[np.bool_] | None]:
+        """Return the image with slopes, rounding and padding, normalized."""
+        if rng.random() < 0.2:
+            a, b, c = rng.uniform(-1.5, 1.5, 3) * image.std() / self.side
+            axis = np.arange(self.side, dtype=np.float32)
+            image = image + np.float32(a) * axis[:, None, None] + np.float32(b) * axis[:, None] + np.float32(c) * axis
+        if rng.random() < 0.1:
+            image = image + smooth_field(rng, self.side, self.side / 5) * np.float32(rng.uniform(0, 0.6) * image.std())
+        padding = None
+        if rng.random() < 0.08:
+            padding = np.zeros(image.shape, bool)
+            for axis in rng.choice(3, rng.integers(1, 3), replace=False):
+                width = int(rng.uniform(0.15, 0.45) * self.side)
+                part = [slice(None)] * 3
+                part[axis] = slice(0, width) if rng.random() < 0.5 else slice(self.side - width, None)
+                padding[tuple(part)] = True
+        seen = image if padding is None else image[~padding]
+        middle = np.median(seen[::3])
+        spread = 1.4826 * np.median(np.abs(seen[::3] - middle)) * np.exp(rng.normal(0, 0.15))
+        image = (image - middle) / max(spread, 1e-6) + np.float32(rng.normal(0, 0.1))
+        if rng.random() < 0.1:
+            grain = rng.uniform(0.02, 0.12)
+            image = np.round(image / grain) * grain
+        if padding is not None:
+            image[padding] = 0.0 if rng.random() < 0.6 else rng.uniform(-LIMIT, LIMIT)
+        return np.clip(image, -LIMIT, LIMIT).astype(np.float32), padding
