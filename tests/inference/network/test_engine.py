@@ -13,18 +13,12 @@ from tests.inference.network.prepared import prepared, scores_of
 
 from cryomamba.engines.api import VolumeContext
 from cryomamba.synth import PhantomSpec, synthesize
-from cryomamba_inference.engines.filaments import FilamentsEngine, FilamentsParameters
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
-from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
 from cryomamba_inference.network import node_map
 from cryomamba_inference.network.engine import NetworkEngine
 
 SHAPE = (48, 96, 96)
-ENGINES: list[NetworkEngine[Any]] = [
-    MembraneEngine(MembraneParameters()),
-    ParticlesEngine(ParticlesParameters(diameter_A=700.0)),
-    FilamentsEngine(FilamentsParameters()),
-]
+ENGINES: list[NetworkEngine[Any]] = [MembraneEngine(MembraneParameters())]
 
 
 @pytest.fixture(scope="module")
