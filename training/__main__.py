@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("--out", type=Path, default=SHIPPED, help="the ONNX file (default: %(default)s)")
     parser.add_argument("--checkpoint", type=Path, default=Path("training.pt"), help="goes on from it if it is there")
-    parser.add_argument("--steps", type=int, default=Schedule.steps)
+    parser.add_argument("--steps", type=int, default=Schedule().steps)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     fit = Fit(Schedule(steps=arguments.steps, seed=arguments.seed))

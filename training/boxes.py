@@ -19,7 +19,7 @@ from training.scenes import Class, make_scene
 
 SIDE = 128  # nodes of a scene
 CROP = 96  # nodes of a box: the middle of a scene, away from what the Fourier transform wraps around
-IMAGES = 3  # of each scene
+IMAGES = 4  # of each scene
 INVERTED = 0.07  # share of boxes of the wrong contrast, in which there is nothing to find
 
 

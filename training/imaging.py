@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
+from cryomamba_inference.filters.common.background import remove_gradients
 from training.fields import Field, smooth_field
 
 WAVELENGTH_A = 0.0197  # of electrons at 300 kV
@@ -36,7 +37,7 @@ class Camera:
             spectrum *= np.exp(-self.square / np.float32(2 * rng.uniform(0.25, 0.7) ** 2))
         # Noise is relative to the contrast in the image.
         spectrum *= np.float32(min(np.sqrt(before / max(self.band_power(spectrum), 1e-9)), 8.0))
-        low, high = (0.15, 1.1) if rng.random() < 0.65 else (1.1, 2.2)
+        low, high = (0.15, 1.1) if rng.random() < 0.55 else (1.1, 2.3)
         level = np.exp(rng.uniform(np.log(low), np.log(high)))
         level *= (12.0 / step_A) ** 1.5
         noise = fft.rfftn(rng.standard_normal(density.shape, np.float32)) * np.float32(level)
@@ -87,7 +88,15 @@ class Camera:
         limit = np.float32(np.deg2rad(rng.uniform(40, 72)))
         if kind < 0.10:
             return (self.tilt_x <= limit) | (self.tilt_y <= limit)
-        return self.tilt_x <= limit
+        measured = self.tilt_x <= limit
+        return measured & self.slices(rng) if kind < 0.35 else measured
+
+    def slices(self, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+        """Return the frequencies that single projections have measured, of a specimen as thick as most of the box."""
+        increment = np.float32(np.deg2rad(rng.uniform(1.0, 3.2)))
+        off = np.abs((self.tilt_x / increment + np.float32(0.5)) % 1 - np.float32(0.5)) * increment
+        radius = np.hypot(self.kz, self.kx)
+        return radius * np.sin(off) < np.float32(0.5 / (rng.uniform(0.4, 1.0) * self.side))
 
     def filters(self, rng: np.random.Generator) -> Field | None:
         """Return the frequency response of the processing, or None."""
@@ -97,8 +106,13 @@ class Camera:
         if rng.random() < 0.35:
             low = np.exp(-self.square / np.float32(2 * rng.uniform(0.16, 0.4) ** 2))
             result = low if result is None else result * low
-        if rng.random() < 0.15:  # as iterative reconstruction or a Wiener filter weights frequencies
+        kind = rng.random()
+        if kind < 0.12:  # as a Wiener filter weights frequencies
             low = 1 / (1 + (self.k / np.float32(rng.uniform(0.12, 0.4))) ** 2)
+            result = low if result is None else result * low
+        elif kind < 0.27:  # as iterative reconstruction does: each round finds the more of the rest the lower it is
+            share = np.float32(rng.uniform(0.008, 0.04)) / np.maximum(np.hypot(self.kz, self.kx), np.float32(1e-4))
+            low = 1 - (1 - np.minimum(share, 1)) ** np.float32(rng.uniform(4, 30))
             result = low if result is None else result * low
         if rng.random() < 0.3:
             high = 1 - np.exp(-self.square / np.float32(2 * rng.uniform(0.002, 0.012) ** 2))
@@ -107,8 +121,8 @@ class Camera:
 
     def finish(self, rng: np.random.Generator, image: Field) -> tuple[Field, npt.NDArray[np.bool_] | None]:
         """Return the image with slopes, rounding and padding, normalized."""
-        if rng.random() < 0.2:
-            a, b, c = rng.uniform(-1.5, 1.5, 3) * image.std() / self.side
+        if rng.random() < 0.25:
+            a, b, c = rng.uniform(-4, 4, 3) * image.std() / self.side
             axis = np.arange(self.side, dtype=np.float32)
             image = image + np.float32(a) * axis[:, None, None] + np.float32(b) * axis[:, None] + np.float32(c) * axis
         if rng.random() < 0.1:
@@ -121,12 +135,13 @@ class Camera:
                 part = [slice(None)] * 3
                 part[axis] = slice(0, width) if rng.random() < 0.5 else slice(self.side - width, None)
                 padding[tuple(part)] = True
+        remove_gradients(image, np.zeros(image.shape, np.bool_) if padding is None else padding)
         seen = image if padding is None else image[~padding]
         middle = np.median(seen[::3])
         spread = 1.4826 * np.median(np.abs(seen[::3] - middle)) * np.exp(rng.normal(0, 0.15))
         image = (image - middle) / max(spread, 1e-6) + np.float32(rng.normal(0, 0.1))
         if rng.random() < 0.1:
-            grain = rng.uniform(0.02, 0.12)
+            grain = rng.uniform(0.02, 0.3)
             image = np.round(image / grain) * grain
         if padding is not None:
             image[padding] = 0.0 if rng.random() < 0.6 else rng.uniform(-LIMIT, LIMIT)

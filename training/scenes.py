@@ -74,13 +74,13 @@ def make_scene(rng: np.random.Generator, side: int) -> Scene:
     """Return a random scene; 85 % have nodes 11 to 14 Å apart, the others wider, as in a coarse preview."""
     step = rng.uniform(11.0, 14.0) if rng.random() < 0.85 else np.exp(rng.uniform(np.log(14.0), np.log(36.0)))
     scene = Scene(rng, side, float(step))
-    if scene.chance(0.88):
+    if scene.chance(0.82):
         for _ in range(rng.integers(1, 4)):
             kind = rng.choice(len(SURFACES), p=SURFACE_SHARES)
             draw_membranes(scene, list(SURFACES[kind](scene)))
     lamella = slab(scene) if scene.chance(0.3) else None
-    if scene.chance(0.4):
-        for _ in range(rng.integers(1, 5)):
+    if scene.chance(0.5):
+        for _ in range(rng.integers(1, 7)):
             draw_filament(scene)
     draw_particles(scene)
     draw_crowding(scene)
@@ -114,10 +114,11 @@ def ellipsoids(scene: Scene) -> Iterator[Field]:
     """Yield deformed ellipsoids of any size, some with two membranes."""
     rng = scene.rng
     warp = scene.field(150)
-    for _ in range(rng.integers(1, 6)):
+    small = scene.chance(0.3)  # many vesicles, as at a synapse
+    for _ in range(rng.integers(5, 16) if small else rng.integers(1, 6)):
         centre = rng.uniform(-0.1, 1.1, 3) * scene.side
         radii = (
-            np.exp(rng.uniform(np.log(max(130, 5 * scene.step_A)), np.log(800)))
+            np.exp(rng.uniform(np.log(max(105, 4.2 * scene.step_A)), np.log(300 if small else 800)))
             * np.exp(rng.uniform(-0.3, 0.3, 3))
             / scene.step_A
         )
@@ -288,10 +289,11 @@ def draw_particles(scene: Scene) -> None:
     rng = scene.rng
     for _ in range(rng.integers(0, 3)):
         diameter = np.exp(rng.uniform(np.log(SMALLEST_PARTICLE_A), np.log(330)))
-        stamps = [lumpy_ball(rng, diameter / scene.step_A) for _ in range(5)]
+        ball = smooth_ball if scene.chance(0.35) else lumpy_ball
+        stamps = [ball(rng, diameter / scene.step_A) for _ in range(5)]
         density = rng.uniform(0.5, 1.6)
         volume = (scene.side * scene.step_A) ** 3
-        count = int(rng.uniform(0, 0.12) ** 1.5 * volume / diameter**3)
+        count = int(rng.uniform(0, 0.25) ** 1.5 * volume / diameter**3)
         attached = scene.chance(0.25)
         centres = place(scene, min(count, 400), diameter, attached=attached)
         for centre in centres:
@@ -338,6 +340,18 @@ def lumpy_ball(rng: np.random.Generator, diameter: float) -> tuple[Field, Mask]:
     return density, density > 0.35
 
 
+def smooth_ball(rng: np.random.Generator, diameter: float) -> tuple[Field, Mask]:
+    """Return the density and the body of a round particle, full or hollow; `diameter` in nodes."""
+    half = int(np.ceil(diameter * 0.65)) + 2
+    axis = np.arange(-half, half + 1, dtype=np.float32)
+    square = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2
+    depth = np.float32(diameter / 2) - np.sqrt(square * np.float32(np.exp(rng.uniform(-0.1, 0.1))))
+    density = np.clip(depth / np.float32(rng.uniform(0.8, 2.0)) + 0.5, 0, 1)
+    if rng.random() < 0.3:
+        density *= 1 - np.float32(rng.uniform(0.2, 0.9)) * np.clip(depth - np.float32(rng.uniform(2, 4)), 0, 1)
+    return density, depth > 0
+
+
 def paste(scene: Scene, centre: Nodes, stamp: Field, inside: Mask | None) -> None:
     """Draw a stamp around a node; `inside` becomes particle."""
     half = len(stamp) // 2
@@ -360,7 +374,7 @@ def draw_crowding(scene: Scene) -> None:
         diameter = rng.uniform(35, 85)
         stamps = [lumpy_ball(rng, max(diameter / scene.step_A, 1.5))[0] for _ in range(4)]
         volume = (scene.side * scene.step_A) ** 3
-        count = min(int(rng.uniform(0, 0.2) * volume / diameter**3), 2500)
+        count = min(int(rng.uniform(0, 0.25) * volume / diameter**3), 3000)
         points = rng.integers(0, scene.side, (count, 3))
         points = points[scene.gap_A[tuple(points.T)] > diameter / 2 + 10]
         strength = np.float32(rng.uniform(0.2, 1.2))
