@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from training.scenes import Class, make_scene
 SIDE = 128  # nodes of a scene
 CROP = 96  # nodes of a box: the middle of a scene, away from what the Fourier transform wraps around
 IMAGES = 4  # of each scene
+WAITING = 16  # files that the fit has not read yet, from which this process waits
 INVERTED = 0.07  # share of boxes of the wrong contrast, in which there is nothing to find
 
 
@@ -88,6 +90,8 @@ def main() -> None:
     while os.getppid() == parent:
         for index, box in enumerate(make_boxes(seed, camera)):
             box.save(arguments.folder / f"{seed:07d}-{index}.npz")
+            while sum(1 for _ in arguments.folder.glob("*.npz")) >= WAITING and os.getppid() == parent:
+                time.sleep(0.5)
         seed += 1
 
 

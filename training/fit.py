@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from training.network import Network
 
 PRIOR_LOGITS = (2.0, 0.0, -1.5, -2.0, -3.0)  # about the shares of the classes in the boxes
 DICE_WEIGHTS = {1: 0.4, 2: 0.1, 3: 0.15}  # of membranes, particles, filaments
+FIRST_STEPS = 60  # whose boxes are waited for at the start, so that the first crops differ
 DICE_NODES = 300  # of a structure in a crop, from which its Dice coefficient says something
 
 
@@ -56,18 +58,19 @@ class Buffer:
 
     folder: Path
     kept: int
-    names: set[str] = field(default_factory=set)
     boxes: deque[Box] = field(default_factory=deque)
 
-    def refresh(self) -> None:
-        """Read the boxes that have come since the last call."""
-        for path in sorted(self.folder.glob("*.npz")):
-            if path.name not in self.names:
-                self.names.add(path.name)
-                self.boxes.append(Box.load(path))
-                path.unlink()
+    read: int = 0
+
+    def refresh(self, wanted: float) -> bool:
+        """Read boxes until `wanted` have been read since the beginning; return whether there are as many."""
+        for path in sorted(self.folder.glob("*.npz"))[: max(0, math.ceil(wanted) - self.read)]:
+            self.boxes.append(Box.load(path))
+            path.unlink()
+            self.read += 1
         while len(self.boxes) > self.kept:
             self.boxes.popleft()
+        return self.read >= wanted
 
     def draw(self, rng: np.random.Generator, schedule: Schedule) -> tuple[Tensor, Tensor, Tensor]:
         """Return densities (b, 1, z, y, x), classes (b, z, y, x) and plate maps of random crops."""
@@ -171,14 +174,13 @@ def run(fit: Fit, folder: Path, checkpoint: Path) -> None:
     begun = saved = time.monotonic()
     first = fit.step
     while fit.step < schedule.steps:
-        buffer.refresh()
-        if len(buffer.names) * schedule.uses < (fit.step - first + 20) * schedule.batch:
+        if not buffer.refresh((fit.step - first + FIRST_STEPS) * schedule.batch / schedule.uses):
             time.sleep(0.5)
             continue
         losses.append(fit.advance(buffer, rng))
         if fit.step % 50 == 0:
             spent = time.monotonic() - begun
-            print(f"{spent:7.0f} s  step {fit.step}  loss {np.mean(losses):.4f}  boxes {len(buffer.names)}", flush=True)
+            print(f"{spent:7.0f} s  step {fit.step}  loss {np.mean(losses):.4f}  boxes {buffer.read}", flush=True)
         if time.monotonic() - saved > 120:
             saved = time.monotonic()
             fit.save(checkpoint)
