@@ -3,11 +3,11 @@
 Every volume is written to a file and segmented as a job is, with no parameter given. F1, precision and recall have
 one voxel of tolerance and count all membranes of the truth, also those that the missing wedge hides; *seen* is F1 where
 the tilt range lets membranes be seen. *best* is the highest F1 of all thresholds on the score map. Noise: standard
-deviation in a voxel of 12 Å in units of a leaflet's density, low 0.5, middle 1, high 2. Peers: a plate filter of 90
-lines of SciPy (*script*) at its own and at its best threshold, the Hessian's largest eigenvalue, and scikit-image's
-Sato, Meijering and Frangi at their best threshold; all are told the contrast.
+deviation in units of a membrane's contrast, both in a voxel of 12 Å: low 0.5, middle 1, high 2, extreme 4. Peers: a
+plate filter of 90 lines of SciPy (*script*) at its own and at its best threshold, the Hessian's largest eigenvalue, and
+scikit-image's Sato, Meijering and Frangi at their best threshold; all are told the contrast.
 
-`--quick` takes one small volume of each family, `--seeds` chooses others, `--out` keeps the figures and the pictures of
+`--quick` takes small volumes of 12 Å, `--seeds` chooses others, `--out` keeps the figures and the pictures of
 the worst volumes, `--collect` makes the tables of such folders, so that families can be measured in several processes,
 and `--page` writes tables and pictures into `docs/accuracy.md`.
 """
@@ -177,7 +177,7 @@ def run(chosen: list[Case], folder: Path, *, with_peers: bool) -> list[Measured]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one small volume of each family, at middle noise")
+    parser.add_argument("--quick", action="store_true", help="small volumes, at 12 Å alone")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="seeds of geometry and noise")
     parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), metavar="FAMILY")
     parser.add_argument("--no-peers", action="store_true", help="leave the other filters out")
