@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba_inference.network.density import map_scales
+from cryomamba_inference.network.model import Structure
 from cryomamba_inference.network.sheets import BANKS, half, normalized_sheets
 from training.fields import Field, Mask
 from training.imaging import Camera
-from training.scenes import Class, make_scene
+from training.scenes import make_scene
 
 SIDE = 128  # nodes of a scene
 CROP = 96  # nodes of a box: the middle of a scene, away from what the Fourier transform wraps around
@@ -66,9 +67,9 @@ def make_boxes(seed: int, camera: Camera) -> Iterator[Box]:
     for _ in range(IMAGES):
         image, padding = camera.image(rng, scene.density, scene.step_A)
         padding = np.zeros(image.shape, np.bool_) if padding is None else padding
-        classes = np.where(padding, Class.BACKGROUND, scene.classes)
+        classes = np.where(padding, Structure.BACKGROUND, scene.classes)
         if rng.random() < INVERTED:
-            image, classes = -image, np.full_like(classes, Class.BACKGROUND)
+            image, classes = -image, np.full_like(classes, Structure.BACKGROUND)
         density = image[middle].astype(np.float16)
         yield Box(density, classes[middle].astype(np.uint8), _sheets(image, padding)[small].astype(np.float16))
 

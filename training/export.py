@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cryomamba_inference.network.model import Structure
 from cryomamba_inference.network.sheets import MAPS
 from training.network import Network
-from training.scenes import Class
 
 SMALL = 256  # values of an array that is not worth storing as float16
 
@@ -27,7 +27,7 @@ class Probabilities(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the probabilities."""
-        return self.network.scores(inputs).reshape(1, len(Class), 8, -1).softmax(1)
+        return self.network.scores(inputs).reshape(1, len(Structure), 8, -1).softmax(1)
 
 
 def write_onnx(weights: dict[str, Tensor], path: Path) -> None:
