@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from cryomamba_inference.filters.common.grid import spans
 from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
+from cryomamba_inference.volume_preparation.grid import spans
 
 Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
