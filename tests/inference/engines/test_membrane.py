@@ -200,12 +200,21 @@ def test_small_components_are_removed_by_their_volume(clean: tuple[Phantom, Mask
 
 
 def test_the_lower_threshold_is_at_most_the_upper_one() -> None:
-    """An upper threshold below the lower one lowers both; without parameters they are those of the form."""
+    """A given upper threshold below the lower one lowers both; a given lower one above the upper one raises both."""
     noise = np.random.default_rng(6).normal(size=(4, 4, 4))
-    thresholds = prepared(noise, high=50).thresholds()
-    assert (thresholds.high, thresholds.low) == (50, 50)
-    defaults = prepared(noise).thresholds()
-    assert (defaults.high, defaults.low) == (MembraneParameters().high, MembraneParameters().low)
+    below, above = prepared(noise, high=20).thresholds(), prepared(noise, low=200).thresholds()
+    assert (below.high, below.low) == (20, 20)
+    assert (above.high, above.low) == (200, 200)
+
+
+def test_a_noisy_volume_has_a_lower_threshold(clean: tuple[Phantom, MaskScore]) -> None:
+    """The lower threshold is determined from the volume and told, unless the user has set it."""
+    made, _ = clean
+    noise = np.random.default_rng(7).normal(0, 2 * made.density.std(), made.density.shape)
+    clear, noisy = prepared(made.density), prepared(made.density + noise)
+    assert noisy.thresholds().low < clear.thresholds().low
+    assert noisy.estimates()["lower_threshold"] == noisy.thresholds().low
+    assert "lower_threshold" not in prepared(noise, low=90).estimates()
 
 
 @pytest.mark.parametrize(

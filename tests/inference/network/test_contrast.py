@@ -8,7 +8,8 @@ import pytest
 from tests.inference.network.prepared import prepared
 
 from cryomamba.synth import PhantomSpec, synthesize
-from cryomamba_inference.network.contrast import BRIGHT, DARK, SAMPLE_SIDE, Contrast, sample_boxes
+from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide
+from cryomamba_inference.network.samples import SAMPLE_SIDE, sample_boxes
 
 Field = npt.NDArray[np.float32]
 AXES = ((0, (1, 2)), (1, (0, 2)), (2, (0, 1)))
@@ -42,6 +43,12 @@ def test_a_given_contrast_is_not_questioned(membranes: Field) -> None:
     contrast = prepared(membranes, contrast="bright").contrast
     assert contrast is not None
     assert contrast.sign == BRIGHT
+
+
+def test_bright_needs_overwhelming_evidence() -> None:
+    """Half as much again is not enough to take a volume for inverted, three times as much is."""
+    assert decide(0.02, 0.03).sign == DARK
+    assert decide(0.02, 0.06).sign == BRIGHT
 
 
 def test_the_margin_is_that_of_the_chosen_sign() -> None:

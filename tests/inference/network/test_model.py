@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from cryomamba_inference import network
-from cryomamba_inference.network.model import HALO, Structure, _fold, _unfold, probabilities
+from cryomamba_inference.network.model import HALO, Structure, _fold, _unfold, probabilities, probability
 from cryomamba_inference.network.sheets import MAPS, half_shape
 
 Field = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ def test_folding_is_undone() -> None:
 def test_probabilities_are_probabilities(shape: tuple[int, int, int]) -> None:
     """For any shape, those of all structures are between 0 and 1 and add up to 1."""
     field, maps = inputs(shape)
-    found = [probabilities(field, maps, structure) for structure in Structure]
+    found = probabilities(field, maps)
     assert all(one.shape == shape and one.min() >= 0 for one in found)
     np.testing.assert_allclose(np.sum(found, axis=0), 1, atol=1e-5)
 
@@ -43,9 +43,9 @@ def test_probabilities_are_probabilities(shape: tuple[int, int, int]) -> None:
 def test_the_result_does_not_depend_on_what_is_processed_beside() -> None:
     """Computed by four threads at once, each field has the same bytes as alone."""
     fields = [inputs((24, 24, 24), seed) for seed in range(4)]
-    alone = [probabilities(*one, Structure.MEMBRANE) for one in fields]
+    alone = [probability(*one, Structure.MEMBRANE) for one in fields]
     with ThreadPoolExecutor(4) as pool:
-        beside = list(pool.map(lambda one: probabilities(one[0], one[1], Structure.MEMBRANE), fields))
+        beside = list(pool.map(lambda one: probability(one[0], one[1], Structure.MEMBRANE), fields))
     for one, other in zip(alone, beside, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -54,8 +54,8 @@ def test_the_halo_suffices() -> None:
     """Cut out with its halo, a box has nearly the probabilities that it has in a larger field."""
     field, maps = inputs((16, 2 * HALO + 64, 16))
     low, high = 32, 32 + 2 * HALO
-    whole = probabilities(field, maps, Structure.BACKGROUND)[:, low + HALO : high - HALO + 16]
-    cut = probabilities(field[:, low : high + 16], maps[:, :, low // 2 : high // 2 + 8], Structure.BACKGROUND)
+    whole = probability(field, maps, Structure.BACKGROUND)[:, low + HALO : high - HALO + 16]
+    cut = probability(field[:, low : high + 16], maps[:, :, low // 2 : high // 2 + 8], Structure.BACKGROUND)
     assert np.abs(cut[:, HALO : HALO + 16] - whole).max() < 0.05
 
 

@@ -9,8 +9,9 @@ from tests.inference.network.prepared import prepared, scores_of
 
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba_inference.network import sheets as sheets_module
-from cryomamba_inference.network.contrast import DARK, sample_boxes
+from cryomamba_inference.network.contrast import DARK
 from cryomamba_inference.network.density import map_scales, node_scale
+from cryomamba_inference.network.samples import sample_boxes
 from cryomamba_inference.volume_preparation.grid import WorkingGrid
 from cryomamba_inference.volume_preparation.region import NodeRegion
 

@@ -8,34 +8,34 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cryomamba.engines.api import EngineParameters, Labels, Tile, VolumeContext
+from cryomamba.engines.api import EngineParameters, Estimate, Labels, Tile, VolumeContext
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
 from cryomamba_inference.network.model import Structure
 
-HIGH, LOW = 128, 77
-"""Default thresholds, in 255ths of probability: somewhere in a component, and everywhere.
-
-They have about the best F1 in phantoms of families that the network was not fitted on.
-"""
+_SEED = 128
+"""Upper threshold: one half of certainty somewhere in a component."""
+_LOWEST, _HIGHEST = 51, 128
+"""Limits of the lower threshold, which is that of the highest F1 score to be expected."""
 
 
 class _Search(NetworkParameters):
-    high: int = Field(
-        HIGH,
+    high: int | None = Field(
+        None,
         ge=1,
         le=255,
         title="Threshold",
         description="Upper hysteresis threshold (seed): a component is kept if at least one of its voxels has this "
-        "score. Scores are probabilities: 255 is certain.",
+        "score. Scores are probabilities: 255 is certain. Determined from the volume if not set.",
     )
-    low: int = Field(
-        LOW,
+    low: int | None = Field(
+        None,
         ge=1,
         le=255,
         title="Lower threshold",
-        description="Lower hysteresis threshold: minimum score of all voxels of a component.",
+        description="Lower hysteresis threshold: minimum score of all voxels of a component. Determined from the "
+        "volume if not set: lower in a noisy one.",
     )
     min_volume_nm3: float = Field(
         2500.0,
@@ -62,6 +62,7 @@ class MembraneEngine(NetworkEngine[MembraneParameters]):
     summary: ClassVar[str] = "Segments membranes of any shape; the network is part of the program."
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
     labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
+    structure: ClassVar[Structure] = Structure.MEMBRANE
 
     def __init__(self, parameters: MembraneParameters) -> None:
         super().__init__(parameters)
@@ -73,10 +74,19 @@ class MembraneEngine(NetworkEngine[MembraneParameters]):
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A))
 
     def thresholds(self) -> HysteresisThreshold:
-        """Return the thresholds; the lower one is at most the upper one."""
-        high = self.parameters.high
-        return HysteresisThreshold(high, min(self.parameters.low, high), self._min_voxels)
+        """Return the thresholds set by the user, else those determined by :meth:`prepare`."""
+        given = self.parameters
+        expected = min(max(self.best_threshold, _LOWEST), _HIGHEST)
+        high = given.high or max(_SEED, given.low or 0)
+        return HysteresisThreshold(high, min(given.low or expected, high), self._min_voxels)
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return what the volume has told, and the thresholds unless the user has set them."""
+        found = super().estimates()
+        thresholds, given = self.thresholds(), self.parameters
+        chosen = {"threshold": (thresholds.high, given.high), "lower_threshold": (thresholds.low, given.low)}
+        return {**found, **{name: value for name, (value, set_to) in chosen.items() if set_to is None}}
 
     def predict(self, tile: Tile) -> Labels:
         """Return the scores of a tile."""
-        return self.voxel_scores(self.box_probabilities(Structure.MEMBRANE, tile), tile)
+        return self.voxel_scores(self.box_probabilities(tile), tile)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Literal, TypeVar
 
@@ -18,17 +18,19 @@ from cryomamba.engines.api import (
     EngineParameters,
     Estimate,
     Pass,
-    Slices,
     Tile,
     VolumeContext,
 )
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes.metadata import VolumeWarning
-from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, ContrastDecision, sample_boxes
+from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide
 from cryomamba_inference.network.density import map_scales, node_scale, padding_share, raw_scale
+from cryomamba_inference.network.expected_f1 import best_threshold
 from cryomamba_inference.network.inputs import Inputs
-from cryomamba_inference.network.model import HALO, MULTIPLE, STEP_A, Structure, probabilities
+from cryomamba_inference.network.model import HALO, MULTIPLE, SCORES, STEP_A, Structure, probability
+from cryomamba_inference.network.recognition import Recognition
+from cryomamba_inference.network.samples import sample_boxes
 from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
 from cryomamba_inference.network.survey import Survey, survey
 from cryomamba_inference.network.wedge import NO_WEDGE
@@ -37,7 +39,7 @@ from cryomamba_inference.volume_preparation.background import remove_gradients
 from cryomamba_inference.volume_preparation.grid import Field, WorkingGrid
 from cryomamba_inference.volume_preparation.node_map import NodeMap
 from cryomamba_inference.volume_preparation.padding import find_padding
-from cryomamba_inference.volume_preparation.region import NodeRegion, NodesInside
+from cryomamba_inference.volume_preparation.region import NodeRegion
 
 _TILE_NODES = 144  # side of the largest tile with its halo
 _COARSEST_STEP_A = 26.0
@@ -75,6 +77,8 @@ class NetworkEngine(Engine[P], Generic[P]):
     contrast : Contrast or None
     survey : Survey or None
         Set by :meth:`prepare`; a coarse preview has no survey.
+    best_threshold : int
+        Score from which on voxels should be taken by what is expected of samples; set by :meth:`prepare`.
     """
 
     keeps_scores: ClassVar[bool] = True
@@ -82,6 +86,8 @@ class NetworkEngine(Engine[P], Generic[P]):
         bytes_per_node=7, step=STEP_A, interpolated_to_A=_COARSEST_STEP_A
     )
     needs_tile_data: ClassVar[bool] = False
+    structure: ClassVar[Structure]
+    """What the engine segments."""
     output: Literal["labels", "scores"] = "scores"
 
     def __init__(self, parameters: P) -> None:
@@ -89,6 +95,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         self._inputs: Inputs | None = None
         self.contrast: Contrast | None = None
         self.survey: Survey | None = None
+        self.best_threshold = SCORES // 2
 
     def passes(self) -> Sequence[Pass]:
         """Return a coarse preview and the result."""
@@ -120,7 +127,11 @@ class NetworkEngine(Engine[P], Generic[P]):
         with one_thread():
             inputs = self._inputs_of(context, grid, region, team)
             boxes = sample_boxes(grid.node_shape, inside)
-            self._inputs, self.contrast = inputs, self._decide(inputs, boxes, inside, team, context.report_progress)
+            recognition = Recognition(inputs.view, boxes, self.structure, self._signs(), inside)
+            tasks = recognition.tasks()
+            team.run(tasks, lambda count: context.report_progress(0.8 + 0.2 * count / len(tasks)))
+            self._inputs, self.contrast = inputs, self._contrast(recognition)
+            self.best_threshold = best_threshold(recognition.counts(self.contrast.sign))
             if not context.coarse:
                 highest = 0.5 * min(1.0, step_A / max(context.voxel_size_A[1:]))
                 samples = [inputs.density(box) for box in boxes]
@@ -135,7 +146,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         raw, inside = raw_scale(context.read, context.shape), None if region is None else region.inside
         resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
         team.run(resampling, lambda _: context.report_progress(0.2))
-        find_padding(nodes.array, padding.array, team)
+        find_padding(nodes.array, padding.array, team, margin=grid.kernel.reach)
         remove_gradients(nodes.array, padding.array, team, inside)
         inputs = Inputs(grid, nodes, padding, sheets, node_scale(nodes.array, padding.array, inside))
         tasks = sheet_tasks(
@@ -144,21 +155,15 @@ class NetworkEngine(Engine[P], Generic[P]):
         team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
         return replace(inputs, sheet_scales=map_scales(sheets.array, padding.array, inside))
 
-    def _decide(
-        self,
-        inputs: Inputs,
-        boxes: Sequence[Slices],
-        inside: NodesInside | None,
-        team: ThreadTeam,
-        report_progress: Callable[[float], None],
-    ) -> Contrast:
-        chosen = self.parameters.contrast
-        if chosen != "auto":
-            return Contrast(DARK if chosen == "dark" else BRIGHT, math.nan, math.nan)
-        decision = ContrastDecision(inputs.view, boxes, inside)
-        tasks = decision.tasks()
-        team.run(tasks, lambda count: report_progress(0.8 + 0.2 * count / len(tasks)))
-        return decision.result()
+    def _signs(self) -> Sequence[int]:
+        """Return the signs of dense matter that the parameters allow."""
+        return {"dark": (DARK,), "bright": (BRIGHT,), "auto": (DARK, BRIGHT)}[self.parameters.contrast]
+
+    def _contrast(self, recognition: Recognition) -> Contrast:
+        signs = self._signs()
+        if len(signs) == 1:
+            return Contrast(signs[0], math.nan, math.nan)
+        return decide(recognition.share(DARK), recognition.share(BRIGHT))
 
     def estimates(self) -> Mapping[str, Estimate]:
         """Return contrast and its margin, unless the user has set it, the noise, and the tilt range if it shows."""
@@ -183,13 +188,13 @@ class NetworkEngine(Engine[P], Generic[P]):
         """The working grid of the prepared volume."""
         return self._prepared[0].grid
 
-    def box_probabilities(self, structure: Structure, tile: Tile) -> Box:
-        """Return the probability of a structure in a tile and its halo, 0 in padding."""
+    def box_probabilities(self, tile: Tile) -> Box:
+        """Return the probability of the structure in a tile and its halo, 0 in padding."""
         inputs, sign = self._prepared
         first, last = inputs.grid.nodes_around(tile.start, tile.shape, HALO)
         # Of the coarsest level of the network, so that all tiles have the same blocks of nodes.
         z, y, x = (slice(a // MULTIPLE * MULTIPLE, b) for a, b in zip(first, last, strict=True))
-        found = probabilities(*inputs.view(sign, (z, y, x)), structure)
+        found = probability(*inputs.view(sign, (z, y, x)), self.structure)
         found[inputs.padding.array[z, y, x]] = 0
         return Box(found, (z.start, y.start, x.start))
 
@@ -198,7 +203,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         first, last = self.grid.nodes_around(tile.start, tile.shape, 0)
         z, y, x = (slice(a - o, b - o) for a, b, o in zip(first, last, found.first, strict=True))
         voxels = self.grid.interpolate(found.probability[z, y, x], first, tile.start, tile.shape)
-        return np.rint(255 * voxels).astype(np.uint8)
+        return np.rint((SCORES - 1) * voxels).astype(np.uint8)
 
     @property
     def _prepared(self) -> tuple[Inputs, int]:

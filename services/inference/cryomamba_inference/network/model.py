@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
@@ -18,6 +19,8 @@ HALO = 24
 """Nodes around a box that influence its probabilities noticeably."""
 MULTIPLE = 16
 """Nodes of a block on the network's coarsest level: it halves its grid four times."""
+SCORES = 256
+"""Probabilities are kept as scores from 0 to 255."""
 _FOLD = 8  # nodes of a block that become channels
 _FILE = "segmentation.onnx"
 
@@ -32,8 +35,13 @@ class Structure(enum.IntEnum):
     FIDUCIAL = 4
 
 
-def probabilities(field: Field, maps: Field, structure: Structure) -> Field:
-    """Return the probability of a structure on the nodes of a normalized field.
+def probability(field: Field, maps: Field, structure: Structure) -> Field:
+    """Return the probability of a structure, as :func:`probabilities` does those of all."""
+    return np.asarray(_run(field, maps, [structure])[0], np.float32)
+
+
+def probabilities(field: Field, maps: Field) -> Field:
+    """Return the probabilities (structures, z, y, x) on the nodes of a normalized field.
 
     One thread computes it, so that the result does not depend on the number of cores. What lies outside the field
     counts as 0, the level of the volume.
@@ -45,6 +53,10 @@ def probabilities(field: Field, maps: Field, structure: Structure) -> Field:
     maps : array of shape (MAPS, z / 2, y / 2, x / 2)
         Plate responses at half the resolution.
     """
+    return _run(field, maps, list(Structure))
+
+
+def _run(field: Field, maps: Field, structures: Sequence[Structure]) -> Field:
     half = [-(-size // MULTIPLE) * (MULTIPLE // 2) for size in field.shape]
     inputs = np.zeros((1, _FOLD + MAPS, *half), np.float32)
     padded = np.pad(field, [(0, 2 * count - size) for size, count in zip(field.shape, half, strict=True)])
@@ -52,7 +64,7 @@ def probabilities(field: Field, maps: Field, structure: Structure) -> Field:
     inputs[0, _FOLD:, : maps.shape[1], : maps.shape[2], : maps.shape[3]] = maps
     (found,) = _session().run(None, {"inputs": inputs})
     z, y, x = field.shape
-    return np.ascontiguousarray(_unfold(found[0, structure].reshape(_FOLD, *half))[:z, :y, :x])
+    return np.stack([_unfold(found[0, each].reshape(_FOLD, *half))[:z, :y, :x] for each in structures])
 
 
 def _fold(field: Field) -> Field:

@@ -25,8 +25,8 @@ _SAMPLE_NODES = 100_000  # for the median density
 _RIM_NODES = 10  # depth of the measured rim that is reflected
 
 
-def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
-    """Mark the nodes in the padding and their neighbours, which were averaged with it.
+def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED, margin: int = 1) -> None:
+    """Mark the nodes in the padding and up to `margin` nodes from it, which were averaged with it.
 
     Padding is where 5 × 5 nodes in a plane along two axes are equal, within rounding, and where values are not finite.
 
@@ -37,7 +37,7 @@ def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADE
     padding : array of the same shape, bool
         Output; may be a memory map.
     """
-    halo = 2 * _PATCH_RADIUS + 1
+    halo = 2 * _PATCH_RADIUS + margin
 
     def find(slab: tuple[int, int]) -> None:
         low, high = slab
@@ -45,7 +45,7 @@ def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADE
         marked = np.zeros((last - first, *nodes.shape[1:]), np.bool_)
         _mark_constant(np.asarray(nodes[first:last]), marked)
         if marked.any():
-            marked = scipy.ndimage.binary_dilation(marked, _NEIGHBOURS)
+            marked = scipy.ndimage.binary_dilation(marked, _NEIGHBOURS, margin)
         padding[low:high] = marked[low - first : high - first]
 
     team.map(find, spans(len(nodes), _planes(nodes.shape)))
