@@ -1,7 +1,6 @@
 """The fitted network as convolutions of planes, which ONNX Runtime computes much faster than those of volumes.
 
-Planes are a batch: a volume (1, channels, z, y, x) becomes (z, channels, y, x). What a convolution takes from several
-planes is stacked as channels. The result is the same up to rounding.
+Planes are a batch: a volume (1, channels, z, y, x) becomes (z, channels, y, x). The result is the same up to rounding.
 """
 
 from __future__ import annotations
@@ -15,18 +14,21 @@ from training.network import Network
 
 
 class Convolution(nn.Module):
-    """A convolution of 3 × 3 × 3 nodes and its activation: of each plane with the one before and the one after it."""
+    """A convolution of 3 × 3 × 3 nodes and its activation: one of each plane, of those before and of those after it."""
 
     def __init__(self, fused: nn.Sequential) -> None:
         super().__init__()
         weight, bias = _parameters(fused[0])
-        self.planar = nn.Conv2d(3 * weight.shape[1], len(weight), 3, padding=1)
-        _set(self.planar, weight.transpose(1, 2).flatten(1, 2), bias)
+        outputs, inputs = weight.shape[:2]
+        self.planar = nn.ModuleList(nn.Conv2d(inputs, outputs, 3, padding=1, bias=index == 1) for index in range(3))
+        for index, layer in enumerate(self.planar):
+            _set(layer, weight[:, :, index], bias)
 
     def forward(self, planes: Tensor) -> Tensor:
         """Return as many planes."""
         padded = functional.pad(planes, (0, 0, 0, 0, 0, 0, 1, 1))
-        return functional.relu(self.planar(torch.cat([padded[:-2], planes, padded[2:]], 1)))
+        before, here, after = self.planar
+        return functional.relu(here(planes) + before(padded[:-2]) + after(padded[2:]))
 
 
 class Halving(nn.Module):
@@ -100,4 +102,5 @@ def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
 def _set(layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
     with torch.no_grad():
         layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
+        if layer.bias is not None:
+            layer.bias.copy_(bias)
