@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesPara
 
 SHAPE = (40, 64, 64)
 LARGEST = float(np.finfo(np.float32).max)
-ENGINES = {
+ENGINES: dict[str, Callable[[], Engine[Any]]] = {
     "particles": lambda: ParticlesEngine(ParticlesParameters(diameter_A=150.0)),
     "filaments": lambda: FilamentsEngine(FilamentsParameters(diameter_A=150.0)),
 }
@@ -35,8 +36,7 @@ def test_the_unit_of_the_densities_does_not_matter(name: str, density: npt.NDArr
     """Scores and points are those of densities around 1, and nothing overflows."""
 
     def result(values: npt.NDArray[np.float64]) -> tuple[Any, Any]:
-        engine: Engine[Any] = ENGINES[name]()
-        scores, picks = picked(engine, values.astype(np.float32))
+        scores, picks = picked(ENGINES[name](), values.astype(np.float32))
         return scores, picks.positions
 
     scores, positions = result(density)
