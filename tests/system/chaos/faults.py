@@ -22,6 +22,7 @@ from cryomamba.testing import FaultProxy, Stack
 Proxies = Mapping[str, FaultProxy]
 
 RECOVERY_S = 30.0
+USUAL_JOB_S = 2.0
 CHILD = "engine process"
 _GONE = (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError)
 
@@ -44,12 +45,14 @@ class Faults:
         The small file system with the data directory; None if it cannot be filled.
     seed : int
     job_s : float
+        On a slow machine, where jobs take long, everything is disturbed less often.
     """
 
     def __init__(self, stack: Stack, proxies: Proxies, disk: Path | None, seed: int, *, job_s: float) -> None:
         self.done: Counter[str] = Counter()
         self.killed: list[psutil.Process] = []
         self._stack, self._proxies, self._disk, self._job_s = stack, proxies, disk, job_s
+        self._pace = max(1.0, job_s / USUAL_JOB_S)
         self._stop = threading.Event()
         self._starting = threading.Lock()
         work = (self._kill_repeatedly, self._disturb_repeatedly, self._exhaust_repeatedly, self._supervise)
@@ -86,7 +89,7 @@ class Faults:
                 self._kill_service(victim, chance)
 
     def _wait_for_a_job(self) -> None:
-        until = time.monotonic() + RECOVERY_S
+        until = time.monotonic() + RECOVERY_S * self._pace
         while not self._job_is_running() and time.monotonic() < until and not self._stop.wait(0.02):
             pass
 
@@ -132,7 +135,7 @@ class Faults:
         return []
 
     def _disturb_repeatedly(self, chance: random.Random) -> None:
-        while not self._stop.wait(chance.uniform(0.2, 1.5)):
+        while not self._stop.wait(chance.uniform(0.2, 1.5) * self._pace):
             name = chance.choice(sorted(self._proxies))
             kind = chance.choice(["cut", "delayed", "black hole", "open connections lost"])
             duration_s, delay_s = _duration(chance), chance.uniform(0.01, 0.3)
@@ -152,7 +155,7 @@ class Faults:
 
     def _exhaust_repeatedly(self, chance: random.Random) -> None:
         kinds = ["SIGSTOP", "no descriptors", *(["full disk"] if self._disk else [])]
-        while not self._stop.wait(chance.uniform(0.3, 3.0)):
+        while not self._stop.wait(chance.uniform(0.3, 3.0) * self._pace):
             kind, victim, free = chance.choice(kinds), chance.choice([*SERVICES, CHILD]), chance.randrange(4)
             duration_s = _duration(chance)
             process = self._process(victim, chance)
