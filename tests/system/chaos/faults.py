@@ -46,16 +46,22 @@ class Faults:
     seed : int
     job_s : float
         On a slow machine, where jobs take long, everything is disturbed less often.
+    exhausting : bool
+        Whether resources are taken away too, and processes stopped.
     """
 
-    def __init__(self, stack: Stack, proxies: Proxies, disk: Path | None, seed: int, *, job_s: float) -> None:
+    def __init__(
+        self, stack: Stack, proxies: Proxies, disk: Path | None, seed: int, *, job_s: float, exhausting: bool
+    ) -> None:
         self.done: Counter[str] = Counter()
         self.killed: list[psutil.Process] = []
         self._stack, self._proxies, self._disk, self._job_s = stack, proxies, disk, job_s
         self._pace = max(1.0, job_s / USUAL_JOB_S)
         self._stop = threading.Event()
         self._starting = threading.Lock()
-        work = (self._kill_repeatedly, self._disturb_repeatedly, self._exhaust_repeatedly, self._supervise)
+        work = [self._kill_repeatedly, self._disturb_repeatedly, self._supervise]
+        if exhausting:
+            work.append(self._exhaust_repeatedly)
         self._threads = [
             threading.Thread(target=one, args=(random.Random(seed + number),), name=one.__name__)
             for number, one in enumerate(work)

@@ -230,6 +230,7 @@ async def test_chaos_loses_nothing(
     job_count: int,
     watchers_per_job: int,
     disk: Path | None,
+    exhausting: bool,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -249,7 +250,7 @@ async def test_chaos_loses_nothing(
             started = time.monotonic()
             expected = await references(stack, specs)
             job_s = (time.monotonic() - started) / len(specs)
-            with Faults(stack, proxies, disk, seed, job_s=job_s) as faults:
+            with Faults(stack, proxies, disk, seed, job_s=job_s, exhausting=exhausting) as faults:
                 started = time.monotonic()
                 async with asyncio.TaskGroup() as tasks:
                     for number, seen in enumerate(watched):
