@@ -1,4 +1,4 @@
-"""Writes a fitted network as ONNX, with its normalizations folded into convolutions of planes."""
+"""Writes a fitted network as ONNX, with its normalizations folded into the convolutions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from cryomamba_inference.network.model import Structure
 from cryomamba_inference.network.sheets import MAPS
 from training.network import Network
-from training.planes import PlanarNetwork
 
 SMALL = 256  # values of an array that is not worth storing as float16
 TOLERANCE = 1e-4  # of probabilities
+
+
+class Probabilities(nn.Module):
+    """From folded densities and maps (1, 12, z, y, x) to probabilities (1, classes, 8, z · y · x)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the probabilities; ONNX Runtime's own softmax takes a quarter of the time of the whole network."""
+        scores = self.network.scores(inputs).reshape(1, len(Structure), 8, -1)
+        powers = (scores - scores.amax(1, keepdim=True)).exp()
+        return powers / powers.sum(1, keepdim=True)
 
 
 def write_onnx(weights: dict[str, Tensor], path: Path) -> None:
@@ -29,7 +42,7 @@ def write_onnx(weights: dict[str, Tensor], path: Path) -> None:
     _fuse(network)
     axes = {"inputs": {2: "z", 3: "y", 4: "x"}, "probabilities": {3: "n"}}
     torch.onnx.export(
-        PlanarNetwork(network),
+        Probabilities(network),
         (torch.zeros(1, 8 + MAPS, 16, 16, 16),),
         str(path),
         dynamo=False,

@@ -96,11 +96,11 @@ def _block_statistics(
     for number in range(depth):
         box = np.s_[number * side : (number + 1) * side, 0 : height * side, 0 : width * side]
         blocks = nodes[box].reshape(side, height, side, width, side)
-        excluded = padding[box] if inside is None else padding[box] | ~inside(box)
-        excluded = excluded.reshape(blocks.shape).any(axis=(0, 2, 4))
+        counted = ~padding[box] if inside is None else ~padding[box] & inside(box)
+        complete = counted.reshape(blocks.shape).all(axis=(0, 2, 4))
         mean = blocks.mean(axis=(0, 2, 4), dtype=np.float64)
         variation = np.abs(blocks[..., 2:] - blocks[..., :-2]).mean(axis=(0, 2, 4), dtype=np.float64)
-        kept = ~excluded & (variation > 0)
+        kept = complete & (variation > 0)
         y, x = np.nonzero(kept)
         centre = (np.stack([np.full_like(y, number), y, x], axis=1) + 0.5) * side - 0.5
         means.append(mean[kept])
