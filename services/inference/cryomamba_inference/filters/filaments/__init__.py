@@ -1,1 +1,0 @@
-"""Filaments: line filters, centreline points, mean shift, tracing."""
