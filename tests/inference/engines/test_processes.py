@@ -1,4 +1,4 @@
-"""Engines that use the network, over several processes."""
+"""Engines over several processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
+from cryomamba_inference.engines.filaments import FilamentsEngine
 from cryomamba_inference.local import LocalRunner
 from cryomamba_inference.network import engine as network_engine
 
@@ -35,6 +36,7 @@ def tomogram(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_processes_do_not_show(tomogram: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """One process and two write the same mask, the same scores and the same table, byte for byte."""
     monkeypatch.setattr(network_engine, "_TILE_NODES", 80)
+    monkeypatch.setattr(FilamentsEngine, "tile_bytes", 500_000)
     request = SubmitRequest(
         volume=VolumeSource(path=str(tomogram)), engine=name, params={"contrast": "dark", **LOWEST[name]}
     )

@@ -1,1 +1,1 @@
-"""From probabilities to picks: particles and the centrelines of filaments. Pure; lengths are in nodes."""
+"""From probabilities to picks. Pure; lengths are in nodes."""

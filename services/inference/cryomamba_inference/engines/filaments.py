@@ -1,61 +1,89 @@
-"""Filaments of a given diameter and their centrelines, by the network."""
+"""Filaments of a given diameter by oriented line filters; no trained model needed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import EngineParameters, Points, Tile, TileResult, VolumeContext
+from cryomamba.engines.api import Engine, EngineParameters, Estimate, Pass, Points, Tile, TileResult, VolumeContext
+from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.geometry import Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, empty_picks
-from cryomamba_inference.decoders.centrelines import CONSTANTS
-from cryomamba_inference.decoders.ridges import find_ridge
-from cryomamba_inference.decoders.tracing import trace
-from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
-from cryomamba_inference.network.model import Structure
+from cryomamba_inference.filters.common.background import correct_background
+from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
+from cryomamba_inference.filters.common.padding import clear_padding
+from cryomamba_inference.filters.common.rasterize import rasterize
+from cryomamba_inference.filters.filaments.centreline_meanshift import shift_to_centreline
+from cryomamba_inference.filters.filaments.model import (
+    LENGTH_DIAMETERS,
+    NODES_PER_DIAMETER,
+    FilamentModel,
+    LineMap,
+    choose_sign,
+    find_thresholds,
+    learn_model,
+    point_tasks,
+    points_near,
+    response_tasks,
+    traced_scores,
+)
+from cryomamba_inference.filters.filaments.tracing import trace
+from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.threads import ThreadTeam, one_thread
 
 _VOXELS_PER_DIAMETER = 2.0  # minimum
+_SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
 _SPACING_DIAMETERS = 0.5  # default distance between points along a filament
-_VOLUME_RATIO = 0.4  # minimum volume of a filament relative to a cylinder of the minimum length
+_HALF_LENGTH_NODES = 0.4  # of the tube segment around each centreline point
+_VOLUME_RATIO = 0.7  # minimum volume of a filament relative to a cylinder of the minimum length
+# Mean shift: radius and standard deviation along the line in diameters, and iterations.
+_SHIFT_RADIUS, _SHIFT_SIGMA, _SHIFT_ITERATIONS = 0.6, 0.25, 2
+_NO_POINTS = np.empty((0, 7))
 
 
-class FilamentsParameters(NetworkParameters):
+class FilamentsParameters(EngineParameters):
     """Parameters of the filament segmentation."""
 
     diameter_A: float = Field(
         250.0,
-        ge=50,
-        le=500,
+        ge=20,
+        le=2000,
         title="Diameter",
         description="Outer diameter of the filaments, hollow or solid: 250 Å for microtubules, 70 Å for actin.",
         json_schema_extra={"unit": "Å"},
     )
-    high: int = Field(
-        CONSTANTS.high,
+    contrast: Literal["dark", "bright", "auto"] = Field(
+        "auto",
+        title="Contrast",
+        description="Whether filaments are darker (raw tomograms) or brighter than their surroundings; 'auto' chooses "
+        "the contrast with the longer and stronger lines.",
+    )
+    high: int | None = Field(
+        None,
         ge=1,
         le=255,
         title="Threshold",
-        description="Upper hysteresis threshold (seed): a filament is kept if it reaches this score somewhere. Scores "
-        "are probabilities: 255 is certain.",
+        description="Upper hysteresis threshold (seed): a filament is kept if it reaches this score somewhere. "
+        "Determined from the volume if not set.",
     )
-    low: int = Field(
-        CONSTANTS.low,
+    low: int | None = Field(
+        None,
         ge=1,
         le=255,
         title="Lower threshold",
-        description="Lower hysteresis threshold: minimum score along the whole filament.",
+        description="Lower hysteresis threshold: minimum score along the whole filament. Determined from the volume if "
+        "not set.",
     )
     min_length_A: float | None = Field(
         None,
         ge=0,
         title="Minimum length",
-        description=f"Shorter filaments are removed; {CONSTANTS.min_length:g} diameters if not set.",
+        description="Shorter filaments are removed; 2.5 diameters if not set.",
         json_schema_extra={"unit": "Å"},
     )
     spacing_A: float | None = Field(
@@ -69,64 +97,120 @@ class FilamentsParameters(NetworkParameters):
     )
 
 
-class FilamentsEngine(NetworkEngine[FilamentsParameters]):
+class FilamentsEngine(Engine[FilamentsParameters]):
     """Long densities of one diameter, and their centrelines.
 
-    Centreline points are the ridges of the smoothed probability of filament that have ended two radii away; they are
-    traced from the best one to both ends. The score map holds the probability that a voxel is in a filament.
+    The volume is averaged onto a grid of a fifth of the diameter. The response of a bank of oriented line filters,
+    which fit hollow and solid filaments alike, is normalized by the noise of each direction, which depends on the
+    missing wedge. Centreline points are maxima across the line whose surrounding wall is even, unlike in a membrane;
+    they vote for points that continue them, and are moved onto the centreline by mean shift.
+    In the mask and the score map a filament is a tube of the diameter around these points.
     """
 
     name: ClassVar[str] = "filaments"
     summary: ClassVar[str] = (
-        "Segments filaments of a given diameter and traces their centrelines; the network is part of the program."
+        "Segments filaments of a given diameter and traces their centrelines; no trained model needed."
     )
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: ClassVar[Mapping[int, str]] = {1: "filament"}
+    keeps_scores: ClassVar[bool] = True
+    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
+        bytes_per_node=15, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
+    )
+    needs_tile_data: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "filaments"
+    tile_bytes: ClassVar[int] = 64 * 1024 * 1024
+    output: Literal["labels", "scores"] = "scores"
 
-    def step_A(self, voxel_size_A: Spacing) -> float:
-        """Return the distance between nodes; it is larger for thick filaments."""
-        return max(super().step_A(voxel_size_A), self.parameters.diameter_A / CONSTANTS.max_diameter_nodes)
+    def __init__(self, parameters: FilamentsParameters) -> None:
+        super().__init__(parameters)
+        self._grid: CoarseGrid | None = None
+        self._found: tuple[FilamentModel, NodeMap] | None = None
+        self._thresholds = (255, 255)
+
+    def passes(self) -> Sequence[Pass]:
+        """Return a coarse preview and the result."""
+        return (Pass("quick preview", factor=0), Pass("segmenting"))
 
     def prepare(self, context: VolumeContext) -> None:
-        """Resample and filter the volume and decide on the contrast.
-
-        Raises
-        ------
-        InvalidRequestError
-            The voxels are too large for the diameter.
-        """
-        diameter, coarsest = self.parameters.diameter_A, max(context.voxel_size_A)
+        """Resample and filter the volume; estimate contrast, noise and thresholds."""
+        diameter = self.parameters.diameter_A
+        coarsest = max(context.voxel_size_A)
         if coarsest * _VOXELS_PER_DIAMETER > diameter:
             raise InvalidRequestError(
                 f"A voxel size of {coarsest:g} Å is too coarse for filaments of {diameter:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
                 hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å. Check the voxel size.",
             )
-        super().prepare(context)
+        grid = CoarseGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        densities = NodeMap(grid.node_shape, context.scratch)
+        padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
+        nodes = densities.array
+        lines = {sign: LineMap.empty(densities, sign, context.scratch) for sign in _SIGNS[self.parameters.contrast]}
+        team = ThreadTeam(context.threads, context.compute_slot)
+        with one_thread():
+            team.run(resample_tasks(context.read, (grid, nodes)), lambda _: context.report_progress(0.1))
+            correct_background(nodes, padding.array, team)
+            model = learn_model(nodes, grid, diameter_A=diameter)
+            tasks = response_tasks(model, nodes, lines)
+            team.run(tasks, lambda n: context.report_progress(0.2 + 0.6 * n / len(tasks)))
+            for line_map in lines.values():
+                clear_padding(line_map.response.array, padding.array)
+            by_box: dict[int, Points] = {}
+            tasks = point_tasks(model, lines[choose_sign(model, lines)], by_box)
+            team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
+        points = np.concatenate([by_box[number] for number in range(len(tasks))])
+        points = shift_to_centreline(
+            points,
+            reach=_SHIFT_RADIUS * model.diameter,
+            spread=_SHIFT_SIGMA * model.diameter,
+            iterations=_SHIFT_ITERATIONS,
+        )
+        self._thresholds = find_thresholds(traced_scores([points], model.diameter) or [points[:, 6]])
+        points[:, :3] *= grid.step_A
+        stored = NodeMap((max(len(points), 1), 7), context.scratch)
+        stored.array[: len(points)] = points
+        self._grid, self._found = grid, (model, stored)
 
     def thresholds(self) -> HysteresisThreshold:
-        """Return the thresholds; the lower one is at most the upper one."""
-        high, low = self.parameters.high, min(self.parameters.low, self.parameters.high)
+        """Return the thresholds set by the user, else those determined by :meth:`prepare`."""
+        grid, _, _ = self._prepared
+        low, high = self._thresholds
+        high = self.parameters.high or max(high, self.parameters.low or 0)
+        low = min(self.parameters.low or low, high)
+        # The ends of a tube are round and its mask is slightly ragged.
         smallest_A3 = _VOLUME_RATIO * self._min_length_A * math.pi / 4 * self.parameters.diameter_A**2
-        return HysteresisThreshold(high, low, math.ceil(smallest_A3 / math.prod(self.grid.voxel_size_A)))
+        return HysteresisThreshold(high, low, math.ceil(smallest_A3 / math.prod(grid.voxel_size_A)))
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return the thresholds, unless the user has set them."""
+        thresholds = self.thresholds()
+        found = {"threshold": thresholds.high, "lower_threshold": thresholds.low}
+        given = {"threshold": self.parameters.high, "lower_threshold": self.parameters.low}
+        return {name: value for name, value in found.items() if given[name] is None}
 
     def predict(self, tile: Tile) -> TileResult:
-        """Return the probabilities in a tile, and its centreline points: voxel (z, y, x), direction and score."""
-        found = self.box_probabilities(Structure.FILAMENT, tile)
-        nodes, directions, values = find_ridge(found.probability, self.parameters.diameter_A / 2 / self.grid.step_A)
-        voxels = self.grid.voxels(nodes + found.first)
-        nearest = np.floor(voxels + 0.5)
-        inside = ((nearest >= tile.start) & (nearest < np.add(tile.start, tile.shape))).all(axis=1)
-        points = np.column_stack([voxels, directions, np.minimum(255.0 * values, 255)])
-        return TileResult(self.voxel_scores(found, tile), points[inside])
+        """Return the filaments of a tile as tubes with the score of their points."""
+        grid, model, points = self._prepared
+        points = points_near(points, model, grid, tile.start, tile.shape)
+        half = _HALF_LENGTH_NODES * grid.step_A * points[:, 3:6]
+        scores = rasterize(
+            points[:, :3] - half,
+            points[:, :3] + half,
+            points[:, 6].astype(np.uint8),
+            self.parameters.diameter_A / 2,
+            start=tile.start,
+            shape=tile.shape,
+            size_A=grid.voxel_size_A,
+        )
+        return TileResult(scores, _NO_POINTS)
 
     def finalize_picks(self, points: Points) -> Picks:
         """Trace the centrelines and return equidistant points along each, the longest filament first."""
+        grid, _, points = self._prepared
         thresholds = self.thresholds()
-        points = points[points[:, 6] >= thresholds.low]
         filaments = trace(
-            np.column_stack([points[:, :3] * self.grid.voxel_size_A, points[:, 3:]]),
+            points[points[:, 6] >= thresholds.low],
             diameter_A=self.parameters.diameter_A,
             high=thresholds.high,
             min_length_A=self._min_length_A,
@@ -134,9 +218,9 @@ class FilamentsEngine(NetworkEngine[FilamentsParameters]):
         )
         if not filaments:
             return empty_picks("filaments")
-        positions = np.concatenate([one.points for one in filaments]) / self.grid.voxel_size_A
+        positions = np.concatenate([one.points for one in filaments]) / grid.voxel_size_A
         return Picks(
-            np.clip(positions, 0, np.array(self.grid.shape) - 1),
+            np.clip(positions, 0, np.array(grid.shape) - 1),
             np.concatenate([one.scores for one in filaments]),
             np.repeat(np.arange(1, len(filaments) + 1), [len(one.points) for one in filaments]),
             "filaments",
@@ -145,4 +229,12 @@ class FilamentsEngine(NetworkEngine[FilamentsParameters]):
     @property
     def _min_length_A(self) -> float:
         given = self.parameters.min_length_A
-        return CONSTANTS.min_length * self.parameters.diameter_A if given is None else given
+        return LENGTH_DIAMETERS * self.parameters.diameter_A if given is None else given
+
+    @property
+    def _prepared(self) -> tuple[CoarseGrid, FilamentModel, Points]:
+        if self._grid is None or self._found is None:
+            raise RuntimeError("call prepare() first")
+        model, stored = self._found
+        # An empty file cannot be mapped; without points there is one row of zeros.
+        return self._grid, model, stored.array[stored.array[:, 6] > 0].astype(np.float64)

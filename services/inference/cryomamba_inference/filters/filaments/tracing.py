@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from cryomamba_inference.decoders.centrelines import CONSTANTS, CentrelineConstants
-
 Floats = npt.NDArray[np.float64]
-LinePoint = tuple[Floats, Floats, float]
-"""Position (3,), direction (3,) and score."""
+
+_STEP_DIAMETERS = 0.5  # of the predictor
+_NEAR_DIAMETERS = 0.6  # radius in which points belong to a filament
+_MIN_ADVANCE = 0.2  # minimum progress per step, in steps
+_MIN_AGREEMENT = 0.75  # minimum cosine between the directions of a filament and of its points
+_SMOOTHINGS = 2  # passes of the (1, 2, 1) / 4 kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +26,15 @@ class Filament:
     length: float
 
 
-def trace(
-    points: Floats,
-    *,
-    diameter_A: float,
-    high: float,
-    min_length_A: float,
-    spacing_A: float,
-    constants: CentrelineConstants = CONSTANTS,
-) -> list[Filament]:
+def trace(points: Floats, *, diameter_A: float, high: float, min_length_A: float, spacing_A: float) -> list[Filament]:
     """Trace filaments from their highest-scoring point to both ends.
 
     Parameters
     ----------
     points : array of shape (n, 7)
         z, y, x in Å, direction, score; only those above the lower threshold.
+    diameter_A : float
+        Points within 0.6 diameters of a filament belong to it.
     high : float
         Score that a filament must reach at one point.
     spacing_A : float
@@ -51,7 +47,7 @@ def trace(
     """
     if not len(points):
         return []
-    cloud = _PointCloud(points, diameter_A, constants)
+    cloud = _PointCloud(points, diameter_A)
     found = []
     for seed in np.lexsort((*points.T[2::-1], -points[:, 6])):
         if points[seed, 6] < high:
@@ -59,7 +55,7 @@ def trace(
         if cloud.used[seed]:
             continue
         line, scores = cloud.follow(int(seed))
-        filament = _resampled(_smoothed(line, constants.smoothings), scores, spacing_A)
+        filament = _resampled(_smoothed(line), scores, spacing_A)
         if filament.length >= min_length_A:
             found.append(filament)
     return sorted(found, key=lambda one: (-one.length, tuple(one.points[0])))
@@ -68,11 +64,10 @@ def trace(
 class _PointCloud:
     """Points, and which of them belong to a filament already."""
 
-    def __init__(self, points: Floats, diameter_A: float, constants: CentrelineConstants) -> None:
+    def __init__(self, points: Floats, diameter_A: float) -> None:
         self._positions, self._directions, self._scores = points[:, :3], points[:, 3:6], points[:, 6]
         self._tree = cKDTree(self._positions)
-        self._constants = constants
-        self._step, self._radius = constants.step * diameter_A, constants.near * diameter_A
+        self._step, self._radius = _STEP_DIAMETERS * diameter_A, _NEAR_DIAMETERS * diameter_A
         self.used = np.zeros(len(points), np.bool_)
 
     def follow(self, seed: int) -> tuple[Floats, Floats]:
@@ -87,40 +82,30 @@ class _PointCloud:
         self.used[seed] = True
         return positions, scores
 
-    def _march(self, origin: LinePoint, side: float) -> list[LinePoint]:
-        line: list[LinePoint] = []
+    def _march(self, origin: tuple[Floats, Floats, float], side: float) -> list[tuple[Floats, Floats, float]]:
+        line: list[tuple[Floats, Floats, float]] = []
         position, direction = origin[0], side * origin[1]
         # Bounded, because a line may be closed.
         for _ in range(len(self._positions)):
-            following = self._following(position, direction)
-            if following is None:
+            following = self._correct(position + self._step * direction, direction)
+            if following is None or (following[0] - position) @ direction < _MIN_ADVANCE * self._step:
                 break
             line.append(following)
             position, direction = following[0], following[1]
         return line
 
-    def _following(self, position: Floats, direction: Floats) -> LinePoint | None:
-        """Return the line one step further, or where it continues behind a gap; None if it ends."""
-        for steps in range(1, self._constants.gap + 2):
-            found = self._correct(position + steps * self._step * direction, direction)
-            if found is not None:
-                advance = (found[0] - position) @ direction
-                return found if advance >= self._constants.min_advance * self._step else None
-        return None
-
-    def _correct(self, predicted: Floats, direction: Floats) -> LinePoint | None:
-        """Return the line near a predicted position; None if there is none."""
+    def _correct(self, predicted: Floats, direction: Floats) -> tuple[Floats, Floats, float] | None:
+        """Return position, direction and score of the line near a predicted position; None if the line ends."""
         near = np.array(self._tree.query_ball_point(predicted, self._radius), np.int64)
         near = near[~self.used[near]] if near.size else near
         if not near.size:
             return None
         turned = self._directions[near] * np.sign(self._directions[near] @ direction)[:, None]
         offset = self._positions[near] - predicted
-        along = offset @ direction
-        agree = turned @ direction > self._constants.min_agreement
-        if not (agree & (np.abs(along) <= self._step / 2)).any():
+        agree = turned @ direction > _MIN_AGREEMENT
+        if not (agree & (np.abs(offset @ direction) <= self._step / 2)).any():
             return None
-        weight = self._scores[near] ** 2 * agree * np.exp(-(along**2) / (2 * (self._step / 2) ** 2))
+        weight = self._scores[near] ** 2 * agree * np.exp(-((offset @ direction) ** 2) / (2 * (self._step / 2) ** 2))
         weight = weight / weight.sum()
         mean_direction = weight @ turned
         mean_direction /= np.linalg.norm(mean_direction)
@@ -130,9 +115,10 @@ class _PointCloud:
         return position, mean_direction, float(self._scores[near[agree]].max())
 
 
-def _smoothed(line: Floats, passes: int) -> Floats:
-    for _ in range(passes if len(line) > 2 else 0):
-        line = np.concatenate([line[:1], (line[:-2] + 2 * line[1:-1] + line[2:]) / 4, line[-1:]])
+def _smoothed(line: Floats) -> Floats:
+    for _ in range(_SMOOTHINGS):
+        if len(line) > 2:
+            line = np.concatenate([line[:1], (line[:-2] + 2 * line[1:-1] + line[2:]) / 4, line[-1:]])
     return line
 
 

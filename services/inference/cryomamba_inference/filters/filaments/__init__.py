@@ -1,0 +1,1 @@
+"""Filaments: line filters, centreline points, mean shift, tracing."""
