@@ -47,8 +47,8 @@ def test_touching_balls_stay_two() -> None:
 def test_balls_of_other_sizes_score_less(radius: float) -> None:
     """A ball of half or twice the radius has a lower response than one of the radius asked for."""
     centre = np.array([[16.0, 24, 24]])
-    (right,) = (find_peaks(balls(centre, 6.0), 6.0)[1].max(),)
-    assert find_peaks(balls(centre, radius), 6.0)[1].max(initial=0) < 0.6 * right
+    right = find_peaks(balls(centre, 6.0), 6.0)[1].max()
+    assert find_peaks(balls(centre, radius), 6.0)[1].max(initial=0) < 0.65 * right
 
 
 def test_the_threshold_falls_with_the_contrast() -> None:

@@ -49,12 +49,12 @@ class PeakConstants:
     ball: float = 0.8
     rim: tuple[float, float] = (0.7, 1.0)
     shell: tuple[float, float] = (1.25, 1.7)
-    shell_weight: float = 0.7
+    shell_weight: float = 1.2
     window: float = 0.6
     separation: float = 0.6
     typical: float = 0.5
-    threshold: float = 0.3
-    min_response: float = 0.04
+    threshold: float = 0.25
+    min_response: float = 0.05
     max_diameter_nodes: float = 24.0
     seam_nodes: float = 1.0
 

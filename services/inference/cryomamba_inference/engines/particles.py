@@ -21,7 +21,7 @@ from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
 from cryomamba_inference.network.model import Structure
 
 _VOXELS_PER_DIAMETER = 2.5  # minimum
-_PREVIEW_THRESHOLD = 32  # while there are still tiles to come
+_PREVIEW_THRESHOLD = 48  # while there are still tiles to come
 
 
 class ParticlesParameters(NetworkParameters):
