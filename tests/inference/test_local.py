@@ -103,7 +103,7 @@ def nameless_files() -> dict[tuple[int, int], int]:
     [
         ("membrane", 10.0, {}),
         ("membrane", 25.0, {}),
-        ("particles", 10.0, {"diameter_A": 60.0}),
+        ("particles", 10.0, {"diameter_A": 100.0}),
         ("filaments", 10.0, {"diameter_A": 70.0}),
         ("threshold", 10.0, {}),
     ],

@@ -1,55 +1,40 @@
-"""Round particles of a given diameter by a blob filter; no trained model needed."""
+"""Particles of a given diameter, by the network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from cryomamba.engines.api import Engine, EngineParameters, Estimate, Pass, Points, Tile, TileResult, VolumeContext
-from cryomamba.engines.scratch import ScratchGrid
+from cryomamba.engines.api import EngineParameters, Estimate, Points, Tile, TileResult, VolumeContext
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.geometry import Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks
+from cryomamba_inference.decoders.peaks import CONSTANTS, find_peaks, find_threshold, select_separated
 from cryomamba_inference.filters.common.rasterize import rasterize
-from cryomamba_inference.filters.particles.blobs import NODES_PER_DIAMETER, response_tasks
-from cryomamba_inference.filters.particles.model import (
-    Fields,
-    ParticleModel,
-    calibrate,
-    find_particles,
-    find_threshold,
-    make_filter,
-)
-from cryomamba_inference.network.density import raw_scale
-from cryomamba_inference.threads import ThreadTeam, one_thread
-from cryomamba_inference.volume_preparation.background import correct_background
-from cryomamba_inference.volume_preparation.grid import TRIANGLE, WorkingGrid
-from cryomamba_inference.volume_preparation.node_map import NodeMap
-from cryomamba_inference.volume_preparation.padding import clear_padding
+from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
+from cryomamba_inference.network.model import Structure
 
 _VOXELS_PER_DIAMETER = 2.5  # minimum
+_PREVIEW_THRESHOLD = 48  # while there are still tiles to come
 
 
-class ParticlesParameters(EngineParameters):
+class ParticlesParameters(NetworkParameters):
     """Parameters of particle picking."""
 
     diameter_A: float = Field(
         250.0,
-        ge=20,
-        le=5000,
+        ge=90,
+        le=700,
         title="Diameter",
         description="Diameter of the particles, 250 Å for ribosomes. Objects of half or twice the diameter are mostly "
         "rejected.",
         json_schema_extra={"unit": "Å"},
-    )
-    contrast: Literal["dark", "bright", "auto"] = Field(
-        "auto",
-        title="Contrast",
-        description="Whether particles are darker (raw tomograms) or brighter than their surroundings; 'auto' chooses "
-        "the contrast with the stronger peaks.",
     )
     threshold: int | None = Field(
         None,
@@ -64,124 +49,107 @@ class ParticlesParameters(EngineParameters):
         le=20000,
         title="Minimum distance",
         description="Minimum distance between particle centres; of closer ones only the one with the higher score is "
-        "kept. 0.7 diameters if not set.",
+        f"kept. {CONSTANTS.separation:g} diameters if not set.",
         json_schema_extra={"unit": "Å"},
     )
 
 
-class ParticlesEngine(Engine[ParticlesParameters]):
-    """Round densities of one size, each with coordinates and a score.
+class ParticlesEngine(NetworkEngine[ParticlesParameters]):
+    """Particles of one size, each with coordinates and a score.
 
-    The volume is averaged onto a grid of a seventh of the diameter. The filter response is the mean inside a ball of
-    the diameter minus the mean of the shell around it; peaks are scored by their height above the noise. Particles of
-    one size have similar heights: the threshold follows from where their mode begins, and from peaks of the opposite
-    contrast, which estimate the number of false picks (decoys). In the mask and the score map a particle is a ball of
-    the diameter.
+    Particles are peaks of the probability in a ball. The score is 255 times the square root of the mean probability in
+    the rim of the ball, less that in the shell around it. Scores fall with the contrast of a volume, so the threshold
+    is a share of the score of its typical particles. In the mask and the score map a particle is a ball of the
+    diameter.
     """
 
     name: ClassVar[str] = "particles"
     summary: ClassVar[str] = (
-        "Picks round particles of a given diameter: coordinates and a mask; no trained model needed."
+        "Picks particles of a given diameter: coordinates and a mask; the network is part of the program."
     )
     Parameters: ClassVar[type[EngineParameters]] = ParticlesParameters
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
-    keeps_scores: ClassVar[bool] = True
-    scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
-        bytes_per_node=9, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
-    )
-    needs_tile_data: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = "particles"
-    tile_bytes: ClassVar[int] = 32 * 1024 * 1024
-    output: Literal["labels", "scores"] = "scores"
+    structure: ClassVar[Structure] = Structure.PARTICLE
 
     def __init__(self, parameters: ParticlesParameters) -> None:
         super().__init__(parameters)
-        self._grid: WorkingGrid | None = None
-        self._maps: tuple[NodeMap, NodeMap] | None = None
-        self._model: ParticleModel | None = None
-        self._threshold = 255
+        self._threshold = _PREVIEW_THRESHOLD
 
-    def passes(self) -> Sequence[Pass]:
-        """Return a coarse preview and the result."""
-        return (Pass("quick preview", factor=0), Pass("picking"))
+    def step_A(self, voxel_size_A: Spacing) -> float:
+        """Return the distance between nodes; it is larger for large particles."""
+        return max(super().step_A(voxel_size_A), self.parameters.diameter_A / CONSTANTS.max_diameter_nodes)
 
     def prepare(self, context: VolumeContext) -> None:
-        """Resample and filter the volume; estimate contrast, noise and a first threshold."""
-        diameter = self.parameters.diameter_A
-        coarsest = max(context.voxel_size_A)
+        """Resample and filter the volume and decide on the contrast.
+
+        Raises
+        ------
+        InvalidRequestError
+            The voxels are too large for the diameter.
+        """
+        diameter, coarsest = self.parameters.diameter_A, max(context.voxel_size_A)
         if coarsest * _VOXELS_PER_DIAMETER > diameter:
             raise InvalidRequestError(
                 f"A voxel size of {coarsest:g} Å is too coarse for particles of {diameter:g} Å.",
                 code=ErrorCode.INVALID_PARAMETERS,
                 hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å. Check the voxel size.",
             )
-        min_distance_A = self.parameters.min_distance_A or 0.7 * diameter
-        grid = WorkingGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER), TRIANGLE)
-        maps = NodeMap(grid.node_shape, context.scratch), NodeMap(grid.node_shape, context.scratch)
-        padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
-        fields = Fields(maps[0].array, maps[1].array)
-        team = ThreadTeam(context.threads, context.compute_slot)
-        with one_thread():
-            # Whatever the offset and range of the file, the filters see numbers of moderate size.
-            raw = raw_scale(context.read, context.shape)
-            resampling = grid.resample_tasks(context.read, raw.apply, fields.nodes)
-            team.run(resampling, lambda _: context.report_progress(0.2))
-            correct_background(fields.nodes, padding.array, team)
-            blobs = make_filter(fields.nodes, grid, diameter_A=diameter, min_distance_A=min_distance_A)
-            tasks = response_tasks(blobs, fields.nodes, fields.response)
-            team.run(tasks, lambda count: context.report_progress(0.4 + 0.5 * count / len(tasks)))
-            clear_padding(fields.response, padding.array)
-            self._model, self._threshold = calibrate(
-                fields, grid, blobs, diameter_A=diameter, contrast=self.parameters.contrast
-            )
-        self._grid, self._maps = grid, maps
+        super().prepare(context)
 
     def thresholds(self) -> HysteresisThreshold:
-        """Return the threshold set by the user, else the one determined from the volume."""
+        """Return the threshold set by the user, else the one determined by :meth:`finalize_picks`."""
         threshold = self.parameters.threshold or self._threshold
         return HysteresisThreshold(threshold, threshold)
 
     def estimates(self) -> Mapping[str, Estimate]:
-        """Return the threshold, unless the user has set it."""
-        return {} if self.parameters.threshold else {"threshold": self._threshold}
+        """Return what the network's engines estimate, and the threshold, unless the user has set it."""
+        threshold = {} if self.parameters.threshold else {"threshold": self._threshold}
+        return {**super().estimates(), **threshold}
 
     def predict(self, tile: Tile) -> TileResult:
-        """Return the particles of a tile as balls with their score, and the points of particles and decoys."""
-        grid, fields, model = self._prepared
-        found = find_particles(model, grid, fields, tile.start, tile.shape)
-        balls = found[found[:, 4] > 0]
-        centres_A = balls[:, :3] * grid.voxel_size_A
-        values = balls[:, 3].astype(np.uint8)
-        scores = rasterize(
-            centres_A,
-            centres_A,
-            values,
-            model.diameter_A / 2,
-            start=tile.start,
-            shape=tile.shape,
-            size_A=grid.voxel_size_A,
-        )
-        nearest = np.floor(found[:, :3] + 0.5)
-        stop = np.array(tile.start) + tile.shape
-        return TileResult(scores, found[((nearest >= tile.start) & (nearest < stop)).all(axis=1)])
+        """Return the particles of a tile as balls with their score, and as points: voxel (z, y, x) and score."""
+        found = self.box_probabilities(tile)
+        nodes, responses = find_peaks(found.probability, self.parameters.diameter_A / 2 / self.grid.step_A)
+        voxels = self.grid.voxels(nodes + found.first)
+        points = np.column_stack([voxels, np.minimum(255 * responses.astype(np.float64), 255)])
+        # The nodes may extend beyond the last voxel.
+        points = points[(points[:, 3] >= 1) & (voxels <= np.array(self.grid.shape) - 0.5).all(axis=1)]
+        points = points[select_separated(points[:, :3] * self.grid.voxel_size_A, self._min_distance_A)]
+        # A particle on the seam of tiles may be found twice, but never by neither; candidates() keeps one.
+        beyond = self.grid.voxels(np.full(3, CONSTANTS.seam_nodes)) + 0.5
+        stop = np.add(tile.start, tile.shape)
+        inside = ((points[:, :3] >= tile.start - beyond) & (points[:, :3] <= stop - 1 + beyond)).all(axis=1)
+        return TileResult(self._balls(points, tile), points[inside])
 
     def finalize_picks(self, points: Points) -> Picks:
-        """Determine the threshold from all peaks and decoys, and return the particles above it, the best first."""
-        grid, _, model = self._prepared
-        self._threshold = find_threshold(points, model, grid.voxel_size_A)
-        thresholds = self.thresholds()
-        return self.candidates(points).above(thresholds.high, thresholds.low)
+        """Determine the threshold from all peaks, and return the particles above it, the best first."""
+        found = self.candidates(points)
+        self._threshold = math.ceil(255 * find_threshold(found.scores / 255))
+        threshold = self.thresholds()
+        return found.above(threshold.high, threshold.low)
 
     def candidates(self, points: Points) -> Picks:
-        """Return the particles of all scores, the best first."""
-        balls = points[points[:, 4] > 0]
-        balls = balls[np.lexsort((balls[:, 2], balls[:, 1], balls[:, 0], -balls[:, 3]))]
+        """Return the particles of all scores, the best first, without those too close to a better one."""
+        points = points[np.lexsort((points[:, 2], points[:, 1], points[:, 0], -points[:, 3]))]
+        points = points[select_separated(points[:, :3] * self.grid.voxel_size_A, self._min_distance_A)]
         # Tables have two decimals; a score must not be rounded up to the threshold.
-        scores = np.floor(100 * balls[:, 3]) / 100
-        return Picks(balls[:, :3], scores, np.ones(len(balls), np.int64), "particles")
+        scores = np.floor(100 * points[:, 3]) / 100
+        return Picks(points[:, :3], scores, np.ones(len(points), np.int64), "particles")
+
+    def _balls(self, points: Points, tile: Tile) -> npt.NDArray[np.uint8]:
+        centres_A = points[:, :3] * self.grid.voxel_size_A
+        return rasterize(
+            centres_A,
+            centres_A,
+            points[:, 3].astype(np.uint8),
+            self.parameters.diameter_A / 2,
+            start=tile.start,
+            shape=tile.shape,
+            size_A=self.grid.voxel_size_A,
+        )
 
     @property
-    def _prepared(self) -> tuple[WorkingGrid, Fields, ParticleModel]:
-        if self._grid is None or self._maps is None or self._model is None:
-            raise RuntimeError("call prepare() first")
-        return self._grid, Fields(self._maps[0].array, self._maps[1].array), self._model
+    def _min_distance_A(self) -> float:
+        distance = self.parameters.min_distance_A or CONSTANTS.separation * self.parameters.diameter_A
+        return max(distance, 2 * CONSTANTS.seam_nodes * self.grid.step_A)

@@ -1,0 +1,1 @@
+"""From probabilities to picks. Pure; lengths are in nodes."""

@@ -1,1 +1,0 @@
-"""Particles: blob filter and target-decoy threshold."""
