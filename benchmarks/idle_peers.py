@@ -150,9 +150,8 @@ def main() -> None:
         with Stack(home, env={"CRYOMAMBA_REQUESTS_PER_MINUTE": "100000"}) as stack:
             stack.start("broker", "gateway")
             wait_until((home / "gateway.json").exists, timeout=TIMEOUT_S, what="the gateway")
-            print(
-                f"{'':<44}{'broker MB':>12}{'fds':>8}{'gateway MB':>12}{'fds':>8}{'answered':>10}{'median ms':>10}{'99 % ms':>9}"
-            )
+            services = "".join(f"{name + ' MB':>12}{'fds':>8}" for name in ("broker", "gateway"))
+            print(f"{'':<44}{services}{'answered':>10}{'median ms':>10}{'99 % ms':>9}")
             report(stack, token, "at rest")
             jobs = asyncio.run(submit_jobs(stack, made[0], worker))
             report(stack, token, f"{JOBS} queued jobs")
