@@ -57,8 +57,8 @@ fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 b
 	FUZZ_SEED=$(or $(SEED),$(shell echo $$$$)) FUZZ_EXAMPLES=150 FUZZ_SECONDS=300 FUZZ_ALL=1 FUZZ_FILES=10000 \
 		$(BIN)/python -m pytest -v -s -o faulthandler_timeout=0 tests/gateway/test_schemathesis.py tests/fuzz $(ARGS)
 
-chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL and broken links; SEED=n JOBS=n
-	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) $(BIN)/python -m pytest -v -o faulthandler_timeout=0 tests/system/chaos $(ARGS)
+chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL, SIGSTOP, full disks, broken links; SEED=n JOBS=n
+	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) CHAOS_EXHAUST=1 $(BIN)/python -m pytest -v -o faulthandler_timeout=0 tests/system/chaos $(ARGS)
 
 bench: $(VENV)/.dev        ## Measure, and write the results page
 	$(BIN)/python -m benchmarks $(ARGS)

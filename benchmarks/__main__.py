@@ -1,7 +1,8 @@
 """Run benchmarks and write their tables to ``docs/benchmarks.md``.
 
 Each module beside this one is a program that prints what it measures; its first docstring line is the title.
-``python -m benchmarks`` runs all of them, ``python -m benchmarks NAME …`` some; the others keep their last result.
+``python -m benchmarks`` runs all of them but the long ones, ``python -m benchmarks NAME …`` some; the others keep their
+last result.
 `accuracy` writes to a page of its own.
 """
 
@@ -29,6 +30,9 @@ membranes are found is on the page [Accuracy](accuracy.md).
 """
 OWN_PAGE = {"accuracy": ["--page"]}
 """Benchmarks that write a page of their own, with the options that make them do so."""
+
+LONG = {"endurance", "idle_peers"}
+"""Benchmarks that take an hour or all descriptors of the machine, and run only if they are named."""
 
 
 def names() -> list[str]:
@@ -73,8 +77,10 @@ def sections() -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", nargs="*", choices=[[], *names()], help="benchmarks to run; all if none is named")
-    chosen = parser.parse_args().name or names()
+    parser.add_argument(
+        "name", nargs="*", choices=[[], *names()], help="benchmarks to run; all but the long ones if none is named"
+    )
+    chosen = parser.parse_args().name or [name for name in names() if name not in LONG]
     page, failed = sections(), False
     for name in chosen:
         section = run(name)

@@ -37,13 +37,13 @@ class Schedule:
         Boxes in memory, the newest, and how many crops are taken of each on average.
     """
 
-    steps: int = 7000
+    steps: int = 5500
     rate: float = 5e-3
     warm_up: int = 60
     batch: int = 4
     crop: int = 64
     kept: int = 1500
-    uses: int = 14
+    uses: int = 16
     seed: int = 0
     threads: int = 2
 

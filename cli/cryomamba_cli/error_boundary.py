@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 class Commands(TyperGroup):
     """A command group whose commands end with a documented exit code instead of a traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Run the program; what its options set, such as ``--json``, ends with it, as a process may run it again."""
+        return copy_context().run(super().main, *args, **options)
 
     def make_context(
         self,

@@ -176,7 +176,7 @@ def _export_picks(
     *,
     filaments: bool,
 ) -> None:
-    from cryomamba.file_names import stem
+    from cryomamba.file_names import split_result_name
     from cryomamba.picks import TomogramInfo, read_csv, write_picks
     from cryomamba.printable import file_text
     from cryomamba.volumes import open_volume
@@ -197,7 +197,7 @@ def _export_picks(
     if min_score is not None:
         picks = picks.select(picks.scores >= min_score)
     with open_volume(reference) as volume:
-        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or stem(reference).partition("__")[0]))
+        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or split_result_name(reference)[0]))
     write_picks(picks, out, frame)
 
 

@@ -61,7 +61,7 @@ def surface(
     json: Json = False,
 ) -> None:
     """Trace the medial surface of membranes: areas, and points with normals for subtomogram averaging."""
-    from cryomamba.file_names import stem
+    from cryomamba.file_names import split_result_name
     from cryomamba.masks.instances import find_instances
     from cryomamba.masks.membrane_files import MembraneFiles, trace_membranes
     from cryomamba.masks.slabs import LabelSource
@@ -85,7 +85,7 @@ def surface(
             spacing_A=spacing,
             progress=lambda done: progress((1 + 3 * done) / 4),
         )
-        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or stem(mask).partition("__")[0]))
+        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or split_result_name(mask)[0]))
     for ending in _POINTS:
         if ending in files:
             write_picks(found.points, files[ending], frame)

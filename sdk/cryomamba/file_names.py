@@ -17,6 +17,16 @@ def stem(path: Path) -> str:
     return name or path.name
 
 
+def split_result_name(path: Path) -> tuple[str, str]:
+    """Return the tomogram's name and the feature of a result: ``t__1`` and ``membrane`` for ``t__1__membrane.mrc``.
+
+    A name without two underscores is that of the tomogram, and the feature is empty.
+    """
+    name = stem(path)
+    tomogram, separator, feature = name.rpartition("__")
+    return (tomogram, feature) if separator and tomogram else (name, "")
+
+
 def is_volume(path: Path) -> bool:
     """Return whether the extension is that of a volume."""
     name = path.name.lower()

@@ -47,6 +47,11 @@ def file_text(path: str | os.PathLike[str]) -> str:
     return _SURROGATE.sub(_escaped, os.fspath(path))
 
 
+def without_unprintable(text: str) -> str:
+    """Return a text without what :func:`printable` would escape."""
+    return _UNSAFE_IN_TEXT.sub("", text)
+
+
 def printable_lines(text: str) -> str:
     """Return a text of several lines, each printable."""
     return "\n".join(printable(line) for line in text.split("\n"))

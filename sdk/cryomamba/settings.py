@@ -34,6 +34,23 @@ def ipc_problem(endpoint: str) -> str:
     return f"the path has {nbytes} bytes, and the system allows {IPC_PATH_MAX} for a socket"
 
 
+def parse_log_setting(setting: str) -> tuple[str, str]:
+    """Parse ``CRYOMAMBA_LOG``, such as ``debug,json``, into level and format; the format is text if none is given.
+
+    Raises
+    ------
+    ValueError
+        The level or the format is unknown.
+    """
+    level, _, log_format = (part.strip() for part in setting.lower().partition(","))
+    if level not in LOG_LEVELS or log_format not in {"", *LOG_FORMATS}:
+        raise ValueError(
+            f"'{setting}' is not a level ({', '.join(LOG_LEVELS)}), optionally followed by a comma and a format "
+            f"({', '.join(LOG_FORMATS)})"
+        )
+    return level, log_format or "text"
+
+
 def _bytes(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -171,12 +188,7 @@ class Settings(BaseSettings):
     @field_validator("log", mode="after")
     @classmethod
     def _known_log(cls, value: str) -> str:
-        level, _, form = (part.strip() for part in value.lower().partition(","))
-        if level not in LOG_LEVELS or form not in {"", *LOG_FORMATS}:
-            raise ValueError(
-                f"'{value}' is not a level ({', '.join(LOG_LEVELS)}), optionally followed by a comma and a format "
-                f"({', '.join(LOG_FORMATS)})"
-            )
+        parse_log_setting(value)
         return value
 
     @field_validator("bus_jobs", "bus_preview_in", "bus_preview_out", "bus_events", mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -183,6 +184,18 @@ def test_the_process_starts_answers_and_ends_cleanly(tmp_path: Path) -> None:
     assert '"service": "broker"' in log
     assert "Traceback" not in log + said
     assert not (tmp_path / "bus.json").exists()
+
+
+def test_a_port_in_use_ends_the_process_with_status_2(tmp_path: Path) -> None:
+    """One sentence with the address, what to do, and no traceback; nothing changes by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with start_process(tmp_path, CRYOMAMBA_BUS_EVENTS=endpoint) as process:
+            _, printed = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == ExitCode.USAGE
+    assert f"{endpoint} is already in use" in printed
+    assert "CRYOMAMBA_BUS_EVENTS" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_killed_process_leaves_a_store_that_the_next_one_takes_over(tmp_path: Path) -> None:

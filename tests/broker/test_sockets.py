@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import zmq
 
 from cryomamba.client.bus_requester import BusRequester
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.settings import Settings
 from cryomamba_broker.server import Broker
+from cryomamba_broker.sockets import bind
 
 StartBroker = Callable[..., Awaitable[Broker]]
 
@@ -18,7 +20,7 @@ StartBroker = Callable[..., Awaitable[Broker]]
 async def test_a_port_in_use_is_refused_by_name(broker: Broker, settings: Settings, tmp_path: Path) -> None:
     """The error names the endpoint and the variables, and nothing stays bound."""
     taken = settings.model_copy(update={"home": tmp_path / "other", "bus_events": broker.endpoints.events})
-    with pytest.raises(UnavailableError, match="in use") as caught:
+    with pytest.raises(InvalidRequestError, match="in use") as caught:
         async with Broker(taken):
             pass
     assert broker.endpoints.events in caught.value.message
@@ -28,11 +30,21 @@ async def test_an_ipc_endpoint_works_and_is_not_taken_away(start_broker: StartBr
     """A broker answers on a socket file, and a second one does not replace the file."""
     endpoint = f"ipc://{tmp_path}/jobs.sock"
     first = await start_broker(bus_jobs=endpoint)
-    with pytest.raises(UnavailableError, match="in use"):
+    with pytest.raises(InvalidRequestError, match="in use"):
         await start_broker(bus_jobs=endpoint, home=tmp_path / "other")
     channel = BusRequester(first.endpoints.jobs, src="c")
     assert (await channel.request("ping", {})).body["protocol"] == 1
     await channel.close()
+
+
+def test_an_address_that_the_machine_lacks_may_come() -> None:
+    """An address is not there before its network is, so a supervisor should start the broker again."""
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.ROUTER) as made,
+        pytest.raises(UnavailableError, match="no such address"),
+    ):
+        bind(made, "tcp://192.0.2.1:0")
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5560", "tcp://*:5560", "tcp://example.org:5560", "nonsense"])

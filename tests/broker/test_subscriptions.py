@@ -19,6 +19,7 @@ from cryomamba.models.events import ConnectionEvent, StateEvent
 from cryomamba.testing import wait_until_async
 from cryomamba.wire.envelope import EnvelopeFactory
 from cryomamba.wire.topics import event_topic, new_nonce, owned_topic, preview_topic, sync_topic
+from cryomamba_broker import topic_count
 
 
 async def all_of(socket: zmq.asyncio.Socket, until: bytes) -> list[bytes]:
@@ -86,6 +87,31 @@ async def test_a_client_follows_all_jobs_of_its_owner(bus: LockedBus) -> None:
     with pytest.raises(CryoMambaError):
         async with contextlib.aclosing(bus.bob.watch(job, previews=True)) as events:
             await anext(aiter(_states(events)))
+
+
+async def test_a_key_cannot_fill_the_memory_with_topics(bus: LockedBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subscriptions beyond the limit are ignored; others are served, and so is the owner once the socket is closed."""
+    monkeypatch.setattr(topic_count, "TOPICS_MAX", 50)
+    spy = bus.socket(bus.files["bob"], bus.broker.endpoints.events)
+    for number in range(60):
+        spy.subscribe(owned_topic("bob", f"made-up-{number}"))
+    own = sync_topic(owned_topic("bob"), "n")
+    spy.subscribe(own)
+    other = bus.socket(bus.files["ada"], bus.broker.endpoints.events)
+    wanted = sync_topic(owned_topic("ada"), "n")
+    other.subscribe(wanted)
+    assert await all_of(other, wanted) == [wanted]
+    assert not await spy.poll(100)
+    spy.close(linger=0)
+
+    async def answered() -> bool:
+        again = bus.socket(bus.files["bob"], bus.broker.endpoints.events)
+        again.subscribe(own)
+        found = bool(await again.poll(500))
+        again.close(linger=0)
+        return found
+
+    await wait_until_async(answered, what="a subscription to be accepted again")
 
 
 async def _states(events: AsyncIterator[object]) -> AsyncIterator[StateEvent]:

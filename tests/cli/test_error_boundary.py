@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from cryomamba.errors import InvalidRequestError
 from cryomamba.testing import free_ports
+from cryomamba_cli.app import app
+from cryomamba_cli.output import print_error
 
 Cli = Callable[..., Result]
 
@@ -47,3 +50,11 @@ def test_an_error_of_the_system_names_the_file(cli: Cli, tmp_path: Path) -> None
     done = cli("demo", "--out", "file")
     assert done.exit_code == 2
     assert "/file' cannot be written" in done.stderr
+
+
+def test_json_errors_end_with_the_run_that_asked_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run with ``--json`` changes nothing for what the same process prints later."""
+    app(["info", "absent.mrc", "--json"], standalone_mode=False)
+    assert capsys.readouterr().err.startswith("{")
+    print_error(InvalidRequestError("Not valid."))
+    assert capsys.readouterr().err == "error: Not valid. (bad_request)\n"

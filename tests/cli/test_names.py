@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ import pytest
 from tests.cli.conftest import write_ball
 from typer.testing import Result
 
+import cryomamba
 from cryomamba.errors import JobFailedError
 from cryomamba.models.events import ConnectionEvent
 from cryomamba.picks import Picks, TomogramInfo, write_csv
+from cryomamba.testing import Stack
 from cryomamba_cli import output
 from cryomamba_cli.reporter import BarReporter, PlainReporter
 
@@ -165,3 +168,35 @@ def test_progress_shows_no_command(kind: type[Any]) -> None:
     assert SHOWN in stream.text
     for command in ("\x1b[2J", "\u202e", "\x07"):
         assert command not in stream.text
+
+
+@pytest.mark.system
+def test_a_server_sends_no_command_to_a_terminal(server: Stack, url: str, tmp_path: Path, cli: Cli) -> None:
+    """Names that others gave a tomogram and a job are escaped in each command that prints them, and exact in JSON."""
+    folder = server.home.parent / uuid.uuid4().hex
+    folder.mkdir()
+    path = write_ball(folder / HOSTILE, 12)
+    name = "n\x1b]0;owned\x07\u202e\x9b31m"
+    with cryomamba.connect(url) as client:
+        job = client.submit(path, engine="threshold", name=name)
+        failed = client.submit(write_ball(folder / f"2{HOSTILE}", 12), engine="demo", params={"seconds": 60}, name=name)
+        failed.cancel()
+        job.wait()
+    printed = []
+    for command in (
+        ["jobs"],
+        ["show", job.job_id],
+        ["watch", job.job_id],
+        ["show", failed.job_id],
+        ["retry", job.job_id],
+    ):
+        for options in ([], ["--json"]):
+            done = cli(*command, *options, "--server", url)
+            assert not CONTROL.search(done.stdout.encode() + done.stderr.encode()), command
+            printed.append(done.stdout)
+    assert all(r"n\x1b]0;owned\x07\u202e\x9b31m" in text for text in (printed[0], printed[2]))
+    assert SHOWN in printed[0]
+    assert json.loads(printed[3])["name"] == name
+    process = program(tmp_path, "jobs", "--server", url, env=ENCODINGS["cp1252"])
+    assert process.returncode == 0, process.stderr
+    assert not CONTROL.search(process.stdout + process.stderr)

@@ -6,6 +6,7 @@ import importlib
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from cryomamba.endpoints import ConnectionFile, check_bus_url, is_local_endpoint
 from cryomamba.errors import CryoMambaError, error_from_payload
 from cryomamba.models.files import UploadRequest, is_file_id, label_of
 from cryomamba.models.jobs import VolumeSource
-from cryomamba.settings import load_settings
+from cryomamba.settings import load_settings, parse_log_setting
 from cryomamba.volumes import inspect
 from cryomamba.volumes.compressed import compression_of
 from cryomamba.wire.requests import REQUESTS, parse_request
@@ -28,7 +29,7 @@ from cryomamba_gateway.live.messages import parse_inbound
 from cryomamba_gateway.origins import origin_allowed
 from cryomamba_gateway.routers.artifacts import _RANGE
 from cryomamba_server.bus_keys import BusKeys
-from cryomamba_server.logs import parse_log_setting, redact_secrets
+from cryomamba_server.logs import redact_secrets
 from cryomamba_server.tokens import TokenStore
 from cryomamba_server.uploaded_files import uploaded_volume
 
@@ -156,7 +157,7 @@ def test_invalid_keys_and_tokens(name: str, key: str) -> None:
 @given(st.text(max_size=40))
 def test_log_settings(text: str) -> None:
     """A setting gives a level and a format, or is refused."""
-    if not refused(parse_log_setting, text):
+    with suppress(ValueError):
         assert parse_log_setting(text)[1] in {"text", "json"}
 
 

@@ -62,7 +62,7 @@ def test_it_announces_itself_and_ends_cleanly(process: subprocess.Popen[bytes], 
 
 
 def test_a_port_in_use_is_an_error_message(environment: dict[str, str]) -> None:
-    """Exit status 4, after which a supervisor tries again, and no traceback."""
+    """Exit status 2, as nothing changes by itself: one sentence, what to do, and no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
@@ -72,7 +72,8 @@ def test_a_port_in_use_is_an_error_message(environment: dict[str, str]) -> None:
             text=True,
             timeout=DEADLINE_S,
         )
-    assert ended.returncode == 4
+    assert ended.returncode == 2
+    assert "CRYOMAMBA_GATEWAY_PORT" in ended.stderr
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
@@ -82,6 +83,12 @@ def test_it_listens_on_loopback_only(host: str) -> None:
     """Any other address is refused before a socket is created."""
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_GATEWAY_HOST"):
         listen(host, 0)
+
+
+def test_an_address_that_the_machine_lacks_may_come() -> None:
+    """An address is not there before its network is, so a supervisor should start the gateway again."""
+    with pytest.raises(UnavailableError, match=r"192\.0\.2\.1"):
+        listen("192.0.2.1", 0, guarded=True)
 
 
 def test_a_proxys_host_name_requires_tokens(environment: dict[str, str]) -> None:
@@ -99,7 +106,7 @@ def test_the_socket_drops_peers_that_acknowledge_nothing() -> None:
         assert url_of(listener).startswith("http://127.0.0.1:")
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
-        with pytest.raises(UnavailableError):
+        with pytest.raises(InvalidRequestError, match="CRYOMAMBA_GATEWAY_PORT"):
             listen("127.0.0.1", listener.getsockname()[1])
 
 

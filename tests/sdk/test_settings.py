@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.settings import IPC_PATH_MAX, OTHER_VARIABLES, load_settings
+from cryomamba.settings import IPC_PATH_MAX, OTHER_VARIABLES, load_settings, parse_log_setting
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +26,23 @@ def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.roots == (Path("/a"), Path("~/b").expanduser())
     assert settings.gateway_hosts == ("em.example.org", "other.example.org")
     assert settings.gateway_origins == ("https://lab.example.org",)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [("info", ("info", "text")), ("debug,json", ("debug", "json")), ("WARNING, Text", ("warning", "text"))],
+)
+def test_level_and_format_of_the_log_are_one_setting(setting: str, expected: tuple[str, str]) -> None:
+    """The setting is a level, optionally followed by a format."""
+    assert parse_log_setting(setting) == expected
+
+
+@pytest.mark.parametrize("setting", ["loud", "info,xml", "json", "info,json,text"])
+def test_an_unknown_level_or_format_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    """The error names the variable and what there is."""
+    monkeypatch.setenv("CRYOMAMBA_LOG", setting)
+    with pytest.raises(InvalidRequestError, match=f"CRYOMAMBA_LOG is invalid: '{setting}' is not a level .*warning"):
+        load_settings()
 
 
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

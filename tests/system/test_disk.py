@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from tests.small_disk import fill, small_disk
 
 import cryomamba
 from cryomamba.errors import ErrorCode
@@ -24,36 +24,16 @@ StackMaker = Callable[..., Stack]
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
-DISK_MB = 48
+DISK_NBYTES = 48 << 20
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 48 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    sudo = [] if sys.platform == "win32" or os.geteuid() == 0 else ["sudo", "-n"]
-    mount = [*sudo, "mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0777", "tmpfs", str(folder)]
-    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root on Linux can mount a small file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run([*sudo, "umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Fill the disk to the last byte, and return the file that does."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for nbytes in (1 << 16, 1):
-            try:
-                while file.write(bytes(nbytes)):
-                    pass
-            except OSError:
-                continue
-    assert shutil.disk_usage(disk).free == 0
-    return ballast
+    with small_disk(tmp_path / "disk", DISK_NBYTES) as mounted:
+        if mounted is None:
+            pytest.skip("only root on Linux can mount a small file system")
+        yield mounted
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets limits of another process")
@@ -85,12 +65,12 @@ def test_a_disk_that_fills_during_a_job(stack: Stack, tomogram: Path) -> None:
         assert client.record(job.job_id).state is JobState.COMPLETED
 
 
-def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_to_the_last_byte(disk: Path, tmp_path: Path) -> None:
     """Jobs and uploads are refused, a broker waits to start, results can be read; space alone restores everything."""
     tomogram = tmp_path / "noise.mrc"
     write_volume(tomogram, np.random.default_rng(3).normal(size=(64, 256, 256)).astype(np.float32), 10.0)
     env = {"CRYOMAMBA_LEASE_S": "2", "CRYOMAMBA_DISK_RESERVE": str(4 << 20)}
-    with Stack(small_disk / "home", roots=[tmp_path], env=env) as stack:
+    with Stack(disk / "home", roots=[tmp_path], env=env) as stack:
         stack.start().wait_ready()
         with (
             cryomamba.connect(stack.bus_url) as client,
@@ -100,7 +80,8 @@ def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path, tmp_path: Path) 
             wait_until(lambda: client.record(done.job_id).state is JobState.COMPLETED, what="the first job")
             job = client.submit(tomogram, engine="threshold")
             wait_until(lambda: client.record(job.job_id).state is JobState.RUNNING, what="the second job to run")
-            ballast = fill(small_disk)
+            ballast = fill(disk)
+            assert shutil.disk_usage(disk).free == 0
             for path, body in (("/v1/jobs", {}), ("/v1/uploads/init", {"filename": "a.mrc", "total_size_bytes": 4096})):
                 reply = http.post(path, json=body)
                 assert (reply.status_code, reply.json()["code"]) == (507, "insufficient_storage")

@@ -57,10 +57,11 @@ class TaskRunner(QObject):
         return task
 
     def close(self) -> None:
-        """Cancel all tasks and wait for their threads."""
+        """Cancel all tasks and wait for their threads; one that lasts longer reports to nobody."""
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
+            task.detach()
         for task in tasks:
             task.join(JOIN_S)
 
@@ -103,6 +104,8 @@ class Task(threading.Thread):
         self.failed: Callable[[], None] | None = None
         self._work, self._ended, self._progressed = work, ended, progressed
         self._cancelled = threading.Event()
+        self._reporting = threading.Lock()
+        self._detached = False
 
     def run(self) -> None:
         """Run the function."""
@@ -118,7 +121,13 @@ class Task(threading.Thread):
         except Exception as error:  # noqa: BLE001 (a thread's error would be lost; here it reaches the user)
             why = f"{type(error).__name__}: {error}"
             self.error = InternalError(why, hint="Please report it: Messages → Copy report.")
-        self._ended(self)
+        self._report(self._ended, self)
+
+    def _report(self, signal: Callable[[Any], None], value: object) -> None:
+        # Emitting a signal of an object that Qt has deleted would end the process.
+        with self._reporting:
+            if not self._detached:
+                signal(value)
 
     def progress(self, fraction: float) -> None:
         """Report the fraction done, 0 to 1.
@@ -130,7 +139,12 @@ class Task(threading.Thread):
         """
         if self.is_cancelled():
             raise JobFailedError("The task was cancelled.", code=ErrorCode.CANCELLED)
-        self._progressed((self, fraction))
+        self._report(self._progressed, (self, fraction))
+
+    def detach(self) -> None:
+        """Report nothing from now on, because who would receive it is about to be deleted."""
+        with self._reporting:
+            self._detached = True
 
     def cancel(self) -> None:
         """Ask the task to stop at its next report of progress."""

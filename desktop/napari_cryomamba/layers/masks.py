@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.file_names import split_result_name
 from cryomamba.geometry import Spacing
 from cryomamba.volumes import HeaderFields
 from napari_cryomamba.layers.overlay import Overlay
@@ -100,8 +101,8 @@ def mask_of(layer: Layer, overlay: Overlay | None) -> Mask | None:
             not_ready=PREVIEW if not overlay.final else TEMPORARY if overlay.temporary else None,
         )
     if source is not None:
-        stem, _, feature = source.path.stem.partition("__")
-        return Mask(layer, source.header, f"{stem}.mrc", source.path.parent, feature or "mask", Palette())
+        tomogram_name, feature = split_result_name(source.path)
+        return Mask(layer, source.header, f"{tomogram_name}.mrc", source.path.parent, feature or "mask", Palette())
     return Mask(layer, None, f"{layer.name}.mrc", None, "mask", Palette())
 
 

@@ -9,9 +9,10 @@ from typing import Final, Protocol
 
 from pydantic import ValidationError
 
+from cryomamba.client.backoff import pauses
 from cryomamba.client.bus_subscriber import BusMessage, Subscription
 from cryomamba.client.job_follower import QUIET_S, JobFollower, JobSource, Published, record_of
-from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
+from cryomamba.errors import InternalError, NotFoundError, ProtocolError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, PreviewEvent, ProgressEvent, StateEvent
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobEvent, JobRecord, Progress
@@ -20,6 +21,9 @@ from cryomamba.wire.preview import decode_frame
 from cryomamba.wire.requests import EventPage
 
 PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 5.0
+# Whatever is wrong with the broker, a watch that has begun outlasts it.
+_PASSING: Final = (UnavailableError, InternalError, ProtocolError)
 
 
 class JobWatch:
@@ -163,12 +167,12 @@ class AllWatch:
             self.last = newest
 
     async def _recheck_number(self) -> None:
-        with contextlib.suppress(UnavailableError):
+        with contextlib.suppress(*_PASSING):
             self._start_at(await self._source.last_event())
 
     async def _look(self) -> AsyncIterator[Event]:
         """Report what happened meanwhile, if anything did and the broker answers."""
-        with contextlib.suppress(UnavailableError):
+        with contextlib.suppress(*_PASSING):
             newest = await self._source.last_event()
             self._start_at(newest)
             async for event in self._missed(newest + 1):
@@ -192,17 +196,17 @@ class AllWatch:
 
     async def _missed(self, newest: int) -> AsyncIterator[Event]:
         """Fetch the events between the last one reported and a newer one that has just come, however long it takes."""
-        waited = False
+        waited, waits = False, pauses(PAUSE_S, LONGEST_PAUSE_S)
         while newest > self._last + 1:
             try:
                 missed = [state async for state in self._page(newest)]
-            except UnavailableError as away:
+            except _PASSING as away:
                 if self._closed:
                     return
                 # Newer messages wait in the queue, so that nothing is reported out of order or left out.
                 yield ConnectionEvent("lost", f"{away.message} What was missed meanwhile is asked for again.")
                 waited = True
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(next(waits))
                 continue
             if waited:
                 yield ConnectionEvent("connected", "The broker answers again.")

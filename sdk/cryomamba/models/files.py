@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, StringConstraints, field_validator
 
 from cryomamba.models.base import Record, Request
 from cryomamba.models.jobs import NAME_MAX
+from cryomamba.printable import without_unprintable
 from cryomamba.volumes.metadata import VolumeMeta
 
 CHUNK_MIN: Final = 1024
@@ -18,7 +19,6 @@ CHUNK_MAX: Final = 1024**3
 PARTS_MAX: Final = 10_000
 # A power of ten is the same number in JSON; one of two is rounded up there by some programs.
 SIZE_MAX: Final = 10**18
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -26,7 +26,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 def label_of(filename: str) -> str:
     """Return a client's file name as a label: its last part, printable, at most 200 characters; never a path."""
     last = re.split(r"[/\\]", filename)[-1]
-    return _UNPRINTABLE.sub("", last.encode("utf-8", "replace").decode())[:NAME_MAX].strip() or "volume"
+    return without_unprintable(last.encode("utf-8", "replace").decode())[:NAME_MAX].strip() or "volume"
 
 
 class UploadRequest(Request):

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,7 +117,7 @@ def changed(name: str, since: str, what: str) -> VolumeError:
 
 
 def _head(descriptor: int) -> bytes:
-    if hasattr(os, "pread"):
+    if sys.platform != "win32":
         return os.pread(descriptor, HEADER_NBYTES, 0)
     # Windows: the position of the file is restored for whoever reads it.
     position = os.lseek(descriptor, 0, os.SEEK_CUR)

@@ -144,6 +144,7 @@ class PreviewRelay:
             control.connect(control_at)
             while self._relay_until_signalled(control) == _DROP:
                 self._target = self._rebind()
+                self._subscriptions.clear()
 
     def _relay_until_signalled(self, control: zmq.Socket[bytes]) -> bytes:
         """Return the signal that ended the loop: to stop, or to drop all subscriptions."""

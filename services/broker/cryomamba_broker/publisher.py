@@ -76,6 +76,7 @@ class EventPublisher:
     def drop_subscriptions(self) -> None:
         """Drop all subscriptions; subscribers with valid keys reconnect."""
         self._socket = self._rebind()
+        self._subscriptions.clear()
 
     async def run_subscriptions(self) -> None:
         """Answer subscriptions to ``sync/`` topics with the current state, forever."""

@@ -128,19 +128,24 @@ class Broker:
     ) -> None:
         cache = PreviewCache()
         owners = OwnerCache(store)
-        subscriptions = Subscriptions(self.authenticator, owners)
         relay = PreviewRelay(
             sockets.preview_in,
             sockets.preview_out,
             cache,
             self.counters,
             self.authenticator,
-            subscriptions,
+            Subscriptions(self.authenticator, owners),
             sockets.renew_preview_out,
             self.metrics.count_frame,
         )
         publisher = EventPublisher(
-            sockets.events, self.envelopes, store, self.counters, self.clock.wall, subscriptions, sockets.renew_events
+            sockets.events,
+            self.envelopes,
+            store,
+            self.counters,
+            self.clock.wall,
+            Subscriptions(self.authenticator, owners),
+            sockets.renew_events,
         )
         known = await store.call(lambda opened: opened.engines.load())
         await store.call(lambda opened: opened.leases.extend_all())

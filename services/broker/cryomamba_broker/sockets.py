@@ -93,9 +93,9 @@ def bind_sockets(
     Raises
     ------
     InvalidRequestError
-        An endpoint can be reached from other machines and there are no keys, or it is not valid.
+        An endpoint can be reached from other machines and there are no keys, it is in use, or it is not valid.
     UnavailableError
-        An endpoint is in use.
+        This machine has no such address at the moment.
     """
     if authenticator.public_key is None:
         for field, endpoint in wanted.model_dump().items():
@@ -110,7 +110,7 @@ def bind_sockets(
         authenticator.secure(made[name], domain)
     monitors = {name: connections.watch(one) for name, one in made.items()}
     try:
-        bound = {name: _bind(one, getattr(wanted, name)) for name, one in made.items()}
+        bound = {name: bind(one, getattr(wanted, name)) for name, one in made.items()}
     except (InvalidRequestError, UnavailableError):
         for name, one in made.items():
             monitors[name].stop()
@@ -170,15 +170,16 @@ def _bind_again(one: zmq.Socket[Any], endpoint: str) -> None:
     """Bind to the address of a socket that was just closed; the system releases it after a moment."""
     for _ in range(_BIND_TRIES):
         try:
-            _bind(one, endpoint)
-        except UnavailableError:
+            bind(one, endpoint)
+        except InvalidRequestError:
             time.sleep(_BIND_PAUSE_S)
         else:
             return
-    _bind(one, endpoint)
+    bind(one, endpoint)
 
 
-def _bind(one: zmq.Socket[Any], endpoint: str) -> str:
+def bind(one: zmq.Socket[Any], endpoint: str) -> str:
+    """Bind a socket, and return where it is bound; see :func:`bind_sockets` for the errors."""
     # ZeroMQ binds to addresses, not to host names.
     numeric = endpoint.replace("tcp://localhost:", "tcp://127.0.0.1:")
     if numeric.startswith("tcp://["):
@@ -187,12 +188,17 @@ def _bind(one: zmq.Socket[Any], endpoint: str) -> str:
         _refuse_taken_ipc(numeric)
         one.bind(numeric)
     except (zmq.ZMQError, OSError) as error:
-        if error.errno in {zmq.EADDRINUSE, zmq.EADDRNOTAVAIL}:
-            raise UnavailableError(
+        if error.errno == zmq.EADDRINUSE:
+            raise InvalidRequestError(
                 f"{endpoint} is already in use.",
-                retryable=False,
                 hint="Another broker may be running. Stop it, or set CRYOMAMBA_BUS_JOBS, CRYOMAMBA_BUS_PREVIEW_IN, "
                 "CRYOMAMBA_BUS_PREVIEW_OUT and CRYOMAMBA_BUS_EVENTS to other ports.",
+            ) from None
+        if error.errno == zmq.EADDRNOTAVAIL:
+            raise UnavailableError(
+                f"The bus cannot be bound to {endpoint}: this machine has no such address.",
+                retryable=False,
+                hint="Check the network, or use tcp://127.0.0.1:PORT.",
             ) from None
         raise InvalidRequestError(
             f"The bus cannot be bound to {endpoint}: {error.strerror}.", hint="Use tcp://127.0.0.1:PORT or ipc://PATH."

@@ -17,6 +17,7 @@ from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
 from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.store_thread import StoreThread
+from cryomamba_broker.topic_count import TopicCount
 
 OWNERS_KEPT: Final = 10_000
 _SUBSCRIBE, _UNSUBSCRIBE = b"\x01", b"\x00"
@@ -70,6 +71,11 @@ class Subscriptions:
 
     def __init__(self, authenticator: BusAuthenticator, owners: OwnerCache) -> None:
         self._authenticator, self._owners = authenticator, owners
+        self._topics = TopicCount()
+
+    def clear(self) -> None:
+        """Forget the subscriptions of a socket that was replaced."""
+        self._topics.clear()
 
     @property
     def restricted(self) -> bool:
@@ -110,19 +116,22 @@ class Subscriptions:
         raw = frame.bytes[1:]
         if frame.bytes[:1] == _UNSUBSCRIBE:
             if self.restricted:
+                self._topics.remove(raw)
                 socket.setsockopt(zmq.UNSUBSCRIBE, raw)
             return None
         topic = _topic(frame)
         if self.restricted:
-            if not self._permitted(frame, topic):
+            visibility = self._authenticator.visibility(frame)
+            if visibility is None or not self._permitted(visibility, topic):
+                return None
+            if not self._topics.add(raw, visibility.owner):
                 return None
             socket.setsockopt(zmq.SUBSCRIBE, raw)
         return topic if topic is not None and topic.nonce is not None else None
 
-    def _permitted(self, frame: zmq.Frame, topic: Topic | None) -> bool:
-        visibility = self._authenticator.visibility(frame)
-        if visibility is None or visibility.is_everything:
-            return visibility is not None
+    def _permitted(self, visibility: Visibility, topic: Topic | None) -> bool:
+        if visibility.is_everything:
+            return True
         if topic is None:
             return False
         owner = topic.owner if topic.owner is not None else topic.job_id and self._owners.find(topic.job_id)

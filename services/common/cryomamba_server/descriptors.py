@@ -32,8 +32,9 @@ def descriptor_limit() -> int:
     """Return how many descriptors this process may have open now."""
     if sys.platform == "win32":
         return WANTED
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return WANTED if soft == resource.RLIM_INFINITY else soft
+    else:  # noqa: RET505
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return WANTED if soft == resource.RLIM_INFINITY else soft
 
 
 def connections_max() -> int:

@@ -7,38 +7,18 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
-from cryomamba.errors import InvalidRequestError
+from cryomamba.printable import json_text, printable
+from cryomamba.settings import parse_log_setting
 from cryomamba_server.log_context import ContextFilter
-
-LEVELS: Final = ("debug", "info", "warning", "error")
 
 # What a record has besides its fields, including what uvicorn adds.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _RESERVED: Final = _OWN | {"timestamp", "level", "service", "logger", "exception"}
-# Control characters, line and paragraph separators, marks that reorder text, and halves of surrogate pairs.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLAIN: Final = re.compile(r"[\w.:/@+*-]+")
 _TOKENS: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _SECRETS: Final = re.compile(r"(?i)\b(bearer\s+|(?:token|signature|secret|password|api[_-]?key)\s*[=:]\s*)[^\s&\"',;]+")
-
-
-def parse_log_setting(setting: str) -> tuple[str, Literal["text", "json"]]:
-    """Parse ``CRYOMAMBA_LOG``: a level, optionally followed by a comma and the format.
-
-    Raises
-    ------
-    InvalidRequestError
-        The level or the format is unknown.
-    """
-    level, _, log_format = (part.strip() for part in setting.lower().partition(","))
-    if level not in LEVELS or log_format not in {"", "text", "json"}:
-        raise InvalidRequestError(
-            f"CRYOMAMBA_LOG is '{setting}', which is not a valid level and format.",
-            hint=f"Use one of {', '.join(LEVELS)}, optionally followed by ',json' for JSON lines.",
-        )
-    return level, "json" if log_format == "json" else "text"
 
 
 def configure_logging(setting: str, *, service: str) -> None:
@@ -53,8 +33,8 @@ def configure_logging(setting: str, *, service: str) -> None:
 
     Raises
     ------
-    InvalidRequestError
-        The setting is not valid.
+    ValueError
+        The setting is not valid; :class:`~cryomamba.settings.Settings` accepts valid ones only.
     """
     level, log_format = parse_log_setting(setting)
     handler = logging.StreamHandler(sys.stderr)
@@ -84,11 +64,6 @@ def load_formatting(formatter: logging.Formatter) -> None:
     formatter.format(record)
 
 
-def escape_control_characters(text: str) -> str:
-    """Return a text with line breaks and other control characters escaped, so that it cannot forge a log line."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
 def redact_secrets(text: str) -> str:
     """Return a text with bearer tokens, signatures, passwords and keys redacted."""
     return _TOKENS.sub("***", _SECRETS.sub(r"\1***", text))
@@ -102,8 +77,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 def json_line(fields: dict[str, object]) -> str:
     """Return fields as one line of JSON, without secrets; control characters in it are escaped as JSON escapes them."""
     clean = {name: redact_secrets(value) if isinstance(value, str) else value for name, value in fields.items()}
-    text = json.dumps(clean, default=str, ensure_ascii=False)
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return json_text(clean, default=str)
 
 
 class TextFormatter(logging.Formatter):
@@ -118,7 +92,7 @@ class TextFormatter(logging.Formatter):
         message = super().formatMessage(record)
         named = [(name, str(value)) for name, value in fields_of(record).items()]
         listed = " ".join(f"{name}={_quoted(value)}" for name, value in named if not _says(message, value))
-        return escape_control_characters(message + (f" [{listed}]" if listed else ""))
+        return printable(message + (f" [{listed}]" if listed else ""))
 
     def formatException(self, ei: object) -> str:
         """Return a traceback with each line indented, so that none looks like a record."""
@@ -146,7 +120,7 @@ def _quoted(value: str) -> str:
 
 
 def _indented(text: str) -> str:
-    return "\n".join("    " + escape_control_characters(line) for line in text.split("\n"))
+    return "\n".join(f"    {printable(line)}" for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):

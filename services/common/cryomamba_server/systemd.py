@@ -21,20 +21,30 @@ ALIVE: Final = "WATCHDOG=1"
 def notify_systemd(state: str) -> None:
     """Send a state, such as :data:`READY`; errors are ignored, because a service works without systemd too."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if sys.platform != "linux" or address[:1] not in {"/", "@"}:
+    if address[:1] not in {"/", "@"}:
         return
     # A name in Linux's abstract namespace begins with a zero byte.
     path = f"\0{address[1:]}" if address.startswith("@") else address
     with contextlib.suppress(OSError):
-        _connection().sendto(state.encode(), path)
+        _send(state.encode(), path)
 
 
-@cache
-def _connection() -> socket.socket:
-    """Return the socket of this process, opened once: without a free descriptor the watchdog must still be fed."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    connection.setblocking(False)  # noqa: FBT003 (its only parameter)
-    return connection
+if sys.platform == "linux":
+
+    def _send(state: bytes, path: str) -> None:
+        _connection().sendto(state, path)
+
+    @cache
+    def _connection() -> socket.socket:
+        """Return the socket of this process, opened once: without a free descriptor the watchdog must still be fed."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        connection.setblocking(False)  # noqa: FBT003 (its only parameter)
+        return connection
+
+else:
+
+    def _send(state: bytes, path: str) -> None:
+        """Send nothing: only Linux has systemd."""
 
 
 def watchdog_interval_s() -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -91,9 +92,9 @@ def listen(host: str, port: int, *, guarded: bool = False) -> Listener:
     Raises
     ------
     InvalidRequestError
-        Other machines can reach the address, and there is no token key.
+        Other machines can reach the address, and there is no token key; or the port is in use or not allowed.
     UnavailableError
-        The address is in use or does not exist.
+        This machine has no such address at the moment.
     """
     if not guarded:
         require_loopback(host, variable="CRYOMAMBA_GATEWAY_HOST", keys="cryomamba tokens create NAME")
@@ -115,11 +116,12 @@ def listen(host: str, port: int, *, guarded: bool = False) -> Listener:
             listener.close()
             raise
     except OSError as error:
-        raise UnavailableError(
-            f"The gateway cannot listen on {host}:{port}: {error.strerror or error}.",
-            hint="Stop the program that uses the port, or choose another one with CRYOMAMBA_GATEWAY_PORT.",
-            retryable=False,
-        ) from None
+        message = f"The gateway cannot listen on {host}:{port}: {error.strerror or error}."
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            raise InvalidRequestError(
+                message, hint="Stop the program that uses the port, or choose another one with CRYOMAMBA_GATEWAY_PORT."
+            ) from None
+        raise UnavailableError(message, hint="Check the network and CRYOMAMBA_GATEWAY_HOST.", retryable=False) from None
     listener.setblocking(False)  # noqa: FBT003 (its only parameter)
     return listener
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cryomamba.errors import ErrorCode, InternalError
+from cryomamba.testing import DEADLINE_S
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 
 if TYPE_CHECKING:
@@ -76,3 +77,21 @@ def test_a_cancelled_task_stops_at_its_next_report_and_calls_nothing(
     wait_for(lambda: called)
     assert called == ["next"]
     assert not notifications.history.entries
+
+
+def test_a_task_that_outlives_its_runner_reports_to_nobody() -> None:
+    """A window may be gone before a thread is: what the thread reports then must not reach a deleted object."""
+    reports: list[object] = []
+    released = threading.Event()
+
+    def work(task: Task) -> None:
+        released.wait(DEADLINE_S)
+        task.progress(0.5)
+
+    task = Task("Waiting", work, reports.append, reports.append)
+    task.start()
+    task.detach()
+    released.set()
+    task.join(DEADLINE_S)
+    assert not task.is_alive()
+    assert reports == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
@@ -210,6 +211,35 @@ async def test_a_number_that_the_broker_has_not_given_yet_starts_anew(restored: 
         waiting.cancel()
         return
     assert watch.last == quiet.job.history[-1].n
+
+
+class DefectiveSource(QuietSource):
+    """The same, where the first requests for what was missed fail for a reason that no client expects."""
+
+    defects = 2
+
+    async def events_since(self, n: int) -> EventPage:
+        self.defects -= 1
+        if self.defects >= 0:
+            raise InternalError("Too many open files.")
+        return await super().events_since(n)
+
+
+async def test_a_defect_of_the_broker_does_not_end_a_watch_of_all() -> None:
+    """What was missed is asked for again until the broker has answered."""
+    source = DefectiveSource()
+    watch = AllWatch(source, since=COMPLETED.history[-1].n - 2)
+    watch.quiet_s = 0.01
+    seen: list[str] = []
+    async with contextlib.aclosing(watch.events()) as events:
+        async for event in events:
+            if isinstance(event, ConnectionEvent) and event.status == "connected":
+                source.job = COMPLETED
+            if isinstance(event, StateEvent):
+                seen.append(str(event.event.state))
+            if seen[-1:] == ["completed"]:
+                break
+    assert seen == ["running", "completed"]
 
 
 @pytest.mark.parametrize("connected", [False, True])

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.small_disk import small_disk
 
 from cryomamba.testing import FaultProxy, Stack
 from cryomamba.volumes import write_volume
+from cryomamba_server.descriptors import raise_descriptor_limit
 
 BUS_SOCKETS = ("jobs", "preview_in", "preview_out", "events")
 
@@ -29,15 +31,39 @@ def job_count() -> int:
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A stack that is not started yet, with short leases."""
-    with Stack(tmp_path / "home", roots=[tmp_path], env={"CRYOMAMBA_LEASE_S": "2"}) as stack:
+def watchers_per_job() -> int:
+    """How many more clients watch each job; ``CHAOS_WATCHERS`` sets it."""
+    return int(os.environ.get("CHAOS_WATCHERS", "2"))
+
+
+@pytest.fixture
+def exhausting() -> bool:
+    """Whether processes are stopped and run out of disk and descriptors too; ``CHAOS_EXHAUST=1`` sets it."""
+    return os.environ.get("CHAOS_EXHAUST", "") == "1"
+
+
+@pytest.fixture
+def disk(tmp_path: Path, job_count: int, *, exhausting: bool) -> Iterator[Path | None]:
+    """A file system with space for all jobs, which can be filled; None if it is not asked for or cannot be mounted."""
+    if not exhausting:
+        yield None
+        return
+    with small_disk(tmp_path / "disk", (64 + 3 * job_count) << 20) as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def stack(tmp_path: Path, disk: Path | None) -> Iterator[Stack]:
+    """A stack that is not started yet, with short leases (``CHAOS_LEASE_S``); its logs are on another disk."""
+    env = {"CRYOMAMBA_LEASE_S": os.environ.get("CHAOS_LEASE_S", "2"), "CRYOMAMBA_DISK_RESERVE": str(4 << 20)}
+    with Stack((disk or tmp_path) / "home", roots=[tmp_path], env=env, logs=tmp_path / "logs") as stack:
         yield stack
 
 
 @pytest.fixture
 def proxies(stack: Stack) -> Iterator[Mapping[str, FaultProxy]]:
     """A proxy before each socket of the broker and before the gateway; the services connect through them only."""
+    raise_descriptor_limit()
     with ExitStack() as context:
         running = {
             name: context.enter_context(FaultProxy("127.0.0.1", stack.ports[name]))

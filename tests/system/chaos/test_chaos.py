@@ -1,21 +1,22 @@
-"""Jobs while processes are killed and connections fail at random: nothing is lost, duplicated, changed or left over."""
+"""Jobs while processes, connections, disk and descriptors fail: nothing is lost, duplicated, changed or left over."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import pytest
+from tests.system.chaos.faults import Faults, Proxies
 
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.client.bus_transport import BusTransport
@@ -23,112 +24,18 @@ from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, UnavailableError
 from cryomamba.models.events import StateEvent
 from cryomamba.models.jobs import JobEvent, JobRecord, JobState
-from cryomamba.testing import FaultProxy, Stack, wait_until, wait_until_async
+from cryomamba.testing import DEADLINE_S, Stack, wait_until, wait_until_async
 from cryomamba.wire.requests import EventPage, EventsSince
 
 T = TypeVar("T")
-Proxies = Mapping[str, FaultProxy]
 Spec = dict[str, Any]
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 FINAL = {"job_completed", "job_failed", "job_cancelled"}
 RETRIES_MAX = 10
-RECOVERY_S = 30.0
-
-
-class Faults:
-    """Two threads, one that kills processes and one that disturbs connections; at the end all faults are undone.
-
-    A process is killed only after the services have recovered from the last kill and a job is running again, and then
-    after a random time of a few undisturbed jobs (`job_s` each). On a busy machine no job would ever end otherwise.
-    """
-
-    def __init__(self, stack: Stack, proxies: Proxies, seed: int, *, job_s: float) -> None:
-        self.done: Counter[str] = Counter()
-        self.killed: list[psutil.Process] = []
-        self._stack, self._proxies, self._job_s = stack, proxies, job_s
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._kill_repeatedly, args=(random.Random(seed),), name="killer"),
-            threading.Thread(target=self._disturb_repeatedly, args=(random.Random(seed + 1),), name="disturber"),
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _kill_repeatedly(self, chance: random.Random) -> None:
-        while not self._stop.wait(0.02):
-            victim, delay = chance.choice(["broker", "inference", "gateway", "child"]), chance.uniform(0.0, 2.5)
-            self._wait_for_a_job()
-            if self._stop.wait(delay * self._job_s):
-                return
-            if victim == "child":
-                self._kill_child(chance)
-            else:
-                self._kill_service(victim, chance)
-
-    def _wait_for_a_job(self) -> None:
-        until = time.monotonic() + RECOVERY_S
-        while not self._job_is_running() and time.monotonic() < until and not self._stop.wait(0.02):
-            pass
-
-    def _job_is_running(self) -> bool:
-        return any((self._stack.home / "work").glob("*/*"))
-
-    def _kill_service(self, service: str, chance: random.Random) -> None:
-        self.done[f"SIGKILL {service}"] += 1
-        self._note_children()
-        self._stack.kill(service)
-        self._stop.wait(chance.uniform(0.0, 1.0))
-        self._stack.start(service)  # type: ignore[arg-type]
-
-    def _kill_child(self, chance: random.Random) -> None:
-        children = self._note_children()
-        if children:
-            self.done["SIGKILL engine process"] += 1
-            with suppress(psutil.NoSuchProcess):
-                chance.choice(children).kill()
-
-    def _note_children(self) -> list[psutil.Process]:
-        found: list[psutil.Process] = []
-        with suppress(psutil.NoSuchProcess):
-            found = psutil.Process(self._stack.processes["inference"].pid).children(recursive=True)
-        self.killed += found
-        return found
-
-    def _disturb_repeatedly(self, chance: random.Random) -> None:
-        while not self._stop.wait(chance.uniform(0.2, 1.5)):
-            name = chance.choice(sorted(self._proxies))
-            kind = chance.choice(["cut", "delayed", "black hole", "open connections lost"])
-            # Some last longer than heartbeats and leases.
-            duration_s = chance.uniform(0.2, 1.5) if chance.random() < 0.85 else chance.uniform(6.0, 9.0)
-            delay_s = chance.uniform(0.01, 0.3)
-            self.done[f"{kind}: {name}"] += 1
-            proxy = self._proxies[name]
-            match kind:
-                case "cut":
-                    proxy.cut()
-                case "delayed":
-                    proxy.delay_s = delay_s
-                case "black hole":
-                    proxy.black_hole = True
-                case _:
-                    proxy.black_hole_open_connections()
-            self._stop.wait(duration_s)
-            proxy.restore()
-
-    def effects(self) -> dict[str, int]:
-        """Return how often each fault took effect, by fault and connection."""
-        proxies = sorted(self._proxies.items())
-        return {f"{effect}, {name}": n for name, proxy in proxies for effect, n in proxy.counts.items()}
+PAUSE_S = 0.05
+ANSWER_S = 4 * DEADLINE_S
 
 
 class Watched:
@@ -149,14 +56,31 @@ async def retry_until_answered(request: Callable[[], Awaitable[T]]) -> T:
             answers.append(await request())
         return bool(answers)
 
-    await wait_until_async(answered, what="an answer")
+    await wait_until_async(answered, timeout=ANSWER_S, what="an answer")
     return answers[0]
 
 
-async def follow(client: AsyncClient, seen: Watched) -> None:
+async def watch_to_end(client: AsyncClient, job_id: str, failed: Counter[str]) -> StateEvent | None:
+    """Watch a job until the watch ends by itself, and return the last state; after an error, begin again."""
+    while True:
+        last: StateEvent | None = None
+        try:
+            async for event in client.watch(job_id):
+                if isinstance(event, StateEvent):
+                    last = event
+        except UnavailableError as error:
+            failed[f"watches that ended: {error.code}"] += 1
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return last
+
+
+async def follow(client: AsyncClient, seen: Watched, failed: Counter[str]) -> None:
     """Watch a job to its end, and retry it whenever it fails with a retryable error."""
     while True:
-        state = await retry_until_answered(lambda: _last_state(client, seen))
+        state = await watch_to_end(client, seen.job_id, failed)
+        assert state is not None
+        assert state.record.state.final
         seen.finals.append(state.record)
         if state.record.state is not JobState.FAILED:
             return
@@ -167,24 +91,54 @@ async def follow(client: AsyncClient, seen: Watched) -> None:
             await retry_until_answered(lambda: client.retry(seen.job_id))
 
 
-async def _last_state(client: AsyncClient, seen: Watched) -> StateEvent:
-    last: StateEvent | None = None
-    async for event in client.watch(seen.job_id):
-        if isinstance(event, StateEvent):
-            last = event
-    assert last is not None
-    assert last.record.state.final
-    return last
+@dataclass(slots=True)
+class Watchers:
+    """Clients that watch a job to its next end, besides the one that submitted it.
+
+    Attributes
+    ----------
+    clients : sequence of AsyncClient
+        They take turns.
+    per_job : int
+    ended : int
+        Watches that saw a final state.
+    failed : Counter of str
+        Errors with which watches ended; such a watch is begun again.
+    missed : list of str
+        Jobs of watches that ended by themselves without a final state. There must be none.
+    """
+
+    clients: Sequence[AsyncClient]
+    per_job: int
+    ended: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    missed: list[str] = field(default_factory=list)
+
+    async def watch(self, number: int, job_id: str) -> None:
+        """Watch a job until its end was seen; with the client of this number."""
+        last = await watch_to_end(self.clients[number % len(self.clients)], job_id, self.failed)
+        if last is not None and last.record.state.final:
+            self.ended += 1
+        else:
+            self.missed.append(job_id)
 
 
-async def run_job(client: AsyncClient, seen: Watched, key: str, *, cancel: bool) -> None:
+async def run_job(client: AsyncClient, seen: Watched, key: str, watchers: Watchers, *, cancel: bool) -> None:
     """Submit a job, watch it, and cancel it if asked."""
     record = await retry_until_answered(lambda: client.submit(**seen.spec, client_key=key))
     seen.job_id = record.job_id
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(watchers.per_job):
+            tasks.create_task(watchers.watch(number, seen.job_id))
+        tasks.create_task(follow_or_cancel(client, seen, watchers.failed, cancel=cancel))
+
+
+async def follow_or_cancel(client: AsyncClient, seen: Watched, failed: Counter[str], *, cancel: bool) -> None:
+    """Follow a job to its end, after cancelling it if asked."""
     if cancel:
         with suppress(ConflictError):
             await retry_until_answered(lambda: client.cancel(seen.job_id))
-    await follow(client, seen)
+    await follow(client, seen, failed)
 
 
 async def collect_ends(client: AsyncClient, finals: dict[int, str]) -> None:
@@ -274,6 +228,9 @@ async def test_chaos_loses_nothing(
     volumes: list[Path],
     seed: int,
     job_count: int,
+    watchers_per_job: int,
+    disk: Path | None,
+    exhausting: bool,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -288,22 +245,27 @@ async def test_chaos_loses_nothing(
     ends_seen: list[dict[int, str]] = [{}, {}]
     async with bus_client(proxies) as by_bus, await aconnect(f"http://127.0.0.1:{proxies['gateway'].port}") as by_http:
         clients = (by_bus, by_http)
+        watchers = Watchers(clients, watchers_per_job)
         async with collecting(zip(clients, ends_seen, strict=True)):
             started = time.monotonic()
             expected = await references(stack, specs)
             job_s = (time.monotonic() - started) / len(specs)
-            with Faults(stack, proxies, seed, job_s=job_s) as faults:
+            with Faults(stack, proxies, disk, seed, job_s=job_s, exhausting=exhausting) as faults:
                 started = time.monotonic()
                 async with asyncio.TaskGroup() as tasks:
                     for number, seen in enumerate(watched):
                         cancel = chance.random() < 0.06
-                        tasks.create_task(run_job(clients[number % 2], seen, f"chaos-{number}", cancel=cancel))
+                        work = run_job(clients[number % 2], seen, f"chaos-{number}", watchers, cancel=cancel)
+                        tasks.create_task(work)
                 took = time.monotonic() - started
             events = await retry_until_answered(lambda: all_events(by_bus))
             ends = {event.n: str(event.type) for history in events.values() for event in history if event.state.final}
             for finals in ends_seen:
                 await wait_until_async(same(finals, ends), what="the events of all ends")
         records = [await by_bus.record(seen.job_id) for seen in watched]
+    show({"watches that saw the end": watchers.ended, **watchers.failed})
+    assert watchers.missed == []
+    assert watchers.ended == job_count * watchers_per_job
     assert len(events) == job_count + len(specs)
     for history in events.values():
         check_history(history)

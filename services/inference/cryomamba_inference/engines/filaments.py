@@ -33,6 +33,7 @@ from cryomamba_inference.filters.filaments.model import (
     traced_scores,
 )
 from cryomamba_inference.filters.filaments.tracing import trace
+from cryomamba_inference.network.density import raw_scale
 from cryomamba_inference.network.node_map import NodeMap
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
@@ -149,7 +150,10 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         lines = {sign: LineMap.empty(densities, sign, context.scratch) for sign in _SIGNS[self.parameters.contrast]}
         team = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            team.run(resample_tasks(context.read, (grid, nodes)), lambda _: context.report_progress(0.1))
+            # Whatever the offset and range of the file, the filters see numbers of moderate size.
+            raw = raw_scale(context.read, context.shape)
+            resampling = resample_tasks(lambda box: raw.apply(context.read(box)), (grid, nodes))
+            team.run(resampling, lambda _: context.report_progress(0.1))
             correct_background(nodes, padding.array, team)
             model = learn_model(nodes, grid, diameter_A=diameter)
             tasks = response_tasks(model, nodes, lines)

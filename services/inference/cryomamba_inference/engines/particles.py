@@ -26,6 +26,7 @@ from cryomamba_inference.filters.particles.model import (
     find_threshold,
     make_filter,
 )
+from cryomamba_inference.network.density import raw_scale
 from cryomamba_inference.network.node_map import NodeMap
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
@@ -121,7 +122,9 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         fields = Fields(maps[0].array, maps[1].array)
         team = ThreadTeam(context.threads, context.compute_slot)
         with one_thread():
-            resampling = resample_tasks(context.read, (grid, fields.nodes))
+            # Whatever the offset and range of the file, the filters see numbers of moderate size.
+            raw = raw_scale(context.read, context.shape)
+            resampling = resample_tasks(lambda box: raw.apply(context.read(box)), (grid, fields.nodes))
             team.run(resampling, lambda _: context.report_progress(0.2))
             correct_background(fields.nodes, padding.array, team)
             blobs = make_filter(fields.nodes, grid, diameter_A=diameter, min_distance_A=min_distance_A)
