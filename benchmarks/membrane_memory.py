@@ -2,14 +2,16 @@
 
 The service's computing child and two processes of its own segment float32 files that are full of membranes (a phantom
 repeated in all directions), measure the mask and write all files of the job. Every 10 ms the kernel is asked for the
-anonymous memory of all of them; the table shows the peaks in MB. The limit is 1000 MB for all together at any depth.
-The bytes of the file stand beside. ``python -m benchmarks.membrane_memory ENGINE DEPTH`` measures one row.
+anonymous memory of all of them; the table shows the peaks in MB. The target is 1000 MB for all together at any depth.
+The bytes of the file stand beside.
+
+``python -m benchmarks.membrane_memory membrane 128`` measures one row; ``--side 256`` is a quick trial.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,13 @@ from cryomamba.geometry import Shape
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import write_volume
 
-SIDE = 1024
 CASES: tuple[tuple[str, dict[str, Any], tuple[int, ...]], ...] = (
     ("threshold", {}, (128, 512, 1024)),
     ("membrane", {}, (128, 512, 1024)),
     ("particles", {"diameter_A": 150.0}, (128, 512)),
     ("filaments", {"diameter_A": 250.0}, (128, 512)),
 )
-LIMIT_MB = 1000
+TARGET_MB = 1000
 BLOCK = (64, 256, 256)
 
 
@@ -38,29 +39,35 @@ def write_file(path: Path, shape: Shape) -> None:
     write_volume(path, (slab for _ in range(shape[0] // BLOCK[0])), 10.0, shape=shape)
 
 
-def row(folder: Path, engine: str, params: dict[str, Any], depth: int) -> str:
-    shape = (depth, SIDE, SIDE)
+def row(folder: Path, engine: str, params: dict[str, Any], shape: Shape) -> str:
+    depth = shape[0]
     path = folder / f"{depth}.mrc"
     write_file(path, shape)
     peaks, seconds = asyncio.run(measure_engine(folder, path, shape, 2, engine, params))
     numbers = (path.stat().st_size, peaks.child.anonymous, peaks.worker.anonymous, peaks.together)
     path.unlink()
     return (
-        f"{engine:<12}{f'{depth} × {SIDE} × {SIDE}':<18}"
+        f"{engine:<12}{' × '.join(map(str, shape)):<18}"
         + "".join(f"{n / 1e6:>8.0f}" for n in numbers)
         + f"{seconds:>7.0f}"
     )
 
 
 def main() -> None:
-    chosen = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("engine", nargs="?", choices=[engine for engine, *_ in CASES], help="all if not given")
+    parser.add_argument("depth", nargs="*", type=int, help="voxels along z, multiples of 64")
+    parser.add_argument(
+        "--side", type=int, default=1024, help="along y and x, a multiple of 256 (default: %(default)s)"
+    )
+    given = parser.parse_args()
     heads = "".join(f"{head:>8}" for head in ("file", "child", "worker", "all")) + f"{'s':>7}"
-    print(f"{'engine':<12}{'voxels':<18}{heads}   (target for all {LIMIT_MB} MB)")
+    print(f"{'engine':<12}{'voxels':<18}{heads}   (target for all {TARGET_MB} MB)")
     with tempfile.TemporaryDirectory() as folder:
         for engine, params, depths in CASES:
-            for depth in depths:
-                if not chosen or chosen == [engine, str(depth)]:
-                    print(row(Path(folder), engine, params, depth), flush=True)
+            if given.engine in (None, engine):
+                for depth in given.depth or depths:
+                    print(row(Path(folder), engine, params, (depth, given.side, given.side)), flush=True)
 
 
 if __name__ == "__main__":

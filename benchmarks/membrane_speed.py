@@ -1,16 +1,19 @@
-"""Time of the engine 'membrane' against a baseline SciPy script with the same filters, on the same file.
+"""Time of the engine 'membrane' against a plain SciPy script, on the same file.
 
 A 512³ float32 phantom at 10 Å. The script (`peers/baseline_plate_filter.py`) works on the whole volume in memory with
 two threads, once for either contrast, because it cannot decide; the engine does all that a job does: statistics, coarse
-preview, scores on disk, hysteresis, a mask file.
+preview, plate maps, contrast, network, scores on disk, hysteresis, a mask file.
 Its processes have done a job before, as those of a service have. One process stands for one core: it has one thread for
-everything. Rounds are paired and the script goes first and last by turns. Of each stage the table has the seconds it
-took and, behind the stroke, those that all cores together were busy with it; the first look of two processes is made
-beside the stages after it.
+everything. Rounds are paired, and the script goes first and last by turns. Of each stage the table has the seconds it
+took and, behind the stroke, those that all cores together were busy with it; with two processes the coarse preview is
+computed beside the stages after it.
+
+``python -m benchmarks.membrane_speed --side 96 --rounds 1`` is a quick trial of the program itself.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import statistics
 import tempfile
@@ -27,10 +30,8 @@ from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.runner import Control, Task, run_task
 
-SIDE = 512
 VOXEL_A = 10.0
-ROUNDS = 2
-LIMIT = 1.0
+TARGET = 1.0
 
 
 class Stages:
@@ -67,9 +68,9 @@ def cpu_seconds() -> float:
     return float(sum(each.user + each.system for each in times))
 
 
-def write_phantom(path: Path) -> None:
-    phantom = synthesize(PhantomSpec(shape=(SIDE, SIDE, SIDE), voxel_size_A=VOXEL_A, noise=1.0))
-    write_volume(path, iter((phantom.density,)), phantom.voxel_size_A, shape=(SIDE, SIDE, SIDE))
+def write_phantom(path: Path, side: int) -> None:
+    phantom = synthesize(PhantomSpec(shape=(side, side, side), voxel_size_A=VOXEL_A, noise=1.0))
+    write_volume(path, iter((phantom.density,)), phantom.voxel_size_A, shape=(side, side, side))
 
 
 def engine_time(path: Path, executor: TileExecutor) -> tuple[float, Stages]:
@@ -92,14 +93,18 @@ def plain_time(path: Path) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=512, help="voxels along each axis (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="(default: %(default)s)")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "phantom.mrc"
-        write_phantom(path)
+        write_phantom(path, given.side)
         executors = {processes: open_executor(processes) for processes in (1, 2)}
         for executor in executors.values():
             engine_time(path, executor)
         pairs, single, first = [], [], []
-        for turn in range(ROUNDS):
+        for turn in range(given.rounds):
             plain = plain_time(path) if turn % 2 == 0 else 0.0
             two, spread = engine_time(path, executors[2])
             plain = plain or plain_time(path)
@@ -108,15 +113,15 @@ def main() -> None:
             first.append(spread.first_preview)
             single.append(one)
             print(
-                f"plain script {plain:6.1f} s   membrane {two:6.1f} s   ratio {two / plain:.2f}   (target {LIMIT})   "
-                f"one process {one:6.1f} s   two against one {one / two:.2f}"
+                f"plain script {plain:6.1f} s   membrane {two:6.1f} s   ratio {two / plain:.2f}   "
+                f"(target {TARGET:g})   one process {one:6.1f} s   two against one {one / two:.2f}"
             )
         for executor in executors.values():
             executor.close()
         ratio = statistics.median(two / plain for plain, two in pairs)
         speedup = statistics.median(one / two for one, (_, two) in zip(single, pairs, strict=True))
-        plain, two = (statistics.median(times) / SIDE**3 * 1e6 for times in zip(*pairs, strict=True))
-        print(f"median ratio {ratio:.2f}; seconds per million voxels: baseline {plain:.3f}, membrane {two:.3f}")
+        plain, two = (statistics.median(times) / given.side**3 * 1e6 for times in zip(*pairs, strict=True))
+        print(f"median ratio {ratio:.2f}; seconds per million voxels: plain script {plain:.3f}, membrane {two:.3f}")
         print(f"first whole-volume preview after {statistics.median(first):.1f} s (target 2)")
         print(f"two processes against one: {speedup:.2f} times (target 1.8)")
         print(f"{'stage, last round':<24}{'one process':>18}{'two processes':>18}")

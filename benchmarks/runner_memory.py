@@ -74,8 +74,8 @@ def watching(pid: int) -> Iterator[Peaks]:
     def sample() -> None:
         process = psutil.Process(pid)
         while not ended.wait(INTERVAL_S):
-            family = [child.pid for child in process.children(recursive=True)]
             try:
+                family = [child.pid for child in process.children(recursive=True)]
                 anonymous = peaks.child.take(pid) + sum(workers[member].take(member) for member in family)
             except (OSError, psutil.Error):
                 continue
@@ -112,7 +112,8 @@ def order(path: Path, shape: Shape, folder: Path, engine: str, params: dict[str,
         created_at=now,
         updated_at=now,
     )
-    return {"job": record.model_dump(mode="json"), "attempt": 1, "focus": None, "folder": str(folder)}
+    about = {"log_fields": {"job_id": record.job_id}, "trace": {"request_id": "bench"}}
+    return {"job": record.model_dump(mode="json"), "attempt": 1, "focus": None, "folder": str(folder), **about}
 
 
 async def measure_engine(

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba_inference.network.density import map_scales
+from cryomamba_inference.network.model import Structure
 from cryomamba_inference.network.sheets import BANKS, half, normalized_sheets
-from training.fields import Field
+from training.fields import Field, Mask
 from training.imaging import Camera
-from training.scenes import Class, make_scene
+from training.scenes import make_scene
 
 SIDE = 128  # nodes of a scene
 CROP = 96  # nodes of a box: the middle of a scene, away from what the Fourier transform wraps around
@@ -65,19 +66,20 @@ def make_boxes(seed: int, camera: Camera) -> Iterator[Box]:
     small = (slice(None), *(slice(first // 2, (first + CROP) // 2),) * 3)
     for _ in range(IMAGES):
         image, padding = camera.image(rng, scene.density, scene.step_A)
-        classes = scene.classes if padding is None else np.where(padding, Class.BACKGROUND, scene.classes)
+        padding = np.zeros(image.shape, np.bool_) if padding is None else padding
+        classes = np.where(padding, Structure.BACKGROUND, scene.classes)
         if rng.random() < INVERTED:
-            image, classes = -image, np.full_like(classes, Class.BACKGROUND)
+            image, classes = -image, np.full_like(classes, Structure.BACKGROUND)
         density = image[middle].astype(np.float16)
-        yield Box(density, classes[middle].astype(np.uint8), _sheets(image)[small].astype(np.float16))
+        yield Box(density, classes[middle].astype(np.uint8), _sheets(image, padding)[small].astype(np.float16))
 
 
-def _sheets(image: Field) -> Field:
+def _sheets(image: Field, padding: Mask) -> Field:
     """Return the normalized plate maps of a scene, which is periodic."""
     field = half(image)
     whole = (slice(None),) * 3
     maps = np.stack([found for bank in BANKS for found in bank.extremes(field, whole)])
-    return normalized_sheets(maps, map_scales(maps, image))
+    return normalized_sheets(maps, map_scales(maps, padding))
 
 
 def main() -> None:

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cryomamba_inference.network.model import Structure
 from cryomamba_inference.network.sheets import MAPS
 from training.network import Network
-from training.scenes import Class
 
 SMALL = 256  # values of an array that is not worth storing as float16
+TOLERANCE = 1e-4  # of probabilities
 
 
 class Probabilities(nn.Module):
@@ -26,8 +28,10 @@ class Probabilities(nn.Module):
         self.network = network
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the probabilities."""
-        return self.network.scores(inputs).reshape(1, len(Class), 8, -1).softmax(1)
+        """Return the probabilities; ONNX Runtime's own softmax takes a quarter of the time of the whole network."""
+        scores = self.network.scores(inputs).reshape(1, len(Structure), 8, -1)
+        powers = (scores - scores.amax(1, keepdim=True)).exp()
+        return powers / powers.sum(1, keepdim=True)
 
 
 def write_onnx(weights: dict[str, Tensor], path: Path) -> None:
@@ -47,6 +51,7 @@ def write_onnx(weights: dict[str, Tensor], path: Path) -> None:
         dynamic_axes=axes,
         opset_version=17,
     )
+    _check(path, network)
     _halve(path)
 
 
@@ -56,6 +61,17 @@ def _fuse(module: nn.Module) -> None:
             setattr(module, name, nn.Sequential(fuse_conv_bn_eval(child[0], child[1]), child[2]))
         else:
             _fuse(child)
+
+
+def _check(path: Path, network: Network) -> None:
+    """Raise `ValueError` unless the file gives the probabilities of the network."""
+    inputs = torch.randn(1, 8 + MAPS, 16, 24, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = network.scores(inputs).reshape(1, len(Structure), 8, -1).softmax(1).numpy()
+    (found,) = onnxruntime.InferenceSession(path).run(None, {"inputs": inputs.numpy()})
+    largest = float(np.abs(found - expected).max())
+    if not largest < TOLERANCE:
+        raise ValueError(f"The probabilities of {path} differ by up to {largest:.2g} from those of the network.")
 
 
 def _halve(path: Path) -> None:

@@ -55,3 +55,8 @@ def unit_vector(rng: np.random.Generator) -> Field:
     """Return a random direction."""
     v = rng.standard_normal(3)
     return np.asarray(v / np.linalg.norm(v), np.float32)
+
+
+def gauss(s: Field, width: float) -> Field:
+    """Return a Gaussian of unit height."""
+    return np.exp(np.float32(-0.5 / width**2) * s * s, dtype=np.float32)

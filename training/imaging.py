@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from cryomamba_inference.filters.common.background import remove_gradients
+from cryomamba_inference.volume_preparation.background import remove_gradients
 from training.fields import Field, smooth_field
 
 WAVELENGTH_A = 0.0197  # of electrons at 300 kV

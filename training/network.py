@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cryomamba_inference.network.model import Structure
 from cryomamba_inference.network.sheets import MAPS
-from training.scenes import Class
 
 WIDTHS = (16, 32, 64, 96)  # channels at 2, 4, 8 and 16 nodes
 
@@ -57,7 +57,7 @@ class Network(nn.Module):
                 self.down.append(halving(width, wider))
                 self.up.append(nn.ConvTranspose3d(wider, width, 2, stride=2))
                 self.decode.append(block(width, width))
-        self.last = nn.Conv3d(widths[0], 8 * len(Class), 1)
+        self.last = nn.Conv3d(widths[0], 8 * len(Structure), 1)
 
     def forward(self, volume: Tensor, maps: Tensor) -> Tensor:
         """Return the scores (b, classes, z, y, x) of volumes (b, 1, z, y, x), sides a multiple of 16."""

@@ -20,7 +20,7 @@ from cryomamba.models.jobs import SubmitRequest
 from cryomamba.volumes import write_volume
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.local import LocalRunner
-from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.volume_preparation.node_map import NodeMap
 
 SHAPE = (24, 32, 40)
 

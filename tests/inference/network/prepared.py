@@ -12,8 +12,8 @@ import numpy.typing as npt
 from cryomamba.engines.api import Slices, Tile, VolumeContext
 from cryomamba.geometry import Shape, Spacing
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
-from cryomamba_inference.network.grid import WorkingGrid
 from cryomamba_inference.network.model import STEP_A
+from cryomamba_inference.volume_preparation.grid import WorkingGrid
 
 Scores = npt.NDArray[np.uint8]
 

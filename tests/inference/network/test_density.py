@@ -7,15 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from cryomamba_inference.network import density as density_module
-from cryomamba_inference.network.density import (
-    LIMIT,
-    Scale,
-    find_padding,
-    map_scales,
-    node_scale,
-    normalized,
-    raw_scale,
-)
+from cryomamba_inference.network.density import LIMIT, Scale, map_scales, node_scale, normalized, raw_scale
+from cryomamba_inference.volume_preparation.padding import find_padding
 
 Field = npt.NDArray[np.float32]
 
@@ -24,11 +17,18 @@ def noise(shape: tuple[int, int, int] = (20, 40, 40), seed: int = 1) -> Field:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def padding_of(nodes: Field) -> npt.NDArray[np.bool_]:
+    padding = np.zeros(nodes.shape, np.bool_)
+    find_padding(nodes, padding)
+    return padding
+
+
 def scaled(data: npt.NDArray[np.floating]) -> Field:
     """Return a volume after both changes of scale."""
     volume = data.astype(np.float32)
     nodes = raw_scale(lambda where: volume[where], volume.shape).apply(volume)
-    return normalized(nodes, node_scale(nodes), 1)
+    padding = padding_of(nodes)
+    return normalized(nodes, padding, node_scale(nodes, padding), 1)
 
 
 @pytest.mark.parametrize(("level", "deviation"), [(0.0, 1.0), (32768.0, 0.1), (-1e6, 50.0), (0.0, 1e-9), (0.0, 2e37)])
@@ -52,7 +52,7 @@ def test_a_few_enormous_values_cost_nothing() -> None:
     hot = np.random.default_rng(2).random(data.shape) < 1e-3
     field = scaled(np.where(hot, 3e38, data))
     assert np.isfinite(field).all()
-    assert (field[hot & ~find_padding(data)] == LIMIT).all()
+    assert (field[hot] == LIMIT).all()
     assert field[~hot].std() == pytest.approx(1, abs=0.05)
 
 
@@ -70,21 +70,16 @@ def test_padding_is_found_and_left_out(value: float) -> None:
     assert not field[:, :7].any()
 
 
-def test_noise_has_no_padding() -> None:
-    """Nothing in noise is padding, nor in a slope."""
-    assert not find_padding(noise()).any()
-    assert not find_padding(np.linspace(0, 1, 8 * 9 * 10, dtype=np.float32).reshape(8, 9, 10)).any()
-
-
 def test_the_sample_represents_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a large volume that is almost empty above and below, as around a lamella, the middle counts."""
     monkeypatch.setattr(density_module, "_SAMPLE_NODES", 1000)
     data = noise((120, 30, 30))
     data[:18] *= 0.01
     data[-18:] *= 0.01
-    assert node_scale(data).deviation > 0.3
+    nothing = np.zeros(data.shape, np.bool_)
+    assert node_scale(data, nothing).deviation > 0.3
     maps = np.stack([data[::2, ::2, ::2], 2 * data[::2, ::2, ::2]])
-    one, two = map_scales(maps, data)
+    one, two = map_scales(maps, nothing)
     assert one.deviation > 0.3
     assert two.deviation == pytest.approx(2 * one.deviation)
 
@@ -92,4 +87,5 @@ def test_the_sample_represents_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_sign_inverts_densities() -> None:
     """Dark matter taken as dark is what bright matter is taken as bright."""
     data = noise()
-    np.testing.assert_array_equal(normalized(data, Scale(0.5, 2.0), -1), -normalized(data, Scale(0.5, 2.0), 1))
+    one, other = (normalized(data, padding_of(data), Scale(0.5, 2.0), sign) for sign in (-1, 1))
+    np.testing.assert_array_equal(one, -other)

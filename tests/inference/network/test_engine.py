@@ -14,8 +14,8 @@ from tests.inference.network.prepared import prepared, scores_of
 from cryomamba.engines.api import VolumeContext
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
-from cryomamba_inference.network import node_map
 from cryomamba_inference.network.engine import NetworkEngine
+from cryomamba_inference.volume_preparation import node_map
 
 SHAPE = (48, 96, 96)
 ENGINES: list[NetworkEngine[Any]] = [MembraneEngine(MembraneParameters())]

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 from scipy.special import eval_legendre
 
-from cryomamba_inference.network.plates import ORDER, ORIENTATIONS, PlateBank, hemisphere_directions
+from cryomamba_inference.directions import hemisphere_directions
+from cryomamba_inference.network.plates import ORDER, ORIENTATIONS, PlateBank
 
 WHOLE = (slice(None),) * 3
 Field = npt.NDArray[np.float32]

@@ -55,6 +55,15 @@ def test_a_family_is_repeatable(family: str, phantoms: dict[str, Phantom]) -> No
     assert not np.array_equal(again.ground_truth, other.ground_truth)
 
 
+@pytest.mark.parametrize("family", ["folds", "lamella"])
+def test_folds_are_in_small_boxes_too(family: str) -> None:
+    """A box of 60 × 96 × 96 nm has membrane in it, whatever the seed."""
+    bare = {"crowding": 0.0, "particles": 0, "filaments": 0}
+    for seed in range(4):
+        phantom = clean_phantom(small(family, shape=(30, 48, 48), seed=seed, **bare))
+        assert (phantom.ground_truth == 1).mean() > 0.03, seed
+
+
 def test_hidden_membrane_is_membrane_whose_normal_is_in_the_wedge(phantoms: dict[str, Phantom]) -> None:
     """Hidden voxels are part of the truth, and there are none without a missing wedge."""
     phantom = phantoms["gyroid"]

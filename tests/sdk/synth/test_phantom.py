@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cryomamba.synth import LABELS, MaskScore, PhantomSpec, score_mask, score_thresholds, synthesize
+from cryomamba.synth.imaging import measured_region
 from cryomamba.synth.placement import place_objects
 from cryomamba.synth.surfaces import Sheet, Vesicle, distance
 from cryomamba.synth.wedge import apply_wedge
@@ -131,6 +132,48 @@ def test_particles_and_filaments_are_labelled_where_they_are_said_to_be() -> Non
     centres = np.rint(phantom.particles_A / 10).astype(int)
     assert (phantom.ground_truth[tuple(centres.T)] == 2).all()
     assert (phantom.ground_truth == 3).sum() > 1000
+
+
+def small(**settings: Any) -> PhantomSpec:
+    return PhantomSpec(shape=(24, 40, 40), voxel_size_A=16.0, seed=2, noise=0.0, max_tilt_deg=None, **settings)
+
+
+def test_a_cropped_phantom_has_the_same_content_on_the_same_grid() -> None:
+    """Imaged on a grid twice as fine and cropped in Fourier space, a phantom keeps labels, positions and structures."""
+    plain, cropped = synthesize(small()), synthesize(small(crop=2))
+    assert cropped.density.shape == plain.density.shape
+    assert cropped.voxel_size_A == plain.voxel_size_A
+    np.testing.assert_array_equal(cropped.ground_truth, plain.ground_truth)
+    np.testing.assert_array_equal(cropped.particles_A, plain.particles_A)
+    assert not np.array_equal(cropped.density, plain.density)
+    shifted = [np.roll(cropped.density, shift, axis=2).ravel() for shift in (-1, 0, 1)]
+    left, here, right = (np.corrcoef(one, plain.density.ravel())[0, 1] for one in shifted)
+    assert here > max(left, right) + 0.05
+    assert left == pytest.approx(right, abs=0.03)
+
+
+def test_given_labels_are_cropped_too() -> None:
+    """With labels of a person, the membrane is where these are, also when it was imaged on the finer grid."""
+    labels = np.zeros((24, 40, 40), np.uint8)
+    labels[11:14, 5:35, 5:35] = 1
+    bare = {"crowding": 0.0, "particles": 0, "fiducials": 0, "lamella": 1.0}
+    phantom = synthesize(small(crop=2, **bare), labels)
+    np.testing.assert_array_equal(phantom.ground_truth == 1, labels == 1)
+    planes = -phantom.density[:, 10:30, 10:30].mean(axis=(1, 2))
+    assert planes[11:14].min() > 3 * np.abs(planes[[8, 16]]).max()
+
+
+def test_padding_has_no_labels_and_changes_nothing_else() -> None:
+    """What padding covers is constant and not in the ground truth; the rest is as without it."""
+    plain, padded = synthesize(small()), synthesize(small(padding=(0.2, 0.0, 0.1), corners_deg=15.0, padding_value=2.0))
+    measured = measured_region((24, 40, 40), padded.spec)
+    assert 0.3 < measured.mean() < 0.9
+    assert not padded.ground_truth[~measured].any()
+    assert not padded.membrane_in_wedge[~measured].any()
+    assert np.unique(padded.density[~measured]).size == 1
+    np.testing.assert_array_equal(padded.ground_truth[measured], plain.ground_truth[measured])
+    np.testing.assert_array_equal(padded.density[measured], plain.density[measured])
+    assert plain.ground_truth[~measured].any()
 
 
 def test_score_counts_what_it_says() -> None:

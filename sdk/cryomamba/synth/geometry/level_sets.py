@@ -51,7 +51,13 @@ def folds(spec: PhantomSpec, rng: np.random.Generator) -> list[Membrane]:
     height = per_angstrom(height + 40 * lattice.noise(500, rng))
     span = float(np.abs(normal) @ extent)
     count = max(2, round(span / 650))
-    levels = np.sort(rng.uniform(-0.4, 0.4, count)) * span
+    # Evenly among the heights that there are in the specimen, so that a small box has its share of membrane too.
+    ends = zip(*spec.slab_A, strict=True)
+    filled = [
+        (low <= axis.ravel()) & (axis.ravel() <= high) for axis, (low, high) in zip(lattice.axes, ends, strict=True)
+    ]
+    heights = height[np.ix_(*filled)]
+    levels = np.quantile(heights, 0.08 + 0.84 * (np.arange(count) + rng.uniform(0.15, 0.85, count)) / count)
     levels = levels[np.diff(levels, prepend=-np.inf) > 2 * _APART_A]
     budded = rng.integers(len(levels))
     fields = [height - np.float32(level) for level in levels]

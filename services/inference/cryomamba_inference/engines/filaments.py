@@ -14,9 +14,6 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, empty_picks
-from cryomamba_inference.filters.common.background import correct_background
-from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
-from cryomamba_inference.filters.common.padding import clear_padding
 from cryomamba_inference.filters.common.rasterize import rasterize
 from cryomamba_inference.filters.filaments.centreline_meanshift import shift_to_centreline
 from cryomamba_inference.filters.filaments.model import (
@@ -34,8 +31,11 @@ from cryomamba_inference.filters.filaments.model import (
 )
 from cryomamba_inference.filters.filaments.tracing import trace
 from cryomamba_inference.network.density import raw_scale
-from cryomamba_inference.network.node_map import NodeMap
 from cryomamba_inference.threads import ThreadTeam, one_thread
+from cryomamba_inference.volume_preparation.background import correct_background
+from cryomamba_inference.volume_preparation.grid import TRIANGLE, WorkingGrid
+from cryomamba_inference.volume_preparation.node_map import NodeMap
+from cryomamba_inference.volume_preparation.padding import clear_padding
 
 _VOXELS_PER_DIAMETER = 2.0  # minimum
 _SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}
@@ -125,7 +125,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
 
     def __init__(self, parameters: FilamentsParameters) -> None:
         super().__init__(parameters)
-        self._grid: CoarseGrid | None = None
+        self._grid: WorkingGrid | None = None
         self._found: tuple[FilamentModel, NodeMap] | None = None
         self._thresholds = (255, 255)
 
@@ -143,7 +143,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
                 code=ErrorCode.INVALID_PARAMETERS,
                 hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å. Check the voxel size.",
             )
-        grid = CoarseGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        grid = WorkingGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER), TRIANGLE)
         densities = NodeMap(grid.node_shape, context.scratch)
         padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
         nodes = densities.array
@@ -152,7 +152,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         with one_thread():
             # Whatever the offset and range of the file, the filters see numbers of moderate size.
             raw = raw_scale(context.read, context.shape)
-            resampling = resample_tasks(lambda box: raw.apply(context.read(box)), (grid, nodes))
+            resampling = grid.resample_tasks(context.read, raw.apply, nodes)
             team.run(resampling, lambda _: context.report_progress(0.1))
             correct_background(nodes, padding.array, team)
             model = learn_model(nodes, grid, diameter_A=diameter)
@@ -236,7 +236,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         return LENGTH_DIAMETERS * self.parameters.diameter_A if given is None else given
 
     @property
-    def _prepared(self) -> tuple[CoarseGrid, FilamentModel, Points]:
+    def _prepared(self) -> tuple[WorkingGrid, FilamentModel, Points]:
         if self._grid is None or self._found is None:
             raise RuntimeError("call prepare() first")
         model, stored = self._found

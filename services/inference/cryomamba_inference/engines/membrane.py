@@ -15,7 +15,7 @@ from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
 from cryomamba_inference.network.model import Structure
 
 HIGH, LOW = 128, 77
-"""Default thresholds, in 255ths of probability: 0.5 somewhere in a component and 0.3 everywhere.
+"""Default thresholds, in 255ths of probability: somewhere in a component, and everywhere.
 
 They have about the best F1 in phantoms of families that the network was not fitted on.
 """

@@ -13,9 +13,6 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks
-from cryomamba_inference.filters.common.background import correct_background
-from cryomamba_inference.filters.common.grid import CoarseGrid, resample_tasks
-from cryomamba_inference.filters.common.padding import clear_padding
 from cryomamba_inference.filters.common.rasterize import rasterize
 from cryomamba_inference.filters.particles.blobs import NODES_PER_DIAMETER, response_tasks
 from cryomamba_inference.filters.particles.model import (
@@ -27,8 +24,11 @@ from cryomamba_inference.filters.particles.model import (
     make_filter,
 )
 from cryomamba_inference.network.density import raw_scale
-from cryomamba_inference.network.node_map import NodeMap
 from cryomamba_inference.threads import ThreadTeam, one_thread
+from cryomamba_inference.volume_preparation.background import correct_background
+from cryomamba_inference.volume_preparation.grid import TRIANGLE, WorkingGrid
+from cryomamba_inference.volume_preparation.node_map import NodeMap
+from cryomamba_inference.volume_preparation.padding import clear_padding
 
 _VOXELS_PER_DIAMETER = 2.5  # minimum
 
@@ -96,7 +96,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
 
     def __init__(self, parameters: ParticlesParameters) -> None:
         super().__init__(parameters)
-        self._grid: CoarseGrid | None = None
+        self._grid: WorkingGrid | None = None
         self._maps: tuple[NodeMap, NodeMap] | None = None
         self._model: ParticleModel | None = None
         self._threshold = 255
@@ -116,7 +116,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
                 hint=f"The diameter must be at least {coarsest * _VOXELS_PER_DIAMETER:g} Å. Check the voxel size.",
             )
         min_distance_A = self.parameters.min_distance_A or 0.7 * diameter
-        grid = CoarseGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER))
+        grid = WorkingGrid(context.shape, context.voxel_size_A, max(coarsest, diameter / NODES_PER_DIAMETER), TRIANGLE)
         maps = NodeMap(grid.node_shape, context.scratch), NodeMap(grid.node_shape, context.scratch)
         padding = NodeMap(grid.node_shape, context.scratch, np.bool_)
         fields = Fields(maps[0].array, maps[1].array)
@@ -124,7 +124,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         with one_thread():
             # Whatever the offset and range of the file, the filters see numbers of moderate size.
             raw = raw_scale(context.read, context.shape)
-            resampling = resample_tasks(lambda box: raw.apply(context.read(box)), (grid, fields.nodes))
+            resampling = grid.resample_tasks(context.read, raw.apply, fields.nodes)
             team.run(resampling, lambda _: context.report_progress(0.2))
             correct_background(fields.nodes, padding.array, team)
             blobs = make_filter(fields.nodes, grid, diameter_A=diameter, min_distance_A=min_distance_A)
@@ -181,7 +181,7 @@ class ParticlesEngine(Engine[ParticlesParameters]):
         return Picks(balls[:, :3], scores, np.ones(len(balls), np.int64), "particles")
 
     @property
-    def _prepared(self) -> tuple[CoarseGrid, Fields, ParticleModel]:
+    def _prepared(self) -> tuple[WorkingGrid, Fields, ParticleModel]:
         if self._grid is None or self._maps is None or self._model is None:
             raise RuntimeError("call prepare() first")
         return self._grid, Fields(self._maps[0].array, self._maps[1].array), self._model

@@ -11,9 +11,9 @@ import numpy as np
 
 from cryomamba.engines.api import Slices
 from cryomamba.geometry import Shape
-from cryomamba_inference.network.density import NodesInside
-from cryomamba_inference.network.grid import Field
 from cryomamba_inference.network.model import Structure, probabilities
+from cryomamba_inference.volume_preparation.grid import Field
+from cryomamba_inference.volume_preparation.region import NodesInside
 
 Inputs = tuple[Field, Field]
 """Normalized densities, and the plate maps at half the resolution."""

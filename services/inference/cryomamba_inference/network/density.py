@@ -8,19 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from cryomamba.engines.api import Slices
 from cryomamba.geometry import Shape
-from cryomamba_inference.network.grid import Field
-
-Flags = npt.NDArray[np.bool_]
-NodesInside = Callable[[Slices], Flags]
-"""Returns which nodes of a box are in the region that is segmented."""
+from cryomamba_inference.volume_preparation.grid import Field
+from cryomamba_inference.volume_preparation.region import Flags, NodesInside
 
 LIMIT = np.float32(6)  # normalized densities are clipped to ± this, as in training
 _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
-_CONSTANT = 1e-5  # a neighbourhood whose densities differ by less, in deviations of the volume, is padding
 _SAMPLE_NODES = 4_000_000  # from which levels and deviations are estimated
 _SLAB_PLANES = 4
 _SAMPLE_SLABS = 6  # at least, where the volume has them
@@ -56,47 +51,39 @@ def raw_scale(read: Callable[[Slices], Field], shape: Shape) -> Scale:
     return Scale(float(usual.mean()), float(usual.std()) or float(values.std()) or 1.0)
 
 
-def find_padding(nodes: Field) -> Flags:
-    """Return the nodes around which nothing varies: padding of rotated and shifted volumes, and what borders on it."""
-    spread = ndimage.maximum_filter(nodes, 3, mode="nearest") - ndimage.minimum_filter(nodes, 3, mode="nearest")
-    constant = spread < _CONSTANT
-    return np.asarray(ndimage.binary_dilation(constant, np.ones((3, 3, 3), np.bool_)) if constant.any() else constant)
-
-
-def node_scale(nodes: Field, inside: NodesInside | None = None) -> Scale:
+def node_scale(nodes: Field, padding: Flags, inside: NodesInside | None = None) -> Scale:
     """Return median and scaled MAD of the nodes that are not padding, of those in a region only if there is one."""
-    values = []
     slabs = _sample_slabs(nodes.shape, inside)
-    for slab in slabs:
-        densities = np.asarray(nodes[slab])
-        measured = ~find_padding(densities)
-        if inside is not None:
-            measured &= inside(slab)
-        values.append(densities[measured][:: _stride(slabs)])
+    values = [np.asarray(nodes[slab])[_measured(padding, slab, inside)][:: _stride(slabs)] for slab in slabs]
     sample = np.concatenate(values)
     # A region may lie between the nodes.
-    return _robust(sample) if sample.size or inside is None else node_scale(nodes)
+    return _robust(sample) if sample.size or inside is None else node_scale(nodes, padding)
 
 
-def map_scales(maps: Field, nodes: Field, inside: NodesInside | None = None) -> list[Scale]:
-    """Return the same of each map (n, z / 2, y / 2, x / 2), without the padding of the nodes (z, y, x)."""
+def map_scales(maps: Field, padding: Flags, inside: NodesInside | None = None) -> list[Scale]:
+    """Return the same of each map (n, z / 2, y / 2, x / 2), given the padding of the nodes (z, y, x)."""
     values: list[list[Field]] = [[] for _ in maps]
-    slabs = _sample_slabs(nodes.shape, inside)
+    slabs = _sample_slabs(padding.shape, inside)
     for slab in slabs:
-        measured = ~find_padding(np.asarray(nodes[slab]))[::2, ::2, ::2]
-        if inside is not None:
-            measured &= inside(slab)[::2, ::2, ::2]
+        measured = _measured(padding, slab, inside)[::2, ::2, ::2]
         planes = slice(slab[0].start // 2, -(-slab[0].stop // 2))
         for field, found in zip(maps, values, strict=True):
             found.append(np.asarray(field[planes], np.float32)[measured][:: _stride(slabs)])
     samples = [np.concatenate(found) for found in values]
-    return map_scales(maps, nodes) if inside is not None and not samples[0].size else [_robust(one) for one in samples]
+    if inside is not None and not samples[0].size:
+        return map_scales(maps, padding)
+    return [_robust(one) for one in samples]
 
 
-def padding_share(nodes: Field) -> float:
+def padding_share(padding: Flags) -> float:
     """Return the share of the nodes that is padding, from a sample."""
-    slabs = _sample_slabs(nodes.shape, None)
-    return float(np.mean([find_padding(np.asarray(nodes[slab])).mean() for slab in slabs]))
+    return float(np.mean([padding[slab].mean() for slab in _sample_slabs(padding.shape, None)]))
+
+
+def _measured(padding: Flags, slab: Slices, inside: NodesInside | None) -> Flags:
+    """Return the nodes of a slab that count."""
+    measured = ~padding[slab]
+    return measured if inside is None else measured & inside(slab)
 
 
 def _sample_slabs(shape: tuple[int, ...], inside: NodesInside | None) -> list[Slices]:
@@ -123,17 +110,18 @@ def _robust(values: Field) -> Scale:
     return Scale(level, deviation or float(values.std(dtype=np.float64)) or 1.0)
 
 
-def normalized(nodes: Field, scale: Scale, sign: int) -> Field:
+def normalized(nodes: Field, padding: Flags, scale: Scale, sign: int) -> Field:
     """Return densities in deviations from the level, positive for dense matter, and 0 in padding.
 
     Parameters
     ----------
     nodes : array of shape (z, y, x), float32
+    padding : array of the same shape, bool
     scale : Scale
         Of the whole volume.
     sign : int
         −1 where dense matter is dark, 1 where it is bright.
     """
     field = (nodes - np.float32(scale.level)) * np.float32(sign / scale.deviation)
-    field[find_padding(nodes)] = 0
+    field[padding] = 0
     return np.clip(field, -LIMIT, LIMIT, out=field)

@@ -26,16 +26,18 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, ContrastDecision, sample_boxes
-from cryomamba_inference.network.density import NodesInside, map_scales, node_scale, padding_share, raw_scale
-from cryomamba_inference.network.grid import Field, WorkingGrid
+from cryomamba_inference.network.density import map_scales, node_scale, padding_share, raw_scale
 from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import HALO, MULTIPLE, STEP_A, Structure, probabilities
-from cryomamba_inference.network.node_map import NodeMap
-from cryomamba_inference.network.region import NodeRegion
 from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
 from cryomamba_inference.network.survey import Survey, survey
 from cryomamba_inference.network.wedge import NO_WEDGE
 from cryomamba_inference.threads import ThreadTeam, one_thread
+from cryomamba_inference.volume_preparation.background import remove_gradients
+from cryomamba_inference.volume_preparation.grid import Field, WorkingGrid
+from cryomamba_inference.volume_preparation.node_map import NodeMap
+from cryomamba_inference.volume_preparation.padding import find_padding
+from cryomamba_inference.volume_preparation.region import NodeRegion, NodesInside
 
 _TILE_NODES = 144  # side of the largest tile with its halo
 _COARSEST_STEP_A = 26.0
@@ -77,7 +79,7 @@ class NetworkEngine(Engine[P], Generic[P]):
 
     keeps_scores: ClassVar[bool] = True
     scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
-        bytes_per_node=6, step=STEP_A, interpolated_to_A=_COARSEST_STEP_A
+        bytes_per_node=7, step=STEP_A, interpolated_to_A=_COARSEST_STEP_A
     )
     needs_tile_data: ClassVar[bool] = False
     output: Literal["labels", "scores"] = "scores"
@@ -122,23 +124,25 @@ class NetworkEngine(Engine[P], Generic[P]):
             if not context.coarse:
                 highest = 0.5 * min(1.0, step_A / max(context.voxel_size_A[1:]))
                 samples = [inputs.density(box) for box in boxes]
-                self.survey = survey(samples, highest, padding_share(inputs.nodes.array))
+                self.survey = survey(samples, highest, padding_share(inputs.padding.array))
 
     def _inputs_of(
         self, context: VolumeContext, grid: WorkingGrid, region: NodeRegion | None, team: ThreadTeam
     ) -> Inputs:
         """Return what the network sees, computed where it is needed and scaled by what is in the region."""
-        nodes = NodeMap(grid.node_shape, context.scratch)
+        nodes, padding = (NodeMap(grid.node_shape, context.scratch, dtype) for dtype in (np.float32, np.bool_))
         sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
         raw, inside = raw_scale(context.read, context.shape), None if region is None else region.inside
         resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
         team.run(resampling, lambda _: context.report_progress(0.2))
-        inputs = Inputs(grid, nodes, sheets, node_scale(nodes.array, inside))
+        find_padding(nodes.array, padding.array, team)
+        remove_gradients(nodes.array, padding.array, team, inside)
+        inputs = Inputs(grid, nodes, padding, sheets, node_scale(nodes.array, padding.array, inside))
         tasks = sheet_tasks(
             inputs.density, grid.node_shape, sheets.array, lambda box: region is None or region.touches(box, 2 * HALO)
         )
         team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
-        return replace(inputs, sheet_scales=map_scales(sheets.array, nodes.array, inside))
+        return replace(inputs, sheet_scales=map_scales(sheets.array, padding.array, inside))
 
     def _decide(
         self,
@@ -186,7 +190,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         # Of the coarsest level of the network, so that all tiles have the same blocks of nodes.
         z, y, x = (slice(a // MULTIPLE * MULTIPLE, b) for a, b in zip(first, last, strict=True))
         found = probabilities(*inputs.view(sign, (z, y, x)), structure)
-        found[inputs.padding((z, y, x))] = 0
+        found[inputs.padding.array[z, y, x]] = 0
         return Box(found, (z.start, y.start, x.start))
 
     def voxel_scores(self, found: Box, tile: Tile) -> npt.NDArray[np.uint8]:

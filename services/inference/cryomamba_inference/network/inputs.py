@@ -9,10 +9,10 @@ import numpy as np
 
 from cryomamba.engines.api import Slices
 from cryomamba_inference.network.contrast import DARK
-from cryomamba_inference.network.density import Flags, Scale, find_padding, normalized
-from cryomamba_inference.network.grid import Field, WorkingGrid
-from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.network.density import Scale, normalized
 from cryomamba_inference.network.sheets import normalized_sheets
+from cryomamba_inference.volume_preparation.grid import Field, WorkingGrid
+from cryomamba_inference.volume_preparation.node_map import NodeMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,9 @@ class Inputs:
     Attributes
     ----------
     nodes : NodeMap
-        Densities (z, y, x) on the grid, float32.
+        Densities (z, y, x) on the grid without slow gradients, float32.
+    padding : NodeMap
+        Nodes (z, y, x) that were not measured, bool.
     sheets : NodeMap
         Plate maps (MAPS, z / 2, y / 2, x / 2) of densities where dense matter is dark, float16.
     scale : Scale
@@ -33,17 +35,14 @@ class Inputs:
 
     grid: WorkingGrid
     nodes: NodeMap
+    padding: NodeMap
     sheets: NodeMap
     scale: Scale
     sheet_scales: Sequence[Scale] = ()
 
     def density(self, box: Slices) -> Field:
         """Return normalized densities of a box of nodes, where dense matter is dark."""
-        return normalized(np.array(self.nodes.array[box]), self.scale, DARK)
-
-    def padding(self, box: Slices) -> Flags:
-        """Return which nodes of a box were not measured."""
-        return find_padding(np.asarray(self.nodes.array[box]))
+        return normalized(np.array(self.nodes.array[box]), self.padding.array[box], self.scale, DARK)
 
     def view(self, sign: int, box: Slices) -> tuple[Field, Field]:
         """Return normalized densities and plate maps of a box that begins at even nodes, for a sign of dense matter."""

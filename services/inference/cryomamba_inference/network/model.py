@@ -9,8 +9,8 @@ from importlib import resources
 import numpy as np
 import onnxruntime
 
-from cryomamba_inference.network.grid import Field
 from cryomamba_inference.network.sheets import MAPS
+from cryomamba_inference.volume_preparation.grid import Field
 
 STEP_A = 12.5
 """Distance between nodes that the network was trained for, in Å; it takes from 11 to 36."""

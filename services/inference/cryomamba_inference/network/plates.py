@@ -17,7 +17,8 @@ import scipy.fft
 from scipy.special import eval_legendre
 
 from cryomamba.engines.api import Slices
-from cryomamba_inference.network.grid import Field
+from cryomamba_inference.directions import hemisphere_directions
+from cryomamba_inference.volume_preparation.grid import Field
 
 Spectrum = npt.NDArray[np.complex64]
 
@@ -81,15 +82,6 @@ class PlateBank:
         """Weights (n, basis) of the basis responses in the response of each orientation."""
         basis, targets = _monomials(self._basis), _monomials(hemisphere_directions(ORIENTATIONS))
         return np.asarray(np.linalg.solve(basis.T, targets.T).T, np.float32)
-
-
-def hemisphere_directions(count: int) -> Field:
-    """Return `count` unit vectors (count, 3), z, y, x, distributed evenly over a hemisphere (Fibonacci lattice)."""
-    index = np.arange(count) + 0.5
-    z = 1 - index / count
-    angle = np.pi * (1 + 5**0.5) * index
-    radius = np.sqrt(1 - z * z)
-    return np.stack([z, radius * np.sin(angle), radius * np.cos(angle)], axis=1).astype(np.float32)
 
 
 def _monomials(vectors: Field) -> npt.NDArray[np.float64]:

@@ -11,8 +11,8 @@ import scipy.fft
 
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba_inference.network.contrast import BRIGHT, Contrast
-from cryomamba_inference.network.grid import Field
 from cryomamba_inference.network.wedge import NO_WEDGE, estimate_tilt
+from cryomamba_inference.volume_preparation.grid import Field
 
 _RING = (0.6, 0.85)  # of the highest frequency: where there is little but noise
 _SMOOTH = 0.15

@@ -1,1 +1,1 @@
-"""Shared by several methods: grids, background, padding, fiducials, the missing wedge."""
+"""Shared by the filters of particles and of filaments: samples, borders, gold fiducials, drawing."""

@@ -6,13 +6,13 @@ import itertools
 
 import numpy as np
 
-from cryomamba_inference.filters.common.grid import Corner
+from cryomamba.geometry import Shape
 
 _SIDE = 64  # nodes
 _WHOLE_NODES = 8 * _SIDE**3
 
 
-def calibration_boxes(shape: Corner) -> list[tuple[Corner, Corner]]:
+def calibration_boxes(shape: Shape) -> list[tuple[Shape, Shape]]:
     """Return first and one-past-last node of boxes: the whole of a small volume, else eight boxes spread over it."""
     if np.prod(shape) <= _WHOLE_NODES:
         return [((0, 0, 0), shape)]

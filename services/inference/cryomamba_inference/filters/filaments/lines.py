@@ -19,7 +19,8 @@ import numpy.typing as npt
 import scipy.fft
 from scipy import special
 
-from cryomamba_inference.filters.common.grid import ALL_BORDERS, Borders, hemisphere_directions
+from cryomamba_inference.directions import hemisphere_directions
+from cryomamba_inference.filters.common.borders import ALL_BORDERS, Borders
 
 Field = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]

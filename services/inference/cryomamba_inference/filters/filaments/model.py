@@ -16,11 +16,11 @@ from scipy import ndimage
 from cryomamba.geometry import Shape
 from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
 from cryomamba_inference.filters.common.fiducials import fiducial_limit
-from cryomamba_inference.filters.common.grid import CoarseGrid, Corner, spans
 from cryomamba_inference.filters.filaments.centrelines import centreline_points, line_votes, suppress_non_maxima
 from cryomamba_inference.filters.filaments.lines import LineBank
 from cryomamba_inference.filters.filaments.tracing import trace
-from cryomamba_inference.network.node_map import NodeMap
+from cryomamba_inference.volume_preparation.grid import WorkingGrid, spans
+from cryomamba_inference.volume_preparation.node_map import NodeMap
 
 Field = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -105,7 +105,7 @@ class LineMap:
         shape = nodes.array.shape
         return cls(nodes, sign, NodeMap(shape, folder), NodeMap(shape, folder, np.uint8))
 
-    def points(self, model: FilamentModel, first: Corner, last: Corner) -> Points:
+    def points(self, model: FilamentModel, first: Shape, last: Shape) -> Points:
         """Return the centreline points in a box of nodes (n, 7): z, y, x in nodes of the volume, direction, score."""
         shape = self.response.array.shape
         low = [max(a - model.margin, 0) for a in first]
@@ -138,9 +138,9 @@ class LineMap:
         return np.asarray(points[inside & (points[:, 6] >= MIN_SCORE)])
 
 
-def learn_model(nodes: Field, grid: CoarseGrid, *, diameter_A: float) -> FilamentModel:
+def learn_model(nodes: Field, grid: WorkingGrid, *, diameter_A: float) -> FilamentModel:
     """Estimate level, fiducial limit and noise from samples of the volume."""
-    shape: Corner = (nodes.shape[0], nodes.shape[1], nodes.shape[2])
+    shape: Shape = (nodes.shape[0], nodes.shape[1], nodes.shape[2])
     boxes = [
         np.array(nodes[tuple(slice(*side) for side in zip(*box, strict=True))]) for box in calibration_boxes(shape)
     ]
@@ -223,7 +223,7 @@ def find_thresholds(scores: list[Points]) -> tuple[int, int]:
     return high - _HYSTERESIS, high
 
 
-def points_near(points: Points, model: FilamentModel, grid: CoarseGrid, start: Shape, shape: Shape) -> Points:
+def points_near(points: Points, model: FilamentModel, grid: WorkingGrid, start: Shape, shape: Shape) -> Points:
     """Return the points (in Å) whose tubes may overlap a box of voxels."""
     reach = (math.ceil(model.diameter / 2) + 2) * grid.step_A
     size = np.array(grid.voxel_size_A)

@@ -20,7 +20,9 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.spatial import cKDTree
 
-from cryomamba_inference.filters.common.grid import Borders, Corner, spans
+from cryomamba.geometry import Shape
+from cryomamba_inference.filters.common.borders import Borders
+from cryomamba_inference.volume_preparation.grid import spans
 
 Field = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -99,7 +101,7 @@ class BlobFilter:
         z, y, x = (slice(0, n) for n in field.shape)
         return np.asarray(scipy.fft.irfftn(spectrum, shape, overwrite_x=True)[z, y, x], np.float32)
 
-    def peaks(self, response: Field, nodes: Field, first: Corner, borders: Borders, sign: int = 1) -> Peaks:
+    def peaks(self, response: Field, nodes: Field, first: Shape, borders: Borders, sign: int = 1) -> Peaks:
         """Return the peaks (of dark blobs for `sign` −1) in a box of responses that starts at node `first`.
 
         Peaks closer than `margin` to a side that is not a border of the volume are unreliable, as there may be higher
@@ -223,9 +225,3 @@ def _non_maximum_suppression(positions: Floats, heights: Floats, min_distance: f
         rank[order] = np.arange(len(positions))
         kept[np.where(rank[one] > rank[other], one, other)] = False
     return kept
-
-
-def borders_of(first: Corner, last: Corner, whole: Corner) -> Borders:
-    """Return which sides of a box of nodes are borders of the volume."""
-    z, y, x = ((a == 0, b == n) for a, b, n in zip(first, last, whole, strict=True))
-    return z, y, x

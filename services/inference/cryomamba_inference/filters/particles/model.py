@@ -11,11 +11,12 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from cryomamba.geometry import Shape, Spacing
+from cryomamba_inference.filters.common.borders import Borders, borders_of
 from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
 from cryomamba_inference.filters.common.fiducials import fiducial_limit
-from cryomamba_inference.filters.common.grid import Borders, CoarseGrid, Corner
-from cryomamba_inference.filters.particles.blobs import BlobFilter, Peaks, borders_of
+from cryomamba_inference.filters.particles.blobs import BlobFilter, Peaks
 from cryomamba_inference.filters.particles.fdr_threshold import find_threshold_height
+from cryomamba_inference.volume_preparation.grid import WorkingGrid
 
 Field = npt.NDArray[np.float32]
 Found = npt.NDArray[np.float64]
@@ -57,7 +58,7 @@ class Fields:
     nodes: Field
     response: Field
 
-    def peaks(self, blobs: BlobFilter, first: Corner, last: Corner, sign: int) -> Peaks:
+    def peaks(self, blobs: BlobFilter, first: Shape, last: Shape, sign: int) -> Peaks:
         """Return the peaks of one contrast in a box of nodes."""
         box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
         borders: Borders = borders_of(first, last, (self.nodes.shape[0], self.nodes.shape[1], self.nodes.shape[2]))
@@ -69,7 +70,7 @@ def to_scores(heights: Found) -> Found:
     return np.asarray(np.minimum(SCORE_OCTAVE * np.log2(1 + heights), 255.0))
 
 
-def make_filter(nodes: Field, grid: CoarseGrid, *, diameter_A: float, min_distance_A: float) -> BlobFilter:
+def make_filter(nodes: Field, grid: WorkingGrid, *, diameter_A: float, min_distance_A: float) -> BlobFilter:
     """Return the filter for a diameter with the volume's level and fiducial limit; its noise is not yet known."""
     values = _sampled(nodes)
     level = float(np.median(values))
@@ -79,7 +80,7 @@ def make_filter(nodes: Field, grid: CoarseGrid, *, diameter_A: float, min_distan
 
 def calibrate(
     fields: Fields,
-    grid: CoarseGrid,
+    grid: WorkingGrid,
     blobs: BlobFilter,
     *,
     diameter_A: float,
@@ -108,7 +109,7 @@ def _sampled(field: Field) -> Field:
     return np.concatenate([part.reshape(-1) for part in parts])
 
 
-def find_particles(model: ParticleModel, grid: CoarseGrid, fields: Fields, start: Shape, shape: Shape) -> Found:
+def find_particles(model: ParticleModel, grid: WorkingGrid, fields: Fields, start: Shape, shape: Shape) -> Found:
     """Find the peaks whose balls overlap a box of voxels.
 
     Returns
@@ -118,7 +119,7 @@ def find_particles(model: ParticleModel, grid: CoarseGrid, fields: Fields, start
     """
     stop = (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2])
     ball = math.ceil(model.diameter_A / 2 / grid.step_A) + 1
-    first, last = grid.nodes(start, stop, margin=ball + model.blobs.margin)
+    first, last = grid.nodes_around(start, shape, ball + model.blobs.margin)
     size = np.array(grid.voxel_size_A)
     points = np.concatenate([_points(fields.peaks(model.blobs, first, last, sign), model, sign) for sign in (1, -1)])
     points[:, :3] = np.clip(points[:, :3] * (grid.step_A / size), 0, np.array(grid.shape) - 1)

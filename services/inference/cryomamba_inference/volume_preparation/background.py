@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba_inference.filters.common.grid import spans
-from cryomamba_inference.filters.common.padding import fill_padding, find_padding
 from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
+from cryomamba_inference.volume_preparation.grid import spans
+from cryomamba_inference.volume_preparation.padding import fill_padding, find_padding
+from cryomamba_inference.volume_preparation.region import NodesInside
 
 Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -40,7 +41,9 @@ def correct_background(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_T
     fill_padding(nodes, padding)
 
 
-def remove_gradients(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED) -> None:
+def remove_gradients(
+    nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADED, inside: NodesInside | None = None
+) -> None:
     """Remove slow variations of density and contrast from a volume; a volume too small to estimate them is unchanged.
 
     Filters extrapolate a volume at its borders by reflection, which turns a gradient into a ridge; and a contrast that
@@ -53,11 +56,13 @@ def remove_gradients(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THR
         Densities, modified in place; may be a memory map.
     padding : array of the same shape, bool
         Nodes to exclude.
+    inside : callable or None
+        Which nodes count; None for all.
     """
     side = next((side for side in _SIDES if math.prod(size // side for size in nodes.shape) >= _MIN_BLOCKS), None)
     if side is None:
         return
-    means, variations, positions = _block_statistics(nodes, padding, side)
+    means, variations, positions = _block_statistics(nodes, padding, side, inside)
     if len(means) < _MIN_BLOCKS / 2:
         return
     density, contrast = (
@@ -79,20 +84,23 @@ def remove_gradients(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THR
     team.map(correct, spans(len(nodes), max(1, _SLAB_NODES // (nodes.shape[1] * nodes.shape[2]))))
 
 
-def _block_statistics(nodes: Field, padding: Flags, side: int) -> tuple[Reals, Reals, Reals]:
+def _block_statistics(
+    nodes: Field, padding: Flags, side: int, inside: NodesInside | None
+) -> tuple[Reals, Reals, Reals]:
     """Return means of blocks of `side` nodes, their mean absolute differences along x, and their positions (n, 3).
 
-    Positions run from -0.5 to 0.5 over the volume. Blocks with padding and constant blocks are excluded.
+    Positions run from -0.5 to 0.5 over the volume. Constant blocks and those with nodes that do not count are excluded.
     """
     means, variations, positions = [], [], []
     depth, height, width = (size // side for size in nodes.shape)
     for number in range(depth):
-        box = np.s_[number * side : (number + 1) * side, : height * side, : width * side]
+        box = np.s_[number * side : (number + 1) * side, 0 : height * side, 0 : width * side]
         blocks = nodes[box].reshape(side, height, side, width, side)
-        empty = padding[box].reshape(blocks.shape).any(axis=(0, 2, 4))
+        counted = ~padding[box] if inside is None else ~padding[box] & inside(box)
+        complete = counted.reshape(blocks.shape).all(axis=(0, 2, 4))
         mean = blocks.mean(axis=(0, 2, 4), dtype=np.float64)
         variation = np.abs(blocks[..., 2:] - blocks[..., :-2]).mean(axis=(0, 2, 4), dtype=np.float64)
-        kept = ~empty & (variation > 0)
+        kept = complete & (variation > 0)
         y, x = np.nonzero(kept)
         centre = (np.stack([np.full_like(y, number), y, x], axis=1) + 0.5) * side - 0.5
         means.append(mean[kept])

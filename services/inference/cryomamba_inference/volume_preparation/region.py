@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cryomamba.engines.api import Slices
-from cryomamba_inference.network.density import Flags, NodesInside
-from cryomamba_inference.network.grid import WorkingGrid
+from cryomamba_inference.volume_preparation.grid import WorkingGrid
+
+Flags = npt.NDArray[np.bool_]
+NodesInside = Callable[[Slices], Flags]
+"""Returns which nodes of a box are in the region that is segmented."""
 
 
 @dataclass(frozen=True, slots=True)

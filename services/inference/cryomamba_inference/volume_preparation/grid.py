@@ -1,4 +1,4 @@
-"""The working grid of the network: nodes at multiples of a step, counted from the volume's first voxel.
+"""The working grid of an engine: nodes at multiples of a step, counted from the volume's first voxel.
 
 Voxel j is at j · voxel size and node i at i · step, both in Å, so that every tile has the same nodes with the same
 values as the whole volume.
@@ -19,9 +19,38 @@ from cryomamba.engines.api import Slices
 from cryomamba.geometry import Shape, Spacing
 
 Field = npt.NDArray[np.float32]
+Distances = npt.NDArray[np.float64]
 _SLAB_BYTES = 32 * 1024 * 1024
-_LOBES = 3
-"""Lobes of the Lanczos kernel (Duchon, J. Appl. Meteorol. 1979): sharp, and white noise stays white."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """How voxels are averaged onto nodes.
+
+    Attributes
+    ----------
+    reach : int
+        Distance beyond which voxels have no weight, in the coarser one of the two samplings.
+    weight : callable
+        Weight at a distance in that unit.
+    """
+
+    reach: int
+    weight: Callable[[Distances], Distances]
+
+
+def _lanczos(distance: Distances) -> Distances:
+    return np.asarray(np.sinc(distance) * np.sinc(distance / 3), np.float64)
+
+
+def _triangle(distance: Distances) -> Distances:
+    return 1 - np.abs(distance)
+
+
+LANCZOS = Kernel(3, _lanczos)
+"""Sharp, and white noise stays white (Duchon, J. Appl. Meteorol. 1979); it overshoots beside sharp edges."""
+TRIANGLE = Kernel(1, _triangle)
+"""Without overshoot, and smooths a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +65,14 @@ class WorkingGrid:
         Å along z, y, x.
     step_A : float
         Distance between nodes in Å, along every axis.
+    kernel : Kernel
+        By which voxels are averaged onto nodes.
     """
 
     shape: Shape
     voxel_size_A: Spacing
     step_A: float
+    kernel: Kernel = LANCZOS
 
     @property
     def node_shape(self) -> Shape:
@@ -86,7 +118,7 @@ class WorkingGrid:
         nodes : array of :attr:`node_shape`, float32
             Output; may be a memory map.
         """
-        across, along_y, along_x = (_lanczos(n, size, self.step_A, m) for n, size, m in self._axes)
+        across, along_y, along_x = (_averaging(self.kernel, n, size, self.step_A, m) for n, size, m in self._axes)
         planes = max(1, _SLAB_BYTES // (4 * self.shape[1] * self.shape[2]))
         # Where a few planes are a slab and the kernel spans many, each plane is resampled once, as it is read.
         at_once = self._kernel_planes > 2 * planes
@@ -103,7 +135,7 @@ class WorkingGrid:
 
     @property
     def _kernel_planes(self) -> int:
-        return 2 * int(np.ceil(_LOBES * max(self.step_A / self.voxel_size_A[0], 1.0))) + 1
+        return 2 * int(np.ceil(self.kernel.reach * max(self.step_A / self.voxel_size_A[0], 1.0))) + 1
 
     @property
     def _axes(self) -> Iterator[tuple[int, float, int]]:
@@ -161,14 +193,14 @@ def _along(field: Field, weights: csr_array, axis: int) -> Field:
     return np.ascontiguousarray(np.moveaxis(product.reshape(-1, *moved.shape[1:]), 0, axis))
 
 
-def _lanczos(voxels: int, size_A: float, step_A: float, nodes: int) -> csr_array:
+def _averaging(kernel: Kernel, voxels: int, size_A: float, step_A: float, nodes: int) -> csr_array:
     """Return the weights (nodes, voxels) of a low-pass filter at the coarser of the two samplings."""
     width = max(step_A / size_A, 1.0)
     positions = np.minimum(np.arange(nodes) * (step_A / size_A), voxels - 1)
-    reach = int(np.ceil(_LOBES * width))
+    reach = int(np.ceil(kernel.reach * width))
     columns = np.rint(positions).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
     distance = (columns - positions[:, None]) / width
-    values = np.sinc(distance) * np.sinc(distance / _LOBES) * (np.abs(distance) < _LOBES)
+    values = kernel.weight(distance) * (np.abs(distance) < kernel.reach)
     values[(columns < 0) | (columns >= voxels)] = 0
     return _sparse(values / values.sum(axis=1, keepdims=True), columns, voxels)
 

@@ -11,8 +11,8 @@ from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba_inference.network import sheets as sheets_module
 from cryomamba_inference.network.contrast import DARK, sample_boxes
 from cryomamba_inference.network.density import map_scales, node_scale
-from cryomamba_inference.network.grid import WorkingGrid
-from cryomamba_inference.network.region import NodeRegion
+from cryomamba_inference.volume_preparation.grid import WorkingGrid
+from cryomamba_inference.volume_preparation.region import NodeRegion
 
 Mask = npt.NDArray[np.bool_]
 
@@ -52,10 +52,11 @@ def test_scales_are_those_of_the_region() -> None:
     nodes = rng.normal(size=(60, 40, 40)).astype(np.float32)
     mask = box_mask((60, 40, 40), (30, 10, 10), (34, 30, 30))
     nodes[~mask] = 5 + 10 * nodes[~mask]
-    scale = node_scale(nodes, mask.__getitem__)
+    nothing = np.zeros(nodes.shape, np.bool_)
+    scale = node_scale(nodes, nothing, mask.__getitem__)
     assert scale.level == pytest.approx(0, abs=0.15)
     assert scale.deviation == pytest.approx(1, abs=0.15)
-    (map_scale,) = map_scales(nodes[None, ::2, ::2, ::2], nodes, mask.__getitem__)
+    (map_scale,) = map_scales(nodes[None, ::2, ::2, ::2], nothing, mask.__getitem__)
     assert map_scale.deviation == pytest.approx(1, abs=0.3)
 
 
@@ -63,9 +64,9 @@ def test_a_region_between_the_nodes_is_no_error() -> None:
     """Where no node is inside, level and deviation are those of the whole volume."""
     noise = np.random.default_rng(4).normal(size=(16, 20, 24)).astype(np.float32)
     nothing = np.zeros(noise.shape, np.bool_)
-    assert node_scale(noise, nothing.__getitem__) == node_scale(noise)
+    assert node_scale(noise, nothing, nothing.__getitem__) == node_scale(noise, nothing)
     maps = noise[None, ::2, ::2, ::2]
-    assert map_scales(maps, noise, nothing.__getitem__) == map_scales(maps, noise)
+    assert map_scales(maps, nothing, nothing.__getitem__) == map_scales(maps, nothing)
     engine = prepared(noise, (2.0, 2.0, 2.0), within=box_mask((16, 20, 24), (3, 3, 3), (4, 4, 4)).__getitem__)
     assert scores_of(engine, (16, 20, 24)).shape == noise.shape
     assert engine.warnings() == ()

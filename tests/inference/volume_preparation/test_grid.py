@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cryomamba_inference.network import grid as grid_module
-from cryomamba_inference.network.grid import WorkingGrid, spans
+from cryomamba_inference.volume_preparation import grid as grid_module
+from cryomamba_inference.volume_preparation.grid import WorkingGrid, spans
 
 Field = npt.NDArray[np.float32]
 

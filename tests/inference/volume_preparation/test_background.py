@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cryomamba_inference.filters.common.background import correct_background, remove_gradients
-from cryomamba_inference.filters.common.padding import fill_padding, find_padding
 from cryomamba_inference.threads import ThreadTeam
+from cryomamba_inference.volume_preparation.background import correct_background, remove_gradients
+from cryomamba_inference.volume_preparation.padding import fill_padding, find_padding
 
 Density = npt.NDArray[np.float32]
 SHAPE = (40, 48, 56)
@@ -97,3 +97,16 @@ def test_more_threads_even_out_alike(noise: Density) -> None:
     correct_background(three, of_three, ThreadTeam(3))
     np.testing.assert_array_equal(one, three)
     np.testing.assert_array_equal(of_one, of_three)
+
+
+def test_gradients_are_those_of_the_region(noise: Density) -> None:
+    """What lies outside a region does not change what is removed inside it."""
+    inside = np.zeros(SHAPE, np.bool_)
+    inside[:, :, :32] = True
+    nothing = np.zeros(SHAPE, np.bool_)
+    sloped = noise + np.linspace(0, 8, SHAPE[0], dtype=np.float32)[:, None, None]
+    other = np.where(inside, sloped, 50 - 9 * sloped)
+    for nodes in (sloped, other):
+        remove_gradients(nodes, nothing, inside=inside.__getitem__)
+    np.testing.assert_array_equal(sloped[inside], other[inside])
+    assert np.ptp(sloped[inside].reshape(SHAPE[0], -1).mean(axis=1)) < 0.5

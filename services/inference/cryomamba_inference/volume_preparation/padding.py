@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from cryomamba_inference.filters.common.grid import spans
 from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
+from cryomamba_inference.volume_preparation.grid import spans
 
 Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -119,6 +119,12 @@ def _mark_constant(nodes, padding):  # type: ignore[no-untyped-def] # noqa: ANN0
                 value = nodes[z, y, x]
                 if not np.isfinite(value):
                     padding[z, y, x] = True
+                    continue
+                # Every patch has its middle's neighbour along y or x; nearly all nodes of a tomogram end here.
+                limit = _TOLERANCE * abs(value)
+                beside_y = nodes[z, y + 1 if y + 1 < height else max(y - 1, 0), x]
+                beside_x = nodes[z, y, x + 1 if x + 1 < width else max(x - 1, 0)]
+                if not (abs(beside_y - value) <= limit or abs(beside_x - value) <= limit):
                     continue
                 for axis in range(3):
                     reach[:] = _PATCH_RADIUS
