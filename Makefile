@@ -24,8 +24,9 @@ $(VENV)/.server: requirements/server.txt pyproject.toml | $(BIN)/python
 	touch $@
 
 # Hundreds of processes start in the tests, and where Python may not write bytecode, each would compile all it imports.
-$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/.dev: requirements/dev.txt requirements/viewer.txt pyproject.toml | $(BIN)/python
 	$(UVPIP) --compile-bytecode --require-hashes -r requirements/dev.txt
+	$(UVPIP) --no-deps --require-hashes -r requirements/viewer.txt
 	$(UVPIP) --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.server
 
@@ -85,6 +86,7 @@ dist: $(VENV)/.dev         ## Build wheel and sdist, and try every extra in a ne
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	echo "uv" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/bootstrap.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	echo "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/viewer.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra desktop --group build -c requirements/dev.txt -o requirements/desktop.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
 

@@ -84,9 +84,9 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab(url: str, profile: Path) -> AsyncIterator[Tab]:
+async def tab(url: str, profile: Path, *options: str) -> AsyncIterator[Tab]:
     """Open a page in its own browser."""
-    with browser(url, profile, "--remote-debugging-port=0", "--window-size=1000,1350"):
+    with browser(url, profile, "--remote-debugging-port=0", "--window-size=1000,1350", *options):
         port_file = profile / "DevToolsActivePort"
 
         async def port_of_it() -> str:

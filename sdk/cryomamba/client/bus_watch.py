@@ -95,7 +95,8 @@ class AllWatch:
     Attributes
     ----------
     last : int or None
-        Number of the newest event that has been reported; None until the broker has sent its newest.
+        Number of the newest event that has been reported; None until the broker has sent its newest. It goes back where
+        the broker has no such event: its data directory was restored from a backup, or is another one.
     quiet_s : float
         Seconds without a message after which the broker is asked for the newest event.
     """
@@ -133,6 +134,8 @@ class AllWatch:
                     return
                 message, _ = received
                 if isinstance(message, ConnectionEvent):
+                    if message.status == "restarted":
+                        await self._recheck_number()
                     yield message
                     continue
                 async for event in self._handle(message):
@@ -154,15 +157,24 @@ class AllWatch:
                 lost = True
                 await asyncio.sleep(PAUSE_S)
                 continue
-            if self.last is None:
-                self.last = newest
+            self._start_at(newest)
             yield ConnectionEvent("connected", "Connected to the broker.")
             return
+
+    def _start_at(self, newest: int) -> None:
+        """Go back to the newest event if the last one that is known is not among the broker's: numbers began anew."""
+        if self.last is None or self.last > newest:
+            self.last = newest
+
+    async def _recheck_number(self) -> None:
+        with contextlib.suppress(*_PASSING):
+            self._start_at(await self._source.last_event())
 
     async def _look(self) -> AsyncIterator[Event]:
         """Report what happened meanwhile, if anything did and the broker answers."""
         with contextlib.suppress(*_PASSING):
             newest = await self._source.last_event()
+            self._start_at(newest)
             async for event in self._missed(newest + 1):
                 yield event
 

@@ -134,8 +134,10 @@ class AllReader:
             return []
         match message["type"]:
             case "subscribed":
-                if self.last is None:
-                    self.last = _number(message)
+                number = _number(message)
+                # The gateway begins at a lower number than asked for where the server has no such event.
+                if self.last is None or self.last > number:
+                    self.last = number
                 return [CONNECTED]
             case type_ if type_ == LINK:
                 event = _connection(message)

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self
@@ -114,7 +114,13 @@ class LabelVolume:
 
     def read_native(self, z: slice, y: slice, x: slice) -> Labels:
         """Return the labels of a block (z, y, x), C-contiguous; slices of step 1, clipped to the volume."""
-        stored: NDArray[Any] = self._volume.read_native(z, y, x)
+        return self._labels(self._volume.read_native(z, y, x))
+
+    def read_rows(self, sections: Sequence[int], rows: Sequence[int], columns: slice) -> Labels:
+        """Return the labels in a part of single rows; see :meth:`Volume.read_rows`."""
+        return self._labels(self._volume.read_rows(sections, rows, columns))
+
+    def _labels(self, stored: NDArray[Any]) -> Labels:
         if self._content is not None:
             if self._content.offset:
                 stored = stored.view(np.uint8) ^ np.uint8(_IMOD_OFFSET)

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,6 +226,25 @@ class Volume:
         block, shape = self._block(z, y, x)
         out = np.empty(shape, np.dtype(self.header.dtype).newbyteorder("="))
         self._stored.read_into(out.transpose(self.header.from_zyx), *block)
+        self._source.require_untouched()
+        return out
+
+    def read_rows(self, sections: Sequence[int], rows: Sequence[int], columns: slice) -> Array:
+        """Return a part of single rows of the file, in the stored dtype, in native byte order.
+
+        Parameters
+        ----------
+        sections, rows : sequence of int
+            In the **file's** order of axes; every one of these rows in every one of these sections.
+        columns : slice
+            Of step 1.
+
+        Returns
+        -------
+        ndarray
+            Shape (sections, rows, columns).
+        """
+        out = self._stored.read_rows(sections, rows, spans(columns, self.header.file_shape[2]))
         self._source.require_untouched()
         return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,8 @@ from starlette.types import Message, Scope
 LOG_FIELDS: Final = "cryomamba.log_fields"
 # Asked every few seconds by load balancers and Prometheus.
 _PROBES: Final = frozenset({"/v1/healthz", "/v1/readyz", "/metrics"})
+
+_GRANT: Final = re.compile(r"^(/v1/zarr/[^/]+/shared/)[^/]+")
 
 logger = logging.getLogger("cryomamba.access")
 
@@ -54,8 +57,8 @@ class Response:
 
 
 def log_access(scope: Scope, route: str, response: Response, seconds: float) -> None:
-    """Enter a request in the access log; its query, which may hold a signature, is left out."""
-    path = str(scope["path"])[:1024]
+    """Enter a request in the access log without signatures: its query, and the grant in the path of a link."""
+    path = _GRANT.sub(r"\1…", str(scope["path"]))[:1024]
     method = "WS" if scope["type"] == "websocket" else str(scope["method"])
     about: dict[str, Any] = {
         **_bound(scope),

@@ -35,7 +35,9 @@ from cryomamba_gateway.routers import (
     server,
     session,
     uploads,
+    volumes,
     websocket,
+    zarr,
 )
 
 DESCRIPTION: Final = """
@@ -54,6 +56,7 @@ TAGS: Final = [
     {"name": "previews", "description": "The mask as computed so far."},
     {"name": "uploads", "description": "Uploads of tomograms, and uploaded files."},
     {"name": "artifacts", "description": "Output files of jobs."},
+    {"name": "volumes", "description": "Tomograms and masks as OME-Zarr and as images."},
 ]
 JOB_ROUTERS: Final = (jobs.router, previews.router, artifacts.router, revisions.router)
 
@@ -86,14 +89,14 @@ def create_app(settings: Settings) -> FastAPI:
     for router in JOB_ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
-    for router in (health.router, server.router, session.router, uploads.router, links.router):
-        app.include_router(router)
+    for module in (health, server, session, uploads, volumes, links, zarr):
+        app.include_router(module.router)
     for router in (websocket.router, pages.router):
         app.include_router(router)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=BODY_MAX_BYTES)
     app.add_middleware(BodyTimeoutMiddleware)
-    app.add_middleware(AuthMiddleware, tokens=gateway.tokens, rate=gateway.rate)
+    app.add_middleware(AuthMiddleware, tokens=gateway.tokens, rate=gateway.rate, check_grant=gateway.check_grant)
     app.add_middleware(OriginMiddleware, allowed=settings.gateway_origins)
     if settings.gateway_origins:
         # After the host check and before authentication: a preflight request has no token.

@@ -26,6 +26,8 @@ from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
 from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
+from cryomamba_gateway.volumes.catalog import VolumeCatalog
+from cryomamba_gateway.volumes.reader import VolumeReader
 from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.tokens import TokenStore
@@ -58,6 +60,8 @@ class Gateway:
     connections : Connections
     uploads : UploadStore
         From :meth:`start` on.
+    reader, volumes : VolumeReader, VolumeCatalog
+        Volumes over HTTP; from :meth:`start` on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -74,6 +78,8 @@ class Gateway:
         self.bus: BusConnection
         self.signer: UrlSigner
         self.uploads: UploadStore
+        self.reader: VolumeReader
+        self.volumes: VolumeCatalog
         self._server_info: asyncio.Future[ServerInfo] | None = None
 
     async def start(self) -> None:
@@ -83,6 +89,8 @@ class Gateway:
         await self.bus.start()
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
+        self.reader = VolumeReader(self.settings.volume_cache)
+        self.volumes = VolumeCatalog(self.settings, self.bus, self.uploads, self.reader)
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
         self._measuring = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag.observe), name="gateway-loop-lag")
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
@@ -94,6 +102,7 @@ class Gateway:
         await asyncio.gather(self._sweeping, self._measuring, return_exceptions=True)
         await self.bus.close()
         await asyncio.to_thread(self.uploads.close)
+        await asyncio.to_thread(self.reader.close)
 
     async def _sweep(self) -> None:
         while True:
@@ -105,6 +114,16 @@ class Gateway:
                 if swept:
                     logger.info("%d abandoned uploads were removed.", swept)
             await asyncio.sleep(SWEEP_S)
+
+    def check_grant(self, path: str, grant: str) -> None:
+        """Check the grant of a link to a Zarr hierarchy.
+
+        Raises
+        ------
+        AccessError
+            ``forbidden``: forged, for another hierarchy, or expired.
+        """
+        self.signer.check_grant(path, grant)
 
     async def server_info(self) -> ServerInfo:
         """Return the broker's description of the server; all who ask at the same time share one request.

@@ -98,12 +98,17 @@ JOB_LINKS: Final = _links(
     getArtifact=_MASK,
     headArtifact=_MASK,
     linkArtifact=_MASK,
+    getJobVolumes=_JOB,
+    linkJobZarr=_JOB,
 )
 _UPLOAD_ID: Final = {"upload_id": "$response.body#/upload_id"}
 UPLOAD_LINKS: Final = _links(
     getUpload=_UPLOAD_ID, putPart=_UPLOAD_ID, completeUpload=_UPLOAD_ID, abortUpload=_UPLOAD_ID
 )
-FILE_LINKS: Final = _links(deleteFile={"file_id": "$response.body#/file_id"})
+_FILE_ID: Final = {"file_id": "$response.body#/file_id"}
+FILE_LINKS: Final = _links(
+    getFile=_FILE_ID, getFileContent=_FILE_ID, getFileSlice=_FILE_ID, linkFileZarr=_FILE_ID, deleteFile=_FILE_ID
+)
 
 
 def error_example(code: ErrorCode) -> dict[str, Any]:

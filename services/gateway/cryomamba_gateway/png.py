@@ -1,13 +1,14 @@
-"""A slice of a preview as a PNG image: labels in fixed colours, the background transparent."""
+"""Slices as PNG images: labels in fixed colours with a transparent background, densities in grey."""
 
 from __future__ import annotations
 
 import colorsys
 import io
 from functools import cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
@@ -57,10 +58,29 @@ def slice_png(frame: PreviewFrame, axis: Literal["z", "y", "x"], index: int | No
             code=ErrorCode.INVALID_PARAMETERS,
             hint=f"Give an index from 0 to {size - 1}.",
         )
-    labels = frame.mask.take(wanted // frame.scale[along], axis=along)
-    wrapped = np.where(labels == 0, 0, (labels.astype(np.int32) - 1) % COLOURS + 1).astype(np.uint8)
-    image = Image.fromarray(wrapped)
-    image.putpalette(palette())
+    return section_png(np.asarray(frame.mask.take(wanted // frame.scale[along], axis=along)), None)
+
+
+def section_png(values: NDArray[Any], limits: tuple[float, float] | None) -> bytes:
+    """Render a section of a volume, one pixel per value.
+
+    Parameters
+    ----------
+    values : ndarray
+        Densities, or labels (of an integer type).
+    limits : tuple of float or None
+        Densities that become black and white; None for labels.
+    """
     target = io.BytesIO()
-    image.save(target, "PNG", transparency=0)
+    if limits is None:
+        wrapped = np.where(values == 0, 0, (values.astype(np.int32) - 1) % COLOURS + 1).astype(np.uint8)
+        image = Image.fromarray(wrapped)
+        image.putpalette(palette())
+        image.save(target, "PNG", transparency=0)
+    else:
+        low, high = limits
+        scaled = (values.astype(np.float32) - low) * np.float32(255 / (high - low))
+        grey = np.nan_to_num(np.clip(np.rint(scaled), 0, 255)).astype(np.uint8)
+        # Noise hardly compresses; a higher level would only take longer.
+        Image.fromarray(grey).save(target, "PNG", compress_level=1)
     return target.getvalue()

@@ -17,12 +17,13 @@ POLL_S = 0.1
 
 
 def resident_nbytes(pid: int) -> int:
-    """Return the resident memory of a process and its descendants in bytes; 0 if it has ended.
+    """Return the resident memory of a process and its descendants in bytes; 0 if it has ended or cannot be measured.
 
-    Shared memory, such as tiles in transit and libraries, is counted once.
+    Shared memory, such as tiles in transit and libraries, is counted once. Without a free descriptor nothing can be
+    measured.
     """
     own, shared = 0, 0
-    with suppress(psutil.NoSuchProcess):
+    with suppress(psutil.Error, OSError):
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):

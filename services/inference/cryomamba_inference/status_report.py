@@ -38,12 +38,12 @@ class StatusReport:
         self._longest_lag = max(self._longest_lag, seconds)
 
     async def send_repeatedly(self, requester: BusRequester) -> None:
-        """Report every few seconds, forever; a report that the broker does not get is left out."""
+        """Report every few seconds, forever; what cannot be measured, or does not reach the broker, is left out."""
         while True:
             await asyncio.sleep(INTERVAL_S)
-            status = await self.measure()
-            with suppress(CryoMambaError):
-                await requester.request(WORKER_STATUS, status, timeout=INTERVAL_S)
+            # Without a free descriptor nothing can be measured, and the jobs must go on.
+            with suppress(CryoMambaError, OSError, psutil.Error):
+                await requester.request(WORKER_STATUS, await self.measure(), timeout=INTERVAL_S)
 
     async def measure(self) -> WorkerStatus:
         """Return the present status, and begin to measure the lag of the loop anew."""

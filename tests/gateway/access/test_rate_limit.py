@@ -55,3 +55,12 @@ def _is_full(limit: ConcurrencyLimit, caller: str) -> bool:
     except AccessError as error:
         assert error.code is ErrorCode.RATE_LIMITED
         return True
+
+
+def test_voxels_count_as_a_part_of_a_request() -> None:
+    """A viewer that scrolls is not stopped by the limit on requests, but has one of its own."""
+    rate = RequestRate(10)
+    allowed = [not rate.count("ada", 0.0, cost=1 / 16).retry_after_s for _ in range(161)]
+    assert allowed == [True] * 160 + [False]
+    assert rate.count("ada", 0.0, cost=1 / 16).retry_after_s == 1
+    assert rate.count("bob", 0.0).remaining == 9

@@ -253,6 +253,19 @@ async def test_all_jobs_can_be_followed_since_an_event(services: Services, worke
         assert (await socket.read_type("job_created"))["job_id"] == second.job_id
 
 
+async def test_an_event_from_the_future_is_refused_in_words(services: Services, worker: Worker) -> None:
+    """A number of another server, or from before a restore, is named as such; updates go on from the newest event."""
+    async with services.socket("/v1/ws") as socket:
+        await socket.send({"type": "subscribe", "job_id": "*", "since": 10**9})
+        error = await socket.read_type("error")
+        assert error["data"]["details"]["since"] == 10**9
+        assert "List the jobs again" in error["data"]["hint"]
+        started = await socket.read_type("subscribed")
+        assert started["seq"] == error["data"]["details"]["last"] < 10**9
+        job = await services.submit()
+        assert (await socket.read_type("job_created"))["job_id"] == job.job_id
+
+
 async def test_an_unknown_job_closes_with_4404(services: Services) -> None:
     """After the error envelope."""
     async with services.socket("/v1/ws/jobs/00000000-0000-4000-8000-000000000000") as socket:

@@ -74,3 +74,6 @@ def test_all_jobs_are_followed_from_where_the_gateway_says_on() -> None:
     ]
     reader.read({"type": "subscribed", "seq": third})
     assert reader.last == second
+    # A restored server counts on from a lower number; what it sends from there on is new.
+    reader.read({"type": "subscribed", "seq": first})
+    assert len(reader.read({**said("job_started", running), "seq": second})) == 1

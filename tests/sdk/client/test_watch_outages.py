@@ -22,7 +22,7 @@ from cryomamba.client.job_follower import JobFollower
 from cryomamba.errors import CryoMambaError, InternalError, NotFoundError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, StateEvent
 from cryomamba.models.jobs import JobRecord
-from cryomamba.testing import FaultProxy, wait_until_async
+from cryomamba.testing import DEADLINE_S, FaultProxy, wait_until_async
 from cryomamba.wire.requests import EventPage
 
 if TYPE_CHECKING:
@@ -189,6 +189,28 @@ async def test_a_dropped_last_message_is_asked_for() -> None:
 
     await follow(watch.events())
     assert seen == ["running", "completed"]
+
+
+@pytest.mark.parametrize("restored", ["before", "meanwhile", "unnoticed"])
+async def test_a_number_that_the_broker_has_not_given_yet_starts_anew(restored: str) -> None:
+    """A broker whose data directory was restored counts on from a lower number; nobody waits until it catches up."""
+    quiet = QuietSource()
+    watch = AllWatch(quiet, since=1000 if restored == "before" else None)
+    watch.quiet_s = 0.01 if restored == "unnoticed" else DEADLINE_S
+    events = watch.events()
+    assert await anext(events) == ConnectionEvent("connected", "Connected to the broker.")
+    if restored != "before":
+        watch.last = 1000
+    if restored == "meanwhile":
+        quiet.subscription.queue.put(ConnectionEvent("restarted", "The broker has restarted."))
+        assert (await anext(events)).status == "restarted"  # type: ignore[union-attr]
+    if restored == "unnoticed":
+        quiet.job = COMPLETED
+        waiting = asyncio.ensure_future(anext(events))
+        await wait_until_async(lambda: asyncio.sleep(0, watch.last == COMPLETED.history[-1].n), what="the lower number")
+        waiting.cancel()
+        return
+    assert watch.last == quiet.job.history[-1].n
 
 
 class DefectiveSource(QuietSource):

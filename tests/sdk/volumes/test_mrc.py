@@ -133,8 +133,12 @@ class YieldingFile(io.FileIO):
         return position
 
 
-def test_threads_may_read_one_volume(make_file: Make) -> None:
-    """Several threads can read blocks at the same time."""
+@pytest.mark.parametrize("positioned", [True, False])
+def test_threads_may_read_one_volume(make_file: Make, monkeypatch: pytest.MonkeyPatch, *, positioned: bool) -> None:
+    """Several threads can read blocks at the same time, also where a read has no position of its own."""
+    if not positioned:
+        monkeypatch.delattr(os, "preadv", raising=False)
+        monkeypatch.delattr(os, "pread", raising=False)
     array = numbers((16, 32, 32))
     path = make_file(array)
     gate = threading.Barrier(4)

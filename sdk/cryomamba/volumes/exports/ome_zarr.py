@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from cryomamba.atomic import atomic_path
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, content_of, stored_dtype
-from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
+from cryomamba.volumes.multiscale import AXES, Level, levels_of, multiscale_metadata
 from cryomamba.volumes.voxel_file import Array
 
 _CHUNK = 128
 _BLOCK = 256
-_SMALLEST = 64
 
 
 def write_ome_zarr(
@@ -57,37 +56,22 @@ def write_ome_zarr(
     zarr = import_optional("zarr")
     volume = content_of(volume, labels=labels)
     dtype = stored_dtype(volume)
-    levels = _levels(volume.shape)
+    levels = levels_of(volume.shape)
+    image = multiscale_metadata(volume.meta.name, levels, volume.voxel_size_A, volume.header.placement_A, labels=labels)
+    metadata = {"version": "0.5", "multiscales": [image]}
     with atomic_path(Path(path), durable=False) as part:
-        group = zarr.create_group(part, attributes={"ome": _metadata(volume, levels)})
+        group = zarr.create_group(part, attributes={"ome": metadata})
         arrays = [_array(group, number, level.shape, dtype) for number, level in enumerate(levels)]
         _fill(arrays, levels, volume, labels=labels, progress=progress)
 
 
-class _Level(NamedTuple):
-    shape: tuple[int, int, int]
-    factors: tuple[int, int, int]
-
-
-def _levels(shape: tuple[int, int, int]) -> list[_Level]:
-    levels = [_Level(shape, (1, 1, 1))]
-    while max(levels[-1].shape) > _SMALLEST:
-        last = levels[-1]
-        z, y, x = (side if side <= _SMALLEST else (side + 1) // 2 for side in last.shape)
-        halved = [2 * f if side > _SMALLEST else f for side, f in zip(last.shape, last.factors, strict=True)]
-        levels.append(_Level((z, y, x), (halved[0], halved[1], halved[2])))
-    return levels
-
-
 def _array(group: Any, number: int, shape: tuple[int, int, int], dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
     chunks = tuple(min(_CHUNK, side) for side in shape)
-    return group.create_array(
-        str(number), shape=shape, dtype=dtype, chunks=chunks, dimension_names=("z", "y", "x"), fill_value=0
-    )
+    return group.create_array(str(number), shape=shape, dtype=dtype, chunks=chunks, dimension_names=AXES, fill_value=0)
 
 
 def _fill(
-    arrays: list[Any], levels: list[_Level], volume: Volume | LabelVolume, *, labels: bool, progress: Progress | None
+    arrays: list[Any], levels: Sequence[Level], volume: Volume | LabelVolume, *, labels: bool, progress: Progress | None
 ) -> None:
     total, done = sum(math.prod(level.shape) for level in levels), 0
     for number, (array, level) in enumerate(zip(arrays, levels, strict=True)):
@@ -125,28 +109,3 @@ def _reduced(block: Array, steps: list[int], *, labels: bool) -> Array:
         reduced = np.maximum(first, second) if labels else (first + second) * np.float32(0.5)
         values = np.moveaxis(reduced, 0, axis)
     return (values if labels or block.dtype.kind == "f" else np.rint(values)).astype(block.dtype)
-
-
-def _metadata(volume: Volume | LabelVolume, levels: list[_Level]) -> dict[str, object]:
-    sizes, placement = volume.voxel_size_A, volume.header.placement_A
-    return {
-        "version": "0.5",
-        "multiscales": [
-            {
-                "name": volume.meta.name,
-                "axes": [{"name": axis, "type": "space", "unit": "angstrom"} for axis in "zyx"],
-                "datasets": [
-                    {"path": str(number), "coordinateTransformations": _transforms(sizes, placement, level.factors)}
-                    for number, level in enumerate(levels)
-                ],
-            }
-        ],
-    }
-
-
-def _transforms(sizes: Triple, placement: Triple, factors: tuple[int, int, int]) -> list[dict[str, object]]:
-    axes = list(zip(placement, sizes, factors, strict=True))
-    return [
-        {"type": "scale", "scale": [size * factor for _, size, factor in axes]},
-        {"type": "translation", "translation": [start + (factor - 1) / 2 * size for start, size, factor in axes]},
-    ]

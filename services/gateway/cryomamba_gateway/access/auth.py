@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
@@ -31,13 +31,28 @@ BODY_IDLE_S: Final = 30.0
 BODY_BYTES_PER_S: Final = 1024
 _READ_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/openapi\.json|/|/docs|/web/[a-z.]+")
-_SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/[^/\s]+")
+# The two names without an ending are routes of uploaded files; no output file of a job is called like that.
+_SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/(?!(?:content|slice)$)[^/\s]+")
+_GRANTED: Final = re.compile(r"/v1/zarr/[^/]+/shared/([^/]+)/([a-z]+)/([^/]+)\.ome\.zarr/.*")
+_VOXELS: Final = re.compile(r"/v1/zarr/.*|/v1/files/[^/]+/slice|/v1/jobs/[^/]+/volumes/[^/]+/slice")
+# A viewer asks for a hundred chunks to show one section.
+VOXEL_COST: Final = 1 / 16
 _BEARER: Final = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
 def is_public(method: str, path: str) -> bool:
     """Whether a request needs no token: health, pages, the OpenAPI document, and signed links."""
     return method in _READ_METHODS and bool(_PUBLIC.fullmatch(path) or _SIGNED.fullmatch(path))
+
+
+def zarr_grant_path(kind: str, id_: str) -> str:
+    """Return what the grant of a link to a Zarr hierarchy is made for; it is valid for all versions of the format."""
+    return f"/v1/zarr/{kind}/{id_}"
+
+
+def presents_grant(scope: Scope) -> bool:
+    """Whether the path of a request has the grant of a link, valid or not."""
+    return bool(_GRANTED.fullmatch(scope["path"]))
 
 
 def presented_token(headers: Headers) -> str | None:
@@ -94,13 +109,17 @@ class HostMiddleware:
 class AuthMiddleware:
     """Checks each request's token, scope and rate, and stores the principal in the ASGI scope.
 
-    The routes of WebSockets check tokens themselves, since the token may come in the first message.
+    The grant in the path of a link stands for a token that may only read there. The routes of WebSockets check
+    tokens themselves, since the token may come in the first message.
     """
 
-    def __init__(self, app: ASGIApp, *, tokens: TokenStore, rate: RequestRate) -> None:
+    def __init__(
+        self, app: ASGIApp, *, tokens: TokenStore, rate: RequestRate, check_grant: Callable[[str, str], None]
+    ) -> None:
         self.app = app
         self.tokens = tokens
         self.rate = rate
+        self.check_grant = check_grant
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle or refuse a request."""
@@ -116,16 +135,18 @@ class AuthMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            caller = await asyncio.to_thread(identify, self.tokens, presented_token(Headers(scope=scope)))
+            caller = await self._identify(scope)
         except AccessError as error:
-            await refuse(error, scope, receive, send, {"WWW-Authenticate": "Bearer"})
+            headers = {"WWW-Authenticate": "Bearer"} if error.code is ErrorCode.UNAUTHORIZED else None
+            await refuse(error, scope, receive, send, headers)
             return
         except UnavailableError as error:
             await refuse(error, scope, receive, send)
             return
         rate_headers: dict[str, str] = {}
         if caller.token_id:
-            allowance = self.rate.count(caller.token_id, time.monotonic())
+            cost = VOXEL_COST if _VOXELS.fullmatch(scope["path"]) else 1.0
+            allowance = self.rate.count(caller.token_id, time.monotonic(), cost=cost)
             rate_headers = allowance.headers()
             if allowance.retry_after_s:
                 rate_headers["Retry-After"] = str(allowance.retry_after_s)
@@ -147,6 +168,14 @@ class AuthMiddleware:
         with use_trace(replace(current_trace(), actor=caller.actor)), log_context.bind(**caller.log_fields):
             await self._serve_caller(scope, receive, send, rate_headers)
 
+    async def _identify(self, scope: Scope) -> Principal:
+        granted = _GRANTED.fullmatch(scope["path"])
+        if granted is None:
+            return await asyncio.to_thread(identify, self.tokens, presented_token(Headers(scope=scope)))
+        grant, kind, id_ = granted.groups()
+        self.check_grant(zarr_grant_path(kind, id_), grant)
+        return Principal.of_link(grant)
+
     async def _serve_caller(self, scope: Scope, receive: Receive, send: Send, rate_headers: dict[str, str]) -> None:
         async def send_with_rate(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -161,13 +190,17 @@ class AuthMiddleware:
 
 
 def _not_stored(send: Send, *, private: bool) -> Send:
-    """Keep caches from storing private answers (RFC 9111, section 5.2.2.5), and others without rules of their own."""
+    """Keep caches from storing private answers (RFC 9111, section 5.2.2.5), and others without rules of their own.
+
+    A route may let the client's own cache keep its answer ('private'), never a shared one.
+    """
 
     async def send_with_rules(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             if private:
-                headers["Cache-Control"] = "no-store"
+                if not headers.get("cache-control", "").startswith("private,"):
+                    headers["Cache-Control"] = "no-store"
                 headers.add_vary_header("Authorization, Cookie")
             else:
                 headers.setdefault("Cache-Control", "no-store")

@@ -33,6 +33,11 @@ class Principal:
         """Return the principal of a token."""
         return cls(info.owner, info.id, with_included(info.scopes))
 
+    @classmethod
+    def of_link(cls, grant: str) -> Principal:
+        """Return the principal of somebody with a link: it owns nothing and may read what the link is for."""
+        return cls("link", f"link-{grant[-16:]}", frozenset({Scope.READ}))
+
     @property
     def visibility(self) -> Visibility:
         """The jobs and files that it may see and change, as far as its scopes go."""

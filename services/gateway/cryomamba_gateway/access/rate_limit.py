@@ -54,12 +54,12 @@ class RequestRate:
         self._limit = per_minute
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def count(self, caller: str, now: float) -> Allowance:
-        """Count a request; `now` is in seconds of a monotonic clock."""
+    def count(self, caller: str, now: float, *, cost: float = 1.0) -> Allowance:
+        """Count a request; `now` is in seconds of a monotonic clock, `cost` is what part of a request it counts as."""
         level, then = self._buckets.pop(caller, (float(self._limit), now))
         level = min(self._limit, level + (now - then) * self._limit / 60)
-        allowed = level >= 1
-        level -= allowed
+        allowed = level >= cost
+        level -= cost if allowed else 0.0
         self._buckets[caller] = (level, now)
         if len(self._buckets) > TOKENS_KEPT:
             self._buckets.popitem(last=False)
@@ -68,7 +68,7 @@ class RequestRate:
             limit=self._limit,
             remaining=int(level),
             reset_s=math.ceil((self._limit - level) / per_second),
-            retry_after_s=0 if allowed else max(1, math.ceil((1 - level) / per_second)),
+            retry_after_s=0 if allowed else max(1, math.ceil((cost - level) / per_second)),
         )
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cryomamba_gateway.access.auth import presented_token
+from cryomamba_gateway.access.auth import presented_token, presents_grant
 from cryomamba_gateway.access.connections import CONNECTION, Connection
 from cryomamba_server.tokens import TokenStore
 
@@ -112,4 +112,4 @@ class TurnMiddleware:
 
     def _is_trusted(self, scope: Scope, connection: Connection | None) -> bool:
         refused_before = connection is not None and connection.only_without_token
-        return not refused_before and presented_token(Headers(scope=scope)) is not None
+        return not refused_before and (presents_grant(scope) or presented_token(Headers(scope=scope)) is not None)

@@ -9,7 +9,7 @@ import time
 from cryomamba.access.visibility import Visibility
 from cryomamba.client.bus_watch import AllWatch
 from cryomamba.client.job_follower import Item, JobFollower, Published
-from cryomamba.errors import ProtocolError, UnavailableError
+from cryomamba.errors import InvalidRequestError, ProtocolError, UnavailableError
 from cryomamba.models.events import ConnectionEvent, Event, ProgressEvent, StateEvent
 from cryomamba.models.jobs import JobRecord
 from cryomamba.wire.messages import PREVIEW
@@ -129,10 +129,17 @@ class AllRelay:
                 watch = AllWatch(self._bus.transport(self._visibility), since=self._last)
                 async with contextlib.aclosing(watch.events()) as events:
                     async for event in events:
-                        self._last = watch.last
+                        self._note_number(watch.last)
                         self._send(event)
             # A transport that was replaced ends its watch; the next one is there already, or the broker is down.
             await asyncio.sleep(0.1)
+
+    def _note_number(self, last: int | None) -> None:
+        if self._last is not None and last is not None and last < self._last:
+            # Never silently: the client would wait for events that come only after as many as it claims to know.
+            self._queue.put(messages.error(_no_such_event(self._last, last), "*"))
+            self._started = False
+        self._last = last
 
     def _send(self, event: Event) -> None:
         match event:
@@ -141,7 +148,15 @@ class AllRelay:
             case ProgressEvent():
                 self._queue.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
             case ConnectionEvent():
-                if event.status == "connected" and not self._started and self._last is not None:
+                if event.status != "lost" and not self._started and self._last is not None:
                     self._started = True
                     self._queue.put(messages.subscribed(self._last))
                 self._queue.put(messages.link(event), key="link")
+
+
+def _no_such_event(number: int, newest: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"There is no event {number}: the newest has the number {newest}.",
+        hint="The server was restored from a backup, or is another one. List the jobs again; updates go on from here.",
+        details={"since": number, "last": newest},
+    )

@@ -274,6 +274,19 @@ class UploadStore:
         records = await self._run(lambda: self._directory.records(visibility))
         return sorted(records, key=lambda record: record.created_at, reverse=True)
 
+    async def file(self, file_id: str, visibility: Visibility) -> FileRecord:
+        """Return a finished file.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        """
+        record = await self._run(lambda: self._directory.record(file_id, visibility))
+        if record is None:
+            raise no_such_file(file_id)
+        return record
+
     async def delete(self, file_id: str, visibility: Visibility) -> None:
         """Remove a file; another file with the same content is not affected.
 

@@ -9,14 +9,14 @@ import pytest
 import yaozarrs
 import zarr
 
-from cryomamba.volumes import MaskWriter, Volume, blank_header, open_volume
+from cryomamba.volumes import MaskWriter, Volume, blank_header, multiscale, open_volume
 from cryomamba.volumes.exports import ome_zarr, write_ome_zarr
 
 
 @pytest.fixture(autouse=True)
 def small_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Levels, chunks and blocks small enough that a small volume has several of each."""
-    monkeypatch.setattr(ome_zarr, "_SMALLEST", 4)
+    monkeypatch.setattr(multiscale, "SMALLEST_SIDE", 4)
     monkeypatch.setattr(ome_zarr, "_CHUNK", 8)
     monkeypatch.setattr(ome_zarr, "_BLOCK", 16)
 

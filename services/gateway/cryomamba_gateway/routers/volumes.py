@@ -1,0 +1,206 @@
+"""Volumes: what they are, the uploaded file itself, and slices as images."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from fastapi import Path as PathParam
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.models.jobs import JobId
+from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.conditional import not_modified
+from cryomamba_gateway.context import Caller, Context, Gateway
+from cryomamba_gateway.examples import errors, ok
+from cryomamba_gateway.png import section_png
+from cryomamba_gateway.routers.artifacts import RESPONSES as FILE_RESPONSES
+from cryomamba_gateway.routers.artifacts import LocalFile, open_regular
+from cryomamba_gateway.routers.zarr import GONE, IMMUTABLE, VOLUME, caller_name, is_gone
+from cryomamba_gateway.volumes.catalog import TOMOGRAM, Images, Kind, artifact_path
+from cryomamba_gateway.volumes.models import (
+    FileOut,
+    JobVolumes,
+    SliceQuery,
+    UnreadableVolume,
+    VolumeOut,
+    volume_out,
+    zarr_urls,
+)
+from cryomamba_gateway.volumes.open_images import OpenImage
+from cryomamba_gateway.volumes.reader import ClientGoneError
+from cryomamba_gateway.volumes.sections import section_of
+from cryomamba_server.uploaded_files import no_such_file, uploaded_volume
+
+router = APIRouter(prefix="/v1", tags=["volumes"])
+
+MAIN: Final = "tomogram"
+VolumeName = Annotated[
+    str,
+    PathParam(
+        min_length=1,
+        max_length=128,
+        description="`tomogram`, or the name of an output file such as `mask.mrc`.",
+        examples=[MAIN, "mask.mrc"],
+    ),
+]
+_PNG: Final[dict[str, Any]] = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+_ETAG: Final[dict[str, Any]] = {
+    "ETag": {"description": "Changes with the volume and the query.", "schema": {"type": "string"}}
+}
+_SLICE: Final[dict[int | str, dict[str, Any]]] = {
+    200: ok("The slice", headers=_ETAG, content=_PNG),
+    304: ok("It has not changed since the one in If-None-Match", headers=_ETAG),
+    **errors(ErrorCode.BAD_REQUEST, ErrorCode.INVALID_PARAMETERS, *VOLUME),
+}
+
+
+async def get_file(gateway: Context, caller: Caller, file_id: str) -> FileOut:
+    """Describe an uploaded file: its header, levels, contrast, and where to read all or part of it."""
+    record = await gateway.uploads.file(file_id, caller.visibility)
+    found = await gateway.volumes.images("files", file_id, caller.visibility)
+    base = f"/v1/files/{file_id}"
+    problem = found.problems.get(TOMOGRAM)
+    volume = None if problem else await _describe(gateway, found, TOMOGRAM, f"{base}/slice")
+    return FileOut(
+        **dict(record),
+        url=f"{base}/content",
+        zarr=zarr_urls("files", file_id),
+        volume=volume,
+        problem=str(problem or ""),
+    )
+
+
+async def get_file_content(gateway: Context, caller: Caller, request: Request, file_id: str) -> Response:
+    """Download an uploaded file; Range and If-Range resume an interrupted download."""
+    record = await gateway.uploads.file(file_id, caller.visibility)
+    headers = {"ETag": f'"{record.sha256}"', "Cache-Control": IMMUTABLE}
+    unchanged = not_modified(request, headers)
+    if unchanged is not None:
+        return unchanged
+    folder = gateway.settings.uploads
+    path = await asyncio.to_thread(uploaded_volume, folder, file_id)
+    opened = await asyncio.to_thread(open_regular, path, record.size_bytes, folder)
+    if opened is None:
+        raise no_such_file(file_id)
+    return LocalFile(opened, path, headers=headers, media_type="application/octet-stream", filename=record.filename)
+
+
+async def get_file_slice(
+    gateway: Context, caller: Caller, request: Request, file_id: str, query: Annotated[SliceQuery, Query()]
+) -> Response:
+    """Return a slice of an uploaded tomogram as an image."""
+    return await _slice(gateway, caller, request, "files", file_id, TOMOGRAM, query)
+
+
+async def get_job_volumes(gateway: Context, caller: Caller, job_id: JobId) -> JobVolumes:
+    """Describe the tomogram and the finished masks of a job, and where to read all or part of them."""
+    found = await gateway.volumes.images("jobs", job_id, caller.visibility)
+    described = [
+        await _describe(gateway, found, path, f"/v1/jobs/{job_id}/volumes/{_name(path)}/slice") for path in found.known
+    ]
+    unreadable = [UnreadableVolume(zarr_path=path, problem=str(error)) for path, error in found.problems.items()]
+    return JobVolumes(
+        job_id=job_id,
+        zarr=zarr_urls("jobs", job_id),
+        volumes=tuple(described),
+        unreadable=tuple(unreadable),
+        hint=found.hint,
+    )
+
+
+async def get_job_slice(
+    gateway: Context,
+    caller: Caller,
+    request: Request,
+    job_id: JobId,
+    name: VolumeName,
+    query: Annotated[SliceQuery, Query()],
+) -> Response:
+    """Return a slice of a job's tomogram in grey, or of a mask in colours on a transparent background."""
+    path = TOMOGRAM if name == MAIN else artifact_path(name)
+    return await _slice(gateway, caller, request, "jobs", job_id, path, query)
+
+
+for _method in ("GET", "HEAD"):
+    for _path, _endpoint, _id, _responses in (
+        ("/files/{file_id}", get_file, "File", {200: ok("The file"), **errors(*VOLUME)}),
+        (
+            "/files/{file_id}/content",
+            get_file_content,
+            "FileContent",
+            {**FILE_RESPONSES, 304: ok("The client has it"), **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *VOLUME)},
+        ),
+        ("/files/{file_id}/slice", get_file_slice, "FileSlice", _SLICE),
+        ("/jobs/{job_id}/volumes", get_job_volumes, "JobVolumes", {200: ok("The volumes"), **errors(*VOLUME)}),
+        ("/jobs/{job_id}/volumes/{name}/slice", get_job_slice, "JobSlice", _SLICE),
+    ):
+        router.add_api_route(
+            _path,
+            _endpoint,
+            methods=[_method],
+            operation_id=f"{_method.lower()}{_id}",
+            responses=_responses,
+            response_class=JSONResponse if _endpoint in (get_file, get_job_volumes) else Response,
+        )
+
+
+def _name(path: str) -> str:
+    return MAIN if path == TOMOGRAM else f"{path.rpartition('/')[2]}.mrc"
+
+
+async def _describe(gateway: Gateway, found: Images, path: str, slice_url: str) -> VolumeOut:
+    known = found.image(path)
+    limits: tuple[float, float] | None = None
+    try:
+        limits = await gateway.reader.contrast_limits(known.source)
+    except CryoMambaError as error:
+        # The header was read a moment ago; the volume is described without what its voxels would say.
+        if error.code is not ErrorCode.VOLUME_CHANGED:
+            raise
+    return volume_out(known, path, slice_url, limits)
+
+
+async def _slice(
+    gateway: Gateway, caller: Principal, request: Request, kind: Kind, id_: str, path: str, query: SliceQuery
+) -> Response:
+    known = (await gateway.volumes.images(kind, id_, caller.visibility)).image(path)
+    asked = hashlib.blake2b(f"{known.key} {query!r}".encode(), digest_size=12).hexdigest()
+    headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{asked}"'}
+    unchanged = not_modified(request, headers)
+    if unchanged is not None:
+        return unchanged
+    try:
+        image = await gateway.reader.read(
+            known, caller_name(caller, request), partial(is_gone, request), partial(_png_of, query=query)
+        )
+    except ClientGoneError:
+        return Response(status_code=GONE)
+    return Response(image, headers=headers, media_type="image/png")
+
+
+def _png_of(opened: OpenImage, query: SliceQuery) -> bytes:
+    limits = _limits(opened, query)
+    values = section_of(opened.content, query.axis, query.index, thickness=query.thickness, size=query.size)
+    return section_png(values, limits)
+
+
+def _limits(opened: OpenImage, query: SliceQuery) -> tuple[float, float] | None:
+    if opened.image.labels:
+        return None
+    low, high = query.low, query.high
+    if low is None or high is None:
+        found = opened.contrast_limits or (0.0, 1.0)
+        low, high = found[0] if low is None else low, found[1] if high is None else high
+    if not low < high:
+        raise InvalidRequestError(
+            f"The contrast limits are empty: from {low:g} to {high:g}.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint="Give a 'high' that is above 'low'.",
+        )
+    return low, high

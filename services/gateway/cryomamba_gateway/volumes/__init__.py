@@ -1,0 +1,1 @@
+"""Volumes over HTTP: OME-Zarr made on the fly, and slices as images."""

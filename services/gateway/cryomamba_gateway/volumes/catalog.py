@@ -1,0 +1,212 @@
+"""Which images an uploaded file or a job has, and where they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from cryomamba.access.visibility import Visibility
+from cryomamba.client import calls
+from cryomamba.engines.artifacts import SCORES
+from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError, VolumeError
+from cryomamba.models.jobs import Artifact, JobRecord, JobState, VolumeSummary
+from cryomamba.settings import Settings
+from cryomamba.volumes import resolve_below
+from cryomamba_gateway.bus_connection import BusConnection
+from cryomamba_gateway.uploads.store import UploadStore
+from cryomamba_gateway.volumes.hierarchy import LABELS, Image
+from cryomamba_gateway.volumes.open_images import ImageSource, is_readable
+from cryomamba_gateway.volumes.reader import KnownImage, VolumeReader
+from cryomamba_server.uploaded_files import uploaded_volume
+
+Kind = Literal["files", "jobs"]
+
+TOMOGRAM: Final = ""
+SCORES_PATH: Final = "scores"
+# A viewer asks for many chunks a second; what it may see is looked up again after this time.
+REMEMBERED_S: Final = 5.0
+_REMEMBERED_MAX: Final = 256
+# Jobs of jobs of jobs; no real chain is as long.
+_CHAIN_MAX: Final = 16
+_VOLUME: Final = ".mrc"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of a file or job.
+
+    Attributes
+    ----------
+    known : dict of str to KnownImage
+        By path in the Zarr hierarchy: the tomogram at the root, masks below ``labels``, and ``scores``.
+    problems : dict of str to CryoMambaError
+        Why an image cannot be read, likewise.
+    hint : str
+        What to do if an image is not there.
+    """
+
+    known: dict[str, KnownImage] = field(default_factory=dict)
+    problems: dict[str, CryoMambaError] = field(default_factory=dict)
+    hint: str = ""
+
+    @property
+    def images(self) -> Mapping[str, Image]:
+        """The images by path."""
+        return {path: known.image for path, known in self.known.items()}
+
+    def image(self, path: str) -> KnownImage:
+        """Return an image.
+
+        Raises
+        ------
+        NotFoundError
+            There is none, or not yet.
+        CryoMambaError
+            Why it cannot be read.
+        """
+        if path in self.problems:
+            raise self.problems[path]
+        if path not in self.known:
+            raise self.missing(path)
+        return self.known[path]
+
+    def missing(self, key: str) -> NotFoundError:
+        """Return the error for a key that is not in the hierarchy."""
+        listed = ", ".join(path or "the tomogram at the root" for path in self.known) or "none"
+        return NotFoundError(
+            f"There is nothing at '{key[:200]}'." if key else "There is no tomogram.",
+            hint=f"{self.hint} Images: {listed}.".lstrip(),
+        )
+
+
+class VolumeCatalog:
+    """Finds the images that a caller may see. For one event loop.
+
+    Parameters
+    ----------
+    settings : Settings
+    bus : BusConnection
+    uploads : UploadStore
+    reader : VolumeReader
+    """
+
+    def __init__(self, settings: Settings, bus: BusConnection, uploads: UploadStore, reader: VolumeReader) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._uploads = uploads
+        self._reader = reader
+        self._remembered: dict[tuple[Kind, str, Visibility], tuple[float, asyncio.Task[Images]]] = {}
+
+    async def images(self, kind: Kind, id_: str, visibility: Visibility) -> Images:
+        """Return the images of a file or job.
+
+        Raises
+        ------
+        NotFoundError
+            It does not exist or is not visible.
+        CryoMambaError
+            The broker cannot be reached.
+        """
+        find = self._of_file if kind == "files" else self._of_job
+        return await self._remember((kind, id_, visibility), lambda: find(id_, visibility))
+
+    async def _remember(self, key: tuple[Kind, str, Visibility], find: Callable[[], Awaitable[Images]]) -> Images:
+        now = asyncio.get_running_loop().time()
+        until, task = self._remembered.get(key, (0.0, None))
+        if task is None or until < now or (task.done() and (task.cancelled() or task.exception() is not None)):
+            self._forget_old(now)
+            task = asyncio.create_task(_awaited(find), name="volumes-images")
+            # Whoever asked may have gone; an error that nobody retrieves would be logged as a defect.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._remembered[key] = now + REMEMBERED_S, task
+        return await asyncio.shield(task)
+
+    def _forget_old(self, now: float) -> None:
+        if len(self._remembered) >= _REMEMBERED_MAX:
+            self._remembered = {key: one for key, one in self._remembered.items() if one[0] >= now}
+        while len(self._remembered) >= _REMEMBERED_MAX:
+            del self._remembered[next(iter(self._remembered))]
+
+    async def _of_file(self, file_id: str, visibility: Visibility) -> Images:
+        record = await self._uploads.file(file_id, visibility)
+        path = uploaded_volume(self._settings.uploads, file_id)
+        found = Images()
+        await self._add(found, TOMOGRAM, ImageSource(record.filename, path, (self._settings.uploads,)))
+        return found
+
+    async def _of_job(self, job_id: str, visibility: Visibility) -> Images:
+        record = await self._bus.call(visibility, calls.get_job(job_id))
+        found = Images(hint=_hint(record))
+        try:
+            source = await self._tomogram(record, visibility)
+        except CryoMambaError as error:
+            found.problems[TOMOGRAM] = error
+        else:
+            if source is not None:
+                await self._add(found, TOMOGRAM, source)
+        for artifact in record.artifacts:
+            if artifact.name.endswith(_VOLUME):
+                await self._add_artifact(found, record, artifact)
+        return found
+
+    async def _tomogram(self, record: JobRecord, visibility: Visibility) -> ImageSource | None:
+        """Return the tomogram of a job; one that re-thresholds scores has that of the job with the scores."""
+        for _ in range(_CHAIN_MAX):
+            if record.volume.job_id is None:
+                break
+            record = await self._bus.call(visibility, calls.get_job(record.volume.job_id))
+        return await asyncio.to_thread(_tomogram_source, self._settings, record.volume)
+
+    async def _add_artifact(self, found: Images, record: JobRecord, artifact: Artifact) -> None:
+        path = artifact_path(artifact.name)
+        file = self._settings.artifacts / record.job_id / artifact.name
+        if not await asyncio.to_thread(is_readable, file, artifact.size_bytes):
+            found.problems[path] = _elsewhere(artifact.name, f"Download it from /v1/jobs/{record.job_id}/artifacts.")
+            return
+        name = artifact.name.removesuffix(_VOLUME)
+        labels = path != SCORES_PATH
+        await self._add(found, path, ImageSource(name, file, (self._settings.artifacts,), labels=labels))
+
+    async def _add(self, found: Images, path: str, source: ImageSource) -> None:
+        try:
+            found.known[path] = await self._reader.describe(source)
+        except CryoMambaError as error:
+            found.problems[path] = error
+
+
+async def _awaited(find: Callable[[], Awaitable[Images]]) -> Images:
+    return await find()
+
+
+def artifact_path(name: str) -> str:
+    """Return where an MRC file of a job is in its Zarr hierarchy."""
+    return SCORES_PATH if name == SCORES.name else f"{LABELS}/{name.removesuffix(_VOLUME)}"
+
+
+def _tomogram_source(settings: Settings, volume: VolumeSummary) -> ImageSource | None:
+    version, size = volume.version or "", volume.voxel_size_A
+    if volume.file_id is not None:
+        path = uploaded_volume(settings.uploads, volume.file_id)
+        return ImageSource(volume.name, path, (settings.uploads,), voxel_size_A=size, version=version)
+    if volume.path is None:
+        return None
+    closed = settings.own_folders
+    path = resolve_below(volume.path, settings.roots, closed=closed)
+    return ImageSource(volume.name, path, settings.roots, closed, voxel_size_A=size, version=version)
+
+
+def _elsewhere(name: str, hint: str) -> VolumeError:
+    return VolumeError(
+        f"{name} is not on the disk of this gateway's machine.", code=ErrorCode.VOLUME_NOT_FOUND, hint=hint
+    )
+
+
+def _hint(record: JobRecord) -> str:
+    if record.state in {JobState.PENDING, JobState.RUNNING}:
+        return (
+            f"The job is {record.state}: its files appear when it is completed. Until then, "
+            f"/v1/jobs/{record.job_id}/preview and the WebSocket have the mask as computed so far."
+        )
+    return "" if record.state is JobState.COMPLETED else f"The job is {record.state} and has no files."
