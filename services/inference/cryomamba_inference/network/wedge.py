@@ -44,6 +44,8 @@ def _wedge_edge(profile: npt.NDArray[np.float64], inside: float, outside: float)
     filled = int(np.flatnonzero(profile > outside + _FILLED_SHARE * (inside - outside))[-1])
     half = 0.5 * (outside + float(np.median(profile[max(filled - _PLATEAU, 0) : filled])))
     last = int(np.flatnonzero(profile[: filled + 1] >= half)[-1])
+    if last + 1 == len(profile):  # strong features along z: no drop is left
+        return NO_WEDGE
     before, after = profile[last], profile[last + 1]
     angle = float(_BIN_DEG * (last + 0.5 + (before - half) / (before - after)))
     return angle if angle >= _MIN_TILT_DEG else NO_WEDGE
