@@ -93,7 +93,8 @@ def test_a_quick_run_measures_files(
     """One family is generated, segmented from its file, scored beside the peers, and drawn."""
     monkeypatch.setattr(sys, "argv", ["accuracy", "--quick", "--families", "vesicles", "--out", str(tmp_path)])
     accuracy.main()
-    figures = json.loads((tmp_path / "figures.jsonl").read_text())
+    figures, *others = map(json.loads, (tmp_path / "figures.jsonl").read_text().splitlines())
+    assert [each["noise"] for each in (figures, *others)] == list(NOISES)
     assert figures["family"] == "vesicles"
     assert 0 < figures["f1"] <= 1
     assert set(figures["peers"]) == {"script", "script, best", "Hessian", "Sato", "Meijering", "Frangi"}

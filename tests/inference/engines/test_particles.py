@@ -43,7 +43,7 @@ def balls(shape: Shape = SHAPE, size_A: Spacing = A12, *, noise: float = 0.3) ->
 @pytest.fixture
 def recognized(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is dense is recognized, whatever the network has learned."""
-    monkeypatch.setattr(network_engine, "probabilities", dense)
+    monkeypatch.setattr(network_engine, "probability", dense)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

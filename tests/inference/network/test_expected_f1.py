@@ -20,7 +20,8 @@ def test_no_other_threshold_gives_a_better_mask(seed: int) -> None:
     counts = rng.integers(0, 100_000, 256)
     truth = rng.binomial(counts, np.linspace(0, 1, 256))
     chosen = best_threshold(counts)
-    assert f1(counts, chosen, truth) > max(f1(counts, one, truth) for one in range(256)) - 1e-3
+    assert f1(counts, chosen.score, truth) == pytest.approx(chosen.f1, abs=1e-3)
+    assert chosen.f1 > max(f1(counts, one, truth) for one in range(256)) - 1e-3
 
 
 def test_noise_lowers_the_threshold() -> None:
@@ -29,10 +30,10 @@ def test_noise_lowers_the_threshold() -> None:
     certain[[0, 250]] = 10_000, 1_000
     certain[60:250] = 1
     uncertain[0:110] = np.linspace(2_000, 10, 110)
-    assert best_threshold(certain) > 100
-    assert 20 < best_threshold(uncertain) < 70
+    assert best_threshold(certain).score > 100
+    assert 20 < best_threshold(uncertain).score < 70
 
 
 def test_nothing_seen_gives_a_threshold_all_the_same() -> None:
-    """An empty sample is no error."""
-    assert best_threshold(np.zeros(256, np.int64)) == 0
+    """An empty sample is no error, and nothing is expected of it."""
+    assert best_threshold(np.zeros(256, np.int64)).f1 == 0

@@ -18,6 +18,8 @@ _SEED = 128
 """Upper threshold: one half of certainty somewhere in a component."""
 _LOWEST, _HIGHEST = 51, 128
 """Limits of the lower threshold, which is that of the highest F1 score to be expected."""
+_LEAST_F1 = 0.35
+"""Expected F1 score below which samples look as noise does, so that only what is certain is taken."""
 
 
 class _Search(NetworkParameters):
@@ -76,7 +78,9 @@ class MembraneEngine(NetworkEngine[MembraneParameters]):
     def thresholds(self) -> HysteresisThreshold:
         """Return the thresholds set by the user, else those determined by :meth:`prepare`."""
         given = self.parameters
-        expected = min(max(self.best_threshold, _LOWEST), _HIGHEST)
+        best = self.best_threshold
+        seen = best is not None and best.f1 >= _LEAST_F1
+        expected = min(max(best.score, _LOWEST), _HIGHEST) if best and seen else _HIGHEST
         high = given.high or max(_SEED, given.low or 0)
         return HysteresisThreshold(high, min(given.low or expected, high), self._min_voxels)
 

@@ -26,7 +26,7 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide
 from cryomamba_inference.network.density import map_scales, node_scale, padding_share, raw_scale
-from cryomamba_inference.network.expected_f1 import best_threshold
+from cryomamba_inference.network.expected_f1 import BestThreshold, best_threshold
 from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import HALO, MULTIPLE, SCORES, STEP_A, Structure, probability
 from cryomamba_inference.network.recognition import Recognition
@@ -77,8 +77,8 @@ class NetworkEngine(Engine[P], Generic[P]):
     contrast : Contrast or None
     survey : Survey or None
         Set by :meth:`prepare`; a coarse preview has no survey.
-    best_threshold : int
-        Score from which on voxels should be taken by what is expected of samples; set by :meth:`prepare`.
+    best_threshold : BestThreshold or None
+        The threshold with the best mask to be expected, by samples; set by :meth:`prepare`.
     """
 
     keeps_scores: ClassVar[bool] = True
@@ -95,7 +95,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         self._inputs: Inputs | None = None
         self.contrast: Contrast | None = None
         self.survey: Survey | None = None
-        self.best_threshold = SCORES // 2
+        self.best_threshold: BestThreshold | None = None
 
     def passes(self) -> Sequence[Pass]:
         """Return a coarse preview and the result."""
