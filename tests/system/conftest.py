@@ -57,7 +57,7 @@ def make_stack(tmp_path: Path) -> Iterator[StackMaker]:
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with short leases that reads the files of every test."""
     folder = tmp_path_factory.getbasetemp()
-    with Stack(tmp_path_factory.mktemp("stack"), roots=[folder], env={"CRYOMAMBA_LEASE_S": "2"}) as stack:
+    with Stack(tmp_path_factory.mktemp("stack"), roots=[folder], env={"CRYOMAMBA_LEASE_S": "4"}) as stack:
         yield stack.start()
 
 

@@ -169,7 +169,8 @@ class VoxelFile:
 
     def _read_at(self, nbytes: int, offset: int) -> bytes:
         if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), nbytes, offset)
+            content: bytes = os.pread(self._file.fileno(), nbytes, offset)
+            return content
         with self._lock:
             self._file.seek(offset)
             return self._file.read(nbytes)
@@ -185,7 +186,8 @@ class VoxelFile:
     def _read_into(self, view: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):
             # Without the lock: several threads read one file at the same time.
-            return os.preadv(self._file.fileno(), [view], offset)
+            count: int = os.preadv(self._file.fileno(), [view], offset)
+            return count
         with self._lock:
             self._file.seek(offset)
             return self._file.readinto(view) or 0

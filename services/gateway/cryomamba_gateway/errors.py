@@ -178,10 +178,12 @@ def allowed_methods(paths: Mapping[str, Iterable[str]], path: str) -> str:
     paths : mapping
         Methods of each path template, as in the OpenAPI document. The job routes are also served without ``/v1``.
     path : str
-        A path without parameters takes precedence over templates that match it.
+        Of the templates that match it, those with the fewest parameters count.
     """
     versioned = path if path.startswith("/v1/") else f"/v1{path}"
-    templates = [versioned] if versioned in paths else [t for t in paths if _pattern(t).match(versioned)]
+    matching = [template for template in paths if _pattern(template).match(versioned)]
+    fewest = min((template.count("{") for template in matching), default=0)
+    templates = [template for template in matching if template.count("{") == fewest]
     return ", ".join(sorted({method.upper() for template in templates for method in paths[template]}))
 
 
