@@ -109,7 +109,7 @@ class RegionChooser(QWidget):
     def with_mask(self, source: Source, start: Callable[[Path | None], None]) -> None:
         """Call `start` with the file of the chosen mask once it is checked or written; None for the whole tomogram.
 
-        If the mask cannot be used, the user is told why and `start` is not called.
+        If the mask cannot be used, an error says why and `start` is not called.
         """
         choice = self.chosen
         if choice.path is not None:

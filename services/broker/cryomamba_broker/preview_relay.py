@@ -76,7 +76,7 @@ class AttemptFence:
             return (attempt or 0) < newest
 
     def is_foreign(self, job_id: str, key: str) -> bool:
-        """Whether the key of a frame is not the one that claimed the job; without keys nobody can be told apart."""
+        """Whether the key of a frame is not the one that claimed the job; without keys all workers look alike."""
         with self._lock:
             if not key or job_id not in self._newest:
                 return bool(key)

@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from cryomamba_inference.network import density as density_module
-from cryomamba_inference.network.density import LIMIT, Scale, map_scales, node_scale, normalized, raw_scale
+from cryomamba_inference.network.density import LIMIT, map_scales, node_scale, normalized
 from cryomamba_inference.volume_preparation.padding import find_padding
+from cryomamba_inference.volume_preparation.scale import Scale, raw_scale
 
 Field = npt.NDArray[np.float32]
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from cryomamba_inference.network import sheets as sheets_module
-from cryomamba_inference.network.density import Scale
 from cryomamba_inference.network.sheets import LIMITS, MAPS, half, half_shape, normalized_sheets, sheet_tasks
+from cryomamba_inference.volume_preparation.scale import Scale
 
 Field = npt.NDArray[np.float32]
 

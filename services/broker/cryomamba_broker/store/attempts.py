@@ -59,7 +59,7 @@ class LeaseStatus:
 
 
 def require_same_key(row: sqlite3.Row, key: str) -> None:
-    """Refuse a key other than that which claimed a job; without keys, now or then, nobody can be told apart.
+    """Refuse a key other than that which claimed a job; without keys, now or then, all workers look alike.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from cryomamba_broker.store.rows import to_json
 class NewJob:
     """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results.
 
-    The job keeps the `trace` of the request, so that an attempt at any later time can be told to belong to it.
+    The job keeps the `trace` of the request, so that an attempt at any later time is known to belong to it.
     """
 
     request: SubmitRequest

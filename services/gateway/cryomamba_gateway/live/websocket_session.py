@@ -133,7 +133,7 @@ class WebSocketSession:
 
     def _on_error(self, job_id: str, error: CryoMambaError) -> None:
         self._queue.put(messages.error(error, job_id))
-        # A client that follows this job, or all, comes back and misses nothing; others are told about their one job.
+        # A client that follows this job, or all, comes back and misses nothing; others get the error of their one job.
         if job_id == ALL or self._websocket.path_params.get("job_id") == job_id:
             self.end(_close_code(error), error.message)
 

@@ -1,4 +1,4 @@
-"""What clients are told about volumes."""
+"""Descriptions of volumes for clients."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, empty_picks
-from cryomamba_inference.filters.common.rasterize import rasterize
 from cryomamba_inference.filters.filaments.centreline_meanshift import shift_to_centreline
 from cryomamba_inference.filters.filaments.model import (
     LENGTH_DIAMETERS,
@@ -30,12 +29,13 @@ from cryomamba_inference.filters.filaments.model import (
     traced_scores,
 )
 from cryomamba_inference.filters.filaments.tracing import trace
-from cryomamba_inference.network.density import raw_scale
+from cryomamba_inference.rasterize import rasterize
 from cryomamba_inference.threads import ThreadTeam, one_thread
 from cryomamba_inference.volume_preparation.background import correct_background
 from cryomamba_inference.volume_preparation.grid import TRIANGLE, WorkingGrid
 from cryomamba_inference.volume_preparation.node_map import NodeMap
 from cryomamba_inference.volume_preparation.padding import clear_padding
+from cryomamba_inference.volume_preparation.scale import raw_scale
 
 _VOXELS_PER_DIAMETER = 2.0  # minimum
 _SIGNS = {"dark": (-1,), "bright": (1,), "auto": (-1, 1)}

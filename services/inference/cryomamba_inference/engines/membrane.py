@@ -15,11 +15,11 @@ from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
 from cryomamba_inference.network.model import Structure
 
 _SEED = 128
-"""Upper threshold: one half of certainty somewhere in a component."""
+"""Upper threshold: a probability of one half somewhere in a component."""
 _LOWEST, _HIGHEST = 51, 128
 """Limits of the lower threshold, which is that of the highest F1 score to be expected."""
 _LEAST_F1 = 0.35
-"""Expected F1 score below which samples look as noise does, so that only what is certain is taken."""
+"""Expected F1 score below which the samples may be noise alone: only what is more probable than not is taken then."""
 
 
 class _Search(NetworkParameters):
@@ -79,13 +79,12 @@ class MembraneEngine(NetworkEngine[MembraneParameters]):
         """Return the thresholds set by the user, else those determined by :meth:`prepare`."""
         given = self.parameters
         best = self.best_threshold
-        seen = best is not None and best.f1 >= _LEAST_F1
-        expected = min(max(best.score, _LOWEST), _HIGHEST) if best and seen else _HIGHEST
+        low = min(max(best.score, _LOWEST), _HIGHEST) if best and best.f1 >= _LEAST_F1 else _HIGHEST
         high = given.high or max(_SEED, given.low or 0)
-        return HysteresisThreshold(high, min(given.low or expected, high), self._min_voxels)
+        return HysteresisThreshold(high, min(given.low or low, high), self._min_voxels)
 
     def estimates(self) -> Mapping[str, Estimate]:
-        """Return what the volume has told, and the thresholds unless the user has set them."""
+        """Return what the network's engines estimate, and the thresholds unless the user has set them."""
         found = super().estimates()
         thresholds, given = self.thresholds(), self.parameters
         chosen = {"threshold": (thresholds.high, given.high), "lower_threshold": (thresholds.low, given.low)}

@@ -16,9 +16,9 @@ from cryomamba.geometry import Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks
 from cryomamba_inference.decoders.peaks import CONSTANTS, find_peaks, find_threshold, select_separated
-from cryomamba_inference.filters.common.rasterize import rasterize
 from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
 from cryomamba_inference.network.model import Structure
+from cryomamba_inference.rasterize import rasterize
 
 _VOXELS_PER_DIAMETER = 2.5  # minimum
 _PREVIEW_THRESHOLD = 48  # while there are still tiles to come

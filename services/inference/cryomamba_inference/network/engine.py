@@ -25,7 +25,7 @@ from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide
-from cryomamba_inference.network.density import map_scales, node_scale, padding_share, raw_scale
+from cryomamba_inference.network.density import map_scales, node_scale, padding_share
 from cryomamba_inference.network.expected_f1 import BestThreshold, best_threshold
 from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import HALO, MULTIPLE, SCORES, STEP_A, Structure, probability
@@ -38,8 +38,9 @@ from cryomamba_inference.threads import ThreadTeam, one_thread
 from cryomamba_inference.volume_preparation.background import remove_gradients
 from cryomamba_inference.volume_preparation.grid import Field, WorkingGrid
 from cryomamba_inference.volume_preparation.node_map import NodeMap
-from cryomamba_inference.volume_preparation.padding import find_padding
+from cryomamba_inference.volume_preparation.padding import counted_nodes, find_padding
 from cryomamba_inference.volume_preparation.region import NodeRegion
+from cryomamba_inference.volume_preparation.scale import raw_scale
 
 _TILE_NODES = 144  # side of the largest tile with its halo
 _COARSEST_STEP_A = 26.0
@@ -127,7 +128,13 @@ class NetworkEngine(Engine[P], Generic[P]):
         with one_thread():
             inputs = self._inputs_of(context, grid, region, team)
             boxes = sample_boxes(grid.node_shape, inside)
-            recognition = Recognition(inputs.view, boxes, self.structure, self._signs(), inside)
+            recognition = Recognition(
+                inputs.view,
+                boxes,
+                lambda box: counted_nodes(inputs.padding.array, box, inside),
+                self.structure,
+                self._signs(),
+            )
             tasks = recognition.tasks()
             team.run(tasks, lambda count: context.report_progress(0.8 + 0.2 * count / len(tasks)))
             self._inputs, self.contrast = inputs, self._contrast(recognition)

@@ -9,10 +9,11 @@ import numpy as np
 
 from cryomamba.engines.api import Slices
 from cryomamba_inference.network.contrast import DARK
-from cryomamba_inference.network.density import Scale, normalized
+from cryomamba_inference.network.density import normalized
 from cryomamba_inference.network.sheets import normalized_sheets
 from cryomamba_inference.volume_preparation.grid import Field, WorkingGrid
 from cryomamba_inference.volume_preparation.node_map import NodeMap
+from cryomamba_inference.volume_preparation.scale import Scale
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.engines.api import Slices
-from cryomamba_inference.network.contrast import BRIGHT, DARK
 from cryomamba_inference.network.model import SCORES, Structure, probabilities
 from cryomamba_inference.volume_preparation.grid import Field
 from cryomamba_inference.volume_preparation.region import NodesInside
@@ -29,23 +28,23 @@ class Recognition:
         Returns what the network sees of a box of nodes, given the sign of dense matter.
     boxes : sequence of tuple of slice
         The samples.
-    signs : sequence of int
-        Signs of dense matter that are possible.
+    counted : callable
+        Returns which nodes of a box count.
     structure : Structure
         Whose probabilities are counted.
-    inside : callable or None
-        Which nodes count; None for all.
+    signs : sequence of int
+        Signs of dense matter that are possible.
     """
 
     def __init__(
         self,
         view: Callable[[int, Slices], Inputs],
         boxes: Sequence[Slices],
+        counted: NodesInside,
         structure: Structure,
-        signs: Sequence[int] = (DARK, BRIGHT),
-        inside: NodesInside | None = None,
+        signs: Sequence[int],
     ) -> None:
-        self._view, self._boxes, self._structure, self._signs, self._inside = view, boxes, structure, signs, inside
+        self._view, self._boxes, self._counted, self._structure, self._signs = view, boxes, counted, structure, signs
         self._recognized = {sign: np.zeros((len(boxes), 2), np.int64) for sign in signs}
         self._counts = {sign: np.zeros((len(boxes), SCORES), np.int64) for sign in signs}
 
@@ -64,9 +63,8 @@ class Recognition:
 
     def _recognize(self, sign: int, index: int) -> None:
         box = self._boxes[index]
-        found = probabilities(*self._view(sign, box))
-        counted = found.reshape(len(found), -1) if self._inside is None else found[:, self._inside(box)]
-        recognized = np.count_nonzero(counted[Structure.BACKGROUND] < 1 - _SURE)
-        self._recognized[sign][index] = recognized, counted.shape[1]
-        scores = np.rint((SCORES - 1) * counted[self._structure]).astype(np.uint8)
+        found = probabilities(*self._view(sign, box))[:, self._counted(box)]
+        recognized = np.count_nonzero(found[Structure.BACKGROUND] < 1 - _SURE)
+        self._recognized[sign][index] = recognized, found.shape[1]
+        scores = np.rint((SCORES - 1) * found[self._structure]).astype(np.uint8)
         self._counts[sign][index] = np.bincount(scores, minlength=SCORES)

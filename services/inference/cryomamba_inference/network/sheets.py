@@ -12,9 +12,9 @@ import scipy.fft
 
 from cryomamba.engines.api import Slices
 from cryomamba.geometry import Shape
-from cryomamba_inference.network.density import Scale
 from cryomamba_inference.network.plates import PlateBank
 from cryomamba_inference.volume_preparation.grid import Field, spans
+from cryomamba_inference.volume_preparation.scale import Scale
 
 BANKS = (PlateBank(1.0, 2.0), PlateBank(1.0, 4.0))
 MAPS = 2 * len(BANKS)

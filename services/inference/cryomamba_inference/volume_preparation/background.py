@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
 from cryomamba_inference.volume_preparation.grid import spans
-from cryomamba_inference.volume_preparation.padding import fill_padding, find_padding
+from cryomamba_inference.volume_preparation.padding import counted_nodes, fill_padding, find_padding
 from cryomamba_inference.volume_preparation.region import NodesInside
 
 Field = npt.NDArray[np.float32]
@@ -96,7 +96,7 @@ def _block_statistics(
     for number in range(depth):
         box = np.s_[number * side : (number + 1) * side, 0 : height * side, 0 : width * side]
         blocks = nodes[box].reshape(side, height, side, width, side)
-        counted = ~padding[box] if inside is None else ~padding[box] & inside(box)
+        counted = counted_nodes(padding, box, inside)
         complete = counted.reshape(blocks.shape).all(axis=(0, 2, 4))
         mean = blocks.mean(axis=(0, 2, 4), dtype=np.float64)
         variation = np.abs(blocks[..., 2:] - blocks[..., :-2]).mean(axis=(0, 2, 4), dtype=np.float64)

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
+from cryomamba.engines.api import Slices
 from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
 from cryomamba_inference.volume_preparation.grid import spans
+from cryomamba_inference.volume_preparation.region import NodesInside
 
 Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -36,6 +38,8 @@ def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADE
         Densities on the nodes of the whole volume; may be a memory map.
     padding : array of the same shape, bool
         Output; may be a memory map.
+    margin : int
+        Reach of the averaging by which the nodes were made.
     """
     halo = 2 * _PATCH_RADIUS + margin
 
@@ -49,6 +53,12 @@ def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADE
         padding[low:high] = marked[low - first : high - first]
 
     team.map(find, spans(len(nodes), _planes(nodes.shape)))
+
+
+def counted_nodes(padding: Flags, box: Slices, inside: NodesInside | None) -> Flags:
+    """Return which nodes of a box count: those that were measured, and are in the region if there is one."""
+    measured = ~padding[box]
+    return measured if inside is None else measured & inside(box)
 
 
 def fill_padding(nodes: Field, padding: Flags) -> None:

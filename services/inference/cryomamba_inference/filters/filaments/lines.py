@@ -20,10 +20,12 @@ import scipy.fft
 from scipy import special
 
 from cryomamba_inference.directions import hemisphere_directions
-from cryomamba_inference.filters.common.borders import ALL_BORDERS, Borders
 
 Field = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
+Borders = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
+"""Which sides of a box of nodes, first and last along z, y, x, are borders of the volume."""
+_ALL_BORDERS: Borders = ((True, True), (True, True), (True, True))
 Directions = npt.NDArray[np.uint8]
 
 DIRECTIONS = 40  # orientations
@@ -68,7 +70,7 @@ class LineBank:
         """Return a bank calibrated to the noise of each orientation in sample fields."""
         found: list[list[Field]] = [[] for _ in range(DIRECTIONS)]
         for sample in samples:
-            for number, response in self._responses(sample, ALL_BORDERS):
+            for number, response in self._responses(sample, _ALL_BORDERS):
                 found[number].append(response[::2, ::2, ::2].reshape(-1))
         values = [np.concatenate(parts) for parts in found]
         medians = np.array([np.median(one) for one in values], np.float32)

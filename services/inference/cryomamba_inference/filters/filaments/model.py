@@ -14,9 +14,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from cryomamba.geometry import Shape
-from cryomamba_inference.filters.common.calibration_boxes import calibration_boxes
-from cryomamba_inference.filters.common.fiducials import fiducial_limit
+from cryomamba_inference.filters.filaments.calibration_boxes import calibration_boxes
 from cryomamba_inference.filters.filaments.centrelines import centreline_points, line_votes, suppress_non_maxima
+from cryomamba_inference.filters.filaments.fiducials import fiducial_limit
 from cryomamba_inference.filters.filaments.lines import LineBank
 from cryomamba_inference.filters.filaments.tracing import trace
 from cryomamba_inference.volume_preparation.grid import WorkingGrid, spans

@@ -1,1 +1,0 @@
-"""Shared by the filters of particles and of filaments: samples, borders, gold fiducials, drawing."""
