@@ -7,21 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from cryomamba.engines.api import Engine, Slices, Tile, TileResult, VolumeContext
 from cryomamba.geometry import Spacing
 from cryomamba.picks import Picks
-from cryomamba_inference.network.model import Structure
 
 Density = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.uint8]
-
-
-def dense(field: Density, _maps: Density, _structure: Structure) -> Density:
-    """Take all that is dense for what is looked for, in place of the network; tests of decoders need no more."""
-    return np.asarray(1 / (1 + np.exp(3 * (1.5 - ndimage.gaussian_filter(field, 1.0)))), np.float32)
 
 
 def picked(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import starfile
-from tests.inference.engines.picking import agreement, dense, picked
+from tests.inference.engines.picking import agreement, picked
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
@@ -19,7 +19,6 @@ from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesParameters
 from cryomamba_inference.local import LocalRunner
-from cryomamba_inference.network import engine as network_engine
 
 SHAPE = (40, 80, 80)
 A12 = (12.5, 12.5, 12.5)
@@ -40,32 +39,23 @@ def balls(shape: Shape = SHAPE, size_A: Spacing = A12, *, noise: float = 0.3) ->
     return np.asarray(deviation * np.random.default_rng(3).standard_normal(shape) - (away <= 125), np.float32)
 
 
-@pytest.fixture
-def recognized(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is dense is recognized, whatever the network has learned."""
-    monkeypatch.setattr(network_engine, "probability", dense)
-
-
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.usefixtures("recognized")
 def test_particles_are_picked_where_they_are(sign: int) -> None:
-    """Dark or bright, each is picked once, at its centre within a voxel."""
+    """Dark or bright, each is picked once, within 15 Å of its centre."""
     _, picks = picked(engine(contrast="dark" if sign > 0 else "bright"), np.float32(sign) * balls(), A12)
     assert len(picks) == len(CENTRES_A)
-    assert agreement(picks.positions * 12.5, CENTRES_A, 12.5) == (1, 1)
+    assert agreement(picks.positions * 12.5, CENTRES_A, 15) == (1, 1)
 
 
 @pytest.mark.parametrize("side", [33, 36])
-@pytest.mark.usefixtures("recognized")
 def test_seams_of_tiles_lose_and_repeat_no_particle(side: int) -> None:
     """Cut into tiles, some of them through particles, a volume has the same picks."""
     _, whole = picked(engine(), balls(), A12)
     _, tiled = picked(engine(), balls(), A12, tile=side)
     assert len(tiled) == len(whole)
-    assert agreement(tiled.positions, whole.positions, 0.3) == (1, 1)
+    assert agreement(tiled.positions, whole.positions, 1) == (1, 1)
 
 
-@pytest.mark.usefixtures("recognized")
 def test_a_particle_on_a_seam_is_found_once() -> None:
     """Where two tiles disagree on which of them holds a particle, both report it and one pick remains."""
     made = engine()
@@ -83,7 +73,6 @@ def test_a_particle_beside_a_tile_lies_within_its_halo() -> None:
 
 
 @pytest.mark.parametrize("size_A", [(8.0, 8.0, 8.0), (16.0, 10.0, 12.0), (25.0, 25.0, 25.0)])
-@pytest.mark.usefixtures("recognized")
 def test_voxel_sizes_do_not_matter(size_A: tuple[float, float, float]) -> None:
     """At any voxel size, also if it differs along the axes, the same particles are picked."""
     z, y, x = (round(n * 12.5 / size) for n, size in zip(SHAPE, size_A, strict=True))
@@ -91,7 +80,6 @@ def test_voxel_sizes_do_not_matter(size_A: tuple[float, float, float]) -> None:
     assert agreement(picks.positions * size_A, CENTRES_A, 30) == (1, 1)
 
 
-@pytest.mark.usefixtures("recognized")
 def test_the_minimum_distance_is_kept() -> None:
     """Of two particles closer than the minimum distance only the better one is picked."""
     _, picks = picked(engine(min_distance_A=400.0), balls(), A12)
@@ -100,7 +88,6 @@ def test_the_minimum_distance_is_kept() -> None:
     assert apart[~np.eye(len(picks), dtype=bool)].min() >= 400
 
 
-@pytest.mark.usefixtures("recognized")
 def test_a_higher_threshold_keeps_the_best() -> None:
     """Picks are ordered by score, and those above a threshold are the first of the candidates."""
     _, picks = picked(engine(threshold=1), balls(noise=1.0), A12)
@@ -117,7 +104,6 @@ def test_a_voxel_size_too_coarse_is_refused() -> None:
         picked(engine(diameter_A=90.0), np.zeros((8, 8, 8), np.float32), (40.0, 40.0, 40.0))
 
 
-@pytest.mark.usefixtures("recognized")
 def test_a_run_writes_mask_and_tables_that_agree(tmp_path: Path) -> None:
     """Each pick's ball is in the mask, and the tables have the same coordinates."""
     write_volume(tmp_path / "t.mrc", balls(), 12.5)

@@ -222,6 +222,15 @@ async def references(stack: Stack, specs: list[Spec]) -> list[dict[str, str]]:
         return [digests(stack, (await job.wait()).record) for job in jobs]
 
 
+def check_files(stack: Stack, record: JobRecord, expected: dict[str, str]) -> None:
+    """Check that a job was cancelled or has the files of a run without faults."""
+    if record.state is JobState.COMPLETED:
+        assert digests(stack, record) == expected
+        assert {file.name: file.sha256 for file in record.artifacts} == expected
+    else:
+        assert record.state is JobState.CANCELLED
+
+
 async def test_chaos_loses_nothing(
     stack: Stack,
     proxies: Proxies,
@@ -270,14 +279,9 @@ async def test_chaos_loses_nothing(
     for history in events.values():
         check_history(history)
     for kind, seen, record in zip(kinds, watched, records, strict=True):
-        states = [event.state for event in events[seen.job_id] if event.state.final]
-        assert [final.state for final in seen.finals] == states
-        assert record.state is states[-1]
-        if record.state is JobState.COMPLETED:
-            assert digests(stack, record) == expected[kind]
-            assert {file.name: file.sha256 for file in record.artifacts} == expected[kind]
-        else:
-            assert record.state is JobState.CANCELLED
+        assert [final.state for final in seen.finals] == [e.state for e in events[seen.job_id] if e.state.final]
+        assert record.state is seen.finals[-1].state
+        check_files(stack, record, expected[kind])
     processes = [*faults.killed, *processes_of(stack)]
     stack.close()
     wait_until(lambda: not [one for one in processes if one.is_running()], what="every process to end")

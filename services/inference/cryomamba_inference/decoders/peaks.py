@@ -60,6 +60,7 @@ class PeakConstants:
 
 
 CONSTANTS = PeakConstants()
+_SHIFTS = 2  # steps of the mean shift
 
 
 def find_peaks(probability: Field, radius: float, constants: PeakConstants = CONSTANTS) -> tuple[Points, Field]:
@@ -81,7 +82,7 @@ def find_peaks(probability: Field, radius: float, constants: PeakConstants = CON
     nodes = np.argwhere((ball == highest) & (ball > 0) & (rim > 0))
     responses = np.sqrt(rim[tuple(nodes.T)])
     best = np.argsort(-responses, kind="stable")
-    return _refined(ball, nodes[best]), responses[best]
+    return _centred(probability, nodes[best], radius), responses[best]
 
 
 def select_separated(positions: Points, distance: float) -> npt.NDArray[np.bool_]:
@@ -131,16 +132,20 @@ def _transfers(shape: tuple[int, ...], radius: float, constants: PeakConstants) 
     return [np.asarray(scipy.fft.rfftn(kernel), np.complex64) for kernel in kernels]
 
 
-def _refined(response: Field, nodes: npt.NDArray[np.int64]) -> Points:
-    """Move each peak to the top of a parabola through it and its neighbours along each axis."""
+def _centred(probability: Field, nodes: npt.NDArray[np.int64], radius: float) -> Points:
+    """Move each peak to the centre of mass of the probability in a ball around it (mean shift).
+
+    Where a particle is certain the response is flat, and its peak lies anywhere near the middle.
+    """
     points = nodes.astype(np.float64)
-    for axis, size in enumerate(response.shape):
-        inside = (nodes[:, axis] > 0) & (nodes[:, axis] < size - 1)
-        step = np.eye(3, dtype=np.int64)[axis]
-        before, peak, after = (
-            response[tuple((nodes[inside] + offset).T)].astype(np.float64) for offset in (-step, 0 * step, step)
-        )
-        curvature = before - 2 * peak + after
-        offset = 0.5 * (before - after) / np.minimum(curvature, -1e-9)
-        points[inside, axis] += np.where(curvature < 0, np.clip(offset, -0.5, 0.5), 0)
+    for point in points:
+        for _ in range(_SHIFTS):
+            first = np.maximum(np.ceil(point - radius), 0).astype(int)
+            last = np.floor(point + radius).astype(int)
+            box = probability[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))]
+            away = [a - centre + np.arange(size) for a, centre, size in zip(first, point, box.shape, strict=True)]
+            z, y, x = np.ix_(*away)
+            mass = np.where(z * z + y * y + x * x <= radius * radius, box, 0)
+            if mass.any():
+                point += [float((mass * offset).sum() / mass.sum()) for offset in (z, y, x)]
     return points
