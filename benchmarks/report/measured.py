@@ -65,8 +65,11 @@ class Measured:
 
     @property
     def badness(self) -> float:
-        """How bad the result is, for the choice of the worst; inverted volumes have a table of their own."""
-        if self.inverted:
+        """How bad the result is, for the choice of the worst; inverted volumes have a table of their own.
+
+        At extreme noise there is no target, and all results are bad.
+        """
+        if self.inverted or self.noise == "extreme":
             return -2.0
         return 1 - self.f1 if self.membranes else self.taken
 

@@ -35,11 +35,13 @@ def _summary(rows: Sequence[Measured]) -> str:
         chosen = [r for r in rows if r.membranes and not r.inverted and r.noise == noise and r.voxel_A == 12]
         if chosen:
             f1 = [row.f1 for row in chosen]
-            target = f" (target {_TARGETS[noise]})" if _TARGETS[noise] else ""
+            target, least, most = (
+                [f" (target {each})" for each in (_TARGETS[noise], "0.80", "0.02")] if _TARGETS[noise] else [""] * 3
+            )
             gap = np.mean([row.best - row.f1 for row in chosen])
             lines.append(
-                f"{noise} noise, 12 Å: F1 {np.mean(f1):.3f}{target}, worst {min(f1):.3f} (target 0.80), "
-                f"best threshold {gap:+.3f} (target 0.02), {len(chosen)} volumes"
+                f"{noise} noise, 12 Å: F1 {np.mean(f1):.3f}{target}, worst {min(f1):.3f}{least}, "
+                f"best threshold {gap:+.3f}{most}, {len(chosen)} volumes"
             )
     for inverted, name in ((False, "dark volumes taken for bright"), (True, "bright volumes taken for dark")):
         chosen = [row for row in rows if row.inverted == inverted]
@@ -106,8 +108,12 @@ def _without_membranes(rows: Sequence[Measured]) -> str:
 
 
 def _worst(rows: Sequence[Measured]) -> str:
-    worst = sorted(rows, key=lambda row: row.f1)[:10]
-    return "\n".join(["the ten worst volumes", *(f"{row.f1:.3f}  {row.name}" for row in worst)]) if worst else ""
+    worst = sorted((row for row in rows if _TARGETS[row.noise]), key=lambda row: row.f1)[:10]
+    return (
+        "\n".join(["the ten worst volumes with a target", *(f"{row.f1:.3f}  {row.name}" for row in worst)])
+        if worst
+        else ""
+    )
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -128,25 +128,8 @@ class Broker:
     ) -> None:
         cache = PreviewCache()
         owners = OwnerCache(store)
-        relay = PreviewRelay(
-            sockets.preview_in,
-            sockets.preview_out,
-            cache,
-            self.counters,
-            self.authenticator,
-            Subscriptions(self.authenticator, owners),
-            sockets.renew_preview_out,
-            self.metrics.count_frame,
-        )
-        publisher = EventPublisher(
-            sockets.events,
-            self.envelopes,
-            store,
-            self.counters,
-            self.clock.wall,
-            Subscriptions(self.authenticator, owners),
-            sockets.renew_events,
-        )
+        relay = self._preview_relay(sockets, cache, owners)
+        publisher = self._event_publisher(sockets, store, owners)
         known = await store.call(lambda opened: opened.engines.load())
         await store.call(lambda opened: opened.leases.extend_all())
         for (job_id, attempt), key in (await store.call(lambda opened: opened.leases.running())).items():
@@ -185,6 +168,29 @@ class Broker:
         self._begin("loop lag", measure_loop_lag(self.metrics.loop_lag.observe))
         self._begin("leftovers", workers.remove_leftovers())
         self._begin("leases", workers.expire_leases(min(1.0, self.policy.renewal_s)))
+
+    def _preview_relay(self, sockets: BusSockets, cache: PreviewCache, owners: OwnerCache) -> PreviewRelay:
+        return PreviewRelay(
+            sockets.preview_in,
+            sockets.preview_out,
+            cache,
+            self.counters,
+            self.authenticator,
+            Subscriptions(self.authenticator, owners),
+            sockets.renew_preview_out,
+            self.metrics.count_frame,
+        )
+
+    def _event_publisher(self, sockets: BusSockets, store: StoreThread, owners: OwnerCache) -> EventPublisher:
+        return EventPublisher(
+            sockets.events,
+            self.envelopes,
+            store,
+            self.counters,
+            self.clock.wall,
+            Subscriptions(self.authenticator, owners),
+            sockets.renew_events,
+        )
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

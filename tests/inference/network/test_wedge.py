@@ -29,7 +29,7 @@ def test_power_that_rises_along_z_again_is_no_wedge() -> None:
     spectrum = scipy.fft.rfftn(field) * (np.degrees(np.arctan2(kz, kx + 1e-9)) < 60)
     found = scipy.fft.irfftn(spectrum, field.shape)
     for strength in (0.02, 0.05, 0.1, 0.3, 1.0):
-        assert 0 < estimate_tilt([np.float32(found + strength * np.sin(2 * np.pi * 0.3 * z))]) <= NO_WEDGE
+        assert 0 < estimate_tilt([np.asarray(found + strength * np.sin(2 * np.pi * 0.3 * z), np.float32)]) <= NO_WEDGE
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 40, 3), (16, 16, 16)])
