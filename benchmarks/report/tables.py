@@ -109,11 +109,8 @@ def _without_membranes(rows: Sequence[Measured]) -> str:
 
 def _worst(rows: Sequence[Measured]) -> str:
     worst = sorted((row for row in rows if _TARGETS[row.noise]), key=lambda row: row.f1)[:10]
-    return (
-        "\n".join(["the ten worst volumes with a target", *(f"{row.f1:.3f}  {row.name}" for row in worst)])
-        if worst
-        else ""
-    )
+    lines = [f"{row.f1:.3f}  {row.name}" for row in worst]
+    return "\n".join(["the ten worst volumes with a target", *lines]) if lines else ""
 
 
 def _mean(values: Iterable[float]) -> float:
