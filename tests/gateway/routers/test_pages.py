@@ -182,7 +182,8 @@ async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: 
     frame = await worker.publish(job, ball * 5, codec="deflate")
     await until_drawn(page, slice_png(frame, "z", None))
     await page.value(
-        "{const a = document.getElementById('axis'); a.value = 'x'; a.dispatchEvent(new Event('change', {bubbles: true}))}"
+        "{const axis = document.getElementById('axis'); axis.value = 'x';"
+        "axis.dispatchEvent(new Event('change', {bubbles: true}))}"
     )
     await until_drawn(page, slice_png(frame, "x", None))
     assert await page.text("#slice-caption") == "Slice 13 of 24 · preview"

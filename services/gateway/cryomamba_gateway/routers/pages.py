@@ -1,8 +1,8 @@
 """Pages for a browser: the jobs with a viewer, and the interactive API reference.
 
-The files are static and the same for everybody; the page gets jobs from the API with the user's token. Those of the first
-page are built from ``services/gateway/web`` by ``make web``. A Content
-Security Policy (level 3) limits what it loads and runs: text of a job that became markup by mistake would not run.
+The files are static and the same for everybody; the page gets jobs from the API with the user's token. The
+first page is built from ``services/gateway/web`` by ``make web``. A Content Security Policy (level 3) limits what it
+loads and runs: text of a job that became markup by mistake would not run.
 """
 
 from __future__ import annotations
