@@ -90,7 +90,8 @@ def expected(flavour: str) -> Any:
 
 def write(path: Path, flavour: str, *labels: str) -> Path:
     """Write a flavour of a mask or a score map as an MRC file with voxels of 10 Å."""
-    stored, imod_flags, *_ = {**GOOD, **REFUSED, **SCORES, **REFUSED_SCORES}[flavour]
+    files: dict[str, Any] = {**GOOD, **REFUSED, **SCORES, **REFUSED_SCORES}
+    stored, imod_flags, *_ = files[flavour]
     record = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
     record["nz"], record["ny"], record["nx"] = record["mz"], record["my"], record["mx"] = stored.shape
     record["cella"] = tuple(10.0 * side for side in stored.shape[::-1])
