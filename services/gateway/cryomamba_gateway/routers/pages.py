@@ -1,7 +1,8 @@
-"""Pages for a browser: the jobs with a live preview, and the interactive API reference.
+"""Pages for a browser: the jobs with a viewer, and the interactive API reference.
 
-The files are static and the same for everybody; the page gets jobs from the API with the user's token. A Content
-Security Policy (level 3) limits what it loads and runs: text of a job that became markup by mistake would not run.
+The files are static and the same for everybody; the page gets jobs from the API with the user's token. The
+first page is built from ``services/gateway/web`` by ``make web``. A Content Security Policy (level 3) limits what it
+loads and runs: text of a job that became markup by mistake would not run.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ FILES: Final = {
     "/": "index.html",
     "/docs": "docs.html",
     "/web/page.css": "page.css",
-    "/web/viewer.js": "viewer.js",
+    "/web/main.js": "main.js",
+    "/web/notices.txt": "notices.txt",
     "/web/docs.js": "docs.js",
 }
 METHODS: Final = ("GET", "HEAD")
-_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "txt": "text/plain"}
 _NOTHING_ELSE: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _OWN: Final = (
-    "script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; require-trusted-types-for 'script'"
+    "script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; require-trusted-types-for 'script'"
 )
 # Swagger UI uses inline styles. The page has checksums of its files.
 _SWAGGER: Final = (
