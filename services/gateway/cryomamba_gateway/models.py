@@ -125,7 +125,7 @@ def created_job(record: JobRecord) -> CreatedJob:
 
 def cancelled_job(record: JobRecord) -> CancelledJob:
     """Return the response to a cancel."""
-    status = "cancelled" if record.state is JobState.CANCELLED else "cancelling"
+    status: Literal["cancelled", "cancelling"] = "cancelled" if record.state is JobState.CANCELLED else "cancelling"
     return CancelledJob.model_construct(**_fields(record), status=status)
 
 

@@ -176,7 +176,7 @@ async def test_names_of_the_first_documentation_are_accepted(services: Services,
     both = {"model": "no-such", "engine": "demo", "file_id": "no-such", "volume": {"shape": [8, 8, 8]}}
     assert (await services.http.post("/v1/jobs", json=both)).status_code == 201
     first = await services.http.post("/v1/jobs", json={"file_id": "no-such"})
-    assert (first.status_code, first.json()["code"]) == (422, "volume_not_found")
+    assert (first.status_code, first.json()["code"]) == (404, "not_found")
     page = (await services.http.get(f"/v1/jobs?status=pending&search={made.name}")).json()
     assert [job["job_id"] for job in page["jobs"]] == [made.job_id]
     assert (await services.http.get(f"/v1/jobs?status=running&search={made.name}")).json()["jobs"] == []
