@@ -28,7 +28,7 @@ export function Controls({ model }: { model: ViewerModel }) {
   );
 }
 
-export function Group({ title, children }: { title: string; children: ComponentChildren }) {
+function Group({ title, children }: { title: string; children: ComponentChildren }) {
   return (
     <fieldset class="control-group">
       <legend>{title}</legend>
@@ -38,6 +38,7 @@ export function Group({ title, children }: { title: string; children: ComponentC
 }
 
 interface RangeProps {
+  id: string;
   label: string;
   value: number;
   min: number;
@@ -47,12 +48,13 @@ interface RangeProps {
   onChange(value: number): void;
 }
 
-export function Range({ label, value, min, max, step, text, onChange }: RangeProps) {
+function Range({ id, label, value, min, max, step, text, onChange }: RangeProps) {
   return (
     <label class="control-range">
       <span>{label}</span>
       <output>{text}</output>
       <input
+        id={id}
         type="range"
         min={min}
         max={max}
@@ -72,6 +74,7 @@ function ImageControls({ model }: { model: ViewerModel }) {
     <Group title="Tomogram">
       <ContrastControl model={model} />
       <Range
+        id="slab"
         label="Averaged sections"
         value={slab.value}
         min={1}
@@ -81,6 +84,7 @@ function ImageControls({ model }: { model: ViewerModel }) {
         onChange={(value) => (slab.value = value)}
       />
       <Range
+        id="low-pass"
         label="Low-pass filter"
         value={sigma.value}
         min={0}
@@ -90,17 +94,24 @@ function ImageControls({ model }: { model: ViewerModel }) {
         onChange={(value) => (sigma.value = value)}
       />
       <div class="control-row">
-        <Check label="Invert" value={invert.value} onChange={(value) => (invert.value = value)} />
-        <Check label="Interpolate" value={smoothPixels.value} onChange={(value) => (smoothPixels.value = value)} />
+        <Check id="invert" label="Invert" value={invert.value} onChange={(value) => (invert.value = value)} />
+        <Check id="interpolate" label="Interpolate" value={smoothPixels.value} onChange={(value) => (smoothPixels.value = value)} />
       </div>
     </Group>
   );
 }
 
-export function Check({ label, value, onChange }: { label: string; value: boolean; onChange(value: boolean): void }) {
+interface CheckProps {
+  id: string;
+  label: string;
+  value: boolean;
+  onChange(value: boolean): void;
+}
+
+function Check({ id, label, value, onChange }: CheckProps) {
   return (
     <label class="control-check">
-      <input type="checkbox" checked={value} onChange={(event) => onChange(event.currentTarget.checked)} />
+      <input id={id} type="checkbox" checked={value} onChange={(event) => onChange(event.currentTarget.checked)} />
       {label}
     </label>
   );
@@ -127,6 +138,7 @@ function MaskControls({ model }: { model: ViewerModel }) {
         </select>
       </label>
       <Range
+        id="mask-opacity"
         label="Opacity"
         value={opacity.value}
         min={0}
@@ -159,6 +171,7 @@ function ThresholdControls({ model }: { model: ViewerModel }) {
   return (
     <Group title="Threshold">
       <Check
+        id="try-threshold"
         label="Try another threshold"
         value={threshold.value !== null}
         onChange={(on) => (threshold.value = on ? Math.round(estimate) || 128 : null)}
@@ -166,6 +179,7 @@ function ThresholdControls({ model }: { model: ViewerModel }) {
       {threshold.value !== null && (
         <>
           <Range
+            id="threshold"
             label="Score of at least"
             value={threshold.value}
             min={1}
@@ -195,8 +209,9 @@ function PickControls({ model }: { model: ViewerModel }) {
   return (
     <Group title="Picks">
       <p id="pick-count">{countText(picks)}</p>
-      <Check label="Show" value={showPicks.value} onChange={(value) => (showPicks.value = value)} />
+      <Check id="show-picks" label="Show" value={showPicks.value} onChange={(value) => (showPicks.value = value)} />
       <Range
+        id="pick-radius"
         label={picks.kind === "particles" ? "Radius" : "Distance from the section"}
         value={pickRadius.value}
         min={Math.min(...grid.voxelSize)}

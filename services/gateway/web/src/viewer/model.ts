@@ -17,7 +17,7 @@ export type LargeView = Axis | "3d";
 
 /** Layers of the mask that are no file: the newest preview, and nothing. */
 export const PREVIEW = "preview";
-export const NOTHING = "";
+export const NOTHING = "none";
 
 const RETRY_MS = 2000;
 const PARALLEL = 8;

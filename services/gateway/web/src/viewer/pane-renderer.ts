@@ -6,7 +6,6 @@ import {
   type Axis,
   type Camera,
   type Size,
-  extent,
   fitted,
   lengthText,
   planeAxes,
@@ -134,11 +133,14 @@ export class PaneRenderer {
   private drawBorder(view: ViewState): void {
     const { grid } = this.model;
     const { down, right } = planeAxes(view.axis);
-    const start = toPoint(view.camera, [0, 0], view.size, grid, view.axis);
+    const corner = (at: [number, number]) => toPoint(view.camera, at, view.size, grid, view.axis);
+    const start = corner([0, 0]);
+    const end = corner([grid.shape[down], grid.shape[right]]);
+    // Around the outermost pixels, not over them.
+    const [left, top] = [Math.round(start.x) - 0.5, Math.round(start.y) - 0.5];
     this.context.strokeStyle = "rgb(255 255 255 / 18%)";
     this.context.lineWidth = 1;
-    const { scale } = view.camera;
-    this.context.strokeRect(start.x, start.y, extent(grid, right) * scale, extent(grid, down) * scale);
+    this.context.strokeRect(left, top, Math.round(end.x) + 0.5 - left, Math.round(end.y) + 0.5 - top);
   }
 
   private drawCrosshair({ axis, camera, size }: ViewState): void {

@@ -94,8 +94,8 @@ function addQuads(
     if (((mask >> bit) & 1) === first) continue;
     const corners = neighbours.map(([dz, dy, dx]) => vertices[cell(z + dz, y + dy, x + dx)]!);
     const [a, b, c, d] = corners as [number, number, number, number];
-    if (first) quads.push(a, b, c, a, c, d);
-    else quads.push(a, c, b, a, d, c);
+    if (first) quads.push(a, c, b, a, d, c);
+    else quads.push(a, b, c, a, c, d);
   }
 }
 

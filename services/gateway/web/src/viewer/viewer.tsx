@@ -81,6 +81,15 @@ function ViewBar({ model }: { model: ViewerModel }) {
         ))}
       </div>
       <button type="button" onClick={() => model.cameras.forEach((camera) => (camera.value = null))}>Fit</button>
+      <button
+        id="crosshair"
+        type="button"
+        class="toggle"
+        aria-pressed={model.showCrosshair.value}
+        onClick={() => (model.showCrosshair.value = !model.showCrosshair.peek())}
+      >
+        Crosshair
+      </button>
       {running && frame && (
         <p id="preview-kind" class="live-mark">{frame.coarse ? "Quick preview" : "Live preview"}</p>
       )}
