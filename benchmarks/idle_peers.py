@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -27,10 +28,11 @@ from benchmarks.unauthenticated import attacker
 
 from cryomamba.access.keys import KeyFile
 from cryomamba.access.roles import Role
-from cryomamba.client.bus_requester import BusRequester
+from cryomamba.client.bus_requester import BusRequester, keep_alive
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.client.calls import submit_job
 from cryomamba.engines.info import EngineInfo
+from cryomamba.errors import UnavailableError
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.testing import Stack, wait_until
 from cryomamba.wire.requests import WorkerHello
@@ -57,7 +59,7 @@ def peers(key_file: Path, endpoint: str, jobs_file: Path, first: int, count: int
     opened = []
     for number in range(first, first + count):
         peer = context.socket(zmq.SUB)
-        peer.setsockopt(zmq.HANDSHAKE_IVL, 0)
+        keep_alive(peer)
         key.secure(peer)
         for topic in range(TOPICS):
             peer.subscribe(event_topic(jobs[(number * TOPICS + topic) % len(jobs)]))
@@ -107,8 +109,12 @@ async def submit_jobs(stack: Stack, key: KeyFile, worker_key: KeyFile) -> list[s
 
     async def submit() -> str:
         async with places:
-            request = SubmitRequest(volume=VolumeSource(shape=(64, 64, 64)), engine=ENGINE)
-            return (await transport.call(submit_job(request))).job_id
+            request = SubmitRequest(
+                volume=VolumeSource(shape=(64, 64, 64)), engine=ENGINE, client_key=str(uuid.uuid4())
+            )
+            while True:
+                with suppress(UnavailableError):
+                    return (await transport.call(submit_job(request))).job_id
 
     try:
         return await asyncio.gather(*(submit() for _ in range(JOBS)))

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         512,
         ge=1,
         description="Maximum number of connections without a valid token (gateway) or key (broker); for one more, the "
-        "oldest of them is closed.",
+        "oldest of them is closed, by the broker only if it has sent nothing for 5 s.",
     )
     max_unauthenticated_per_address: int = Field(
         128,

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from cryomamba.engines.info import EngineName
 from cryomamba.models.base import JSON_NUMBER, Request
+from cryomamba.models.job_filter import JobFilter
 from cryomamba.models.jobs import (
     PARAMS_MAX_BYTES,
     RETHRESHOLD,
     Artifact,
     JobRecord,
-    JobState,
     Label,
     Params,
     PreviewOptions,
@@ -126,10 +126,9 @@ class JobPageOut(BaseModel):
     cursor: str | None = None
 
 
-class JobQuery(Request):
-    """Filters of a listing."""
+class JobQuery(JobFilter):
+    """Filters of a listing, and which page of it."""
 
-    state: JobState | None = Field(None, description="Only jobs in this state.")
     limit: int = Field(50, ge=1, le=500, description="Maximum number of jobs in the page.")
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the previous page.")
 

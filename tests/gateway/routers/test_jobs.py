@@ -125,6 +125,30 @@ async def test_the_listing_is_newest_first_in_pages(services: Services, worker: 
         assert (await services.http.get(f"/v1/jobs?{wrong}")).status_code == 400, wrong
 
 
+async def test_the_listing_has_the_jobs_that_meet_every_condition(services: Services, worker: Worker) -> None:
+    """State (several), engine, label, times and words in the query; a condition that does not fit is refused."""
+    label = uuid.uuid4().hex
+    first, second = [(await services.submit(name=f"{label} {number}")) for number in range(2)]
+    await services.http.delete(f"/v1/jobs/{first.job_id}")
+
+    async def listed(query: str) -> list[str]:
+        reply = await services.http.get(f"/v1/jobs?{query}&search={label}")
+        assert reply.status_code == 200, reply.text
+        return [job["job_id"] for job in reply.json()["jobs"]]
+
+    assert await listed("state=pending") == [second.job_id]
+    assert await listed("state=pending&state=cancelled") == [second.job_id, first.job_id]
+    assert await listed("engine=demo") == [second.job_id, first.job_id]
+    assert await listed("engine=membrane") == []
+    assert await listed(f"name={label}%200") == [first.job_id]
+    assert await listed("owner=nobody") == []
+    assert await listed("created_after=2026-01-01T00:00:00Z") == [second.job_id, first.job_id]
+    assert await listed("created_before=2026-01-01T00:00:00%2B01:00") == []
+    for wrong in ("created_after=2026-01-01T00:00:00", "created_before=x", "name=", "engine=a/b", "owner=a%20b"):
+        reply = await services.http.get(f"/v1/jobs?{wrong}")
+        assert (reply.status_code, reply.json()["details"]["fields"][0]["field"]) == (400, wrong.partition("=")[0])
+
+
 async def test_an_unchanged_job_is_not_sent_again(services: Services, worker: Worker) -> None:
     """If-None-Match with the record's ETag gives 304 until the record changes."""
     job = await services.submit()

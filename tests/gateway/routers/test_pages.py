@@ -100,7 +100,6 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
     services.http.headers["Authorization"] = f"Bearer {token}"
     async with tab(url, tmp_path / "profile") as page:
         await page.until("document.getElementById('sign-in')?.checkVisibility()")
-        await page.until("document.getElementById('health')?.textContent.startsWith('Running')")
         await page.until("document.getElementById('readiness')?.textContent === 'Ready · 1 worker'")
         assert not await page.value("document.getElementById('content')?.checkVisibility()")
         await sign_in(page, token)
@@ -108,19 +107,19 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
 
         job = await submit_and_watch(page, services, worker, ball)
         await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=f"{MARKUP}\x1b[2J\u202eabc"))
-        await page.until("document.getElementById('job-status')?.textContent.includes('failed')")
+        await page.until("document.getElementById('job-status')?.textContent.includes('Failed')")
         assert not await page.value("document.getElementById('job-warnings')?.checkVisibility()")
-        assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-status")
+        assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-errors")
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
         await see_findings(page, services, worker)
 
         tokens.revoke(info.id)
         await page.until("document.getElementById('sign-in')?.checkVisibility()")
-        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
+        assert await page.value("document.querySelectorAll('#jobs li').length") == 0
         assert not await page.value("document.getElementById('job')?.checkVisibility()")
         await sign_in(page, tokens.create("bob", [Scope.READ], days=1)[0])
-        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
+        assert await page.value("document.querySelectorAll('#jobs li').length") == 0
         await page.value("document.getElementById('sign-out').click()")
         await page.until("document.getElementById('sign-in')?.checkVisibility()")
         assert await page.value("fetch('/v1/jobs').then(({status}) => status)") == 401
@@ -139,12 +138,13 @@ async def see_findings(page: Tab, services: Services, worker: Worker) -> None:
     job = await worker.claim()
     warning = VolumeWarning(code="mask_empty", message=f"Empty {MARKUP}.", hint="Look.")
     estimates = {"contrast": "dark", "contrast_margin": 0.1234, "tilt_range_deg": 60.0}
+    await page.value("document.querySelector('.neighbours a').click()")
     await worker.finish(job, {}, warnings=(warning,), estimates=estimates)
-    await page.until(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a') !== null")
-    await page.value(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a').click()")
-    await page.until("document.getElementById('job-status')?.textContent.includes('completed')")
+    await page.until(f"document.querySelector('[data-job=\"{job.job_id}\"] a') !== null")
+    await page.value(f"document.querySelector('[data-job=\"{job.job_id}\"] a').click()")
+    await page.until("document.getElementById('job-status')?.textContent.includes('Done')")
     assert await page.text("#job-warnings li") == f"Empty {MARKUP}. Look."
-    assert await page.text("#job-estimates") == "Estimated: contrast dark, contrast margin 0.123, tilt range 60 °"
+    assert await page.text("#job-estimates") == "Contrast dark, contrast margin 0.123, tilt range 60 °."
 
 
 async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:
@@ -178,7 +178,8 @@ async def test_without_tokens_no_sign_in_is_needed(services: Services, worker: W
         await page.until("document.getElementById('job')?.checkVisibility()")
         assert not await page.value("document.getElementById('sign-in')?.checkVisibility()")
         assert not await page.value("document.getElementById('sign-out')?.checkVisibility()")
-        assert job.job_id in await page.value("document.querySelector('#jobs tr.selected').dataset.job")
+        await page.value("document.querySelector('.neighbours a').click()")
+        await page.until(f"document.querySelector('[data-job=\"{job.job_id}\"]')?.dataset.current === 'true'")
         with pytest.raises(ValueError, match="TrustedHTML"):
             await page.value(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(MARKUP)})")
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
+from cryomamba.models.job_filter import JobFilter
 from cryomamba.models.jobs import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
@@ -92,8 +93,12 @@ async def _submit(gateway: Gateway, caller: Principal, request: SubmitRequest) -
     responses={200: ok("A page of jobs"), **errors(ErrorCode.BAD_REQUEST, *BUS)},
 )
 async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
-    """List jobs, newest first; pass `cursor` to get the next page."""
-    call = calls.list_jobs(state=query.state, limit=query.limit, cursor=query.cursor)
+    """List jobs, newest first, those that meet every condition; pass `cursor` to get the next page.
+
+    A page may end before `limit`, when its jobs are long; there are more as long as `cursor` is not null.
+    """
+    wanted = JobFilter(**query.model_dump(include=set(JobFilter.model_fields)))
+    call = calls.list_jobs(wanted, limit=query.limit, cursor=query.cursor)
     page = await gateway.bus.call(caller.visibility, call)
     jobs = tuple(job_out(record) for record in page.jobs)
     return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
