@@ -34,6 +34,8 @@ class JobRelay:
         The client's.
     previews : bool
         Whether the client wants previews.
+    first_types : bool
+        Whether the client also wants the last message with the type that it had first.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class JobRelay:
         *,
         visibility: Visibility,
         previews: bool = True,
+        first_types: bool = False,
     ) -> None:
         self._bus = bus
+        self._first_types = first_types
         self._encoder = encoder
         self._queue = queue
         self._job_id = job_id
@@ -91,6 +95,8 @@ class JobRelay:
                 if item.event.state.final and item.record.state.final:
                     self._queue.release(self._job_id)
                 self._queue.put(self._encoder.state(item))
+                if self._first_types and (again := messages.first_final(item)) is not None:
+                    self._queue.put(again)
             case ConnectionEvent():
                 self._send_connection(item)
 
