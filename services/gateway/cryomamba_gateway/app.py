@@ -27,6 +27,7 @@ from cryomamba_gateway.openapi import described
 from cryomamba_gateway.origins import cross_origin
 from cryomamba_gateway.routers import (
     artifacts,
+    events,
     health,
     jobs,
     links,
@@ -47,6 +48,8 @@ Segments cryo-electron tomograms and streams previews of the mask as it is compu
 are in ångström, times are ISO 8601 in UTC, and ids are UUIDs. Every response has an `X-Request-ID`, and every response
 with a status of 400 or above has the same error body. The job routes are also served without `/v1`.
 
+**Events.** `/v1/jobs/{id}/events` and `/v1/events` are streams of server-sent events.
+
 **WebSocket.** `/v1/ws/jobs/{id}` follows one job to its end; `/v1/ws` follows the jobs to which the client subscribes,
 with `{"type": "subscribe", "job_id": …}`. The reference page describes the messages and the binary subprotocol
 `cryomamba.frames.v1`.
@@ -55,12 +58,13 @@ TAGS: Final = [
     {"name": "health", "description": "Liveness, readiness and metrics."},
     {"name": "server", "description": "Versions, engines, limits, endpoints."},
     {"name": "jobs", "description": "Segmentation jobs: submit, list, cancel, retry."},
+    {"name": "events", "description": "What happens to jobs, as server-sent events."},
     {"name": "previews", "description": "The mask as computed so far."},
     {"name": "uploads", "description": "Uploads of tomograms, and uploaded files."},
     {"name": "artifacts", "description": "Output files of jobs."},
     {"name": "volumes", "description": "Tomograms and masks as OME-Zarr and as images."},
 ]
-JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, previews, artifacts, revisions)]
+JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, events, previews, artifacts, revisions)]
 OTHER_ROUTERS: Final = [
     add_head_routes(module.router) for module in (health, server, session, uploads, volumes, links, zarr)
 ]
