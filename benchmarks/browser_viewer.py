@@ -24,6 +24,7 @@ from tests.gateway.conftest import Services
 from tests.gateway.web.viewing import canvas
 
 import cryomamba_gateway
+from cryomamba.wire.buffers import Codec
 
 BUILT = Path(cryomamba_gateway.__file__).parent / "web"
 SIDE = 128
@@ -31,6 +32,8 @@ FRAMES = 20
 STARTS = 5
 JUMPS = 40
 LEASE_S = 600.0
+# Labels in a frame, and how it is compressed.
+KINDS: tuple[tuple[int, Codec], ...] = ((1, "raw"), (1, "deflate"), (12, "deflate"))
 
 # Notes how long the page computes for a frame: from the message to its acknowledgement, which follows decoding, and in
 # the animation frames that paint pixels after it.
@@ -115,7 +118,7 @@ async def frames(services: Services, folder: Path) -> None:
     distance = np.sqrt(z * z + y * y + x * x)
     async with page_with(f"{services.url}/#/jobs/{job.job_id}", folder / "frames", FRAME_CLOCK) as page:
         await page.until("window.clock && document.getElementById('job') !== null")
-        for labels, codec in ((1, "raw"), (1, "deflate"), (12, "deflate")):
+        for labels, codec in KINDS:
             await page.value("void (clock.decoded.length = clock.drawn.length = 0)")
             for n in range(FRAMES):
                 shell = np.abs((distance * 9 + n / FRAMES) % 1 - 0.5) < 0.15
@@ -136,7 +139,8 @@ async def scroll(services: Services, folder: Path) -> None:
     async with page_with(f"{services.url}/#/jobs/{job.job_id}", folder / "scroll", FETCH_CLOCK) as page:
         await page.until(f"{canvas('z')} !== null && open_requests === 0")
         await page.value(f"{canvas('z')}.focus()")
-        cold, warm = [], []
+        cold: list[float] = []
+        warm: list[float] = []
         slider = f"{canvas('z')}.closest('.pane').querySelector('input')"
         for n in range(JUMPS):
             # Far from the last one, and not the last section of its chunks.
