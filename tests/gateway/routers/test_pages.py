@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from hatchling.builders.wheel import WheelBuilder
-from PIL import Image
 from tests.gateway.chromium import Tab, tab
+from tests.gateway.web.viewing import labels_on_background, plain_mask, show_plainly, until_shown
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
-from cryomamba.testing import wait_until_async
 from cryomamba.volumes import VolumeWarning
 from cryomamba_gateway.png import slice_png
 from cryomamba_gateway.routers.pages import FILES
@@ -89,23 +84,6 @@ async def test_pages_keep_to_hosts_and_methods(services: Services) -> None:
     assert (await services.http.get("/web/nothing.js")).status_code == 404
 
 
-async def until_drawn(page: Tab, png: bytes) -> None:
-    """Wait until the canvas has the pixels of an image."""
-    expected = pixels(png)
-
-    async def drawn() -> bool:
-        url = await page.value("document.getElementById('slice-image').toDataURL()")
-        return np.array_equal(pixels(base64.b64decode(url.partition(",")[2])), expected)
-
-    await wait_until_async(drawn, what="the slice")
-
-
-def pixels(png: bytes) -> npt.NDArray[np.uint8]:
-    """Return an image as RGBA, with zeros where it is transparent."""
-    rgba = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
-    return np.where(rgba[..., 3:] > 0, rgba, 0).astype(np.uint8)
-
-
 @in_session
 @browsed
 async def test_a_user_signs_in_and_sees_a_live_preview(
@@ -122,7 +100,6 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
     services.http.headers["Authorization"] = f"Bearer {token}"
     async with tab(url, tmp_path / "profile") as page:
         await page.until("document.getElementById('sign-in')?.checkVisibility()")
-        await page.until("document.getElementById('health')?.textContent.startsWith('Running')")
         await page.until("document.getElementById('readiness')?.textContent === 'Ready · 1 worker'")
         assert not await page.value("document.getElementById('content')?.checkVisibility()")
         await sign_in(page, token)
@@ -130,19 +107,19 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
 
         job = await submit_and_watch(page, services, worker, ball)
         await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message=MARKUP, hint=f"{MARKUP}\x1b[2J\u202eabc"))
-        await page.until("document.getElementById('job-status')?.textContent.includes('failed')")
+        await page.until("document.getElementById('job-status')?.textContent.includes('Failed')")
         assert not await page.value("document.getElementById('job-warnings')?.checkVisibility()")
-        assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-status")
+        assert f"{MARKUP}\\u{{1b}}[2J\\u{{202e}}abc" in await page.text("#job-errors")
         assert await page.value("document.querySelectorAll('main img, main script, main b').length") == 0
         assert await page.value("document.title") == "CryoMamba"
         await see_findings(page, services, worker)
 
         tokens.revoke(info.id)
         await page.until("document.getElementById('sign-in')?.checkVisibility()")
-        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
+        assert await page.value("document.querySelectorAll('#jobs li').length") == 0
         assert not await page.value("document.getElementById('job')?.checkVisibility()")
         await sign_in(page, tokens.create("bob", [Scope.READ], days=1)[0])
-        assert await page.value("document.querySelectorAll('#jobs tr').length") == 0
+        assert await page.value("document.querySelectorAll('#jobs li').length") == 0
         await page.value("document.getElementById('sign-out').click()")
         await page.until("document.getElementById('sign-in')?.checkVisibility()")
         assert await page.value("fetch('/v1/jobs').then(({status}) => status)") == 401
@@ -161,32 +138,33 @@ async def see_findings(page: Tab, services: Services, worker: Worker) -> None:
     job = await worker.claim()
     warning = VolumeWarning(code="mask_empty", message=f"Empty {MARKUP}.", hint="Look.")
     estimates = {"contrast": "dark", "contrast_margin": 0.1234, "tilt_range_deg": 60.0}
+    await page.value("document.querySelector('.neighbours a').click()")
     await worker.finish(job, {}, warnings=(warning,), estimates=estimates)
-    await page.until(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a') !== null")
-    await page.value(f"document.querySelector('tr[data-job=\"{job.job_id}\"] a').click()")
-    await page.until("document.getElementById('job-status')?.textContent.includes('completed')")
+    await page.until(f"document.querySelector('[data-job=\"{job.job_id}\"] a') !== null")
+    await page.value(f"document.querySelector('[data-job=\"{job.job_id}\"] a').click()")
+    await page.until("document.getElementById('job-status')?.textContent.includes('Done')")
     assert await page.text("#job-warnings li") == f"Empty {MARKUP}. Look."
-    assert await page.text("#job-estimates") == "Estimated: contrast dark, contrast margin 0.123, tilt range 60 °"
+    assert await page.text("#job-estimates") == "Contrast dark, contrast margin 0.123, tilt range 60 °."
 
 
 async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:
     """Submit a job with a hostile label, and see its first frames."""
-    await services.submit(volume={"shape": [8, 8, 8]}, name=MARKUP)
+    await services.submit(volume={"shape": [16, 20, 24]}, name=MARKUP)
     await page.until("document.querySelector('#jobs a') !== null")
     assert await page.text("#jobs a") == MARKUP
     await page.value("document.querySelector('#jobs a').click()")
     await page.until("document.getElementById('job-name') !== null")
     assert await page.text("#job-name") == MARKUP
     job = await worker.claim()
-    await until_drawn(page, slice_png(await worker.publish(job, ball, codec="raw"), "z", None))
+    frame = await worker.publish(job, ball, codec="raw")
+    await show_plainly(page, "z")
+    await plain_mask(page)
+    await until_shown(page, "z", labels_on_background(slice_png(frame, "z", None), 2))
     frame = await worker.publish(job, ball * 5, codec="deflate")
-    await until_drawn(page, slice_png(frame, "z", None))
-    await page.value(
-        "{const axis = document.getElementById('axis'); axis.value = 'x';"
-        "axis.dispatchEvent(new Event('change', {bubbles: true}))}"
-    )
-    await until_drawn(page, slice_png(frame, "x", None))
-    assert await page.text("#slice-caption") == "Slice 13 of 24 · preview"
+    await until_shown(page, "z", labels_on_background(slice_png(frame, "z", None), 2))
+    await show_plainly(page, "x")
+    await until_shown(page, "x", labels_on_background(slice_png(frame, "x", None), 2))
+    assert await page.text("#preview-kind") == "Live preview"
     return job
 
 
@@ -200,7 +178,8 @@ async def test_without_tokens_no_sign_in_is_needed(services: Services, worker: W
         await page.until("document.getElementById('job')?.checkVisibility()")
         assert not await page.value("document.getElementById('sign-in')?.checkVisibility()")
         assert not await page.value("document.getElementById('sign-out')?.checkVisibility()")
-        assert job.job_id in await page.value("document.querySelector('#jobs tr.selected').dataset.job")
+        await page.value("document.querySelector('.neighbours a').click()")
+        await page.until(f"document.querySelector('[data-job=\"{job.job_id}\"]')?.dataset.current === 'true'")
         with pytest.raises(ValueError, match="TrustedHTML"):
             await page.value(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(MARKUP)})")
 

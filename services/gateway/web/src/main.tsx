@@ -1,10 +1,30 @@
+import { effect } from "@preact/signals";
 import { render } from "preact";
 import { App } from "./app/app.tsx";
 import { followAddress } from "./app/route.ts";
-import { start } from "./app/store.ts";
+import { access, load, onSignedOut, start } from "./app/store.ts";
+import { clearDraft, keepDraft } from "./new/draft.ts";
+import { followServer } from "./server/info.ts";
+import { dropUploads, restore } from "./upload/queue.ts";
+import { forgetAllUploads } from "./upload/saved.ts";
 
 followAddress();
+keepDraft(sessionStorage);
+onSignedOut((ending) => {
+  clearDraft();
+  dropUploads();
+  if (ending === "signed out") forgetAllUploads(localStorage);
+});
 start();
+followServer();
+effect(() => {
+  if (access.value === "allowed") void restore();
+});
+// Other tabs and programs may have deleted jobs meanwhile.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && access.value === "allowed") void load();
+});
+
 const root = document.getElementById("app")!;
 root.replaceChildren();
 render(<App />, root);

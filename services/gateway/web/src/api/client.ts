@@ -1,7 +1,7 @@
 // Requests to the gateway that served this page. The browser sends the sign-in cookie by itself.
 
 import { ApiError, responseError, unavailable } from "./errors.ts";
-import type { Health, Job, JobPage, JobState, JobVolumes } from "./types.ts";
+import type { FileRecord, Health, Job, JobPage, JobState, JobVolumes, ServerInfo, Triple } from "./types.ts";
 
 export interface RequestOptions {
   method?: string;
@@ -83,6 +83,33 @@ export async function thresholdJob(id: string, high: number, low?: number): Prom
   return (await (await request(`${jobPath(id)}/threshold`, { method: "POST", json: body })).json()) as Job;
 }
 
+/** Submit a job; the same key makes one job of any number of tries. */
+export async function submitJob(body: object, key: string): Promise<Job> {
+  const headers = { "Idempotency-Key": key };
+  return (await (await request("/v1/jobs", { method: "POST", json: body, headers })).json()) as Job;
+}
+
+export async function cancelJob(id: string): Promise<Job> {
+  return (await (await request(jobPath(id), { method: "DELETE" })).json()) as Job;
+}
+
+/** Queue a failed or cancelled job again. */
+export async function retryJob(id: string): Promise<Job> {
+  return (await (await request(`${jobPath(id)}/retry`, { method: "POST" })).json()) as Job;
+}
+
+/** Delete a job that has ended, with its files. */
+export async function deleteJob(id: string): Promise<void> {
+  await request(`${jobPath(id)}/delete`, { method: "POST" });
+}
+
+export const serverInfo = (signal?: AbortSignal) => getJson<ServerInfo>("/v1/server/info", signal);
+
+/** The uploaded files, newest first. */
+export async function listFiles(signal?: AbortSignal): Promise<FileRecord[]> {
+  return (await getJson<{ files: FileRecord[] }>("/v1/files", signal)).files;
+}
+
 export const health = (signal?: AbortSignal) => getJson<Health>("/v1/healthz", signal);
 export const readiness = (signal?: AbortSignal) => getJson<{ workers: number }>("/v1/readyz", signal);
 
@@ -93,4 +120,9 @@ export async function signIn(token: string): Promise<void> {
 
 export async function signOut(): Promise<void> {
   await request("/v1/session", { method: "DELETE" });
+}
+
+/** State which voxel (z, y, x) the visitor looks at: a running job computes tiles near to it first. */
+export async function setFocus(id: string, position: Triple): Promise<void> {
+  await request(`${jobPath(id)}/focus`, { method: "PUT", json: { position } });
 }

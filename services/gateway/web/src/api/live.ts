@@ -107,7 +107,9 @@ export class LiveConnection {
       return;
     }
     this.handlers.onNotice(
-      code === TRY_LATER && reason ? reason : "The connection to the server was lost. Trying again.",
+      code === TRY_LATER && reason
+        ? `This page gets no live updates: ${uncapitalized(reason)} Close another tab with this page; this one tries again by itself.`
+        : "The connection to the server was lost. Trying again.",
     );
     this.timer = setTimeout(() => this.connect(), this.backoff.wait());
   }
@@ -154,6 +156,10 @@ export class LiveConnection {
   private send(message: object): void {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
+}
+
+function uncapitalized(sentence: string): string {
+  return sentence.charAt(0).toLowerCase() + sentence.slice(1);
 }
 
 /** Where the WebSocket of a page's own gateway is. */

@@ -53,6 +53,13 @@ export interface VolumeSummary {
   warnings: string[];
 }
 
+export interface MaskSummary {
+  name: string;
+  path: string | null;
+  file_id: string | null;
+  job_id: string | null;
+}
+
 export interface Job {
   job_id: string;
   state: JobState;
@@ -60,6 +67,7 @@ export interface Job {
   engine: string;
   params: Record<string, unknown>;
   volume: VolumeSummary;
+  within: MaskSummary | null;
   priority: number;
   progress: Progress;
   attempt: number;
@@ -111,6 +119,57 @@ export interface Health {
   version: string;
   uptime_s: number;
 }
+
+/** An uploaded file. */
+export interface FileRecord {
+  file_id: string;
+  filename: string;
+  size_bytes: number;
+  metadata: { shape: Triple; voxel_size_A: Triple };
+  owner: string;
+  created_at: string;
+}
+
+export interface UploadStatus {
+  upload_id: string;
+  total_size_bytes: number;
+  chunk_size_bytes: number;
+  received_parts: number[];
+  /** The finished file. */
+  file: FileRecord | null;
+}
+
+export interface EngineInfo {
+  name: string;
+  summary: string;
+  /** JSON schema of the parameters. */
+  parameters: Record<string, Json>;
+  needs_volume: boolean;
+  picks: "particles" | "filaments" | null;
+  default: boolean;
+  available: boolean;
+  reason: string;
+  hint: string;
+}
+
+export interface WorkerInfo {
+  worker: string;
+  host: string;
+  version: string;
+  engines: string[];
+  job_id: string | null;
+}
+
+export interface ServerInfo {
+  version: string;
+  started_at: string;
+  default_engine: string | null;
+  engines: EngineInfo[];
+  workers: WorkerInfo[];
+  system: { platform: string; cpu_count: number; gpus: { name: string; memory_bytes: number }[] };
+}
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
 /** States after which nothing more happens to a job, unless it is retried. */
 export function isFinal(state: JobState): boolean {

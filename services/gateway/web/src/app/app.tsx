@@ -1,6 +1,8 @@
-import { JobPanel } from "../job/panel.tsx";
-import { JobTable } from "../jobs/table.tsx";
+import { JobPage } from "../job/page.tsx";
+import { JobList } from "../jobs/list.tsx";
 import { NewJob } from "../new/page.tsx";
+import { ServerPage } from "../server/page.tsx";
+import { UploadTray } from "../upload/tray.tsx";
 import { Header } from "./header.tsx";
 import { route } from "./route.ts";
 import { SignIn } from "./sign-in.tsx";
@@ -10,9 +12,14 @@ import { printable } from "./text.ts";
 export function App() {
   return (
     <>
+      <a class="skip" href="#content" onClick={skip}>
+        Skip to the content
+      </a>
       <Header />
       <main>
-        <p id="notice" role="status">{printable(notice.value)}</p>
+        <p id="notice" role="status">
+          {printable(notice.value)}
+        </p>
         {access.value === "signed-out" && <SignIn />}
         {access.value === "allowed" && <Content />}
       </main>
@@ -23,9 +30,18 @@ export function App() {
 function Content() {
   const shown = route.value;
   return (
-    <div id="content">
-      {shown.page === "new" ? <NewJob /> : <JobTable />}
-      {shown.page === "job" && <JobPanel key={shown.jobId} jobId={shown.jobId} />}
+    <div id="content" tabIndex={-1}>
+      {shown.page !== "new" && <UploadTray />}
+      {shown.page === "new" && <NewJob />}
+      {shown.page === "server" && <ServerPage />}
+      {shown.page === "jobs" && <JobList query={shown.query} />}
+      {shown.page === "job" && <JobPage key={shown.jobId} jobId={shown.jobId} />}
     </div>
   );
+}
+
+// A fragment of its own would be taken for the address of a page.
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
 }

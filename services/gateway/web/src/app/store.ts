@@ -6,6 +6,7 @@ import { ApiError, UNAVAILABLE, errorText } from "../api/errors.ts";
 import { Backoff } from "../api/backoff.ts";
 import { LiveConnection } from "../api/live.ts";
 import { type Health, type Job, isFinal } from "../api/types.ts";
+import { goneJobs, isStale, newestFirst } from "../jobs/merge.ts";
 
 const LISTED = 100;
 const HEALTH_MS = 15_000;
@@ -21,10 +22,11 @@ export const readiness = signal("–");
 /** All jobs that the page knows, by id. */
 export const jobs = signal<ReadonlyMap<string, Job>>(new Map());
 
+/** Continues the list after the oldest job that the page knows; null at the end, undefined before it is loaded. */
+export const olderCursor = signal<string | null | undefined>(undefined);
+
 /** Newest first. */
-export const jobList = computed(() =>
-  [...jobs.value.values()].sort((one, other) => other.created_at.localeCompare(one.created_at)),
-);
+export const jobList = computed(() => newestFirst(jobs.value.values()));
 
 export const live = new LiveConnection({
   onJob: updateJob,
@@ -53,16 +55,37 @@ export async function load(): Promise<void> {
     access.value = "allowed";
     locked.value = page.locked;
     backoff.reset();
-    updateJobs(page.jobs);
+    for (const jobId of goneJobs(page.jobs, jobs.value.values(), { last: page.cursor === null })) forgetJob(jobId);
+    mergeJobs(page.jobs);
+    if (olderCursor.value === undefined) olderCursor.value = page.cursor;
     live.start();
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
-      forgetAll();
+      forgetAll("not accepted");
       return;
     }
     notice.value = `${errorText(error)} Trying again.`;
     setTimeout(() => void load(), error instanceof ApiError && error.retryAfterS ? 1000 * error.retryAfterS : backoff.wait());
   }
+}
+
+/** Load older jobs than those that the page knows. */
+export async function loadOlder(limit: number): Promise<void> {
+  const cursor = olderCursor.value;
+  if (!cursor) return;
+  const page = await api.listJobs({ limit, cursor });
+  mergeJobs(page.jobs);
+  olderCursor.value = page.cursor;
+}
+
+/** Add jobs of a list, which come without their history and may be older than what is known. */
+export function mergeJobs(listed: readonly Job[]): void {
+  const known = jobs.value;
+  updateJobs(
+    listed
+      .filter((job) => !known.has(job.job_id) || !isStale(job, known.get(job.job_id)!))
+      .map((job) => ({ ...job, history: job.history.length ? job.history : (known.get(job.job_id)?.history ?? []) })),
+  );
 }
 
 /** Add or replace jobs. */
@@ -102,14 +125,29 @@ export async function signIn(token: string): Promise<void> {
 
 export async function signOut(): Promise<void> {
   await api.signOut().catch(() => {});
+  forgetAll("signed out");
   location.assign("/");
 }
 
+/** Whether the visitor has signed out, or the server no longer accepts the token. */
+export type Ending = "signed out" | "not accepted";
+
+const forgetters: ((ending: Ending) => void)[] = [];
+
+/** Call a function when the visitor is signed out: what it keeps is not for the next one. */
+export function onSignedOut(forget: (ending: Ending) => void): void {
+  forgetters.push(forget);
+}
+
 // The next user may be somebody else.
-function forgetAll(): void {
+function forgetAll(ending: Ending): void {
+  const before = access.value;
   access.value = "signed-out";
   live.stop();
   jobs.value = new Map();
+  olderCursor.value = undefined;
+  // A visitor who comes back and signs in again finds what was begun.
+  if (before === "allowed") for (const forget of forgetters) forget(ending);
 }
 
 async function updateHealth(): Promise<void> {

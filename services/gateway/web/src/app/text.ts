@@ -1,4 +1,4 @@
-// Texts of other people as this page shows them, and numbers as people read them. Pure.
+// Texts of other people as this page shows them. Pure.
 
 // Control characters, and marks that reverse a line or have no width, are shown by their number.
 const UNSAFE =
@@ -9,20 +9,6 @@ const UNITS: Record<string, string> = { deg: "°", A: "Å", nm: "nm", nm3: "nm³
 /** Return a text without characters that could mislead its reader. */
 export function printable(text: unknown): string {
   return String(text).replace(UNSAFE, (found) => `\\u{${found.codePointAt(0)!.toString(16)}}`);
-}
-
-export function duration(seconds: number): string {
-  const minutes = Math.floor(seconds / 60);
-  const hours = Math.floor(minutes / 60);
-  if (hours >= 48) return `${Math.floor(hours / 24)} days`;
-  if (hours) return `${hours} h ${minutes % 60} min`;
-  return minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
-}
-
-export function fileSize(bytes: number): string {
-  if (bytes < 1e3) return `${bytes} B`;
-  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
 /** Return what an engine has estimated; the last part of a name is its unit, as in tilt_range_deg. */
