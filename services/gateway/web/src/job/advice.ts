@@ -33,12 +33,19 @@ export function advice({ code, hint }: { code: string; hint: string }): string {
   return ADVICE[code] ?? hint;
 }
 
-/** Whether the same job may succeed if it is run once more. */
-export function worthRetrying({ code, retryable }: { code: string; retryable: boolean }): boolean {
-  return (
-    retryable ||
-    ["worker_lost", "timeout", "unavailable", "insufficient_storage", "engine_failed", "internal"].includes(code)
-  );
+const OPERATOR = new Set([
+  "no_worker",
+  "insufficient_storage",
+  "store_damaged",
+  "worker_lost",
+  "out_of_memory",
+  "engine_failed",
+  "internal",
+]);
+
+/** Whether the server's hint is for whoever runs it. */
+export function concernsOperator({ code }: { code: string }): boolean {
+  return OPERATOR.has(code);
 }
 
 function lower(text: string): string {

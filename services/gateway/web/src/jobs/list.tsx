@@ -107,7 +107,7 @@ function Rows({ jobs, onNearEnd }: { jobs: readonly Job[]; onNearEnd: () => void
       class="job-list"
       data-owners={owners}
       ref={list}
-      style={{ paddingTop: rows.above, paddingBottom: rows.below }}
+      style={{ paddingTop: `${rows.above}px`, paddingBottom: `${rows.below}px` }}
     >
       {jobs.slice(rows.first, rows.end).map((job, offset) => (
         <JobRow

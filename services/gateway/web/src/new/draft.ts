@@ -110,6 +110,12 @@ export function resetTexts(): void {
   if (refused.value) refused.value = { ...refused.value, params: {} };
 }
 
+/** Begin anew, and stop the uploads that were for this job. */
+export function startOver(): void {
+  for (const { key } of volumes.value) removeVolume(key);
+  clearDraft();
+}
+
 /** Begin a new job; parameters that were entered for other engines are forgotten, too. */
 export function clearDraft(): void {
   volumes.value = [];

@@ -15,6 +15,7 @@ import {
   refused,
   region,
   regionSource,
+  startOver,
   updateVolume,
   volumes,
 } from "./draft.ts";
@@ -41,11 +42,11 @@ export function NewJob() {
     placed.place();
   };
   return (
-    <form id="new" class="new-job" aria-labelledby="new-title" noValidate onSubmit={start}>
+    <form ref={form} id="new" class="new-job" aria-labelledby="new-title" noValidate onSubmit={start}>
       <div class="new-head">
         <h2 id="new-title">New job</h2>
-        {!isPristine.value && (
-          <button id="start-over" type="button" class="quiet" onClick={clearDraft}>
+        {!isPristine.value && !placed.busy && (
+          <button id="start-over" type="button" class="quiet" onClick={startOver}>
             Start over
           </button>
         )}
@@ -96,7 +97,7 @@ function hasFailed({ uploadKey, source }: { uploadKey: number | null; source: ob
 }
 
 function focusProblem(form: HTMLFormElement | null): void {
-  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"], .drop-zone button')?.focus());
+  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
 }
 
 /** The jobs that were ordered from this form: what became of them. */
