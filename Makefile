@@ -27,9 +27,9 @@ $(VENV)/.server: requirements/server.txt pyproject.toml | $(BIN)/python
 	touch $@
 
 # Hundreds of processes start in the tests, and where Python may not write bytecode, each would compile all it imports.
-$(VENV)/.dev: requirements/dev.txt requirements/viewer.txt pyproject.toml | $(BIN)/python
+$(VENV)/.dev: requirements/dev.txt requirements/no-deps.txt pyproject.toml | $(BIN)/python
 	$(UVPIP) --compile-bytecode --require-hashes -r requirements/dev.txt
-	$(UVPIP) --no-deps --require-hashes -r requirements/viewer.txt
+	$(UVPIP) --no-deps --require-hashes -r requirements/no-deps.txt
 	$(UVPIP) --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.server
 
@@ -94,10 +94,14 @@ dist: $(VENV)/.dev         ## Build wheel and sdist, and try every extra in a ne
 	$(BIN)/python -m hatchling build -d dist
 	.ci/try-dist $(BIN)/python dist $(EXTRAS)
 
+# Of these the tests use a part that does not need what they ask for, or asks for versions that others do not.
+ALONE := "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" \
+	"openapi-python-client>=0.29" "ruamel.yaml>=0.18"
+
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	echo "uv" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/bootstrap.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	echo "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/viewer.txt
+	printf '%s\n' $(ALONE) | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/no-deps.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra desktop --group build -c requirements/dev.txt -o requirements/desktop.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
 

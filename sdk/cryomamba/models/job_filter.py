@@ -23,8 +23,20 @@ def _as_sequence(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _require_date(value: object) -> object:
+    # A number would be taken for seconds since 1970, which always have a time zone.
+    if isinstance(value, datetime) or (isinstance(value, str) and "-" in value[1:]):
+        return value
+    raise ValueError("Input should be a time as in 2026-11-30T12:00:00Z")
+
+
 def _is_unset(value: object) -> bool:
     return value is None or value == ()
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_require_date)]
+States = Annotated[tuple[JobState, ...], BeforeValidator(_as_sequence)]
+"""Some states; one alone may be given without brackets."""
 
 
 class JobConditions(TypedDict, total=False):
@@ -43,7 +55,7 @@ class JobFilter(Request):
     """A job is listed if it meets every condition that is set."""
 
     # An older server refuses fields that it does not know.
-    state: Annotated[tuple[JobState, ...], BeforeValidator(_as_sequence)] = Field(
+    state: States = Field(
         (), max_length=len(JobState), exclude_if=_is_unset, description="Only jobs in this state, or in one of these."
     )
     engine: EngineName | None = Field(None, exclude_if=_is_unset, description="Only jobs of this engine.")
@@ -51,10 +63,10 @@ class JobFilter(Request):
         None, exclude_if=_is_unset, description="Only jobs of this owner, of those that the caller may see."
     )
     name: _Name | None = Field(None, exclude_if=_is_unset, description="Only jobs with exactly this label.")
-    created_after: AwareDatetime | None = Field(
+    created_after: Time | None = Field(
         None, exclude_if=_is_unset, description="Only jobs submitted after this time, with time zone."
     )
-    created_before: AwareDatetime | None = Field(
+    created_before: Time | None = Field(
         None, exclude_if=_is_unset, description="Only jobs submitted before this time, with time zone."
     )
     search: Annotated[str, StringConstraints(max_length=NAME_MAX)] | None = Field(

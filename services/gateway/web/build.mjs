@@ -8,7 +8,7 @@ import { build } from "esbuild";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const TARGET = resolve(process.argv[2] ?? join(HERE, "../cryomamba_gateway/web"));
 // Every entry is a file of its own: "main" is the page, others are loaded when they are needed.
-const ENTRIES = { main: "src/main.tsx", page: "src/styles/page.css" };
+const ENTRIES = { main: "src/main.tsx", surfaces: "src/viewer/surfaces.ts", page: "src/styles/page.css" };
 const NOTICE = "/*! CryoMamba, BSD-3-Clause. Bundled libraries: see /web/notices.txt */";
 
 await mkdir(TARGET, { recursive: true });

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from hatchling.builders.wheel import WheelBuilder
-from PIL import Image
 from tests.gateway.chromium import Tab, tab
+from tests.gateway.web.viewing import labels_on_background, plain_mask, show_plainly, until_shown
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
-from cryomamba.testing import wait_until_async
 from cryomamba.volumes import VolumeWarning
 from cryomamba_gateway.png import slice_png
 from cryomamba_gateway.routers.pages import FILES
@@ -89,23 +84,6 @@ async def test_pages_keep_to_hosts_and_methods(services: Services) -> None:
     assert (await services.http.get("/web/nothing.js")).status_code == 404
 
 
-async def until_drawn(page: Tab, png: bytes) -> None:
-    """Wait until the canvas has the pixels of an image."""
-    expected = pixels(png)
-
-    async def drawn() -> bool:
-        url = await page.value("document.getElementById('slice-image').toDataURL()")
-        return np.array_equal(pixels(base64.b64decode(url.partition(",")[2])), expected)
-
-    await wait_until_async(drawn, what="the slice")
-
-
-def pixels(png: bytes) -> npt.NDArray[np.uint8]:
-    """Return an image as RGBA, with zeros where it is transparent."""
-    rgba = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
-    return np.where(rgba[..., 3:] > 0, rgba, 0).astype(np.uint8)
-
-
 @in_session
 @browsed
 async def test_a_user_signs_in_and_sees_a_live_preview(
@@ -171,22 +149,22 @@ async def see_findings(page: Tab, services: Services, worker: Worker) -> None:
 
 async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:
     """Submit a job with a hostile label, and see its first frames."""
-    await services.submit(volume={"shape": [8, 8, 8]}, name=MARKUP)
+    await services.submit(volume={"shape": [16, 20, 24]}, name=MARKUP)
     await page.until("document.querySelector('#jobs a') !== null")
     assert await page.text("#jobs a") == MARKUP
     await page.value("document.querySelector('#jobs a').click()")
     await page.until("document.getElementById('job-name') !== null")
     assert await page.text("#job-name") == MARKUP
     job = await worker.claim()
-    await until_drawn(page, slice_png(await worker.publish(job, ball, codec="raw"), "z", None))
+    frame = await worker.publish(job, ball, codec="raw")
+    await show_plainly(page, "z")
+    await plain_mask(page)
+    await until_shown(page, "z", labels_on_background(slice_png(frame, "z", None), 2))
     frame = await worker.publish(job, ball * 5, codec="deflate")
-    await until_drawn(page, slice_png(frame, "z", None))
-    await page.value(
-        "{const axis = document.getElementById('axis'); axis.value = 'x';"
-        "axis.dispatchEvent(new Event('change', {bubbles: true}))}"
-    )
-    await until_drawn(page, slice_png(frame, "x", None))
-    assert await page.text("#slice-caption") == "Slice 13 of 24 · preview"
+    await until_shown(page, "z", labels_on_background(slice_png(frame, "z", None), 2))
+    await show_plainly(page, "x")
+    await until_shown(page, "x", labels_on_background(slice_png(frame, "x", None), 2))
+    assert await page.text("#preview-kind") == "Live preview"
     return job
 
 

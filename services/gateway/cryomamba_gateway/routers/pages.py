@@ -24,6 +24,7 @@ FILES: Final = {
     "/docs": "docs.html",
     "/web/page.css": "page.css",
     "/web/main.js": "main.js",
+    "/web/surfaces.js": "surfaces.js",
     "/web/notices.txt": "notices.txt",
     "/web/docs.js": "docs.js",
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { decodeFrame, decompress, parseFrame, unpackLabels } from "../src/api/frames.ts";
+import { decodeFrame, decompress, frameLabels, labelAt, parseFrame, unpackLabels } from "../src/api/frames.ts";
 
 /** Pack numbers as the services do. */
 function pack(labels: number[], bits: number): Uint8Array<ArrayBuffer> {
@@ -17,7 +17,9 @@ function pack(labels: number[], bits: number): Uint8Array<ArrayBuffer> {
 for (const bits of [1, 2, 4, 8, 16]) {
   test(`labels of ${bits} bits`, () => {
     const labels = Array.from({ length: 37 }, (_, n) => (n % 3 ? (n * 7919) % 2 ** bits : 0));
-    assert.deepEqual([...unpackLabels(pack(labels, bits), 37, bits)], labels);
+    const packed = pack(labels, bits);
+    assert.deepEqual([...unpackLabels(packed, 37, bits)], labels);
+    assert.deepEqual(labels.map((_, n) => labelAt(packed, n, bits)), labels);
   });
 }
 
@@ -35,7 +37,7 @@ for (const codec of ["raw", "deflate"]) {
     message.set(payload, 4 + text.length);
     const frame = await decodeFrame(parseFrame(message.buffer));
     assert.equal(frame.seq, 5);
-    assert.deepEqual([...frame.mask], labels);
+    assert.deepEqual([...frameLabels(frame)], labels);
   });
 }
 

@@ -1,7 +1,7 @@
 // Requests to the gateway that served this page. The browser sends the sign-in cookie by itself.
 
 import { ApiError, responseError, unavailable } from "./errors.ts";
-import type { FileRecord, Health, Job, JobPage, JobState, JobVolumes, ServerInfo } from "./types.ts";
+import type { FileRecord, Health, Job, JobPage, JobState, JobVolumes, ServerInfo, Triple } from "./types.ts";
 
 export interface RequestOptions {
   method?: string;
@@ -120,4 +120,9 @@ export async function signIn(token: string): Promise<void> {
 
 export async function signOut(): Promise<void> {
   await request("/v1/session", { method: "DELETE" });
+}
+
+/** State which voxel (z, y, x) the visitor looks at: a running job computes tiles near to it first. */
+export async function setFocus(id: string, position: Triple): Promise<void> {
+  await request(`${jobPath(id)}/focus`, { method: "PUT", json: { position } });
 }

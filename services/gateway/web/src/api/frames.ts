@@ -20,12 +20,12 @@ export interface FrameHeader {
   labels: Record<string, string>;
   final: boolean;
   coarse: boolean;
-  buffer: { shape: Triple; bits: 1 | 2 | 4 | 8 | 16; codec: string; dtype: string };
+  buffer: { shape: Triple; bits: number; codec: string; dtype: string };
 }
 
 export interface Frame extends FrameHeader {
-  /** One number for each voxel of `buffer.shape`, in C order. */
-  mask: Labels;
+  /** Labels of `buffer.shape` in C order, packed to `buffer.bits` each; `unpackLabels` unpacks them. */
+  packed: Uint8Array;
 }
 
 export interface PackedFrame {
@@ -40,11 +40,22 @@ export function parseFrame(message: ArrayBuffer): PackedFrame {
   return { header, payload: new Uint8Array(message, 4 + size) };
 }
 
-/** Decompress a frame and unpack its labels. */
+/** Decompress a frame. */
 export async function decodeFrame({ header, payload }: PackedFrame): Promise<Frame> {
-  const { shape, bits, codec } = header.buffer;
-  const packed = await decompress(payload, codec);
-  return { ...header, mask: unpackLabels(packed, shape[0] * shape[1] * shape[2], bits) };
+  return { ...header, packed: await decompress(payload, header.buffer.codec) };
+}
+
+/** Return the label of a voxel. */
+export function labelAt(packed: Uint8Array, voxel: number, bits: number): number {
+  if (bits === 8) return packed[voxel]!;
+  if (bits === 16) return packed[2 * voxel]! | (packed[2 * voxel + 1]! << 8);
+  const bit = voxel * bits;
+  return (packed[bit >> 3]! >> (bit & 7)) & ((1 << bits) - 1);
+}
+
+/** Return the labels of a frame, one number for each voxel. */
+export function frameLabels({ packed, buffer }: Frame): Labels {
+  return unpackLabels(packed, buffer.shape[0] * buffer.shape[1] * buffer.shape[2], buffer.bits);
 }
 
 /** Decompress bytes; `codec` is "raw" or a format of `DecompressionStream`. */

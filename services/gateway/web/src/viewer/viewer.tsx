@@ -1,76 +1,108 @@
-// A section through the newest preview of a job's mask.
+// The viewer of a job: sections along three axes or a surface, and how they are shown.
 
-import { useEffect, useRef, useState } from "preact/hooks";
-import type { Frame } from "../api/frames.ts";
-import { live } from "../app/store.ts";
-import { labelColour } from "./palette.ts";
-
-const AXES = ["z", "y", "x"] as const;
+import { type Signal, signal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
+import type { Job } from "../api/types.ts";
+import { jobs, live } from "../app/store.ts";
+import { printable } from "../app/text.ts";
+import { Controls } from "./controls.tsx";
+import { AXES, PLANE_NAMES } from "./geometry.ts";
+import { type LargeView, ViewerModel } from "./model.ts";
+import { Pane } from "./pane.tsx";
+import { Readout } from "./readout.tsx";
+import { statusTexts } from "./status.ts";
+import { SurfacePane } from "./surface-pane.tsx";
 
 export function Viewer({ jobId }: { jobId: string }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const [frame, setFrame] = useState<Frame | null>(null);
-  const [axis, setAxis] = useState(0);
-  const [chosen, setChosen] = useState<number | null>(null);
-  useEffect(() => live.followFrames(jobId, setFrame), [jobId]);
-  const slices = frame?.volume_shape[axis] ?? 1;
-  const slice = Math.min(chosen ?? Math.floor(slices / 2), slices - 1);
+  const job = jobs.value.get(jobId);
+  return job ? <JobViewer key={jobId} job={job} /> : null;
+}
+
+function JobViewer({ job }: { job: Job }) {
+  const { model, record } = useMemo(() => makeModel(job), []);
+  useLayoutEffect(() => {
+    record.value = job;
+  }, [job]);
   useEffect(() => {
-    if (frame) draw(canvas.current!, frame, axis, slice);
-  }, [frame, axis, slice]);
+    const end = live.followFrames(job.job_id, (frame) => model.onFrame(frame));
+    return () => {
+      end();
+      model.close();
+    };
+  }, [model]);
+  useEffect(() => void model.load(), [model, job.state, job.artifacts.length]);
+  const texts = statusTexts(job, model.volumes.value, model.frame.value);
+  const empty = model.volumes.value !== null && model.images.value.size === 0 && model.frame.value === null;
   return (
-    <figure>
-      <canvas id="slice-image" ref={canvas} width={1} height={1} aria-label="A slice of the mask" />
-      <figcaption>
-        <label>
-          Axis{" "}
-          <select
-            id="axis"
-            onChange={(event) => {
-              setAxis(AXES.indexOf(event.currentTarget.value as "z"));
-              setChosen(null);
-            }}
-          >
-            {AXES.map((name) => <option key={name}>{name}</option>)}
-          </select>
-        </label>
-        <label>
-          Slice{" "}
-          <input
-            id="slice"
-            type="range"
-            min={0}
-            max={slices - 1}
-            value={slice}
-            onInput={(event) => setChosen(Number(event.currentTarget.value))}
-          />
-        </label>
-        <span id="slice-caption">{frame ? `Slice ${slice + 1} of ${slices} · ${kindOf(frame)}` : "No preview yet."}</span>
-      </figcaption>
-    </figure>
+    <section class="viewer" aria-label="Viewer">
+      <ViewBar model={model} />
+      {[...texts, model.problem.value].filter(Boolean).map((text) => (
+        <p key={text} class="viewer-status" role="status">{printable(text)}</p>
+      ))}
+      {!empty && (
+        <div class="viewer-body">
+          <div>
+            <Stage model={model} />
+            <Readout model={model} />
+          </div>
+          <Controls model={model} />
+        </div>
+      )}
+    </section>
   );
 }
 
-function kindOf({ final, coarse }: Frame): string {
-  if (final) return "finished mask";
-  return coarse ? "quick preview" : "preview";
+function makeModel(job: Job): { model: ViewerModel; record: Signal<Job> } {
+  const record = signal(job);
+  return { model: new ViewerModel(record), record };
 }
 
-function draw(canvas: HTMLCanvasElement, frame: Frame, axis: number, slice: number): void {
-  const { shape } = frame.buffer;
-  const strides = [shape[1] * shape[2], shape[2], 1] as const;
-  const [down, right] = [0, 1, 2].filter((other) => other !== axis) as [0 | 1, 1 | 2];
-  const image = new ImageData(shape[right], shape[down]);
-  const start = Math.floor(slice / frame.scale[axis]!) * strides[axis]!;
-  for (let row = 0, pixel = 0; row < shape[down]; row++) {
-    for (let column = 0; column < shape[right]; column++, pixel += 4) {
-      const label = frame.mask[start + row * strides[down] + column * strides[right]]!;
-      if (label) image.data.set([...labelColour(label), 255], pixel);
-    }
-  }
-  canvas.width = image.width;
-  canvas.height = image.height;
-  const length = (along: 0 | 1 | 2) => frame.volume_shape[along] * frame.voxel_size_A[along];
-  canvas.style.aspectRatio = String(length(right) / length(down));
-  canvas.getContext("2d")!.putImageData(image, 0, 0);
+const VIEWS: readonly [LargeView, string][] = [
+  ...AXES.map((axis): [LargeView, string] => [axis, PLANE_NAMES[axis]]),
+  ["3d", "3D"],
+];
+
+function ViewBar({ model }: { model: ViewerModel }) {
+  const { large } = model;
+  const frame = model.frame.value;
+  const running = model.job.value.state === "running";
+  return (
+    <div class="viewer-bar">
+      <div class="segmented" role="group" aria-label="Large view">
+        {VIEWS.map(([view, name]) => (
+          <button
+            key={name}
+            type="button"
+            aria-pressed={large.value === view}
+            onClick={() => (large.value = view)}
+          >
+            {name}
+          </button>
+        ))}
+      </div>
+      <button type="button" onClick={() => model.cameras.forEach((camera) => (camera.value = null))}>Fit</button>
+      <button
+        id="crosshair"
+        type="button"
+        class="toggle"
+        aria-pressed={model.showCrosshair.value}
+        onClick={() => (model.showCrosshair.value = !model.showCrosshair.peek())}
+      >
+        Crosshair
+      </button>
+      {running && frame && (
+        <p id="preview-kind" class="live-mark">{frame.coarse ? "Quick preview" : "Live preview"}</p>
+      )}
+    </div>
+  );
+}
+
+function Stage({ model }: { model: ViewerModel }) {
+  const large = model.large.value;
+  return (
+    <div class={large === "3d" ? "stage with-surface" : "stage"}>
+      {large === "3d" && <SurfacePane model={model} />}
+      {AXES.map((axis) => <Pane key={axis} model={model} axis={axis} large={large === axis} />)}
+    </div>
+  );
 }
