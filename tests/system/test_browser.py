@@ -63,7 +63,6 @@ async def test_from_a_file_on_disk_to_a_mask_on_disk(stack: Stack, tmp_path: Pat
             return [path for path in downloads.iterdir() if path.suffix == ".mrc"]
 
         (mask,) = await wait_until_async(downloaded, what="the download")
-    assert mask.name == "vesicles__membrane.mrc"
     (job,) = [one for one in answer(stack, "/v1/jobs")["jobs"] if one["volume"]["name"] == "vesicles.mrc"]
     (artifact,) = [one for one in job["artifacts"] if one["name"] == "mask.mrc"]
     assert hashlib.sha256(mask.read_bytes()).hexdigest() == artifact["sha256"]
