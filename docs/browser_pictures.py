@@ -26,7 +26,7 @@ SPEC = PhantomSpec(
     shape=(96, 320, 320), voxel_size_A=(10.0, 10.0, 10.0), seed=12, noise=0.7, crowding=0.03, vesicles=12
 )
 SIZE = (1280, 1000)
-COLOURS = 192
+COLOURS = 256
 
 
 async def main() -> None:
