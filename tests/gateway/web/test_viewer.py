@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.gateway.chromium import Tab, tab
-from tests.gateway.web.viewing import Pixels, canvas, change, plain_mask, section, show_plainly, until_shown
+from tests.gateway.web.viewing import (
+    SOFTWARE_WEBGL,
+    Pixels,
+    canvas,
+    change,
+    plain_mask,
+    section,
+    show_plainly,
+    until_shown,
+)
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
@@ -26,7 +35,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 SHAPE = (70, 160, 150)
-SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 AXE = Path(__file__).parents[3] / "services" / "gateway" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PICKS = b"z,y,x,z_A,y_A,x_A,score,label\n35,80,75,350,800,750,200,1\n35,20,20,350,200,200,100,1\n"
 

@@ -14,6 +14,8 @@ from tests.gateway.chromium import Tab
 from cryomamba.testing import wait_until_async
 
 Pixels = npt.NDArray[np.uint8]
+# WebGL without a graphics card.
+SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 BACKGROUND = (11, 13, 16)
 
 

@@ -113,7 +113,7 @@ export class ViewerModel {
     const diameter = Number(job.peek().params.diameter_A);
     this.pickRadius = signal(diameter > 0 ? diameter / 2 : 5 * Math.max(...voxelSize));
     this.store = new ChunkStore(
-      { load: (key, aborted) => this.loadChunk(key, aborted), retryMs },
+      { load: (key, aborted) => this.loadChunk(key, aborted), retryMs: (error) => this.onChunkError(error) },
       { maxBytes: MEMORY_MB * 2 ** 20, parallel: PARALLEL },
     );
     this.store.onChange(() => {
@@ -181,6 +181,12 @@ export class ViewerModel {
     const level = this.levelOf(key);
     const response = await request(`${this.prefix}/${key}`, { signal: aborted });
     return decodeChunk(level, await response.arrayBuffer());
+  }
+
+  private onChunkError(error: unknown): number | null {
+    const wait = retryMs(error);
+    if (wait === null) this.problem.value = errorText(error);
+    return wait;
   }
 
   private levelOf(key: string) {
