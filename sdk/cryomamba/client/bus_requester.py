@@ -46,11 +46,17 @@ def client_closed() -> UnavailableError:
 
 
 def keep_alive(socket: zmq.Socket[Any]) -> None:
-    """Set the options of every socket of the bus: heartbeats, a limit on messages, and no lingering on close."""
+    """Set the options of every socket that connects to the bus: heartbeats, a limit on messages, no lingering on close.
+
+    There is no limit on the number of messages received: once it is reached, libzmq 4.3.5 ends the process (``Assertion
+    failed: _input_stopped``) if the connection is replaced before they are read (zeromq/libzmq#3937). They are read at
+    once, into queues that keep the newest.
+    """
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, PAYLOAD_MAX_BYTES)
+    socket.setsockopt(zmq.RCVHWM, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
 
@@ -81,7 +87,6 @@ class BusRequester:
         self._socket = self._context.socket(zmq.DEALER)
         keep_alive(self._socket)
         self._socket.setsockopt(zmq.SNDHWM, JOBS_HWM)
-        self._socket.setsockopt(zmq.RCVHWM, JOBS_HWM)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if key is not None:
             key.secure(self._socket)
