@@ -47,16 +47,18 @@ export function remove(key: number): void {
 }
 
 /** Find the unfinished uploads of an earlier visit. */
-export async function restore(): Promise<void> {
+export async function restore(): Promise<QueuedUpload[]> {
+  const found: QueuedUpload[] = [];
   for (const { uploadId, ...identity } of savedUploads(localStorage)) {
     if (uploads.value.some(({ upload }) => upload.uploadId === uploadId)) continue;
     try {
-      enqueue(identity, undefined, await transport.status(uploadId));
+      found.push(enqueue(identity, undefined, await transport.status(uploadId)));
     } catch (error) {
       // It has expired, or belongs to somebody else. Without a connection it is found at the next visit.
       if (error instanceof ApiError && error.status === 404) forgetUpload(localStorage, uploadId);
     }
   }
+  return found;
 }
 
 /** Stop all uploads; what is on the server stays, so that they can be resumed. */
