@@ -190,7 +190,7 @@ def _frame() -> Schema:
     return {
         "name": "frame",
         "summary": f"A preview as a binary message, with the subprotocol {SUBPROTOCOL} in place of `preview`: four "
-        "bytes with the length of the header (unsigned, little-endian), the header as JSON, and the labels packed to bits.",
+        "bytes with the length of the header (unsigned, little-endian), the header as JSON, the labels packed to bits.",
         "contentType": MEDIA_TYPE,
         "payload": {"type": "string", "format": "binary"},
     }
