@@ -18,6 +18,7 @@ from cryomamba_gateway.models import JobOut
 Schema = dict[str, Any]
 _SCHEMAS: Final = "#/components/schemas/"
 _INBOUND: Final[tuple[type[BaseModel], ...]] = get_args(messages.Inbound)
+_RECEIVED: Final[JsonSchemaMode] = "validation"
 _RECORD: Final = {"$ref": f"{_SCHEMAS}JobOut"}
 _ERROR: Final[Schema] = {
     "type": "object",
@@ -78,11 +79,10 @@ _SENT: Final[Mapping[str, tuple[Schema, str]]] = {
 
 def document() -> Schema:
     """Return the AsyncAPI document of the gateway's WebSockets."""
-    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(JobOut, "serialization"), (Progress, "serialization")]
-    wanted += [(model, "validation") for model in _INBOUND]
+    modes: dict[type[BaseModel], JsonSchemaMode] = {JobOut: "serialization", Progress: "serialization"}
+    wanted = [*modes.items(), *((model, _RECEIVED) for model in _INBOUND)]
     _, definitions = models_json_schema(wanted, ref_template=f"{_SCHEMAS}{{model}}")
-    received = [model.model_fields["type"].annotation for model in _INBOUND]
-    inbound = [get_args(annotation)[0] for annotation in received]
+    inbound = [definitions["$defs"][model.__name__]["properties"]["type"]["const"] for model in _INBOUND]
     sent = [*_SENT, "frame"]
     return {
         "asyncapi": "3.0.0",
