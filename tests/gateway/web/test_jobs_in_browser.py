@@ -248,6 +248,33 @@ async def test_a_form_survives_a_lost_connection(idle_services: Services, tmp_pa
     assert job["params"] == {"seconds": 7}
 
 
+async def test_a_job_is_run_again_with_changes(idle_services: Services, tmp_path: Path) -> None:
+    """The form opens with all that a failed job was run with, and only what is changed differs."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    source = tomogram(tmp_path)
+    first = await services.submit(
+        volume={"path": str(source), "voxel_size_A": [12, 11, 10]}, engine="demo", params={"seconds": 5}, name="night"
+    )
+    error = JobError(code=ErrorCode.OUT_OF_MEMORY, message="The engine needed too much memory.", hint="Buy more.")
+    await worker.fail(await worker.claim(), error)
+    async with tab(f"{url}/#/jobs/{first.job_id}", tmp_path / "profile") as page:
+        await page.until("document.getElementById('job-errors')?.textContent.includes('Try a binned tomogram')")
+        await click(page, "#change")
+        await page.until("document.getElementById('param-seconds')?.value === '5'")
+        assert await page.value("document.getElementById('voxel-size').value") == "12 11 10"
+        assert "t1.mrc" in await page.text("#volumes")
+        await enter(page, "#param-seconds", "6")
+        await click(page, "#start")
+        await page.until(f"!!document.getElementById('job-name') && !location.hash.includes('{first.job_id}')")
+    second, again = (await services.http.get("/v1/jobs")).json()["jobs"]
+    assert again["job_id"] == first.job_id
+    assert (second["name"], second["params"], second["volume"]["path"]) == ("night", {"seconds": 6}, str(source))
+    assert second["volume"]["voxel_size_A"] == [12, 11, 10]
+
+
 async def connected(page: Tab, *, online: bool) -> None:
     """Cut or restore the browser's connection."""
     await page.call(

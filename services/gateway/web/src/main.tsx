@@ -5,7 +5,7 @@ import { followAddress } from "./app/route.ts";
 import { access, load, onSignedOut, start } from "./app/store.ts";
 import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
 import { followServer } from "./server/info.ts";
-import { dropUploads, restore } from "./upload/queue.ts";
+import { dropUploads, isUploading, restore } from "./upload/queue.ts";
 import { forgetAllUploads } from "./upload/saved.ts";
 
 followAddress();
@@ -26,6 +26,10 @@ effect(() => {
 // Other tabs and programs may have deleted jobs meanwhile.
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible" && access.value === "allowed") void load();
+});
+// The browser asks before it closes a page whose files are still being sent.
+addEventListener("beforeunload", (event) => {
+  if (isUploading.value) event.preventDefault();
 });
 
 const root = document.getElementById("app")!;

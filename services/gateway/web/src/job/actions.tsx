@@ -113,7 +113,7 @@ function Delete({ job, busy, act }: DeleteProps) {
           <button id="confirm-delete" type="button" class="danger" onClick={() => void remove()}>
             Delete
           </button>
-          <button type="button" onClick={() => dialog.current?.close()}>
+          <button type="button" autofocus onClick={() => dialog.current?.close()}>
             Keep it
           </button>
         </div>

@@ -1,6 +1,6 @@
 // The uploads of this page: one file after the other, while the visitor does something else.
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { ApiError } from "../api/errors.ts";
 import type { UploadStatus } from "../api/types.ts";
 import { forgetUpload, saveUpload, savedUploads } from "./saved.ts";
@@ -13,8 +13,15 @@ export interface QueuedUpload {
   snapshot: Snapshot;
 }
 
+const ACTIVE = new Set<string>(["sending", "checking", "unreachable"]);
+
 /** In the order in which they were added. */
 export const uploads = signal<readonly QueuedUpload[]>([]);
+
+/** Whether a file is on its way, or waits for its turn. */
+export const isUploading = computed(() =>
+  uploads.value.some(({ snapshot }) => ACTIVE.has(snapshot.phase) || snapshot.phase === "waiting"),
+);
 
 let nextKey = 1;
 
@@ -96,8 +103,6 @@ function remember({ phase, uploadId, identity, problem }: Upload): void {
     saveUpload(localStorage, { ...identity, uploadId });
   }
 }
-
-const ACTIVE = new Set(["sending", "checking", "unreachable"]);
 
 function runNext(): void {
   if (uploads.value.some(({ upload }) => ACTIVE.has(upload.phase))) return;
