@@ -128,10 +128,10 @@ class Settings(BaseSettings):
         24.0, gt=0, description="Hours after which an unfinished upload is removed if no part arrives."
     )
     volume_cache: Bytes = Field(
-        256 * 1024 * 1024,
+        128 * 1024 * 1024,
         ge=0,
-        description="Memory of the gateway for binned levels of volumes that are read as OME-Zarr, in bytes or with a "
-        "unit.",
+        description="Memory of the gateway for sections and for binned levels of volumes that are read as OME-Zarr, in "
+        "bytes or with a unit.",
     )
     keep_days: float = Field(
         30.0, ge=0, description="Days after which 'cryomamba gc' deletes finished jobs and uploaded files."

@@ -29,9 +29,10 @@ from cryomamba_server.descriptors import connections_max
 from cryomamba_server.throttle import Throttle
 from cryomamba_server.unauthenticated import UnauthenticatedConnections, client_network
 
-HANDSHAKE_MS: Final = 10_000
+HANDSHAKE_MS: Final = 30_000
+"""Long enough for the last of thousands of peers that connect at once."""
 SILENT_S: Final = 5.0
-"""An honest peer sends each part of its handshake within milliseconds; beside thousands of others, within seconds."""
+"""An honest peer sends each part of its handshake within milliseconds; among thousands within seconds."""
 UNFINISHED_MAX: Final = 8192
 """Handshakes that may be under way in all, half of them from one address; each takes up to 15 kB in ZeroMQ."""
 _EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
@@ -39,10 +40,15 @@ _EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED 
 # 170 bytes, and its READY, of at least 50, only when the client's key has been accepted.
 _GREETING_BYTES: Final = 64
 _CURVE_BYTES: Final = _GREETING_BYTES + 170 + 30
+# How many bytes the peer has to send, in all, once it has so many from the broker: it completes its greeting in three
+# steps, and with CURVE it answers that with its HELLO and the WELCOME with its INITIATE, of at least 266 bytes.
+_OWED_OPEN: Final = ((11, _GREETING_BYTES + 1), (10, 11), (0, 1))
+_OWED: Final = ((_GREETING_BYTES + 170, 532), (_GREETING_BYTES, 266), (11, _GREETING_BYTES), (10, 11), (0, 1))
 # Of Linux's tcp_info: milliseconds since data came, bytes that the peer has acknowledged, bytes received from it.
 _TCP_INFO: Final = struct.Struct("=52xI64xQQ")
 # How many connections are looked at for each new one, so that a crowd costs each of its members the same.
 _LOOKED_AT: Final = 4
+_CLOSE_SILENT_MS: Final = 1000
 _REPORT_S: Final = 60.0
 _STOP: Final = b"stop"
 _serial = itertools.count()
@@ -85,10 +91,16 @@ class BusConnection:
 
     @property
     def silent(self) -> bool:
-        """Whether its peer has sent nothing for a while."""
-        age_s = time.monotonic() - self._accepted_at
+        """Whether its peer has sent nothing for a while, although it is the peer's turn."""
+        silent_s = time.monotonic() - self._accepted_at
         info = self._tcp_info()
-        return (age_s if info is None else min(age_s, info[0] / 1000)) >= SILENT_S
+        if info is not None:
+            since_ms, acknowledged, received = info
+            owed = _OWED if self._encrypted else _OWED_OPEN
+            if received >= next(total for sent, total in owed if acknowledged >= sent):
+                return False
+            silent_s = min(silent_s, since_ms / 1000)
+        return silent_s >= SILENT_S
 
     def evict(self) -> None:
         """Shut it down; ZeroMQ reads the end of the stream and closes the descriptor."""
@@ -183,6 +195,18 @@ class BusConnections:
             )
         self._incomplete.count(new)
 
+    def close_silent(self) -> None:
+        """Close those that have become silent, of those beyond the limits."""
+        with self._lock:
+            for one in self._incomplete:
+                if self._incomplete.next_evicted(one.network) is None:
+                    continue
+                if one.complete:
+                    self._incomplete.discard(one)
+                elif one.silent:
+                    self._incomplete.evict(one)
+                    self._counters.evicted += 1
+
     def _too_many(self, network: str) -> bool:
         most = min(UNFINISHED_MAX, connections_max() // 2)
         return len(self._incomplete) >= most or self._incomplete.of_network(network) >= most // 2
@@ -232,6 +256,9 @@ class ConnectionMonitor:
     def _run(self) -> None:
         with self._events, suppress(zmq.ContextTerminated):
             while True:
+                if not self._events.poll(_CLOSE_SILENT_MS):
+                    self._connections.close_silent()
+                    continue
                 event = parse_monitor_message(self._events.recv_multipart())
                 match event["event"]:
                     case zmq.EVENT_ACCEPTED:

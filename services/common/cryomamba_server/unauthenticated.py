@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 IPV6_PREFIX: Final = 64
@@ -61,6 +62,10 @@ class UnauthenticatedConnections(Generic[C]):
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def __iter__(self) -> Iterator[C]:
+        """Iterate over a copy, the oldest first."""
+        return iter(list(self._all))
 
     @property
     def oldest(self) -> C | None:

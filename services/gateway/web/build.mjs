@@ -27,7 +27,18 @@ const { metafile } = await build({
   logLevel: "warning",
 });
 await cp(join(HERE, "index.html"), join(TARGET, "index.html"));
-await writeFile(join(TARGET, "notices.txt"), await notices(Object.keys(metafile.inputs)));
+await cp(join(HERE, "docs.html"), join(TARGET, "docs.html"));
+await cp(join(HERE, "docs.js"), join(TARGET, "docs.js"));
+// Swagger UI comes built; bundled again it would be no smaller.
+const SWAGGER = join(HERE, "node_modules/swagger-ui-dist");
+for (const [from, to] of [["swagger-ui-bundle.js", "swagger.js"], ["swagger-ui.css", "swagger.css"]]) {
+  const text = await readFile(join(SWAGGER, from), "utf8");
+  // Source maps are not part of the package.
+  await writeFile(join(TARGET, to), text.replace(/\n?(?:\/\/|\/\*)# sourceMappingURL=.*\s*$/, "\n"));
+}
+const inBundle = await readFile(join(SWAGGER, "swagger-ui-bundle.js.LICENSE.txt"), "utf8");
+const listed = await notices([...Object.keys(metafile.inputs), "node_modules/swagger-ui-dist/"]);
+await writeFile(join(TARGET, "notices.txt"), `${listed}\nswagger-ui-dist contains:\n\n${inBundle.trim()}\n`);
 
 /** Return the licences of the packages whose files are in the bundle. */
 async function notices(inputs) {

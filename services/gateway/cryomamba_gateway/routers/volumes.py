@@ -34,6 +34,7 @@ from cryomamba_gateway.volumes.models import (
 )
 from cryomamba_gateway.volumes.open_images import OpenImage
 from cryomamba_gateway.volumes.reader import ClientGoneError
+from cryomamba_gateway.volumes.row_cache import RowCache
 from cryomamba_gateway.volumes.sections import section_of
 from cryomamba_server.uploaded_files import no_such_file, uploaded_volume
 
@@ -179,17 +180,28 @@ async def _slice(
     if unchanged is not None:
         return unchanged
     try:
-        image = await gateway.reader.read(
-            known, caller_name(caller, request), partial(is_gone, request), partial(_png_of, query=query)
+        image = await gateway.reader.picture(
+            asked,
+            known,
+            caller_name(caller, request),
+            partial(is_gone, request),
+            partial(_png_of, query=query, rows=gateway.reader.rows),
         )
     except ClientGoneError:
         return Response(status_code=GONE)
     return Response(image, headers=headers, media_type="image/png")
 
 
-def _png_of(opened: OpenImage, query: SliceQuery) -> bytes:
+def _png_of(opened: OpenImage, query: SliceQuery, rows: RowCache) -> bytes:
     limits = _limits(opened, query)
-    values = section_of(opened.content, query.axis, query.index, thickness=query.thickness, size=query.size)
+    values = section_of(
+        opened.content,
+        query.axis,
+        query.index,
+        thickness=query.thickness,
+        size=query.size,
+        read_rows=partial(rows.read, opened.content, opened.key),
+    )
     return section_png(values, limits)
 
 

@@ -70,23 +70,10 @@ function DownloadMask({ job }: { job: Job }) {
   const mask = inOrder(job.artifacts).find(({ name }) => /^mask(_r\d+)?\.mrc$/.test(name));
   if (!mask) return null;
   return (
-    <a
-      id="download-mask"
-      class="button primary"
-      href={artifactPath(job.job_id, mask.name)}
-      download={fileName(job, mask.name)}
-    >
+    <a id="download-mask" class="button primary" href={artifactPath(job.job_id, mask.name)} download={mask.name}>
       Download mask <span class="size">{bytes(mask.size_bytes)}</span>
     </a>
   );
-}
-
-/** A name by which the file is known among others, such as t1__membrane.mrc beside t1.mrc. */
-export function fileName(job: Job, artifact: string): string {
-  const stem = job.volume.name.replace(/(\.(mrc|rec|map|st|ali))?(\.(gz|bz2))?$/i, "") || "job";
-  const ending = artifact.replace(/^mask(?=[_.])/, "");
-  const separator = ending.startsWith(".") || ending.startsWith("_") ? "" : "_";
-  return `${stem}__${job.engine}${separator}${ending}`.replace(/[^\p{L}\p{N}._ -]/gu, "_");
 }
 
 function runWithChanges(job: Job): void {
@@ -126,7 +113,7 @@ function Delete({ job, busy, act }: DeleteProps) {
           <button id="confirm-delete" type="button" class="danger" onClick={() => void remove()}>
             Delete
           </button>
-          <button type="button" onClick={() => dialog.current?.close()}>
+          <button type="button" autofocus onClick={() => dialog.current?.close()}>
             Keep it
           </button>
         </div>

@@ -5,7 +5,8 @@ const ASK = "Tell whoever runs this server";
 
 const ADVICE: Readonly<Record<string, string>> = {
   path_forbidden: "Add the file here instead, or ask whoever runs this server which folders it can read.",
-  volume_not_found: "Check the spelling. The path is one on the server, not on your computer.",
+  volume_not_found:
+    "Check that the file is there and that the path is right. It is a path on the server, not on your computer.",
   volume_unreadable: "Open it in another program, such as IMOD, to see whether it is whole; then add it again.",
   volume_unsupported: "Convert it to 8-bit, 16-bit or 32-bit real density, for example with IMOD's newstack.",
   volume_not_finite: "Replace these voxels, for example with the mean density, and add the file again.",
@@ -33,12 +34,19 @@ export function advice({ code, hint }: { code: string; hint: string }): string {
   return ADVICE[code] ?? hint;
 }
 
-/** Whether the same job may succeed if it is run once more. */
-export function worthRetrying({ code, retryable }: { code: string; retryable: boolean }): boolean {
-  return (
-    retryable ||
-    ["worker_lost", "timeout", "unavailable", "insufficient_storage", "engine_failed", "internal"].includes(code)
-  );
+const OPERATOR = new Set([
+  "no_worker",
+  "insufficient_storage",
+  "store_damaged",
+  "worker_lost",
+  "out_of_memory",
+  "engine_failed",
+  "internal",
+]);
+
+/** Whether the server's hint is for whoever runs it. */
+export function concernsOperator({ code }: { code: string }): boolean {
+  return OPERATOR.has(code);
 }
 
 function lower(text: string): string {

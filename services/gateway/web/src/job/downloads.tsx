@@ -2,7 +2,6 @@ import { artifactPath } from "../api/client.ts";
 import type { Job } from "../api/types.ts";
 import { printable } from "../app/text.ts";
 import { bytes } from "../format/numbers.ts";
-import { fileName } from "./actions.tsx";
 import { filePurpose, inOrder } from "./artifacts.ts";
 
 export function Downloads({ job }: { job: Job }) {
@@ -15,7 +14,7 @@ export function Downloads({ job }: { job: Job }) {
           const { title, purpose } = filePurpose(name);
           return (
             <li key={name}>
-              <a href={artifactPath(job.job_id, name)} download={fileName(job, name)}>
+              <a href={artifactPath(job.job_id, name)} download={name}>
                 {printable(title)}
               </a>
               <span class="size">{bytes(size)}</span>

@@ -69,7 +69,7 @@ function linearScale(low: number, high: number): Scale {
   const end = Math.ceil((high + 0.02 * spread) / step) * step;
   const position = (value: number) => (value - start) / (end - start);
   const steps = Math.round((end - start) / step);
-  const every = Math.ceil(steps / 6);
+  const every = Math.ceil(steps / TICKS);
   const ticks = Array.from({ length: steps + 1 }, (_, n) => start + n * step)
     .filter((_, n) => n % every === 0)
     .map((value) => ({ at: position(value), text: tickText(value, step) }));

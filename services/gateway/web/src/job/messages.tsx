@@ -1,6 +1,6 @@
 import type { Job } from "../api/types.ts";
 import { printable } from "../app/text.ts";
-import { advice } from "./advice.ts";
+import { advice, concernsOperator } from "./advice.ts";
 
 /** Why a job has failed, and what the visitor can do. */
 export function Errors({ job }: { job: Job }) {
@@ -13,7 +13,7 @@ export function Errors({ job }: { job: Job }) {
       <h3 id="error-title">{job.state === "failed" ? "Why it failed" : "Why it was interrupted"}</h3>
       <p>{printable(error.message)}</p>
       {help && <p>{printable(help)}</p>}
-      {error.hint && error.hint !== help && (
+      {concernsOperator(error) && error.hint && (
         <p class="secondary">{printable(`For whoever runs the server: ${error.hint}`)}</p>
       )}
       {earlier.length > 0 && (

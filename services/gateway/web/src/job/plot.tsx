@@ -4,7 +4,7 @@ import { type Bar, histogram } from "./histogram.ts";
 const WIDTH = 360;
 const HEIGHT = 170;
 const LEFT = 38;
-const RIGHT = 10;
+const RIGHT = 22;
 const TOP = 8;
 const BOTTOM = 38;
 const GAP = 0.5;
@@ -55,7 +55,7 @@ export function Plot({ id, title, values, axis, summary }: Props) {
         {found.xTicks.map(({ at, text }) => (
           <g key={text}>
             <line class="axis" x1={x(at)} x2={x(at)} y1={y(0)} y2={y(0) + 4} />
-            <text x={x(at)} y={y(0) + 16} text-anchor={at > 0.97 ? "end" : "middle"}>
+            <text x={x(at)} y={y(0) + 16} text-anchor="middle">
               {text}
             </text>
           </g>

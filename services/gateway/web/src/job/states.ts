@@ -61,7 +61,7 @@ function stageName(stage: string): string {
 
 function endedSentence(job: Job): string {
   const seconds = computingSeconds(job);
-  const took = seconds === null ? "" : duration(seconds);
+  const took = seconds === null ? "" : seconds < 1 ? "less than 1 s" : duration(seconds);
   if (job.state === "completed") return took && `Computed in ${took}`;
   if (job.state === "cancelled") return took && `Stopped after ${took}`;
   return job.errors.at(-1)?.message ?? "";

@@ -94,8 +94,9 @@ function Rows({ jobs, onNearEnd }: { jobs: readonly Job[]; onNearEnd: () => void
   const list = useRef<HTMLUListElement>(null);
   const extent = useExtent(list, jobs.length > 0);
   const current = lastOpen.value;
-  const rows = visibleRows(jobs.length, extent);
-  useOpenAt(list, jobs, extent.rowHeight);
+  // Before a row was drawn its height is not known: a few are drawn.
+  const rows = visibleRows(jobs.length, extent.rowHeight > 0 ? extent : { ...extent, rowHeight: 64 });
+  useOpenAt(list, jobs, extent);
   useEffect(() => {
     if (jobs.length > 0 && rows.end > jobs.length - AHEAD_ROWS) onNearEnd();
   }, [rows.end, jobs.length]);
@@ -107,7 +108,7 @@ function Rows({ jobs, onNearEnd }: { jobs: readonly Job[]; onNearEnd: () => void
       class="job-list"
       data-owners={owners}
       ref={list}
-      style={{ paddingTop: rows.above, paddingBottom: rows.below }}
+      style={{ paddingTop: `${rows.above}px`, paddingBottom: `${rows.below}px` }}
     >
       {jobs.slice(rows.first, rows.end).map((job, offset) => (
         <JobRow
@@ -136,8 +137,7 @@ function useExtent(list: { current: HTMLElement | null }, drawn: boolean): Exten
       removeEventListener("resize", measure);
     };
   }, [drawn]);
-  // Before a row was drawn its height is not known: draw a few.
-  return extent.rowHeight > 0 ? extent : { ...extent, rowHeight: 64 };
+  return extent;
 }
 
 function measured(list: HTMLElement | null, before: Extent): Extent {
@@ -150,19 +150,22 @@ function measured(list: HTMLElement | null, before: Extent): Extent {
   };
 }
 
-/** Show the job that was open last when the visitor comes back from it. */
-function useOpenAt(list: { current: HTMLElement | null }, jobs: readonly Job[], rowHeight: number): void {
-  const done = useRef(false);
+/** Show the job that was open last when the visitor comes back from it, and give it the keyboard. */
+function useOpenAt(list: { current: HTMLElement | null }, jobs: readonly Job[], extent: Extent): void {
+  const step = useRef<"scroll" | "focus" | "done">("scroll");
   useLayoutEffect(() => {
-    if (done.current || jobs.length === 0 || !list.current) return;
-    done.current = true;
+    if (step.current !== "scroll" || extent.rowHeight === 0 || !list.current) return;
     const index = jobs.findIndex((job) => job.job_id === lastOpen.peek());
-    if (index < 0) return;
+    step.current = index < 0 ? "done" : "focus";
     const top = list.current.getBoundingClientRect().top;
-    scrollBy(0, scrollToRow(index, { top, windowHeight: innerHeight, rowHeight }));
-    requestAnimationFrame(() => {
-      const link = list.current?.querySelector<HTMLElement>('[data-current="true"] a');
-      link?.focus({ preventScroll: true });
-    });
-  }, [jobs.length]);
+    if (index >= 0) scrollBy(0, scrollToRow(index, { ...extent, top }));
+  });
+  // Its row is drawn only once it is in view.
+  useLayoutEffect(() => {
+    if (step.current !== "focus") return;
+    const link = list.current?.querySelector<HTMLElement>('[data-current="true"] a');
+    if (!link) return;
+    step.current = "done";
+    link.focus({ preventScroll: true });
+  });
 }

@@ -16,7 +16,7 @@ interface Place {
 
 export function JobRow({ job, index, count, current, owners }: Place & { job: Job }) {
   const created = new Date(job.created_at);
-  const named = job.name !== "" && job.name !== job.volume.name;
+  const named = job.name !== "" && job.name !== job.volume.name && job.volume.name !== job.engine;
   return (
     <li class="job-row" data-job={job.job_id} data-current={current} aria-setsize={count} aria-posinset={index + 1}>
       <Thumbnail job={job} />
@@ -49,7 +49,7 @@ function JobState({ job }: { job: Job }) {
       {job.state === "running" && (
         <progress value={fraction ?? 0} aria-label={`Progress of ${printable(jobTitle(job))}`} />
       )}
-      <span class="secondary job-details">{printable(details)}</span>
+      <span class="secondary job-note">{printable(details)}</span>
     </span>
   );
 }

@@ -33,6 +33,8 @@ export const voxelSize = signal("");
 export const region = signal<Region>({ kind: "everywhere" });
 export const jobName = signal("");
 export const refused = signal<Refusal | null>(null);
+/** What keeps the jobs from being submitted, in a sentence. */
+export const formProblem = signal("");
 /** Whether the form was submitted once: from then on what is missing is marked, too. */
 export const attempted = signal(false);
 
@@ -110,6 +112,12 @@ export function resetTexts(): void {
   if (refused.value) refused.value = { ...refused.value, params: {} };
 }
 
+/** Begin anew, and stop the uploads that were for this job. */
+export function startOver(): void {
+  for (const { key } of volumes.value) removeVolume(key);
+  clearDraft();
+}
+
 /** Begin a new job; parameters that were entered for other engines are forgotten, too. */
 export function clearDraft(): void {
   volumes.value = [];
@@ -119,6 +127,7 @@ export function clearDraft(): void {
   region.value = { kind: "everywhere" };
   jobName.value = "";
   refused.value = null;
+  formProblem.value = "";
   attempted.value = false;
 }
 

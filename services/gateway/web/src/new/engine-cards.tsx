@@ -9,6 +9,7 @@ export function EngineCards() {
   return (
     <section class="step" aria-labelledby="engines-title">
       <h3 id="engines-title">What to find</h3>
+      {server.value === null && <p class="secondary">Loading …</p>}
       {server.value?.engines.length === 0 && (
         <p class="message warn">
           No worker is connected, so there is no engine to choose. Tell whoever runs this server.

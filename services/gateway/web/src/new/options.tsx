@@ -24,12 +24,13 @@ const JOBS_OFFERED = 100;
 /** What every engine has: voxel size, region and name. */
 export function Options() {
   const rethreshold = volumes.value.some(({ source }) => source !== null && "job_id" in source);
+  const reads = (engine.value?.needs_volume !== false || volumes.value.length > 0) && !rethreshold;
   return (
     <section class="step" aria-labelledby="options-title">
       <h3 id="options-title">Options</h3>
       <div class="fields">
-        {engine.value?.needs_volume !== false && !rethreshold && <VoxelSize />}
-        {engine.value?.needs_volume !== false && !rethreshold && <Within />}
+        {reads && <VoxelSize />}
+        {reads && <Within />}
         <Name />
       </div>
     </section>

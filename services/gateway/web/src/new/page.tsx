@@ -1,51 +1,47 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { go, jobHref, listHref } from "../app/route.ts";
+import { useEffect, useRef } from "preact/hooks";
 import { printable } from "../app/text.ts";
 import { serverProblem } from "../server/info.ts";
 import { uploads } from "../upload/queue.ts";
 import {
   attempted,
-  clearDraft,
   engine,
-  fields,
+  formProblem,
   isPristine,
-  jobName,
   parsed,
   parsedVoxelSize,
   refused,
   region,
   regionSource,
-  updateVolume,
+  startOver,
   volumes,
 } from "./draft.ts";
 import { EngineCards } from "./engine-cards.tsx";
 import { Options } from "./options.tsx";
-import { type OrderedJob, dropOrder, orders, placeOrder } from "./orders.ts";
+import type { OrderedJob } from "./orders.ts";
 import { Parameters } from "./parameters.tsx";
-import type { Order, Refusal } from "./request.ts";
+import { place, waiting } from "./placed.ts";
 import { VolumePicker } from "./volume-picker.tsx";
-
-/** The shape of a demo job, which needs no tomogram. */
-const DEMO_SHAPE = [128, 128, 128];
 
 export function NewJob() {
   const form = useRef<HTMLFormElement>(null);
-  const [problem, setProblem] = useState("");
-  const placed = usePlaced(form, setProblem);
+  const busy = waiting.value.length > 0;
+  useEffect(() => {
+    if (refused.value) focusProblem(form.current);
+  }, [refused.value]);
   const start = (event: Event) => {
     event.preventDefault();
     attempted.value = true;
     const missing = firstProblem();
-    setProblem(missing);
-    if (missing) return focusProblem(form.current);
-    placed.place();
+    formProblem.value = missing;
+    if (missing) focusProblem(form.current);
+    else place();
   };
   return (
-    <form id="new" class="new-job" aria-labelledby="new-title" noValidate onSubmit={start}>
+    <form ref={form} id="new" class="new-job" aria-labelledby="new-title" noValidate onSubmit={start}>
       <div class="new-head">
         <h2 id="new-title">New job</h2>
-        {!isPristine.value && (
-          <button id="start-over" type="button" class="quiet" onClick={clearDraft}>
+        {!isPristine.value && !busy && (
+          <button id="start-over" type="button" class="quiet" onClick={startOver}>
             Start over
           </button>
         )}
@@ -56,10 +52,10 @@ export function NewJob() {
       <Parameters />
       <Options />
       <footer class="submit-bar">
-        <p id="form-problem" class={problem ? "problem" : "secondary"} role="status">
-          {printable(problem || placed.text)}
+        <p id="form-problem" class={formProblem.value ? "problem" : "secondary"} role="status">
+          {printable(formProblem.value || waitingText(waiting.value[0]))}
         </p>
-        <button id="start" class="primary" disabled={placed.busy}>
+        <button id="start" class="primary" disabled={busy}>
           {startWords()}
         </button>
       </footer>
@@ -96,87 +92,13 @@ function hasFailed({ uploadKey, source }: { uploadKey: number | null; source: ob
 }
 
 function focusProblem(form: HTMLFormElement | null): void {
-  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"], .drop-zone button')?.focus());
+  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
 }
 
-/** The jobs that were ordered from this form: what became of them. */
-function usePlaced(form: { current: HTMLFormElement | null }, setProblem: (text: string) => void) {
-  const [keys, setKeys] = useState<readonly string[]>([]);
-  const mine = orders.value.filter(({ key }) => keys.includes(key));
-  const waiting = mine.filter(({ state }) => state === "uploading" || state === "submitting");
-  useEffect(() => {
-    if (mine.length === 0 || waiting.length > 0) return;
-    setKeys([]);
-    const refusals = mine.filter(({ state }) => state === "refused");
-    for (const { key } of mine) dropOrder(key);
-    if (refusals.length > 0) {
-      showRefusals(refusals, mine);
-      setProblem(
-        refusals.find(({ refusal }) => refusal?.form)?.refusal?.form ?? "The server refused this: see what is marked.",
-      );
-      focusProblem(form.current);
-      return;
-    }
-    const [only] = mine;
-    clearDraft();
-    go(mine.length === 1 && only?.job ? jobHref(only.job.job_id) : listHref());
-  }, [orders.value]);
-  const place = () => {
-    const order = currentOrder();
-    const chosen = engine.value;
-    if (!order || !chosen) return;
-    refused.value = null;
-    const several = volumes.value.length > 1;
-    const inputs = chosen.needs_volume || volumes.value.length > 0 ? volumes.value : [];
-    const demo = { label: "demo", volume: { shape: DEMO_SHAPE }, uploadKey: null };
-    setKeys(
-      inputs.length === 0
-        ? [placeOrder(order, false, demo)]
-        : inputs.map(({ label, source, uploadKey }) =>
-            placeOrder(order, several, { label, volume: source, uploadKey }),
-          ),
-    );
-  };
-  const [first] = waiting;
-  return { place, busy: waiting.length > 0, text: first ? waitingText(first) : "" };
-}
-
-function waitingText({ state, problem, label }: OrderedJob): string {
-  if (problem) return problem;
-  return state === "uploading"
-    ? `Starts as soon as ${label} is uploaded. You can leave this page, but not close it.`
+function waitingText(first: OrderedJob | undefined): string {
+  if (!first) return "";
+  if (first.problem) return first.problem;
+  return first.state === "uploading"
+    ? `Starts as soon as ${first.label} is uploaded. You can leave this page, but not close it.`
     : "Submitting …";
-}
-
-function currentOrder(): Order | null {
-  const chosen = engine.value;
-  const size = parsedVoxelSize.value;
-  if (!chosen || "problem" in size) return null;
-  return {
-    engine: chosen.name,
-    params: parsed.value.params,
-    parameterNames: new Set(fields.value.map(({ name }) => name)),
-    voxelSize: size.value,
-    within: regionSource(region.value),
-    name: jobName.value.trim(),
-  };
-}
-
-/** Keep the volumes whose jobs were refused, with the reason, and drop the others: their jobs run. */
-function showRefusals(refusals: readonly OrderedJob[], mine: readonly OrderedJob[]): void {
-  const merged: Refusal = { params: {}, volume: "", voxelSize: "", within: "", name: "", form: "" };
-  for (const { refusal } of refusals) if (refusal) Object.assign(merged, withoutEmpty(refusal));
-  refused.value = merged;
-  const remaining = new Set(refusals.map(({ label, uploadKey }) => `${uploadKey} ${label}`));
-  if (mine.length > refusals.length) {
-    volumes.value = volumes.value.filter(({ label, uploadKey }) => remaining.has(`${uploadKey} ${label}`));
-  }
-  for (const { label, uploadKey, refusal } of refusals) {
-    const volume = volumes.value.find((one) => one.label === label && one.uploadKey === uploadKey);
-    if (volume && refusal?.volume) updateVolume(volume.key, { problem: refusal.volume });
-  }
-}
-
-function withoutEmpty(refusal: Refusal): Partial<Refusal> {
-  return Object.fromEntries(Object.entries(refusal).filter(([, value]) => value !== "")) as Partial<Refusal>;
 }

@@ -37,6 +37,7 @@ export function parse(fields: readonly Field[], texts: Texts): Parsed {
   const problems: Record<string, string> = {};
   for (const field of fields) {
     const read = value(field, texts[field.name] ?? "");
+    if (read === OMITTED) continue;
     if ("problem" in read) problems[field.name] = read.problem;
     else if (JSON.stringify(read.value) !== JSON.stringify(field.default)) params[field.name] = read.value;
   }
@@ -46,7 +47,7 @@ export function parse(fields: readonly Field[], texts: Texts): Parsed {
 /** What is wrong with the text of a field; empty if nothing is. */
 export function problemOf(field: Field, entered: string): string {
   const read = value(field, entered);
-  return "problem" in read ? read.problem : "";
+  return read !== OMITTED && "problem" in read ? read.problem : "";
 }
 
 /** Which fields have another text than at the defaults. */
@@ -54,12 +55,16 @@ export function changedFields(fields: readonly Field[], texts: Texts): Field[] {
   return fields.filter((field) => (texts[field.name] ?? "").trim() !== textOf(field, field.default));
 }
 
-type Read = { value: Json } | { problem: string };
+/** The engine decides what happens without a value. */
+const OMITTED = "omitted";
+
+type Read = { value: Json } | { problem: string } | typeof OMITTED;
 
 function value(field: Field, entered: string): Read {
   const trimmed = entered.trim();
   if (trimmed === "" && field.kind !== "text") {
     if (field.optional) return { value: null };
+    if (!field.required && field.default === null) return OMITTED;
     return { problem: field.kind === "choice" ? "Choose one." : "Enter a value." };
   }
   switch (field.kind) {

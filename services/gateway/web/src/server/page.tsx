@@ -82,11 +82,13 @@ function Queue() {
     <section class="card" aria-labelledby="queue-title">
       <h3 id="queue-title">Queue</h3>
       {waiting.length === 0 && <p class="secondary">Nothing is waiting.</p>}
-      <ol id="queue" class="plain numbered">
-        {waiting.map((job) => (
-          <QueueRow key={job.job_id} job={job} />
-        ))}
-      </ol>
+      {waiting.length > 0 && (
+        <ol id="queue" class="plain numbered">
+          {waiting.map((job) => (
+            <QueueRow key={job.job_id} job={job} />
+          ))}
+        </ol>
+      )}
       {locked.value && <p class="secondary">Jobs of others may wait, too; only yours are shown.</p>}
     </section>
   );

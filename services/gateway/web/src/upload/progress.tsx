@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { printable } from "../app/text.ts";
 import { bytes, percent, timeLeft } from "../format/numbers.ts";
 import { advice } from "../job/advice.ts";
@@ -5,7 +6,7 @@ import { type QueuedUpload, resume } from "./queue.ts";
 import type { Snapshot } from "./upload.ts";
 
 /** How far an upload is, with what can be done about it. */
-export function UploadProgress({ queued }: { queued: QueuedUpload }) {
+export function UploadProgress({ queued, children }: { queued: QueuedUpload; children?: ComponentChildren }) {
   const { key, upload, snapshot } = queued;
   const { phase, sentBytes, totalBytes } = snapshot;
   const running = phase === "sending" || phase === "unreachable";
@@ -43,6 +44,7 @@ export function UploadProgress({ queued }: { queued: QueuedUpload }) {
           />
         </label>
       )}
+      {children}
     </div>
   );
 }

@@ -1,6 +1,6 @@
 // The uploads of this page: one file after the other, while the visitor does something else.
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { ApiError } from "../api/errors.ts";
 import type { UploadStatus } from "../api/types.ts";
 import { forgetUpload, saveUpload, savedUploads } from "./saved.ts";
@@ -13,8 +13,15 @@ export interface QueuedUpload {
   snapshot: Snapshot;
 }
 
+const ACTIVE = new Set<string>(["sending", "checking", "unreachable"]);
+
 /** In the order in which they were added. */
 export const uploads = signal<readonly QueuedUpload[]>([]);
+
+/** Whether a file is on its way, or waits for its turn. */
+export const isUploading = computed(() =>
+  uploads.value.some(({ snapshot }) => ACTIVE.has(snapshot.phase) || snapshot.phase === "waiting"),
+);
 
 let nextKey = 1;
 
@@ -47,16 +54,18 @@ export function remove(key: number): void {
 }
 
 /** Find the unfinished uploads of an earlier visit. */
-export async function restore(): Promise<void> {
+export async function restore(): Promise<QueuedUpload[]> {
+  const found: QueuedUpload[] = [];
   for (const { uploadId, ...identity } of savedUploads(localStorage)) {
     if (uploads.value.some(({ upload }) => upload.uploadId === uploadId)) continue;
     try {
-      enqueue(identity, undefined, await transport.status(uploadId));
+      found.push(enqueue(identity, undefined, await transport.status(uploadId)));
     } catch (error) {
       // It has expired, or belongs to somebody else. Without a connection it is found at the next visit.
       if (error instanceof ApiError && error.status === 404) forgetUpload(localStorage, uploadId);
     }
   }
+  return found;
 }
 
 /** Stop all uploads; what is on the server stays, so that they can be resumed. */
@@ -94,8 +103,6 @@ function remember({ phase, uploadId, identity, problem }: Upload): void {
     saveUpload(localStorage, { ...identity, uploadId });
   }
 }
-
-const ACTIVE = new Set(["sending", "checking", "unreachable"]);
 
 function runNext(): void {
   if (uploads.value.some(({ upload }) => ACTIVE.has(upload.phase))) return;

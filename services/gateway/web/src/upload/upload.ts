@@ -231,8 +231,17 @@ export class Upload {
       plan.progress(index, bytes);
       this.noteProgress();
     };
+    const put = async () => {
+      try {
+        await this.transport.put(this.uploadId, index, part, onSent, signal);
+      } catch (thrown) {
+        // What has left this computer has not all arrived.
+        plan.progress(index, 0);
+        throw thrown;
+      }
+    };
     try {
-      await this.retried(() => this.transport.put(this.uploadId, index, part, onSent, signal), signal);
+      await this.retried(put, signal);
     } catch (thrown) {
       plan.giveBack(index);
       throw thrown;
