@@ -13,7 +13,7 @@ import zmq
 import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
-from cryomamba.client.bus_requester import client_closed, keep_alive
+from cryomamba.client.bus_requester import client_closed, keep_alive, new_context
 from cryomamba.client.latest_value_queue import LatestValueQueue
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ProtocolError
@@ -92,7 +92,7 @@ class BusSubscriber:
         self.malformed = 0
         self.connection = ConnectionEvent("lost", "Not connected yet.")
         self._epoch: int | None = None
-        self._context = zmq.asyncio.Context()
+        self._context = new_context()
         self._events = self._socket(endpoints.events)
         self._previews = self._socket(endpoints.preview_out)
         self._monitor = self._events.get_monitor_socket(

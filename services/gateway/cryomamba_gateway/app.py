@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from cryomamba._version import __version__
 from cryomamba.settings import Settings
-from cryomamba_gateway import errors
+from cryomamba_gateway import asyncapi, errors
 from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutMiddleware, HostMiddleware
 from cryomamba_gateway.access.connections import ConnectionMiddleware
 from cryomamba_gateway.access.hosts import own_names
@@ -51,8 +51,8 @@ with a status of 400 or above has the same error body. The job routes are also s
 **Events.** `/v1/jobs/{id}/events` and `/v1/events` are streams of server-sent events.
 
 **WebSocket.** `/v1/ws/jobs/{id}` follows one job to its end; `/v1/ws` follows the jobs to which the client subscribes,
-with `{"type": "subscribe", "job_id": …}`. The reference page describes the messages and the binary subprotocol
-`cryomamba.frames.v1`.
+with `{"type": "subscribe", "job_id": …}`. `/asyncapi.json` describes the messages, the reference page also the
+binary subprotocol `cryomamba.frames.v1`.
 """
 TAGS: Final = [
     {"name": "health", "description": "Liveness, readiness and metrics."},
@@ -117,4 +117,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = cache(described(app.openapi))  # type: ignore[method-assign]
     # FastAPI would prepare its routes and their description at first use, and hold up whoever is connected then.
     app.state.description = CachedResponse(json.dumps(app.openapi()).encode(), "application/json")
+    app.state.websocket_description = CachedResponse(json.dumps(asyncapi.document()).encode(), "application/json")
     return app

@@ -62,6 +62,13 @@ async def get_description(request: Request) -> Response:
     return described.answer(request)
 
 
+async def get_websocket_description(request: Request) -> Response:
+    """Return the description of the WebSockets (AsyncAPI)."""
+    described: CachedResponse = request.app.state.websocket_description
+    return described.answer(request)
+
+
 router.add_api_route("/openapi.json", get_description, methods=list(METHODS))
+router.add_api_route("/asyncapi.json", get_websocket_description, methods=list(METHODS))
 for _path in FILES:
     router.add_api_route(_path, get_page, methods=list(METHODS))
