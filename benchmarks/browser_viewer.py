@@ -24,6 +24,7 @@ from tests.gateway.conftest import Services
 from tests.gateway.web.viewing import canvas
 
 import cryomamba_gateway
+from cryomamba.testing import wait_until_async
 from cryomamba.wire.buffers import Codec
 
 BUILT = Path(cryomamba_gateway.__file__).parent / "web"
@@ -118,6 +119,13 @@ async def frames(services: Services, folder: Path) -> None:
     distance = np.sqrt(z * z + y * y + x * x)
     async with page_with(f"{services.url}/#/jobs/{job.job_id}", folder / "frames", FRAME_CLOCK) as page:
         await page.until("window.clock && document.getElementById('job') !== null")
+
+        async def watched() -> bool:
+            await worker.publish(claimed, np.ones((SIDE, SIDE, SIDE), np.uint8), codec="raw")
+            return bool(await page.value("clock.drawn.length"))
+
+        await wait_until_async(watched, what="the first frame")
+        await page.value(PAINTED)
         for labels, codec in KINDS:
             await page.value("void (clock.decoded.length = clock.drawn.length = 0)")
             for n in range(FRAMES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from benchmarks.volumes_http import SHAPE as LARGE
+from benchmarks.volumes_http import sparse_upload
 from PIL import Image
 from tests.gateway.chromium import Tab, tab
 from tests.gateway.web.viewing import (
@@ -25,7 +28,7 @@ from tests.gateway.web.viewing import (
 
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
-from cryomamba.testing import DEADLINE_S
+from cryomamba.testing import DEADLINE_S, wait_until_async
 from cryomamba.volumes import MaskWriter, open_volume, write_volume
 from cryomamba_gateway.png import palette
 
@@ -262,3 +265,34 @@ async def test_jobs_without_a_mask_say_so(services: Services, worker: Worker, ba
         await services.http.delete(f"/v1/jobs/{other.job_id}")
         await page.value(f"location.hash = {json.dumps('#/jobs/' + other.job_id)}")
         await page.until(f"{status}.includes('was cancelled before there was a mask')")
+
+
+async def test_a_large_tomogram_is_shown_by_images_of_the_server(
+    services: Services, worker: Worker, tmp_path: Path
+) -> None:
+    """A section of 10 GB is there without any binned chunk, bright and dark where the tomogram is."""
+    file_id = sparse_upload(services.settings.home)
+    path = services.settings.home / "uploads" / "files" / file_id / "volume.mrc"
+    rows, columns = LARGE[1:]
+    half = np.full((rows // 2, columns), 100, np.int16)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size - LARGE[0] // 2 * rows * columns * 2)
+        file.write(half.tobytes() + (-half).tobytes())
+    job = await services.submit(volume={"file_id": file_id}, engine="demo")
+    async with tab(f"{services.url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+        await page.until(f"{canvas('z')} !== null")
+
+        async def halves() -> tuple[int, int]:
+            url = await page.value(f"{canvas('z')}.toDataURL()")
+            shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("L"))
+            middle, column = shown.shape[0] // 2, shown.shape[1] // 4
+            above, below = shown[middle - 60 : middle - 20, column], shown[middle + 20 : middle + 60, column]
+            return int(np.median(above)), int(np.median(below))
+
+        async def drawn() -> bool:
+            bright, dark = await halves()
+            return bright > 200 and dark < 50
+
+        await wait_until_async(drawn, what="the section")
+        loaded = "performance.getEntriesByType('resource').map(({name}) => name)"
+        assert not [name for name in await page.value(loaded) if ".ome.zarr/" in name and "/c/" in name]

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import type { Volume } from "../src/api/types.ts";
 import { ChunkStore } from "../src/viewer/chunk-store.ts";
 import { circlesIn, countText, linesIn, parsePicks } from "../src/viewer/picks.ts";
+import { isLarge, sliceUrl } from "../src/viewer/slice-source.ts";
 import { surfaceOf } from "../src/viewer/surface-nets.ts";
 import { allChunks, assemble, cropped, labelBoxes } from "../src/viewer/surface-source.ts";
 import { chunkKey, decodeChunk, parseHierarchy } from "../src/viewer/zarr.ts";
@@ -196,4 +198,15 @@ test("parts of a mask", () => {
   const box = labelBoxes(whole, level.shape).get(2)!;
   assert.deepEqual(box, { from: [0, 0, 3], to: [3, 4, 5], count: 24 });
   assert.deepEqual([...cropped(whole, level.shape, box).labels], Array(24).fill(2));
+});
+
+// Sections of large volumes are asked for at the size of the screen, with a range of densities that leaves room.
+test("images of large volumes", () => {
+  const volume = { shape: [1000, 2000, 3000], slice_url: "/slice" } as unknown as Volume;
+  const query = { volume, axis: 1 as const, index: 7, thickness: 3, factor: 4, limits: { low: -1.5, high: 2 } };
+  assert.equal(sliceUrl(query), "/slice?axis=y&index=7&thickness=3&size=750&low=-1.5&high=2");
+  assert.ok(sliceUrl({ ...query, factor: 1000 }).includes("size=16&"));
+  const level = parseHierarchy(ROOT).get("")!.levels[0]!;
+  assert.equal(isLarge({ path: "", levels: [level] }), false);
+  assert.equal(isLarge({ path: "", levels: [{ ...level, shape: [1024, 2048, 2560] }] }), true);
 });

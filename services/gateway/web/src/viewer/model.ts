@@ -113,7 +113,7 @@ export class ViewerModel {
     const diameter = Number(job.peek().params.diameter_A);
     this.pickRadius = signal(diameter > 0 ? diameter / 2 : 5 * Math.max(...voxelSize));
     this.store = new ChunkStore(
-      { load: (key, aborted) => this.loadChunk(key, aborted), retryMs: (error) => this.onChunkError(error) },
+      { load: (key, aborted) => this.loadChunk(key, aborted), retryMs: (error) => this.onLoadError(error) },
       { maxBytes: MEMORY_MB * 2 ** 20, parallel: PARALLEL },
     );
     this.store.onChange(() => {
@@ -183,7 +183,8 @@ export class ViewerModel {
     return decodeChunk(level, await response.arrayBuffer());
   }
 
-  private onChunkError(error: unknown): number | null {
+  /** Return how long to wait before asking again for a part of a volume; if that is of no use, say why. */
+  onLoadError(error: unknown): number | null {
     const wait = retryMs(error);
     if (wait === null) this.problem.value = errorText(error);
     return wait;

@@ -50,6 +50,7 @@ export class PaneRenderer {
     this.observer.disconnect();
     cancelAnimationFrame(this.request);
     this.model.store.want(this, []);
+    this.densityLayer.close();
   }
 
   /** The camera that is in effect. */
