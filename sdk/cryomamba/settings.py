@@ -104,7 +104,9 @@ class Settings(BaseSettings):
         (), description="Host names of the gateway besides its address, such as em.example.org, separated by commas."
     )
     requests_per_minute: int = Field(600, ge=1, description="Maximum number of requests per token and minute.")
-    sockets_per_token: int = Field(32, ge=1, description="Maximum number of open WebSockets per token.")
+    sockets_per_token: int = Field(
+        32, ge=1, description="Maximum number of open WebSockets and event streams per token."
+    )
     max_unauthenticated: int = Field(
         512,
         ge=1,

@@ -2,7 +2,7 @@
 // is loaded again.
 
 import { computed, effect, signal } from "@preact/signals";
-import type { EngineInfo } from "../api/types.ts";
+import type { EngineInfo, Json } from "../api/types.ts";
 import { server } from "../server/info.ts";
 import { type QueuedUpload, remove as removeUpload, uploads } from "../upload/queue.ts";
 import { type Field, fieldsOf } from "./schema.ts";
@@ -29,6 +29,8 @@ export const volumes = signal<readonly Volume[]>([]);
 export const engineName = signal("");
 /** By engine, so that looking at another engine loses nothing. */
 export const textsByEngine = signal<Readonly<Record<string, Texts>>>({});
+/** What a job was run with that is run again; the engines may be known only later. */
+const given = signal<{ engine: string; params: { [name: string]: Json } } | null>(null);
 export const voxelSize = signal("");
 export const region = signal<Region>({ kind: "everywhere" });
 export const jobName = signal("");
@@ -57,7 +59,8 @@ export const engine = computed<EngineInfo | null>(() => {
 export const fields = computed<readonly Field[]>(() => (engine.value ? fieldsOf(engine.value.parameters) : []));
 export const texts = computed<Texts>(() => {
   const name = engine.value?.name ?? "";
-  return textsByEngine.value[name] ?? initialTexts(fields.value);
+  const params = given.value?.engine === name ? given.value.params : {};
+  return textsByEngine.value[name] ?? initialTexts(fields.value, params);
 });
 export const parsed = computed(() => parse(fields.value, texts.value));
 export const parsedVoxelSize = computed(() => parseVoxelSize(voxelSize.value));
@@ -109,6 +112,7 @@ export function setText(name: string, text: string): void {
 export function resetTexts(): void {
   const { [engine.value?.name ?? ""]: _, ...others } = textsByEngine.value;
   textsByEngine.value = others;
+  given.value = null;
   if (refused.value) refused.value = { ...refused.value, params: {} };
 }
 
@@ -123,6 +127,7 @@ export function clearDraft(): void {
   volumes.value = [];
   engineName.value = "";
   textsByEngine.value = {};
+  given.value = null;
   voxelSize.value = "";
   region.value = { kind: "everywhere" };
   jobName.value = "";
@@ -135,8 +140,7 @@ export function clearDraft(): void {
 export function fillFrom(template: Template): void {
   clearDraft();
   engineName.value = template.engine;
-  const info = engines.value.find(({ name }) => name === template.engine);
-  if (info) textsByEngine.value = { [template.engine]: initialTexts(fieldsOf(info.parameters), template.params) };
+  given.value = { engine: template.engine, params: template.params };
   voxelSize.value = template.volume && !("job_id" in template.volume) ? template.voxelSize : "";
   jobName.value = template.name;
   if (template.volume) {
@@ -178,6 +182,7 @@ interface SavedDraft {
   volumes: Pick<Volume, "label" | "details" | "source">[];
   engine: string;
   texts: Record<string, Texts>;
+  given: { engine: string; params: { [name: string]: Json } } | null;
   voxelSize: string;
   region: Region;
   name: string;
@@ -193,6 +198,7 @@ export function keepDraft(storage: Storage): void {
         .map(({ label, details, source }) => ({ label, details, source })),
       engine: engineName.value,
       texts: textsByEngine.value,
+      given: given.value,
       voxelSize: voxelSize.value,
       region: region.value,
       name: jobName.value,
@@ -212,6 +218,7 @@ function restoreDraft(storage: Storage): void {
     for (const { label, details, source } of draft.volumes) addVolume({ label, details, source, uploadKey: null });
     engineName.value = draft.engine;
     textsByEngine.value = draft.texts;
+    given.value = draft.given;
     voxelSize.value = draft.voxelSize;
     region.value = draft.region;
     jobName.value = draft.name;
